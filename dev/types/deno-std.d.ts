@@ -1,0 +1,143 @@
+/**
+ * Types of the parts of the Deno standard library that this project uses. The npm package `deno-std` ships
+ * JavaScript without declarations; the signatures follow the documentation of the standard library.
+ */
+
+declare module "@std/assert" {
+  /** Fails unless `expr` is truthy; narrows its type. */
+  export function assert(expr: unknown, msg?: string): asserts expr;
+  /** Fails unless the two are deeply equal. */
+  export function assertEquals<T>(actual: T, expected: T, msg?: string): void;
+  export function assertNotEquals<T>(
+    actual: T,
+    expected: T,
+    msg?: string,
+  ): void;
+  export function assertStrictEquals<T>(
+    actual: unknown,
+    expected: T,
+    msg?: string,
+  ): asserts actual is T;
+  export function assertExists<T>(
+    actual: T,
+    msg?: string,
+  ): asserts actual is NonNullable<T>;
+  export function assertStringIncludes(
+    actual: string,
+    expected: string,
+    msg?: string,
+  ): void;
+  export function assertMatch(
+    actual: string,
+    expected: RegExp,
+    msg?: string,
+  ): void;
+  export function assertNotMatch(
+    actual: string,
+    expected: RegExp,
+    msg?: string,
+  ): void;
+  export function assertArrayIncludes<T>(
+    actual: ArrayLike<T>,
+    expected: ArrayLike<T>,
+    msg?: string,
+  ): void;
+  export function assertObjectMatch(
+    actual: object,
+    expected: object,
+    msg?: string,
+  ): void;
+  export function assertGreater<T>(actual: T, expected: T, msg?: string): void;
+  export function assertGreaterOrEqual<T>(
+    actual: T,
+    expected: T,
+    msg?: string,
+  ): void;
+  export function assertLess<T>(actual: T, expected: T, msg?: string): void;
+  export function assertLessOrEqual<T>(
+    actual: T,
+    expected: T,
+    msg?: string,
+  ): void;
+  export function assertThrows<E extends Error = Error>(
+    fn: () => unknown,
+    ErrorClass?: new (...args: never[]) => E,
+    msgIncludes?: string,
+  ): E;
+  export function assertRejects<E extends Error = Error>(
+    fn: () => PromiseLike<unknown>,
+    ErrorClass?: new (...args: never[]) => E,
+    msgIncludes?: string,
+  ): Promise<E>;
+  export function fail(msg?: string): never;
+}
+
+declare module "@std/encoding" {
+  export function encodeBase64(data: ArrayBuffer | Uint8Array | string): string;
+  export function decodeBase64(b64: string): Uint8Array<ArrayBuffer>;
+  export function encodeBase64Url(
+    data: ArrayBuffer | Uint8Array | string,
+  ): string;
+  export function decodeBase64Url(b64: string): Uint8Array<ArrayBuffer>;
+  export function encodeHex(data: ArrayBuffer | Uint8Array | string): string;
+  export function decodeHex(hex: string): Uint8Array<ArrayBuffer>;
+}
+
+declare module "@std/testing/time" {
+  export class FakeTime implements Disposable {
+    constructor(start?: Date | number | string | null);
+    now: number;
+    tick(ms?: number): void;
+    tickAsync(ms?: number): Promise<void>;
+    runMicrotasks(): Promise<void>;
+    restore(): void;
+    [Symbol.dispose](): void;
+  }
+}
+
+declare module "@std/toml" {
+  export function parse(toml: string): Record<string, unknown>;
+}
+
+declare module "@std/path" {
+  export function join(...paths: (string | URL)[]): string;
+  export function dirname(path: string | URL): string;
+  export function basename(path: string | URL, suffix?: string): string;
+  export function relative(from: string, to: string): string;
+  export function resolve(...paths: string[]): string;
+  export function fromFileUrl(url: string | URL): string;
+  export function toFileUrl(path: string): URL;
+  export function isAbsolute(path: string): boolean;
+}
+
+declare module "@std/fs" {
+  export interface WalkEntry extends Deno.DirEntry {
+    path: string;
+  }
+  export function walk(
+    root: string | URL,
+    options?: {
+      exts?: string[];
+      includeDirs?: boolean;
+      skip?: RegExp[];
+      match?: RegExp[];
+    },
+  ): AsyncIterableIterator<WalkEntry>;
+  export function exists(path: string | URL): Promise<boolean>;
+  export function ensureDir(path: string | URL): Promise<void>;
+  export function copy(
+    src: string | URL,
+    dest: string | URL,
+    options?: { overwrite?: boolean },
+  ): Promise<void>;
+}
+
+declare module "@std/cli/parse-args" {
+  export function parseArgs(args: string[], options: {
+    string?: string[];
+    boolean?: string[];
+    default?: Record<string, unknown>;
+    alias?: Record<string, string>;
+    unknown?: (arg: string, key?: string, value?: unknown) => unknown;
+  }): Record<string, unknown> & { _: (string | number)[] };
+}
