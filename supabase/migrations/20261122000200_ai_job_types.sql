@@ -1,0 +1,76 @@
+-- Policy per job type, as rows: what is accepted, which provider runs it, how long and how often. An operator
+-- changes a row; no deployment is needed.
+
+create table public.ai_job_types (
+  job_type text not null,
+  provider text not null,
+  is_enabled boolean not null default true,
+  max_attempts integer not null default 5,
+  lease_seconds integer not null default 10,
+  backoff_base_seconds integer not null default 2,
+  backoff_max_seconds integer not null default 300,
+  reconcile_seconds integer not null default 60,
+  is_input_required boolean not null default true,
+  input_buckets text[] not null default '{}',
+  input_mime_types text[] not null default '{}',
+  input_max_bytes bigint not null default 10485760,
+  cache_ttl_seconds integer not null default 86400,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint ai_job_types_pkey primary key (job_type),
+  constraint ai_job_types_job_type_is_slug check (job_type ~ '^[a-z][a-z0-9_]{1,62}$'),
+  constraint ai_job_types_max_attempts_in_range check (max_attempts between 1 and 25),
+  constraint ai_job_types_lease_in_range check (lease_seconds between 3 and 300),
+  constraint ai_job_types_backoff_in_range check (
+    backoff_base_seconds between 1 and 3600 and backoff_max_seconds between backoff_base_seconds and 86400
+  ),
+  constraint ai_job_types_reconcile_in_range check (reconcile_seconds between 0 and 86400),
+  constraint ai_job_types_input_size_in_range check (input_max_bytes between 1 and 5368709120),
+  constraint ai_job_types_cache_ttl_in_range check (cache_ttl_seconds between 0 and 2592000)
+);
+
+comment on table public.ai_job_types is
+  'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
+comment on column public.ai_job_types.provider is 'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
+comment on column public.ai_job_types.is_enabled is
+  'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
+comment on column public.ai_job_types.max_attempts is 'Attempts in all, the first one included.';
+comment on column public.ai_job_types.lease_seconds is
+  'How long a claim is good without a heartbeat; the runner sends one every third of it.';
+comment on column public.ai_job_types.backoff_base_seconds is
+  'Wait before attempt n+1: base × 2^(n-1) seconds, up to backoff_max_seconds, ±20 % jitter.';
+comment on column public.ai_job_types.reconcile_seconds is
+  'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it '
+  'may an empty look-up count as "nothing was created".';
+comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
+comment on column public.ai_job_types.input_mime_types is 'Content types that the input object may have.';
+comment on column public.ai_job_types.cache_ttl_seconds is
+  'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+
+create trigger ai_job_types_touch_updated_at
+before update on public.ai_job_types
+for each row execute function private.touch_updated_at();
+
+alter table public.ai_job_types enable row level security;
+
+create policy "signed-in users can read the enabled job types"
+on public.ai_job_types for select to authenticated
+using (is_enabled);
+
+revoke all on public.ai_job_types from public, anon, authenticated, service_role;
+grant select on public.ai_job_types to authenticated;
+grant select, insert, update on public.ai_job_types to service_role;
+
+insert into public.ai_job_types (
+  job_type, provider, max_attempts, input_buckets, input_mime_types, input_max_bytes
+) values (
+  'voice_clone',
+  'elevenlabs',
+  5,
+  array['voice-samples', 'uploads'],
+  array[
+    'audio/mpeg', 'audio/mp3', 'audio/wav', 'audio/x-wav', 'audio/wave', 'audio/mp4', 'audio/m4a', 'audio/x-m4a',
+    'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/x-flac'
+  ],
+  10485760
+);

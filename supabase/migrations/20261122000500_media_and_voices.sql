@@ -1,0 +1,114 @@
+-- What people upload (media) and what a finished voice clone gives them (voices).
+
+create table public.media (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  media_type text not null,
+  storage_path text not null,
+  file_name text not null,
+  content_type text not null,
+  size_bytes bigint not null,
+  duration_seconds numeric(10, 3),
+  title text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint media_pkey primary key (id),
+  constraint media_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint media_storage_path_key unique (storage_path),
+  constraint media_media_type_is_known check (media_type in ('image', 'audio', 'video', 'document')),
+  constraint media_storage_path_is_owners
+    check (
+      storage_path ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'
+      and storage_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
+      and split_part(storage_path, '/', 2) = user_id::text
+    ),
+  constraint media_file_name_length check (length(file_name) between 1 and 255),
+  constraint media_content_type_is_mime check (content_type ~ '^[a-z]+/[a-z0-9.+-]+$'),
+  constraint media_size_is_positive check (size_bytes > 0),
+  constraint media_duration_is_positive check (duration_seconds > 0),
+  constraint media_title_length check (length(title) between 1 and 200)
+);
+
+comment on table public.media is 'A recording, photo, video or document that its owner keeps in Storage.';
+comment on column public.media.storage_path is 'The object as <bucket>/<path>; its first folder is the owner''s id.';
+
+create index media_user_id_created_at_idx on public.media (user_id, created_at desc, id desc);
+
+create trigger media_touch_updated_at
+before update on public.media
+for each row execute function private.touch_updated_at();
+
+alter table public.media enable row level security;
+
+create policy "users can read their own media"
+on public.media for select to authenticated
+using (user_id = (select auth.uid()));
+
+create policy "users can add media of their own"
+on public.media for insert to authenticated
+with check (user_id = (select auth.uid()));
+
+create policy "users can retitle their own media"
+on public.media for update to authenticated
+using (user_id = (select auth.uid()))
+with check (user_id = (select auth.uid()));
+
+create policy "users can remove their own media"
+on public.media for delete to authenticated
+using (user_id = (select auth.uid()));
+
+revoke all on public.media from public, anon, authenticated, service_role;
+grant select, delete on public.media to authenticated;
+grant insert (
+  id, user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title
+) on public.media to authenticated;
+grant update (title, duration_seconds) on public.media to authenticated;
+grant select, insert, update, delete on public.media to service_role;
+
+create table public.voices (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  job_id uuid,
+  provider text not null,
+  provider_voice_id text not null,
+  name text not null,
+  description text,
+  labels jsonb not null default '{}',
+  stability numeric(4, 3) not null,
+  similarity_boost numeric(4, 3) not null,
+  sample_url text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint voices_pkey primary key (id),
+  constraint voices_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint voices_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete set null,
+  constraint voices_job_id_key unique (job_id),
+  constraint voices_provider_voice_id_key unique (provider, provider_voice_id),
+  constraint voices_name_length check (length(name) between 1 and 100),
+  constraint voices_labels_is_object check (jsonb_typeof(labels) = 'object'),
+  constraint voices_stability_in_range check (stability between 0 and 1),
+  constraint voices_similarity_boost_in_range check (similarity_boost between 0 and 1)
+);
+
+comment on table public.voices is
+  'A cloned voice: written by the transaction that completes its job, never by users. Points back to that job.';
+comment on column public.voices.provider_voice_id is 'The provider''s id of the voice, for speech in it.';
+comment on column public.voices.stability is 'Setting for speech in this voice, 0 to 1: low is expressive, high is even.';
+comment on column public.voices.similarity_boost is 'Setting for speech in this voice, 0 to 1: how closely to keep to the sample.';
+comment on column public.voices.sample_url is 'The recording it was cloned from, as <bucket>/<path>.';
+
+create index voices_user_id_created_at_idx on public.voices (user_id, created_at desc, id desc);
+
+create trigger voices_touch_updated_at
+before update on public.voices
+for each row execute function private.touch_updated_at();
+
+alter table public.voices enable row level security;
+
+create policy "users can read their own voices"
+on public.voices for select to authenticated
+using (user_id = (select auth.uid()));
+
+revoke all on public.voices from public, anon, authenticated, service_role;
+grant select on public.voices to authenticated;
+grant select, insert, update, delete on public.voices to service_role;

@@ -1,0 +1,229 @@
+-- What happens to a job before its row exists, whichever way it comes: through create-ai-job or by a plain insert
+-- with supabase-js. Errors carry their own SQLSTATE (AJ…), and the name of the field in DETAIL.
+
+create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- jsonb's own text form is canonical: keys sorted, doubles removed, spaces fixed.
+  select encode(
+    sha256(convert_to(
+      jsonb_build_object(
+        'user_id', p_user_id,
+        'job_type', p_job_type,
+        'input_url', p_input_url,
+        'input_version', (
+          select coalesce(o.version, o.metadata ->> 'eTag') || ':' || o.updated_at::text || ':' || o.id::text
+          from storage.objects as o
+          where o.bucket_id = split_part(p_input_url, '/', 1)
+            and o.name = substr(p_input_url, strpos(p_input_url, '/') + 1)
+        ),
+        'metadata', p_metadata
+      )::text,
+      'UTF8'
+    )),
+    'hex'
+  );
+$$;
+comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
+  'result is cached. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
+grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;
+
+create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_bucket text := split_part(p_input_url, '/', 1);
+  v_name text := substr(p_input_url, strpos(p_input_url, '/') + 1);
+  v_mime_type text;
+  v_size bigint;
+begin
+  if p_input_url is null then
+    if p_type.is_input_required then
+      raise exception 'input_url is required for %', p_type.job_type
+        using errcode = 'AJ010', detail = 'input_url';
+    end if;
+    return;
+  end if;
+
+  if p_input_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or p_input_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
+    raise exception 'input_url must name an object of this project''s Storage as <bucket>/<path>'
+      using errcode = 'AJ011', detail = 'input_url';
+  end if;
+
+  if v_bucket <> all (p_type.input_buckets) then
+    raise exception 'input_url must lie in one of these buckets: %', array_to_string(p_type.input_buckets, ', ')
+      using errcode = 'AJ011', detail = 'input_url';
+  end if;
+
+  select lower(split_part(o.metadata ->> 'mimetype', ';', 1)), (o.metadata ->> 'size')::bigint
+  into v_mime_type, v_size
+  from storage.objects as o
+  where o.bucket_id = v_bucket
+    and o.name = v_name
+    and split_part(o.name, '/', 1) = p_user_id::text;
+
+  -- Somebody else's object and no object at all are one answer: an answer that told them apart would leak.
+  if not found then
+    raise exception 'input_url names no object of yours' using errcode = 'AJ012', detail = 'input_url';
+  end if;
+
+  if v_mime_type is null or v_mime_type <> all (p_type.input_mime_types) then
+    raise exception 'input_url has the content type %, which % does not take', coalesce(v_mime_type, 'unknown'), p_type.job_type
+      using errcode = 'AJ013', detail = 'input_url';
+  end if;
+
+  if v_size is null or v_size not between 1 and p_type.input_max_bytes then
+    raise exception 'input_url has % bytes; % takes 1 to %', coalesce(v_size, 0), p_type.job_type, p_type.input_max_bytes
+      using errcode = 'AJ014', detail = 'input_url';
+  end if;
+end;
+$$;
+comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
+  'Raises AJ010 to AJ014 unless input_url names an existing object in the owner''s folder of an allowed bucket, type '
+  'and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
+
+create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    p_source.user_id = p_user_id
+    and p_source.input_hash = p_input_hash
+    and p_source.status = 'completed'
+    and p_source.completed_at > now() - make_interval(secs => t.cache_ttl_seconds)
+    and (
+      p_source.job_type <> 'voice_clone'
+      or exists (
+        select 1 from public.voices as v
+        where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+      )
+    )
+    and (
+      p_source.output_url is null
+      or exists (
+        select 1 from storage.objects as o
+        where o.bucket_id = split_part(p_source.output_url, '/', 1)
+          and o.name = substr(p_source.output_url, strpos(p_source.output_url, '/') + 1)
+      )
+    ),
+    false
+  )
+  from public.ai_job_types as t
+  where t.job_type = p_source.job_type;
+$$;
+comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text) is
+  'True if the source job is a completed one of this owner with this very input, not older than the type allows, and '
+  'what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+
+create function private.admit_ai_job()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_type public.ai_job_types;
+  v_source public.ai_jobs;
+begin
+  select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
+  if not found then
+    raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
+  end if;
+  if not v_type.is_enabled then
+    raise exception 'job_type % is switched off at the moment', new.job_type using errcode = 'AJ002', detail = 'job_type';
+  end if;
+  if jsonb_typeof(new.metadata) is distinct from 'object' then
+    raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
+  end if;
+  if octet_length(new.metadata::text) > 65536 then
+    raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
+  end if;
+  perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
+
+  new.provider := v_type.provider;
+  new.max_attempts := coalesce(new.max_attempts, v_type.max_attempts);
+  new.scheduled_at := greatest(new.scheduled_at, now());
+  new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
+
+  if new.cached_from_job_id is not null then
+    select * into v_source from public.ai_jobs as j where j.id = new.cached_from_job_id;
+    if private.is_ai_job_result_reusable(v_source, new.user_id, new.input_hash) then
+      new.status := 'completed';
+      new.progress_percentage := 100;
+      new.result_data := v_source.result_data || '{"cached": true}';
+      new.output_url := v_source.output_url;
+      new.started_at := now();
+      new.completed_at := now();
+      new.event_seq := 2;
+      new.last_event := 'completed';
+    else
+      new.cached_from_job_id := null;
+    end if;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.admit_ai_job() is
+  'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes '
+  'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
+  'columns nor set what is set here; the owner of the input is therefore checked explicitly.';
+
+create trigger ai_jobs_admit
+before insert on public.ai_jobs
+for each row execute function private.admit_ai_job();
+
+create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job public.ai_jobs;
+  v_source public.ai_jobs;
+begin
+  select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
+  if not found then
+    return false;
+  end if;
+  select * into v_source from public.ai_jobs as j where j.id = p_source_job_id and j.id <> p_job_id;
+  if not coalesce(private.is_ai_job_result_reusable(v_source, v_job.user_id, v_job.input_hash), false) then
+    return false;
+  end if;
+  update public.ai_jobs as j
+  set status = 'completed',
+      progress_percentage = 100,
+      result_data = v_source.result_data || '{"cached": true}',
+      output_url = v_source.output_url,
+      cached_from_job_id = v_source.id,
+      completed_at = clock_timestamp(),
+      lease_token = null,
+      lease_expires_at = null,
+      error_code = null,
+      error_message = null,
+      event_seq = j.event_seq + 1,
+      last_event = 'completed'
+  where j.id = p_job_id;
+  return true;
+end;
+$$;
+comment on function public.reuse_ai_job_result(uuid, uuid, uuid) is
+  'Completes a claimed job with the result of an earlier equal job of the same owner; false, and nothing changed, when '
+  'the lease is lost or the two are not equal. service_role only. Security definer because it shares its check with '
+  'the intake trigger, which lives in schema private.';
+revoke execute on function public.reuse_ai_job_result(uuid, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.reuse_ai_job_result(uuid, uuid, uuid) to service_role;

@@ -1,0 +1,154 @@
+-- Dispatch and sweep. The trigger's call is a hint that makes a job start within milliseconds; it may be lost, late or
+-- doubled. The sweep is the guarantee: whatever is due and not being worked on is dispatched again.
+
+create function private.dispatch_ai_jobs(p_job_ids uuid[])
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_url text;
+  v_secret text;
+  v_body jsonb;
+  v_message_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+  v_timestamp text := floor(extract(epoch from clock_timestamp()))::bigint::text;
+  v_signature text;
+begin
+  if coalesce(cardinality(p_job_ids), 0) = 0 then
+    return null;
+  end if;
+
+  select s.decrypted_secret into v_url from vault.decrypted_secrets as s where s.name = 'project_url';
+  select s.decrypted_secret into v_secret from vault.decrypted_secrets as s where s.name = 'dispatch_secret';
+  if v_url is null or v_secret is null then
+    raise log 'ai jobs are not dispatched: the Vault has no project_url or no dispatch_secret';
+    return null;
+  end if;
+
+  -- The shape of a database webhook, with ids only; job_ids names the rest of a bulk insert.
+  v_body := jsonb_build_object(
+    'type', 'INSERT',
+    'table', 'ai_jobs',
+    'schema', 'public',
+    'record', jsonb_build_object('id', p_job_ids[1]),
+    'old_record', null,
+    'job_ids', to_jsonb(p_job_ids)
+  );
+  -- Standard Webhooks: HMAC-SHA256 over id.timestamp.body with the decoded secret, in base64.
+  v_signature := 'v1,' || encode(
+    extensions.hmac(
+      convert_to(v_message_id || '.' || v_timestamp || '.' || v_body::text, 'UTF8'),
+      decode(substr(v_secret, length('whsec_') + 1), 'base64'),
+      'sha256'
+    ),
+    'base64'
+  );
+  return net.http_post(
+    url := rtrim(v_url, '/') || '/functions/v1/process-ai-job',
+    body := v_body,
+    headers := jsonb_build_object(
+      'Content-Type', 'application/json',
+      'webhook-id', v_message_id,
+      'webhook-timestamp', v_timestamp,
+      'webhook-signature', v_signature
+    ),
+    timeout_milliseconds := 5000
+  );
+exception when others then
+  -- Never let a dispatch undo the insert that caused it: the sweep delivers later. The message of an error here
+  -- could quote the secret, so only its code is written.
+  raise warning 'ai jobs could not be dispatched (%); the sweep will', sqlstate;
+  return null;
+end;
+$$;
+comment on function private.dispatch_ai_jobs(uuid[]) is
+  'Asks process-ai-job, by pg_net and signed with the Vault''s dispatch_secret, to work on these jobs. Returns the pg_net '
+  'request id, or null when it could not be sent. Never raises. Security definer because the inserting role may read '
+  'neither the Vault nor schema net.';
+
+create function private.dispatch_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.dispatch_ai_jobs((
+    select array_agg(due.id)
+    from (
+      select i.id
+      from inserted as i
+      where i.status = 'pending' and i.scheduled_at <= now()
+      order by i.priority, i.id
+      limit 50
+    ) as due
+  ));
+  return null;
+end;
+$$;
+comment on function private.dispatch_inserted_ai_jobs() is
+  'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting '
+  'role may not call private.dispatch_ai_jobs.';
+
+create trigger ai_jobs_dispatch
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.dispatch_inserted_ai_jobs();
+
+create function private.sweep_ai_jobs()
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_rescued integer;
+  v_chunk uuid[];
+  v_dispatched integer := 0;
+begin
+  select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
+
+  for v_chunk in
+    select array_agg(due.id order by due.position)
+    from (
+      select j.id, row_number() over (order by j.priority, j.scheduled_at, j.id) as position
+      from public.ai_jobs as j
+      join public.ai_job_types as t on t.job_type = j.job_type
+      where j.status = 'pending' and j.scheduled_at <= now() and t.is_enabled
+      order by j.priority, j.scheduled_at, j.id
+      limit 200
+    ) as due
+    group by (due.position - 1) / 20
+    order by min(due.position)
+  loop
+    v_dispatched := v_dispatched + cardinality(v_chunk);
+    perform private.dispatch_ai_jobs(v_chunk);
+  end loop;
+
+  delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
+  return jsonb_build_object('rescued', v_rescued, 'dispatched', v_dispatched);
+end;
+$$;
+comment on function private.sweep_ai_jobs() is
+  'The delivery guarantee, run by pg_cron every few seconds: takes back expired leases, dispatches what is due (up to '
+  '200 jobs in calls of 20), forgets old receipts. Returns the counts.';
+
+create function private.prune_ai_job_leftovers()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  delete from public.ai_result_cache as c where c.expires_at < now();
+  delete from cron.job_run_details as d where d.end_time < now() - interval '1 day';
+end;
+$$;
+comment on function private.prune_ai_job_leftovers() is
+  'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+
+select cron.schedule('sweep-ai-jobs', '5 seconds', 'select private.sweep_ai_jobs()');
+select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
