@@ -1,0 +1,141 @@
+/**
+ * Child processes that cannot outlive the stack. Each runs under `watchdog.sh`, which holds a pipe to this
+ * process: when this process ends in any way, the pipe ends, and the child is ended.
+ */
+const watchdog = Deno.readTextFile(new URL("./watchdog.sh", import.meta.url));
+
+/** The signals that {@link GuardedChild.signal} can send. */
+export type ChildSignal =
+  | "TERM"
+  | "INT"
+  | "QUIT"
+  | "HUP"
+  | "KILL"
+  | "CONT"
+  | "STOP";
+
+/** What to run, and how it is to be ended. */
+export interface GuardedCommand {
+  /** Program and arguments. */
+  command: [string, ...string[]];
+  /** The whole environment of the child; nothing is inherited. */
+  env: Record<string, string>;
+  cwd?: string | undefined;
+  /** Run as this user and group; needs root. */
+  user?: { uid: number; gid: number } | undefined;
+  /** Sent when the stack lets go of the child. */
+  endSignal: ChildSignal;
+  /** How long the child may take to end before it is killed, in whole seconds. */
+  graceSeconds: number;
+  /** Removed, with all that is in it, once the child is over. */
+  removeDir?: string | undefined;
+  /** Called with each line that the child prints, without its line end. */
+  onLine: (stream: "stdout" | "stderr", line: string) => void;
+}
+
+/** A running child. */
+export interface GuardedChild {
+  /** Process id of the command itself, not of its watchdog. */
+  pid: number;
+  /** Resolves when the child is over: its exit code, 128 + n after signal n. */
+  exited: Promise<number>;
+  /** Sends a signal to the command. Does nothing when it is over. */
+  signal(name: ChildSignal): Promise<void>;
+  /** Sends the end signal, waits for the child to be over, kills it after the grace period. */
+  end(): Promise<number>;
+}
+
+async function eachLine(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onLine: (line: string) => void,
+): Promise<void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) onLine(line);
+  }
+  if (rest !== "") onLine(rest);
+}
+
+/**
+ * Starts a command under the watchdog and resolves once its process id is known.
+ * Throws when the watchdog cannot be started, or ends before it has started the command.
+ */
+export async function spawnGuarded(
+  options: GuardedCommand,
+): Promise<GuardedChild> {
+  const process = new Deno.Command("/bin/sh", {
+    args: [
+      "-c",
+      await watchdog,
+      "watchdog",
+      options.endSignal,
+      String(options.graceSeconds),
+      options.removeDir ?? "",
+      ...options.command,
+    ],
+    env: options.env,
+    clearEnv: true,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.user ?? {}),
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+    detached: true,
+  }).spawn();
+
+  const started = Promise.withResolvers<number>();
+  const readOutput = eachLine(process.stdout, (line) => {
+    if (pid === undefined) {
+      pid = Number(line);
+      started.resolve(pid);
+    } else options.onLine("stdout", line);
+  });
+  const readErrors = eachLine(
+    process.stderr,
+    (line) => options.onLine("stderr", line),
+  );
+  let pid: number | undefined;
+
+  // The output is read to its end before the exit is reported, so that the last words are never lost.
+  const exited = (async () => {
+    const [status] = await Promise.all([
+      process.status,
+      readOutput,
+      readErrors,
+    ]);
+    return status.code;
+  })();
+  exited.then((code) =>
+    started.reject(
+      new Error(`${options.command[0]} could not be started (code ${code})`),
+    )
+  );
+
+  const line = process.stdin.getWriter();
+  let open = true;
+  const whenOpen = async (action: () => Promise<void>) => {
+    if (!open) return;
+    try {
+      await action();
+    } catch {
+      open = false; // the child is over and its end of the pipe is gone
+    }
+  };
+  exited.then(() => whenOpen(() => line.close()));
+
+  return {
+    pid: await started.promise,
+    exited,
+    signal: (name) =>
+      whenOpen(() => line.write(new TextEncoder().encode(`${name}\n`))),
+    async end() {
+      await whenOpen(() => {
+        open = false;
+        return line.close();
+      });
+      return await exited;
+    },
+  };
+}
