@@ -1,0 +1,176 @@
+import { z } from "zod";
+import type { FaultRules } from "./faults.ts";
+import {
+  countEntries,
+  type EntryFilter,
+  type Ledger,
+  type RequestLog,
+} from "./ledger.ts";
+import { type Answer, jsonAnswer, type Provider } from "./provider.ts";
+
+/** What the control API reaches. */
+export interface ControlTargets {
+  readonly providers: readonly Provider[];
+  readonly ledger: Ledger;
+  readonly requests: RequestLog;
+  readonly faults: FaultRules;
+  /** Lets every hanging request go on; answers how many. */
+  release(): number;
+  /** Everything as after the start; resolves when no earlier request is still being worked on. */
+  reset(): Promise<void>;
+  /** Moves the simulators' clock forward; answers the new time. */
+  advanceClock(ms: number): number;
+}
+
+const listQuerySchema = z.strictObject({
+  provider: z.string().optional(),
+  operation: z.string().optional(),
+  marker: z.guid().toLowerCase().optional(),
+  at_least: z.coerce.number().int().min(0).default(0),
+  within_ms: z.coerce.number().int().min(0).max(60_000).default(10_000),
+});
+
+const clockSchema = z.strictObject({ advance_ms: z.int().min(0) });
+
+/** A body that is not JSON at all, which no schema can name. */
+class NotJsonError extends Error {}
+
+/**
+ * Answers `/_control/*`; the routes are in `docs/simulators.md`. Wrong input gets 400
+ * `{error: "invalid_request", issues: [{field, message}]}` and changes nothing.
+ */
+export async function handleControl(
+  method: string,
+  url: URL,
+  body: Uint8Array<ArrayBuffer>,
+  targets: ControlTargets,
+): Promise<Answer> {
+  try {
+    return await route(method, url, body, targets);
+  } catch (error) {
+    if (error instanceof z.ZodError) {
+      return jsonAnswer(400, {
+        error: "invalid_request",
+        issues: error.issues.flatMap(named),
+      });
+    }
+    if (error instanceof NotJsonError) {
+      return jsonAnswer(400, {
+        error: "invalid_request",
+        issues: [{ field: "", message: "the body is not JSON" }],
+      });
+    }
+    throw error;
+  }
+}
+
+async function route(
+  method: string,
+  url: URL,
+  body: Uint8Array<ArrayBuffer>,
+  targets: ControlTargets,
+): Promise<Answer> {
+  const { providers, ledger, requests, faults } = targets;
+  const json = () => parseBody(body);
+  switch (`${method} ${url.pathname.slice("/_control".length)}`) {
+    case "GET /health":
+      return jsonAnswer(200, {
+        ok: true,
+        providers: providers.map(({ name }) => name),
+      });
+    case "GET /ledger": {
+      const { filter, reached } = await awaited(url, ledger);
+      const entries = ledger.list(filter);
+      return jsonAnswer(200, {
+        entries,
+        counts: countEntries(entries),
+        reached,
+      });
+    }
+    case "GET /requests": {
+      const { filter, reached } = await awaited(url, requests);
+      return jsonAnswer(200, { entries: requests.list(filter), reached });
+    }
+    case "GET /faults":
+      return jsonAnswer(200, { rules: faults.list() });
+    case "POST /faults":
+      return jsonAnswer(201, { rules: faults.add(json()) });
+    case "DELETE /faults":
+      faults.clear();
+      return jsonAnswer(200, { rules: [] });
+    case "GET /settings":
+      return jsonAnswer(200, allSettings(providers));
+    case "POST /settings":
+      changeSettings(json(), providers);
+      return jsonAnswer(200, allSettings(providers));
+    case "POST /clock": {
+      const now = targets.advanceClock(clockSchema.parse(json()).advance_ms);
+      return jsonAnswer(200, { now: new Date(now).toISOString() });
+    }
+    case "POST /release":
+      return jsonAnswer(200, { released: targets.release() });
+    case "POST /reset":
+      await targets.reset();
+      return jsonAnswer(200, { ok: true });
+    default:
+      return jsonAnswer(404, { error: "no such control route" });
+  }
+}
+
+async function awaited(
+  url: URL,
+  list: Ledger | RequestLog,
+): Promise<{ filter: EntryFilter; reached: boolean }> {
+  const { at_least, within_ms, ...filter } = listQuerySchema.parse(
+    Object.fromEntries(url.searchParams),
+  );
+  return { filter, reached: await list.waitFor(filter, at_least, within_ms) };
+}
+
+function allSettings(providers: readonly Provider[]): Record<string, unknown> {
+  return Object.fromEntries(
+    providers.map((provider) => [provider.name, provider.settings()]),
+  );
+}
+
+function changeSettings(given: unknown, providers: readonly Provider[]): void {
+  const changes = z.partialRecord(
+    z.enum(providers.map(({ name }) => name)),
+    z.record(z.string(), z.unknown()),
+  ).parse(given);
+  for (const provider of providers) {
+    const change = changes[provider.name];
+    if (change === undefined) continue;
+    try {
+      provider.changeSettings(change);
+    } catch (error) {
+      if (!(error instanceof z.ZodError)) throw error;
+      throw new z.ZodError(error.issues.map((issue) => ({
+        ...issue,
+        path: [provider.name, ...issue.path],
+      })));
+    }
+  }
+}
+
+function parseBody(body: Uint8Array<ArrayBuffer>): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(body));
+  } catch {
+    throw new NotJsonError();
+  }
+}
+
+/** The fields that an issue is about: for unknown keys the keys themselves, not the object around them. */
+function named(
+  issue: z.core.$ZodIssue,
+): { field: string; message: string }[] {
+  const at = issue.path.map(String);
+  const paths = "keys" in issue && Array.isArray(issue.keys)
+    ? issue.keys.map((key) => [...at, String(key)])
+    : [at];
+  return paths.map((path) => ({
+    field: path.join("."),
+    message: issue.message,
+  }));
+}

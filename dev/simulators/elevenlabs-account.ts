@@ -1,0 +1,60 @@
+import { z } from "zod";
+import type { Clock } from "./provider.ts";
+
+/** What the control API can change. */
+export const accountSchema = z.strictObject({
+  /** The form of error bodies that no fault rule asks for. */
+  error_shape: z.enum(["old", "new"]),
+  /** How long a new voice stays out of `GET /v2/voices`; `GET /v1/voices/{id}` has it at once. */
+  search_lag_ms: z.int().min(0),
+  voice_limit: z.int().min(0),
+  /** Null: no monthly limit. */
+  max_voice_add_edits: z.int().min(0).nullable(),
+  can_use_instant_voice_cloning: z.boolean(),
+  character_limit: z.int().min(0),
+});
+
+/** The account and how the service behaves towards it. */
+export type Account = z.output<typeof accountSchema>;
+
+/** Wide enough that no test meets a limit by accident. */
+export const DEFAULT_ACCOUNT: Account = {
+  error_shape: "new",
+  search_lag_ms: 0,
+  voice_limit: 660,
+  max_voice_add_edits: null,
+  can_use_instant_voice_cloning: true,
+  character_limit: 100_000,
+};
+
+/** The body of `GET /v1/user/subscription`. */
+export function subscriptionBody(
+  account: Account,
+  used: { voiceSlots: number; addEdits: number },
+  clock: Clock,
+): unknown {
+  return {
+    tier: "business",
+    character_count: 0,
+    character_limit: account.character_limit,
+    can_extend_character_limit: false,
+    allowed_to_extend_character_limit: false,
+    next_character_count_reset_unix: Math.floor(clock.now() / 1000) +
+      30 * 86_400,
+    voice_slots_used: used.voiceSlots,
+    professional_voice_slots_used: 0,
+    voice_limit: account.voice_limit,
+    max_voice_add_edits: account.max_voice_add_edits,
+    voice_add_edit_counter: used.addEdits,
+    professional_voice_limit: 1,
+    can_extend_voice_limit: false,
+    can_use_instant_voice_cloning: account.can_use_instant_voice_cloning,
+    can_use_professional_voice_cloning: false,
+    currency: "usd",
+    status: "active",
+    billing_period: "monthly_period",
+    character_refresh_period: "monthly_period",
+    next_invoice: null,
+    has_open_invoices: false,
+  };
+}

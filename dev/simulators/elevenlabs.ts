@@ -1,0 +1,419 @@
+import { z } from "zod";
+import {
+  type Account,
+  accountSchema,
+  DEFAULT_ACCOUNT,
+  subscriptionBody,
+} from "./elevenlabs-account.ts";
+import {
+  ERROR_NAMES,
+  missing,
+  namedError,
+  validationError,
+  type ValidationIssue,
+} from "./elevenlabs-errors.ts";
+import {
+  parseJson,
+  readForm,
+  readSamples,
+  toIssues,
+  type VoiceForm,
+} from "./elevenlabs-forms.ts";
+import {
+  DEFAULT_VOICE_SETTINGS,
+  PREMADE_VOICES,
+  searchQuerySchema,
+  searchVoices,
+  type StoredVoice,
+  voiceBody,
+} from "./elevenlabs-voices.ts";
+import type { Ledger } from "./ledger.ts";
+import { findMarker } from "./marker.ts";
+import {
+  type Answer,
+  type Clock,
+  type Description,
+  type ErrorShape,
+  jsonAnswer,
+  type Provider,
+  type ReceivedRequest,
+} from "./provider.ts";
+
+const voiceSettingsSchema = z.object({
+  stability: z.number().min(0).max(1).optional(),
+  similarity_boost: z.number().min(0).max(1).optional(),
+  style: z.number().min(0).max(1).optional(),
+  use_speaker_boost: z.boolean().optional(),
+  speed: z.number().min(0.7).max(1.2).optional(),
+});
+
+interface Route {
+  readonly operation: string;
+  readonly method: string;
+  readonly pattern: URLPattern;
+  run(
+    call: { request: ReceivedRequest; voiceId: string; apiKey: string },
+  ): Promise<Answer> | Answer;
+}
+
+/**
+ * ElevenLabs as far as this project uses it: instant voice clones, voices and the subscription, with the wire
+ * shapes of the vendor's API. All keys share one workspace; a key that starts with `invalid` is refused.
+ */
+export class ElevenLabs implements Provider {
+  readonly name = "elevenlabs";
+  readonly operations: ReadonlySet<string>;
+  readonly errorNames = ERROR_NAMES;
+
+  readonly #clock: Clock;
+  readonly #ledger: Ledger;
+  readonly #routes: readonly Route[];
+  readonly #forms = new WeakMap<ReceivedRequest, Promise<VoiceForm | null>>();
+  #voices = new Map<string, StoredVoice>();
+  #lastSeq = 0;
+  #addEdits = 0;
+  #account: Account = DEFAULT_ACCOUNT;
+
+  constructor(clock: Clock, ledger: Ledger) {
+    this.#clock = clock;
+    this.#ledger = ledger;
+    const route = (
+      operation: string,
+      method: string,
+      pathname: string,
+      run: Route["run"],
+    ): Route => ({
+      operation,
+      method,
+      pattern: new URLPattern({ pathname }),
+      run,
+    });
+    this.#routes = [
+      route("voices.add", "POST", "/v1/voices/add", (call) => this.#add(call)),
+      route("voices.search", "GET", "/v2/voices", (call) => this.#search(call)),
+      route("voices.list", "GET", "/v1/voices", () => this.#list()),
+      route(
+        "voices.settings.default",
+        "GET",
+        "/v1/voices/settings/default",
+        () => this.#answer(200, DEFAULT_VOICE_SETTINGS),
+      ),
+      route(
+        "voices.settings.get",
+        "GET",
+        "/v1/voices/:id/settings",
+        ({ voiceId }) => this.#withVoice(voiceId, ({ settings }) => settings),
+      ),
+      route(
+        "voices.settings.edit",
+        "POST",
+        "/v1/voices/:id/settings/edit",
+        (call) => this.#editSettings(call),
+      ),
+      route(
+        "voices.edit",
+        "POST",
+        "/v1/voices/:id/edit",
+        (call) => this.#edit(call),
+      ),
+      route(
+        "voices.get",
+        "GET",
+        "/v1/voices/:id",
+        ({ voiceId }) =>
+          this.#withVoice(
+            voiceId,
+            (voice) => voiceBody(voice, true),
+          ),
+      ),
+      route(
+        "voices.delete",
+        "DELETE",
+        "/v1/voices/:id",
+        ({ voiceId }) =>
+          this.#withVoice(voiceId, (voice) => this.#delete(voice)),
+      ),
+      route(
+        "user.subscription",
+        "GET",
+        "/v1/user/subscription",
+        () =>
+          this.#answer(
+            200,
+            subscriptionBody(this.#account, {
+              voiceSlots: this.#slotsUsed(),
+              addEdits: this.#addEdits,
+            }, this.#clock),
+          ),
+      ),
+    ];
+    this.operations = new Set(this.#routes.map(({ operation }) => operation));
+    this.reset();
+  }
+
+  reset(): void {
+    this.#voices = new Map(
+      PREMADE_VOICES.map((voice) => [voice.id, structuredClone(voice)]),
+    );
+    this.#lastSeq = PREMADE_VOICES.length;
+    this.#addEdits = 0;
+    this.#account = DEFAULT_ACCOUNT;
+  }
+
+  settings(): Readonly<Account> {
+    return this.#account;
+  }
+
+  changeSettings(changes: unknown): void {
+    const changed = accountSchema.partial().parse(changes);
+    this.#account = accountSchema.parse({ ...this.#account, ...changed });
+  }
+
+  async describe(request: ReceivedRequest): Promise<Description> {
+    const { route, voiceId } = this.#match(request);
+    if (route === null) return { operations: [], marker: null };
+    const voice = this.#voices.get(voiceId);
+    const form = await this.#form(request);
+    const marker = findMarker(
+      [form?.name, form?.description, request.query.get("search")],
+      form?.labels,
+    ) ?? (voice === undefined ? null : markerOf(voice));
+    return { operations: [route.operation], marker };
+  }
+
+  async handle(request: ReceivedRequest): Promise<Answer> {
+    const { route, voiceId, pathKnown } = this.#match(request);
+    if (route === null) {
+      return pathKnown
+        ? this.#answer(405, { detail: "Method Not Allowed" })
+        : this.#answer(404, { detail: "Not Found" });
+    }
+    const apiKey = request.headers.get("xi-api-key") ?? "";
+    if (apiKey === "") return this.errorAnswer("needs_authorization");
+    if (apiKey.startsWith("invalid")) {
+      return this.errorAnswer("invalid_api_key");
+    }
+    return await route.run({ request, voiceId, apiKey });
+  }
+
+  errorAnswer(name: string, shape?: ErrorShape, message?: string): Answer {
+    const id = requestId();
+    const { status, body } = namedError(
+      name,
+      shape ?? this.#account.error_shape,
+      id,
+      message,
+    );
+    return jsonAnswer(status, body, { "x-request-id": id, "request-id": id });
+  }
+
+  #answer(status: number, body: unknown): Answer {
+    const id = requestId();
+    return jsonAnswer(status, body, { "x-request-id": id, "request-id": id });
+  }
+
+  #refuse(issues: readonly ValidationIssue[]): Answer {
+    const { status, body } = validationError(issues);
+    return this.#answer(status, body);
+  }
+
+  #match({ method, path }: ReceivedRequest): {
+    route: Route | null;
+    voiceId: string;
+    pathKnown: boolean;
+  } {
+    const fits = this.#routes.flatMap((route) => {
+      const found = route.pattern.exec({ pathname: path });
+      return found === null ? [] : [{ route, found }];
+    });
+    const hit = fits.find(({ route }) => route.method === method);
+    return {
+      route: hit?.route ?? null,
+      voiceId: hit?.found.pathname.groups["id"] ?? "",
+      pathKnown: fits.length > 0,
+    };
+  }
+
+  #withVoice(id: string, show: (voice: StoredVoice) => unknown): Answer {
+    const voice = this.#voices.get(id);
+    return voice === undefined
+      ? this.errorAnswer(
+        "voice_not_found",
+        undefined,
+        `A voice with voice_id '${id}' was not found.`,
+      )
+      : this.#answer(200, show(voice));
+  }
+
+  /** The form of a multipart request; null when it is something else or cannot be parsed. */
+  #form(request: ReceivedRequest): Promise<VoiceForm | null> {
+    const form = this.#forms.get(request) ?? readForm(request);
+    this.#forms.set(request, form);
+    return form;
+  }
+
+  async #add(
+    { request, apiKey }: { request: ReceivedRequest; apiKey: string },
+  ): Promise<Answer> {
+    const form = await this.#form(request);
+    if (form === null) {
+      return this.#answer(400, {
+        detail: "There was an error parsing the body",
+      });
+    }
+    const { name, description, labels, files } = form;
+    const issues = files.length > 0 || form.issues.length > 0
+      ? form.issues
+      : [missing("body", "files")];
+    if (name === null || issues.length > 0) {
+      return this.#refuse(
+        name === null ? [missing("body", "name"), ...issues] : issues,
+      );
+    }
+    const samples = await readSamples(files);
+    if (samples === null) return this.errorAnswer("invalid_content");
+    // From here to the creation nothing waits, so the limits hold under concurrent requests.
+    const limit = this.#limitReached();
+    if (limit !== null) return limit;
+    const voice: StoredVoice = {
+      seq: ++this.#lastSeq,
+      id: voiceId(),
+      name,
+      description,
+      labels,
+      category: "cloned",
+      createdAt: this.#clock.now(),
+      samples,
+      settings: { ...DEFAULT_VOICE_SETTINGS },
+    };
+    this.#voices.set(voice.id, voice);
+    this.#addEdits += 1;
+    this.#ledger.add({
+      provider: this.name,
+      operation: "voices.add",
+      id: voice.id,
+      marker: markerOf(voice),
+      request: {
+        name,
+        description,
+        labels,
+        remove_background_noise: form.removeBackgroundNoise,
+        files: samples,
+      },
+      bytes: samples.reduce((sum, { bytes }) => sum + bytes, 0),
+      api_key_tail: apiKey.slice(-4),
+    }, this.#clock.now());
+    return this.#answer(200, {
+      voice_id: voice.id,
+      requires_verification: false,
+    });
+  }
+
+  #limitReached(): Answer | null {
+    const { voice_limit, max_voice_add_edits } = this.#account;
+    if (!this.#account.can_use_instant_voice_cloning) {
+      return this.errorAnswer("can_not_use_instant_voice_cloning");
+    }
+    if (this.#slotsUsed() >= voice_limit) {
+      return this.errorAnswer(
+        "voice_limit_reached",
+        undefined,
+        `You have reached your maximum amount of custom voices (${this.#slotsUsed()} / ${voice_limit}). You can upgrade your subscription to increase your custom voice limit.`,
+      );
+    }
+    return this.#addEdits >= (max_voice_add_edits ?? Infinity)
+      ? this.errorAnswer("voice_add_edit_limit_reached")
+      : null;
+  }
+
+  #slotsUsed(): number {
+    return [...this.#voices.values()]
+      .filter(({ category }) => category === "cloned").length;
+  }
+
+  async #edit(
+    { request, voiceId }: { request: ReceivedRequest; voiceId: string },
+  ): Promise<Answer> {
+    const form = await this.#form(request);
+    if (form === null) {
+      return this.#answer(400, {
+        detail: "There was an error parsing the body",
+      });
+    }
+    const { name, description, labels, issues } = form;
+    if (name === null || issues.length > 0) {
+      return this.#refuse(
+        name === null ? [missing("body", "name"), ...issues] : issues,
+      );
+    }
+    const samples = await readSamples(form.files);
+    if (samples === null) return this.errorAnswer("invalid_content");
+    return this.#withVoice(voiceId, (voice) => {
+      Object.assign(voice, { name, description, labels });
+      voice.samples = [...voice.samples, ...samples];
+      this.#addEdits += 1;
+      return { status: "ok" };
+    });
+  }
+
+  #editSettings(
+    { request, voiceId }: { request: ReceivedRequest; voiceId: string },
+  ): Answer {
+    const given = voiceSettingsSchema.safeParse(
+      parseJson(new TextDecoder().decode(request.body)),
+    );
+    if (!given.success) return this.#refuse(toIssues("body", given.error));
+    return this.#withVoice(voiceId, (voice) => {
+      Object.assign(voice.settings, given.data);
+      return { status: "ok" };
+    });
+  }
+
+  #delete(voice: StoredVoice): unknown {
+    this.#voices.delete(voice.id);
+    this.#ledger.markDeleted(this.name, voice.id, this.#clock.now());
+    return { status: "ok" };
+  }
+
+  #list(): Answer {
+    return this.#answer(200, {
+      voices: [...this.#voices.values()].map((voice) => voiceBody(voice, true)),
+    });
+  }
+
+  #search({ request }: { request: ReceivedRequest }): Answer {
+    const query = searchQuerySchema.safeParse(
+      Object.fromEntries(request.query),
+    );
+    if (!query.success) return this.#refuse(toIssues("query", query.error));
+    const indexed = this.#clock.now() - this.#account.search_lag_ms;
+    const page = searchVoices(
+      [...this.#voices.values()].filter(({ createdAt }) =>
+        (createdAt ?? 0) <= indexed
+      ),
+      query.data,
+    );
+    return page === null
+      ? this.#refuse([{
+        loc: ["query", "next_page_token"],
+        msg: "invalid page token",
+        type: "value_error",
+      }])
+      : this.#answer(200, page);
+  }
+}
+
+function markerOf({ name, description, labels }: StoredVoice): string | null {
+  return findMarker([name, description], labels);
+}
+
+function requestId(): string {
+  return crypto.randomUUID().replaceAll("-", "");
+}
+
+function voiceId(): string {
+  const alphabet =
+    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  return [...crypto.getRandomValues(new Uint8Array(20))]
+    .map((byte) => alphabet[byte % alphabet.length]).join("");
+}

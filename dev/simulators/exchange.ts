@@ -1,0 +1,222 @@
+import { type ServerResponse, STATUS_CODES } from "node:http";
+import type { Fault } from "./faults.ts";
+import type { End, Holds } from "./holds.ts";
+import type { RequestEntry, RequestLog } from "./ledger.ts";
+import {
+  type Answer,
+  jsonAnswer,
+  type Provider,
+  type ReceivedRequest,
+  textAnswer,
+} from "./provider.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** One request to a provider with its response: answers it, or does to it what a fault says. */
+export class Exchange {
+  readonly #request: ReceivedRequest;
+  readonly #response: ServerResponse;
+  readonly #provider: Provider;
+  readonly #log: RequestLog;
+  readonly #entry: RequestEntry;
+  readonly #holds: Holds;
+  readonly #era: number;
+
+  constructor(parts: {
+    request: ReceivedRequest;
+    response: ServerResponse;
+    provider: Provider;
+    log: RequestLog;
+    entry: RequestEntry;
+    holds: Holds;
+    era: number;
+  }) {
+    this.#request = parts.request;
+    this.#response = parts.response;
+    this.#provider = parts.provider;
+    this.#log = parts.log;
+    this.#entry = parts.entry;
+    this.#holds = parts.holds;
+    this.#era = parts.era;
+  }
+
+  /** Resolves when the request is answered, closed, or left by its client. */
+  async perform(fault: Fault | null): Promise<void> {
+    switch (fault?.kind) {
+      case undefined:
+        return this.#send(await this.#process());
+      case "status":
+        return this.#send(statusAnswer(fault, this.#provider));
+      case "html":
+        return this.#send(textAnswer(
+          fault.status,
+          fault.body ?? htmlPage(fault.status),
+          "text/html",
+        ));
+      case "delay":
+        return await this.#sendLate(fault.processed, fault.ms);
+      case "hang":
+        return await this.#sendLate(fault.processed, null);
+      case "delay_body":
+        return await this.#sendInParts(
+          await this.#process(),
+          () => this.#hold(fault.ms, false),
+        );
+      case "close_in_body":
+        return await this.#sendInParts(
+          await this.#process(),
+          () => Promise.resolve("dropped"),
+        );
+      case "close_before":
+        return this.#close();
+      case "close_after":
+        await this.#process();
+        return this.#close();
+      case "truncated_json": {
+        const answer = await this.#process();
+        return this.#send({ ...answer, body: halves(answer)[0] });
+      }
+      case "missing_fields":
+        return this.#send(
+          withoutFields(await this.#process(), fault.fields),
+        );
+      case "lie": {
+        const answer = await this.#process();
+        return this.#send(
+          this.#provider.lie?.(this.#request, answer, fault.value) ?? answer,
+        );
+      }
+    }
+  }
+
+  #process(): Promise<Answer> {
+    return this.#provider.handle(this.#request);
+  }
+
+  #hold(ms: number | null, deaf: boolean): Promise<End> {
+    return this.#holds.wait(this.#response, this.#era, { ms, deaf });
+  }
+
+  async #sendLate(
+    processed: "before" | "after" | "never",
+    ms: number | null,
+  ): Promise<void> {
+    const early = processed === "before" ? await this.#process() : null;
+    // What is processed afterwards is so even for a client that has left: that is the point of it.
+    const end = await this.#hold(ms, processed === "after");
+    if (end === "dropped") return this.#close();
+    if (end === "gone") return this.#finish("client_gone");
+    this.#send(early ?? await this.#process());
+  }
+
+  #send(answer: Answer): void {
+    if (this.#response.closed) return this.#finish("client_gone");
+    this.#finish("answered", answer.status);
+    writeAnswer(this.#response, answer);
+  }
+
+  async #sendInParts(
+    answer: Answer,
+    between: () => Promise<End>,
+  ): Promise<void> {
+    if (this.#response.closed) return this.#finish("client_gone");
+    const [first, second] = halves(answer);
+    this.#response.writeHead(answer.status, {
+      ...answer.headers,
+      "content-length": String(first.length + second.length),
+    });
+    const flushed = Promise.withResolvers<void>();
+    this.#response.write(first, () => flushed.resolve());
+    await flushed.promise;
+    const end = await between();
+    if (end === "dropped") return this.#close();
+    if (end === "gone") return this.#finish("client_gone", answer.status);
+    this.#finish("answered", answer.status);
+    this.#response.end(second);
+  }
+
+  #close(): void {
+    this.#finish(this.#response.closed ? "client_gone" : "closed");
+    this.#response.req.socket.destroy();
+  }
+
+  #finish(
+    outcome: Exclude<RequestEntry["outcome"], "pending">,
+    status: number | null = null,
+  ): void {
+    this.#log.finish(this.#entry, outcome, status);
+  }
+}
+
+/** Sends a whole answer with its length. */
+export function writeAnswer(response: ServerResponse, answer: Answer): void {
+  const body = bytesOf(answer);
+  response.writeHead(answer.status, {
+    ...answer.headers,
+    "content-length": String(body.length),
+  });
+  response.end(body);
+}
+
+function bytesOf({ body }: Answer): Bytes {
+  return typeof body === "string" ? new TextEncoder().encode(body) : body;
+}
+
+function halves(answer: Answer): [Bytes, Bytes] {
+  const bytes = bytesOf(answer);
+  const middle = Math.ceil(bytes.length / 2);
+  return [bytes.slice(0, middle), bytes.slice(middle)];
+}
+
+function statusAnswer(
+  { status, error, shape, body, headers = {} }: Extract<
+    Fault,
+    { kind: "status" }
+  >,
+  provider: Provider,
+): Answer {
+  const answer = error === undefined
+    ? jsonAnswer(status ?? 500, { detail: STATUS_CODES[status ?? 500] })
+    : provider.errorAnswer(error, shape);
+  return {
+    status: status ?? answer.status,
+    headers: {
+      ...answer.headers,
+      ...Object.fromEntries(
+        Object.entries(headers).map(([name, text]) => [
+          name.toLowerCase(),
+          text,
+        ]),
+      ),
+    },
+    body: body === undefined
+      ? answer.body
+      : typeof body === "string"
+      ? body
+      : JSON.stringify(body),
+  };
+}
+
+/** The answer without the named members of its JSON body, or of each member when the body is an array. */
+function withoutFields(
+  answer: Answer,
+  fields: readonly string[] | undefined,
+): Answer {
+  const strip = (value: unknown): unknown =>
+    Array.isArray(value)
+      ? value.map(strip)
+      : typeof value === "object" && value !== null
+      ? Object.fromEntries(
+        Object.entries(value).filter(([name]) =>
+          fields !== undefined && !fields.includes(name)
+        ),
+      )
+      : value;
+  const parsed: unknown = JSON.parse(new TextDecoder().decode(bytesOf(answer)));
+  return { ...answer, body: JSON.stringify(strip(parsed)) };
+}
+
+function htmlPage(status: number): string {
+  const title = `${status} ${STATUS_CODES[status] ?? "Error"}`;
+  return `<html>\r\n<head><title>${title}</title></head>\r\n<body>\r\n<center><h1>${title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n`;
+}

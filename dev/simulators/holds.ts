@@ -1,0 +1,58 @@
+/** Why a held request goes on: its time is over, it was released, the client left, or everything is dropped. */
+export type End = "elapsed" | "released" | "gone" | "dropped";
+
+/** The part of a response that tells that the client has left. */
+interface Closeable {
+  once(event: "close", listener: () => void): unknown;
+  off(event: "close", listener: () => void): unknown;
+}
+
+/** The requests that are held back at present, and the ways to let them go. */
+export class Holds {
+  readonly #held = new Map<(end: End) => void, { timed: boolean }>();
+  #era = 0;
+
+  /** Changes with every `dropAll`; a request remembers the era in which it arrived. */
+  get era(): number {
+    return this.#era;
+  }
+
+  /**
+   * Waits `ms`, or without end when `ms` is null, and returns why the wait ended. With `deaf` the client's leaving
+   * does not end it. A request of an earlier era is dropped at once.
+   */
+  async wait(
+    response: Closeable,
+    era: number,
+    { ms, deaf }: { ms: number | null; deaf: boolean },
+  ): Promise<End> {
+    if (era !== this.#era) return "dropped";
+    const { promise, resolve } = Promise.withResolvers<End>();
+    const gone = () => resolve("gone");
+    if (!deaf) response.once("close", gone);
+    const timer = ms === null
+      ? undefined
+      : setTimeout(() => resolve("elapsed"), ms);
+    this.#held.set(resolve, { timed: ms !== null });
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#held.delete(resolve);
+      response.off("close", gone);
+    }
+  }
+
+  /** Lets every request go on that is held without end; returns how many. */
+  release(): number {
+    const endless = [...this.#held].filter(([, { timed }]) => !timed);
+    for (const [end] of endless) end("released");
+    return endless.length;
+  }
+
+  /** Drops every held request, and every one that has arrived and will be held. */
+  dropAll(): void {
+    this.#era += 1;
+    for (const end of this.#held.keys()) end("dropped");
+  }
+}

@@ -1,0 +1,235 @@
+/** One billable creation. It is written when the object exists, whether or not the answer reaches the client. */
+export interface LedgerEntry {
+  readonly seq: number;
+  /** ISO time of the creation. */
+  readonly at: string;
+  readonly provider: string;
+  readonly operation: string;
+  /** The id that the provider gave to the object. */
+  readonly id: string;
+  /** The job's uuid, found in labels, name or description. */
+  readonly marker: string | null;
+  /** What was asked for, without secrets. */
+  readonly request: Readonly<Record<string, unknown>>;
+  /** Bytes of all uploaded files together. */
+  readonly bytes: number;
+  /** The last four characters of the API key that paid. */
+  readonly api_key_tail: string;
+  state: "created" | "deleted";
+  deleted_at: string | null;
+}
+
+/** One request, kept from its arrival on. */
+export interface RequestEntry {
+  readonly seq: number;
+  readonly at: string;
+  readonly provider: string | null;
+  /** The most general name; null when no route matches. */
+  readonly operation: string | null;
+  /** All names that fault rules can match. */
+  readonly operations: readonly string[];
+  readonly method: string;
+  readonly path: string;
+  readonly marker: string | null;
+  /** The kind of the fault that was applied. */
+  readonly fault: string | null;
+  /** The status sent, or null: nothing was sent (yet). */
+  status: number | null;
+  /** `closed`: the simulator closed the socket; `client_gone`: the client left first. */
+  outcome: "pending" | "answered" | "closed" | "client_gone";
+}
+
+/** What a listing is narrowed to; an absent member narrows nothing. */
+export interface EntryFilter {
+  readonly provider?: string | undefined;
+  readonly operation?: string | undefined;
+  readonly marker?: string | undefined;
+}
+
+/** Wakes those who wait for a list to grow, so that no test has to sleep. */
+class Changes {
+  readonly #waiting = new Map<() => void, () => void>();
+
+  announce(): void {
+    for (const wake of this.#waiting.keys()) wake();
+  }
+
+  /** Ends every wait with false. */
+  abandon(): void {
+    for (const giveUp of this.#waiting.values()) giveUp();
+  }
+
+  /** True as soon as `reached()` is, false after `withinMs`. */
+  async until(reached: () => boolean, withinMs: number): Promise<boolean> {
+    if (reached()) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), withinMs);
+    const wake = () => {
+      if (reached()) resolve(true);
+    };
+    this.#waiting.set(wake, () => resolve(false));
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(wake);
+    }
+  }
+}
+
+/** Every billable creation since the start or the last reset, oldest first. */
+export class Ledger {
+  #entries: LedgerEntry[] = [];
+  readonly #changes = new Changes();
+
+  /** Adds an entry in state `created` and returns it. */
+  add(
+    creation: Omit<LedgerEntry, "seq" | "at" | "state" | "deleted_at">,
+    now: number,
+  ): LedgerEntry {
+    const entry: LedgerEntry = {
+      seq: this.#entries.length + 1,
+      at: new Date(now).toISOString(),
+      ...creation,
+      state: "created",
+      deleted_at: null,
+    };
+    this.#entries.push(entry);
+    this.#changes.announce();
+    return entry;
+  }
+
+  /** Marks the object as deleted; the entry stays, since what was paid was paid. */
+  markDeleted(provider: string, id: string, now: number): void {
+    const entry = this.#entries.find((one) =>
+      one.provider === provider && one.id === id
+    );
+    if (entry === undefined) return;
+    entry.state = "deleted";
+    entry.deleted_at = new Date(now).toISOString();
+    this.#changes.announce();
+  }
+
+  /** The matching entries, oldest first. */
+  list(filter: EntryFilter = {}): readonly LedgerEntry[] {
+    return this.#entries.filter((entry) =>
+      (filter.provider ?? entry.provider) === entry.provider &&
+      (filter.operation ?? entry.operation) === entry.operation &&
+      (filter.marker ?? entry.marker) === entry.marker
+    );
+  }
+
+  /** True as soon as `atLeast` entries match, false after `withinMs`. */
+  waitFor(
+    filter: EntryFilter,
+    atLeast: number,
+    withinMs: number,
+  ): Promise<boolean> {
+    return this.#changes.until(
+      () => this.list(filter).length >= atLeast,
+      withinMs,
+    );
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#entries = [];
+  }
+
+  /** Ends every `waitFor` with false. */
+  abandonWaits(): void {
+    this.#changes.abandon();
+  }
+}
+
+/** The numbers that tests assert on: per operation and per marker, deleted objects included. */
+export function countEntries(entries: readonly LedgerEntry[]): {
+  total: number;
+  created: number;
+  deleted: number;
+  by_operation: Record<string, number>;
+  by_marker: Record<string, number>;
+} {
+  const byOperation: Record<string, number> = {};
+  const byMarker: Record<string, number> = {};
+  for (const { provider, operation, marker } of entries) {
+    const name = `${provider}.${operation}`;
+    byOperation[name] = (byOperation[name] ?? 0) + 1;
+    if (marker !== null) byMarker[marker] = (byMarker[marker] ?? 0) + 1;
+  }
+  const deleted = entries.filter(({ state }) => state === "deleted").length;
+  return {
+    total: entries.length,
+    created: entries.length - deleted,
+    deleted,
+    by_operation: byOperation,
+    by_marker: byMarker,
+  };
+}
+
+/** Every request to a provider since the start or the last reset, oldest first. */
+export class RequestLog {
+  #entries: RequestEntry[] = [];
+  readonly #changes = new Changes();
+
+  /** Logs the arrival of a request; `finish` completes the entry. */
+  begin(
+    request: Omit<RequestEntry, "seq" | "at" | "status" | "outcome">,
+    now: number,
+  ): RequestEntry {
+    const entry: RequestEntry = {
+      seq: this.#entries.length + 1,
+      at: new Date(now).toISOString(),
+      ...request,
+      status: null,
+      outcome: "pending",
+    };
+    this.#entries.push(entry);
+    this.#changes.announce();
+    return entry;
+  }
+
+  /** Completes an entry; the first call wins. */
+  finish(
+    entry: RequestEntry,
+    outcome: Exclude<RequestEntry["outcome"], "pending">,
+    status: number | null,
+  ): void {
+    if (entry.outcome !== "pending") return;
+    entry.outcome = outcome;
+    entry.status = status;
+    this.#changes.announce();
+  }
+
+  /** The matching entries, oldest first; `operation` matches any of a request's names. */
+  list(filter: EntryFilter = {}): readonly RequestEntry[] {
+    return this.#entries.filter((entry) =>
+      (filter.provider ?? entry.provider) === entry.provider &&
+      (filter.operation === undefined ||
+        entry.operations.includes(filter.operation)) &&
+      (filter.marker ?? entry.marker) === entry.marker
+    );
+  }
+
+  /** True as soon as `atLeast` entries match, false after `withinMs`. */
+  waitFor(
+    filter: EntryFilter,
+    atLeast: number,
+    withinMs: number,
+  ): Promise<boolean> {
+    return this.#changes.until(
+      () => this.list(filter).length >= atLeast,
+      withinMs,
+    );
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#entries = [];
+  }
+
+  /** Ends every `waitFor` with false. */
+  abandonWaits(): void {
+    this.#changes.abandon();
+  }
+}
