@@ -13,11 +13,11 @@ create table public.ai_jobs (
   result_data jsonb,
   error_message text,
   error_code text,
-  provider text not null,
+  provider text not null default 'internal',
   provider_job_id text,
   stage text,
   attempt integer not null default 0,
-  max_attempts integer not null,
+  max_attempts integer not null default 1,
   scheduled_at timestamptz not null default now(),
   priority integer not null default 0,
   lease_token uuid,
@@ -87,6 +87,8 @@ comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; t
 comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
 comment on column public.ai_jobs.provider_job_id is
   'The provider''s own id of what it made or is making; written before anything else is done with it.';
+comment on column public.ai_jobs.provider is 'Who does the paid work; set from the job type as the job is inserted.';
+comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
 comment on column public.ai_jobs.stage is 'What the runner was doing last, for people: fetching_input, calling_provider, …';
 comment on column public.ai_jobs.attempt is 'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
 comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';

@@ -65,16 +65,17 @@ begin
       using errcode = 'AJ011', detail = 'input_url';
   end if;
 
+  -- Before any look: the answer about another folder must not depend on what is in it.
+  if split_part(v_name, '/', 1) <> p_user_id::text then
+    raise exception 'input_url lies outside your own folder' using errcode = 'AJ015', detail = 'input_url';
+  end if;
+
   select lower(split_part(o.metadata ->> 'mimetype', ';', 1)), (o.metadata ->> 'size')::bigint
   into v_mime_type, v_size
   from storage.objects as o
-  where o.bucket_id = v_bucket
-    and o.name = v_name
-    and split_part(o.name, '/', 1) = p_user_id::text;
-
-  -- Somebody else's object and no object at all are one answer: an answer that told them apart would leak.
+  where o.bucket_id = v_bucket and o.name = v_name;
   if not found then
-    raise exception 'input_url names no object of yours' using errcode = 'AJ012', detail = 'input_url';
+    raise exception 'input_url names no object' using errcode = 'AJ012', detail = 'input_url';
   end if;
 
   if v_mime_type is null or v_mime_type <> all (p_type.input_mime_types) then
@@ -89,7 +90,7 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
-  'Raises AJ010 to AJ014 unless input_url names an existing object in the owner''s folder of an allowed bucket, type '
+  'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type '
   'and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
@@ -154,7 +155,7 @@ begin
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
 
   new.provider := v_type.provider;
-  new.max_attempts := coalesce(new.max_attempts, v_type.max_attempts);
+  new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
   new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
 

@@ -311,9 +311,6 @@ begin
   with stalled as (
     select j.id,
       exists (
-        select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome = 'sent'
-      ) as has_sent_call,
-      exists (
         select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
       ) as has_open_call
     from public.ai_jobs as j

@@ -1,0 +1,28 @@
+/** The result cache in Upstash Redis, over its REST protocol. */
+import { Redis } from "@upstash/redis";
+import { CACHE_TIMEOUT_MS, type CacheStore } from "./result-cache.ts";
+
+/**
+ * A store on Upstash Redis.
+ *
+ * One request for each call: no automatic pipelines and no re-sends, since a cache that has to be asked twice has
+ * already cost more than it saves.
+ */
+export function createUpstashStore(
+  options: { url: string; token: string },
+): CacheStore {
+  const redis = new Redis({
+    url: options.url,
+    token: options.token,
+    enableAutoPipelining: false,
+    enableTelemetry: false,
+    retry: { retries: 0 },
+    signal: () => AbortSignal.timeout(CACHE_TIMEOUT_MS),
+  });
+  return {
+    get: (key) => redis.get<unknown>(key),
+    set: async (key, value, _userId, ttlSeconds) => {
+      await redis.set(key, value, { ex: ttlSeconds });
+    },
+  };
+}

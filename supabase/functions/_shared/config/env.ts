@@ -1,0 +1,170 @@
+/** The environment, read once and checked. Nothing else in the functions reads a variable. */
+import { resolveEnv } from "@supabase/server/core";
+import type { SupabaseEnv } from "@supabase/server";
+import { z } from "zod";
+import type { PlatformDeps } from "../platform/deps.ts";
+
+const seconds = (fallback: number, max: number) =>
+  z.coerce.number().int().min(1).max(max).default(fallback);
+const url = z.url({ protocol: /^https?$/ });
+
+const keySet = z.string().transform((text, context) => {
+  try {
+    return z.object({ keys: z.array(z.looseObject({ kty: z.string() })) })
+      .parse(JSON.parse(text));
+  } catch {
+    context.addIssue({
+      code: "custom",
+      message: 'must be a JSON key set, {"keys":[…]}',
+    });
+    return z.NEVER;
+  }
+});
+
+/** Keys by name, as the platform gives them: a JSON object such as `{"default":"sb_secret_…"}`. */
+const keyRing = z.string().transform((text, context) => {
+  try {
+    return z.record(z.string(), z.string().min(1)).parse(JSON.parse(text));
+  } catch {
+    context.addIssue({
+      code: "custom",
+      message: 'must be a JSON object such as {"default":"sb_…"}',
+    });
+    return z.NEVER;
+  }
+});
+
+/** Every variable the functions know, with its meaning. .env.example lists the same (a unit test compares them). */
+export const envSchema = z.object({
+  SUPABASE_URL: url.describe("Address of the project. Set by the platform."),
+  SUPABASE_PUBLISHABLE_KEYS: keyRing.describe(
+    "Publishable keys by name, JSON. Set by the platform.",
+  ),
+  SUPABASE_SECRET_KEYS: keyRing.describe(
+    "Secret keys by name, JSON. Set by the platform.",
+  ),
+  SUPABASE_JWKS: keySet.optional().describe(
+    "Keys that sign user tokens, JSON. Set by the platform.",
+  ),
+  API_PUBLIC_URL: url.optional().describe(
+    "Address of the project as apps see it, when it differs from SUPABASE_URL (supabase functions serve).",
+  ),
+  DISPATCH_SECRET: z.string().regex(
+    /^whsec_[A-Za-z0-9+/]{32,}={0,2}$/,
+    "must be whsec_ and at least 24 bytes in base64",
+  )
+    .describe(
+      "Secret by which the database signs its calls to process-ai-job; the same as in the Vault.",
+    ),
+  ELEVENLABS_API_KEY: z.string().min(1).optional().describe(
+    "Key of ElevenLabs: voice clones, speech, transcripts.",
+  ),
+  ELEVENLABS_BASE_URL: url.default("https://api.elevenlabs.io").describe(
+    "Address of ElevenLabs.",
+  ),
+  DID_API_KEY: z.string().min(1).optional().describe(
+    "Key of D-ID: talking photos.",
+  ),
+  DID_BASE_URL: url.default("https://api.d-id.com").describe(
+    "Address of D-ID.",
+  ),
+  HEYGEN_API_KEY: z.string().min(1).optional().describe(
+    "Key of HeyGen: avatar videos.",
+  ),
+  HEYGEN_BASE_URL: url.default("https://api.heygen.com").describe(
+    "Address of HeyGen.",
+  ),
+  UPSTASH_REDIS_REST_URL: url.optional().describe(
+    "Upstash Redis for the result cache; without it Postgres is used.",
+  ),
+  UPSTASH_REDIS_REST_TOKEN: z.string().min(1).optional().describe(
+    "Token of that Upstash Redis.",
+  ),
+  DB_STATEMENT_TIMEOUT: seconds(30, 300).describe(
+    "Seconds after which a call to the database is given up.",
+  ),
+  AI_API_TIMEOUT: seconds(300, 300).describe(
+    "Seconds after which a call to an AI provider is given up.",
+  ),
+  REQUEST_TIMEOUT: seconds(10, 60).describe(
+    "Seconds an endpoint may take to answer; then it answers 504.",
+  ),
+  ISOLATE_WALL_CLOCK: seconds(150, 400).describe(
+    "Seconds an isolate lives: 150 on the free plan, 400 on paid plans.",
+  ),
+  WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(50).default(5)
+    .describe(
+      "Jobs that one isolate of process-ai-job works on at the same time.",
+    ),
+  LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info")
+    .describe("Least severity that is logged."),
+}).refine(
+  (env) =>
+    (env.UPSTASH_REDIS_REST_URL === undefined) ===
+      (env.UPSTASH_REDIS_REST_TOKEN === undefined),
+  {
+    path: ["UPSTASH_REDIS_REST_TOKEN"],
+    message: "must be set together with UPSTASH_REDIS_REST_URL",
+  },
+);
+
+/** The environment after checking; durations are whole seconds. */
+export type Env = z.infer<typeof envSchema>;
+
+/** An environment that cannot work. The message names each variable and what is wrong with it, never its value. */
+export class EnvError extends Error {
+  override readonly name = "EnvError";
+}
+
+/**
+ * Reads and checks the environment. An empty variable counts as unset; one that is set and malformed is an error,
+ * never replaced by a default.
+ *
+ * @throws {EnvError} naming every variable that is missing or malformed.
+ */
+export function readEnv(platform: Pick<PlatformDeps, "env">): Env {
+  const given = Object.fromEntries(
+    Object.entries(platform.env()).filter(([, value]) => value !== ""),
+  );
+  const parsed = envSchema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) =>
+    `${issue.path.join(".")}: ${
+      issue.code === "invalid_type" ? "is not set" : issue.message
+    }`
+  );
+  throw new EnvError(
+    `The environment is not complete. ${
+      problems.join("; ")
+    }. See .env.example.`,
+  );
+}
+
+/** Values that may not appear in any log line or answer. */
+export function secretsOf(env: Env): string[] {
+  return [
+    ...Object.values(env.SUPABASE_SECRET_KEYS),
+    env.DISPATCH_SECRET,
+    env.ELEVENLABS_API_KEY,
+    env.DID_API_KEY,
+    env.HEYGEN_API_KEY,
+    env.UPSTASH_REDIS_REST_TOKEN,
+  ].filter((secret) => secret !== undefined);
+}
+
+/**
+ * What `@supabase/server` needs to verify user tokens and make clients, from the checked environment. Without
+ * SUPABASE_JWKS the keys are fetched from the project's well-known address.
+ *
+ * @throws {EnvError} if that package finds the environment unusable.
+ */
+export function supabaseEnv(env: Env): SupabaseEnv {
+  const { data, error } = resolveEnv({
+    url: env.SUPABASE_URL,
+    publishableKeys: env.SUPABASE_PUBLISHABLE_KEYS,
+    secretKeys: env.SUPABASE_SECRET_KEYS,
+    ...(env.SUPABASE_JWKS === undefined ? {} : { jwks: env.SUPABASE_JWKS }),
+  });
+  if (error) throw new EnvError(error.message);
+  return data;
+}

@@ -1,0 +1,133 @@
+/** What a job is, as apps send it and as they get it back. */
+import { z } from "zod";
+
+export const JOB_STATUSES = [
+  "pending",
+  "processing",
+  "completed",
+  "failed",
+  "cancelled",
+] as const;
+export const jobStatusSchema = z.enum(JOB_STATUSES);
+
+const unitInterval = z.number().min(0).max(1);
+const plainText = (max: number) =>
+  // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
+  z.string().trim().min(1).max(max).regex(
+    /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/,
+    "has control characters",
+  );
+
+/** Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. */
+export const voiceCloneMetadataSchema = z.strictObject({
+  name: plainText(100).describe("Name of the voice."),
+  description: plainText(400).optional(),
+  labels: z.record(z.string().min(1).max(40), z.string().max(100))
+    .refine(
+      (labels) => Object.keys(labels).length <= 20,
+      "may have 20 entries at most",
+    ).optional(),
+  stability: unitInterval.default(0.5).describe("0 is expressive, 1 is even."),
+  similarity_boost: unitInterval.default(0.75).describe(
+    "How closely to keep to the recording.",
+  ),
+  remove_background_noise: z.boolean().default(false),
+});
+
+export type VoiceCloneMetadata = z.infer<typeof voiceCloneMetadataSchema>;
+
+const voiceCloneRequest = z.strictObject({
+  job_type: z.literal("voice_clone"),
+  input_url: z.string({
+    error: "is required: the recording, as <bucket>/<path>",
+  }).min(1).max(2048),
+  metadata: voiceCloneMetadataSchema,
+});
+
+/** Body of create-ai-job: one member for each job type. */
+export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [
+  voiceCloneRequest,
+]);
+export type CreateAiJobRequest = z.infer<typeof createAiJobRequestSchema>;
+
+/** `Idempotency-Key` header: 1 to 255 visible ASCII characters, quoted as the draft has it or bare. */
+export const idempotencyKeySchema = z.string().transform((header) =>
+  header.replace(/^"(.*)"$/, "$1")
+)
+  .pipe(
+    z.string().regex(
+      /^[\x21-\x7e]{1,255}$/,
+      "must be 1 to 255 visible ASCII characters",
+    ),
+  );
+
+/** Answer of create-ai-job. */
+export const createAiJobResponseSchema = z.object({
+  job_id: z.uuid(),
+  status: jobStatusSchema,
+  message: z.string(),
+  cached: z.boolean(),
+  result_data: z.record(z.string(), z.unknown()).nullable(),
+});
+export type CreateAiJobResponse = z.infer<typeof createAiJobResponseSchema>;
+
+/** Result of a voice clone. `cached` is there when an earlier equal job was reused. */
+export const voiceCloneResultSchema = z.object({
+  voice_id: z.string().min(1),
+  voice_name: z.string().min(1),
+  cached: z.literal(true).optional(),
+});
+export type VoiceCloneResult = z.infer<typeof voiceCloneResultSchema>;
+
+const timestamp = z.string().min(1);
+
+/** A row of `ai_jobs` as its owner reads it, without what only the queue needs. */
+export const aiJobSchema = z.object({
+  id: z.uuid(),
+  job_type: z.string(),
+  status: jobStatusSchema,
+  progress_percentage: z.number().int(),
+  stage: z.string().nullable(),
+  input_url: z.string().nullable(),
+  metadata: z.record(z.string(), z.unknown()),
+  output_url: z.string().nullable(),
+  result_data: z.record(z.string(), z.unknown()).nullable(),
+  error_code: z.string().nullable(),
+  error_message: z.string().nullable(),
+  provider: z.string(),
+  attempt: z.number().int(),
+  max_attempts: z.number().int(),
+  billable_calls: z.number().int(),
+  cached_from_job_id: z.uuid().nullable(),
+  scheduled_at: timestamp,
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  completed_at: timestamp.nullable(),
+  updated_at: timestamp,
+});
+export type AiJob = z.infer<typeof aiJobSchema>;
+
+/** Columns of {@link aiJobSchema}, for a select. */
+export const AI_JOB_COLUMNS = Object.keys(aiJobSchema.shape).join(",");
+
+/** Answer of get-ai-job: the row, with `output_url` signed afresh and its path beside it. */
+export interface GetAiJobResponse extends AiJob {
+  output_path: string | null;
+  output_url_expires_at: string | null;
+}
+
+/** A job as the runner holds it after the claim. `lease_token` goes with every later write. */
+export const claimedJobSchema = z.object({
+  id: z.uuid(),
+  user_id: z.uuid(),
+  job_type: z.string(),
+  input_url: z.string().nullable(),
+  metadata: z.record(z.string(), z.unknown()),
+  attempt: z.number().int().min(1),
+  max_attempts: z.number().int(),
+  input_hash: z.string().nullable(),
+  lease_token: z.uuid(),
+  lease_expires_at: timestamp,
+  updated_at: timestamp,
+});
+export type ClaimedJob = z.infer<typeof claimedJobSchema>;

@@ -1,0 +1,246 @@
+/**
+ * Every error this project can answer with or write on a job: one code each, never renamed, listed on
+ * docs/error-codes.md (a unit test compares the two).
+ *
+ * `status` is the HTTP status of an answer, or null for codes that are only ever written on a job. `message` is safe
+ * to show to anybody; what really happened is the `cause`, which is logged and never sent.
+ */
+const CATALOGUE = {
+  // Requests
+  invalid_json: { status: 400, message: "The body is not valid JSON." },
+  invalid_request: { status: 400, message: "The request is not valid." },
+  unauthenticated: {
+    status: 401,
+    message: "Sign in and send the access token.",
+  },
+  not_found: {
+    status: 404,
+    message: "There is no such thing, or it is not yours.",
+  },
+  method_not_allowed: {
+    status: 405,
+    message: "This endpoint does not take that method.",
+  },
+  payload_too_large: { status: 413, message: "The body is too large." },
+  unsupported_media_type: {
+    status: 415,
+    message: "Send the body as application/json.",
+  },
+  idempotency_key_reused: {
+    status: 422,
+    message: "This Idempotency-Key was used before with another request.",
+  },
+  internal_error: { status: 500, message: "Something went wrong on our side." },
+  service_unavailable: {
+    status: 503,
+    message: "The service is busy; try again shortly.",
+  },
+  request_timeout: {
+    status: 504,
+    message: "The request took too long and was given up.",
+  },
+
+  // Creating jobs: raised by the database as AJ…, whichever way the job comes
+  job_type_unknown: { status: 400, message: "There is no such job type." },
+  job_type_disabled: {
+    status: 409,
+    message: "This job type is switched off at the moment.",
+  },
+  input_required: {
+    status: 400,
+    message: "This job type needs an input object.",
+  },
+  input_url_invalid: {
+    status: 400,
+    message:
+      "input_url must name an object of this project's Storage as <bucket>/<path>.",
+  },
+  input_not_found: { status: 400, message: "input_url names no object." },
+  input_type_not_allowed: {
+    status: 400,
+    message:
+      "The input object has a content type that this job type does not take.",
+  },
+  input_size_not_allowed: {
+    status: 400,
+    message: "The input object is empty or larger than this job type takes.",
+  },
+  metadata_invalid: {
+    status: 400,
+    message: "The metadata is not valid for this job type.",
+  },
+
+  // Storage paths
+  bucket_not_allowed: {
+    status: 400,
+    message: "This bucket cannot be used here.",
+  },
+  path_not_allowed: {
+    status: 403,
+    message: "The path lies outside your own folder.",
+  },
+  object_not_found: {
+    status: 404,
+    message: "There is no such object, or it is not yours.",
+  },
+  file_type_not_allowed: {
+    status: 400,
+    message: "The bucket does not take this content type.",
+  },
+  file_size_not_allowed: {
+    status: 400,
+    message: "The bucket does not take a file of this size.",
+  },
+
+  // Dispatch
+  dispatch_signature_invalid: {
+    status: 401,
+    message: "The request is not signed, or its signature is wrong.",
+  },
+  dispatch_stale: {
+    status: 401,
+    message: "The signature is too old or from the future.",
+  },
+  dispatch_replayed: {
+    status: 409,
+    message: "This dispatch was delivered before.",
+  },
+
+  // Outcomes of a job
+  job_type_not_supported: {
+    status: null,
+    message: "This deployment cannot run the job type.",
+  },
+  lease_expired: {
+    status: null,
+    message: "The work stopped without an answer.",
+  },
+  input_unreadable: {
+    status: null,
+    message: "The input could not be read from Storage.",
+  },
+  storage_unavailable: {
+    status: null,
+    message: "The file storage did not answer.",
+  },
+  provider_unauthorized: {
+    status: null,
+    message: "The AI provider refused our credentials.",
+  },
+  provider_quota_exceeded: {
+    status: null,
+    message: "The AI provider's quota is used up.",
+  },
+  provider_limit_reached: {
+    status: null,
+    message: "A limit of the AI provider's plan is reached.",
+  },
+  provider_rejected_input: {
+    status: null,
+    message: "The AI provider could not use this input.",
+  },
+  provider_rate_limited: {
+    status: null,
+    message: "The AI provider is receiving too many requests.",
+  },
+  provider_unavailable: {
+    status: null,
+    message: "The AI provider did not answer properly.",
+  },
+  provider_answer_invalid: {
+    status: null,
+    message: "The AI provider answered in a way that makes no sense.",
+  },
+  provider_timeout: { status: null, message: "The AI provider took too long." },
+  outcome_unknown: {
+    status: null,
+    message:
+      "It is unknown whether the AI provider did the work; it was not sent again.",
+  },
+} as const satisfies Record<string, { status: number | null; message: string }>;
+
+/** A stable, machine-readable cause. */
+export type ErrorCode = keyof typeof CATALOGUE;
+
+/** All codes with their HTTP status (null: only on jobs) and the message that may be shown. */
+export const ERROR_CATALOGUE: Readonly<
+  Record<ErrorCode, { status: number | null; message: string }>
+> = CATALOGUE;
+
+/** Which part of a request is wrong, and why. `field` is a path such as `metadata.name`. */
+export interface FieldError {
+  field: string;
+  message: string;
+}
+
+/**
+ * The one error class of the functions.
+ *
+ * Guarantees: `code` is of the catalogue; `message` is safe to show; `cause` is for the log alone. `details` replaces
+ * the catalogue's message where the case can be told more exactly, in words that are safe as well.
+ */
+export class AppError extends Error {
+  override readonly name = "AppError";
+  readonly code: ErrorCode;
+  readonly fields: readonly FieldError[];
+
+  constructor(
+    code: ErrorCode,
+    options: { details?: string; fields?: FieldError[]; cause?: unknown } = {},
+  ) {
+    super(options.details ?? CATALOGUE[code].message, { cause: options.cause });
+    this.code = code;
+    this.fields = options.fields ?? [];
+  }
+
+  /** HTTP status of an answer with this error; a job-only code that escapes into an answer is a 500. */
+  get status(): number {
+    return CATALOGUE[this.code].status ?? 500;
+  }
+}
+
+const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
+  AJ001: "job_type_unknown",
+  AJ002: "job_type_disabled",
+  AJ010: "input_required",
+  AJ011: "input_url_invalid",
+  AJ012: "input_not_found",
+  AJ013: "input_type_not_allowed",
+  AJ014: "input_size_not_allowed",
+  AJ015: "path_not_allowed",
+  AJ020: "metadata_invalid",
+  AJ040: "dispatch_stale",
+  AJ041: "dispatch_replayed",
+};
+
+/**
+ * The error that the Data API answered, as ours. The database's own states (AJ…) keep their message, which our
+ * migrations word safely, and name the field that they carry as DETAIL; everything else is an internal error or,
+ * when the database is overloaded or cancels a statement, `service_unavailable`.
+ */
+export function fromDatabaseError(
+  error: { code?: string; message: string; details?: string | null },
+): AppError {
+  const code = CODE_BY_SQLSTATE[error.code ?? ""];
+  if (code === undefined) {
+    const isPassing = [
+      "57014",
+      "53300",
+      "55P03",
+      "PGRST000",
+      "PGRST001",
+      "PGRST002",
+      "PGRST003",
+    ]
+      .includes(error.code ?? "");
+    return new AppError(isPassing ? "service_unavailable" : "internal_error", {
+      cause: error,
+    });
+  }
+  const field = error.details ?? "";
+  return new AppError(code, {
+    details: error.message,
+    fields: field === "" ? [] : [{ field, message: error.message }],
+    cause: error,
+  });
+}

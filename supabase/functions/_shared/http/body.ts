@@ -1,0 +1,103 @@
+/** Reading request bodies: bounded, typed, and with the wrong field named. */
+import type { z } from "zod";
+import { AppError, type FieldError } from "../errors.ts";
+
+/** Most bytes of a JSON body. Recordings and photos go straight to Storage, never through a function. */
+export const MAX_BODY_BYTES = 131_072;
+
+/**
+ * The body as text.
+ *
+ * @throws {AppError} `payload_too_large` as soon as more than `maxBytes` have come, whatever Content-Length says;
+ *   `invalid_json` if it is not UTF-8.
+ */
+export async function readText(
+  request: Request,
+  maxBytes = MAX_BODY_BYTES,
+): Promise<string> {
+  if (request.body === null) return "";
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body) {
+    size += chunk.byteLength;
+    if (size > maxBytes) {
+      throw new AppError("payload_too_large", {
+        details: `The body may have ${maxBytes} bytes at most.`,
+      });
+    }
+    chunks.push(chunk);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      await new Blob(chunks.map((chunk) => chunk.slice())).arrayBuffer(),
+    );
+  } catch (cause) {
+    throw new AppError("invalid_json", {
+      details: "The body is not UTF-8.",
+      cause,
+    });
+  }
+}
+
+/**
+ * The JSON body, checked.
+ *
+ * @throws {AppError} `unsupported_media_type`, `payload_too_large`, `invalid_json`, or `invalid_request` with one
+ *   entry for each wrong field.
+ */
+export async function readJson<T extends z.ZodType>(
+  request: Request,
+  schema: T,
+): Promise<z.output<T>> {
+  const type = request.headers.get("content-type") ?? "";
+  if (!/^application\/([a-z0-9.+-]+\+)?json\s*(;|$)/i.test(type)) {
+    throw new AppError("unsupported_media_type");
+  }
+  return parse(parseJson(await readText(request)), schema);
+}
+
+/** @throws {AppError} `invalid_json`. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new AppError("invalid_json", { cause });
+  }
+}
+
+/** @throws {AppError} `invalid_request` with one entry for each wrong field, named by its path. */
+export function parse<T extends z.ZodType>(
+  value: unknown,
+  schema: T,
+): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const fields = fieldErrors(result.error);
+  throw new AppError("invalid_request", {
+    details: fields.map((field) => `${field.field}: ${field.message}`).join(
+      "; ",
+    ),
+    fields,
+  });
+}
+
+/** The problems zod found, as fields: `metadata.name`, or `body` for the whole. */
+export function fieldErrors(error: z.ZodError): FieldError[] {
+  return error.issues.flatMap((issue) => {
+    const base = issue.path.map(String);
+    const name = (path: string[]) =>
+      path.length === 0 ? "body" : path.join(".");
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => ({
+        field: name([...base, key]),
+        message: "is not known",
+      }));
+    }
+    const isMissing = issue.code === "invalid_type" &&
+      issue.input === undefined && issue.message.endsWith("undefined");
+    return [{
+      field: name(base),
+      message: isMissing ? "is required" : issue.message,
+    }];
+  });
+}

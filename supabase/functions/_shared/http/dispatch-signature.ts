@@ -1,0 +1,61 @@
+/** Verifies that a request comes from our own database: Standard Webhooks, HMAC-SHA256. */
+import { decodeBase64 } from "@std/encoding";
+import { AppError } from "../errors.ts";
+
+/** Who sent a verified dispatch: its id, and when it was signed, by the database's clock (unix seconds). */
+export interface VerifiedDispatch {
+  messageId: string;
+  sentAtUnix: number;
+}
+
+/**
+ * Checks `webhook-id`, `webhook-timestamp` and `webhook-signature` over the raw body, in constant time
+ * (https://www.standardwebhooks.com, "Signature scheme"; several signatures may stand in one header).
+ *
+ * It does not judge the age: this worker's clock may be wrong, so the database does (AJ040), which also refuses a
+ * message that it has seen (AJ041).
+ *
+ * @throws {AppError} `dispatch_signature_invalid` when a header is missing or malformed or nothing matches.
+ */
+export async function verifyDispatchSignature(
+  headers: Headers,
+  body: string,
+  secret: string,
+): Promise<VerifiedDispatch> {
+  const messageId = headers.get("webhook-id") ?? "";
+  const timestamp = headers.get("webhook-timestamp") ?? "";
+  const signatures = (headers.get("webhook-signature") ?? "").split(" ")
+    .filter((entry) => entry.startsWith("v1,")).slice(0, 5);
+  if (
+    !/^[\x21-\x7e]{1,128}$/.test(messageId) || messageId.includes(".") ||
+    !/^[0-9]{1,12}$/.test(timestamp)
+  ) {
+    throw new AppError("dispatch_signature_invalid");
+  }
+  const key = await crypto.subtle.importKey(
+    "raw",
+    decodeBase64(secret.replace(/^whsec_/, "")),
+    { name: "HMAC", hash: "SHA-256" },
+    false,
+    ["verify"],
+  );
+  const signed = new TextEncoder().encode(`${messageId}.${timestamp}.${body}`);
+  let isValid = false;
+  for (const entry of signatures) {
+    const signature = tryDecodeBase64(entry.slice("v1,".length));
+    if (
+      signature !== null &&
+      await crypto.subtle.verify("HMAC", key, signature, signed)
+    ) isValid = true;
+  }
+  if (!isValid) throw new AppError("dispatch_signature_invalid");
+  return { messageId, sentAtUnix: Number(timestamp) };
+}
+
+function tryDecodeBase64(text: string): Uint8Array<ArrayBuffer> | null {
+  try {
+    return decodeBase64(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,121 @@
+/** What every endpoint does around its own work: method, CORS, request id, time budget, errors, one log line. */
+import type { Env } from "../config/env.ts";
+import { secretsOf } from "../config/env.ts";
+import { AppError } from "../errors.ts";
+import type { PlatformDeps } from "../platform/deps.ts";
+import { createLogger, type Logger } from "../platform/log.ts";
+import { CORS_HEADERS, problemResponse } from "./problem.ts";
+
+/** What the functions are made of: the platform and the checked environment. */
+export interface AppDeps {
+  platform: PlatformDeps;
+  env: Env;
+}
+
+/** A request inside its endpoint. */
+export interface EndpointContext {
+  request: Request;
+  url: URL;
+  requestId: string;
+  log: Logger;
+  /** Aborts when the time of the request is used up. Goes with every outside call. */
+  signal: AbortSignal;
+}
+
+/** An endpoint's own work. It answers, or throws an AppError. */
+export type EndpointHandler = (context: EndpointContext) => Promise<Response>;
+
+/**
+ * Makes a request handler of an endpoint.
+ *
+ * Guarantees: OPTIONS is answered with CORS headers; another method is 405 with `Allow`; whatever `handle` throws
+ * becomes a problem document and its cause a log line; after REQUEST_TIMEOUT seconds the answer is a 504 and
+ * `signal` is aborted, even if `handle` never looks at it; `x-request-id` is the caller's when it is a plain token,
+ * else a new one, and is on every answer.
+ */
+export function createEndpoint(
+  deps: AppDeps,
+  options: { name: string; method: "GET" | "POST" },
+  handle: EndpointHandler,
+): (request: Request) => Promise<Response> {
+  const { platform, env } = deps;
+  const logger = createLogger(platform, {
+    level: env.LOG_LEVEL,
+    secrets: secretsOf(env),
+    fields: { function: options.name },
+  });
+
+  return async (request) => {
+    const requestId = requestIdOf(request, platform);
+    const headers = { "x-request-id": requestId };
+    if (request.method === "OPTIONS") {
+      return new Response(null, {
+        status: 204,
+        headers: { ...CORS_HEADERS, ...headers },
+      });
+    }
+    const log = logger.with({ request_id: requestId });
+    const startedAt = platform.uptimeMs();
+    const budget = new AbortController();
+    let response: Response;
+    try {
+      if (request.method !== options.method) {
+        throw new AppError("method_not_allowed");
+      }
+      response = await within(
+        env.REQUEST_TIMEOUT * 1000,
+        budget,
+        () =>
+          handle({
+            request,
+            url: new URL(request.url),
+            requestId,
+            log,
+            signal: budget.signal,
+          }),
+      );
+      response.headers.set("x-request-id", requestId);
+    } catch (error) {
+      response = problemResponse(error, requestId, {
+        ...headers,
+        ...(request.method === options.method
+          ? {}
+          : { Allow: `${options.method}, OPTIONS` }),
+      });
+      if (response.status >= 500) log.error("request_failed", { error });
+      else log.debug("request_refused", { error });
+    }
+    log.info("request_answered", {
+      method: request.method,
+      status: response.status,
+      duration_ms: Math.round(platform.uptimeMs() - startedAt),
+    });
+    return response;
+  };
+}
+
+/** Runs `work`; after `milliseconds` aborts `budget` and throws `request_timeout` without waiting for it. */
+async function within<T>(
+  milliseconds: number,
+  budget: AbortController,
+  work: () => Promise<T>,
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const error = new AppError("request_timeout");
+      budget.abort(error);
+      reject(error);
+    }, milliseconds);
+  });
+  try {
+    return await Promise.race([work(), timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function requestIdOf(request: Request, platform: PlatformDeps): string {
+  const given = request.headers.get("x-request-id") ?? "";
+  return /^[A-Za-z0-9_.:-]{8,128}$/.test(given) ? given : platform.uuid();
+}

@@ -1,0 +1,68 @@
+/** Answers: JSON for success, RFC 9457 problem documents for errors. */
+import { corsHeaders } from "@supabase/supabase-js/cors";
+import { AppError, type FieldError } from "../errors.ts";
+
+/** An error as it is sent: RFC 9457 with our `code`, the wrong fields, and the id to find it in the log. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  errors?: readonly FieldError[];
+  request_id: string;
+}
+
+/** Headers that let a page on another origin call an endpoint and read what it needs of the answer. */
+export const CORS_HEADERS: Readonly<Record<string, string>> = {
+  ...corsHeaders,
+  "Access-Control-Allow-Headers": `${
+    corsHeaders["Access-Control-Allow-Headers"]
+  }, idempotency-key, x-request-id`,
+  "Access-Control-Expose-Headers": "location, retry-after, x-request-id",
+  "Access-Control-Max-Age": "86400",
+};
+
+/** A JSON answer. `null` members stay; nothing is cached on the way, since every answer belongs to one user. */
+export function jsonResponse(
+  body: unknown,
+  init: { status?: number; headers?: Record<string, string> } = {},
+): Response {
+  return Response.json(body, {
+    status: init.status ?? 200,
+    headers: { ...CORS_HEADERS, "Cache-Control": "no-store", ...init.headers },
+  });
+}
+
+/**
+ * The problem document of an error. Anything that is not an {@link AppError} becomes `internal_error`: what it says
+ * belongs in the log, not in an answer.
+ */
+export function problemResponse(
+  error: unknown,
+  requestId: string,
+  headers: Record<string, string> = {},
+): Response {
+  const known = error instanceof AppError
+    ? error
+    : new AppError("internal_error", { cause: error });
+  const problem: Problem = {
+    type: `urn:edge-ai-jobs:error:${known.code}`,
+    title: known.code.replaceAll("_", " "),
+    status: known.status,
+    detail: known.message,
+    code: known.code,
+    ...(known.fields.length === 0 ? {} : { errors: known.fields }),
+    request_id: requestId,
+  };
+  return new Response(JSON.stringify(problem), {
+    status: known.status,
+    headers: {
+      ...CORS_HEADERS,
+      "Content-Type": "application/problem+json",
+      "Cache-Control": "no-store",
+      ...(known.status === 503 ? { "Retry-After": "5" } : {}),
+      ...headers,
+    },
+  });
+}

@@ -1,0 +1,69 @@
+/** How a run can end. Processors return or throw one of these; only the runner turns it into SQL. */
+import { AppError, type ErrorCode } from "../errors.ts";
+
+/** A voice that a job made: becomes the `voices` row in the transaction that completes the job. */
+export interface VoiceRecord {
+  provider_voice_id: string;
+  name: string;
+  description: string | null;
+  labels: Record<string, string>;
+  stability: number;
+  similarity_boost: number;
+}
+
+/** The work is done: what to write on the job, and the row it creates. */
+export interface Completion {
+  resultData: Record<string, string | number | boolean | null>;
+  outputUrl?: string;
+  voice?: VoiceRecord;
+}
+
+/**
+ * The attempt failed. `isRetryable` says whether another attempt can help; attempts left and backoff are the
+ * database's business. The message of the code is what the owner sees; `cause` is for the log.
+ */
+export class JobFailure extends AppError {
+  readonly isRetryable: boolean;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    options: {
+      isRetryable: boolean;
+      retryAfterSeconds?: number | undefined;
+      details?: string;
+      cause?: unknown;
+    },
+  ) {
+    super(code, {
+      ...(options.details === undefined ? {} : { details: options.details }),
+      cause: options.cause,
+    });
+    this.isRetryable = options.isRetryable;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+}
+
+/** Not now, and not a failure: come back after `seconds` without spending the attempt. */
+export class Snooze extends Error {
+  override readonly name = "Snooze";
+  constructor(readonly seconds: number, readonly stage: string) {
+    super(`snoozed for ${seconds} s: ${stage}`);
+  }
+}
+
+/** Somebody else owns the job now, or it is over: stop, and write nothing. */
+export class LeaseLost extends Error {
+  override readonly name = "LeaseLost";
+  constructor() {
+    super("the lease is lost");
+  }
+}
+
+/** The isolate is about to end: hand the job back. */
+export class ShuttingDown extends Error {
+  override readonly name = "ShuttingDown";
+  constructor(reason: string) {
+    super(`the isolate is shutting down: ${reason}`);
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The one way to make a paid provider call. What it guarantees: a call is journalled before it is sent, and while
+ * its outcome is unknown the provider is asked before anything is sent again.
+ */
+import type { ErrorCode } from "../errors.ts";
+import { JobFailure, LeaseLost, Snooze } from "./outcome.ts";
+import type { JobRepository, Lease } from "./repository.ts";
+
+/** Pause between two looks at the provider's listing while it may lag behind. */
+export const RECONCILE_PAUSE_SECONDS = 10;
+
+/**
+ * What a provider's failure tells about the money.
+ *
+ * `rejected`: a definite no, nothing was made. `unknown`: no usable answer; it may have been made.
+ */
+export class ProviderFailure extends Error {
+  override readonly name = "ProviderFailure";
+  constructor(
+    readonly code: ErrorCode,
+    readonly certainty: "rejected" | "unknown",
+    readonly isRetryable: boolean,
+    readonly options: {
+      httpStatus?: number;
+      retryAfterSeconds?: number;
+      cause?: unknown;
+    } = {},
+  ) {
+    super(code, { cause: options.cause });
+  }
+}
+
+/** A paid call of a provider, and the way to find out what became of it. Both throw {@link ProviderFailure}. */
+export interface PaidCall {
+  /** Names the step; at most one call of a step can be open or have succeeded for a job. */
+  operation: string;
+  stage: string;
+  progressBefore: number;
+  progressAfter: number;
+  /** Sends it, and answers with the provider's id of what was made. */
+  send(): Promise<string>;
+  /** Looks for what an earlier send of this step may have made, by the job's marker. */
+  find(): Promise<string | null>;
+}
+
+/**
+ * Makes the call, or finds what an earlier attempt made.
+ *
+ * @returns the provider's id; it is committed on the job already.
+ * @throws {LeaseLost} when the job is no longer ours: nothing was sent, or nothing more is written.
+ * @throws {Snooze} when the outcome is unknown: a later claim comes back here and asks the provider.
+ * @throws {JobFailure} when the provider said no, or was asked and made nothing.
+ */
+export async function makePaidCall(
+  repository: JobRepository,
+  lease: Lease,
+  call: PaidCall,
+): Promise<string> {
+  const begun = await repository.beginProviderCall(
+    lease,
+    call.operation,
+    call.progressBefore,
+    call.stage,
+  );
+  if (begun === null) throw new LeaseLost();
+  switch (begun.decision) {
+    case "done":
+      return begun.provider_object_id;
+    case "reconcile":
+      return await reconcile(repository, lease, call, begun);
+    case "send":
+      return await send(repository, lease, call, begun.call_id);
+  }
+}
+
+async function send(
+  repository: JobRepository,
+  lease: Lease,
+  call: PaidCall,
+  callId: string,
+): Promise<string> {
+  let providerObjectId: string;
+  try {
+    providerObjectId = await call.send();
+  } catch (error) {
+    // Whatever is not a clear no counts as a maybe: the money may be spent.
+    const failure = error instanceof ProviderFailure
+      ? error
+      : new ProviderFailure("provider_unavailable", "unknown", true, {
+        cause: error,
+      });
+    const isSettled = await repository.settleProviderCall(lease, callId, {
+      outcome: failure.certainty,
+      errorCode: failure.code,
+      httpStatus: failure.options.httpStatus,
+    });
+    if (!isSettled) throw new LeaseLost();
+    if (failure.certainty === "unknown") {
+      throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
+    }
+    throw toJobFailure(failure);
+  }
+  await settle(
+    repository,
+    lease,
+    callId,
+    "succeeded",
+    providerObjectId,
+    call.progressAfter,
+  );
+  return providerObjectId;
+}
+
+async function reconcile(
+  repository: JobRepository,
+  lease: Lease,
+  call: PaidCall,
+  begun: { call_id: string; is_lookup_conclusive: boolean },
+): Promise<string> {
+  let found: string | null;
+  try {
+    found = await call.find();
+  } catch (error) {
+    throw error instanceof ProviderFailure ? toJobFailure(error) : error;
+  }
+  if (found !== null) {
+    await settle(
+      repository,
+      lease,
+      begun.call_id,
+      "adopted",
+      found,
+      call.progressAfter,
+    );
+    return found;
+  }
+  if (!begun.is_lookup_conclusive) {
+    throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
+  }
+  const isSettled = await repository.settleProviderCall(lease, begun.call_id, {
+    outcome: "absent",
+    errorCode: "provider_unavailable",
+  });
+  if (!isSettled) throw new LeaseLost();
+  // The lost call has cost this attempt. The next one may send again: nothing stands open any more.
+  throw new JobFailure("provider_unavailable", { isRetryable: true });
+}
+
+async function settle(
+  repository: JobRepository,
+  lease: Lease,
+  callId: string,
+  outcome: "succeeded" | "adopted",
+  providerObjectId: string,
+  progress: number,
+): Promise<void> {
+  if (
+    !await repository.settleProviderCall(lease, callId, {
+      outcome,
+      providerObjectId,
+      progress,
+    })
+  ) {
+    throw new LeaseLost();
+  }
+}
+
+function toJobFailure(failure: ProviderFailure): JobFailure {
+  return new JobFailure(failure.code, {
+    isRetryable: failure.isRetryable,
+    retryAfterSeconds: failure.options.retryAfterSeconds,
+    cause: failure,
+  });
+}

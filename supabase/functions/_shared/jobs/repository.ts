@@ -1,0 +1,206 @@
+/** The queue, as the database offers it: the only caller of its functions. Needs the service's client. */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import { type ClaimedJob, claimedJobSchema } from "../contracts/jobs.ts";
+import type { Database } from "../database.types.ts";
+import { type ErrorCode, fromDatabaseError } from "../errors.ts";
+import type { Completion, VoiceRecord } from "./outcome.ts";
+
+/** What proves ownership of a claimed job. */
+export type Lease = Pick<ClaimedJob, "id" | "lease_token">;
+
+/** What to do about a paid call; see the comment on `begin_provider_call`. */
+export const begunCallSchema = z.discriminatedUnion("decision", [
+  z.object({ decision: z.literal("send"), call_id: z.uuid() }),
+  z.object({
+    decision: z.literal("reconcile"),
+    call_id: z.uuid(),
+    is_lookup_conclusive: z.boolean(),
+  }),
+  z.object({
+    decision: z.literal("done"),
+    call_id: z.uuid(),
+    provider_object_id: z.string(),
+  }),
+]);
+export type BegunCall = z.infer<typeof begunCallSchema>;
+
+/** How a paid call ended. `unknown`: no usable answer; `absent`: asked afterwards, nothing was made. */
+export type CallSettlement =
+  | {
+    outcome: "succeeded" | "adopted";
+    providerObjectId: string;
+    progress?: number;
+  }
+  | {
+    outcome: "rejected" | "unknown" | "absent";
+    errorCode: ErrorCode;
+    httpStatus?: number | undefined;
+  };
+
+const heartbeatSchema = z.array(
+  z.object({ lease_expires_at: z.string(), is_cancel_requested: z.boolean() }),
+).max(1);
+
+/**
+ * The queue functions. Each write carries the lease token; `false` and `null` mean that the lease is lost and nothing
+ * was changed.
+ *
+ * Every method throws an AppError when the database cannot be reached or refuses; `claimDispatched` also
+ * `dispatch_stale` and `dispatch_replayed`.
+ */
+export interface JobRepository {
+  claimDispatched(
+    dispatch: { messageId: string; sentAtUnix: number },
+    limit: number,
+    jobIds: string[],
+  ): Promise<ClaimedJob[]>;
+  claimDue(limit: number): Promise<ClaimedJob[]>;
+  heartbeat(
+    lease: Lease,
+    progress?: number,
+    stage?: string,
+  ): Promise<{ isCancelRequested: boolean } | null>;
+  beginProviderCall(
+    lease: Lease,
+    operation: string,
+    progress: number,
+    stage: string,
+  ): Promise<BegunCall | null>;
+  settleProviderCall(
+    lease: Lease,
+    callId: string,
+    settlement: CallSettlement,
+  ): Promise<boolean>;
+  complete(lease: Lease, completion: Completion): Promise<boolean>;
+  reuseResult(lease: Lease, sourceJobId: string): Promise<boolean>;
+  fail(
+    lease: Lease,
+    failure: {
+      code: ErrorCode;
+      message: string;
+      isRetryable: boolean;
+      retryAfterSeconds?: number | undefined;
+    },
+  ): Promise<"pending" | "failed" | null>;
+  snooze(lease: Lease, seconds: number, stage: string): Promise<boolean>;
+  release(lease: Lease): Promise<boolean>;
+}
+
+type Rpc = Database["public"]["Functions"];
+
+/** The queue through the Data API with the secret key. */
+export function createJobRepository(
+  supabase: SupabaseClient<Database>,
+): JobRepository {
+  async function call<Name extends keyof Rpc & string, T>(
+    name: Name,
+    args: Rpc[Name]["Args"],
+    schema: z.ZodType<T>,
+  ): Promise<T> {
+    const { data, error } = await supabase.rpc(name, args);
+    if (error) throw fromDatabaseError(error);
+    return schema.parse(data);
+  }
+  const fence = (lease: Lease) => ({
+    p_job_id: lease.id,
+    p_lease_token: lease.lease_token,
+  });
+
+  return {
+    claimDispatched: (dispatch, limit, jobIds) =>
+      call("claim_dispatched_ai_jobs", {
+        p_message_id: dispatch.messageId,
+        p_sent_at_unix: dispatch.sentAtUnix,
+        p_limit: limit,
+        p_job_ids: jobIds,
+      }, z.array(claimedJobSchema)),
+
+    claimDue: (limit) =>
+      call("claim_ai_jobs", { p_limit: limit }, z.array(claimedJobSchema)),
+
+    async heartbeat(lease, progress, stage) {
+      const [row] = await call("heartbeat_ai_job", {
+        ...fence(lease),
+        ...(progress === undefined ? {} : { p_progress: progress }),
+        ...(stage === undefined ? {} : { p_stage: stage }),
+      }, heartbeatSchema);
+      return row === undefined
+        ? null
+        : { isCancelRequested: row.is_cancel_requested };
+    },
+
+    async beginProviderCall(lease, operation, progress, stage) {
+      const [row] = await call(
+        "begin_provider_call",
+        {
+          ...fence(lease),
+          p_operation: operation,
+          p_progress: progress,
+          p_stage: stage,
+        },
+        z.array(begunCallSchema).max(1),
+      );
+      return row ?? null;
+    },
+
+    settleProviderCall: (lease, callId, settlement) =>
+      call("settle_provider_call", {
+        ...fence(lease),
+        p_call_id: callId,
+        p_outcome: settlement.outcome,
+        ...("providerObjectId" in settlement
+          ? {
+            p_provider_object_id: settlement.providerObjectId,
+            p_progress: settlement.progress ?? 0,
+          }
+          : {
+            p_error_code: settlement.errorCode,
+            ...(settlement.httpStatus === undefined
+              ? {}
+              : { p_http_status: settlement.httpStatus }),
+          }),
+      }, z.boolean()),
+
+    complete: (lease, completion) =>
+      completion.voice === undefined
+        ? call("complete_ai_job", {
+          ...fence(lease),
+          p_result_data: completion.resultData,
+          ...(completion.outputUrl === undefined
+            ? {}
+            : { p_output_url: completion.outputUrl }),
+        }, z.boolean())
+        : call("complete_voice_clone_job", {
+          ...fence(lease),
+          p_result_data: completion.resultData,
+          p_voice: { ...completion.voice } satisfies VoiceRecord,
+        }, z.boolean()),
+
+    reuseResult: (lease, sourceJobId) =>
+      call("reuse_ai_job_result", {
+        ...fence(lease),
+        p_source_job_id: sourceJobId,
+      }, z.boolean()),
+
+    fail: (lease, failure) =>
+      call("fail_ai_job", {
+        ...fence(lease),
+        p_error_code: failure.code,
+        p_error_message: failure.message,
+        p_is_retryable: failure.isRetryable,
+        ...(failure.retryAfterSeconds === undefined
+          ? {}
+          : { p_retry_after_seconds: failure.retryAfterSeconds }),
+      }, z.enum(["pending", "failed"]).nullable()),
+
+    snooze: (lease, seconds, stage) =>
+      call("snooze_ai_job", {
+        ...fence(lease),
+        p_delay_seconds: seconds,
+        p_stage: stage,
+      }, z.boolean()),
+
+    release: (lease) => call("release_ai_job", fence(lease), z.boolean()),
+  };
+}

@@ -1,0 +1,26 @@
+/** A fetch that always ends. */
+
+/**
+ * `fetch` with an end: each call aborts after `seconds`, or with the caller's own signal, or with `signal`,
+ * whichever comes first, and that includes the reading of the body.
+ *
+ * @param seconds one bound for all calls, or the bound for a URL.
+ */
+export function boundedFetch(
+  inner: typeof fetch,
+  seconds: number | ((url: URL) => number),
+  signal?: AbortSignal,
+): typeof fetch {
+  return (input, init) => {
+    const bound = typeof seconds === "number"
+      ? seconds
+      : seconds(new URL(input instanceof Request ? input.url : input));
+    const signals = [AbortSignal.timeout(bound * 1000), init?.signal, signal];
+    return inner(input, {
+      ...init,
+      signal: AbortSignal.any(
+        signals.filter((one) => one !== undefined && one !== null),
+      ),
+    });
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * The only file that touches `Deno.*` and `EdgeRuntime`. Everything else takes this record, so that a test can put
+ * its own clock, randomness, network or shutdown in its place.
+ */
+
+/** What the runtime gives a function. */
+export interface PlatformDeps {
+  /** Wall clock of this worker. Never decides leases or schedules: the database's clock does. */
+  now(): Date;
+  /** Milliseconds since this isolate started, unaffected by changes of the wall clock. */
+  uptimeMs(): number;
+  uuid(): string;
+  /** Uniform in [0, 1). */
+  random(): number;
+  fetch: typeof fetch;
+  /** Keeps the isolate alive until the promise settles, within the platform's limits. */
+  waitUntil(promise: Promise<unknown>): void;
+  /** Calls back once when the platform announces the end of the isolate. Best effort: a killed isolate says nothing. */
+  onShutdown(callback: (reason: string) => void): void;
+  /** The environment as it is; only config/env.ts reads it. */
+  env(): Record<string, string>;
+  /** Writes one line to the log of the function. */
+  writeLine(line: string): void;
+}
+
+interface EdgeRuntimeGlobal {
+  EdgeRuntime?: { waitUntil(promise: Promise<unknown>): unknown };
+}
+
+/**
+ * The real platform: hosted edge runtime, `supabase functions serve`, or the embedded stack.
+ *
+ * Shutdown follows the edge runtime's `beforeunload` event, whose `detail` is `{ reason }`.
+ */
+export function platformDeps(): PlatformDeps {
+  const edge: EdgeRuntimeGlobal = globalThis;
+  return {
+    now: () => new Date(),
+    uptimeMs: () => performance.now(),
+    uuid: () => crypto.randomUUID(),
+    random: () => Math.random(),
+    fetch: (input, init) => fetch(input, init),
+    waitUntil: (promise) => {
+      edge.EdgeRuntime?.waitUntil(promise);
+    },
+    onShutdown: (callback) => {
+      addEventListener("beforeunload", (event) => {
+        const detail: unknown = "detail" in event ? event.detail : undefined;
+        const reason =
+          typeof detail === "object" && detail !== null && "reason" in detail
+            ? detail.reason
+            : detail;
+        callback(typeof reason === "string" ? reason : "unknown");
+      });
+    },
+    env: () => Deno.env.toObject(),
+    // deno-lint-ignore no-console -- the platform collects the log from the console
+    writeLine: (line) => console.log(line),
+  };
+}

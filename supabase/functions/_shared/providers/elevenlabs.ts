@@ -1,0 +1,222 @@
+/**
+ * ElevenLabs: instant voice clones.
+ *
+ * Uses the npm package `elevenlabs`, loaded at the first call only (it costs about 0.3 s and 64 MB) and never left to
+ * retry by itself: its retries would repeat a paid POST. Error statuses and codes follow the provider's errors page
+ * and API reference; where those leave something open, the outcome counts as unknown.
+ */
+import type { ElevenLabs, ElevenLabsClient } from "elevenlabs";
+import { z } from "zod";
+import type { ErrorCode } from "../errors.ts";
+import { ProviderFailure } from "../jobs/paid-call.ts";
+
+/** A recording and what the voice made from it shall be called. */
+export interface CreateVoiceRequest {
+  name: string;
+  description: string | undefined;
+  labels: Record<string, string> | undefined;
+  removeBackgroundNoise: boolean;
+  recording: Blob;
+  fileName: string;
+  /** Goes into the description, and finds the voice again when the answer is lost. */
+  marker: string;
+}
+
+/** Voice clones at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
+export interface ElevenLabsVoices {
+  /** Makes a voice and answers with its id. One request, never repeated. Costs a voice slot. */
+  create(request: CreateVoiceRequest, signal: AbortSignal): Promise<string>;
+  /** The id of the voice whose description carries the marker, or null. Looks through all pages. */
+  findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;
+}
+
+const addedVoice = z.object({ voice_id: z.string().min(1) });
+const voicesPage = z.object({
+  voices: z.array(
+    z.object({ voice_id: z.string(), description: z.string().nullish() }),
+  ),
+  has_more: z.boolean(),
+  next_page_token: z.string().nullish(),
+});
+
+/** Pages of a search to look through before giving up: 20 × 100 voices that all match one job's marker. */
+const MAX_PAGES = 20;
+
+/**
+ * The voices of an ElevenLabs account.
+ *
+ * @param options.timeoutSeconds bound of a call, body included, on top of the caller's signal.
+ */
+export function createElevenLabsVoices(options: {
+  apiKey: string | undefined;
+  baseUrl: string;
+  timeoutSeconds: number;
+}): ElevenLabsVoices {
+  let client: Promise<ElevenLabsClient> | undefined;
+
+  async function call<T>(
+    signal: AbortSignal,
+    work: (client: ElevenLabsClient, request: RequestOptions) => Promise<T>,
+  ) {
+    if (options.apiKey === undefined) {
+      throw new ProviderFailure("provider_unauthorized", "rejected", false, {
+        cause: new Error("ELEVENLABS_API_KEY is not set"),
+      });
+    }
+    client ??= loadClient(options.apiKey, options.baseUrl);
+    const loaded = await client;
+    const timeout = AbortSignal.timeout(options.timeoutSeconds * 1000);
+    try {
+      return await raceAbort(
+        work(loaded, {
+          maxRetries: 0,
+          timeoutInSeconds: options.timeoutSeconds,
+          abortSignal: AbortSignal.any([signal, timeout]),
+        }),
+        AbortSignal.any([signal, timeout]),
+      );
+    } catch (error) {
+      throw toProviderFailure(error, timeout.aborted || signal.aborted);
+    }
+  }
+
+  return {
+    create: (request, signal) =>
+      call(signal, async (loaded, requestOptions) => {
+        const answer = await loaded.voices.add({
+          name: request.name,
+          files: [
+            new File([request.recording], request.fileName, {
+              type: request.recording.type,
+            }),
+          ],
+          description: [request.description, `(${request.marker})`].filter((
+            part,
+          ) => part !== undefined).join(" "),
+          remove_background_noise: request.removeBackgroundNoise,
+          ...(request.labels === undefined
+            ? {}
+            : { labels: JSON.stringify(request.labels) }),
+        }, requestOptions);
+        return addedVoice.parse(answer).voice_id;
+      }),
+
+    findByMarker: (marker, signal) =>
+      call(signal, async (loaded, requestOptions) => {
+        let query: ElevenLabs.VoicesSearchRequest = {
+          search: marker,
+          voice_type: "personal",
+          page_size: 100,
+        };
+        for (let page = 0; page < MAX_PAGES; page++) {
+          const answer = voicesPage.parse(
+            await loaded.voices.search(query, requestOptions),
+          );
+          const match = answer.voices.find((voice) =>
+            voice.description?.includes(marker)
+          );
+          if (match !== undefined) return match.voice_id;
+          if (!answer.has_more || !answer.next_page_token) return null;
+          query = { ...query, next_page_token: answer.next_page_token };
+        }
+        throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+      }),
+  };
+}
+
+interface RequestOptions {
+  maxRetries: number;
+  timeoutInSeconds: number;
+  abortSignal: AbortSignal;
+}
+
+async function loadClient(
+  apiKey: string,
+  baseUrl: string,
+): Promise<ElevenLabsClient> {
+  const { ElevenLabsClient } = await import("elevenlabs");
+  return new ElevenLabsClient({ apiKey, baseUrl });
+}
+
+/** The package stops listening to its signal once the headers are there; a body that stalls must end all the same. */
+async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => {});
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+const httpError = z.object({ statusCode: z.number().int(), body: z.unknown() });
+const errorBody = z.object({
+  detail: z.object({
+    code: z.string().optional(),
+    status: z.string().optional(),
+  }),
+});
+
+/** Codes that say more than their HTTP status. Old answers carry them as `status`, newer ones as `code`. */
+const FAILURE_BY_CODE: Readonly<Record<string, ErrorCode>> = {
+  quota_exceeded: "provider_quota_exceeded",
+  voice_limit_reached: "provider_limit_reached",
+  voice_add_edit_limit_reached: "provider_limit_reached",
+  can_not_use_instant_voice_cloning: "provider_limit_reached",
+};
+
+/**
+ * What an error of the package means. Definite noes: 4xx other than 408, 409 and 425, and every 429. All else (5xx,
+ * time-outs, lost connections, answers that make no sense) may hide a voice that was made.
+ */
+export function toProviderFailure(
+  error: unknown,
+  isTimeout: boolean,
+): ProviderFailure {
+  if (error instanceof ProviderFailure) return error;
+  const http = httpError.safeParse(error);
+  if (!http.success) {
+    const code = isTimeout
+      ? "provider_timeout"
+      : error instanceof z.ZodError
+      ? "provider_answer_invalid"
+      : "provider_unavailable";
+    return new ProviderFailure(code, "unknown", true, { cause: error });
+  }
+  const status = http.data.statusCode;
+  const details = { httpStatus: status, cause: error };
+  const detail = errorBody.safeParse(http.data.body).data?.detail;
+  const named = FAILURE_BY_CODE[detail?.code ?? ""] ??
+    FAILURE_BY_CODE[detail?.status ?? ""];
+  if (status === 429) {
+    return new ProviderFailure(
+      "provider_rate_limited",
+      "rejected",
+      true,
+      details,
+    );
+  }
+  if (status >= 400 && status < 500 && named !== undefined) {
+    return new ProviderFailure(named, "rejected", false, details);
+  }
+  if (status === 401 || status === 403) {
+    return new ProviderFailure(
+      "provider_unauthorized",
+      "rejected",
+      false,
+      details,
+    );
+  }
+  if (status >= 400 && status < 500 && ![408, 409, 425].includes(status)) {
+    return new ProviderFailure(
+      "provider_rejected_input",
+      "rejected",
+      false,
+      details,
+    );
+  }
+  return new ProviderFailure("provider_unavailable", "unknown", true, details);
+}

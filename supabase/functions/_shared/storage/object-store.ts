@@ -1,0 +1,57 @@
+/** Reading our own Storage from a job. */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { parseObjectPath } from "../contracts/object-path.ts";
+import type { Database } from "../database.types.ts";
+import { JobFailure } from "../jobs/outcome.ts";
+
+/** Seconds after which a transfer from or to Storage is given up. */
+export const STORAGE_TIMEOUT_SECONDS = 60;
+
+/**
+ * Downloads the object that a job's `input_url` names.
+ *
+ * @param supabase the service's client.
+ * @param maxBytes the transfer is given up when more come.
+ * @throws {JobFailure} `input_not_found` (final) when it is gone, `input_size_not_allowed` (final) when it is empty or
+ *   too large, `storage_unavailable` (retryable) when Storage does not answer properly.
+ */
+export async function downloadInput(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+  options: { maxBytes: number; signal: AbortSignal },
+): Promise<Blob> {
+  const object = parseObjectPath(inputUrl);
+  if (object === null) {
+    throw new JobFailure("input_url_invalid", { isRetryable: false });
+  }
+  const signal = AbortSignal.any([
+    options.signal,
+    AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
+  ]);
+  const { data: stream, error } = await supabase.storage.from(object.bucket)
+    .download(object.path, {}, { signal })
+    .asStream();
+  if (error) {
+    const status = "status" in error ? Number(error.status) : 0;
+    const isGone = status === 400 || status === 404;
+    throw new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
+      isRetryable: !isGone,
+      cause: error,
+    });
+  }
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of stream) {
+      size += chunk.byteLength;
+      if (size > options.maxBytes) break;
+      chunks.push(new Uint8Array(chunk));
+    }
+  } catch (cause) {
+    throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
+  }
+  if (size === 0 || size > options.maxBytes) {
+    throw new JobFailure("input_size_not_allowed", { isRetryable: false });
+  }
+  return new Blob(chunks);
+}

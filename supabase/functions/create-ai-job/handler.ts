@@ -1,0 +1,183 @@
+/** create-ai-job: accepts a job, answers 202; or 200 when the same was done before. */
+import { openResultCache } from "../_shared/cache/open-cache.ts";
+import { z } from "zod";
+import {
+  type CreateAiJobRequest,
+  createAiJobRequestSchema,
+  type CreateAiJobResponse,
+  idempotencyKeySchema,
+  jobStatusSchema,
+} from "../_shared/contracts/jobs.ts";
+import { normaliseInputUrl } from "../_shared/contracts/object-path.ts";
+import { AppError, fromDatabaseError } from "../_shared/errors.ts";
+import { readJson } from "../_shared/http/body.ts";
+import {
+  createUserEndpoint,
+  type UserContext,
+} from "../_shared/http/caller.ts";
+import type { AppDeps } from "../_shared/http/endpoint.ts";
+import { jsonResponse } from "../_shared/http/problem.ts";
+
+const createdJobSchema = z.object({
+  id: z.uuid(),
+  job_type: z.string(),
+  status: jobStatusSchema,
+  input_url: z.string().nullable(),
+  metadata: z.record(z.string(), z.unknown()),
+  result_data: z.record(z.string(), z.unknown()).nullable(),
+  cached_from_job_id: z.uuid().nullable(),
+});
+type CreatedJob = z.infer<typeof createdJobSchema>;
+const COLUMNS =
+  "id,job_type,status,input_url,metadata,result_data,cached_from_job_id";
+
+/**
+ * POST `{job_type, input_url, metadata}` with an optional `Idempotency-Key`.
+ *
+ * 202 with `Location` when the job waits, 200 when an earlier equal job answers it or when the key was used before
+ * with the same request. Everything about the input object is checked by the database as the job is inserted.
+ */
+export function createHandler(
+  deps: AppDeps,
+): (request: Request) => Promise<Response> {
+  return createUserEndpoint(
+    deps,
+    { name: "create-ai-job", method: "POST" },
+    async (context) => {
+      const request = await readJson(context.request, createAiJobRequestSchema);
+      const idempotencyKey = readIdempotencyKey(context.request);
+      const inputUrl = ownInputUrl(request.input_url, deps.env);
+
+      const job = await insertJob(
+        context,
+        request,
+        inputUrl,
+        idempotencyKey,
+        await findEarlier(deps, context, request, inputUrl),
+      );
+      if (job !== null) {
+        context.log.info("job_created", {
+          job_id: job.id,
+          job_type: job.job_type,
+          cached: job.cached_from_job_id !== null,
+        });
+        return answer(job, job.status === "completed" ? 200 : 202);
+      }
+      const first = await findByKey(context, idempotencyKey ?? "");
+      if (!isSameRequest(first, request, inputUrl)) {
+        throw new AppError(
+          "idempotency_key_reused",
+        );
+      }
+      return answer(first, 200);
+    },
+  );
+}
+
+function readIdempotencyKey(request: Request): string | null {
+  const header = request.headers.get("idempotency-key");
+  if (header === null) return null;
+  const key = idempotencyKeySchema.safeParse(header);
+  if (key.success) return key.data;
+  const message = key.error.issues[0]?.message ?? "is not valid";
+  throw new AppError("invalid_request", {
+    details: `Idempotency-Key: ${message}`,
+    fields: [{ field: "Idempotency-Key", message }],
+  });
+}
+
+function ownInputUrl(input: string, env: AppDeps["env"]): string {
+  const projects = [env.SUPABASE_URL, env.API_PUBLIC_URL].filter((url) =>
+    url !== undefined
+  );
+  const inputUrl = normaliseInputUrl(input, projects);
+  if (inputUrl !== null) return inputUrl;
+  const error = new AppError("input_url_invalid");
+  throw new AppError("input_url_invalid", {
+    fields: [{ field: "input_url", message: error.message }],
+  });
+}
+
+async function findEarlier(
+  deps: AppDeps,
+  { supabase, userId, log }: UserContext,
+  request: CreateAiJobRequest,
+  inputUrl: string,
+): Promise<string | null> {
+  const { data: hash, error } = await supabase.rpc("ai_job_input_hash", {
+    p_user_id: userId,
+    p_job_type: request.job_type,
+    p_input_url: inputUrl,
+    p_metadata: request.metadata,
+  });
+  if (error) throw fromDatabaseError(error);
+  return await openResultCache(deps.env, supabase, log).find(hash);
+}
+
+/** The new job, or null when the key is taken. */
+async function insertJob(
+  { supabase, userId }: UserContext,
+  request: CreateAiJobRequest,
+  inputUrl: string,
+  idempotencyKey: string | null,
+  earlierJobId: string | null,
+): Promise<CreatedJob | null> {
+  const { data, error } = await supabase.from("ai_jobs").insert({
+    user_id: userId,
+    job_type: request.job_type,
+    input_url: inputUrl,
+    metadata: request.metadata,
+    idempotency_key: idempotencyKey,
+    cached_from_job_id: earlierJobId,
+  }).select(COLUMNS).single();
+  if (error?.code === "23505" && idempotencyKey !== null) return null;
+  if (error) throw fromDatabaseError(error);
+  return createdJobSchema.parse(data);
+}
+
+async function findByKey(
+  { supabase, userId }: UserContext,
+  idempotencyKey: string,
+): Promise<CreatedJob> {
+  const { data, error } = await supabase.from("ai_jobs").select(COLUMNS)
+    .eq("user_id", userId).eq("idempotency_key", idempotencyKey).single();
+  if (error) throw fromDatabaseError(error);
+  return createdJobSchema.parse(data);
+}
+
+function isSameRequest(
+  job: CreatedJob,
+  request: CreateAiJobRequest,
+  inputUrl: string,
+): boolean {
+  const canonical = (value: unknown): unknown =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(
+        Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1).map((
+          [k, v],
+        ) => [k, canonical(v)]),
+      )
+      : value;
+  return job.job_type === request.job_type && job.input_url === inputUrl &&
+    JSON.stringify(canonical(job.metadata)) ===
+      JSON.stringify(canonical(request.metadata));
+}
+
+function answer(job: CreatedJob, status: 200 | 202): Response {
+  const isCached = job.cached_from_job_id !== null;
+  const body: CreateAiJobResponse = {
+    job_id: job.id,
+    status: job.status,
+    message: isCached
+      ? "The same was done before; here is its result."
+      : status === 202
+      ? "The job is accepted. Read its progress with get-ai-job or from ai_jobs."
+      : "This Idempotency-Key was used before; here is the job it made.",
+    cached: isCached,
+    result_data: job.result_data,
+  };
+  return jsonResponse(body, {
+    status,
+    headers: { Location: `/functions/v1/get-ai-job?id=${job.id}` },
+  });
+}

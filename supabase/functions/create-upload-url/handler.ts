@@ -1,0 +1,100 @@
+/** create-upload-url: where a client may put one file, straight into Storage. */
+import {
+  createUploadUrlRequestSchema,
+  type CreateUploadUrlResponse,
+} from "../_shared/contracts/storage.ts";
+import { AppError } from "../_shared/errors.ts";
+import { readJson } from "../_shared/http/body.ts";
+import { createUserEndpoint } from "../_shared/http/caller.ts";
+import type { AppDeps } from "../_shared/http/endpoint.ts";
+import { jsonResponse } from "../_shared/http/problem.ts";
+import { BUCKETS } from "../_shared/storage/buckets.ts";
+import {
+  publicUrl,
+  storageFailure,
+  tokenExpiry,
+} from "../_shared/storage/signed-url.ts";
+
+/**
+ * POST `{bucket, file_name, content_type, size_bytes}`: a signed address for one upload into a fresh path of the
+ * caller's folder. `expires_at` is what the token itself says. Storage enforces type and size again at the upload.
+ */
+export function createHandler(
+  deps: AppDeps,
+): (request: Request) => Promise<Response> {
+  return createUserEndpoint(
+    deps,
+    { name: "create-upload-url", method: "POST" },
+    async (context) => {
+      const request = await readJson(
+        context.request,
+        createUploadUrlRequestSchema,
+      );
+      const bucket = BUCKETS[request.bucket];
+      if (bucket === undefined || !bucket.isUploadable) {
+        const names = Object.keys(BUCKETS).filter((name) =>
+          BUCKETS[name]?.isUploadable
+        );
+        throw wrong(
+          "bucket_not_allowed",
+          "bucket",
+          `must be one of ${names.join(", ")}`,
+        );
+      }
+      if (!bucket.mimeTypes.includes(request.content_type)) {
+        throw wrong(
+          "file_type_not_allowed",
+          "content_type",
+          `must be one of ${bucket.mimeTypes.join(", ")}`,
+        );
+      }
+      if (request.size_bytes > bucket.maxBytes) {
+        throw wrong(
+          "file_size_not_allowed",
+          "size_bytes",
+          `may be ${bucket.maxBytes} at most`,
+        );
+      }
+
+      const path = `${context.userId}/${deps.platform.uuid()}/${
+        safeFileName(request.file_name)
+      }`;
+      const { data, error } = await context.supabase.storage.from(
+        request.bucket,
+      ).createSignedUploadUrl(path);
+      if (error) throw storageFailure(error);
+      const body: CreateUploadUrlResponse = {
+        upload_url: publicUrl(data.signedUrl, deps.env),
+        token: data.token,
+        bucket: request.bucket,
+        path,
+        input_url: `${request.bucket}/${path}`,
+        expires_at: tokenExpiry(data.token),
+      };
+      return jsonResponse(body, { status: 201 });
+    },
+  );
+}
+
+/** Storage takes only some characters in names; the rest become dashes, and the end of the name is kept. */
+function safeFileName(name: string): string {
+  const safe = name.normalize("NFKD").replace(/[^A-Za-z0-9._-]+/g, "-").replace(
+    /^[.-]+|-+$/g,
+    "",
+  ).slice(-100);
+  return safe === "" ? "file" : safe;
+}
+
+function wrong(
+  code:
+    | "bucket_not_allowed"
+    | "file_type_not_allowed"
+    | "file_size_not_allowed",
+  field: string,
+  message: string,
+): AppError {
+  return new AppError(code, {
+    details: `${field}: ${message}`,
+    fields: [{ field, message }],
+  });
+}

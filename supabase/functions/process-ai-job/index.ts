@@ -1,0 +1,60 @@
+import "@supabase/functions-js/edge-runtime.d.ts";
+import { createAdminClient } from "@supabase/server/core";
+import { openResultCache } from "../_shared/cache/open-cache.ts";
+import { readEnv, secretsOf, supabaseEnv } from "../_shared/config/env.ts";
+import type { Database } from "../_shared/database.types.ts";
+import { createJobRepository } from "../_shared/jobs/repository.ts";
+import { createWorker } from "../_shared/jobs/worker.ts";
+import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
+import { platformDeps } from "../_shared/platform/deps.ts";
+import { createLogger } from "../_shared/platform/log.ts";
+import { createElevenLabsVoices } from "../_shared/providers/elevenlabs.ts";
+import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
+import { createHandler } from "./handler.ts";
+import { createVoiceCloneProcessor } from "./processors/voice-clone.ts";
+
+const platform = platformDeps();
+const env = readEnv(platform);
+const supabase = createAdminClient<Database>({
+  env: supabaseEnv(env),
+  supabaseOptions: {
+    global: {
+      fetch: boundedFetch(
+        platform.fetch,
+        (url) =>
+          url.pathname.startsWith("/storage/")
+            ? STORAGE_TIMEOUT_SECONDS
+            : env.DB_STATEMENT_TIMEOUT,
+      ),
+    },
+  },
+});
+const log = createLogger(platform, {
+  level: env.LOG_LEVEL,
+  secrets: secretsOf(env),
+  fields: { function: "process-ai-job" },
+});
+const repository = createJobRepository(supabase);
+const processors = [
+  createVoiceCloneProcessor({
+    supabase,
+    voices: createElevenLabsVoices({
+      apiKey: env.ELEVENLABS_API_KEY,
+      baseUrl: env.ELEVENLABS_BASE_URL,
+      timeoutSeconds: env.AI_API_TIMEOUT,
+    }),
+  }),
+];
+const worker = createWorker({
+  platform,
+  repository,
+  processors: new Map(
+    processors.map((processor) => [processor.jobType, processor]),
+  ),
+  results: openResultCache(env, supabase, log),
+  concurrency: env.WORKER_CONCURRENCY,
+  wallClockMs: env.ISOLATE_WALL_CLOCK * 1000,
+  onShutdown: platform.onShutdown,
+});
+
+export default { fetch: createHandler({ platform, env, repository, worker }) };
