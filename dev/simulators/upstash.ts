@@ -87,7 +87,7 @@ export class Upstash implements Provider {
   }
 
   lie(request: ReceivedRequest, _answer: Answer, value: unknown): Answer {
-    const result = encode(value, wantsBase64(request));
+    const result = encodeLie(value, wantsBase64(request));
     return jsonAnswer(
       200,
       routeOf(request) === "command"
@@ -178,8 +178,13 @@ function encodeReply(reply: RedisReply, base64: boolean): RedisReply {
   return reply;
 }
 
-function encode(value: unknown, base64: boolean): unknown {
-  return typeof value === "string" ? encodeText(value, base64) : value;
+/** A value as Redis could hold it: objects, arrays and booleans only as their JSON text. */
+function encodeLie(value: unknown, base64: boolean): RedisReply {
+  if (value === null || typeof value === "number") return value;
+  return encodeText(
+    typeof value === "string" ? value : JSON.stringify(value),
+    base64,
+  );
 }
 
 function encodeText(text: string, base64: boolean): string {

@@ -1,3 +1,5 @@
+import { mock } from "node:test";
+import { setImmediate } from "node:timers";
 import { ElevenLabsClient } from "elevenlabs";
 import {
   type Simulators,
@@ -78,4 +80,23 @@ export async function control(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   return { status: response.status, body: await response.json() };
+}
+
+/**
+ * Timeouts that pass only when told to, until the end of the block that holds them with `using`. Needed wherever
+ * the SDK's request is broken off: it then leaves its own timeout running, which would outlive the test.
+ */
+export function heldTimeouts(): Disposable & { pass(ms: number): void } {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  return {
+    pass: (ms) => mock.timers.tick(ms),
+    [Symbol.dispose]: () => mock.timers.reset(),
+  };
+}
+
+/** One turn of the event loop, in which what is ready to happen happens; not held by `heldTimeouts`. */
+export function turn(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  setImmediate(resolve);
+  return promise;
 }

@@ -1,0 +1,298 @@
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { Redis, type RedisConfigNodejs } from "@upstash/redis";
+import type { Simulators } from "../../../dev/simulators/server.ts";
+import { failureOf, running } from "./running.ts";
+
+/** The unmodified client against the simulator, with one try unless told otherwise. */
+function redisOf(
+  { url }: Simulators,
+  options: Partial<RedisConfigNodejs> = {},
+): Redis {
+  return new Redis({
+    url: `${url}/upstash`,
+    token: "a-token",
+    retry: { retries: 0 },
+    enableTelemetry: false,
+    ...options,
+  });
+}
+
+async function raw(
+  { url }: Simulators,
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<[number, unknown]> {
+  const response = await fetch(`${url}/upstash${path}`, {
+    method: "POST",
+    headers: { authorization: "Bearer a-token", ...headers },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  });
+  return [response.status, await response.json()];
+}
+
+function fail(
+  { faults }: Simulators,
+  fault: Record<string, unknown>,
+  rule: Record<string, unknown> = {},
+): void {
+  faults.add({ provider: "upstash", ...rule, fault });
+}
+
+Deno.test("values: objects, numbers, base64 lookalikes, OK and unicode come back as they were set", async () => {
+  await using simulators = await running();
+  const redis = redisOf(simulators);
+  const values = [{ x: [1, null] }, 7, "test", "OK", "żółć 🎉", "", true];
+  for (const value of values) {
+    assertEquals(await redis.set("key", value), "OK");
+    assertEquals(await redis.get("key"), value);
+  }
+  assertEquals(await redis.get("missing"), null);
+});
+
+Deno.test("wire: commands go to /pipeline, or to / without auto-pipelining, and both work", async () => {
+  await using simulators = await running();
+  await redisOf(simulators).set("a", 1, { ex: 10, nx: true });
+  await redisOf(simulators, { enableAutoPipelining: false })
+    .set("b", 2, { px: 5000 });
+  assertEquals(
+    simulators.requests.list().map((
+      { path, operations },
+    ) => [path, operations]),
+    [
+      ["/upstash/pipeline", ["pipeline", "set"]],
+      ["/upstash", ["command", "set"]],
+    ],
+  );
+  assertEquals(await redisOf(simulators).mget("a", "b"), [1, 2]);
+});
+
+Deno.test("wire: base64 only when asked for, error as HTTP 400 on / and inside the array on /pipeline", async () => {
+  await using simulators = await running();
+  assertEquals(await raw(simulators, "/", ["set", "k", "test"]), [200, {
+    result: "OK",
+  }]);
+  assertEquals(await raw(simulators, "/", ["get", "k"]), [200, {
+    result: "test",
+  }]);
+  assertEquals(
+    await raw(simulators, "/", ["mget", "k", "none"], {
+      "upstash-encoding": "base64",
+    }),
+    [200, { result: [btoa("test"), null] }],
+  );
+  const error = "ERR value is not an integer or out of range";
+  assertEquals(await raw(simulators, "/", ["incr", "k"]), [400, { error }]);
+  assertEquals(
+    await raw(simulators, "/pipeline", [["incr", "k"], ["incr", "n"]]),
+    [200, [{ error }, { result: 1 }]],
+  );
+  for (const body of ["not json", {}, [], [["get", null]]]) {
+    assertEquals(await raw(simulators, "/pipeline", body), [400, {
+      error: "ERR failed to parse command",
+    }]);
+  }
+  assertEquals(await raw(simulators, "/get/k", []), [404, {
+    error: "Not Found",
+  }]);
+});
+
+Deno.test("authentication: a missing and an invalid token get 401", async () => {
+  await using simulators = await running();
+  const error = { error: "Unauthorized" };
+  for (const authorization of ["", "Bearer ", "Bearer invalid-token"]) {
+    assertEquals(
+      await raw(simulators, "/", ["ping"], { authorization }),
+      [401, error],
+    );
+  }
+  assertEquals(await raw(simulators, "/", ["ping"]), [200, { result: "PONG" }]);
+  const rejected = await failureOf(
+    redisOf(simulators, { token: "invalid" }).get("k"),
+  );
+  assertStringIncludes(rejected.message, "Unauthorized");
+});
+
+Deno.test("lock: SET NX is acquired once and again after it has expired", async () => {
+  await using simulators = await running();
+  const redis = redisOf(simulators);
+  const take = (token: string) =>
+    redis.set("lock", token, { nx: true, ex: 30 });
+  const attempts = await Promise.all(["a", "b", "c"].map(take));
+  assertEquals(attempts.filter((answer) => answer === "OK").length, 1);
+  simulators.advanceClock(29_000);
+  assertEquals(await take("d"), null);
+  simulators.advanceClock(1000);
+  assertEquals(await take("e"), "OK");
+  assertEquals(await redis.get("lock"), "e");
+});
+
+Deno.test("commands: the client's typed methods work on the store", async () => {
+  await using simulators = await running();
+  const redis = redisOf(simulators);
+  assertEquals(await redis.mset({ "a:1": 1, "a:2": 2, b: "x" }), "OK");
+  assertEquals(await redis.incrby("a:1", 4), 5);
+  assertEquals(await redis.incr("a:1"), 6);
+  assertEquals(await redis.decr("a:1"), 5);
+  assertEquals(await redis.exists("a:1", "a:2", "c"), 2);
+  assertEquals(await redis.expire("b", 60), 1);
+  assertEquals(await redis.ttl("b"), 60);
+  assertEquals(await redis.pexpire("b", 1500), 1);
+  assert(await redis.pttl("b") <= 1500);
+  assertEquals(await redis.type("b"), "string");
+  assertEquals(await redis.getdel("b"), "x");
+  assertEquals(await redis.ttl("b"), -2);
+  assertEquals(await redis.setex("c", 5, "y"), "OK");
+  assertEquals(await redis.set("c", "z", { get: true, keepTtl: true }), "y");
+  assertEquals(await redis.ttl("c"), 5);
+  assertEquals((await redis.keys("a:*")).sort(), ["a:1", "a:2"]);
+  assertEquals(await redis.dbsize(), 3);
+  assertEquals(await redis.del("a:1", "nothing"), 1);
+  assertEquals(await redis.flushdb(), "OK");
+  assertEquals(await redis.dbsize(), 0);
+  assertEquals(await redis.ping(), "PONG");
+});
+
+Deno.test("SCAN: walks all keys once, with match and type", async () => {
+  await using simulators = await running();
+  const redis = redisOf(simulators);
+  const keys = Array.from({ length: 25 }, (_, index) => `job:${index}`).sort();
+  await redis.mset(Object.fromEntries(keys.map((key) => [key, 1])));
+  await redis.set("other", 1);
+  const found: string[] = [];
+  let cursor = "0";
+  do {
+    const [next, page] = await redis.scan(cursor, { match: "job:*", count: 7 });
+    found.push(...page);
+    cursor = next;
+  } while (cursor !== "0");
+  assertEquals(found.sort(), keys);
+  assertEquals(await redis.scan(0, { type: "list", count: 100 }), ["0", []]);
+});
+
+Deno.test("pipeline and multi: results in order, errors by position, an unknown command discards a transaction", async () => {
+  await using simulators = await running();
+  const redis = redisOf(simulators);
+  assertEquals(await redis.pipeline().set("n", 1).incr("n").get("n").exec(), [
+    "OK",
+    2,
+    2,
+  ]);
+  const mixed = await redis.pipeline().set("t", "x").incr("t")
+    .exec({ keepErrors: true });
+  assertEquals(mixed.map(({ error, result }) => error ?? result), [
+    "OK",
+    "ERR value is not an integer or out of range",
+  ]);
+  assertEquals(await redis.multi().set("m", 1).incr("m").exec(), ["OK", 2]);
+  const discarded = await failureOf(
+    redis.multi().set("m", 9).eval("return 1", [], []).exec(),
+  );
+  assertStringIncludes(discarded.message, "EXECABORT");
+  assertEquals(await redis.get("m"), 2);
+});
+
+Deno.test("unknown command: ERR unknown command", async () => {
+  await using simulators = await running();
+  await assertRejects(
+    () => redisOf(simulators).lpush("list", 1),
+    Error,
+    "ERR unknown command 'lpush'",
+  );
+});
+
+Deno.test("fault status: 401, 429 and 500 reject with the error text and are not sent again", async () => {
+  await using simulators = await running();
+  const redis = redisOf(simulators, { retry: { retries: 3 } });
+  for (
+    const [fault, text] of [
+      [{ error: "unauthorized" }, "Unauthorized"],
+      [{ error: "max_requests_limit_exceeded" }, "ERR max requests limit"],
+      [{ status: 500, body: { error: "ERR on fire" } }, "ERR on fire"],
+    ] as const
+  ) {
+    fail(simulators, { kind: "status", ...fault });
+    await assertRejects(() => redis.set("k", 1), Error, text);
+  }
+  assertEquals(simulators.requests.list().map(({ status }) => status), [
+    401,
+    429,
+    500,
+  ]);
+  assertEquals(await redis.get("k"), null);
+});
+
+Deno.test("fault html and truncated_json: the client cannot parse the body", async () => {
+  await using simulators = await running();
+  const redis = redisOf(simulators);
+  fail(simulators, { kind: "html", status: 502 });
+  fail(simulators, { kind: "truncated_json" });
+  for (const half of ["<html>", '[{"resu']) {
+    const error = await failureOf(redis.set("k", 1));
+    assertEquals(error.name, "UpstashJSONParseError");
+    assertStringIncludes(error.message, half);
+  }
+  assertEquals(await redis.get("k"), 1);
+});
+
+Deno.test("fault close_before: the command has no effect", async () => {
+  await using simulators = await running();
+  fail(simulators, { kind: "close_before" });
+  const error = await failureOf(redisOf(simulators).set("k", 1));
+  assertEquals(error.message, "fetch failed");
+  assertEquals(await redisOf(simulators).get("k"), null);
+});
+
+Deno.test("fault close_after: the command has its effect, so a lock taken by the lost try looks taken by another", async () => {
+  await using simulators = await running();
+  fail(simulators, { kind: "close_after" }, { operation: "set" });
+  const redis = redisOf(simulators, {
+    retry: { retries: 1, backoff: () => 0 },
+  });
+  assertEquals(await redis.set("lock", "my-token", { nx: true }), null);
+  assertEquals(await redis.get("lock"), "my-token");
+  assertEquals(
+    simulators.requests.list({ operation: "set" }).map(({ fault }) => fault),
+    ["close_after", null],
+  );
+});
+
+Deno.test("fault hang: an abort signal ends the wait, and the command has no effect", async () => {
+  await using simulators = await running();
+  fail(simulators, { kind: "hang" });
+  const abort = new AbortController();
+  const failing = failureOf(
+    redisOf(simulators, { signal: () => abort.signal }).set("k", 1),
+  );
+  await simulators.requests.waitFor({}, 1, 10_000);
+  abort.abort(new Error("too slow"));
+  await failing;
+  assertEquals(await redisOf(simulators).get("k"), null);
+});
+
+Deno.test("fault lie: a well-formed wrong value, in every result, while the store keeps the right one", async () => {
+  await using simulators = await running();
+  const redis = redisOf(simulators);
+  await redis.set("k", { right: true });
+  fail(simulators, { kind: "lie" }, { operation: "get" });
+  fail(simulators, { kind: "lie", value: { right: false } }, {
+    operation: "get",
+  });
+  assertEquals(await redis.get("k"), "not what was stored");
+  assertEquals(
+    await redis.pipeline().get("k").get("k").exec(),
+    [{ right: false }, { right: false }],
+  );
+  assertEquals(await redis.get("k"), { right: true });
+});
+
+Deno.test("fault missing_fields: a result without a result", async () => {
+  await using simulators = await running();
+  fail(simulators, { kind: "missing_fields" });
+  assertEquals(await raw(simulators, "/pipeline", [["ping"]]), [200, [{}]]);
+});
