@@ -83,18 +83,6 @@ declare module "@std/encoding" {
   export function decodeHex(hex: string): Uint8Array<ArrayBuffer>;
 }
 
-declare module "@std/testing/time" {
-  export class FakeTime implements Disposable {
-    constructor(start?: Date | number | string | null);
-    now: number;
-    tick(ms?: number): void;
-    tickAsync(ms?: number): Promise<void>;
-    runMicrotasks(): Promise<void>;
-    restore(): void;
-    [Symbol.dispose](): void;
-  }
-}
-
 declare module "@std/toml" {
   export function parse(toml: string): Record<string, unknown>;
 }
