@@ -74,6 +74,54 @@ async function refuseConnections(adminUrl: string): Promise<void> {
   }
 }
 
+/** Drops a database of the cluster, ending whatever is connected to it. `name` must be a plain identifier. */
+export async function dropDatabase(
+  cluster: TestCluster,
+  name: string,
+): Promise<void> {
+  // Not by way of the database `postgres`: a connection to it would make a copy of it fail.
+  const url = new URL(cluster.adminUrl);
+  url.pathname = "/template1";
+  const sql = postgres(url.href, { max: 1 });
+  try {
+    await sql.unsafe(`drop database ${name} with (force)`);
+  } finally {
+    await sql.end();
+  }
+}
+
+/**
+ * Runs `run` with the address (as `postgres`) of a migrated database of its own, on the cluster of
+ * {@link TEST_CLUSTER_VARIABLE} if there is one, otherwise on one made for this. The database is gone afterwards.
+ */
+export async function withMigratedDatabase<T>(
+  run: (dbUrl: string) => Promise<T>,
+): Promise<T> {
+  const given = Deno.env.get(TEST_CLUSTER_VARIABLE);
+  if (given === undefined) {
+    await using cluster = await startTestCluster();
+    return await runOnCopy(cluster, run);
+  }
+  return await runOnCopy(testClusterSchema.parse(JSON.parse(given)), run);
+}
+
+async function runOnCopy<T>(
+  cluster: TestCluster,
+  run: (dbUrl: string) => Promise<T>,
+): Promise<T> {
+  const name = `tool_${crypto.randomUUID().slice(0, 8)}`;
+  const { dbUrl } = await createDatabaseFromTemplate(
+    cluster,
+    name,
+    MIGRATED_TEMPLATE,
+  );
+  try {
+    return await run(dbUrl);
+  } finally {
+    await dropDatabase(cluster, name);
+  }
+}
+
 if (import.meta.main) {
   await using cluster = await startTestCluster();
   const { dbUrl, adminUrl, authenticatorUrl } = cluster;

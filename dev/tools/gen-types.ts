@@ -1,0 +1,62 @@
+/**
+ * Writes `supabase/functions/_shared/database.types.ts` from a database with the migrations of the tree, by the
+ * Supabase CLI, formatted so that a change of the schema is a small diff.
+ *
+ * usage: deno task db:types [--check]
+ */
+import { fromFileUrl } from "@std/path";
+import { writeOrCheck } from "./generated-file.ts";
+import { runSupabaseCli } from "./supabase-cli.ts";
+import { withMigratedDatabase } from "./test-cluster.ts";
+
+const root = fromFileUrl(new URL("../../", import.meta.url));
+const target = fromFileUrl(
+  new URL(
+    "../../supabase/functions/_shared/database.types.ts",
+    import.meta.url,
+  ),
+);
+
+const HEAD =
+  "// Written by `deno task db:types` from supabase/migrations. Not to be edited.\n";
+
+async function format(source: string): Promise<string> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--quiet", "--no-config", "--ext=ts", "-"],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const output = process.output();
+  const input = process.stdin.getWriter();
+  await input.write(new TextEncoder().encode(source));
+  await input.close();
+  const { code, stdout } = await output;
+  if (code !== 0) throw new Error(`deno fmt ended with code ${code}`);
+  return new TextDecoder().decode(stdout);
+}
+
+/**
+ * The TypeScript types of schema `public` of the database at `dbUrl`, formatted by `deno fmt`, with a first line that
+ * says where they come from. The same schema gives the same text.
+ *
+ * @throws {Error} with the words of the CLI when it fails.
+ */
+export async function generateTypes(dbUrl: string): Promise<string> {
+  const { code, stdout, stderr } = await runSupabaseCli(
+    ["gen", "types", "typescript", `--remote=${dbUrl}`, "--schema=public"],
+    { cwd: root },
+  );
+  if (code !== 0) throw new Error(`supabase gen types failed: ${stderr}`);
+  return HEAD + await format(stdout);
+}
+
+if (import.meta.main) {
+  const content = await withMigratedDatabase(generateTypes);
+  Deno.exit(
+    await writeOrCheck(
+      { path: target, content, task: "db:types" },
+      Deno.args,
+    ),
+  );
+}

@@ -1,0 +1,636 @@
+-- Written by `deno task db:schema` from supabase/migrations. Not to be edited, not to be run: for reading.
+
+-- Extensions
+
+create extension pg_cron with schema pg_catalog;
+
+create extension pg_net with schema extensions;
+
+create extension pg_stat_statements with schema extensions;
+
+create extension pgcrypto with schema extensions;
+
+create extension supabase_vault with schema vault;
+
+create extension "uuid-ossp" with schema extensions;
+
+-- Settings of roles
+
+alter role anon set statement_timeout=3s;
+
+alter role authenticated set statement_timeout=8s;
+
+alter role authenticator set lock_timeout=8s;
+
+alter role authenticator set statement_timeout=8s;
+
+alter role service_role set statement_timeout=30s;
+
+-- Schemas
+
+create schema private;
+comment on schema private is
+  'Functions and tables of the service itself. Not exposed by the Data API and not usable by API roles.';
+
+create schema public;
+comment on schema public is
+  'standard public schema';
+grant usage on schema public to anon;
+grant usage on schema public to authenticated;
+grant create, usage on schema public to postgres;
+grant usage on schema public to public;
+grant usage on schema public to service_role;
+
+-- Tables
+
+create table private.dispatch_receipts (
+  message_id text not null,
+  received_at timestamp with time zone not null default clock_timestamp(),
+  constraint dispatch_receipts_pkey PRIMARY KEY (message_id),
+  constraint dispatch_receipts_message_id_length CHECK (length(message_id) >= 1 AND length(message_id) <= 128)
+);
+alter table private.dispatch_receipts enable row level security;
+
+comment on table private.dispatch_receipts is
+  'Ids of the dispatches of the last minutes, so that a recorded request cannot be played again. The sweep prunes it.';
+
+CREATE INDEX dispatch_receipts_received_at_idx ON private.dispatch_receipts USING btree (received_at);
+
+create table public.ai_job_events (
+  job_id uuid not null,
+  seq integer not null,
+  user_id uuid not null,
+  event text not null,
+  attempt integer not null,
+  data jsonb not null default '{}'::jsonb,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constraint ai_job_events_pkey PRIMARY KEY (job_id, seq),
+  constraint ai_job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
+  constraint ai_job_events_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint ai_job_events_event_is_word CHECK (event ~ '^[a-z_]{3,32}$'::text)
+);
+alter table public.ai_job_events enable row level security;
+
+comment on table public.ai_job_events is
+  'Append-only timeline, numbered per job from 1 without a gap: what people debug with and what a client resumes from.';
+comment on column public.ai_job_events.seq is
+  'Equals ai_jobs.event_seq at the write that caused the event.';
+comment on column public.ai_job_events.user_id is
+  'The job''s owner, repeated here so that the policy needs no join.';
+comment on column public.ai_job_events.event is
+  'created, claimed, progress, submitted, settled, snoozed, retried, released, rescued, completed, failed, cancelled.';
+
+CREATE INDEX ai_job_events_user_id_idx ON public.ai_job_events USING btree (user_id);
+
+create policy "users can read the events of their own ai jobs" on public.ai_job_events for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+grant select on public.ai_job_events to authenticated;
+grant select on public.ai_job_events to service_role;
+
+create table public.ai_job_types (
+  job_type text not null,
+  provider text not null,
+  is_enabled boolean not null default true,
+  max_attempts integer not null default 5,
+  lease_seconds integer not null default 10,
+  backoff_base_seconds integer not null default 2,
+  backoff_max_seconds integer not null default 300,
+  reconcile_seconds integer not null default 60,
+  is_input_required boolean not null default true,
+  input_buckets text[] not null default '{}'::text[],
+  input_mime_types text[] not null default '{}'::text[],
+  input_max_bytes bigint not null default 10485760,
+  cache_ttl_seconds integer not null default 86400,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint ai_job_types_pkey PRIMARY KEY (job_type),
+  constraint ai_job_types_backoff_in_range CHECK (backoff_base_seconds >= 1 AND backoff_base_seconds <= 3600 AND backoff_max_seconds >= backoff_base_seconds AND backoff_max_seconds <= 86400),
+  constraint ai_job_types_cache_ttl_in_range CHECK (cache_ttl_seconds >= 0 AND cache_ttl_seconds <= 2592000),
+  constraint ai_job_types_input_size_in_range CHECK (input_max_bytes >= 1 AND input_max_bytes <= '5368709120'::bigint),
+  constraint ai_job_types_job_type_is_slug CHECK (job_type ~ '^[a-z][a-z0-9_]{1,62}$'::text),
+  constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
+  constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
+  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400)
+);
+alter table public.ai_job_types enable row level security;
+
+comment on table public.ai_job_types is
+  'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
+comment on column public.ai_job_types.provider is
+  'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
+comment on column public.ai_job_types.is_enabled is
+  'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
+comment on column public.ai_job_types.max_attempts is
+  'Attempts in all, the first one included.';
+comment on column public.ai_job_types.lease_seconds is
+  'How long a claim is good without a heartbeat; the runner sends one every third of it.';
+comment on column public.ai_job_types.backoff_base_seconds is
+  'Wait before attempt n+1: base × 2^(n-1) seconds, up to backoff_max_seconds, ±20 % jitter.';
+comment on column public.ai_job_types.reconcile_seconds is
+  'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it may an empty look-up count as "nothing was created".';
+comment on column public.ai_job_types.input_buckets is
+  'Storage buckets that input_url may name.';
+comment on column public.ai_job_types.input_mime_types is
+  'Content types that the input object may have.';
+comment on column public.ai_job_types.cache_ttl_seconds is
+  'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+
+create policy "signed-in users can read the enabled job types" on public.ai_job_types for select to authenticated
+  using (is_enabled);
+
+CREATE TRIGGER ai_job_types_touch_updated_at BEFORE UPDATE ON public.ai_job_types FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant select on public.ai_job_types to authenticated;
+grant insert, select, update on public.ai_job_types to service_role;
+
+create table public.ai_jobs (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  job_type text not null,
+  status text not null default 'pending'::text,
+  progress_percentage integer not null default 0,
+  input_url text,
+  metadata jsonb not null default '{}'::jsonb,
+  output_url text,
+  result_data jsonb,
+  error_message text,
+  error_code text,
+  provider text not null default 'internal'::text,
+  provider_job_id text,
+  stage text,
+  attempt integer not null default 0,
+  max_attempts integer not null default 1,
+  scheduled_at timestamp with time zone not null default now(),
+  priority integer not null default 0,
+  lease_token uuid,
+  lease_expires_at timestamp with time zone,
+  idempotency_key text,
+  input_hash text,
+  cached_from_job_id uuid,
+  cancel_requested_at timestamp with time zone,
+  billable_calls integer not null default 0,
+  cost_micros bigint not null default 0,
+  cost_currency text not null default 'USD'::text,
+  event_seq integer not null default 1,
+  last_event text not null default 'created'::text,
+  created_at timestamp with time zone not null default now(),
+  started_at timestamp with time zone,
+  completed_at timestamp with time zone,
+  updated_at timestamp with time zone not null default now(),
+  constraint ai_jobs_pkey PRIMARY KEY (id),
+  constraint ai_jobs_cached_from_job_id_fkey FOREIGN KEY (cached_from_job_id) REFERENCES public.ai_jobs(id) ON DELETE SET NULL,
+  constraint ai_jobs_job_type_fkey FOREIGN KEY (job_type) REFERENCES public.ai_job_types(job_type),
+  constraint ai_jobs_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint ai_jobs_attempt_within_max CHECK (attempt >= 0 AND attempt <= max_attempts),
+  constraint ai_jobs_completed_after_created CHECK (completed_at >= created_at),
+  constraint ai_jobs_completed_after_started CHECK (completed_at >= started_at),
+  constraint ai_jobs_completed_at_matches_status CHECK ((status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (completed_at IS NOT NULL)),
+  constraint ai_jobs_completed_has_no_error CHECK (status <> 'completed'::text OR error_code IS NULL AND error_message IS NULL),
+  constraint ai_jobs_cost_currency_is_iso CHECK (cost_currency ~ '^[A-Z]{3}$'::text),
+  constraint ai_jobs_cost_is_not_negative CHECK (cost_micros >= 0 AND billable_calls >= 0),
+  constraint ai_jobs_event_seq_is_positive CHECK (event_seq >= 1),
+  constraint ai_jobs_failed_has_error_code CHECK (status <> 'failed'::text OR error_code IS NOT NULL),
+  constraint ai_jobs_idempotency_key_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
+  constraint ai_jobs_input_url_is_object_path CHECK (input_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'::text AND input_url !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text),
+  constraint ai_jobs_lease_matches_status CHECK ((status = 'processing'::text) = (lease_token IS NOT NULL) AND (lease_token IS NULL) = (lease_expires_at IS NULL)),
+  constraint ai_jobs_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 100),
+  constraint ai_jobs_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
+  constraint ai_jobs_metadata_is_small CHECK (octet_length(metadata::text) <= 65536),
+  constraint ai_jobs_output_url_is_object_path CHECK (output_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'::text),
+  constraint ai_jobs_progress_in_range CHECK (progress_percentage >= 0 AND progress_percentage <= 100),
+  constraint ai_jobs_progress_is_full_when_completed CHECK (status <> 'completed'::text OR progress_percentage = 100),
+  constraint ai_jobs_result_only_when_completed CHECK (status = 'completed'::text OR result_data IS NULL AND output_url IS NULL),
+  constraint ai_jobs_result_when_completed CHECK (status <> 'completed'::text OR result_data IS NOT NULL),
+  constraint ai_jobs_scheduled_within_a_month CHECK (scheduled_at <= (created_at + '31 days'::interval)),
+  constraint ai_jobs_started_after_created CHECK (started_at >= created_at),
+  constraint ai_jobs_started_when_processing CHECK (status <> 'processing'::text OR started_at IS NOT NULL),
+  constraint ai_jobs_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))
+);
+alter table public.ai_jobs enable row level security;
+
+comment on table public.ai_jobs is
+  'One row per piece of AI work an app asked for; the only truth about it. Owners insert and read, the queue functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
+comment on column public.ai_jobs.user_id is
+  'The owner. Row Level Security lets nobody else see the row.';
+comment on column public.ai_jobs.status is
+  'pending (waiting; a retry is pending with attempt > 0), processing (a runner holds the lease), completed, failed, cancelled. The last three are final.';
+comment on column public.ai_jobs.input_url is
+  'An object of this project''s Storage as <bucket>/<path>, the first folder being the owner''s id. Never a foreign URL.';
+comment on column public.ai_jobs.metadata is
+  'Parameters of the job type, as the app sent them.';
+comment on column public.ai_jobs.output_url is
+  'Object path of the result as <bucket>/<path>; signed when read, never stored signed.';
+comment on column public.ai_jobs.error_message is
+  'Safe to show to the owner. The cause itself is only in the log.';
+comment on column public.ai_jobs.error_code is
+  'Stable machine-readable cause; the list is docs/error-codes.md.';
+comment on column public.ai_jobs.provider is
+  'Who does the paid work; set from the job type as the job is inserted.';
+comment on column public.ai_jobs.provider_job_id is
+  'The provider''s own id of what it made or is making; written before anything else is done with it.';
+comment on column public.ai_jobs.stage is
+  'What the runner was doing last, for people: fetching_input, calling_provider, …';
+comment on column public.ai_jobs.attempt is
+  'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
+comment on column public.ai_jobs.max_attempts is
+  'First attempt included; set from the job type as the job is inserted.';
+comment on column public.ai_jobs.scheduled_at is
+  'Not before this time. Retry, snooze and backoff move it.';
+comment on column public.ai_jobs.priority is
+  'Lower runs first.';
+comment on column public.ai_jobs.lease_token is
+  'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
+comment on column public.ai_jobs.lease_expires_at is
+  'By the database''s clock. After it the sweep takes the job back.';
+comment on column public.ai_jobs.idempotency_key is
+  'The app''s own key, unique per owner: the same key never makes a second job.';
+comment on column public.ai_jobs.input_hash is
+  'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
+comment on column public.ai_jobs.cached_from_job_id is
+  'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
+comment on column public.ai_jobs.billable_calls is
+  'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
+comment on column public.ai_jobs.cost_micros is
+  'Known cost of those calls in millionths of cost_currency.';
+comment on column public.ai_jobs.event_seq is
+  'Number of the newest row in ai_job_events; raised by the write that causes the event.';
+comment on column public.ai_jobs.last_event is
+  'Name of that event.';
+
+CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cached_from_job_id) WHERE (cached_from_job_id IS NOT NULL);
+CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
+CREATE INDEX ai_jobs_lease_expires_at_idx ON public.ai_jobs USING btree (lease_expires_at) WHERE (status = 'processing'::text);
+CREATE INDEX ai_jobs_priority_scheduled_at_idx ON public.ai_jobs USING btree (priority, scheduled_at, id) WHERE (status = 'pending'::text);
+CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
+CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+
+create policy "users can create ai jobs of their own" on public.ai_jobs for insert to authenticated
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can read their own ai jobs" on public.ai_jobs for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER ai_jobs_admit BEFORE INSERT ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.admit_ai_job();
+CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.record_inserted_ai_jobs();
+CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
+CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
+CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
+CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant select on public.ai_jobs to authenticated;
+grant delete, insert, select, update on public.ai_jobs to service_role;
+grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempotency_key, cached_from_job_id) on public.ai_jobs to authenticated;
+
+create table public.ai_provider_calls (
+  id uuid not null default gen_random_uuid(),
+  job_id uuid not null,
+  user_id uuid not null,
+  provider text not null,
+  operation text not null,
+  attempt integer not null,
+  outcome text not null default 'sent'::text,
+  provider_object_id text,
+  http_status integer,
+  error_code text,
+  sent_at timestamp with time zone not null default clock_timestamp(),
+  settled_at timestamp with time zone,
+  constraint ai_provider_calls_pkey PRIMARY KEY (id),
+  constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
+  constraint ai_provider_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}$'::text),
+  constraint ai_provider_calls_outcome_is_known CHECK (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text])),
+  constraint ai_provider_calls_settled_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (settled_at IS NULL)),
+  constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL)
+);
+alter table public.ai_provider_calls enable row level security;
+
+comment on table public.ai_provider_calls is
+  'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the call made is job:<job_id>.';
+comment on column public.ai_provider_calls.operation is
+  'The step of the job, for example create_voice.';
+comment on column public.ai_provider_calls.outcome is
+  'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+
+CREATE INDEX ai_provider_calls_job_id_sent_at_idx ON public.ai_provider_calls USING btree (job_id, sent_at);
+CREATE UNIQUE INDEX ai_provider_calls_one_per_step_key ON public.ai_provider_calls USING btree (job_id, operation) WHERE (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text]));
+CREATE INDEX ai_provider_calls_user_id_idx ON public.ai_provider_calls USING btree (user_id);
+
+create policy "users can read the provider calls of their own ai jobs" on public.ai_provider_calls for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+grant select on public.ai_provider_calls to authenticated;
+grant insert, select, update on public.ai_provider_calls to service_role;
+
+create table public.ai_result_cache (
+  cache_key text not null,
+  user_id uuid not null,
+  value jsonb not null,
+  expires_at timestamp with time zone not null,
+  created_at timestamp with time zone not null default now(),
+  constraint ai_result_cache_pkey PRIMARY KEY (cache_key),
+  constraint ai_result_cache_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint ai_result_cache_key_is_hash CHECK (cache_key ~ '^ai_job:[0-9a-f]{64}$'::text)
+);
+alter table public.ai_result_cache enable row level security;
+
+comment on table public.ai_result_cache is
+  'Where the result of an equal earlier request is, by hash of the request; kept cache_ttl_seconds.';
+comment on column public.ai_result_cache.value is
+  '{"job_id": "<uuid>"}';
+
+CREATE INDEX ai_result_cache_expires_at_idx ON public.ai_result_cache USING btree (expires_at);
+CREATE INDEX ai_result_cache_user_id_idx ON public.ai_result_cache USING btree (user_id);
+
+create policy "users can read their own cache entries" on public.ai_result_cache for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+grant select on public.ai_result_cache to authenticated;
+grant delete, insert, select, update on public.ai_result_cache to service_role;
+
+create table public.media (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  media_type text not null,
+  storage_path text not null,
+  file_name text not null,
+  content_type text not null,
+  size_bytes bigint not null,
+  duration_seconds numeric(10,3),
+  title text,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint media_pkey PRIMARY KEY (id),
+  constraint media_storage_path_key UNIQUE (storage_path),
+  constraint media_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint media_content_type_is_mime CHECK (content_type ~ '^[a-z]+/[a-z0-9.+-]+$'::text),
+  constraint media_duration_is_positive CHECK (duration_seconds > 0::numeric),
+  constraint media_file_name_length CHECK (length(file_name) >= 1 AND length(file_name) <= 255),
+  constraint media_media_type_is_known CHECK (media_type = ANY (ARRAY['image'::text, 'audio'::text, 'video'::text, 'document'::text])),
+  constraint media_size_is_positive CHECK (size_bytes > 0),
+  constraint media_storage_path_is_owners CHECK (storage_path ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'::text AND storage_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text AND split_part(storage_path, '/'::text, 2) = user_id::text),
+  constraint media_title_length CHECK (length(title) >= 1 AND length(title) <= 200)
+);
+alter table public.media enable row level security;
+
+comment on table public.media is
+  'A recording, photo, video or document that its owner keeps in Storage.';
+comment on column public.media.storage_path is
+  'The object as <bucket>/<path>; its first folder is the owner''s id.';
+
+CREATE INDEX media_user_id_created_at_idx ON public.media USING btree (user_id, created_at DESC, id DESC);
+
+create policy "users can add media of their own" on public.media for insert to authenticated
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can read their own media" on public.media for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can remove their own media" on public.media for delete to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can retitle their own media" on public.media for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER media_touch_updated_at BEFORE UPDATE ON public.media FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.media to authenticated;
+grant delete, insert, select, update on public.media to service_role;
+grant insert (id, user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title) on public.media to authenticated;
+grant update (duration_seconds, title) on public.media to authenticated;
+
+create table public.voices (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  job_id uuid,
+  provider text not null,
+  provider_voice_id text not null,
+  name text not null,
+  description text,
+  labels jsonb not null default '{}'::jsonb,
+  stability numeric(4,3) not null,
+  similarity_boost numeric(4,3) not null,
+  sample_url text,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint voices_pkey PRIMARY KEY (id),
+  constraint voices_job_id_key UNIQUE (job_id),
+  constraint voices_provider_voice_id_key UNIQUE (provider, provider_voice_id),
+  constraint voices_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE SET NULL,
+  constraint voices_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint voices_labels_is_object CHECK (jsonb_typeof(labels) = 'object'::text),
+  constraint voices_name_length CHECK (length(name) >= 1 AND length(name) <= 100),
+  constraint voices_similarity_boost_in_range CHECK (similarity_boost >= 0::numeric AND similarity_boost <= 1::numeric),
+  constraint voices_stability_in_range CHECK (stability >= 0::numeric AND stability <= 1::numeric)
+);
+alter table public.voices enable row level security;
+
+comment on table public.voices is
+  'A cloned voice: written by the transaction that completes its job, never by users. Points back to that job.';
+comment on column public.voices.provider_voice_id is
+  'The provider''s id of the voice, for speech in it.';
+comment on column public.voices.stability is
+  'Setting for speech in this voice, 0 to 1: low is expressive, high is even.';
+comment on column public.voices.similarity_boost is
+  'Setting for speech in this voice, 0 to 1: how closely to keep to the sample.';
+comment on column public.voices.sample_url is
+  'The recording it was cloned from, as <bucket>/<path>.';
+
+CREATE INDEX voices_user_id_created_at_idx ON public.voices USING btree (user_id, created_at DESC, id DESC);
+
+create policy "users can read their own voices" on public.voices for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER voices_touch_updated_at BEFORE UPDATE ON public.voices FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant select on public.voices to authenticated;
+grant delete, insert, select, update on public.voices to service_role;
+
+-- Functions
+
+create function private.admit_ai_job()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.admit_ai_job() is
+  'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy columns nor set what is set here; the owner of the input is therefore checked explicitly.';
+
+create function private.ai_job_backoff(p_job_type text, p_attempt integer)
+  returns interval language sql volatile security invoker set search_path="";
+comment on function private.ai_job_backoff(text,integer) is
+  'Wait after a failed attempt: base × 2^(attempt-1) seconds of the job type, capped, ±20 % so that jobs that failed together do not return together.';
+
+create function private.ai_job_event_data(p_job public.ai_jobs)
+  returns jsonb language sql stable security invoker set search_path="";
+comment on function private.ai_job_event_data(public.ai_jobs) is
+  'What an event tells of the job at that moment.';
+
+create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
+  returns void language plpgsql stable security invoker set search_path="";
+comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
+  'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
+
+create function private.dispatch_ai_jobs(p_job_ids uuid[])
+  returns bigint language plpgsql volatile security definer set search_path="";
+comment on function private.dispatch_ai_jobs(uuid[]) is
+  'Asks process-ai-job, by pg_net and signed with the Vault''s dispatch_secret, to work on these jobs. Returns the pg_net request id, or null when it could not be sent. Never raises. Security definer because the inserting role may read neither the Vault nor schema net.';
+
+create function private.dispatch_inserted_ai_jobs()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.dispatch_inserted_ai_jobs() is
+  'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
+
+create function private.guard_ai_job_transition()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.guard_ai_job_transition() is
+  'Row trigger: refuses a change of status that is not a transition of docs/job-lifecycle.md (AJ050). A completed or cancelled job never changes again; a failed one only goes back to pending.';
+
+create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
+  returns boolean language sql stable security invoker set search_path="";
+comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
+  'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+
+create function private.prune_ai_job_leftovers()
+  returns void language plpgsql volatile security invoker set search_path="";
+comment on function private.prune_ai_job_leftovers() is
+  'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+
+create function private.record_inserted_ai_jobs()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.record_inserted_ai_jobs() is
+  'Statement trigger: writes the created event of each new job. Security definer because owners insert jobs but may not write events.';
+
+create function private.record_updated_ai_jobs()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.record_updated_ai_jobs() is
+  'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because nobody is granted insert on ai_job_events.';
+
+create function private.sweep_ai_jobs()
+  returns jsonb language plpgsql volatile security invoker set search_path="";
+comment on function private.sweep_ai_jobs() is
+  'The delivery guarantee, run by pg_cron every few seconds: takes back expired leases, dispatches what is due (up to 200 jobs in calls of 20), forgets old receipts. Returns the counts.';
+
+create function private.touch_updated_at()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.touch_updated_at() is
+  'Row trigger: sets updated_at to the time of the transaction. Shared by every table that has the column.';
+
+create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
+  returns text language sql stable security invoker set search_path="";
+comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
+grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to service_role;
+
+create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text)
+  returns TABLE(call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean) language plpgsql volatile security invoker set search_path="";
+comment on function public.begin_provider_call(uuid,uuid,text,integer,text) is
+  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the earlier call is old enough that an empty look-up means nothing was made. 0 rows: the lease is lost. service_role only.';
+grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text) to service_role;
+
+create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[])
+  returns SETOF public.ai_jobs language sql volatile security invoker set search_path="";
+comment on function public.claim_ai_jobs(integer,uuid[]) is
+  'Takes up to p_limit due jobs (of p_job_ids, or any) for the caller: status processing, attempt + 1, a fresh lease token. Two callers never get the same job; 0 rows: nothing is due. service_role only.';
+grant execute on function public.claim_ai_jobs(integer,uuid[]) to service_role;
+
+create function public.claim_dispatched_ai_jobs(p_message_id text, p_sent_at_unix double precision, p_limit integer, p_job_ids uuid[])
+  returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="";
+comment on function public.claim_dispatched_ai_jobs(text,double precision,integer,uuid[]) is
+  'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. Security definer because the receipts lie in schema private.';
+grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer,uuid[]) to service_role;
+
+create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function public.complete_ai_job(uuid,uuid,jsonb,text) is
+  'Ends a claimed job as completed. False: the lease is lost and nothing changed. Job types whose result is also a row have their own complete_… function that calls this one in the same transaction. service_role only.';
+grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text) to service_role;
+
+create function public.complete_voice_clone_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_voice jsonb)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb) is
+  'complete_ai_job and the voices row, in one commit. p_voice: provider_voice_id, name, description, labels, stability, similarity_boost. False: the lease is lost and nothing changed. service_role only.';
+grant execute on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb) to service_role;
+
+create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
+  returns text language plpgsql volatile security definer set search_path="";
+comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) is
+  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. Returns the new status, null when the lease is lost. service_role only; security definer for the backoff in private.';
+grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
+
+create function public.get_ai_result_cache(p_cache_key text)
+  returns jsonb language sql stable security invoker set search_path="";
+comment on function public.get_ai_result_cache(text) is
+  'The value of an entry that has not ended, or null. Security invoker: an owner sees only entries of their own.';
+grant execute on function public.get_ai_result_cache(text) to authenticated;
+grant execute on function public.get_ai_result_cache(text) to service_role;
+
+create function public.heartbeat_ai_job(p_job_id uuid, p_lease_token uuid, p_progress integer DEFAULT NULL::integer, p_stage text DEFAULT NULL::text)
+  returns TABLE(lease_expires_at timestamp with time zone, is_cancel_requested boolean) language sql volatile security invoker set search_path="";
+comment on function public.heartbeat_ai_job(uuid,uuid,integer,text) is
+  'Extends the lease and, when given, reports progress (never backwards, never 100) and stage. 0 rows: the lease is lost, stop. service_role only.';
+grant execute on function public.heartbeat_ai_job(uuid,uuid,integer,text) to service_role;
+
+create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
+  returns void language sql volatile security invoker set search_path="";
+comment on function public.put_ai_result_cache(text,uuid,jsonb,integer) is
+  'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
+grant execute on function public.put_ai_result_cache(text,uuid,jsonb,integer) to service_role;
+
+create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function public.release_ai_job(uuid,uuid) is
+  'Hands a claimed job back at once, attempt included: the runner is being shut down. False: the lease is lost. service_role only.';
+grant execute on function public.release_ai_job(uuid,uuid) to service_role;
+
+create function public.rescue_stalled_ai_jobs(p_limit integer DEFAULT 500)
+  returns TABLE(job_id uuid, status text) language plpgsql volatile security definer set search_path="";
+comment on function public.rescue_stalled_ai_jobs(integer) is
+  'Takes back jobs whose lease has run out: to pending (the attempt stays spent; at once after the first, with backoff later), or to failed with lease_expired or outcome_unknown when attempts are used up. Called by the sweep. service_role only; security definer for the backoff in private.';
+grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role;
+
+create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.reuse_ai_job_result(uuid,uuid,uuid) is
+  'Completes a claimed job with the result of an earlier equal job of the same owner; false, and nothing changed, when the lease is lost or the two are not equal. service_role only. Security definer because it shares its check with the intake trigger, which lives in schema private.';
+grant execute on function public.reuse_ai_job_result(uuid,uuid,uuid) to service_role;
+
+create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer) is
+  'Writes what became of a journalled call, and the provider''s id of what it made onto the job, in one commit. False: the lease is lost or the call is settled already; nothing changed. service_role only.';
+grant execute on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer) to service_role;
+
+create function public.snooze_ai_job(p_job_id uuid, p_lease_token uuid, p_delay_seconds double precision, p_stage text DEFAULT NULL::text)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function public.snooze_ai_job(uuid,uuid,double precision,text) is
+  'Puts a claimed job back for later without spending the attempt: the provider is still at work, or its listing may lag. False: the lease is lost. service_role only.';
+grant execute on function public.snooze_ai_job(uuid,uuid,double precision,text) to service_role;
+
+-- Storage
+
+-- bucket outputs: private, at most 524288000 bytes
+--   audio/mpeg audio/wav video/mp4 application/pdf application/json text/plain
+
+-- bucket profile-photos: public, at most 5242880 bytes
+--   image/jpeg image/png image/webp
+
+-- bucket uploads: private, at most 52428800 bytes
+--   audio/mpeg audio/mp3 audio/wav audio/x-wav audio/wave audio/mp4 audio/m4a audio/x-m4a audio/aac audio/ogg audio/webm audio/flac audio/x-flac image/jpeg image/png image/webp video/mp4 video/webm application/pdf
+
+-- bucket voice-samples: private, at most 10485760 bytes
+--   audio/mpeg audio/mp3 audio/wav audio/x-wav audio/wave audio/mp4 audio/m4a audio/x-m4a audio/aac audio/ogg audio/webm audio/flac audio/x-flac
+
+create policy "users can read objects in their own folder" on storage.objects for select to authenticated
+  using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'outputs'::text, 'profile-photos'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+
+create policy "users can remove objects in their own folder" on storage.objects for delete to authenticated
+  using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'outputs'::text, 'profile-photos'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+
+create policy "users can replace their own profile photos" on storage.objects for update to authenticated
+  using (((bucket_id = 'profile-photos'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)))
+  with check (((bucket_id = 'profile-photos'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+
+create policy "users can upload into their own folder" on storage.objects for insert to authenticated
+  with check (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'profile-photos'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+
+-- Scheduled work
+
+select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
+
+select cron.schedule('sweep-ai-jobs', '5 seconds', 'select private.sweep_ai_jobs()');
