@@ -1,391 +1,769 @@
-export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[]
+// Written by `deno task db:types` from supabase/migrations. Not to be edited.
+export type Json = string | number | boolean | null | {
+  [key: string]: Json | undefined;
+} | Json[];
 
 export type Database = {
-  
   "public": {
-          Tables: {
-            "ai_job_events": {
-                  Row: {
-                    "attempt": number,"created_at": string,"data": NonNullable<Json>,"event": string,"job_id": string,"seq": number,"user_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "attempt": number,"created_at"?: string,"data"?: NonNullable<Json>,"event": string,"job_id": string,"seq": number,"user_id": string
-                  }
-                  Update: {
-                    "attempt"?: number,"created_at"?: string,"data"?: NonNullable<Json>,"event"?: string,"job_id"?: string,"seq"?: number,"user_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "ai_job_events_job_id_fkey"
-      columns: ["job_id"]
-isOneToOne: false
-      referencedRelation: "ai_jobs"
-      referencedColumns: ["id"]
-    }
-                  ]
-                },"ai_job_types": {
-                  Row: {
-                    "backoff_base_seconds": number,"backoff_max_seconds": number,"cache_ttl_seconds": number,"created_at": string,"input_buckets": (string)[],"input_max_bytes": number,"input_mime_types": (string)[],"is_enabled": boolean,"is_input_required": boolean,"job_type": string,"lease_seconds": number,"max_attempts": number,"provider": string,"reconcile_seconds": number,"updated_at": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "backoff_base_seconds"?: number,"backoff_max_seconds"?: number,"cache_ttl_seconds"?: number,"created_at"?: string,"input_buckets"?: (string)[],"input_max_bytes"?: number,"input_mime_types"?: (string)[],"is_enabled"?: boolean,"is_input_required"?: boolean,"job_type": string,"lease_seconds"?: number,"max_attempts"?: number,"provider": string,"reconcile_seconds"?: number,"updated_at"?: string
-                  }
-                  Update: {
-                    "backoff_base_seconds"?: number,"backoff_max_seconds"?: number,"cache_ttl_seconds"?: number,"created_at"?: string,"input_buckets"?: (string)[],"input_max_bytes"?: number,"input_mime_types"?: (string)[],"is_enabled"?: boolean,"is_input_required"?: boolean,"job_type"?: string,"lease_seconds"?: number,"max_attempts"?: number,"provider"?: string,"reconcile_seconds"?: number,"updated_at"?: string
-                  }
-                  Relationships: [
-                    
-                  ]
-                },"ai_jobs": {
-                  Row: {
-                    "attempt": number,"billable_calls": number,"cached_from_job_id": string | null,"cancel_requested_at": string | null,"completed_at": string | null,"cost_currency": string,"cost_micros": number,"created_at": string,"error_code": string | null,"error_message": string | null,"event_seq": number,"id": string,"idempotency_key": string | null,"input_hash": string | null,"input_url": string | null,"job_type": string,"last_event": string,"lease_expires_at": string | null,"lease_token": string | null,"max_attempts": number,"metadata": NonNullable<Json>,"output_url": string | null,"priority": number,"progress_percentage": number,"provider": string,"provider_job_id": string | null,"result_data": Json | null,"scheduled_at": string,"stage": string | null,"started_at": string | null,"status": string,"updated_at": string,"user_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "attempt"?: number,"billable_calls"?: number,"cached_from_job_id"?: string | null,"cancel_requested_at"?: string | null,"completed_at"?: string | null,"cost_currency"?: string,"cost_micros"?: number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"event_seq"?: number,"id"?: string,"idempotency_key"?: string | null,"input_hash"?: string | null,"input_url"?: string | null,"job_type": string,"last_event"?: string,"lease_expires_at"?: string | null,"lease_token"?: string | null,"max_attempts": number,"metadata"?: NonNullable<Json>,"output_url"?: string | null,"priority"?: number,"progress_percentage"?: number,"provider": string,"provider_job_id"?: string | null,"result_data"?: Json | null,"scheduled_at"?: string,"stage"?: string | null,"started_at"?: string | null,"status"?: string,"updated_at"?: string,"user_id"?: string
-                  }
-                  Update: {
-                    "attempt"?: number,"billable_calls"?: number,"cached_from_job_id"?: string | null,"cancel_requested_at"?: string | null,"completed_at"?: string | null,"cost_currency"?: string,"cost_micros"?: number,"created_at"?: string,"error_code"?: string | null,"error_message"?: string | null,"event_seq"?: number,"id"?: string,"idempotency_key"?: string | null,"input_hash"?: string | null,"input_url"?: string | null,"job_type"?: string,"last_event"?: string,"lease_expires_at"?: string | null,"lease_token"?: string | null,"max_attempts"?: number,"metadata"?: NonNullable<Json>,"output_url"?: string | null,"priority"?: number,"progress_percentage"?: number,"provider"?: string,"provider_job_id"?: string | null,"result_data"?: Json | null,"scheduled_at"?: string,"stage"?: string | null,"started_at"?: string | null,"status"?: string,"updated_at"?: string,"user_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "ai_jobs_cached_from_job_id_fkey"
-      columns: ["cached_from_job_id"]
-isOneToOne: false
-      referencedRelation: "ai_jobs"
-      referencedColumns: ["id"]
-    },{
-      foreignKeyName: "ai_jobs_job_type_fkey"
-      columns: ["job_type"]
-isOneToOne: false
-      referencedRelation: "ai_job_types"
-      referencedColumns: ["job_type"]
-    }
-                  ]
-                },"ai_provider_calls": {
-                  Row: {
-                    "attempt": number,"error_code": string | null,"http_status": number | null,"id": string,"job_id": string,"operation": string,"outcome": string,"provider": string,"provider_object_id": string | null,"sent_at": string,"settled_at": string | null,"user_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "attempt": number,"error_code"?: string | null,"http_status"?: number | null,"id"?: string,"job_id": string,"operation": string,"outcome"?: string,"provider": string,"provider_object_id"?: string | null,"sent_at"?: string,"settled_at"?: string | null,"user_id": string
-                  }
-                  Update: {
-                    "attempt"?: number,"error_code"?: string | null,"http_status"?: number | null,"id"?: string,"job_id"?: string,"operation"?: string,"outcome"?: string,"provider"?: string,"provider_object_id"?: string | null,"sent_at"?: string,"settled_at"?: string | null,"user_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "ai_provider_calls_job_id_fkey"
-      columns: ["job_id"]
-isOneToOne: false
-      referencedRelation: "ai_jobs"
-      referencedColumns: ["id"]
-    }
-                  ]
-                },"ai_result_cache": {
-                  Row: {
-                    "cache_key": string,"created_at": string,"expires_at": string,"user_id": string,"value": NonNullable<Json>
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "cache_key": string,"created_at"?: string,"expires_at": string,"user_id": string,"value": NonNullable<Json>
-                  }
-                  Update: {
-                    "cache_key"?: string,"created_at"?: string,"expires_at"?: string,"user_id"?: string,"value"?: NonNullable<Json>
-                  }
-                  Relationships: [
-                    
-                  ]
-                },"media": {
-                  Row: {
-                    "content_type": string,"created_at": string,"duration_seconds": number | null,"file_name": string,"id": string,"media_type": string,"size_bytes": number,"storage_path": string,"title": string | null,"updated_at": string,"user_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "content_type": string,"created_at"?: string,"duration_seconds"?: number | null,"file_name": string,"id"?: string,"media_type": string,"size_bytes": number,"storage_path": string,"title"?: string | null,"updated_at"?: string,"user_id"?: string
-                  }
-                  Update: {
-                    "content_type"?: string,"created_at"?: string,"duration_seconds"?: number | null,"file_name"?: string,"id"?: string,"media_type"?: string,"size_bytes"?: number,"storage_path"?: string,"title"?: string | null,"updated_at"?: string,"user_id"?: string
-                  }
-                  Relationships: [
-                    
-                  ]
-                },"voices": {
-                  Row: {
-                    "created_at": string,"description": string | null,"id": string,"job_id": string | null,"labels": NonNullable<Json>,"name": string,"provider": string,"provider_voice_id": string,"sample_url": string | null,"similarity_boost": number,"stability": number,"updated_at": string,"user_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "created_at"?: string,"description"?: string | null,"id"?: string,"job_id"?: string | null,"labels"?: NonNullable<Json>,"name": string,"provider": string,"provider_voice_id": string,"sample_url"?: string | null,"similarity_boost": number,"stability": number,"updated_at"?: string,"user_id": string
-                  }
-                  Update: {
-                    "created_at"?: string,"description"?: string | null,"id"?: string,"job_id"?: string | null,"labels"?: NonNullable<Json>,"name"?: string,"provider"?: string,"provider_voice_id"?: string,"sample_url"?: string | null,"similarity_boost"?: number,"stability"?: number,"updated_at"?: string,"user_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "voices_job_id_fkey"
-      columns: ["job_id"]
-isOneToOne: true
-      referencedRelation: "ai_jobs"
-      referencedColumns: ["id"]
-    }
-                  ]
-                }
-          }
-          Views: {
-            [_ in never]: never
-          }
-          Functions: {
-            "ai_job_input_hash":
-{ Args: { "p_input_url": string,"p_job_type": string,"p_metadata": Json,"p_user_id": string }; Returns: string
-                           },
-"begin_provider_call":
-{ Args: { "p_job_id": string,"p_lease_token": string,"p_operation": string,"p_progress": number,"p_stage": string }; Returns: {
-              "call_id": string,"decision": string,"is_lookup_conclusive": boolean,"provider_object_id": string
-            }[]
-                           },
-"claim_ai_jobs":
-{ Args: { "p_job_ids"?: (string)[],"p_limit": number }; Returns: {
-              "attempt": number,
-"billable_calls": number,
-"cached_from_job_id": string | null,
-"cancel_requested_at": string | null,
-"completed_at": string | null,
-"cost_currency": string,
-"cost_micros": number,
-"created_at": string,
-"error_code": string | null,
-"error_message": string | null,
-"event_seq": number,
-"id": string,
-"idempotency_key": string | null,
-"input_hash": string | null,
-"input_url": string | null,
-"job_type": string,
-"last_event": string,
-"lease_expires_at": string | null,
-"lease_token": string | null,
-"max_attempts": number,
-"metadata": NonNullable<Json>,
-"output_url": string | null,
-"priority": number,
-"progress_percentage": number,
-"provider": string,
-"provider_job_id": string | null,
-"result_data": Json | null,
-"scheduled_at": string,
-"stage": string | null,
-"started_at": string | null,
-"status": string,
-"updated_at": string,
-"user_id": string
-            }[]
-                          SetofOptions: {
-        from: "*"
-        to: "ai_jobs"
-        isOneToOne: false
-        isSetofReturn: true
-      } },
-"claim_dispatched_ai_jobs":
-{ Args: { "p_job_ids": (string)[],"p_limit": number,"p_message_id": string,"p_sent_at_unix": number }; Returns: {
-              "attempt": number,
-"billable_calls": number,
-"cached_from_job_id": string | null,
-"cancel_requested_at": string | null,
-"completed_at": string | null,
-"cost_currency": string,
-"cost_micros": number,
-"created_at": string,
-"error_code": string | null,
-"error_message": string | null,
-"event_seq": number,
-"id": string,
-"idempotency_key": string | null,
-"input_hash": string | null,
-"input_url": string | null,
-"job_type": string,
-"last_event": string,
-"lease_expires_at": string | null,
-"lease_token": string | null,
-"max_attempts": number,
-"metadata": NonNullable<Json>,
-"output_url": string | null,
-"priority": number,
-"progress_percentage": number,
-"provider": string,
-"provider_job_id": string | null,
-"result_data": Json | null,
-"scheduled_at": string,
-"stage": string | null,
-"started_at": string | null,
-"status": string,
-"updated_at": string,
-"user_id": string
-            }[]
-                          SetofOptions: {
-        from: "*"
-        to: "ai_jobs"
-        isOneToOne: false
-        isSetofReturn: true
-      } },
-"complete_ai_job":
-{ Args: { "p_job_id": string,"p_lease_token": string,"p_output_url"?: string,"p_result_data": Json }; Returns: boolean
-                           },
-"complete_voice_clone_job":
-{ Args: { "p_job_id": string,"p_lease_token": string,"p_result_data": Json,"p_voice": Json }; Returns: boolean
-                           },
-"fail_ai_job":
-{ Args: { "p_error_code": string,"p_error_message": string,"p_is_retryable": boolean,"p_job_id": string,"p_lease_token": string,"p_retry_after_seconds"?: number }; Returns: string
-                           },
-"get_ai_result_cache":
-{ Args: { "p_cache_key": string }; Returns: Json
-                           },
-"heartbeat_ai_job":
-{ Args: { "p_job_id": string,"p_lease_token": string,"p_progress"?: number,"p_stage"?: string }; Returns: {
-              "is_cancel_requested": boolean,"lease_expires_at": string
-            }[]
-                           },
-"put_ai_result_cache":
-{ Args: { "p_cache_key": string,"p_ttl_seconds": number,"p_user_id": string,"p_value": Json }; Returns: undefined
-                           },
-"release_ai_job":
-{ Args: { "p_job_id": string,"p_lease_token": string }; Returns: boolean
-                           },
-"rescue_stalled_ai_jobs":
-{ Args: { "p_limit"?: number }; Returns: {
-              "job_id": string,"status": string
-            }[]
-                           },
-"reuse_ai_job_result":
-{ Args: { "p_job_id": string,"p_lease_token": string,"p_source_job_id": string }; Returns: boolean
-                           },
-"settle_provider_call":
-{ Args: { "p_call_id": string,"p_error_code"?: string,"p_http_status"?: number,"p_job_id": string,"p_lease_token": string,"p_outcome": string,"p_progress"?: number,"p_provider_object_id"?: string }; Returns: boolean
-                           },
-"snooze_ai_job":
-{ Args: { "p_delay_seconds": number,"p_job_id": string,"p_lease_token": string,"p_stage"?: string }; Returns: boolean
-                           }
-          }
-          Enums: {
-            [_ in never]: never
-          }
-          CompositeTypes: {
-            [_ in never]: never
-          }
-        }
-}
+    Tables: {
+      "ai_job_events": {
+        Row: {
+          "attempt": number;
+          "created_at": string;
+          "data": NonNullable<Json>;
+          "event": string;
+          "job_id": string;
+          "seq": number;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt": number;
+          "created_at"?: string;
+          "data"?: NonNullable<Json>;
+          "event": string;
+          "job_id": string;
+          "seq": number;
+          "user_id": string;
+        };
+        Update: {
+          "attempt"?: number;
+          "created_at"?: string;
+          "data"?: NonNullable<Json>;
+          "event"?: string;
+          "job_id"?: string;
+          "seq"?: number;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "ai_job_events_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "ai_job_types": {
+        Row: {
+          "backoff_base_seconds": number;
+          "backoff_max_seconds": number;
+          "cache_ttl_seconds": number;
+          "created_at": string;
+          "input_buckets": (string)[];
+          "input_max_bytes": number;
+          "input_mime_types": (string)[];
+          "is_enabled": boolean;
+          "is_input_required": boolean;
+          "job_type": string;
+          "lease_seconds": number;
+          "max_attempts": number;
+          "provider": string;
+          "reconcile_seconds": number;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "backoff_base_seconds"?: number;
+          "backoff_max_seconds"?: number;
+          "cache_ttl_seconds"?: number;
+          "created_at"?: string;
+          "input_buckets"?: (string)[];
+          "input_max_bytes"?: number;
+          "input_mime_types"?: (string)[];
+          "is_enabled"?: boolean;
+          "is_input_required"?: boolean;
+          "job_type": string;
+          "lease_seconds"?: number;
+          "max_attempts"?: number;
+          "provider": string;
+          "reconcile_seconds"?: number;
+          "updated_at"?: string;
+        };
+        Update: {
+          "backoff_base_seconds"?: number;
+          "backoff_max_seconds"?: number;
+          "cache_ttl_seconds"?: number;
+          "created_at"?: string;
+          "input_buckets"?: (string)[];
+          "input_max_bytes"?: number;
+          "input_mime_types"?: (string)[];
+          "is_enabled"?: boolean;
+          "is_input_required"?: boolean;
+          "job_type"?: string;
+          "lease_seconds"?: number;
+          "max_attempts"?: number;
+          "provider"?: string;
+          "reconcile_seconds"?: number;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "ai_jobs": {
+        Row: {
+          "attempt": number;
+          "billable_calls": number;
+          "cached_from_job_id": string | null;
+          "cancel_requested_at": string | null;
+          "completed_at": string | null;
+          "cost_currency": string;
+          "cost_micros": number;
+          "created_at": string;
+          "error_code": string | null;
+          "error_message": string | null;
+          "event_seq": number;
+          "id": string;
+          "idempotency_key": string | null;
+          "input_hash": string | null;
+          "input_url": string | null;
+          "job_type": string;
+          "last_event": string;
+          "lease_expires_at": string | null;
+          "lease_token": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_url": string | null;
+          "priority": number;
+          "progress_percentage": number;
+          "provider": string;
+          "provider_job_id": string | null;
+          "result_data": Json | null;
+          "scheduled_at": string;
+          "stage": string | null;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt"?: number;
+          "billable_calls"?: number;
+          "cached_from_job_id"?: string | null;
+          "cancel_requested_at"?: string | null;
+          "completed_at"?: string | null;
+          "cost_currency"?: string;
+          "cost_micros"?: number;
+          "created_at"?: string;
+          "error_code"?: string | null;
+          "error_message"?: string | null;
+          "event_seq"?: number;
+          "id"?: string;
+          "idempotency_key"?: string | null;
+          "input_hash"?: string | null;
+          "input_url"?: string | null;
+          "job_type": string;
+          "last_event"?: string;
+          "lease_expires_at"?: string | null;
+          "lease_token"?: string | null;
+          "max_attempts"?: number;
+          "metadata"?: NonNullable<Json>;
+          "output_url"?: string | null;
+          "priority"?: number;
+          "progress_percentage"?: number;
+          "provider"?: string;
+          "provider_job_id"?: string | null;
+          "result_data"?: Json | null;
+          "scheduled_at"?: string;
+          "stage"?: string | null;
+          "started_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "attempt"?: number;
+          "billable_calls"?: number;
+          "cached_from_job_id"?: string | null;
+          "cancel_requested_at"?: string | null;
+          "completed_at"?: string | null;
+          "cost_currency"?: string;
+          "cost_micros"?: number;
+          "created_at"?: string;
+          "error_code"?: string | null;
+          "error_message"?: string | null;
+          "event_seq"?: number;
+          "id"?: string;
+          "idempotency_key"?: string | null;
+          "input_hash"?: string | null;
+          "input_url"?: string | null;
+          "job_type"?: string;
+          "last_event"?: string;
+          "lease_expires_at"?: string | null;
+          "lease_token"?: string | null;
+          "max_attempts"?: number;
+          "metadata"?: NonNullable<Json>;
+          "output_url"?: string | null;
+          "priority"?: number;
+          "progress_percentage"?: number;
+          "provider"?: string;
+          "provider_job_id"?: string | null;
+          "result_data"?: Json | null;
+          "scheduled_at"?: string;
+          "stage"?: string | null;
+          "started_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "ai_jobs_cached_from_job_id_fkey";
+            columns: ["cached_from_job_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "ai_jobs_job_type_fkey";
+            columns: ["job_type"];
+            isOneToOne: false;
+            referencedRelation: "ai_job_types";
+            referencedColumns: ["job_type"];
+          },
+        ];
+      };
+      "ai_provider_calls": {
+        Row: {
+          "attempt": number;
+          "error_code": string | null;
+          "http_status": number | null;
+          "id": string;
+          "job_id": string;
+          "operation": string;
+          "outcome": string;
+          "provider": string;
+          "provider_object_id": string | null;
+          "sent_at": string;
+          "settled_at": string | null;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt": number;
+          "error_code"?: string | null;
+          "http_status"?: number | null;
+          "id"?: string;
+          "job_id": string;
+          "operation": string;
+          "outcome"?: string;
+          "provider": string;
+          "provider_object_id"?: string | null;
+          "sent_at"?: string;
+          "settled_at"?: string | null;
+          "user_id": string;
+        };
+        Update: {
+          "attempt"?: number;
+          "error_code"?: string | null;
+          "http_status"?: number | null;
+          "id"?: string;
+          "job_id"?: string;
+          "operation"?: string;
+          "outcome"?: string;
+          "provider"?: string;
+          "provider_object_id"?: string | null;
+          "sent_at"?: string;
+          "settled_at"?: string | null;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "ai_provider_calls_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "ai_result_cache": {
+        Row: {
+          "cache_key": string;
+          "created_at": string;
+          "expires_at": string;
+          "user_id": string;
+          "value": NonNullable<Json>;
+        };
+        ComputedFields: never;
+        Insert: {
+          "cache_key": string;
+          "created_at"?: string;
+          "expires_at": string;
+          "user_id": string;
+          "value": NonNullable<Json>;
+        };
+        Update: {
+          "cache_key"?: string;
+          "created_at"?: string;
+          "expires_at"?: string;
+          "user_id"?: string;
+          "value"?: NonNullable<Json>;
+        };
+        Relationships: [];
+      };
+      "media": {
+        Row: {
+          "content_type": string;
+          "created_at": string;
+          "duration_seconds": number | null;
+          "file_name": string;
+          "id": string;
+          "media_type": string;
+          "size_bytes": number;
+          "storage_path": string;
+          "title": string | null;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "content_type": string;
+          "created_at"?: string;
+          "duration_seconds"?: number | null;
+          "file_name": string;
+          "id"?: string;
+          "media_type": string;
+          "size_bytes": number;
+          "storage_path": string;
+          "title"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "content_type"?: string;
+          "created_at"?: string;
+          "duration_seconds"?: number | null;
+          "file_name"?: string;
+          "id"?: string;
+          "media_type"?: string;
+          "size_bytes"?: number;
+          "storage_path"?: string;
+          "title"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "voices": {
+        Row: {
+          "created_at": string;
+          "description": string | null;
+          "id": string;
+          "job_id": string | null;
+          "labels": NonNullable<Json>;
+          "name": string;
+          "provider": string;
+          "provider_voice_id": string;
+          "sample_url": string | null;
+          "similarity_boost": number;
+          "stability": number;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "job_id"?: string | null;
+          "labels"?: NonNullable<Json>;
+          "name": string;
+          "provider": string;
+          "provider_voice_id": string;
+          "sample_url"?: string | null;
+          "similarity_boost": number;
+          "stability": number;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "job_id"?: string | null;
+          "labels"?: NonNullable<Json>;
+          "name"?: string;
+          "provider"?: string;
+          "provider_voice_id"?: string;
+          "sample_url"?: string | null;
+          "similarity_boost"?: number;
+          "stability"?: number;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "voices_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: true;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+    };
+    Views: {
+      [_ in never]: never;
+    };
+    Functions: {
+      "ai_job_input_hash": {
+        Args: {
+          "p_input_url": string;
+          "p_job_type": string;
+          "p_metadata": Json;
+          "p_user_id": string;
+        };
+        Returns: string;
+      };
+      "begin_provider_call": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_operation": string;
+          "p_progress": number;
+          "p_stage": string;
+        };
+        Returns: {
+          "call_id": string;
+          "decision": string;
+          "is_lookup_conclusive": boolean;
+          "provider_object_id": string;
+        }[];
+      };
+      "claim_ai_jobs": {
+        Args: { "p_job_ids"?: (string)[]; "p_limit": number };
+        Returns: {
+          "attempt": number;
+          "billable_calls": number;
+          "cached_from_job_id": string | null;
+          "cancel_requested_at": string | null;
+          "completed_at": string | null;
+          "cost_currency": string;
+          "cost_micros": number;
+          "created_at": string;
+          "error_code": string | null;
+          "error_message": string | null;
+          "event_seq": number;
+          "id": string;
+          "idempotency_key": string | null;
+          "input_hash": string | null;
+          "input_url": string | null;
+          "job_type": string;
+          "last_event": string;
+          "lease_expires_at": string | null;
+          "lease_token": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_url": string | null;
+          "priority": number;
+          "progress_percentage": number;
+          "provider": string;
+          "provider_job_id": string | null;
+          "result_data": Json | null;
+          "scheduled_at": string;
+          "stage": string | null;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "user_id": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "ai_jobs";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      "claim_dispatched_ai_jobs": {
+        Args: {
+          "p_job_ids": (string)[];
+          "p_limit": number;
+          "p_message_id": string;
+          "p_sent_at_unix": number;
+        };
+        Returns: {
+          "attempt": number;
+          "billable_calls": number;
+          "cached_from_job_id": string | null;
+          "cancel_requested_at": string | null;
+          "completed_at": string | null;
+          "cost_currency": string;
+          "cost_micros": number;
+          "created_at": string;
+          "error_code": string | null;
+          "error_message": string | null;
+          "event_seq": number;
+          "id": string;
+          "idempotency_key": string | null;
+          "input_hash": string | null;
+          "input_url": string | null;
+          "job_type": string;
+          "last_event": string;
+          "lease_expires_at": string | null;
+          "lease_token": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_url": string | null;
+          "priority": number;
+          "progress_percentage": number;
+          "provider": string;
+          "provider_job_id": string | null;
+          "result_data": Json | null;
+          "scheduled_at": string;
+          "stage": string | null;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "user_id": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "ai_jobs";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      "complete_ai_job": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_output_url"?: string;
+          "p_result_data": Json;
+        };
+        Returns: boolean;
+      };
+      "complete_voice_clone_job": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_result_data": Json;
+          "p_voice": Json;
+        };
+        Returns: boolean;
+      };
+      "fail_ai_job": {
+        Args: {
+          "p_error_code": string;
+          "p_error_message": string;
+          "p_is_retryable": boolean;
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_retry_after_seconds"?: number;
+        };
+        Returns: string;
+      };
+      "get_ai_result_cache": { Args: { "p_cache_key": string }; Returns: Json };
+      "heartbeat_ai_job": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_progress"?: number;
+          "p_stage"?: string;
+        };
+        Returns: {
+          "is_cancel_requested": boolean;
+          "lease_expires_at": string;
+        }[];
+      };
+      "put_ai_result_cache": {
+        Args: {
+          "p_cache_key": string;
+          "p_ttl_seconds": number;
+          "p_user_id": string;
+          "p_value": Json;
+        };
+        Returns: undefined;
+      };
+      "release_ai_job": {
+        Args: { "p_job_id": string; "p_lease_token": string };
+        Returns: boolean;
+      };
+      "rescue_stalled_ai_jobs": {
+        Args: { "p_limit"?: number };
+        Returns: {
+          "job_id": string;
+          "status": string;
+        }[];
+      };
+      "reuse_ai_job_result": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_source_job_id": string;
+        };
+        Returns: boolean;
+      };
+      "settle_provider_call": {
+        Args: {
+          "p_call_id": string;
+          "p_error_code"?: string;
+          "p_http_status"?: number;
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_outcome": string;
+          "p_progress"?: number;
+          "p_provider_object_id"?: string;
+        };
+        Returns: boolean;
+      };
+      "snooze_ai_job": {
+        Args: {
+          "p_delay_seconds": number;
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_stage"?: string;
+        };
+        Returns: boolean;
+      };
+    };
+    Enums: {
+      [_ in never]: never;
+    };
+    CompositeTypes: {
+      [_ in never]: never;
+    };
+  };
+};
 
-type DatabaseWithoutInternals = Omit<Database, '__InternalSupabase'>
+type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">;
 
-type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "public">]
+type DefaultSchema =
+  DatabaseWithoutInternals[Extract<keyof Database, "public">];
 
 export type Tables<
   DefaultSchemaTableNameOrOptions extends
     | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
     | { schema: keyof DatabaseWithoutInternals },
   TableName extends DefaultSchemaTableNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
-  }
-    ? keyof (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
-        DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])
-    : never = never
-> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
-      DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])[TableName] extends {
-      Row: infer R
-    }
-    ? R
-    : never
-  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
-  ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
-      Row: infer R
-    }
-    ? R
-    : never
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof (
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+        "Tables"
+      ]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+        "Views"
+      ]
+    )
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals } ? (
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Views"
+    ]
+  )[TableName] extends {
+    Row: infer R;
+  } ? R
   : never
+  : DefaultSchemaTableNameOrOptions extends
+    keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[
+      DefaultSchemaTableNameOrOptions
+    ] extends {
+      Row: infer R;
+    } ? R
+    : never
+  : never;
 
 export type TablesInsert<
   DefaultSchemaTableNameOrOptions extends
     | keyof DefaultSchema["Tables"]
     | { schema: keyof DatabaseWithoutInternals },
   TableName extends DefaultSchemaTableNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
+    schema: keyof DatabaseWithoutInternals;
   }
-    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
-    : never = never
-> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
-      Insert: infer I
-    }
-    ? I
-    : never
-  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
-  ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
-      Insert: infer I
-    }
-    ? I
-    : never
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+    "Tables"
+  ][TableName] extends {
+    Insert: infer I;
+  } ? I
   : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Insert: infer I;
+    } ? I
+    : never
+  : never;
 
 export type TablesUpdate<
   DefaultSchemaTableNameOrOptions extends
     | keyof DefaultSchema["Tables"]
     | { schema: keyof DatabaseWithoutInternals },
   TableName extends DefaultSchemaTableNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
+    schema: keyof DatabaseWithoutInternals;
   }
-    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
-    : never = never
-> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
-      Update: infer U
-    }
-    ? U
-    : never
-  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
-  ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
-      Update: infer U
-    }
-    ? U
-    : never
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+    "Tables"
+  ][TableName] extends {
+    Update: infer U;
+  } ? U
   : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Update: infer U;
+    } ? U
+    : never
+  : never;
 
 export type Enums<
   DefaultSchemaEnumNameOrOptions extends
     | keyof DefaultSchema["Enums"]
     | { schema: keyof DatabaseWithoutInternals },
   EnumName extends DefaultSchemaEnumNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
+    schema: keyof DatabaseWithoutInternals;
   }
-    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
-    : never = never
-> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]][
+      "Enums"
+    ]
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][
+    EnumName
+  ]
   : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
-  ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
-  : never
+    ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+  : never;
 
 export type CompositeTypes<
   PublicCompositeTypeNameOrOptions extends
     | keyof DefaultSchema["CompositeTypes"]
     | { schema: keyof DatabaseWithoutInternals },
   CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
-    schema: keyof DatabaseWithoutInternals
+    schema: keyof DatabaseWithoutInternals;
   }
-    ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
-    : never = never
-> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][CompositeTypeName]
-  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
-  ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
-  : never
+    ? keyof DatabaseWithoutInternals[
+      PublicCompositeTypeNameOrOptions["schema"]
+    ]["CompositeTypes"]
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]][
+    "CompositeTypes"
+  ][CompositeTypeName]
+  : PublicCompositeTypeNameOrOptions extends
+    keyof DefaultSchema["CompositeTypes"]
+    ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+  : never;
 
 export const Constants = {
   "public": {
-          Enums: {
-            
-          }
-        }
-} as const
+    Enums: {},
+  },
+} as const;

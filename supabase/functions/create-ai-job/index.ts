@@ -1,4 +1,3 @@
-import "@supabase/functions-js/edge-runtime.d.ts";
 import { readEnv } from "../_shared/config/env.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createHandler } from "./handler.ts";

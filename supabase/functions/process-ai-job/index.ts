@@ -1,4 +1,3 @@
-import "@supabase/functions-js/edge-runtime.d.ts";
 import { createAdminClient } from "@supabase/server/core";
 import { openResultCache } from "../_shared/cache/open-cache.ts";
 import { readEnv, secretsOf, supabaseEnv } from "../_shared/config/env.ts";

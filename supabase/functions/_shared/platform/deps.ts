@@ -2,6 +2,7 @@
  * The only file that touches `Deno.*` and `EdgeRuntime`. Everything else takes this record, so that a test can put
  * its own clock, randomness, network or shutdown in its place.
  */
+import type {} from "@supabase/functions-js/edge-runtime.d.ts";
 
 /** What the runtime gives a function. */
 export interface PlatformDeps {
@@ -23,17 +24,12 @@ export interface PlatformDeps {
   writeLine(line: string): void;
 }
 
-interface EdgeRuntimeGlobal {
-  EdgeRuntime?: { waitUntil(promise: Promise<unknown>): unknown };
-}
-
 /**
  * The real platform: hosted edge runtime, `supabase functions serve`, or the embedded stack.
  *
  * Shutdown follows the edge runtime's `beforeunload` event, whose `detail` is `{ reason }`.
  */
 export function platformDeps(): PlatformDeps {
-  const edge: EdgeRuntimeGlobal = globalThis;
   return {
     now: () => new Date(),
     uptimeMs: () => performance.now(),
@@ -41,7 +37,7 @@ export function platformDeps(): PlatformDeps {
     random: () => Math.random(),
     fetch: (input, init) => fetch(input, init),
     waitUntil: (promise) => {
-      edge.EdgeRuntime?.waitUntil(promise);
+      EdgeRuntime.waitUntil(promise);
     },
     onShutdown: (callback) => {
       addEventListener("beforeunload", (event) => {
