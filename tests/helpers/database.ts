@@ -6,6 +6,7 @@ import postgres from "postgres";
 import { fromFileUrl } from "@std/path";
 import { createDatabaseFromTemplate } from "../../dev/stack/postgres.ts";
 import {
+  dropDatabase,
   EMPTY_TEMPLATE,
   MIGRATED_TEMPLATE,
   TEST_CLUSTER_VARIABLE,
@@ -216,15 +217,6 @@ export async function withDatabase<T>(
     });
   } finally {
     await Promise.all(open.map((connection) => connection.end({ timeout: 1 })));
-    await drop(name);
-  }
-}
-
-async function drop(name: string): Promise<void> {
-  const admin = connect(at(cluster.adminUrl, "template1"));
-  try {
-    await admin.unsafe(`drop database ${name} with (force)`);
-  } finally {
-    await admin.end();
+    await dropDatabase(cluster, name);
   }
 }

@@ -1,0 +1,171 @@
+/** House rules over the catalogue. Each has a statement that breaks it, so that a rule that sees nothing is noticed. */
+import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { findUppercaseWords } from "../../dev/tools/sql-case.ts";
+import { type Transaction, withDatabase } from "../helpers/database.ts";
+
+/** SECURITY DEFINER functions that anon or authenticated may execute, each with the reason why that is safe. */
+const DEFINER_FUNCTIONS_FOR_USERS: Readonly<Record<string, string>> = {};
+
+/** Tables on which anon has any privilege, each with the reason. */
+const TABLES_FOR_ANON: Readonly<Record<string, string>> = {};
+
+interface Rule {
+  name: string;
+  /** Lists what breaks the rule, as `name`. */
+  query: string;
+  /** Breaks the rule. */
+  offence: string;
+  /** What the query then lists. */
+  found: string;
+  allowed?: Readonly<Record<string, string>>;
+}
+
+const OUR_FUNCTIONS = `
+  pg_proc as p where p.pronamespace::regnamespace::text in ('public', 'private')
+  and not exists (select 1 from pg_depend as d where d.objid = p.oid and d.deptype = 'e')`;
+
+const OUR_TABLES = `
+  pg_class as c where c.relnamespace::regnamespace::text in ('public', 'private') and c.relkind in ('r', 'p')`;
+
+const RULES: Rule[] = [
+  {
+    name: "functions: every one pins an empty search_path",
+    query: `select p.oid::regprocedure::text as name from ${OUR_FUNCTIONS}
+      and not coalesce(p.proconfig @> array['search_path=""'], false)`,
+    offence:
+      `create function public.offence() returns integer language sql set search_path = public as 'select 1'`,
+    found: "public.offence()",
+  },
+  {
+    name: "functions: every one has a comment",
+    query: `select p.oid::regprocedure::text as name from ${OUR_FUNCTIONS}
+      and obj_description(p.oid, 'pg_proc') is null`,
+    offence:
+      `create function private.offence() returns integer language sql set search_path = '' as 'select 1'`,
+    found: "private.offence()",
+  },
+  {
+    name: "security definer: the comment says why",
+    query:
+      `select p.oid::regprocedure::text as name from ${OUR_FUNCTIONS} and p.prosecdef
+      and coalesce(obj_description(p.oid, 'pg_proc'), '') !~* 'security definer (because|for) '`,
+    offence: `
+      create function public.offence() returns integer language sql security definer set search_path = '' as 'select 1';
+      comment on function public.offence() is 'One. Security definer.'`,
+    found: "public.offence()",
+  },
+  {
+    name: "security definer: neither anon nor authenticated may execute one",
+    query:
+      `select p.oid::regprocedure::text as name from ${OUR_FUNCTIONS} and p.prosecdef and (
+        has_function_privilege('anon', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute'))`,
+    offence: `
+      create function public.offence() returns integer language sql security definer set search_path = '' as 'select 1';
+      grant execute on function public.offence() to authenticated`,
+    found: "public.offence()",
+    allowed: DEFINER_FUNCTIONS_FOR_USERS,
+  },
+  {
+    name: "tables: every one has Row Level Security",
+    query:
+      `select c.oid::regclass::text as name from ${OUR_TABLES} and not c.relrowsecurity`,
+    offence: `create table public.offence (id uuid primary key)`,
+    found: "public.offence",
+  },
+  {
+    name: "tables: every one has a comment",
+    query:
+      `select c.oid::regclass::text as name from ${OUR_TABLES} and obj_description(c.oid, 'pg_class') is null`,
+    offence: `create table private.offence (id uuid primary key)`,
+    found: "private.offence",
+  },
+  {
+    name: "tables: nothing is granted to anon",
+    query: `select c.oid::regclass::text as name from ${OUR_TABLES}
+      and has_any_column_privilege('anon', c.oid, 'select, insert, update, references')`,
+    offence:
+      `create table public.offence (id uuid primary key); grant select (id) on public.offence to anon`,
+    found: "public.offence",
+    allowed: TABLES_FOR_ANON,
+  },
+  {
+    name: "views: every one acts with the caller's rights",
+    query: `select c.oid::regclass::text as name from pg_class as c
+      where c.relnamespace::regnamespace::text in ('public', 'private') and c.relkind = 'v'
+      and not coalesce(c.reloptions && array['security_invoker=true', 'security_invoker=on'], false)`,
+    offence: `create view public.offence as select 1 as one`,
+    found: "public.offence",
+  },
+  {
+    name: "policies: every one names the roles it is for",
+    query:
+      `select p.polname::text as name from pg_policy as p, pg_class as c where c.oid = p.polrelid
+      and c.relnamespace::regnamespace::text in ('public', 'private', 'storage', 'realtime') and 0 = any (p.polroles)`,
+    offence:
+      `create policy "offence" on public.media for select using (user_id = (select auth.uid()))`,
+    found: "offence",
+  },
+  {
+    name: "foreign keys: every one has an index that begins with its columns",
+    query: `select k.conname::text as name from pg_constraint as k
+      where k.contype = 'f' and k.connamespace::regnamespace::text in ('public', 'private')
+      and not exists (
+        select 1 from pg_index as i where i.indrelid = k.conrelid
+        and (string_to_array(i.indkey::text, ' ')::smallint[])[1:cardinality(k.conkey)] @> k.conkey
+        -- A partial index that leaves out nulls serves the look-ups of a foreign key as well.
+        and (i.indpred is null or pg_get_expr(i.indpred, i.indrelid) ~ '^\\(\\w+ IS NOT NULL\\)$')
+      )`,
+    offence: `create table public.offence (
+      id uuid primary key, job_id uuid constraint offence_job_id_fkey references public.ai_jobs (id))`,
+    found: "offence_job_id_fkey",
+  },
+];
+
+class Undo extends Error {}
+
+Deno.test("schema: keeps the house rules", async (t) => {
+  await withDatabase(async (db) => {
+    const offenders = async (rule: Rule, sql: Transaction | typeof db.sql) =>
+      (await sql.unsafe<{ name: string }[]>(rule.query)).map((row) => row.name)
+        .sort();
+
+    for (const rule of RULES) {
+      const allowed = Object.keys(rule.allowed ?? {}).sort();
+      await t.step(rule.name, async () => {
+        assertEquals(await offenders(rule, db.sql), allowed);
+      });
+      await t.step(`${rule.name} (an offence is found)`, async () => {
+        let found: string[] = [];
+        try {
+          await db.sql.begin(async (sql) => {
+            await sql.unsafe(rule.offence);
+            found = await offenders(rule, sql);
+            throw new Undo();
+          });
+        } catch (error) {
+          if (!(error instanceof Undo)) throw error;
+        }
+        assertEquals(found, [...allowed, rule.found].sort());
+      });
+    }
+  });
+});
+
+Deno.test("migrations: everything that is not text or a comment is lowercase", async () => {
+  const dir = fromFileUrl(
+    new URL("../../supabase/migrations", import.meta.url),
+  );
+  const found: string[] = [];
+  let files = 0;
+  for await (const { name } of Deno.readDir(dir)) {
+    if (!name.endsWith(".sql")) continue;
+    files++;
+    const text = await Deno.readTextFile(join(dir, name));
+    for (const { word, line } of findUppercaseWords(text)) {
+      found.push(`${name}:${line} ${word}`);
+    }
+  }
+  assert(files > 0);
+  assertEquals(found, []);
+});
