@@ -92,7 +92,8 @@ set search_path = ''
 as $$
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
-      progress_percentage = greatest(j.progress_percentage, least(p_progress, 99)),
+      -- least() passes over nulls, so a beat without progress would otherwise count as 99.
+      progress_percentage = greatest(j.progress_percentage, least(coalesce(p_progress, 0), 99)),
       stage = coalesce(p_stage, j.stage),
       event_seq = j.event_seq + (p_progress is not null or p_stage is not null)::integer,
       last_event = case when p_progress is not null or p_stage is not null then 'progress' else j.last_event end
