@@ -1,0 +1,329 @@
+/**
+ * Who may import whom, as data, and the check that holds the tree to it. Read with TypeScript's own parser, so that
+ * text and comments that look like imports are none.
+ */
+import ts from "typescript";
+import { dirname, join } from "@std/path";
+import {
+  type Finding,
+  isWrittenTypeScript,
+  type SourceFile,
+} from "./source-tree.ts";
+
+const SHARED = "supabase/functions/_shared/";
+
+/**
+ * The parts of `_shared`, and the other parts that each may import. Towards the left is independent, towards the
+ * right is nearer to the network: contracts ← jobs ← providers, storage, cache ← the functions.
+ */
+export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  "errors.ts": [],
+  "database.types.ts": [],
+  contracts: [],
+  platform: [],
+  config: ["platform"],
+  jobs: ["contracts", "errors.ts", "database.types.ts", "platform"],
+  providers: [
+    "contracts",
+    "jobs",
+    "errors.ts",
+    "database.types.ts",
+    "platform",
+    "config",
+  ],
+  storage: [
+    "contracts",
+    "jobs",
+    "errors.ts",
+    "database.types.ts",
+    "platform",
+    "config",
+  ],
+  cache: [
+    "contracts",
+    "jobs",
+    "errors.ts",
+    "database.types.ts",
+    "platform",
+    "config",
+  ],
+  http: ["contracts", "errors.ts", "database.types.ts", "platform", "config"],
+};
+
+/** The top folders, and the other ones that each may import. */
+export const AREAS: Readonly<Record<string, readonly string[]>> = {
+  supabase: [],
+  client: [],
+  web: ["client"],
+  dev: ["supabase", "client"],
+  bench: ["supabase", "client", "dev"],
+  "tests/e2e": ["client", "tests/helpers", "tests/fixtures"],
+  "tests/browser": ["client", "tests/helpers", "tests/fixtures"],
+  tests: ["supabase", "client", "web", "dev", "bench", "tests"],
+};
+
+/** Packages that are deployed: small, and known to run on the hosted edge runtime. Everything else is for dev only. */
+export const PRODUCT_PACKAGES: readonly string[] = [
+  "@std/encoding",
+  "@supabase/functions-js",
+  "@supabase/server",
+  "@supabase/supabase-js",
+  "@upstash/redis",
+  "elevenlabs",
+  "standardwebhooks",
+  "zod",
+];
+
+/** Names by which rights beyond the caller's come in, and the functions that may use them: they serve no user directly. */
+export const PRIVILEGED_NAMES: readonly string[] = [
+  "createAdminClient",
+  "createClient",
+  "supabaseAdmin",
+];
+export const PRIVILEGED_FUNCTIONS: readonly string[] = ["process-ai-job"];
+
+/** The one file of the product that may touch the runtime. */
+const PLATFORM_FILE = `${SHARED}platform/deps.ts`;
+const RUNTIME_NAMES = ["Deno", "EdgeRuntime"];
+
+const EXACT_VERSION =
+  /^npm:\/?(?:@[\w.-]+\/)?[\w.-]+@\d+\.\d+\.\d+(?:-[\w.-]+)?(?:\/.*)?$/;
+
+interface Import {
+  /** Undefined when it is computed. */
+  specifier: string | undefined;
+  line: number;
+}
+
+interface Parsed {
+  imports: Import[];
+  /** Every identifier of the code, with the lines on which it stands. */
+  names: Map<string, number[]>;
+}
+
+/** The imports (static, dynamic, re-exports, types) and names of a file, without comments and strings. */
+function parse({ path, text }: SourceFile): Parsed {
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest);
+  const imports: Import[] = [];
+  const names = new Map<string, number[]>();
+  const lineOf = (node: ts.Node) =>
+    source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1;
+  const add = (node: ts.Node, module: ts.Node | undefined) => {
+    imports.push({
+      specifier: module && ts.isStringLiteralLike(module)
+        ? module.text
+        : undefined,
+      line: lineOf(node),
+    });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) add(node, node.moduleSpecifier);
+    else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
+      add(node, node.moduleSpecifier);
+    } else if (
+      ts.isCallExpression(node) &&
+      node.expression.kind === ts.SyntaxKind.ImportKeyword
+    ) {
+      add(node, node.arguments[0]);
+    } else if (ts.isImportTypeNode(node)) {
+      add(
+        node,
+        ts.isLiteralTypeNode(node.argument) ? node.argument.literal : undefined,
+      );
+    } else if (ts.isIdentifier(node)) {
+      names.set(node.text, [...names.get(node.text) ?? [], lineOf(node)]);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return { imports, names };
+}
+
+function areaOf(path: string): string {
+  return Object.keys(AREAS).find((area) => path.startsWith(`${area}/`)) ??
+    path.split("/")[0] ?? "";
+}
+
+/** `_shared`'s part that a path belongs to, or the name of the function. */
+function partOf(
+  path: string,
+): { layer: string } | { endpoint: string } | undefined {
+  const rest = path.startsWith("supabase/functions/")
+    ? path.slice("supabase/functions/".length)
+    : undefined;
+  if (rest === undefined) return undefined;
+  const [first = "", second = ""] = rest.split("/");
+  return first === "_shared" ? { layer: second } : { endpoint: first };
+}
+
+function isMapped(
+  specifier: string,
+  imports: Readonly<Record<string, string>>,
+): boolean {
+  return specifier in imports ||
+    Object.keys(imports).some((key) =>
+      key.endsWith("/") && specifier.startsWith(key)
+    );
+}
+
+/** Objection to an import of another file of this repository, if any. */
+function checkDirection(
+  from: string,
+  to: string,
+): [rule: string, message: string] | undefined {
+  const fromArea = areaOf(from), toArea = areaOf(to);
+  // `tests` lists itself, because two of its folders are areas of their own.
+  if (
+    fromArea !== toArea &&
+    !(AREAS[fromArea] ?? []).some((area) => to.startsWith(`${area}/`))
+  ) {
+    return ["area", `${fromArea}/ may not import ${to}`];
+  }
+  const source = partOf(from), target = partOf(to);
+  if (source === undefined || target === undefined) return undefined;
+  if ("endpoint" in target) {
+    if ("layer" in source) {
+      return [
+        "layer",
+        `_shared may not import the function ${target.endpoint}`,
+      ];
+    }
+    if (source.endpoint !== target.endpoint) {
+      return ["function", `one function may not import another (${to})`];
+    }
+    return undefined;
+  }
+  if ("endpoint" in source || source.layer === target.layer) return undefined;
+  const allowed = LAYERS[source.layer];
+  if (allowed === undefined) {
+    return [
+      "layer",
+      `_shared/${source.layer} has no place in the order of imports yet`,
+    ];
+  }
+  if (!allowed.includes(target.layer)) {
+    return [
+      "layer",
+      `_shared/${source.layer} may not import _shared/${target.layer}`,
+    ];
+  }
+  return undefined;
+}
+
+function checkPackage(
+  path: string,
+  specifier: string,
+  imports: Readonly<Record<string, string>>,
+): [rule: string, message: string] | undefined {
+  if (specifier.startsWith("node:")) return undefined;
+  if (/^[a-z]+:/.test(specifier)) {
+    return [
+      "address",
+      `"${specifier}": write the bare name, and the version in import_map.json`,
+    ];
+  }
+  if (!isMapped(specifier, imports)) {
+    return ["unmapped", `"${specifier}" is not in import_map.json`];
+  }
+  const isProduct = areaOf(path) === "supabase" &&
+    !PRODUCT_PACKAGES.some((name) =>
+      specifier === name || specifier.startsWith(`${name}/`)
+    );
+  return isProduct
+    ? [
+      "product-package",
+      `"${specifier}" is not one of the packages that are deployed`,
+    ]
+    : undefined;
+}
+
+function* checkNames(
+  path: string,
+  names: Parsed["names"],
+): Generator<[number, string, string]> {
+  const part = partOf(path);
+  if (part === undefined) return;
+  if (path !== PLATFORM_FILE) {
+    for (const name of RUNTIME_NAMES) {
+      for (const line of names.get(name) ?? []) {
+        yield [
+          line,
+          "platform",
+          `${name} may be used in ${PLATFORM_FILE} alone; take PlatformDeps`,
+        ];
+      }
+    }
+  }
+  if ("endpoint" in part && PRIVILEGED_FUNCTIONS.includes(part.endpoint)) {
+    return;
+  }
+  for (const name of PRIVILEGED_NAMES) {
+    for (const line of names.get(name) ?? []) {
+      yield [
+        line,
+        "privilege",
+        `${name} is for ${
+          PRIVILEGED_FUNCTIONS.join(", ")
+        } alone: endpoints act as their caller`,
+      ];
+    }
+  }
+}
+
+/** Entries of an import map that name no exact version of an npm package. */
+export function checkImportMap(
+  imports: Readonly<Record<string, string>>,
+  text: string,
+): Finding[] {
+  return Object.entries(imports).flatMap(([name, target]) => {
+    if (EXACT_VERSION.test(target)) return [];
+    const line = text.split("\n").findIndex((row) =>
+      row.includes(`"${name}"`)
+    ) + 1;
+    return [{
+      path: "import_map.json",
+      line,
+      rule: "exact-version",
+      message:
+        `"${name}" must name an exact version of an npm package, not ${target}`,
+    }];
+  });
+}
+
+/**
+ * Everything that breaks {@link LAYERS}, {@link AREAS}, {@link PRODUCT_PACKAGES} or the rules about names, in all
+ * TypeScript of `files`. `imports` are those of import_map.json.
+ */
+export function checkImports(
+  files: SourceFile[],
+  imports: Readonly<Record<string, string>>,
+): Finding[] {
+  const findings: Finding[] = [];
+  for (const file of files) {
+    if (!isWrittenTypeScript(file.path)) continue;
+    const object = (line: number, rule: string, message: string) => {
+      findings.push({ path: file.path, line, rule, message });
+    };
+    const parsed = parse(file);
+    for (const { specifier, line } of parsed.imports) {
+      if (specifier === undefined) {
+        if (areaOf(file.path) === "supabase") {
+          object(
+            line,
+            "computed",
+            "a computed import is not found when the function is deployed",
+          );
+        }
+        continue;
+      }
+      const objection = /^\.{0,2}\//.test(specifier)
+        ? checkDirection(file.path, join(dirname(file.path), specifier))
+        : checkPackage(file.path, specifier, imports);
+      if (objection) object(line, ...objection);
+    }
+    for (const [line, rule, message] of checkNames(file.path, parsed.names)) {
+      object(line, rule, message);
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,262 @@
+import { assertEquals } from "@std/assert";
+import {
+  checkImportMap,
+  checkImports,
+} from "../../../dev/tools/import-rules.ts";
+
+const shared = "supabase/functions/_shared";
+
+const imports = {
+  "zod": "npm:zod@4.6.7",
+  "postgres": "npm:postgres@3.4.9",
+  "@supabase/server": "npm:@supabase/server@1.8.1",
+  "@supabase/cli-linux-x64/": "npm:/@supabase/cli-linux-x64@3.1.0/",
+};
+
+function rulesBroken(path: string, text: string): string[] {
+  return checkImports([{ path, text }], imports).map(({ rule }) => rule);
+}
+
+/** Each offence, and the same thing done properly: the rule must object to the first and only to the first. */
+const cases: {
+  rule: string;
+  why: string;
+  bad: [path: string, text: string];
+  good: [path: string, text: string];
+}[] = [
+  {
+    rule: "layer",
+    why: "contracts are independent of the jobs",
+    bad: [
+      `${shared}/contracts/jobs.ts`,
+      `import { a } from "../jobs/runner.ts";`,
+    ],
+    good: [
+      `${shared}/jobs/runner.ts`,
+      `import { a } from "../contracts/jobs.ts";`,
+    ],
+  },
+  {
+    rule: "layer",
+    why: "contracts know no errors: they are what an app sees as well",
+    bad: [
+      `${shared}/contracts/jobs.ts`,
+      `import type { ErrorCode } from "../errors.ts";`,
+    ],
+    good: [
+      `${shared}/contracts/jobs.ts`,
+      `import { a } from "./object-path.ts";`,
+    ],
+  },
+  {
+    rule: "layer",
+    why: "jobs know no provider, not even a type of it",
+    bad: [
+      `${shared}/jobs/runner.ts`,
+      `type A = import("../providers/elevenlabs.ts").A;`,
+    ],
+    good: [
+      `${shared}/providers/elevenlabs.ts`,
+      `import { a } from "../jobs/paid-call.ts";`,
+    ],
+  },
+  {
+    rule: "layer",
+    why: "a re-export is an import",
+    bad: [`${shared}/errors.ts`, `export * from "./contracts/jobs.ts";`],
+    good: [
+      `${shared}/http/problem.ts`,
+      `export { AppError } from "../errors.ts";`,
+    ],
+  },
+  {
+    rule: "layer",
+    why: "providers and storage know nothing of each other",
+    bad: [
+      `${shared}/providers/did.ts`,
+      `const a = await import("../storage/a.ts");`,
+    ],
+    good: [
+      `${shared}/providers/did.ts`,
+      `const a = await import("../config/env.ts");`,
+    ],
+  },
+  {
+    rule: "layer",
+    why: "_shared knows no function",
+    bad: [
+      `${shared}/http/a.ts`,
+      `import { a } from "../../get-ai-job/handler.ts";`,
+    ],
+    good: [`${shared}/http/a.ts`, `import { a } from "../config/env.ts";`],
+  },
+  {
+    rule: "layer",
+    why: "a new part of _shared has to be given a place",
+    bad: [
+      `${shared}/misc/a.ts`,
+      `import { a } from "../errors.ts";`,
+    ],
+    good: [`${shared}/cache/a.ts`, `import { a } from "../errors.ts";`],
+  },
+  {
+    rule: "function",
+    why: "functions are deployed one by one",
+    bad: [
+      "supabase/functions/get-ai-job/handler.ts",
+      `import { a } from "../create-ai-job/handler.ts";`,
+    ],
+    good: [
+      "supabase/functions/get-ai-job/handler.ts",
+      `import { a } from "./answer.ts";`,
+    ],
+  },
+  ...["dev", "tests", "client", "web", "bench"].map((area) => ({
+    rule: "area",
+    why: `nothing deployed imports ${area}/`,
+    bad: [
+      `${shared}/jobs/runner.ts`,
+      `import { a } from "../../../../${area}/a.ts";`,
+    ] satisfies [string, string],
+    good: [
+      `tests/unit/a.test.ts`,
+      `import { a } from "../../${area}/a.ts";`,
+    ] satisfies [string, string],
+  })),
+  {
+    rule: "area",
+    why: "end-to-end tests are black boxes",
+    bad: [
+      "tests/e2e/a.test.ts",
+      `import { a } from "../../supabase/functions/_shared/errors.ts";`,
+    ],
+    good: ["tests/e2e/a.test.ts", `import { a } from "../helpers/a.ts";`],
+  },
+  {
+    rule: "area",
+    why: "dev programs do not need the tests",
+    bad: ["dev/stack/a.ts", `import { a } from "../../tests/helpers/a.ts";`],
+    good: ["dev/stack/a.ts", `import { a } from "../simulators/a.ts";`],
+  },
+  {
+    rule: "platform",
+    why: "only platform/deps.ts touches Deno",
+    bad: [`${shared}/config/env.ts`, `const a = Deno.env.get("A");`],
+    good: [`${shared}/platform/deps.ts`, `const a = Deno.env.get("A");`],
+  },
+  {
+    rule: "platform",
+    why: "only platform/deps.ts touches EdgeRuntime, by whatever way",
+    bad: [
+      "supabase/functions/process-ai-job/index.ts",
+      `globalThis.EdgeRuntime.waitUntil(a);`,
+    ],
+    good: [
+      "supabase/functions/process-ai-job/index.ts",
+      `/* EdgeRuntime.waitUntil */ platform.waitUntil("Deno", a);`,
+    ],
+  },
+  {
+    rule: "privilege",
+    why: "an endpoint for users has no admin client",
+    bad: [
+      "supabase/functions/get-ai-job/index.ts",
+      `const a = createAdminClient({});`,
+    ],
+    good: [
+      "supabase/functions/process-ai-job/index.ts",
+      `const a = createAdminClient({});`,
+    ],
+  },
+  {
+    rule: "privilege",
+    why: "nor by way of the context or a client of its own",
+    bad: [
+      `${shared}/http/caller.ts`,
+      `const a = context.supabaseAdmin;`,
+    ],
+    good: [`${shared}/http/caller.ts`, `const a = context.supabase;`],
+  },
+  {
+    rule: "address",
+    why: "versions stand in import_map.json",
+    bad: ["dev/a.ts", `import { z } from "npm:zod@4.6.7";`],
+    good: ["dev/a.ts", `import { z } from "zod";`],
+  },
+  {
+    rule: "address",
+    why: "nothing comes from a URL",
+    bad: ["dev/a.ts", `const a = import("https://example.com/a.ts");`],
+    good: ["dev/a.ts", `const a = fetch("https://example.com/a.ts");`],
+  },
+  {
+    rule: "unmapped",
+    why: "a package has to be in the import map",
+    bad: ["dev/a.ts", `import a from "left-pad";`],
+    good: ["dev/a.ts", `import a from "@supabase/cli-linux-x64/package.json";`],
+  },
+  {
+    rule: "product-package",
+    why: "what is deployed uses no package of the workshop",
+    bad: [`${shared}/jobs/runner.ts`, `import postgres from "postgres";`],
+    good: ["dev/a.ts", `import postgres from "postgres";`],
+  },
+  {
+    rule: "computed",
+    why: "the bundler cannot follow a computed import",
+    bad: [`${shared}/providers/a.ts`, `await import(\`./\${name}.ts\`);`],
+    good: ["dev/a.ts", `await import(\`./\${name}.ts\`);`],
+  },
+];
+
+for (const { rule, why, bad, good } of cases) {
+  Deno.test(`checkImports: ${rule}: ${why}`, () => {
+    assertEquals(rulesBroken(...bad), [rule]);
+    assertEquals(rulesBroken(...good), []);
+  });
+}
+
+Deno.test("checkImports: comments, strings and generated files are not code", () => {
+  const text = `// import a from "npm:a";\nconst b = 'import "left-pad"';`;
+  assertEquals(rulesBroken("dev/a.ts", text), []);
+  assertEquals(
+    rulesBroken("tests/fixtures/a.ts", `import "left-pad";`),
+    [],
+  );
+});
+
+Deno.test("checkImports: says where", () => {
+  const [finding] = checkImports([{
+    path: "dev/a.ts",
+    text: `\n\nimport "left-pad";`,
+  }], imports);
+  assertEquals([finding?.path, finding?.line], ["dev/a.ts", 3]);
+});
+
+Deno.test("checkImportMap: takes exact npm versions and nothing else", () => {
+  const good = {
+    "zod": "npm:zod@4.6.7",
+    "a/b": "npm:@a/b@1.0.0-beta.17/sub/path.js",
+    "c/": "npm:/@a/c@3.1.0/",
+  };
+  assertEquals(checkImportMap(good, ""), []);
+  for (
+    const bad of [
+      "npm:zod",
+      "npm:zod@4",
+      "npm:zod@^4.6.7",
+      "npm:zod@latest",
+      "npm:zod@4.6.x",
+      "jsr:@std/assert@1.0.0",
+      "https://example.com/zod@4.6.7.js",
+      "../lib/zod.ts",
+    ]
+  ) {
+    const text = `{\n  "zod": "${bad}"\n}`;
+    assertEquals(
+      checkImportMap({ zod: bad }, text).map(({ rule, line }) => [rule, line]),
+      [["exact-version", 2]],
+      bad,
+    );
+  }
+});
