@@ -26,7 +26,7 @@ import { StackError } from "./stack-error.ts";
 /** Where the data lives, and on which port to listen; port 0 or none means any free one. */
 export type PostgresOptions =
   & { port?: number | undefined; onLog?: (line: string) => void }
-  & ({ dataDir: string } | { ephemeral: true });
+  & ({ dataDir: string } | { dataDir?: undefined; ephemeral: true });
 
 /** A running embedded Postgres. */
 export interface EmbeddedPostgres extends AsyncDisposable {
@@ -39,6 +39,8 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   adminUrl: string;
   /** As `authenticator`: what the REST server logs in as before it takes on the caller's role. */
   authenticatorUrl: string;
+  /** A folder for the files of Storage that goes the way of the data. Exists. */
+  storageDir: string;
   /** Resolves with the exit code when the server is over, for whatever reason. */
   exited: Promise<number>;
   /** Fast shutdown: ends connections, writes a checkpoint. Resolves when the process is gone. */
@@ -169,10 +171,10 @@ function startFailure(
 ): StackError {
   const all = lines.join("\n");
   if (/could not bind .* Address already in use/.test(all)) {
-    return new PortTakenError(`Port ${port} is already in use.`);
+    return new StackError(`Port ${port} is already in use.`);
   }
   if (/lock file "postmaster.pid" already exists/.test(all)) {
-    return new StackError(
+    return new DataInUseError(
       "The data folder is in use: another Postgres is running on it.",
     );
   }
@@ -181,7 +183,7 @@ function startFailure(
   );
 }
 
-class PortTakenError extends StackError {}
+class DataInUseError extends StackError {}
 
 /**
  * A cluster with roles, schemas and extensions as hosted, made once per version of the scripts and then copied,
@@ -338,6 +340,24 @@ async function setPasswords(
   await Deno.remove(file);
 }
 
+/** A server whose owner was killed a moment ago may still be shutting down on the same data. */
+async function startPatiently(
+  start: (port: number) => Promise<Server>,
+  port: number,
+): Promise<Server> {
+  const deadline = Date.now() + 8000;
+  for (;;) {
+    try {
+      return await start(port);
+    } catch (error) {
+      if (!(error instanceof DataInUseError) || Date.now() > deadline) {
+        throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
+
 /**
  * Starts Postgres on 127.0.0.1 and resolves once it accepts connections. With `dataDir` the data is kept there
  * and found again by the next start; with `ephemeral` it is removed when the server ends, however it ends.
@@ -364,8 +384,8 @@ export async function startPostgres(
     supabase_admin: randomPassword(),
     authenticator: randomPassword(),
   });
-  if ("dataDir" in options) {
-    await Deno.mkdir(options.dataDir, { recursive: true });
+  if (options.dataDir !== undefined) {
+    await Deno.mkdir(join(options.dataDir, "storage"), { recursive: true });
     const { path, isNew } = await clusterFolder(options.dataDir, user);
     const file = join(options.dataDir, "postgres.json");
     const kept = isNew ? undefined : await readCredentials(file);
@@ -389,6 +409,7 @@ export async function startPostgres(
   } else {
     credentials = fresh();
     folder = await makeServerTempDir(user);
+    await makeServerDir(user, join(folder, "storage"));
     await runAs(user, [
       "cp",
       "-Rp",
@@ -397,7 +418,7 @@ export async function startPostgres(
     ]);
   }
   const data = join(folder, "data");
-  const isEphemeral = !("dataDir" in options);
+  const isEphemeral = options.dataDir === undefined;
 
   const start = (port: number) =>
     startServer({
@@ -411,7 +432,7 @@ export async function startPostgres(
     });
   const wanted = options.port ?? 0;
   const port = wanted === 0 ? freePort() : wanted;
-  const server = await start(port);
+  const server = await startPatiently(start, port);
   try {
     await setPasswords(port, data, credentials);
   } catch (error) {
@@ -424,6 +445,7 @@ export async function startPostgres(
     dbUrl: url(port, "postgres", credentials.postgres),
     adminUrl: url(port, "supabase_admin", credentials.supabase_admin),
     authenticatorUrl: url(port, "authenticator", credentials.authenticator),
+    storageDir: join(options.dataDir ?? folder, "storage"),
     exited: server.exited,
     stop: server.stop,
     [Symbol.asyncDispose]: server.stop,

@@ -98,32 +98,11 @@ declare module "@std/path" {
   export function isAbsolute(path: string): boolean;
 }
 
-declare module "@std/fs" {
-  export interface WalkEntry extends Deno.DirEntry {
-    path: string;
-  }
-  export function walk(
-    root: string | URL,
-    options?: {
-      exts?: string[];
-      includeDirs?: boolean;
-      skip?: RegExp[];
-      match?: RegExp[];
-    },
-  ): AsyncIterableIterator<WalkEntry>;
-  export function exists(path: string | URL): Promise<boolean>;
-  export function ensureDir(path: string | URL): Promise<void>;
-  export function copy(
-    src: string | URL,
-    dest: string | URL,
-    options?: { overwrite?: boolean },
-  ): Promise<void>;
-}
-
 declare module "@std/cli/parse-args" {
   export function parseArgs(args: string[], options: {
     string?: string[];
     boolean?: string[];
+    negatable?: string[];
     default?: Record<string, unknown>;
     alias?: Record<string, string>;
     unknown?: (arg: string, key?: string, value?: unknown) => unknown;

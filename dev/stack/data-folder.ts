@@ -1,0 +1,42 @@
+/** The folder that one persistent stack owns. */
+import { join, resolve } from "@std/path";
+import { StackError } from "./stack-error.ts";
+
+/** A data folder that is locked by this process until it is disposed of, or the process ends. */
+export interface DataFolder extends Disposable {
+  path: string;
+  storageDir: string;
+}
+
+/**
+ * Makes the folder if need be and locks it.
+ * Throws {@link StackError} when it cannot be written to, or another stack has it.
+ */
+export async function openDataFolder(dir: string): Promise<DataFolder> {
+  const path = resolve(dir);
+  const storageDir = join(path, "storage");
+  let file: Deno.FsFile;
+  try {
+    await Deno.mkdir(storageDir, { recursive: true });
+    file = await Deno.open(join(path, "lock"), {
+      create: true,
+      read: true,
+      write: true,
+    });
+  } catch (cause) {
+    throw new StackError(
+      `The data folder ${path} cannot be used: ${
+        cause instanceof Error ? cause.message : cause
+      }`,
+      { cause },
+    );
+  }
+  // The lock is one of the operating system: it ends with this process, however that ends.
+  if (!(await file.tryLock(true))) {
+    file.close();
+    throw new StackError(
+      `The data folder ${path} is in use by another stack. Stop that one, or choose another folder with --data.`,
+    );
+  }
+  return { path, storageDir, [Symbol.dispose]: () => file.close() };
+}

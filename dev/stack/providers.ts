@@ -1,0 +1,65 @@
+/** Which AI providers are real and which are simulated, and the variables that say so to the functions. */
+
+/** A provider, the variables that it has, and the path of its simulator. */
+export interface ProviderChoice {
+  name: string;
+  keyVariable: string;
+  /** Real when the developer has a key for it; off when there is neither a key nor a simulator. */
+  mode: "real" | "simulated" | "off";
+}
+
+const providers = [
+  {
+    name: "ElevenLabs",
+    keyVariable: "ELEVENLABS_API_KEY",
+    urlVariable: "ELEVENLABS_BASE_URL",
+    path: "/elevenlabs",
+  },
+  {
+    name: "D-ID",
+    keyVariable: "DID_API_KEY",
+    urlVariable: "DID_BASE_URL",
+    path: "/d-id",
+  },
+  {
+    name: "HeyGen",
+    keyVariable: "HEYGEN_API_KEY",
+    urlVariable: "HEYGEN_BASE_URL",
+    path: "/heygen",
+  },
+] as const;
+
+/** The key that a simulator is called with; no provider would take it. */
+const simulatedKey = "simulated-by-the-embedded-stack";
+
+/**
+ * Completes the developer's variables: a provider without a key gets the address of its simulator and a key that
+ * works only there. With `upstash` the result cache is simulated too, unless a real one is configured.
+ */
+export function chooseProviders(
+  given: Record<string, string>,
+  simulatorUrl: string | undefined,
+  upstash: "simulated" | "none",
+): { env: Record<string, string>; choices: ProviderChoice[] } {
+  const env = { ...given };
+  const choices = providers.map(
+    ({ name, keyVariable, urlVariable, path }): ProviderChoice => {
+      if (given[keyVariable]) return { name, keyVariable, mode: "real" };
+      if (simulatorUrl === undefined) {
+        return { name, keyVariable, mode: "off" };
+      }
+      env[keyVariable] = simulatedKey;
+      env[urlVariable] = given[urlVariable] || `${simulatorUrl}${path}`;
+      return { name, keyVariable, mode: "simulated" };
+    },
+  );
+  const redis = { name: "Upstash", keyVariable: "UPSTASH_REDIS_REST_URL" };
+  if (given["UPSTASH_REDIS_REST_URL"]) {
+    choices.push({ ...redis, mode: "real" });
+  } else if (upstash === "simulated" && simulatorUrl !== undefined) {
+    env["UPSTASH_REDIS_REST_URL"] = `${simulatorUrl}/upstash`;
+    env["UPSTASH_REDIS_REST_TOKEN"] = simulatedKey;
+    choices.push({ ...redis, mode: "simulated" });
+  } else choices.push({ ...redis, mode: "off" });
+  return { env, choices };
+}

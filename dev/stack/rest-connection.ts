@@ -1,0 +1,224 @@
+/**
+ * The database connection of the embedded REST and Storage. The one that comes with @supabase/lite grants
+ * everything to everybody on its first use and sends ten statements per request; this one does as PostgREST:
+ * it logs in as `authenticator`, takes on the caller's role for one transaction, and grants nothing.
+ */
+import { PostgresConnection } from "@supabase/lite/postgres";
+import { CompiledQuery } from "kysely";
+import postgres from "postgres";
+import { z } from "zod";
+
+type Context = Parameters<PostgresConnection["withContext"]>[0];
+type Options = Parameters<PostgresConnection["withContext"]>[2];
+type Database = PostgresConnection["kysely"];
+
+const contextSchema = z.object({
+  auth: z.looseObject({
+    role: z.string().nullish(),
+    jwt: z.record(z.string(), z.unknown()).nullish(),
+  }).optional(),
+  storage: z.looseObject({ operation: z.string().nullish() }).optional(),
+});
+
+const roleSettingsRow = z.object({
+  rolname: z.string(),
+  setconfig: z.array(z.string()),
+});
+
+/**
+ * Times as PostgREST writes them, ISO 8601 with a `T` and a full offset; the library passes on Postgres's own
+ * text form, which not every browser reads.
+ */
+function isoTime(text: string): string {
+  const [, date, time, offset] =
+    /^(\d{4,}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d(?::\d\d)?)?$/
+      .exec(text) ?? [];
+  if (date === undefined || time === undefined) return text; // infinity, BC
+  const zone = offset === undefined
+    ? ""
+    : offset.length === 3
+    ? `${offset}:00`
+    : offset;
+  return `${date}T${time}${zone}`;
+}
+
+const timeTypes = {
+  timestamp: {
+    to: 1114,
+    from: [1114],
+    serialize: (value: string) => value,
+    parse: isoTime,
+  },
+  timestamptz: {
+    to: 1184,
+    from: [1184],
+    serialize: (value: string) => value,
+    parse: isoTime,
+  },
+};
+
+/** Auth and Storage hand over JSON as text already; written out once more it would be a string in the column. */
+const jsonAsGiven = {
+  jsonb: {
+    to: 3802,
+    from: [3802],
+    serialize: (value: unknown) =>
+      typeof value === "string" ? value : JSON.stringify(value),
+    parse: (text: string): unknown => JSON.parse(text),
+  },
+};
+
+/** Carries the result of a transaction that is only a question, out of it and past the rollback. */
+class Undo<T> extends Error {
+  constructor(readonly result: T) {
+    super("undo");
+  }
+}
+
+/** A connection for `@supabase/lite` that keeps the rules of a hosted project. */
+export class RestConnection extends PostgresConnection {
+  readonly #asAuthenticator: PostgresConnection;
+  #roleSettings: Promise<Map<string, [string, string][]>> | undefined;
+
+  constructor(
+    urls: { adminUrl: string; authenticatorUrl: string },
+    searchPath: string[],
+  ) {
+    super({
+      url: urls.adminUrl,
+      postgresOptions: {
+        max: 10,
+        types: { ...timeTypes, ...jsonAsGiven },
+        // Storage deletes rows itself, after the file; a direct `delete` by anybody else is refused.
+        connection: {
+          application_name: "storage and auth",
+          "storage.allow_delete_query": "true",
+        },
+      },
+    });
+    this.#asAuthenticator = new PostgresConnection({
+      url: urls.authenticatorUrl,
+      postgresOptions: {
+        max: 20,
+        types: timeTypes,
+        connection: {
+          application_name: "rest",
+          search_path: searchPath.join(", "),
+        },
+      },
+    });
+  }
+
+  /** Forgets what it knows of tables and roles; `reload schema` and `reload config` of PostgREST. */
+  async reload(): Promise<void> {
+    this.#roleSettings = undefined;
+    await this.clearSchemaCache();
+  }
+
+  override async close(): Promise<void> {
+    await Promise.all([
+      this.driver.end({ timeout: 2 }),
+      this.#asAuthenticator.driver.end({ timeout: 2 }),
+    ]);
+  }
+
+  override async withContext<T>(
+    vars: Context,
+    run: (db: Database) => Promise<T>,
+    options?: Options,
+  ): Promise<T> {
+    if (vars === undefined && options?.forceRollback !== true) {
+      return await run(options?.transaction ?? this.kysely);
+    }
+    const begin = async (db: Database) => {
+      if (vars !== undefined) await this.#enter(db, vars, options);
+      return await run(db);
+    };
+    if (options?.transaction) return await begin(options.transaction);
+    const pool = vars === undefined ? this : this.#asAuthenticator;
+    const transaction = pool.kysely.transaction();
+    if (options?.forceRollback !== true) {
+      return await transaction.execute(begin);
+    }
+    try {
+      return await transaction.execute(async (db) => {
+        throw new Undo(await begin(db));
+      });
+    } catch (error) {
+      if (error instanceof Undo) return error.result;
+      throw error;
+    }
+  }
+
+  /** One statement that makes the transaction the caller's: role, claims, and the role's own settings. */
+  async #enter(
+    db: Database,
+    vars: NonNullable<Context>,
+    options: Options,
+  ): Promise<void> {
+    const { auth, storage } = contextSchema.parse(vars);
+    const role = auth?.role ?? "anon";
+    const settings: [string, string][] = [
+      ...(await this.#settingsOf(role)),
+      ["request.jwt.claims", JSON.stringify(auth?.jwt ?? { role })],
+    ];
+    if (storage !== undefined) {
+      settings.push(["storage.operation", storage.operation ?? ""]);
+      settings.push(["storage.allow_delete_query", "true"]);
+    }
+    const rpc = options?.rpc;
+    if (rpc) {
+      settings.push(
+        ["request.method", rpc.method],
+        ["request.path", rpc.path],
+        ["request.headers", JSON.stringify(rpc.requestHeaders ?? {})],
+        ["response.status", ""],
+        ["response.headers", ""],
+      );
+      if (rpc.readOnly) settings.push(["transaction_read_only", "on"]);
+    }
+    // Last, because the settings of a role are applied with the rights of the login role.
+    settings.push(["role", role]);
+    const calls = settings.map((_, index) =>
+      `set_config($${2 * index + 1}, $${2 * index + 2}, true)`
+    );
+    await db.executeQuery(
+      CompiledQuery.raw(`select ${calls.join(", ")}`, settings.flat()),
+    );
+  }
+
+  async #settingsOf(role: string): Promise<[string, string][]> {
+    this.#roleSettings ??= this.#readRoleSettings();
+    return (await this.#roleSettings).get(role) ?? [];
+  }
+
+  /** PostgREST applies the settings of the role that it takes on, statement_timeout above all. */
+  async #readRoleSettings(): Promise<Map<string, [string, string][]>> {
+    const rows = z.array(roleSettingsRow).parse(
+      await this.driver`
+        select r.rolname, s.setconfig
+        from pg_catalog.pg_db_role_setting s
+        join pg_catalog.pg_roles r on r.oid = s.setrole
+        where s.setdatabase = 0
+          and pg_catalog.pg_has_role('authenticator', r.oid, 'member')
+          and r.rolname <> 'authenticator'`,
+    );
+    return new Map(rows.map(({ rolname, setconfig }) => [
+      rolname,
+      setconfig.map((entry) => {
+        const equals = entry.indexOf("=");
+        return [entry.slice(0, equals), entry.slice(equals + 1)];
+      }),
+    ]));
+  }
+}
+
+/** Calls `onReload` at every `notify pgrst`, until the returned function is called. */
+export async function listenForReload(
+  adminUrl: string,
+  onReload: () => void,
+): Promise<() => Promise<void>> {
+  const sql = postgres(adminUrl, { max: 1 });
+  await sql.listen("pgrst", onReload);
+  return () => sql.end({ timeout: 1 });
+}

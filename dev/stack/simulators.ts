@@ -1,0 +1,55 @@
+/** The simulated providers, as a process of their own. */
+import { fromFileUrl } from "@std/path";
+import { type GuardedChild, spawnGuarded } from "./child.ts";
+import type { LogBook } from "./log-book.ts";
+import { StackError } from "./stack-error.ts";
+
+const program = new URL("../simulators/main.ts", import.meta.url);
+const repository = new URL("../../", import.meta.url);
+
+/**
+ * Starts `dev/simulators` on a port and resolves once it listens.
+ * Throws {@link StackError} with what it printed when it does not.
+ */
+export async function startSimulators(
+  port: number,
+  logs: LogBook,
+): Promise<GuardedChild> {
+  const ready = Promise.withResolvers<void>();
+  const words: string[] = [];
+  const child = await spawnGuarded({
+    command: [
+      Deno.execPath(),
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--allow-net",
+      "--allow-env",
+      "--allow-read",
+      fromFileUrl(program),
+      "--port",
+      String(port),
+    ],
+    env: { ...Deno.env.toObject(), NO_COLOR: "1" },
+    cwd: fromFileUrl(repository),
+    endSignal: "TERM",
+    graceSeconds: 2,
+    onLine(stream, line) {
+      words.push(line);
+      if (words.length > 20) words.shift();
+      if (line.startsWith("simulators listening on ")) ready.resolve();
+      else logs.add("simulators", stream, line);
+    },
+  });
+  child.exited.then((code) =>
+    ready.reject(
+      new StackError(
+        `The simulated providers did not start (code ${code}). They said:\n${
+          words.join("\n")
+        }`,
+      ),
+    )
+  );
+  await ready.promise;
+  return child;
+}
