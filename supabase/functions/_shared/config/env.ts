@@ -24,7 +24,8 @@ const keySet = z.string().transform((text, context) => {
 /** Keys by name, as the platform gives them: a JSON object such as `{"default":"sb_secret_…"}`. */
 const keyRing = z.string().transform((text, context) => {
   try {
-    return z.record(z.string(), z.string().min(1)).parse(JSON.parse(text));
+    return z.record(z.string(), z.string().min(1))
+      .refine((keys) => Object.keys(keys).length > 0).parse(JSON.parse(text));
   } catch {
     context.addIssue({
       code: "custom",
@@ -50,8 +51,8 @@ export const envSchema = z.object({
     "Address of the project as apps see it, when it differs from SUPABASE_URL (supabase functions serve).",
   ),
   DISPATCH_SECRET: z.string().regex(
-    /^whsec_[A-Za-z0-9+/]{32,}={0,2}$/,
-    "must be whsec_ and at least 24 bytes in base64",
+    /^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/,
+    "must be whsec_ and at least 24 bytes in padded base64",
   )
     .describe(
       "Secret by which the database signs its calls to process-ai-job; the same as in the Vault.",
@@ -128,11 +129,14 @@ export function readEnv(platform: Pick<PlatformDeps, "env">): Env {
   );
   const parsed = envSchema.safeParse(given);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) =>
-    `${issue.path.join(".")}: ${
-      issue.code === "invalid_type" ? "is not set" : issue.message
-    }`
-  );
+  const problems = parsed.error.issues.map((issue) => {
+    const name = issue.path.join(".");
+    return `${name}: ${
+      issue.code === "invalid_type" && !(name in given)
+        ? "is not set"
+        : issue.message
+    }`;
+  });
   throw new EnvError(
     `The environment is not complete. ${
       problems.join("; ")
