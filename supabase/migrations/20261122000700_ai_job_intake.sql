@@ -66,7 +66,7 @@ begin
   end if;
 
   -- Before any look: the answer about another folder must not depend on what is in it.
-  if split_part(v_name, '/', 1) <> p_user_id::text then
+  if split_part(v_name, '/', 1) is distinct from p_user_id::text then
     raise exception 'input_url lies outside your own folder' using errcode = 'AJ015', detail = 'input_url';
   end if;
 
@@ -139,6 +139,11 @@ declare
   v_type public.ai_job_types;
   v_source public.ai_jobs;
 begin
+  -- The policy on the table sees the row only after this trigger. Were a foreign owner let through to here, the answers
+  -- below would tell a caller what lies in another user's folder.
+  if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
+    raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
+  end if;
   select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
   if not found then
     raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
