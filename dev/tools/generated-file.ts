@@ -42,6 +42,10 @@ export function compareTexts(actual: string, expected: string): Comparison {
   };
 }
 
+function print(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
+}
+
 /**
  * The end of every generator: writes `content` to `path`, or with `--check` among `args` compares it with the file
  * and says which task brings it up to date. Resolves with the exit code: 0, or 1 when the check fails.
@@ -49,18 +53,17 @@ export function compareTexts(actual: string, expected: string): Comparison {
 export async function writeOrCheck(
   file: { path: string; content: string; task: string },
   args: string[],
+  say: (text: string) => void = print,
 ): Promise<0 | 1> {
-  const say = (text: string) =>
-    Deno.stdout.write(new TextEncoder().encode(`${text}\n`));
   const name = relative(Deno.cwd(), file.path);
   if (!args.includes("--check")) {
     await Deno.writeTextFile(file.path, file.content);
-    await say(`Wrote ${name}`);
+    say(`Wrote ${name}`);
     return 0;
   }
   const comparison = compareTexts(await readIfThere(file.path), file.content);
   if (comparison.isCurrent) return 0;
-  await say(
+  say(
     `${name} is not what the migrations say. Run: deno task ${file.task}\n${comparison.difference}`,
   );
   return 1;

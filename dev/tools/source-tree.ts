@@ -11,11 +11,16 @@ const SKIPPED = /^(\.git|\.data|node_modules|coverage|\.temp|\.branches)$/;
 const TEXT =
   /\.(ts|tsx|js|mjs|json|md|sql|toml|ya?ml|sh|html|css|svg|txt)$|(^|\/)(\.env\.example|\.gitignore|run|LICENSE)$/;
 
+/** The paths of all files below `root`, binary ones as well, relative to it and in order. */
+export async function listSourcePaths(root: string): Promise<string[]> {
+  return (await listFiles(root, "")).sort();
+}
+
 /** Reads every text file below `root`, in the order of their paths. */
 export async function readSourceTree(root: string): Promise<SourceFile[]> {
-  const paths = await listFiles(root, "");
+  const paths = await listSourcePaths(root);
   return await Promise.all(
-    paths.filter((path) => TEXT.test(path)).sort().map(async (path) => ({
+    paths.filter((path) => TEXT.test(path)).map(async (path) => ({
       path,
       text: await Deno.readTextFile(`${root}/${path}`),
     })),
