@@ -16,7 +16,8 @@ as $$
         'job_type', p_job_type,
         'input_url', p_input_url,
         'input_version', (
-          select coalesce(o.version, o.metadata ->> 'eTag') || ':' || o.updated_at::text || ':' || o.id::text
+          -- The time as a number: as text it would depend on the time zone of whoever asks.
+          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
           from storage.objects as o
           where o.bucket_id = split_part(p_input_url, '/', 1)
             and o.name = substr(p_input_url, strpos(p_input_url, '/') + 1)
