@@ -217,7 +217,7 @@ begin
       result_data = v_source.result_data || '{"cached": true}',
       output_url = v_source.output_url,
       cached_from_job_id = v_source.id,
-      completed_at = clock_timestamp(),
+      completed_at = greatest(clock_timestamp(), j.started_at),
       lease_token = null,
       lease_expires_at = null,
       error_code = null,

@@ -26,7 +26,9 @@ as $$
       attempt = j.attempt + 1,
       lease_token = gen_random_uuid(),
       lease_expires_at = clock_timestamp() + make_interval(secs => due.lease_seconds),
-      started_at = coalesce(j.started_at, clock_timestamp()),
+      -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
+      -- fail its check and with it every claim.
+      started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
       stage = 'claimed',
       event_seq = j.event_seq + 1,
       last_event = 'claimed'
@@ -130,7 +132,7 @@ begin
       error_message = null,
       lease_token = null,
       lease_expires_at = null,
-      completed_at = clock_timestamp(),
+      completed_at = greatest(clock_timestamp(), j.started_at),
       event_seq = j.event_seq + 1,
       last_event = 'completed'
   where j.id = p_job_id and j.lease_token = p_lease_token;
@@ -234,7 +236,7 @@ begin
       end,
       lease_token = null,
       lease_expires_at = null,
-      completed_at = case when v_retry then null else clock_timestamp() end,
+      completed_at = case when v_retry then null else greatest(clock_timestamp(), j.started_at) end,
       event_seq = j.event_seq + 1,
       last_event = case when v_retry then 'retried' else 'failed' end
   where j.id = p_job_id;
@@ -347,7 +349,7 @@ begin
     end,
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
     error_message = 'The work stopped without an answer.',
-    completed_at = case when j.attempt < j.max_attempts or d.gets_look_up then null else clock_timestamp() end,
+    completed_at = case when j.attempt < j.max_attempts or d.gets_look_up then null else greatest(clock_timestamp(), j.started_at) end,
     lease_token = null,
     lease_expires_at = null,
     event_seq = j.event_seq + 1,
