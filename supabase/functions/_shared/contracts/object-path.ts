@@ -1,10 +1,15 @@
 /** How an object of our own Storage is named: `<bucket>/<path>`, the path's first folder being the owner's id. */
 import { z } from "zod";
 
-/** Same rule as the check constraints `…_is_object_path` in the migrations. */
-const OBJECT_PATH = /^[a-z0-9][a-z0-9_-]{0,62}\/[^/]+\/.*[^/]$/;
-// deno-lint-ignore no-control-regex -- control characters are exactly what is refused
-const FORBIDDEN = /[\u0000-\u001f\u007f\\]|(^|\/)\.{1,2}(\/|$)/;
+/** Same form as the check constraints `…_is_object_path` in the migrations. */
+const OBJECT_PATH = /^[a-z0-9][a-z0-9_-]{0,62}\/[^/]+\/.*[^/]$/u;
+/**
+ * Stricter than those constraints: also what a URL would not carry as it is. The Storage client joins names into URLs
+ * without encoding them, so `%2e%2e` would climb out of the owner's folder with the service's rights.
+ */
+const FORBIDDEN =
+  // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
+  /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\\%?#]|(^|\/)\.{1,2}(\/|$)|\/\/| $/u;
 
 /** Bucket and path of an object. */
 export interface ObjectPath {
@@ -15,7 +20,8 @@ export interface ObjectPath {
 /**
  * Splits `<bucket>/<path>`.
  *
- * @returns null when the text is not of that form, climbs (`..`), or has control characters or backslashes.
+ * @returns null when the text is not of that form, climbs (`..`), has empty parts, or cannot stand in a URL as it is
+ *   (control characters, backslashes, `%`, `?`, `#`, a space at the end, broken Unicode).
  */
 export function parseObjectPath(text: string): ObjectPath | null {
   if (text.length > 1024 || !OBJECT_PATH.test(text) || FORBIDDEN.test(text)) {
@@ -67,5 +73,5 @@ export function normaliseInputUrl(
 /** A path inside a bucket, as a request names it. */
 export const objectPathSchema = z.string().min(3).max(1024).refine(
   (path) => parseObjectPath(`bucket/${path}`) !== null,
-  "must be a path such as <user id>/<file>, without empty, '.' or '..' parts",
+  "must be a path such as <user id>/<file>, without empty, '.' or '..' parts and without \\ % ? #",
 );
