@@ -11,18 +11,21 @@ export const JOB_STATUSES = [
 export const jobStatusSchema = z.enum(JOB_STATUSES);
 
 const unitInterval = z.number().min(0).max(1);
-const plainText = (max: number) =>
+/** What Postgres can keep in jsonb and a provider can be sent: no NUL, no half of a surrogate pair. */
+const PLAIN_TEXT =
   // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
-  z.string().trim().min(1).max(max).regex(
-    /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/,
-    "has control characters",
-  );
+  /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff]*$/u;
+const plain = z.string().regex(
+  PLAIN_TEXT,
+  "has control characters or broken Unicode",
+);
+const plainText = (max: number) => plain.trim().min(1).max(max);
 
 /** Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. */
 export const voiceCloneMetadataSchema = z.strictObject({
   name: plainText(100).describe("Name of the voice."),
   description: plainText(400).optional(),
-  labels: z.record(z.string().min(1).max(40), z.string().max(100))
+  labels: z.record(plain.min(1).max(40), plain.max(100))
     .refine(
       (labels) => Object.keys(labels).length <= 20,
       "may have 20 entries at most",

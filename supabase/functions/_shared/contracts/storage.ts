@@ -5,6 +5,9 @@ import { objectPathSchema } from "./object-path.ts";
 /** Longest life of a download URL: seven days, in seconds. */
 export const MAX_DOWNLOAD_SECONDS = 7 * 24 * 60 * 60;
 
+// deno-lint-ignore no-control-regex -- control characters are exactly what is refused
+const FILE_NAME = /^[^\u0000-\u001f\u007f/\\]*$/;
+
 const bucket = z.string().regex(
   /^[a-z0-9][a-z0-9_-]{0,62}$/,
   "must be the name of a bucket",
@@ -12,9 +15,8 @@ const bucket = z.string().regex(
 
 export const createUploadUrlRequestSchema = z.strictObject({
   bucket,
-  // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
   file_name: z.string().trim().min(1).max(200).regex(
-    /^[^\u0000-\u001f\u007f/\\]+$/,
+    FILE_NAME,
     "must be a plain file name",
   ),
   content_type: z.string().toLowerCase().regex(

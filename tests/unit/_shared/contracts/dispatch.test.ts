@@ -1,0 +1,63 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  dispatchSchema,
+  MAX_DISPATCHED_JOBS,
+} from "../../../../supabase/functions/_shared/contracts/dispatch.ts";
+
+const [A, B] = [
+  "00000000-0000-4000-8000-00000000000a",
+  "00000000-0000-4000-8000-00000000000b",
+] as const;
+
+/** What private.dispatch_ai_jobs sends. */
+const body = {
+  type: "INSERT",
+  table: "ai_jobs",
+  schema: "public",
+  record: { id: A },
+  old_record: null,
+  job_ids: [A, B],
+};
+
+Deno.test("dispatchSchema: of the body only the ids are left, each once", () => {
+  assertEquals(dispatchSchema.parse(body), { jobIds: [A, B] });
+});
+
+Deno.test("dispatchSchema: a plain database webhook names its one record, and the rest of the row is dropped", () => {
+  const { job_ids: _none, ...webhook } = body;
+  assertEquals(
+    dispatchSchema.parse({
+      ...webhook,
+      type: "UPDATE",
+      record: { id: A, status: "completed", user_id: "somebody" },
+    }),
+    { jobIds: [A] },
+  );
+});
+
+Deno.test("dispatchSchema: takes as many ids as one dispatch may name, and not one more", () => {
+  const ids = Array.from(
+    { length: MAX_DISPATCHED_JOBS + 1 },
+    () => crypto.randomUUID(),
+  );
+  const fits = { ...body, job_ids: ids.slice(1) };
+  assertEquals(dispatchSchema.parse(fits).jobIds.length, ids.length);
+  assert(!dispatchSchema.safeParse({ ...body, job_ids: ids }).success);
+});
+
+for (
+  const [why, change] of [
+    ["a deletion", { type: "DELETE" }],
+    ["another table", { table: "voices" }],
+    ["another schema", { schema: "private" }],
+    ["no record", { record: null }],
+    ["an id that is none", { record: { id: "1; drop table" } }],
+    ["an id that is none among more", { job_ids: [A, "x"] }],
+    ["ids that are no list", { job_ids: A }],
+  ] as const
+) {
+  Deno.test(`dispatchSchema: refuses ${why}`, () => {
+    assert(dispatchSchema.safeParse(body).success);
+    assert(!dispatchSchema.safeParse({ ...body, ...change }).success);
+  });
+}
