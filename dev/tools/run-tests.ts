@@ -1,0 +1,171 @@
+/**
+ * Runs rings of tests, one process each, and says in the last line how many tests passed and failed in all.
+ *
+ * usage: run-tests.ts RING…      (unit, database, functions, e2e)
+ *
+ * A ring that fails, cannot be run, or runs no test at all makes the whole fail.
+ */
+import { fromFileUrl } from "@std/path";
+import { StackError } from "../stack/stack-error.ts";
+import { startTestCluster, TEST_CLUSTER_VARIABLE } from "./test-cluster.ts";
+
+/** The rings, by what must be running for them. */
+export const RINGS = {
+  /** Nothing. */
+  unit: { isParallel: true, needsCluster: false },
+  /** Postgres; each test takes a copy of the database. */
+  database: { isParallel: true, needsCluster: true },
+  /** The functions, with what they call. Each file starts what it needs, and one stack at a time is enough for 2 cores. */
+  functions: { isParallel: false, needsCluster: false },
+  /** Everything, as a user starts it. */
+  e2e: { isParallel: false, needsCluster: false },
+} as const satisfies Record<
+  string,
+  { isParallel: boolean; needsCluster: boolean }
+>;
+
+/** The name of a ring: its folder in `tests/`. */
+export type Ring = keyof typeof RINGS;
+
+/** How many tests passed and failed. */
+export interface Tally {
+  passed: number;
+  failed: number;
+}
+
+/** Whether a word names a ring. */
+export function isRing(name: string): name is Ring {
+  return Object.hasOwn(RINGS, name);
+}
+
+const root = fromFileUrl(new URL("../../", import.meta.url));
+const encoder = new TextEncoder();
+
+// deno-lint-ignore no-control-regex -- the escape character is what is looked for
+const COLOURS = /\u001b\[[0-9;]*m/g;
+const SUMMARY =
+  /^(?:ok|FAILED) \| (\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/gm;
+
+/**
+ * The counts in the last summary line of an output of `deno test`, with or without colours; undefined when there is
+ * none. Steps are not counted.
+ */
+export function readTally(output: string): Tally | undefined {
+  const [, passed, failed] =
+    [...output.replace(COLOURS, "").matchAll(SUMMARY)].at(-1) ?? [];
+  return passed === undefined || failed === undefined
+    ? undefined
+    : { passed: Number(passed), failed: Number(failed) };
+}
+
+/**
+ * What a ring counts as: its tally, plus one failure when it ended badly without a failed test, and one failure when
+ * it ran no test: a ring that is not there proves nothing.
+ */
+export function judge(code: number, output: string): Tally {
+  const { passed, failed } = readTally(output) ?? { passed: 0, failed: 0 };
+  const isBad = code !== 0 && failed === 0;
+  const isEmpty = passed + failed === 0;
+  return { passed, failed: isBad || isEmpty ? failed + 1 : failed };
+}
+
+async function runRing(
+  ring: Ring,
+  env: Record<string, string>,
+): Promise<Tally> {
+  await say(`ring ${ring}`);
+  const process = new Deno.Command(Deno.execPath(), {
+    args: [
+      "test",
+      "--allow-all",
+      ...(RINGS[ring].isParallel ? ["--parallel"] : []),
+      `tests/${ring}/`,
+    ],
+    cwd: root,
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const decoder = new TextDecoder();
+  let output = "";
+  for await (const chunk of process.stdout) {
+    await write(Deno.stdout, chunk);
+    output += decoder.decode(chunk, { stream: true });
+  }
+  const { code } = await process.status;
+  const ran = readTally(output);
+  if (ran === undefined || ran.passed + ran.failed === 0) {
+    await say(`ring ${ring} ran no test, which counts as a failure`);
+  }
+  return judge(code, output);
+}
+
+async function write(to: typeof Deno.stdout, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
+}
+
+/** Prints a heading of a program that runs others. */
+export async function say(text: string): Promise<void> {
+  await write(Deno.stdout, encoder.encode(`\n▸ ${text}\n`));
+}
+
+/**
+ * Runs the rings one after another, all of them whatever happens, with their output passed through, and returns the
+ * sum. A cluster is started for rings that need one, unless the environment names one.
+ */
+export async function runRings(rings: Ring[]): Promise<Tally> {
+  await using stack = new AsyncDisposableStack();
+  const env: Record<string, string> = {};
+  const total: Tally = { passed: 0, failed: 0 };
+  for (const ring of rings) {
+    const isMissing = RINGS[ring].needsCluster &&
+      Deno.env.get(TEST_CLUSTER_VARIABLE) === undefined &&
+      env[TEST_CLUSTER_VARIABLE] === undefined;
+    if (isMissing) {
+      try {
+        const cluster = stack.use(await startTestCluster());
+        env[TEST_CLUSTER_VARIABLE] = clusterValue(cluster);
+      } catch (error) {
+        if (!(error instanceof StackError)) throw error;
+        await say(`ring ${ring} cannot run: ${error.message}`);
+        total.failed++;
+        continue;
+      }
+    }
+    const { passed, failed } = await runRing(ring, env);
+    total.passed += passed;
+    total.failed += failed;
+  }
+  return total;
+}
+
+/** The value of the variable that hands a cluster to the tests. */
+export function clusterValue(
+  { dbUrl, adminUrl, authenticatorUrl }: {
+    dbUrl: string;
+    adminUrl: string;
+    authenticatorUrl: string;
+  },
+): string {
+  return JSON.stringify({ dbUrl, adminUrl, authenticatorUrl });
+}
+
+/** Prints the last line of a test run, alone on its line, for people and for programs. */
+export async function sayTally({ passed, failed }: Tally): Promise<void> {
+  await write(
+    Deno.stdout,
+    encoder.encode(`\n${passed} passed, ${failed} failed\n`),
+  );
+}
+
+if (import.meta.main) {
+  const rings = Deno.args.filter(isRing);
+  if (rings.length === 0 || rings.length < Deno.args.length) {
+    await say(`usage: run-tests.ts RING…  (${Object.keys(RINGS).join(", ")})`);
+    Deno.exit(2);
+  }
+  const tally = await runRings(rings);
+  await sayTally(tally);
+  Deno.exit(tally.failed === 0 ? 0 : 1);
+}

@@ -1,0 +1,52 @@
+import { assertEquals } from "@std/assert";
+import { isRing, judge, readTally } from "../../../dev/tools/run-tests.ts";
+
+Deno.test("readTally: reads the last summary, with colours, steps and ignored tests", () => {
+  assertEquals(readTally("ok | 6 passed | 0 failed (2s)\n"), {
+    passed: 6,
+    failed: 0,
+  });
+  assertEquals(
+    readTally(
+      "running\n\u001b[0m\u001b[32mok\u001b[0m | 2 passed (20 steps) | 0 failed \u001b[0m(959ms)\n",
+    ),
+    { passed: 2, failed: 0 },
+  );
+  assertEquals(
+    readTally(
+      "ok | 9 passed | 0 failed\n\nFAILED | 3 passed (1 step) | 2 failed (1 step) | 4 ignored (12ms)\n",
+    ),
+    { passed: 3, failed: 2 },
+  );
+});
+
+Deno.test("readTally: a line of a test's own output is no summary", () => {
+  assertEquals(readTally("it said: ok | 6 passed | 0 failed\n"), undefined);
+  assertEquals(readTally(""), undefined);
+});
+
+Deno.test("judge: counts what ran, and a bad end or an empty ring as a failure", () => {
+  const cases: [
+    code: number,
+    output: string,
+    passed: number,
+    failed: number,
+  ][] = [
+    [0, "ok | 6 passed | 0 failed (2s)", 6, 0],
+    [1, "FAILED | 5 passed | 1 failed (2s)", 5, 1],
+    [1, "ok | 6 passed | 0 failed (2s)", 6, 1],
+    [1, "error: Type checking failed.", 0, 1],
+    [1, "error: No test modules found", 0, 1],
+    [0, "ok | 0 passed | 0 failed (1ms)", 0, 1],
+    [137, "", 0, 1],
+  ];
+  for (const [code, output, passed, failed] of cases) {
+    assertEquals(judge(code, output), { passed, failed }, output);
+  }
+});
+
+Deno.test("isRing: knows the rings and not what every object has", () => {
+  assertEquals(isRing("unit"), true);
+  assertEquals(isRing("all"), false);
+  assertEquals(isRing("constructor"), false);
+});
