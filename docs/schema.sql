@@ -179,6 +179,7 @@ create table public.ai_jobs (
   completed_at timestamp with time zone,
   updated_at timestamp with time zone not null default now(),
   constraint ai_jobs_pkey PRIMARY KEY (id),
+  constraint ai_jobs_id_user_id_key UNIQUE (id, user_id),
   constraint ai_jobs_cached_from_job_id_fkey FOREIGN KEY (cached_from_job_id) REFERENCES public.ai_jobs(id) ON DELETE SET NULL,
   constraint ai_jobs_job_type_fkey FOREIGN KEY (job_type) REFERENCES public.ai_job_types(job_type),
   constraint ai_jobs_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
@@ -347,6 +348,142 @@ create policy "users can read their own cache entries" on public.ai_result_cache
 grant select on public.ai_result_cache to authenticated;
 grant delete, insert, select, update on public.ai_result_cache to service_role;
 
+create table public.avatars (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  job_id uuid,
+  voice_id uuid,
+  photo_id uuid,
+  name text not null,
+  provider text not null,
+  provider_avatar_id text not null,
+  video_url text not null,
+  duration_seconds numeric(10,3),
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint avatars_pkey PRIMARY KEY (id),
+  constraint avatars_job_id_key UNIQUE (job_id),
+  constraint avatars_provider_avatar_id_key UNIQUE (provider, provider_avatar_id),
+  constraint avatars_job_fkey FOREIGN KEY (job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (job_id),
+  constraint avatars_photo_fkey FOREIGN KEY (photo_id, user_id) REFERENCES public.media(id, user_id) ON DELETE SET NULL (photo_id),
+  constraint avatars_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint avatars_voice_fkey FOREIGN KEY (voice_id, user_id) REFERENCES public.voices(id, user_id) ON DELETE SET NULL (voice_id),
+  constraint avatars_duration_is_positive CHECK (duration_seconds > 0::numeric),
+  constraint avatars_name_length CHECK (length(name) >= 1 AND length(name) <= 100),
+  constraint avatars_video_url_is_owners CHECK (video_url ~ '^outputs/[^/]+/.*[^/]$'::text AND split_part(video_url, '/'::text, 2) = user_id::text)
+);
+alter table public.avatars enable row level security;
+
+comment on table public.avatars is
+  'A photo that talks: the finished video of an avatar job. Written by the job; the owner may rename or remove it.';
+comment on column public.avatars.video_url is
+  'The video in our own Storage, as outputs/<path>.';
+
+CREATE INDEX avatars_job_id_idx ON public.avatars USING btree (job_id, user_id);
+CREATE INDEX avatars_photo_id_idx ON public.avatars USING btree (photo_id, user_id);
+CREATE INDEX avatars_user_id_created_at_idx ON public.avatars USING btree (user_id, created_at DESC, id DESC);
+CREATE INDEX avatars_voice_id_idx ON public.avatars USING btree (voice_id, user_id);
+
+create policy "users can read their own avatars" on public.avatars for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can remove their own avatars" on public.avatars for delete to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can rename their own avatars" on public.avatars for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER avatars_touch_updated_at BEFORE UPDATE ON public.avatars FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.avatars to authenticated;
+grant delete, insert, select, update on public.avatars to service_role;
+grant update (name) on public.avatars to authenticated;
+
+create table public.calls (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  title text not null,
+  recording_id uuid,
+  held_at timestamp with time zone not null default now(),
+  duration_seconds numeric(10,3),
+  transcript text,
+  transcript_data jsonb,
+  transcript_job_id uuid,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint calls_pkey PRIMARY KEY (id),
+  constraint calls_recording_fkey FOREIGN KEY (recording_id, user_id) REFERENCES public.media(id, user_id) ON DELETE SET NULL (recording_id),
+  constraint calls_transcript_job_fkey FOREIGN KEY (transcript_job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (transcript_job_id),
+  constraint calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint calls_duration_is_positive CHECK (duration_seconds > 0::numeric),
+  constraint calls_title_length CHECK (length(title) >= 1 AND length(title) <= 200),
+  constraint calls_transcript_data_is_object CHECK (jsonb_typeof(transcript_data) = 'object'::text)
+);
+alter table public.calls enable row level security;
+
+comment on table public.calls is
+  'A recorded conversation of the owner''s; its transcript is written by the job that made it.';
+comment on column public.calls.transcript_data is
+  'Words with times and speakers, as the transcription job found them.';
+
+CREATE INDEX calls_recording_id_idx ON public.calls USING btree (recording_id, user_id);
+CREATE INDEX calls_transcript_job_id_idx ON public.calls USING btree (transcript_job_id, user_id);
+CREATE INDEX calls_user_id_held_at_idx ON public.calls USING btree (user_id, held_at DESC, id DESC);
+
+create policy "users can add calls of their own" on public.calls for insert to authenticated
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can change their own calls" on public.calls for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can read their own calls" on public.calls for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can remove their own calls" on public.calls for delete to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER calls_touch_updated_at BEFORE UPDATE ON public.calls FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.calls to authenticated;
+grant delete, insert, select, update on public.calls to service_role;
+grant insert (id, user_id, title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
+grant update (title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
+
+create table public.deliveries (
+  id uuid not null default gen_random_uuid(),
+  order_id uuid not null,
+  vendor_id uuid not null,
+  carrier text,
+  tracking_number text,
+  status text not null default 'preparing'::text,
+  shipped_at timestamp with time zone,
+  delivered_at timestamp with time zone,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint deliveries_pkey PRIMARY KEY (id),
+  constraint deliveries_tracking_number_key UNIQUE (carrier, tracking_number),
+  constraint deliveries_order_fkey FOREIGN KEY (order_id, vendor_id) REFERENCES public.orders(id, vendor_id) ON DELETE RESTRICT,
+  constraint deliveries_delivered_after_shipped CHECK (delivered_at >= shipped_at),
+  constraint deliveries_delivered_at_matches_status CHECK ((status = 'delivered'::text) = (delivered_at IS NOT NULL)),
+  constraint deliveries_shipped_has_tracking CHECK (status = 'preparing'::text OR shipped_at IS NOT NULL AND tracking_number IS NOT NULL),
+  constraint deliveries_status_is_known CHECK (status = ANY (ARRAY['preparing'::text, 'shipped'::text, 'delivered'::text, 'returned'::text, 'lost'::text])),
+  constraint deliveries_tracking_has_carrier CHECK ((carrier IS NULL) = (tracking_number IS NULL))
+);
+alter table public.deliveries enable row level security;
+
+comment on table public.deliveries is
+  'A parcel of an order. Written by the service only; customer and vendor can read it.';
+
+CREATE INDEX deliveries_order_id_idx ON public.deliveries USING btree (order_id, vendor_id);
+CREATE INDEX deliveries_vendor_id_created_at_idx ON public.deliveries USING btree (vendor_id, created_at DESC, id DESC);
+
+create policy "whoever can read an order can read its deliveries" on public.deliveries for select to authenticated
+  using ((order_id IN ( SELECT o.id
+   FROM public.orders o)));
+
+CREATE TRIGGER deliveries_guard BEFORE UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.guard_delivery();
+CREATE TRIGGER deliveries_touch_updated_at BEFORE UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant select on public.deliveries to authenticated;
+grant delete, insert, select, update on public.deliveries to service_role;
+
 create table public.media (
   id uuid not null default gen_random_uuid(),
   user_id uuid not null default auth.uid(),
@@ -360,6 +497,7 @@ create table public.media (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint media_pkey PRIMARY KEY (id),
+  constraint media_id_user_id_key UNIQUE (id, user_id),
   constraint media_storage_path_key UNIQUE (storage_path),
   constraint media_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint media_content_type_is_mime CHECK (content_type ~ '^[a-z]+/[a-z0-9.+-]+$'::text),
@@ -396,6 +534,452 @@ grant delete, insert, select, update on public.media to service_role;
 grant insert (id, user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title) on public.media to authenticated;
 grant update (duration_seconds, title) on public.media to authenticated;
 
+create table public.order_items (
+  id uuid not null default gen_random_uuid(),
+  order_id uuid not null,
+  vendor_id uuid not null,
+  product_id uuid not null,
+  currency text not null,
+  pdf_id uuid,
+  description text not null,
+  quantity integer not null,
+  unit_price_minor bigint not null,
+  line_total_minor bigint not null generated always as ((quantity * unit_price_minor)) stored,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint order_items_pkey PRIMARY KEY (id),
+  constraint order_items_order_fkey FOREIGN KEY (order_id, vendor_id, currency) REFERENCES public.orders(id, vendor_id, currency) ON DELETE CASCADE,
+  constraint order_items_pdf_id_fkey FOREIGN KEY (pdf_id) REFERENCES public.pdfs(id) ON DELETE SET NULL,
+  constraint order_items_product_fkey FOREIGN KEY (product_id, vendor_id, currency) REFERENCES public.vendor_products(id, vendor_id, currency) ON DELETE RESTRICT,
+  constraint order_items_price_is_not_negative CHECK (unit_price_minor >= 0),
+  constraint order_items_quantity_in_range CHECK (quantity >= 1 AND quantity <= 1000)
+);
+alter table public.order_items enable row level security;
+
+comment on table public.order_items is
+  'What an order is made of. Product, order and currency belong to one vendor by foreign key; name and price are copied from the price list by trigger and are not the customer''s to write.';
+comment on column public.order_items.pdf_id is
+  'The keepsake to print; the order''s customer owns it (trigger).';
+comment on column public.order_items.unit_price_minor is
+  'The price when the item was added, in minor units.';
+
+CREATE INDEX order_items_order_id_idx ON public.order_items USING btree (order_id, vendor_id, currency);
+CREATE INDEX order_items_pdf_id_idx ON public.order_items USING btree (pdf_id);
+CREATE INDEX order_items_product_id_idx ON public.order_items USING btree (product_id, vendor_id, currency);
+
+create policy "customers can add items to their own drafts" on public.order_items for insert to authenticated
+  with check ((order_id IN ( SELECT o.id
+   FROM public.orders o
+  WHERE ((o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
+create policy "customers can change items of their own drafts" on public.order_items for update to authenticated
+  using ((order_id IN ( SELECT o.id
+   FROM public.orders o
+  WHERE ((o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))))
+  with check ((order_id IN ( SELECT o.id
+   FROM public.orders o
+  WHERE ((o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
+create policy "customers can remove items of their own drafts" on public.order_items for delete to authenticated
+  using ((order_id IN ( SELECT o.id
+   FROM public.orders o
+  WHERE ((o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
+create policy "whoever can read an order can read its items" on public.order_items for select to authenticated
+  using ((order_id IN ( SELECT o.id
+   FROM public.orders o)));
+
+CREATE TRIGGER order_items_fill BEFORE INSERT OR DELETE OR UPDATE ON public.order_items FOR EACH ROW EXECUTE FUNCTION private.fill_order_item();
+CREATE TRIGGER order_items_total AFTER INSERT OR DELETE OR UPDATE ON public.order_items FOR EACH ROW EXECUTE FUNCTION private.total_order_items();
+CREATE TRIGGER order_items_touch_updated_at BEFORE UPDATE ON public.order_items FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.order_items to authenticated;
+grant delete, insert, select, update on public.order_items to service_role;
+grant insert (id, order_id, product_id, pdf_id, quantity) on public.order_items to authenticated;
+grant update (pdf_id, quantity) on public.order_items to authenticated;
+
+create table public.orders (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid default auth.uid(),
+  vendor_id uuid not null,
+  status text not null default 'draft'::text,
+  currency text not null,
+  items_total_minor bigint not null default 0,
+  shipping_minor bigint not null default 0,
+  tax_minor bigint not null default 0,
+  total_minor bigint not null generated always as (((items_total_minor + shipping_minor) + tax_minor)) stored,
+  shipping_address jsonb,
+  placed_at timestamp with time zone,
+  paid_at timestamp with time zone,
+  completed_at timestamp with time zone,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint orders_pkey PRIMARY KEY (id),
+  constraint orders_id_currency_key UNIQUE (id, currency),
+  constraint orders_id_vendor_id_currency_key UNIQUE (id, vendor_id, currency),
+  constraint orders_id_vendor_id_key UNIQUE (id, vendor_id),
+  constraint orders_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE SET NULL,
+  constraint orders_vendor_id_fkey FOREIGN KEY (vendor_id) REFERENCES public.vendors(id) ON DELETE RESTRICT,
+  constraint orders_address_is_object CHECK (jsonb_typeof(shipping_address) = 'object'::text),
+  constraint orders_address_is_small CHECK (octet_length(shipping_address::text) <= 4096),
+  constraint orders_amounts_are_not_negative CHECK (items_total_minor >= 0 AND shipping_minor >= 0 AND tax_minor >= 0),
+  constraint orders_completed_at_matches_status CHECK ((status = ANY (ARRAY['delivered'::text, 'cancelled'::text, 'refunded'::text])) = (completed_at IS NOT NULL)),
+  constraint orders_currency_is_iso CHECK (currency ~ '^[A-Z]{3}$'::text),
+  constraint orders_paid_at_matches_status CHECK ((status <> ALL (ARRAY['paid'::text, 'in_production'::text, 'shipped'::text, 'delivered'::text, 'refunded'::text])) OR paid_at IS NOT NULL),
+  constraint orders_placed_at_matches_status CHECK ((status = ANY (ARRAY['draft'::text, 'cancelled'::text])) OR placed_at IS NOT NULL),
+  constraint orders_placed_has_address CHECK ((status = ANY (ARRAY['draft'::text, 'cancelled'::text])) OR shipping_address IS NOT NULL OR user_id IS NULL),
+  constraint orders_status_is_known CHECK (status = ANY (ARRAY['draft'::text, 'placed'::text, 'paid'::text, 'in_production'::text, 'shipped'::text, 'delivered'::text, 'cancelled'::text, 'refunded'::text]))
+);
+alter table public.orders enable row level security;
+
+comment on table public.orders is
+  'A keepsake somebody ordered. The customer writes drafts, places and cancels; the service does the rest. When the customer''s account is deleted the order stays for the books, without name and address.';
+comment on column public.orders.user_id is
+  'The customer; null once their account is deleted.';
+comment on column public.orders.items_total_minor is
+  'Sum of the items, kept by trigger. Minor units of the currency.';
+comment on column public.orders.shipping_minor is
+  'Set by the service. Minor units.';
+comment on column public.orders.tax_minor is
+  'Set by the service. Minor units.';
+comment on column public.orders.shipping_address is
+  'Where to; removed when the account is deleted.';
+
+CREATE INDEX orders_user_id_created_at_idx ON public.orders USING btree (user_id, created_at DESC, id DESC);
+CREATE INDEX orders_vendor_id_created_at_idx ON public.orders USING btree (vendor_id, created_at DESC, id DESC);
+
+create policy "customers can change their own orders" on public.orders for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "customers can read their orders, vendors those placed with them" on public.orders for select to authenticated
+  using (((user_id = ( SELECT auth.uid() AS uid)) OR ((status <> ALL (ARRAY['draft'::text, 'cancelled'::text])) AND (vendor_id IN ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid)))))));
+create policy "customers can remove their own drafts" on public.orders for delete to authenticated
+  using (((user_id = ( SELECT auth.uid() AS uid)) AND (status = 'draft'::text)));
+create policy "users can draft orders of their own" on public.orders for insert to authenticated
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER orders_guard BEFORE UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION private.guard_order();
+CREATE TRIGGER orders_touch_updated_at BEFORE UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.orders to authenticated;
+grant delete, insert, select, update on public.orders to service_role;
+grant insert (id, user_id, vendor_id, currency, shipping_address) on public.orders to authenticated;
+grant update (status, shipping_address) on public.orders to authenticated;
+
+create table public.payments (
+  id uuid not null default gen_random_uuid(),
+  order_id uuid not null,
+  user_id uuid,
+  provider text not null,
+  provider_payment_id text not null,
+  status text not null default 'pending'::text,
+  amount_minor bigint not null,
+  refunded_minor bigint not null default 0,
+  currency text not null,
+  captured_at timestamp with time zone,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint payments_pkey PRIMARY KEY (id),
+  constraint payments_provider_payment_id_key UNIQUE (provider, provider_payment_id),
+  constraint payments_order_fkey FOREIGN KEY (order_id, currency) REFERENCES public.orders(id, currency) ON DELETE RESTRICT,
+  constraint payments_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE SET NULL,
+  constraint payments_amount_is_positive CHECK (amount_minor > 0),
+  constraint payments_captured_at_matches_status CHECK ((status = ANY (ARRAY['captured'::text, 'partially_refunded'::text, 'refunded'::text])) = (captured_at IS NOT NULL)),
+  constraint payments_currency_is_iso CHECK (currency ~ '^[A-Z]{3}$'::text),
+  constraint payments_refund_matches_status CHECK ((status = 'refunded'::text) = (refunded_minor = amount_minor) AND (status = 'partially_refunded'::text) = (refunded_minor > 0 AND refunded_minor < amount_minor)),
+  constraint payments_refund_within_amount CHECK (refunded_minor >= 0 AND refunded_minor <= amount_minor),
+  constraint payments_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'authorised'::text, 'captured'::text, 'partially_refunded'::text, 'refunded'::text, 'failed'::text, 'cancelled'::text]))
+);
+alter table public.payments enable row level security;
+
+comment on table public.payments is
+  'Money moved for an order, as the payment provider tells it. Written by the service only; kept when the account is deleted.';
+comment on column public.payments.provider_payment_id is
+  'The provider''s id: the same notification twice is one row.';
+comment on column public.payments.refunded_minor is
+  'Given back so far. Minor units.';
+
+CREATE INDEX payments_order_id_idx ON public.payments USING btree (order_id, currency);
+CREATE INDEX payments_user_id_created_at_idx ON public.payments USING btree (user_id, created_at DESC, id DESC);
+
+create policy "users can read their own payments" on public.payments for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER payments_guard BEFORE UPDATE ON public.payments FOR EACH ROW EXECUTE FUNCTION private.guard_payment();
+CREATE TRIGGER payments_touch_updated_at BEFORE UPDATE ON public.payments FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant select on public.payments to authenticated;
+grant delete, insert, select, update on public.payments to service_role;
+
+create table public.pdfs (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  slideshow_id uuid,
+  job_id uuid,
+  title text not null,
+  pdf_url text not null,
+  page_count integer not null,
+  size_bytes bigint not null,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint pdfs_pkey PRIMARY KEY (id),
+  constraint pdfs_id_user_id_key UNIQUE (id, user_id),
+  constraint pdfs_job_id_key UNIQUE (job_id),
+  constraint pdfs_job_fkey FOREIGN KEY (job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (job_id),
+  constraint pdfs_slideshow_fkey FOREIGN KEY (slideshow_id, user_id) REFERENCES public.slideshows(id, user_id) ON DELETE SET NULL (slideshow_id),
+  constraint pdfs_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint pdfs_page_count_is_positive CHECK (page_count > 0),
+  constraint pdfs_pdf_url_is_owners CHECK (pdf_url ~ '^pdfs/[^/]+/.*[^/]$'::text AND split_part(pdf_url, '/'::text, 2) = user_id::text),
+  constraint pdfs_size_is_positive CHECK (size_bytes > 0),
+  constraint pdfs_title_length CHECK (length(title) >= 1 AND length(title) <= 200)
+);
+alter table public.pdfs enable row level security;
+
+comment on table public.pdfs is
+  'A rendered keepsake. Written by the job; the owner may retitle or remove it.';
+comment on column public.pdfs.pdf_url is
+  'The file in our own Storage, as pdfs/<path>.';
+
+CREATE INDEX pdfs_job_id_idx ON public.pdfs USING btree (job_id, user_id);
+CREATE INDEX pdfs_slideshow_id_idx ON public.pdfs USING btree (slideshow_id, user_id);
+CREATE INDEX pdfs_user_id_created_at_idx ON public.pdfs USING btree (user_id, created_at DESC, id DESC);
+
+create policy "users can read their own pdfs" on public.pdfs for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can remove their own pdfs" on public.pdfs for delete to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can retitle their own pdfs" on public.pdfs for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER pdfs_touch_updated_at BEFORE UPDATE ON public.pdfs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.pdfs to authenticated;
+grant delete, insert, select, update on public.pdfs to service_role;
+grant update (title) on public.pdfs to authenticated;
+
+create table public.profiles (
+  user_id uuid not null default auth.uid(),
+  display_name text not null,
+  photo_path text,
+  locale text not null default 'en'::text,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint profiles_pkey PRIMARY KEY (user_id),
+  constraint profiles_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint profiles_display_name_length CHECK (length(display_name) >= 1 AND length(display_name) <= 100),
+  constraint profiles_locale_is_bcp47 CHECK (locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'::text),
+  constraint profiles_photo_path_is_owners CHECK (photo_path ~ '^profile-photos/[^/]+/.*[^/]$'::text AND split_part(photo_path, '/'::text, 2) = user_id::text)
+);
+alter table public.profiles enable row level security;
+
+comment on table public.profiles is
+  'How a user wants to be called and seen. One row per user, made and kept by the user.';
+comment on column public.profiles.photo_path is
+  'Object of the public bucket profile-photos, as <bucket>/<path>.';
+
+create policy "users can change their own profile" on public.profiles for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can make their own profile" on public.profiles for insert to authenticated
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can read their own profile" on public.profiles for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can remove their own profile" on public.profiles for delete to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER profiles_touch_updated_at BEFORE UPDATE ON public.profiles FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.profiles to authenticated;
+grant delete, insert, select, update on public.profiles to service_role;
+grant insert (user_id, display_name, photo_path, locale) on public.profiles to authenticated;
+grant update (display_name, photo_path, locale) on public.profiles to authenticated;
+
+create table public.slideshow_items (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  slideshow_id uuid not null,
+  media_id uuid not null,
+  "position" integer not null,
+  caption text,
+  public_path text,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint slideshow_items_pkey PRIMARY KEY (id),
+  constraint slideshow_items_position_key UNIQUE (slideshow_id, "position") DEFERRABLE INITIALLY DEFERRED,
+  constraint slideshow_items_media_fkey FOREIGN KEY (media_id, user_id) REFERENCES public.media(id, user_id) ON DELETE CASCADE,
+  constraint slideshow_items_slideshow_fkey FOREIGN KEY (slideshow_id, user_id) REFERENCES public.slideshows(id, user_id) ON DELETE CASCADE,
+  constraint slideshow_items_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint slideshow_items_caption_length CHECK (length(caption) >= 1 AND length(caption) <= 500),
+  constraint slideshow_items_position_in_range CHECK ("position" >= 0 AND "position" <= 999),
+  constraint slideshow_items_public_path_is_owners CHECK (public_path ~ '^published-media/[^/]+/.*[^/]$'::text AND split_part(public_path, '/'::text, 2) = user_id::text)
+);
+alter table public.slideshow_items enable row level security;
+
+comment on table public.slideshow_items is
+  'The photos of a slideshow in their order. Slideshow and photo belong to the same owner, by foreign key.';
+comment on column public.slideshow_items."position" is
+  'From 0. Unique in the slideshow at commit, so that two can be swapped in one transaction.';
+comment on column public.slideshow_items.public_path is
+  'Copy of the photo in the public bucket published-media, there while the slideshow is published.';
+
+CREATE INDEX slideshow_items_media_id_idx ON public.slideshow_items USING btree (media_id, user_id);
+CREATE INDEX slideshow_items_slideshow_id_idx ON public.slideshow_items USING btree (slideshow_id, user_id);
+CREATE INDEX slideshow_items_user_id_idx ON public.slideshow_items USING btree (user_id);
+
+create policy "anybody can read the slides of a shared slideshow by link" on public.slideshow_items for select to anon
+  using ((slideshow_id IN ( SELECT s.id
+   FROM public.slideshows s
+  WHERE (s.is_published AND (s.share_token = ( SELECT current_setting('app.share_token'::text, true) AS current_setting))))));
+create policy "users can add slides to their own slideshows" on public.slideshow_items for insert to authenticated
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can change their own slides" on public.slideshow_items for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can read their own slides and shared ones by link" on public.slideshow_items for select to authenticated
+  using (((user_id = ( SELECT auth.uid() AS uid)) OR (slideshow_id IN ( SELECT s.id
+   FROM public.slideshows s
+  WHERE (s.is_published AND (s.share_token = ( SELECT current_setting('app.share_token'::text, true) AS current_setting)))))));
+create policy "users can remove their own slides" on public.slideshow_items for delete to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER slideshow_items_touch_updated_at BEFORE UPDATE ON public.slideshow_items FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.slideshow_items to authenticated;
+grant delete, insert, select, update on public.slideshow_items to service_role;
+grant select (slideshow_id, "position", caption, public_path) on public.slideshow_items to anon;
+grant insert (id, user_id, slideshow_id, media_id, "position", caption, public_path) on public.slideshow_items to authenticated;
+grant update (media_id, "position", caption, public_path) on public.slideshow_items to authenticated;
+
+create table public.slideshows (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  title text not null,
+  description text,
+  is_published boolean not null default false,
+  share_token text not null default replace(((gen_random_uuid())::text || (gen_random_uuid())::text), '-'::text, ''::text),
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint slideshows_pkey PRIMARY KEY (id),
+  constraint slideshows_id_user_id_key UNIQUE (id, user_id),
+  constraint slideshows_share_token_key UNIQUE (share_token),
+  constraint slideshows_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint slideshows_description_length CHECK (length(description) <= 2000),
+  constraint slideshows_share_token_is_unguessable CHECK (share_token ~ '^[0-9a-f]{64}$'::text),
+  constraint slideshows_title_length CHECK (length(title) >= 1 AND length(title) <= 200)
+);
+alter table public.slideshows enable row level security;
+
+comment on table public.slideshows is
+  'Photos in an order, with captions. Private, or readable by whoever has the link.';
+comment on column public.slideshows.share_token is
+  'The secret of the link, drawn by the database: 244 random bits. Who has it can read the slideshow while it is published.';
+
+CREATE INDEX slideshows_user_id_created_at_idx ON public.slideshows USING btree (user_id, created_at DESC, id DESC);
+
+create policy "anybody can read a shared slideshow by link" on public.slideshows for select to anon
+  using ((is_published AND (share_token = ( SELECT current_setting('app.share_token'::text, true) AS current_setting))));
+create policy "users can change their own slideshows" on public.slideshows for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can make slideshows of their own" on public.slideshows for insert to authenticated
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can read their own slideshows and shared ones by link" on public.slideshows for select to authenticated
+  using (((user_id = ( SELECT auth.uid() AS uid)) OR (is_published AND (share_token = ( SELECT current_setting('app.share_token'::text, true) AS current_setting)))));
+create policy "users can remove their own slideshows" on public.slideshows for delete to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER slideshows_touch_updated_at BEFORE UPDATE ON public.slideshows FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant delete, select on public.slideshows to authenticated;
+grant delete, insert, select, update on public.slideshows to service_role;
+grant select (id, title, description, is_published, share_token) on public.slideshows to anon;
+grant insert (id, user_id, title, description, is_published) on public.slideshows to authenticated;
+grant update (title, description, is_published) on public.slideshows to authenticated;
+
+create table public.vendor_members (
+  vendor_id uuid not null,
+  user_id uuid not null,
+  created_at timestamp with time zone not null default now(),
+  constraint vendor_members_pkey PRIMARY KEY (vendor_id, user_id),
+  constraint vendor_members_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint vendor_members_vendor_id_fkey FOREIGN KEY (vendor_id) REFERENCES public.vendors(id) ON DELETE CASCADE
+);
+alter table public.vendor_members enable row level security;
+
+comment on table public.vendor_members is
+  'Which users act for a vendor. Kept by the service.';
+
+CREATE INDEX vendor_members_user_id_idx ON public.vendor_members USING btree (user_id);
+
+create policy "users can read their own vendor memberships" on public.vendor_members for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+grant select on public.vendor_members to authenticated;
+grant delete, insert, select, update on public.vendor_members to service_role;
+
+create table public.vendor_products (
+  id uuid not null default gen_random_uuid(),
+  vendor_id uuid not null,
+  sku text not null,
+  name text not null,
+  unit_price_minor bigint not null,
+  currency text not null,
+  is_active boolean not null default true,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint vendor_products_pkey PRIMARY KEY (id),
+  constraint vendor_products_id_vendor_id_currency_key UNIQUE (id, vendor_id, currency),
+  constraint vendor_products_sku_key UNIQUE (vendor_id, sku),
+  constraint vendor_products_vendor_id_fkey FOREIGN KEY (vendor_id) REFERENCES public.vendors(id) ON DELETE RESTRICT,
+  constraint vendor_products_currency_is_iso CHECK (currency ~ '^[A-Z]{3}$'::text),
+  constraint vendor_products_name_length CHECK (length(name) >= 1 AND length(name) <= 200),
+  constraint vendor_products_price_in_range CHECK (unit_price_minor >= 1 AND unit_price_minor <= 10000000),
+  constraint vendor_products_sku_is_code CHECK (sku ~ '^[A-Z0-9][A-Z0-9-]{1,39}$'::text)
+);
+alter table public.vendor_products enable row level security;
+
+comment on table public.vendor_products is
+  'The price list. An order item copies name and price from here when it is added.';
+comment on column public.vendor_products.unit_price_minor is
+  'In minor units of the currency (cents).';
+
+create policy "signed-in users can read what vendors sell" on public.vendor_products for select to authenticated
+  using ((is_active OR (vendor_id IN ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))));
+
+CREATE TRIGGER vendor_products_touch_updated_at BEFORE UPDATE ON public.vendor_products FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant select on public.vendor_products to authenticated;
+grant delete, insert, select, update on public.vendor_products to service_role;
+
+create table public.vendors (
+  id uuid not null default gen_random_uuid(),
+  name text not null,
+  country text not null,
+  is_active boolean not null default true,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint vendors_pkey PRIMARY KEY (id),
+  constraint vendors_name_key UNIQUE (name),
+  constraint vendors_country_is_iso CHECK (country ~ '^[A-Z]{2}$'::text),
+  constraint vendors_name_length CHECK (length(name) >= 1 AND length(name) <= 100)
+);
+alter table public.vendors enable row level security;
+
+comment on table public.vendors is
+  'Who prints and ships. Kept by the service; a vendor with orders cannot be deleted, only made inactive.';
+
+create policy "signed-in users can read active vendors and their own" on public.vendors for select to authenticated
+  using ((is_active OR (id IN ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))));
+
+CREATE TRIGGER vendors_touch_updated_at BEFORE UPDATE ON public.vendors FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant select on public.vendors to authenticated;
+grant delete, insert, select, update on public.vendors to service_role;
+
 create table public.voices (
   id uuid not null default gen_random_uuid(),
   user_id uuid not null,
@@ -411,6 +995,7 @@ create table public.voices (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint voices_pkey PRIMARY KEY (id),
+  constraint voices_id_user_id_key UNIQUE (id, user_id),
   constraint voices_job_id_key UNIQUE (job_id),
   constraint voices_provider_voice_id_key UNIQUE (provider, provider_voice_id),
   constraint voices_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE SET NULL,
@@ -475,10 +1060,30 @@ create function private.dispatch_inserted_ai_jobs()
 comment on function private.dispatch_inserted_ai_jobs() is
   'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
 
+create function private.fill_order_item()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.fill_order_item() is
+  'Row trigger: items change only while their order is a draft, keep their order and product, name a keepsake of the customer''s own, and take name and price from the price list. Security definer because customers may write neither.';
+
 create function private.guard_ai_job_transition()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.guard_ai_job_transition() is
   'Row trigger: refuses a change of status that is not a transition of docs/job-lifecycle.md (AJ050). A completed or cancelled job never changes again; a failed one only goes back to pending.';
+
+create function private.guard_delivery()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.guard_delivery() is
+  'Row trigger: allowed changes of a delivery; it keeps its order.';
+
+create function private.guard_order()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.guard_order() is
+  'Row trigger: allowed changes of an order, and its times. A customer may place and cancel; paid needs captured payments that cover the total; totals equal their items; a deleted account leaves neither name nor address. Security definer because it reads payments and items whatever the caller may see.';
+
+create function private.guard_payment()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.guard_payment() is
+  'Row trigger: allowed changes of a payment. What was captured cannot be un-captured, only refunded, and a refund only grows.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
   returns boolean language sql stable security invoker set search_path="";
@@ -504,6 +1109,11 @@ create function private.sweep_ai_jobs()
   returns jsonb language plpgsql volatile security invoker set search_path="";
 comment on function private.sweep_ai_jobs() is
   'The delivery guarantee, run by pg_cron every few seconds: takes back expired leases, dispatches what is due (up to 200 jobs in calls of 20), forgets old receipts. Returns the counts.';
+
+create function private.total_order_items()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.total_order_items() is
+  'Row trigger: keeps orders.items_total_minor equal to the sum of the items. Security definer because nobody else may write that column.';
 
 create function private.touch_updated_at()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -560,6 +1170,13 @@ comment on function public.get_ai_result_cache(text) is
 grant execute on function public.get_ai_result_cache(text) to authenticated;
 grant execute on function public.get_ai_result_cache(text) to service_role;
 
+create function public.get_shared_slideshow(p_share_token text)
+  returns jsonb language plpgsql volatile security invoker set search_path="";
+comment on function public.get_shared_slideshow(text) is
+  'The published slideshow behind a link: title, description and its public slides; null when there is none. For anybody. Security invoker: the policies decide, by the token that it sets for its own transaction.';
+grant execute on function public.get_shared_slideshow(text) to anon;
+grant execute on function public.get_shared_slideshow(text) to authenticated;
+
 create function public.heartbeat_ai_job(p_job_id uuid, p_lease_token uuid, p_progress integer DEFAULT NULL::integer, p_stage text DEFAULT NULL::text)
   returns TABLE(lease_expires_at timestamp with time zone, is_cancel_requested boolean) language sql volatile security invoker set search_path="";
 comment on function public.heartbeat_ai_job(uuid,uuid,integer,text) is
@@ -607,8 +1224,17 @@ grant execute on function public.snooze_ai_job(uuid,uuid,double precision,text) 
 -- bucket outputs: private, at most 524288000 bytes
 --   audio/mpeg audio/wav video/mp4 application/pdf application/json text/plain
 
+-- bucket pdfs: private, at most 104857600 bytes
+--   application/pdf
+
 -- bucket profile-photos: public, at most 5242880 bytes
 --   image/jpeg image/png image/webp
+
+-- bucket published-media: public, at most 20971520 bytes
+--   image/jpeg image/png image/webp
+
+-- bucket recordings: private, at most 524288000 bytes
+--   audio/mpeg audio/mp3 audio/wav audio/x-wav audio/wave audio/mp4 audio/m4a audio/x-m4a audio/aac audio/ogg audio/webm audio/flac audio/x-flac video/mp4 video/webm
 
 -- bucket uploads: private, at most 52428800 bytes
 --   audio/mpeg audio/mp3 audio/wav audio/x-wav audio/wave audio/mp4 audio/m4a audio/x-m4a audio/aac audio/ogg audio/webm audio/flac audio/x-flac image/jpeg image/png image/webp video/mp4 video/webm application/pdf
@@ -617,17 +1243,17 @@ grant execute on function public.snooze_ai_job(uuid,uuid,double precision,text) 
 --   audio/mpeg audio/mp3 audio/wav audio/x-wav audio/wave audio/mp4 audio/m4a audio/x-m4a audio/aac audio/ogg audio/webm audio/flac audio/x-flac
 
 create policy "users can read objects in their own folder" on storage.objects for select to authenticated
-  using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'outputs'::text, 'profile-photos'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'outputs'::text, 'pdfs'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 create policy "users can remove objects in their own folder" on storage.objects for delete to authenticated
-  using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'outputs'::text, 'profile-photos'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'outputs'::text, 'pdfs'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 create policy "users can replace their own profile photos" on storage.objects for update to authenticated
   using (((bucket_id = 'profile-photos'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)))
   with check (((bucket_id = 'profile-photos'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 create policy "users can upload into their own folder" on storage.objects for insert to authenticated
-  with check (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'profile-photos'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  with check (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 -- Scheduled work
 

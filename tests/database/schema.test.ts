@@ -8,7 +8,10 @@ import { type Transaction, withDatabase } from "../helpers/database.ts";
 const DEFINER_FUNCTIONS_FOR_USERS: Readonly<Record<string, string>> = {};
 
 /** Tables on which anon has any privilege, each with the reason. */
-const TABLES_FOR_ANON: Readonly<Record<string, string>> = {};
+const TABLES_FOR_ANON: Readonly<Record<string, string>> = {
+  "public.slideshows": "a published one is readable by its link",
+  "public.slideshow_items": "the slides of such a one",
+};
 
 interface Rule {
   name: string;

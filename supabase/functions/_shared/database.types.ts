@@ -303,6 +303,180 @@ export type Database = {
         };
         Relationships: [];
       };
+      "avatars": {
+        Row: {
+          "created_at": string;
+          "duration_seconds": number | null;
+          "id": string;
+          "job_id": string | null;
+          "name": string;
+          "photo_id": string | null;
+          "provider": string;
+          "provider_avatar_id": string;
+          "updated_at": string;
+          "user_id": string;
+          "video_url": string;
+          "voice_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "duration_seconds"?: number | null;
+          "id"?: string;
+          "job_id"?: string | null;
+          "name": string;
+          "photo_id"?: string | null;
+          "provider": string;
+          "provider_avatar_id": string;
+          "updated_at"?: string;
+          "user_id": string;
+          "video_url": string;
+          "voice_id"?: string | null;
+        };
+        Update: {
+          "created_at"?: string;
+          "duration_seconds"?: number | null;
+          "id"?: string;
+          "job_id"?: string | null;
+          "name"?: string;
+          "photo_id"?: string | null;
+          "provider"?: string;
+          "provider_avatar_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+          "video_url"?: string;
+          "voice_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "avatars_job_fkey";
+            columns: ["job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "avatars_photo_fkey";
+            columns: ["photo_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "media";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "avatars_voice_fkey";
+            columns: ["voice_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "voices";
+            referencedColumns: ["id", "user_id"];
+          },
+        ];
+      };
+      "calls": {
+        Row: {
+          "created_at": string;
+          "duration_seconds": number | null;
+          "held_at": string;
+          "id": string;
+          "recording_id": string | null;
+          "title": string;
+          "transcript": string | null;
+          "transcript_data": Json | null;
+          "transcript_job_id": string | null;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "duration_seconds"?: number | null;
+          "held_at"?: string;
+          "id"?: string;
+          "recording_id"?: string | null;
+          "title": string;
+          "transcript"?: string | null;
+          "transcript_data"?: Json | null;
+          "transcript_job_id"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "duration_seconds"?: number | null;
+          "held_at"?: string;
+          "id"?: string;
+          "recording_id"?: string | null;
+          "title"?: string;
+          "transcript"?: string | null;
+          "transcript_data"?: Json | null;
+          "transcript_job_id"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "calls_recording_fkey";
+            columns: ["recording_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "media";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "calls_transcript_job_fkey";
+            columns: ["transcript_job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id", "user_id"];
+          },
+        ];
+      };
+      "deliveries": {
+        Row: {
+          "carrier": string | null;
+          "created_at": string;
+          "delivered_at": string | null;
+          "id": string;
+          "order_id": string;
+          "shipped_at": string | null;
+          "status": string;
+          "tracking_number": string | null;
+          "updated_at": string;
+          "vendor_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "carrier"?: string | null;
+          "created_at"?: string;
+          "delivered_at"?: string | null;
+          "id"?: string;
+          "order_id": string;
+          "shipped_at"?: string | null;
+          "status"?: string;
+          "tracking_number"?: string | null;
+          "updated_at"?: string;
+          "vendor_id": string;
+        };
+        Update: {
+          "carrier"?: string | null;
+          "created_at"?: string;
+          "delivered_at"?: string | null;
+          "id"?: string;
+          "order_id"?: string;
+          "shipped_at"?: string | null;
+          "status"?: string;
+          "tracking_number"?: string | null;
+          "updated_at"?: string;
+          "vendor_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "deliveries_order_fkey";
+            columns: ["order_id", "vendor_id"];
+            isOneToOne: false;
+            referencedRelation: "orders";
+            referencedColumns: ["id", "vendor_id"];
+          },
+        ];
+      };
       "media": {
         Row: {
           "content_type": string;
@@ -343,6 +517,460 @@ export type Database = {
           "title"?: string | null;
           "updated_at"?: string;
           "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "order_items": {
+        Row: {
+          "created_at": string;
+          "currency": string;
+          "description": string;
+          "id": string;
+          "line_total_minor": number;
+          "order_id": string;
+          "pdf_id": string | null;
+          "product_id": string;
+          "quantity": number;
+          "unit_price_minor": number;
+          "updated_at": string;
+          "vendor_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "currency": string;
+          "description": string;
+          "id"?: string;
+          "line_total_minor"?: never;
+          "order_id": string;
+          "pdf_id"?: string | null;
+          "product_id": string;
+          "quantity": number;
+          "unit_price_minor": number;
+          "updated_at"?: string;
+          "vendor_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "currency"?: string;
+          "description"?: string;
+          "id"?: string;
+          "line_total_minor"?: never;
+          "order_id"?: string;
+          "pdf_id"?: string | null;
+          "product_id"?: string;
+          "quantity"?: number;
+          "unit_price_minor"?: number;
+          "updated_at"?: string;
+          "vendor_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "order_items_order_fkey";
+            columns: ["order_id", "vendor_id", "currency"];
+            isOneToOne: false;
+            referencedRelation: "orders";
+            referencedColumns: ["id", "vendor_id", "currency"];
+          },
+          {
+            foreignKeyName: "order_items_pdf_id_fkey";
+            columns: ["pdf_id"];
+            isOneToOne: false;
+            referencedRelation: "pdfs";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "order_items_product_fkey";
+            columns: ["product_id", "vendor_id", "currency"];
+            isOneToOne: false;
+            referencedRelation: "vendor_products";
+            referencedColumns: ["id", "vendor_id", "currency"];
+          },
+        ];
+      };
+      "orders": {
+        Row: {
+          "completed_at": string | null;
+          "created_at": string;
+          "currency": string;
+          "id": string;
+          "items_total_minor": number;
+          "paid_at": string | null;
+          "placed_at": string | null;
+          "shipping_address": Json | null;
+          "shipping_minor": number;
+          "status": string;
+          "tax_minor": number;
+          "total_minor": number;
+          "updated_at": string;
+          "user_id": string | null;
+          "vendor_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "currency": string;
+          "id"?: string;
+          "items_total_minor"?: number;
+          "paid_at"?: string | null;
+          "placed_at"?: string | null;
+          "shipping_address"?: Json | null;
+          "shipping_minor"?: number;
+          "status"?: string;
+          "tax_minor"?: number;
+          "total_minor"?: never;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "vendor_id": string;
+        };
+        Update: {
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "currency"?: string;
+          "id"?: string;
+          "items_total_minor"?: number;
+          "paid_at"?: string | null;
+          "placed_at"?: string | null;
+          "shipping_address"?: Json | null;
+          "shipping_minor"?: number;
+          "status"?: string;
+          "tax_minor"?: number;
+          "total_minor"?: never;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "vendor_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "orders_vendor_id_fkey";
+            columns: ["vendor_id"];
+            isOneToOne: false;
+            referencedRelation: "vendors";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "payments": {
+        Row: {
+          "amount_minor": number;
+          "captured_at": string | null;
+          "created_at": string;
+          "currency": string;
+          "id": string;
+          "order_id": string;
+          "provider": string;
+          "provider_payment_id": string;
+          "refunded_minor": number;
+          "status": string;
+          "updated_at": string;
+          "user_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "amount_minor": number;
+          "captured_at"?: string | null;
+          "created_at"?: string;
+          "currency": string;
+          "id"?: string;
+          "order_id": string;
+          "provider": string;
+          "provider_payment_id": string;
+          "refunded_minor"?: number;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+        };
+        Update: {
+          "amount_minor"?: number;
+          "captured_at"?: string | null;
+          "created_at"?: string;
+          "currency"?: string;
+          "id"?: string;
+          "order_id"?: string;
+          "provider"?: string;
+          "provider_payment_id"?: string;
+          "refunded_minor"?: number;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "payments_order_fkey";
+            columns: ["order_id", "currency"];
+            isOneToOne: false;
+            referencedRelation: "orders";
+            referencedColumns: ["id", "currency"];
+          },
+        ];
+      };
+      "pdfs": {
+        Row: {
+          "created_at": string;
+          "id": string;
+          "job_id": string | null;
+          "page_count": number;
+          "pdf_url": string;
+          "size_bytes": number;
+          "slideshow_id": string | null;
+          "title": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "id"?: string;
+          "job_id"?: string | null;
+          "page_count": number;
+          "pdf_url": string;
+          "size_bytes": number;
+          "slideshow_id"?: string | null;
+          "title": string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "id"?: string;
+          "job_id"?: string | null;
+          "page_count"?: number;
+          "pdf_url"?: string;
+          "size_bytes"?: number;
+          "slideshow_id"?: string | null;
+          "title"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "pdfs_job_fkey";
+            columns: ["job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "pdfs_slideshow_fkey";
+            columns: ["slideshow_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "slideshows";
+            referencedColumns: ["id", "user_id"];
+          },
+        ];
+      };
+      "profiles": {
+        Row: {
+          "created_at": string;
+          "display_name": string;
+          "locale": string;
+          "photo_path": string | null;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "display_name": string;
+          "locale"?: string;
+          "photo_path"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "display_name"?: string;
+          "locale"?: string;
+          "photo_path"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "slideshow_items": {
+        Row: {
+          "caption": string | null;
+          "created_at": string;
+          "id": string;
+          "media_id": string;
+          "position": number;
+          "public_path": string | null;
+          "slideshow_id": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "caption"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "media_id": string;
+          "position": number;
+          "public_path"?: string | null;
+          "slideshow_id": string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "caption"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "media_id"?: string;
+          "position"?: number;
+          "public_path"?: string | null;
+          "slideshow_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "slideshow_items_media_fkey";
+            columns: ["media_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "media";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "slideshow_items_slideshow_fkey";
+            columns: ["slideshow_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "slideshows";
+            referencedColumns: ["id", "user_id"];
+          },
+        ];
+      };
+      "slideshows": {
+        Row: {
+          "created_at": string;
+          "description": string | null;
+          "id": string;
+          "is_published": boolean;
+          "share_token": string;
+          "title": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "is_published"?: boolean;
+          "share_token"?: string;
+          "title": string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "is_published"?: boolean;
+          "share_token"?: string;
+          "title"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "vendor_members": {
+        Row: {
+          "created_at": string;
+          "user_id": string;
+          "vendor_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "user_id": string;
+          "vendor_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "user_id"?: string;
+          "vendor_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "vendor_members_vendor_id_fkey";
+            columns: ["vendor_id"];
+            isOneToOne: false;
+            referencedRelation: "vendors";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "vendor_products": {
+        Row: {
+          "created_at": string;
+          "currency": string;
+          "id": string;
+          "is_active": boolean;
+          "name": string;
+          "sku": string;
+          "unit_price_minor": number;
+          "updated_at": string;
+          "vendor_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "currency": string;
+          "id"?: string;
+          "is_active"?: boolean;
+          "name": string;
+          "sku": string;
+          "unit_price_minor": number;
+          "updated_at"?: string;
+          "vendor_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "currency"?: string;
+          "id"?: string;
+          "is_active"?: boolean;
+          "name"?: string;
+          "sku"?: string;
+          "unit_price_minor"?: number;
+          "updated_at"?: string;
+          "vendor_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "vendor_products_vendor_id_fkey";
+            columns: ["vendor_id"];
+            isOneToOne: false;
+            referencedRelation: "vendors";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "vendors": {
+        Row: {
+          "country": string;
+          "created_at": string;
+          "id": string;
+          "is_active": boolean;
+          "name": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "country": string;
+          "created_at"?: string;
+          "id"?: string;
+          "is_active"?: boolean;
+          "name": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "country"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "is_active"?: boolean;
+          "name"?: string;
+          "updated_at"?: string;
         };
         Relationships: [];
       };
@@ -555,6 +1183,10 @@ export type Database = {
         Returns: string;
       };
       "get_ai_result_cache": { Args: { "p_cache_key": string }; Returns: Json };
+      "get_shared_slideshow": {
+        Args: { "p_share_token": string };
+        Returns: Json;
+      };
       "heartbeat_ai_job": {
         Args: {
           "p_job_id": string;

@@ -45,6 +45,12 @@ export const BUCKETS: Readonly<Record<string, BucketPolicy>> = {
       "application/pdf",
     ],
   },
+  "recordings": {
+    isPublic: false,
+    isUploadable: true,
+    maxBytes: 524_288_000,
+    mimeTypes: [...AUDIO, "video/mp4", "video/webm"],
+  },
   "outputs": {
     isPublic: false,
     isUploadable: false,
@@ -58,10 +64,22 @@ export const BUCKETS: Readonly<Record<string, BucketPolicy>> = {
       "text/plain",
     ],
   },
+  "pdfs": {
+    isPublic: false,
+    isUploadable: false,
+    maxBytes: 104_857_600,
+    mimeTypes: ["application/pdf"],
+  },
   "profile-photos": {
     isPublic: true,
     isUploadable: true,
     maxBytes: 5_242_880,
+    mimeTypes: IMAGES,
+  },
+  "published-media": {
+    isPublic: true,
+    isUploadable: true,
+    maxBytes: 20_971_520,
     mimeTypes: IMAGES,
   },
 };

@@ -1,0 +1,237 @@
+-- Who may read and write the tables of the two migrations before this one: Row Level Security, grants by column,
+-- indexes for foreign keys and lists. Nothing is granted that is not written here.
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array[
+    'profiles', 'calls', 'avatars', 'slideshows', 'slideshow_items', 'pdfs', 'vendors', 'vendor_members',
+    'vendor_products', 'orders', 'order_items', 'payments', 'deliveries'
+  ] loop
+    execute format('alter table public.%I enable row level security', v_table);
+    execute format('revoke all on public.%I from public, anon, authenticated, service_role', v_table);
+    execute format('grant select, insert, update, delete on public.%I to service_role', v_table);
+    if v_table <> 'vendor_members' then
+      execute format(
+        'create trigger %I before update on public.%I for each row execute function private.touch_updated_at()',
+        v_table || '_touch_updated_at', v_table
+      );
+    end if;
+  end loop;
+end;
+$$;
+
+-- Profiles, calls, slideshows: the owner writes what describes them.
+
+create policy "users can read their own profile" on public.profiles for select to authenticated
+using (user_id = (select auth.uid()));
+create policy "users can make their own profile" on public.profiles for insert to authenticated
+with check (user_id = (select auth.uid()));
+create policy "users can change their own profile" on public.profiles for update to authenticated
+using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "users can remove their own profile" on public.profiles for delete to authenticated
+using (user_id = (select auth.uid()));
+grant select, delete on public.profiles to authenticated;
+grant insert (user_id, display_name, photo_path, locale) on public.profiles to authenticated;
+grant update (display_name, photo_path, locale) on public.profiles to authenticated;
+
+create policy "users can read their own calls" on public.calls for select to authenticated
+using (user_id = (select auth.uid()));
+create policy "users can add calls of their own" on public.calls for insert to authenticated
+with check (user_id = (select auth.uid()));
+create policy "users can change their own calls" on public.calls for update to authenticated
+using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "users can remove their own calls" on public.calls for delete to authenticated
+using (user_id = (select auth.uid()));
+grant select, delete on public.calls to authenticated;
+grant insert (id, user_id, title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
+grant update (title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
+
+create policy "users can read their own avatars" on public.avatars for select to authenticated
+using (user_id = (select auth.uid()));
+create policy "users can rename their own avatars" on public.avatars for update to authenticated
+using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "users can remove their own avatars" on public.avatars for delete to authenticated
+using (user_id = (select auth.uid()));
+grant select, delete on public.avatars to authenticated;
+grant update (name) on public.avatars to authenticated;
+
+create policy "users can read their own pdfs" on public.pdfs for select to authenticated
+using (user_id = (select auth.uid()));
+create policy "users can retitle their own pdfs" on public.pdfs for update to authenticated
+using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "users can remove their own pdfs" on public.pdfs for delete to authenticated
+using (user_id = (select auth.uid()));
+grant select, delete on public.pdfs to authenticated;
+grant update (title) on public.pdfs to authenticated;
+
+-- A published slideshow is readable by whoever names its token, and cannot be found without it: the policy compares
+-- with a setting that only get_shared_slideshow makes, for its own transaction.
+create policy "users can read their own slideshows and shared ones by link" on public.slideshows for select
+to authenticated
+using (
+  user_id = (select auth.uid())
+  or (is_published and share_token = (select current_setting('app.share_token', true)))
+);
+create policy "anybody can read a shared slideshow by link" on public.slideshows for select to anon
+using (is_published and share_token = (select current_setting('app.share_token', true)));
+create policy "users can make slideshows of their own" on public.slideshows for insert to authenticated
+with check (user_id = (select auth.uid()));
+create policy "users can change their own slideshows" on public.slideshows for update to authenticated
+using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "users can remove their own slideshows" on public.slideshows for delete to authenticated
+using (user_id = (select auth.uid()));
+grant select, delete on public.slideshows to authenticated;
+grant select (id, title, description, is_published, share_token) on public.slideshows to anon;
+grant insert (id, user_id, title, description, is_published) on public.slideshows to authenticated;
+grant update (title, description, is_published) on public.slideshows to authenticated;
+
+create policy "users can read their own slides and shared ones by link" on public.slideshow_items for select
+to authenticated
+using (
+  user_id = (select auth.uid())
+  or slideshow_id in (
+    select s.id from public.slideshows as s
+    where s.is_published and s.share_token = (select current_setting('app.share_token', true))
+  )
+);
+create policy "anybody can read the slides of a shared slideshow by link" on public.slideshow_items for select to anon
+using (
+  slideshow_id in (
+    select s.id from public.slideshows as s
+    where s.is_published and s.share_token = (select current_setting('app.share_token', true))
+  )
+);
+create policy "users can add slides to their own slideshows" on public.slideshow_items for insert to authenticated
+with check (user_id = (select auth.uid()));
+create policy "users can change their own slides" on public.slideshow_items for update to authenticated
+using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "users can remove their own slides" on public.slideshow_items for delete to authenticated
+using (user_id = (select auth.uid()));
+grant select, delete on public.slideshow_items to authenticated;
+grant select (slideshow_id, position, caption, public_path) on public.slideshow_items to anon;
+grant insert (id, user_id, slideshow_id, media_id, position, caption, public_path) on public.slideshow_items
+  to authenticated;
+grant update (media_id, position, caption, public_path) on public.slideshow_items to authenticated;
+
+create function public.get_shared_slideshow(p_share_token text)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform set_config('app.share_token', p_share_token, true);
+  return (
+    select jsonb_build_object(
+      'title', s.title,
+      'description', s.description,
+      'slides', coalesce((
+        select jsonb_agg(jsonb_build_object('caption', i.caption, 'public_path', i.public_path) order by i.position)
+        from public.slideshow_items as i
+        where i.slideshow_id = s.id and i.public_path is not null
+      ), '[]')
+    )
+    from public.slideshows as s
+    where s.share_token = p_share_token and s.is_published
+  );
+end;
+$$;
+comment on function public.get_shared_slideshow(text) is
+  'The published slideshow behind a link: title, description and its public slides; null when there is none. For '
+  'anybody. Security invoker: the policies decide, by the token that it sets for its own transaction.';
+revoke execute on function public.get_shared_slideshow(text) from public;
+grant execute on function public.get_shared_slideshow(text) to anon, authenticated;
+
+-- The shop.
+
+create policy "signed-in users can read active vendors and their own" on public.vendors for select to authenticated
+using (
+  is_active
+  or id in (select m.vendor_id from public.vendor_members as m where m.user_id = (select auth.uid()))
+);
+grant select on public.vendors to authenticated;
+
+create policy "users can read their own vendor memberships" on public.vendor_members for select to authenticated
+using (user_id = (select auth.uid()));
+grant select on public.vendor_members to authenticated;
+
+create policy "signed-in users can read what vendors sell" on public.vendor_products for select to authenticated
+using (
+  is_active
+  or vendor_id in (select m.vendor_id from public.vendor_members as m where m.user_id = (select auth.uid()))
+);
+grant select on public.vendor_products to authenticated;
+
+create policy "customers can read their orders, vendors those placed with them" on public.orders for select
+to authenticated
+using (
+  user_id = (select auth.uid())
+  or (
+    status not in ('draft', 'cancelled')
+    and vendor_id in (select m.vendor_id from public.vendor_members as m where m.user_id = (select auth.uid()))
+  )
+);
+create policy "users can draft orders of their own" on public.orders for insert to authenticated
+with check (user_id = (select auth.uid()));
+create policy "customers can change their own orders" on public.orders for update to authenticated
+using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "customers can remove their own drafts" on public.orders for delete to authenticated
+using (user_id = (select auth.uid()) and status = 'draft');
+grant select, delete on public.orders to authenticated;
+grant insert (id, user_id, vendor_id, currency, shipping_address) on public.orders to authenticated;
+grant update (status, shipping_address) on public.orders to authenticated;
+
+create policy "whoever can read an order can read its items" on public.order_items for select to authenticated
+using (order_id in (select o.id from public.orders as o));
+create policy "customers can add items to their own drafts" on public.order_items for insert to authenticated
+with check (
+  order_id in (select o.id from public.orders as o where o.user_id = (select auth.uid()) and o.status = 'draft')
+);
+create policy "customers can change items of their own drafts" on public.order_items for update to authenticated
+using (order_id in (select o.id from public.orders as o where o.user_id = (select auth.uid()) and o.status = 'draft'))
+with check (
+  order_id in (select o.id from public.orders as o where o.user_id = (select auth.uid()) and o.status = 'draft')
+);
+create policy "customers can remove items of their own drafts" on public.order_items for delete to authenticated
+using (order_id in (select o.id from public.orders as o where o.user_id = (select auth.uid()) and o.status = 'draft'));
+grant select, delete on public.order_items to authenticated;
+grant insert (id, order_id, product_id, pdf_id, quantity) on public.order_items to authenticated;
+grant update (pdf_id, quantity) on public.order_items to authenticated;
+
+create policy "users can read their own payments" on public.payments for select to authenticated
+using (user_id = (select auth.uid()));
+grant select on public.payments to authenticated;
+
+create policy "whoever can read an order can read its deliveries" on public.deliveries for select to authenticated
+using (order_id in (select o.id from public.orders as o));
+grant select on public.deliveries to authenticated;
+
+-- Indexes: each list (owner, newest first) and each foreign key.
+
+create index calls_user_id_held_at_idx on public.calls (user_id, held_at desc, id desc);
+create index calls_recording_id_idx on public.calls (recording_id, user_id);
+create index calls_transcript_job_id_idx on public.calls (transcript_job_id, user_id);
+create index avatars_user_id_created_at_idx on public.avatars (user_id, created_at desc, id desc);
+create index avatars_job_id_idx on public.avatars (job_id, user_id);
+create index avatars_voice_id_idx on public.avatars (voice_id, user_id);
+create index avatars_photo_id_idx on public.avatars (photo_id, user_id);
+create index slideshows_user_id_created_at_idx on public.slideshows (user_id, created_at desc, id desc);
+create index slideshow_items_user_id_idx on public.slideshow_items (user_id);
+create index slideshow_items_slideshow_id_idx on public.slideshow_items (slideshow_id, user_id);
+create index slideshow_items_media_id_idx on public.slideshow_items (media_id, user_id);
+create index pdfs_user_id_created_at_idx on public.pdfs (user_id, created_at desc, id desc);
+create index pdfs_slideshow_id_idx on public.pdfs (slideshow_id, user_id);
+create index pdfs_job_id_idx on public.pdfs (job_id, user_id);
+create index vendor_members_user_id_idx on public.vendor_members (user_id);
+create index orders_user_id_created_at_idx on public.orders (user_id, created_at desc, id desc);
+create index orders_vendor_id_created_at_idx on public.orders (vendor_id, created_at desc, id desc);
+create index order_items_order_id_idx on public.order_items (order_id, vendor_id, currency);
+create index order_items_product_id_idx on public.order_items (product_id, vendor_id, currency);
+create index order_items_pdf_id_idx on public.order_items (pdf_id);
+create index payments_order_id_idx on public.payments (order_id, currency);
+create index payments_user_id_created_at_idx on public.payments (user_id, created_at desc, id desc);
+create index deliveries_order_id_idx on public.deliveries (order_id, vendor_id);
+create index deliveries_vendor_id_created_at_idx on public.deliveries (vendor_id, created_at desc, id desc);
