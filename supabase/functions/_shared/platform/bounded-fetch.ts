@@ -12,10 +12,16 @@ export function boundedFetch(
   signal?: AbortSignal,
 ): typeof fetch {
   return (input, init) => {
+    const request = input instanceof Request ? input : undefined;
     const bound = typeof seconds === "number"
       ? seconds
-      : seconds(new URL(input instanceof Request ? input.url : input));
-    const signals = [AbortSignal.timeout(bound * 1000), init?.signal, signal];
+      : seconds(new URL(request?.url ?? String(input)));
+    const signals = [
+      AbortSignal.timeout(bound * 1000),
+      // As fetch has it: a signal in the options takes the place of the request's own.
+      init?.signal === undefined ? request?.signal : init.signal,
+      signal,
+    ];
     return inner(input, {
       ...init,
       signal: AbortSignal.any(
