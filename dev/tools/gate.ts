@@ -52,7 +52,7 @@ const DATABASE_CHECKS: Check[] = [
 ];
 
 const QUICK_RINGS: Ring[] = ["unit", "database"];
-const ALL_RINGS: Ring[] = [...QUICK_RINGS, "functions"];
+const ALL_RINGS: Ring[] = [...QUICK_RINGS, "functions", "e2e"];
 
 /** Runs checks in order and returns how many failed; with `stopAtFirst` none runs after a failure. */
 async function runChecks(

@@ -1,6 +1,6 @@
 /** The proofs with the real Supabase CLI: what a person does to a hosted project, done to a database that is set up like one. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { fromFileUrl } from "@std/path";
+import { fromFileUrl, join } from "@std/path";
 import { z } from "zod";
 import { applyMigrations } from "../../dev/stack/migrate.ts";
 import {
@@ -173,5 +173,64 @@ Deno.test("supabase db advisors: a table that the API can read without Row Level
       ["rls_disabled_in_public"],
     );
     assert(code !== 0);
+  });
+});
+
+/** A proxy that lets nothing through and remembers who was to be called. */
+function startDeadProxy() {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const called: string[] = [];
+  const end = (async () => {
+    for await (const connection of listener) {
+      const bytes = new Uint8Array(256);
+      const length = await connection.read(bytes) ?? 0;
+      const request = new TextDecoder().decode(bytes.subarray(0, length));
+      called.push(request.split("\r\n")[0] ?? "");
+      connection.close();
+    }
+  })();
+  const url = `http://127.0.0.1:${listener.addr.port}`;
+  return {
+    called,
+    env: { HTTP_PROXY: url, HTTPS_PROXY: url },
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await end;
+    },
+  };
+}
+
+Deno.test("runSupabaseCli: calls nobody but the database and writes nothing into the project", async (t) => {
+  await withDatabase(async (db) => {
+    await using proxy = startDeadProxy();
+    const project = await Deno.makeTempDir();
+    try {
+      await Deno.mkdir(join(project, "supabase"));
+      await Deno.writeTextFile(join(project, "supabase", "config.toml"), "");
+      const list = (env: Record<string, string>) =>
+        runSupabaseCli(["migration", "list", `--remote=${db.url}`], {
+          cwd: project,
+          env: { ...proxy.env, ...env },
+        });
+      const { code, stderr } = await list({});
+      assertEquals(code, 0, stderr);
+      assertEquals(proxy.called, []);
+      assertEquals(
+        (await Array.fromAsync(Deno.readDir(join(project, "supabase")))).map(
+          ({ name }) => name,
+        ),
+        ["config.toml"],
+      );
+      await t.step("(without our settings it does call others)", async () => {
+        await list({
+          DO_NOT_TRACK: "",
+          SUPABASE_TELEMETRY_DISABLED: "",
+          SUPABASE_NO_UPDATE_NOTIFIER: "",
+        });
+        assert(proxy.called.length > 0);
+      });
+    } finally {
+      await Deno.remove(project, { recursive: true });
+    }
   });
 });
