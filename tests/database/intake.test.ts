@@ -225,7 +225,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         field: "input_url",
         refused: async () => ({ input_url: await uploadSample(db, otherId) }),
       },
-      ...([[], "text", 5, null] satisfies postgres.JSONValue[]).map((
+      ...([[], "text", 5] satisfies postgres.JSONValue[]).map((
         value,
       ) => ({
         name: `metadata that is no object: ${JSON.stringify(value)}`,
@@ -270,6 +270,16 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
         assertEquals(job.status, "pending");
       });
     }
+
+    await t.step("AJ020: metadata that is JSON null", async () => {
+      const refusal = await refusalOf(() =>
+        db.asUser(userId, (sql) =>
+          sql`
+          insert into public.ai_jobs (job_type, input_url, metadata)
+          values ('voice_clone', ${good.input_url ?? null}, 'null'::jsonb)`)
+      );
+      assertEquals([refusal.code, refusal.detail], ["AJ020", "metadata"]);
+    });
   });
 });
 

@@ -1,0 +1,219 @@
+/** The lease token: every write of the queue carries it, and a write without the right one changes nothing at all. */
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import {
+  aVoice,
+  type Bench,
+  type ClaimedJob,
+  claimJob,
+  expireLease,
+  insertClaimedJob,
+  insertCompletedJob,
+  type Lease,
+  makeDue,
+  pictureOf,
+  type Queue,
+  readJob,
+  withQueue,
+} from "./factories.ts";
+
+/** Every function that writes on behalf of an owner, what it answers to a stranger, and a call that succeeds. */
+interface FencedWrite {
+  name: string;
+  refusal: unknown;
+  write(queue: Queue, lease: Lease, world: World): Promise<unknown>;
+}
+
+/** What the writes refer to. */
+interface World {
+  job: ClaimedJob;
+  callId: string;
+  sourceId: string;
+}
+
+const writes: FencedWrite[] = [
+  {
+    name: "heartbeat_ai_job",
+    refusal: undefined,
+    write: (queue, lease) => queue.heartbeat(lease),
+  },
+  {
+    name: "heartbeat_ai_job with progress",
+    refusal: undefined,
+    write: (queue, lease) => queue.heartbeat(lease, 50, "somewhere"),
+  },
+  {
+    name: "begin_provider_call",
+    refusal: undefined,
+    write: (queue, lease) => queue.begin(lease, "another_step"),
+  },
+  {
+    name: "begin_provider_call for a call that is open",
+    refusal: undefined,
+    write: (queue, lease) => queue.begin(lease),
+  },
+  {
+    name: "settle_provider_call as succeeded",
+    refusal: false,
+    write: (queue, lease, { callId }) =>
+      queue.settle(lease, callId, "succeeded", "voice-1", 70),
+  },
+  {
+    name: "settle_provider_call as absent",
+    refusal: false,
+    write: (queue, lease, { callId }) => queue.settle(lease, callId, "absent"),
+  },
+  {
+    name: "complete_ai_job",
+    refusal: false,
+    write: (queue, lease) => queue.complete(lease, { voice_id: "voice-1" }),
+  },
+  {
+    name: "complete_voice_clone_job",
+    refusal: false,
+    write: (queue, lease) => queue.completeVoiceClone(lease, aVoice()),
+  },
+  {
+    name: "reuse_ai_job_result",
+    refusal: false,
+    write: (queue, lease, { sourceId }) => queue.reuse(lease, sourceId),
+  },
+  {
+    name: "fail_ai_job, to be tried again",
+    refusal: null,
+    write: (queue, lease) => queue.fail(lease),
+  },
+  {
+    name: "fail_ai_job for good",
+    refusal: null,
+    write: (queue, lease) => queue.fail(lease, { isRetryable: false }),
+  },
+  {
+    name: "snooze_ai_job",
+    refusal: false,
+    write: (queue, lease) => queue.snooze(lease),
+  },
+  {
+    name: "release_ai_job",
+    refusal: false,
+    write: (queue, lease) => queue.release(lease),
+  },
+];
+
+/** A claimed job in the middle of a paid call, and an earlier equal job whose result it could have. */
+async function makeWorld(bench: Bench): Promise<World> {
+  const source = await insertCompletedJob(bench);
+  const job = await insertClaimedJob(bench, {
+    user_id: source.user_id,
+    input_url: source.input_url,
+  });
+  const call = await bench.queue.begin(job);
+  assert(call?.decision === "send");
+  return { job, callId: call.call_id, sourceId: source.id };
+}
+
+Deno.test("lease token: with a token that is not the job's own, no function changes a single row", async (t) => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const world = await makeWorld(bench);
+    const other = await insertClaimedJob(bench);
+    const tokens = {
+      "a made-up token": crypto.randomUUID(),
+      "no token": null,
+      "the token of another job": other.lease_token,
+    };
+    const before = await pictureOf(db);
+    for (const [kind, token] of Object.entries(tokens)) {
+      for (const { name, refusal, write } of writes) {
+        await t.step(`${name} with ${kind}`, async () => {
+          const answer = await write(
+            queue,
+            { id: world.job.id, lease_token: token },
+            world,
+          );
+          assertEquals(answer, refusal);
+          assertEquals(await pictureOf(db), before);
+        });
+      }
+    }
+    for (const { name, refusal, write } of writes) {
+      await t.step(`${name} for a job that is not there`, async () => {
+        const lease = {
+          id: crypto.randomUUID(),
+          lease_token: world.job.lease_token,
+        };
+        assertEquals(await write(queue, lease, world), refusal);
+        assertEquals(await pictureOf(db), before);
+      });
+    }
+  });
+});
+
+Deno.test("lease token: twin: with the job's own token each of these calls changes something", async (t) => {
+  for (const { name, refusal, write } of writes) {
+    await t.step(name, () =>
+      withQueue(async (bench) => {
+        const world = await makeWorld(bench);
+        const before = await pictureOf(bench.db);
+        const answer = await write(bench.queue, world.job, world);
+        assertNotEquals(answer, refusal);
+        assertNotEquals(await pictureOf(bench.db), before);
+      }));
+  }
+});
+
+Deno.test("lease token: the second claim makes the first one's token stale in every function", async (t) => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const world = await makeWorld(bench);
+    await expireLease(db, world.job.id);
+    await queue.rescue();
+    await makeDue(db, world.job.id);
+    const second = await claimJob(bench, world.job.id);
+    assertNotEquals(second.lease_token, world.job.lease_token);
+
+    const before = await pictureOf(db);
+    for (const { name, refusal, write } of writes) {
+      await t.step(name, async () => {
+        assertEquals(await write(queue, world.job, world), refusal);
+        assertEquals(await pictureOf(db), before);
+      });
+    }
+    await t.step("the second owner goes on undisturbed", async () => {
+      assertEquals((await queue.begin(second))?.decision, "reconcile");
+      assert(await queue.complete(second));
+    });
+  });
+});
+
+Deno.test("lease token: once given back, rescued or ended, the token is worth nothing", async (t) => {
+  const endings: Record<
+    string,
+    (bench: Bench, job: ClaimedJob) => Promise<unknown>
+  > = {
+    "completed": ({ queue }, job) => queue.complete(job),
+    "failed": ({ queue }, job) => queue.fail(job, { isRetryable: false }),
+    "to be tried again": ({ queue }, job) => queue.fail(job),
+    "snoozed": ({ queue }, job) => queue.snooze(job),
+    "released": ({ queue }, job) => queue.release(job),
+    "rescued": async ({ db, queue }, job) => {
+      await expireLease(db, job.id);
+      await queue.rescue();
+    },
+  };
+  for (const [ending, end] of Object.entries(endings)) {
+    await t.step(ending, () =>
+      withQueue(async (bench) => {
+        const world = await makeWorld(bench);
+        await end(bench, world.job);
+        const before = await pictureOf(bench.db);
+        for (const { refusal, write } of writes) {
+          assertEquals(await write(bench.queue, world.job, world), refusal);
+        }
+        assertEquals(await pictureOf(bench.db), before);
+        assertEquals(
+          (await readJob(bench.db, world.job.id)).lease_token,
+          null,
+        );
+      }));
+  }
+});
