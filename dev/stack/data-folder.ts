@@ -17,7 +17,8 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
   const storageDir = join(path, "storage");
   let file: Deno.FsFile;
   try {
-    await Deno.mkdir(storageDir, { recursive: true });
+    await Deno.mkdir(path, { recursive: true });
+    await Deno.mkdir(storageDir, { recursive: true, mode: 0o700 });
     file = await Deno.open(join(path, "lock"), {
       create: true,
       read: true,

@@ -6,6 +6,7 @@ import postgres from "postgres";
 import type { StackKeys } from "./keys.ts";
 import type { LogBook } from "./log-book.ts";
 import type { Project } from "./project.ts";
+import { mendRestError, type RequestNotes } from "./rest-errors.ts";
 import { listenForReload, RestConnection } from "./rest-connection.ts";
 import { FileStorage } from "./storage-files.ts";
 
@@ -16,7 +17,7 @@ export interface DataServices {
   close(): Promise<void>;
 }
 
-const serving = new AsyncLocalStorage<LogBook>();
+const serving = new AsyncLocalStorage<{ logs: LogBook; notes: RequestNotes }>();
 
 /** Errors of the database are answers to somebody's request, not failures of the service: one line will do. */
 function brief(value: unknown): unknown {
@@ -32,7 +33,7 @@ function captureConsole(): void {
     const original = console[level];
     // deno-lint-ignore no-console
     console[level] = (...args: unknown[]) => {
-      const logs = serving.getStore();
+      const logs = serving.getStore()?.logs;
       if (logs === undefined) return original(...args);
       const stream = level === "warn" || level === "error"
         ? "stderr"
@@ -64,6 +65,7 @@ export async function startDataServices(options: {
   const connection = new RestConnection(
     options.urls,
     project.extraSearchPath,
+    () => serving.getStore()?.notes,
   );
   const app = new App({
     connection,
@@ -94,15 +96,24 @@ export async function startDataServices(options: {
   });
   app._storageAdapter = new FileStorage(options.storageDir);
 
-  const stopListening = await serving.run(logs, async () => {
+  const stopListening = await serving.run({ logs, notes: {} }, async () => {
     await app.init();
     await connection.introspect({ useCache: true });
     return await listenForReload(options.urls.adminUrl, () => {
-      serving.run(logs, () => connection.reload());
+      serving.run({ logs, notes: {} }, () => connection.reload());
     });
   });
   return {
-    fetch: async (request) => await serving.run(logs, () => app.fetch(request)),
+    async fetch(request) {
+      const notes: RequestNotes = {};
+      const response = await serving.run(
+        { logs, notes },
+        () => app.fetch(request),
+      );
+      return new URL(request.url).pathname.startsWith("/rest/")
+        ? mendRestError(response, notes)
+        : response;
+    },
     connection,
     async close() {
       await Promise.all([stopListening(), connection.close()]);

@@ -155,8 +155,18 @@ async function mendSession(
   });
 }
 
-const keylessStorage =
-  /^\/storage\/v1\/(status$|object\/(public|sign|upload\/sign)\/)/;
+/** Public objects and signed URLs; the token in a signed URL is the credential. */
+function isKeylessStorage(method: string, path: string): boolean {
+  switch (method) {
+    case "GET":
+    case "HEAD":
+      return /^\/storage\/v1\/(status$|object\/(public|sign)\/)/.test(path);
+    case "PUT":
+      return path.startsWith("/storage/v1/object/upload/sign/");
+    default:
+      return false;
+  }
+}
 
 async function answer(
   deps: GatewayDeps,
@@ -188,7 +198,7 @@ async function answer(
   if (path.startsWith("/storage/v1/")) {
     const isKeyless = !request.headers.has("authorization") &&
       !request.headers.has("apikey");
-    if (isKeyless && !keylessStorage.test(path)) {
+    if (isKeyless && !isKeylessStorage(request.method, path)) {
       return withCors(Response.json({
         statusCode: "400",
         error: "Error",

@@ -25,6 +25,7 @@ const usage = `Usage: deno task start [options]
   --project DIR       the folder with supabase/ (default: this repository)
   --no-simulators     no simulated providers
   --simulate-upstash  give the functions a simulated Upstash Redis
+  --exit-with-parent  stop when the process that started this one ends
   --quiet             do not print what the functions say
   --help              show this
 `;
@@ -49,12 +50,14 @@ const argumentsSchema = z.object({
   ephemeral: z.boolean().default(false),
   simulators: z.boolean().default(true),
   "simulate-upstash": z.boolean().default(false),
+  "exit-with-parent": z.boolean().default(false),
   quiet: z.boolean().default(false),
   help: z.boolean().default(false),
 });
 
 interface Invocation {
   help: boolean;
+  exitWithParent: boolean;
   envFile: string | undefined;
   options: StackOptions;
 }
@@ -63,7 +66,14 @@ function readArguments(args: string[]): Invocation {
   const unknown: string[] = [];
   const parsed = parseArgs(args, {
     string: ["port", "data", "env-file", "project"],
-    boolean: ["ephemeral", "simulate-upstash", "quiet", "help", "simulators"],
+    boolean: [
+      "ephemeral",
+      "simulate-upstash",
+      "exit-with-parent",
+      "quiet",
+      "help",
+      "simulators",
+    ],
     default: { simulators: true },
     negatable: ["simulators"],
     unknown: (arg) => {
@@ -87,6 +97,7 @@ function readArguments(args: string[]): Invocation {
   }
   return {
     help: given.help,
+    exitWithParent: given["exit-with-parent"],
     envFile: given["env-file"] && resolve(given["env-file"]),
     options: {
       ephemeral: given.ephemeral,
@@ -130,13 +141,19 @@ async function writeEnvFile(path: string, stack: Stack): Promise<void> {
   }
 }
 
-/** Resolves at the first SIGINT or SIGTERM; the second ends the process at once, and the children follow it. */
+/**
+ * One Ctrl-C may arrive twice, from the terminal and from `deno task` passing it on. A second one of a person
+ * comes later than this.
+ */
+const sameSignalMs = 700;
+
+/** Resolves at the first SIGINT or SIGTERM; a later one ends the process at once, and the children follow it. */
 function stopRequest(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  let count = 0;
+  let first: number | undefined;
   const onSignal = () => {
-    count += 1;
-    if (count > 1) Deno.exit(130);
+    first ??= performance.now();
+    if (performance.now() - first > sameSignalMs) Deno.exit(130);
     resolve();
   };
   Deno.addSignalListener("SIGINT", onSignal);
@@ -145,13 +162,29 @@ function stopRequest(): Promise<void> {
   return promise;
 }
 
+/** Resolves when the process that started this one is gone; `deno task` cannot tell when it is killed. */
+function endOfParent(): Promise<void> {
+  const parent = Deno.ppid;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setInterval(() => {
+    if (Deno.ppid === parent) return;
+    clearInterval(timer);
+    resolve();
+  }, 300);
+  Deno.unrefTimer(timer);
+  return promise;
+}
+
 async function run(args: string[]): Promise<number> {
   const started = performance.now();
-  const stopRequested = stopRequest();
+  let stopRequested = stopRequest();
   let isStopRequested = false;
-  stopRequested.then(() => isStopRequested = true);
   try {
-    const { help, envFile, options } = readArguments(args);
+    const { help, exitWithParent, envFile, options } = readArguments(args);
+    if (exitWithParent) {
+      stopRequested = Promise.race([stopRequested, endOfParent()]);
+    }
+    stopRequested.then(() => isStopRequested = true);
     if (help) {
       say(usage);
       return 0;

@@ -385,7 +385,10 @@ export async function startPostgres(
     authenticator: randomPassword(),
   });
   if (options.dataDir !== undefined) {
-    await Deno.mkdir(join(options.dataDir, "storage"), { recursive: true });
+    await Deno.mkdir(join(options.dataDir, "storage"), {
+      recursive: true,
+      mode: 0o700,
+    });
     const { path, isNew } = await clusterFolder(options.dataDir, user);
     const file = join(options.dataDir, "postgres.json");
     const kept = isNew ? undefined : await readCredentials(file);

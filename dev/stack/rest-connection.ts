@@ -7,6 +7,7 @@ import { PostgresConnection } from "@supabase/lite/postgres";
 import { CompiledQuery } from "kysely";
 import postgres from "postgres";
 import { z } from "zod";
+import { noteDatabaseError, type RequestNotes } from "./rest-errors.ts";
 
 type Context = Parameters<PostgresConnection["withContext"]>[0];
 type Options = Parameters<PostgresConnection["withContext"]>[2];
@@ -42,7 +43,9 @@ function isoTime(text: string): string {
   return `${date}T${time}${zone}`;
 }
 
-const timeTypes = {
+const restTypes = {
+  // A number in JSON, as PostgREST writes it; the library would send text.
+  numeric: { to: 1700, from: [1700], serialize: String, parse: Number },
   timestamp: {
     to: 1114,
     from: [1114],
@@ -78,17 +81,20 @@ class Undo<T> extends Error {
 /** A connection for `@supabase/lite` that keeps the rules of a hosted project. */
 export class RestConnection extends PostgresConnection {
   readonly #asAuthenticator: PostgresConnection;
+  /** Of the request that is being served. */
+  readonly #notes: () => RequestNotes | undefined;
   #roleSettings: Promise<Map<string, [string, string][]>> | undefined;
 
   constructor(
     urls: { adminUrl: string; authenticatorUrl: string },
     searchPath: string[],
+    notes: () => RequestNotes | undefined = () => undefined,
   ) {
     super({
       url: urls.adminUrl,
       postgresOptions: {
         max: 10,
-        types: { ...timeTypes, ...jsonAsGiven },
+        types: { ...restTypes, ...jsonAsGiven },
         // Storage deletes rows itself, after the file; a direct `delete` by anybody else is refused.
         connection: {
           application_name: "storage and auth",
@@ -96,11 +102,12 @@ export class RestConnection extends PostgresConnection {
         },
       },
     });
+    this.#notes = notes;
     this.#asAuthenticator = new PostgresConnection({
       url: urls.authenticatorUrl,
       postgresOptions: {
         max: 20,
-        types: timeTypes,
+        types: { ...restTypes, ...jsonAsGiven },
         connection: {
           application_name: "rest",
           search_path: searchPath.join(", "),
@@ -138,7 +145,12 @@ export class RestConnection extends PostgresConnection {
     const pool = vars === undefined ? this : this.#asAuthenticator;
     const transaction = pool.kysely.transaction();
     if (options?.forceRollback !== true) {
-      return await transaction.execute(begin);
+      try {
+        return await transaction.execute(begin);
+      } catch (error) {
+        noteDatabaseError(this.#notes(), error);
+        throw error;
+      }
     }
     try {
       return await transaction.execute(async (db) => {
@@ -158,6 +170,8 @@ export class RestConnection extends PostgresConnection {
   ): Promise<void> {
     const { auth, storage } = contextSchema.parse(vars);
     const role = auth?.role ?? "anon";
+    const notes = this.#notes();
+    if (notes) notes.role = role;
     const settings: [string, string][] = [
       ...(await this.#settingsOf(role)),
       ["request.jwt.claims", JSON.stringify(auth?.jwt ?? { role })],

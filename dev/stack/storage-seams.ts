@@ -30,15 +30,29 @@ const allowedName = /^(\w|\/|!|-|\.|\*|'|\(|\)| |&|\$|@|=|;|:|\+|,|\?)*$/;
 const objectPath =
   /^\/storage\/v1\/object\/(?:(upload\/sign|sign|public|authenticated|info\/authenticated|info)\/)?([^/]+)\/(.+)$/;
 
+/** What may stand between `object` and the bucket; with another method it is the bucket, named `public` say. */
+const kindsOf: Record<string, string[]> = {
+  GET: ["sign", "public", "authenticated", "info/authenticated", "info"],
+  HEAD: ["sign", "public", "authenticated", "info/authenticated", "info"],
+  POST: ["upload/sign", "sign"],
+  PUT: ["upload/sign"],
+};
+
 interface Target {
   kind: string;
   bucket: string;
   name: string;
 }
 
-function targetOf(path: string): Target | undefined {
-  const [, kind, bucket, name] = objectPath.exec(path) ?? [];
+function targetOf(method: string, path: string): Target | undefined {
+  const [, prefix, ...places] = objectPath.exec(path) ?? [];
+  let kind = prefix;
+  let [bucket, name] = places;
   if (bucket === undefined || name === undefined) return undefined;
+  if (kind !== undefined && !kindsOf[method]?.includes(kind)) {
+    const [first, ...rest] = `${kind}/${bucket}/${name}`.split("/");
+    [kind, bucket, name] = [undefined, first ?? "", rest.join("/")];
+  }
   try {
     return {
       kind: kind ?? "",
@@ -154,11 +168,10 @@ const signedUploadAnswer = z.object({
   token: z.string(),
 });
 const signedAnswer = z.object({ signedUrl: z.string() });
-const signedManyAnswer = z.array(z.object({
-  path: z.string(),
-  signedUrl: z.string(),
-  error: z.string().nullable(),
-}));
+const signManyRequest = z.object({
+  expiresIn: z.number(),
+  paths: z.array(z.string()).max(500),
+});
 const infoAnswer = z.object({
   id: z.string(),
   name: z.string(),
@@ -215,7 +228,6 @@ function relative(url: string): string {
 
 async function mendAnswer(
   method: string,
-  path: string,
   target: Target | undefined,
   response: Response,
 ): Promise<Response> {
@@ -236,15 +248,6 @@ async function mendAnswer(
       signedURL: relative(signedAnswer.parse(given).signedUrl),
     }));
   }
-  if (method === "POST" && /^\/storage\/v1\/object\/sign\/[^/]+$/.test(path)) {
-    return await answer((given) =>
-      signedManyAnswer.parse(given).map(({ path, signedUrl, error }) => ({
-        path,
-        error,
-        signedURL: signedUrl === "" ? null : relative(signedUrl),
-      }))
-    );
-  }
   if (method === "GET" && target?.kind.startsWith("info")) {
     return await answer((given) => {
       const { httpMetadata, user_metadata, ...object } = infoAnswer.parse(
@@ -262,6 +265,46 @@ async function mendAnswer(
     });
   }
   return response;
+}
+
+/** `createSignedUrls`, whose route the embedded Storage takes for that of a single object without a name. */
+async function signMany(
+  deps: StorageDeps,
+  request: Request,
+  bucket: string,
+): Promise<Response> {
+  const wanted = signManyRequest.safeParse(
+    await request.json().catch(() => undefined),
+  );
+  if (!wanted.success) {
+    throw new StorageRefusal("400", "Error", z.prettifyError(wanted.error));
+  }
+  const { expiresIn, paths } = wanted.data;
+  const headers = new Headers(request.headers);
+  headers.delete("content-length");
+  headers.set("content-type", "application/json");
+  const made = await Promise.all(paths.map(async (path) => {
+    const url = new URL(request.url);
+    url.pathname = `/storage/v1/object/sign/${bucket}/${path}`;
+    const response = await deps.services.fetch(
+      new Request(url, {
+        method: "POST",
+        headers,
+        body: JSON.stringify({ expiresIn }),
+      }),
+    );
+    const body: unknown = await response.json();
+    const signed = signedAnswer.safeParse(body);
+    return signed.success
+      ? { path, error: null, signedURL: relative(signed.data.signedUrl) }
+      : { path, error: errorMessage(body), signedURL: null };
+  }));
+  return Response.json(made);
+}
+
+function errorMessage(body: unknown): string {
+  const parsed = z.object({ message: z.string() }).safeParse(body);
+  return parsed.success ? parsed.data.message : "Error";
 }
 
 /** `?download` and `?download=name` ask for a file to be saved, not shown. */
@@ -340,7 +383,7 @@ async function serveStorage(
 ): Promise<Response> {
   const url = new URL(request.url);
   const { method } = request;
-  const target = targetOf(url.pathname);
+  const target = targetOf(method, url.pathname);
   const listed = /^\/storage\/v1\/object\/list\/([^/]+)$/.exec(url.pathname);
   if (method === "POST" && listed?.[1] !== undefined && caller) {
     return await listObjects(
@@ -349,6 +392,10 @@ async function serveStorage(
       decodeURIComponent(listed[1]),
       await request.json().catch(() => undefined),
     );
+  }
+  const bulk = /^\/storage\/v1\/object\/sign\/([^/]+)$/.exec(url.pathname);
+  if (method === "POST" && bulk?.[1] !== undefined) {
+    return await signMany(deps, request, bulk[1]);
   }
   if (target?.kind === "upload/sign" && method === "PUT") {
     await checkSignedUrl(deps.tokens, url, target, "upload");
@@ -373,7 +420,7 @@ async function serveStorage(
       ? request
       : sameRequest(request, { url: new URL(inner + url.search, url).href }),
   );
-  const response = await mendAnswer(method, url.pathname, target, answered);
+  const response = await mendAnswer(method, target, answered);
   const isDownload = method === "GET" && response.status === 200 &&
     target !== undefined && downloadKinds.has(target.kind);
   if (!isDownload) return response;

@@ -1,0 +1,80 @@
+/**
+ * Errors of the database as PostgREST answers them. The library knows some SQLSTATEs and calls everything else an
+ * internal error of its own (`SUP`), a broken check constraint for one.
+ */
+import postgres from "postgres";
+
+/** What became known while one request was served. */
+export interface RequestNotes {
+  databaseError?: postgres.PostgresError;
+  /** The role that the request ran as. */
+  role?: string;
+}
+
+/** From the table in the PostgREST documentation, "Errors", in the order in which it applies. */
+const statuses: [prefix: string, status: number][] = [
+  ["23503", 409],
+  ["23505", 409],
+  ["25006", 405],
+  ["53400", 500],
+  ["57P01", 503],
+  ["P0001", 400],
+  ["42P17", 500],
+  ["08", 503],
+  ["09", 500],
+  ["0L", 403],
+  ["0P", 403],
+  ["25", 500],
+  ["28", 403],
+  ["2D", 500],
+  ["38", 500],
+  ["39", 500],
+  ["3B", 500],
+  ["40", 500],
+  ["53", 503],
+  ["54", 500],
+  ["55", 500],
+  ["57", 500],
+  ["58", 500],
+  ["F0", 500],
+  ["HV", 500],
+  ["P0", 500],
+  ["XX", 500],
+];
+
+function statusOf(code: string, role: string | undefined): number {
+  if (code === "42501") return role === "anon" ? 401 : 403;
+  return statuses.find(([prefix]) => code.startsWith(prefix))?.[1] ?? 400;
+}
+
+/** These have a meaning of their own to PostgREST, and the library knows it. */
+const knownToLibrary = /^(PT|PGRST|42883$|42P01$)/;
+
+/** The answer to a REST request, with the error of the database told as PostgREST tells it. */
+export function mendRestError(
+  response: Response,
+  notes: RequestNotes,
+): Response {
+  const error = notes.databaseError;
+  if (response.status < 400 || error === undefined) return response;
+  if (knownToLibrary.test(error.code)) return response;
+  response.body?.cancel();
+  const headers = new Headers(response.headers);
+  headers.delete("content-length");
+  return Response.json({
+    code: error.code,
+    details: error.detail ?? null,
+    hint: error.hint ?? null,
+    message: error.message,
+  }, { status: statusOf(error.code, notes.role), headers });
+}
+
+/** Remembers an error of the database for {@link mendRestError}; other values are passed over. */
+export function noteDatabaseError(
+  notes: RequestNotes | undefined,
+  error: unknown,
+): void {
+  if (notes && error instanceof postgres.PostgresError) {
+    notes.databaseError = error;
+  }
+}

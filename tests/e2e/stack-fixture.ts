@@ -1,0 +1,370 @@
+/**
+ * A small Supabase project in a temporary folder, and the stack as a black box on it: `deno task start` as a child
+ * process. Nothing here imports source of the stack.
+ */
+import { dirname, fromFileUrl, join } from "@std/path";
+
+const repository = fromFileUrl(new URL("../../", import.meta.url));
+
+const config = `
+project_id = "fixture"
+[api]
+schemas = ["public"]
+extra_search_path = ["public", "extensions"]
+[storage]
+file_size_limit = "4MiB"
+[functions.hello]
+verify_jwt = true
+[functions.hook]
+verify_jwt = false
+[functions.off]
+enabled = false
+`;
+
+const schema = `
+create extension if not exists pg_net with schema extensions;
+create extension if not exists pg_cron with schema pg_catalog;
+create extension if not exists supabase_vault with schema vault;
+
+create table public.notes (
+  id bigint generated always as identity primary key,
+  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  text text not null check (length(text) > 0),
+  created_at timestamptz not null default now()
+);
+alter table public.notes enable row level security;
+grant select, delete on public.notes to authenticated;
+grant insert (text), update (text) on public.notes to authenticated;
+grant select, insert, update, delete on public.notes to service_role;
+create policy "people see their notes" on public.notes
+  for select to authenticated using (user_id = (select auth.uid()));
+create policy "people write their notes" on public.notes
+  for insert to authenticated with check (user_id = (select auth.uid()));
+create policy "people change their notes" on public.notes
+  for update to authenticated
+  using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+create policy "people delete their notes" on public.notes
+  for delete to authenticated using (user_id = (select auth.uid()));
+
+create table public.ungranted (id int primary key);
+
+create function public.whoami() returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'uid', auth.uid(), 'role', auth.role(), 'user', current_user, 'login', session_user,
+    'timeout', current_setting('statement_timeout'), 'claims', auth.jwt()
+  )
+$$;
+grant execute on function public.whoami() to anon, authenticated, service_role;
+
+alter role service_role set statement_timeout = '30s';
+
+insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
+values
+  ('private', 'private', false, 1048576, array['audio/wav', 'text/plain']),
+  ('public', 'public', true, null, null)
+on conflict (id) do update set public = excluded.public;
+create policy "people read their files" on storage.objects
+  for select to authenticated
+  using (bucket_id = 'private' and (storage.foldername(name))[1] = (select auth.uid())::text);
+create policy "people add their files" on storage.objects
+  for insert to authenticated
+  with check (bucket_id in ('private', 'public') and (storage.foldername(name))[1] = (select auth.uid())::text);
+create policy "people change their files" on storage.objects
+  for update to authenticated
+  using (bucket_id = 'private' and (storage.foldername(name))[1] = (select auth.uid())::text)
+  with check (bucket_id = 'private' and (storage.foldername(name))[1] = (select auth.uid())::text);
+create policy "people delete their files" on storage.objects
+  for delete to authenticated
+  using (bucket_id = 'private' and (storage.foldername(name))[1] = (select auth.uid())::text);
+`;
+
+const hello = `
+import { greet } from "greeting";
+export default {
+  async fetch(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    return Response.json({
+      greeting: greet("fixture"),
+      path: url.pathname,
+      query: url.search,
+      method: request.method,
+      apikey: request.headers.get("apikey"),
+      authorization: request.headers.get("authorization"),
+      body: await request.text(),
+      env: Object.keys(Deno.env.toObject()).sort(),
+    }, { headers: { "access-control-allow-origin": "*" } });
+  },
+};
+`;
+
+const hook = `
+let left = "";
+addEventListener("beforeunload", (event) => { left = JSON.stringify((event as CustomEvent).detail); console.log("leaving " + left); });
+Deno.serve({ port: 9999 }, async (request) => {
+  const url = new URL(request.url);
+  if (url.pathname.endsWith("/crash")) Deno.exit(3);
+  if (url.pathname.endsWith("/never")) await new Promise(() => {});
+  if (url.pathname.endsWith("/background")) {
+    EdgeRuntime.waitUntil((async () => { await new Promise((r) => setTimeout(r, 200)); console.log("background done"); })());
+    return new Response(null, { status: 202 });
+  }
+  if (url.pathname.endsWith("/forbidden")) {
+    const tried = await Promise.allSettled([
+      Deno.writeTextFile("/tmp/not-allowed", "x"),
+      (async () => new Deno.Command("id").output())(),
+    ]);
+    return Response.json(tried.map((one) => one.status));
+  }
+  if (url.pathname.endsWith("/stream")) return new Response(request.body);
+  console.log("hook called " + request.method);
+  return Response.json({ id: Deno.env.get("SB_EXECUTION_ID"), headers: Object.fromEntries(request.headers), body: await request.text() });
+});
+`;
+
+/** The files of the fixture project, by path. */
+export const fixtureFiles: Record<string, string> = {
+  "supabase/config.toml": config,
+  "supabase/migrations/20260101000000_schema.sql": schema,
+  "supabase/functions/hello/index.ts": hello,
+  "supabase/functions/hello/deno.json": JSON.stringify({
+    imports: { greeting: "../_shared/greeting.ts" },
+  }),
+  "supabase/functions/_shared/greeting.ts":
+    "export const greet = (who: string): string => `hello ${who}`;\n",
+  "supabase/functions/hook/index.ts": hook,
+};
+
+/** A project folder that is removed when disposed of. */
+export interface FixtureProject extends AsyncDisposable {
+  dir: string;
+}
+
+/** Makes a temporary project of the fixture's files, with others added or in their place. */
+export async function makeProject(
+  files: Record<string, string> = {},
+): Promise<FixtureProject> {
+  const dir = await Deno.makeTempDir({ prefix: "stack-fixture-" });
+  for (
+    const [path, text] of Object.entries({ ...fixtureFiles, ...files })
+  ) {
+    await Deno.mkdir(dirname(join(dir, path)), { recursive: true });
+    await Deno.writeTextFile(join(dir, path), text);
+  }
+  return {
+    dir,
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
+  };
+}
+
+/** What `--env-file` holds. */
+export interface StackEnv {
+  API_URL: string;
+  DB_URL: string;
+  PUBLISHABLE_KEY: string;
+  SECRET_KEY: string;
+  SIMULATOR_URL: string;
+}
+
+/** A running `deno task start`. */
+export interface StackChild extends AsyncDisposable {
+  pid: number;
+  env: StackEnv;
+  /** What it printed so far, both streams. */
+  output(): string;
+  kill(signal: Deno.Signal): void;
+  /** Resolves with the exit code once it is over. */
+  exited: Promise<number>;
+}
+
+/** How a `deno task start` ended that never became ready. */
+export class StackDidNotStart extends Error {
+  constructor(
+    readonly code: number,
+    readonly stdout: string,
+    readonly stderr: string,
+  ) {
+    super(`the stack ended with code ${code}: ${stderr}`);
+  }
+}
+
+function collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+  let text = "";
+  const done = (async () => {
+    for await (const part of stream.pipeThrough(new TextDecoderStream())) {
+      text += part;
+    }
+  })();
+  return { text: () => text, done };
+}
+
+function parseEnvFile(text: string): StackEnv {
+  const values = Object.fromEntries(
+    text.trim().split("\n").map((line) => {
+      const equals = line.indexOf("=");
+      return [line.slice(0, equals), line.slice(equals + 1)];
+    }),
+  );
+  const value = (name: string) => {
+    const found = values[name];
+    if (found === undefined) throw new Error(`the env file has no ${name}`);
+    return found;
+  };
+  return {
+    API_URL: value("API_URL"),
+    DB_URL: value("DB_URL"),
+    PUBLISHABLE_KEY: value("PUBLISHABLE_KEY"),
+    SECRET_KEY: value("SECRET_KEY"),
+    SIMULATOR_URL: value("SIMULATOR_URL"),
+  };
+}
+
+/** The command that `deno task start` runs, read from deno.json so that the two cannot differ. */
+async function startTask(): Promise<string[]> {
+  const config: { tasks: { start: string } } = JSON.parse(
+    await Deno.readTextFile(join(repository, "deno.json")),
+  );
+  const [, ...args] = config.tasks.start.split(" ");
+  return args;
+}
+
+/**
+ * Starts `deno task start` on a project, with port 0 unless the arguments name one, and resolves when it has
+ * written its env file. Throws {@link StackDidNotStart} when it ends instead.
+ */
+export async function startChild(
+  projectDir: string,
+  args: string[] = [],
+  options: { simulators?: boolean; env?: Record<string, string> } = {},
+): Promise<StackChild> {
+  const envFile = await Deno.makeTempFile({ prefix: "stack-env-" });
+  await Deno.remove(envFile);
+  const process = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...await startTask(),
+      "--project",
+      projectDir,
+      "--env-file",
+      envFile,
+      ...(args.includes("--port") ? [] : ["--port", "0"]),
+      ...(options.simulators ? [] : ["--no-simulators"]),
+      ...args,
+    ],
+    cwd: repository,
+    env: { NO_COLOR: "1", ...options.env },
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const stdout = collect(process.stdout), stderr = collect(process.stderr);
+  const exited = (async () => {
+    const { code } = await process.status;
+    return code;
+  })();
+  const over = exited.then(async (code) => {
+    await Promise.all([stdout.done, stderr.done]);
+    throw new StackDidNotStart(code, stdout.text(), stderr.text());
+  });
+  over.catch(() => {});
+  const env = await Promise.race([over, appears(envFile, exited)]);
+  if (env === undefined) return await over;
+  const kill = (signal: Deno.Signal) => {
+    try {
+      process.kill(signal);
+    } catch {
+      // it is over already
+    }
+  };
+  return {
+    pid: process.pid,
+    env,
+    output: () => stdout.text() + stderr.text(),
+    kill,
+    exited,
+    async [Symbol.asyncDispose]() {
+      kill("SIGTERM");
+      await exited;
+      await Promise.all([stdout.done, stderr.done]);
+    },
+  };
+}
+
+/** Waits for the env file, which appears complete. Undefined when the stack is over before. */
+async function appears(
+  path: string,
+  exited: Promise<number>,
+): Promise<StackEnv | undefined> {
+  let isOver = false;
+  exited.then(() => isOver = true);
+  while (!isOver) {
+    try {
+      const env = parseEnvFile(await Deno.readTextFile(path));
+      await Deno.remove(path);
+      return env;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return undefined;
+}
+
+/** Every process that descends from `pid`, as `/proc` or `ps` knows it. */
+export async function descendants(pid: number): Promise<number[]> {
+  const { stdout } = await new Deno.Command("ps", {
+    args: ["-A", "-o", "pid=,ppid="],
+  }).output();
+  const parents = new TextDecoder().decode(stdout).trim().split("\n").map((
+    line,
+  ) => line.trim().split(/\s+/).map(Number));
+  const found: number[] = [];
+  const below = (parent: number) => {
+    for (const [child, of] of parents) {
+      if (of !== parent || child === undefined) continue;
+      found.push(child);
+      below(child);
+    }
+  };
+  below(pid);
+  return found;
+}
+
+/** Those of the processes that still run. */
+export async function alive(pids: number[]): Promise<number[]> {
+  const { stdout } = await new Deno.Command("ps", {
+    args: ["-A", "-o", "pid=,stat="],
+  }).output();
+  const running = new Set(
+    new TextDecoder().decode(stdout).trim().split("\n").flatMap((line) => {
+      const [pid, state] = line.trim().split(/\s+/);
+      return state?.startsWith("Z") ? [] : [Number(pid)];
+    }),
+  );
+  return pids.filter((pid) => running.has(pid));
+}
+
+/** Whether anything listens on a port of this machine. */
+export async function answersOn(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  try {
+    (await Deno.connect({ hostname, port: Number(port) })).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    throw error;
+  }
+}
+
+/** Waits until `test` holds; fails after `seconds` with what it was waiting for. */
+export async function until(
+  what: string,
+  test: () => boolean | Promise<boolean>,
+  seconds = 15,
+): Promise<void> {
+  const deadline = Date.now() + seconds * 1000;
+  while (!(await test())) {
+    if (Date.now() > deadline) {
+      throw new Error(`${what}: not within ${seconds} s`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
