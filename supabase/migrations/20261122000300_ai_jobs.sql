@@ -59,7 +59,9 @@ create table public.ai_jobs (
   constraint ai_jobs_started_after_created check (started_at >= created_at),
   constraint ai_jobs_completed_after_created check (completed_at >= created_at),
   constraint ai_jobs_completed_after_started check (completed_at >= started_at),
-  constraint ai_jobs_scheduled_within_a_month check (scheduled_at <= created_at + interval '31 days'),
+  -- Only until the first start: a retry of an old job is scheduled later than that, and must be.
+  constraint ai_jobs_scheduled_within_a_month
+    check (started_at is not null or scheduled_at <= created_at + interval '31 days'),
   constraint ai_jobs_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
   constraint ai_jobs_metadata_is_small check (octet_length(metadata::text) <= 65536),
   constraint ai_jobs_input_url_is_object_path

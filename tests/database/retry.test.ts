@@ -1,0 +1,277 @@
+/** fail_ai_job: whether and when a failed attempt is tried again, and with what a job fails for good. */
+import { assert, assertEquals } from "@std/assert";
+import type { TestDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../helpers/database.ts";
+import {
+  claimJob,
+  eventsOf,
+  insertClaimedJob,
+  insertJob,
+  makeDue,
+  pictureOf,
+  readJob,
+  refusalOf,
+  setAttempts,
+  withQueue,
+} from "./factories.ts";
+
+/** Seconds from the newest event of the job to its next start. */
+async function waitOf(db: TestDatabase, jobId: string): Promise<number> {
+  const [row] = await db.sql<{ seconds: number }[]>`
+    select extract(epoch from j.scheduled_at - e.created_at)::float8 as seconds
+    from public.ai_jobs as j
+    join public.ai_job_events as e on e.job_id = j.id and e.seq = j.event_seq
+    where j.id = ${jobId}`;
+  assert(row !== undefined);
+  return row.seconds;
+}
+
+/** The wait is drawn a moment before the event is written. */
+function assertWait(seconds: number, low: number, high: number): void {
+  assert(
+    seconds > low - 1 && seconds <= high,
+    `waits ${seconds} s, expected ${low} to ${high}`,
+  );
+}
+
+Deno.test("fail_ai_job: a passing error puts the job back with its cause, without lease, result or progress", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    await queue.heartbeat(job, 60, "calling_provider");
+
+    assertEquals(
+      await queue.fail(job, { code: "provider_rate_limited" }),
+      "pending",
+    );
+
+    const waiting = await readJob(db, job.id);
+    assertEquals([waiting.status, waiting.attempt], ["pending", 1]);
+    assertEquals(waiting.progress_percentage, 0);
+    assertEquals(waiting.error_code, "provider_rate_limited");
+    assertEquals(
+      waiting.error_message,
+      "The AI provider did not answer properly.",
+    );
+    assertEquals([waiting.lease_token, waiting.lease_expires_at], [null, null]);
+    assertEquals(waiting.completed_at, null);
+    assertEquals(
+      await queue.claim(1),
+      [],
+      "it is not due before its wait is over",
+    );
+    const last = (await eventsOf(db, job.id)).at(-1);
+    assertEquals([last?.event, last?.attempt, last?.data.error_code], [
+      "retried",
+      1,
+      "provider_rate_limited",
+    ]);
+    assertEquals(
+      Date.parse(String(last?.data.scheduled_at)),
+      waiting.scheduled_at.getTime(),
+    );
+  });
+});
+
+Deno.test("fail_ai_job: the waits double up to the type's longest, and after the last attempt the job has failed", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    await db
+      .sql`update public.ai_job_types set backoff_base_seconds = 100, backoff_max_seconds = 500, max_attempts = 5`;
+    const { id } = await insertJob(db);
+
+    for (const wait of [100, 200, 400, 500]) {
+      assertEquals(await queue.fail(await claimJob(bench, id)), "pending");
+      assertWait(await waitOf(db, id), wait * 0.8, wait * 1.2);
+      await makeDue(db, id);
+    }
+    assertEquals(await queue.fail(await claimJob(bench, id)), "failed");
+
+    const failed = await readJob(db, id);
+    assertEquals([failed.status, failed.attempt], ["failed", 5]);
+    assertEquals(failed.error_code, "provider_unavailable");
+    assert(failed.completed_at !== null);
+    assertEquals((await eventsOf(db, id)).at(-1)?.event, "failed");
+    assertEquals(await queue.claim(1, [id]), []);
+  });
+});
+
+Deno.test("fail_ai_job: an error that another attempt cannot mend ends the job at its first attempt", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    await queue.heartbeat(job, 30, "calling_provider");
+    assertEquals(
+      await queue.fail(job, {
+        code: "provider_rejected_input",
+        isRetryable: false,
+        retryAfterSeconds: 5,
+      }),
+      "failed",
+    );
+    const failed = await readJob(db, job.id);
+    assertEquals([failed.status, failed.attempt, failed.error_code], [
+      "failed",
+      1,
+      "provider_rejected_input",
+    ]);
+    assertEquals(failed.progress_percentage, 30, "how far it got stays");
+    assertEquals(failed.scheduled_at, job.scheduled_at);
+  });
+});
+
+Deno.test("ai_job_backoff: 2,000 draws lie within 20 % of base × 2^(attempt-1), fill that range, and are capped", async (t) => {
+  await withDatabase(async (db) => {
+    await db
+      .sql`update public.ai_job_types set backoff_base_seconds = 10, backoff_max_seconds = 300`;
+    const expected = [[1, 10], [2, 20], [3, 40], [5, 160], [6, 300], [
+      100,
+      300,
+    ]];
+    for (const [attempt = 0, seconds = 0] of expected) {
+      await t.step(`attempt ${attempt}: about ${seconds} s`, async () => {
+        const [row] = await db.sql<{ low: number; high: number }[]>`
+          select min(extract(epoch from b.wait))::float8 as low, max(extract(epoch from b.wait))::float8 as high
+          from (
+            select private.ai_job_backoff('voice_clone', ${attempt}) as wait from generate_series(1, 2000)
+          ) as b`;
+        assert(row !== undefined);
+        assert(
+          row.low >= seconds * 0.8 && row.low < seconds * 0.82,
+          `${row.low}`,
+        );
+        assert(
+          row.high <= seconds * 1.2 && row.high > seconds * 1.18,
+          `${row.high}`,
+        );
+      });
+    }
+  });
+});
+
+Deno.test("fail_ai_job: a longer wait that the provider asks for is kept, up to an hour; a shorter or senseless one is not", async (t) => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    await db.sql`
+      update public.ai_job_types set backoff_base_seconds = 10, backoff_max_seconds = 10, max_attempts = 25`;
+    const { id } = await insertJob(db);
+    const cases = [
+      { retryAfterSeconds: 120, low: 120, high: 120 },
+      { retryAfterSeconds: 12.5, low: 12.5, high: 12.5 },
+      { retryAfterSeconds: 3600, low: 3600, high: 3600 },
+      { retryAfterSeconds: 3601, low: 3600, high: 3600 },
+      { retryAfterSeconds: 1e12, low: 3600, high: 3600 },
+      { retryAfterSeconds: "Infinity", low: 3600, high: 3600 },
+      { retryAfterSeconds: 1, low: 8, high: 12 },
+      { retryAfterSeconds: 0, low: 8, high: 12 },
+      { retryAfterSeconds: -5, low: 8, high: 12 },
+      { retryAfterSeconds: null, low: 8, high: 12 },
+    ];
+    for (const { retryAfterSeconds, low, high } of cases) {
+      await t.step(`Retry-After ${retryAfterSeconds}`, async () => {
+        const job = await claimJob(bench, id);
+        assertEquals(await queue.fail(job, { retryAfterSeconds }), "pending");
+        assertWait(await waitOf(db, id), low, high);
+        await makeDue(db, id);
+      });
+    }
+  });
+});
+
+Deno.test("fail_ai_job: a job that fails while a paid call may have happened fails with outcome_unknown", async (t) => {
+  const cases = [
+    { call: "sent", settle: null, code: "outcome_unknown" },
+    { call: "unknown", settle: "unknown", code: "outcome_unknown" },
+    { call: "rejected", settle: "rejected", code: "provider_unavailable" },
+    { call: "absent", settle: "absent", code: "provider_unavailable" },
+    { call: "succeeded", settle: "succeeded", code: "provider_unavailable" },
+  ];
+  for (const { call, settle, code } of cases) {
+    for (const isRetryable of [true, false]) {
+      await t.step(
+        `last attempt, call ${call}, ${
+          isRetryable ? "" : "not "
+        }retryable: ${code}`,
+        () =>
+          withQueue(async (bench) => {
+            const { db, queue } = bench;
+            const { id } = await insertJob(db);
+            await setAttempts(db, id, { attempt: 4 });
+            const job = await claimJob(bench, id);
+            const begun = await queue.begin(job);
+            assert(begun !== undefined);
+            if (settle !== null) {
+              const objectId = settle === "succeeded" ? "voice-1" : null;
+              assert(await queue.settle(job, begun.call_id, settle, objectId));
+            }
+            assertEquals(await queue.fail(job, { isRetryable }), "failed");
+            assertEquals((await readJob(db, id)).error_code, code);
+          }),
+      );
+    }
+  }
+  await t.step(
+    "with attempts left the job is tried again, under its own cause",
+    () =>
+      withQueue(async (bench) => {
+        const { db, queue } = bench;
+        const job = await insertClaimedJob(bench);
+        await queue.begin(job);
+        assertEquals(await queue.fail(job), "pending");
+        assertEquals(
+          (await readJob(db, job.id)).error_code,
+          "provider_unavailable",
+        );
+      }),
+  );
+});
+
+Deno.test("fail_ai_job: without a cause no job fails, and a missing isRetryable means no", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const job = await insertClaimedJob(bench);
+    const fail = (code: string | null) =>
+      db.asService(async (sql) => {
+        const [row] = await sql<{ answer: string | null }[]>`
+          select public.fail_ai_job(${job.id}, ${job.lease_token}, ${code}, null, null) as answer`;
+        return row?.answer;
+      });
+    const before = await pictureOf(db);
+    const refusal = await refusalOf(() => fail(null));
+    assertEquals(refusal.constraint, "ai_jobs_failed_has_error_code");
+    assertEquals(await pictureOf(db), before);
+    assertEquals(await fail("internal_error"), "failed");
+  });
+});
+
+Deno.test("ai_jobs: a job that was put off for a month is retried, snoozed, released and rescued like any other", async (t) => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const ways = {
+      retried: async (id: string) =>
+        await queue.fail(await claimJob(bench, id)) === "pending",
+      snoozed: async (id: string) =>
+        await queue.snooze(await claimJob(bench, id)),
+      released: async (id: string) =>
+        await queue.release(await claimJob(bench, id)),
+      rescued: async (id: string) => {
+        await claimJob(bench, id);
+        await db
+          .sql`update public.ai_jobs set lease_expires_at = now() where id = ${id}`;
+        return (await queue.rescue()).length === 1;
+      },
+    };
+    for (const [event, run] of Object.entries(ways)) {
+      await t.step(event, async () => {
+        const { id } = await insertJob(db);
+        await db.sql`
+          update public.ai_jobs
+          set created_at = now() - interval '31 days', scheduled_at = now()
+          where id = ${id}`;
+        assert(await run(id));
+        const job = await readJob(db, id);
+        assertEquals([job.status, job.last_event], ["pending", event]);
+      });
+    }
+  });
+});
