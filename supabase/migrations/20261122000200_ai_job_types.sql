@@ -5,6 +5,7 @@ create table public.ai_job_types (
   job_type text not null,
   provider text not null,
   is_enabled boolean not null default true,
+  paused_at timestamptz,
   max_attempts integer not null default 5,
   lease_seconds integer not null default 10,
   backoff_base_seconds integer not null default 2,
@@ -18,6 +19,7 @@ create table public.ai_job_types (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint ai_job_types_pkey primary key (job_type),
+  constraint ai_job_types_provider_fkey foreign key (provider) references public.ai_providers (provider),
   constraint ai_job_types_job_type_is_slug check (job_type ~ '^[a-z][a-z0-9_]{1,62}$'),
   constraint ai_job_types_max_attempts_in_range check (max_attempts between 1 and 25),
   constraint ai_job_types_lease_in_range check (lease_seconds between 3 and 300),
@@ -34,6 +36,7 @@ comment on table public.ai_job_types is
 comment on column public.ai_job_types.provider is 'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
+comment on column public.ai_job_types.paused_at is 'Set: jobs of the type wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_job_types.max_attempts is 'Attempts in all, the first one included.';
 comment on column public.ai_job_types.lease_seconds is
   'How long a claim is good without a heartbeat; the runner sends one every third of it.';
@@ -46,6 +49,8 @@ comment on column public.ai_job_types.input_buckets is 'Storage buckets that inp
 comment on column public.ai_job_types.input_mime_types is 'Content types that the input object may have.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+
+create index ai_job_types_provider_idx on public.ai_job_types (provider);
 
 create trigger ai_job_types_touch_updated_at
 before update on public.ai_job_types
