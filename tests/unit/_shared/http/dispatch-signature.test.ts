@@ -6,7 +6,7 @@ import { verifyDispatchSignature } from "../../../../supabase/functions/_shared/
 const SECRET = `whsec_${btoa("a secret of thirty-two bytes, ok")}`;
 const OTHER_SECRET = `whsec_${btoa("another secret of thirty-2 bytes")}`;
 const BODY =
-  '{"type": "INSERT", "record": {"id": "00000000-0000-4000-8000-00000000000a"}, "note": "Großmutter"}';
+  '{"type": "INSERT", "record": {"id": "00000000-0000-4000-8000-00000000000a"}, "note": "Großmütter"}';
 const SENT_AT = new Date("2026-01-01T00:00:00Z");
 const UNIX = SENT_AT.getTime() / 1000;
 
