@@ -203,7 +203,7 @@ create table public.ai_jobs (
   constraint ai_jobs_progress_is_full_when_completed CHECK (status <> 'completed'::text OR progress_percentage = 100),
   constraint ai_jobs_result_only_when_completed CHECK (status = 'completed'::text OR result_data IS NULL AND output_url IS NULL),
   constraint ai_jobs_result_when_completed CHECK (status <> 'completed'::text OR result_data IS NOT NULL),
-  constraint ai_jobs_scheduled_within_a_month CHECK (scheduled_at <= (created_at + '31 days'::interval)),
+  constraint ai_jobs_scheduled_within_a_month CHECK (started_at IS NOT NULL OR scheduled_at <= (created_at + '31 days'::interval)),
   constraint ai_jobs_started_after_created CHECK (started_at >= created_at),
   constraint ai_jobs_started_when_processing CHECK (status <> 'processing'::text OR started_at IS NOT NULL),
   constraint ai_jobs_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))

@@ -21,6 +21,7 @@ export class Exchange {
   readonly #entry: RequestEntry;
   readonly #holds: Holds;
   readonly #era: number;
+  #sent: number | null = null;
 
   constructor(parts: {
     request: ReceivedRequest;
@@ -38,6 +39,8 @@ export class Exchange {
     this.#entry = parts.entry;
     this.#holds = parts.holds;
     this.#era = parts.era;
+    // Logged when it happens, even if the request is still worked on; later outcomes do not replace it.
+    parts.response.once("close", () => this.#finish("client_gone"));
   }
 
   /** Resolves when the request is answered, closed, or left by its client. */
@@ -105,13 +108,14 @@ export class Exchange {
     // What is processed afterwards is so even for a client that has left: that is the point of it.
     const end = await this.#hold(ms, processed === "after");
     if (end === "dropped") return this.#close();
-    if (end === "gone") return this.#finish("client_gone");
+    if (end === "gone") return;
     this.#send(early ?? await this.#process());
   }
 
   #send(answer: Answer): void {
-    if (this.#response.closed) return this.#finish("client_gone");
-    this.#finish("answered", answer.status);
+    if (this.#response.closed) return;
+    this.#sent = answer.status;
+    this.#finish("answered");
     writeAnswer(this.#response, answer);
   }
 
@@ -119,32 +123,30 @@ export class Exchange {
     answer: Answer,
     between: () => Promise<End>,
   ): Promise<void> {
-    if (this.#response.closed) return this.#finish("client_gone");
+    if (this.#response.closed) return;
     const [first, second] = halves(answer);
     this.#response.writeHead(answer.status, {
       ...answer.headers,
       "content-length": String(first.length + second.length),
     });
+    this.#sent = answer.status;
     const flushed = Promise.withResolvers<void>();
     this.#response.write(first, () => flushed.resolve());
     await flushed.promise;
     const end = await between();
     if (end === "dropped") return this.#close();
-    if (end === "gone") return this.#finish("client_gone", answer.status);
-    this.#finish("answered", answer.status);
+    if (end === "gone") return;
+    this.#finish("answered");
     this.#response.end(second);
   }
 
   #close(): void {
-    this.#finish(this.#response.closed ? "client_gone" : "closed");
+    this.#finish("closed");
     this.#response.req.socket.destroy();
   }
 
-  #finish(
-    outcome: Exclude<RequestEntry["outcome"], "pending">,
-    status: number | null = null,
-  ): void {
-    this.#log.finish(this.#entry, outcome, status);
+  #finish(outcome: Exclude<RequestEntry["outcome"], "pending">): void {
+    this.#log.finish(this.#entry, outcome, this.#sent);
   }
 }
 

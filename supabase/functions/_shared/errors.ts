@@ -115,10 +115,6 @@ const CATALOGUE = {
     status: null,
     message: "The work stopped without an answer.",
   },
-  input_unreadable: {
-    status: null,
-    message: "The input could not be read from Storage.",
-  },
   storage_unavailable: {
     status: null,
     message: "The file storage did not answer.",
@@ -199,7 +195,11 @@ export class AppError extends Error {
   }
 }
 
-const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
+/**
+ * The database's own states (AJ…) that a function can meet, as codes. The others come from writes that no function
+ * makes; docs/error-codes.md lists them as well.
+ */
+export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ001: "job_type_unknown",
   AJ002: "job_type_disabled",
   AJ010: "input_required",

@@ -1,6 +1,16 @@
 import { assertEquals, assertGreater, assertObjectMatch } from "@std/assert";
 import { z } from "zod";
-import { clone, control, elevenLabs, ONE_TRY, running } from "./running.ts";
+import {
+  audioFile,
+  clone,
+  control,
+  elevenLabs,
+  failureOf,
+  heldTimeouts,
+  ONE_TRY,
+  running,
+  until,
+} from "./running.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 
@@ -338,4 +348,36 @@ Deno.test("POST /_control/release: tells how many requests it has let go", async
   assertObjectMatch(await control(simulators, "POST", "/release"), {
     body: { released: 0 },
   });
+});
+
+Deno.test("POST /_control/reset: a clone that is being decoded does not appear afterwards", async () => {
+  await using simulators = await running();
+  const answer = clone(simulators, JOB, {
+    files: [audioFile("speech.webm", "audio/webm")],
+  });
+  await simulators.requests.waitFor({}, 1, 10_000);
+  await control(simulators, "POST", "/reset");
+  await answer;
+  assertEquals(simulators.ledger.list(), []);
+  const { total_count } = await elevenLabs(simulators).voices.search({
+    voice_type: "personal",
+  }, ONE_TRY);
+  assertEquals(total_count, 0);
+});
+
+Deno.test("POST /_control/reset: breaks off a request that would only hang later", async () => {
+  await using simulators = await running();
+  using _time = heldTimeouts();
+  simulators.faults.add({
+    provider: "elevenlabs",
+    fault: { kind: "hang", processed: "before" },
+  });
+  const failing = failureOf(clone(simulators, JOB, {
+    files: [audioFile("speech.ogg", "audio/ogg")],
+  }));
+  await until(() => simulators.requests.list().length > 0, "a request arrives");
+  let reset = false;
+  simulators.reset().then(() => reset = true);
+  await until(() => reset, "the reset is done");
+  assertEquals((await failing).message, "fetch failed");
 });

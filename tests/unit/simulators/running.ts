@@ -100,3 +100,15 @@ export function turn(): Promise<void> {
   setImmediate(resolve);
   return promise;
 }
+
+/** Waits, turn by turn, until something holds; fails with `what` when it does not within ten seconds. */
+export async function until(
+  holds: () => boolean,
+  what: string,
+): Promise<void> {
+  const giveUp = performance.now() + 10_000;
+  while (!holds()) {
+    if (performance.now() > giveUp) throw new Error(`never happened: ${what}`);
+    await turn();
+  }
+}

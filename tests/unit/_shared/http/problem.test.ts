@@ -1,0 +1,117 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  AppError,
+  ERROR_CATALOGUE,
+  type ErrorCode,
+} from "../../../../supabase/functions/_shared/errors.ts";
+import {
+  CORS_HEADERS,
+  jsonResponse,
+  problemResponse,
+} from "../../../../supabase/functions/_shared/http/problem.ts";
+
+Deno.test("problemResponse: has the members of RFC 9457, our code, the fields and the request's id", async () => {
+  const response = problemResponse(
+    new AppError("invalid_request", {
+      details: "name: is required",
+      fields: [{ field: "name", message: "is required" }],
+    }),
+    "r1",
+  );
+  assertEquals(response.status, 400);
+  assertEquals(
+    response.headers.get("content-type"),
+    "application/problem+json",
+  );
+  assertEquals(response.headers.get("cache-control"), "no-store");
+  assertEquals(await response.json(), {
+    type: "urn:edge-ai-jobs:error:invalid_request",
+    title: "invalid request",
+    status: 400,
+    detail: "name: is required",
+    code: "invalid_request",
+    errors: [{ field: "name", message: "is required" }],
+    request_id: "r1",
+  });
+});
+
+Deno.test("problemResponse: without wrong fields there is no member for them", async () => {
+  const body = await problemResponse(new AppError("not_found"), "r1").json();
+  assertEquals("errors" in body, false);
+});
+
+for (const code of ["internal_error", "provider_timeout"] as const) {
+  Deno.test(`problemResponse: ${code} answers 500`, async () => {
+    const response = problemResponse(new AppError(code), "r1");
+    assertEquals([response.status, (await response.json()).status], [500, 500]);
+  });
+}
+
+for (
+  const thrown of [
+    new Error("password=hunter2"),
+    new TypeError("hunter2 is not a function"),
+    "hunter2",
+    { code: "not_found", message: "hunter2" },
+    undefined,
+    null,
+  ]
+) {
+  Deno.test(`problemResponse: ${String(thrown)} becomes an internal error that says nothing of it`, async () => {
+    const response = problemResponse(thrown, "r1");
+    assertEquals(response.status, 500);
+    const text = await response.text();
+    assertEquals(text.includes("hunter2"), false);
+    assertStringIncludes(text, ERROR_CATALOGUE.internal_error.message);
+  });
+}
+
+Deno.test("problemResponse: only the busy answer says when to come again", () => {
+  const retryAfter = (code: ErrorCode) =>
+    problemResponse(new AppError(code), "r1").headers.get("retry-after");
+  assertEquals(retryAfter("service_unavailable"), "5");
+  assertEquals(retryAfter("internal_error"), null);
+});
+
+Deno.test("CORS_HEADERS: a page may send what supabase-js and our endpoints need, and read what they answer", () => {
+  const sent = CORS_HEADERS["Access-Control-Allow-Headers"] ?? "";
+  for (
+    const header of [
+      ...["authorization", "apikey", "content-type", "x-client-info"],
+      ...["idempotency-key", "x-request-id"],
+    ]
+  ) assertMatch(sent, new RegExp(`(^|, )${header}(,|$)`), header);
+  assertEquals(
+    CORS_HEADERS["Access-Control-Expose-Headers"],
+    "location, retry-after, x-request-id",
+  );
+  assertMatch(CORS_HEADERS["Access-Control-Allow-Methods"] ?? "", /POST/);
+  assertEquals(CORS_HEADERS["Access-Control-Allow-Origin"], "*");
+});
+
+Deno.test("jsonResponse and problemResponse: every answer can be read by a page of another origin and is kept nowhere", () => {
+  for (
+    const response of [
+      jsonResponse({}),
+      jsonResponse({}, { status: 202, headers: { Location: "/x" } }),
+      problemResponse(new AppError("not_found"), "r1", { Allow: "GET" }),
+    ]
+  ) {
+    for (const [name, value] of Object.entries(CORS_HEADERS)) {
+      assertEquals(response.headers.get(name), value);
+    }
+    assertEquals(response.headers.get("cache-control"), "no-store");
+  }
+});
+
+Deno.test("jsonResponse: keeps status, headers and null members", async () => {
+  const response = jsonResponse({ a: null }, {
+    status: 202,
+    headers: { Location: "/x" },
+  });
+  assertEquals([response.status, response.headers.get("location")], [
+    202,
+    "/x",
+  ]);
+  assertEquals(await response.text(), '{"a":null}');
+});
