@@ -82,10 +82,20 @@ begin
     v_decision := case when v_call.outcome in ('sent', 'unknown') then 'reconcile' else 'done' end;
   end if;
 
+  -- Nothing is sent for somebody who no longer wants it.
+  if v_decision = 'send' and exists (
+    select 1 from public.ai_jobs as j
+    where j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null
+  ) then
+    return query select null::uuid, 'cancelled', null::text, false;
+    return;
+  end if;
+
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, p_progress),
       stage = case v_decision when 'send' then p_stage when 'reconcile' then 'reconciling' else j.stage end,
       billable_calls = j.billable_calls + (v_decision = 'send')::integer,
+      spend = case when v_decision = 'send' and j.spend = 'none' then 'unknown' else j.spend end,
       lease_expires_at = clock_timestamp() + make_interval(secs => v_type.lease_seconds),
       event_seq = j.event_seq + 1,
       last_event = case v_decision when 'send' then 'submitted' else 'progress' end
@@ -114,7 +124,8 @@ $$;
 comment on function public.begin_provider_call(uuid, uuid, text, integer, text) is
   'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
   'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
-  'earlier call is old enough that an empty look-up means nothing was made. 0 rows: the lease is lost. service_role only.';
+  'earlier call is old enough that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
+  'nothing. 0 rows: the lease is lost. service_role only.';
 
 create function public.settle_provider_call(
   p_call_id uuid,
@@ -151,6 +162,15 @@ begin
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, p_progress),
       provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      spend = (
+        select case
+          when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+          when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+          else 'none'
+        end
+        from public.ai_provider_calls as c
+        where c.job_id = p_job_id
+      ),
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       event_seq = j.event_seq + 1,
       last_event = 'settled'
