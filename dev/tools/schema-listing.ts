@@ -227,7 +227,7 @@ function policies(where: string): string {
  *
  * The same schema gives the same text. `sql` must have an empty search_path, so that every name is written in full.
  */
-export async function listSchema(sql: postgres.Sql): Promise<string> {
+export async function listSchema(sql: postgres.ISql): Promise<string> {
   const parts = [
     "-- Written by `deno task db:schema` from supabase/migrations. Not to be edited, not to be run: for reading.",
   ];

@@ -198,6 +198,8 @@ function collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
   return { text: () => text, done };
 }
 
+class NotAnEnvFile extends Error {}
+
 function parseEnvFile(text: string): StackEnv {
   const values = Object.fromEntries(
     text.trim().split("\n").map((line) => {
@@ -207,7 +209,7 @@ function parseEnvFile(text: string): StackEnv {
   );
   const value = (name: string) => {
     const found = values[name];
-    if (found === undefined) throw new Error(`the env file has no ${name}`);
+    if (found === undefined) throw new NotAnEnvFile(name);
     return found;
   };
   return {
@@ -235,10 +237,15 @@ async function startTask(): Promise<string[]> {
 export async function startChild(
   projectDir: string,
   args: string[] = [],
-  options: { simulators?: boolean; env?: Record<string, string> } = {},
+  options: {
+    simulators?: boolean;
+    env?: Record<string, string>;
+    /** Where the env file goes and stays; else a temporary one. */
+    envFile?: string;
+  } = {},
 ): Promise<StackChild> {
-  const envFile = await Deno.makeTempFile({ prefix: "stack-env-" });
-  await Deno.remove(envFile);
+  const folder = await Deno.makeTempDir({ prefix: "stack-env-" });
+  const envFile = options.envFile ?? join(folder, "stack.env");
   const process = new Deno.Command(Deno.execPath(), {
     args: [
       ...await startTask(),
@@ -265,7 +272,9 @@ export async function startChild(
     throw new StackDidNotStart(code, stdout.text(), stderr.text());
   });
   over.catch(() => {});
-  const env = await Promise.race([over, appears(envFile, exited)]);
+  const env = await Promise.race([over, appears(envFile, exited)]).finally(
+    () => Deno.remove(folder, { recursive: true }),
+  );
   if (env === undefined) return await over;
   const kill = (signal: Deno.Signal) => {
     try {
@@ -297,11 +306,10 @@ async function appears(
   exited.then(() => isOver = true);
   while (!isOver) {
     try {
-      const env = parseEnvFile(await Deno.readTextFile(path));
-      await Deno.remove(path);
-      return env;
+      return parseEnvFile(await Deno.readTextFile(path));
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      const isOther = error instanceof NotAnEnvFile; // one of an earlier run
+      if (!isOther && !(error instanceof Deno.errors.NotFound)) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

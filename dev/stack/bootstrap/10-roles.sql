@@ -20,9 +20,9 @@ grant anon, authenticated, service_role, authenticator
   to postgres with admin true, inherit true, set true;
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 
--- Hosted projects let `postgres` write policies on tables that it does not own. Plain Postgres ties that to
--- ownership, so `postgres` inherits the owners, and 60-guards.sql takes back everything but the policies.
-grant supabase_storage_admin, supabase_realtime_admin
+-- Hosted projects let `postgres` write policies and triggers on tables that it does not own. Plain Postgres ties that to
+-- ownership, so `postgres` inherits the owners, and 60-guards.sql takes back everything else.
+grant supabase_auth_admin, supabase_storage_admin, supabase_realtime_admin
   to postgres with inherit true, set false;
 
 alter role anon set statement_timeout = '3s';

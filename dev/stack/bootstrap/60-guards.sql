@@ -16,13 +16,13 @@ begin
   for touched in
     select c.object_identity, c.object_type
     from pg_catalog.pg_event_trigger_ddl_commands() c
-    where c.schema_name in ('storage', 'realtime')
+    where c.schema_name in ('auth', 'storage', 'realtime')
       and not c.in_extension
       and c.object_type not in ('policy', 'trigger')
   loop
     raise exception 'must be owner of % %', touched.object_type, touched.object_identity
       using errcode = '42501',
-        detail = 'The schemas storage and realtime belong to the platform; only policies and triggers may be added.';
+        detail = 'The schemas auth, storage and realtime belong to the platform; only policies and triggers may be added.';
   end loop;
 end
 $$;
@@ -38,7 +38,7 @@ begin
   for dropped in
     select d.object_identity, d.object_type
     from pg_catalog.pg_event_trigger_dropped_objects() d
-    where d.schema_name in ('storage', 'realtime')
+    where d.schema_name in ('auth', 'storage', 'realtime')
       and d.original
       and d.object_type not in ('policy', 'trigger')
   loop

@@ -1,6 +1,6 @@
 -- Stand-in for supabase_vault 0.3: the same table, view and functions. The real one encrypts with a key that
--- lives outside the database. This one encrypts with pgcrypto (AES) under a key in a table that only the
--- superuser reads: enough to keep a secret out of a dump of vault.secrets by the project owner, not more.
+-- lives outside the database. This one encrypts with pgcrypto (AES) under a key that lies beside the secrets, so
+-- that vault.secrets shows what it would show on a hosted project. It protects nothing on this machine's disk.
 
 create table vault._stand_in_key (key bytea not null);
 insert into vault._stand_in_key (key) values (@extschema:pgcrypto@.gen_random_bytes(32));

@@ -1,0 +1,508 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { clientOf, dataOf, newPerson } from "./stack-people.ts";
+import {
+  alive,
+  answersOn,
+  descendants,
+  fixtureFiles,
+  makeProject,
+  StackDidNotStart,
+  startChild,
+  until,
+} from "./stack-fixture.ts";
+
+const repository = fromFileUrl(new URL("../../", import.meta.url));
+
+/** Everything that must be gone when a stack is over. */
+async function footprint(
+  stack: {
+    pid: number;
+    env: Record<string, string> | {
+      API_URL: string;
+      DB_URL: string;
+      SIMULATOR_URL: string;
+    };
+  },
+) {
+  const pids = [stack.pid, ...await descendants(stack.pid)];
+  const urls = [
+    stack.env["API_URL"],
+    stack.env["DB_URL"]?.replace("postgresql:", "http:"),
+    stack.env["SIMULATOR_URL"],
+  ]
+    .filter((url) => url !== undefined && url !== "").map(String);
+  return {
+    pids,
+    urls,
+    async isGone() {
+      if ((await alive(pids)).length > 0) return false;
+      for (const url of urls) if (await answersOn(url)) return false;
+      return true;
+    },
+  };
+}
+
+/** Names of the folders that ephemeral stacks keep their data in. */
+async function temporaryFolders(): Promise<Set<string>> {
+  const names = new Set<string>();
+  for await (const entry of Deno.readDir(Deno.env.get("TMPDIR") ?? "/tmp")) {
+    if (entry.name.startsWith("edge-ai-jobs-")) names.add(entry.name);
+  }
+  return names;
+}
+
+/** Starts a stack that must fail, and gives how it ended. Checks that it left nothing behind. */
+async function failure(
+  projectDir: string,
+  args: string[] = ["--ephemeral"],
+): Promise<StackDidNotStart> {
+  const error = await assertRejects(
+    () => startChild(projectDir, args),
+    StackDidNotStart,
+  );
+  assertEquals(error.code, 1);
+  assertEquals(error.stdout, "");
+  const { stdout } = await new Deno.Command("ps", {
+    args: ["-A", "-o", "args="],
+  }).output();
+  assertEquals(
+    new TextDecoder().decode(stdout).includes(projectDir),
+    false,
+    "a process is left",
+  );
+  return error;
+}
+
+Deno.test("start: the env file appears, readable by its owner only, when everything answers", async () => {
+  await using project = await makeProject();
+  await using stack = await startChild(project.dir, ["--ephemeral"], {
+    simulators: true,
+  });
+  const { env } = stack;
+  const ann = await newPerson(env, "ann");
+  await dataOf(ann.client.from("notes").select());
+  await dataOf(ann.client.storage.from("private").list(ann.id));
+  await dataOf(ann.client.functions.invoke("hello"));
+  const simulated = await fetch(`${env.SIMULATOR_URL}/_control/ledger`);
+  await simulated.body?.cancel();
+  assertEquals(simulated.status, 200);
+  const output = stack.output();
+  for (
+    const shown of [
+      env.API_URL,
+      env.DB_URL,
+      env.PUBLISHABLE_KEY,
+      env.SECRET_KEY,
+      env.SIMULATOR_URL,
+      "hello, hook",
+    ]
+  ) {
+    assertStringIncludes(output, shown);
+  }
+  assertMatch(output, /ElevenLabs\s+simulated/);
+});
+
+Deno.test("start: the env file has mode 600 and replaces that of an earlier run", async () => {
+  await using project = await makeProject();
+  const path = join(project.dir, "stack.env");
+  await Deno.writeTextFile(path, "not one of this run\n", { mode: 0o644 });
+  await using stack = await startChild(project.dir, ["--ephemeral"], {
+    envFile: path,
+  });
+  const names = (await Deno.readTextFile(path)).trim().split("\n").map((line) =>
+    line.split("=")[0]
+  );
+  assertEquals(names, Object.keys(stack.env));
+  assertEquals(((await Deno.stat(path)).mode ?? 0) & 0o777, 0o600);
+});
+
+Deno.test("stop: SIGTERM and SIGINT end it with code 0, and no process, port or folder is left", async (t) => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    await t.step(signal, async () => {
+      const before = await temporaryFolders();
+      await using project = await makeProject();
+      await using stack = await startChild(project.dir, ["--ephemeral"], {
+        simulators: true,
+      });
+      const left = await footprint(stack);
+      assert(left.pids.length > 6, "the stack has processes of its own");
+      stack.kill(signal);
+      assertEquals(await stack.exited, 0);
+      assert(await left.isGone());
+      assertEquals(
+        [...await temporaryFolders()].filter((name) => !before.has(name)),
+        [],
+      );
+    });
+  }
+});
+
+Deno.test("crash: SIGKILL of the stack leaves no process, no port and no folder", async () => {
+  const before = await temporaryFolders();
+  await using project = await makeProject();
+  await using stack = await startChild(project.dir, ["--ephemeral"], {
+    simulators: true,
+  });
+  await newPerson(stack.env, "ann");
+  const left = await footprint(stack);
+  stack.kill("SIGKILL");
+  await stack.exited;
+  await until("everything is gone", () => left.isGone());
+  await until(
+    "the folder is gone",
+    async () =>
+      [...await temporaryFolders()].filter((name) => !before.has(name))
+        .length === 0,
+  );
+});
+
+Deno.test("crash: SIGKILL of `deno task` around the stack ends the stack too", async () => {
+  await using project = await makeProject();
+  const envFile = join(project.dir, "task.env");
+  const task = new Deno.Command(Deno.execPath(), {
+    args: [
+      "task",
+      "start",
+      "--ephemeral",
+      "--no-simulators",
+      "--project",
+      project.dir,
+      "--env-file",
+      envFile,
+    ],
+    cwd: repository,
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  await until(
+    "the stack is ready",
+    () => Deno.stat(envFile).then(() => true, () => false),
+  );
+  const [, url] = /API_URL=(.*)/.exec(await Deno.readTextFile(envFile)) ?? [];
+  const left = await footprint({ pid: task.pid, env: { API_URL: url ?? "" } });
+  assert(left.pids.length > 4);
+  task.kill("SIGKILL");
+  await task.status;
+  await until("everything is gone", () => left.isGone());
+});
+
+Deno.test("crash: a stack without its Postgres says so and ends with code 1", async () => {
+  await using project = await makeProject();
+  await using stack = await startChild(project.dir, ["--ephemeral"]);
+  const left = await footprint(stack);
+  const { stdout } = await new Deno.Command("ps", {
+    args: ["-A", "-o", "pid=,args="],
+  }).output();
+  const line = new TextDecoder().decode(stdout).split("\n").find((line) =>
+    / -p (\d+)/.exec(line)?.[1] ===
+      new URL(stack.env.DB_URL.replace("postgresql:", "http:")).port &&
+    line.includes("bin/postgres") && !line.includes("watchdog")
+  );
+  Deno.kill(Number(line?.trim().split(" ")[0]), "SIGKILL");
+  assertEquals(await stack.exited, 1);
+  assertStringIncludes(stack.output(), "Postgres ended unexpectedly");
+  await until("everything is gone", () => left.isGone());
+});
+
+Deno.test("side by side: two stacks have their own ports, keys and people", async () => {
+  await using project = await makeProject();
+  await using one = await startChild(project.dir, [
+    "--data",
+    join(project.dir, "one"),
+  ]);
+  await using two = await startChild(project.dir, [
+    "--data",
+    join(project.dir, "two"),
+  ]);
+  assertNotEquals(one.env.API_URL, two.env.API_URL);
+  assertNotEquals(one.env.SECRET_KEY, two.env.SECRET_KEY);
+  const ann = await newPerson(one.env, "ann");
+  const { error } = await clientOf(two.env).auth.signInWithPassword(ann);
+  assertEquals(error?.code, "invalid_credentials");
+  const response = await fetch(`${two.env.API_URL}/functions/v1/hello`, {
+    headers: { authorization: `Bearer ${ann.token}` },
+  });
+  await response.body?.cancel();
+  assertEquals(
+    response.status,
+    401,
+    "a token of the other stack is worth nothing",
+  );
+});
+
+Deno.test("data: a second start finds people, rows, files and keys again, also after a crash", async () => {
+  await using project = await makeProject();
+  const args = ["--data", join(project.dir, "data")];
+  let ann: Awaited<ReturnType<typeof newPerson>>;
+  let keys: string[];
+  {
+    await using stack = await startChild(project.dir, args);
+    ann = await newPerson(stack.env, "ann");
+    keys = [stack.env.PUBLISHABLE_KEY, stack.env.SECRET_KEY];
+    await dataOf(ann.client.from("notes").insert({ text: "kept" }).select());
+    await dataOf(
+      ann.client.storage.from("private").upload(
+        `${ann.id}/kept.txt`,
+        new Blob(["kept"], { type: "text/plain" }),
+      ),
+    );
+    stack.kill("SIGKILL");
+    await stack.exited;
+  }
+  for (const round of ["after a crash", "after a stop"]) {
+    await using stack = await startChild(project.dir, args);
+    assertEquals(
+      [stack.env.PUBLISHABLE_KEY, stack.env.SECRET_KEY],
+      keys,
+      round,
+    );
+    const client = clientOf(stack.env);
+    assertEquals((await client.auth.signInWithPassword(ann)).error, null);
+    assertEquals(await dataOf(client.from("notes").select("text")), [{
+      text: "kept",
+    }]);
+    const file = await dataOf(
+      client.storage.from("private").download(`${ann.id}/kept.txt`),
+    );
+    assertEquals(await file.text(), "kept");
+  }
+});
+
+Deno.test("data: an ephemeral stack starts empty every time", async () => {
+  await using project = await makeProject();
+  let ann: Awaited<ReturnType<typeof newPerson>>;
+  {
+    await using stack = await startChild(project.dir, ["--ephemeral"]);
+    ann = await newPerson(stack.env, "ann");
+  }
+  await using stack = await startChild(project.dir, ["--ephemeral"]);
+  const { error } = await clientOf(stack.env).auth.signInWithPassword(ann);
+  assertEquals(error?.code, "invalid_credentials");
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(project.dir)) names.push(name);
+  assertEquals(names, ["supabase"]);
+});
+
+Deno.test("data: a folder that a live stack has is refused, and so is one of another version", async () => {
+  await using project = await makeProject();
+  const data = join(project.dir, "data");
+  {
+    await using stack = await startChild(project.dir, ["--data", data]);
+    const error = await assertRejects(
+      () => startChild(project.dir, ["--data", data]),
+      StackDidNotStart,
+    );
+    assertEquals(error.code, 1);
+    assertStringIncludes(
+      error.stderr,
+      `The data folder ${data} is in use by another stack.`,
+    );
+    await newPerson(stack.env, "ann");
+  }
+  const file = join(data, "postgres.json");
+  await Deno.writeTextFile(
+    file,
+    JSON.stringify({
+      ...JSON.parse(await Deno.readTextFile(file)),
+      bootstrap: "000000000000",
+    }),
+  );
+  const error = await failure(project.dir, ["--data", data]);
+  assertStringIncludes(
+    error.stderr,
+    "was made by another version of the embedded stack",
+  );
+});
+
+Deno.test("data: a folder that cannot be written is one clear message", async () => {
+  await using project = await makeProject();
+  const error = await failure(project.dir, [
+    "--data",
+    join(project.dir, "supabase/config.toml/data"),
+  ]);
+  assertMatch(error.stderr, /^The data folder .* cannot be used: .*\n$/);
+});
+
+Deno.test("port: one in use is named, and the stack that has it is not disturbed", async () => {
+  await using project = await makeProject();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  const error = await failure(project.dir, [
+    "--ephemeral",
+    "--port",
+    String(port),
+  ]);
+  assertEquals(
+    error.stderr,
+    `Port ${port} is already in use. Choose another one with --port, or stop what uses it.\n`,
+  );
+});
+
+Deno.test("migration: a broken one is named with its line and Postgres's words, and starts once it is mended", async (t) => {
+  const cases: [string, string, RegExp][] = [
+    [
+      "a statement that fails",
+      "create table public.a (id int);\n\n-- why\ncreate table public.b (\n  id int references public.missing (id)\n);\n",
+      /failed at line 4: relation "public\.missing" does not exist \(42P01\)/,
+    ],
+    [
+      "bad syntax",
+      "select 1;\ncreate tabel x;\n",
+      /failed at line 2: syntax error at or near "tabel"/,
+    ],
+    [
+      "an error in a function body",
+      "select 1;\ndo $$ begin raise exception 'stop here'; end $$;\n",
+      /failed at line 2: stop here \(P0001\)/,
+    ],
+    [
+      "what hosted refuses",
+      "alter table storage.objects add column mine int;\n",
+      /failed at line 1: must be owner of table storage\.objects \(42501\)/,
+    ],
+    [
+      "a right that postgres does not have",
+      "alter system set work_mem = '1GB';\n",
+      /failed at line 1: (permission denied|ALTER SYSTEM cannot run)/,
+    ],
+  ];
+  for (const [name, text, expected] of cases) {
+    await t.step(name, async () => {
+      await using project = await makeProject({
+        "supabase/migrations/20260102000000_broken.sql": text,
+      });
+      const error = await failure(project.dir);
+      assertStringIncludes(
+        error.stderr,
+        "Migration 20260102000000_broken.sql ",
+      );
+      assertMatch(error.stderr, expected);
+    });
+  }
+  await t.step(
+    "nothing of a broken one stays, and the ones before it are kept",
+    async () => {
+      const file = "supabase/migrations/20260102000000_broken.sql";
+      await using project = await makeProject({
+        [file]: "create table public.half (id int);\nselect 1/0;\n",
+      });
+      const args = ["--data", join(project.dir, "data")];
+      await failure(project.dir, args);
+      await Deno.writeTextFile(
+        join(project.dir, file),
+        "create table public.half (id int, whole text);\ngrant select on public.half to anon;\n",
+      );
+      await using stack = await startChild(project.dir, args);
+      assertEquals(
+        await dataOf(clientOf(stack.env).from("half").select("whole")),
+        [],
+      );
+    },
+  );
+  await t.step(
+    "one that was changed after it was applied is pointed out",
+    async () => {
+      await using project = await makeProject();
+      const args = ["--data", join(project.dir, "data")];
+      await (await startChild(project.dir, args))[Symbol.asyncDispose]();
+      const file = join(
+        project.dir,
+        "supabase/migrations/20260101000000_schema.sql",
+      );
+      await Deno.writeTextFile(
+        file,
+        (await Deno.readTextFile(file)).replace("'30s'", "'40s'"),
+      );
+      await using stack = await startChild(project.dir, args);
+      assertStringIncludes(
+        stack.output(),
+        "20260101000000_schema.sql was changed after it was applied",
+      );
+    },
+  );
+});
+
+Deno.test("function: one that does not boot is named with what it said", async (t) => {
+  const cases: [string, string, RegExp][] = [
+    [
+      "throws",
+      "throw new Error('no key in the environment');\n",
+      /^Function hello did not start \(code 1\)\. It said:\n[\s\S]*no key in the environment/,
+    ],
+    [
+      "does not parse",
+      "export default {",
+      /^Function hello did not start \(code 1\)\. It said:\n/,
+    ],
+    [
+      "imports nothing that is there",
+      "import './missing.ts';\n",
+      /^Function hello did not start \(code 1\)\. It said:\n[\s\S]*missing\.ts/,
+    ],
+    [
+      "ends",
+      "Deno.exit(7);\n",
+      /^Function hello did not start \(code 7\)\. It said:\n\(nothing\)/,
+    ],
+    [
+      "serves nothing",
+      "console.log('only a script');\n",
+      /^Function hello did not start \(code 1\)\. It said:\nonly a script\n[\s\S]*serves nothing/,
+    ],
+  ];
+  for (const [name, text, expected] of cases) {
+    await t.step(name, async () => {
+      await using project = await makeProject({
+        "supabase/functions/hello/index.ts": text,
+      });
+      assertMatch((await failure(project.dir)).stderr, expected);
+    });
+  }
+  await t.step("has no file", async () => {
+    const config = `${
+      fixtureFiles["supabase/config.toml"]
+    }\n[functions.ghost]\n`;
+    await using project = await makeProject({ "supabase/config.toml": config });
+    assertMatch(
+      (await failure(project.dir)).stderr,
+      /^Function ghost of supabase\/config\.toml has no file .*ghost\/index\.ts\.\n$/,
+    );
+  });
+});
+
+Deno.test("arguments: what is not understood is said, with the usage", async () => {
+  await using project = await makeProject();
+  for (
+    const [args, message] of [
+      [["--ephemral"], "Unknown argument --ephemral."],
+      [["now"], "Unknown argument now."],
+      [["--port", "70000"], "--port has no usable value."],
+      [["--port", "x"], "--port has no usable value."],
+      [
+        ["--ephemeral", "--data", "x"],
+        "--ephemeral and --data exclude each other.",
+      ],
+    ] satisfies [string[], string][]
+  ) {
+    const { stderr } = await failure(project.dir, args);
+    assert(stderr.startsWith(message), stderr);
+    assertStringIncludes(stderr, "Usage: deno task start");
+  }
+  const config = await makeProject({
+    "supabase/config.toml": '[functions.hello]\nverify_jwt = "yes"\n',
+  });
+  assertStringIncludes(
+    (await failure(config.dir)).stderr,
+    "functions.hello.verify_jwt",
+  );
+  await config[Symbol.asyncDispose]();
+  assertMatch((await failure("/nowhere")).stderr, /is not a Supabase project/);
+});

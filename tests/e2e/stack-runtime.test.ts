@@ -1,0 +1,271 @@
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import postgres from "postgres";
+import { type Stack, startStack } from "../../dev/stack/stack.ts";
+import { makeProject, until } from "./stack-fixture.ts";
+
+const hook = (stack: Stack, path = "", init: RequestInit = {}) =>
+  fetch(`${stack.apiUrl}/functions/v1/hook${path}`, init);
+
+/** The isolate that answers now. */
+async function isolate(stack: Stack): Promise<string> {
+  const { id } = await (await hook(stack)).json();
+  return id;
+}
+
+const soon = () => AbortSignal.timeout(15_000);
+
+Deno.test("functions: a process that dies is replaced, and the caller gets an answer", async (t) => {
+  await using project = await makeProject();
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+  });
+
+  await t.step(
+    "one that ends itself: 502 for that request, and the next one is served by another",
+    async () => {
+      const before = await isolate(stack);
+      const crashed = await hook(stack, "/crash");
+      assertEquals([crashed.status, crashed.headers.get("sb-error-code")], [
+        502,
+        "EDGE_FUNCTION_ERROR",
+      ]);
+      await crashed.body?.cancel();
+      assertNotEquals(await isolate(stack), before);
+    },
+  );
+
+  await t.step(
+    "one that is killed: the same, and the other functions are not touched",
+    async () => {
+      const [other] = stack.functions.processes("hello");
+      const before = await isolate(stack);
+      const [killed] = stack.functions.processes("hook");
+      const waiting = hook(stack, "/never");
+      await until(
+        "the request is under way",
+        () => stack.functions.processes("hook").length === 1,
+      );
+      await stack.functions.kill("hook", "SIGKILL");
+      const answer = await waiting;
+      await answer.body?.cancel();
+      assertEquals(answer.status, 502);
+      assertNotEquals(await isolate(stack), before);
+      assertNotEquals(stack.functions.processes("hook")[0]?.pid, killed?.pid);
+      assertEquals(stack.functions.processes("hello")[0]?.pid, other?.pid);
+    },
+  );
+
+  await t.step(
+    "what a function prints is in the log, under its name",
+    async () => {
+      await (await hook(stack, "", { method: "PUT" })).body?.cancel();
+      const { source, stream } = await stack.logs.find(
+        ({ line }) => line === "hook called PUT",
+        soon(),
+      );
+      assertEquals([source, stream], ["function:hook", "stdout"]);
+    },
+  );
+});
+
+Deno.test("wall clock: half of it retires an isolate, nine tenths announce its end, the whole kills it", async (t) => {
+  await using project = await makeProject();
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+    wallClockMs: 2000,
+  });
+
+  await t.step(
+    "an idle isolate leaves at half, with reason early_drop, and another serves",
+    async () => {
+      const first = await isolate(stack);
+      await stack.logs.find(
+        ({ line }) => line === 'leaving {"reason":"early_drop"}',
+        soon(),
+      );
+      assertNotEquals(await isolate(stack), first);
+      assertEquals(
+        stack.logs.records("function:hook").some(({ line }) =>
+          line.includes("wall_clock")
+        ),
+        false,
+      );
+    },
+  );
+
+  await t.step(
+    "one with a request under way hears wall_clock, is killed, and the caller gets 546",
+    async () => {
+      await until(
+        "one fresh isolate",
+        () => stack.functions.processes("hook").length === 1,
+      );
+      const started = Date.now();
+      const answer = await hook(stack, "/never");
+      assertEquals([answer.status, answer.headers.get("sb-error-code")], [
+        546,
+        "WORKER_RESOURCE_LIMIT",
+      ]);
+      await answer.body?.cancel();
+      assert(Date.now() - started < 4000);
+      assert(
+        stack.logs.records("function:hook").some(({ line }) =>
+          line === 'leaving {"reason":"wall_clock"}'
+        ),
+      );
+    },
+  );
+
+  await t.step(
+    "background work given to waitUntil keeps a retired isolate until it is done",
+    async () => {
+      const answer = await hook(stack, "/background");
+      assertEquals(answer.status, 202);
+      const done = await stack.logs.find(
+        ({ line }) => line === "background done",
+        soon(),
+      );
+      assertEquals(done.source, "function:hook");
+    },
+  );
+});
+
+Deno.test("stop: functions hear termination and may finish what they have in hand", async () => {
+  await using project = await makeProject();
+  const stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+  });
+  assertEquals((await hook(stack, "/background")).status, 202);
+  await stack.stop();
+  const lines = stack.logs.records("function:hook").map(({ line }) => line);
+  assert(lines.includes('leaving {"reason":"termination"}'));
+  assert(lines.includes("background done"));
+  await stack.stop();
+});
+
+Deno.test("idle: a function that does not begin its answer in time is 504", async () => {
+  await using project = await makeProject();
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+    idleTimeoutMs: 300,
+  });
+  const answer = await hook(stack, "/never");
+  assertEquals([answer.status, answer.headers.get("sb-error-code")], [
+    504,
+    "IDLE_TIMEOUT",
+  ]);
+  await answer.body?.cancel();
+});
+
+Deno.test("pauses: delivery and schedules can be held and let go", async (t) => {
+  await using project = await makeProject();
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+  });
+  const sql = postgres(stack.dbUrl, { max: 1, onnotice() {} });
+  await using _end = { [Symbol.asyncDispose]: () => sql.end() };
+
+  await t.step(
+    "net: nothing is delivered while paused, everything afterwards",
+    async () => {
+      await stack.net.pause();
+      await sql`select net.http_post(${`${stack.apiUrl}/functions/v1/hook`})`;
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      assertEquals((await sql`select 1 from net.http_request_queue`).length, 1);
+      stack.net.resume();
+      await until(
+        "the response",
+        async () =>
+          (await sql`select 1 from net._http_response where status_code = 200`)
+            .length === 1,
+      );
+    },
+  );
+
+  await t.step(
+    "cron: runNow runs a paused schedule once and tells how it went",
+    async () => {
+      await stack.cron.pause();
+      await sql`select cron.schedule('good', '1 second', 'select 1'), cron.schedule('bad', '1 second', 'select 1/0')`;
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      assertEquals((await sql`select 1 from cron.job_run_details`).length, 0);
+      assertEquals(await stack.cron.runNow("good"), {
+        status: "succeeded",
+        message: "1 row",
+      });
+      assertEquals(await stack.cron.runNow("bad"), {
+        status: "failed",
+        message: "ERROR:  division by zero",
+      });
+      await assertRejects(
+        () => stack.cron.runNow("none"),
+        Error,
+        "there is no cron job none",
+      );
+      assertEquals((await sql`select 1 from cron.job_run_details`).length, 2);
+    },
+  );
+});
+
+Deno.test("environment: a real key makes a provider real, and the developer's variables reach the functions", async () => {
+  await using project = await makeProject({
+    ".env.example":
+      "ELEVENLABS_API_KEY=\n# AI_API_TIMEOUT=300\nSUPABASE_URL=\n",
+    "supabase/functions/.env":
+      "ELEVENLABS_API_KEY=sk_real\nFROM_FILE='a b'\nEMPTY=\n",
+    "supabase/functions/hook/index.ts":
+      "Deno.serve(() => Response.json(Deno.env.toObject()));\n",
+  });
+  Deno.env.set("AI_API_TIMEOUT", "12");
+  try {
+    await using stack = await startStack({
+      projectDir: project.dir,
+      ephemeral: true,
+      env: { EXTRA: "1" },
+      upstash: "simulated",
+    });
+    const seen = await (await hook(stack)).json();
+    assertEquals(
+      [
+        seen.ELEVENLABS_API_KEY,
+        seen.ELEVENLABS_BASE_URL,
+        seen.FROM_FILE,
+        seen.EMPTY,
+        seen.AI_API_TIMEOUT,
+        seen.EXTRA,
+      ],
+      ["sk_real", undefined, "a b", undefined, "12", "1"],
+    );
+    assertEquals([seen.DID_BASE_URL, seen.UPSTASH_REDIS_REST_URL], [
+      `${stack.simulatorUrl}/d-id`,
+      `${stack.simulatorUrl}/upstash`,
+    ]);
+    assertEquals(seen.SUPABASE_URL, stack.apiUrl);
+    assertEquals(seen.DISPATCH_SECRET, stack.dispatchSecret);
+    assertStringIncludes(seen.SUPABASE_JWKS, '"alg":"ES256"');
+    assertEquals(stack.providers.map(({ name, mode }) => `${name} ${mode}`), [
+      "ElevenLabs real",
+      "D-ID simulated",
+      "HeyGen simulated",
+      "Upstash simulated",
+    ]);
+  } finally {
+    Deno.env.delete("AI_API_TIMEOUT");
+  }
+});

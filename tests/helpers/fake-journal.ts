@@ -1,0 +1,84 @@
+/** The journal of paid calls in memory: at most one open or successful call of a step, as in the SQL functions. */
+import type {
+  BegunCall,
+  CallSettlement,
+} from "../../supabase/functions/_shared/jobs/repository.ts";
+
+/** A row of `ai_provider_calls`. */
+export interface FakeCall {
+  readonly id: string;
+  readonly jobId: string;
+  readonly operation: string;
+  /** The attempt that sent it. */
+  readonly attempt: number;
+  /** Milliseconds of the fake's clock. */
+  readonly sentAt: number;
+  outcome: "sent" | CallSettlement["outcome"];
+  providerObjectId: string | null;
+  errorCode: string | null;
+  httpStatus: number | null;
+}
+
+const isOpen = (call: FakeCall) =>
+  call.outcome === "sent" || call.outcome === "unknown";
+const hasSucceeded = (call: FakeCall) =>
+  call.outcome === "succeeded" || call.outcome === "adopted";
+
+/** The journal. */
+export class FakeJournal {
+  readonly calls: FakeCall[] = [];
+
+  constructor(readonly reconcileMs: number) {}
+
+  /** The call of a job whose outcome is not known yet. */
+  open(jobId: string): FakeCall | undefined {
+    return this.calls.find((call) => call.jobId === jobId && isOpen(call));
+  }
+
+  /** `begin_provider_call`, the job's part left out. */
+  begin(
+    wanted: Pick<FakeCall, "id" | "jobId" | "operation" | "attempt" | "sentAt">,
+  ): BegunCall {
+    const earlier = this.calls.find((call) =>
+      call.jobId === wanted.jobId && call.operation === wanted.operation &&
+      (isOpen(call) || hasSucceeded(call))
+    );
+    if (earlier === undefined) {
+      this.calls.push({
+        ...wanted,
+        outcome: "sent",
+        providerObjectId: null,
+        errorCode: null,
+        httpStatus: null,
+      });
+      return { decision: "send", call_id: wanted.id };
+    }
+    if (earlier.providerObjectId !== null) {
+      return {
+        decision: "done",
+        call_id: earlier.id,
+        provider_object_id: earlier.providerObjectId,
+      };
+    }
+    earlier.outcome = "unknown";
+    return {
+      decision: "reconcile",
+      call_id: earlier.id,
+      is_lookup_conclusive: earlier.sentAt <= wanted.sentAt - this.reconcileMs,
+    };
+  }
+
+  /** `settle_provider_call`: false when the call is settled already. */
+  settle(jobId: string, callId: string, settlement: CallSettlement): boolean {
+    const call = this.open(jobId);
+    if (call === undefined || call.id !== callId) return false;
+    call.outcome = settlement.outcome;
+    if ("providerObjectId" in settlement) {
+      call.providerObjectId = settlement.providerObjectId;
+    } else {
+      call.errorCode = settlement.errorCode;
+      call.httpStatus = settlement.httpStatus ?? null;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * The queue in memory, with the rules of the SQL functions: fencing by lease token, attempts, schedules, and the journal
+ * of paid calls. The database ring tests the SQL itself.
+ */
+import type { ClaimedJob } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import { AppError } from "../../supabase/functions/_shared/errors.ts";
+import type { Completion } from "../../supabase/functions/_shared/jobs/outcome.ts";
+import type {
+  BegunCall,
+  CallSettlement,
+  JobRepository,
+  Lease,
+} from "../../supabase/functions/_shared/jobs/repository.ts";
+import { FakeJournal } from "./fake-journal.ts";
+
+/** What a test may choose of a job. */
+export interface JobValues {
+  readonly userId: string;
+  readonly jobType: string;
+  readonly inputUrl: string;
+  readonly inputHash: string | null;
+  readonly metadata: Record<string, unknown>;
+  readonly maxAttempts: number;
+}
+
+const JOB: JobValues = {
+  userId: "00000000-0000-4000-8000-0000000000aa",
+  jobType: "voice_clone",
+  inputUrl: "voice-samples/00000000-0000-4000-8000-0000000000aa/7/a.mp3",
+  inputHash: null,
+  metadata: { name: "Grandma" },
+  maxAttempts: 5,
+};
+
+/** A row of `ai_jobs`, as far as the queue functions use it. Times are milliseconds of the fake's own clock. */
+export interface FakeJob extends JobValues {
+  readonly id: string;
+  status: "pending" | "processing" | "completed" | "failed";
+  attempt: number;
+  progress: number;
+  stage: string | null;
+  scheduledAt: number;
+  leaseToken: string | null;
+  leaseExpiresAt: number | null;
+  errorCode: string | null;
+  errorMessage: string | null;
+  completion: Completion | null;
+  cachedFrom: string | null;
+}
+
+/** Runs before and after the effect of each call; what it throws, the caller gets, and what it awaits, too. */
+export type Interruption = (
+  method: keyof JobRepository,
+  phase: "before" | "after",
+) => void | Promise<void>;
+
+/** The queue. Its clock stands still until it is moved. */
+export class FakeRepository implements JobRepository {
+  readonly jobs = new Map<string, FakeJob>();
+  readonly journal: FakeJournal;
+  /** Calls that took effect, in order; one that found its lease lost is not among them. */
+  readonly effects: (keyof JobRepository)[] = [];
+  interrupt: Interruption = () => {};
+  readonly #receipts = new Set<string>();
+  readonly #policy: { leaseSeconds: number; backoffBaseSeconds: number };
+  #now = 0;
+  #ids = 0;
+
+  /** @param policy as in `ai_job_types`, in seconds. */
+  constructor(
+    policy: {
+      leaseSeconds?: number;
+      reconcileSeconds?: number;
+      backoffBaseSeconds?: number;
+    } = {},
+  ) {
+    this.#policy = { leaseSeconds: 10, backoffBaseSeconds: 2, ...policy };
+    this.journal = new FakeJournal((policy.reconcileSeconds ?? 60) * 1000);
+  }
+
+  /** Lets time pass for leases, schedules and the journal. */
+  pass(seconds: number): void {
+    this.#now += seconds * 1000;
+  }
+
+  /** Seconds from now until the job is due. */
+  wait(row: FakeJob): number {
+    return (row.scheduledAt - this.#now) / 1000;
+  }
+
+  /** Adds a pending job that is due now. */
+  insert(values: Partial<JobValues> = {}): FakeJob {
+    const job: FakeJob = {
+      ...JOB,
+      ...values,
+      id: this.#uuid(),
+      status: "pending",
+      attempt: 0,
+      progress: 0,
+      stage: null,
+      scheduledAt: this.#now,
+      leaseToken: null,
+      leaseExpiresAt: null,
+      errorCode: null,
+      errorMessage: null,
+      completion: null,
+      cachedFrom: null,
+    };
+    this.jobs.set(job.id, job);
+    return job;
+  }
+
+  /** Lets time pass until the job is due, and claims it. */
+  claim(row: FakeJob): ClaimedJob {
+    this.#now = Math.max(this.#now, row.scheduledAt);
+    const [job] = this.#claim(1, [row.id]);
+    if (job === undefined) throw new Error(`${row.id} is ${row.status}`);
+    return job;
+  }
+
+  /** Somebody else takes the job over: its present lease is worth nothing any more. */
+  takeOver(row: FakeJob): void {
+    row.leaseToken = this.#uuid();
+  }
+
+  /** `rescue_stalled_ai_jobs`: takes back every job whose lease has run out. */
+  rescue(): void {
+    for (const job of this.jobs.values()) {
+      if ((job.leaseExpiresAt ?? Infinity) > this.#now) continue;
+      const open = this.journal.open(job.id);
+      const getsLookUp = open?.outcome === "sent";
+      if (open !== undefined) open.outcome = "unknown";
+      const isLast = job.attempt >= job.maxAttempts;
+      job.errorCode = open !== undefined && isLast
+        ? "outcome_unknown"
+        : "lease_expired";
+      job.scheduledAt = this.#now +
+        (job.attempt <= 1 || getsLookUp ? 0 : this.#backoffMs(job.attempt - 1));
+      if (isLast && getsLookUp) job.attempt--;
+      this.#leave(job, isLast && !getsLookUp ? "failed" : "pending");
+    }
+  }
+
+  claimDispatched(
+    dispatch: { messageId: string; sentAtUnix: number },
+    limit: number,
+    jobIds: string[],
+  ): Promise<ClaimedJob[]> {
+    return this.#call("claimDispatched", () => {
+      if (this.#receipts.has(dispatch.messageId)) {
+        throw new AppError("dispatch_replayed");
+      }
+      this.#receipts.add(dispatch.messageId);
+      return this.#claim(limit, jobIds);
+    });
+  }
+
+  claimDue(limit: number): Promise<ClaimedJob[]> {
+    return this.#call("claimDue", () => this.#claim(limit));
+  }
+
+  async heartbeat(
+    lease: Lease,
+    progress?: number,
+    stage?: string,
+  ): Promise<{ isCancelRequested: boolean } | null> {
+    const isAlive = await this.#fenced("heartbeat", lease, false, (job) => {
+      this.#extend(job, Math.min(progress ?? 0, 99));
+      job.stage = stage ?? job.stage;
+      return true;
+    });
+    return isAlive ? { isCancelRequested: false } : null;
+  }
+
+  beginProviderCall(
+    lease: Lease,
+    operation: string,
+    progress: number,
+    stage: string,
+  ): Promise<BegunCall | null> {
+    return this.#fenced<BegunCall | null>(
+      "beginProviderCall",
+      lease,
+      null,
+      (job) => {
+        this.#extend(job, progress);
+        const begun = this.journal.begin({
+          id: this.#uuid(),
+          jobId: job.id,
+          operation,
+          attempt: job.attempt,
+          sentAt: this.#now,
+        });
+        if (begun.decision === "send") job.stage = stage;
+        if (begun.decision === "reconcile") job.stage = "reconciling";
+        return begun;
+      },
+    );
+  }
+
+  settleProviderCall(
+    lease: Lease,
+    callId: string,
+    settlement: CallSettlement,
+  ): Promise<boolean> {
+    return this.#fenced("settleProviderCall", lease, false, (job) => {
+      if (!this.journal.settle(job.id, callId, settlement)) return false;
+      const isSuccess = "providerObjectId" in settlement;
+      this.#extend(job, isSuccess ? settlement.progress : undefined);
+      return true;
+    });
+  }
+
+  complete(lease: Lease, completion: Completion): Promise<boolean> {
+    return this.#fenced("complete", lease, false, (job) => {
+      job.completion = completion;
+      this.#leave(job, "completed");
+      return true;
+    });
+  }
+
+  reuseResult(lease: Lease, sourceJobId: string): Promise<boolean> {
+    return this.#fenced("reuseResult", lease, false, (job) => {
+      const source = this.jobs.get(sourceJobId);
+      if (
+        source?.status !== "completed" || source.userId !== job.userId ||
+        source.inputHash !== job.inputHash
+      ) return false;
+      job.completion = source.completion;
+      job.cachedFrom = source.id;
+      this.#leave(job, "completed");
+      return true;
+    });
+  }
+
+  fail(
+    lease: Lease,
+    failure: Parameters<JobRepository["fail"]>[1],
+  ): Promise<"pending" | "failed" | null> {
+    return this.#fenced<"pending" | "failed" | null>(
+      "fail",
+      lease,
+      null,
+      (job) => {
+        const isRetried = failure.isRetryable && job.attempt < job.maxAttempts;
+        const isUnknown = !isRetried && this.journal.open(job.id) !== undefined;
+        job.errorCode = isUnknown ? "outcome_unknown" : failure.code;
+        job.errorMessage = failure.message;
+        if (isRetried) {
+          const retryAfter = Math.min(failure.retryAfterSeconds ?? 0, 3600);
+          job.scheduledAt = this.#now +
+            Math.max(this.#backoffMs(job.attempt), retryAfter * 1000);
+        }
+        return this.#leave(job, isRetried ? "pending" : "failed");
+      },
+    );
+  }
+
+  snooze(lease: Lease, seconds: number, stage: string): Promise<boolean> {
+    return this.#fenced("snooze", lease, false, (job) => {
+      job.attempt--;
+      job.stage = stage;
+      job.scheduledAt = this.#now + seconds * 1000;
+      this.#leave(job, "pending");
+      return true;
+    });
+  }
+
+  release(lease: Lease): Promise<boolean> {
+    return this.#fenced("release", lease, false, (job) => {
+      job.attempt--;
+      job.scheduledAt = this.#now;
+      this.#leave(job, "pending");
+      return true;
+    });
+  }
+
+  #uuid(): string {
+    return `10000000-0000-4000-8000-${String(++this.#ids).padStart(12, "0")}`;
+  }
+
+  #backoffMs(attempt: number): number {
+    return this.#policy.backoffBaseSeconds * 2 ** (attempt - 1) * 1000;
+  }
+
+  #extend(job: FakeJob, progress = 0): void {
+    job.leaseExpiresAt = this.#now + this.#policy.leaseSeconds * 1000;
+    job.progress = Math.max(job.progress, progress);
+  }
+
+  #leave<Status extends FakeJob["status"]>(job: FakeJob, status: Status) {
+    job.status = status;
+    job.leaseToken = job.leaseExpiresAt = null;
+    if (status === "completed") {
+      job.progress = 100;
+      job.errorCode = job.errorMessage = null;
+    }
+    return status;
+  }
+
+  #claim(limit: number, ids?: string[]): ClaimedJob[] {
+    const due = [...this.jobs.values()].filter((job) =>
+      job.status === "pending" && job.scheduledAt <= this.#now &&
+      job.attempt < job.maxAttempts && (ids?.includes(job.id) ?? true)
+    ).sort((a, b) => a.scheduledAt - b.scheduledAt).slice(0, limit);
+    return due.map((job) => {
+      job.status = "processing";
+      job.attempt++;
+      const leaseToken = job.leaseToken = this.#uuid();
+      this.#extend(job);
+      return {
+        id: job.id,
+        user_id: job.userId,
+        job_type: job.jobType,
+        input_url: job.inputUrl,
+        metadata: job.metadata,
+        attempt: job.attempt,
+        max_attempts: job.maxAttempts,
+        input_hash: job.inputHash,
+        lease_token: leaseToken,
+        lease_expires_at: new Date(
+          this.#now + this.#policy.leaseSeconds * 1000,
+        ).toISOString(),
+        updated_at: new Date(this.#now).toISOString(),
+      };
+    });
+  }
+
+  #fenced<T>(
+    method: keyof JobRepository,
+    lease: Lease,
+    lost: T,
+    effect: (job: FakeJob) => T,
+  ): Promise<T> {
+    return this.#call(method, () => {
+      const job = this.jobs.get(lease.id);
+      return job?.leaseToken === lease.lease_token ? effect(job) : lost;
+    }, lost);
+  }
+
+  async #call<T>(
+    method: keyof JobRepository,
+    effect: () => T,
+    lost?: T,
+  ): Promise<T> {
+    await this.interrupt(method, "before");
+    const result = effect();
+    if (result !== lost) this.effects.push(method);
+    await this.interrupt(method, "after");
+    return result;
+  }
+}

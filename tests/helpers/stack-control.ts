@@ -1,0 +1,103 @@
+/** What a test file and the program that holds its stack say to each other, over HTTP on the loopback. */
+import { z } from "zod";
+
+/** How a test file wants its stack; the rest is fixed: ephemeral, quiet, on a free port, the sweep by hand. */
+export const testStackOptionsSchema = z.strictObject({
+  upstash: z.enum(["simulated", "none"]).exactOptional(),
+  env: z.record(z.string(), z.string()).exactOptional(),
+  wallClockMs: z.number().int().exactOptional(),
+});
+export type TestStackOptions = z.output<typeof testStackOptionsSchema>;
+
+/** Addresses and keys of a running stack; the one line that the program prints once everything answers. */
+export const stackFactsSchema = z.object({
+  apiUrl: z.string(),
+  dbUrl: z.string(),
+  adminDbUrl: z.string(),
+  publishableKey: z.string(),
+  secretKey: z.string(),
+  simulatorUrl: z.string(),
+  dispatchSecret: z.string(),
+  controlUrl: z.string(),
+});
+export type StackFacts = z.output<typeof stackFactsSchema>;
+
+/** A row of `ai_job_events`, as it was written. */
+export const jobEventSchema = z.object({
+  job_id: z.uuid(),
+  seq: z.number().int(),
+  event: z.string(),
+  attempt: z.number().int(),
+  data: z.record(z.string(), z.unknown()),
+});
+export type JobEvent = z.output<typeof jobEventSchema>;
+
+/** One line of a part of the stack; `fields` when it is a JSON object. */
+export const logLineSchema = z.object({
+  source: z.string(),
+  stream: z.enum(["stdout", "stderr"]),
+  line: z.string(),
+  fields: z.record(z.string(), z.unknown()).nullable(),
+});
+export type LogLine = z.output<typeof logLineSchema>;
+
+const bound = z.number().int().min(0).max(120_000);
+
+/** The commands by path, what each is given and what it answers. */
+export const COMMANDS = {
+  "/sweep": {
+    given: z.null(),
+    answer: z.object({
+      status: z.enum(["succeeded", "failed"]),
+      message: z.string(),
+    }),
+  },
+  "/net/pause": { given: z.null(), answer: z.null() },
+  "/net/resume": { given: z.null(), answer: z.null() },
+  "/functions/kill": {
+    given: z.object({
+      slug: z.string(),
+      signal: z.enum(["SIGKILL", "SIGTERM"]),
+    }),
+    answer: z.null(),
+  },
+  "/functions/pids": { given: z.string(), answer: z.array(z.number()) },
+  "/tokens": {
+    given: z.record(z.string(), z.union([z.string(), z.number()])),
+    answer: z.string(),
+  },
+  /** All events of a job, once the `nth` of those named is among them or the time is over. */
+  "/events": {
+    given: z.object({
+      job_id: z.uuid(),
+      events: z.array(z.string()),
+      nth: z.number().int().min(1),
+      within_ms: bound,
+    }),
+    answer: z.object({ events: z.array(jobEventSchema), reached: z.boolean() }),
+  },
+  /** All lines of a source with these fields, once there are `at_least` so many or the time is over. */
+  "/logs": {
+    given: z.object({
+      source: z.string().nullable(),
+      fields: z.record(z.string(), z.unknown()),
+      at_least: z.number().int().min(0),
+      within_ms: bound,
+    }),
+    answer: z.object({ lines: z.array(logLineSchema), reached: z.boolean() }),
+  },
+} as const;
+
+/** Path of a command. */
+export type Command = keyof typeof COMMANDS;
+/** What a command is given. */
+export type Given<C extends Command> = z.input<(typeof COMMANDS)[C]["given"]>;
+/** What a command answers. */
+export type Answer<C extends Command> = z.output<
+  (typeof COMMANDS)[C]["answer"]
+>;
+
+/** Whether a path is a command. */
+export function isCommand(path: string): path is Command {
+  return Object.hasOwn(COMMANDS, path);
+}

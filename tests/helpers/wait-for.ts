@@ -1,0 +1,118 @@
+/** Waiting for what a stack does, by its own events, with a bound, and with the whole story when it does not come. */
+import { aiJobSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import type { z } from "zod";
+import type { TestUser } from "./as-user.ts";
+import type { TestStack } from "./stack.ts";
+import type { JobEvent, LogLine } from "./stack-control.ts";
+
+const PATIENCE_SECONDS = 20;
+
+/** A job as its owner reads it. */
+export type OwnJob = z.output<typeof aiJobSchema>;
+
+/**
+ * The job's timeline, once the `nth` event of that name (or of one of those names) is in it.
+ *
+ * @throws when it does not come in time, with the timeline so far and what the runner logged about the job.
+ */
+export async function waitForEvent(
+  stack: TestStack,
+  jobId: string,
+  event: string | string[],
+  options: { nth?: number; seconds?: number } = {},
+): Promise<JobEvent[]> {
+  const names = [event].flat();
+  const { nth = 1, seconds = PATIENCE_SECONDS } = options;
+  const { events, reached } = await stack.ask("/events", {
+    job_id: jobId,
+    events: names,
+    nth,
+    within_ms: seconds * 1000,
+  });
+  if (reached) return events;
+  const { lines } = await stack.ask("/logs", {
+    source: null,
+    fields: { job_id: jobId },
+    at_least: 0,
+    within_ms: 0,
+  });
+  throw new Error(
+    `job ${jobId}: event ${
+      names.join(" or ")
+    } number ${nth} did not come within ${seconds} s. So far: ${
+      timeline(events).join(", ")
+    }. Its log:\n${lines.map(({ line }) => line).join("\n")}`,
+  );
+}
+
+/** The names of the events, in order. */
+export function timeline(events: JobEvent[]): string[] {
+  return events.map(({ event }) => event);
+}
+
+/**
+ * The job as its owner reads it through the Data API, once it has come to its end.
+ *
+ * @throws when it does not end in time, or ends with another status.
+ */
+export async function waitForJob(
+  stack: TestStack,
+  owner: TestUser,
+  jobId: string,
+  status: "completed" | "failed" | "cancelled",
+  seconds = PATIENCE_SECONDS,
+): Promise<OwnJob> {
+  await waitForEvent(stack, jobId, ["completed", "failed", "cancelled"], {
+    seconds,
+  });
+  const job = await readJob(owner, jobId);
+  if (job.status !== status) {
+    throw new Error(
+      `job ${jobId} is ${job.status}, not ${status}: ${job.error_code}, ${job.error_message}`,
+    );
+  }
+  return job;
+}
+
+/** The job as its owner reads it through the Data API. */
+export async function readJob(owner: TestUser, jobId: string): Promise<OwnJob> {
+  const { data, error } = await owner.client.from("ai_jobs").select().eq(
+    "id",
+    jobId,
+  ).single();
+  if (error) throw error;
+  return aiJobSchema.parse(data);
+}
+
+/**
+ * The log lines of a function that have these fields, once there are `atLeast` so many.
+ *
+ * @throws when they do not come in time.
+ */
+export async function waitForLog(
+  stack: TestStack,
+  slug: string,
+  fields: Record<string, unknown>,
+  atLeast = 1,
+  seconds = PATIENCE_SECONDS,
+): Promise<LogLine[]> {
+  const { lines, reached } = await stack.ask("/logs", {
+    source: `function:${slug}`,
+    fields,
+    at_least: atLeast,
+    within_ms: seconds * 1000,
+  });
+  if (reached) return lines;
+  throw new Error(
+    `${slug} logged ${lines.length} lines with ${
+      JSON.stringify(fields)
+    } within ${seconds} s, not ${atLeast}`,
+  );
+}
+
+/** Ends the wait before the next attempt of a job, and sweeps, so that it is delivered at once. */
+export async function sweepJob(stack: TestStack, jobId: string): Promise<void> {
+  await stack.sql`
+    update public.ai_jobs set scheduled_at = least(scheduled_at, now()) where id = ${jobId} and status = 'pending'`;
+  await stack.sweep();
+}
