@@ -1,6 +1,7 @@
 /** The jobs that one isolate has in hand: how many at once, and for how long it may take new ones. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
+import { Heartbeats } from "./heartbeats.ts";
 import { ShuttingDown } from "./outcome.ts";
 import { runJob, type RunnerDeps } from "./runner.ts";
 
@@ -9,71 +10,102 @@ const CLAIM_UNTIL = 0.5;
 /** The platform announces the end at nine tenths; everything should be over or handed back by then. */
 const FINISH_BY = 0.9;
 
-/** What a worker needs; the runner's deadline and shutdown signal are its own to set. */
-export interface WorkerDeps
-  extends Omit<RunnerDeps, "deadlineMs" | "shutdown" | "log"> {
+/** What a worker needs; the runner's own needs that differ by isolate or request are the worker's to set. */
+export interface WorkerDeps extends
+  Omit<
+    RunnerDeps,
+    "deadlineMs" | "shutdown" | "log" | "heartbeats"
+  > {
   concurrency: number;
   /** How long the isolate lives, in milliseconds. */
   wallClockMs: number;
   onShutdown(callback: (reason: string) => void): void;
+  /** Keeps the isolate alive for work that goes on after the answer. */
+  waitUntil(promise: Promise<unknown>): void;
+  /** The log of what belongs to no single request. */
+  log: Logger;
 }
 
 /** The worker of an isolate. */
 export interface Worker {
-  /** How many more jobs may be claimed now; 0 when the isolate is too old or about to end. */
-  freeSlots(): number;
-  /** Runs these claimed jobs, and what else is due as slots come free. Never rejects. */
-  run(jobs: ClaimedJob[], log: Logger): Promise<void>;
+  /**
+   * Claims as many jobs as fit and begins them in the background, and afterwards whatever else is due as slots come
+   * free.
+   *
+   * @param claim claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or about to end.
+   * @returns the jobs that were claimed. Throws what `claim` throws.
+   */
+  take(
+    claim: (limit: number) => Promise<ClaimedJob[]>,
+    log: Logger,
+  ): Promise<ClaimedJob[]>;
 }
 
 /**
  * Makes the worker of this isolate.
  *
- * Guarantees: never more than `concurrency` jobs at once, over all dispatches; nothing is claimed after half of the
- * wall clock or once the end is announced; on that announcement the jobs in hand are handed back to the queue.
+ * Guarantees: never more than `concurrency` jobs at once, over all dispatches, however they overlap; nothing is claimed
+ * after half of the wall clock or once the end is announced, and then another isolate is asked to go on; on that
+ * announcement the jobs in hand are handed back to the queue.
  */
 export function createWorker(deps: WorkerDeps): Worker {
   const shutdown = new AbortController();
   deps.onShutdown((reason) => shutdown.abort(new ShuttingDown(reason)));
   const deadlineMs = deps.wallClockMs * FINISH_BY;
-  let running = 0;
+  const heartbeats = new Heartbeats(deps.repository, deps.log);
+  // Slots taken: jobs that run, and room that a claim under way may fill.
+  let taken = 0;
+  let isFilling = false;
 
-  const freeSlots = () =>
+  const isClosing = () =>
     shutdown.signal.aborted ||
-      deps.platform.uptimeMs() >= deps.wallClockMs * CLAIM_UNTIL
-      ? 0
-      : Math.max(0, deps.concurrency - running);
+    deps.platform.uptimeMs() >= deps.wallClockMs * CLAIM_UNTIL;
 
-  async function drain(first: ClaimedJob, log: Logger): Promise<void> {
-    let next: ClaimedJob | undefined = first;
-    while (next !== undefined) {
-      running++;
-      try {
-        await runJob(
-          { ...deps, log, deadlineMs, shutdown: shutdown.signal },
-          next,
-        );
-      } finally {
-        running--;
-      }
-      next = freeSlots() > 0 ? await claimNext(log) : undefined;
-    }
-  }
-
-  async function claimNext(log: Logger): Promise<ClaimedJob | undefined> {
+  async function take(
+    claim: (limit: number) => Promise<ClaimedJob[]>,
+    log: Logger,
+  ): Promise<ClaimedJob[]> {
+    const limit = isClosing() ? 0 : Math.max(0, deps.concurrency - taken);
+    taken += limit;
+    let jobs: ClaimedJob[] = [];
     try {
-      const [job] = await deps.repository.claimDue(1);
-      return job;
+      jobs = await claim(limit);
+    } finally {
+      taken -= limit - jobs.length;
+    }
+    for (const job of jobs) deps.waitUntil(work(job, log));
+    return jobs;
+  }
+
+  async function work(job: ClaimedJob, log: Logger): Promise<void> {
+    try {
+      await runJob(
+        { ...deps, log, heartbeats, deadlineMs, shutdown: shutdown.signal },
+        job,
+      );
+    } finally {
+      taken--;
+    }
+    await fill(log);
+  }
+
+  /** Takes what is due until there is no room or nothing left; one at a time, so that slots that come free together share a claim. */
+  async function fill(log: Logger): Promise<void> {
+    if (isFilling) return;
+    isFilling = true;
+    try {
+      while (!isClosing() && taken < deps.concurrency) {
+        const jobs = await take(deps.repository.claimDue, log);
+        if (jobs.length === 0) return;
+      }
+      if (isClosing()) await deps.repository.wake();
     } catch (error) {
+      // The sweep finds what is due without us.
       log.warn("claim_failed", { error });
-      return undefined;
+    } finally {
+      isFilling = false;
     }
   }
 
-  return {
-    freeSlots,
-    run: async (jobs, log) => {
-      await Promise.all(jobs.map((job) => drain(job, log)));
-    },
-  };
+  return { take };
 }

@@ -28,6 +28,8 @@ export interface ElevenLabsVoices {
   create(request: CreateVoiceRequest, signal: AbortSignal): Promise<string>;
   /** The id of the voice whose description carries the marker, or null. Looks through all pages. */
   findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;
+  /** Removes a voice and frees its slot. A voice that is gone already is fine. */
+  remove(voiceId: string, signal: AbortSignal): Promise<void>;
 }
 
 const addedVoice = z.object({ voice_id: z.string().min(1) });
@@ -100,6 +102,20 @@ export function createElevenLabsVoices(options: {
         }, requestOptions);
         return addedVoice.parse(answer).voice_id;
       }),
+
+    async remove(voiceId, signal) {
+      try {
+        await call(
+          signal,
+          (loaded, requestOptions) =>
+            loaded.voices.delete(voiceId, requestOptions),
+        );
+      } catch (error) {
+        const isGone = error instanceof ProviderFailure &&
+          error.code === "provider_rejected_input";
+        if (!isGone) throw error;
+      }
+    },
 
     findByMarker: (marker, signal) =>
       call(signal, async (loaded, requestOptions) => {
