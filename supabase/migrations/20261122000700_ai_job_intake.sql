@@ -214,6 +214,7 @@ begin
   update public.ai_jobs as j
   set status = 'completed',
       progress_percentage = 100,
+      stage = null,
       result_data = v_source.result_data || '{"cached": true}',
       output_url = v_source.output_url,
       cached_from_job_id = v_source.id,
