@@ -106,18 +106,21 @@ set search_path = ''
 as $$
 declare
   v_rescued integer;
+  v_now timestamptz;
   v_chunk uuid[];
   v_dispatched integer := 0;
 begin
   select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
 
+  -- Read after the rescue, so that what it takes back is due now and not at the next sweep.
+  v_now := clock_timestamp();
   for v_chunk in
     select array_agg(due.id order by due.position)
     from (
       select j.id, row_number() over (order by j.priority, j.scheduled_at, j.id) as position
       from public.ai_jobs as j
       join public.ai_job_types as t on t.job_type = j.job_type
-      where j.status = 'pending' and j.scheduled_at <= now() and t.is_enabled
+      where j.status = 'pending' and j.scheduled_at <= v_now and j.attempt < j.max_attempts and t.is_enabled
       order by j.priority, j.scheduled_at, j.id
       limit 200
     ) as due
