@@ -1195,12 +1195,12 @@ comment on function private.count_deleted_ai_jobs() is
 create function private.count_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.count_inserted_ai_jobs() is
-  'Statement trigger: counts new jobs. Security definer like the function it calls.';
+  'Statement trigger: counts new jobs. Security definer because it calls a function that is.';
 
 create function private.count_updated_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.count_updated_ai_jobs() is
-  'Statement trigger: counts jobs that ended or came back. Security definer like the function it calls.';
+  'Statement trigger: counts jobs that ended or came back. Security definer because it calls a function that is.';
 
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
   returns bigint language plpgsql volatile security definer set search_path="";

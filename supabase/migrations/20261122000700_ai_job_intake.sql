@@ -172,21 +172,6 @@ begin
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
   end if;
-  select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
-  if not found then
-    raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
-  end if;
-  if not v_type.is_enabled then
-    raise exception 'job_type % is switched off at the moment', new.job_type using errcode = 'AJ002', detail = 'job_type';
-  end if;
-  if jsonb_typeof(new.metadata) is distinct from 'object' then
-    raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
-  end if;
-  if octet_length(new.metadata::text) > 65536 then
-    raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
-  end if;
-  perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
-
   if new.idempotency_key is not null then
     -- Whoever uses the same key at the same moment is told so instead of waiting for this transaction.
     if not pg_try_advisory_xact_lock(hashtextextended(new.user_id::text || ':' || new.idempotency_key, 0)) then
@@ -204,6 +189,21 @@ begin
         errcode = 'AJ030', detail = 'idempotency_key';
     end if;
   end if;
+
+  select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
+  if not found then
+    raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
+  end if;
+  if not v_type.is_enabled then
+    raise exception 'job_type % is switched off at the moment', new.job_type using errcode = 'AJ002', detail = 'job_type';
+  end if;
+  if jsonb_typeof(new.metadata) is distinct from 'object' then
+    raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
+  end if;
+  if octet_length(new.metadata::text) > 65536 then
+    raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
+  end if;
+  perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
 
   new.provider := v_type.provider;
   new.max_attempts := v_type.max_attempts;
@@ -263,6 +263,7 @@ begin
   update public.ai_jobs as j
   set status = 'completed',
       progress_percentage = 100,
+      stage = null,
       result_data = v_source.result_data || '{"cached": true}',
       output_url = v_source.output_url,
       cached_from_job_id = v_source.id,

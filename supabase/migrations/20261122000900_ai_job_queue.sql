@@ -13,7 +13,8 @@ as $$
   from (
     select d.id
     from public.ai_jobs as d
-    where d.status = 'pending' and d.queue_key is null and d.scheduled_at <= now()
+    -- Not now(): what the same transaction has just put back is due as well.
+    where d.status = 'pending' and d.queue_key is null and d.scheduled_at <= (select clock_timestamp())
     order by d.scheduled_at
     limit p_limit
     for update skip locked

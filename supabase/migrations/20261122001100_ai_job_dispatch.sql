@@ -22,8 +22,11 @@ begin
 
   select s.decrypted_secret into v_url from vault.decrypted_secrets as s where s.name = 'project_url';
   select s.decrypted_secret into v_secret from vault.decrypted_secrets as s where s.name = 'dispatch_secret';
-  if v_url is null or v_secret is null then
-    raise log 'ai jobs are not dispatched: the Vault has no project_url or no dispatch_secret';
+  -- A secret of another form (the receiver checks the same) would sign with some other key, and every call be refused.
+  if v_url is null
+    or coalesce(v_secret !~ '^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$', true)
+  then
+    raise log 'ai jobs are not dispatched: the Vault has no project_url, or no dispatch_secret of the form whsec_<base64>';
     return null;
   end if;
 

@@ -21,7 +21,7 @@ export interface FunctionRequest {
   method?: string;
   /** `?…` */
   query?: string;
-  /** Sent as JSON; a string as it is. */
+  /** Sent as JSON; a string, bytes or a stream as they are. */
   body?: unknown;
   headers?: Record<string, string>;
 }
@@ -35,10 +35,12 @@ export interface FunctionAnswer {
 
 /** Calls a function over plain HTTP, with whatever authorization the headers carry. */
 export async function callFunction(
-  stack: TestStack,
+  stack: { apiUrl: string },
   slug: string,
   { method, query = "", body, headers = {} }: FunctionRequest = {},
 ): Promise<FunctionAnswer> {
+  const isRaw = typeof body === "string" || body instanceof Blob ||
+    body instanceof ReadableStream;
   const response = await fetch(`${stack.apiUrl}/functions/v1/${slug}${query}`, {
     method: method ?? (body === undefined ? "GET" : "POST"),
     headers: {
@@ -47,7 +49,7 @@ export async function callFunction(
     },
     ...(body === undefined
       ? {}
-      : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      : { body: isRaw ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
   const isJson = /json/.test(response.headers.get("content-type") ?? "");

@@ -62,6 +62,8 @@ export const COMMANDS = {
     answer: z.null(),
   },
   "/functions/pids": { given: z.string(), answer: z.array(z.number()) },
+  /** Address of the function itself, without the gateway in front of it. */
+  "/functions/origin": { given: z.string(), answer: z.string() },
   "/tokens": {
     given: z.record(z.string(), z.union([z.string(), z.number()])),
     answer: z.string(),

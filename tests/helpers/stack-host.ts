@@ -124,6 +124,10 @@ function createCommands(
       COMMANDS["/functions/pids"],
       (slug) => stack.functions.processes(slug).map(({ pid }) => pid),
     ),
+    "/functions/origin": command(
+      COMMANDS["/functions/origin"],
+      async (slug) => (await stack.functions.process(slug)).origin,
+    ),
     "/tokens": command(
       COMMANDS["/tokens"],
       (claims) => stack.signToken(claims),

@@ -8,7 +8,7 @@ import { readJson } from "../_shared/http/body.ts";
 import { createUserEndpoint } from "../_shared/http/caller.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
-import { BUCKETS } from "../_shared/storage/buckets.ts";
+import { BUCKETS, findBucket } from "../_shared/storage/buckets.ts";
 import { publicUrl, signDownload } from "../_shared/storage/signed-url.ts";
 
 /**
@@ -26,7 +26,7 @@ export function createHandler(
       context.request,
       createDownloadUrlRequestSchema,
     );
-    const policy = BUCKETS[bucket];
+    const policy = findBucket(bucket);
     if (policy === undefined) {
       const message = `must be one of ${Object.keys(BUCKETS).join(", ")}`;
       throw new AppError("bucket_not_allowed", {

@@ -8,7 +8,7 @@ import { readJson } from "../_shared/http/body.ts";
 import { createUserEndpoint } from "../_shared/http/caller.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
-import { BUCKETS } from "../_shared/storage/buckets.ts";
+import { BUCKETS, findBucket } from "../_shared/storage/buckets.ts";
 import {
   publicUrl,
   storageFailure,
@@ -30,7 +30,7 @@ export function createHandler(
         context.request,
         createUploadUrlRequestSchema,
       );
-      const bucket = BUCKETS[request.bucket];
+      const bucket = findBucket(request.bucket);
       if (bucket === undefined || !bucket.isUploadable) {
         const names = Object.keys(BUCKETS).filter((name) =>
           BUCKETS[name]?.isUploadable

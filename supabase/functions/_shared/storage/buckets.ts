@@ -83,3 +83,8 @@ export const BUCKETS: Readonly<Record<string, BucketPolicy>> = {
     mimeTypes: IMAGES,
   },
 };
+
+/** The policy of the bucket of that name, or undefined. Names that every object inherits name no bucket. */
+export function findBucket(name: string): BucketPolicy | undefined {
+  return Object.hasOwn(BUCKETS, name) ? BUCKETS[name] : undefined;
+}

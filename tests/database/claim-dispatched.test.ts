@@ -1,0 +1,217 @@
+/** claim_dispatched_ai_jobs: a dispatch counts once, and only while it is fresh by the database's clock. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Webhook, WebhookVerificationError } from "standardwebhooks";
+import { z } from "zod";
+import { verifyDispatchSignature } from "../../supabase/functions/_shared/http/dispatch-signature.ts";
+import type { TestDatabase } from "../helpers/database.ts";
+import {
+  claimJob,
+  insertJob,
+  insertJobs,
+  pictureOf,
+  queueOver,
+  readJob,
+  refusalOf,
+  withQueue,
+} from "./factories.ts";
+
+async function databaseTime(db: TestDatabase): Promise<number> {
+  const [row] = await db.sql<{ now: number }[]>`
+    select extract(epoch from clock_timestamp())::float8 as now`;
+  assert(row !== undefined);
+  return row.now;
+}
+
+Deno.test("claim_dispatched_ai_jobs: it claims the named jobs as claim_ai_jobs does, and keeps the id", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const [first, second, other] = await insertJobs(db, 3);
+    assert(first && second && other);
+    const jobs = await queue.claimDispatched(
+      "msg_1",
+      await databaseTime(db),
+      10,
+      [first, second],
+    );
+    assertEquals(jobs.map(({ id }) => id).sort(), [first, second].sort());
+    for (const job of jobs) {
+      assertEquals(job.attempt, 1);
+      assert(await queue.complete(job));
+    }
+    assertEquals((await readJob(db, other)).status, "pending");
+    const receipts = await db.sql<
+      { message_id: string }[]
+    >`select message_id from private.dispatch_receipts`;
+    assertEquals(receipts.map((row) => row.message_id), ["msg_1"]);
+  });
+});
+
+Deno.test("claim_dispatched_ai_jobs: a dispatch played again is refused with AJ041 and takes nothing", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const { id } = await insertJob(db);
+    const now = await databaseTime(db);
+    const [job] = await queue.claimDispatched("msg_1", now, 10, [id]);
+    assert(job !== undefined);
+    assert(await queue.release(job));
+
+    const before = await pictureOf(db);
+    const { code } = await refusalOf(() =>
+      queue.claimDispatched("msg_1", now, 10, [id])
+    );
+    assertEquals(code, "AJ041");
+    assertEquals(await pictureOf(db), before);
+
+    assertEquals(
+      (await queue.claimDispatched("msg_2", now, 10, [id])).length,
+      1,
+      "under another id the same job is taken",
+    );
+  });
+});
+
+Deno.test("claim_dispatched_ai_jobs: ten deliveries of one dispatch at once: one counts, and no job is lost", async () => {
+  await withQueue(async ({ db }) => {
+    const ids = await insertJobs(db, 5);
+    const sessions = await db.connections(10, "service_role");
+    const now = await databaseTime(db);
+    const answers = await Promise.all(sessions.map(async (sql) => {
+      try {
+        return await queueOver(sql).claimDispatched("msg_1", now, 10, ids);
+      } catch (error) {
+        return error instanceof Error && "code" in error ? error.code : error;
+      }
+    }));
+    const claimed = answers.filter((answer) => Array.isArray(answer)).flat();
+    assertEquals(claimed.map(({ id }) => id).sort(), ids.sort());
+    assertEquals(answers.filter((answer) => answer === "AJ041").length, 9);
+  });
+});
+
+Deno.test("claim_dispatched_ai_jobs: fresh means up to five minutes old or ahead; beyond that it is AJ040, and its id stays free", async (t) => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const { id } = await insertJob(db);
+    const cases = [
+      { offset: 0, isFresh: true },
+      { offset: -299, isFresh: true },
+      { offset: -301, isFresh: false },
+      { offset: 299, isFresh: true },
+      { offset: 301, isFresh: false },
+      { offset: -1e9, isFresh: false },
+      { offset: 1e9, isFresh: false },
+    ];
+    for (const { offset, isFresh } of cases) {
+      await t.step(`${offset} s: ${isFresh ? "taken" : "AJ040"}`, async () => {
+        const messageId = `msg_${offset}`;
+        const before = await pictureOf(db);
+        const claim = async () =>
+          await queue.claimDispatched(
+            messageId,
+            await databaseTime(db) + offset,
+            10,
+            [id],
+          );
+        if (isFresh) {
+          const [job] = await claim();
+          assert(job !== undefined);
+          assert(await queue.release(job));
+        } else {
+          assertEquals((await refusalOf(claim)).code, "AJ040");
+          assertEquals(await pictureOf(db), before);
+        }
+      });
+    }
+    for (const time of [null, "NaN", "Infinity", "-Infinity"]) {
+      await t.step(`time ${time}: AJ040`, async () => {
+        const { code } = await refusalOf(() =>
+          queue.claimDispatched("msg_odd", time, 10, [id])
+        );
+        assertEquals(code, "AJ040");
+      });
+    }
+    await t.step("an id that is refused as stale is not used up", async () => {
+      const jobs = await queue.claimDispatched(
+        "msg_301",
+        await databaseTime(db),
+        10,
+        [id],
+      );
+      assertEquals(jobs.length, 1);
+    });
+  });
+});
+
+Deno.test("claim_dispatched_ai_jobs: the worker's clock does not matter: an hour off, it verifies and claims a dispatch of now", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const secret = `whsec_${btoa("0123456789abcdefghijklmnopqrstuv")}`;
+    await db
+      .sql`select vault.create_secret('https://project.example', 'project_url')`;
+    await db.sql`select vault.create_secret(${secret}, 'dispatch_secret')`;
+    const { id } = await insertJob(db);
+    const [request] = await db.sql<{ headers: unknown; body: string }[]>`
+      select headers, convert_from(body, 'UTF8') as body from net.http_request_queue`;
+    assert(request !== undefined);
+    const headers = z.record(z.string(), z.string()).parse(request.headers);
+
+    const trueNow = Date.now;
+    try {
+      Date.now = () => trueNow() + 3_600_000;
+      assertThrows(
+        () => new Webhook(secret).verify(request.body, headers),
+        WebhookVerificationError,
+        "too old",
+      );
+      const dispatch = await verifyDispatchSignature(
+        new Headers(headers),
+        request.body,
+        secret,
+      );
+      const jobs = await queue.claimDispatched(
+        dispatch.messageId,
+        dispatch.sentAtUnix,
+        10,
+        [id],
+      );
+      assertEquals(jobs.map((job) => job.id), [id]);
+    } finally {
+      Date.now = trueNow;
+    }
+  });
+});
+
+Deno.test("claim_dispatched_ai_jobs: a full worker takes nothing and uses the dispatch up; the job stays for the sweep", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const { id } = await insertJob(db);
+    const now = await databaseTime(db);
+    assertEquals(await queue.claimDispatched("msg_1", now, 0, [id]), []);
+    assertEquals(
+      (await refusalOf(() => queue.claimDispatched("msg_1", now, 1, [id])))
+        .code,
+      "AJ041",
+    );
+    await claimJob(bench, id);
+  });
+});
+
+Deno.test("claim_dispatched_ai_jobs: a dispatch needs an id of sensible length", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const now = await databaseTime(db);
+    for (
+      const [messageId, code] of [
+        [null, "23502"],
+        ["", "23514"],
+        ["x".repeat(129), "23514"],
+      ] as const
+    ) {
+      const refusal = await refusalOf(() =>
+        queue.claimDispatched(messageId, now, 1, [])
+      );
+      assertEquals(refusal.code, code);
+    }
+    assertEquals(
+      await queue.claimDispatched("x".repeat(128), now, 1, []),
+      [],
+    );
+  });
+});

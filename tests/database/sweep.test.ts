@@ -1,0 +1,228 @@
+/** sweep_ai_jobs: the delivery guarantee. What is due and in nobody's hands is announced again, whatever was lost. */
+import { assert, assertEquals } from "@std/assert";
+import { z } from "zod";
+import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import {
+  aVoice,
+  claimJob,
+  expireLease,
+  insertClaimedJob,
+  insertJob,
+  insertJobs,
+  makeDue,
+  pictureOf,
+  readJob,
+  setAttempts,
+  withQueue,
+} from "./factories.ts";
+
+async function setVault(db: TestDatabase): Promise<void> {
+  await db
+    .sql`select vault.create_secret('https://project.example', 'project_url')`;
+  await db.sql`select vault.create_secret(${`whsec_${
+    btoa("x".repeat(32))
+  }`}, 'dispatch_secret')`;
+}
+
+/** Runs the sweep with an empty queue of requests; its counts, and the ids of each call that it queued. */
+async function sweep(
+  db: TestDatabase,
+): Promise<{ rescued: number; dispatched: number; calls: string[][] }> {
+  await db.sql`delete from net.http_request_queue`;
+  const [row] = await db.sql<
+    { counts: { rescued: number; dispatched: number } }[]
+  >`select private.sweep_ai_jobs() as counts`;
+  assert(row !== undefined);
+  const requests = await db.sql<{ body: string }[]>`
+    select convert_from(body, 'UTF8') as body from net.http_request_queue order by id`;
+  return {
+    ...row.counts,
+    calls: requests.map(({ body }) =>
+      z.object({ job_ids: z.array(z.string()) }).parse(JSON.parse(body)).job_ids
+    ),
+  };
+}
+
+Deno.test("sweep_ai_jobs: pg_cron runs it every five seconds, and the clean-up every hour", async () => {
+  await withDatabase(async (db) => {
+    const jobs = await db.sql<
+      { jobname: string; schedule: string; command: string }[]
+    >`select jobname, schedule, command from cron.job where active order by jobname`;
+    assertEquals([...jobs], [
+      {
+        jobname: "prune-ai-job-leftovers",
+        schedule: "17 * * * *",
+        command: "select private.prune_ai_job_leftovers()",
+      },
+      {
+        jobname: "sweep-ai-jobs",
+        schedule: "5 seconds",
+        command: "select private.sweep_ai_jobs()",
+      },
+    ]);
+    for (const { command } of jobs) await db.sql.unsafe(command);
+  });
+});
+
+Deno.test("sweep_ai_jobs: with nothing to do it calls nobody", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    await setVault(db);
+    await insertClaimedJob(bench);
+    await queue.complete(await insertClaimedJob(bench));
+    const before = (await pictureOf(db)).filter((line) =>
+      !line.startsWith("http_request_queue ")
+    );
+    assertEquals(await sweep(db), { rescued: 0, dispatched: 0, calls: [] });
+    assertEquals(await pictureOf(db), before);
+  });
+});
+
+Deno.test("sweep_ai_jobs: a job whose announcement was lost is announced again, until somebody takes it", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    // Without secrets the insert announces nothing, as when delivery is down.
+    const { id } = await insertJob(db);
+    assertEquals(await sweep(db), { rescued: 0, dispatched: 1, calls: [] });
+
+    await setVault(db);
+    for (let turn = 0; turn < 2; turn++) {
+      assertEquals(await sweep(db), {
+        rescued: 0,
+        dispatched: 1,
+        calls: [[id]],
+      });
+    }
+    await claimJob(bench, id);
+    assertEquals((await sweep(db)).calls, []);
+  });
+});
+
+Deno.test("sweep_ai_jobs: a dead worker's job is taken back and announced in the same sweep", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    await setVault(db);
+    const dead = await insertClaimedJob(bench);
+    const alive = await insertClaimedJob(bench);
+    await expireLease(db, dead.id);
+    assertEquals(await sweep(db), {
+      rescued: 1,
+      dispatched: 1,
+      calls: [[dead.id]],
+    });
+    assertEquals((await readJob(db, dead.id)).status, "pending");
+    assertEquals((await readJob(db, alive.id)).status, "processing");
+  });
+});
+
+Deno.test("sweep_ai_jobs: jobs for later, of a type that is switched off, or without attempts left are not announced", async (t) => {
+  const cases: Record<
+    string,
+    { keep: (db: TestDatabase, id: string) => Promise<unknown> } & {
+      free: (db: TestDatabase, id: string) => Promise<unknown>;
+    }
+  > = {
+    "for later": {
+      keep: (db) =>
+        db.sql`update public.ai_jobs set scheduled_at = now() + interval '1 minute'`,
+      free: (db, id) => makeDue(db, id),
+    },
+    "switched off": {
+      keep: (db) => db.sql`update public.ai_job_types set is_enabled = false`,
+      free: (db) => db.sql`update public.ai_job_types set is_enabled = true`,
+    },
+    "no attempts left": {
+      keep: (db, id) => setAttempts(db, id, { attempt: 5 }),
+      free: (db, id) => setAttempts(db, id, { attempt: 4 }),
+    },
+  };
+  for (const [name, { keep, free }] of Object.entries(cases)) {
+    await t.step(name, () =>
+      withDatabase(async (db) => {
+        await setVault(db);
+        const { id } = await insertJob(db);
+        await keep(db, id);
+        assertEquals((await sweep(db)).calls, []);
+        await free(db, id);
+        assertEquals((await sweep(db)).calls, [[id]]);
+      }));
+  }
+});
+
+Deno.test("sweep_ai_jobs: up to 200 jobs in calls of 20, in the order in which they are claimed", async () => {
+  await withDatabase(async (db) => {
+    await setVault(db);
+    await insertJobs(db, 230);
+    await db.sql`
+      update public.ai_jobs as j
+      set priority = n.row % 3, scheduled_at = now() - make_interval(secs => (n.row * 7) % 230)
+      from (select id, row_number() over () as row from public.ai_jobs) as n where n.id = j.id`;
+    const order = await db.sql<{ id: string }[]>`
+      select id from public.ai_jobs order by priority, scheduled_at, id limit 200`;
+
+    const { dispatched, calls } = await sweep(db);
+
+    assertEquals(dispatched, 200);
+    assertEquals(calls.map((ids) => ids.length), Array(10).fill(20));
+    assertEquals(calls.flat(), order.map((job) => job.id));
+  });
+});
+
+Deno.test("sweep_ai_jobs: receipts are kept longer than their dispatch is valid, then forgotten", async () => {
+  await withDatabase(async (db) => {
+    await db.sql`
+      insert into private.dispatch_receipts (message_id, received_at)
+      values ('old', clock_timestamp() - interval '15 minutes 1 second'),
+        ('kept', clock_timestamp() - interval '14 minutes')`;
+    await sweep(db);
+    const left = await db.sql<
+      { message_id: string }[]
+    >`select message_id from private.dispatch_receipts`;
+    assertEquals(left.map((row) => row.message_id), ["kept"]);
+  });
+});
+
+Deno.test("sweep_ai_jobs: with broken delivery it still takes back what is dead", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const { id } = await insertClaimedJob(bench);
+    await db
+      .sql`select vault.create_secret('https://project.example', 'project_url')`;
+    await db
+      .sql`select vault.create_secret('whsec_not base64!', 'dispatch_secret')`;
+    await expireLease(db, id);
+    assertEquals((await sweep(db)).rescued, 1);
+    assertEquals((await readJob(db, id)).status, "pending");
+  });
+});
+
+Deno.test("sweep_ai_jobs: sweeps alone bring 30 jobs to their end, though every worker but the last dies", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const ids = await insertJobs(db, 30);
+    for (let attempt = 1; attempt < 5; attempt++) {
+      assertEquals((await queue.claim(100)).length, ids.length);
+      await db
+        .sql`update public.ai_jobs set lease_expires_at = now() - interval '1 second'`;
+      assertEquals((await sweep(db)).rescued, ids.length);
+      await db.sql`update public.ai_jobs set scheduled_at = now()`;
+    }
+    const last = await queue.claim(100);
+    assertEquals(last.length, ids.length);
+    for (const [index, job] of last.entries()) {
+      if (index % 2 === 0) await queue.completeVoiceClone(job, aVoice());
+    }
+    await db
+      .sql`update public.ai_jobs set lease_expires_at = now() - interval '1 second' where status = 'processing'`;
+    await sweep(db);
+    const rows = await db.sql<
+      { status: string; code: string | null; jobs: number }[]
+    >`
+      select status, error_code as code, count(*)::int as jobs
+      from public.ai_jobs group by status, error_code order by status`;
+    assertEquals([...rows], [
+      { status: "completed", code: null, jobs: 15 },
+      { status: "failed", code: "lease_expired", jobs: 15 },
+    ]);
+  });
+});

@@ -1,0 +1,55 @@
+/** What an error answer must look like, whichever endpoint gives it. */
+import { assert, assertEquals } from "@std/assert";
+import { z } from "zod";
+import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/errors.ts";
+import type { FunctionAnswer } from "./as-user.ts";
+
+const problemSchema = z.strictObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.number(),
+  detail: z.string(),
+  code: z.enum(Object.keys(ERROR_CATALOGUE)),
+  errors: z.array(z.strictObject({ field: z.string(), message: z.string() }))
+    .optional(),
+  request_id: z.string(),
+});
+
+/** What is expected; `field` is one that must be named among the wrong ones. */
+export interface ExpectedProblem {
+  status: number;
+  code: string;
+  field?: string;
+}
+
+/**
+ * Fails unless the answer is a problem document (RFC 9457) with this code, readable from another origin, which names
+ * the field and tells nothing of our inside.
+ */
+export function assertProblem(
+  answer: FunctionAnswer,
+  expected: ExpectedProblem,
+): void {
+  const told = `${answer.status} ${JSON.stringify(answer.body)}`;
+  assertEquals(answer.status, expected.status, told);
+  assertEquals(
+    answer.headers.get("content-type"),
+    "application/problem+json",
+    told,
+  );
+  const problem = problemSchema.parse(answer.body);
+  assertEquals(problem.code, expected.code, told);
+  assertEquals(problem.status, expected.status);
+  assertEquals(problem.type, `urn:edge-ai-jobs:error:${expected.code}`);
+  assertEquals(problem.request_id, answer.headers.get("x-request-id"));
+  const fields = problem.errors?.map(({ field }) => field) ?? [];
+  if (expected.field === undefined) assertEquals(fields, [], told);
+  else {
+    assert(fields.includes(expected.field), told);
+    const entries = problem.errors ?? [];
+    assert(entries.every(({ message }) => message.length > 0), told);
+  }
+  assert(!/\bat .*\.ts:|Zod|node_modules|select .* from/.test(told), told);
+  assertEquals(answer.headers.get("access-control-allow-origin"), "*");
+  assertEquals(answer.headers.get("cache-control"), "no-store");
+}

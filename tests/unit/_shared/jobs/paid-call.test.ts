@@ -1,0 +1,362 @@
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  JobFailure,
+  LeaseLost,
+  Snooze,
+} from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import {
+  makePaidCall,
+  type PaidCall,
+  ProviderFailure,
+  RECONCILE_PAUSE_SECONDS,
+} from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import {
+  type FakeJob,
+  FakeRepository,
+} from "../../../helpers/fake-repository.ts";
+
+const RECONCILE_SECONDS = 60;
+
+/** A job, its journal, and a provider that answers what the test says and remembers being asked. */
+function bench() {
+  const repository = new FakeRepository({
+    reconcileSeconds: RECONCILE_SECONDS,
+  });
+  const row = repository.insert();
+  const asked: ("send" | "find")[] = [];
+  const unexpected = () => Promise.reject(new Error("not expected"));
+  return {
+    repository,
+    row,
+    asked,
+    outcomes: () => repository.journal.calls.map((call) => call.outcome),
+    /** Claims the job anew, as after a crash, and makes the call. */
+    attempt: (
+      provider: Partial<Pick<PaidCall, "send" | "find">>,
+      job = repository.claim(row),
+    ) =>
+      makePaidCall(repository, job, {
+        operation: "create_voice",
+        stage: "calling_provider",
+        progressBefore: 30,
+        progressAfter: 70,
+        send: () => {
+          asked.push("send");
+          return (provider.send ?? unexpected)();
+        },
+        find: () => {
+          asked.push("find");
+          return (provider.find ?? unexpected)();
+        },
+      }),
+  };
+}
+
+const answers = (id: string | null) => () => Promise.resolve(id);
+const made = (id: string) => () => Promise.resolve(id);
+const fails = (error: unknown) => () => Promise.reject(error);
+const noAnswer = new ProviderFailure("provider_timeout", "unknown", true);
+
+/** The isolate dies: its lease runs out, and the sweep puts the job back. */
+function die(repository: FakeRepository, row: FakeJob): void {
+  repository.pass(11);
+  repository.rescue();
+  assertEquals(row.status, "pending");
+}
+
+/** A call was sent and nobody knows what became of it; the job waits. */
+async function withUnknownOutcome() {
+  const used = bench();
+  await assertRejects(() => used.attempt({ send: fails(noAnswer) }), Snooze);
+  await used.repository.snooze(
+    { id: used.row.id, lease_token: used.row.leaseToken ?? "" },
+    RECONCILE_PAUSE_SECONDS,
+    "reconciling",
+  );
+  used.asked.length = 0;
+  return used;
+}
+
+Deno.test("makePaidCall: the call stands in the journal before it is sent, and the answer after it", async () => {
+  const { attempt, repository, row, outcomes } = bench();
+  const id = await attempt({
+    send: () => {
+      assertEquals(outcomes(), ["sent"]);
+      assertEquals([row.progress, row.stage], [30, "calling_provider"]);
+      return Promise.resolve("voice-1");
+    },
+  });
+  assertEquals(id, "voice-1");
+  assertEquals(outcomes(), ["succeeded"]);
+  assertEquals(repository.journal.calls[0]?.providerObjectId, "voice-1");
+  assertEquals(row.progress, 70);
+});
+
+for (
+  const [code, isRetryable, retryAfterSeconds] of [
+    ["provider_rejected_input", false, undefined],
+    ["provider_unauthorized", false, undefined],
+    ["provider_rate_limited", true, 17],
+    ["provider_rate_limited", true, undefined],
+  ] as const
+) {
+  Deno.test(`makePaidCall: a definite ${code}${retryAfterSeconds ? " with a pause" : ""} is settled as rejected and ends the attempt`, async () => {
+    const { attempt, repository, asked } = bench();
+    const no = new ProviderFailure(code, "rejected", isRetryable, {
+      httpStatus: 429,
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    });
+    const failure = await assertRejects(
+      () => attempt({ send: fails(no) }),
+      JobFailure,
+    );
+    assertEquals(failure.code, code);
+    assertEquals(failure.isRetryable, isRetryable);
+    assertEquals(failure.retryAfterSeconds, retryAfterSeconds);
+    assertStrictEquals(failure.cause, no);
+    const [call] = repository.journal.calls;
+    assertEquals(
+      [call?.outcome, call?.errorCode, call?.httpStatus],
+      ["rejected", code, 429],
+    );
+    assertEquals(asked, ["send"]);
+  });
+}
+
+Deno.test("makePaidCall: after a definite no, the next attempt may send", async () => {
+  const { attempt, repository, row, outcomes, asked } = bench();
+  const no = new ProviderFailure("provider_rate_limited", "rejected", true);
+  await assertRejects(() => attempt({ send: fails(no) }), JobFailure);
+  die(repository, row);
+  assertEquals(await attempt({ send: made("voice-2") }), "voice-2");
+  assertEquals(outcomes(), ["rejected", "succeeded"]);
+  assertEquals(asked, ["send", "send"]);
+});
+
+for (
+  const [why, error] of [
+    ["no usable answer", noAnswer],
+    ["an error that nobody foresaw", new TypeError("undefined is no function")],
+    ["something thrown that is no error", "boom"],
+  ] as const
+) {
+  Deno.test(`makePaidCall: ${why} means that money may be spent: the job waits, and asks before it sends`, async () => {
+    const { attempt, repository, row, outcomes, asked } = bench();
+    const snooze = await assertRejects(
+      () => attempt({ send: fails(error) }),
+      Snooze,
+    );
+    assertEquals(
+      [snooze.seconds, snooze.stage],
+      [RECONCILE_PAUSE_SECONDS, "reconciling"],
+    );
+    assertEquals(outcomes(), ["unknown"]);
+    die(repository, row);
+    await assertRejects(() => attempt({ find: answers(null) }), Snooze);
+    assertEquals(asked, ["send", "find"]);
+  });
+}
+
+Deno.test("makePaidCall: what the provider is found to have made is adopted, and nothing is sent", async () => {
+  const { attempt, repository, row, asked } = await withUnknownOutcome();
+  assertEquals(await attempt({ find: answers("voice-1") }), "voice-1");
+  const [call] = repository.journal.calls;
+  assertEquals([call?.outcome, call?.providerObjectId], ["adopted", "voice-1"]);
+  assertEquals(row.progress, 70);
+  assertEquals(asked, ["find"]);
+});
+
+Deno.test("makePaidCall: while the provider's listing may lag, finding nothing means waiting", async () => {
+  const { attempt, repository, row, outcomes, asked } =
+    await withUnknownOutcome();
+  for (
+    let look = 1;
+    look < RECONCILE_SECONDS / RECONCILE_PAUSE_SECONDS;
+    look++
+  ) {
+    const job = repository.claim(row);
+    const snooze = await assertRejects(
+      () => attempt({ find: answers(null) }, job),
+      Snooze,
+    );
+    await repository.snooze(job, snooze.seconds, snooze.stage);
+    assertEquals([asked.length, outcomes()], [look, ["unknown"]]);
+  }
+  assertEquals(asked.includes("send"), false);
+  // The twin: once the time is over, the same answer counts.
+  await assertRejects(() => attempt({ find: answers(null) }), JobFailure);
+});
+
+Deno.test("makePaidCall: an empty look-up that counts costs the attempt, and only the next one sends", async () => {
+  const { attempt, repository, row, outcomes, asked } =
+    await withUnknownOutcome();
+  repository.pass(RECONCILE_SECONDS);
+  const job = repository.claim(row);
+  const failure = await assertRejects(
+    () => attempt({ find: answers(null) }, job),
+    JobFailure,
+  );
+  assertEquals(
+    [failure.code, failure.isRetryable],
+    ["provider_unavailable", true],
+  );
+  assertEquals([outcomes(), asked], [["absent"], ["find"]]);
+  await repository.fail(job, failure);
+  assertEquals(await attempt({ send: made("voice-2") }), "voice-2");
+  assertEquals(outcomes(), ["absent", "succeeded"]);
+});
+
+Deno.test("makePaidCall: a call that succeeded is used, and the provider is not even asked", async () => {
+  const { attempt, repository, row, asked } = bench();
+  await attempt({ send: made("voice-1") });
+  die(repository, row);
+  assertEquals(await attempt({}), "voice-1");
+  assertEquals(asked, ["send"]);
+});
+
+Deno.test("makePaidCall: another step of the same job has a call of its own", async () => {
+  const { attempt, repository, row } = bench();
+  await attempt({ send: made("voice-1") });
+  const id = await makePaidCall(
+    repository,
+    { id: row.id, lease_token: row.leaseToken ?? "" },
+    {
+      operation: "create_video",
+      stage: "calling_provider",
+      progressBefore: 80,
+      progressAfter: 90,
+      send: made("video-1"),
+      find: fails(new Error("not expected")),
+    },
+  );
+  assertEquals(id, "video-1");
+});
+
+for (const isRetryable of [true, false]) {
+  Deno.test(`makePaidCall: a provider that cannot be asked (${isRetryable ? "for now" : "at all"}) fails the attempt and leaves the outcome unknown`, async () => {
+    const { attempt, outcomes, asked } = await withUnknownOutcome();
+    const error = new ProviderFailure(
+      "provider_unauthorized",
+      "rejected",
+      isRetryable,
+    );
+    const failure = await assertRejects(
+      () => attempt({ find: fails(error) }),
+      JobFailure,
+    );
+    assertEquals(
+      [failure.code, failure.isRetryable],
+      ["provider_unauthorized", isRetryable],
+    );
+    assertEquals([outcomes(), asked], [["unknown"], ["find"]]);
+  });
+}
+
+Deno.test("makePaidCall: a look-up that breaks in a way nobody foresaw leaves the outcome unknown too", async () => {
+  const { attempt, outcomes } = await withUnknownOutcome();
+  const bug = new RangeError("a bug");
+  const error = await assertRejects(() => attempt({ find: fails(bug) }));
+  assertStrictEquals(error, bug);
+  assertEquals(outcomes(), ["unknown"]);
+});
+
+Deno.test("makePaidCall: a job that is no longer ours is not paid for", async () => {
+  const { attempt, repository, row, asked } = bench();
+  const job = repository.claim(row);
+  repository.takeOver(row);
+  await assertRejects(() => attempt({}, job), LeaseLost);
+  assertEquals([asked, repository.journal.calls.length], [[], 0]);
+});
+
+for (
+  const [how, end] of [
+    ["succeeds", made("voice-1")],
+    ["is refused", fails(new ProviderFailure("not_found", "rejected", false))],
+    ["has no answer", fails(noAnswer)],
+  ] as const
+) {
+  Deno.test(`makePaidCall: a lease lost while the call ${how} leaves the journal to the next owner`, async () => {
+    const { attempt, repository, row, outcomes } = bench();
+    await assertRejects(
+      () =>
+        attempt({
+          send: () => {
+            repository.takeOver(row);
+            return end();
+          },
+        }),
+      LeaseLost,
+    );
+    assertEquals(outcomes(), ["sent"]);
+    assertEquals(row.progress, 30);
+  });
+}
+
+for (const found of ["voice-1", null]) {
+  Deno.test(`makePaidCall: a lease lost while ${found ?? "nothing"} is found leaves the journal to the next owner`, async () => {
+    const { attempt, repository, row, outcomes } = await withUnknownOutcome();
+    repository.pass(RECONCILE_SECONDS);
+    await assertRejects(
+      () =>
+        attempt({
+          find: () => {
+            repository.takeOver(row);
+            return Promise.resolve(found);
+          },
+        }),
+      LeaseLost,
+    );
+    assertEquals(outcomes(), ["unknown"]);
+  });
+}
+
+const away = new Error("the database is away");
+
+Deno.test("makePaidCall: what cannot be journalled is not sent", async () => {
+  const { attempt, repository, asked } = bench();
+  repository.interrupt = (method, phase) => {
+    if (method === "beginProviderCall" && phase === "before") throw away;
+  };
+  assertStrictEquals(await assertRejects(() => attempt({})), away);
+  assertEquals(asked, []);
+});
+
+Deno.test("makePaidCall: a crash between journal and sending costs a look-up, never a voice", async () => {
+  const { attempt, repository, row, asked, outcomes } = bench();
+  repository.interrupt = (method, phase) => {
+    if (method === "beginProviderCall" && phase === "after") throw away;
+  };
+  assertStrictEquals(await assertRejects(() => attempt({})), away);
+  repository.interrupt = () => {};
+  die(repository, row);
+  assertEquals(outcomes(), ["unknown"]);
+  await assertRejects(() => attempt({ find: answers(null) }), Snooze);
+  assertEquals(asked, ["find"]);
+});
+
+for (
+  const [phase, decision] of [
+    ["before", "reconcile"],
+    ["after", "done"],
+  ] as const
+) {
+  Deno.test(`makePaidCall: a crash ${phase} the answer is written down makes the next run ${decision}, and nothing is sent twice`, async () => {
+    const { attempt, repository, row, asked } = bench();
+    repository.interrupt = (method, now) => {
+      if (method === "settleProviderCall" && now === phase) throw away;
+    };
+    assertStrictEquals(
+      await assertRejects(() => attempt({ send: made("voice-1") })),
+      away,
+    );
+    repository.interrupt = () => {};
+    die(repository, row);
+    assertEquals(
+      await attempt(
+        decision === "reconcile" ? { find: answers("voice-1") } : {},
+      ),
+      "voice-1",
+    );
+    assertEquals(asked.filter((one) => one === "send").length, 1);
+  });
+}
