@@ -32,17 +32,17 @@ export function createHandler(
       );
       const { jobIds } = parse(parseJson(body), dispatchSchema);
 
-      const jobs = await deps.repository.claimDispatched(
-        dispatch,
-        deps.worker.freeSlots(),
-        jobIds,
+      const { jobs, finished } = await deps.worker.take(
+        jobIds.length,
+        (limit) => deps.repository.claimDispatched(dispatch, limit, jobIds),
+        log,
       );
       log.info("dispatch_received", {
         message_id: dispatch.messageId,
         named: jobIds.length,
         claimed: jobs.map((job) => job.id),
       });
-      if (jobs.length > 0) deps.platform.waitUntil(deps.worker.run(jobs, log));
+      if (jobs.length > 0) deps.platform.waitUntil(finished);
       return jsonResponse({ claimed: jobs.map((job) => job.id) }, {
         status: 202,
       });

@@ -18,12 +18,27 @@ export interface WorkerDeps
   onShutdown(callback: (reason: string) => void): void;
 }
 
+/** Jobs that a worker has taken. */
+export interface Taken {
+  jobs: ClaimedJob[];
+  /** Resolves when these are over, and what else came due as they ended. Never rejects. */
+  finished: Promise<void>;
+}
+
 /** The worker of an isolate. */
 export interface Worker {
-  /** How many more jobs may be claimed now; 0 when the isolate is too old or about to end. */
-  freeSlots(): number;
-  /** Runs these claimed jobs, and what else is due as slots come free. Never rejects. */
-  run(jobs: ClaimedJob[], log: Logger): Promise<void>;
+  /**
+   * Claims with `claim` and begins what it answers.
+   *
+   * @param wanted jobs that there may be to claim.
+   * @param claim gets the number of jobs that it may claim: `wanted` at most, 0 when no slot is free, the isolate is too
+   *   old or about to end. Its slots are kept while it is under way. What it throws is thrown.
+   */
+  take(
+    wanted: number,
+    claim: (limit: number) => Promise<ClaimedJob[]>,
+    log: Logger,
+  ): Promise<Taken>;
 }
 
 /**
@@ -36,27 +51,26 @@ export function createWorker(deps: WorkerDeps): Worker {
   const shutdown = new AbortController();
   deps.onShutdown((reason) => shutdown.abort(new ShuttingDown(reason)));
   const deadlineMs = deps.wallClockMs * FINISH_BY;
-  let running = 0;
+  /** Slots with a job, or with a claim that may bring one. */
+  let taken = 0;
 
-  const freeSlots = () =>
-    shutdown.signal.aborted ||
-      deps.platform.uptimeMs() >= deps.wallClockMs * CLAIM_UNTIL
-      ? 0
-      : Math.max(0, deps.concurrency - running);
+  const mayClaim = () =>
+    !shutdown.signal.aborted &&
+    deps.platform.uptimeMs() < deps.wallClockMs * CLAIM_UNTIL;
 
-  async function drain(first: ClaimedJob, log: Logger): Promise<void> {
+  /** Works in one slot, from this job on, until nothing more is due. */
+  async function work(first: ClaimedJob, log: Logger): Promise<void> {
     let next: ClaimedJob | undefined = first;
-    while (next !== undefined) {
-      running++;
-      try {
+    try {
+      while (next !== undefined) {
         await runJob(
           { ...deps, log, deadlineMs, shutdown: shutdown.signal },
           next,
         );
-      } finally {
-        running--;
+        next = mayClaim() ? await claimNext(log) : undefined;
       }
-      next = freeSlots() > 0 ? await claimNext(log) : undefined;
+    } finally {
+      taken--;
     }
   }
 
@@ -71,9 +85,18 @@ export function createWorker(deps: WorkerDeps): Worker {
   }
 
   return {
-    freeSlots,
-    run: async (jobs, log) => {
-      await Promise.all(jobs.map((job) => drain(job, log)));
+    take: async (wanted, claim, log) => {
+      const free = mayClaim() ? deps.concurrency - taken : 0;
+      const limit = Math.min(wanted, free);
+      taken += limit;
+      let jobs: ClaimedJob[] = [];
+      try {
+        jobs = await claim(limit);
+      } finally {
+        taken -= limit - jobs.length;
+      }
+      const works = jobs.map((job) => work(job, log));
+      return { jobs, finished: Promise.all(works).then(() => {}) };
     },
   };
 }
