@@ -94,12 +94,21 @@ async function pathExists(path: string): Promise<boolean> {
 
 /**
  * The folder for what can be made again: the Postgres copy and the ready cluster. `EDGE_AI_JOBS_CACHE` if set,
- * the user's cache folder, `/var/cache` under root. Exists when this returns.
+ * else the user's cache folder, `/var/cache` under root. Exists when this returns.
  */
 export async function cacheFolder(user: ServerUser): Promise<string> {
   const home = Deno.env.get("HOME");
+  const chosen = Deno.env.get("EDGE_AI_JOBS_CACHE") ?? "";
+  if (chosen !== "") {
+    if (await isOwnFolder(chosen) && await canReach(user, chosen)) {
+      return chosen;
+    }
+    throw new StackError(
+      `EDGE_AI_JOBS_CACHE=${chosen} cannot be used: it must be a folder of yours` +
+        (user.isOther ? ", which the user nobody can enter." : "."),
+    );
+  }
   const candidates = [
-    Deno.env.get("EDGE_AI_JOBS_CACHE"),
     user.isOther ? "/var/cache/edge-ai-jobs" : undefined,
     join(
       Deno.env.get("XDG_CACHE_HOME") ?? join(home ?? "/nonexistent", ".cache"),
@@ -109,7 +118,7 @@ export async function cacheFolder(user: ServerUser): Promise<string> {
     `/tmp/edge-ai-jobs-${Deno.uid()}`,
   ];
   for (const candidate of candidates) {
-    if (candidate === undefined || candidate === "") continue;
+    if (candidate === undefined) continue;
     if (await isOwnFolder(candidate) && await canReach(user, candidate)) {
       return candidate;
     }

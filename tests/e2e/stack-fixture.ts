@@ -145,6 +145,8 @@ export async function makeProject(
   files: Record<string, string> = {},
 ): Promise<FixtureProject> {
   const dir = await Deno.makeTempDir({ prefix: "stack-fixture-" });
+  // So that, under root, the server's user can reach data folders in it; one test closes it again.
+  await Deno.chmod(dir, 0o755);
   for (
     const [path, text] of Object.entries({ ...fixtureFiles, ...files })
   ) {

@@ -482,3 +482,49 @@ Deno.test("arguments: what is not understood is said, with the usage", async () 
   await config[Symbol.asyncDispose]();
   assertMatch((await failure("/nowhere")).stderr, /is not a Supabase project/);
 });
+
+Deno.test("side by side: two stacks that start at once on an empty cache both become ready", async () => {
+  await using project = await makeProject();
+  const cache = join(project.dir, "cache");
+  await Deno.mkdir(cache);
+  const start = () =>
+    startChild(project.dir, ["--ephemeral"], {
+      env: { EDGE_AI_JOBS_CACHE: cache },
+    });
+  const [one, two] = await Promise.all([start(), start()]);
+  await using _one = one;
+  await using _two = two;
+  await newPerson(one.env, "ann");
+  await newPerson(two.env, "bob");
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(cache)) {
+    names.push(name.replace(/-.*/, ""));
+  }
+  assertEquals(names.sort(), ["cluster", "postgres"]);
+});
+
+Deno.test({
+  name:
+    "root: a data folder that the server's user cannot reach works, and no permission is changed",
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    await using project = await makeProject();
+    await Deno.chmod(project.dir, 0o700);
+    const data = join(project.dir, "data");
+    let ann: Awaited<ReturnType<typeof newPerson>>;
+    {
+      await using stack = await startChild(project.dir, ["--data", data]);
+      ann = await newPerson(stack.env, "ann");
+    }
+    {
+      await using stack = await startChild(project.dir, ["--data", data]);
+      const signedIn = await clientOf(stack.env).auth.signInWithPassword(ann);
+      assertEquals(signedIn.error, null);
+    }
+    assertEquals(((await Deno.stat(project.dir)).mode ?? 0) & 0o777, 0o700);
+    const cluster = await Deno.readLink(join(data, "postgres"));
+    await Deno.remove(cluster, { recursive: true });
+    const error = await failure(project.dir, ["--data", data]);
+    assertStringIncludes(error.stderr, `was kept in ${cluster}, which is gone`);
+  },
+});

@@ -4,17 +4,23 @@ import { setImmediate } from "node:timers";
 
 /** Held timers; they run freely again at the end of the block that holds them with `using`. */
 export interface HeldTimers extends Disposable {
-  /** Lets `milliseconds` pass, and then everything happen that this made ready. */
+  /** Lets everything happen that is ready, then `milliseconds` pass, then what this made ready happen. */
   pass(milliseconds: number): Promise<void>;
 }
+
+/** Longest time that passes in one go: what an interval begins must be able to end before its next time. */
+const STEP_MS = 1_000;
 
 /** Holds `setTimeout` and `setInterval`. Not `AbortSignal.timeout`, which no one can hold. */
 export function heldTimers(): HeldTimers {
   mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
   return {
     pass: async (milliseconds) => {
-      mock.timers.tick(milliseconds);
       await turn();
+      for (let left = milliseconds; left > 0; left -= STEP_MS) {
+        mock.timers.tick(Math.min(left, STEP_MS));
+        await turn();
+      }
     },
     [Symbol.dispose]: () => mock.timers.reset(),
   };

@@ -138,7 +138,8 @@ function createStack(facts: StackFacts): TestStack {
       ...values: postgres.SerializableParameter[]
     ): Promise<T[]> {
       await using connection = connect();
-      return await connection.sql<T[]>(statement, ...values);
+      // A plain array: postgres.js adds which connection it came from, so that equal rows would not be equal.
+      return [...await connection.sql<T[]>(statement, ...values)];
     },
     connect,
     ask,

@@ -29,6 +29,7 @@ export interface CacheStore {
   ): Promise<void>;
 }
 
+/** Where an earlier equal job may be found, by hash of the request. */
 export interface ResultCache {
   /** The job that answered this request before, or null. Never throws. */
   find(inputHash: string): Promise<string | null>;

@@ -78,10 +78,13 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
     Math.max(0, deps.deadlineMs - deps.platform.uptimeMs()),
   );
   deps.shutdown.addEventListener("abort", onShutdown);
-  if (deps.shutdown.aborted) onShutdown();
+  const mayGoOn = () => {
+    if (deps.shutdown.aborted) onShutdown();
+    stop.signal.throwIfAborted();
+  };
   log.info("job_started");
   try {
-    stop.signal.throwIfAborted();
+    mayGoOn();
     if (await reuse(deps, job, log)) return;
     const processor = deps.processors.get(job.job_type);
     if (processor === undefined) {
@@ -94,29 +97,32 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
       remainingMs: () =>
         Math.max(0, deps.deadlineMs - deps.platform.uptimeMs()),
       progress: (percentage, stage) => {
+        mayGoOn();
         heartbeat.report(percentage, stage);
         log.info("job_progress", { progress: percentage, stage });
       },
       pay: async (call) => {
         await heartbeat.sent();
-        stop.signal.throwIfAborted();
+        mayGoOn();
         isPaying.now = true;
+        let id: string;
         try {
-          const id = await makePaidCall(
+          id = await makePaidCall(
             deps.repository,
             job,
             call,
             stop.signal,
           );
-          log.info("provider_call_settled", {
-            operation: call.operation,
-            provider_object_id: id,
-          });
-          return id;
         } finally {
           isPaying.now = false;
-          if (deps.shutdown.aborted) stop.abort(deps.shutdown.reason);
         }
+        log.info("provider_call_settled", {
+          operation: call.operation,
+          provider_object_id: id,
+        });
+        // Not after a call that failed: the run ends with what the provider said, not with the shutdown.
+        if (deps.shutdown.aborted) onShutdown();
+        return id;
       },
     });
     await heartbeat.sent();

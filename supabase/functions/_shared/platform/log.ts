@@ -6,6 +6,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 /** Fields of a line. `error` may be anything thrown; it is written with name, message, stack and causes. */
 export type LogFields = Record<string, unknown>;
 
+/** Writes lines of one level each; see {@link createLogger}. */
 export interface Logger {
   debug(event: string, fields?: LogFields): void;
   info(event: string, fields?: LogFields): void;

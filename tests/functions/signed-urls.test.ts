@@ -1,0 +1,266 @@
+/** Upload and download addresses: true about their end, good for one object, and no way around the bucket's rules. */
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLessOrEqual,
+  assertNotEquals,
+} from "@std/assert";
+import { decodeJwt } from "jose";
+import {
+  createDownloadUrlResponseSchema,
+  createUploadUrlResponseSchema,
+} from "../../supabase/functions/_shared/contracts/storage.ts";
+import {
+  readRecording,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { assertProblem } from "../helpers/problem.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+
+const running = useStack();
+
+const DAY_SECONDS = 86_400;
+
+async function uploadUrl(user: TestUser, change: Record<string, unknown> = {}) {
+  const answer = await user.call("create-upload-url", {
+    body: {
+      bucket: "voice-samples",
+      file_name: "speech.webm",
+      content_type: "audio/webm",
+      size_bytes: 39_949,
+      ...change,
+    },
+  });
+  assertEquals(answer.status, 201, JSON.stringify(answer.body));
+  return createUploadUrlResponseSchema.parse(answer.body);
+}
+
+async function downloadUrl(user: TestUser, body: Record<string, unknown>) {
+  const answer = await user.call("create-download-url", { body });
+  assertEquals(answer.status, 200, JSON.stringify(answer.body));
+  return createDownloadUrlResponseSchema.parse(answer.body);
+}
+
+/** A request without any key or token, as a browser or a player makes it. */
+async function plain(
+  url: string,
+  init: RequestInit = {},
+): Promise<{ status: number; bytes: Uint8Array<ArrayBuffer> }> {
+  const response = await fetch(url, init);
+  return { status: response.status, bytes: await response.bytes() };
+}
+
+/** What lies in Storage, each object with its version. */
+async function stored(stack: TestStack): Promise<string[]> {
+  const rows = await stack.sql<{ object: string }>`
+    select concat_ws(' ', bucket_id, name, version, metadata ->> 'size') as object
+    from storage.objects order by 1`;
+  return rows.map(({ object }) => object);
+}
+
+Deno.test("create-upload-url: expires_at is what the token says, and the path is a fresh one in the caller's folder", async () => {
+  const user = await signUp(running());
+  const first = await uploadUrl(user);
+  const second = await uploadUrl(user);
+
+  const { exp = 0 } = decodeJwt(first.token);
+  assertEquals(first.expires_at, new Date(exp * 1000).toISOString());
+  assertGreater(exp * 1000, Date.now() + 60_000);
+  assert(first.upload_url.includes(first.token));
+  assert(first.path.startsWith(`${user.id}/`), first.path);
+  assert(first.path.endsWith("/speech.webm"), first.path);
+  assertEquals(first.input_url, `voice-samples/${first.path}`);
+  assertNotEquals(first.path, second.path);
+});
+
+Deno.test("create-upload-url: whatever a file is called, its object can be uploaded, used and fetched", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const bytes = await readRecording("speech.webm");
+  for (
+    const file_name of [
+      "Größe & Maß – 100 %.webm",
+      "録音.webm",
+      "...",
+      ".hidden",
+      "a?b#c%2e%2e.webm",
+      "x".repeat(200),
+    ]
+  ) {
+    const upload = await uploadUrl(user, { file_name });
+    const { error } = await user.client.storage.from(upload.bucket)
+      .uploadToSignedUrl(upload.path, upload.token, bytes, {
+        contentType: "audio/webm",
+      });
+    assertEquals(error, null, `${file_name}: ${upload.path}`);
+    const { download_url } = await downloadUrl(user, {
+      bucket: upload.bucket,
+      path: upload.path,
+    });
+    assertEquals((await plain(download_url)).bytes, bytes, file_name);
+  }
+});
+
+Deno.test("upload URL: takes the file without any key, once, for its own path alone", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const victim = await signUp(stack);
+  const bytes = await readRecording("speech.webm");
+  const { upload_url, path, token } = await uploadUrl(user);
+  const put = (url: string, body = bytes) =>
+    plain(url, {
+      method: "PUT",
+      body,
+      headers: { "content-type": "audio/webm" },
+    });
+
+  const before = await stored(stack);
+  const elsewhere = [
+    upload_url.replace(path, `${user.id}/other/speech.webm`),
+    upload_url.replace(path, `${victim.id}/stolen/speech.webm`),
+    upload_url.replace("/voice-samples/", "/uploads/"),
+    upload_url.replace("/voice-samples/", "/outputs/"),
+    upload_url.replace(path, `${path}/../../x.webm`),
+    upload_url.replace(token, `${token.slice(0, -4)}AAAA`),
+    upload_url.replace(/\?token=.*/, ""),
+  ];
+  for (const url of elsewhere) {
+    assertNotEquals(url, upload_url);
+    const { status } = await put(url);
+    assert(status >= 400 && status < 500, `${status} for ${url}`);
+  }
+  assertEquals(await stored(stack), before);
+
+  // The twin: the address as it was given.
+  assertEquals((await put(upload_url)).status, 200);
+  const after = await stored(stack);
+  assertEquals(after.length, before.length + 1);
+  const again = await put(upload_url, new Uint8Array([1, 2, 3]));
+  assert(again.status >= 400, `a second upload: ${again.status}`);
+  assertEquals(await stored(stack), after);
+});
+
+Deno.test("upload URL: Storage refuses another type and a file too large, and keeps nothing", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const before = await stored(stack);
+  const attempts: [string, Uint8Array<ArrayBuffer>, string, number][] = [
+    ["a picture", new Uint8Array(100), "image/png", 415],
+    ["a page", new Uint8Array(100), "text/html", 415],
+    ["10 MiB and a byte", new Uint8Array(10_485_761), "audio/webm", 413],
+  ];
+  for (const [name, bytes, contentType, status] of attempts) {
+    const { bucket, path, token } = await uploadUrl(user);
+    const { error } = await user.client.storage.from(bucket).uploadToSignedUrl(
+      path,
+      token,
+      bytes,
+      { contentType },
+    );
+    assert(error !== null, name);
+    // Storage answers 400 and tells the status in the body, or answers with the status itself.
+    assert(
+      JSON.stringify(error).includes(String(status)),
+      `${name}: ${JSON.stringify(error)}`,
+    );
+    assertEquals(await stored(stack), before, name);
+  }
+});
+
+Deno.test("download URL: good for as long as asked, and not a second longer", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const path = inputUrl.slice("voice-samples/".length);
+  const bytes = await readRecording("speech.webm");
+
+  const short = await downloadUrl(user, {
+    bucket: "voice-samples",
+    path,
+    expires_in: 1,
+  });
+  const long = await downloadUrl(user, { bucket: "voice-samples", path });
+  assertEquals(await plain(short.download_url), { status: 200, bytes });
+  for (const { download_url, expires_at } of [short, long]) {
+    const token = new URL(download_url).searchParams.get("token") ?? "";
+    const { exp = 0 } = decodeJwt(token);
+    assertEquals(expires_at, new Date(exp * 1000).toISOString());
+  }
+  const untilLong = Date.parse(long.expires_at ?? "") - Date.now();
+  assertLessOrEqual(Math.abs(untilLong - 3_600_000), 5_000);
+
+  const untilEnd = Date.parse(short.expires_at ?? "") - Date.now();
+  assertLessOrEqual(untilEnd, 1_000);
+  // The one sleep that proves the end; a signed time cannot be back-dated.
+  await new Promise((resolve) => setTimeout(resolve, untilEnd + 1_100));
+  const late = await plain(short.download_url);
+  assert(late.status >= 400 && late.status < 500, String(late.status));
+  assertEquals((await plain(long.download_url)).status, 200);
+});
+
+Deno.test("download URL: seven days are the most, and the answer is true about them", async () => {
+  const user = await signUp(running());
+  const path = (await uploadRecording(user)).slice("voice-samples/".length);
+  const ask = (expires_in: number) =>
+    user.call("create-download-url", {
+      body: { bucket: "voice-samples", path, expires_in },
+    });
+  const { status, body } = await ask(7 * DAY_SECONDS);
+  assertEquals(status, 200);
+  const { expires_at } = createDownloadUrlResponseSchema.parse(body);
+  const left = Date.parse(expires_at ?? "") - Date.now();
+  assertLessOrEqual(Math.abs(left - 7 * DAY_SECONDS * 1000), 5_000);
+  assertProblem(await ask(7 * DAY_SECONDS + 1), {
+    status: 400,
+    code: "invalid_request",
+    field: "expires_in",
+  });
+});
+
+Deno.test("download URL: the token opens its own object alone", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const [one, other] = [
+    await uploadRecording(user),
+    await uploadRecording(user, { recording: "speech.ogg" }),
+  ].map((url) => url.slice("voice-samples/".length));
+  assert(one !== undefined && other !== undefined);
+  const { download_url } = await downloadUrl(user, {
+    bucket: "voice-samples",
+    path: one,
+  });
+  for (
+    const url of [
+      download_url.replace(one, other),
+      download_url.replace(/token=.*/, "token=x.y.z"),
+      download_url.replace(/\?token=.*/, ""),
+    ]
+  ) {
+    assertNotEquals(url, download_url);
+    const { status } = await plain(url);
+    assert(status >= 400 && status < 500, `${status} for ${url}`);
+  }
+  assertEquals((await plain(download_url)).status, 200);
+});
+
+Deno.test("download URL: an object of the public bucket has an address without an end", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const path = `${user.id}/me.png`;
+  const bytes = new Uint8Array([0x89, 0x50, 0x4e, 0x47]);
+  const { error } = await user.client.storage.from("profile-photos").upload(
+    path,
+    bytes,
+    { contentType: "image/png" },
+  );
+  assertEquals(error, null);
+  const { download_url, expires_at } = await downloadUrl(user, {
+    bucket: "profile-photos",
+    path,
+  });
+  assertEquals(expires_at, null);
+  assertEquals(await plain(download_url), { status: 200, bytes });
+});

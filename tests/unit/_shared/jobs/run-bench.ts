@@ -1,0 +1,101 @@
+/** One job and everything around it, for the tests of the runner. */
+import {
+  type Completion,
+  ShuttingDown,
+} from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import type { PaidCall } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import {
+  type JobContext,
+  type ResultLookup,
+  runJob,
+} from "../../../../supabase/functions/_shared/jobs/runner.ts";
+import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
+import { fakePlatform } from "../../../helpers/fake-platform.ts";
+import {
+  FakeRepository,
+  type JobValues,
+} from "../../../helpers/fake-repository.ts";
+
+/** What a processor of these tests makes. */
+export const DONE: Completion = {
+  resultData: { voice_id: "voice-1", voice_name: "Grandma" },
+};
+
+/** Uptime at which nothing may be running any more. */
+export const DEADLINE_MS = 135_000;
+
+/** The work of a processor. */
+export type Work = (context: JobContext) => Promise<Completion>;
+
+/** A pending job, the queue that it is in, and a way to claim and run it. */
+export function bench(
+  work: Work,
+  options: { values?: Partial<JobValues>; results?: Partial<ResultLookup> } =
+    {},
+) {
+  const platform = fakePlatform();
+  const repository = new FakeRepository();
+  const row = repository.insert(options.values);
+  const shutdown = new AbortController();
+  const remembered: string[][] = [];
+  return {
+    platform,
+    repository,
+    row,
+    /** What was put into the result cache. */
+    remembered,
+    /** Claims the job, unless it is given as claimed, and runs it. */
+    run: (job = repository.claim(row)) =>
+      runJob({
+        platform,
+        repository,
+        processors: new Map([
+          ["voice_clone", { jobType: "voice_clone", run: work }],
+        ]),
+        results: {
+          find: () => Promise.resolve(null),
+          remember: (...entry) => {
+            remembered.push(entry);
+            return Promise.resolve();
+          },
+          ...options.results,
+        },
+        log: createLogger(platform, {
+          level: "debug",
+          secrets: [],
+          fields: { request_id: "dispatch-1" },
+        }),
+        deadlineMs: DEADLINE_MS,
+        shutdown: shutdown.signal,
+      }, job),
+    /** Announces the end of the isolate. */
+    shutDown: () => shutdown.abort(new ShuttingDown("wall_clock")),
+  };
+}
+
+/** Work that makes one paid call, which ends as a test says. */
+export function paying(
+  send: (signal: AbortSignal) => Promise<string>,
+  find: () => Promise<string | null> = () => Promise.resolve(null),
+): Work {
+  return async ({ pay, signal }) => {
+    const call: PaidCall = {
+      operation: "create_voice",
+      stage: "calling_provider",
+      progressBefore: 30,
+      progressAfter: 70,
+      send: () => send(signal),
+      find,
+    };
+    return { resultData: { voice_id: await pay(call) } };
+  };
+}
+
+/** Rejects as `fetch` does when the signal aborts, and never resolves. */
+export function untilAborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const end = () => reject(new DOMException("aborted", "AbortError"));
+  if (signal.aborted) end();
+  else signal.addEventListener("abort", end);
+  return promise;
+}

@@ -1,0 +1,257 @@
+import {
+  assert,
+  assertEquals,
+  assertObjectMatch,
+  assertRejects,
+} from "@std/assert";
+import {
+  JobFailure,
+  ShuttingDown,
+  Snooze,
+} from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { heldTimers, turn } from "../../../helpers/held-timers.ts";
+import {
+  bench,
+  DEADLINE_MS,
+  DONE,
+  paying,
+  untilAborted,
+  type Work,
+} from "./run-bench.ts";
+
+Deno.test("runJob: a shutdown stops work that costs nothing and hands the job back, attempt included", async () => {
+  const { run, row, repository, platform, shutDown } = bench(({ signal }) =>
+    untilAborted(signal)
+  );
+  const running = run();
+  await turn();
+  shutDown();
+  await running;
+  assertEquals(repository.effects, ["release"]);
+  assertEquals(
+    [row.status, row.attempt, row.errorCode, repository.wait(row)],
+    ["pending", 0, null, 0],
+  );
+  assertObjectMatch(platform.logged().at(-1) ?? {}, {
+    level: "info",
+    event: "job_released",
+  });
+});
+
+Deno.test("runJob: what an aborted call of the shutdown throws is not taken for the provider's or Storage's fault", async () => {
+  const { run, row, repository, shutDown } = bench(async ({ signal }) => {
+    await untilAborted(signal).catch((cause) => {
+      throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
+    });
+    return DONE;
+  });
+  const running = run();
+  await turn();
+  shutDown();
+  await running;
+  assertEquals([repository.effects, row.errorCode], [["release"], null]);
+});
+
+Deno.test("runJob: a failure for good stays one, also when the isolate ends at that moment", async () => {
+  const { run, row, shutDown } = bench(() => {
+    shutDown();
+    return Promise.reject(
+      new JobFailure("input_not_found", { isRetryable: false }),
+    );
+  });
+  await run();
+  assertEquals([row.status, row.errorCode], ["failed", "input_not_found"]);
+});
+
+Deno.test("runJob: a job claimed by an isolate that is ending goes back untouched", async () => {
+  const { run, row, repository, shutDown } = bench(() =>
+    Promise.reject(new Error("not to be run"))
+  );
+  shutDown();
+  await run();
+  assertEquals([row.status, row.attempt], ["pending", 0]);
+  assertEquals(repository.effects, ["release"]);
+});
+
+Deno.test("runJob: a shutdown waits for a paid call, and the job is completed with its answer", async () => {
+  const answer = Promise.withResolvers<string>();
+  const signals: AbortSignal[] = [];
+  const { run, row, repository, shutDown } = bench(paying((signal) => {
+    signals.push(signal);
+    return answer.promise;
+  }));
+  const running = run();
+  await turn();
+  shutDown();
+  await turn();
+  assertEquals([signals[0]?.aborted, row.status], [false, "processing"]);
+  answer.resolve("voice-1");
+  await running;
+  assertEquals([row.status, row.completion?.resultData], [
+    "completed",
+    { voice_id: "voice-1" },
+  ]);
+  assertEquals(repository.effects.at(-1), "complete");
+});
+
+Deno.test("runJob: after a paid call that a shutdown waited for, nothing new is begun", async () => {
+  const { run, row, repository, shutDown } = bench(async (context) => {
+    const pay = paying(() => {
+      shutDown();
+      return Promise.resolve("voice-1");
+    });
+    await pay(context);
+    assert(context.signal.reason instanceof ShuttingDown);
+    await assertRejects(() =>
+      context.pay({
+        operation: "create_video",
+        stage: "x",
+        progressBefore: 80,
+        progressAfter: 90,
+        send: () => Promise.reject(new Error("not to be sent")),
+        find: () => Promise.reject(new Error("not to be asked")),
+      }), ShuttingDown);
+    await context.progress(75, "fetching_output");
+    return DONE;
+  });
+  await run();
+  assertEquals([row.status, row.attempt], ["pending", 0]);
+  assertEquals(repository.effects, [
+    "beginProviderCall",
+    "settleProviderCall",
+    "release",
+  ]);
+});
+
+for (
+  const [why, failure, effects, status, attempt] of [
+    [
+      "a definite no that may pass",
+      new ProviderFailure("provider_rate_limited", "rejected", true, {
+        retryAfterSeconds: 90,
+      }),
+      ["beginProviderCall", "settleProviderCall", "fail"],
+      "pending",
+      1,
+    ],
+    [
+      "a definite no for good",
+      new ProviderFailure("provider_rejected_input", "rejected", false),
+      ["beginProviderCall", "settleProviderCall", "fail"],
+      "failed",
+      1,
+    ],
+    [
+      "no usable answer",
+      new ProviderFailure("provider_timeout", "unknown", true),
+      ["beginProviderCall", "settleProviderCall", "snooze"],
+      "pending",
+      0,
+    ],
+  ] as const
+) {
+  Deno.test(`runJob: a paid call that a shutdown waited for and that ends with ${why} is handled as ever`, async () => {
+    const { run, row, repository, shutDown } = bench(paying(() => {
+      shutDown();
+      return Promise.reject(failure);
+    }));
+    await run();
+    assertEquals(repository.effects, [...effects]);
+    assertEquals([row.status, row.attempt], [status, attempt]);
+    if (failure.options.retryAfterSeconds !== undefined) {
+      assertEquals(repository.wait(row), failure.options.retryAfterSeconds);
+    }
+  });
+}
+
+Deno.test("runJob: a processor that overlooks a failed paid call is stopped at its next step by the shutdown", async () => {
+  const { run, row, repository, shutDown } = bench(async (context) => {
+    const pay = paying(() => {
+      shutDown();
+      return Promise.reject(
+        new ProviderFailure("provider_rejected_input", "rejected", false),
+      );
+    });
+    await pay(context).catch(() => {});
+    await context.progress(75, "going_on");
+    return DONE;
+  });
+  await run();
+  assertEquals([row.status, repository.effects.at(-1)], ["pending", "release"]);
+});
+
+Deno.test("runJob: an empty look-up that counts costs the attempt, also when the isolate ends at that moment", async () => {
+  const { run, row, repository, shutDown } = bench(
+    paying(
+      () =>
+        Promise.reject(
+          new ProviderFailure("provider_timeout", "unknown", true),
+        ),
+      () => {
+        shutDown();
+        return Promise.resolve(null);
+      },
+    ),
+  );
+  await run();
+  repository.pass(60);
+  await run();
+  assertEquals(
+    [row.status, row.attempt, row.errorCode],
+    ["pending", 1, "provider_unavailable"],
+  );
+});
+
+// Time
+
+Deno.test("runJob: when the isolate's time is up, work that costs nothing is handed back", async () => {
+  using timers = heldTimers();
+  const { run, row, platform } = bench(({ signal }) => untilAborted(signal));
+  platform.advance(100_000);
+  const running = run();
+  await timers.pass(DEADLINE_MS - 100_000 - 1);
+  assertEquals(row.status, "processing");
+  await timers.pass(1);
+  await running;
+  assertEquals([row.status, row.attempt], ["pending", 0]);
+  assertEquals(platform.events().at(-1), "job_released");
+});
+
+Deno.test("runJob: when the isolate's time is up, a paid call is broken off with an unknown outcome, to be asked about later", async () => {
+  using timers = heldTimers();
+  const work: Work = paying((signal) =>
+    untilAborted(signal).catch((cause) => {
+      throw new ProviderFailure("provider_timeout", "unknown", true, { cause });
+    })
+  );
+  const { run, row, repository } = bench(work);
+  const running = run();
+  await timers.pass(DEADLINE_MS);
+  await running;
+  assertEquals(repository.journal.calls[0]?.outcome, "unknown");
+  assertEquals(
+    [row.status, row.stage, repository.wait(row)],
+    ["pending", "reconciling", 10],
+  );
+  assertEquals(repository.effects.at(-1), "snooze");
+});
+
+Deno.test("runJob: a job that is claimed after the isolate's time is handed back at once", async () => {
+  const { run, row, platform } = bench(({ signal }) => untilAborted(signal));
+  platform.advance(DEADLINE_MS + 1);
+  await run();
+  assertEquals([row.status, row.attempt], ["pending", 0]);
+});
+
+Deno.test("runJob: a run that is over leaves no timer behind", async () => {
+  using timers = heldTimers();
+  const { run, row, repository, shutDown } = bench(() =>
+    Promise.reject(new Snooze(5, "rendering"))
+  );
+  await run();
+  await timers.pass(DEADLINE_MS);
+  shutDown();
+  await timers.pass(0);
+  assertEquals([row.status, repository.effects], ["pending", ["snooze"]]);
+});

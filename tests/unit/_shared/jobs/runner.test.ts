@@ -1,0 +1,425 @@
+import { assert, assertEquals, assertObjectMatch } from "@std/assert";
+import {
+  AppError,
+  ERROR_CATALOGUE,
+} from "../../../../supabase/functions/_shared/errors.ts";
+import {
+  JobFailure,
+  LeaseLost,
+  Snooze,
+} from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { heldTimers } from "../../../helpers/held-timers.ts";
+import { bench, DEADLINE_MS, DONE, paying, untilAborted } from "./run-bench.ts";
+
+/** Every kind of step that a run can have: all of them write. */
+const fullWork: Parameters<typeof bench>[0] = async (context) => {
+  await context.progress(10, "fetching_input");
+  await paying(() => Promise.resolve("voice-1"))(context);
+  return DONE;
+};
+
+Deno.test("runJob: completes the job with what the processor made, and logs each step with job, attempt and request", async () => {
+  const { run, row, repository, platform } = bench(fullWork);
+  await run();
+  assertEquals([row.status, row.completion], ["completed", DONE]);
+  assertEquals(repository.effects, [
+    "heartbeat",
+    "beginProviderCall",
+    "settleProviderCall",
+    "complete",
+  ]);
+  assertEquals(platform.events(), [
+    "job_started",
+    "job_progress",
+    "provider_call_settled",
+    "job_completed",
+  ]);
+  for (const line of platform.logged()) {
+    assertObjectMatch(line, {
+      job_id: row.id,
+      job_type: "voice_clone",
+      attempt: 1,
+      request_id: "dispatch-1",
+    });
+  }
+});
+
+Deno.test("runJob: the processor gets the job as claimed, the time that is left, and a signal that nothing has ended", async () => {
+  const { run, row, platform } = bench((context) => {
+    assertEquals(context.job.id, row.id);
+    assertEquals(context.job.metadata, { name: "Grandma" });
+    assertEquals(context.signal.aborted, false);
+    platform.advance(35_000);
+    assertEquals(context.remainingMs(), DEADLINE_MS - 35_000);
+    platform.advance(DEADLINE_MS);
+    assertEquals(context.remainingMs(), 0);
+    return Promise.resolve(DONE);
+  });
+  await run();
+  assertEquals(row.status, "completed");
+});
+
+Deno.test("runJob: progress is on the job before the work goes on", async () => {
+  const { run, row } = bench(async ({ progress }) => {
+    await progress(10, "fetching_input");
+    assertEquals([row.progress, row.stage], [10, "fetching_input"]);
+    return DONE;
+  });
+  await run();
+  assertEquals(row.status, "completed");
+});
+
+const bug = new TypeError("undefined is not a function");
+for (
+  const [why, thrown, code, status, message] of [
+    [
+      "a failure for good",
+      new JobFailure("provider_rejected_input", { isRetryable: false }),
+      "provider_rejected_input",
+      "failed",
+      ERROR_CATALOGUE.provider_rejected_input.message,
+    ],
+    [
+      "a failure that may pass",
+      new JobFailure("storage_unavailable", { isRetryable: true }),
+      "storage_unavailable",
+      "pending",
+      ERROR_CATALOGUE.storage_unavailable.message,
+    ],
+    [
+      "a failure with words of its own",
+      new JobFailure("metadata_invalid", {
+        isRetryable: false,
+        details: "metadata.name: is required",
+        cause: bug,
+      }),
+      "metadata_invalid",
+      "failed",
+      "metadata.name: is required",
+    ],
+    [
+      "a bug",
+      bug,
+      "internal_error",
+      "pending",
+      ERROR_CATALOGUE.internal_error.message,
+    ],
+    [
+      "something thrown that is no error",
+      "boom",
+      "internal_error",
+      "pending",
+      ERROR_CATALOGUE.internal_error.message,
+    ],
+    [
+      "a database that is away",
+      new AppError("service_unavailable", { cause: bug }),
+      "service_unavailable",
+      "pending",
+      ERROR_CATALOGUE.service_unavailable.message,
+    ],
+    [
+      "an error that belongs in an answer",
+      new AppError("not_found", { details: "row 7 of tenant 3" }),
+      "internal_error",
+      "pending",
+      ERROR_CATALOGUE.internal_error.message,
+    ],
+    [
+      "a provider's failure outside of a paid call",
+      new ProviderFailure("provider_timeout", "unknown", true),
+      "internal_error",
+      "pending",
+      ERROR_CATALOGUE.internal_error.message,
+    ],
+  ] as const
+) {
+  Deno.test(`runJob: ${why} leaves the job ${status} with ${code} and a message that is safe to show`, async () => {
+    const { run, row, repository, platform } = bench(() =>
+      Promise.reject(thrown)
+    );
+    await run();
+    assertEquals(repository.effects, ["fail"]);
+    assertEquals(
+      [row.status, row.errorCode, row.errorMessage, row.attempt],
+      [status, code, message, 1],
+    );
+    const last = platform.logged().at(-1);
+    assertObjectMatch(last ?? {}, {
+      level: "warn",
+      event: status === "failed" ? "job_failed" : "job_will_retry",
+      error_code: code,
+    });
+    if (code === "internal_error") {
+      const said = thrown instanceof Error ? thrown.message : thrown;
+      assert(JSON.stringify(last).includes(said), "the cause is in the log");
+    }
+  });
+}
+
+Deno.test("runJob: a job whose attempts are used up fails for good", async () => {
+  const { run, row, repository } = bench(() => Promise.reject(bug), {
+    values: { maxAttempts: 2 },
+  });
+  await run();
+  assertEquals([row.status, repository.wait(row)], ["pending", 2]);
+  await run();
+  assertEquals([row.status, row.attempt], ["failed", 2]);
+});
+
+Deno.test("runJob: the provider's Retry-After goes with the failure", async () => {
+  const { run, row, repository } = bench(() =>
+    Promise.reject(
+      new JobFailure("provider_rate_limited", {
+        isRetryable: true,
+        retryAfterSeconds: 90,
+      }),
+    )
+  );
+  await run();
+  assertEquals([row.status, repository.wait(row)], ["pending", 90]);
+});
+
+Deno.test("runJob: a snooze puts the job back without spending the attempt", async () => {
+  const { run, row, repository, platform } = bench(() =>
+    Promise.reject(new Snooze(25, "rendering"))
+  );
+  await run();
+  assertEquals(repository.effects, ["snooze"]);
+  assertEquals(
+    [row.status, row.attempt, row.stage, repository.wait(row)],
+    ["pending", 0, "rendering", 25],
+  );
+  assertEquals(platform.events().at(-1), "job_snoozed");
+});
+
+Deno.test("runJob: a job type that nobody can run fails for good", async () => {
+  const { run, row } = bench(() => Promise.resolve(DONE), {
+    values: { jobType: "pdf_render" },
+  });
+  await run();
+  assertEquals(
+    [row.status, row.errorCode],
+    ["failed", "job_type_not_supported"],
+  );
+});
+
+Deno.test("runJob: an ending that cannot be written is logged, and the job is left to its lease", async () => {
+  const { run, row, repository, platform } = bench(() => Promise.reject(bug));
+  repository.interrupt = () => {
+    throw new AppError("service_unavailable");
+  };
+  await run();
+  assertEquals([row.status, repository.effects], ["processing", []]);
+  const last = platform.logged().at(-1);
+  assertObjectMatch(last ?? {}, {
+    level: "error",
+    event: "job_end_not_written",
+  });
+  assert(JSON.stringify(last).includes(bug.message));
+});
+
+// Lease lost
+
+/** Calls that a full run makes, the first being the first that can find its lease lost. */
+const STEPS = [
+  "heartbeat",
+  "beginProviderCall",
+  "settleProviderCall",
+  "complete",
+] as const;
+for (const [index, step] of STEPS.entries()) {
+  Deno.test(`runJob: a lease lost before ${step} is noticed there, and nothing more is written`, async () => {
+    const { run, row, repository, platform, remembered } = bench(fullWork, {
+      values: { inputHash: "hash-1" },
+    });
+    repository.interrupt = (method, phase) => {
+      if (method === step && phase === "before") repository.takeOver(row);
+    };
+    await run();
+    assertEquals(repository.effects, [...STEPS.slice(0, index)]);
+    assertEquals([row.status, row.errorCode], ["processing", null]);
+    assertEquals(platform.events().at(-1), "lease_lost");
+    assertEquals(remembered, []);
+  });
+}
+
+for (
+  const [how, thrown] of [
+    ["failing", bug],
+    ["failing for good", new JobFailure("not_found", { isRetryable: false })],
+    ["snoozing", new Snooze(5, "rendering")],
+    ["stopping", new LeaseLost()],
+  ] as const
+) {
+  Deno.test(`runJob: a run whose lease is lost writes nothing when ${how}`, async () => {
+    const { run, row, repository } = bench(() => {
+      repository.takeOver(row);
+      return Promise.reject(thrown);
+    });
+    await run();
+    assertEquals([row.status, repository.effects], ["processing", []]);
+  });
+}
+
+// Heartbeat
+
+Deno.test("runJob: while the work goes on the lease is extended every third of its length, and afterwards no more", async () => {
+  using timers = heldTimers();
+  const gate = Promise.withResolvers<typeof DONE>();
+  const { run, row, repository } = bench(() => gate.promise);
+  const running = run();
+  const leaseUntil = row.leaseExpiresAt ?? 0;
+  await timers.pass(3_333);
+  assertEquals(repository.effects, []);
+  repository.pass(3.334);
+  await timers.pass(1);
+  assertEquals(repository.effects, ["heartbeat"]);
+  assertEquals(row.leaseExpiresAt, leaseUntil + 3_334);
+  await timers.pass(10_000);
+  assertEquals(repository.effects.length, 4);
+  assertEquals([row.progress, row.stage], [0, null]);
+
+  gate.resolve(DONE);
+  await running;
+  await timers.pass(60_000);
+  assertEquals(repository.effects.length, 5);
+  assertEquals(repository.effects.at(-1), "complete");
+});
+
+Deno.test("runJob: a heartbeat that finds the lease lost stops the work, and nothing is written", async () => {
+  using timers = heldTimers();
+  const reasons: unknown[] = [];
+  const { run, row, repository, platform } = bench(({ signal }) => {
+    signal.addEventListener("abort", () => reasons.push(signal.reason));
+    return untilAborted(signal);
+  });
+  const running = run();
+  await timers.pass(3_334);
+  assertEquals(reasons.length, 0);
+  repository.takeOver(row);
+  await timers.pass(3_334);
+  await running;
+  assert(reasons[0] instanceof LeaseLost);
+  assertEquals(repository.effects, ["heartbeat"]);
+  assertEquals(platform.events(), ["job_started", "lease_lost"]);
+});
+
+Deno.test("runJob: a heartbeat that fails is a warning; the work goes on", async () => {
+  using timers = heldTimers();
+  const gate = Promise.withResolvers<typeof DONE>();
+  const { run, row, repository, platform } = bench(() => gate.promise);
+  repository.interrupt = (method) => {
+    if (method === "heartbeat") throw new AppError("service_unavailable");
+  };
+  const running = run();
+  await timers.pass(3_334);
+  gate.resolve(DONE);
+  await running;
+  assertEquals(row.status, "completed");
+  assertEquals(platform.events(), [
+    "job_started",
+    "heartbeat_failed",
+    "job_completed",
+  ]);
+});
+
+Deno.test("runJob: a slow heartbeat is not overtaken by the next", async () => {
+  using timers = heldTimers();
+  const [gate, answer] = [
+    Promise.withResolvers<typeof DONE>(),
+    Promise.withResolvers<void>(),
+  ];
+  const { run, repository } = bench(() => gate.promise);
+  let begun = 0;
+  repository.interrupt = (method, phase) => {
+    if (method !== "heartbeat" || phase !== "before") return;
+    begun++;
+    return answer.promise;
+  };
+  const running = run();
+  await timers.pass(30_000);
+  assertEquals(begun, 1);
+  answer.resolve();
+  await timers.pass(3_334);
+  assertEquals(begun, 2);
+  gate.resolve(DONE);
+  await running;
+});
+
+// Result cache
+
+const SOURCE = { inputHash: "hash-1" };
+
+Deno.test("runJob: a job with a hash is remembered once it is completed", async () => {
+  const { run, row, remembered } = bench(fullWork, { values: SOURCE });
+  await run();
+  assertEquals(remembered, [["hash-1", row.id, row.userId]]);
+});
+
+Deno.test("runJob: a job without a hash is neither looked up nor remembered", async () => {
+  const { run, row, remembered } = bench(fullWork, {
+    results: { find: () => Promise.reject(new Error("not expected")) },
+  });
+  await run();
+  assertEquals([row.status, remembered], ["completed", []]);
+});
+
+Deno.test("runJob: an equal job that was done before completes this one, without a processor", async () => {
+  const earlier: string[] = [];
+  const { run, row, repository, platform } = bench(
+    () => Promise.reject(new Error("not expected")),
+    {
+      values: SOURCE,
+      results: { find: () => Promise.resolve(earlier[0] ?? null) },
+    },
+  );
+  const source = repository.insert(SOURCE);
+  await repository.complete(repository.claim(source), DONE);
+  earlier.push(source.id);
+  await run();
+  assertEquals(
+    [row.status, row.cachedFrom, row.completion],
+    ["completed", source.id, DONE],
+  );
+  assertEquals(platform.events(), ["job_started", "job_completed"]);
+});
+
+for (
+  const [why, values] of [
+    ["belongs to somebody else", {
+      ...SOURCE,
+      userId: "00000000-0000-4000-8000-0000000000bb",
+    }],
+    ["had another input", { inputHash: "hash-2" }],
+  ] as const
+) {
+  Deno.test(`runJob: a cache that names a job that ${why} costs nothing but the look`, async () => {
+    const earlier: string[] = [];
+    const { run, row, repository, platform } = bench(fullWork, {
+      values: SOURCE,
+      results: { find: () => Promise.resolve(earlier[0] ?? null) },
+    });
+    const source = repository.insert(values);
+    await repository.complete(repository.claim(source), {
+      resultData: { voice_id: "voice-of-somebody" },
+    });
+    earlier.push(source.id);
+    await run();
+    assertEquals([row.completion, row.cachedFrom], [DONE, null]);
+    assertEquals(platform.events()[1], "cached_result_unusable");
+  });
+}
+
+Deno.test("runJob: a cache that names the job itself is passed over", async () => {
+  const own: string[] = [];
+  const { run, row, repository } = bench(fullWork, {
+    values: SOURCE,
+    results: { find: () => Promise.resolve(own[0] ?? null) },
+  });
+  own.push(row.id);
+  await run();
+  assertEquals(row.status, "completed");
+  assertEquals(repository.effects[0], "heartbeat");
+});

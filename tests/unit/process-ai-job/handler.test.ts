@@ -1,0 +1,211 @@
+import { assert, assertEquals, assertObjectMatch } from "@std/assert";
+import { Webhook } from "standardwebhooks";
+import { readEnv } from "../../../supabase/functions/_shared/config/env.ts";
+import {
+  AppError,
+  type ErrorCode,
+} from "../../../supabase/functions/_shared/errors.ts";
+import type { Completion } from "../../../supabase/functions/_shared/jobs/outcome.ts";
+import { createWorker } from "../../../supabase/functions/_shared/jobs/worker.ts";
+import { createHandler } from "../../../supabase/functions/process-ai-job/handler.ts";
+import { COMPLETE_ENV, fakePlatform } from "../../helpers/fake-platform.ts";
+import { FakeRepository } from "../../helpers/fake-repository.ts";
+
+const SENT_AT = new Date("2026-01-01T00:00:00Z");
+
+function deployed() {
+  const platform = fakePlatform();
+  const repository = new FakeRepository();
+  const gate = Promise.withResolvers<Completion>();
+  const handle = createHandler({
+    platform,
+    env: readEnv({ env: () => COMPLETE_ENV }),
+    repository,
+    worker: createWorker({
+      platform,
+      repository,
+      processors: new Map([
+        ["voice_clone", { jobType: "voice_clone", run: () => gate.promise }],
+      ]),
+      results: {
+        find: () => Promise.resolve(null),
+        remember: () => Promise.resolve(),
+      },
+      concurrency: 5,
+      wallClockMs: 150_000,
+      onShutdown: platform.onShutdown,
+    }),
+  });
+  return {
+    platform,
+    repository,
+    finish: () => gate.resolve({ resultData: { voice_id: "voice-1" } }),
+    /** A signed dispatch; `change` is made to the request after it was signed. */
+    dispatch: (
+      body: string,
+      change: { body?: string; headers?: Record<string, string> } = {},
+      id = "msg_1",
+    ) =>
+      handle(
+        new Request("https://project.test/functions/v1/process-ai-job", {
+          method: "POST",
+          body: change.body ?? body,
+          headers: {
+            "content-type": "application/json",
+            "webhook-id": id,
+            "webhook-timestamp": String(SENT_AT.getTime() / 1000),
+            "webhook-signature": new Webhook(COMPLETE_ENV.DISPATCH_SECRET)
+              .sign(id, SENT_AT, body),
+            ...change.headers,
+          },
+        }),
+      ),
+  };
+}
+
+/** The body that the database sends, for these jobs. */
+function bodyFor(...ids: string[]): string {
+  return JSON.stringify({
+    type: "INSERT",
+    table: "ai_jobs",
+    schema: "public",
+    record: { id: ids[0] },
+    old_record: null,
+    job_ids: ids,
+  });
+}
+
+const codeOf = async (response: Response): Promise<ErrorCode> =>
+  (await response.json()).code;
+
+Deno.test("process-ai-job: claims, answers 202 while the work still runs, and keeps the isolate until it is done", async () => {
+  const { dispatch, repository, platform, finish } = deployed();
+  const row = repository.insert();
+  const response = await dispatch(bodyFor(row.id));
+  assertEquals([response.status, await response.json()], [
+    202,
+    { claimed: [row.id] },
+  ]);
+  assertEquals(row.status, "processing");
+  finish();
+  await platform.background();
+  assertEquals(row.status, "completed");
+});
+
+Deno.test("process-ai-job: the lines of the work carry the request's id", async () => {
+  const { dispatch, repository, platform, finish } = deployed();
+  finish();
+  const response = await dispatch(bodyFor(repository.insert().id), {
+    headers: { "x-request-id": "dispatch-0001" },
+  });
+  await response.body?.cancel();
+  await platform.background();
+  const line = platform.logged().find(({ event }) => event === "job_completed");
+  assertObjectMatch(line ?? {}, { request_id: "dispatch-0001", attempt: 1 });
+});
+
+Deno.test("process-ai-job: of the body only the ids count", async () => {
+  const { dispatch, repository, platform, finish } = deployed();
+  finish();
+  const [row, other] = [repository.insert(), repository.insert()];
+  const body = JSON.parse(bodyFor(row.id));
+  body.record = { id: row.id, job_type: "pdf_render", status: "completed" };
+  const response = await dispatch(JSON.stringify(body));
+  assertEquals((await response.json()).claimed, [row.id]);
+  await platform.background();
+  assertEquals(row.completion?.resultData, { voice_id: "voice-1" });
+  // The other one is due as well; a free slot takes it, though nobody named it.
+  assertEquals(other.status, "completed");
+});
+
+Deno.test("process-ai-job: an id that is not there or not due is passed over", async () => {
+  const { dispatch, repository } = deployed();
+  const taken = repository.insert();
+  repository.claim(taken);
+  const response = await dispatch(bodyFor(taken.id, crypto.randomUUID()));
+  assertEquals([response.status, await response.json()], [202, {
+    claimed: [],
+  }]);
+});
+
+for (
+  const [why, change, code] of [
+    ["an altered body", {
+      body: bodyFor("00000000-0000-4000-8000-00000000000b"),
+    }, "dispatch_signature_invalid"],
+    ["another signature", {
+      headers: { "webhook-signature": "v1,c2lnbmF0dXJl" },
+    }, "dispatch_signature_invalid"],
+    ["an empty signature", {
+      headers: { "webhook-signature": "" },
+    }, "dispatch_signature_invalid"],
+    ["the service's key in place of a signature", {
+      headers: {
+        "webhook-signature": "",
+        authorization: "Bearer sb_secret_0123456789",
+        apikey: "sb_secret_0123456789",
+      },
+    }, "dispatch_signature_invalid"],
+  ] as const
+) {
+  Deno.test(`process-ai-job: a dispatch with ${why} is refused before anything is looked at`, async () => {
+    const { dispatch, repository, platform } = deployed();
+    const row = repository.insert();
+    const response = await dispatch(bodyFor(row.id), change);
+    assertEquals([response.status, await codeOf(response)], [401, code]);
+    assertEquals([row.status, repository.effects], ["pending", []]);
+    await platform.background();
+
+    const twin = await dispatch(bodyFor(row.id));
+    assertEquals([twin.status, row.status], [202, "processing"]);
+  });
+}
+
+Deno.test("process-ai-job: the same dispatch a second time is refused and claims nothing", async () => {
+  const { dispatch, repository } = deployed();
+  const row = repository.insert();
+  await dispatch(bodyFor(row.id));
+  const other = repository.insert();
+  const response = await dispatch(bodyFor(other.id));
+  assertEquals([response.status, await codeOf(response)], [
+    409,
+    "dispatch_replayed",
+  ]);
+  assertEquals(other.status, "pending");
+  assertEquals((await dispatch(bodyFor(other.id), {}, "msg_2")).status, 202);
+  assertEquals(other.status, "processing");
+});
+
+for (
+  const [why, body, code] of [
+    ["no JSON", "not json", "invalid_json"],
+    [
+      "another table",
+      bodyFor().replace("ai_jobs", "voices"),
+      "invalid_request",
+    ],
+    ["no id", bodyFor(), "invalid_request"],
+    ["an id that is none", bodyFor("1 or true"), "invalid_request"],
+  ] as const
+) {
+  Deno.test(`process-ai-job: a rightly signed body with ${why} is refused`, async () => {
+    const { dispatch, repository } = deployed();
+    const row = repository.insert();
+    const response = await dispatch(body);
+    assertEquals([response.status, await codeOf(response)], [400, code]);
+    assertEquals([row.status, repository.effects], ["pending", []]);
+  });
+}
+
+Deno.test("process-ai-job: a queue that cannot be reached is a 503, and the dispatch may come again", async () => {
+  const { dispatch, repository } = deployed();
+  const row = repository.insert();
+  repository.interrupt = () => {
+    throw new AppError("service_unavailable");
+  };
+  const response = await dispatch(bodyFor(row.id));
+  assertEquals(response.status, 503);
+  assert(response.headers.has("retry-after"));
+  repository.interrupt = () => {};
+  assertEquals((await dispatch(bodyFor(row.id))).status, 202);
+});
