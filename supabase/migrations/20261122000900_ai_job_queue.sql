@@ -24,6 +24,10 @@ $$;
 comment on function private.ready_due_ai_jobs(integer) is
   'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones.';
 
+create sequence private.ai_job_claims;
+comment on sequence private.ai_job_claims is 'Counts claims, so that every eighth can go to the job that waits longest.';
+revoke all on sequence private.ai_job_claims from public, anon, authenticated, service_role;
+
 create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] default null)
 returns setof public.ai_jobs
 language plpgsql
@@ -35,7 +39,7 @@ declare
   v_blocked_users uuid[];
   v_default_cap integer;
   -- One claim in eight goes to whoever waits longest, so that neither priority nor turns can starve a job.
-  v_is_oldest_first boolean := random() < 0.125;
+  v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
 begin
   if p_limit is null or p_limit < 1 then
     return;
