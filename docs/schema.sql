@@ -306,6 +306,7 @@ CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERE
 CREATE TRIGGER ai_jobs_after_update_count AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.count_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
+CREATE TRIGGER ai_jobs_cancel_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text) AND (new.cancel_requested_at IS NOT NULL))) EXECUTE FUNCTION private.cancel_instead_of_waiting();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
 CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
@@ -1171,6 +1172,11 @@ create function private.apply_owner_request()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.apply_owner_request() is
   'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a type that is switched off.';
+
+create function private.cancel_instead_of_waiting()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.cancel_instead_of_waiting() is
+  'Row trigger: a running job that was to be cancelled and is handed back, retried or rescued ends as cancelled and does not wait for another run. Security definer because it calls a function of schema private for whoever hands back.';
 
 create function private.cancellation_message(p_spend text)
   returns text language sql immutable security invoker set search_path="";

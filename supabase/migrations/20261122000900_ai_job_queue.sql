@@ -330,6 +330,8 @@ begin
     return null;
   end if;
   v_retry := p_is_retryable and v_job.attempt < v_job.max_attempts;
+  -- Whoever gives up no longer waits for an answer.
+  update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = p_job_id and c.outcome = 'sent';
   v_is_unknown := not v_retry and exists (
     select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome in ('sent', 'unknown')
   );
@@ -421,6 +423,11 @@ security definer
 set search_path = ''
 as $$
 begin
+  update public.ai_provider_calls as c
+  set outcome = 'unknown'
+  from public.ai_jobs as j
+  where c.job_id = p_job_id and c.outcome = 'sent'
+    and j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null;
   update public.ai_jobs as j
   set status = 'cancelled',
       stage = null,
@@ -519,6 +526,32 @@ comment on function private.apply_owner_request() is
 create trigger ai_jobs_apply_owner_request
 before update of cancel_requested_at, retry_requested_at on public.ai_jobs
 for each row execute function private.apply_owner_request();
+
+create function private.cancel_instead_of_waiting()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.status := 'cancelled';
+  new.stage := null;
+  new.error_code := 'cancelled';
+  new.error_message := private.cancellation_message(new.spend);
+  new.completed_at := greatest(clock_timestamp(), new.started_at);
+  new.last_event := 'cancelled';
+  return new;
+end;
+$$;
+comment on function private.cancel_instead_of_waiting() is
+  'Row trigger: a running job that was to be cancelled and is handed back, retried or rescued ends as cancelled and does '
+  'not wait for another run. Security definer because it calls a function of schema private for whoever hands back.';
+
+create trigger ai_jobs_cancel_instead_of_waiting
+before update on public.ai_jobs
+for each row
+when (old.status = 'processing' and new.status = 'pending' and new.cancel_requested_at is not null)
+execute function private.cancel_instead_of_waiting();
 
 create policy "users can ask to cancel or retry their own ai jobs"
 on public.ai_jobs for update to authenticated
