@@ -86,7 +86,7 @@ const obstacles: Obstacle[] = [
     name: "a voice that is somebody else's by now",
     spoil: async (db) => {
       const { id } = await db.createUser();
-      await db.sql`update public.voices set user_id = ${id}`;
+      await db.sql`update public.voices set user_id = ${id}, job_id = null`;
     },
   },
   {
