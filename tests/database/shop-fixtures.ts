@@ -40,6 +40,7 @@ export interface Order {
   placed_at: Date | null;
   paid_at: Date | null;
   completed_at: Date | null;
+  updated_at: Date;
 }
 
 /** Where everything is sent. */
