@@ -43,6 +43,7 @@ const obstacles: Obstacle[] = [
     name: "another owner, although the hash is the same",
     spoil: async (db, source) => {
       const { id } = await db.createUser();
+      await db.sql`update public.voices set job_id = null`;
       await db
         .sql`update public.ai_jobs set user_id = ${id} where id = ${source.id}`;
     },
