@@ -56,6 +56,58 @@ comment on table private.dispatch_receipts is
 
 CREATE INDEX dispatch_receipts_received_at_idx ON private.dispatch_receipts USING btree (received_at);
 
+create table private.provider_removals (
+  id bigint not null generated always as identity,
+  provider text not null,
+  object_type text not null,
+  provider_object_id text,
+  marker text,
+  requested_at timestamp with time zone not null default now(),
+  done_at timestamp with time zone,
+  constraint provider_removals_pkey PRIMARY KEY (id),
+  constraint provider_removals_can_be_found CHECK (provider_object_id IS NOT NULL OR marker IS NOT NULL)
+);
+alter table private.provider_removals enable row level security;
+
+comment on table private.provider_removals is
+  'What providers hold for us and no row names any more: a voice that takes a place of the plan, a rendered video.';
+comment on column private.provider_removals.object_type is
+  'voice, avatar, or the operation of a journalled call.';
+comment on column private.provider_removals.provider_object_id is
+  'The provider''s id; null when its answer never came.';
+comment on column private.provider_removals.marker is
+  'By which the provider finds what a call made (job:<id>), for a call whose outcome was unknown.';
+comment on column private.provider_removals.done_at is
+  'When the provider was found not to have it any more.';
+
+CREATE UNIQUE INDEX provider_removals_object_key ON private.provider_removals USING btree (provider, COALESCE(provider_object_id, marker)) WHERE (done_at IS NULL);
+CREATE INDEX provider_removals_requested_at_idx ON private.provider_removals USING btree (requested_at, id) WHERE (done_at IS NULL);
+
+create table private.storage_removals (
+  id bigint not null generated always as identity,
+  object_path text not null,
+  user_id uuid not null,
+  reason text not null,
+  requested_at timestamp with time zone not null default now(),
+  done_at timestamp with time zone,
+  constraint storage_removals_pkey PRIMARY KEY (id)
+);
+alter table private.storage_removals enable row level security;
+
+comment on table private.storage_removals is
+  'Objects of Storage whose row, or whose owner, was deleted. private.due_storage_removals says which may go.';
+comment on column private.storage_removals.object_path is
+  'As <bucket>/<path>.';
+comment on column private.storage_removals.user_id is
+  'Whose it was. Not a foreign key: the account may be gone.';
+comment on column private.storage_removals.reason is
+  'The table whose row named it, or users when the account was deleted.';
+comment on column private.storage_removals.done_at is
+  'When the object was found to be gone from Storage.';
+
+CREATE UNIQUE INDEX storage_removals_object_path_key ON private.storage_removals USING btree (object_path) WHERE (done_at IS NULL);
+CREATE INDEX storage_removals_requested_at_idx ON private.storage_removals USING btree (requested_at, id) WHERE (done_at IS NULL);
+
 create table public.ai_job_events (
   job_id uuid not null,
   seq integer not null,
@@ -309,6 +361,7 @@ CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at,
 CREATE TRIGGER ai_jobs_cancel_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text) AND (new.cancel_requested_at IS NOT NULL))) EXECUTE FUNCTION private.cancel_instead_of_waiting();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
+CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
 CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant select on public.ai_jobs to authenticated;
@@ -395,6 +448,8 @@ CREATE INDEX ai_provider_calls_user_id_idx ON public.ai_provider_calls USING btr
 create policy "users can read the provider calls of their own ai jobs" on public.ai_provider_calls for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER ai_provider_calls_record_object AFTER DELETE ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.record_provider_call_removal();
+
 grant select on public.ai_provider_calls to authenticated;
 grant insert, select, update on public.ai_provider_calls to service_role;
 
@@ -461,7 +516,7 @@ create table public.avatars (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint avatars_pkey PRIMARY KEY (id),
-  constraint avatars_job_id_key UNIQUE (job_id),
+  constraint avatars_job_key UNIQUE (job_id, user_id),
   constraint avatars_provider_avatar_id_key UNIQUE (provider, provider_avatar_id),
   constraint avatars_job_fkey FOREIGN KEY (job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (job_id),
   constraint avatars_photo_fkey FOREIGN KEY (photo_id, user_id) REFERENCES public.media(id, user_id) ON DELETE SET NULL (photo_id),
@@ -469,16 +524,21 @@ create table public.avatars (
   constraint avatars_voice_fkey FOREIGN KEY (voice_id, user_id) REFERENCES public.voices(id, user_id) ON DELETE SET NULL (voice_id),
   constraint avatars_duration_is_positive CHECK (duration_seconds > 0::numeric),
   constraint avatars_name_length CHECK (length(name) >= 1 AND length(name) <= 100),
-  constraint avatars_video_url_is_owners CHECK (video_url ~ '^outputs/[^/]+/.*[^/]$'::text AND split_part(video_url, '/'::text, 2) = user_id::text)
+  constraint avatars_provider_avatar_id_length CHECK (length(provider_avatar_id) >= 1 AND length(provider_avatar_id) <= 255),
+  constraint avatars_provider_is_word CHECK (provider ~ '^[a-z][a-z0-9-]{1,62}$'::text),
+  constraint avatars_video_url_is_owners CHECK (video_url ~ '^outputs/[^/]+/.*[^/]$'::text AND video_url !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text AND split_part(video_url, '/'::text, 2) = user_id::text)
 );
 alter table public.avatars enable row level security;
 
 comment on table public.avatars is
   'A photo that talks: the finished video of an avatar job. Written by the job; the owner may rename or remove it.';
+comment on column public.avatars.job_id is
+  'The job that made it, of the same owner; null once that job is deleted.';
+comment on column public.avatars.provider_avatar_id is
+  'The provider''s id of the rendered video or talk.';
 comment on column public.avatars.video_url is
   'The video in our own Storage, as outputs/<path>.';
 
-CREATE INDEX avatars_job_id_idx ON public.avatars USING btree (job_id, user_id);
 CREATE INDEX avatars_photo_id_idx ON public.avatars USING btree (photo_id, user_id);
 CREATE INDEX avatars_user_id_created_at_idx ON public.avatars USING btree (user_id, created_at DESC, id DESC);
 CREATE INDEX avatars_voice_id_idx ON public.avatars USING btree (voice_id, user_id);
@@ -491,6 +551,8 @@ create policy "users can rename their own avatars" on public.avatars for update 
   using ((user_id = ( SELECT auth.uid() AS uid)))
   with check ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER avatars_record_avatar AFTER DELETE ON public.avatars FOR EACH ROW EXECUTE FUNCTION private.record_provider_removal('avatar', 'provider_avatar_id');
+CREATE TRIGGER avatars_record_video AFTER DELETE OR UPDATE OF video_url ON public.avatars FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('video_url');
 CREATE TRIGGER avatars_touch_updated_at BEFORE UPDATE ON public.avatars FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant delete, select on public.avatars to authenticated;
@@ -510,22 +572,31 @@ create table public.calls (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint calls_pkey PRIMARY KEY (id),
+  constraint calls_transcript_job_key UNIQUE (transcript_job_id, user_id),
   constraint calls_recording_fkey FOREIGN KEY (recording_id, user_id) REFERENCES public.media(id, user_id) ON DELETE SET NULL (recording_id),
   constraint calls_transcript_job_fkey FOREIGN KEY (transcript_job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (transcript_job_id),
   constraint calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint calls_duration_is_positive CHECK (duration_seconds > 0::numeric),
   constraint calls_title_length CHECK (length(title) >= 1 AND length(title) <= 200),
+  constraint calls_transcript_data_has_transcript CHECK (transcript_data IS NULL OR transcript IS NOT NULL),
   constraint calls_transcript_data_is_object CHECK (jsonb_typeof(transcript_data) = 'object'::text)
 );
 alter table public.calls enable row level security;
 
 comment on table public.calls is
   'A recorded conversation of the owner''s; its transcript is written by the job that made it.';
+comment on column public.calls.recording_id is
+  'The recording in the owner''s media; null once that is deleted.';
+comment on column public.calls.held_at is
+  'When people talked; the list is in this order.';
+comment on column public.calls.transcript is
+  'What was said, as plain text. Stays when the job or the recording is deleted.';
 comment on column public.calls.transcript_data is
   'Words with times and speakers, as the transcription job found them.';
+comment on column public.calls.transcript_job_id is
+  'The job that wrote the transcript; null once that job is deleted.';
 
 CREATE INDEX calls_recording_id_idx ON public.calls USING btree (recording_id, user_id);
-CREATE INDEX calls_transcript_job_id_idx ON public.calls USING btree (transcript_job_id, user_id);
 CREATE INDEX calls_user_id_held_at_idx ON public.calls USING btree (user_id, held_at DESC, id DESC);
 
 create policy "users can add calls of their own" on public.calls for insert to authenticated
@@ -559,29 +630,40 @@ create table public.deliveries (
   constraint deliveries_pkey PRIMARY KEY (id),
   constraint deliveries_tracking_number_key UNIQUE (carrier, tracking_number),
   constraint deliveries_order_fkey FOREIGN KEY (order_id, vendor_id) REFERENCES public.orders(id, vendor_id) ON DELETE RESTRICT,
+  constraint deliveries_carrier_is_word CHECK (carrier ~ '^[a-z][a-z0-9-]{1,62}$'::text),
   constraint deliveries_delivered_after_shipped CHECK (delivered_at >= shipped_at),
   constraint deliveries_delivered_at_matches_status CHECK ((status = 'delivered'::text) = (delivered_at IS NOT NULL)),
   constraint deliveries_shipped_has_tracking CHECK (status = 'preparing'::text OR shipped_at IS NOT NULL AND tracking_number IS NOT NULL),
   constraint deliveries_status_is_known CHECK (status = ANY (ARRAY['preparing'::text, 'shipped'::text, 'delivered'::text, 'returned'::text, 'lost'::text])),
-  constraint deliveries_tracking_has_carrier CHECK ((carrier IS NULL) = (tracking_number IS NULL))
+  constraint deliveries_tracking_has_carrier CHECK ((carrier IS NULL) = (tracking_number IS NULL)),
+  constraint deliveries_tracking_number_is_code CHECK (tracking_number ~ '^[A-Z0-9][A-Z0-9-]{3,39}$'::text)
 );
 alter table public.deliveries enable row level security;
 
 comment on table public.deliveries is
   'A parcel of an order. Written by the service only; customer and vendor can read it.';
+comment on column public.deliveries.vendor_id is
+  'The order''s vendor, set by trigger.';
+comment on column public.deliveries.carrier is
+  'Who brings it, in one spelling: dhl, post-at, ups.';
+comment on column public.deliveries.tracking_number is
+  'Unique per carrier; capitals, digits and hyphens.';
+comment on column public.deliveries.status is
+  'preparing, shipped, delivered, returned, lost. private.guard_delivery has the transitions.';
 
 CREATE INDEX deliveries_order_id_idx ON public.deliveries USING btree (order_id, vendor_id);
 CREATE INDEX deliveries_vendor_id_created_at_idx ON public.deliveries USING btree (vendor_id, created_at DESC, id DESC);
 
 create policy "whoever can read an order can read its deliveries" on public.deliveries for select to authenticated
-  using ((order_id IN ( SELECT o.id
-   FROM public.orders o)));
+  using ((EXISTS ( SELECT 1
+   FROM public.orders o
+  WHERE (o.id = deliveries.order_id))));
 
-CREATE TRIGGER deliveries_guard BEFORE UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.guard_delivery();
+CREATE TRIGGER deliveries_guard BEFORE INSERT OR UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.guard_delivery();
 CREATE TRIGGER deliveries_touch_updated_at BEFORE UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant select on public.deliveries to authenticated;
-grant delete, insert, select, update on public.deliveries to service_role;
+grant insert, select, update on public.deliveries to service_role;
 
 create table public.media (
   id uuid not null default gen_random_uuid(),
@@ -626,6 +708,7 @@ create policy "users can retitle their own media" on public.media for update to 
   using ((user_id = ( SELECT auth.uid() AS uid)))
   with check ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER media_record_object AFTER DELETE OR UPDATE OF storage_path ON public.media FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('storage_path');
 CREATE TRIGGER media_touch_updated_at BEFORE UPDATE ON public.media FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant delete, select on public.media to authenticated;
@@ -657,33 +740,42 @@ alter table public.order_items enable row level security;
 
 comment on table public.order_items is
   'What an order is made of. Product, order and currency belong to one vendor by foreign key; name and price are copied from the price list by trigger and are not the customer''s to write.';
+comment on column public.order_items.vendor_id is
+  'The order''s vendor, repeated for the foreign keys; set by trigger.';
+comment on column public.order_items.currency is
+  'The order''s currency, repeated for the foreign keys; set by trigger.';
 comment on column public.order_items.pdf_id is
-  'The keepsake to print; the order''s customer owns it (trigger).';
+  'The keepsake to print; the order''s customer owns it (trigger). Cannot be deleted while the order is under way.';
+comment on column public.order_items.description is
+  'Name of the product as ordered; set by trigger.';
 comment on column public.order_items.unit_price_minor is
-  'The price when the item was added, in minor units.';
+  'Minor units. From the price list whenever the item of a draft is written, and fixed once the order is placed.';
+comment on column public.order_items.line_total_minor is
+  'Minor units.';
 
 CREATE INDEX order_items_order_id_idx ON public.order_items USING btree (order_id, vendor_id, currency);
 CREATE INDEX order_items_pdf_id_idx ON public.order_items USING btree (pdf_id);
 CREATE INDEX order_items_product_id_idx ON public.order_items USING btree (product_id, vendor_id, currency);
 
 create policy "customers can add items to their own drafts" on public.order_items for insert to authenticated
-  with check ((order_id IN ( SELECT o.id
+  with check ((EXISTS ( SELECT 1
    FROM public.orders o
-  WHERE ((o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
+  WHERE ((o.id = order_items.order_id) AND (o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
 create policy "customers can change items of their own drafts" on public.order_items for update to authenticated
-  using ((order_id IN ( SELECT o.id
+  using ((EXISTS ( SELECT 1
    FROM public.orders o
-  WHERE ((o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))))
-  with check ((order_id IN ( SELECT o.id
+  WHERE ((o.id = order_items.order_id) AND (o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))))
+  with check ((EXISTS ( SELECT 1
    FROM public.orders o
-  WHERE ((o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
+  WHERE ((o.id = order_items.order_id) AND (o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
 create policy "customers can remove items of their own drafts" on public.order_items for delete to authenticated
-  using ((order_id IN ( SELECT o.id
+  using ((EXISTS ( SELECT 1
    FROM public.orders o
-  WHERE ((o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
+  WHERE ((o.id = order_items.order_id) AND (o.user_id = ( SELECT auth.uid() AS uid)) AND (o.status = 'draft'::text)))));
 create policy "whoever can read an order can read its items" on public.order_items for select to authenticated
-  using ((order_id IN ( SELECT o.id
-   FROM public.orders o)));
+  using ((EXISTS ( SELECT 1
+   FROM public.orders o
+  WHERE (o.id = order_items.order_id))));
 
 CREATE TRIGGER order_items_fill BEFORE INSERT OR DELETE OR UPDATE ON public.order_items FOR EACH ROW EXECUTE FUNCTION private.fill_order_item();
 CREATE TRIGGER order_items_total AFTER INSERT OR DELETE OR UPDATE ON public.order_items FOR EACH ROW EXECUTE FUNCTION private.total_order_items();
@@ -721,6 +813,7 @@ create table public.orders (
   constraint orders_amounts_are_not_negative CHECK (items_total_minor >= 0 AND shipping_minor >= 0 AND tax_minor >= 0),
   constraint orders_completed_at_matches_status CHECK ((status = ANY (ARRAY['delivered'::text, 'cancelled'::text, 'refunded'::text])) = (completed_at IS NOT NULL)),
   constraint orders_currency_is_iso CHECK (currency ~ '^[A-Z]{3}$'::text),
+  constraint orders_forgotten_has_no_address CHECK (user_id IS NOT NULL OR shipping_address IS NULL),
   constraint orders_paid_at_matches_status CHECK ((status <> ALL (ARRAY['paid'::text, 'in_production'::text, 'shipped'::text, 'delivered'::text, 'refunded'::text])) OR paid_at IS NOT NULL),
   constraint orders_placed_at_matches_status CHECK ((status = ANY (ARRAY['draft'::text, 'cancelled'::text])) OR placed_at IS NOT NULL),
   constraint orders_placed_has_address CHECK ((status = ANY (ARRAY['draft'::text, 'cancelled'::text])) OR shipping_address IS NOT NULL OR user_id IS NULL),
@@ -732,31 +825,41 @@ comment on table public.orders is
   'A keepsake somebody ordered. The customer writes drafts, places and cancels; the service does the rest. When the customer''s account is deleted the order stays for the books, without name and address.';
 comment on column public.orders.user_id is
   'The customer; null once their account is deleted.';
+comment on column public.orders.status is
+  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (never paid), refunded (all money given back). private.guard_order has the transitions.';
 comment on column public.orders.items_total_minor is
   'Sum of the items, kept by trigger. Minor units of the currency.';
 comment on column public.orders.shipping_minor is
   'Set by the service. Minor units.';
 comment on column public.orders.tax_minor is
   'Set by the service. Minor units.';
+comment on column public.orders.total_minor is
+  'What the payments have to cover. Minor units.';
 comment on column public.orders.shipping_address is
   'Where to; removed when the account is deleted.';
+comment on column public.orders.placed_at is
+  'Set by trigger, as are paid_at and completed_at.';
+comment on column public.orders.paid_at is
+  'From this moment on the vendor sees the order.';
+comment on column public.orders.completed_at is
+  'When it was delivered, cancelled or refunded.';
 
 CREATE INDEX orders_user_id_created_at_idx ON public.orders USING btree (user_id, created_at DESC, id DESC);
-CREATE INDEX orders_vendor_id_created_at_idx ON public.orders USING btree (vendor_id, created_at DESC, id DESC);
+CREATE INDEX orders_vendor_id_paid_at_idx ON public.orders USING btree (vendor_id, paid_at DESC, id DESC);
 
 create policy "customers can change their own orders" on public.orders for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
   with check ((user_id = ( SELECT auth.uid() AS uid)));
-create policy "customers can read their orders, vendors those placed with them" on public.orders for select to authenticated
-  using (((user_id = ( SELECT auth.uid() AS uid)) OR ((status <> ALL (ARRAY['draft'::text, 'cancelled'::text])) AND (vendor_id IN ( SELECT m.vendor_id
+create policy "customers can read their orders, vendors those that are theirs " on public.orders for select to authenticated
+  using (((user_id = ( SELECT auth.uid() AS uid)) OR ((paid_at IS NOT NULL) AND (vendor_id = ANY (ARRAY( SELECT m.vendor_id
    FROM public.vendor_members m
-  WHERE (m.user_id = ( SELECT auth.uid() AS uid)))))));
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))))));
 create policy "customers can remove their own drafts" on public.orders for delete to authenticated
   using (((user_id = ( SELECT auth.uid() AS uid)) AND (status = 'draft'::text)));
 create policy "users can draft orders of their own" on public.orders for insert to authenticated
   with check ((user_id = ( SELECT auth.uid() AS uid)));
 
-CREATE TRIGGER orders_guard BEFORE UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION private.guard_order();
+CREATE TRIGGER orders_guard BEFORE INSERT OR DELETE OR UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION private.guard_order();
 CREATE TRIGGER orders_touch_updated_at BEFORE UPDATE ON public.orders FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant delete, select on public.orders to authenticated;
@@ -784,6 +887,8 @@ create table public.payments (
   constraint payments_amount_is_positive CHECK (amount_minor > 0),
   constraint payments_captured_at_matches_status CHECK ((status = ANY (ARRAY['captured'::text, 'partially_refunded'::text, 'refunded'::text])) = (captured_at IS NOT NULL)),
   constraint payments_currency_is_iso CHECK (currency ~ '^[A-Z]{3}$'::text),
+  constraint payments_provider_is_word CHECK (provider ~ '^[a-z][a-z0-9-]{1,62}$'::text),
+  constraint payments_provider_payment_id_length CHECK (length(provider_payment_id) >= 1 AND length(provider_payment_id) <= 255),
   constraint payments_refund_matches_status CHECK ((status = 'refunded'::text) = (refunded_minor = amount_minor) AND (status = 'partially_refunded'::text) = (refunded_minor > 0 AND refunded_minor < amount_minor)),
   constraint payments_refund_within_amount CHECK (refunded_minor >= 0 AND refunded_minor <= amount_minor),
   constraint payments_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'authorised'::text, 'captured'::text, 'partially_refunded'::text, 'refunded'::text, 'failed'::text, 'cancelled'::text]))
@@ -792,10 +897,20 @@ alter table public.payments enable row level security;
 
 comment on table public.payments is
   'Money moved for an order, as the payment provider tells it. Written by the service only; kept when the account is deleted.';
+comment on column public.payments.user_id is
+  'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
+comment on column public.payments.provider is
+  'The payment provider, for example stripe.';
 comment on column public.payments.provider_payment_id is
   'The provider''s id: the same notification twice is one row.';
+comment on column public.payments.status is
+  'pending, authorised (reserved), captured (money taken), partially_refunded, refunded, failed, cancelled. private.guard_payment has the transitions.';
+comment on column public.payments.amount_minor is
+  'Minor units.';
 comment on column public.payments.refunded_minor is
   'Given back so far. Minor units.';
+comment on column public.payments.captured_at is
+  'When the money was taken; never changes again.';
 
 CREATE INDEX payments_order_id_idx ON public.payments USING btree (order_id, currency);
 CREATE INDEX payments_user_id_created_at_idx ON public.payments USING btree (user_id, created_at DESC, id DESC);
@@ -803,11 +918,11 @@ CREATE INDEX payments_user_id_created_at_idx ON public.payments USING btree (use
 create policy "users can read their own payments" on public.payments for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
-CREATE TRIGGER payments_guard BEFORE UPDATE ON public.payments FOR EACH ROW EXECUTE FUNCTION private.guard_payment();
+CREATE TRIGGER payments_guard BEFORE INSERT OR UPDATE ON public.payments FOR EACH ROW EXECUTE FUNCTION private.guard_payment();
 CREATE TRIGGER payments_touch_updated_at BEFORE UPDATE ON public.payments FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant select on public.payments to authenticated;
-grant delete, insert, select, update on public.payments to service_role;
+grant insert, select, update on public.payments to service_role;
 
 create table public.pdfs (
   id uuid not null default gen_random_uuid(),
@@ -821,13 +936,12 @@ create table public.pdfs (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint pdfs_pkey PRIMARY KEY (id),
-  constraint pdfs_id_user_id_key UNIQUE (id, user_id),
-  constraint pdfs_job_id_key UNIQUE (job_id),
+  constraint pdfs_job_key UNIQUE (job_id, user_id),
   constraint pdfs_job_fkey FOREIGN KEY (job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (job_id),
   constraint pdfs_slideshow_fkey FOREIGN KEY (slideshow_id, user_id) REFERENCES public.slideshows(id, user_id) ON DELETE SET NULL (slideshow_id),
   constraint pdfs_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint pdfs_page_count_is_positive CHECK (page_count > 0),
-  constraint pdfs_pdf_url_is_owners CHECK (pdf_url ~ '^pdfs/[^/]+/.*[^/]$'::text AND split_part(pdf_url, '/'::text, 2) = user_id::text),
+  constraint pdfs_pdf_url_is_owners CHECK (pdf_url ~ '^pdfs/[^/]+/.*[^/]$'::text AND pdf_url !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text AND split_part(pdf_url, '/'::text, 2) = user_id::text),
   constraint pdfs_size_is_positive CHECK (size_bytes > 0),
   constraint pdfs_title_length CHECK (length(title) >= 1 AND length(title) <= 200)
 );
@@ -835,10 +949,13 @@ alter table public.pdfs enable row level security;
 
 comment on table public.pdfs is
   'A rendered keepsake. Written by the job; the owner may retitle or remove it.';
+comment on column public.pdfs.slideshow_id is
+  'What it was made from; null once that is deleted.';
+comment on column public.pdfs.job_id is
+  'The job that made it, of the same owner; null once that job is deleted.';
 comment on column public.pdfs.pdf_url is
   'The file in our own Storage, as pdfs/<path>.';
 
-CREATE INDEX pdfs_job_id_idx ON public.pdfs USING btree (job_id, user_id);
 CREATE INDEX pdfs_slideshow_id_idx ON public.pdfs USING btree (slideshow_id, user_id);
 CREATE INDEX pdfs_user_id_created_at_idx ON public.pdfs USING btree (user_id, created_at DESC, id DESC);
 
@@ -850,6 +967,8 @@ create policy "users can retitle their own pdfs" on public.pdfs for update to au
   using ((user_id = ( SELECT auth.uid() AS uid)))
   with check ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER pdfs_guard BEFORE DELETE ON public.pdfs FOR EACH ROW EXECUTE FUNCTION private.guard_pdf();
+CREATE TRIGGER pdfs_record_file AFTER DELETE OR UPDATE OF pdf_url ON public.pdfs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('pdf_url');
 CREATE TRIGGER pdfs_touch_updated_at BEFORE UPDATE ON public.pdfs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant delete, select on public.pdfs to authenticated;
@@ -867,7 +986,7 @@ create table public.profiles (
   constraint profiles_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint profiles_display_name_length CHECK (length(display_name) >= 1 AND length(display_name) <= 100),
   constraint profiles_locale_is_bcp47 CHECK (locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'::text),
-  constraint profiles_photo_path_is_owners CHECK (photo_path ~ '^profile-photos/[^/]+/.*[^/]$'::text AND split_part(photo_path, '/'::text, 2) = user_id::text)
+  constraint profiles_photo_path_is_owners CHECK (photo_path ~ '^profile-photos/[^/]+/.*[^/]$'::text AND photo_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text AND split_part(photo_path, '/'::text, 2) = user_id::text)
 );
 alter table public.profiles enable row level security;
 
@@ -875,6 +994,8 @@ comment on table public.profiles is
   'How a user wants to be called and seen. One row per user, made and kept by the user.';
 comment on column public.profiles.photo_path is
   'Object of the public bucket profile-photos, as <bucket>/<path>.';
+comment on column public.profiles.locale is
+  'Language of the app for this user, as a BCP 47 tag such as de or pt-BR.';
 
 create policy "users can change their own profile" on public.profiles for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
@@ -886,6 +1007,7 @@ create policy "users can read their own profile" on public.profiles for select t
 create policy "users can remove their own profile" on public.profiles for delete to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER profiles_record_photo AFTER DELETE OR UPDATE OF photo_path ON public.profiles FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('photo_path');
 CREATE TRIGGER profiles_touch_updated_at BEFORE UPDATE ON public.profiles FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant delete, select on public.profiles to authenticated;
@@ -910,7 +1032,7 @@ create table public.slideshow_items (
   constraint slideshow_items_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint slideshow_items_caption_length CHECK (length(caption) >= 1 AND length(caption) <= 500),
   constraint slideshow_items_position_in_range CHECK ("position" >= 0 AND "position" <= 999),
-  constraint slideshow_items_public_path_is_owners CHECK (public_path ~ '^published-media/[^/]+/.*[^/]$'::text AND split_part(public_path, '/'::text, 2) = user_id::text)
+  constraint slideshow_items_public_path_is_owners CHECK (public_path ~ '^published-media/[^/]+/.*[^/]$'::text AND public_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text AND split_part(public_path, '/'::text, 2) = user_id::text)
 );
 alter table public.slideshow_items enable row level security;
 
@@ -919,28 +1041,29 @@ comment on table public.slideshow_items is
 comment on column public.slideshow_items."position" is
   'From 0. Unique in the slideshow at commit, so that two can be swapped in one transaction.';
 comment on column public.slideshow_items.public_path is
-  'Copy of the photo in the public bucket published-media, there while the slideshow is published.';
+  'Copy of the photo in the public bucket published-media, made by the owner to be seen by others; forgotten when the slideshow is withdrawn.';
 
 CREATE INDEX slideshow_items_media_id_idx ON public.slideshow_items USING btree (media_id, user_id);
 CREATE INDEX slideshow_items_slideshow_id_idx ON public.slideshow_items USING btree (slideshow_id, user_id);
 CREATE INDEX slideshow_items_user_id_idx ON public.slideshow_items USING btree (user_id);
 
 create policy "anybody can read the slides of a shared slideshow by link" on public.slideshow_items for select to anon
-  using ((slideshow_id IN ( SELECT s.id
+  using ((slideshow_id = ANY (ARRAY( SELECT s.id
    FROM public.slideshows s
-  WHERE (s.is_published AND (s.share_token = ( SELECT current_setting('app.share_token'::text, true) AS current_setting))))));
+  WHERE (s.is_published AND (s.share_token = ( SELECT current_setting('app.share_token'::text, true) AS current_setting)))))));
 create policy "users can add slides to their own slideshows" on public.slideshow_items for insert to authenticated
   with check ((user_id = ( SELECT auth.uid() AS uid)));
 create policy "users can change their own slides" on public.slideshow_items for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
   with check ((user_id = ( SELECT auth.uid() AS uid)));
 create policy "users can read their own slides and shared ones by link" on public.slideshow_items for select to authenticated
-  using (((user_id = ( SELECT auth.uid() AS uid)) OR (slideshow_id IN ( SELECT s.id
+  using (((user_id = ( SELECT auth.uid() AS uid)) OR (slideshow_id = ANY (ARRAY( SELECT s.id
    FROM public.slideshows s
-  WHERE (s.is_published AND (s.share_token = ( SELECT current_setting('app.share_token'::text, true) AS current_setting)))))));
+  WHERE (s.is_published AND (s.share_token = ( SELECT current_setting('app.share_token'::text, true) AS current_setting))))))));
 create policy "users can remove their own slides" on public.slideshow_items for delete to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER slideshow_items_record_copy AFTER DELETE OR UPDATE OF public_path ON public.slideshow_items FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('public_path');
 CREATE TRIGGER slideshow_items_touch_updated_at BEFORE UPDATE ON public.slideshow_items FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant delete, select on public.slideshow_items to authenticated;
@@ -970,6 +1093,8 @@ alter table public.slideshows enable row level security;
 
 comment on table public.slideshows is
   'Photos in an order, with captions. Private, or readable by whoever has the link.';
+comment on column public.slideshows.is_published is
+  'True lets whoever has the link read it. Switching it off makes the link void for good and lets go of the public copies.';
 comment on column public.slideshows.share_token is
   'The secret of the link, drawn by the database: 244 random bits. Who has it can read the slideshow while it is published.';
 
@@ -988,6 +1113,7 @@ create policy "users can remove their own slideshows" on public.slideshows for d
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE TRIGGER slideshows_touch_updated_at BEFORE UPDATE ON public.slideshows FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+CREATE TRIGGER slideshows_withdraw BEFORE UPDATE OF is_published ON public.slideshows FOR EACH ROW WHEN ((old.is_published AND (NOT new.is_published))) EXECUTE FUNCTION private.withdraw_slideshow();
 
 grant delete, select on public.slideshows to authenticated;
 grant delete, insert, select, update on public.slideshows to service_role;
@@ -1006,7 +1132,7 @@ create table public.vendor_members (
 alter table public.vendor_members enable row level security;
 
 comment on table public.vendor_members is
-  'Which users act for a vendor. Kept by the service.';
+  'Which users act for a vendor and so see the orders that are its to fulfil. Kept by the service.';
 
 CREATE INDEX vendor_members_user_id_idx ON public.vendor_members USING btree (user_id);
 
@@ -1038,14 +1164,20 @@ create table public.vendor_products (
 alter table public.vendor_products enable row level security;
 
 comment on table public.vendor_products is
-  'The price list. An order item copies name and price from here when it is added.';
+  'The price list, kept by the service. An order item copies name and price from here while its order is a draft.';
+comment on column public.vendor_products.sku is
+  'The vendor''s own code for it, unique in its list.';
 comment on column public.vendor_products.unit_price_minor is
-  'In minor units of the currency (cents).';
+  'In the smallest unit of the currency: cents for EUR, whole yen for JPY.';
+comment on column public.vendor_products.is_active is
+  'False takes it off the list; items of placed orders keep it.';
 
 create policy "signed-in users can read what vendors sell" on public.vendor_products for select to authenticated
-  using ((is_active OR (vendor_id IN ( SELECT m.vendor_id
+  using (((is_active AND (vendor_id = ANY (ARRAY( SELECT v.id
+   FROM public.vendors v
+  WHERE v.is_active)))) OR (vendor_id = ANY (ARRAY( SELECT m.vendor_id
    FROM public.vendor_members m
-  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))));
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid)))))));
 
 CREATE TRIGGER vendor_products_touch_updated_at BEFORE UPDATE ON public.vendor_products FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
@@ -1068,11 +1200,15 @@ alter table public.vendors enable row level security;
 
 comment on table public.vendors is
   'Who prints and ships. Kept by the service; a vendor with orders cannot be deleted, only made inactive.';
+comment on column public.vendors.country is
+  'Where they ship from, as ISO 3166-1 alpha-2.';
+comment on column public.vendors.is_active is
+  'False takes no new orders; those under way go on.';
 
 create policy "signed-in users can read active vendors and their own" on public.vendors for select to authenticated
-  using ((is_active OR (id IN ( SELECT m.vendor_id
+  using ((is_active OR (id = ANY (ARRAY( SELECT m.vendor_id
    FROM public.vendor_members m
-  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))));
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid)))))));
 
 CREATE TRIGGER vendors_touch_updated_at BEFORE UPDATE ON public.vendors FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
@@ -1095,9 +1231,9 @@ create table public.voices (
   updated_at timestamp with time zone not null default now(),
   constraint voices_pkey PRIMARY KEY (id),
   constraint voices_id_user_id_key UNIQUE (id, user_id),
-  constraint voices_job_id_key UNIQUE (job_id),
+  constraint voices_job_key UNIQUE (job_id, user_id),
   constraint voices_provider_voice_id_key UNIQUE (provider, provider_voice_id),
-  constraint voices_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE SET NULL,
+  constraint voices_job_fkey FOREIGN KEY (job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (job_id),
   constraint voices_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint voices_labels_is_object CHECK (jsonb_typeof(labels) = 'object'::text),
   constraint voices_name_length CHECK (length(name) >= 1 AND length(name) <= 100),
@@ -1108,6 +1244,8 @@ alter table public.voices enable row level security;
 
 comment on table public.voices is
   'A cloned voice: written by the transaction that completes its job, never by users. Points back to that job.';
+comment on column public.voices.job_id is
+  'The job that made it, of the same owner; at most one voice each. Null once that job is deleted.';
 comment on column public.voices.provider_voice_id is
   'The provider''s id of the voice, for speech in it.';
 comment on column public.voices.stability is
@@ -1121,10 +1259,14 @@ CREATE INDEX voices_user_id_created_at_idx ON public.voices USING btree (user_id
 
 create policy "users can read their own voices" on public.voices for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can remove their own voices" on public.voices for delete to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER voices_record_sample AFTER DELETE ON public.voices FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('sample_url');
+CREATE TRIGGER voices_record_voice AFTER DELETE ON public.voices FOR EACH ROW EXECUTE FUNCTION private.record_provider_removal('voice', 'provider_voice_id');
 CREATE TRIGGER voices_touch_updated_at BEFORE UPDATE ON public.voices FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
-grant select on public.voices to authenticated;
+grant delete, select on public.voices to authenticated;
 grant delete, insert, select, update on public.voices to service_role;
 
 -- Views
@@ -1183,6 +1325,11 @@ create function private.cancellation_message(p_spend text)
 comment on function private.cancellation_message(text) is
   'What the owner of a cancelled job is told about the money.';
 
+create function private.captured_for_order(p_order_id uuid)
+  returns bigint language sql stable security invoker set search_path="";
+comment on function private.captured_for_order(uuid) is
+  'Money of the customer that we hold for an order: captured and not given back. Minor units.';
+
 create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
   returns void language plpgsql stable security invoker set search_path="";
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
@@ -1218,10 +1365,20 @@ create function private.dispatch_inserted_ai_jobs()
 comment on function private.dispatch_inserted_ai_jobs() is
   'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
 
+create function private.due_storage_removals(p_limit integer)
+  returns SETOF private.storage_removals language sql stable security invoker set search_path="";
+comment on function private.due_storage_removals(integer) is
+  'Open removals, oldest first, whose object no row needs any more: no library row names it, no job may still read it, and no other job shares it as its output. The rest waits. To be asked anew right before an object is deleted.';
+
 create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.fill_order_item() is
-  'Row trigger: items change only while their order is a draft, keep their order and product, name a keepsake of the customer''s own, and take name and price from the price list. Security definer because customers may write neither.';
+  'Row trigger: items change only while their order is a draft, keep their order and product, name a keepsake of the customer''s own, and take name and price from the price list. Security definer because customers may write neither; whose order it is, is therefore checked explicitly.';
+
+create function private.forget_user()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.forget_user() is
+  'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders. What else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth service deletes users and may touch none of this.';
 
 create function private.guard_ai_job_transition()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1231,17 +1388,22 @@ comment on function private.guard_ai_job_transition() is
 create function private.guard_delivery()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.guard_delivery() is
-  'Row trigger: allowed changes of a delivery; it keeps its order.';
+  'Row trigger: a delivery is for a paid order, keeps it, and changes along its transitions.';
 
 create function private.guard_order()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.guard_order() is
-  'Row trigger: allowed changes of an order, and its times. A customer may place and cancel; paid needs captured payments that cover the total; totals equal their items; a deleted account leaves neither name nor address. Security definer because it reads payments and items whatever the caller may see.';
+  'Row trigger: an order begins as an empty draft, keeps customer, vendor and currency, changes along its transitions, and is only ever deleted as a draft. Placed needs items at today''s prices and an address, paid needs captured payments that cover the total, cancelled and refunded need all money given back, shipped and delivered need deliveries. A customer may place and cancel. A deleted account leaves neither name nor address. Security definer because it reads payments, deliveries and items whatever the caller may see.';
 
 create function private.guard_payment()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.guard_payment() is
-  'Row trigger: allowed changes of a payment. What was captured cannot be un-captured, only refunded, and a refund only grows.';
+  'Row trigger: a payment is for a placed order and of its customer, keeps its amount, and changes along its transitions. What was captured cannot be un-captured, only refunded, and a refund only grows.';
+
+create function private.guard_pdf()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.guard_pdf() is
+  'Row trigger: a keepsake that somebody has ordered and nobody has printed yet cannot be deleted, but goes with its owner''s account. Security definer because it asks whether the account still exists.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
   returns boolean language sql stable security invoker set search_path="";
@@ -1268,6 +1430,21 @@ create function private.record_inserted_ai_jobs()
 comment on function private.record_inserted_ai_jobs() is
   'Statement trigger: writes the created event of each new job. Security definer because owners insert jobs but may not write events.';
 
+create function private.record_provider_call_removal()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.record_provider_call_removal() is
+  'Row trigger on the journal of paid calls: a job that is deleted between the call and its result leaves something at the provider that no other row names. Security definer because nobody is granted anything in schema private.';
+
+create function private.record_provider_removal()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.record_provider_removal() is
+  'Row trigger: writes down what a provider made for the deleted row; arguments: what it is, and the column with its id. Security definer because nobody is granted anything in schema private.';
+
+create function private.record_storage_removal()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.record_storage_removal() is
+  'Row trigger: writes down the object that the column (first argument) of a deleted or changed row named. Security definer because nobody is granted anything in schema private.';
+
 create function private.record_updated_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.record_updated_ai_jobs() is
@@ -1287,6 +1464,11 @@ create function private.touch_updated_at()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.touch_updated_at() is
   'Row trigger: sets updated_at to the time of the transaction. Shared by every table that has the column.';
+
+create function private.withdraw_slideshow()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.withdraw_slideshow() is
+  'Row trigger: a slideshow that is no longer published gets a new secret, so that links that were given away stay void when it is published again, and its slides let go of their public copies.';
 
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
   returns text language sql stable security invoker set search_path="";
@@ -1381,6 +1563,13 @@ comment on function public.release_ai_job(uuid,uuid) is
   'Hands a claimed job back at once, attempt included: the runner is being shut down. False: the lease is lost. service_role only.';
 grant execute on function public.release_ai_job(uuid,uuid) to service_role;
 
+create function public.reorder_slideshow(p_slideshow_id uuid, p_item_ids uuid[])
+  returns integer language plpgsql volatile security invoker set search_path="";
+comment on function public.reorder_slideshow(uuid,uuid[]) is
+  'Puts the slides of one slideshow into the given order, in one transaction; name all of them. Returns how many were placed. Security invoker: the policies decide whose slides these may be.';
+grant execute on function public.reorder_slideshow(uuid,uuid[]) to authenticated;
+grant execute on function public.reorder_slideshow(uuid,uuid[]) to service_role;
+
 create function public.rescue_stalled_ai_jobs(p_limit integer DEFAULT 500)
   returns TABLE(job_id uuid, status text) language plpgsql volatile security definer set search_path="";
 comment on function public.rescue_stalled_ai_jobs(integer) is
@@ -1444,7 +1633,7 @@ create policy "users can read objects in their own folder" on storage.objects fo
   using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'outputs'::text, 'pdfs'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 create policy "users can remove objects in their own folder" on storage.objects for delete to authenticated
-  using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'outputs'::text, 'pdfs'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'outputs'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 create policy "users can replace their own profile photos" on storage.objects for update to authenticated
   using (((bucket_id = 'profile-photos'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)))

@@ -60,22 +60,15 @@ const denoEnv = [
   "NO_PROXY",
 ];
 
-async function denoArguments(
+/** How Deno resolves what a function imports: its import map or configuration, and the project's lock file. */
+export async function denoArguments(
   definition: FunctionDefinition,
-  settings: FunctionSettings,
+  projectDir: string,
 ): Promise<string[]> {
-  const lock = join(settings.projectDir, "deno.lock");
+  const lock = join(projectDir, "deno.lock");
   const hasLock = await Deno.stat(lock).then(() => true, () => false);
   return [
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--allow-net",
-    "--allow-env",
-    "--allow-read",
     "--node-modules-dir=none",
-    // The memory of an edge function is 256 MB; V8's heap is the part of it that can be limited here.
-    "--v8-flags=--max-old-space-size=256",
     hasLock ? `--lock=${lock}` : "--no-lock",
     ...(definition.imports?.kind === "config"
       ? [`--config=${definition.imports.path}`]
@@ -130,7 +123,16 @@ export async function startFunctionProcess(
   const child: GuardedChild = await spawnGuarded({
     command: [
       Deno.execPath(),
-      ...await denoArguments(definition, settings),
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--cached-only",
+      "--allow-net",
+      "--allow-env",
+      "--allow-read",
+      // The memory of an edge function is 256 MB; V8's heap is the part of it that can be limited here.
+      "--v8-flags=--max-old-space-size=256",
+      ...await denoArguments(definition, settings.projectDir),
       runtime,
       JSON.stringify({
         entry: new URL(`file://${definition.entrypoint}`).href,

@@ -95,7 +95,7 @@ async function functionFolders(dir: string): Promise<string[]> {
   const slugs: string[] = [];
   try {
     for await (const entry of Deno.readDir(dir)) {
-      if (entry.name.startsWith("_") || entry.name.startsWith(".")) continue;
+      if (!entry.isDirectory || /^[_.]/.test(entry.name)) continue;
       if (await isFile(join(dir, entry.name, "index.ts"))) {
         slugs.push(entry.name);
       }

@@ -7,6 +7,7 @@ import type { JWTPayload } from "jose";
 import { CronTicker } from "./cron-ticker.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { type DataServices, startDataServices } from "./data-services.ts";
+import { fetchDependencies } from "./dependencies.ts";
 import { freePort, isPortTaken } from "./free-port.ts";
 import { Functions } from "./functions.ts";
 import { listenGateway } from "./gateway.ts";
@@ -113,6 +114,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const projectDir = options.projectDir ?? repository;
   const project = await readProject(projectDir);
   const logs = new LogBook();
+  const fetching = fetchDependencies(project.functions, project.dir);
+  // Waited for later; until then a failure must not count as unhandled.
+  fetching.catch(() => {});
 
   await using parts = new AsyncDisposableStack();
   const gateway = listenGateway(
@@ -154,6 +158,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   let services: DataServices | undefined;
   // Before the functions, and so after them at the end: what they still do then needs the services.
   parts.defer(async () => await services?.close());
+  await fetching;
   const functions = new Functions(project.functions, {
     projectDir: project.dir,
     env: {

@@ -18,6 +18,8 @@ exec 3<&0
 "$@" 3<&- </dev/null &
 child=$!
 echo "$child"
+# From here on the shell itself has nothing to say; it would report "Killed" as if the command had said it.
+exec 2>/dev/null
 
 (
   trap - INT HUP TERM

@@ -1,4 +1,7 @@
 -- The buckets of the tables before, by the same rules as the first ones: an owner's folder, nothing listed to others.
+--
+-- Replacing stays for profile photos only. A recording is the input of jobs; a published photo lies in caches for an
+-- hour, so that a changed one is better a new object; a keepsake may be on order.
 
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
@@ -28,8 +31,9 @@ with check (
   and (storage.foldername(name))[1] = (select auth.uid())::text
 );
 
+-- Not from pdfs: the file of a keepsake goes with its row, which an open order holds (private.guard_pdf).
 alter policy "users can remove objects in their own folder" on storage.objects
 using (
-  bucket_id in ('voice-samples', 'uploads', 'recordings', 'outputs', 'pdfs', 'profile-photos', 'published-media')
+  bucket_id in ('voice-samples', 'uploads', 'recordings', 'outputs', 'profile-photos', 'published-media')
   and (storage.foldername(name))[1] = (select auth.uid())::text
 );

@@ -1,5 +1,8 @@
--- The shop: vendors print and ship keepsakes. Money is whole minor units (cents) and an ISO 4217 currency. What a
--- user may write is a draft order; prices come from the vendor's list, payments and deliveries from the service.
+-- The shop: vendors print and ship keepsakes. Money is whole minor units and an ISO 4217 currency. What a user may
+-- write is a draft order; prices come from the vendor's list, payments and deliveries from the service.
+--
+-- Whoever changes an order's status, its items, payments or deliveries locks the order's row first. That is what makes
+-- the rules between these tables hold under races.
 
 create table public.vendors (
   id uuid not null default gen_random_uuid(),
@@ -14,6 +17,8 @@ create table public.vendors (
   constraint vendors_country_is_iso check (country ~ '^[A-Z]{2}$')
 );
 comment on table public.vendors is 'Who prints and ships. Kept by the service; a vendor with orders cannot be deleted, only made inactive.';
+comment on column public.vendors.country is 'Where they ship from, as ISO 3166-1 alpha-2.';
+comment on column public.vendors.is_active is 'False takes no new orders; those under way go on.';
 
 create table public.vendor_members (
   vendor_id uuid not null,
@@ -23,7 +28,7 @@ create table public.vendor_members (
   constraint vendor_members_vendor_id_fkey foreign key (vendor_id) references public.vendors (id) on delete cascade,
   constraint vendor_members_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
 );
-comment on table public.vendor_members is 'Which users act for a vendor. Kept by the service.';
+comment on table public.vendor_members is 'Which users act for a vendor and so see the orders that are its to fulfil. Kept by the service.';
 
 create table public.vendor_products (
   id uuid not null default gen_random_uuid(),
@@ -44,8 +49,12 @@ create table public.vendor_products (
   constraint vendor_products_price_in_range check (unit_price_minor between 1 and 10000000),
   constraint vendor_products_currency_is_iso check (currency ~ '^[A-Z]{3}$')
 );
-comment on table public.vendor_products is 'The price list. An order item copies name and price from here when it is added.';
-comment on column public.vendor_products.unit_price_minor is 'In minor units of the currency (cents).';
+comment on table public.vendor_products is
+  'The price list, kept by the service. An order item copies name and price from here while its order is a draft.';
+comment on column public.vendor_products.sku is 'The vendor''s own code for it, unique in its list.';
+comment on column public.vendor_products.unit_price_minor is
+  'In the smallest unit of the currency: cents for EUR, whole yen for JPY.';
+comment on column public.vendor_products.is_active is 'False takes it off the list; items of placed orders keep it.';
 
 create table public.orders (
   id uuid not null default gen_random_uuid(),
@@ -81,6 +90,7 @@ create table public.orders (
     status not in ('paid', 'in_production', 'shipped', 'delivered', 'refunded') or paid_at is not null
   ),
   constraint orders_placed_has_address check (status in ('draft', 'cancelled') or shipping_address is not null or user_id is null),
+  constraint orders_forgotten_has_no_address check (user_id is not null or shipping_address is null),
   constraint orders_completed_at_matches_status check (
     (status in ('delivered', 'cancelled', 'refunded')) = (completed_at is not null)
   )
@@ -89,6 +99,13 @@ comment on table public.orders is
   'A keepsake somebody ordered. The customer writes drafts, places and cancels; the service does the rest. When the '
   'customer''s account is deleted the order stays for the books, without name and address.';
 comment on column public.orders.user_id is 'The customer; null once their account is deleted.';
+comment on column public.orders.status is
+  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (never paid), refunded (all money '
+  'given back). private.guard_order has the transitions.';
+comment on column public.orders.total_minor is 'What the payments have to cover. Minor units.';
+comment on column public.orders.placed_at is 'Set by trigger, as are paid_at and completed_at.';
+comment on column public.orders.paid_at is 'From this moment on the vendor sees the order.';
+comment on column public.orders.completed_at is 'When it was delivered, cancelled or refunded.';
 comment on column public.orders.items_total_minor is 'Sum of the items, kept by trigger. Minor units of the currency.';
 comment on column public.orders.shipping_minor is 'Set by the service. Minor units.';
 comment on column public.orders.tax_minor is 'Set by the service. Minor units.';
@@ -119,8 +136,14 @@ create table public.order_items (
 comment on table public.order_items is
   'What an order is made of. Product, order and currency belong to one vendor by foreign key; name and price are copied '
   'from the price list by trigger and are not the customer''s to write.';
-comment on column public.order_items.pdf_id is 'The keepsake to print; the order''s customer owns it (trigger).';
-comment on column public.order_items.unit_price_minor is 'The price when the item was added, in minor units.';
+comment on column public.order_items.vendor_id is 'The order''s vendor, repeated for the foreign keys; set by trigger.';
+comment on column public.order_items.currency is 'The order''s currency, repeated for the foreign keys; set by trigger.';
+comment on column public.order_items.pdf_id is
+  'The keepsake to print; the order''s customer owns it (trigger). Cannot be deleted while the order is under way.';
+comment on column public.order_items.description is 'Name of the product as ordered; set by trigger.';
+comment on column public.order_items.unit_price_minor is
+  'Minor units. From the price list whenever the item of a draft is written, and fixed once the order is placed.';
+comment on column public.order_items.line_total_minor is 'Minor units.';
 
 create table public.payments (
   id uuid not null default gen_random_uuid(),
@@ -151,12 +174,22 @@ create table public.payments (
   constraint payments_captured_at_matches_status check (
     (status in ('captured', 'partially_refunded', 'refunded')) = (captured_at is not null)
   ),
-  constraint payments_currency_is_iso check (currency ~ '^[A-Z]{3}$')
+  constraint payments_currency_is_iso check (currency ~ '^[A-Z]{3}$'),
+  constraint payments_provider_is_word check (provider ~ '^[a-z][a-z0-9-]{1,62}$'),
+  constraint payments_provider_payment_id_length check (length(provider_payment_id) between 1 and 255)
 );
 comment on table public.payments is
   'Money moved for an order, as the payment provider tells it. Written by the service only; kept when the account is deleted.';
+comment on column public.payments.user_id is
+  'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
+comment on column public.payments.provider is 'The payment provider, for example stripe.';
 comment on column public.payments.provider_payment_id is 'The provider''s id: the same notification twice is one row.';
+comment on column public.payments.status is
+  'pending, authorised (reserved), captured (money taken), partially_refunded, refunded, failed, cancelled. '
+  'private.guard_payment has the transitions.';
+comment on column public.payments.amount_minor is 'Minor units.';
 comment on column public.payments.refunded_minor is 'Given back so far. Minor units.';
+comment on column public.payments.captured_at is 'When the money was taken; never changes again.';
 
 create table public.deliveries (
   id uuid not null default gen_random_uuid(),
@@ -174,11 +207,19 @@ create table public.deliveries (
   constraint deliveries_tracking_number_key unique (carrier, tracking_number),
   constraint deliveries_status_is_known check (status in ('preparing', 'shipped', 'delivered', 'returned', 'lost')),
   constraint deliveries_tracking_has_carrier check ((carrier is null) = (tracking_number is null)),
+  constraint deliveries_carrier_is_word check (carrier ~ '^[a-z][a-z0-9-]{1,62}$'),
+  -- One spelling, or unique would mean little.
+  constraint deliveries_tracking_number_is_code check (tracking_number ~ '^[A-Z0-9][A-Z0-9-]{3,39}$'),
   constraint deliveries_shipped_has_tracking check (status = 'preparing' or (shipped_at is not null and tracking_number is not null)),
   constraint deliveries_delivered_at_matches_status check ((status = 'delivered') = (delivered_at is not null)),
   constraint deliveries_delivered_after_shipped check (delivered_at >= shipped_at)
 );
 comment on table public.deliveries is 'A parcel of an order. Written by the service only; customer and vendor can read it.';
+comment on column public.deliveries.vendor_id is 'The order''s vendor, set by trigger.';
+comment on column public.deliveries.carrier is 'Who brings it, in one spelling: dhl, post-at, ups.';
+comment on column public.deliveries.tracking_number is 'Unique per carrier; capitals, digits and hyphens.';
+comment on column public.deliveries.status is
+  'preparing, shipped, delivered, returned, lost. private.guard_delivery has the transitions.';
 
 create function private.fill_order_item()
 returns trigger
@@ -187,18 +228,31 @@ security definer
 set search_path = ''
 as $$
 declare
+  v_is_customer boolean := current_setting('role') = 'authenticated';
   v_order public.orders;
   v_product public.vendor_products;
 begin
-  -- A keepsake that its owner deletes leaves the item as it is, whatever has become of the order.
-  if tg_op = 'UPDATE' and new.pdf_id is null
-    and (new.order_id, new.product_id, new.quantity) is not distinct from (old.order_id, old.product_id, old.quantity) then
+  -- A keepsake that is deleted leaves the item as it is, whatever has become of the order.
+  if tg_op = 'UPDATE' and old.pdf_id is not null and new.pdf_id is null
+    and (new.order_id, new.product_id, new.quantity) is not distinct from (old.order_id, old.product_id, old.quantity)
+    and not exists (select 1 from public.pdfs as p where p.id = old.pdf_id) then
     return new;
   end if;
-  -- Locked, so that an item cannot slip into an order that is being placed at the same moment.
+
+  -- Locked, so that an item cannot slip into an order that is being placed at the same moment. The policy sees the row
+  -- only after this trigger: the answers below must tell a customer nothing about a foreign order.
   select * into v_order from public.orders as o
   where o.id = case when tg_op = 'DELETE' then old.order_id else new.order_id end
+    and (not v_is_customer or o.user_id = auth.uid())
   for update;
+  if not found then
+    if tg_op = 'DELETE' then
+      return old; -- with its order
+    elsif v_is_customer then
+      raise exception 'new row violates row-level security policy for table "order_items"' using errcode = '42501';
+    end if;
+    raise exception 'order_id names no order' using errcode = 'AJ061', detail = 'order_id';
+  end if;
   if v_order.status <> 'draft' then
     raise exception 'the items of an order that is % cannot change', v_order.status
       using errcode = 'AJ060', detail = 'order_id';
@@ -214,24 +268,26 @@ begin
   ) then
     raise exception 'pdf_id names no keepsake of the customer' using errcode = 'AJ061', detail = 'pdf_id';
   end if;
-  if tg_op = 'INSERT' then
-    select * into v_product from public.vendor_products as p
-    where p.id = new.product_id and p.vendor_id = v_order.vendor_id and p.currency = v_order.currency and p.is_active;
-    if not found then
-      raise exception 'product_id names no product that this vendor sells in %', v_order.currency
-        using errcode = 'AJ061', detail = 'product_id';
-    end if;
-    new.vendor_id := v_product.vendor_id;
-    new.currency := v_product.currency;
-    new.description := v_product.name;
-    new.unit_price_minor := v_product.unit_price_minor;
+  select p.* into v_product
+  from public.vendor_products as p
+  join public.vendors as v on v.id = p.vendor_id
+  where p.id = new.product_id and p.vendor_id = v_order.vendor_id and p.currency = v_order.currency
+    and p.is_active and v.is_active;
+  if not found then
+    raise exception 'product_id names no product that this vendor sells in %', v_order.currency
+      using errcode = 'AJ061', detail = 'product_id';
   end if;
+  new.vendor_id := v_product.vendor_id;
+  new.currency := v_product.currency;
+  new.description := v_product.name;
+  new.unit_price_minor := v_product.unit_price_minor;
   return new;
 end;
 $$;
 comment on function private.fill_order_item() is
   'Row trigger: items change only while their order is a draft, keep their order and product, name a keepsake of the '
-  'customer''s own, and take name and price from the price list. Security definer because customers may write neither.';
+  'customer''s own, and take name and price from the price list. Security definer because customers may write neither; '
+  'whose order it is, is therefore checked explicitly.';
 
 create function private.total_order_items()
 returns trigger
@@ -242,6 +298,9 @@ as $$
 declare
   v_order_id uuid := case when tg_op = 'DELETE' then old.order_id else new.order_id end;
 begin
+  if tg_op = 'UPDATE' and new.line_total_minor = old.line_total_minor then
+    return null;
+  end if;
   update public.orders as o
   set items_total_minor = (
     select coalesce(sum(i.line_total_minor), 0) from public.order_items as i where i.order_id = v_order_id
@@ -254,6 +313,20 @@ comment on function private.total_order_items() is
   'Row trigger: keeps orders.items_total_minor equal to the sum of the items. Security definer because nobody else may '
   'write that column.';
 
+create function private.captured_for_order(p_order_id uuid)
+returns bigint
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(sum(p.amount_minor - p.refunded_minor), 0)::bigint
+  from public.payments as p
+  where p.order_id = p_order_id and p.captured_at is not null;
+$$;
+comment on function private.captured_for_order(uuid) is
+  'Money of the customer that we hold for an order: captured and not given back. Minor units.';
+
 create function private.guard_order()
 returns trigger
 language plpgsql
@@ -261,19 +334,40 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_is_customer boolean := coalesce(auth.role(), '') = 'authenticated';
+  v_is_customer boolean := current_setting('role') = 'authenticated';
+  -- Not new.total_minor: a generated column has no value yet in a trigger that runs before the write.
+  v_total bigint;
   v_captured bigint;
 begin
-  -- The account was deleted: what is left is for the books.
-  if old.user_id is not null and new.user_id is null then
-    new.shipping_address := null;
-    if new.status = 'draft' then
-      new.status := 'cancelled';
+  if tg_op = 'DELETE' then
+    if old.status <> 'draft' then
+      raise exception 'an order that is % stays for the books', old.status using errcode = 'AJ060', detail = 'status';
     end if;
+    return old;
+  end if;
+
+  if tg_op = 'INSERT' then
+    if new.status <> 'draft' or new.items_total_minor <> 0 then
+      raise exception 'an order begins as an empty draft' using errcode = 'AJ062', detail = 'status';
+    end if;
+    if new.user_id is null then
+      raise exception 'an order needs a customer' using errcode = 'AJ060', detail = 'user_id';
+    end if;
+    return new;
   end if;
 
   if (new.vendor_id, new.currency) is distinct from (old.vendor_id, old.currency) then
     raise exception 'an order keeps its vendor and its currency' using errcode = 'AJ060', detail = 'vendor_id';
+  end if;
+  if new.user_id is distinct from old.user_id then
+    if new.user_id is not null then
+      raise exception 'an order keeps its customer' using errcode = 'AJ060', detail = 'user_id';
+    end if;
+    -- The account is deleted. What nobody has paid for yet ends; the rest is for the books.
+    new.shipping_address := null;
+    if old.status in ('draft', 'placed') and private.captured_for_order(old.id) = 0 then
+      new.status := 'cancelled';
+    end if;
   end if;
   if (new.shipping_minor, new.tax_minor) is distinct from (old.shipping_minor, old.tax_minor)
     and old.status not in ('draft', 'placed') then
@@ -304,6 +398,8 @@ begin
     raise exception 'an order cannot go from % to %', old.status, new.status using errcode = 'AJ062', detail = 'status';
   end if;
 
+  v_total := new.items_total_minor + new.shipping_minor + new.tax_minor;
+  v_captured := private.captured_for_order(new.id);
   if new.status = 'placed' then
     if not exists (select 1 from public.order_items as i where i.order_id = new.id) then
       raise exception 'an order without items cannot be placed' using errcode = 'AJ062', detail = 'status';
@@ -311,15 +407,37 @@ begin
     if new.shipping_address is null then
       raise exception 'an order without an address cannot be placed' using errcode = 'AJ062', detail = 'shipping_address';
     end if;
+    -- A draft may be a year old.
+    if exists (
+      select 1
+      from public.order_items as i
+      join public.vendor_products as p on p.id = i.product_id
+      join public.vendors as v on v.id = p.vendor_id
+      where i.order_id = new.id and not (p.is_active and v.is_active and p.unit_price_minor = i.unit_price_minor)
+    ) then
+      raise exception 'an item is no longer sold at its price; write it again to see the new one, or remove it'
+        using errcode = 'AJ062', detail = 'order_items';
+    end if;
     new.placed_at := now();
   elsif new.status = 'paid' then
-    select coalesce(sum(p.amount_minor - p.refunded_minor), 0) into v_captured
-    from public.payments as p
-    where p.order_id = new.id and p.status in ('captured', 'partially_refunded');
-    if v_captured < new.total_minor then
-      raise exception 'an order of % is not paid with %', new.total_minor, v_captured using errcode = 'AJ062', detail = 'status';
+    if v_captured < v_total then
+      raise exception 'an order of % is not paid with %', v_total, v_captured using errcode = 'AJ062', detail = 'status';
     end if;
     new.paid_at := now();
+  elsif new.status in ('cancelled', 'refunded') then
+    if v_captured <> 0 then
+      raise exception 'an order cannot be % while % of it are still with us', new.status, v_captured
+        using errcode = 'AJ062', detail = 'status';
+    end if;
+  elsif new.status = 'shipped' then
+    if not exists (select 1 from public.deliveries as d where d.order_id = new.id and d.shipped_at is not null) then
+      raise exception 'an order without a shipped delivery is not shipped' using errcode = 'AJ062', detail = 'status';
+    end if;
+  elsif new.status = 'delivered' then
+    if not exists (select 1 from public.deliveries as d where d.order_id = new.id and d.status = 'delivered')
+      or exists (select 1 from public.deliveries as d where d.order_id = new.id and d.status in ('preparing', 'shipped')) then
+      raise exception 'an order is delivered when all its deliveries are' using errcode = 'AJ062', detail = 'status';
+    end if;
   end if;
   if new.status in ('delivered', 'cancelled', 'refunded') then
     new.completed_at := now();
@@ -328,9 +446,11 @@ begin
 end;
 $$;
 comment on function private.guard_order() is
-  'Row trigger: allowed changes of an order, and its times. A customer may place and cancel; paid needs captured payments '
-  'that cover the total; totals equal their items; a deleted account leaves neither name nor address. Security definer '
-  'because it reads payments and items whatever the caller may see.';
+  'Row trigger: an order begins as an empty draft, keeps customer, vendor and currency, changes along its transitions, '
+  'and is only ever deleted as a draft. Placed needs items at today''s prices and an address, paid needs captured '
+  'payments that cover the total, cancelled and refunded need all money given back, shipped and delivered need '
+  'deliveries. A customer may place and cancel. A deleted account leaves neither name nor address. Security definer '
+  'because it reads payments, deliveries and items whatever the caller may see.';
 
 create function private.guard_payment()
 returns trigger
@@ -338,30 +458,51 @@ language plpgsql
 security invoker
 set search_path = ''
 as $$
+declare
+  v_order public.orders;
 begin
-  if (new.order_id, new.provider, new.provider_payment_id, new.amount_minor, new.currency)
-    is distinct from (old.order_id, old.provider, old.provider_payment_id, old.amount_minor, old.currency) then
-    raise exception 'a payment keeps its order, its amount and its provider''s id' using errcode = 'AJ063', detail = 'amount_minor';
+  if tg_op = 'INSERT' then
+    select * into v_order from public.orders as o where o.id = new.order_id for update;
+    if v_order.status = 'draft' then
+      raise exception 'an order is placed before it is paid' using errcode = 'AJ063', detail = 'order_id';
+    end if;
+    new.user_id := v_order.user_id;
+  else
+    if (new.order_id, new.provider, new.provider_payment_id, new.amount_minor, new.currency)
+      is distinct from (old.order_id, old.provider, old.provider_payment_id, old.amount_minor, old.currency) then
+      raise exception 'a payment keeps its order, its amount and its provider''s id'
+        using errcode = 'AJ063', detail = 'amount_minor';
+    end if;
+    if new.user_id is distinct from old.user_id and new.user_id is not null then
+      raise exception 'a payment keeps its customer' using errcode = 'AJ063', detail = 'user_id';
+    end if;
+    if new.refunded_minor < old.refunded_minor then
+      raise exception 'a refund cannot be taken back' using errcode = 'AJ063', detail = 'refunded_minor';
+    end if;
+    if new.status <> old.status and (old.status, new.status) not in (
+      ('pending', 'authorised'), ('pending', 'captured'), ('pending', 'failed'), ('pending', 'cancelled'),
+      ('authorised', 'captured'), ('authorised', 'failed'), ('authorised', 'cancelled'),
+      ('captured', 'partially_refunded'), ('captured', 'refunded'),
+      ('partially_refunded', 'refunded')
+    ) then
+      raise exception 'a payment cannot go from % to %', old.status, new.status using errcode = 'AJ063', detail = 'status';
+    end if;
+    if old.captured_at is not null and new.captured_at is distinct from old.captured_at then
+      raise exception 'a capture keeps its time' using errcode = 'AJ063', detail = 'captured_at';
+    end if;
+    if (new.status, new.refunded_minor) is distinct from (old.status, old.refunded_minor) then
+      perform 1 from public.orders as o where o.id = new.order_id for update;
+    end if;
   end if;
-  if new.refunded_minor < old.refunded_minor then
-    raise exception 'a refund cannot be taken back' using errcode = 'AJ063', detail = 'refunded_minor';
-  end if;
-  if new.status <> old.status and (old.status, new.status) not in (
-    ('pending', 'authorised'), ('pending', 'captured'), ('pending', 'failed'), ('pending', 'cancelled'),
-    ('authorised', 'captured'), ('authorised', 'failed'), ('authorised', 'cancelled'),
-    ('captured', 'partially_refunded'), ('captured', 'refunded'),
-    ('partially_refunded', 'refunded')
-  ) then
-    raise exception 'a payment cannot go from % to %', old.status, new.status using errcode = 'AJ063', detail = 'status';
-  end if;
-  if old.captured_at is not null and new.captured_at is distinct from old.captured_at then
-    raise exception 'a capture keeps its time' using errcode = 'AJ063', detail = 'captured_at';
+  if new.status = 'captured' then
+    new.captured_at := coalesce(new.captured_at, now());
   end if;
   return new;
 end;
 $$;
 comment on function private.guard_payment() is
-  'Row trigger: allowed changes of a payment. What was captured cannot be un-captured, only refunded, and a refund only grows.';
+  'Row trigger: a payment is for a placed order and of its customer, keeps its amount, and changes along its '
+  'transitions. What was captured cannot be un-captured, only refunded, and a refund only grows.';
 
 create function private.guard_delivery()
 returns trigger
@@ -369,19 +510,60 @@ language plpgsql
 security invoker
 set search_path = ''
 as $$
+declare
+  v_order public.orders;
 begin
-  if (new.order_id, new.vendor_id) is distinct from (old.order_id, old.vendor_id) then
-    raise exception 'a delivery keeps its order' using errcode = 'AJ064', detail = 'order_id';
+  if tg_op = 'INSERT' then
+    select * into v_order from public.orders as o where o.id = new.order_id for update;
+    if v_order.status not in ('paid', 'in_production', 'shipped') then
+      raise exception 'an order that is % gets no delivery', v_order.status using errcode = 'AJ064', detail = 'order_id';
+    end if;
+    if new.status not in ('preparing', 'shipped') then
+      raise exception 'a delivery cannot begin as %', new.status using errcode = 'AJ064', detail = 'status';
+    end if;
+    new.vendor_id := v_order.vendor_id;
+  else
+    if (new.order_id, new.vendor_id) is distinct from (old.order_id, old.vendor_id) then
+      raise exception 'a delivery keeps its order' using errcode = 'AJ064', detail = 'order_id';
+    end if;
+    if new.status <> old.status and (old.status, new.status) not in (
+      ('preparing', 'shipped'), ('shipped', 'delivered'), ('shipped', 'returned'), ('shipped', 'lost'), ('lost', 'delivered')
+    ) then
+      raise exception 'a delivery cannot go from % to %', old.status, new.status using errcode = 'AJ064', detail = 'status';
+    end if;
   end if;
-  if new.status <> old.status and (old.status, new.status) not in (
-    ('preparing', 'shipped'), ('shipped', 'delivered'), ('shipped', 'returned'), ('shipped', 'lost'), ('lost', 'delivered')
-  ) then
-    raise exception 'a delivery cannot go from % to %', old.status, new.status using errcode = 'AJ064', detail = 'status';
+  if new.status = 'shipped' then
+    new.shipped_at := coalesce(new.shipped_at, now());
+  elsif new.status = 'delivered' then
+    new.delivered_at := coalesce(new.delivered_at, now());
   end if;
   return new;
 end;
 $$;
-comment on function private.guard_delivery() is 'Row trigger: allowed changes of a delivery; it keeps its order.';
+comment on function private.guard_delivery() is
+  'Row trigger: a delivery is for a paid order, keeps it, and changes along its transitions.';
+
+create function private.guard_pdf()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select 1
+    from public.order_items as i
+    join public.orders as o on o.id = i.order_id
+    where i.pdf_id = old.id and o.status in ('placed', 'paid', 'in_production')
+  ) and exists (select 1 from auth.users as u where u.id = old.user_id) then
+    raise exception 'the keepsake is part of an order that is under way' using errcode = 'AJ065', detail = 'pdf_id';
+  end if;
+  return old;
+end;
+$$;
+comment on function private.guard_pdf() is
+  'Row trigger: a keepsake that somebody has ordered and nobody has printed yet cannot be deleted, but goes with its '
+  'owner''s account. Security definer because it asks whether the account still exists.';
 
 create trigger order_items_fill
 before insert or update or delete on public.order_items
@@ -392,13 +574,17 @@ after insert or update or delete on public.order_items
 for each row execute function private.total_order_items();
 
 create trigger orders_guard
-before update on public.orders
+before insert or update or delete on public.orders
 for each row execute function private.guard_order();
 
 create trigger payments_guard
-before update on public.payments
+before insert or update on public.payments
 for each row execute function private.guard_payment();
 
 create trigger deliveries_guard
-before update on public.deliveries
+before insert or update on public.deliveries
 for each row execute function private.guard_delivery();
+
+create trigger pdfs_guard
+before delete on public.pdfs
+for each row execute function private.guard_pdf();

@@ -43,6 +43,7 @@ const obstacles: Obstacle[] = [
     name: "another owner, although the hash is the same",
     spoil: async (db, source) => {
       const { id } = await db.createUser();
+      await db.sql`update public.voices set job_id = null`;
       await db
         .sql`update public.ai_jobs set user_id = ${id} where id = ${source.id}`;
     },
@@ -86,7 +87,7 @@ const obstacles: Obstacle[] = [
     name: "a voice that is somebody else's by now",
     spoil: async (db) => {
       const { id } = await db.createUser();
-      await db.sql`update public.voices set user_id = ${id}`;
+      await db.sql`update public.voices set user_id = ${id}, job_id = null`;
     },
   },
   {

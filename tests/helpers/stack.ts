@@ -20,8 +20,9 @@ export interface TestStack extends StackFacts {
   readonly simulator: SimulatorControl;
   /** Runs the sweep once, now; by itself it never runs. Fails when it fails. */
   sweep(): Promise<void>;
-  /** Holds back what the database sends, until the given work is over. */
-  whileNetIsPaused<T>(work: () => Promise<T>): Promise<T>;
+  /** Holds back what the database sends, once what is under way is delivered. */
+  pauseNet(): Promise<void>;
+  resumeNet(): Promise<void>;
   /** Sends a signal to every process of a function; with SIGKILL they are gone when this resolves. */
   kill(slug: string, signal: "SIGKILL" | "SIGTERM"): Promise<void>;
   /** Process ids of a function. */
@@ -43,7 +44,7 @@ const host = fromFileUrl(new URL("./stack-host.ts", import.meta.url));
 
 /**
  * Starts a stack before the first test of the calling file and stops it after the last; each test finds the simulators
- * as after their start. The answer gives the stack to tests and throws outside of them.
+ * as after their start, and deliveries going. The answer gives the stack to tests and throws outside of them.
  */
 export function useStack(options: TestStackOptions = {}): () => TestStack {
   let running: { stack: TestStack; stop(): Promise<void> } | undefined;
@@ -51,6 +52,7 @@ export function useStack(options: TestStackOptions = {}): () => TestStack {
     running = await start(options);
   });
   Deno.test.beforeEach(async () => {
+    await running?.stack.resumeNet();
     await running?.stack.simulator.reset();
   });
   Deno.test.afterAll(async () => {
@@ -120,13 +122,11 @@ function createStack(facts: StackFacts): TestStack {
       const { status, message } = await ask("/sweep", null);
       if (status === "failed") throw new Error(`the sweep failed: ${message}`);
     },
-    async whileNetIsPaused(work) {
+    async pauseNet() {
       await ask("/net/pause", null);
-      try {
-        return await work();
-      } finally {
-        await ask("/net/resume", null);
-      }
+    },
+    async resumeNet() {
+      await ask("/net/resume", null);
     },
     async kill(slug, signal) {
       await ask("/functions/kill", { slug, signal });

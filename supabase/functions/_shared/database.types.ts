@@ -1150,18 +1150,18 @@ export type Database = {
         };
         Relationships: [
           {
-            foreignKeyName: "voices_job_id_fkey";
-            columns: ["job_id"];
-            isOneToOne: true;
+            foreignKeyName: "voices_job_fkey";
+            columns: ["job_id", "user_id"];
+            isOneToOne: false;
             referencedRelation: "ai_job_dead_letters";
-            referencedColumns: ["id"];
+            referencedColumns: ["id", "user_id"];
           },
           {
-            foreignKeyName: "voices_job_id_fkey";
-            columns: ["job_id"];
-            isOneToOne: true;
+            foreignKeyName: "voices_job_fkey";
+            columns: ["job_id", "user_id"];
+            isOneToOne: false;
             referencedRelation: "ai_jobs";
-            referencedColumns: ["id"];
+            referencedColumns: ["id", "user_id"];
           },
         ];
       };
@@ -1424,6 +1424,10 @@ export type Database = {
       "release_ai_job": {
         Args: { "p_job_id": string; "p_lease_token": string };
         Returns: boolean;
+      };
+      "reorder_slideshow": {
+        Args: { "p_item_ids": (string)[]; "p_slideshow_id": string };
+        Returns: number;
       };
       "rescue_stalled_ai_jobs": {
         Args: { "p_limit"?: number };

@@ -168,21 +168,29 @@ async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   }
 }
 
-const httpError = z.object({ statusCode: z.number().int(), body: z.unknown() });
+const httpError = z.object({
+  statusCode: z.number().int(),
+  /** Not there when the answer had none. */
+  body: z.unknown().optional(),
+});
 const errorBody = z.object({
   detail: z.object({
     code: z.string().optional(),
     status: z.string().optional(),
+    message: z.string().optional(),
   }),
 });
 
 /** Codes that say more than their HTTP status. Old answers carry them as `status`, newer ones as `code`. */
-const FAILURE_BY_CODE: Readonly<Record<string, ErrorCode>> = {
-  quota_exceeded: "provider_quota_exceeded",
-  voice_limit_reached: "provider_limit_reached",
-  voice_add_edit_limit_reached: "provider_limit_reached",
-  can_not_use_instant_voice_cloning: "provider_limit_reached",
-};
+const FAILURE_BY_CODE: ReadonlyMap<string | undefined, ErrorCode> = new Map([
+  ["quota_exceeded", "provider_quota_exceeded"],
+  ["voice_limit_reached", "provider_limit_reached"],
+  ["voice_add_edit_limit_reached", "provider_limit_reached"],
+  ["can_not_use_instant_voice_cloning", "provider_limit_reached"],
+  ["only_for_creator+", "provider_limit_reached"],
+]);
+/** Since 2026 the voice limit has been seen with the code `bad_request`; only its words tell. */
+const VOICE_LIMIT = /maximum amount of custom voices/i;
 
 /**
  * What an error of the package means. Definite noes: 4xx other than 408, 409 and 425, and every 429. All else (5xx,
@@ -205,8 +213,11 @@ export function toProviderFailure(
   const status = http.data.statusCode;
   const details = { httpStatus: status, cause: error };
   const detail = errorBody.safeParse(http.data.body).data?.detail;
-  const named = FAILURE_BY_CODE[detail?.code ?? ""] ??
-    FAILURE_BY_CODE[detail?.status ?? ""];
+  const named = FAILURE_BY_CODE.get(detail?.code) ??
+    FAILURE_BY_CODE.get(detail?.status) ??
+    (VOICE_LIMIT.test(detail?.message ?? "")
+      ? "provider_limit_reached"
+      : undefined);
   if (status === 429) {
     return new ProviderFailure(
       "provider_rate_limited",

@@ -44,11 +44,11 @@ export function publicUrl(
   url: string,
   env: { SUPABASE_URL: string; API_PUBLIC_URL?: string | undefined },
 ): string {
-  if (env.API_PUBLIC_URL === undefined || !url.startsWith(env.SUPABASE_URL)) {
+  const inside = env.SUPABASE_URL.replace(/\/$/, "");
+  if (env.API_PUBLIC_URL === undefined || !url.startsWith(`${inside}/`)) {
     return url;
   }
-  return env.API_PUBLIC_URL.replace(/\/$/, "") +
-    url.slice(env.SUPABASE_URL.replace(/\/$/, "").length);
+  return env.API_PUBLIC_URL.replace(/\/$/, "") + url.slice(inside.length);
 }
 
 /**

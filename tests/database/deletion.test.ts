@@ -1,0 +1,714 @@
+/** What is left when a row or an account is deleted: no file and no voice without a trace, no name, and the books. */
+import { assert, assertEquals } from "@std/assert";
+import postgres from "postgres";
+import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import {
+  aVoice,
+  type Bench,
+  claimJob,
+  insertClaimedJob,
+  insertCompletedJob,
+  insertJob,
+  readJob,
+  refusalOf,
+  uploadSample,
+  withQueue,
+} from "./factories.ts";
+import {
+  ADDRESS,
+  insertPdf,
+  openShop,
+  ORDER_STATUSES,
+  orderIn,
+  payFor,
+  readOrder,
+} from "./shop-fixtures.ts";
+
+interface StorageRemoval {
+  object_path: string;
+  reason: string;
+}
+
+/** Open removals of this user's objects, all of them or those that may go now. */
+async function storageRemovals(
+  db: TestDatabase,
+  userId: string,
+  which: "all" | "due",
+): Promise<StorageRemoval[]> {
+  return [
+    ...await db.sql<StorageRemoval[]>`
+      select object_path, reason from ${
+      which === "all"
+        ? db.sql`private.storage_removals`
+        : db.sql`private.due_storage_removals(1000)`
+    } where user_id = ${userId} and done_at is null order by object_path`,
+  ];
+}
+
+function providerRemovals(db: TestDatabase) {
+  return db.sql<
+    {
+      provider: string;
+      object_type: string;
+      provider_object_id: string | null;
+      marker: string | null;
+    }[]
+  >`
+    select provider, object_type, provider_object_id, marker from private.provider_removals
+    where done_at is null order by id`;
+}
+
+/** A file in Storage and a row in the library for it. */
+async function addMedia(
+  db: TestDatabase,
+  userId: string,
+  name = `${crypto.randomUUID()}.jpg`,
+): Promise<{ id: string; path: string }> {
+  const path = await db.putObject({
+    bucket: "uploads",
+    path: `${userId}/${name}`,
+    mimetype: "image/jpeg",
+    size: 10,
+  });
+  const [row] = await db.sql<{ id: string }[]>`
+    insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
+    values (${userId}, 'image', ${path}, ${name}, 'image/jpeg', 10) returning id`;
+  assert(row !== undefined);
+  return { id: row.id, path };
+}
+
+async function addAvatar(
+  db: TestDatabase,
+  userId: string,
+  values: Record<string, string> = {},
+): Promise<{ id: string; path: string }> {
+  const path = values.video_url ??
+    `outputs/${userId}/${crypto.randomUUID()}.mp4`;
+  const [row] = await db.sql<{ id: string }[]>`
+    insert into public.avatars ${
+    db.sql({
+      user_id: userId,
+      name: "Grandpa",
+      provider: "d-id",
+      provider_avatar_id: crypto.randomUUID(),
+      video_url: path,
+      ...values,
+    })
+  } returning id`;
+  assert(row !== undefined);
+  return { id: row.id, path };
+}
+
+Deno.test("removals: a row that goes leaves a trace of the object that it named, once, and nobody else's", async (t) => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const anna = (await db.createUser()).id;
+    const paul = (await db.createUser()).id;
+    const photo = await addMedia(db, anna);
+    await addMedia(db, paul);
+    const pdf = await insertPdf(db, anna);
+    const avatar = await addAvatar(db, anna);
+    await db.sql`
+      insert into public.profiles (user_id, display_name, photo_path)
+      values (${anna}, 'Anna', ${`profile-photos/${anna}/me.jpg`})`;
+    const slideshow = crypto.randomUUID();
+    await db
+      .sql`insert into public.slideshows (id, user_id, title) values (${slideshow}, ${anna}, 'Summer')`;
+    await db.sql`
+      insert into public.slideshow_items (user_id, slideshow_id, media_id, position, public_path)
+      values (${anna}, ${slideshow}, ${
+      (await addMedia(db, anna)).id
+    }, 0, ${`published-media/${anna}/1.jpg`})`;
+    const job = await insertCompletedJob(bench, { user_id: anna });
+    assert(job.input_url !== null);
+
+    const cases: [string, string, StorageRemoval][] = [
+      ["media", `id = '${photo.id}'`, {
+        object_path: photo.path,
+        reason: "media",
+      }],
+      ["pdfs", `id = '${pdf.id}'`, { object_path: pdf.path, reason: "pdfs" }],
+      ["avatars", `id = '${avatar.id}'`, {
+        object_path: avatar.path,
+        reason: "avatars",
+      }],
+      ["profiles", `user_id = '${anna}'`, {
+        object_path: `profile-photos/${anna}/me.jpg`,
+        reason: "profiles",
+      }],
+      // The slide goes with its slideshow.
+      ["slideshows", `id = '${slideshow}'`, {
+        object_path: `published-media/${anna}/1.jpg`,
+        reason: "slideshow_items",
+      }],
+      ["voices", `job_id = '${job.id}'`, {
+        object_path: job.input_url,
+        reason: "voices",
+      }],
+    ];
+    for (const [table, where, expected] of cases) {
+      await t.step(table, async () => {
+        const before = await storageRemovals(db, anna, "due");
+        const { count } = await db.asUser(
+          anna,
+          (sql) => sql.unsafe(`delete from public.${table} where ${where}`),
+        );
+        assertEquals(count, 1);
+        const after = await storageRemovals(db, anna, "due");
+        assertEquals(
+          after.filter((one) =>
+            !before.some(({ object_path }) => object_path === one.object_path)
+          ),
+          [expected],
+        );
+      });
+    }
+    assertEquals((await storageRemovals(db, anna, "all")).length, cases.length);
+    assertEquals(await storageRemovals(db, paul, "all"), []);
+  });
+});
+
+Deno.test("removals: a photo that is replaced leaves a trace, one that is put back in place does not", async () => {
+  await withDatabase(async (db) => {
+    const anna = (await db.createUser()).id;
+    const set = (name: string) =>
+      db.asUser(
+        anna,
+        (sql) =>
+          sql`update public.profiles set photo_path = ${`profile-photos/${anna}/${name}`}`,
+      );
+    await db.sql`
+      insert into public.profiles (user_id, display_name, photo_path)
+      values (${anna}, 'Anna', ${`profile-photos/${anna}/1.jpg`})`;
+    await set("1.jpg");
+    assertEquals(await storageRemovals(db, anna, "all"), []);
+    await set("2.jpg");
+    assertEquals(
+      (await storageRemovals(db, anna, "due")).map((one) => one.object_path),
+      [`profile-photos/${anna}/1.jpg`],
+    );
+    // The old one again: now the trace waits, and the new one's is due.
+    await set("1.jpg");
+    assertEquals(
+      (await storageRemovals(db, anna, "due")).map((one) => one.object_path),
+      [`profile-photos/${anna}/2.jpg`],
+    );
+  });
+});
+
+Deno.test("removals: what another row still needs waits until that goes too", async (t) => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const due = async (userId: string) =>
+      (await storageRemovals(db, userId, "due")).map((one) => one.object_path);
+
+    await t.step("a recording that a voice was cloned from", async () => {
+      const anna = (await db.createUser()).id;
+      const input_url = await uploadSample(db, anna);
+      await db.sql`
+        insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
+        values (${anna}, 'audio', ${input_url}, 'a.mp3', 'audio/mpeg', 10)`;
+      await insertCompletedJob(bench, { user_id: anna, input_url });
+      await db.sql`delete from public.media where user_id = ${anna}`;
+      assertEquals(await due(anna), []);
+      await db.sql`delete from public.voices where user_id = ${anna}`;
+      assertEquals(await due(anna), [input_url]);
+    });
+
+    for (const status of ["pending", "processing", "failed"] as const) {
+      await t.step(`the input of a job that is ${status}`, async () => {
+        const anna = (await db.createUser()).id;
+        const input_url = await uploadSample(db, anna);
+        await db.sql`
+          insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
+          values (${anna}, 'audio', ${input_url}, 'a.mp3', 'audio/mpeg', 10)`;
+        const { id } = await insertJob(db, { user_id: anna, input_url });
+        if (status !== "pending") {
+          const job = await claimJob(bench, id);
+          if (status === "failed") {
+            await bench.queue.fail(job, { isRetryable: false });
+          }
+        }
+        assertEquals((await readJob(db, id)).status, status);
+        await db.sql`delete from public.media where user_id = ${anna}`;
+        assertEquals(await due(anna), []);
+        await db.sql`delete from public.ai_jobs where id = ${id}`;
+        assertEquals(await due(anna), [input_url]);
+      });
+    }
+
+    await t.step("an output that the cache gave to a second job", async () => {
+      const anna = (await db.createUser()).id;
+      const output_url = `outputs/${anna}/speech.mp3`;
+      const jobs = [];
+      for (const _ of [1, 2]) {
+        const job = await insertClaimedJob(bench, { user_id: anna });
+        await bench.queue.completeWithOutput(job, {}, output_url);
+        jobs.push(job.id);
+      }
+      const remove = (id: string | undefined) =>
+        db.sql`delete from public.ai_jobs where id = ${id ?? null}`;
+      await remove(jobs[0]);
+      assertEquals(await due(anna), []);
+      await remove(jobs[1]);
+      assertEquals(await due(anna), [output_url]);
+    });
+
+    await t.step(
+      "but not the video of an avatar, which its job names as well",
+      async () => {
+        const anna = (await db.createUser()).id;
+        const job = await insertClaimedJob(bench, { user_id: anna });
+        const { id, path } = await addAvatar(db, anna, { job_id: job.id });
+        await bench.queue.completeWithOutput(job, {}, path);
+        await db.sql`delete from public.avatars where id = ${id}`;
+        assertEquals(await due(anna), [path]);
+      },
+    );
+
+    await t.step("nor does the job's end take the avatar's video", async () => {
+      const anna = (await db.createUser()).id;
+      const job = await insertClaimedJob(bench, { user_id: anna });
+      const { path } = await addAvatar(db, anna, { job_id: job.id });
+      await bench.queue.completeWithOutput(job, {}, path);
+      await db.sql`delete from public.ai_jobs where id = ${job.id}`;
+      assertEquals(await due(anna), []);
+      await db.sql`delete from public.avatars where user_id = ${anna}`;
+      assertEquals(await due(anna), [path]);
+    });
+  });
+});
+
+Deno.test("removals: a path that is used and deleted again after its object went leaves a new trace", async () => {
+  await withDatabase(async (db) => {
+    const anna = (await db.createUser()).id;
+    const remove = () =>
+      db.sql`delete from public.media where user_id = ${anna}`;
+    const { path } = await addMedia(db, anna, "a.jpg");
+    await remove();
+    const insertAgain = () =>
+      db.sql`
+        insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
+        values (${anna}, 'image', ${path}, 'a.jpg', 'image/jpeg', 10)`;
+    await insertAgain();
+    assertEquals(await storageRemovals(db, anna, "due"), []);
+    await remove();
+    assertEquals((await storageRemovals(db, anna, "all")).length, 1);
+    await db.sql`update private.storage_removals set done_at = now()`;
+    await insertAgain();
+    await remove();
+    assertEquals(await storageRemovals(db, anna, "due"), [
+      { object_path: path, reason: "media" },
+    ]);
+  });
+});
+
+Deno.test("removals: a voice or an avatar that is deleted must go from its provider too", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const job = await insertCompletedJob(bench);
+    const [voice] = await db.sql<
+      { provider_voice_id: string }[]
+    >`select provider_voice_id from public.voices`;
+    await addAvatar(db, job.user_id, { provider_avatar_id: "clp_1" });
+    assertEquals([...await providerRemovals(db)], []);
+    await db.asUser(job.user_id, async (sql) => {
+      await sql`delete from public.voices`;
+      await sql`delete from public.avatars`;
+    });
+    assertEquals([...await providerRemovals(db)], [
+      {
+        provider: "elevenlabs",
+        object_type: "voice",
+        provider_object_id: voice?.provider_voice_id ?? "",
+        marker: null,
+      },
+      {
+        provider: "d-id",
+        object_type: "avatar",
+        provider_object_id: "clp_1",
+        marker: null,
+      },
+    ]);
+  });
+});
+
+/** Jobs that are deleted around a paid call, and what must then be looked for at the provider. */
+const CALLS: {
+  name: string;
+  run(bench: Bench, job: Awaited<ReturnType<typeof insertClaimedJob>>): Promise<
+    unknown
+  >;
+  left(
+    jobId: string,
+  ): { provider_object_id: string | null; marker: string | null }[];
+}[] = [
+  { name: "before the call", run: () => Promise.resolve(), left: () => [] },
+  {
+    name: "while the call is under way",
+    run: ({ queue }, job) => queue.begin(job),
+    left: (id) => [{ provider_object_id: null, marker: `job:${id}` }],
+  },
+  {
+    name: "after an answer that never came",
+    run: async ({ queue }, job) => {
+      const call = await queue.begin(job);
+      await queue.settle(job, call?.call_id ?? "", "unknown");
+    },
+    left: (id) => [{ provider_object_id: null, marker: `job:${id}` }],
+  },
+  {
+    name: "between the answer and the voice",
+    run: async ({ queue }, job) => {
+      const call = await queue.begin(job);
+      await queue.settle(job, call?.call_id ?? "", "succeeded", "v_1");
+    },
+    left: () => [{ provider_object_id: "v_1", marker: null }],
+  },
+  {
+    name: "after a refusal",
+    run: async ({ queue }, job) => {
+      const call = await queue.begin(job);
+      await queue.settle(job, call?.call_id ?? "", "rejected");
+    },
+    left: () => [],
+  },
+  {
+    name: "after the provider was found to have nothing",
+    run: async ({ queue }, job) => {
+      const call = await queue.begin(job);
+      await queue.settle(job, call?.call_id ?? "", "absent");
+    },
+    left: () => [],
+  },
+  {
+    name: "after the voice was written, which stays",
+    run: async ({ queue }, job) => {
+      const voice = { ...aVoice(), provider_voice_id: "v_2" };
+      const call = await queue.begin(job);
+      await queue.settle(job, call?.call_id ?? "", "succeeded", "v_2");
+      await queue.completeVoiceClone(job, voice);
+    },
+    left: () => [],
+  },
+];
+
+for (const { name, run, left } of CALLS) {
+  Deno.test(`removals: a job that is deleted ${name} leaves the right trace`, async () => {
+    await withQueue(async (bench) => {
+      const { db } = bench;
+      const job = await insertClaimedJob(bench);
+      await run(bench, job);
+      await db.sql`delete from public.ai_jobs where id = ${job.id}`;
+      assertEquals(
+        [...await providerRemovals(db)],
+        left(job.id).map((one) => ({
+          provider: "elevenlabs",
+          object_type: "create_voice",
+          ...one,
+        })),
+      );
+    });
+  });
+
+  Deno.test(`removals: an account that is deleted ${name} leaves a trace of every voice`, async () => {
+    await withQueue(async (bench) => {
+      const { db } = bench;
+      const job = await insertClaimedJob(bench);
+      await run(bench, job);
+      const hasVoice = (await db.sql`select 1 from public.voices`).length === 1;
+      await db.sql`delete from auth.users where id = ${job.user_id}`;
+      assertEquals(
+        [...await providerRemovals(db)],
+        hasVoice
+          ? [{
+            provider: "elevenlabs",
+            object_type: "voice",
+            provider_object_id: "v_2",
+            marker: null,
+          }]
+          : left(job.id).map((one) => ({
+            provider: "elevenlabs",
+            object_type: "create_voice",
+            ...one,
+          })),
+      );
+    });
+  });
+}
+
+/** Every row of the schemas public and private that has one of the words in any column, as table and count. */
+async function rowsWith(
+  db: TestDatabase,
+  words: string[],
+): Promise<Record<string, number>> {
+  const tables = await db.sql<{ name: string }[]>`
+    select c.oid::regclass::text as name from pg_class as c
+    where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and c.relkind = 'r'`;
+  const found: Record<string, number> = {};
+  for (const { name } of tables) {
+    const [row] = await db.sql.unsafe<{ n: number }[]>(
+      `select count(*)::int as n from ${name} as t where to_jsonb(t)::text ilike any ($1)`,
+      [words.map((word) => `%${word}%`)],
+    );
+    if (row !== undefined && row.n > 0) found[name] = row.n;
+  }
+  return found;
+}
+
+/** What the books say: every amount, status and link, without people. */
+function books(db: TestDatabase) {
+  return db.sql<{ line: string }[]>`
+    select line from (
+      select 'order ' || concat_ws(' ', id, vendor_id, currency, total_minor, placed_at, paid_at) as line
+      from public.orders where status <> 'draft' and placed_at is not null
+      union all select 'item ' || concat_ws(' ', i.id, order_id, description, quantity, unit_price_minor, i.currency)
+      from public.order_items as i join public.orders as o on o.id = i.order_id where o.placed_at is not null
+      union all select 'payment ' || concat_ws(' ', id, order_id, provider, provider_payment_id, status, amount_minor,
+        refunded_minor, captured_at) from public.payments
+      union all select 'delivery ' || concat_ws(' ', id, order_id, carrier, tracking_number, status) from public.deliveries
+    ) as lines order by line`;
+}
+
+/** A user with something in every table, and orders in every status. */
+async function settle(bench: Bench, name: string): Promise<string> {
+  const { db } = bench;
+  const { id } = await db.createUser({
+    email: `${name}.berger@example.com`.toLowerCase(),
+  });
+  const job = await insertCompletedJob(bench, {
+    user_id: id,
+    metadata: { name: `${name}'s voice` },
+  });
+  await insertClaimedJob(bench, { user_id: id });
+  const photo = await addMedia(db, id, `${name}.jpg`);
+  await db.sql`
+    insert into public.profiles (user_id, display_name, photo_path)
+    values (${id}, ${name}, ${`profile-photos/${id}/me.jpg`})`;
+  await db.sql`
+    insert into public.calls (user_id, title, recording_id, transcript, transcript_job_id)
+    values (${id}, ${`${name} and Grandma`}, ${photo.id}, ${`Hello ${name}`}, ${job.id})`;
+  await addAvatar(db, id, { name, photo_id: photo.id });
+  const slideshow = crypto.randomUUID();
+  await db
+    .sql`insert into public.slideshows (id, user_id, title) values (${slideshow}, ${id}, ${name})`;
+  await db.sql`
+    insert into public.slideshow_items (user_id, slideshow_id, media_id, position, caption)
+    values (${id}, ${slideshow}, ${photo.id}, 0, ${name})`;
+  await db.sql`
+    select public.put_ai_result_cache(${
+    "ai_job:" + id.replaceAll("-", "").repeat(2)
+  }, ${id}, '{}', 60)`;
+  const shop = await openShop(db);
+  await db
+    .sql`insert into public.vendor_members (vendor_id, user_id) values (${shop.vendorId}, ${id})`;
+  for (const status of ORDER_STATUSES) {
+    const pdf = await insertPdf(db, id);
+    await orderIn(db, shop, id, status, pdf.id);
+  }
+  return id;
+}
+
+Deno.test("account: nothing personal is left in any table when it is deleted, and the books are whole", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const anna = await settle(bench, "Anna");
+    const paul = await settle(bench, "Paul");
+    // The only personal thing that the two share is the address of the family.
+    await db.sql`
+      update public.orders set shipping_address = shipping_address || '{"name": "Paul Berger"}'
+      where user_id = ${paul}`;
+    const words = [anna, "Anna", ADDRESS.line1];
+    const paulsWords = [paul, "Paul"];
+    const before = await rowsWith(db, words);
+    for (
+      const table of [
+        "ai_jobs",
+        "ai_job_events",
+        "avatars",
+        "calls",
+        "media",
+        "orders",
+        "payments",
+        "pdfs",
+        "profiles",
+        "slideshow_items",
+        "slideshows",
+        "vendor_members",
+        "voices",
+        "ai_result_cache",
+      ]
+    ) {
+      assert((before[`public.${table}`] ?? 0) > 0, `no row in ${table}`);
+    }
+    const paulsRows = await rowsWith(db, paulsWords);
+    const booked = [...await books(db)];
+
+    await db.sql`delete from auth.users where id = ${anna}`;
+
+    assertEquals(
+      Object.keys(await rowsWith(db, [anna, "Anna"])),
+      // The paths of the objects that must go, and nothing else.
+      ["private.storage_removals"],
+    );
+    assertEquals((await rowsWith(db, [ADDRESS.line1]))["public.orders"], 8);
+    assertEquals([...await books(db)], booked);
+    assertEquals(await rowsWith(db, paulsWords), paulsRows);
+  });
+});
+
+Deno.test("account: orders in every status outlive it without customer and address; what nobody paid for is cancelled", async (t) => {
+  await withQueue(async ({ db }) => {
+    const shop = await openShop(db);
+    for (const status of ORDER_STATUSES) {
+      await t.step(status, async () => {
+        const anna = (await db.createUser()).id;
+        const pdf = await insertPdf(db, anna);
+        const id = await orderIn(db, shop, anna, status, pdf.id);
+        const before = await readOrder(db, id);
+        await db.sql`delete from auth.users where id = ${anna}`;
+        if (status === "draft") {
+          assertEquals(
+            (await db.sql`select 1 from public.orders where id = ${id}`).length,
+            0,
+          );
+          return;
+        }
+        const after = await readOrder(db, id);
+        assertEquals(after, {
+          ...before,
+          updated_at: after.updated_at,
+          user_id: null,
+          shipping_address: null,
+          status: status === "placed" ? "cancelled" : status,
+          completed_at: status === "placed"
+            ? after.completed_at
+            : before.completed_at,
+        });
+        const [row] = await db.sql<
+          { items: number; linked: number; payments: number }[]
+        >`
+          select (select count(*)::int from public.order_items where order_id = ${id}) as items,
+            (select count(*)::int from public.order_items where order_id = ${id} and pdf_id is not null) as linked,
+            (select count(*)::int from public.payments where order_id = ${id} and user_id is null) as payments`;
+        assertEquals(row, {
+          items: 2,
+          linked: 0,
+          payments: before.paid_at === null ? 0 : 1,
+        });
+      });
+    }
+    await t.step("placed, with money already captured", async () => {
+      const anna = (await db.createUser()).id;
+      const id = await orderIn(db, shop, anna, "placed");
+      await payFor(db, id);
+      await db.sql`delete from auth.users where id = ${anna}`;
+      const after = await readOrder(db, id);
+      assertEquals([after.status, after.shipping_address], ["placed", null]);
+    });
+    await t.step("an address cannot come back", async () => {
+      const { constraint } = await refusalOf(() =>
+        db.sql`
+          update public.orders set shipping_address = ${db.sql.json(ADDRESS)}
+          where user_id is null`
+      );
+      assertEquals(constraint, "orders_forgotten_has_no_address");
+    });
+  });
+});
+
+Deno.test("account: every object in its folders is due for removal, named by a row or not, and nobody else's", async () => {
+  await withDatabase(async (db) => {
+    const anna = (await db.createUser()).id;
+    const paul = (await db.createUser()).id;
+    const objects: string[] = [];
+    for (const userId of [anna, paul]) {
+      for (
+        const { id: bucket } of await db.sql<
+          { id: string }[]
+        >`select id from storage.buckets`
+      ) {
+        const path = await db.putObject({
+          bucket,
+          path: `${userId}/folder/${crypto.randomUUID()}`,
+          mimetype: "image/jpeg",
+          size: 1,
+          // Made by the service: only the folder says whose it is.
+          owner: paul,
+        });
+        if (userId === anna) objects.push(path);
+      }
+    }
+    const { path } = await addMedia(db, anna);
+    await db.sql`delete from auth.users where id = ${anna}`;
+    assertEquals(
+      await storageRemovals(db, anna, "due"),
+      [...objects, path].sort().map((object_path) => ({
+        object_path,
+        reason: "users",
+      })),
+    );
+    assertEquals(await storageRemovals(db, paul, "all"), []);
+  });
+});
+
+Deno.test("account: the Auth service, which may touch none of our tables, can delete it", async () => {
+  await withDatabase(async (db) => {
+    const anna = (await db.createUser()).id;
+    await addMedia(db, anna);
+    const shop = await openShop(db);
+    await orderIn(db, shop, anna, "draft");
+    await orderIn(db, shop, anna, "paid");
+    await asAuthService(db, async (sql) => {
+      assertEquals(
+        (await refusalOf(() =>
+          sql.savepoint((inner) => inner`select 1 from public.orders`)
+        )).code,
+        "42501",
+      );
+      assertEquals(
+        (await sql`delete from auth.users where id = ${anna}`).count,
+        1,
+      );
+    });
+    assertEquals(
+      (await db.sql`select 1 from public.orders where user_id is null`).length,
+      1,
+    );
+  });
+});
+
+/** Runs as the role that a hosted project's Auth service logs in with. */
+async function asAuthService(
+  db: TestDatabase,
+  run: (sql: postgres.TransactionSql) => Promise<void>,
+): Promise<void> {
+  const admin = postgres(db.adminUrl, { max: 1 });
+  try {
+    await admin.begin(async (sql) => {
+      await sql`set local role supabase_auth_admin`;
+      await run(sql);
+    });
+  } finally {
+    await admin.end();
+  }
+}
+
+Deno.test("account: one with 20,000 files and 2,000 rows is deleted within the time of a request", async () => {
+  await withDatabase(async (db) => {
+    const anna = (await db.createUser()).id;
+    await db.sql`
+      insert into storage.objects (bucket_id, name)
+      select 'uploads', ${anna} || '/' || n || '.jpg' from generate_series(1, 20000) as n`;
+    await db.sql`
+      insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
+      select ${anna}, 'image', 'uploads/' || ${anna} || '/' || n || '.jpg', 'a.jpg', 'image/jpeg', 1
+      from generate_series(1, 2000) as n`;
+    // The limit that the Data API has for a signed-in user; Auth has none of its own that is shorter.
+    await db.sql.begin(async (sql) => {
+      await sql`set local statement_timeout = '8s'`;
+      await sql`delete from auth.users where id = ${anna}`;
+    });
+    assertEquals((await storageRemovals(db, anna, "all")).length, 20000);
+  });
+});

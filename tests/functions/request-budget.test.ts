@@ -1,0 +1,117 @@
+/** What happens when the database does not answer in time: 504, and nothing half done. */
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import { signUp, uploadRecording } from "../helpers/as-user.ts";
+import { assertProblem } from "../helpers/problem.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import {
+  timeline,
+  waitForEvent,
+  waitForJob,
+  waitForLog,
+} from "../helpers/wait-for.ts";
+
+const BUDGET_SECONDS = 2;
+const running = useStack({ env: { REQUEST_TIMEOUT: String(BUDGET_SECONDS) } });
+
+/** Does `work` while nobody can read or write jobs or objects. */
+async function whileLocked<T>(
+  stack: TestStack,
+  work: () => Promise<T>,
+): Promise<T> {
+  await using connection = stack.connect();
+  // A box, because `begin` would await what `work` returns member by member.
+  const { result } = await connection.sql.begin(async (sql) => {
+    await sql`lock table public.ai_jobs, storage.objects in access exclusive mode`;
+    return { result: await work() };
+  });
+  return result;
+}
+
+const late = { status: 504, code: "request_timeout" };
+
+Deno.test("endpoints: a request that takes longer than its budget is answered 504 in time", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const path = (await uploadRecording(user)).slice("voice-samples/".length);
+  const [answers, took] = await whileLocked(stack, async () => {
+    const startedAt = performance.now();
+    const answers = await Promise.all([
+      user.call("get-ai-job", { query: `?id=${crypto.randomUUID()}` }),
+      user.call("create-upload-url", {
+        body: {
+          bucket: "voice-samples",
+          file_name: "a.mp3",
+          content_type: "audio/mpeg",
+          size_bytes: 1,
+        },
+      }),
+      user.call("create-download-url", {
+        body: { bucket: "voice-samples", path },
+      }),
+    ]);
+    return [answers, performance.now() - startedAt] as const;
+  });
+  for (const answer of answers) assertProblem(answer, late);
+  assertLess(took, (BUDGET_SECONDS + 1.5) * 1000);
+  // The twin: the same, once the lock is gone.
+  const { status } = await user.call("create-download-url", {
+    body: { bucket: "voice-samples", path },
+  });
+  assertEquals(status, 200);
+});
+
+Deno.test("create-ai-job: after a 504 there is a whole job or none, and the same Idempotency-Key never makes a second one", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const request = {
+    body: {
+      job_type: "voice_clone",
+      input_url: await uploadRecording(user),
+      metadata: { name: "A voice" },
+    },
+    headers: { "idempotency-key": crypto.randomUUID() },
+  };
+  const answer = await whileLocked(
+    stack,
+    () => user.call("create-ai-job", request),
+  );
+  assertProblem(answer, late);
+
+  const again = await user.call("create-ai-job", request);
+  assert([200, 202].includes(again.status), JSON.stringify(again.body));
+  const { job_id } = createAiJobResponseSchema.parse(again.body);
+  await waitForJob(stack, user, job_id, "completed");
+  const { data: jobs } = await user.client.from("ai_jobs").select("id");
+  assertEquals(jobs, [{ id: job_id }]);
+  assertEquals((await stack.simulator.creations()).length, 1);
+});
+
+Deno.test("process-ai-job: a claim that comes after the 504 is worked on all the same, once", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  await stack.pauseNet();
+  const { data, error } = await user.client.from("ai_jobs").insert({
+    job_type: "voice_clone",
+    input_url: inputUrl,
+    metadata: { name: "A voice" },
+  }).select("id").single();
+  assertEquals(error, null);
+  const jobId = data?.id ?? "";
+  await whileLocked(stack, async () => {
+    await stack.resumeNet();
+    await waitForLog(stack, "process-ai-job", { status: 504 });
+  });
+  const job = await waitForJob(stack, user, jobId, "completed");
+  assertEquals(job.attempt, 1);
+  assertEquals(timeline(await waitForEvent(stack, jobId, "completed")), [
+    "created",
+    "claimed",
+    "progress",
+    "submitted",
+    "settled",
+    "completed",
+  ]);
+  assertEquals((await stack.simulator.creations()).length, 1);
+});

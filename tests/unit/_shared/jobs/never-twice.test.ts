@@ -1,0 +1,295 @@
+/**
+ * The promise itself, under random faults: whatever the provider answers, and whenever isolates die, stall or are shut
+ * down, a job is paid for once at most, and it ends.
+ *
+ * Assumed, as `ai_job_types.reconcile_seconds` does: how late a request can reach the provider and how long the
+ * provider's listing lags are together shorter than that time.
+ */
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { ShuttingDown } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import {
+  type PaidCall,
+  ProviderFailure,
+} from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import {
+  type JobContext,
+  runJob,
+} from "../../../../supabase/functions/_shared/jobs/runner.ts";
+import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
+import { fakePlatform } from "../../../helpers/fake-platform.ts";
+import {
+  type FakeJob,
+  FakeRepository,
+} from "../../../helpers/fake-repository.ts";
+
+const RECONCILE_SECONDS = 60;
+const LEASE_SECONDS = 10;
+const MAX_LAG_SECONDS = 25;
+
+/** One life of the job, in one isolate. */
+interface Round {
+  /** What the provider does when the paid call reaches it. */
+  send: "makes" | "refuses" | "is busy" | "makes, unheard" | "breaks";
+  /** What it does when it is asked. */
+  look: "answers" | "fails" | "is not allowed";
+  /** What happens to the isolate, at which of the points where something outside of it is about to happen or has. */
+  event: { at: number; kind: "die" | "shut down" | "stall" } | null;
+}
+
+interface Scenario {
+  rounds: Round[];
+  maxAttempts: number;
+  lagSeconds: number;
+}
+
+const CALM: Round = { send: "makes", look: "answers", event: null };
+
+const scenarios: fc.Arbitrary<Scenario> = fc.record({
+  rounds: fc.array(
+    fc.record<Round>({
+      send: fc.constantFrom(
+        "makes",
+        "is busy",
+        "makes, unheard",
+        "breaks",
+        "refuses",
+      ),
+      look: fc.constantFrom("answers", "fails", "is not allowed"),
+      event: fc.option(fc.record({
+        at: fc.nat(14),
+        kind: fc.constantFrom("die", "shut down", "stall"),
+      })),
+    }),
+    { minLength: 1, maxLength: 8 },
+  ),
+  maxAttempts: fc.integer({ min: 1, max: 5 }),
+  lagSeconds: fc.nat(MAX_LAG_SECONDS),
+});
+
+/** How a processor makes its paid call: rightly, or as the twins do. */
+type Pay = (context: JobContext, call: PaidCall) => Promise<string>;
+const rightly: Pay = (context, call) => context.pay(call);
+
+/** A provider that keeps what it makes, and lists it with a lag. */
+class Provider {
+  readonly made: { id: string; at: number }[] = [];
+  constructor(readonly now: () => number, readonly lagSeconds: number) {}
+
+  async send(round: Round, reach: () => Promise<void>): Promise<string> {
+    await reach();
+    if (round.send === "refuses") {
+      throw new ProviderFailure("provider_rejected_input", "rejected", false);
+    }
+    if (round.send === "is busy") {
+      throw new ProviderFailure("provider_rate_limited", "rejected", true);
+    }
+    if (round.send === "breaks") {
+      throw new ProviderFailure("provider_unavailable", "unknown", true);
+    }
+    const id = `voice-${this.made.length + 1}`;
+    this.made.push({ id, at: this.now() });
+    await reach();
+    if (round.send === "makes, unheard") {
+      throw new ProviderFailure("provider_timeout", "unknown", true);
+    }
+    return id;
+  }
+
+  async find(round: Round, reach: () => Promise<void>): Promise<string | null> {
+    await reach();
+    if (round.look !== "answers") {
+      throw new ProviderFailure(
+        "provider_unavailable",
+        round.look === "fails" ? "unknown" : "rejected",
+        round.look === "fails",
+      );
+    }
+    const listed = this.made.find((voice) =>
+      voice.at + this.lagSeconds <= this.now()
+    );
+    return listed?.id ?? null;
+  }
+}
+
+class Death extends Error {}
+
+/** What has become of a scenario. */
+interface Ending {
+  row: FakeJob;
+  repository: FakeRepository;
+  provider: Provider;
+}
+
+/** Lives a scenario through, and then in calm, until the job is final. */
+async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
+  let seconds = 0;
+  const repository = new FakeRepository({
+    leaseSeconds: LEASE_SECONDS,
+    reconcileSeconds: RECONCILE_SECONDS,
+  });
+  const pass = (more: number) => {
+    seconds += more;
+    repository.pass(more);
+  };
+  const provider = new Provider(() => seconds, scenario.lagSeconds);
+  const row = repository.insert({ maxAttempts: scenario.maxAttempts });
+  const rounds = [...scenario.rounds];
+
+  async function isolate(round: Round, mayStall: boolean): Promise<void> {
+    if (row.status !== "pending") return;
+    pass(Math.max(0, repository.wait(row)));
+    const job = repository.claim(row);
+    const shutdown = new AbortController();
+    let points = 0;
+    let isDead = false;
+    const reach = async () => {
+      if (isDead) throw new Death();
+      if (points++ !== round.event?.at) return;
+      switch (round.event.kind) {
+        case "die":
+          isDead = true;
+          throw new Death();
+        case "shut down":
+          return shutdown.abort(new ShuttingDown("wall_clock"));
+        case "stall": {
+          if (!mayStall) return;
+          // Somebody else takes the job over; then this isolate goes on as if nothing had happened.
+          pass(LEASE_SECONDS + 1);
+          repository.rescue();
+          await isolate(rounds.shift() ?? CALM, false);
+          repository.interrupt = reach;
+        }
+      }
+    };
+    repository.interrupt = reach;
+    const platform = fakePlatform();
+    await runJob({
+      platform,
+      repository,
+      processors: new Map([["voice_clone", {
+        jobType: "voice_clone",
+        run: async (context) => {
+          await context.progress(10, "fetching_input");
+          const id = await pay(context, {
+            operation: "create_voice",
+            stage: "calling_provider",
+            progressBefore: 30,
+            progressAfter: 70,
+            send: () => provider.send(round, reach),
+            find: () => provider.find(round, reach),
+          });
+          return { resultData: { voice_id: id } };
+        },
+      }]]),
+      results: {
+        find: () => Promise.resolve(null),
+        remember: () => Promise.resolve(),
+      },
+      log: createLogger(platform, { level: "error", secrets: [] }),
+      deadlineMs: 135_000,
+      shutdown: shutdown.signal,
+    }, job);
+    repository.interrupt = () => {};
+  }
+
+  for (let lives = 0; lives < 50 && !isFinal(row); lives++) {
+    await isolate(rounds.shift() ?? CALM, true);
+    if (row.status === "processing") {
+      pass(LEASE_SECONDS + 1);
+      repository.rescue();
+    }
+  }
+  return { row, repository, provider };
+}
+
+const isFinal = (row: FakeJob) =>
+  row.status === "completed" || row.status === "failed";
+
+const isPaidOnce = ({ provider }: Ending) => provider.made.length <= 1;
+
+/** The promise of one ending. */
+function judge(ending: Ending): void {
+  const { row, repository, provider } = ending;
+  assert(isPaidOnce(ending), `${provider.made.length} were paid for`);
+  assert(isFinal(row), `the job is still ${row.status}`);
+  if (row.status === "completed") {
+    assertEquals(row.completion?.resultData["voice_id"], provider.made[0]?.id);
+  }
+  // Money that was spent is on record: by the voice's id, or as a call of which nobody knows.
+  if (provider.made.length === 1) {
+    const outcomes = repository.journal.calls.map((call) => call.outcome);
+    const onRecord = ["succeeded", "adopted", "unknown"];
+    assert(
+      outcomes.some((outcome) => onRecord.includes(outcome)),
+      outcomes.join(),
+    );
+  }
+}
+
+Deno.test("runJob: a job is paid for once at most, and ends, whatever the provider does and whenever isolates die, stall or shut down", async () => {
+  const seen = new Set<string>();
+  await fc.assert(
+    fc.asyncProperty(scenarios, async (scenario) => {
+      const ending = await live(scenario, rightly);
+      judge(ending);
+      const calls = ending.repository.journal.calls;
+      seen.add([
+        ending.row.status,
+        ending.row.errorCode,
+        ...calls.map((call) => call.outcome),
+      ].join(" "));
+    }),
+    { numRuns: 2_000 },
+  );
+  // The interesting endings did occur.
+  for (
+    const ending of [
+      /^completed .*succeeded$/,
+      /^completed .*adopted$/,
+      /^completed .*absent succeeded$/,
+      /^completed .*rejected.*succeeded$/,
+      /^failed provider_rejected_input/,
+      /^failed provider_rate_limited/,
+      /^failed outcome_unknown .*unknown$/,
+      /^failed lease_expired/,
+    ]
+  ) {
+    const hasOccurred = [...seen].some((one) => ending.test(one));
+    assert(hasOccurred, `${ending} is not among ${[...seen].join("; ")}`);
+  }
+});
+
+// The twins: each leaves one thing out, and a job is paid for twice.
+
+const twins: Record<string, Pay> = {
+  "is sent without the journal": (_context, call) => call.send(),
+  "takes a maybe for a no": (context, call) =>
+    context.pay({
+      ...call,
+      send: () =>
+        call.send().catch((error) => {
+          throw error instanceof ProviderFailure
+            ? new ProviderFailure(error.code, "rejected", true)
+            : error;
+        }),
+    }),
+  "takes a failed look-up for an empty one": (context, call) =>
+    context.pay({ ...call, find: () => call.find().catch(() => null) }),
+  "is a new step each time": (context, call) =>
+    context.pay({ ...call, operation: `create_voice_${crypto.randomUUID()}` }),
+};
+for (const [fault, pay] of Object.entries(twins)) {
+  Deno.test(`runJob: with a paid call that ${fault}, a job would be paid for twice`, async () => {
+    const { failed, counterexample } = await fc.check(
+      fc.asyncProperty(
+        scenarios,
+        async (scenario) => isPaidOnce(await live(scenario, pay)),
+      ),
+      { numRuns: 20_000 },
+    );
+    assert(failed && counterexample !== null);
+    // The same faults do no harm to the right one.
+    judge(await live(counterexample[0], rightly));
+  });
+}

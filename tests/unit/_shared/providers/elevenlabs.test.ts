@@ -1,0 +1,286 @@
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { ElevenLabs, ElevenLabsError } from "elevenlabs";
+import { z } from "zod";
+import {
+  ERROR_CATALOGUE,
+  type ErrorCode,
+} from "../../../../supabase/functions/_shared/errors.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { toProviderFailure } from "../../../../supabase/functions/_shared/providers/elevenlabs.ts";
+
+const FIXTURES = new URL("../../../fixtures/elevenlabs/", import.meta.url);
+const fixtureSchema = z.object({ status: z.number().int(), body: z.json() });
+
+/** The error that the package throws for an answer. */
+function thrownFor(status: number, body?: unknown): ElevenLabsError {
+  return new ElevenLabsError({ statusCode: status, body });
+}
+
+/** Every answer that the provider is known to give, and what it means. A definite no is "rejected". */
+const MEANINGS: Record<
+  string,
+  [ErrorCode, "rejected" | "unknown", isRetryable: boolean]
+> = {
+  "body-not-parsed": ["provider_rejected_input", "rejected", false],
+  "can-not-use-instant-voice-cloning.new": [
+    "provider_limit_reached",
+    "rejected",
+    false,
+  ],
+  "can-not-use-instant-voice-cloning.old": [
+    "provider_limit_reached",
+    "rejected",
+    false,
+  ],
+  "concurrent-limit-exceeded.new": ["provider_rate_limited", "rejected", true],
+  "concurrent-limit-exceeded.old": ["provider_rate_limited", "rejected", true],
+  "invalid-api-key.new": ["provider_unauthorized", "rejected", false],
+  "invalid-api-key.old": ["provider_unauthorized", "rejected", false],
+  "invalid-content.new": ["provider_rejected_input", "rejected", false],
+  "invalid-content.old": ["provider_rejected_input", "rejected", false],
+  "max-character-limit-exceeded.new": [
+    "provider_rejected_input",
+    "rejected",
+    false,
+  ],
+  "max-character-limit-exceeded.old": [
+    "provider_rejected_input",
+    "rejected",
+    false,
+  ],
+  "needs-authorization.new": ["provider_unauthorized", "rejected", false],
+  "needs-authorization.old": ["provider_unauthorized", "rejected", false],
+  "not-found": ["provider_rejected_input", "rejected", false],
+  "only-for-creator-plus.new": ["provider_limit_reached", "rejected", false],
+  "only-for-creator-plus.old": ["provider_limit_reached", "rejected", false],
+  "quota-exceeded.new": ["provider_quota_exceeded", "rejected", false],
+  "quota-exceeded.old": ["provider_quota_exceeded", "rejected", false],
+  "rate-limit-exceeded.new": ["provider_rate_limited", "rejected", true],
+  "rate-limit-exceeded.old": ["provider_rate_limited", "rejected", true],
+  "system-busy.new": ["provider_rate_limited", "rejected", true],
+  "system-busy.old": ["provider_rate_limited", "rejected", true],
+  "too-many-concurrent-requests.new": [
+    "provider_rate_limited",
+    "rejected",
+    true,
+  ],
+  "too-many-concurrent-requests.old": [
+    "provider_rate_limited",
+    "rejected",
+    true,
+  ],
+  "validation": ["provider_rejected_input", "rejected", false],
+  "validation-file": ["provider_rejected_input", "rejected", false],
+  "voice-add-edit-limit-reached.new": [
+    "provider_limit_reached",
+    "rejected",
+    false,
+  ],
+  "voice-add-edit-limit-reached.old": [
+    "provider_limit_reached",
+    "rejected",
+    false,
+  ],
+  "voice-limit-generic.new": ["provider_limit_reached", "rejected", false],
+  "voice-limit-reached.new": ["provider_limit_reached", "rejected", false],
+  "voice-limit-reached.old": ["provider_limit_reached", "rejected", false],
+  "voice-not-found.new": ["provider_rejected_input", "rejected", false],
+  "voice-not-found.old": ["provider_rejected_input", "rejected", false],
+};
+
+const files: string[] = [];
+for await (const { name } of Deno.readDir(FIXTURES)) {
+  if (name.startsWith("error-")) files.push(name);
+}
+
+Deno.test("toProviderFailure: every kept error answer has its meaning here", () => {
+  assertEquals(
+    files.sort(),
+    Object.keys(MEANINGS).map((name) => `error-${name}.json`).sort(),
+  );
+});
+
+for (const [name, [code, certainty, isRetryable]] of Object.entries(MEANINGS)) {
+  Deno.test(`toProviderFailure: ${name} is ${code}, ${certainty}, ${isRetryable ? "worth another attempt" : "final"}`, async () => {
+    const { status, body } = fixtureSchema.parse(
+      JSON.parse(
+        await Deno.readTextFile(new URL(`error-${name}.json`, FIXTURES)),
+      ),
+    );
+    const thrown = thrownFor(status, body);
+    const failure = toProviderFailure(thrown, false);
+    assertEquals(
+      [failure.code, failure.certainty, failure.isRetryable],
+      [code, certainty, isRetryable],
+    );
+    assertEquals(failure.options.httpStatus, status);
+    assertStrictEquals(failure.cause, thrown);
+  });
+}
+
+for (
+  const [status, code, certainty, isRetryable] of [
+    [400, "provider_rejected_input", "rejected", false],
+    [401, "provider_unauthorized", "rejected", false],
+    [402, "provider_rejected_input", "rejected", false],
+    [403, "provider_unauthorized", "rejected", false],
+    [404, "provider_rejected_input", "rejected", false],
+    [408, "provider_unavailable", "unknown", true],
+    [409, "provider_unavailable", "unknown", true],
+    [413, "provider_rejected_input", "rejected", false],
+    [422, "provider_rejected_input", "rejected", false],
+    [425, "provider_unavailable", "unknown", true],
+    [429, "provider_rate_limited", "rejected", true],
+    [500, "provider_unavailable", "unknown", true],
+    [502, "provider_unavailable", "unknown", true],
+    [503, "provider_unavailable", "unknown", true],
+    [504, "provider_unavailable", "unknown", true],
+    [529, "provider_unavailable", "unknown", true],
+    [302, "provider_unavailable", "unknown", true],
+  ] as const
+) {
+  Deno.test(`toProviderFailure: a ${status} that says nothing more is ${code}, ${certainty}`, () => {
+    const bodies = [
+      undefined,
+      null,
+      "",
+      "<html>busy</html>",
+      {},
+      { detail: null },
+      { detail: "text" },
+      { detail: [] },
+      { detail: { code: 7 } },
+      { detail: { status: "never_heard_of" } },
+    ];
+    for (const body of bodies) {
+      const failure = toProviderFailure(thrownFor(status, body), false);
+      assertEquals(
+        [failure.code, failure.certainty, failure.isRetryable],
+        [code, certainty, isRetryable],
+        JSON.stringify(body),
+      );
+    }
+  });
+}
+
+Deno.test("toProviderFailure: a server error is unknown even when it carries a code that is a no elsewhere", () => {
+  const failure = toProviderFailure(
+    thrownFor(500, { detail: { code: "voice_limit_reached" } }),
+    false,
+  );
+  assertEquals([failure.code, failure.certainty], [
+    "provider_unavailable",
+    "unknown",
+  ]);
+});
+
+Deno.test("toProviderFailure: a code that names a property of every object means nothing", () => {
+  for (const code of ["constructor", "toString", "__proto__"]) {
+    const failure = toProviderFailure(
+      thrownFor(400, { detail: { code, status: code } }),
+      false,
+    );
+    assertEquals(failure.code, "provider_rejected_input");
+  }
+});
+
+Deno.test("toProviderFailure: the package's own class for a 422 is read like the rest", () => {
+  const failure = toProviderFailure(
+    new ElevenLabs.UnprocessableEntityError({ detail: [] }),
+    false,
+  );
+  assertEquals([failure.code, failure.options.httpStatus], [
+    "provider_rejected_input",
+    422,
+  ]);
+});
+
+const zodError = z.object({ voice_id: z.string() }).safeParse({}).error;
+for (
+  const [what, thrown, isTimeout, code] of [
+    [
+      "no status, in time",
+      new ElevenLabsError({ message: "fetch failed" }),
+      false,
+      "provider_unavailable",
+    ],
+    [
+      "no status, out of time",
+      new ElevenLabsError({ message: '"timeout"' }),
+      true,
+      "provider_timeout",
+    ],
+    [
+      "a lost connection",
+      new TypeError("connection reset"),
+      false,
+      "provider_unavailable",
+    ],
+    [
+      "an aborted call",
+      new DOMException("aborted", "AbortError"),
+      true,
+      "provider_timeout",
+    ],
+    [
+      "an answer that makes no sense",
+      zodError,
+      false,
+      "provider_answer_invalid",
+    ],
+    ["nothing", undefined, false, "provider_unavailable"],
+    ["a word", "boom", false, "provider_unavailable"],
+    [
+      "a status that is no number",
+      { statusCode: "429" },
+      false,
+      "provider_unavailable",
+    ],
+  ] as const
+) {
+  Deno.test(`toProviderFailure: ${what} is ${code}, and the voice may have been made`, () => {
+    const failure = toProviderFailure(thrown, isTimeout);
+    assertEquals(
+      [failure.code, failure.certainty, failure.isRetryable],
+      [code, "unknown", true],
+    );
+    assertStrictEquals(failure.cause, thrown);
+    assertEquals(failure.options.httpStatus, undefined);
+  });
+}
+
+Deno.test("toProviderFailure: an HTTP answer counts, also when the time was up by then", () => {
+  assertEquals(
+    toProviderFailure(thrownFor(429), true).code,
+    "provider_rate_limited",
+  );
+});
+
+Deno.test("toProviderFailure: what is a failure already stays as it is", () => {
+  const failure = new ProviderFailure("provider_timeout", "unknown", true);
+  assertStrictEquals(toProviderFailure(failure, false), failure);
+});
+
+Deno.test("docs/error-codes.md: says of the provider's codes whether they are retried, as they are", async () => {
+  const page = await Deno.readTextFile(
+    new URL("../../../../docs/error-codes.md", import.meta.url),
+  );
+  const retried = new Map<string, boolean>([
+    ...Object.values(MEANINGS).map(([code, _certainty, isRetryable]) =>
+      [code, isRetryable] as const
+    ),
+    ["provider_unavailable", true],
+    ["provider_timeout", true],
+    ["provider_answer_invalid", true],
+  ]);
+  assertEquals(
+    [...retried.keys()].sort(),
+    Object.keys(ERROR_CATALOGUE).filter((code) => code.startsWith("provider_"))
+      .sort(),
+  );
+  for (const [code, isRetried] of retried) {
+    const row = page.split("\n").find((line) => line.includes(`| \`${code}\``));
+    assert(row);
+    assertEquals(/\| yes\s*\|$/.test(row), isRetried, code);
+  }
+});

@@ -1,0 +1,180 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { downloadInput } from "../../../../supabase/functions/_shared/storage/object-store.ts";
+
+const OBJECT = "voice-samples/3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11/a b.mp3";
+const never = new AbortController().signal;
+
+/** The real client on a Storage that answers what the test says. */
+function storage(
+  answer: (signal: AbortSignal | undefined) => Response | Promise<Response>,
+) {
+  const requested: string[] = [];
+  const supabase: SupabaseClient<Database> = createClient<Database>(
+    "https://project.test",
+    "sb_secret_0123456789",
+    {
+      auth: { persistSession: false, autoRefreshToken: false },
+      global: {
+        fetch: async (input, init) => {
+          requested.push(new URL(String(input)).pathname);
+          return await answer(init?.signal ?? undefined);
+        },
+      },
+    },
+  );
+  return { supabase, requested };
+}
+
+/** A body of these pieces; without an end unless `isWhole`. */
+function body(
+  pieces: string[],
+  end: "whole" | "broken" | "endless" = "whole",
+) {
+  const state = { isCancelled: false };
+  const left = [...pieces];
+  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    pull(controller) {
+      const piece = left.shift();
+      if (piece !== undefined) {
+        controller.enqueue(new TextEncoder().encode(piece));
+      } else if (end === "whole") controller.close();
+      else if (end === "broken") controller.error(new TypeError("reset"));
+      else return Promise.withResolvers<void>().promise;
+    },
+    cancel() {
+      state.isCancelled = true;
+    },
+  });
+  return { stream, state };
+}
+
+const bytes = (text: string) => new Response(body([text]).stream);
+
+async function failureOf(work: () => Promise<unknown>): Promise<JobFailure> {
+  return await assertRejects(work, JobFailure);
+}
+
+Deno.test("downloadInput: answers with the object's bytes", async () => {
+  const { supabase, requested } = storage(() =>
+    new Response(body(["one ", "two"]).stream)
+  );
+  const blob = await downloadInput(supabase, OBJECT, {
+    maxBytes: 7,
+    signal: never,
+  });
+  assertEquals(await blob.text(), "one two");
+  assertEquals(requested.map(decodeURIComponent), [
+    `/storage/v1/object/${OBJECT}`,
+  ]);
+});
+
+Deno.test("downloadInput: takes exactly the most bytes; one more ends the transfer", async () => {
+  const options = { maxBytes: 4, signal: never };
+  const { supabase } = storage(() => bytes("four"));
+  assertEquals((await downloadInput(supabase, OBJECT, options)).size, 4);
+
+  const { stream, state } = body(["four", "!"], "endless");
+  const large = storage(() => new Response(stream));
+  const failure = await failureOf(() =>
+    downloadInput(large.supabase, OBJECT, options)
+  );
+  assertEquals(
+    [failure.code, failure.isRetryable, state.isCancelled],
+    ["input_size_not_allowed", false, true],
+  );
+});
+
+Deno.test("downloadInput: an empty object is refused for good", async () => {
+  const { supabase } = storage(() => new Response(body([]).stream));
+  const failure = await failureOf(() =>
+    downloadInput(supabase, OBJECT, { maxBytes: 4, signal: never })
+  );
+  assertEquals([failure.code, failure.isRetryable], [
+    "input_size_not_allowed",
+    false,
+  ]);
+});
+
+for (
+  const [status, code, isRetryable] of [
+    [400, "input_not_found", false],
+    [404, "input_not_found", false],
+    [401, "storage_unavailable", true],
+    [403, "storage_unavailable", true],
+    [429, "storage_unavailable", true],
+    [500, "storage_unavailable", true],
+    [503, "storage_unavailable", true],
+  ] as const
+) {
+  Deno.test(`downloadInput: a ${status} of Storage is ${code}, ${isRetryable ? "worth another attempt" : "final"}`, async () => {
+    const { supabase } = storage(() =>
+      Response.json({ statusCode: String(status), message: "x" }, { status })
+    );
+    const failure = await failureOf(() =>
+      downloadInput(supabase, OBJECT, { maxBytes: 4, signal: never })
+    );
+    assertEquals([failure.code, failure.isRetryable], [code, isRetryable]);
+  });
+}
+
+Deno.test("downloadInput: a Storage that does not answer, or breaks off, is worth another attempt", async () => {
+  for (
+    const answer of [
+      () => Promise.reject(new TypeError("connection refused")),
+      () => new Response(body(["one "], "broken").stream),
+    ]
+  ) {
+    const failure = await failureOf(() =>
+      downloadInput(storage(answer).supabase, OBJECT, {
+        maxBytes: 100,
+        signal: never,
+      })
+    );
+    assertEquals([failure.code, failure.isRetryable], [
+      "storage_unavailable",
+      true,
+    ]);
+  }
+});
+
+Deno.test("downloadInput: ends with the caller's signal", async () => {
+  const caller = new AbortController();
+  const { supabase } = storage((signal) => {
+    const { promise, reject } = Promise.withResolvers<Response>();
+    assert(signal);
+    signal.addEventListener("abort", () => reject(signal.reason));
+    caller.abort(new Error("the lease is lost"));
+    return promise;
+  });
+  const failure = await failureOf(() =>
+    downloadInput(supabase, OBJECT, { maxBytes: 4, signal: caller.signal })
+  );
+  assertEquals(failure.code, "storage_unavailable");
+});
+
+for (
+  const name of [
+    "voice-samples/u/%2e%2e/victim/a.mp3",
+    "voice-samples/u/../victim/a.mp3",
+    "voice-samples/u/a.mp3?x",
+    "voice-samples/u/a.mp3#x",
+    "voice-samples//a.mp3",
+    "https://evil.test/a.mp3",
+    "",
+  ]
+) {
+  Deno.test(`downloadInput: "${name}" is refused for good, and nothing is requested`, async () => {
+    const { supabase, requested } = storage(() => bytes("secret"));
+    const failure = await failureOf(() =>
+      downloadInput(supabase, name, { maxBytes: 100, signal: never })
+    );
+    assertEquals([failure.code, failure.isRetryable], [
+      "input_url_invalid",
+      false,
+    ]);
+    assertEquals(requested, []);
+  });
+}
