@@ -361,6 +361,7 @@ CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at,
 CREATE TRIGGER ai_jobs_cancel_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text) AND (new.cancel_requested_at IS NOT NULL))) EXECUTE FUNCTION private.cancel_instead_of_waiting();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
+CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
 CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
@@ -370,6 +371,7 @@ grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempote
 grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
 
 create table public.ai_limits (
+  id bigint not null generated always as identity,
   user_id uuid,
   max_active_jobs integer,
   max_jobs_per_day integer,
@@ -380,6 +382,7 @@ create table public.ai_limits (
   jobs_that_day integer not null default 0,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  constraint ai_limits_pkey PRIMARY KEY (id),
   constraint ai_limits_user_id_key UNIQUE NULLS NOT DISTINCT (user_id),
   constraint ai_limits_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0),
@@ -1410,6 +1413,11 @@ create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_use
 comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
 
+create function private.leave_ai_job_queue()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.leave_ai_job_queue() is
+  'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
+
 create function private.next_queue_key(p_user_id uuid, p_job_type text, p_priority integer)
   returns bigint language sql volatile security invoker set search_path="";
 comment on function private.next_queue_key(uuid,text,integer) is
@@ -1490,7 +1498,7 @@ comment on function public.cancel_ai_job(uuid,uuid) is
 grant execute on function public.cancel_ai_job(uuid,uuid) to service_role;
 
 create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[])
-  returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="";
+  returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s;
 comment on function public.claim_ai_jobs(integer,uuid[]) is
   'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, and never gives a job to two callers. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
 grant execute on function public.claim_ai_jobs(integer,uuid[]) to service_role;

@@ -28,7 +28,11 @@ export class Program implements AsyncDisposable {
   readonly #script: string;
   #calls = 0;
 
-  private constructor(script: string, given: unknown, sink: "null" | "inherit") {
+  private constructor(
+    script: string,
+    given: unknown,
+    sink: "null" | "inherit",
+  ) {
     this.#script = script;
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [

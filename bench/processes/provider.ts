@@ -147,8 +147,9 @@ await serveCommands({
     return {
       created: account.createdCount,
       asked_twice: [...account.asked.values()].filter((n) => n > 1).length,
-      billed_twice:
-        [...account.created.values()].filter((ids) => ids.length > 1).length,
+      billed_twice: [...account.created.values()].filter((ids) =>
+        ids.length > 1
+      ).length,
     };
   },
 }, { origin: `http://127.0.0.1:${server.addr.port}` });

@@ -27,6 +27,7 @@ insert into public.ai_providers (provider, max_concurrent)
 values ('elevenlabs', 10), ('d-id', 10), ('heygen', 10), ('internal', 20);
 
 create table public.ai_limits (
+  id bigint not null generated always as identity,
   user_id uuid,
   max_active_jobs integer,
   max_jobs_per_day integer,
@@ -37,6 +38,7 @@ create table public.ai_limits (
   jobs_that_day integer not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  constraint ai_limits_pkey primary key (id),
   constraint ai_limits_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
   constraint ai_limits_user_id_key unique nulls not distinct (user_id),
   constraint ai_limits_are_not_negative check (

@@ -172,6 +172,34 @@ comment on function private.guard_ai_job_transition() is
   'Row trigger: refuses a change of status that is not a transition of docs/job-lifecycle.md (AJ050). A completed '
   'or cancelled job never changes again; a failed one only goes back to pending.';
 
+create function private.leave_ai_job_queue()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.queue_key := null;
+  return new;
+end;
+$$;
+comment on function private.leave_ai_job_queue() is
+  'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives '
+  'it a new one when it is due.';
+
+create trigger ai_jobs_leave_queue
+before update on public.ai_jobs
+for each row
+when (
+  new.queue_key is not null
+  and (
+    new.status <> 'pending'
+    or new.scheduled_at is distinct from old.scheduled_at
+    or new.priority is distinct from old.priority
+  )
+)
+execute function private.leave_ai_job_queue();
+
 create trigger ai_jobs_guard_transition
 before update on public.ai_jobs
 for each row when (old.status is distinct from new.status)

@@ -34,6 +34,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set lock_timeout = '5s'
 as $$
 declare
   v_blocked_users uuid[];
@@ -41,7 +42,10 @@ declare
   -- One claim in eight goes to whoever waits longest, so that neither priority nor turns can starve a job.
   v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
 begin
-  if p_limit is null or p_limit < 1 then
+  if p_limit is null or p_limit < 0 then
+    raise exception 'p_limit must be 0 or more' using errcode = '22023';
+  end if;
+  if p_limit = 0 then
     return;
   end if;
   -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
@@ -83,6 +87,7 @@ begin
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
       from public.ai_jobs as j
       where j.job_type = l.job_type and j.status = 'pending' and j.queue_key is not null
+        and j.attempt < j.max_attempts
         and not v_is_oldest_first
         and j.user_id <> all (v_blocked_users)
         and (p_job_ids is null or j.id = any (p_job_ids))
@@ -97,6 +102,7 @@ begin
       select j.id, j.user_id, 0, 0::bigint, j.scheduled_at
       from public.ai_jobs as j
       where j.job_type = l.job_type and j.status = 'pending' and j.queue_key is not null
+        and j.attempt < j.max_attempts
         and v_is_oldest_first
         and j.user_id <> all (v_blocked_users)
         and (p_job_ids is null or j.id = any (p_job_ids))
@@ -127,7 +133,6 @@ begin
         select count(*) from public.ai_jobs as r where r.status = 'processing' and r.user_id = n.user_id
       )
       and j.status = 'pending'
-      and j.attempt < j.max_attempts
     order by n.priority, n.position, n.scheduled_at, n.id
     limit p_limit
     for update of j skip locked

@@ -146,6 +146,7 @@ begin
         select w.id
         from public.ai_jobs as w
         where w.job_type = t.job_type and w.status = 'pending' and w.queue_key is not null
+          and w.attempt < w.max_attempts
         order by w.scheduled_at
         limit 200
       ) as j

@@ -263,6 +263,7 @@ export type Database = {
           "active_jobs": number;
           "counted_on": string;
           "created_at": string;
+          "id": number;
           "jobs_that_day": number;
           "max_active_jobs": number | null;
           "max_concurrent_jobs": number | null;
@@ -276,6 +277,7 @@ export type Database = {
           "active_jobs"?: number;
           "counted_on"?: string;
           "created_at"?: string;
+          "id"?: never;
           "jobs_that_day"?: number;
           "max_active_jobs"?: number | null;
           "max_concurrent_jobs"?: number | null;
@@ -288,6 +290,7 @@ export type Database = {
           "active_jobs"?: number;
           "counted_on"?: string;
           "created_at"?: string;
+          "id"?: never;
           "jobs_that_day"?: number;
           "max_active_jobs"?: number | null;
           "max_concurrent_jobs"?: number | null;

@@ -1,0 +1,54 @@
+/** Jobs that are all there already, inserted in one transaction, and a provider that takes no time: the engine alone. */
+import { withCost } from "../measure/cost.ts";
+import { round } from "../measure/statistics.ts";
+import { wallMs } from "../processes/clock.ts";
+import { waitFinished } from "./load.ts";
+import { type Scenario, whileRunning } from "./scenario.ts";
+
+const OPTIONS = { slots: 50, providerMs: 0 };
+
+/** The scenario `drain`. */
+export const drain: Scenario = {
+  name: "drain",
+  async run({ environment, contenders, sizes, report }) {
+    for (const contender of contenders) {
+      const figures = await whileRunning(contender, OPTIONS, async () => {
+        const { result, cost } = await withCost(
+          environment.control,
+          contender.database,
+          async () => {
+            const asked = wallMs();
+            const ids = await contender.insert(sizes.jobs, "anybody");
+            const begun = wallMs();
+            const finish = await waitFinished(
+              environment,
+              contender,
+              ids,
+              sizes.throughputSeconds * 1000,
+            );
+            return { asked, begun, finish };
+          },
+        );
+        const { asked, begun, finish } = result;
+        const seconds = Math.max(0, finish.lastCompletedAt - begun) / 1000;
+        return {
+          jobs_per_second: finish.finished === 0
+            ? 0
+            : round(finish.finished / seconds, 1),
+          finished: finish.finished,
+          seconds: round(seconds),
+          insert_seconds: round((begun - asked) / 1000),
+          is_cut_short: finish.finished < sizes.jobs,
+          statements_per_job: round(
+            cost.statements / Math.max(1, finish.finished),
+            1,
+          ),
+          wal_bytes_per_job: Math.round(
+            cost.walBytes / Math.max(1, finish.finished),
+          ),
+        };
+      });
+      report(contender, OPTIONS, figures);
+    }
+  },
+};
