@@ -138,7 +138,7 @@ async function loadClient(
   return new ElevenLabsClient({ apiKey, baseUrl });
 }
 
-/** The package stops listening to its signal once the headers are there; a body that stalls must end all the same. */
+/** The package's own timeout ends with the headers; a body that stalls must end too, whatever it does with a signal. */
 async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   work.catch(() => {});
   const aborted = Promise.withResolvers<never>();
