@@ -4,7 +4,6 @@ import type { TestDatabase } from "../helpers/database.ts";
 import {
   aVoice,
   type Bench,
-  type ClaimedJob,
   claimJob,
   eventsOf,
   expireLease,
@@ -13,11 +12,11 @@ import {
   insertJobs,
   makeDue,
   pictureOf,
-  queueOver,
   readJob,
   setAttempts,
   withQueue,
 } from "./factories.ts";
+import { type ClaimedJob, queueOver } from "./queue.ts";
 
 const MAX_ATTEMPTS = 5;
 

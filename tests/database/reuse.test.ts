@@ -8,13 +8,13 @@ import {
   insertClaimedJob,
   insertCompletedJob,
   insertJob,
-  type Job,
   type NewJob,
   pictureOf,
   readJob,
   uploadSample,
   withQueue,
 } from "./factories.ts";
+import type { Job } from "./queue.ts";
 
 /** How a source, or the request, may differ from what can be reused. */
 interface Obstacle {
