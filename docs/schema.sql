@@ -150,6 +150,7 @@ create table public.ai_job_types (
   backoff_base_seconds integer not null default 2,
   backoff_max_seconds integer not null default 300,
   reconcile_seconds integer not null default 60,
+  max_age_seconds integer not null default 86400,
   is_input_required boolean not null default true,
   input_buckets text[] not null default '{}'::text[],
   input_mime_types text[] not null default '{}'::text[],
@@ -164,6 +165,7 @@ create table public.ai_job_types (
   constraint ai_job_types_input_size_in_range CHECK (input_max_bytes >= 1 AND input_max_bytes <= '5368709120'::bigint),
   constraint ai_job_types_job_type_is_slug CHECK (job_type ~ '^[a-z][a-z0-9_]{1,62}$'::text),
   constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
+  constraint ai_job_types_max_age_in_range CHECK (max_age_seconds >= 60 AND max_age_seconds <= 2678400),
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
   constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400)
 );
@@ -185,6 +187,8 @@ comment on column public.ai_job_types.backoff_base_seconds is
   'Wait before attempt n+1: base × 2^(n-1) seconds, up to backoff_max_seconds, ±20 % jitter.';
 comment on column public.ai_job_types.reconcile_seconds is
   'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it may an empty look-up count as "nothing was created".';
+comment on column public.ai_job_types.max_age_seconds is
+  'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
 comment on column public.ai_job_types.input_buckets is
   'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is
@@ -263,10 +267,10 @@ create table public.ai_jobs (
   constraint ai_jobs_priority_in_range CHECK (priority >= '-100'::integer AND priority <= 100),
   constraint ai_jobs_progress_in_range CHECK (progress_percentage >= 0 AND progress_percentage <= 100),
   constraint ai_jobs_progress_is_full_when_completed CHECK (status <> 'completed'::text OR progress_percentage = 100),
-  constraint ai_jobs_queue_key_only_when_pending CHECK (queue_key IS NULL OR status = 'pending'::text),
+  constraint ai_jobs_queue_key_only_when_pending CHECK (queue_key IS NULL OR (status <> ALL (ARRAY['processing'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
   constraint ai_jobs_result_only_when_completed CHECK (status = 'completed'::text OR result_data IS NULL AND output_url IS NULL),
   constraint ai_jobs_result_when_completed CHECK (status <> 'completed'::text OR result_data IS NOT NULL),
-  constraint ai_jobs_scheduled_within_a_month CHECK (started_at IS NOT NULL OR scheduled_at <= (created_at + '31 days'::interval)),
+  constraint ai_jobs_scheduled_within_a_month CHECK (started_at IS NOT NULL OR attempt > 0 OR scheduled_at <= (created_at + '31 days'::interval)),
   constraint ai_jobs_spend_is_known CHECK (spend = ANY (ARRAY['none'::text, 'unknown'::text, 'incurred'::text])),
   constraint ai_jobs_started_after_created CHECK (started_at >= created_at),
   constraint ai_jobs_started_when_processing CHECK (status <> 'processing'::text OR started_at IS NOT NULL),
@@ -358,8 +362,8 @@ CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERE
 CREATE TRIGGER ai_jobs_after_update_count AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.count_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
-CREATE TRIGGER ai_jobs_cancel_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text) AND (new.cancel_requested_at IS NOT NULL))) EXECUTE FUNCTION private.cancel_instead_of_waiting();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
+CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
 CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
@@ -1318,11 +1322,6 @@ create function private.apply_owner_request()
 comment on function private.apply_owner_request() is
   'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a type that is switched off.';
 
-create function private.cancel_instead_of_waiting()
-  returns trigger language plpgsql volatile security definer set search_path="";
-comment on function private.cancel_instead_of_waiting() is
-  'Row trigger: a running job that was to be cancelled and is handed back, retried or rescued ends as cancelled and does not wait for another run. Security definer because it calls a function of schema private for whoever hands back.';
-
 create function private.cancellation_message(p_spend text)
   returns text language sql immutable security invoker set search_path="";
 comment on function private.cancellation_message(text) is
@@ -1372,6 +1371,11 @@ create function private.due_storage_removals(p_limit integer)
   returns SETOF private.storage_removals language sql stable security invoker set search_path="";
 comment on function private.due_storage_removals(integer) is
   'Open removals, oldest first, whose object no row needs any more: no library row names it, no job may still read it, and no other job shares it as its output. The rest waits. To be asked anew right before an object is deleted.';
+
+create function private.end_instead_of_waiting()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.end_instead_of_waiting() is
+  'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads the policy of the type for whoever hands back.';
 
 create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";

@@ -37,6 +37,7 @@ function settingsOf(
     queue: { notify: true, heartbeatSeconds: 10 },
     work: {
       pollingIntervalSeconds: 0.5,
+      notifyPollingIntervalSeconds: 0.5,
       ...(isShared
         ? { localConcurrency: slots, groupConcurrency: slots - 1 }
         : {

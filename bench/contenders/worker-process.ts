@@ -49,9 +49,10 @@ export class WorkerProcess<Facts> {
     await this.#starting;
   }
 
+  /** Ends the process. With SIGKILL: nothing is in flight any more, and a graceful end takes some of them seconds. */
   async stop(): Promise<void> {
     await this.#starting;
-    await this.#program?.stop();
+    await this.#program?.kill();
     this.#program = undefined;
     this.#starting = undefined;
   }

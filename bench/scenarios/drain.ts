@@ -48,7 +48,7 @@ export const drain: Scenario = {
           ),
         };
       });
-      report(contender, OPTIONS, figures);
+      await report(contender, OPTIONS, figures);
     }
   },
 };

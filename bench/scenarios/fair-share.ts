@@ -95,7 +95,7 @@ export const fairShare: Scenario = {
   name: "fair-share",
   async run(context) {
     for (const contender of context.contenders) {
-      context.report(contender, OPTIONS, await share(context, contender));
+      await context.report(contender, OPTIONS, await share(context, contender));
     }
   },
 };

@@ -30,7 +30,7 @@ export const history: Scenario = {
       await contender.fillHistory(sizes.historyRows);
       const filled = await measure(contender, true);
       const before = without.get(contender.name) ?? 0;
-      report(contender, { ...OPTIONS, keepHistory: true }, {
+      await report(contender, { ...OPTIONS, keepHistory: true }, {
         rows: sizes.historyRows,
         jobs_per_second_empty: before,
         jobs_per_second: filled["jobs_per_second"] ?? null,

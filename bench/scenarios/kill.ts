@@ -66,7 +66,7 @@ export const kill: Scenario = {
     await Promise.all(
       [...byDatabase.values()].map(async (contenders) => {
         for (const contender of contenders) {
-          context.report(
+          await context.report(
             contender,
             OPTIONS,
             await killOne(context, contender),

@@ -60,7 +60,7 @@ export const latency: Scenario = {
       });
       const total = distribution(samples.total);
       const pickup = distribution(samples.pickup);
-      report(contender, OPTIONS, {
+      await report(contender, OPTIONS, {
         jobs: total.n,
         create_to_completed_p50_ms: total.p50,
         create_to_completed_p95_ms: total.p95,

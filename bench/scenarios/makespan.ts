@@ -32,7 +32,7 @@ export const makespan: Scenario = {
           ratio: isDone ? round(seconds / ideal) : null,
         };
       });
-      report(contender, OPTIONS, figures);
+      await report(contender, OPTIONS, figures);
     }
   },
 };

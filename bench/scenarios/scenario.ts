@@ -32,7 +32,11 @@ export interface ScenarioContext {
   environment: Environment;
   contenders: readonly Contender[];
   sizes: Sizes;
-  report(contender: Contender, options: RunOptions, figures: Figures): void;
+  report(
+    contender: Contender,
+    options: RunOptions,
+    figures: Figures,
+  ): Promise<void>;
 }
 
 /** A question, answered for each contender in turn. */

@@ -56,7 +56,7 @@ export const throughput: Scenario = {
   name: "throughput",
   async run({ environment, contenders, sizes, report }) {
     for (const contender of contenders) {
-      report(
+      await report(
         contender,
         OPTIONS,
         await measureThroughput(

@@ -63,7 +63,6 @@ export const BREAKS = [
   "claim overlooks the cap",
   "claim counts no attempt",
   "begin sends without asking",
-  "begin overlooks a call whose sender died",
   "begin overlooks a cancellation",
   "the journal comes after the request",
   "an empty look-up always counts",
@@ -77,11 +76,9 @@ export const BREAKS = [
   "rescue leaves the last attempt waiting",
   "rescue gives the attempt back for any open call",
   "rescue takes a lease that is good",
-  "rescue fails what nobody asked about",
   "cancelling a waiting job leaves it waiting",
   "a cancellation is forgotten at the hand-back",
   "retry forgets the journal",
-  "resolving is for calls that were settled",
   "cancelling a running job writes no event",
   "nothing sweeps",
 ] as const;
@@ -225,6 +222,9 @@ export class Rules {
       case "refusedForGood":
         this.#settle(state, worker, "rejected", "failingForGood", emit);
         break;
+      case "refusedByCancel":
+        this.#settle(state, worker, "rejected", "cancelling", emit);
+        break;
       case "lost":
         if (this.#is("a lost answer counts as a refusal")) {
           this.#settle(state, worker, "rejected", "failing", emit);
@@ -249,7 +249,6 @@ export class Rules {
         break;
       case "paid":
         this.#complete(state, worker, emit);
-        if (this.#may("shutdown")) moved("shutdown", "releasing", "failure");
         break;
       case "failing":
       case "failingForGood":
@@ -257,6 +256,9 @@ export class Rules {
       case "releasing":
       case "cancelling":
         this.#end(state, worker, point, emit);
+        if (point === "failing" && this.#may("shutdown")) {
+          moved("shutdown", "releasing", "failure");
+        }
         if (this.#may("end not reached")) {
           emit({
             rule: "end: not reached",
@@ -355,10 +357,7 @@ export class Rules {
         next: withPoint(state, worker, "failing"),
       });
     }
-    const isOverlooked = this.#is("begin sends without asking") ||
-      (this.#is("begin overlooks a call whose sender died") &&
-        row.call === "sent");
-    if (isOpen(row.call) && !isOverlooked) {
+    if (isOpen(row.call) && !this.#is("begin sends without asking")) {
       const isConclusive = row.isDoubtOld;
       answered(
         isConclusive ? "reconcile, conclusive" : "reconcile",
@@ -381,7 +380,7 @@ export class Rules {
         next: withPoint(state, worker, "cancelling"),
       });
     } else if (this.#is("the journal comes after the request")) {
-      answered("send", "submitted", {}, "sending");
+      answered("send", "", {}, "sending");
     } else {
       answered("send", "submitted", {
         call: "sent",
@@ -682,11 +681,10 @@ export class Rules {
     const isStalled = row.status === "processing" &&
       (row.isLeaseOver || this.#is("rescue takes a lease that is good"));
     if (!isStalled || this.#is("nothing sweeps")) return;
-    const getsLookUp = this.#is("rescue gives the attempt back for any open call")
-      ? isOpen(row.call)
-      : this.#is("rescue fails what nobody asked about")
-      ? false
-      : row.call === "sent";
+    const getsLookUp =
+      this.#is("rescue gives the attempt back for any open call")
+        ? isOpen(row.call)
+        : row.call === "sent";
     const isLast = row.attempt >= row.maxAttempts;
     const waits = !isLast || getsLookUp ||
       this.#is("rescue leaves the last attempt waiting");
@@ -824,10 +822,7 @@ export class Rules {
       });
     } else if (
       row.orphans === 0 && !hasRequestUnderWay(state, job) &&
-      row.call ===
-        (this.#is("resolving is for calls that were settled")
-          ? "rejected"
-          : "unknown")
+      row.call === "unknown"
     ) {
       // The operator looks when the provider has done with it, and tells the truth.
       const isMade = row.made > 0;
@@ -848,9 +843,15 @@ export class Rules {
 /** Where a worker goes that learns of a cancellation; elsewhere it finishes what it is doing. */
 const CANCELLED_AT: Partial<Record<Point, Point>> = {
   claimed: "cancelling",
+  sending: "refusedByCancel",
   waiting: "lostByCancel",
+  refused: "refusedByCancel",
+  lost: "lostByCancel",
   asking: "cancelling",
   askingForGood: "cancelling",
+  failing: "cancelling",
+  failingForGood: "cancelling",
+  snoozing: "cancelling",
 };
 
 const END_NAMES: Partial<Record<Point, string>> = {

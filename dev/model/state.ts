@@ -42,6 +42,8 @@ export const POINTS = [
   "answered",
   "refused",
   "refusedForGood",
+  /** The owner cancelled before anything had left. */
+  "refusedByCancel",
   /** The call ended without a usable answer. */
   "lost",
   /** The owner cancelled while the call was under way. */
@@ -175,24 +177,16 @@ function encodeWorker(worker: Worker, names: readonly number[]): number {
  * looks at.
  */
 export function encode(state: State): string {
-  const jobs = state.jobs.map(encodeJob);
-  let shortest: string | undefined;
-  // Which job is called first must not matter; neither must which worker.
-  for (const order of ordersOf(jobs.length)) {
-    const names = order.map((_, name) => order.indexOf(name));
-    const workers = state.workers.map((worker) => encodeWorker(worker, names))
-      .sort((a, b) => a - b);
-    const text = order.map((job) => jobs[job]).join("") +
-      String.fromCharCode(...workers);
-    if (shortest === undefined || text < shortest) shortest = text;
-  }
-  return shortest ?? "";
+  const [first = "", second] = state.jobs.map(encodeJob);
+  if (second === undefined) return first + encodeWorkers(state, [0]);
+  if (first < second) return first + second + encodeWorkers(state, [0, 1]);
+  if (first > second) return second + first + encodeWorkers(state, [1, 0]);
+  const straight = encodeWorkers(state, [0, 1]);
+  const crossed = encodeWorkers(state, [1, 0]);
+  return first + second + (straight < crossed ? straight : crossed);
 }
 
-const ORDERS: Record<number, number[][]> = { 1: [[0]], 2: [[0, 1], [1, 0]] };
-
-function ordersOf(jobs: number): number[][] {
-  const orders = ORDERS[jobs];
-  if (orders === undefined) throw new Error("the model has one or two jobs");
-  return orders;
+function encodeWorkers(state: State, names: readonly number[]): string {
+  const codes = state.workers.map((worker) => encodeWorker(worker, names));
+  return String.fromCharCode(...codes.sort((a, b) => a - b));
 }

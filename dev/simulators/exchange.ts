@@ -49,8 +49,10 @@ export class Exchange {
       case undefined:
         return this.#send(await this.#process());
       case "status":
+        if (fault.processed === "before") await this.#process();
         return this.#send(statusAnswer(fault, this.#provider));
       case "html":
+        if (fault.processed === "before") await this.#process();
         return this.#send(textAnswer(
           fault.status,
           fault.body ?? htmlPage(fault.status),

@@ -19,6 +19,7 @@ const faultSchema = z.discriminatedUnion("kind", [
     /** Sent instead of the error's own body: a string as it is, anything else as JSON. */
     body: z.json().optional(),
     headers: headers.optional(),
+    processed: processed.exclude(["after"]).default("never"),
   }).refine(
     (fault) => fault.status !== undefined || fault.error !== undefined,
     {
@@ -30,6 +31,7 @@ const faultSchema = z.discriminatedUnion("kind", [
     kind: z.literal("html"),
     status: z.int().min(200).max(599).default(502),
     body: z.string().optional(),
+    processed: processed.exclude(["after"]).default("never"),
   }),
   z.strictObject({
     kind: z.literal("delay"),

@@ -2,6 +2,7 @@
 import type { JWTPayload } from "jose";
 import { z } from "zod";
 import type { DataServices } from "./data-services.ts";
+import { answerAuthAdmin } from "./auth-admin.ts";
 import { answerFunction } from "./function-gateway.ts";
 import type { Functions } from "./functions.ts";
 import type { StackKeys } from "./keys.ts";
@@ -42,6 +43,8 @@ const exposedHeaders = [
   "preference-applied",
   "sb-error-code",
   "x-sb-error-code",
+  "x-total-count",
+  "link",
   "accept-ranges",
   "etag",
 ].join(", ");
@@ -189,7 +192,12 @@ async function answer(
     return withCors(await deps.services.fetch(inner));
   }
   if (path.startsWith("/auth/v1/")) {
-    const { request: inner } = await toInner(deps, request);
+    const { request: inner, caller } = await toInner(deps, request);
+    if (/^\/auth\/v1\/admin\/users(\/|$)/.test(path)) {
+      return withCors(
+        await answerAuthAdmin(deps.services, inner, caller?.role),
+      );
+    }
     const response = await deps.services.fetch(inner);
     return withCors(
       await mendSession(deps.tokens, `${self}/auth/v1`, response),

@@ -71,11 +71,12 @@ const jsonAsGiven = {
   },
 };
 
-/** Carries the result of a transaction that is only a question, out of it and past the rollback. */
-class Undo<T> extends Error {
-  constructor(readonly result: T) {
-    super("undo");
-  }
+/** Notices and warnings are in the log of the server already. */
+const onnotice = () => {};
+
+/** A text as an SQL literal; the server has standard_conforming_strings on, so a quote is all there is to escape. */
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''").replaceAll("\0", "")}'`;
 }
 
 /** A connection for `@supabase/lite` that keeps the rules of a hosted project. */
@@ -94,6 +95,7 @@ export class RestConnection extends PostgresConnection {
       url: urls.adminUrl,
       postgresOptions: {
         max: 10,
+        onnotice,
         types: { ...restTypes, ...jsonAsGiven },
         // Storage deletes rows itself, after the file; a direct `delete` by anybody else is refused.
         connection: {
@@ -107,6 +109,7 @@ export class RestConnection extends PostgresConnection {
       url: urls.authenticatorUrl,
       postgresOptions: {
         max: 20,
+        onnotice,
         types: { ...restTypes, ...jsonAsGiven },
         connection: {
           application_name: "rest",
@@ -137,37 +140,39 @@ export class RestConnection extends PostgresConnection {
     if (vars === undefined && options?.forceRollback !== true) {
       return await run(options?.transaction ?? this.kysely);
     }
-    const begin = async (db: Database) => {
-      if (vars !== undefined) await this.#enter(db, vars, options);
-      return await run(db);
-    };
-    if (options?.transaction) return await begin(options.transaction);
+    if (options?.transaction) {
+      if (vars !== undefined) {
+        const context = await this.#context(vars, options);
+        await options.transaction.executeQuery(CompiledQuery.raw(context));
+      }
+      return await run(options.transaction);
+    }
     const pool = vars === undefined ? this : this.#asAuthenticator;
-    const transaction = pool.kysely.transaction();
-    if (options?.forceRollback !== true) {
+    const context = vars === undefined
+      ? ""
+      : await this.#context(vars, options);
+    return await pool.kysely.connection().execute(async (db) => {
+      const say = (text: string) => db.executeQuery(CompiledQuery.raw(text));
       try {
-        return await transaction.execute(begin);
+        // One message to the server, not two.
+        await say(`begin; ${context}`);
+        const result = await run(db);
+        await say(options?.forceRollback === true ? "rollback" : "commit");
+        return result;
       } catch (error) {
         noteDatabaseError(this.#notes(), error);
+        // A lost connection cannot be rolled back, and need not be.
+        await say("rollback").catch(() => {});
         throw error;
       }
-    }
-    try {
-      return await transaction.execute(async (db) => {
-        throw new Undo(await begin(db));
-      });
-    } catch (error) {
-      if (error instanceof Undo) return error.result;
-      throw error;
-    }
+    });
   }
 
-  /** One statement that makes the transaction the caller's: role, claims, and the role's own settings. */
-  async #enter(
-    db: Database,
+  /** The statement that makes a transaction the caller's: role, claims, and the role's own settings. */
+  async #context(
     vars: NonNullable<Context>,
     options: Options,
-  ): Promise<void> {
+  ): Promise<string> {
     const { auth, storage } = contextSchema.parse(vars);
     const role = auth?.role ?? "anon";
     const notes = this.#notes();
@@ -193,12 +198,10 @@ export class RestConnection extends PostgresConnection {
     }
     // Last, because the settings of a role are applied with the rights of the login role.
     settings.push(["role", role]);
-    const calls = settings.map((_, index) =>
-      `set_config($${2 * index + 1}, $${2 * index + 2}, true)`
+    const calls = settings.map(([name, value]) =>
+      `set_config(${literal(name)}, ${literal(value)}, true)`
     );
-    await db.executeQuery(
-      CompiledQuery.raw(`select ${calls.join(", ")}`, settings.flat()),
-    );
+    return `select ${calls.join(", ")}`;
   }
 
   async #settingsOf(role: string): Promise<[string, string][]> {

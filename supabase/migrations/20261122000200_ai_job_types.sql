@@ -11,6 +11,7 @@ create table public.ai_job_types (
   backoff_base_seconds integer not null default 2,
   backoff_max_seconds integer not null default 300,
   reconcile_seconds integer not null default 60,
+  max_age_seconds integer not null default 86400,
   is_input_required boolean not null default true,
   input_buckets text[] not null default '{}',
   input_mime_types text[] not null default '{}',
@@ -27,6 +28,7 @@ create table public.ai_job_types (
     backoff_base_seconds between 1 and 3600 and backoff_max_seconds between backoff_base_seconds and 86400
   ),
   constraint ai_job_types_reconcile_in_range check (reconcile_seconds between 0 and 86400),
+  constraint ai_job_types_max_age_in_range check (max_age_seconds between 60 and 2678400),
   constraint ai_job_types_input_size_in_range check (input_max_bytes between 1 and 5368709120),
   constraint ai_job_types_cache_ttl_in_range check (cache_ttl_seconds between 0 and 2592000)
 );
@@ -45,6 +47,8 @@ comment on column public.ai_job_types.backoff_base_seconds is
 comment on column public.ai_job_types.reconcile_seconds is
   'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it '
   'may an empty look-up count as "nothing was created".';
+comment on column public.ai_job_types.max_age_seconds is
+  'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
 comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is 'Content types that the input object may have.';
 comment on column public.ai_job_types.cache_ttl_seconds is

@@ -64,7 +64,7 @@ create table public.ai_jobs (
   constraint ai_jobs_completed_after_started check (completed_at >= started_at),
   -- Only until the first start: a retry of an old job is scheduled later than that, and must be.
   constraint ai_jobs_scheduled_within_a_month
-    check (started_at is not null or scheduled_at <= created_at + interval '31 days'),
+    check (started_at is not null or attempt > 0 or scheduled_at <= created_at + interval '31 days'),
   constraint ai_jobs_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
   constraint ai_jobs_metadata_is_small check (octet_length(metadata::text) <= 65536),
   constraint ai_jobs_input_url_is_object_path
@@ -73,7 +73,7 @@ create table public.ai_jobs (
     check (output_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'),
   constraint ai_jobs_idempotency_key_length check (length(idempotency_key) between 1 and 255),
   constraint ai_jobs_priority_in_range check (priority between -100 and 100),
-  constraint ai_jobs_queue_key_only_when_pending check (queue_key is null or status = 'pending'),
+  constraint ai_jobs_queue_key_only_when_pending check (queue_key is null or status not in ('processing', 'completed', 'failed', 'cancelled')),
   constraint ai_jobs_spend_is_known check (spend in ('none', 'unknown', 'incurred')),
   constraint ai_jobs_cost_is_not_negative check (cost_micros >= 0 and billable_calls >= 0),
   constraint ai_jobs_cost_currency_is_iso check (cost_currency ~ '^[A-Z]{3}$'),

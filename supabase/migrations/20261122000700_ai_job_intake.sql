@@ -256,6 +256,13 @@ begin
   if not found then
     return false;
   end if;
+  -- What this job has paid for, or may have, must not be left behind at the provider.
+  if exists (
+    select 1 from public.ai_provider_calls as c
+    where c.job_id = p_job_id and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
+  ) then
+    return false;
+  end if;
   select * into v_source from public.ai_jobs as j where j.id = p_source_job_id and j.id <> p_job_id;
   if not coalesce(private.is_ai_job_result_reusable(v_source, v_job.user_id, v_job.input_hash), false) then
     return false;

@@ -508,6 +508,7 @@ begin
     end if;
     new.retry_requested_at := now();
     new.status := 'pending';
+    new.started_at := null;
     new.max_attempts := least(100, old.attempt + (
       select t.max_attempts from public.ai_job_types as t where t.job_type = old.job_type
     ));
@@ -532,31 +533,52 @@ create trigger ai_jobs_apply_owner_request
 before update of cancel_requested_at, retry_requested_at on public.ai_jobs
 for each row execute function private.apply_owner_request();
 
-create function private.cancel_instead_of_waiting()
+create function private.end_instead_of_waiting()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  v_is_too_old boolean;
 begin
-  new.status := 'cancelled';
+  if new.cancel_requested_at is not null then
+    new.status := 'cancelled';
+    new.error_code := 'cancelled';
+    new.error_message := private.cancellation_message(new.spend);
+    new.last_event := 'cancelled';
+  else
+    select old.started_at < clock_timestamp() - make_interval(secs => t.max_age_seconds) into v_is_too_old
+    from public.ai_job_types as t
+    where t.job_type = new.job_type;
+    if not v_is_too_old then
+      return new;
+    end if;
+    new.status := 'failed';
+    new.error_code := case
+      when exists (
+        select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome in ('sent', 'unknown')
+      ) then 'outcome_unknown'
+      else 'job_expired'
+    end;
+    new.error_message := 'The job was not finished in the time it had.';
+    new.last_event := 'failed';
+  end if;
   new.stage := null;
-  new.error_code := 'cancelled';
-  new.error_message := private.cancellation_message(new.spend);
   new.completed_at := greatest(clock_timestamp(), new.started_at);
-  new.last_event := 'cancelled';
   return new;
 end;
 $$;
-comment on function private.cancel_instead_of_waiting() is
-  'Row trigger: a running job that was to be cancelled and is handed back, retried or rescued ends as cancelled and does '
-  'not wait for another run. Security definer because it calls a function of schema private for whoever hands back.';
+comment on function private.end_instead_of_waiting() is
+  'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
+  'cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads '
+  'the policy of the type for whoever hands back.';
 
-create trigger ai_jobs_cancel_instead_of_waiting
+create trigger ai_jobs_end_instead_of_waiting
 before update on public.ai_jobs
 for each row
-when (old.status = 'processing' and new.status = 'pending' and new.cancel_requested_at is not null)
-execute function private.cancel_instead_of_waiting();
+when (old.status = 'processing' and new.status = 'pending')
+execute function private.end_instead_of_waiting();
 
 create policy "users can ask to cancel or retry their own ai jobs"
 on public.ai_jobs for update to authenticated
@@ -704,7 +726,10 @@ begin
     select j.id,
       exists (
         select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
-      ) as has_open_call
+      ) as has_open_call,
+      exists (
+        select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('succeeded', 'adopted')
+      ) as is_paid
     from public.ai_jobs as j
     where j.status = 'processing' and j.lease_expires_at <= clock_timestamp()
     order by j.lease_expires_at
@@ -720,29 +745,30 @@ begin
     returning c.job_id
   ),
   decided as (
-    select s.id, s.has_open_call, m.job_id is not null as gets_look_up
+    select s.id, s.has_open_call, m.job_id is not null as has_lost_call, m.job_id is not null or s.is_paid as gets_another
     from stalled as s
     left join marked as m on m.job_id = s.id
   )
   update public.ai_jobs as j
   set
-    -- A last attempt that died inside a paid call gets one more claim, to ask the provider what became of it. It
-    -- cannot repeat: by then the call is no longer 'sent'.
-    attempt = j.attempt - (j.attempt >= j.max_attempts and d.gets_look_up)::integer,
-    status = case when j.attempt < j.max_attempts or d.gets_look_up then 'pending' else 'failed' end,
+    -- A last attempt that died inside a paid call gets one more claim, to ask the provider what became of it; it cannot
+    -- repeat, since by then the call is no longer 'sent'. One that died with what was paid for in hand is tried until
+    -- its age ends it.
+    attempt = j.attempt - (j.attempt >= j.max_attempts and d.gets_another)::integer,
+    status = case when j.attempt < j.max_attempts or d.gets_another then 'pending' else 'failed' end,
     progress_percentage =
-      case when j.attempt < j.max_attempts or d.gets_look_up then 0 else j.progress_percentage end,
+      case when j.attempt < j.max_attempts or d.gets_another then 0 else j.progress_percentage end,
     scheduled_at = case
-      when j.attempt <= 1 or d.gets_look_up then clock_timestamp()
+      when j.attempt <= 1 or d.has_lost_call then clock_timestamp()
       else clock_timestamp() + private.ai_job_backoff(j.job_type, j.attempt - 1)
     end,
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
     error_message = 'The work stopped without an answer.',
-    completed_at = case when j.attempt < j.max_attempts or d.gets_look_up then null else greatest(clock_timestamp(), j.started_at) end,
+    completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,
     lease_token = null,
     lease_expires_at = null,
     event_seq = j.event_seq + 1,
-    last_event = case when j.attempt < j.max_attempts or d.gets_look_up then 'rescued' else 'failed' end
+    last_event = case when j.attempt < j.max_attempts or d.gets_another then 'rescued' else 'failed' end
   from decided as d
   where j.id = d.id
   returning j.id, j.status;

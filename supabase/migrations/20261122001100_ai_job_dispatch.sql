@@ -129,11 +129,18 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_rescued integer;
+  v_rescued integer := 0;
+  v_rescue_error text;
   v_chunk uuid[];
   v_dispatched integer := 0;
 begin
-  select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
+  -- In a block of its own: a row that cannot be rescued must not keep the others from being dispatched.
+  begin
+    select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
+  exception when others then
+    v_rescue_error := sqlstate || ': ' || sqlerrm;
+    raise warning 'stalled ai jobs could not be rescued (%)', v_rescue_error;
+  end;
 
   perform private.ready_due_ai_jobs(1000);
   for v_chunk in
@@ -161,7 +168,9 @@ begin
   end loop;
 
   delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
-  return jsonb_build_object('rescued', v_rescued, 'dispatched', v_dispatched);
+  return jsonb_strip_nulls(jsonb_build_object(
+    'rescued', v_rescued, 'dispatched', v_dispatched, 'rescue_error', v_rescue_error
+  ));
 end;
 $$;
 comment on function private.sweep_ai_jobs() is

@@ -153,11 +153,9 @@ begin
   -- Everything in the user's folders, named by a row or not. As text, so that the planner sees a prefix and uses the
   -- index over names; a uuid has nothing in it to quote.
   execute format(
-    $query$
-      insert into private.storage_removals (object_path, user_id, reason)
-      select o.bucket_id || '/' || o.name, %L, 'users' from storage.objects as o where o.name like %L
-      on conflict (object_path) where done_at is null do nothing
-    $query$,
+    'insert into private.storage_removals (object_path, user_id, reason)
+     select o.bucket_id || ''/'' || o.name, %1$L, ''users'' from storage.objects as o where o.name like %2$L
+     on conflict (object_path) where done_at is null do nothing',
     old.id, old.id || '/%'
   );
   return old;

@@ -9,11 +9,11 @@ import {
   insertJob,
   insertJobs,
   pictureOf,
-  queueOver,
   readJob,
   refusalOf,
   withQueue,
 } from "./factories.ts";
+import { queueOver } from "./queue.ts";
 
 async function databaseTime(db: TestDatabase): Promise<number> {
   const [row] = await db.sql<{ now: number }[]>`

@@ -7,12 +7,12 @@ import {
   insertJob,
   insertJobs,
   makeDue,
-  queueOver,
   readJob,
   refusalOf,
   setAttempts,
   withQueue,
 } from "./factories.ts";
+import { queueOver } from "./queue.ts";
 
 Deno.test("claim_ai_jobs: 20 connections claim 200 jobs: none twice, none lost", async () => {
   await withDatabase(async (db) => {

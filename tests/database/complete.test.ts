@@ -4,18 +4,17 @@ import type postgres from "postgres";
 import {
   aVoice,
   backendOf,
-  type ClaimedJob,
   eventsOf,
   expireLease,
   insertClaimedJob,
   insertCompletedJob,
   pictureOf,
-  queueOver,
   readJob,
   refusalOf,
   untilBlocked,
   withQueue,
 } from "./factories.ts";
+import { type ClaimedJob, queueOver } from "./queue.ts";
 
 Deno.test("complete_ai_job: the job is completed with its result, without lease, error or stage", async () => {
   await withQueue(async (bench) => {

@@ -5,7 +5,6 @@ import { withDatabase } from "../helpers/database.ts";
 import {
   aVoice,
   type Bench,
-  type ClaimedJob,
   eventsOf,
   insertClaimedJob,
   insertCompletedJob,
@@ -16,6 +15,7 @@ import {
   uploadSample,
   withQueue,
 } from "./factories.ts";
+import type { ClaimedJob } from "./queue.ts";
 
 /** One walk of one job through the queue: what its owner holds, and the events that must have come of it. */
 class Walk {

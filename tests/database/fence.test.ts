@@ -3,18 +3,16 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import {
   aVoice,
   type Bench,
-  type ClaimedJob,
   claimJob,
   expireLease,
   insertClaimedJob,
   insertCompletedJob,
-  type Lease,
   makeDue,
   pictureOf,
-  type Queue,
   readJob,
   withQueue,
 } from "./factories.ts";
+import type { ClaimedJob, Lease, Queue } from "./queue.ts";
 
 /** Every function that writes on behalf of an owner, what it answers to a stranger, and a call that succeeds. */
 interface FencedWrite {

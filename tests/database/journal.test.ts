@@ -2,9 +2,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { TestDatabase } from "../helpers/database.ts";
 import {
-  type BegunCall,
   type Bench,
-  type ClaimedJob,
   claimJob,
   eventsOf,
   expireLease,
@@ -12,11 +10,11 @@ import {
   insertJob,
   makeDue,
   pictureOf,
-  queueOver,
   readJob,
   refusalOf,
   withQueue,
 } from "./factories.ts";
+import { type BegunCall, type ClaimedJob, queueOver } from "./queue.ts";
 
 interface Call {
   id: string;

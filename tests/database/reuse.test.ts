@@ -8,13 +8,13 @@ import {
   insertClaimedJob,
   insertCompletedJob,
   insertJob,
-  type Job,
   type NewJob,
   pictureOf,
   readJob,
   uploadSample,
   withQueue,
 } from "./factories.ts";
+import type { Job } from "./queue.ts";
 
 /** How a source, or the request, may differ from what can be reused. */
 interface Obstacle {
@@ -78,6 +78,21 @@ const obstacles: Obstacle[] = [
       await bench.queue.fail(job, { isRetryable: false });
       return await readJob(bench.db, job.id);
     },
+  },
+  {
+    name: "a source that failed, of a type whose result is nothing but data",
+    source: async (bench) => {
+      await bench.db.sql`
+        insert into public.ai_job_types (job_type, provider, input_buckets, input_mime_types)
+        select 'transcription_of_old', provider, input_buckets, input_mime_types from public.ai_job_types
+        where job_type = 'voice_clone'`;
+      const job = await insertClaimedJob(bench, {
+        job_type: "transcription_of_old",
+      });
+      await bench.queue.fail(job, { isRetryable: false });
+      return await readJob(bench.db, job.id);
+    },
+    request: (_db, { job_type }) => Promise.resolve({ job_type }),
   },
   {
     name: "a voice that is removed",

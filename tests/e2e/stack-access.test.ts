@@ -439,6 +439,90 @@ Deno.test("access: keys, tokens, policies and grants hold as on a hosted project
     },
   );
 
+  await t.step(
+    "admin: the secret key makes, finds, changes and removes people",
+    async () => {
+      const { admin } = clientOf(env, env.SECRET_KEY).auth;
+      const email = `Made-${crypto.randomUUID()}@example.com`;
+      const made = await admin.createUser({
+        email,
+        password: "a good password",
+        email_confirm: true,
+        user_metadata: { name: "Made" },
+        app_metadata: { plan: "pro" },
+      });
+      const id = made.data.user?.id ?? "";
+      assertEquals([
+        made.error,
+        made.data.user?.email,
+        made.data.user?.app_metadata["plan"],
+      ], [null, email.toLowerCase(), "pro"]);
+      assertEquals(
+        (await admin.createUser({ email, password: "x" })).error?.code,
+        "email_exists",
+      );
+
+      const client = clientOf(env);
+      const signedIn = await client.auth.signInWithPassword({
+        email,
+        password: "a good password",
+      });
+      assertEquals([
+        signedIn.data.user?.id,
+        signedIn.data.user?.user_metadata["name"],
+      ], [id, "Made"]);
+      assertEquals(
+        (await dataOf(
+          client.from("notes").insert({ text: "by one who was made" }).select()
+            .single(),
+        )).user_id,
+        id,
+      );
+
+      assertEquals(
+        (await admin.getUserById(id)).data.user?.email,
+        email.toLowerCase(),
+      );
+      const { data: page } = await admin.listUsers({ page: 1, perPage: 1 });
+      assertEquals([page.users.length, "total" in page && page.total >= 3], [
+        1,
+        true,
+      ]);
+      await admin.updateUserById(id, {
+        password: "another password",
+        user_metadata: { age: 9 },
+      });
+      const changed = await clientOf(env).auth.signInWithPassword({
+        email,
+        password: "another password",
+      });
+      assertEquals([
+        changed.data.user?.user_metadata["name"],
+        changed.data.user?.user_metadata["age"],
+      ], ["Made", 9]);
+
+      assertEquals((await admin.deleteUser(id)).error, null);
+      assertEquals((await admin.getUserById(id)).error?.code, "user_not_found");
+      assertEquals(
+        (await clientOf(env).auth.signInWithPassword({
+          email,
+          password: "another password",
+        })).error?.code,
+        "invalid_credentials",
+      );
+    },
+  );
+
+  await t.step("admin: nobody else may, whatever token they hold", async () => {
+    for (const client of [clientOf(env), ann.client]) {
+      const { error } = await client.auth.admin.listUsers();
+      assertEquals([error?.status, error?.code], [403, "not_admin"]);
+    }
+    const keyless = await fetch(`${env.API_URL}/auth/v1/admin/users`);
+    await keyless.body?.cancel();
+    assertEquals(keyless.status, 401);
+  });
+
   await t.step("browser: the secret key is refused there", async () => {
     const response = await fetch(`${env.API_URL}/rest/v1/notes`, {
       headers: {

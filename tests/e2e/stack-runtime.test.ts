@@ -269,3 +269,61 @@ Deno.test("environment: a real key makes a provider real, and the developer's va
     Deno.env.delete("AI_API_TIMEOUT");
   }
 });
+
+Deno.test("rest: a role that does not exist, a failing statement and a rule checked at commit spoil no connection", async () => {
+  await using project = await makeProject({
+    "supabase/migrations/20260102000000_later.sql": `
+      create table public.later (
+        id int primary key,
+        other int constraint later_other_fkey references public.later (id) deferrable initially deferred
+      );
+      grant select, insert on public.later to anon;
+      create function public.refuse() returns void language plpgsql set search_path = '' as $$
+      begin raise exception 'not today' using errcode = 'AI001', hint = 'tomorrow'; end $$;
+      grant execute on function public.refuse() to anon;
+    `,
+  });
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+  });
+  const stranger = await stack.signToken({
+    sub: crypto.randomUUID(),
+    role: "stranger",
+    exp: Math.floor(Date.now() / 1000) + 60,
+  });
+  const post = (path: string, body: string, token?: string) =>
+    fetch(`${stack.apiUrl}/rest/v1/${path}`, {
+      method: "POST",
+      headers: {
+        apikey: stack.publishableKey,
+        "content-type": "application/json",
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
+      body,
+    });
+  const codeOf = async (answer: Promise<Response>) => {
+    const response = await answer;
+    const body = await response.json();
+    return `${response.status} ${body.code}`;
+  };
+  // More than there are connections, so that a spoilt one would be met again.
+  for (let round = 0; round < 25; round++) {
+    assertEquals(
+      await codeOf(post("later", '{"id": 1, "other": 2}')),
+      "409 23503",
+    );
+    assertEquals(await codeOf(post("rpc/refuse", "{}")), "400 AI001");
+    assertEquals((await codeOf(post("rpc/whoami", "{}", stranger)))[0], "4");
+  }
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, () => post("rpc/whoami", "{}")),
+  );
+  for (const answer of answers) {
+    assertEquals([answer.status, (await answer.json()).user], [200, "anon"]);
+  }
+  const sql = postgres(stack.dbUrl, { max: 1 });
+  assertEquals((await sql`select 1 from public.later`).length, 0);
+  await sql.end();
+});

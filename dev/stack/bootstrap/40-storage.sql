@@ -104,7 +104,10 @@ begin
   return new;
 end
 $$;
-create trigger update_objects_updated_at before update on storage.objects
+-- The embedded Storage notes the time of every download, a hosted one does not: that must not count as a change, since
+-- updated_at tells one version of a job's input from another.
+create trigger update_objects_updated_at
+  before update of bucket_id, name, owner, owner_id, metadata, user_metadata, version on storage.objects
   for each row execute function storage.update_updated_at_column();
 
 -- Hosted since 2025: rows go away through the Storage API, which also removes the bytes.

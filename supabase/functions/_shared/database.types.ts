@@ -65,6 +65,7 @@ export type Database = {
           "is_input_required": boolean;
           "job_type": string;
           "lease_seconds": number;
+          "max_age_seconds": number;
           "max_attempts": number;
           "paused_at": string | null;
           "provider": string;
@@ -84,6 +85,7 @@ export type Database = {
           "is_input_required"?: boolean;
           "job_type": string;
           "lease_seconds"?: number;
+          "max_age_seconds"?: number;
           "max_attempts"?: number;
           "paused_at"?: string | null;
           "provider": string;
@@ -102,6 +104,7 @@ export type Database = {
           "is_input_required"?: boolean;
           "job_type"?: string;
           "lease_seconds"?: number;
+          "max_age_seconds"?: number;
           "max_attempts"?: number;
           "paused_at"?: string | null;
           "provider"?: string;

@@ -144,6 +144,10 @@ const CATALOGUE = {
     status: null,
     message: "This deployment cannot run the job type.",
   },
+  job_expired: {
+    status: null,
+    message: "The job was not finished in the time it had.",
+  },
   lease_expired: {
     status: null,
     message: "The work stopped without an answer.",

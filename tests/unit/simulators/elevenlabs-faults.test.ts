@@ -90,6 +90,21 @@ for (
   });
 }
 
+Deno.test("fault status, fault html: with processed before, what the error hides was made and paid", async () => {
+  await using simulators = await running();
+  for (const [kind, status] of [["status", 500], ["html", 502]] as const) {
+    for (const processed of ["before", "never"]) {
+      fail(simulators, { kind, status, processed });
+      const before = simulators.ledger.list().length;
+      assertEquals((await cloneError(simulators)).statusCode, status);
+      assertEquals(
+        simulators.ledger.list().length - before,
+        processed === "before" ? 1 : 0,
+      );
+    }
+  }
+});
+
 Deno.test("fault status: validation_error is a 422 with an array", async () => {
   await using simulators = await running();
   fail(simulators, { kind: "status", error: "validation_error" });

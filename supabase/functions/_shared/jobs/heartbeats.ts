@@ -1,5 +1,6 @@
 /** The heartbeats of all jobs that an isolate has in hand, in as few calls as possible. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
 import { CancelRequested, LeaseLost } from "./outcome.ts";
 import type { Beat, JobRepository } from "./repository.ts";
@@ -17,6 +18,8 @@ export interface Heartbeat {
 interface Watched {
   job: ClaimedJob;
   onEnd(reason: LeaseLost | CancelRequested): void;
+  /** Uptime in milliseconds at which the lease was last known to be extended. */
+  aliveAt: number;
   pending: { progress: number; stage: string } | undefined;
 }
 
@@ -25,16 +28,24 @@ interface Watched {
  *
  * Guarantees: while any job is watched, all leases are extended at least every third of the shortest one, by one call;
  * reports that come while a call is under way travel together in the next; `onEnd` is called once when the job turns
- * out to be lost, or its owner asks for it to be cancelled. A call that fails is a warning: the lease is what decides.
+ * out to be lost, or its owner asks for it to be cancelled, or when no heartbeat has come through for the length of the
+ * lease: the sweep may have given the job to somebody else by then, and a worker that cannot know must stop.
  */
 export class Heartbeats {
+  readonly #platform: Pick<PlatformDeps, "uptimeMs">;
   readonly #repository: Pick<JobRepository, "heartbeat">;
   readonly #log: Logger;
   readonly #watched = new Map<string, Watched>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #sending: Promise<void> | undefined;
 
-  constructor(repository: Pick<JobRepository, "heartbeat">, log: Logger) {
+  /** @param platform its `uptimeMs` measures how long no heartbeat has come through. */
+  constructor(
+    platform: Pick<PlatformDeps, "uptimeMs">,
+    repository: Pick<JobRepository, "heartbeat">,
+    log: Logger,
+  ) {
+    this.#platform = platform;
     this.#repository = repository;
     this.#log = log;
   }
@@ -44,7 +55,12 @@ export class Heartbeats {
     job: ClaimedJob,
     onEnd: (reason: LeaseLost | CancelRequested) => void,
   ): Heartbeat {
-    const entry: Watched = { job, onEnd, pending: undefined };
+    const entry: Watched = {
+      job,
+      onEnd,
+      aliveAt: this.#platform.uptimeMs(),
+      pending: undefined,
+    };
     this.#watched.set(job.lease_token, entry);
     this.#setTimer();
     return {
@@ -71,10 +87,16 @@ export class Heartbeats {
     const shortest = Math.min(
       ...[...this.#watched.values()].map(({ job }) => leaseMs(job)),
     );
-    this.#timer = setInterval(
-      () => void this.#send([...this.#watched.values()]),
-      Math.max(500, shortest / 3),
-    );
+    this.#timer = setInterval(() => {
+      for (const entry of this.#watched.values()) this.#endIfSilent(entry);
+      void this.#send([...this.#watched.values()]);
+    }, Math.max(500, shortest / 3));
+  }
+
+  #endIfSilent({ job, aliveAt, onEnd }: Watched): void {
+    if (this.#platform.uptimeMs() - aliveAt < leaseMs(job)) return;
+    this.#log.warn("lease_not_extended", { job_id: job.id });
+    onEnd(new LeaseLost());
   }
 
   async #flush(): Promise<void> {
@@ -99,13 +121,17 @@ export class Heartbeats {
       entry.pending = undefined;
       return beat;
     });
+    // Before the answer: the lease runs from when the database wrote it, not from when we heard of it.
+    const sentAt = this.#platform.uptimeMs();
     try {
       const alive = await this.#repository.heartbeat(beats);
-      for (const { job, onEnd } of entries) {
+      for (const entry of entries) {
+        const { job, onEnd } = entry;
         if (!this.#watched.has(job.lease_token)) continue;
         const answer = alive.get(job.id);
         if (answer === undefined) onEnd(new LeaseLost());
-        else if (answer.isCancelRequested) onEnd(new CancelRequested());
+        else entry.aliveAt = sentAt;
+        if (answer?.isCancelRequested) onEnd(new CancelRequested());
       }
     } catch (error) {
       this.#log.warn("heartbeat_failed", { jobs: entries.length, error });

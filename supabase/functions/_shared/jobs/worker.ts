@@ -52,7 +52,11 @@ export function createWorker(deps: WorkerDeps): Worker {
   const shutdown = new AbortController();
   deps.onShutdown((reason) => shutdown.abort(new ShuttingDown(reason)));
   const deadlineMs = deps.wallClockMs * FINISH_BY;
-  const heartbeats = new Heartbeats(deps.repository, deps.log);
+  const heartbeats = new Heartbeats(
+    deps.platform,
+    deps.repository,
+    deps.log,
+  );
   // Slots taken: jobs that run, and room that a claim under way may fill.
   let taken = 0;
   let isFilling = false;

@@ -129,7 +129,7 @@ export function createElevenLabsVoices(options: {
             await loaded.voices.search(query, requestOptions),
           );
           const match = answer.voices.find((voice) =>
-            voice.description?.includes(marker)
+            voice.description?.endsWith(`(${marker})`)
           );
           if (match !== undefined) return match.voice_id;
           if (!answer.has_more || !answer.next_page_token) return null;
@@ -154,7 +154,7 @@ async function loadClient(
   return new ElevenLabsClient({ apiKey, baseUrl });
 }
 
-/** The package stops listening to its signal once the headers are there; a body that stalls must end all the same. */
+/** The package's own timeout ends with the headers; a body that stalls must end too, whatever it does with a signal. */
 async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   work.catch(() => {});
   const aborted = Promise.withResolvers<never>();
