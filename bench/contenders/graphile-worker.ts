@@ -9,14 +9,15 @@ import { WorkerProcess } from "./worker-process.ts";
 const idsSchema = z.array(z.object({ id: z.string() }));
 
 function workerSettings(
-  { slots }: RunOptions,
+  { slots, isShared }: RunOptions,
   isTuned: boolean,
 ): Record<string, unknown> {
   return {
     concurrentJobs: slots,
-    ...(isTuned
+    ...(isTuned ? { maxPoolSize: 20 } : {}),
+    // With a queue per user a local queue would find one job at a time, and wait for the next poll after each.
+    ...(isTuned && !isShared
       ? {
-        maxPoolSize: 20,
         localQueue: { size: slots + 1 },
         completeJobBatchDelay: 0,
         failJobBatchDelay: 0,

@@ -37,6 +37,8 @@ async function killOne(
       const ends = times.flatMap(({ completedAt }) => completedAt ?? []);
       const isOver = ends.length === JOBS;
       if (isOver || wallMs() >= deadline) {
+        // The calls of the dead worker go on at the provider, and are in its ledger only when they are over.
+        await pause(Math.max(0, killedAt + OPTIONS.providerMs - wallMs()));
         const { asked_twice, billed_twice } = await provider.ledger();
         return {
           jobs: JOBS,

@@ -156,13 +156,14 @@ class Search {
         turning,
       );
     }
+    if (!this.#rules.world.ages) return undefined;
     const looping = this.#edges.firstCycle(
       count,
       isUnasked,
-      (_, kinds) => kinds.has(KIND.claim),
+      (members, kinds) => kinds.has(KIND.claim) && !this.#canGrowOld(members),
     );
     return looping === undefined ? undefined : violates(
-      "a job that kills its worker each time runs out of attempts",
+      "no job goes round for ever: its attempts or its age end it, whatever happens to its workers",
       looping,
     );
   }
@@ -181,6 +182,21 @@ class Search {
       return isOut;
     });
   }
+
+  /** Whether age leads out of the members: it comes whatever else they do. */
+  #canGrowOld(members: ReadonlySet<number>): boolean {
+    return [...members].some((id) => {
+      const state = this.#states[id];
+      if (state === undefined) return false;
+      let isOut = false;
+      this.#rules.steps(state, ({ rule, next }) => {
+        if (rule !== "time: job old") return;
+        const to = this.#ids.get(encode(next));
+        if (to !== undefined && !members.has(to)) isOut = true;
+      });
+      return isOut;
+    });
+  }
 }
 
 /** Kinds of edges, for the questions about paths. */
@@ -189,9 +205,7 @@ const KIND = {
   failure: 1,
   people: 2,
   claim: 3,
-  /** Gives an attempt back on purpose. */
-  giveBack: 4,
-  heartbeat: 5,
+  heartbeat: 4,
 } as const;
 type Kind = (typeof KIND)[keyof typeof KIND];
 
@@ -203,9 +217,6 @@ const KIND_OF_CAUSE: Partial<Record<Cause, Kind>> = {
 function kindOf({ rule, cause }: Step): Kind {
   if (rule === "claim") return KIND.claim;
   if (rule === "heartbeat") return KIND.heartbeat;
-  if (rule.startsWith("snooze") || rule.startsWith("release")) {
-    return KIND.giveBack;
-  }
   return KIND_OF_CAUSE[cause] ?? KIND.other;
 }
 
@@ -214,10 +225,9 @@ function isHelpful(kind: number): boolean {
   return kind !== KIND.failure && kind !== KIND.people;
 }
 
-/** Everything that may happen to a job again and again without anybody having meant it to. */
+/** Everything that may happen to a job again and again without anybody asking for it. */
 function isUnasked(kind: number): boolean {
-  return kind !== KIND.people && kind !== KIND.giveBack &&
-    kind !== KIND.heartbeat;
+  return kind !== KIND.people && kind !== KIND.heartbeat;
 }
 
 function firstWhere(
@@ -245,6 +255,7 @@ const ROW = [
   "call",
   "spend",
   "reruns",
+  "isOld",
 ] as const satisfies readonly (keyof Job)[];
 /** What a timeline tells. */
 const TOLD = [
@@ -328,8 +339,8 @@ function brokenInJob(job: Job): string | undefined {
     if (job.attempt >= job.maxAttempts) {
       return "a waiting job has an attempt left, so that it can be claimed";
     }
-    if (job.isCancelAsked && !isOpen(job.call)) {
-      return "a job whose owner has cancelled waits for nothing but an answer about money";
+    if (job.isCancelAsked) {
+      return "a job whose owner has cancelled does not wait for another run";
     }
   }
   if (job.call === "sent" && job.status !== "processing") {
@@ -386,7 +397,7 @@ class Edges {
   ): { first: Int32Array; others: Int32Array; kinds: Uint8Array } {
     const ends = by === "from" ? this.#from : this.#to;
     const others = by === "from" ? this.#to : this.#from;
-    const wanted = [0, 1, 2, 3, 4, 5].map((kind) => isWanted(kind));
+    const wanted = [0, 1, 2, 3, 4].map((kind) => isWanted(kind));
     const first = new Int32Array(count + 1);
     for (let edge = 0; edge < this.#size; edge++) {
       if (!wanted[this.#kind[edge] ?? 0]) continue;

@@ -49,6 +49,8 @@ export interface World {
   readonly maxAttempts: number;
   /** Most jobs of the provider in processing. */
   readonly cap: number;
+  /** Whether a job can become older than its type allows. */
+  readonly ages: boolean;
   /** How often a job may be run again by people. */
   readonly reruns: number;
   /** Jobs that their owner may cancel: those with a number below this. */
@@ -78,6 +80,7 @@ export const BREAKS = [
   "rescue takes a lease that is good",
   "cancelling a waiting job leaves it waiting",
   "a cancellation is forgotten at the hand-back",
+  "no job is too old to go round once more",
   "retry forgets the journal",
   "cancelling a running job writes no event",
   "nothing sweeps",
@@ -592,11 +595,11 @@ export class Rules {
           emitted(": attempts used up", next, event);
           return;
         }
-        const { next, event } = this.#left(state, job, {
+        const { next, event, how } = this.#left(state, job, {
           status: "pending",
           isDue: false,
         }, "retried");
-        emitted(`: ${event}`, next, event);
+        emitted(`: ${how}`, next, event);
         return;
       }
       case "failingForGood": {
@@ -610,21 +613,21 @@ export class Rules {
         return;
       }
       case "snoozing": {
-        const { next, event } = this.#left(state, job, {
+        const { next, event, how } = this.#left(state, job, {
           status: "pending",
           attempt: givesBack,
           isDue: false,
         }, "snoozed");
-        emitted(`: ${event}`, next, event);
+        emitted(`: ${how}`, next, event);
         return;
       }
       case "releasing": {
-        const { next, event } = this.#left(state, job, {
+        const { next, event, how } = this.#left(state, job, {
           status: "pending",
           attempt: row.attempt - 1,
           isDue: true,
         }, "released");
-        emitted(`: ${event}`, next, event);
+        emitted(`: ${how}`, next, event);
         return;
       }
       default: {
@@ -642,25 +645,27 @@ export class Rules {
 
   /**
    * What holds whenever a job leaves `processing`: nobody owns it any more, a call that nobody waits for is in doubt
-   * from now on, and a job whose owner has cancelled does not go back to waiting, unless there is a call to ask about.
+   * from now on, and a job whose owner has cancelled, or that is too old, ends instead of waiting.
    */
   #left(
     state: State,
     job: number,
     changes: Partial<Job>,
     event: string,
-  ): { next: State; event: string } {
+  ): { next: State; event: string; how: string } {
     const row = jobOf(state, job);
-    const isCancelled = changes.status === "pending" && row.isCancelAsked &&
-      !isOpen(row.call) &&
-      !this.#is("a cancellation is forgotten at the hand-back");
     const isDoubtful = row.call === "sent" &&
       !this.#is("an ending leaves its call as sent");
+    const isCancelled = changes.status === "pending" && row.isCancelAsked &&
+      !this.#is("a cancellation is forgotten at the hand-back");
+    const isTooOld = changes.status === "pending" && row.isOld &&
+      !isCancelled && !this.#is("no job is too old to go round once more");
     const next = withJob(state, job, {
       isLeaseOver: false,
       ...changes,
       ...(isDoubtful ? { call: "unknown" as const } : {}),
       ...(isCancelled ? { status: "cancelled" as const, isDue: false } : {}),
+      ...(isTooOld ? { status: "failed" as const, isDue: false } : {}),
     });
     return {
       next: {
@@ -671,7 +676,8 @@ export class Rules {
             : worker
         ),
       },
-      event: isCancelled ? "cancelled" : event,
+      event: isCancelled ? "cancelled" : isTooOld ? "failed" : event,
+      how: isCancelled ? "cancelled" : isTooOld ? "too old" : event,
     };
   }
 
@@ -681,33 +687,39 @@ export class Rules {
     const isStalled = row.status === "processing" &&
       (row.isLeaseOver || this.#is("rescue takes a lease that is good"));
     if (!isStalled || this.#is("nothing sweeps")) return;
-    const getsLookUp =
+    const isLast = row.attempt >= row.maxAttempts;
+    const diedInside =
       this.#is("rescue gives the attempt back for any open call")
         ? isOpen(row.call)
         : row.call === "sent";
-    const isLast = row.attempt >= row.maxAttempts;
-    const waits = !isLast || getsLookUp ||
+    const isPaid = row.call === "succeeded" || row.call === "adopted";
+    const getsAnother = isLast && (diedInside || isPaid);
+    const waits = !isLast || getsAnother ||
       this.#is("rescue leaves the last attempt waiting");
-    const { next, event } = this.#left(
+    const { next, event, how } = this.#left(
       state,
       job,
       waits
         ? {
           status: "pending",
-          attempt: row.attempt - (isLast && getsLookUp ? 1 : 0),
-          isDue: row.attempt <= 1 || getsLookUp,
+          attempt: row.attempt - (getsAnother ? 1 : 0),
+          isDue: row.attempt <= 1 || diedInside,
         }
         : { status: "failed" },
       waits ? "rescued" : "failed",
     );
     emit({
-      rule: waits && isLast
-        ? "rescue: once more, to ask"
-        : event === "rescued" && getsLookUp
-        ? "rescue: inside the call"
-        : event === "failed" && isOpen(row.call)
-        ? "rescue: parked"
-        : `rescue: ${event}`,
+      rule: `rescue: ${
+        event === "failed" && isOpen(row.call)
+          ? `parked, ${how}`
+          : how !== "rescued"
+          ? how
+          : !getsAnother
+          ? "rescued"
+          : diedInside
+          ? "once more, to ask"
+          : "once more, to finish"
+      }`,
       cause: "engine",
       job,
       worker: -1,
@@ -740,6 +752,11 @@ export class Rules {
           isLeaseOver: true,
         });
       }
+    }
+    const isUnderWay = row.status === "pending" && row.attempt > 0 ||
+      row.status === "processing";
+    if (this.world.ages && isUnderWay && !row.isOld) {
+      passed("time: job old", "time", { isOld: true });
     }
     if (row.orphans > 0) {
       passed("provider: makes what nobody waits for", "provider", {
@@ -810,6 +827,7 @@ export class Rules {
       status: "pending",
       isDue: true,
       isCancelAsked: false,
+      isOld: false,
       maxAttempts: row.attempt + this.world.maxAttempts,
       reruns: row.reruns + 1,
     } as const;

@@ -80,6 +80,8 @@ export interface Job {
   /** The call has been in doubt for longer than the provider's listing may lag. */
   readonly isDoubtOld: boolean;
   readonly spend: Spend;
+  /** It was started longer ago than its type allows. */
+  readonly isOld: boolean;
   /** How often an owner or operator ran it again. */
   readonly reruns: number;
   /** Paid things that the provider made for this job, ever. */
@@ -120,6 +122,7 @@ export function newJob(maxAttempts: number): Job {
     call: "none",
     isDoubtOld: false,
     spend: "none",
+    isOld: false,
     reruns: 0,
     made: 0,
     isListed: false,
@@ -160,9 +163,9 @@ function encodeJob(job: Job): string {
     job.attempt * 128 + job.maxAttempts * 16 + bit(job.isDue) * 8 +
     bit(job.isLeaseOver) * 4 + bit(job.isCancelAsked) * 2 +
     bit(job.isDoubtOld);
-  const second = ordinal(callOrdinals, job.call) * 512 +
-    ordinal(spendOrdinals, job.spend) * 128 + job.reruns * 32 +
-    job.made * 8 + bit(job.isListed) * 4 + job.orphans;
+  const second = ordinal(callOrdinals, job.call) * 1024 +
+    ordinal(spendOrdinals, job.spend) * 256 + job.reruns * 64 +
+    job.made * 16 + bit(job.isListed) * 8 + bit(job.isOld) * 4 + job.orphans;
   return String.fromCharCode(first, second);
 }
 

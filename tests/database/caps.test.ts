@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
-import { queueOver, uploadSample, withQueue } from "./factories.ts";
+import { uploadSample, withQueue } from "./factories.ts";
+import { queueOver } from "./queue.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 
 async function submit(

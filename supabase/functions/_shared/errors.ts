@@ -254,8 +254,6 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ070: "job_not_retryable",
   AJ071: "job_not_cancellable",
   AJ072: "job_spend_unknown",
-  AJ073: "invalid_request",
-  AJ074: "invalid_request",
   AJ040: "dispatch_stale",
   AJ041: "dispatch_replayed",
 };
