@@ -80,8 +80,8 @@ comment on column private.provider_removals.marker is
 comment on column private.provider_removals.done_at is
   'When the provider was found not to have it any more.';
 
+CREATE INDEX provider_removals_id_idx ON private.provider_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX provider_removals_object_key ON private.provider_removals USING btree (provider, COALESCE(provider_object_id, marker)) WHERE (done_at IS NULL);
-CREATE INDEX provider_removals_requested_at_idx ON private.provider_removals USING btree (requested_at, id) WHERE (done_at IS NULL);
 
 create table private.storage_removals (
   id bigint not null generated always as identity,
@@ -105,8 +105,8 @@ comment on column private.storage_removals.reason is
 comment on column private.storage_removals.done_at is
   'When the object was found to be gone from Storage.';
 
+CREATE INDEX storage_removals_id_idx ON private.storage_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX storage_removals_object_path_key ON private.storage_removals USING btree (object_path) WHERE (done_at IS NULL);
-CREATE INDEX storage_removals_requested_at_idx ON private.storage_removals USING btree (requested_at, id) WHERE (done_at IS NULL);
 
 create table public.ai_job_events (
   job_id uuid not null,
@@ -521,6 +521,7 @@ create table public.deliveries (
   id uuid not null default gen_random_uuid(),
   order_id uuid not null,
   vendor_id uuid not null,
+  user_id uuid,
   carrier text,
   tracking_number text,
   status text not null default 'preparing'::text,
@@ -531,6 +532,7 @@ create table public.deliveries (
   constraint deliveries_pkey PRIMARY KEY (id),
   constraint deliveries_tracking_number_key UNIQUE (carrier, tracking_number),
   constraint deliveries_order_fkey FOREIGN KEY (order_id, vendor_id) REFERENCES public.orders(id, vendor_id) ON DELETE RESTRICT,
+  constraint deliveries_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE SET NULL,
   constraint deliveries_carrier_is_word CHECK (carrier ~ '^[a-z][a-z0-9-]{1,62}$'::text),
   constraint deliveries_delivered_after_shipped CHECK (delivered_at >= shipped_at),
   constraint deliveries_delivered_at_matches_status CHECK ((status = 'delivered'::text) = (delivered_at IS NOT NULL)),
@@ -545,6 +547,8 @@ comment on table public.deliveries is
   'A parcel of an order. Written by the service only; customer and vendor can read it.';
 comment on column public.deliveries.vendor_id is
   'The order''s vendor, set by trigger.';
+comment on column public.deliveries.user_id is
+  'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.deliveries.carrier is
   'Who brings it, in one spelling: dhl, post-at, ups.';
 comment on column public.deliveries.tracking_number is
@@ -553,12 +557,21 @@ comment on column public.deliveries.status is
   'preparing, shipped, delivered, returned, lost. private.guard_delivery has the transitions.';
 
 CREATE INDEX deliveries_order_id_idx ON public.deliveries USING btree (order_id, vendor_id);
+CREATE INDEX deliveries_user_id_created_at_idx ON public.deliveries USING btree (user_id, created_at DESC, id DESC);
 CREATE INDEX deliveries_vendor_id_created_at_idx ON public.deliveries USING btree (vendor_id, created_at DESC, id DESC);
 
-create policy "whoever can read an order can read its deliveries" on public.deliveries for select to authenticated
-  using ((EXISTS ( SELECT 1
-   FROM public.orders o
-  WHERE (o.id = deliveries.order_id))));
+create policy "customers can read their deliveries, vendors those that are the" on public.deliveries for select to authenticated
+  using (((user_id = ( SELECT auth.uid() AS uid)) OR ((vendor_id = ANY (ARRAY( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))) AND (vendor_id >= ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))
+  ORDER BY m.vendor_id
+ LIMIT 1)) AND (vendor_id <= ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))
+  ORDER BY m.vendor_id DESC
+ LIMIT 1)))));
 
 CREATE TRIGGER deliveries_guard BEFORE INSERT OR UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.guard_delivery();
 CREATE TRIGGER deliveries_touch_updated_at BEFORE UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
@@ -754,7 +767,15 @@ create policy "customers can change their own orders" on public.orders for updat
 create policy "customers can read their orders, vendors those that are theirs " on public.orders for select to authenticated
   using (((user_id = ( SELECT auth.uid() AS uid)) OR ((paid_at IS NOT NULL) AND (vendor_id = ANY (ARRAY( SELECT m.vendor_id
    FROM public.vendor_members m
-  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))))));
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))) AND (vendor_id >= ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))
+  ORDER BY m.vendor_id
+ LIMIT 1)) AND (vendor_id <= ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))
+  ORDER BY m.vendor_id DESC
+ LIMIT 1)))));
 create policy "customers can remove their own drafts" on public.orders for delete to authenticated
   using (((user_id = ( SELECT auth.uid() AS uid)) AND (status = 'draft'::text)));
 create policy "users can draft orders of their own" on public.orders for insert to authenticated
@@ -1207,10 +1228,10 @@ create function private.dispatch_inserted_ai_jobs()
 comment on function private.dispatch_inserted_ai_jobs() is
   'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
 
-create function private.due_storage_removals(p_limit integer)
+create function private.due_storage_removals(p_limit integer, p_after_id bigint DEFAULT 0)
   returns SETOF private.storage_removals language sql stable security invoker set search_path="";
-comment on function private.due_storage_removals(integer) is
-  'Open removals, oldest first, whose object no row needs any more: no library row names it, no job may still read it, and no other job shares it as its output. The rest waits. To be asked anew right before an object is deleted.';
+comment on function private.due_storage_removals(integer,bigint) is
+  'Open removals, oldest first and after the given id, whose object no row needs any more; the rest waits. To be asked anew right before an object is deleted.';
 
 create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1251,6 +1272,11 @@ create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_use
   returns boolean language sql stable security invoker set search_path="";
 comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+
+create function private.is_object_named(p_removal private.storage_removals)
+  returns boolean language sql stable security invoker set search_path="";
+comment on function private.is_object_named(private.storage_removals) is
+  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job asked for the removal, another job shares it as its output.';
 
 create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";

@@ -440,6 +440,7 @@ export type Database = {
           "status": string;
           "tracking_number": string | null;
           "updated_at": string;
+          "user_id": string | null;
           "vendor_id": string;
         };
         ComputedFields: never;
@@ -453,6 +454,7 @@ export type Database = {
           "status"?: string;
           "tracking_number"?: string | null;
           "updated_at"?: string;
+          "user_id"?: string | null;
           "vendor_id": string;
         };
         Update: {
@@ -465,6 +467,7 @@ export type Database = {
           "status"?: string;
           "tracking_number"?: string | null;
           "updated_at"?: string;
+          "user_id"?: string | null;
           "vendor_id"?: string;
         };
         Relationships: [
