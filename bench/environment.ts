@@ -51,6 +51,7 @@ export interface ProviderAccount {
 export interface Environment extends AsyncDisposable {
   facts: StackFacts;
   stack: Program;
+  pids: { provider: number; stack: number };
   /** As a superuser of its own, on the database `postgres`: looks, and is left out of what is counted. */
   control: postgres.Sql;
   postgresVersion: string;
@@ -128,6 +129,7 @@ export async function startEnvironment(): Promise<Environment> {
   return {
     facts,
     stack,
+    pids: { provider: provider.program.pid, stack: stack.pid },
     control,
     postgresVersion: String(version?.["server_version"]),
     account,

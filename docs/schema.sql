@@ -80,8 +80,8 @@ comment on column private.provider_removals.marker is
 comment on column private.provider_removals.done_at is
   'When the provider was found not to have it any more.';
 
+CREATE INDEX provider_removals_id_idx ON private.provider_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX provider_removals_object_key ON private.provider_removals USING btree (provider, COALESCE(provider_object_id, marker)) WHERE (done_at IS NULL);
-CREATE INDEX provider_removals_requested_at_idx ON private.provider_removals USING btree (requested_at, id) WHERE (done_at IS NULL);
 
 create table private.storage_removals (
   id bigint not null generated always as identity,
@@ -105,8 +105,8 @@ comment on column private.storage_removals.reason is
 comment on column private.storage_removals.done_at is
   'When the object was found to be gone from Storage.';
 
+CREATE INDEX storage_removals_id_idx ON private.storage_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX storage_removals_object_path_key ON private.storage_removals USING btree (object_path) WHERE (done_at IS NULL);
-CREATE INDEX storage_removals_requested_at_idx ON private.storage_removals USING btree (requested_at, id) WHERE (done_at IS NULL);
 
 create table public.ai_job_events (
   job_id uuid not null,
@@ -363,6 +363,7 @@ CREATE TRIGGER ai_jobs_after_update_count AFTER UPDATE ON public.ai_jobs REFEREN
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
+CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
 CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
 CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
@@ -430,6 +431,7 @@ create table public.ai_provider_calls (
   http_status integer,
   error_code text,
   sent_at timestamp with time zone not null default clock_timestamp(),
+  unknown_since timestamp with time zone,
   settled_at timestamp with time zone,
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
@@ -437,7 +439,8 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}$'::text),
   constraint ai_provider_calls_outcome_is_known CHECK (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text])),
   constraint ai_provider_calls_settled_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (settled_at IS NULL)),
-  constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL)
+  constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL),
+  constraint ai_provider_calls_unknown_since_matches_outcome CHECK ((outcome = 'unknown'::text) = (unknown_since IS NOT NULL))
 );
 alter table public.ai_provider_calls enable row level security;
 
@@ -447,6 +450,8 @@ comment on column public.ai_provider_calls.operation is
   'The step of the job, for example create_voice.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+comment on column public.ai_provider_calls.unknown_since is
+  'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here and not from sent_at: a call may be with the provider for minutes.';
 
 CREATE INDEX ai_provider_calls_job_id_sent_at_idx ON public.ai_provider_calls USING btree (job_id, sent_at);
 CREATE UNIQUE INDEX ai_provider_calls_one_per_step_key ON public.ai_provider_calls USING btree (job_id, operation) WHERE (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text]));
@@ -455,6 +460,7 @@ CREATE INDEX ai_provider_calls_user_id_idx ON public.ai_provider_calls USING btr
 create policy "users can read the provider calls of their own ai jobs" on public.ai_provider_calls for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
 CREATE TRIGGER ai_provider_calls_record_object AFTER DELETE ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.record_provider_call_removal();
 
 grant select on public.ai_provider_calls to authenticated;
@@ -627,6 +633,7 @@ create table public.deliveries (
   id uuid not null default gen_random_uuid(),
   order_id uuid not null,
   vendor_id uuid not null,
+  user_id uuid,
   carrier text,
   tracking_number text,
   status text not null default 'preparing'::text,
@@ -637,6 +644,7 @@ create table public.deliveries (
   constraint deliveries_pkey PRIMARY KEY (id),
   constraint deliveries_tracking_number_key UNIQUE (carrier, tracking_number),
   constraint deliveries_order_fkey FOREIGN KEY (order_id, vendor_id) REFERENCES public.orders(id, vendor_id) ON DELETE RESTRICT,
+  constraint deliveries_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE SET NULL,
   constraint deliveries_carrier_is_word CHECK (carrier ~ '^[a-z][a-z0-9-]{1,62}$'::text),
   constraint deliveries_delivered_after_shipped CHECK (delivered_at >= shipped_at),
   constraint deliveries_delivered_at_matches_status CHECK ((status = 'delivered'::text) = (delivered_at IS NOT NULL)),
@@ -651,6 +659,8 @@ comment on table public.deliveries is
   'A parcel of an order. Written by the service only; customer and vendor can read it.';
 comment on column public.deliveries.vendor_id is
   'The order''s vendor, set by trigger.';
+comment on column public.deliveries.user_id is
+  'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.deliveries.carrier is
   'Who brings it, in one spelling: dhl, post-at, ups.';
 comment on column public.deliveries.tracking_number is
@@ -659,12 +669,21 @@ comment on column public.deliveries.status is
   'preparing, shipped, delivered, returned, lost. private.guard_delivery has the transitions.';
 
 CREATE INDEX deliveries_order_id_idx ON public.deliveries USING btree (order_id, vendor_id);
+CREATE INDEX deliveries_user_id_created_at_idx ON public.deliveries USING btree (user_id, created_at DESC, id DESC);
 CREATE INDEX deliveries_vendor_id_created_at_idx ON public.deliveries USING btree (vendor_id, created_at DESC, id DESC);
 
-create policy "whoever can read an order can read its deliveries" on public.deliveries for select to authenticated
-  using ((EXISTS ( SELECT 1
-   FROM public.orders o
-  WHERE (o.id = deliveries.order_id))));
+create policy "customers can read their deliveries, vendors those that are the" on public.deliveries for select to authenticated
+  using (((user_id = ( SELECT auth.uid() AS uid)) OR ((vendor_id = ANY (ARRAY( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))) AND (vendor_id >= ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))
+  ORDER BY m.vendor_id
+ LIMIT 1)) AND (vendor_id <= ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))
+  ORDER BY m.vendor_id DESC
+ LIMIT 1)))));
 
 CREATE TRIGGER deliveries_guard BEFORE INSERT OR UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.guard_delivery();
 CREATE TRIGGER deliveries_touch_updated_at BEFORE UPDATE ON public.deliveries FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
@@ -860,7 +879,15 @@ create policy "customers can change their own orders" on public.orders for updat
 create policy "customers can read their orders, vendors those that are theirs " on public.orders for select to authenticated
   using (((user_id = ( SELECT auth.uid() AS uid)) OR ((paid_at IS NOT NULL) AND (vendor_id = ANY (ARRAY( SELECT m.vendor_id
    FROM public.vendor_members m
-  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))))));
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))))) AND (vendor_id >= ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))
+  ORDER BY m.vendor_id
+ LIMIT 1)) AND (vendor_id <= ( SELECT m.vendor_id
+   FROM public.vendor_members m
+  WHERE (m.user_id = ( SELECT auth.uid() AS uid))
+  ORDER BY m.vendor_id DESC
+ LIMIT 1)))));
 create policy "customers can remove their own drafts" on public.orders for delete to authenticated
   using (((user_id = ( SELECT auth.uid() AS uid)) AND (status = 'draft'::text)));
 create policy "users can draft orders of their own" on public.orders for insert to authenticated
@@ -1357,6 +1384,11 @@ create function private.count_updated_ai_jobs()
 comment on function private.count_updated_ai_jobs() is
   'Statement trigger: counts jobs that ended or came back. Security definer because it calls a function that is.';
 
+create function private.date_unknown_outcome()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.date_unknown_outcome() is
+  'Row trigger: keeps unknown_since, whoever writes the outcome.';
+
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
   returns bigint language plpgsql volatile security definer set search_path="";
 comment on function private.dispatch_ai_jobs(uuid[]) is
@@ -1367,10 +1399,15 @@ create function private.dispatch_inserted_ai_jobs()
 comment on function private.dispatch_inserted_ai_jobs() is
   'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
 
-create function private.due_storage_removals(p_limit integer)
+create function private.doubt_unfinished_call()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.doubt_unfinished_call() is
+  'Row trigger: when a job leaves processing, however it does, nobody waits for its call any more. A call is sent only while its job is processing; without this one whose answer was lost could be neither asked about nor resolved.';
+
+create function private.due_storage_removals(p_limit integer, p_after_id bigint DEFAULT 0)
   returns SETOF private.storage_removals language sql stable security invoker set search_path="";
-comment on function private.due_storage_removals(integer) is
-  'Open removals, oldest first, whose object no row needs any more: no library row names it, no job may still read it, and no other job shares it as its output. The rest waits. To be asked anew right before an object is deleted.';
+comment on function private.due_storage_removals(integer,bigint) is
+  'Open removals, oldest first and after the given id, whose object no row needs any more; the rest waits. To be asked anew right before an object is deleted.';
 
 create function private.end_instead_of_waiting()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1416,6 +1453,11 @@ create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_use
   returns boolean language sql stable security invoker set search_path="";
 comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+
+create function private.is_object_named(p_removal private.storage_removals)
+  returns boolean language sql stable security invoker set search_path="";
+comment on function private.is_object_named(private.storage_removals) is
+  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job asked for the removal, another job shares it as its output.';
 
 create function private.leave_ai_job_queue()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1492,7 +1534,7 @@ grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to serv
 create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text)
   returns TABLE(call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean) language plpgsql volatile security invoker set search_path="";
 comment on function public.begin_provider_call(uuid,uuid,text,integer,text) is
-  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the earlier call is old enough that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing. 0 rows: the lease is lost. service_role only.';
+  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing. 0 rows: the lease is lost. service_role only.';
 grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text) to service_role;
 
 create function public.cancel_ai_job(p_job_id uuid, p_lease_token uuid)

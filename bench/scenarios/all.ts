@@ -38,7 +38,7 @@ export const FULL: Sizes = {
 export const QUICK: Sizes = {
   latencyJobs: 15,
   latencySeconds: 4,
-  jobs: 200,
+  jobs: 400,
   throughputSeconds: 6,
   makespanJobs: 100,
   killSeconds: 20,

@@ -76,7 +76,6 @@ export const BREAKS = [
   "an ending leaves its call as sent",
   "snooze spends the attempt",
   "rescue leaves the last attempt waiting",
-  "rescue gives the attempt back for any open call",
   "rescue takes a lease that is good",
   "cancelling a waiting job leaves it waiting",
   "a cancellation is forgotten at the hand-back",
@@ -688,10 +687,7 @@ export class Rules {
       (row.isLeaseOver || this.#is("rescue takes a lease that is good"));
     if (!isStalled || this.#is("nothing sweeps")) return;
     const isLast = row.attempt >= row.maxAttempts;
-    const diedInside =
-      this.#is("rescue gives the attempt back for any open call")
-        ? isOpen(row.call)
-        : row.call === "sent";
+    const diedInside = row.call === "sent";
     const isPaid = row.call === "succeeded" || row.call === "adopted";
     const getsAnother = isLast && (diedInside || isPaid);
     const waits = !isLast || getsAnother ||

@@ -14,13 +14,24 @@ export const WORLDS = {
     cancellable: 0,
     failures: new Set(),
   },
+  /** One job and one worker, until the job is too old. */
+  old: {
+    jobs: 1,
+    workers: 1,
+    maxAttempts: 2,
+    cap: 1,
+    ages: true,
+    reruns: 1,
+    cancellable: 1,
+    failures: new Set(FAILURES),
+  },
   /** One job that two workers fight for, with everything that can go wrong, cancelled, retried and resolved. */
   trouble: {
     jobs: 1,
     workers: 2,
     maxAttempts: 2,
     cap: 1,
-    ages: true,
+    ages: false,
     reruns: 1,
     cancellable: 1,
     failures: new Set(FAILURES),

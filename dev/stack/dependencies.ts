@@ -1,40 +1,59 @@
 /** The npm packages of the functions, fetched before any of them starts. */
-import type { FunctionDefinition } from "./project.ts";
 import { denoArguments } from "./function-process.ts";
+import type { FunctionDefinition } from "./project.ts";
 import { StackError } from "./stack-error.ts";
+
+/** Puts what entry files import into Deno's cache. Undefined when that worked, else what Deno said. */
+async function cache(
+  args: string[],
+  definitions: FunctionDefinition[],
+  projectDir: string,
+): Promise<string | undefined> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "cache",
+      "--quiet",
+      ...args,
+      ...definitions.map(({ entrypoint }) => entrypoint),
+    ],
+    cwd: projectDir,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  return success ? undefined : new TextDecoder().decode(stderr).trim();
+}
 
 /**
  * Puts everything that the functions import into Deno's cache; does nothing that takes time when it is there. With the
  * environment of this process, since the functions' own has neither its proxy nor its certificates; and outside the
  * time that a function has for its start.
  *
- * @throws {StackError} with what Deno said when something cannot be fetched or resolved.
+ * @throws {StackError} naming the function, with what Deno said, when something cannot be fetched or resolved.
  */
 export async function fetchDependencies(
   definitions: FunctionDefinition[],
   projectDir: string,
 ): Promise<void> {
-  const groups = new Map<string, { args: string[]; entries: string[] }>();
+  const groups = new Map<
+    string,
+    { args: string[]; members: FunctionDefinition[] }
+  >();
   for (const definition of definitions) {
     const args = await denoArguments(definition, projectDir);
-    const group = groups.get(args.join(" ")) ?? { args, entries: [] };
-    group.entries.push(definition.entrypoint);
+    const group = groups.get(args.join(" ")) ?? { args, members: [] };
+    group.members.push(definition);
     groups.set(args.join(" "), group);
   }
-  for (const { args, entries } of groups.values()) {
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["cache", "--quiet", ...args, ...entries],
-      cwd: projectDir,
-      env: { NO_COLOR: "1" },
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-    if (!success) {
+  for (const { args, members } of groups.values()) {
+    if (await cache(args, members, projectDir) === undefined) continue;
+    // All at once is fast; one after another tells which it was.
+    for (const definition of members) {
+      const said = await cache(args, [definition], projectDir);
+      if (said === undefined) continue;
       throw new StackError(
-        `What the functions import could not be fetched. Deno said:\n${
-          new TextDecoder().decode(stderr).trim()
-        }`,
+        `Function ${definition.slug} cannot be loaded. Deno said:\n${said}`,
       );
     }
   }

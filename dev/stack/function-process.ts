@@ -43,21 +43,34 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("shutdown"), reason: z.string() }),
 ]);
 
-/** What Deno needs to find its cache and the registry; hidden from the function itself. */
-const denoEnv = [
+/** What Deno needs to find its cache; hidden from the function itself. */
+const cacheEnv = [
   "HOME",
   "PATH",
   "DENO_DIR",
   "XDG_CACHE_HOME",
   "TMPDIR",
   "NPM_CONFIG_REGISTRY",
+  "npm_config_registry",
   "NPM_CONFIG_USERCONFIG",
+  "npm_config_userconfig",
+];
+
+/** How this machine reaches the internet, where that takes more than a connection. */
+const networkEnv = [
+  "HTTP_PROXY",
+  "http_proxy",
+  "HTTPS_PROXY",
+  "https_proxy",
+  "ALL_PROXY",
+  "all_proxy",
+  "NO_PROXY",
+  "no_proxy",
   "DENO_CERT",
   "DENO_TLS_CA_STORE",
   "SSL_CERT_FILE",
-  "HTTP_PROXY",
-  "HTTPS_PROXY",
-  "NO_PROXY",
+  "SSL_CERT_DIR",
+  "NODE_EXTRA_CA_CERTS",
 ];
 
 /** How Deno resolves what a function imports: its import map or configuration, and the project's lock file. */
@@ -92,7 +105,7 @@ export async function startFunctionProcess(
   const { slug } = definition;
   const source = `function:${slug}`;
   const inherited = Object.fromEntries(
-    denoEnv.flatMap((name) => {
+    [...cacheEnv, ...networkEnv].flatMap((name) => {
       const value = Deno.env.get(name);
       return value === undefined ? [] : [[name, value]];
     }),
@@ -139,7 +152,7 @@ export async function startFunctionProcess(
         slug,
         wallClockMs: settings.wallClockMs,
         graceMs: (graceSeconds - 1) * 1000,
-        hiddenEnv: [...denoEnv, "NO_COLOR", "PWD", "OLDPWD", "SHLVL", "_"],
+        hiddenEnv: [...cacheEnv, "NO_COLOR", "PWD", "OLDPWD", "SHLVL", "_"],
       }),
     ],
     env: { ...inherited, ...settings.env, NO_COLOR: "1" },

@@ -15,7 +15,8 @@ const requestRow = z.object({
   id: z.coerce.number().int(),
   method: z.string(),
   url: z.string(),
-  headers: z.record(z.string(), z.string()).nullable(),
+  // Any JSON may stand there; the real worker takes its text too.
+  headers: z.record(z.string(), z.coerce.string()).nullable(),
   body: z.instanceof(Uint8Array).nullable(),
   timeout_milliseconds: z.number().int(),
 });

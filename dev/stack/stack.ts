@@ -13,6 +13,7 @@ import { Functions } from "./functions.ts";
 import { listenGateway } from "./gateway.ts";
 import { generateKeys, loadKeys } from "./keys.ts";
 import { LogBook } from "./log-book.ts";
+import { bypassProxyForLoopback } from "./loopback.ts";
 import { applyMigrations, type MigrationReport } from "./migrate.ts";
 import { NetWorker } from "./net-worker.ts";
 import { startPostgres } from "./postgres.ts";
@@ -28,6 +29,8 @@ export { StackError } from "./stack-error.ts";
 
 /** The port of a persistent stack, as that of `supabase start`. */
 export const defaultPort = 54321;
+
+bypassProxyForLoopback();
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 

@@ -195,6 +195,7 @@ create table public.deliveries (
   id uuid not null default gen_random_uuid(),
   order_id uuid not null,
   vendor_id uuid not null,
+  user_id uuid,
   carrier text,
   tracking_number text,
   status text not null default 'preparing',
@@ -204,6 +205,7 @@ create table public.deliveries (
   updated_at timestamptz not null default now(),
   constraint deliveries_pkey primary key (id),
   constraint deliveries_order_fkey foreign key (order_id, vendor_id) references public.orders (id, vendor_id) on delete restrict,
+  constraint deliveries_user_id_fkey foreign key (user_id) references auth.users (id) on delete set null,
   constraint deliveries_tracking_number_key unique (carrier, tracking_number),
   constraint deliveries_status_is_known check (status in ('preparing', 'shipped', 'delivered', 'returned', 'lost')),
   constraint deliveries_tracking_has_carrier check ((carrier is null) = (tracking_number is null)),
@@ -216,6 +218,8 @@ create table public.deliveries (
 );
 comment on table public.deliveries is 'A parcel of an order. Written by the service only; customer and vendor can read it.';
 comment on column public.deliveries.vendor_id is 'The order''s vendor, set by trigger.';
+comment on column public.deliveries.user_id is
+  'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.deliveries.carrier is 'Who brings it, in one spelling: dhl, post-at, ups.';
 comment on column public.deliveries.tracking_number is 'Unique per carrier; capitals, digits and hyphens.';
 comment on column public.deliveries.status is
@@ -522,9 +526,13 @@ begin
       raise exception 'a delivery cannot begin as %', new.status using errcode = 'AJ064', detail = 'status';
     end if;
     new.vendor_id := v_order.vendor_id;
+    new.user_id := v_order.user_id;
   else
     if (new.order_id, new.vendor_id) is distinct from (old.order_id, old.vendor_id) then
       raise exception 'a delivery keeps its order' using errcode = 'AJ064', detail = 'order_id';
+    end if;
+    if new.user_id is distinct from old.user_id and new.user_id is not null then
+      raise exception 'a delivery keeps its customer' using errcode = 'AJ064', detail = 'user_id';
     end if;
     if new.status <> old.status and (old.status, new.status) not in (
       ('preparing', 'shipped'), ('shipped', 'delivered'), ('shipped', 'returned'), ('shipped', 'lost'), ('lost', 'delivered')

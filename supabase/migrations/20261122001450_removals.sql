@@ -18,7 +18,7 @@ comment on column private.storage_removals.user_id is 'Whose it was. Not a forei
 comment on column private.storage_removals.reason is 'The table whose row named it, or users when the account was deleted.';
 comment on column private.storage_removals.done_at is 'When the object was found to be gone from Storage.';
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
-create index storage_removals_requested_at_idx on private.storage_removals (requested_at, id) where done_at is null;
+create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
 
 create table private.provider_removals (
   id bigint not null generated always as identity,
@@ -41,7 +41,7 @@ comment on column private.provider_removals.done_at is 'When the provider was fo
 create unique index provider_removals_object_key on private.provider_removals (
   provider, coalesce(provider_object_id, marker)
 ) where done_at is null;
-create index provider_removals_requested_at_idx on private.provider_removals (requested_at, id) where done_at is null;
+create index provider_removals_id_idx on private.provider_removals (id) where done_at is null;
 
 alter table private.storage_removals enable row level security;
 alter table private.provider_removals enable row level security;
@@ -169,7 +169,45 @@ comment on function private.forget_user() is
 create trigger users_forget before delete on auth.users
 for each row execute function private.forget_user();
 
-create function private.due_storage_removals(p_limit integer)
+create function private.is_object_named(p_removal private.storage_removals)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    exists (select 1 from public.media as m where m.storage_path = p_removal.object_path)
+    or exists (
+      select 1 from public.profiles as p where p.user_id = p_removal.user_id and p.photo_path = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.slideshow_items as i
+      where i.user_id = p_removal.user_id and i.public_path = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.avatars as a where a.user_id = p_removal.user_id and a.video_url = p_removal.object_path
+    )
+    or exists (select 1 from public.pdfs as p where p.user_id = p_removal.user_id and p.pdf_url = p_removal.object_path)
+    or exists (
+      select 1 from public.voices as v where v.user_id = p_removal.user_id and v.sample_url = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.ai_jobs as j
+      where j.user_id = p_removal.user_id
+        and (
+          -- A failed job may be tried again.
+          (j.input_url = p_removal.object_path and j.status in ('pending', 'processing', 'failed'))
+          -- Jobs that the cache answered share an output.
+          or (j.output_url = p_removal.object_path and p_removal.reason = 'ai_jobs')
+        )
+    );
+$$;
+comment on function private.is_object_named(private.storage_removals) is
+  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job '
+  'asked for the removal, another job shares it as its output.';
+
+create function private.due_storage_removals(p_limit integer, p_after_id bigint default 0)
 returns setof private.storage_removals
 language sql
 stable
@@ -178,28 +216,10 @@ set search_path = ''
 as $$
   select r.*
   from private.storage_removals as r
-  where r.done_at is null
-    and not exists (select 1 from public.media as m where m.storage_path = r.object_path)
-    and not exists (select 1 from public.profiles as p where p.user_id = r.user_id and p.photo_path = r.object_path)
-    and not exists (
-      select 1 from public.slideshow_items as i where i.user_id = r.user_id and i.public_path = r.object_path
-    )
-    and not exists (select 1 from public.avatars as a where a.user_id = r.user_id and a.video_url = r.object_path)
-    and not exists (select 1 from public.pdfs as p where p.user_id = r.user_id and p.pdf_url = r.object_path)
-    and not exists (select 1 from public.voices as v where v.user_id = r.user_id and v.sample_url = r.object_path)
-    and not exists (
-      select 1 from public.ai_jobs as j
-      where j.user_id = r.user_id
-        and (
-          -- A failed job may be tried again.
-          (j.input_url = r.object_path and j.status in ('pending', 'processing', 'failed'))
-          -- Jobs that the cache answered share an output.
-          or (j.output_url = r.object_path and r.reason = 'ai_jobs')
-        )
-    )
-  order by r.requested_at, r.id
+  where r.done_at is null and r.id > p_after_id and not private.is_object_named(r)
+  order by r.id
   limit p_limit;
 $$;
-comment on function private.due_storage_removals(integer) is
-  'Open removals, oldest first, whose object no row needs any more: no library row names it, no job may still read it, '
-  'and no other job shares it as its output. The rest waits. To be asked anew right before an object is deleted.';
+comment on function private.due_storage_removals(integer, bigint) is
+  'Open removals, oldest first and after the given id, whose object no row needs any more; the rest waits. To be asked '
+  'anew right before an object is deleted.';

@@ -99,7 +99,7 @@ Deno.test("schema: every reference to an account says what becomes of the row, a
     assertEquals(
       rows.filter(({ action }) => action !== "c").map(({ name }) => name)
         .sort(),
-      ["public.orders", "public.payments"],
+      ["public.deliveries", "public.orders", "public.payments"],
     );
     assertEquals(rows.filter(({ action }) => !["c", "n"].includes(action)), []);
   });

@@ -934,6 +934,33 @@ Deno.test("payments: are for placed orders and for their customer, whoever is na
   });
 });
 
+Deno.test("deliveries: are for the order's customer and vendor, whoever is named", async () => {
+  await withShop(async ({ db, shop, anna }) => {
+    const stranger = await openShop(db);
+    const id = await orderIn(db, shop, anna, "paid");
+    await db.asService((sql) =>
+      sql`
+      insert into public.deliveries (order_id, user_id, vendor_id)
+      values (${id}, ${stranger.clerkId}, ${stranger.vendorId})`
+    );
+    const read = (userId: string) =>
+      db.asUser(
+        userId,
+        (sql) => sql`select user_id, vendor_id from public.deliveries`,
+      );
+    const expected = [{ user_id: anna, vendor_id: shop.vendorId }];
+    assertEquals([...await read(anna)], expected);
+    assertEquals([...await read(shop.clerkId)], expected);
+    assertEquals((await read(stranger.clerkId)).length, 0);
+    const { code, detail } = await refusalOf(() =>
+      db.asService((sql) =>
+        sql`update public.deliveries set user_id = ${stranger.clerkId}`
+      )
+    );
+    assertEquals([code, detail], ["AJ064", "user_id"]);
+  });
+});
+
 Deno.test("payments and deliveries: a provider's id, or a carrier's number, is there once", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const one = await orderIn(db, shop, anna, "shipped");
@@ -1125,6 +1152,39 @@ Deno.test("vendors: see an order, its items and deliveries from the moment it is
         assertEquals(await seenBy(rival.clerkId), nothing);
         assertEquals(await seenBy(stranger), nothing);
       });
+    }
+  });
+});
+
+Deno.test("vendors: somebody who works for two sees the orders of both and none of a third", async () => {
+  await withShop(async ({ db, anna }) => {
+    const temp = (await db.createUser()).id;
+    // By id, because the policy has bounds of ids: the third one lies between the two.
+    const shops = [await openShop(db), await openShop(db), await openShop(db)]
+      .sort((a, b) => a.vendorId < b.vendorId ? -1 : 1);
+    const orders: string[] = [];
+    for (const shop of shops) {
+      orders.push(await orderIn(db, shop, anna, "shipped"));
+    }
+    const [first, , last] = shops;
+    assert(first !== undefined && last !== undefined);
+    for (const { vendorId } of [first, last]) {
+      await db
+        .sql`insert into public.vendor_members (vendor_id, user_id) values (${vendorId}, ${temp})`;
+    }
+    const expected = [orders[0], orders[2]].sort();
+    for (
+      const query of [
+        "select id from public.orders",
+        "select order_id as id from public.deliveries",
+        "select distinct order_id as id from public.order_items",
+      ]
+    ) {
+      const seen = await db.asUser(
+        temp,
+        (sql) => sql.unsafe<{ id: string }[]>(query),
+      );
+      assertEquals(seen.map((row) => row.id).sort(), expected, query);
     }
   });
 });

@@ -6,7 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import postgres from "postgres";
-import { makeProject, startChild, until } from "./stack-fixture.ts";
+import { makeProject, startChild, until } from "../helpers/stack-fixture.ts";
 
 /** The SQLSTATE and message with which a statement is refused. */
 async function refusal(sql: postgres.Sql, statement: string): Promise<string> {
@@ -294,7 +294,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
       let id = 0;
       await sql.begin(async (transaction) => {
         const [row] =
-          await transaction`select net.http_post(${`${target.url}/hook?a=1`}, '{"n": 1}'::jsonb, '{"q": "ä&b"}'::jsonb, '{"x-test": "yes"}'::jsonb) as id`;
+          await transaction`select net.http_post(${`${target.url}/hook?a=1`}, '{"n": 1}'::jsonb, '{"q": "ä&b"}'::jsonb, '{"x-test": "yes", "x-number": 7}'::jsonb) as id`;
         id = Number(row?.["id"]);
         await new Promise((resolve) => setTimeout(resolve, 300));
         assertEquals(target.received.length, 0, "nothing before commit");

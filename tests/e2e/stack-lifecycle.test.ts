@@ -7,18 +7,17 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { clientOf, dataOf, newPerson } from "./stack-people.ts";
+import { alive, descendants, listProcesses } from "../helpers/processes.ts";
+import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
 import {
-  alive,
   answersOn,
-  descendants,
   fixtureFiles,
   makeProject,
   StackDidNotStart,
   type StackEnv,
   startChild,
   until,
-} from "./stack-fixture.ts";
+} from "../helpers/stack-fixture.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 
@@ -29,13 +28,11 @@ async function footprint(
   const { API_URL = "", DB_URL = "", SIMULATOR_URL = "" } = stack.env;
   const urls = [API_URL, DB_URL.replace("postgresql:", "http:"), SIMULATOR_URL]
     .filter((url) => url !== "");
-  const pids = [stack.pid, ...await descendants(stack.pid)];
-  const { stdout } = await new Deno.Command("ps", {
-    args: ["-o", "args=", "-p", pids.join(",")],
-  }).output();
-  const [, folder] = /bin\/postgres -D (\S+)\/data/.exec(
-    new TextDecoder().decode(stdout),
-  ) ?? [];
+  const children = await descendants(stack.pid);
+  const pids = [stack.pid, ...children.map(({ pid }) => pid)];
+  const [folder] = children.flatMap(({ command }) =>
+    /^\S+\/bin\/postgres -D (\S+)\/data/.exec(command)?.[1] ?? []
+  );
   assert(folder !== undefined, "the stack has a Postgres");
   return {
     pids,
@@ -58,14 +55,10 @@ async function failure(
   );
   assertEquals(error.code, 1);
   assertEquals(error.stdout, "");
-  const { stdout } = await new Deno.Command("ps", {
-    args: ["-A", "-o", "args="],
-  }).output();
-  assertEquals(
-    new TextDecoder().decode(stdout).includes(projectDir),
-    false,
-    "a process is left",
+  const left = (await listProcesses()).filter(({ command }) =>
+    command.includes(projectDir)
   );
+  assertEquals(left, [], "a process is left");
   return error;
 }
 
@@ -174,15 +167,10 @@ Deno.test("crash: a stack without its Postgres says so and ends with code 1", as
   await using project = await makeProject();
   await using stack = await startChild(project.dir, ["--ephemeral"]);
   const left = await footprint(stack);
-  const { stdout } = await new Deno.Command("ps", {
-    args: ["-A", "-o", "pid=,args="],
-  }).output();
-  const line = new TextDecoder().decode(stdout).split("\n").find((line) =>
-    / -p (\d+)/.exec(line)?.[1] ===
-      new URL(stack.env.DB_URL.replace("postgresql:", "http:")).port &&
-    line.includes("bin/postgres") && !line.includes("watchdog")
+  const server = (await descendants(stack.pid)).find(({ command }) =>
+    /^\S+\/bin\/postgres -D/.test(command)
   );
-  Deno.kill(Number(line?.trim().split(" ")[0]), "SIGKILL");
+  Deno.kill(server?.pid ?? 0, "SIGKILL");
   assertEquals(await stack.exited, 1);
   assertStringIncludes(stack.output(), "Postgres ended unexpectedly");
   await until("everything is gone", () => left.isGone());
@@ -416,12 +404,12 @@ Deno.test("function: one that does not boot is named with what it said", async (
     [
       "does not parse",
       "export default {",
-      /^Function hello did not start \(code 1\)\. It said:\n/,
+      /^Function hello cannot be loaded\. Deno said:\n[\s\S]*Unexpected token/,
     ],
     [
       "imports nothing that is there",
       "import './missing.ts';\n",
-      /^Function hello did not start \(code 1\)\. It said:\n[\s\S]*missing\.ts/,
+      /^Function hello cannot be loaded\. Deno said:\n[\s\S]*missing\.ts/,
     ],
     [
       "ends",
@@ -527,4 +515,16 @@ Deno.test({
     const error = await failure(project.dir, ["--data", data]);
     assertStringIncludes(error.stderr, `was kept in ${cluster}, which is gone`);
   },
+});
+
+Deno.test("proxy: the parts talk to each other directly where the environment names a proxy", async () => {
+  await using project = await makeProject();
+  await using stack = await startChild(project.dir, ["--ephemeral"], {
+    env: {
+      HTTP_PROXY: "http://127.0.0.1:9",
+      HTTPS_PROXY: "http://127.0.0.1:9",
+    },
+  });
+  const response = await fetch(`${stack.env.API_URL}/functions/v1/hook`);
+  assertEquals([response.status, (await response.json()).body], [200, ""]);
 });

@@ -58,7 +58,9 @@ export type Interruption = (
 export class FakeRepository implements JobRepository {
   readonly jobs = new Map<string, FakeJob>();
   readonly journal: FakeJournal;
-  /** Calls that took effect, in order; one that found its lease lost is not among them. */
+  /** Calls that were made, in order. */
+  readonly calls: (keyof JobRepository)[] = [];
+  /** Those that took effect; one that found its lease lost is not among them. */
   readonly effects: (keyof JobRepository)[] = [];
   interrupt: Interruption = () => {};
   readonly #receipts = new Set<string>();
@@ -343,6 +345,7 @@ export class FakeRepository implements JobRepository {
     effect: () => T,
     lost?: T,
   ): Promise<T> {
+    this.calls.push(method);
     await this.interrupt(method, "before");
     const result = effect();
     if (result !== lost) this.effects.push(method);

@@ -65,6 +65,8 @@ export interface SimulatorControl {
   clearFaults(): Promise<void>;
   /** Everything created so far, or for one job. */
   creations(jobId?: string): Promise<Creation[]>;
+  /** What was created for a job, once it is so many; fails when they do not come within 10 s. */
+  creationsOf(jobId: string, atLeast: number): Promise<Creation[]>;
   /**
    * Requests of an operation, for one job or all, once there are `atLeast` so many; fails when they do not come within
    * 10 s.
@@ -121,6 +123,18 @@ export function simulatorControl(simulatorUrl: string): SimulatorControl {
     async creations(jobId) {
       const query = jobId === undefined ? "" : `?marker=${jobId}`;
       return ledgerSchema.parse(await send("GET", `/ledger${query}`)).entries;
+    },
+    async creationsOf(jobId, atLeast) {
+      const query = `?marker=${jobId}&at_least=${atLeast}&within_ms=10000`;
+      const { entries, reached } = ledgerSchema.parse(
+        await send("GET", `/ledger${query}`),
+      );
+      if (!reached) {
+        throw new Error(
+          `${jobId}: ${entries.length} creations within 10 s, not ${atLeast}`,
+        );
+      }
+      return entries;
     },
     async requests(
       operation,

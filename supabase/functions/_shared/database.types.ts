@@ -317,6 +317,7 @@ export type Database = {
           "provider_object_id": string | null;
           "sent_at": string;
           "settled_at": string | null;
+          "unknown_since": string | null;
           "user_id": string;
         };
         ComputedFields: never;
@@ -332,6 +333,7 @@ export type Database = {
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "unknown_since"?: string | null;
           "user_id": string;
         };
         Update: {
@@ -346,6 +348,7 @@ export type Database = {
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "unknown_since"?: string | null;
           "user_id"?: string;
         };
         Relationships: [
@@ -566,6 +569,7 @@ export type Database = {
           "status": string;
           "tracking_number": string | null;
           "updated_at": string;
+          "user_id": string | null;
           "vendor_id": string;
         };
         ComputedFields: never;
@@ -579,6 +583,7 @@ export type Database = {
           "status"?: string;
           "tracking_number"?: string | null;
           "updated_at"?: string;
+          "user_id"?: string | null;
           "vendor_id": string;
         };
         Update: {
@@ -591,6 +596,7 @@ export type Database = {
           "status"?: string;
           "tracking_number"?: string | null;
           "updated_at"?: string;
+          "user_id"?: string | null;
           "vendor_id"?: string;
         };
         Relationships: [

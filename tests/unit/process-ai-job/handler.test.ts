@@ -39,7 +39,13 @@ function deployed() {
   return {
     platform,
     repository,
+    /** Lets every job end, also those that are taken later. */
     finish: () => gate.resolve({ resultData: { voice_id: "voice-1" } }),
+    /** Ends every job, and what the isolate was kept for. */
+    [Symbol.asyncDispose]: async () => {
+      gate.resolve({ resultData: { voice_id: "voice-1" } });
+      await platform.background();
+    },
     /** A signed dispatch; `change` is made to the request after it was signed. */
     dispatch: (
       body: string,
@@ -79,7 +85,8 @@ const codeOf = async (response: Response): Promise<ErrorCode> =>
   (await response.json()).code;
 
 Deno.test("process-ai-job: claims, answers 202 while the work still runs, and keeps the isolate until it is done", async () => {
-  const { dispatch, repository, platform, finish } = deployed();
+  await using isolate = deployed();
+  const { dispatch, repository, platform, finish } = isolate;
   const row = repository.insert();
   const response = await dispatch(bodyFor(row.id));
   assertEquals([response.status, await response.json()], [
@@ -93,7 +100,8 @@ Deno.test("process-ai-job: claims, answers 202 while the work still runs, and ke
 });
 
 Deno.test("process-ai-job: the lines of the work carry the request's id", async () => {
-  const { dispatch, repository, platform, finish } = deployed();
+  await using isolate = deployed();
+  const { dispatch, repository, platform, finish } = isolate;
   finish();
   const response = await dispatch(bodyFor(repository.insert().id), {
     headers: { "x-request-id": "dispatch-0001" },
@@ -105,7 +113,8 @@ Deno.test("process-ai-job: the lines of the work carry the request's id", async 
 });
 
 Deno.test("process-ai-job: of the body only the ids count", async () => {
-  const { dispatch, repository, platform, finish } = deployed();
+  await using isolate = deployed();
+  const { dispatch, repository, platform, finish } = isolate;
   finish();
   const [row, other] = [repository.insert(), repository.insert()];
   const body = JSON.parse(bodyFor(row.id));
@@ -119,7 +128,8 @@ Deno.test("process-ai-job: of the body only the ids count", async () => {
 });
 
 Deno.test("process-ai-job: an id that is not there or not due is passed over", async () => {
-  const { dispatch, repository } = deployed();
+  await using isolate = deployed();
+  const { dispatch, repository } = isolate;
   const taken = repository.insert();
   repository.claim(taken);
   const response = await dispatch(bodyFor(taken.id, crypto.randomUUID()));
@@ -149,7 +159,8 @@ for (
   ] as const
 ) {
   Deno.test(`process-ai-job: a dispatch with ${why} is refused before anything is looked at`, async () => {
-    const { dispatch, repository, platform } = deployed();
+    await using isolate = deployed();
+    const { dispatch, repository, platform } = isolate;
     const row = repository.insert();
     const response = await dispatch(bodyFor(row.id), change);
     assertEquals([response.status, await codeOf(response)], [401, code]);
@@ -162,7 +173,8 @@ for (
 }
 
 Deno.test("process-ai-job: the same dispatch a second time is refused and claims nothing", async () => {
-  const { dispatch, repository } = deployed();
+  await using isolate = deployed();
+  const { dispatch, repository } = isolate;
   const row = repository.insert();
   await dispatch(bodyFor(row.id));
   const other = repository.insert();
@@ -189,7 +201,8 @@ for (
   ] as const
 ) {
   Deno.test(`process-ai-job: a rightly signed body with ${why} is refused`, async () => {
-    const { dispatch, repository } = deployed();
+    await using isolate = deployed();
+    const { dispatch, repository } = isolate;
     const row = repository.insert();
     const response = await dispatch(body);
     assertEquals([response.status, await codeOf(response)], [400, code]);
@@ -198,7 +211,8 @@ for (
 }
 
 Deno.test("process-ai-job: a queue that cannot be reached is a 503, and the dispatch may come again", async () => {
-  const { dispatch, repository } = deployed();
+  await using isolate = deployed();
+  const { dispatch, repository } = isolate;
   const row = repository.insert();
   repository.interrupt = () => {
     throw new AppError("service_unavailable");

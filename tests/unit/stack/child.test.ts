@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import { alive } from "../../helpers/processes.ts";
 import { type GuardedCommand, spawnGuarded } from "../../../dev/stack/child.ts";
 
 function shell(
@@ -34,11 +35,7 @@ async function started(script: string, lines: string[] = []) {
 const forever = "echo ready; while :; do sleep 0.02; done";
 
 async function isAlive(pid: number): Promise<boolean> {
-  const { stdout } = await new Deno.Command("ps", {
-    args: ["-o", "stat=", "-p", String(pid)],
-  }).output();
-  const state = new TextDecoder().decode(stdout).trim();
-  return state !== "" && !state.startsWith("Z");
+  return (await alive([pid])).length > 0;
 }
 
 Deno.test("spawnGuarded: gives the output line by line and the exit code", async () => {

@@ -93,8 +93,6 @@ async function within<T>(work: Promise<T>): Promise<T> {
       CACHE_TIMEOUT_MS,
     );
   });
-  // The loser of the race must not become an unhandled rejection: that could end the isolate.
-  work.catch(() => {});
   try {
     return await Promise.race([work, timeout]);
   } finally {

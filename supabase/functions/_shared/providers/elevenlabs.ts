@@ -156,7 +156,6 @@ async function loadClient(
 
 /** The package's own timeout ends with the headers; a body that stalls must end too, whatever it does with a signal. */
 async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  work.catch(() => {});
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => aborted.reject(signal.reason);
   if (signal.aborted) onAbort();

@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import postgres from "postgres";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
-import { makeProject, until } from "./stack-fixture.ts";
+import { makeProject, until } from "../helpers/stack-fixture.ts";
 
 const hook = (stack: Stack, path = "", init: RequestInit = {}) =>
   fetch(`${stack.apiUrl}/functions/v1/hook${path}`, init);
@@ -308,6 +308,16 @@ Deno.test("rest: a role that does not exist, a failing statement and a rule chec
     const body = await response.json();
     return `${response.status} ${body.code}`;
   };
+  const ended = await stack.signToken({
+    sub: crypto.randomUUID(),
+    role: "authenticated",
+    exp: Math.floor(Date.now() / 1000) - 1,
+  });
+  assertEquals(
+    await codeOf(post("rpc/whoami", "{}", ended)),
+    "401 PGRST303",
+    "a token that has ended",
+  );
   // More than there are connections, so that a spoilt one would be met again.
   for (let round = 0; round < 25; round++) {
     assertEquals(

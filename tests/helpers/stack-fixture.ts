@@ -318,40 +318,6 @@ async function appears(
   return undefined;
 }
 
-/** Every process that descends from `pid`, as `/proc` or `ps` knows it. */
-export async function descendants(pid: number): Promise<number[]> {
-  const { stdout } = await new Deno.Command("ps", {
-    args: ["-A", "-o", "pid=,ppid="],
-  }).output();
-  const parents = new TextDecoder().decode(stdout).trim().split("\n").map((
-    line,
-  ) => line.trim().split(/\s+/).map(Number));
-  const found: number[] = [];
-  const below = (parent: number) => {
-    for (const [child, of] of parents) {
-      if (of !== parent || child === undefined) continue;
-      found.push(child);
-      below(child);
-    }
-  };
-  below(pid);
-  return found;
-}
-
-/** Those of the processes that still run. */
-export async function alive(pids: number[]): Promise<number[]> {
-  const { stdout } = await new Deno.Command("ps", {
-    args: ["-A", "-o", "pid=,stat="],
-  }).output();
-  const running = new Set(
-    new TextDecoder().decode(stdout).trim().split("\n").flatMap((line) => {
-      const [pid, state] = line.trim().split(/\s+/);
-      return state?.startsWith("Z") ? [] : [Number(pid)];
-    }),
-  );
-  return pids.filter((pid) => running.has(pid));
-}
-
 /** Whether anything listens on a port of this machine. */
 export async function answersOn(url: string): Promise<boolean> {
   const { hostname, port } = new URL(url);

@@ -1,0 +1,555 @@
+/**
+ * The plans of what is run all the time, on tables of a realistic size: whatever an owner, a vendor or the queue asks
+ * for is found through an index, and costs as much as there is of it, not as much as there is of everybody's.
+ */
+import { assert, assertEquals } from "@std/assert";
+import postgres from "postgres";
+import {
+  populate,
+  type Population,
+  userIdSql,
+} from "../../bench/rls/population.ts";
+import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import {
+  type Caller,
+  type Explainer,
+  type Plan,
+  withExplainer,
+} from "./plans.ts";
+
+const USERS = 500;
+const POPULATION: Population = {
+  users: USERS,
+  jobs: 50_000,
+  media: 50_000,
+  dueJobs: 50,
+  stalledJobs: 5,
+};
+
+/** The same nth user for each of the rows that belong together. */
+const owner = (n: string) => userIdSql(`(1 + ${n} % ${USERS})`);
+const id = (kind: string, n: string) => `md5('${kind} ' || ${n})::uuid`;
+
+/** Few vendors, as in life: three with a third of all orders each, and one with 200. */
+const VENDOR = "(case when n % 50 = 0 then 3 else n % 3 end)";
+
+/** Everything else that lists are made of: 10,000 of each. */
+const FURTHER = [
+  `insert into public.ai_job_events (job_id, seq, user_id, event, attempt)
+   select j.id, 1, j.user_id, 'created', 0 from public.ai_jobs as j`,
+  `insert into public.ai_provider_calls (job_id, user_id, provider, operation, attempt, outcome, provider_object_id, settled_at)
+   select j.id, j.user_id, 'elevenlabs', 'create_voice', 1, 'succeeded', 'v' || j.id, now()
+   from public.ai_jobs as j where j.status = 'completed' order by j.id limit 10000`,
+  `insert into public.voices (user_id, job_id, provider, provider_voice_id, name, stability, similarity_boost, sample_url)
+   select user_id, id, 'elevenlabs', 'v' || id, 'Voice', 0.5, 0.5, input_url
+   from public.ai_jobs where status = 'completed' order by id limit 10000`,
+  `insert into storage.objects (bucket_id, name)
+   select 'uploads', substr(storage_path, 9) from public.media limit 10000`,
+  `insert into public.calls (user_id, title, held_at)
+   select ${
+    owner("n")
+  }, 'Call ' || n, now() - n * interval '1 minute' from generate_series(1, 10000) as n`,
+  `insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+   select ${owner("n")}, 'Avatar', 'd-id', n, 'outputs/' || ${
+    owner("n")
+  } || '/' || n || '.mp4'
+   from generate_series(1, 10000) as n`,
+  `insert into public.slideshows (id, user_id, title, is_published)
+   select ${id("show", "n")}, ${
+    owner("n")
+  }, 'Show ' || n, n % 2 = 0 from generate_series(1, 10000) as n`,
+  `insert into public.slideshow_items (user_id, slideshow_id, media_id, position)
+   select ${owner("n")}, ${id("show", "n")}, gen_random_uuid(), position
+   from generate_series(1, 10000) as n, generate_series(0, 1) as position`,
+  `insert into public.pdfs (user_id, title, pdf_url, page_count, size_bytes)
+   select ${owner("n")}, 'Pdf', 'pdfs/' || ${
+    owner("n")
+  } || '/' || n || '.pdf', 1, 1 from generate_series(1, 10000) as n`,
+  `insert into public.vendors (id, name, country)
+   select ${
+    id("vendor", "n")
+  }, 'Vendor ' || n, 'AT' from generate_series(0, 3) as n`,
+  // The last user works for the smallest vendor.
+  `insert into public.vendor_members (vendor_id, user_id) values (${
+    id("vendor", "3")
+  }, ${userIdSql(String(USERS))})`,
+  `insert into public.vendor_products (id, vendor_id, sku, name, unit_price_minor, currency)
+   select ${id("product", "n")}, ${
+    id("vendor", "n")
+  }, 'SKU-' || n, 'Product', 100, 'EUR' from generate_series(0, 3) as n`,
+  `insert into public.orders (
+     id, user_id, vendor_id, currency, status, shipping_address, items_total_minor, placed_at, paid_at, created_at
+   )
+   select ${id("order", "n")}, ${owner("n")}, ${
+    id("vendor", VENDOR)
+  }, 'EUR', 'paid', '{}', 200, now(),
+     now() - n * interval '1 minute', now() - n * interval '1 minute'
+   from generate_series(1, 10000) as n`,
+  `insert into public.order_items (order_id, vendor_id, product_id, currency, description, quantity, unit_price_minor)
+   select ${id("order", "n")}, ${id("vendor", VENDOR)}, ${
+    id("product", VENDOR)
+  }, 'EUR', 'Product', 1, 100
+   from generate_series(1, 10000) as n, generate_series(1, 2)`,
+  `insert into public.payments (order_id, user_id, provider, provider_payment_id, status, amount_minor, currency, captured_at)
+   select ${id("order", "n")}, ${
+    owner("n")
+  }, 'stripe', 'pi_' || n, 'captured', 200, 'EUR', now()
+   from generate_series(1, 10000) as n`,
+  `insert into public.deliveries (order_id, vendor_id, user_id) select ${
+    id("order", "n")
+  }, ${id("vendor", VENDOR)}, ${owner("n")}
+   from generate_series(1, 10000) as n`,
+  `insert into public.profiles (user_id, display_name) select ${
+    userIdSql("n")
+  }, 'Name' from generate_series(1, ${USERS}) as n`,
+  `insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
+   select 'ai_job:' || encode(sha256(n::text::bytea), 'hex'), ${
+    owner("n")
+  }, '{}', now()
+   from generate_series(1, 10000) as n`,
+  `insert into private.storage_removals (object_path, user_id, reason)
+   select 'uploads/' || ${owner("n")} || '/gone' || n, ${
+    owner("n")
+  }, 'media' from generate_series(1, 10000) as n`,
+];
+
+/** So small that reading them whole is right: a row per job type, vendor or one of its people and products. */
+const SMALL = [
+  "ai_job_types",
+  "buckets",
+  "secrets",
+  "vendors",
+  "vendor_members",
+  "vendor_products",
+  "dispatch_receipts",
+  // Auth's own, which this population leaves empty.
+  "sessions",
+  "identities",
+];
+
+/** What may be found wrong with a plan, in words. */
+function faultsOf(plan: Plan, expected: Expected): string[] {
+  const scanned = plan.seqScans.filter((table) => !SMALL.includes(table));
+  return [
+    ...scanned.map((table) => `reads all of ${table}`),
+    ...(plan.pages > expected.pages
+      ? [`touches ${plan.pages} pages, more than ${expected.pages}`]
+      : []),
+    ...(expected.isOrdered && plan.nodes.some((node) => /Sort/.test(node))
+      ? ["sorts"]
+      : []),
+    ...(expected.byOwner && !plan.hasInitPlan
+      ? ["asks who the caller is for each row"]
+      : []),
+  ];
+}
+
+interface Expected {
+  /** The index that must be among those used. */
+  index?: string;
+  /** Comes out of the index in the order that is asked for. */
+  isOrdered?: boolean;
+  /** `auth.uid()` is found out once. */
+  byOwner?: boolean;
+  /** Pages that may be touched, indexes included. */
+  pages: number;
+}
+
+interface Case extends Expected {
+  name: string;
+  caller: Caller;
+  statement: string;
+  /** A change of the schema before it, undone afterwards. */
+  prelude?: string;
+}
+
+/** Somebody with a hundred jobs among a hundred thousand, somebody who works for a vendor, and one thing of each kind. */
+interface Sample {
+  owner: Caller & { userId: string };
+  clerk: Caller;
+  vendorId: string;
+  jobId: string;
+  mediaId: string;
+  slideshowId: string;
+  orderId: string;
+}
+
+async function drawSample(db: TestDatabase): Promise<Sample> {
+  const [row] = await db.sql.unsafe<Record<string, string>[]>(`
+    select u.id as owner, ${userIdSql(String(USERS))} as clerk, ${
+    id("vendor", "3")
+  } as vendor,
+      (select j.id from public.ai_jobs as j where j.user_id = u.id order by j.created_at limit 1) as job,
+      (select m.id from public.media as m where m.user_id = u.id limit 1) as media,
+      (select s.id from public.slideshows as s where s.user_id = u.id limit 1) as slideshow,
+      (select o.id from public.orders as o where o.user_id = u.id limit 1) as "order"
+    from (select ${userIdSql("1")} as id) as u`);
+  assert(row !== undefined);
+  const { owner, clerk, vendor, job, media, slideshow, order } = row;
+  assert(owner && clerk && vendor && job && media && slideshow && order);
+  return {
+    owner: { role: "authenticated", userId: owner },
+    clerk: { role: "authenticated", userId: clerk },
+    vendorId: vendor,
+    jobId: job,
+    mediaId: media,
+    slideshowId: slideshow,
+    orderId: order,
+  };
+}
+
+/** What an app asks for as a signed-in user: no condition on the owner, as with supabase-js; the policies add it. */
+function ownersCases(sample: Sample): Case[] {
+  const { owner } = sample;
+  const page = (
+    table: string,
+    { at = "created_at", isOrdered = false } = {},
+  ): Case => ({
+    name: `${table}: the first page`,
+    caller: owner,
+    statement:
+      `select * from public.${table} order by ${at} desc, id desc limit 20`,
+    index: `${table}_user_id_${at}_idx`,
+    isOrdered,
+    byOwner: true,
+    pages: 80,
+  });
+  return [
+    // Of many rows of one owner, only those of the page are touched.
+    page("ai_jobs", { isOrdered: true }),
+    page("media", { isOrdered: true }),
+    page("voices"),
+    page("calls", { at: "held_at" }),
+    page("avatars"),
+    page("pdfs"),
+    page("payments"),
+    page("orders"),
+    page("deliveries"),
+    {
+      name: "ai_jobs: a later page, by keyset",
+      caller: owner,
+      statement: `
+        select * from public.ai_jobs where (created_at, id) < (now() - interval '10 days', gen_random_uuid())
+        order by created_at desc, id desc limit 20`,
+      index: "ai_jobs_user_id_created_at_idx",
+      isOrdered: true,
+      byOwner: true,
+      pages: 80,
+    },
+    {
+      name: "ai_jobs: how many there are, without touching a row",
+      caller: owner,
+      statement: "select count(*) from public.ai_jobs",
+      byOwner: true,
+      pages: 20,
+    },
+    {
+      name: "ai_jobs: one row by id",
+      caller: owner,
+      statement: `select * from public.ai_jobs where id = '${sample.jobId}'`,
+      byOwner: true,
+      pages: 8,
+    },
+    {
+      name: "media: one row by id",
+      caller: owner,
+      statement: `select * from public.media where id = '${sample.mediaId}'`,
+      byOwner: true,
+      pages: 8,
+    },
+    {
+      name: "ai_job_events: the timeline of a job",
+      caller: owner,
+      statement:
+        `select * from public.ai_job_events where job_id = '${sample.jobId}' and seq > 0 order by seq`,
+      index: "ai_job_events_pkey",
+      byOwner: true,
+      pages: 8,
+    },
+    {
+      name: "ai_provider_calls: those of a job",
+      caller: owner,
+      statement:
+        `select * from public.ai_provider_calls where job_id = '${sample.jobId}' order by sent_at`,
+      byOwner: true,
+      pages: 8,
+    },
+    // Own ones or one that was opened by its link: two look-ups in indexes, and a sort of what is the owner's.
+    {
+      name: "slideshows: the first page",
+      caller: owner,
+      statement:
+        "select * from public.slideshows order by created_at desc, id desc limit 20",
+      index: "slideshows_user_id_created_at_idx",
+      byOwner: true,
+      pages: 80,
+    },
+    {
+      name: "slideshow_items: all of them",
+      caller: owner,
+      statement: "select * from public.slideshow_items",
+      index: "slideshow_items_user_id_idx",
+      byOwner: true,
+      pages: 100,
+    },
+    {
+      name: "slideshow_items: those of a slideshow, in order",
+      caller: owner,
+      statement:
+        `select * from public.slideshow_items where slideshow_id = '${sample.slideshowId}' order by position`,
+      byOwner: true,
+      pages: 20,
+    },
+    {
+      name: "order_items: those of an order",
+      caller: owner,
+      statement:
+        `select * from public.order_items where order_id = '${sample.orderId}'`,
+      index: "order_items_order_id_idx",
+      byOwner: true,
+      pages: 30,
+    },
+    {
+      name: "deliveries: those of an order",
+      caller: owner,
+      statement:
+        `select * from public.deliveries where order_id = '${sample.orderId}'`,
+      index: "deliveries_order_id_idx",
+      byOwner: true,
+      pages: 20,
+    },
+    {
+      name: "orders with their items, embedded",
+      caller: owner,
+      statement: `
+        select o.id, i.items from public.orders as o
+        left join lateral (
+          select json_agg(i.*) as items from public.order_items as i where i.order_id = o.id
+        ) as i on true
+        order by o.created_at desc, o.id desc limit 5`,
+      byOwner: true,
+      pages: 250,
+    },
+  ];
+}
+
+function othersCases({ clerk, vendorId }: Sample): Case[] {
+  return [
+    {
+      // Every row of this one vendor is looked at: of other vendors' none.
+      name: "orders: a vendor's first page",
+      caller: clerk,
+      statement: `
+        select * from public.orders where vendor_id = '${vendorId}' and paid_at is not null
+        order by paid_at desc, id desc limit 20`,
+      index: "orders_vendor_id_paid_at_idx",
+      byOwner: true,
+      pages: 300,
+    },
+    {
+      name: "deliveries: a vendor's first page",
+      caller: clerk,
+      statement: `
+        select * from public.deliveries where vendor_id = '${vendorId}' order by created_at desc, id desc limit 20`,
+      index: "deliveries_vendor_id_created_at_idx",
+      byOwner: true,
+      pages: 300,
+    },
+    {
+      // Twenty times a look at what one user has.
+      name: "removals: what is due",
+      caller: { role: "postgres" },
+      statement: "select * from private.due_storage_removals(20)",
+      index: "storage_removals_id_idx",
+      pages: 6000,
+    },
+  ];
+}
+
+/** The queue's own work, with the plan of every statement inside of it. */
+function queueCases({ jobId }: Sample): Case[] {
+  return [
+    {
+      name: "claim_ai_jobs: what is due",
+      caller: SERVICE,
+      statement: "select * from public.claim_ai_jobs(20)",
+      index: "ai_jobs_priority_scheduled_at_idx",
+      pages: 3000,
+    },
+    {
+      name: "claim_ai_jobs: a job by id",
+      caller: SERVICE,
+      statement:
+        `select * from public.claim_ai_jobs(1, array['${jobId}'::uuid])`,
+      pages: 500,
+    },
+    {
+      name: "heartbeat_ai_job",
+      caller: SERVICE,
+      statement:
+        `select * from public.heartbeat_ai_job('${jobId}', gen_random_uuid(), 50)`,
+      pages: 50,
+    },
+    {
+      name: "rescue_stalled_ai_jobs",
+      caller: SERVICE,
+      statement: "select * from public.rescue_stalled_ai_jobs()",
+      index: "ai_jobs_lease_expires_at_idx",
+      pages: 1000,
+    },
+    {
+      name: "sweep_ai_jobs",
+      caller: { role: "postgres" },
+      statement: "select private.sweep_ai_jobs()",
+      index: "ai_jobs_priority_scheduled_at_idx",
+      pages: 3000,
+    },
+  ];
+}
+
+const SERVICE: Caller = { role: "service_role" };
+
+/** Faults of a case over all statements that it led to. An index that must be used must be so in at least one. */
+async function faultsIn(
+  explainer: Explainer,
+  { caller, statement, prelude, index, ...expected }: Case,
+): Promise<string[]> {
+  const plans = await explainer.explain(caller, statement, prelude);
+  assert(plans.length > 0, "nothing was explained");
+  const used = new Set(plans.flatMap((plan) => plan.indexes));
+  return [
+    ...plans.flatMap((plan) =>
+      faultsOf(plan, expected).map((fault) => `${fault}: ${plan.query}`)
+    ),
+    ...(index !== undefined && !used.has(index)
+      ? [`uses ${[...used].join(", ") || "no index"}, not ${index}`]
+      : []),
+  ];
+}
+
+/** Ways to spoil it, and a case that must then be at fault. */
+const SPOILED: {
+  name: string;
+  statement: string;
+  case: string;
+  fault: RegExp;
+}[] = [
+  {
+    name: "a policy that asks for the caller row by row",
+    statement:
+      `alter policy "users can read their own ai jobs" on public.ai_jobs using (user_id = auth.uid())`,
+    case: "ai_jobs: one row by id",
+    fault: /^asks who the caller is for each row/,
+  },
+  {
+    name: "no index for the owner's list",
+    statement: "drop index public.ai_jobs_user_id_created_at_idx",
+    case: "ai_jobs: the first page",
+    fault: /^reads all of ai_jobs|^sorts|^touches/,
+  },
+  {
+    name: "no index for expired leases",
+    statement: "drop index public.ai_jobs_lease_expires_at_idx",
+    case: "sweep_ai_jobs",
+    fault: /^reads all of ai_jobs/,
+  },
+  {
+    name: "a list of vendors that no index can serve",
+    statement: `
+      alter policy "customers can read their orders, vendors those that are theirs to fulfil" on public.orders
+      using (
+        user_id = (select auth.uid())
+        or vendor_id in (select m.vendor_id from public.vendor_members as m where m.user_id = (select auth.uid()))
+      )`,
+    case: "orders: the first page",
+    fault: /^reads all of orders/,
+  },
+  {
+    name: "a vendor who may be anybody to the planner",
+    statement: `
+      alter policy "customers can read their orders, vendors those that are theirs to fulfil" on public.orders
+      using (
+        user_id = (select auth.uid())
+        or vendor_id = any (array(select m.vendor_id from public.vendor_members as m where m.user_id = (select auth.uid())))
+      )`,
+    case: "orders: the first page",
+    fault: /^reads all of orders/,
+  },
+  {
+    name: "a foreign key without an index",
+    statement: "drop index public.order_items_pdf_id_idx",
+    case: "an account is deleted",
+    fault: /^reads all of order_items/,
+  },
+];
+
+Deno.test("scale: with 50,000 jobs and media of 500 users, everything is found through an index", async (t) => {
+  await withDatabase(async (db) => {
+    const admin = postgres(db.adminUrl, { max: 1, onnotice: () => {} });
+    await populate(admin, POPULATION, FURTHER).finally(() => admin.end());
+    const sample = await drawSample(db);
+    const cases: Case[] = [
+      ...ownersCases(sample),
+      ...othersCases(sample),
+      ...queueCases(sample),
+      {
+        name: "an account is deleted",
+        caller: { role: "postgres" },
+        statement: `delete from auth.users where id = '${sample.owner.userId}'`,
+        pages: 20_000,
+      },
+    ];
+    await withExplainer(db, async (explainer) => {
+      for (const one of cases) {
+        await t.step(one.name, async () => {
+          assertEquals(await faultsIn(explainer, one), []);
+        });
+      }
+    });
+    for (const spoiled of SPOILED) {
+      await t.step(`(at fault with ${spoiled.name})`, async () => {
+        const one = cases.find(({ name }) => name === spoiled.case);
+        assert(one !== undefined);
+        const faults = await withExplainer(
+          db,
+          (explainer) =>
+            faultsIn(explainer, {
+              ...one,
+              prelude: spoiled.statement,
+            }),
+        );
+        assert(
+          faults.some((fault) => spoiled.fault.test(fault)),
+          JSON.stringify(faults, null, 2),
+        );
+      });
+    }
+  });
+});
+
+Deno.test("population: what the large databases are filled with keeps every constraint", async () => {
+  await withDatabase(async (db) => {
+    const admin = postgres(db.adminUrl, { max: 1, onnotice: () => {} });
+    try {
+      await populate(admin, {
+        users: 10,
+        jobs: 1000,
+        media: 1000,
+        dueJobs: 50,
+        stalledJobs: 5,
+      });
+      const checks = await admin<{ statement: string }[]>`
+        select format('alter table %s validate constraint %I', conrelid::regclass, conname) as statement
+        from pg_constraint where not convalidated`;
+      assert(checks.length > 20);
+      for (const { statement } of checks) await admin.unsafe(statement);
+      const [row] = await admin<{ due: number; stalled: number }[]>`
+        select
+          (select count(*)::int from public.ai_jobs where status = 'pending' and scheduled_at <= now()) as due,
+          (select count(*)::int from public.ai_jobs where status = 'processing' and lease_expires_at < now()) as stalled`;
+      assertEquals(row, { due: 50, stalled: 5 });
+    } finally {
+      await admin.end();
+    }
+  });
+});

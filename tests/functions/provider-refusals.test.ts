@@ -1,0 +1,239 @@
+/** Definite answers of the provider: what each does to the job, the journal and the bill. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  ERROR_CATALOGUE,
+  type ErrorCode,
+} from "../../supabase/functions/_shared/errors.ts";
+import {
+  type Recording,
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { assertDoneOnce, jobFacts } from "../helpers/job-facts.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import {
+  readJob,
+  sweepJob,
+  waitForEvent,
+  waitForJob,
+  waitForLog,
+} from "../helpers/wait-for.ts";
+
+const running = useStack();
+let someone: Promise<TestUser> | undefined;
+
+/** A job of the one user of this file, for a recording of its own. */
+async function newJob(
+  stack: TestStack,
+  recording: Recording = "speech.webm",
+): Promise<{ user: TestUser; jobId: string }> {
+  const user = await (someone ??= signUp(stack));
+  const inputUrl = await uploadRecording(user, { recording });
+  return { user, jobId: await requestVoice(user, inputUrl) };
+}
+
+interface Refusal {
+  /** A name that the simulated provider knows, and the status it has there. */
+  error: string;
+  httpStatus: number;
+  code: ErrorCode;
+  /** What the provider says; it belongs in the log alone. */
+  words: string;
+}
+
+const REFUSALS: Refusal[] = [
+  {
+    error: "invalid_api_key",
+    httpStatus: 401,
+    code: "provider_unauthorized",
+    words: "Invalid API key",
+  },
+  {
+    error: "quota_exceeded",
+    httpStatus: 401,
+    code: "provider_quota_exceeded",
+    words: "exceeds your quota",
+  },
+  {
+    error: "voice_limit_reached",
+    httpStatus: 400,
+    code: "provider_limit_reached",
+    words: "maximum amount of custom voices",
+  },
+  {
+    error: "voice_limit_generic",
+    httpStatus: 400,
+    code: "provider_limit_reached",
+    words: "maximum amount of custom voices",
+  },
+  {
+    error: "voice_add_edit_limit_reached",
+    httpStatus: 400,
+    code: "provider_limit_reached",
+    words: "monthly limit",
+  },
+  {
+    error: "can_not_use_instant_voice_cloning",
+    httpStatus: 403,
+    code: "provider_limit_reached",
+    words: "instant voice cloning",
+  },
+  {
+    error: "invalid_content",
+    httpStatus: 400,
+    code: "provider_rejected_input",
+    words: "File upload is corrupted",
+  },
+  {
+    error: "validation_error",
+    httpStatus: 422,
+    code: "provider_rejected_input",
+    words: "field required",
+  },
+];
+
+for (const shape of ["old", "new"]) {
+  for (const { error, httpStatus, code, words } of REFUSALS) {
+    Deno.test(`provider: ${error} in the ${shape} form fails the job at once with ${code}, and nothing is paid`, async () => {
+      const stack = running();
+      await stack.simulator.set({ error_shape: shape });
+      await stack.simulator.fail({
+        times: null,
+        fault: { kind: "status", error },
+      });
+      const { user, jobId } = await newJob(stack);
+      const job = await waitForJob(stack, user, jobId, "failed");
+
+      assertEquals(job.error_code, code);
+      assertEquals(job.error_message, ERROR_CATALOGUE[code].message);
+      assert(!JSON.stringify(job).includes(words));
+      const facts = await jobFacts(stack, jobId);
+      assertEquals(facts.attempt, 1);
+      assertEquals(facts.billableCalls, 1);
+      assertEquals(facts.progress, 30);
+      assertEquals(facts.events.slice(-3), ["submitted", "settled", "failed"]);
+      assertEquals(facts.journal, [{
+        attempt: 1,
+        outcome: "rejected",
+        http_status: httpStatus,
+        error_code: code,
+        provider_object_id: null,
+      }]);
+      assertEquals([facts.voices, facts.paid], [[], []]);
+      const [line] = await waitForLog(stack, "process-ai-job", {
+        job_id: jobId,
+        event: "job_failed",
+      });
+      assertStringIncludes(line?.line ?? "", words);
+    });
+  }
+}
+
+Deno.test("provider: a recording that it cannot decode fails the job with provider_rejected_input", async () => {
+  const stack = running();
+  const { user, jobId } = await newJob(stack, "text-named.mp3");
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals(job.error_code, "provider_rejected_input");
+  assertEquals((await jobFacts(stack, jobId)).paid, []);
+});
+
+Deno.test("provider: an account without a free voice slot fails the job, and one with a slot does it", async () => {
+  const stack = running();
+  await stack.simulator.set({ voice_limit: 1 });
+  const first = await newJob(stack);
+  await waitForJob(stack, first.user, first.jobId, "completed");
+  const second = await newJob(stack);
+  const job = await waitForJob(stack, second.user, second.jobId, "failed");
+  assertEquals(job.error_code, "provider_limit_reached");
+  assertEquals((await stack.simulator.creations()).length, 1);
+});
+
+for (
+  const [name, fault] of [
+    ["429", { kind: "status", status: 429 }],
+    ["429 rate_limit_exceeded with Retry-After", {
+      kind: "status",
+      error: "rate_limit_exceeded",
+      headers: { "Retry-After": "7" },
+    }],
+    ["429 system_busy in the old form", {
+      kind: "status",
+      error: "system_busy",
+      shape: "old",
+    }],
+    ["429 with an HTML page", { kind: "html", status: 429 }],
+  ] as const
+) {
+  Deno.test(`provider: after ${name} the job waits, is tried again and done, paid for once`, async () => {
+    const stack = running();
+    await stack.simulator.fail({ fault });
+    const { user, jobId } = await newJob(stack);
+    await waitForEvent(stack, jobId, "retried");
+
+    const waiting = await jobFacts(stack, jobId);
+    assertEquals(
+      {
+        status: waiting.status,
+        attempt: waiting.attempt,
+        progress: waiting.progress,
+        code: waiting.errorCode,
+        isPostponed: waiting.isPostponed,
+        paid: waiting.paid,
+      },
+      {
+        status: "pending",
+        attempt: 1,
+        progress: 0,
+        code: "provider_rate_limited",
+        isPostponed: true,
+        paid: [],
+      },
+    );
+    // Before its time the sweep leaves it alone.
+    await stack.sql`
+      update public.ai_jobs set scheduled_at = now() + interval '1 minute' where id = ${jobId}`;
+    await stack.sweep();
+    assertEquals((await readJob(user, jobId)).status, "pending");
+
+    await sweepJob(stack, jobId);
+    await waitForJob(stack, user, jobId, "completed");
+    const facts = await assertDoneOnce(stack, jobId);
+    assertEquals(facts.attempt, 2);
+    assertEquals(
+      facts.journal.map(({ attempt, outcome, http_status }) => [
+        attempt,
+        outcome,
+        http_status,
+      ]),
+      [[1, "rejected", 429], [2, "succeeded", null]],
+    );
+  });
+}
+
+Deno.test("provider: 429 without end fails the job when its attempts are used up, and nothing is paid", async () => {
+  const stack = running();
+  await stack.simulator.fail({
+    times: null,
+    fault: { kind: "status", error: "too_many_concurrent_requests" },
+  });
+  const { user, jobId } = await newJob(stack);
+  const { max_attempts } = await readJob(user, jobId);
+  for (let attempt = 1; attempt < max_attempts; attempt++) {
+    await waitForEvent(stack, jobId, "retried", { nth: attempt });
+    await sweepJob(stack, jobId);
+  }
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals(job.error_code, "provider_rate_limited");
+  assertEquals(
+    job.error_message,
+    ERROR_CATALOGUE.provider_rate_limited.message,
+  );
+  const facts = await jobFacts(stack, jobId);
+  assertEquals(facts.attempt, max_attempts);
+  assertEquals(facts.billableCalls, max_attempts);
+  assertEquals(facts.paid, []);
+  await sweepJob(stack, jobId);
+  assertEquals((await jobFacts(stack, jobId)).events, facts.events);
+});

@@ -1,0 +1,353 @@
+/**
+ * Answers of the provider that leave open whether the paid work was done. What must come of each: nothing is sent
+ * again before the provider was asked, and in the end there is one voice, paid for once.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/errors.ts";
+import {
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { assertDoneOnce, jobFacts } from "../helpers/job-facts.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
+
+const TIMEOUT_SECONDS = 2;
+const running = useStack({ env: { AI_API_TIMEOUT: String(TIMEOUT_SECONDS) } });
+let someone: TestUser | undefined;
+
+Deno.test.beforeAll(async () => {
+  // The first call of all loads a package here and a decoder there. That must not count against a time-out.
+  someone = await signUp(running());
+  const { jobId } = await newJob();
+  await waitForEvent(running(), jobId, ["completed", "snoozed"]);
+});
+
+/** A job of the one user of this file, for a recording of its own. */
+async function newJob(): Promise<{ user: TestUser; jobId: string }> {
+  assert(someone !== undefined);
+  const inputUrl = await uploadRecording(someone);
+  return { user: someone, jobId: await requestVoice(someone, inputUrl) };
+}
+
+/** Makes the open call so old that an empty look-up says for certain that nothing was made. */
+async function outwaitListing(stack: TestStack, jobId: string): Promise<void> {
+  await stack.sql`
+    update public.ai_provider_calls
+    set sent_at = sent_at - make_interval(secs => t.reconcile_seconds)
+    from public.ai_job_types as t
+    where t.job_type = 'voice_clone' and job_id = ${jobId} and outcome in ('sent', 'unknown')`;
+}
+
+interface Doubt {
+  name: string;
+  fault: { kind: string } & Record<string, unknown>;
+  /** What the journal keeps of the answer. */
+  code: string;
+  httpStatus?: number;
+}
+
+const LONG = (TIMEOUT_SECONDS + 60) * 1000;
+
+/** The voice exists, and the answer that says so never comes or cannot be read. */
+const MADE: Doubt[] = [
+  {
+    name: "a 500 after the voice was made",
+    fault: { kind: "status", status: 500, processed: "before" },
+    code: "provider_unavailable",
+    httpStatus: 500,
+  },
+  {
+    name: "an HTML 502 after the voice was made",
+    fault: { kind: "html", processed: "before" },
+    code: "provider_unavailable",
+    httpStatus: 502,
+  },
+  {
+    name: "no answer in time after the voice was made",
+    fault: { kind: "hang", processed: "before" },
+    code: "provider_timeout",
+  },
+  {
+    name: "a body that stalls",
+    fault: { kind: "delay_body", ms: LONG },
+    code: "provider_timeout",
+  },
+  {
+    name: "a socket closed after the voice was made",
+    fault: { kind: "close_after" },
+    code: "provider_unavailable",
+  },
+  {
+    name: "a socket closed within the body",
+    fault: { kind: "close_in_body" },
+    code: "provider_unavailable",
+  },
+  {
+    name: "half a JSON",
+    fault: { kind: "truncated_json" },
+    code: "provider_answer_invalid",
+  },
+  {
+    name: "an answer without the voice's id",
+    fault: { kind: "missing_fields", fields: ["voice_id"] },
+    code: "provider_answer_invalid",
+  },
+  {
+    name: "a 408 after the voice was made",
+    fault: { kind: "status", status: 408, processed: "before" },
+    code: "provider_unavailable",
+    httpStatus: 408,
+  },
+];
+
+/** Nothing was made, and nobody says so. */
+const NOT_MADE: Doubt[] = [
+  {
+    name: "a 500 before anything was made",
+    fault: { kind: "status", status: 500 },
+    code: "provider_unavailable",
+    httpStatus: 500,
+  },
+  {
+    name: "an HTML 502 before anything was made",
+    fault: { kind: "html" },
+    code: "provider_unavailable",
+    httpStatus: 502,
+  },
+  {
+    name: "no answer in time, and nothing made",
+    fault: { kind: "hang" },
+    code: "provider_timeout",
+  },
+  {
+    name: "a socket closed before anything was made",
+    fault: { kind: "close_before" },
+    code: "provider_unavailable",
+  },
+];
+
+/** Runs a job into the fault and checks how it stands then; the same for all of them. */
+async function intoDoubt(
+  stack: TestStack,
+  { fault, code, httpStatus }: Doubt,
+  paid: number,
+): Promise<{ user: TestUser; jobId: string }> {
+  await stack.simulator.fail({ fault });
+  const { user, jobId } = await newJob();
+  await waitForEvent(stack, jobId, "snoozed");
+  const facts = await jobFacts(stack, jobId);
+  assertEquals(
+    { ...facts, paid: facts.paid.length, events: facts.events.slice(-3) },
+    {
+      status: "pending",
+      stage: "reconciling",
+      // The attempt is given back: to ask costs none.
+      attempt: 0,
+      progress: 30,
+      billableCalls: 1,
+      errorCode: null,
+      errorMessage: null,
+      resultData: null,
+      isPostponed: true,
+      events: ["submitted", "settled", "snoozed"],
+      journal: [{
+        attempt: 1,
+        outcome: "unknown",
+        http_status: httpStatus ?? null,
+        error_code: code,
+        provider_object_id: null,
+      }],
+      voices: [],
+      paid,
+    },
+  );
+  return { user, jobId };
+}
+
+for (const doubt of MADE) {
+  Deno.test(`provider: ${doubt.name}: the voice is found and taken, nothing is sent again`, async () => {
+    const stack = running();
+    const { user, jobId } = await intoDoubt(stack, doubt, 1);
+    await sweepJob(stack, jobId);
+    await waitForJob(stack, user, jobId, "completed");
+
+    const facts = await assertDoneOnce(stack, jobId);
+    assertEquals(facts.attempt, 1);
+    assertEquals(facts.billableCalls, 1);
+    assertEquals(
+      facts.journal.map(({ outcome, provider_object_id }) => [
+        outcome,
+        provider_object_id,
+      ]),
+      [["adopted", facts.paid[0] ?? null]],
+    );
+    const sent = await stack.simulator.requests("voices.add", { jobId });
+    assertEquals(sent.length, 1);
+  });
+}
+
+for (const doubt of NOT_MADE) {
+  Deno.test(`provider: ${doubt.name}: it is asked, and only then a later attempt makes the voice, once`, async () => {
+    const stack = running();
+    const { user, jobId } = await intoDoubt(stack, doubt, 0);
+    const sent = () => stack.simulator.requests("voices.add", { jobId });
+
+    // As long as the provider's listing may lag, an empty look-up proves nothing.
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
+    assertEquals((await sent()).length, 1);
+    assertEquals((await jobFacts(stack, jobId)).journal[0]?.outcome, "unknown");
+
+    await outwaitListing(stack, jobId);
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "retried");
+    const asked = await jobFacts(stack, jobId);
+    assertEquals(
+      [asked.status, asked.attempt, asked.errorCode, asked.isPostponed],
+      ["pending", 1, "provider_unavailable", true],
+    );
+    assertEquals(asked.journal[0]?.outcome, "absent");
+    assertEquals((await sent()).length, 1);
+
+    await sweepJob(stack, jobId);
+    await waitForJob(stack, user, jobId, "completed");
+    const facts = await assertDoneOnce(stack, jobId);
+    assertEquals(facts.attempt, 2);
+    assertEquals(
+      facts.journal.map(({ attempt, outcome }) => [attempt, outcome]),
+      [[1, "absent"], [2, "succeeded"]],
+    );
+    assertEquals((await sent()).length, 2);
+  });
+}
+
+Deno.test("provider: a voice that its listing does not show yet is waited for, not made again", async () => {
+  const stack = running();
+  await stack.simulator.set({ search_lag_ms: 45_000 });
+  const { user, jobId } = await intoDoubt(stack, {
+    name: "",
+    fault: { kind: "close_after" },
+    code: "provider_unavailable",
+  }, 1);
+  for (const nth of [2, 3]) {
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "snoozed", { nth });
+    assertEquals((await jobFacts(stack, jobId)).attempt, 0);
+  }
+  await stack.simulator.advanceClock(46_000);
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
+});
+
+Deno.test("provider: were the listing's lag not waited for, the same would be paid twice", async () => {
+  const stack = running();
+  await stack.simulator.set({ search_lag_ms: 45_000 });
+  await stack.sql`update public.ai_job_types set reconcile_seconds = 0`;
+  try {
+    const { user, jobId } = await intoDoubt(stack, {
+      name: "",
+      fault: { kind: "close_after" },
+      code: "provider_unavailable",
+    }, 1);
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "retried");
+    await sweepJob(stack, jobId);
+    await waitForJob(stack, user, jobId, "completed");
+    assertEquals((await stack.simulator.creations(jobId)).length, 2);
+  } finally {
+    await stack.sql`update public.ai_job_types set reconcile_seconds = 60`;
+  }
+});
+
+Deno.test("provider: a voice made only after the first look is found by a later one", async () => {
+  const stack = running();
+  const { user, jobId } = await intoDoubt(stack, {
+    name: "",
+    fault: { kind: "hang", processed: "after" },
+    code: "provider_timeout",
+  }, 0);
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
+  await stack.simulator.release();
+  await stack.simulator.creationsOf(jobId, 1);
+
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
+});
+
+Deno.test("provider: a look-up that fails is repeated, and the voice is found in the end", async () => {
+  const stack = running();
+  const { user, jobId } = await intoDoubt(stack, {
+    name: "",
+    fault: { kind: "close_after" },
+    code: "provider_unavailable",
+  }, 1);
+  const answers = [
+    { kind: "status", status: 500 },
+    { kind: "status", error: "rate_limit_exceeded" },
+    { kind: "missing_fields", fields: ["voices"] },
+  ];
+  for (const [index, fault] of answers.entries()) {
+    await stack.simulator.fail({ operation: "voices.search", fault });
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "retried", { nth: index + 1 });
+    assertEquals((await jobFacts(stack, jobId)).journal[0]?.outcome, "unknown");
+  }
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.attempt, 1 + answers.length);
+  assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
+});
+
+for (
+  const [name, fault, attempts] of [
+    ["refuses the look-up", { kind: "status", error: "invalid_api_key" }, 1],
+    ["answers no look-up", { kind: "status", status: 503 }, 5],
+  ] as const
+) {
+  Deno.test(`provider: one that ${name} leaves the job parked as outcome_unknown, never sent again`, async () => {
+    const stack = running();
+    const { user, jobId } = await intoDoubt(stack, {
+      name: "",
+      fault: { kind: "close_after" },
+      code: "provider_unavailable",
+    }, 1);
+    await stack.simulator.fail({
+      operation: "voices.search",
+      times: null,
+      fault,
+    });
+    // Even when the listing would be conclusive by now.
+    await outwaitListing(stack, jobId);
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      await sweepJob(stack, jobId);
+      if (attempt < attempts) {
+        await waitForEvent(stack, jobId, "retried", { nth: attempt });
+      }
+    }
+    const job = await waitForJob(stack, user, jobId, "failed");
+    assertEquals(job.error_code, "outcome_unknown");
+    assert(
+      Object.values(ERROR_CATALOGUE).some(({ message }) =>
+        message === job.error_message
+      ),
+      String(job.error_message),
+    );
+    const facts = await jobFacts(stack, jobId);
+    assertEquals(facts.attempt, attempts);
+    assertEquals(facts.journal.map(({ outcome }) => outcome), ["unknown"]);
+    assertEquals(facts.paid.length, 1);
+    assertEquals(
+      (await stack.simulator.requests("voices.add", { jobId })).length,
+      1,
+    );
+  });
+}

@@ -1,0 +1,78 @@
+/** The processes of this machine, for tests that look for what is left behind. */
+
+/** One process. */
+export interface ProcessInfo {
+  pid: number;
+  parent: number;
+  /** Ended, and only waiting for its parent to ask how. */
+  isZombie: boolean;
+  /** Program and arguments, separated by blanks. */
+  command: string;
+}
+
+/** Linux tells in /proc; small containers have no `ps`. */
+async function fromProc(): Promise<ProcessInfo[]> {
+  const found: ProcessInfo[] = [];
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const [stat, command] = await Promise.all([
+        Deno.readTextFile(`/proc/${name}/stat`),
+        Deno.readTextFile(`/proc/${name}/cmdline`),
+      ]);
+      // "pid (name) state parent …"; the name may hold blanks and brackets.
+      const [state = "", parent = "0"] = stat.slice(stat.lastIndexOf(")") + 2)
+        .split(" ");
+      found.push({
+        pid: Number(name),
+        parent: Number(parent),
+        isZombie: state === "Z",
+        command: command.replaceAll("\0", " ").trim(),
+      });
+    } catch {
+      // it ended meanwhile
+    }
+  }
+  return found;
+}
+
+async function fromPs(): Promise<ProcessInfo[]> {
+  const { stdout } = await new Deno.Command("ps", {
+    args: ["-A", "-o", "pid=,ppid=,stat=,args="],
+  }).output();
+  return new TextDecoder().decode(stdout).split("\n").flatMap((line) => {
+    const [, pid, parent, state = "", command = ""] =
+      /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? [];
+    return pid === undefined ? [] : [{
+      pid: Number(pid),
+      parent: Number(parent),
+      isZombie: state.startsWith("Z"),
+      command,
+    }];
+  });
+}
+
+/** All processes that this user can see. */
+export async function listProcesses(): Promise<ProcessInfo[]> {
+  return Deno.build.os === "linux" ? await fromProc() : await fromPs();
+}
+
+/** Every process that descends from `pid`. */
+export async function descendants(pid: number): Promise<ProcessInfo[]> {
+  const all = await listProcesses();
+  const below = (parent: number): ProcessInfo[] =>
+    all.filter((one) => one.parent === parent).flatMap((
+      one,
+    ) => [one, ...below(one.pid)]);
+  return below(pid);
+}
+
+/** Those of the process ids that still run. */
+export async function alive(pids: number[]): Promise<number[]> {
+  const running = new Set(
+    (await listProcesses()).filter(({ isZombie }) => !isZombie).map((
+      { pid },
+    ) => pid),
+  );
+  return pids.filter((pid) => running.has(pid));
+}
