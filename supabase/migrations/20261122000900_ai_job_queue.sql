@@ -329,6 +329,7 @@ declare
   v_job public.ai_jobs;
   v_retry boolean;
   v_is_unknown boolean;
+  v_status text;
 begin
   select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
   if not found then
@@ -357,14 +358,16 @@ begin
       completed_at = case when v_retry then null else greatest(clock_timestamp(), j.started_at) end,
       event_seq = j.event_seq + 1,
       last_event = case when v_retry then 'retried' else 'failed' end
-  where j.id = p_job_id;
-  return case when v_retry then 'pending' else 'failed' end;
+  where j.id = p_job_id
+  returning j.status into v_status;
+  return v_status;
 end;
 $$;
 comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
   'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. '
-  'Returns the new status, null when the lease is lost. service_role only; security definer for the backoff in private.';
+  'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
+  'service_role only; security definer for the backoff in private.';
 
 create function public.snooze_ai_job(
   p_job_id uuid,

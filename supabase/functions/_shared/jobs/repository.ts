@@ -88,7 +88,7 @@ export interface JobRepository {
       isRetryable: boolean;
       retryAfterSeconds?: number | undefined;
     },
-  ): Promise<"pending" | "failed" | null>;
+  ): Promise<"pending" | "failed" | "cancelled" | null>;
   cancel(lease: Lease): Promise<boolean>;
   /** Asks for another isolate, since this one is too old to go on claiming. */
   wake(): Promise<boolean>;
@@ -205,7 +205,7 @@ export function createJobRepository(
         ...(failure.retryAfterSeconds === undefined
           ? {}
           : { p_retry_after_seconds: failure.retryAfterSeconds }),
-      }, z.enum(["pending", "failed"]).nullable()),
+      }, z.enum(["pending", "failed", "cancelled"]).nullable()),
 
     snooze: (lease, seconds, stage) =>
       call("snooze_ai_job", {

@@ -207,6 +207,8 @@ async function end(
         ? "lease_lost"
         : status === "pending"
         ? "job_will_retry"
+        : status === "cancelled"
+        ? "job_cancelled"
         : "job_failed";
       log.warn(event, { error_code: failure.code, error: failure });
     }
