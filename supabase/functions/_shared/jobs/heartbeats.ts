@@ -11,9 +11,14 @@ export interface Heartbeat {
   report(progress: number, stage: string): void;
   /** Resolves when what was reported has been sent, so that a write that follows is not overtaken by it. */
   sent(): Promise<void>;
+  /** Whether the lease cannot have run out: a heartbeat came through less than its length ago. */
+  isOurs(): boolean;
   /** No more heartbeats. Resolves when none is on its way. */
   stop(): Promise<void>;
 }
+
+/** However short a lease is. */
+const MIN_PERIOD_MS = 500;
 
 interface Watched {
   job: ClaimedJob;
@@ -21,6 +26,7 @@ interface Watched {
   /** Uptime in milliseconds at which the lease was last known to be extended. */
   aliveAt: number;
   pending: { progress: number; stage: string } | undefined;
+  isEnded: boolean;
 }
 
 /**
@@ -29,7 +35,7 @@ interface Watched {
  * Guarantees: while any job is watched, all leases are extended at least every third of the shortest one, by one call;
  * reports that come while a call is under way travel together in the next; `onEnd` is called once when the job turns
  * out to be lost, or its owner asks for it to be cancelled, or when no heartbeat has come through for the length of the
- * lease: the sweep may have given the job to somebody else by then, and a worker that cannot know must stop.
+ * lease (to half a period): the sweep may have given the job to somebody else by then, and a worker that cannot know must stop.
  */
 export class Heartbeats {
   readonly #platform: Pick<PlatformDeps, "uptimeMs">;
@@ -37,6 +43,7 @@ export class Heartbeats {
   readonly #log: Logger;
   readonly #watched = new Map<string, Watched>();
   #timer: ReturnType<typeof setInterval> | undefined;
+  #periodMs = Infinity;
   #sending: Promise<void> | undefined;
 
   /** @param platform its `uptimeMs` measures how long no heartbeat has come through. */
@@ -60,43 +67,70 @@ export class Heartbeats {
       onEnd,
       aliveAt: this.#platform.uptimeMs(),
       pending: undefined,
+      isEnded: false,
     };
+    this.#beatEvery(Math.max(MIN_PERIOD_MS, leaseMs(job) / 3));
     this.#watched.set(job.lease_token, entry);
-    this.#setTimer();
     return {
       report: (progress, stage) => {
         entry.pending = { progress, stage };
         void this.#flush();
       },
       sent: async () => {
-        while (entry.pending !== undefined) await this.#flush();
+        while (
+          entry.pending !== undefined && this.#watched.has(job.lease_token)
+        ) {
+          await this.#flush();
+        }
         await this.#sending;
       },
+      isOurs: () => !this.#isSilent(entry),
       stop: async () => {
-        this.#watched.delete(job.lease_token);
-        this.#setTimer();
+        this.#unwatch(entry);
         await this.#sending;
       },
     };
   }
 
-  #setTimer(): void {
+  /** Never begins a period anew that is short enough: jobs that come and go would put every heartbeat off. */
+  #beatEvery(periodMs: number): void {
+    if (this.#periodMs <= periodMs) return;
     clearInterval(this.#timer);
-    this.#timer = undefined;
-    if (this.#watched.size === 0) return;
-    const shortest = Math.min(
-      ...[...this.#watched.values()].map(({ job }) => leaseMs(job)),
-    );
-    this.#timer = setInterval(() => {
-      for (const entry of this.#watched.values()) this.#endIfSilent(entry);
-      void this.#send([...this.#watched.values()]);
-    }, Math.max(500, shortest / 3));
+    // The period that this cuts off began up to its whole length ago.
+    this.#beat();
+    this.#periodMs = periodMs;
+    this.#timer = setInterval(() => this.#beat(), periodMs);
   }
 
-  #endIfSilent({ job, aliveAt, onEnd }: Watched): void {
-    if (this.#platform.uptimeMs() - aliveAt < leaseMs(job)) return;
-    this.#log.warn("lease_not_extended", { job_id: job.id });
-    onEnd(new LeaseLost());
+  #unwatch(entry: Watched): void {
+    this.#watched.delete(entry.job.lease_token);
+    if (this.#watched.size > 0) return;
+    clearInterval(this.#timer);
+    this.#periodMs = Infinity;
+  }
+
+  #beat(): void {
+    for (const entry of this.#watched.values()) this.#endIfSilent(entry);
+    if (this.#watched.size > 0) void this.#send([...this.#watched.values()]);
+  }
+
+  #isSilent({ job, aliveAt }: Watched, slackMs = 0): boolean {
+    return this.#platform.uptimeMs() - aliveAt >= leaseMs(job) - slackMs;
+  }
+
+  #endIfSilent(entry: Watched): void {
+    // A timer that is early by a hair must not give a lost job another period.
+    if (!this.#isSilent(entry, this.#periodMs / 2)) return;
+    this.#log.warn("lease_not_extended", { job_id: entry.job.id });
+    this.#end(entry, new LeaseLost());
+  }
+
+  /** Whoever cancels still needs the lease, to write how it ended; whoever has lost it has nothing to extend. */
+  #end(entry: Watched, reason: LeaseLost | CancelRequested): void {
+    if (reason instanceof LeaseLost) this.#unwatch(entry);
+    if (entry.isEnded) return;
+    entry.isEnded = true;
+    entry.onEnd(reason);
   }
 
   async #flush(): Promise<void> {
@@ -126,12 +160,11 @@ export class Heartbeats {
     try {
       const alive = await this.#repository.heartbeat(beats);
       for (const entry of entries) {
-        const { job, onEnd } = entry;
-        if (!this.#watched.has(job.lease_token)) continue;
-        const answer = alive.get(job.id);
-        if (answer === undefined) onEnd(new LeaseLost());
+        if (!this.#watched.has(entry.job.lease_token)) continue;
+        const answer = alive.get(entry.job.id);
+        if (answer === undefined) this.#end(entry, new LeaseLost());
         else entry.aliveAt = sentAt;
-        if (answer?.isCancelRequested) onEnd(new CancelRequested());
+        if (answer?.isCancelRequested) this.#end(entry, new CancelRequested());
       }
     } catch (error) {
       this.#log.warn("heartbeat_failed", { jobs: entries.length, error });

@@ -9,6 +9,9 @@ import type { JobRepository, Lease } from "./repository.ts";
 /** Pause between two looks at the provider's listing while it may lag behind. */
 export const RECONCILE_PAUSE_SECONDS = 10;
 
+/** The part of the queue that a paid call needs. */
+type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
+
 /**
  * What a provider's failure tells about the money.
  *
@@ -37,6 +40,8 @@ export interface PaidCall {
   stage: string;
   progressBefore: number;
   progressAfter: number;
+  /** Does beforehand what takes time, so that nothing lies between the journal and the request. */
+  prepare?(): Promise<void>;
   /** Sends it, and answers with the provider's id of what was made. */
   send(signal: AbortSignal): Promise<string>;
   /** Looks for what an earlier send of this step may have made, by the job's marker. */
@@ -48,6 +53,9 @@ export interface PaidCall {
 /**
  * Makes the call, or finds what an earlier attempt made.
  *
+ * @param isOurs whether the lease cannot have run out yet, by a clock that goes on while this process stands still.
+ *   Asked when the request is about to leave: a process that was stopped after the journal was written wakes up to a
+ *   job that may long be somebody else's, and the provider knows nothing of leases.
  * @param signal aborts the call; with a {@link CancelRequested} as its reason, what was made is looked for and undone.
  * @returns the provider's id; it is committed on the job already.
  * @throws {CancelRequested} when the owner cancelled before anything was sent.
@@ -56,11 +64,13 @@ export interface PaidCall {
  * @throws {JobFailure} when the provider said no, or was asked and made nothing.
  */
 export async function makePaidCall(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   call: PaidCall,
   signal: AbortSignal,
+  isOurs: () => boolean,
 ): Promise<string> {
+  await call.prepare?.();
   const begun = await repository.beginProviderCall(
     lease,
     call.operation,
@@ -76,19 +86,32 @@ export async function makePaidCall(
     case "reconcile":
       return await reconcile(repository, lease, call, begun, signal);
     case "send":
-      return await send(repository, lease, call, begun.call_id, signal);
+      return await send(
+        repository,
+        lease,
+        call,
+        begun.call_id,
+        signal,
+        isOurs,
+      );
   }
 }
 
 async function send(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   call: PaidCall,
   callId: string,
   signal: AbortSignal,
+  isOurs: () => boolean,
 ): Promise<string> {
   let providerObjectId: string;
   try {
+    if (signal.aborted || !isOurs()) {
+      throw new ProviderFailure("lease_expired", "rejected", true, {
+        cause: signal.reason,
+      });
+    }
     providerObjectId = await call.send(signal);
   } catch (error) {
     // Whatever is not a clear no counts as a maybe: the money may be spent.
@@ -126,7 +149,7 @@ async function send(
 }
 
 async function reconcile(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   call: PaidCall,
   begun: { call_id: string; is_lookup_conclusive: boolean },
@@ -169,7 +192,7 @@ const ABANDON_SECONDS = 10;
  * what cannot be found now leaves the call unknown, and the row says so.
  */
 async function abandon(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   call: PaidCall,
   callId: string,
@@ -188,7 +211,7 @@ async function abandon(
 }
 
 async function settle(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   callId: string,
   outcome: "succeeded" | "adopted",

@@ -112,6 +112,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
             job,
             call,
             stop.signal,
+            heartbeat.isOurs,
           );
         } finally {
           isPaying.now = false;

@@ -24,6 +24,8 @@ export interface CreateVoiceRequest {
 
 /** Voice clones at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
 export interface ElevenLabsVoices {
+  /** Loads what the first call would otherwise wait for. */
+  prepare(): Promise<void>;
   /** Makes a voice and answers with its id. One request, never repeated. Costs a voice slot. */
   create(request: CreateVoiceRequest, signal: AbortSignal): Promise<string>;
   /** The id of the voice whose description carries the marker, or null. Looks through all pages. */
@@ -56,6 +58,9 @@ export function createElevenLabsVoices(options: {
 }): ElevenLabsVoices {
   let client: Promise<ElevenLabsClient> | undefined;
 
+  const load = (apiKey: string) =>
+    client ??= loadClient(apiKey, options.baseUrl);
+
   async function call<T>(
     signal: AbortSignal,
     work: (client: ElevenLabsClient, request: RequestOptions) => Promise<T>,
@@ -65,8 +70,7 @@ export function createElevenLabsVoices(options: {
         cause: new Error("ELEVENLABS_API_KEY is not set"),
       });
     }
-    client ??= loadClient(options.apiKey, options.baseUrl);
-    const loaded = await client;
+    const loaded = await load(options.apiKey);
     const timeout = AbortSignal.timeout(options.timeoutSeconds * 1000);
     try {
       return await raceAbort(
@@ -83,6 +87,11 @@ export function createElevenLabsVoices(options: {
   }
 
   return {
+    async prepare() {
+      // Without a key the call itself says so.
+      if (options.apiKey !== undefined) await load(options.apiKey);
+    },
+
     create: (request, signal) =>
       call(signal, async (loaded, requestOptions) => {
         const answer = await loaded.voices.add({

@@ -56,6 +56,7 @@ export function createVoiceCloneProcessor(deps: {
         stage: "calling_provider",
         progressBefore: 30,
         progressAfter: 70,
+        prepare: () => deps.voices.prepare(),
         send: (signal) =>
           deps.voices.create({
             name,
