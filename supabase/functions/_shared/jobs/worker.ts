@@ -79,11 +79,9 @@ export function createWorker(deps: WorkerDeps): Worker {
       jobs = await claim(limit);
     } finally {
       taken -= limit - jobs.length;
-    }
-    for (const job of jobs) deps.waitUntil(work(job, log));
-    if (isHintMissed && limit > 0 && taken < deps.concurrency) {
-      isHintMissed = false;
-      deps.waitUntil(fill(log));
+      for (const job of jobs) deps.waitUntil(work(job, log));
+      // Also after a claim that failed: the slots that it held are what the other dispatch lacked.
+      if (isHintMissed && taken < deps.concurrency) deps.waitUntil(fill(log));
     }
     return jobs;
   }
@@ -106,8 +104,10 @@ export function createWorker(deps: WorkerDeps): Worker {
     isFilling = true;
     try {
       while (!isClosing() && taken < deps.concurrency) {
+        isHintMissed = false;
         const jobs = await take(deps.repository.claimDue, log);
-        if (jobs.length === 0) return;
+        // What was missed during this claim may have come too late for it.
+        if (jobs.length === 0 && !isHintMissed) return;
       }
       if (isClosing()) await deps.repository.wake();
     } catch (error) {
