@@ -91,6 +91,13 @@ export function paying(
   };
 }
 
+/** Work with every kind of step that writes. */
+export const fullWork: Work = async (context) => {
+  await context.progress(10, "fetching_input");
+  await paying(() => Promise.resolve("voice-1"))(context);
+  return DONE;
+};
+
 /** Rejects as `fetch` does when the signal aborts, and never resolves. */
 export function untilAborted(signal: AbortSignal): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();

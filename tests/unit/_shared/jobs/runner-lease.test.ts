@@ -1,0 +1,134 @@
+import { assert, assertEquals } from "@std/assert";
+import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import {
+  JobFailure,
+  LeaseLost,
+  Snooze,
+} from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { heldTimers } from "../../../helpers/held-timers.ts";
+import { bench, DONE, fullWork, untilAborted } from "./run-bench.ts";
+
+/** Calls that a full run makes, the first being the first that can find its lease lost. */
+const STEPS = [
+  "heartbeat",
+  "beginProviderCall",
+  "settleProviderCall",
+  "complete",
+] as const;
+for (const [index, step] of STEPS.entries()) {
+  Deno.test(`runJob: a lease lost before ${step} is noticed there, and nothing more is written`, async () => {
+    const { run, row, repository, platform, remembered } = bench(fullWork, {
+      values: { inputHash: "hash-1" },
+    });
+    repository.interrupt = (method, phase) => {
+      if (method === step && phase === "before") repository.takeOver(row);
+    };
+    await run();
+    assertEquals(repository.effects, [...STEPS.slice(0, index)]);
+    assertEquals([row.status, row.errorCode], ["processing", null]);
+    assertEquals(platform.events().at(-1), "lease_lost");
+    assertEquals(remembered, []);
+  });
+}
+
+for (
+  const [how, thrown] of [
+    ["failing", new TypeError("a bug")],
+    ["failing for good", new JobFailure("not_found", { isRetryable: false })],
+    ["snoozing", new Snooze(5, "rendering")],
+    ["stopping", new LeaseLost()],
+  ] as const
+) {
+  Deno.test(`runJob: a run whose lease is lost writes nothing when ${how}`, async () => {
+    const { run, row, repository } = bench(() => {
+      repository.takeOver(row);
+      return Promise.reject(thrown);
+    });
+    await run();
+    assertEquals([row.status, repository.effects], ["processing", []]);
+    if (thrown instanceof LeaseLost) assertEquals(repository.calls, []);
+  });
+}
+
+Deno.test("runJob: while the work goes on the lease is extended every third of its length, and afterwards no more", async () => {
+  using timers = heldTimers();
+  const gate = Promise.withResolvers<typeof DONE>();
+  const { run, row, repository } = bench(() => gate.promise);
+  const running = run();
+  const leaseUntil = row.leaseExpiresAt ?? 0;
+  await timers.pass(3_333);
+  assertEquals(repository.effects, []);
+  repository.pass(3.334);
+  await timers.pass(1);
+  assertEquals(repository.effects, ["heartbeat"]);
+  assertEquals(row.leaseExpiresAt, leaseUntil + 3_334);
+  await timers.pass(10_000);
+  assertEquals(repository.effects.length, 4);
+  assertEquals([row.progress, row.stage], [0, null]);
+
+  gate.resolve(DONE);
+  await running;
+  await timers.pass(60_000);
+  assertEquals(repository.calls.length, 5);
+  assertEquals(repository.calls.at(-1), "complete");
+});
+
+Deno.test("runJob: a heartbeat that finds the lease lost stops the work, and nothing is written", async () => {
+  using timers = heldTimers();
+  const reasons: unknown[] = [];
+  const { run, row, repository, platform } = bench(({ signal }) => {
+    signal.addEventListener("abort", () => reasons.push(signal.reason));
+    return untilAborted(signal);
+  });
+  const running = run();
+  await timers.pass(3_334);
+  assertEquals(reasons.length, 0);
+  repository.takeOver(row);
+  await timers.pass(3_334);
+  await running;
+  assert(reasons[0] instanceof LeaseLost);
+  assertEquals(repository.calls, ["heartbeat", "heartbeat"]);
+  assertEquals(platform.events(), ["job_started", "lease_lost"]);
+});
+
+Deno.test("runJob: a heartbeat that fails is a warning; the work goes on", async () => {
+  using timers = heldTimers();
+  const gate = Promise.withResolvers<typeof DONE>();
+  const { run, row, repository, platform } = bench(() => gate.promise);
+  repository.interrupt = (method) => {
+    if (method === "heartbeat") throw new AppError("service_unavailable");
+  };
+  const running = run();
+  await timers.pass(3_334);
+  gate.resolve(DONE);
+  await running;
+  assertEquals(row.status, "completed");
+  assertEquals(platform.events(), [
+    "job_started",
+    "heartbeat_failed",
+    "job_completed",
+  ]);
+});
+
+Deno.test("runJob: a slow heartbeat is not overtaken by the next", async () => {
+  using timers = heldTimers();
+  const [gate, answer] = [
+    Promise.withResolvers<typeof DONE>(),
+    Promise.withResolvers<void>(),
+  ];
+  const { run, repository } = bench(() => gate.promise);
+  let begun = 0;
+  repository.interrupt = (method, phase) => {
+    if (method !== "heartbeat" || phase !== "before") return;
+    begun++;
+    return answer.promise;
+  };
+  const running = run();
+  await timers.pass(30_000);
+  assertEquals(begun, 1);
+  answer.resolve();
+  await timers.pass(3_334);
+  assertEquals(begun, 2);
+  gate.resolve(DONE);
+  await running;
+});
