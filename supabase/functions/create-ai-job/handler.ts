@@ -55,7 +55,7 @@ export function createHandler(
         idempotencyKey,
         await findEarlier(deps, context, request, inputUrl),
       );
-      if (job !== null) {
+      if (!(job instanceof AppError)) {
         context.log.info("job_created", {
           job_id: job.id,
           job_type: job.job_type,
@@ -63,7 +63,12 @@ export function createHandler(
         });
         return answer(job, job.status === "completed" ? 200 : 202);
       }
-      const first = await findByKey(context, idempotencyKey ?? "");
+      // Whatever stands against it now: what was accepted under this key before is answered as it was then, also when
+      // its recording has been removed meanwhile or the job type switched off.
+      const first = idempotencyKey === null
+        ? null
+        : await findByKey(context, idempotencyKey);
+      if (first === null) throw job;
       if (!isSameRequest(first, request, inputUrl)) {
         throw new AppError(
           "idempotency_key_reused",
@@ -114,14 +119,14 @@ async function findEarlier(
   return await openResultCache(deps.env, supabase, log).find(hash);
 }
 
-/** The new job, or null when the key is taken. */
+/** The new job, or why the database refuses it: the key is taken, or the request is not (or no longer) valid. */
 async function insertJob(
   { supabase, userId }: UserContext,
   request: CreateAiJobRequest,
   inputUrl: string,
   idempotencyKey: string | null,
   earlierJobId: string | null,
-): Promise<CreatedJob | null> {
+): Promise<CreatedJob | AppError> {
   const { data, error } = await supabase.from("ai_jobs").insert({
     user_id: userId,
     job_type: request.job_type,
@@ -130,19 +135,17 @@ async function insertJob(
     idempotency_key: idempotencyKey,
     cached_from_job_id: earlierJobId,
   }).select(COLUMNS).single();
-  if (error?.code === "23505" && idempotencyKey !== null) return null;
-  if (error) throw fromDatabaseError(error);
-  return createdJobSchema.parse(data);
+  return error ? fromDatabaseError(error) : createdJobSchema.parse(data);
 }
 
 async function findByKey(
   { supabase, userId }: UserContext,
   idempotencyKey: string,
-): Promise<CreatedJob> {
+): Promise<CreatedJob | null> {
   const { data, error } = await supabase.from("ai_jobs").select(COLUMNS)
-    .eq("user_id", userId).eq("idempotency_key", idempotencyKey).single();
+    .eq("user_id", userId).eq("idempotency_key", idempotencyKey).maybeSingle();
   if (error) throw fromDatabaseError(error);
-  return createdJobSchema.parse(data);
+  return data === null ? null : createdJobSchema.parse(data);
 }
 
 function isSameRequest(
