@@ -45,6 +45,12 @@ export function banner(
     Functions        ${stack.functions.slugs.join(", ") || "none"}
     Data             ${data}${
     applied.length > 0 ? ` (${applied.length} migrations applied)` : ""
+  }${
+    stack.seeded.length > 0
+      ? `\n    Seed data        ${
+        stack.seeded.join(", ")
+      } (its head says who can sign in)`
+      : ""
   }
 
   AI providers

@@ -23,6 +23,7 @@ const usage = `Usage: deno task start [options]
   --ephemeral         keep nothing; without --port any free port
   --env-file PATH     write API_URL, DB_URL, PUBLISHABLE_KEY, SECRET_KEY, SIMULATOR_URL there once ready
   --project DIR       the folder with supabase/ (default: this repository)
+  --no-seed           leave a new data folder without the project's seed data (--seed: give it to --ephemeral too)
   --no-simulators     no simulated providers
   --simulate-upstash  give the functions a simulated Upstash Redis
   --exit-with-parent  stop when the process that started this one ends
@@ -48,6 +49,7 @@ const argumentsSchema = z.object({
   project: z.string().min(1).optional(),
   "env-file": z.string().min(1).optional(),
   ephemeral: z.boolean().default(false),
+  seed: z.boolean().optional(),
   simulators: z.boolean().default(true),
   "simulate-upstash": z.boolean().default(false),
   "exit-with-parent": z.boolean().default(false),
@@ -68,14 +70,15 @@ function readArguments(args: string[]): Invocation {
     string: ["port", "data", "env-file", "project"],
     boolean: [
       "ephemeral",
+      "seed",
       "simulate-upstash",
       "exit-with-parent",
       "quiet",
       "help",
       "simulators",
     ],
-    default: { simulators: true },
-    negatable: ["simulators"],
+    default: { simulators: true, seed: undefined },
+    negatable: ["simulators", "seed"],
     unknown: (arg) => {
       unknown.push(arg);
       return false;
@@ -101,6 +104,8 @@ function readArguments(args: string[]): Invocation {
     envFile: given["env-file"] && resolve(given["env-file"]),
     options: {
       ephemeral: given.ephemeral,
+      // What is thrown away at the end is made for a test or a trial, and starts empty.
+      seed: given.seed ?? !given.ephemeral,
       simulators: given.simulators,
       upstash: given["simulate-upstash"] ? "simulated" : "none",
       quiet: given.quiet,

@@ -18,6 +18,8 @@ export interface FunctionDefinition {
 export interface Project {
   dir: string;
   migrationsDir: string;
+  /** Absolute paths of `[db.seed]`; none when it is not enabled. They need not exist. */
+  seedFiles: string[];
   functions: FunctionDefinition[];
   schemas: string[];
   extraSearchPath: string[];
@@ -68,6 +70,12 @@ const configSchema = z.looseObject({
     schemas: z.array(z.string()).default(["public", "graphql_public"]),
     extra_search_path: z.array(z.string()).default(["public", "extensions"]),
     max_rows: z.number().int().default(1000),
+  }).prefault({}),
+  db: z.looseObject({
+    seed: z.looseObject({
+      enabled: z.boolean().default(true),
+      sql_paths: z.array(z.string()).default(["./seed.sql"]),
+    }).prefault({}),
   }).prefault({}),
   storage: z.looseObject({
     file_size_limit: byteSize.prefault("50MiB"),
@@ -193,6 +201,9 @@ export async function readProject(projectDir: string): Promise<Project> {
   return {
     dir,
     migrationsDir: join(supabaseDir, "migrations"),
+    seedFiles: config.db.seed.enabled
+      ? config.db.seed.sql_paths.map((path) => resolve(supabaseDir, path))
+      : [],
     functions,
     schemas: config.api.schemas,
     extraSearchPath: config.api.extra_search_path,

@@ -8,24 +8,13 @@ export interface ProviderChoice {
   mode: "real" | "simulated" | "off";
 }
 
+/** Those that a job type uses and the simulators speak; more come with more job types. */
 const providers = [
   {
     name: "ElevenLabs",
     keyVariable: "ELEVENLABS_API_KEY",
     urlVariable: "ELEVENLABS_BASE_URL",
     path: "/elevenlabs",
-  },
-  {
-    name: "D-ID",
-    keyVariable: "DID_API_KEY",
-    urlVariable: "DID_BASE_URL",
-    path: "/d-id",
-  },
-  {
-    name: "HeyGen",
-    keyVariable: "HEYGEN_API_KEY",
-    urlVariable: "HEYGEN_BASE_URL",
-    path: "/heygen",
   },
 ] as const;
 

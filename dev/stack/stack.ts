@@ -20,6 +20,7 @@ import { startPostgres } from "./postgres.ts";
 import { readProject } from "./project.ts";
 import { readProjectEnv } from "./project-env.ts";
 import { chooseProviders, type ProviderChoice } from "./providers.ts";
+import { applySeed, isNewDatabase } from "./seed.ts";
 import { startSimulators } from "./simulators.ts";
 import { StackError } from "./stack-error.ts";
 import { TokenExchange } from "./tokens.ts";
@@ -44,6 +45,8 @@ export interface StackOptions {
   dataDir?: string;
   /** Keep nothing: the data goes when the stack ends. */
   ephemeral?: boolean;
+  /** Give a new database the project's seed data (default false). */
+  seed?: boolean;
   /** Start the simulated providers (default true); without them only providers with a real key work. */
   simulators?: boolean;
   /** Whether functions are given a simulated Upstash Redis; none by default. */
@@ -76,6 +79,8 @@ export interface Stack extends AsyncDisposable {
   dispatchSecret: string;
   providers: ProviderChoice[];
   migrations: MigrationReport;
+  /** Seed files applied now, relative to the project. */
+  seeded: string[];
   functions: Functions;
   net: NetWorker;
   cron: CronTicker;
@@ -183,10 +188,15 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   parts.defer(() => functions.stop());
 
   const prepareData = async () => {
+    const isToBeSeeded = options.seed === true &&
+      await isNewDatabase(database.dbUrl);
     const migrations = await applyMigrations(
       database.dbUrl,
       project.migrationsDir,
     );
+    const seeded = isToBeSeeded
+      ? await applySeed(database.dbUrl, project.dir, project.seedFiles)
+      : [];
     await putVaultSecrets(database.dbUrl, {
       project_url: gateway.url,
       dispatch_secret: keys.dispatchSecret,
@@ -198,7 +208,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       storageDir: folder?.storageDir ?? database.storageDir,
       logs,
     });
-    return { migrations, services };
+    return { migrations, seeded, services };
   };
   const preparing = prepareData();
   // Its connections must be done with before the database is stopped.
@@ -248,6 +258,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     dispatchSecret: keys.dispatchSecret,
     providers: choices,
     migrations: prepared.migrations,
+    seeded: prepared.seeded,
     functions,
     net,
     cron,

@@ -304,12 +304,7 @@ Deno.test("logs: no line holds a secret, not even when the provider sends one ba
     event: "job_failed",
   });
 
-  const { lines } = await stack.ask("/logs", {
-    source: null,
-    fields: {},
-    at_least: 0,
-    within_ms: 0,
-  });
+  const { lines } = await stack.ask("/logs", { source: null });
   const text = lines.map(({ line }) => line).join("\n");
   // The twin: what stood around the keys is there, so they would be too.
   assertStringIncludes(text, "teapot [secret] [secret]");

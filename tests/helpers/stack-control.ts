@@ -78,13 +78,14 @@ export const COMMANDS = {
     }),
     answer: z.object({ events: z.array(jobEventSchema), reached: z.boolean() }),
   },
-  /** All lines of a source with these fields, once there are `at_least` so many or the time is over. */
+  /** All lines of a source with this text and these fields, once there are `at_least` so many or the time is over. */
   "/logs": {
     given: z.object({
       source: z.string().nullable(),
-      fields: z.record(z.string(), z.unknown()),
-      at_least: z.number().int().min(0),
-      within_ms: bound,
+      text: z.string().default(""),
+      fields: z.record(z.string(), z.unknown()).default({}),
+      at_least: z.number().int().min(0).default(0),
+      within_ms: bound.default(0),
     }),
     answer: z.object({ lines: z.array(logLineSchema), reached: z.boolean() }),
   },

@@ -147,11 +147,12 @@ function createCommands(
     ),
     "/logs": command(
       COMMANDS["/logs"],
-      async ({ source, fields, at_least, within_ms }) => {
+      async ({ source, text, fields, at_least, within_ms }) => {
         const wanted = Object.entries(fields);
         const { found, reached } = await lines.matching(
           (line) =>
             (source === null || line.source === source) &&
+            line.line.includes(text) &&
             wanted.every(([name, value]) => line.fields?.[name] === value),
           at_least,
           within_ms,

@@ -33,8 +33,6 @@ export async function waitForEvent(
   const { lines } = await stack.ask("/logs", {
     source: null,
     fields: { job_id: jobId },
-    at_least: 0,
-    within_ms: 0,
   });
   throw new Error(
     `job ${jobId}: event ${
@@ -85,29 +83,48 @@ export async function readJob(owner: TestUser, jobId: string): Promise<OwnJob> {
 }
 
 /**
- * The log lines of a function that have these fields, once there are `atLeast` so many.
+ * The log lines of a function that have these fields, or this text, once there are `atLeast` so many.
  *
  * @throws when they do not come in time.
  */
 export async function waitForLog(
   stack: TestStack,
   slug: string,
-  fields: Record<string, unknown>,
+  wanted: Record<string, unknown> | string,
   atLeast = 1,
   seconds = PATIENCE_SECONDS,
 ): Promise<LogLine[]> {
   const { lines, reached } = await stack.ask("/logs", {
     source: `function:${slug}`,
-    fields,
+    ...(typeof wanted === "string" ? { text: wanted } : { fields: wanted }),
     at_least: atLeast,
     within_ms: seconds * 1000,
   });
   if (reached) return lines;
   throw new Error(
     `${slug} logged ${lines.length} lines with ${
-      JSON.stringify(fields)
+      JSON.stringify(wanted)
     } within ${seconds} s, not ${atLeast}`,
   );
+}
+
+/**
+ * Waits for what no event tells of, by looking again and again.
+ *
+ * @throws when it does not come in time, saying what was waited for.
+ */
+export async function waitUntil(
+  what: string,
+  holds: () => Promise<boolean>,
+  seconds = PATIENCE_SECONDS,
+): Promise<void> {
+  const giveUpAt = Date.now() + seconds * 1000;
+  while (!await holds()) {
+    if (Date.now() > giveUpAt) {
+      throw new Error(`${what}: not within ${seconds} s`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** Ends the wait before the next attempt of a job, and sweeps, so that it is delivered at once. */

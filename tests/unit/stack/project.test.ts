@@ -141,24 +141,21 @@ Deno.test("chooseProviders: a key makes a provider real, none makes it simulated
     upstash: "simulated" | "none",
   ) => chooseProviders(given, url, upstash).choices.map(({ mode }) => mode);
   const url = "http://127.0.0.1:1";
-  assertEquals(modes({}, url, "none"), [
-    "simulated",
-    "simulated",
-    "simulated",
-    "off",
-  ]);
-  assertEquals(modes({ DID_API_KEY: "k" }, url, "simulated"), [
-    "simulated",
+  assertEquals(modes({}, url, "none"), ["simulated", "off"]);
+  assertEquals(modes({ ELEVENLABS_API_KEY: "k" }, url, "simulated"), [
     "real",
     "simulated",
-    "simulated",
   ]);
-  assertEquals(modes({}, undefined, "simulated"), ["off", "off", "off", "off"]);
-  const { env } = chooseProviders({ DID_API_KEY: "k" }, url, "none");
+  assertEquals(modes({}, undefined, "simulated"), ["off", "off"]);
   assertEquals(
-    env["DID_BASE_URL"],
+    chooseProviders({ ELEVENLABS_API_KEY: "k" }, url, "none").env[
+      "ELEVENLABS_BASE_URL"
+    ],
     undefined,
     "a real key goes to no simulator",
   );
-  assertEquals(env["ELEVENLABS_BASE_URL"], `${url}/elevenlabs`);
+  assertEquals(
+    chooseProviders({}, url, "none").env["ELEVENLABS_BASE_URL"],
+    `${url}/elevenlabs`,
+  );
 });

@@ -1,0 +1,171 @@
+-- A small family's data, so that a fresh stack shows something when it is opened. For development: never for a project
+-- that people use, since the passwords stand here.
+--
+-- Who can sign in, each with the password family-album:
+--   anna@example.com   has recordings, a voice, an avatar, a slideshow that can be opened by its link, a keepsake, an order
+--   paul@example.com   has begun an order
+--   shop@example.com   works for the vendor and sees Anna's order
+--
+-- The rows of files have no files behind them: opening one answers that there is none. Once it has run, running it again
+-- changes nothing.
+
+do $seed$
+declare
+  v_anna constant uuid := 'a11a0000-0000-4000-8000-000000000001';
+  v_paul constant uuid := 'a11a0000-0000-4000-8000-000000000002';
+  v_clerk constant uuid := 'a11a0000-0000-4000-8000-000000000003';
+  v_vendor constant uuid := 'a11a0000-0000-4000-8000-000000000010';
+  v_book constant uuid := 'a11a0000-0000-4000-8000-000000000011';
+  v_cards constant uuid := 'a11a0000-0000-4000-8000-000000000012';
+  v_calendar constant uuid := 'a11a0000-0000-4000-8000-000000000013';
+  v_sample constant text := 'voice-samples/' || v_anna || '/grandpa-josef.mp3';
+  v_recording uuid;
+  v_portrait uuid;
+  v_voice uuid;
+  v_slideshow uuid;
+  v_pdf uuid;
+  v_order uuid;
+  v_job public.ai_jobs;
+  v_call uuid;
+begin
+  if exists (select 1 from auth.users as u where u.id = v_anna) then
+    return;
+  end if;
+
+  -- Auth wants empty text, not null, in the columns of tokens.
+  insert into auth.users (
+    instance_id, id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data, raw_user_meta_data,
+    created_at, updated_at, confirmation_token, recovery_token, email_change, email_change_token_new
+  )
+  select
+    '00000000-0000-0000-0000-000000000000', p.id, 'authenticated', 'authenticated', p.email,
+    extensions.crypt('family-album', extensions.gen_salt('bf', 10)), now(),
+    '{"provider": "email", "providers": ["email"]}',
+    jsonb_build_object('sub', p.id, 'email', p.email, 'email_verified', true, 'phone_verified', false),
+    now(), now(), '', '', '', ''
+  from (values (v_anna, 'anna@example.com'), (v_paul, 'paul@example.com'), (v_clerk, 'shop@example.com')) as p (id, email);
+
+  insert into auth.identities (id, provider, provider_id, user_id, identity_data, last_sign_in_at, created_at, updated_at)
+  select
+    gen_random_uuid(), 'email', u.id::text, u.id, jsonb_build_object('sub', u.id, 'email', u.email, 'email_verified', true),
+    now(), now(), now()
+  from auth.users as u
+  where u.id in (v_anna, v_paul, v_clerk);
+
+  insert into public.profiles (user_id, display_name, locale)
+  values (v_anna, 'Anna Berger', 'de-AT'), (v_paul, 'Paul Berger', 'de-AT'), (v_clerk, 'Lindner Printing', 'de-AT');
+
+  -- Recordings and photos.
+  insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes, title, created_at)
+  select
+    v_anna, 'image', 'uploads/' || v_anna || '/' || p.file_name, p.file_name, 'image/jpeg', p.size_bytes, p.title,
+    now() - p.days * interval '1 day'
+  from (
+    values
+      ('attersee-jetty.jpg', 2418233, 'The jetty at seven in the morning', 40),
+      ('attersee-boat.jpg', 3107421, 'Paul rows, Grandpa steers', 40),
+      ('attersee-strudel.jpg', 1873310, 'Grandma''s strudel', 39),
+      ('attersee-rain.jpg', 2230901, 'Cards, because it rained', 38),
+      ('grandpa-josef.jpg', 1650044, 'Grandpa Josef, 2019', 38)
+  ) as p (file_name, size_bytes, title, days);
+  select m.id into v_portrait from public.media as m where m.user_id = v_anna and m.file_name = 'grandpa-josef.jpg';
+  insert into public.media (
+    user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title, created_at
+  ) values (
+    v_anna, 'audio', 'recordings/' || v_anna || '/sunday-call.m4a', 'sunday-call.m4a', 'audio/mp4', 5211904, 412.5,
+    'Sunday call with Grandma Grete', now() - interval '9 days'
+  ) returning id into v_recording;
+  insert into public.calls (user_id, title, recording_id, held_at, duration_seconds, transcript, transcript_data)
+  values (
+    v_anna, 'Sunday call with Grandma Grete', v_recording, now() - interval '9 days', 412.5,
+    E'Grete: Have you eaten?\nAnna: Grandma, it is ten in the morning.\nGrete: So you have not eaten.',
+    '{
+      "language": "en",
+      "segments": [
+        {"speaker": "Grete", "start": 0.8, "end": 1.9, "text": "Have you eaten?"},
+        {"speaker": "Anna", "start": 2.3, "end": 4.6, "text": "Grandma, it is ten in the morning."},
+        {"speaker": "Grete", "start": 4.9, "end": 6.4, "text": "So you have not eaten."}
+      ]
+    }'
+  );
+
+  -- A voice, made by a job that goes through the queue as every job does. It is due later, so that nobody else takes it.
+  insert into storage.objects (bucket_id, name, owner, owner_id, metadata)
+  values (
+    'voice-samples', v_anna || '/grandpa-josef.mp3', v_anna, v_anna::text,
+    '{"size": 288044, "mimetype": "audio/mpeg", "contentLength": 288044, "cacheControl": "max-age=3600"}'
+  );
+  insert into public.ai_jobs (user_id, job_type, input_url, metadata, scheduled_at)
+  values (
+    v_anna, 'voice_clone', v_sample, '{"name": "Grandpa Josef", "description": "warm, slow, from Upper Austria"}',
+    now() + interval '1 hour'
+  ) returning * into v_job;
+  update public.ai_jobs as j set scheduled_at = now() where j.id = v_job.id;
+  select * into strict v_job from public.claim_ai_jobs(1, array[v_job.id]);
+  select c.call_id into strict v_call
+  from public.begin_provider_call(v_job.id, v_job.lease_token, 'create_voice', 30, 'calling_provider') as c;
+  perform public.settle_provider_call(
+    v_call, v_job.id, v_job.lease_token, 'succeeded', 'seedVoiceOfGrandpa01', 200, null, 70
+  );
+  perform public.complete_voice_clone_job(
+    v_job.id, v_job.lease_token, '{"voice_id": "seedVoiceOfGrandpa01", "voice_name": "Grandpa Josef"}',
+    '{
+      "provider_voice_id": "seedVoiceOfGrandpa01", "name": "Grandpa Josef",
+      "description": "warm, slow, from Upper Austria", "labels": {"language": "de"},
+      "stability": 0.5, "similarity_boost": 0.75
+    }'
+  );
+  select v.id into strict v_voice from public.voices as v where v.job_id = v_job.id;
+
+  insert into public.avatars (
+    user_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
+  ) values (
+    v_anna, v_voice, v_portrait, 'Grandpa tells of the lake', 'd-id', 'seed_tlk_grandpa',
+    'outputs/' || v_anna || '/grandpa-tells-of-the-lake.mp4', 24.2
+  );
+
+  -- A slideshow that is shared, and the book that was made of it.
+  insert into public.slideshows (user_id, title, description, is_published)
+  values (v_anna, 'Summer at the Attersee', 'Four days, one of them dry.', true)
+  returning id into v_slideshow;
+  insert into public.slideshow_items (user_id, slideshow_id, media_id, position, caption, public_path)
+  select
+    v_anna, v_slideshow, m.id, row_number() over (order by m.created_at, m.file_name) - 1, m.title,
+    'published-media/' || v_anna || '/' || m.file_name
+  from public.media as m
+  where m.user_id = v_anna and m.file_name like 'attersee-%';
+  insert into public.pdfs (user_id, slideshow_id, title, pdf_url, page_count, size_bytes)
+  values (
+    v_anna, v_slideshow, 'Summer at the Attersee', 'pdfs/' || v_anna || '/summer-at-the-attersee.pdf', 24, 18443021
+  ) returning id into v_pdf;
+
+  -- The shop.
+  insert into public.vendors (id, name, country) values (v_vendor, 'Lindner Printing', 'AT');
+  insert into public.vendor_members (vendor_id, user_id) values (v_vendor, v_clerk);
+  insert into public.vendor_products (id, vendor_id, sku, name, unit_price_minor, currency)
+  values
+    (v_book, v_vendor, 'BOOK-A5-24', 'Photo book A5, 24 pages', 2490, 'EUR'),
+    (v_cards, v_vendor, 'CARDS-10', 'Ten photo cards', 1290, 'EUR'),
+    (v_calendar, v_vendor, 'CALENDAR-A4', 'Wall calendar A4', 1990, 'EUR');
+
+  insert into public.orders (user_id, vendor_id, currency, shipping_address)
+  values (
+    v_anna, v_vendor, 'EUR',
+    '{"name": "Grete Berger", "line1": "Seestrasse 12", "postal_code": "4864", "city": "Attersee", "country": "AT"}'
+  ) returning id into v_order;
+  insert into public.order_items (order_id, product_id, pdf_id, quantity)
+  values (v_order, v_book, v_pdf, 2), (v_order, v_cards, null, 1);
+  update public.orders as o set shipping_minor = 490 where o.id = v_order;
+  update public.orders as o set status = 'placed' where o.id = v_order;
+  insert into public.payments (order_id, provider, provider_payment_id, status, amount_minor, currency)
+  select o.id, 'stripe', 'pi_seed_0001', 'captured', o.total_minor, o.currency from public.orders as o where o.id = v_order;
+  update public.orders as o set status = 'paid' where o.id = v_order;
+  update public.orders as o set status = 'in_production' where o.id = v_order;
+  insert into public.deliveries (order_id, carrier, tracking_number, status)
+  values (v_order, 'post-at', 'SEED-1000-0001', 'shipped');
+  update public.orders as o set status = 'shipped' where o.id = v_order;
+
+  insert into public.orders (user_id, vendor_id, currency) values (v_paul, v_vendor, 'EUR') returning id into v_order;
+  insert into public.order_items (order_id, product_id, quantity) values (v_order, v_calendar, 3);
+end;
+$seed$;

@@ -1,0 +1,77 @@
+/** The result cache in Postgres, which is there when no Redis is configured. */
+import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { useStack } from "../helpers/stack.ts";
+import type { TestStack } from "../helpers/stack.ts";
+import { waitUntil } from "../helpers/wait-for.ts";
+import {
+  askAgain,
+  assertMiss,
+  defineCacheTests,
+  firstJob,
+} from "./cache-cases.ts";
+
+const running = useStack();
+
+async function remembered(stack: TestStack, key: string): Promise<void> {
+  await waitUntil(`the cache holds ${key}`, async () => {
+    const rows = await stack.sql`
+      select from public.ai_result_cache where cache_key = ${key}`;
+    return rows.length === 1;
+  });
+}
+
+defineCacheTests("Postgres", running, remembered);
+
+Deno.test("cache in Postgres: an entry is the id of the job, for a day", async () => {
+  const stack = running();
+  const { user, jobId, key } = await firstJob(stack);
+  await remembered(stack, key);
+  const [entry] = await stack.sql<
+    { value: unknown; user_id: string; seconds: number }
+  >`
+    select value, user_id, extract(epoch from expires_at - created_at)::int as seconds
+    from public.ai_result_cache where cache_key = ${key}`;
+  assertEquals(entry?.value, { job_id: jobId });
+  assertEquals(entry?.user_id, user.id);
+  assertLessOrEqual(Math.abs((entry?.seconds ?? 0) - 86_400), 1);
+});
+
+Deno.test("cache in Postgres: an entry that lies costs a call and shows nothing", async () => {
+  const stack = running();
+  const victim = await firstJob(stack);
+  const { user, inputUrl, key } = await firstJob(stack);
+  await remembered(stack, key);
+  const lies = {
+    "another user's job": { job_id: victim.jobId },
+    "a job that is not there": { job_id: crypto.randomUUID() },
+    "no job at all": "nonsense",
+    "another shape": { job_id: 7 },
+  };
+  for (const [name, value] of Object.entries(lies)) {
+    await stack.sql`
+      update public.ai_result_cache set value = ${
+      JSON.stringify(value)
+    }::text::jsonb
+      where cache_key = ${key}`;
+    const answer = await askAgain(user, inputUrl);
+    assertEquals(answer.status, 202, name);
+    await assertMiss(stack, user, answer);
+    await remembered(stack, key);
+  }
+});
+
+Deno.test("cache in Postgres: one that refuses every call fails no job", async () => {
+  const stack = running();
+  const { user, inputUrl, key } = await firstJob(stack);
+  await remembered(stack, key);
+  await stack
+    .sql`revoke select on public.ai_result_cache from authenticated, service_role`;
+  try {
+    await assertMiss(stack, user, await askAgain(user, inputUrl));
+  } finally {
+    await stack
+      .sql`grant select on public.ai_result_cache to authenticated, service_role`;
+  }
+  // The twin: with its rights back it answers again.
+  assertEquals((await askAgain(user, inputUrl)).status, 200);
+});

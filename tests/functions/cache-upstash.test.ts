@@ -1,0 +1,111 @@
+/** The result cache in Upstash Redis, and all the ways in which it can fail without failing a job. */
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertLessOrEqual,
+} from "@std/assert";
+import { z } from "zod";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import { waitUntil } from "../helpers/wait-for.ts";
+import {
+  askAgain,
+  assertMiss,
+  defineCacheTests,
+  firstJob,
+} from "./cache-cases.ts";
+
+const running = useStack({ upstash: "simulated" });
+
+/** One command to the simulated Redis, over its REST protocol. */
+async function redis(
+  stack: TestStack,
+  ...command: string[]
+): Promise<string | number | null> {
+  const response = await fetch(`${stack.simulatorUrl}/upstash`, {
+    method: "POST",
+    headers: { authorization: "Bearer a-test" },
+    body: JSON.stringify(command),
+  });
+  const { result } = z.object({
+    result: z.union([z.string(), z.number(), z.null()]),
+  }).parse(await response.json());
+  return result;
+}
+
+async function remembered(stack: TestStack, key: string): Promise<void> {
+  await waitUntil(
+    `the cache holds ${key}`,
+    async () => await redis(stack, "GET", key) !== null,
+  );
+}
+
+defineCacheTests("Upstash", running, remembered);
+
+Deno.test("cache in Upstash: an entry is the id of the job, for a day, and none is in Postgres", async () => {
+  const stack = running();
+  const { jobId, key } = await firstJob(stack);
+  await remembered(stack, key);
+  assertEquals(await redis(stack, "GET", key), `{"job_id":"${jobId}"}`);
+  const seconds = Number(await redis(stack, "TTL", key));
+  assertLessOrEqual(86_400 - seconds, 30);
+  assertLessOrEqual(seconds, 86_400);
+  const [{ rows } = { rows: -1 }] = await stack.sql<{ rows: number }>`
+    select count(*)::int as rows from public.ai_result_cache`;
+  assertEquals(rows, 0);
+});
+
+const FAILURES: [string, { kind: string } & Record<string, unknown>][] = [
+  ["is down", { kind: "close_before" }],
+  ["refuses the token", { kind: "status", error: "unauthorized" }],
+  ["has used up its requests", {
+    kind: "status",
+    error: "max_requests_limit_exceeded",
+  }],
+  ["has an internal error", { kind: "status", error: "internal_error" }],
+  ["answers with a page", { kind: "html" }],
+  ["answers half a JSON", { kind: "truncated_json" }],
+  ["answers without a result", { kind: "missing_fields" }],
+  ["answers garbage", { kind: "lie" }],
+  ["answers with a list", { kind: "lie", value: [1, 2] }],
+  ["names a job that is not there", {
+    kind: "lie",
+    value: { job_id: crypto.randomUUID() },
+  }],
+];
+
+for (const [name, fault] of FAILURES) {
+  Deno.test(`cache in Upstash: one that ${name} fails no job`, async () => {
+    const stack = running();
+    const { user, inputUrl, key } = await firstJob(stack);
+    await remembered(stack, key);
+    await stack.simulator.fail({ provider: "upstash", times: null, fault });
+    await assertMiss(stack, user, await askAgain(user, inputUrl));
+  });
+}
+
+Deno.test("cache in Upstash: one that names another user's job shows nothing of it", async () => {
+  const stack = running();
+  const victim = await firstJob(stack);
+  const { user, inputUrl, key } = await firstJob(stack);
+  await remembered(stack, key);
+  await redis(stack, "SET", key, JSON.stringify({ job_id: victim.jobId }));
+  await assertMiss(stack, user, await askAgain(user, inputUrl));
+});
+
+Deno.test("cache in Upstash: one that never answers costs a second, not the job", async () => {
+  const stack = running();
+  const { user, inputUrl, key } = await firstJob(stack);
+  await remembered(stack, key);
+  await stack.simulator.fail({
+    provider: "upstash",
+    times: null,
+    fault: { kind: "hang" },
+  });
+  const startedAt = performance.now();
+  const answer = await askAgain(user, inputUrl);
+  const took = performance.now() - startedAt;
+  assert(took >= 1000, `${took} ms: it was not asked`);
+  assertLess(took, 4000);
+  await assertMiss(stack, user, answer);
+});

@@ -1,0 +1,227 @@
+/** Workers that are killed, at the moments where it could cost money or lose a job. */
+import { assertEquals } from "@std/assert";
+import postgres from "postgres";
+import {
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { assertDoneOnce, jobFacts } from "../helpers/job-facts.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import {
+  sweepJob,
+  waitForEvent,
+  waitForJob,
+  waitUntil,
+} from "../helpers/wait-for.ts";
+
+const running = useStack();
+let someone: TestUser | undefined;
+
+async function newJob(
+  stack: TestStack,
+): Promise<{ user: TestUser; jobId: string }> {
+  const user = someone ??= await signUp(stack);
+  return { user, jobId: await requestVoice(user, await uploadRecording(user)) };
+}
+
+/** A job whose worker was killed while the provider held its call. */
+async function killInCall(
+  stack: TestStack,
+  processed: "before" | "after" | "never",
+): Promise<{ user: TestUser; jobId: string }> {
+  await stack.simulator.fail({ fault: { kind: "hang", processed } });
+  const { user, jobId } = await newJob(stack);
+  await stack.simulator.requests("voices.add", { jobId, atLeast: 1 });
+  if (processed === "before") await stack.simulator.creationsOf(jobId, 1);
+  const before = await stack.pids("process-ai-job");
+  await stack.kill("process-ai-job", "SIGKILL");
+  const after = await stack.pids("process-ai-job");
+  assertEquals(after.filter((pid) => before.includes(pid)), [], "it is dead");
+  return { user, jobId };
+}
+
+/** Lets the dead worker's lease run out and the sweep find it. */
+async function endLease(stack: TestStack, jobId: string): Promise<void> {
+  await stack.sql`
+    update public.ai_jobs set lease_expires_at = now() - interval '1 second'
+    where id = ${jobId} and status = 'processing'`;
+  await stack.sweep();
+}
+
+Deno.test("a killed worker: as long as its lease runs, the sweep leaves its job alone", async () => {
+  const stack = running();
+  const { user, jobId } = await killInCall(stack, "before");
+  await stack.sweep();
+  const facts = await jobFacts(stack, jobId);
+  assertEquals(
+    [facts.status, facts.stage, facts.journal[0]?.outcome],
+    ["processing", "calling_provider", "sent"],
+  );
+  await endLease(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+});
+
+Deno.test("a worker killed after the provider made the voice: the next one finds it and sends nothing", async () => {
+  const stack = running();
+  const { user, jobId } = await killInCall(stack, "before");
+  await endLease(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.attempt, 2);
+  assertEquals(facts.billableCalls, 1);
+  assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
+  assertEquals(facts.events.slice(3), [
+    "submitted",
+    "rescued",
+    "claimed",
+    "progress",
+    "progress",
+    "settled",
+    "completed",
+  ]);
+});
+
+Deno.test("a worker killed before the provider made anything: the provider is asked, then the voice is made, once", async () => {
+  const stack = running();
+  const { user, jobId } = await killInCall(stack, "never");
+  await endLease(stack, jobId);
+  await waitForEvent(stack, jobId, "snoozed");
+  assertEquals((await jobFacts(stack, jobId)).paid, []);
+
+  await stack.sql`
+    update public.ai_provider_calls set sent_at = sent_at - interval '1 hour' where job_id = ${jobId}`;
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "retried");
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.journal.map(({ outcome }) => outcome), [
+    "absent",
+    "succeeded",
+  ]);
+});
+
+Deno.test("a worker killed in the call: a voice that the provider makes only afterwards is found, not made again", async () => {
+  const stack = running();
+  const { user, jobId } = await killInCall(stack, "after");
+  await endLease(stack, jobId);
+  await waitForEvent(stack, jobId, "snoozed");
+  await stack.simulator.release();
+  await stack.simulator.creationsOf(jobId, 1);
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.billableCalls, 1);
+});
+
+Deno.test("a worker killed on the last attempt, in the call: one more claim asks the provider and takes the voice", async () => {
+  const stack = running();
+  await stack.sql`update public.ai_job_types set max_attempts = 1`;
+  try {
+    const { user, jobId } = await killInCall(stack, "before");
+    await endLease(stack, jobId);
+    await waitForJob(stack, user, jobId, "completed");
+    await assertDoneOnce(stack, jobId);
+  } finally {
+    await stack.sql`update public.ai_job_types set max_attempts = 5`;
+  }
+});
+
+Deno.test("a worker killed between the provider's answer and the voices row: the next one writes the row, and sends nothing", async () => {
+  const stack = running();
+  await stack.simulator.fail({ fault: { kind: "hang", processed: "after" } });
+  const { user, jobId } = await newJob(stack);
+  await stack.simulator.requests("voices.add", { jobId, atLeast: 1 });
+
+  const admin = postgres(stack.adminDbUrl, { max: 1, onnotice: () => {} });
+  await using locking = stack.connect();
+  try {
+    await locking.sql.begin(async (sql) => {
+      // Now the job can be settled but not completed: completing it writes the row.
+      await sql`lock table public.voices in exclusive mode`;
+      await stack.simulator.release();
+      await waitForEvent(stack, jobId, "settled");
+      const completing = () =>
+        admin<{ pid: number }[]>`
+          select a.pid from pg_stat_activity as a join pg_locks as l on l.pid = a.pid
+          where not l.granted and l.relation = 'public.voices'::regclass`;
+      await waitUntil(
+        "the completion waits for the lock",
+        async () => (await completing()).length > 0,
+      );
+      await stack.kill("process-ai-job", "SIGKILL");
+      // Its statement would still go through, since the services that it asked are alive.
+      for (const { pid } of await completing()) {
+        await admin`select pg_cancel_backend(${pid})`;
+      }
+      await waitUntil(
+        "the completion is gone",
+        async () => (await completing()).length === 0,
+      );
+    });
+  } finally {
+    await admin.end({ timeout: 1 });
+  }
+  const before = await jobFacts(stack, jobId);
+  assertEquals(
+    [before.status, before.journal[0]?.outcome, before.voices],
+    ["processing", "succeeded", []],
+  );
+
+  await endLease(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.attempt, 2);
+  assertEquals(facts.billableCalls, 1);
+});
+
+Deno.test("a worker killed with five jobs in hand: all are done, each paid for once", async () => {
+  const stack = running();
+  await stack.simulator.fail({
+    times: 5,
+    fault: { kind: "hang", processed: "before" },
+  });
+  const jobs = await Promise.all(
+    Array.from({ length: 5 }, () => newJob(stack)),
+  );
+  for (const { jobId } of jobs) await stack.simulator.creationsOf(jobId, 1);
+  await stack.kill("process-ai-job", "SIGKILL");
+  await stack.sql`
+    update public.ai_jobs set lease_expires_at = now() - interval '1 second' where status = 'processing'`;
+  await stack.sweep();
+  for (const { user, jobId } of jobs) {
+    await waitForJob(stack, user, jobId, "completed");
+    await assertDoneOnce(stack, jobId);
+  }
+});
+
+Deno.test("a slow provider: the worker's heartbeats keep the lease, and the sweep leaves the job alone", async () => {
+  const stack = running();
+  await stack.sql`update public.ai_job_types set lease_seconds = 3`;
+  try {
+    await stack.simulator.fail({ fault: { kind: "hang", processed: "after" } });
+    const { user, jobId } = await newJob(stack);
+    await stack.simulator.requests("voices.add", { jobId, atLeast: 1 });
+    const lease = async () => {
+      const [row] = await stack.sql<{ lease: Date }>`
+        select lease_expires_at as lease from public.ai_jobs where id = ${jobId}`;
+      return row?.lease.getTime() ?? 0;
+    };
+    const first = await lease();
+    await waitUntil(
+      "two heartbeats",
+      async () => await lease() > first + 1500,
+    );
+    await stack.sweep();
+    await stack.simulator.release();
+    await waitForJob(stack, user, jobId, "completed");
+    const facts = await assertDoneOnce(stack, jobId);
+    assertEquals(facts.attempt, 1);
+    assertEquals(facts.events.filter((event) => event === "rescued"), []);
+  } finally {
+    await stack.sql`update public.ai_job_types set lease_seconds = 10`;
+  }
+});

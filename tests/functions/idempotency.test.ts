@@ -1,0 +1,231 @@
+/** Idempotency-Key: a request that is sent again, for whatever reason, makes one job. */
+import { assert, assertEquals } from "@std/assert";
+import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import { signUp, type TestUser, uploadRecording } from "../helpers/as-user.ts";
+import { assertDoneOnce } from "../helpers/job-facts.ts";
+import { assertProblem } from "../helpers/problem.ts";
+import { useStack } from "../helpers/stack.ts";
+import { waitForJob } from "../helpers/wait-for.ts";
+
+const running = useStack();
+
+async function create(
+  user: TestUser,
+  inputUrl: string,
+  key: string,
+  metadata: Record<string, unknown> = { name: "A voice" },
+) {
+  const { status, body } = await user.call("create-ai-job", {
+    body: { job_type: "voice_clone", input_url: inputUrl, metadata },
+    headers: { "idempotency-key": key },
+  });
+  return { status, body: createAiJobResponseSchema.parse(body) };
+}
+
+async function jobIds(user: TestUser): Promise<string[]> {
+  const { data, error } = await user.client.from("ai_jobs").select("id").order(
+    "created_at",
+  );
+  assertEquals(error, null);
+  return data?.map(({ id }) => id) ?? [];
+}
+
+Deno.test("Idempotency-Key: the same request again is 200 with the same job, while it runs and when it is done", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const key = crypto.randomUUID();
+  await stack.simulator.fail({ fault: { kind: "hang", processed: "after" } });
+  const first = await create(user, inputUrl, key);
+  assertEquals(first.status, 202);
+  const { job_id } = first.body;
+  await stack.simulator.requests("voices.add", { jobId: job_id, atLeast: 1 });
+
+  const meanwhile = await create(user, inputUrl, key);
+  assertEquals(
+    [meanwhile.status, meanwhile.body.job_id, meanwhile.body.status],
+    [200, job_id, "processing"],
+  );
+  await stack.simulator.release();
+  const job = await waitForJob(stack, user, job_id, "completed");
+  const after = await create(user, inputUrl, key);
+  assertEquals(
+    [after.status, after.body.job_id, after.body.result_data],
+    [200, job_id, job.result_data],
+  );
+  // Written otherwise, and quoted as the draft of the header has it: still the same request under the same key.
+  const otherwise = await create(
+    user,
+    `${stack.apiUrl}/storage/v1/object/${inputUrl}`,
+    `"${key}"`,
+    { stability: 0.5, name: " A voice " },
+  );
+  assertEquals([otherwise.status, otherwise.body.job_id], [200, job_id]);
+  assertEquals(await jobIds(user), [job_id]);
+  await assertDoneOnce(stack, job_id);
+});
+
+Deno.test("Idempotency-Key: another request under the same key is 422, and makes no job", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const other = await uploadRecording(user);
+  const key = crypto.randomUUID();
+  const { body } = await create(user, inputUrl, key);
+  const reused = { status: 422, code: "idempotency_key_reused" };
+  for (
+    const [input_url, metadata] of [
+      [inputUrl, { name: "Another voice" }],
+      [inputUrl, { name: "A voice", stability: 0.4 }],
+      [inputUrl, { name: "A voice", labels: { a: "b" } }],
+      [other, { name: "A voice" }],
+    ]
+  ) {
+    assertProblem(
+      await user.call("create-ai-job", {
+        body: { job_type: "voice_clone", input_url, metadata },
+        headers: { "idempotency-key": key },
+      }),
+      reused,
+    );
+  }
+  assertEquals(await jobIds(user), [body.job_id]);
+  await waitForJob(stack, user, body.job_id, "completed");
+});
+
+Deno.test("Idempotency-Key: of twenty equal requests at once one makes the job; the others name it, or are told that it is being made", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const key = crypto.randomUUID();
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, () =>
+      user.call("create-ai-job", {
+        body: {
+          job_type: "voice_clone",
+          input_url: inputUrl,
+          metadata: { name: "A voice" },
+        },
+        headers: { "idempotency-key": key },
+      })),
+  );
+  const [jobId, ...others] = await jobIds(user);
+  assert(jobId !== undefined);
+  assertEquals(others, []);
+  assertEquals(answers.filter(({ status }) => status === 202).length, 1);
+  for (const answer of answers) {
+    if (answer.status === 409) {
+      assertProblem(answer, { status: 409, code: "idempotency_key_in_use" });
+    } else {
+      assertEquals(
+        createAiJobResponseSchema.parse(answer.body).job_id,
+        jobId,
+      );
+    }
+  }
+  await waitForJob(stack, user, jobId, "completed");
+  await assertDoneOnce(stack, jobId);
+});
+
+Deno.test("Idempotency-Key: without one, two equal requests at once are two jobs", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const request = {
+    body: {
+      job_type: "voice_clone",
+      input_url: inputUrl,
+      metadata: { name: "A voice" },
+    },
+  };
+  await Promise.all([1, 2].map(() => user.call("create-ai-job", request)));
+  const ids = await jobIds(user);
+  assertEquals(ids.length, 2);
+  for (const id of ids) await waitForJob(stack, user, id, "completed");
+});
+
+Deno.test("Idempotency-Key: another user under the same key gets a job of their own", async () => {
+  const stack = running();
+  const ada = await signUp(stack);
+  const eve = await signUp(stack);
+  const key = crypto.randomUUID();
+  const hers = await create(ada, await uploadRecording(ada), key);
+  const theirs = await create(eve, await uploadRecording(eve), key);
+  assertEquals([hers.status, theirs.status], [202, 202]);
+  assert(hers.body.job_id !== theirs.body.job_id);
+  await waitForJob(stack, ada, hers.body.job_id, "completed");
+  await waitForJob(stack, eve, theirs.body.job_id, "completed");
+  assertEquals(await jobIds(eve), [theirs.body.job_id]);
+});
+
+Deno.test("Idempotency-Key: the same request again is answered as before, also when its recording is gone or the job type is off", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const key = crypto.randomUUID();
+  const { body } = await create(user, inputUrl, key);
+  await waitForJob(stack, user, body.job_id, "completed");
+
+  await stack.sql`update public.ai_job_types set is_enabled = false`;
+  try {
+    const again = await create(user, inputUrl, key);
+    assertEquals([again.status, again.body.job_id], [200, body.job_id]);
+  } finally {
+    await stack.sql`update public.ai_job_types set is_enabled = true`;
+  }
+  const { error } = await user.client.storage.from("voice-samples").remove([
+    inputUrl.slice("voice-samples/".length),
+  ]);
+  assertEquals(error, null);
+  const again = await create(user, inputUrl, key);
+  assertEquals([again.status, again.body.job_id], [200, body.job_id]);
+  // The twin: without the key the recording is missed.
+  assertProblem(
+    await user.call("create-ai-job", {
+      body: {
+        job_type: "voice_clone",
+        input_url: inputUrl,
+        metadata: { name: "A voice" },
+      },
+    }),
+    { status: 400, code: "input_not_found", field: "input_url" },
+  );
+});
+
+Deno.test("Idempotency-Key: a key that was refused is free again", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const key = crypto.randomUUID();
+  assertProblem(
+    await user.call("create-ai-job", {
+      body: {
+        job_type: "voice_clone",
+        input_url: `voice-samples/${user.id}/none.mp3`,
+        metadata: { name: "A voice" },
+      },
+      headers: { "idempotency-key": key },
+    }),
+    { status: 400, code: "input_not_found", field: "input_url" },
+  );
+  const { status, body } = await create(user, inputUrl, key);
+  assertEquals(status, 202);
+  await waitForJob(stack, user, body.job_id, "completed");
+});
+
+Deno.test("Idempotency-Key: a plain insert under a used key fails with 23505, and makes no job", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const key = crypto.randomUUID();
+  const { body } = await create(user, inputUrl, key);
+  const { error } = await user.client.from("ai_jobs").insert({
+    job_type: "voice_clone",
+    input_url: inputUrl,
+    metadata: { name: "A voice" },
+    idempotency_key: key,
+  });
+  assertEquals(error?.code, "23505");
+  assertEquals(await jobIds(user), [body.job_id]);
+  await waitForJob(stack, user, body.job_id, "completed");
+});
