@@ -1,15 +1,20 @@
 /** Paths through the model, to be walked in the real database. */
 import { start } from "./explore.ts";
 import { seededRandom } from "./random.ts";
-import type { Rules, Step } from "./rules.ts";
+import { jobOf, type Rules, type Step } from "./rules.ts";
 import { encode, type State } from "./state.ts";
 
 /** A path from the start, step by step. */
 export type Trace = readonly Step[];
 
+/** A rule, and what was known of the paid call when it was used: endings differ by that. */
+function useOf(state: State, { rule, job }: Step): string {
+  return `${rule}, ${jobOf(state, job).call}`;
+}
+
 /**
- * As few short paths as it takes to use every rule at least once; the first use of a rule is at the end of a shortest path
- * to it.
+ * Short paths that together use every rule, and every rule with each state of the paid call in which it can be used. The
+ * first use is at the end of a shortest path to it.
  */
 export function coveringTraces(rules: Rules): Trace[] {
   const known = new Set<string>();
@@ -37,9 +42,8 @@ export function coveringTraces(rules: Rules): Trace[] {
     const place = reached[id];
     if (place === undefined) break;
     rules.steps(place.state, (step) => {
-      if (!shortest.has(step.rule)) {
-        shortest.set(step.rule, [...pathTo(id), step]);
-      }
+      const use = useOf(place.state, step);
+      if (!shortest.has(use)) shortest.set(use, [...pathTo(id), step]);
       visit(step.next, id, step);
     });
   }
@@ -47,10 +51,14 @@ export function coveringTraces(rules: Rules): Trace[] {
   const chosen: Trace[] = [];
   // The long ones first: they use many rules on their way.
   const candidates = [...shortest].sort(([, a], [, b]) => b.length - a.length);
-  for (const [rule, trace] of candidates) {
-    if (covered.has(rule)) continue;
+  for (const [use, trace] of candidates) {
+    if (covered.has(use)) continue;
     chosen.push(trace);
-    for (const step of trace) covered.add(step.rule);
+    let state = start(rules);
+    for (const step of trace) {
+      covered.add(useOf(state, step));
+      state = step.next;
+    }
   }
   return chosen;
 }

@@ -64,7 +64,9 @@ create table public.ai_jobs (
   constraint ai_jobs_completed_after_started check (completed_at >= started_at),
   -- Only until the first start: a retry of an old job is scheduled later than that, and must be.
   constraint ai_jobs_scheduled_within_a_month
-    check (started_at is not null or attempt > 0 or scheduled_at <= created_at + interval '31 days'),
+    check (
+      started_at is not null or retry_requested_at is not null or scheduled_at <= created_at + interval '31 days'
+    ),
   constraint ai_jobs_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
   constraint ai_jobs_metadata_is_small check (octet_length(metadata::text) <= 65536),
   constraint ai_jobs_input_url_is_object_path
