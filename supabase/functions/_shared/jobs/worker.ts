@@ -105,7 +105,10 @@ export function createWorker(deps: WorkerDeps): Worker {
     try {
       while (!isClosing() && taken < deps.concurrency) {
         isHintMissed = false;
-        const jobs = await take(deps.repository.claimDue, log);
+        const jobs = await take(
+          (limit) => deps.repository.claimDue(limit),
+          log,
+        );
         // What was missed during this claim may have come too late for it.
         if (jobs.length === 0 && !isHintMissed) return;
       }
