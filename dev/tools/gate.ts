@@ -49,6 +49,10 @@ const DATABASE_CHECKS: Check[] = [
     name: "generated schema: deno task db:schema --check",
     args: ["run", "--allow-all", "dev/tools/dump-schema.ts", "--check"],
   },
+  {
+    name: "generated data model: deno task db:model --check",
+    args: ["run", "--allow-all", "dev/tools/data-model.ts", "--check"],
+  },
 ];
 
 const QUICK_RINGS: Ring[] = ["unit", "database"];

@@ -5,6 +5,7 @@
  * usage: deno task db:types [--check]
  */
 import { fromFileUrl } from "@std/path";
+import { formatText } from "./deno-fmt.ts";
 import { writeOrCheck } from "./generated-file.ts";
 import { runSupabaseCli } from "./supabase-cli.ts";
 import { withMigratedDatabase } from "./test-cluster.ts";
@@ -20,22 +21,6 @@ const target = fromFileUrl(
 const HEAD =
   "// Written by `deno task db:types` from supabase/migrations. Not to be edited.\n";
 
-async function format(source: string): Promise<string> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["fmt", "--quiet", "--no-config", "--ext=ts", "-"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const output = process.output();
-  const input = process.stdin.getWriter();
-  await input.write(new TextEncoder().encode(source));
-  await input.close();
-  const { code, stdout } = await output;
-  if (code !== 0) throw new Error(`deno fmt ended with code ${code}`);
-  return new TextDecoder().decode(stdout);
-}
-
 /**
  * The TypeScript types of schema `public` of the database at `dbUrl`, formatted by `deno fmt`, with a first line that
  * says where they come from. The same schema gives the same text.
@@ -48,7 +33,7 @@ export async function generateTypes(dbUrl: string): Promise<string> {
     { cwd: root },
   );
   if (code !== 0) throw new Error(`supabase gen types failed: ${stderr}`);
-  return HEAD + await format(stdout);
+  return HEAD + await formatText(stdout, "ts");
 }
 
 if (import.meta.main) {

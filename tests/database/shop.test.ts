@@ -100,6 +100,22 @@ Deno.test("orders: every change of status that is not a transition is refused, a
   });
 });
 
+Deno.test("docs/data-model.md: draws the transitions of an order as they are", async () => {
+  const page = await Deno.readTextFile(
+    new URL("../../docs/data-model.md", import.meta.url),
+  );
+  const diagram = /stateDiagram-v2\n([\s\S]*?)```/.exec(page)?.[1] ?? "";
+  const drawn = [...diagram.matchAll(/^ +(\w+) --> (\w+)/gm)].map((
+    [, from, to],
+  ) => `${from} to ${to}`);
+  assertEquals(
+    drawn.sort(),
+    Object.entries(ORDER_TRANSITIONS).flatMap(([from, all]) =>
+      all.map((to) => `${from} to ${to}`)
+    ).sort(),
+  );
+});
+
 Deno.test("orders: a customer places and cancels, and nothing else", async (t) => {
   const MAY: Partial<Record<OrderStatus, OrderStatus[]>> = {
     draft: ["placed", "cancelled"],

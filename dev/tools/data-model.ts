@@ -1,0 +1,133 @@
+/**
+ * Writes the generated parts of `docs/data-model.md` (between `<!-- generated: … -->` and `<!-- end -->`) from a database
+ * with the migrations of the tree. What stands around them is written by people and stays.
+ *
+ * usage: deno task db:model [--check]
+ */
+import { fromFileUrl } from "@std/path";
+import postgres from "postgres";
+import {
+  type Chapter,
+  checkChapters,
+  describeTable,
+  drawDiagram,
+  readTables,
+  type Table,
+} from "./data-model-listing.ts";
+import { formatText } from "./deno-fmt.ts";
+import { writeOrCheck } from "./generated-file.ts";
+import { withMigratedDatabase } from "./test-cluster.ts";
+
+const target = fromFileUrl(
+  new URL("../../docs/data-model.md", import.meta.url),
+);
+
+/** The chapters of the page, by the name of their generated part. */
+const CHAPTERS: Record<string, Chapter> = {
+  jobs: {
+    title: "Jobs",
+    tables: [
+      "ai_job_types",
+      "ai_jobs",
+      "ai_job_events",
+      "ai_provider_calls",
+      "ai_result_cache",
+    ],
+  },
+  people: {
+    title: "What people own",
+    tables: [
+      "profiles",
+      "media",
+      "voices",
+      "calls",
+      "avatars",
+      "slideshows",
+      "slideshow_items",
+      "pdfs",
+    ],
+  },
+  shop: {
+    title: "The shop",
+    tables: [
+      "vendors",
+      "vendor_members",
+      "vendor_products",
+      "orders",
+      "order_items",
+      "payments",
+      "deliveries",
+    ],
+  },
+  service: {
+    title: "The service itself",
+    tables: [
+      "private.dispatch_receipts",
+      "private.storage_removals",
+      "private.provider_removals",
+    ],
+  },
+};
+
+/** A chapter's tables in its order: the diagram, then each of them. */
+function writeChapter(chapter: Chapter, tables: Table[]): string {
+  const own = chapter.tables.flatMap((name) =>
+    tables.filter((table) => table.name === name)
+  );
+  return [
+    "```mermaid\n" + drawDiagram(own) + "\n```",
+    ...own.map(describeTable),
+  ].join("\n\n");
+}
+
+/**
+ * The page with its generated parts replaced.
+ *
+ * @throws {Error} naming a part that the page does not have, or that is not among `parts`.
+ */
+export function fillParts(page: string, parts: Record<string, string>): string {
+  const filled = new Set<string>();
+  const text = page.replaceAll(
+    /(<!-- generated: ([a-z]+) -->\n)[\s\S]*?(<!-- end -->)/g,
+    (_, head: string, name: string, tail: string) => {
+      const part = parts[name];
+      if (part === undefined) throw new Error(`nothing makes the part ${name}`);
+      filled.add(name);
+      return `${head}\n${part}\n\n${tail}`;
+    },
+  );
+  for (const name of Object.keys(parts)) {
+    if (!filled.has(name)) throw new Error(`the page has no part ${name}`);
+  }
+  return text;
+}
+
+/** The whole page, from what stands there now and the database at `dbUrl`. */
+export async function writeDataModel(
+  page: string,
+  dbUrl: string,
+): Promise<string> {
+  const sql = postgres(dbUrl, { max: 1, connection: { search_path: '""' } });
+  try {
+    const tables = await readTables(sql);
+    checkChapters(Object.values(CHAPTERS), tables);
+    const parts = Object.fromEntries(
+      Object.entries(CHAPTERS).map((
+        [name, chapter],
+      ) => [name, writeChapter(chapter, tables)]),
+    );
+    return await formatText(fillParts(page, parts), "md");
+  } finally {
+    await sql.end();
+  }
+}
+
+if (import.meta.main) {
+  const page = await Deno.readTextFile(target);
+  const content = await withMigratedDatabase((dbUrl) =>
+    writeDataModel(page, dbUrl)
+  );
+  Deno.exit(
+    await writeOrCheck({ path: target, content, task: "db:model" }, Deno.args),
+  );
+}
