@@ -270,7 +270,7 @@ create table public.ai_jobs (
   constraint ai_jobs_queue_key_only_when_pending CHECK (queue_key IS NULL OR (status <> ALL (ARRAY['processing'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
   constraint ai_jobs_result_only_when_completed CHECK (status = 'completed'::text OR result_data IS NULL AND output_url IS NULL),
   constraint ai_jobs_result_when_completed CHECK (status <> 'completed'::text OR result_data IS NOT NULL),
-  constraint ai_jobs_scheduled_within_a_month CHECK (started_at IS NOT NULL OR attempt > 0 OR scheduled_at <= (created_at + '31 days'::interval)),
+  constraint ai_jobs_scheduled_within_a_month CHECK (started_at IS NOT NULL OR retry_requested_at IS NOT NULL OR scheduled_at <= (created_at + '31 days'::interval)),
   constraint ai_jobs_spend_is_known CHECK (spend = ANY (ARRAY['none'::text, 'unknown'::text, 'incurred'::text])),
   constraint ai_jobs_started_after_created CHECK (started_at >= created_at),
   constraint ai_jobs_started_when_processing CHECK (status <> 'processing'::text OR started_at IS NOT NULL),

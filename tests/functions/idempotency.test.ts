@@ -72,7 +72,11 @@ Deno.test("Idempotency-Key: another request under the same key is 422, and makes
   const other = await uploadRecording(user);
   const key = crypto.randomUUID();
   const { body } = await create(user, inputUrl, key);
-  const reused = { status: 422, code: "idempotency_key_reused" };
+  const reused = {
+    status: 422,
+    code: "idempotency_key_reused",
+    field: "idempotency_key",
+  } as const;
   for (
     const [input_url, metadata] of [
       [inputUrl, { name: "Another voice" }],
@@ -115,7 +119,11 @@ Deno.test("Idempotency-Key: of twenty equal requests at once one makes the job; 
   assertEquals(answers.filter(({ status }) => status === 202).length, 1);
   for (const answer of answers) {
     if (answer.status === 409) {
-      assertProblem(answer, { status: 409, code: "idempotency_key_in_use" });
+      assertProblem(answer, {
+        status: 409,
+        code: "idempotency_key_in_use",
+        field: "idempotency_key",
+      });
     } else {
       assertEquals(
         createAiJobResponseSchema.parse(answer.body).job_id,
@@ -213,7 +221,7 @@ Deno.test("Idempotency-Key: a key that was refused is free again", async () => {
   await waitForJob(stack, user, body.job_id, "completed");
 });
 
-Deno.test("Idempotency-Key: a plain insert under a used key fails with 23505, and makes no job", async () => {
+Deno.test("Idempotency-Key: a plain insert of another request under a used key fails with AJ030, and makes no job", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -225,7 +233,7 @@ Deno.test("Idempotency-Key: a plain insert under a used key fails with 23505, an
     metadata: { name: "A voice" },
     idempotency_key: key,
   });
-  assertEquals(error?.code, "23505");
+  assertEquals(error?.code, "AJ030");
   assertEquals(await jobIds(user), [body.job_id]);
   await waitForJob(stack, user, body.job_id, "completed");
 });
