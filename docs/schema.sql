@@ -1517,7 +1517,7 @@ comment on function private.total_order_items() is
 create function private.touch_updated_at()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.touch_updated_at() is
-  'Row trigger: sets updated_at to the time of the transaction. Shared by every table that has the column.';
+  'Row trigger: sets updated_at to the time of the write. Shared by every table that has the column.';
 
 create function private.withdraw_slideshow()
   returns trigger language plpgsql volatile security invoker set search_path="";

@@ -9,7 +9,6 @@ import {
   insertJob,
   insertJobs,
   pictureOf,
-  readJob,
   refusalOf,
   withQueue,
 } from "./factories.ts";
@@ -46,7 +45,7 @@ Deno.test("claim_dispatched_ai_jobs: it claims as claim_ai_jobs does, and keeps 
 Deno.test("claim_dispatched_ai_jobs: a dispatch played again is refused with AJ041 and takes nothing", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
-    const { id } = await insertJob(db);
+    await insertJob(db);
     const now = await databaseTime(db);
     const [job] = await queue.claimDispatched("msg_1", now, 10);
     assert(job !== undefined);
@@ -88,7 +87,7 @@ Deno.test("claim_dispatched_ai_jobs: ten deliveries of one dispatch at once: one
 Deno.test("claim_dispatched_ai_jobs: fresh means up to five minutes old or ahead; beyond that it is AJ040, and its id stays free", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
-    const { id } = await insertJob(db);
+    await insertJob(db);
     const cases = [
       { offset: 0, isFresh: true },
       { offset: -299, isFresh: true },
@@ -143,7 +142,7 @@ Deno.test("claim_dispatched_ai_jobs: the worker's clock does not matter: an hour
     await db
       .sql`select vault.create_secret('https://project.example', 'project_url')`;
     await db.sql`select vault.create_secret(${secret}, 'dispatch_secret')`;
-    const { id } = await insertJob(db);
+    await insertJob(db);
     const [request] = await db.sql<{ headers: unknown; body: string }[]>`
       select headers, convert_from(body, 'UTF8') as body from net.http_request_queue`;
     assert(request !== undefined);
@@ -177,7 +176,7 @@ Deno.test("claim_dispatched_ai_jobs: the worker's clock does not matter: an hour
 Deno.test("claim_dispatched_ai_jobs: a full worker takes nothing and uses the dispatch up; the job stays for the sweep", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
-    const { id } = await insertJob(db);
+    await insertJob(db);
     const now = await databaseTime(db);
     assertEquals(await queue.claimDispatched("msg_1", now, 0), []);
     assertEquals(
