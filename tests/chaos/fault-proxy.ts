@@ -90,7 +90,9 @@ export async function startFaultProxy(
     let answer: string | undefined;
     const isOver = async (phase: Phase) =>
       await watch({ call, nth, phase, answer }) === "cut";
-    const cut = () => incoming.socket.destroy();
+    const cut = () => {
+      incoming.socket.destroy();
+    };
 
     if (await isOver("headers")) return cut();
     const body = await readAll(incoming);
@@ -121,7 +123,8 @@ export async function startFaultProxy(
       outgoing.end(body.subarray(half));
     } else outgoing.end();
     const isCutNow = await isOver("sent");
-    const [upstreamAnswer] = await answered;
+    const [upstreamAnswer]: IncomingMessage[] = await answered;
+    if (upstreamAnswer === undefined) return cut();
     const bytes = await readAll(upstreamAnswer);
     if (isCutNow || bytes === null) return cut();
     answer = new TextDecoder().decode(bytes);

@@ -142,7 +142,7 @@ Deno.test("claim_dispatched_ai_jobs: the worker's clock does not matter: an hour
     await db
       .sql`select vault.create_secret('https://project.example', 'project_url')`;
     await db.sql`select vault.create_secret(${secret}, 'dispatch_secret')`;
-    await insertJob(db);
+    const { id } = await insertJob(db);
     const [request] = await db.sql<{ headers: unknown; body: string }[]>`
       select headers, convert_from(body, 'UTF8') as body from net.http_request_queue`;
     assert(request !== undefined);
@@ -176,7 +176,7 @@ Deno.test("claim_dispatched_ai_jobs: the worker's clock does not matter: an hour
 Deno.test("claim_dispatched_ai_jobs: a full worker takes nothing and uses the dispatch up; the job stays for the sweep", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
-    await insertJob(db);
+    const { id } = await insertJob(db);
     const now = await databaseTime(db);
     assertEquals(await queue.claimDispatched("msg_1", now, 0), []);
     assertEquals(
