@@ -460,7 +460,7 @@ CREATE INDEX ai_provider_calls_user_id_idx ON public.ai_provider_calls USING btr
 create policy "users can read the provider calls of their own ai jobs" on public.ai_provider_calls for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
-CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
+CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE INSERT OR UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
 CREATE TRIGGER ai_provider_calls_record_object AFTER DELETE ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.record_provider_call_removal();
 
 grant select on public.ai_provider_calls to authenticated;

@@ -53,7 +53,7 @@ comment on function private.date_unknown_outcome() is
   'Row trigger: keeps unknown_since, whoever writes the outcome.';
 
 create trigger ai_provider_calls_date_unknown_outcome
-before update of outcome on public.ai_provider_calls
+before insert or update of outcome on public.ai_provider_calls
 for each row execute function private.date_unknown_outcome();
 
 create function private.doubt_unfinished_call()
