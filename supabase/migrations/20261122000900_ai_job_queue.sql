@@ -726,13 +726,7 @@ as $$
 begin
   return query
   with stalled as (
-    select j.id,
-      exists (
-        select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
-      ) as has_open_call,
-      exists (
-        select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('succeeded', 'adopted')
-      ) as is_paid
+    select j.id
     from public.ai_jobs as j
     where j.status = 'processing' and j.lease_expires_at <= clock_timestamp()
     order by j.lease_expires_at
@@ -748,9 +742,17 @@ begin
     returning c.job_id
   ),
   decided as (
-    select s.id, s.has_open_call, m.job_id is not null as has_lost_call, m.job_id is not null or s.is_paid as gets_another
+    select s.id, k.has_open_call, m.job_id is not null as has_lost_call, m.job_id is not null or k.is_paid as gets_another
     from stalled as s
     left join marked as m on m.job_id = s.id
+    -- Job by job through the index: the journal is as long as the project is old.
+    cross join lateral (
+      select
+        coalesce(bool_or(c.outcome in ('sent', 'unknown')), false) as has_open_call,
+        coalesce(bool_or(c.outcome in ('succeeded', 'adopted')), false) as is_paid
+      from public.ai_provider_calls as c
+      where c.job_id = s.id
+    ) as k
   )
   update public.ai_jobs as j
   set
