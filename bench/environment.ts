@@ -10,6 +10,15 @@ export const WALL_CLOCK_MS = 400_000;
 /** The most that a function accepts as WORKER_CONCURRENCY. */
 export const MOST_SLOTS = 50;
 
+/** Clients that create jobs at the same time. */
+export const CREATORS = 16;
+
+/**
+ * Connections of contenders that are not on are given back after this time: the server has 150, and all contenders
+ * together would want more.
+ */
+export const IDLE_SECONDS = 3;
+
 /** The recording that every job of every contender sends. */
 export const RECORDING = fromFileUrl(
   new URL("../tests/fixtures/recordings/speech.webm", import.meta.url),

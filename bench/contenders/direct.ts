@@ -17,6 +17,13 @@ export function directContender(
     "null",
   );
   let settings: Record<string, unknown> = {};
+  let recovering = Promise.resolve();
+
+  /** A worker that follows a killed one listens elsewhere: its port may be somebody's by then. */
+  async function redirect(): Promise<void> {
+    const { port } = await worker.ready();
+    await database.sendDispatchesTo(addressOf(port));
+  }
   return {
     name: "direct",
     title: "edge-ai-jobs, direct connection",
@@ -32,12 +39,9 @@ export function directContender(
         concurrency: options.slots,
         wallClockMs: WALL_CLOCK_MS,
         dispatchSecret: facts.dispatchSecret,
-        port: 0,
       };
       const { port } = await worker.start(settings);
-      // Whoever comes after a kill listens where the database already calls.
-      settings = { ...settings, port };
-      await database.reset(options, `http://127.0.0.1:${port}`);
+      await database.reset(options, addressOf(port));
       await stack.call("resume", null, z.null());
     },
     async end() {
@@ -50,12 +54,21 @@ export function directContender(
       return id;
     },
     insert: (count, owner) => database.insert(count, owner),
-    kill: () => worker.killAndStart(settings),
-    recovered: () => worker.ready(),
+    async kill() {
+      const at = await worker.killAndStart(settings);
+      recovering = redirect();
+      recovering.catch(() => {}); // whoever awaits `recovered` gets the error
+      return at;
+    },
+    recovered: () => recovering,
     times: (ids) => database.times(ids),
     firstLines: () => worker.firstLines(),
     startedOfFirst: () => database.startedOfFirst(),
     fillHistory: (rows) => database.fillHistory(rows),
     dispose: () => Promise.resolve(),
   };
+}
+
+function addressOf(port: number): string {
+  return `http://127.0.0.1:${port}`;
 }

@@ -2,7 +2,12 @@
 import { createClient } from "@supabase/supabase-js";
 import postgres from "postgres";
 import { z } from "zod";
-import { type Environment, RECORDING } from "../environment.ts";
+import {
+  CREATORS,
+  type Environment,
+  IDLE_SECONDS,
+  RECORDING,
+} from "../environment.ts";
 import type { JobTimes, Owner, RunOptions } from "./contender.ts";
 
 const USERS = 10;
@@ -71,7 +76,11 @@ export class EngineDatabase {
       update public.ai_limits
       set max_active_jobs = 10000000, max_jobs_per_day = 10000000, max_concurrent_jobs = 10000
       where user_id is null`;
-    const app = postgres(facts.dbUrl, { max: 20, onnotice: () => {} });
+    const app = postgres(facts.dbUrl, {
+      max: CREATORS,
+      idle_timeout: IDLE_SECONDS,
+      onnotice: () => {},
+    });
     return new EngineDatabase(users, control, app);
   }
 
@@ -91,7 +100,12 @@ export class EngineDatabase {
     }
     await sql`truncate net.http_request_queue, net._http_response`;
     await sql`update public.ai_providers set max_concurrent = ${slots} where provider = 'elevenlabs'`;
-    await sql`
+    await this.sendDispatchesTo(functionsUrl);
+  }
+
+  /** Where the database finds `/functions/v1/process-ai-job`. */
+  async sendDispatchesTo(functionsUrl: string): Promise<void> {
+    await this.#control`
       select vault.update_secret(s.id, ${functionsUrl}) from vault.secrets as s where s.name = 'project_url'`;
   }
 

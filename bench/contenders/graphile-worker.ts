@@ -14,7 +14,7 @@ function workerSettings(
 ): Record<string, unknown> {
   return {
     concurrentJobs: slots,
-    ...(isTuned ? { maxPoolSize: 20 } : {}),
+    ...(isTuned ? { maxPoolSize: 15 } : {}),
     // With a queue per user a local queue would find one job at a time, and wait for the next poll after each.
     ...(isTuned && !isShared
       ? {
@@ -105,7 +105,9 @@ export async function graphileWorkerContender(
     },
     insert,
     kill: () => worker.killAndStart(given),
-    recovered: () => worker.ready(),
+    async recovered() {
+      await worker.ready();
+    },
     times: (ids) => database.times(ids),
     firstLines: () => worker.firstLines(),
     startedOfFirst: () => database.startedOfFirst(),

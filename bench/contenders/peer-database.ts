@@ -1,7 +1,7 @@
 /** A peer's database: the library's own schema beside a table of the app that holds what its users see of a job. */
 import postgres from "postgres";
 import { z } from "zod";
-import type { Environment } from "../environment.ts";
+import { CREATORS, type Environment, IDLE_SECONDS } from "../environment.ts";
 import type { JobTimes, Owner } from "./contender.ts";
 
 const USERS = 10;
@@ -51,9 +51,14 @@ export class PeerDatabase {
   private constructor(environment: Environment, name: string) {
     this.name = name;
     this.url = environment.urlOf(name, "postgres");
-    this.app = postgres(this.url, { max: 20, onnotice: () => {} });
+    this.app = postgres(this.url, {
+      max: CREATORS,
+      idle_timeout: IDLE_SECONDS,
+      onnotice: () => {},
+    });
     this.control = postgres(environment.urlOf(name, "control"), {
-      max: 4,
+      max: 2,
+      idle_timeout: IDLE_SECONDS,
       onnotice: () => {},
     });
   }

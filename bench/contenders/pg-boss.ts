@@ -29,7 +29,7 @@ function settingsOf(
   }
   return {
     boss: {
-      max: 20,
+      max: 15,
       useListenNotify: true,
       superviseIntervalSeconds: 2,
       monitorIntervalSeconds: 2,
@@ -64,6 +64,7 @@ export async function pgBossContender(
   // Only creates; the worker is another process.
   const producer = new PgBoss({
     connectionString: database.url,
+    max: 2,
     supervise: false,
     schedule: false,
     registerInstance: false,
@@ -137,7 +138,9 @@ export async function pgBossContender(
     },
     insert,
     kill: () => worker.killAndStart(given),
-    recovered: () => worker.ready(),
+    async recovered() {
+      await worker.ready();
+    },
     times: (ids) => database.times(ids),
     firstLines: () => worker.firstLines(),
     startedOfFirst: () => database.startedOfFirst(),

@@ -44,9 +44,10 @@ export class WorkerProcess<Facts> {
     return at;
   }
 
-  /** Resolves when the process that was started last takes jobs. */
-  async ready(): Promise<void> {
-    await this.#starting;
+  /** Resolves, with what it says of itself, when the process that was started last takes jobs. */
+  async ready(): Promise<Facts> {
+    if (this.#starting === undefined) throw new Error("nothing is started");
+    return await this.#starting;
   }
 
   /** Ends the process. With SIGKILL: nothing is in flight any more, and a graceful end takes some of them seconds. */

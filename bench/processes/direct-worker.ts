@@ -27,8 +27,6 @@ const settingsSchema = z.object({
   concurrency: z.number().int(),
   wallClockMs: z.number().int(),
   dispatchSecret: z.string(),
-  /** 0 for any free one. */
-  port: z.number().int(),
 });
 
 const settings = settingsSchema.parse(JSON.parse(Deno.args[0] ?? ""));
@@ -109,7 +107,7 @@ const worker = createWorker({
 await sql`select 1`;
 
 const server = Deno.serve(
-  { hostname: "127.0.0.1", port: settings.port, onListen() {} },
+  { hostname: "127.0.0.1", port: 0, onListen() {} },
   createHandler({ platform, env, repository, worker }),
 );
 

@@ -33,7 +33,9 @@ const boss = new PgBoss({
   connectionString: settings.dbUrl,
   ...settings.boss,
 });
-boss.on("error", (error) => process.stderr.write(`pg-boss: ${error}\n`));
+boss.on("error", (error: Error) => {
+  process.stderr.write(`pg-boss: ${error.message}\n`);
+});
 await boss.start();
 const { perJobResults, ...work } = settings.work;
 if (perJobResults) {

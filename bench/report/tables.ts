@@ -83,16 +83,18 @@ const TABLES: readonly Table[] = [
       [
         "delay in slots, p50 / most",
         (f) =>
-          f["started"] === true
+          f["is_each_begun"] === true
             ? `${text(f["slots_p50"])} / ${text(f["slots_max"])}`
             : `${text(f["slots_by_order"])} (by order)`,
       ],
       [
         "wait, p50 / most",
         (f) =>
-          f["started"] === true
+          f["is_each_begun"] === true
             ? `${text(f["wait_p50_ms"])} / ${text(f["wait_max_ms"])} ms`
-            : `not begun after ${text(f["waited_at_least_seconds"])} s`,
+            : `one not begun after ${text(f["not_begun_after_seconds"])} s, ${
+              text(f["begun"])
+            } before it were`,
       ],
     ],
   },

@@ -56,36 +56,31 @@ async function share(
     }
     const waits: number[] = [];
     const aheads: number[] = [];
-    for (let n = 0; n < sizes.singleJobs; n++) {
+    let isEachBegun = true;
+    while (isEachBegun && waits.length < sizes.singleJobs) {
       const { waitMs, ahead } = await single(
         contender,
         sizes.singleSeconds * 1000,
       );
-      if (waitMs === null) {
-        return {
-          backlog: sizes.backlogJobs,
-          insert_seconds: round(insertSeconds),
-          single_jobs: n + 1,
-          started: false,
-          waited_at_least_seconds: sizes.singleSeconds,
-          // First in, first out: all that was there before.
-          slots_by_order: round(sizes.backlogJobs / OPTIONS.slots, 0),
-        };
-      }
+      isEachBegun = waitMs !== null;
+      if (waitMs === null) break;
       waits.push(waitMs);
       aheads.push(ahead / OPTIONS.slots);
     }
-    const wait = distribution(waits);
-    const slots = distribution(aheads);
+    const wait = waits.length === 0 ? undefined : distribution(waits);
+    const slots = waits.length === 0 ? undefined : distribution(aheads);
     return {
       backlog: sizes.backlogJobs,
       insert_seconds: round(insertSeconds),
-      single_jobs: waits.length,
-      started: true,
-      wait_p50_ms: wait.p50,
-      wait_max_ms: wait.max,
-      slots_p50: slots.p50,
-      slots_max: slots.max,
+      begun: waits.length,
+      is_each_begun: isEachBegun,
+      not_begun_after_seconds: isEachBegun ? null : sizes.singleSeconds,
+      // First in, first out: all that was there before.
+      slots_by_order: sizes.backlogJobs / OPTIONS.slots,
+      wait_p50_ms: wait?.p50 ?? null,
+      wait_max_ms: isEachBegun ? wait?.max ?? null : null,
+      slots_p50: slots?.p50 ?? null,
+      slots_max: isEachBegun ? slots?.max ?? null : null,
     };
   });
 }

@@ -1,11 +1,9 @@
 /** Making jobs and waiting for their ends. */
 import type { Contender } from "../contenders/contender.ts";
-import type { Environment } from "../environment.ts";
+import { CREATORS, type Environment } from "../environment.ts";
 import { wallMs } from "../processes/clock.ts";
 import { pause } from "./scenario.ts";
 
-/** Clients that create jobs at the same time. */
-const CREATORS = 16;
 const LOOK_EVERY_MS = 10;
 
 /** How a number of jobs ended. Times by the wall clock in milliseconds. */
