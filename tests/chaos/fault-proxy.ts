@@ -87,7 +87,7 @@ export async function startFaultProxy(
     const nth = (counts.get(call) ?? 0) + 1;
     counts.set(call, nth);
     calls.push(`${call} ${nth}`);
-    let answer: string | undefined;
+    let answer: string | undefined = undefined;
     const isOver = async (phase: Phase) =>
       await watch({ call, nth, phase, answer }) === "cut";
     const cut = () => {

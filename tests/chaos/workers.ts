@@ -18,6 +18,8 @@ export interface WorkerOptions {
   wallClockMs?: number;
   /** Another main module in the place of the function's own. */
   entrypoint?: string;
+  /** Further variables. */
+  env?: Record<string, string>;
 }
 
 /** Asked at every moment of every request of a worker. */
@@ -78,7 +80,7 @@ export class Workers implements AsyncDisposable {
       }
       return this.#watch(worker, moment);
     };
-    const wallClockMs = options.wallClockMs ?? 150_000;
+    const wallClockMs = options.wallClockMs ?? 400_000;
     const api: FaultProxy = await startFaultProxy(this.#stack.apiUrl, watch);
     const provider = await startFaultProxy(this.#stack.simulatorUrl, watch);
     const process = await startFunctionProcess(
@@ -103,7 +105,8 @@ export class Workers implements AsyncDisposable {
           ISOLATE_WALL_CLOCK: String(Math.ceil(wallClockMs / 1000)),
           // Less than a test may take, so that a call that hangs ends by itself.
           AI_API_TIMEOUT: "20",
-          DB_STATEMENT_TIMEOUT: "10",
+          DB_STATEMENT_TIMEOUT: "4",
+          ...options.env,
         },
         wallClockMs,
         bootTimeoutMs: 60_000,

@@ -63,7 +63,9 @@ export async function callFunction(
 let users = 0;
 
 /** Signs up a new user. */
-export async function signUp(stack: TestStack): Promise<TestUser> {
+export async function signUp(
+  stack: Pick<TestStack, "apiUrl" | "publishableKey">,
+): Promise<TestUser> {
   const email = `user-${++users}-${
     crypto.randomUUID().slice(0, 8)
   }@example.com`;

@@ -1,0 +1,464 @@
+/**
+ * The closing audit: what must be true of a project's database and of the providers' ledger whatever has happened, however
+ * often. It is a function of facts, so that a test can spoil each fact and see it found.
+ */
+import type postgres from "postgres";
+import { z } from "zod";
+
+const count = z.coerce.number().int();
+const time = z.date();
+
+const jobSchema = z.object({
+  id: z.string(),
+  user_id: z.string(),
+  job_type: z.string(),
+  provider: z.string(),
+  status: z.string(),
+  attempt: count,
+  max_attempts: count,
+  error_code: z.string().nullable(),
+  spend: z.string(),
+  billable_calls: count,
+  provider_job_id: z.string().nullable(),
+  cached_from_job_id: z.string().nullable(),
+  cancel_requested_at: time.nullable(),
+  scheduled_at: time,
+  lease_expires_at: time.nullable(),
+  completed_at: time.nullable(),
+  created_at: time,
+  event_seq: count,
+  last_event: z.string(),
+});
+const eventSchema = z.object({
+  job_id: z.string(),
+  seq: count,
+  event: z.string(),
+  created_at: time,
+});
+const callSchema = z.object({
+  job_id: z.string(),
+  operation: z.string(),
+  outcome: z.string(),
+  provider_object_id: z.string().nullable(),
+});
+const voiceSchema = z.object({
+  job_id: z.string().nullable(),
+  provider_voice_id: z.string(),
+});
+const limitSchema = z.object({
+  user_id: z.string().nullable(),
+  max_concurrent_jobs: count.nullable(),
+  active_jobs: count,
+  jobs_that_day: count,
+  is_counted_today: z.boolean(),
+  is_paused: z.boolean(),
+});
+const typeSchema = z.object({
+  job_type: z.string(),
+  provider: z.string(),
+  may_run: z.boolean(),
+  lease_seconds: count,
+  max_concurrent: count,
+});
+
+/** One billable creation at a provider. */
+export interface AuditedCreation {
+  id: string;
+  provider: string;
+  operation: string;
+  /** The job that it carries as its marker. */
+  marker: string | null;
+}
+
+/** How many jobs were in processing at one moment. */
+export interface Sample {
+  provider: string;
+  user_id: string;
+  running: number;
+}
+
+/** Everything that the audit looks at. */
+export interface Facts {
+  /** By the database's clock. */
+  now: Date;
+  jobs: z.output<typeof jobSchema>[];
+  events: z.output<typeof eventSchema>[];
+  calls: z.output<typeof callSchema>[];
+  voices: z.output<typeof voiceSchema>[];
+  limits: z.output<typeof limitSchema>[];
+  types: z.output<typeof typeSchema>[];
+  creations: AuditedCreation[];
+  /** Since when the caps are what they are. */
+  capsSince: Date;
+  /** Taken since then. */
+  samples: Sample[][];
+}
+
+/** What is not as it must be. */
+export interface Finding {
+  rule: AuditRule;
+  /** The job, or who else it is about. */
+  about: string;
+  detail: string;
+}
+
+/** What is looked at, in words. */
+export const AUDIT_RULES = {
+  unfinished:
+    "every job is final, or waits for something that is said somewhere",
+  overdue: "no lease is past due by more than the lease and a sweep",
+  attempts: "no job has more attempts than it may, and none waits without one",
+  "billed twice": "at most one billable creation per job and step",
+  "billed for nobody": "every creation belongs to a job",
+  spend: "spend on the row agrees with the ledger",
+  parked: "who does not know what was spent says so by its error code",
+  journal: "a call is in flight only while its job is processing",
+  caps: "no provider and no user ever ran more jobs than it may",
+  limits: "the counts of users are the real ones",
+  events: "events are numbered without a gap, and the newest is the row's",
+  voices: "every completed job has its voice, once, and nobody else has",
+} as const;
+export type AuditRule = keyof typeof AUDIT_RULES;
+
+/** Seconds between two sweeps, as scheduled by the migrations. */
+const SWEEP_SECONDS = 2;
+/** What a loaded machine may add to a lease and a sweep. */
+const SLACK_SECONDS = 10;
+
+/** Reads the facts from a database, as a role that may see everything, in one snapshot. */
+export async function readFacts(
+  sql: postgres.Sql,
+  seen: Pick<Facts, "creations" | "capsSince" | "samples">,
+): Promise<Facts> {
+  return await sql.begin("isolation level repeatable read", async (sql) => {
+    const [clock] = await sql<{ now: Date }[]>`select now()`;
+    const jobs = await sql`select * from public.ai_jobs`;
+    const events = await sql`
+      select job_id, seq, event, created_at from public.ai_job_events order by job_id, seq`;
+    const calls = await sql`
+      select job_id, operation, outcome, provider_object_id from public.ai_provider_calls`;
+    const voices =
+      await sql`select job_id, provider_voice_id from public.voices`;
+    const limits = await sql`
+      select user_id, max_concurrent_jobs, active_jobs, jobs_that_day, counted_on = current_date as is_counted_today,
+        paused_at is not null as is_paused
+      from public.ai_limits`;
+    const types = await sql`
+      select t.job_type, t.provider, t.lease_seconds, p.max_concurrent,
+        t.is_enabled and t.paused_at is null and p.paused_at is null as may_run
+      from public.ai_job_types as t join public.ai_providers as p on p.provider = t.provider`;
+    return {
+      now: time.parse(clock?.now),
+      jobs: z.array(jobSchema).parse([...jobs]),
+      events: z.array(eventSchema).parse([...events]),
+      calls: z.array(callSchema).parse([...calls]),
+      voices: z.array(voiceSchema).parse([...voices]),
+      limits: z.array(limitSchema).parse([...limits]),
+      types: z.array(typeSchema).parse([...types]),
+      ...seen,
+    };
+  });
+}
+
+/** Everything that is wrong; nothing, when all is well. */
+export function audit(facts: Facts): Finding[] {
+  return [
+    ...auditEnds(facts),
+    ...auditMoney(facts),
+    ...auditCaps(facts),
+    ...auditLimits(facts),
+    ...auditEvents(facts),
+    ...auditVoices(facts),
+  ];
+}
+
+const FINAL = new Set(["completed", "failed", "cancelled"]);
+
+function auditEnds({ jobs, types, limits, now }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const policy = new Map(types.map((type) => [type.job_type, type]));
+  const limitOf = new Map(limits.map((limit) => [limit.user_id, limit]));
+  const default_ = limitOf.get(null)?.max_concurrent_jobs ?? 0;
+  const running = jobs.filter(({ status }) => status === "processing");
+  for (const job of jobs) {
+    const type = policy.get(job.job_type);
+    const find = (rule: AuditRule, detail: string) =>
+      findings.push({ rule, about: job.id, detail });
+    const patience = (type?.lease_seconds ?? 0) + SWEEP_SECONDS +
+      SLACK_SECONDS;
+    const isLate = (since: Date) =>
+      now.getTime() - since.getTime() > patience * 1000;
+    if (job.attempt > job.max_attempts) {
+      find("attempts", `${job.attempt} of ${job.max_attempts}`);
+    }
+    if (job.lease_expires_at !== null && isLate(job.lease_expires_at)) {
+      find("overdue", `since ${job.lease_expires_at.toISOString()}`);
+    }
+    if (FINAL.has(job.status) || job.status === "processing") continue;
+    if (job.attempt >= job.max_attempts) {
+      find("attempts", "it waits and can never be claimed");
+    }
+    if (job.cancel_requested_at !== null) {
+      find("unfinished", "its owner has cancelled it, and it waits");
+    }
+    const limit = limitOf.get(job.user_id);
+    const ofProvider = running.filter(({ provider }) =>
+      provider === job.provider
+    ).length;
+    const ofUser =
+      running.filter(({ user_id }) => user_id === job.user_id).length;
+    const isHeldBack = type?.may_run !== true || limit?.is_paused === true ||
+      ofProvider >= type.max_concurrent ||
+      ofUser >= (limit?.max_concurrent_jobs ?? default_);
+    if (!isHeldBack && isLate(job.scheduled_at)) {
+      find(
+        "unfinished",
+        `due since ${job.scheduled_at.toISOString()}, and nothing holds it back`,
+      );
+    }
+  }
+  return findings;
+}
+
+function auditMoney({ jobs, calls, creations }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const known = new Set(jobs.map(({ id }) => id));
+  for (const { marker, id, operation } of creations) {
+    if (marker !== null && known.has(marker)) continue;
+    findings.push({
+      rule: "billed for nobody",
+      about: marker ?? id,
+      detail: operation,
+    });
+  }
+  for (const job of jobs) {
+    const find = (rule: AuditRule, detail: string) =>
+      findings.push({ rule, about: job.id, detail });
+    const made = creations.filter(({ marker }) => marker === job.id);
+    const perStep = new Map<string, number>();
+    for (const { operation } of made) {
+      perStep.set(operation, (perStep.get(operation) ?? 0) + 1);
+    }
+    for (const [operation, times] of perStep) {
+      if (times > 1) find("billed twice", `${operation} ${times} times`);
+    }
+    if (made.length > job.billable_calls) {
+      find("spend", `${made.length} made, ${job.billable_calls} counted`);
+    }
+    if (job.spend === "none" && made.length > 0) {
+      find("spend", `none, and ${made.length} made`);
+    }
+    if (job.spend === "incurred" && made.length === 0) {
+      find("spend", "incurred, and nothing made");
+    }
+    const ofJob = calls.filter(({ job_id }) => job_id === job.id);
+    const isOpen = ofJob.some(({ outcome }) =>
+      outcome === "sent" || outcome === "unknown"
+    );
+    if ((job.spend === "unknown") !== isOpen) {
+      find("spend", `${job.spend}, and its calls say otherwise`);
+    }
+    if (
+      job.status === "completed" && job.cached_from_job_id === null &&
+      job.spend !== "incurred"
+    ) find("spend", `completed, and ${job.spend}`);
+    const isParked = job.status === "failed" &&
+      job.error_code === "outcome_unknown";
+    const isSilent = job.status === "failed" && isOpen && !isParked ||
+      job.status === "completed" && isOpen;
+    if (isSilent || (isParked && !isOpen)) {
+      find("parked", `${job.status}, ${job.error_code}`);
+    }
+    if (
+      job.status !== "processing" &&
+      ofJob.some(({ outcome }) => outcome === "sent")
+    ) find("journal", `${job.status}, and a call is in flight`);
+    for (const { outcome, provider_object_id } of ofJob) {
+      if (outcome !== "succeeded" && outcome !== "adopted") continue;
+      if (!made.some(({ id }) => id === provider_object_id)) {
+        find("spend", `${outcome} ${provider_object_id}, which nobody made`);
+      }
+    }
+  }
+  return findings;
+}
+
+/** Events after which a job no longer counts against a cap. */
+const ENDS = new Set([
+  "completed",
+  "failed",
+  "cancelled",
+  "retried",
+  "snoozed",
+  "released",
+  "rescued",
+]);
+
+function auditCaps(facts: Facts): Finding[] {
+  const { jobs, samples, limits, types } = facts;
+  const events = facts.events.filter(({ created_at }) =>
+    created_at >= facts.capsSince
+  );
+  const findings: Finding[] = [];
+  const default_ = limits.find(({ user_id }) => user_id === null)
+    ?.max_concurrent_jobs ?? 0;
+  const capOfUser = (user: string) =>
+    limits.find(({ user_id }) => user_id === user)?.max_concurrent_jobs ??
+      default_;
+  const capOfProvider = (provider: string) =>
+    types.find((type) => type.provider === provider)?.max_concurrent ?? 0;
+  const check = (kind: string, name: string, most: number, cap: number) => {
+    if (most <= cap) return;
+    findings.push({
+      rule: "caps",
+      about: name,
+      detail: `${most} at once by ${kind}, ${cap} allowed`,
+    });
+  };
+  for (
+    const { kind, most } of [
+      { kind: "events", most: overlapsIn(jobs, events) },
+      { kind: "samples", most: mostIn(samples) },
+    ]
+  ) {
+    for (const [name, at] of most.users) check(kind, name, at, capOfUser(name));
+    for (const [name, at] of most.providers) {
+      check(kind, name, at, capOfProvider(name));
+    }
+  }
+  return findings;
+}
+
+interface Most {
+  users: Map<string, number>;
+  providers: Map<string, number>;
+}
+
+function raise(of: Map<string, number>, name: string, at: number): void {
+  of.set(name, Math.max(of.get(name) ?? 0, at));
+}
+
+/** The most that ran at once, by the times of the events: from `claimed` to whatever ended the claim. */
+function overlapsIn(jobs: Facts["jobs"], events: Facts["events"]): Most {
+  const most: Most = { users: new Map(), providers: new Map() };
+  const owners = new Map(jobs.map((job) => [job.id, job]));
+  const running: Most = { users: new Map(), providers: new Map() };
+  const inOrder = [...events].sort((a, b) =>
+    a.created_at.getTime() - b.created_at.getTime() ||
+    // At the same millisecond the end comes first: its room is what the claim was given.
+    Number(ENDS.has(b.event)) - Number(ENDS.has(a.event))
+  );
+  const isRunning = new Set<string>();
+  for (const { job_id, event } of inOrder) {
+    const job = owners.get(job_id);
+    if (job === undefined) continue;
+    const change = event === "claimed" && !isRunning.has(job_id)
+      ? 1
+      : ENDS.has(event) && isRunning.has(job_id)
+      ? -1
+      : 0;
+    if (change === 0) continue;
+    if (change > 0) isRunning.add(job_id);
+    else isRunning.delete(job_id);
+    const ofUser = (running.users.get(job.user_id) ?? 0) + change;
+    const ofProvider = (running.providers.get(job.provider) ?? 0) + change;
+    running.users.set(job.user_id, ofUser);
+    running.providers.set(job.provider, ofProvider);
+    raise(most.users, job.user_id, ofUser);
+    raise(most.providers, job.provider, ofProvider);
+  }
+  return most;
+}
+
+function mostIn(samples: Sample[][]): Most {
+  const most: Most = { users: new Map(), providers: new Map() };
+  for (const sample of samples) {
+    const ofUser = new Map<string, number>();
+    const ofProvider = new Map<string, number>();
+    for (const { user_id, provider, running } of sample) {
+      ofUser.set(user_id, (ofUser.get(user_id) ?? 0) + running);
+      ofProvider.set(provider, (ofProvider.get(provider) ?? 0) + running);
+    }
+    for (const [name, at] of ofUser) raise(most.users, name, at);
+    for (const [name, at] of ofProvider) raise(most.providers, name, at);
+  }
+  return most;
+}
+
+function auditLimits({ jobs, limits, now }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const today = now.toISOString().slice(0, 10);
+  const users = new Set(jobs.map(({ user_id }) => user_id));
+  for (const user of users) {
+    const ofUser = jobs.filter(({ user_id }) => user_id === user);
+    const active = ofUser.filter(({ status }) => !FINAL.has(status)).length;
+    const created = ofUser.filter(({ created_at }) =>
+      created_at.toISOString().slice(0, 10) === today
+    ).length;
+    const counted = limits.find(({ user_id }) =>
+      user_id === user
+    );
+    const countedToday = counted?.is_counted_today ? counted.jobs_that_day : 0;
+    if (counted?.active_jobs !== active) {
+      findings.push({
+        rule: "limits",
+        about: user,
+        detail: `${counted?.active_jobs} counted as active, ${active} are`,
+      });
+    }
+    if (countedToday !== created) {
+      findings.push({
+        rule: "limits",
+        about: user,
+        detail: `${countedToday} counted today, ${created} were created`,
+      });
+    }
+  }
+  return findings;
+}
+
+function auditEvents({ jobs, events }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const ofJobs = new Map<string, Facts["events"]>();
+  for (const event of events) {
+    const known = ofJobs.get(event.job_id) ?? [];
+    known.push(event);
+    ofJobs.set(event.job_id, known);
+  }
+  for (const job of jobs) {
+    const own = (ofJobs.get(job.id) ?? []).sort((a, b) => a.seq - b.seq);
+    const isGapless = own.every(({ seq }, index) => seq === index + 1) &&
+      own.length === job.event_seq;
+    if (!isGapless || own.at(-1)?.event !== job.last_event) {
+      findings.push({
+        rule: "events",
+        about: job.id,
+        detail: `${
+          own.map(({ seq, event }) => `${seq} ${event}`).join(", ")
+        }; the row says ${job.event_seq} ${job.last_event}`,
+      });
+    }
+  }
+  return findings;
+}
+
+function auditVoices({ jobs, voices, creations }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const find = (about: string, detail: string) =>
+    findings.push({ rule: "voices", about, detail });
+  for (const job of jobs) {
+    const own = voices.filter(({ job_id }) => job_id === job.id);
+    const isOwed = job.status === "completed" &&
+      job.cached_from_job_id === null;
+    if (own.length !== (isOwed ? 1 : 0)) {
+      find(job.id, `${job.status}, with ${own.length} voices`);
+    }
+    for (const { provider_voice_id } of own) {
+      const isMade = creations.some(({ id, marker }) =>
+        id === provider_voice_id && marker === job.id
+      );
+      if (!isMade) find(job.id, `${provider_voice_id} was not made for it`);
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,311 @@
+/**
+ * Storms over the job engine, with real processes, a real Postgres and real connections.
+ *
+ * usage: deno task chaos [--seed N] [--minutes M]     every crash point, then storm after storm until the time is over
+ *        deno task chaos --bounded [--seed N]         a choice of them, in about a minute
+ *
+ * Every storm prints its seed, and `--seed` begins with that one. Ends with 1 when the closing audit finds anything, a
+ * job does not end, or a point is not reached.
+ */
+// deno-lint-ignore-file no-console -- printing is what this program is for
+import { parseArgs } from "@std/cli/parse-args";
+import { z } from "zod";
+import { seededRandom } from "../../dev/model/random.ts";
+import { clearUp } from "./afterwards.ts";
+import { AUDIT_RULES, type Finding } from "./audit.ts";
+import type { Moment } from "./fault-proxy.ts";
+import { tryAnnouncedEnd, tryWrongClocks } from "./lives.ts";
+import {
+  type Blow,
+  findMoments,
+  nameOfPoint,
+  type Point,
+  startVisitors,
+  type Visit,
+  visitPoints,
+} from "./points.ts";
+import { Rig } from "./rig.ts";
+import { runStorm } from "./storm.ts";
+import { tableOf } from "./table.ts";
+
+/** Points that are visited together. */
+const GROUP = 6;
+/** How often a point is tried. */
+const ROUNDS = 3;
+
+const optionsSchema = z.object({
+  seed: z.coerce.number().int().min(0).max(2 ** 31).default(
+    () => Math.floor(Math.random() * 2 ** 31),
+  ),
+  minutes: z.coerce.number().positive().default(5),
+  bounded: z.boolean().default(false),
+  // For the one who looks for the cause of something in a storm.
+  "storms-only": z.boolean().default(false),
+});
+
+/** What went on, for the last lines and for whoever runs this program. */
+const summarySchema = z.object({
+  seed: z.number(),
+  jobs: z.number(),
+  points: z.number(),
+  storms: z.number(),
+  problems: z.array(z.string()),
+});
+export type ChaosSummary = z.output<typeof summarySchema>;
+
+/** Reads the last line that this program prints. Throws when there is none. */
+export function readSummary(output: string): ChaosSummary {
+  return summarySchema.parse(
+    JSON.parse(output.trimEnd().split("\n").at(-1) ?? ""),
+  );
+}
+
+class Chaos {
+  readonly #rig: Rig;
+  readonly #began = performance.now();
+  readonly problems: string[] = [];
+  points = 0;
+  storms = 0;
+
+  constructor(rig: Rig) {
+    this.#rig = rig;
+  }
+
+  say(text: string): void {
+    const seconds = (performance.now() - this.#began) / 1000;
+    console.log(`[${seconds.toFixed(1).padStart(6)} s] ${text}`);
+  }
+
+  complain(where: string, what: string): void {
+    this.problems.push(`${where}: ${what}`);
+    this.say(`PROBLEM ${where}: ${what}`);
+  }
+
+  /** Audits everything since the start. */
+  async audit(where: string): Promise<void> {
+    const { findings } = await this.#rig.audit();
+    for (const finding of findings) this.complain(where, tell(finding));
+    if (findings.length === 0) this.say(`${where}: the audit finds nothing`);
+  }
+
+  /** Visits points group by group; the workers of the next group start meanwhile. */
+  async visit(
+    where: string,
+    points: readonly Point[],
+    after?: Point,
+  ): Promise<void> {
+    const visits: Visit[] = [];
+    let left = [...points];
+    // On a busy machine a worker may lose its lease before it comes to its point; it is visited again.
+    for (let round = 0; round < ROUNDS && left.length > 0; round++) {
+      const again: Point[] = [];
+      for await (const visit of this.#visitAll(left, after)) {
+        if (visit.isReached || round === ROUNDS - 1) visits.push(visit);
+        else again.push(visit.point);
+      }
+      left = again;
+    }
+    this.points += visits.length;
+    this.say(`${where}: ${visits.length} points`);
+    console.log(tableOf(visits));
+    for (const visit of visits) {
+      const name = nameOfPoint(visit.point);
+      if (!visit.isReached) this.complain(name, "it was never reached");
+      else if (visit.status !== "completed" || visit.creations !== 1) {
+        this.complain(
+          name,
+          `${visit.status} (${visit.errorCode}) with ${visit.creations} creations`,
+        );
+      }
+    }
+    await this.audit(where);
+  }
+
+  async *#visitAll(
+    points: readonly Point[],
+    after: Point | undefined,
+  ): AsyncGenerator<Visit> {
+    const groups: Point[][] = [];
+    for (let at = 0; at < points.length; at += GROUP) {
+      groups.push(points.slice(at, at + GROUP));
+    }
+    let next = startVisitors(this.#rig, groups[0] ?? []);
+    for (const [index, group] of groups.entries()) {
+      const visitors = await next;
+      // They start while this group is being healed.
+      next = startVisitors(this.#rig, groups[index + 1] ?? []);
+      yield* await visitPoints(this.#rig, group, visitors, after);
+    }
+    await next;
+  }
+
+  async lives(): Promise<void> {
+    const rig = this.#rig;
+    for (const what of await tryWrongClocks(rig)) {
+      this.complain("clocks an hour wrong", what);
+    }
+    for (const what of await tryAnnouncedEnd(rig)) {
+      this.complain("an announced end", what);
+    }
+    await this.audit("wrong clocks and announced ends");
+  }
+
+  async storm(
+    seed: number,
+    options: { jobs: number; seconds: number; killsPostgres: boolean },
+  ): Promise<void> {
+    const where = `storm ${seed}`;
+    await this.#rig.setCaps(4, 2);
+    const { log, unsettled } = await runStorm(this.#rig, {
+      ...options,
+      random: seededRandom(seed),
+      workers: 2,
+    });
+    this.storms++;
+    this.say(
+      `${where}: ${
+        [...log].map(([what, times]) => `${what} ${times}×`).join(", ")
+      }`,
+    );
+    if (unsettled > 0) this.complain(where, `${unsettled} jobs do not end`);
+    await this.audit(where);
+    await this.#rig.heal();
+    const { resolved, retried, stillFailed } = await clearUp(this.#rig);
+    this.say(
+      `${where}: ${resolved} decided by the operator, ${retried} retried`,
+    );
+    for (const job of stillFailed) {
+      this.complain(where, `retried, and failed again: ${job}`);
+    }
+    await this.audit(`${where}, afterwards`);
+    await this.#rig.setCaps(GROUP * 2, GROUP * 2);
+  }
+}
+
+function tell({ rule, about, detail }: Finding): string {
+  return `${AUDIT_RULES[rule]} (${about}: ${detail})`;
+}
+
+function pointsOf(moments: readonly Moment[], blow: Blow): Point[] {
+  return moments.map(({ call, nth, phase }) => ({ call, nth, phase, blow }));
+}
+
+/** Before and after each call, and everything that a request to Storage or a provider can be cut at. */
+function chooseKills(moments: readonly Moment[]): Point[] {
+  return pointsOf(moments, "kill").filter(({ call, phase }) =>
+    phase === "headers" || phase === "answered" || call === "voices.add" ||
+    (call === "storage.download" && phase === "half answered")
+  );
+}
+
+/** Where a worker that stands still has something in hand that is no longer its own when it wakes up. */
+const STALLS = [
+  ["claim_dispatched_ai_jobs", "answered"],
+  ["begin_provider_call", "answered"],
+  ["voices.add", "headers"],
+  ["voices.add", "answered"],
+  ["settle_provider_call", "headers"],
+  ["complete_voice_clone_job", "headers"],
+] as const;
+
+/** Where an answer that is lost leaves a worker in doubt. */
+const CUTS = [
+  ["claim_dispatched_ai_jobs", "answered"],
+  ["begin_provider_call", "answered"],
+  ["voices.add", "half sent"],
+  ["voices.add", "answered"],
+  ["settle_provider_call", "answered"],
+  ["complete_voice_clone_job", "answered"],
+] as const;
+
+const INSIDE_THE_CALL: Point = {
+  call: "voices.add",
+  nth: 1,
+  phase: "sent",
+  blow: "kill",
+};
+const BEFORE_THE_CALL: Point = { ...INSIDE_THE_CALL, phase: "headers" };
+
+function isOneOf(
+  list: readonly (readonly [string, string])[],
+  { call, phase }: Point,
+): boolean {
+  return list.some(([name, at]) => name === call && at === phase);
+}
+
+async function runBounded(chaos: Chaos, rig: Rig, seed: number) {
+  const moments = await findMoments(rig);
+  await chaos.visit("crash points", [
+    ...chooseKills(moments),
+    ...pointsOf(moments, "stall").filter((point) => isOneOf(STALLS, point)),
+    ...pointsOf(moments, "cut").filter((point) => isOneOf(CUTS, point)),
+  ]);
+  await chaos.lives();
+  await chaos.storm(seed, { jobs: 16, seconds: 6, killsPostgres: false });
+}
+
+async function runLong(
+  chaos: Chaos,
+  rig: Rig,
+  options: z.output<typeof optionsSchema>,
+) {
+  const deadline = performance.now() + options.minutes * 60_000;
+  if (!options["storms-only"]) {
+    const moments = await findMoments(rig);
+    for (const blow of ["kill", "stall", "cut"] as const) {
+      await chaos.visit(`every point, ${blow}`, pointsOf(moments, blow));
+    }
+    for (const after of [INSIDE_THE_CALL, BEFORE_THE_CALL]) {
+      await chaos.visit(
+        `repairing after ${nameOfPoint(after)}`,
+        pointsOf(await findMoments(rig, after), "kill").filter(({ phase }) =>
+          phase === "headers" || phase === "answered"
+        ),
+        after,
+      );
+    }
+    await chaos.lives();
+  }
+  for (let seed = options.seed;; seed++) {
+    await chaos.storm(seed, {
+      jobs: 40,
+      seconds: 20,
+      killsPostgres: true,
+    });
+    if (performance.now() > deadline) return;
+  }
+}
+
+async function main(): Promise<void> {
+  const options = optionsSchema.parse(
+    parseArgs(Deno.args, {
+      string: ["seed", "minutes"],
+      boolean: ["bounded", "storms-only"],
+    }),
+  );
+  console.log(`seed ${options.seed}`);
+  const summary: ChaosSummary = {
+    seed: options.seed,
+    jobs: 0,
+    points: 0,
+    storms: 0,
+    problems: [],
+  };
+  {
+    await using rig = await Rig.start(3);
+    await rig.setCaps(GROUP * 2, GROUP * 2);
+    const chaos = new Chaos(rig);
+    if (options.bounded) await runBounded(chaos, rig, options.seed);
+    else await runLong(chaos, rig, options);
+    summary.jobs = (await rig.facts()).jobs.length;
+    Object.assign(summary, {
+      points: chaos.points,
+      storms: chaos.storms,
+      problems: chaos.problems,
+    });
+  }
+  console.log(JSON.stringify(summary));
+  Deno.exit(summary.problems.length === 0 ? 0 : 1);
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,209 @@
+/**
+ * Crash points: every moment of every request of a run, found by counting the requests of a run in which nothing happens,
+ * and then visited one after the other: the worker is killed there, stopped there, or cut off there.
+ */
+import type { Moment, Phase } from "./fault-proxy.ts";
+import { pause, type Rig, until } from "./rig.ts";
+import type { ChaosWorker } from "./workers.ts";
+
+/** What happens to the worker at a point. */
+export type Blow =
+  /** SIGKILL. */
+  | "kill"
+  /** SIGSTOP, and SIGCONT once another worker has finished the job. */
+  | "stall"
+  /** The connection breaks on both sides; the worker lives. */
+  | "cut";
+
+/** Where it happens. */
+export interface Point {
+  call: string;
+  nth: number;
+  phase: Phase;
+  blow: Blow;
+}
+
+/** What became of the job that a worker had in hand at a point. */
+export interface Visit {
+  point: Point;
+  /** False: the run never came there. */
+  isReached: boolean;
+  status: string;
+  errorCode: string | null;
+  attempts: number;
+  creations: number;
+  spend: string;
+}
+
+/** How long an armed worker may take to come to its point. */
+const PATIENCE_SECONDS = 30;
+
+/** A point in words. */
+export function nameOfPoint({ call, nth, phase, blow }: Point): string {
+  return `${blow} at ${call}${nth === 1 ? "" : ` ${nth}`}, ${phase}`;
+}
+
+/**
+ * The moments of a run in which nothing goes wrong, each once; with `after`, of the run that repairs what a worker left
+ * that was killed there.
+ */
+export async function findMoments(rig: Rig, after?: Point): Promise<Moment[]> {
+  const moments = new Map<string, Moment>();
+  const worker = await rig.workers.start({ concurrency: 1 });
+  if (after === undefined) {
+    rig.deliverTo(worker);
+    await rig.insertJob();
+  } else {
+    const first = await rig.workers.start({ concurrency: 1 });
+    const armed = arm(rig, new Map([[first, after]]));
+    rig.deliverTo(first);
+    await rig.insertJob();
+    await until(armed.isOver, PATIENCE_SECONDS);
+    rig.deliverTo(worker);
+  }
+  rig.watch = (one, moment) => {
+    if (one === worker) {
+      moments.set(`${moment.call} ${moment.nth} ${moment.phase}`, moment);
+    }
+    return "go on";
+  };
+  if (await rig.untilSettled(PATIENCE_SECONDS) > 0) {
+    throw new Error("a run without a further fault does not end");
+  }
+  // It looks for more work once it is done; a heartbeat or a claim more or less is a matter of time.
+  await until(
+    () => worker.calls.some((call) => call.startsWith("claim_ai_jobs")),
+    5,
+  );
+  await worker.kill();
+  rig.watch = () => "go on";
+  return [...moments.values()].filter(({ call, nth }) =>
+    nth === 1 || !/^(heartbeat|claim|get_ai_result|storage)/.test(call)
+  );
+}
+
+/** Lets every worker have its blow when it comes to its point. */
+function arm(rig: Rig, points: ReadonlyMap<ChaosWorker, Point>) {
+  const reached = new Set<ChaosWorker>();
+  rig.watch = async (worker, moment) => {
+    const point = points.get(worker);
+    if (point === undefined || reached.has(worker)) return "go on";
+    if (
+      moment.call !== point.call || moment.nth !== point.nth ||
+      moment.phase !== point.phase
+    ) return "go on";
+    reached.add(worker);
+    if (point.blow === "stall") {
+      worker.stop();
+      return "go on";
+    }
+    if (point.blow === "kill") await worker.kill();
+    return "cut";
+  };
+  return { reached, isOver: () => reached.size === points.size };
+}
+
+/** Sends deliveries to whoever has no job yet and has not had its blow. */
+function deliverToFree(
+  rig: Rig,
+  workers: readonly ChaosWorker[],
+  reached: ReadonlySet<ChaosWorker>,
+): void {
+  let turn = 0;
+  rig.deliveries.route = () => {
+    const free = workers.filter((worker) =>
+      worker.isAlive && worker.jobs.length === 0 && !reached.has(worker)
+    );
+    const next = free[turn++ % Math.max(1, free.length)];
+    return next === undefined ? "lost" : { origins: [next.origin] };
+  };
+}
+
+/** Starts as many workers for one job each as there are points. */
+export function startVisitors(
+  rig: Rig,
+  points: readonly Point[],
+): Promise<ChaosWorker[]> {
+  return Promise.all(points.map(() => rig.workers.start({ concurrency: 1 })));
+}
+
+/**
+ * Visits points, all at the same time: each has a worker of its own with one job. When all have had their blow, a healer
+ * takes over; then stalled workers wake up. Resolves when no job is left and nobody calls anything any more.
+ *
+ * @param visitors as many as points, fresh.
+ * @param after a blow that other workers have before, each with one of the jobs, so that the visitors repair.
+ */
+export async function visitPoints(
+  rig: Rig,
+  points: readonly Point[],
+  visitors: readonly ChaosWorker[],
+  after?: Point,
+): Promise<Visit[]> {
+  const ids: string[] = [];
+  if (after !== undefined) {
+    const first = await startVisitors(rig, points);
+    const armed = arm(rig, new Map(first.map((worker) => [worker, after])));
+    deliverToFree(rig, first, armed.reached);
+    for (const _ of points) ids.push(await rig.insertJob());
+    await until(armed.isOver, PATIENCE_SECONDS);
+    await Promise.all(first.map((worker) => worker.kill()));
+  }
+  const places = new Map<ChaosWorker, Point>();
+  points.forEach((point, index) => {
+    const worker = visitors[index];
+    if (worker === undefined) throw new Error("there are too few visitors");
+    places.set(worker, point);
+  });
+  const { reached, isOver } = arm(rig, places);
+  deliverToFree(rig, visitors, reached);
+  if (after === undefined) {
+    for (const _ of points) ids.push(await rig.insertJob());
+  }
+  await until(isOver, PATIENCE_SECONDS);
+  await rig.heal();
+  await rig.untilSettled(PATIENCE_SECONDS * 2);
+  for (const [worker, { blow }] of places) if (blow === "stall") worker.goOn();
+  await untilQuiet(visitors);
+  await Promise.all(visitors.map((worker) => worker.kill()));
+  rig.watch = () => "go on";
+  return await tell(rig, places, reached, ids);
+}
+
+/** Nobody has called anything for a second: what a worker does after its awakening it does at once. */
+async function untilQuiet(workers: readonly ChaosWorker[]): Promise<void> {
+  const calls = () =>
+    workers.reduce(
+      (sum, worker) => sum + (worker.isAlive ? worker.calls.length : 0),
+      0,
+    );
+  for (let before = -1; before !== calls();) {
+    before = calls();
+    await pause(1000);
+  }
+}
+
+async function tell(
+  rig: Rig,
+  places: ReadonlyMap<ChaosWorker, Point>,
+  reached: ReadonlySet<ChaosWorker>,
+  ids: readonly string[],
+): Promise<Visit[]> {
+  const { jobs, creations } = await rig.facts();
+  // Whose answer to the claim never came has one of those that nobody was told of.
+  const told = new Set([...places.keys()].flatMap(({ jobs }) => jobs[0] ?? []));
+  const untold = ids.filter((id) => !told.has(id));
+  return [...places].map(([worker, point]) => {
+    const id = worker.jobs[0] ?? untold.pop();
+    const job = jobs.find((job) => job.id === id);
+    return {
+      point,
+      isReached: reached.has(worker),
+      status: job?.status ?? "unknown",
+      errorCode: job?.error_code ?? null,
+      attempts: job?.attempt ?? 0,
+      creations: creations.filter(({ marker }) => marker === id).length,
+      spend: job?.spend ?? "unknown",
+    };
+  });
+}

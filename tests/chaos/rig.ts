@@ -1,0 +1,280 @@
+/** A whole stack with workers in a storm: people who insert jobs, deliveries, workers, a clock that hurries, the audit. */
+import "./mend-postgres-js.ts";
+import postgres from "postgres";
+import { type Stack, startStack } from "../../dev/stack/stack.ts";
+import { putVaultSecrets } from "../../dev/stack/vault.ts";
+import { signUp, type TestUser, uploadRecording } from "../helpers/as-user.ts";
+import { simulatorControl } from "../helpers/simulator-control.ts";
+import {
+  audit,
+  type Facts,
+  type Finding,
+  readFacts,
+  type Sample,
+} from "./audit.ts";
+import { type Deliveries, receiveDeliveries } from "./deliveries.ts";
+import type { Moment, Verdict } from "./fault-proxy.ts";
+import { makeProject } from "./project.ts";
+import { type ChaosWorker, Workers } from "./workers.ts";
+
+/** Of the job type, in the storm: short, so that a rescue takes seconds. */
+const POLICY = {
+  lease_seconds: 4,
+  reconcile_seconds: 2,
+  backoff_base_seconds: 1,
+  backoff_max_seconds: 2,
+};
+const SAMPLE_EVERY_MS = 100;
+const HURRY_EVERY_MS = 500;
+/** A worker takes nothing new in the second half of its life, see ISOLATE_WALL_CLOCK. */
+const HEALER_AGE_MS = 120_000;
+
+/** What a storm works with. */
+export class Rig implements AsyncDisposable {
+  readonly stack: Stack;
+  readonly deliveries: Deliveries;
+  readonly workers: Workers;
+  /** As the owner of the tables; not among the connections that a storm cuts. */
+  readonly sql: postgres.Sql;
+  /** As the superuser. */
+  readonly admin: postgres.Sql;
+  readonly simulator: ReturnType<typeof simulatorControl>;
+  /** What is done at every moment of every request; a storm sets it. */
+  watch: (
+    worker: ChaosWorker,
+    moment: Moment,
+  ) => Verdict | Promise<Verdict> = () => "go on";
+  #samples: Sample[][] = [];
+  #capsSince = new Date(0);
+  readonly #users: { user: TestUser; inputUrl: string }[] = [];
+  readonly #parts: AsyncDisposableStack;
+  #jobs = 0;
+  #healer: { worker: ChaosWorker; bornAt: number } | undefined;
+
+  private constructor(
+    parts: AsyncDisposableStack,
+    stack: Stack,
+    deliveries: Deliveries,
+  ) {
+    this.#parts = parts;
+    this.stack = stack;
+    this.deliveries = deliveries;
+    this.simulator = simulatorControl(stack.simulatorUrl);
+    this.workers = new Workers(
+      stack,
+      (worker, moment) => this.watch(worker, moment),
+    );
+    const options = {
+      onnotice: () => {},
+      connection: { application_name: "chaos" },
+    };
+    this.sql = postgres(stack.dbUrl, { max: 3, ...options });
+    this.admin = postgres(stack.adminDbUrl, { max: 1, ...options });
+  }
+
+  /** Starts everything, with that many users who have uploaded a recording each. */
+  static async start(users: number): Promise<Rig> {
+    await using parts = new AsyncDisposableStack();
+    const project = parts.use(await makeProject());
+    const deliveries = receiveDeliveries();
+    parts.defer(() => deliveries.close());
+    const stack = parts.use(
+      await startStack({ projectDir: project.dir, ephemeral: true }),
+    );
+    await putVaultSecrets(stack.dbUrl, { project_url: deliveries.url });
+    const rig = new Rig(parts.move(), stack, deliveries);
+    try {
+      await rig.#prepare(users);
+    } catch (error) {
+      await rig[Symbol.asyncDispose]();
+      throw error;
+    }
+    return rig;
+  }
+
+  async #prepare(users: number): Promise<void> {
+    const { sql } = this;
+    await sql`
+      update public.ai_job_types set ${
+      sql(POLICY)
+    } where job_type = 'voice_clone'`;
+    for (let made = 0; made < users; made++) {
+      const user = await signUp(this.stack);
+      this.#users.push({ user, inputUrl: await uploadRecording(user) });
+    }
+    this.#watchOver();
+  }
+
+  /** How long a claim is good without a heartbeat; as at the start when not said. */
+  async setLease(seconds = POLICY.lease_seconds): Promise<void> {
+    await this.sql`
+      update public.ai_job_types set lease_seconds = ${seconds} where job_type = 'voice_clone'`;
+  }
+
+  /** How many jobs may run at once from now on. Only while none does. */
+  async setCaps(ofProvider: number, ofUser: number): Promise<void> {
+    await this.sql`
+      update public.ai_providers set max_concurrent = ${ofProvider} where provider = 'elevenlabs'`;
+    await this.sql`
+      update public.ai_limits set max_concurrent_jobs = ${ofUser} where user_id is null`;
+    const [row] = await this.sql<{ now: Date }[]>`
+      select clock_timestamp() as now`;
+    if (row !== undefined) this.#capsSince = row.now;
+    this.#samples = [];
+  }
+
+  /**
+   * Inserts a job as its owner does, through the Data API, and answers with its id. An insert whose answer is lost is
+   * repeated under its idempotency key, so that it is never made twice.
+   */
+  async insertJob(userIndex = this.#jobs): Promise<string> {
+    const owner = this.#users[userIndex % this.#users.length];
+    if (owner === undefined) throw new Error("there are no users");
+    const name = `Voice ${++this.#jobs}`;
+    for (let tries = 0;; tries++) {
+      const { data, error } = await owner.user.client.from("ai_jobs").insert({
+        job_type: "voice_clone",
+        input_url: owner.inputUrl,
+        metadata: { name },
+        idempotency_key: name,
+      }).select("id").abortSignal(AbortSignal.timeout(5000)).single();
+      if (error === null) return data.id;
+      // It had been made: the error names it.
+      if (error.code === "AJ032") return error.hint;
+      if (tries === 40) throw error;
+      await pause(250);
+    }
+  }
+
+  /** Asks for a job to be cancelled, as its owner does; nothing when it is over already. */
+  async cancelJob(id: string): Promise<void> {
+    for (const { user } of this.#users) {
+      await user.client.from("ai_jobs").update({
+        cancel_requested_at: new Date().toISOString(),
+      }).eq("id", id).abortSignal(AbortSignal.timeout(5000));
+    }
+  }
+
+  /** Sends every delivery to these workers in turn, those that are gone left out. */
+  deliverTo(...workers: ChaosWorker[]): void {
+    let turn = 0;
+    this.deliveries.route = () => {
+      const alive = workers.filter(({ isAlive }) => isAlive);
+      const next = alive[turn++ % Math.max(1, alive.length)];
+      return next === undefined ? "lost" : { origins: [next.origin] };
+    };
+  }
+
+  /** Sends every delivery to a worker against which nothing is armed, and which is young enough to claim. */
+  async heal(): Promise<void> {
+    const known = this.#healer;
+    const isFit = known !== undefined && known.worker.isAlive &&
+      performance.now() - known.bornAt < HEALER_AGE_MS;
+    if (!isFit) {
+      const worker = await this.workers.start({ concurrency: 10 });
+      this.#healer = { worker, bornAt: performance.now() };
+    }
+    const { worker } = this.#healer ?? {};
+    if (worker !== undefined) this.deliverTo(worker);
+    // What the old one has in hand is rescued, as ever.
+    if (!isFit) await known?.worker.kill();
+  }
+
+  /** Looks at what runs ten times a second, and ends every pause between attempts, so that nobody has to wait for it. */
+  #watchOver(): void {
+    let isOver = false;
+    const every = async (ms: number, work: () => Promise<unknown>) => {
+      while (!isOver) {
+        try {
+          await work();
+        } catch {
+          // Postgres is away for a moment: that is part of the storm.
+        }
+        await pause(ms);
+      }
+    };
+    const running = [
+      every(SAMPLE_EVERY_MS, async () => {
+        const sample = await this.sql<Sample[]>`
+          select provider, user_id, count(*)::int as running
+          from public.ai_jobs where status = 'processing' group by provider, user_id`;
+        this.#samples.push([...sample]);
+      }),
+      every(HURRY_EVERY_MS, async () => {
+        await this.sql`
+          update public.ai_jobs set scheduled_at = clock_timestamp()
+          where status = 'pending' and scheduled_at > clock_timestamp()`;
+      }),
+    ];
+    this.#parts.defer(async () => {
+      isOver = true;
+      await Promise.all(running);
+    });
+  }
+
+  /**
+   * Resolves once no job waits or runs.
+   *
+   * @returns how many still do after that many seconds.
+   */
+  async untilSettled(seconds: number): Promise<number> {
+    const deadline = performance.now() + seconds * 1000;
+    for (;;) {
+      const left = await this.#unsettled();
+      if (left === 0 || performance.now() > deadline) return left;
+      await pause(SAMPLE_EVERY_MS);
+    }
+  }
+
+  async #unsettled(): Promise<number> {
+    try {
+      const [row] = await this.sql<{ left: number }[]>`
+        select count(*)::int as left from public.ai_jobs where status in ('pending', 'processing')`;
+      return row?.left ?? 0;
+    } catch {
+      return Infinity;
+    }
+  }
+
+  /** The facts at this moment, of everything since the start. */
+  async facts(): Promise<Facts> {
+    return await readFacts(this.sql, {
+      creations: await this.simulator.creations(),
+      capsSince: this.#capsSince,
+      samples: this.#samples,
+    });
+  }
+
+  /** The closing audit over everything since the start. */
+  async audit(): Promise<{ facts: Facts; findings: Finding[] }> {
+    const facts = await this.facts();
+    return { facts, findings: audit(facts) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.workers[Symbol.asyncDispose]();
+    await this.#parts.disposeAsync();
+    await Promise.all([
+      this.sql.end({ timeout: 1 }),
+      this.admin.end({ timeout: 1 }),
+    ]);
+  }
+}
+
+/** Waits. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Resolves once it is true, or after that many seconds with false. */
+export async function until(
+  isTrue: () => boolean,
+  seconds: number,
+): Promise<boolean> {
+  const deadline = performance.now() + seconds * 1000;
+  while (!isTrue()) {
+    if (performance.now() > deadline) return false;
+    await pause(20);
+  }
+  return true;
+}

@@ -1,0 +1,268 @@
+/** Many users, many jobs, several workers, and something goes wrong every moment, as a seed has it. */
+import type { FaultRule } from "../helpers/simulator-control.ts";
+import type { Route } from "./deliveries.ts";
+import { pause, type Rig } from "./rig.ts";
+import type { ChaosWorker } from "./workers.ts";
+
+/** How a storm is to be. */
+export interface StormOptions {
+  random: () => number;
+  jobs: number;
+  workers: number;
+  seconds: number;
+  /** Whether Postgres is killed too. */
+  killsPostgres: boolean;
+}
+
+/** What went wrong, how often. */
+export type StormLog = Map<string, number>;
+
+const PROVIDER_FAULTS: FaultRule["fault"][] = [
+  {
+    kind: "status",
+    error: "rate_limit_exceeded",
+    headers: { "Retry-After": "1" },
+  },
+  { kind: "status", error: "too_many_concurrent_requests" },
+  { kind: "status", error: "system_busy" },
+  { kind: "status", status: 500 },
+  { kind: "html", status: 502 },
+  { kind: "close_before" },
+  { kind: "close_after" },
+  { kind: "close_in_body" },
+  { kind: "truncated_json" },
+  { kind: "missing_fields" },
+  { kind: "delay", ms: 700 },
+  { kind: "delay", ms: 3500 },
+  { kind: "status", error: "voice_limit_reached" },
+];
+
+/**
+ * Runs a storm and waits for calm: no fault any more, one worker at least, every job at its end.
+ *
+ * @returns what went wrong, and how many jobs did not end.
+ */
+export async function runStorm(
+  rig: Rig,
+  options: StormOptions,
+): Promise<{ log: StormLog; unsettled: number }> {
+  const storm = new Storm(rig, options);
+  return await storm.run();
+}
+
+class Storm {
+  readonly #rig: Rig;
+  readonly #options: StormOptions;
+  readonly #log: StormLog = new Map();
+  readonly #ids: string[] = [];
+  readonly #background: Promise<unknown>[] = [];
+  #workers: ChaosWorker[] = [];
+  #deliveries: "plain" | "double" | "shuffled" | "refused" | "lost" = "plain";
+  /** Answers that are still to be lost. */
+  #toCut = 0;
+
+  constructor(rig: Rig, options: StormOptions) {
+    this.#rig = rig;
+    this.#options = options;
+  }
+
+  async run(): Promise<{ log: StormLog; unsettled: number }> {
+    const { workers, seconds } = this.#options;
+    this.#workers = await Promise.all(
+      Array.from({ length: workers }, () => this.#startWorker()),
+    );
+    this.#rig.deliveries.route = () => this.#route();
+    this.#rig.watch = (_, { phase }) => {
+      if (this.#toCut === 0 || phase !== "answered") return "go on";
+      this.#toCut--;
+      return "cut";
+    };
+    const inserting = this.#insert();
+    const deadline = performance.now() + seconds * 1000;
+    while (performance.now() < deadline) {
+      await pause(100 + this.#random() * 300);
+      const blow = this.#pick(this.#blows());
+      this.#note(blow.name);
+      await blow.strike();
+    }
+    await this.#calm();
+    await inserting;
+    await Promise.all(this.#background);
+    const unsettled = await this.#rig.untilSettled(60);
+    await Promise.all(this.#workers.map((worker) => worker.kill()));
+    return { log: this.#log, unsettled };
+  }
+
+  async #insert(): Promise<void> {
+    const { jobs, seconds } = this.#options;
+    for (let made = 0; made < jobs; made++) {
+      this.#ids.push(await this.#rig.insertJob());
+      await pause(seconds * 500 / jobs);
+    }
+  }
+
+  #blows(): { name: string; strike: () => unknown }[] {
+    const { admin, stack } = this.#rig;
+    return [
+      { name: "a worker is killed", strike: () => this.#killWorker() },
+      { name: "a worker is killed", strike: () => this.#killWorker() },
+      { name: "a worker is told to end", strike: () => this.#endWorker() },
+      { name: "answers are lost", strike: () => this.#toCut += 2 },
+      { name: "the provider fails", strike: () => this.#failProvider() },
+      { name: "the provider fails", strike: () => this.#failProvider() },
+      { name: "the provider fails", strike: () => this.#failProvider() },
+      {
+        name: "connections of the API are terminated",
+        strike: () =>
+          admin`
+            select pg_terminate_backend(pid) from pg_stat_activity
+            where application_name in ('rest', 'storage and auth')`,
+      },
+      {
+        name: "the sweep is terminated",
+        strike: () =>
+          admin`
+            select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_cron'`,
+      },
+      {
+        name: "pg_net is terminated",
+        strike: () =>
+          admin`
+            select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_net worker'`,
+      },
+      {
+        name: "pg_net stops and its queue is emptied",
+        strike: async () => {
+          await stack.net.pause();
+          await pause(500);
+          await admin`truncate net.http_request_queue`;
+          stack.net.resume();
+        },
+      },
+      {
+        name: "deliveries change",
+        strike: () =>
+          this.#deliveries = this.#pick([
+            "plain",
+            "double",
+            "shuffled",
+            "refused",
+            "lost",
+          ]),
+      },
+      {
+        name: "an owner cancels",
+        strike: async () => {
+          if (this.#ids.length === 0) return;
+          await this.#rig.cancelJob(this.#pick(this.#ids));
+        },
+      },
+      ...(this.#options.killsPostgres
+        ? [{
+          name: "Postgres crashes and recovers",
+          strike: () => crashPostgres(this.#rig),
+        }]
+        : []),
+    ];
+  }
+
+  async #failProvider(): Promise<void> {
+    await this.#rig.simulator.fail({
+      fault: this.#pick(PROVIDER_FAULTS),
+      times: 2,
+    });
+    if (this.#random() < 0.3) {
+      await this.#rig.simulator.fail({
+        operation: "voices.search",
+        fault: { kind: "status", status: 503 },
+      });
+    }
+  }
+
+  async #calm(): Promise<void> {
+    this.#toCut = 0;
+    this.#deliveries = "plain";
+    await this.#rig.simulator.clearFaults();
+    if (!this.#workers.some(({ isAlive }) => isAlive)) {
+      this.#workers.push(await this.#startWorker());
+    }
+  }
+
+  #startWorker(): Promise<ChaosWorker> {
+    return this.#rig.workers.start({ concurrency: 3 });
+  }
+
+  #replace(): void {
+    this.#background.push(
+      this.#startWorker().then((worker) => this.#workers.push(worker)),
+    );
+  }
+
+  async #killWorker(): Promise<void> {
+    const alive = this.#workers.filter(({ isAlive }) => isAlive);
+    if (alive.length === 0) return;
+    this.#replace();
+    await this.#pick(alive).kill();
+  }
+
+  #endWorker(): void {
+    const alive = this.#workers.filter(({ isAlive }) => isAlive);
+    if (alive.length < 2) return;
+    const ending = this.#pick(alive);
+    this.#replace();
+    this.#background.push(ending.end());
+  }
+
+  async #route(): Promise<Route> {
+    const alive = this.#workers.filter(({ isAlive }) => isAlive);
+    if (alive.length === 0) return "lost";
+    const { origin } = this.#pick(alive);
+    switch (this.#deliveries) {
+      case "plain":
+        return { origins: [origin] };
+      case "double":
+        return { origins: [origin, this.#pick(alive).origin] };
+      case "shuffled":
+        await pause(this.#random() * 600);
+        return { origins: [origin] };
+      case "refused":
+        return this.#random() < 0.7 ? "refused" : { origins: [origin] };
+      case "lost":
+        return this.#random() < 0.7 ? "lost" : { origins: [origin] };
+    }
+  }
+
+  #note(what: string): void {
+    this.#log.set(what, (this.#log.get(what) ?? 0) + 1);
+  }
+
+  #random(): number {
+    return this.#options.random();
+  }
+
+  #pick<T>(from: readonly T[]): T {
+    const picked = from[Math.floor(this.#random() * from.length)];
+    if (picked === undefined) throw new Error("there is nothing to pick from");
+    return picked;
+  }
+}
+
+/**
+ * Kills one server process of Postgres with SIGKILL: the postmaster then ends all others, recovers from the log and takes
+ * connections again, as after a crash. Resolves when it does.
+ */
+export async function crashPostgres(rig: Rig): Promise<void> {
+  const [victim] = await rig.admin<{ pid: number }[]>`
+    select pid from pg_stat_activity
+    where backend_type = 'client backend' and application_name <> 'chaos' limit 1`;
+  if (victim === undefined) return;
+  Deno.kill(victim.pid, "SIGKILL");
+  for (;;) {
+    try {
+      await rig.sql`select 1`;
+      return;
+    } catch {
+      await pause(100);
+    }
+  }
+}
