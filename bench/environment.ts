@@ -47,7 +47,8 @@ export interface ProviderAccount {
   url: string;
   /** Forgets everything. */
   reset(delayMs: number): Promise<void>;
-  setDelay(delayMs: number): Promise<void>;
+  /** Makes what it was asked for, at once, whether its client is still there or not; later calls take `delayMs`. */
+  release(delayMs: number): Promise<void>;
   /** True as soon as so many requests wait for their answer, false after `withinMs`. */
   waitOpen(atLeast: number, withinMs: number): Promise<boolean>;
   /** The same for objects created. */
@@ -156,8 +157,8 @@ function accounts(
     async reset(delay_ms) {
       await provider.call("reset", { account, delay_ms }, z.null());
     },
-    async setDelay(delay_ms) {
-      await provider.call("set_delay", { account, delay_ms }, z.null());
+    async release(delay_ms) {
+      await provider.call("release", { account, delay_ms }, z.null());
     },
     waitOpen: (at_least, within_ms) =>
       provider.call("wait_open", { account, at_least, within_ms }, z.boolean()),

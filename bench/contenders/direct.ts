@@ -29,6 +29,7 @@ export function directContender(
     title: "edge-ai-jobs, direct connection",
     library: "edge-ai-jobs",
     database: "postgres",
+    isPolling: false,
     settings: ({ slots }) => ({ concurrency: slots, max_concurrent: slots }),
     async begin(options: RunOptions) {
       await provider.reset(options.providerMs);

@@ -19,6 +19,7 @@ export function embeddedContender(
     title: "edge-ai-jobs, embedded REST",
     library: "edge-ai-jobs",
     database: "postgres",
+    isPolling: false,
     settings: ({ slots }) => ({
       WORKER_CONCURRENCY: MOST_SLOTS,
       max_concurrent: slots,

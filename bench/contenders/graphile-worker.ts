@@ -77,6 +77,7 @@ export async function graphileWorkerContender(
     title: `graphile-worker, ${isTuned ? "tuned" : "defaults"}`,
     library: `graphile-worker ${version}`,
     database: database.name,
+    isPolling: false,
     settings: (options) => ({
       ...workerSettings(options, isTuned),
       ...(isTuned && options.isShared ? { queueName: "the user's id" } : {}),

@@ -108,6 +108,7 @@ export async function pgBossContender(
     title: `pg-boss, ${isTuned ? "tuned" : "defaults"}`,
     library: `pg-boss ${version}`,
     database: database.name,
+    isPolling: !isTuned,
     settings: (options) => ({ ...settingsOf(options, isTuned) }),
     async begin(options) {
       isGroupPerUser = isTuned && options.isShared === true;

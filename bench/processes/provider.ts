@@ -17,6 +17,8 @@ interface Account {
   createdCount: number;
   /** Those who wait for one of the numbers to change. */
   waiting: Set<() => void>;
+  /** Ends the time that each of the open requests takes. */
+  release: Set<() => void>;
 }
 
 const accounts = new Map<string, Account>();
@@ -29,6 +31,7 @@ function newAccount(delayMs: number): Account {
     created: new Map(),
     createdCount: 0,
     waiting: new Set(),
+    release: new Set(),
   };
 }
 
@@ -74,7 +77,12 @@ async function addVoice(account: Account, request: Request): Promise<Response> {
   account.open += 1;
   changed(account);
   if (account.delayMs > 0) {
-    await new Promise((resolve) => setTimeout(resolve, account.delayMs));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, account.delayMs);
+    account.release.add(resolve);
+    await promise;
+    clearTimeout(timer);
+    account.release.delete(resolve);
   }
   account.open -= 1;
   const id = crypto.randomUUID().replaceAll("-", "");
@@ -128,9 +136,12 @@ await serveCommands({
     const { account, delay_ms } = delaySchema.parse(given);
     accounts.set(account, newAccount(delay_ms));
   },
-  set_delay(given) {
-    const { account, delay_ms } = delaySchema.parse(given);
-    accountOf(account).delayMs = delay_ms;
+  /** What is open is done now, whether its client is still there or not; what comes later takes `delay_ms`. */
+  release(given) {
+    const { account: name, delay_ms } = delaySchema.parse(given);
+    const account = accountOf(name);
+    account.delayMs = delay_ms;
+    for (const done of account.release) done();
   },
   wait_open(given) {
     const { account: name, at_least, within_ms } = waitSchema.parse(given);

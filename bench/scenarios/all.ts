@@ -22,29 +22,29 @@ export const SCENARIOS: readonly Scenario[] = [
 /** What is published: under ten minutes on two cores. */
 export const FULL: Sizes = {
   latencyJobs: 100,
-  latencySeconds: 20,
+  latencySeconds: 15,
   jobs: 2_000,
-  throughputSeconds: 30,
+  throughputSeconds: 20,
   makespanJobs: 500,
   killSeconds: 60,
   backlogJobs: 10_000,
   singleJobs: 10,
   singleSeconds: 5,
   historyRows: 1_000_000,
-  historyJobs: 1_000,
+  historyJobs: 500,
 };
 
 /** Enough to see whether something is broken: under two minutes. */
 export const QUICK: Sizes = {
-  latencyJobs: 15,
-  latencySeconds: 4,
-  jobs: 400,
-  throughputSeconds: 6,
+  latencyJobs: 10,
+  latencySeconds: 2,
+  jobs: 100,
+  throughputSeconds: 4,
   makespanJobs: 100,
-  killSeconds: 20,
-  backlogJobs: 1_000,
-  singleJobs: 3,
-  singleSeconds: 2,
-  historyRows: 20_000,
-  historyJobs: 150,
+  killSeconds: 15,
+  backlogJobs: 500,
+  singleJobs: 2,
+  singleSeconds: 1,
+  historyRows: 5_000,
+  historyJobs: 50,
 };

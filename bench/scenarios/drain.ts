@@ -3,7 +3,7 @@ import { withCost } from "../measure/cost.ts";
 import { type Part, withCpu } from "../measure/cpu.ts";
 import { round } from "../measure/statistics.ts";
 import { wallMs } from "../processes/clock.ts";
-import { waitFinished } from "./load.ts";
+import { waitFinished, warmUp } from "./load.ts";
 import { type Scenario, whileRunning } from "./scenario.ts";
 
 const OPTIONS = { slots: 50, providerMs: 0 };
@@ -14,6 +14,7 @@ export const drain: Scenario = {
   async run({ environment, contenders, sizes, report }) {
     for (const contender of contenders) {
       const figures = await whileRunning(contender, OPTIONS, async () => {
+        const already = await warmUp(environment, contender);
         const work = async () => {
           const asked = wallMs();
           const ids = await contender.insert(sizes.jobs, "anybody");
@@ -23,6 +24,7 @@ export const drain: Scenario = {
             contender,
             ids,
             sizes.throughputSeconds * 1000,
+            already,
           );
           return { asked, begun, finish };
         };

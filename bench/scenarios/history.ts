@@ -20,13 +20,15 @@ export const history: Scenario = {
         sizes.historyJobs,
         sizes.throughputSeconds * 1000,
       );
+    // A library's defaults that poll for each job show nothing here.
+    const measured = contenders.filter(({ isPolling }) => !isPolling);
     // Two contenders share a database, so everybody's empty tables come first.
     const without = new Map<string, number>();
-    for (const contender of contenders) {
+    for (const contender of measured) {
       const { jobs_per_second } = await measure(contender, false);
       without.set(contender.name, Number(jobs_per_second));
     }
-    for (const contender of contenders) {
+    for (const contender of measured) {
       await contender.fillHistory(sizes.historyRows);
       const filled = await measure(contender, true);
       const before = without.get(contender.name) ?? 0;

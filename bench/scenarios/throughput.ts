@@ -4,7 +4,7 @@ import type { Environment } from "../environment.ts";
 import { withCost } from "../measure/cost.ts";
 import { round } from "../measure/statistics.ts";
 import { wallMs } from "../processes/clock.ts";
-import { createAll, waitFinished } from "./load.ts";
+import { createAll, waitFinished, warmUp } from "./load.ts";
 import { type Figures, type Scenario, whileRunning } from "./scenario.ts";
 
 const OPTIONS = { slots: 50, providerMs: 0 };
@@ -18,6 +18,7 @@ export async function measureThroughput(
   limitMs: number,
 ): Promise<Figures> {
   return await whileRunning(contender, options, async () => {
+    const already = await warmUp(environment, contender);
     const { result, cost } = await withCost(
       environment.control,
       contender.database,
@@ -30,6 +31,7 @@ export async function measureThroughput(
           contender,
           ids,
           Math.max(0, limitMs - (created - begun)),
+          already,
         );
         return { begun, created, ids, finish };
       },

@@ -1,0 +1,38 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { readArguments } from "../../../bench/arguments.ts";
+
+const known = { scenarios: ["kill", "drain"], contenders: ["direct"] };
+
+Deno.test("readArguments: without arguments everything runs in full", () => {
+  assertEquals(readArguments([], known), {
+    isQuick: false,
+    isPublished: false,
+    isHelp: false,
+    scenarios: [],
+    contenders: [],
+  });
+});
+
+Deno.test("readArguments: --only may be repeated", () => {
+  const { scenarios, isQuick } = readArguments(
+    ["--quick", "--only", "kill", "--only", "drain"],
+    known,
+  );
+  assertEquals([scenarios, isQuick], [["kill", "drain"], true]);
+});
+
+Deno.test("readArguments: a scenario that does not exist is named, with those that do", () => {
+  assertThrows(
+    () => readArguments(["--only", "speed"], known),
+    Error,
+    "--only speed: one of kill, drain.",
+  );
+});
+
+Deno.test("readArguments: an option that does not exist is refused", () => {
+  assertThrows(
+    () => readArguments(["--fast"], known),
+    Error,
+    "Unknown argument --fast.",
+  );
+});
