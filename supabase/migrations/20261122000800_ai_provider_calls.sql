@@ -149,6 +149,11 @@ begin
   end if;
 
   if v_decision = 'send' then
+    -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
+    -- chosen otherwise for speed.
+    if current_setting('synchronous_commit') = 'off' then
+      perform set_config('synchronous_commit', 'on', true);
+    end if;
     insert into public.ai_provider_calls (job_id, user_id, provider, operation, attempt)
     values (v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt)
     returning * into v_call;

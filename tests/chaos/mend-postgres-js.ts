@@ -5,7 +5,8 @@
  * Small writes are put off with setImmediate, and a connection that closes in between forgets that it never wrote and
  * never writes again; what is written between the end of a socket and the next one (a rollback, usually) goes to null,
  * which nobody can catch and ends the process (issues 1066, 1154, 1208 of porsager/postgres). So: here no write is put
- * off, and the library learns of the end of a socket a moment after its queries have failed.
+ * off; the library learns of the end of a socket a moment after its queries have failed; a query on a connection without
+ * a socket fails, and what it left unsent does not go before the greeting of the next socket.
  */
 import { Socket } from "node:net";
 
@@ -14,26 +15,63 @@ const TELL_AFTER_MS = 20;
 /** So that it can be told from every other error. */
 class ConnectionGone extends Error {}
 
-// Of a connection that ends while it learns the types of the server nobody awaits the answer.
+/** What Postgres and the network say while a server goes down and comes back. */
+const AWAY = new Set([
+  "57P01",
+  "57P02",
+  "57P03",
+  "CONNECTION_CLOSED",
+  "CONNECTION_DESTROYED",
+  "CONNECT_TIMEOUT",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+]);
+
+/** Whether an error only says that Postgres went away, or is not back yet. */
+export function isAway(reason: unknown): boolean {
+  return reason instanceof ConnectionGone ||
+    reason instanceof Error && "code" in reason &&
+      typeof reason.code === "string" && AWAY.has(reason.code);
+}
+
+// Nobody awaits what a connection asks for itself: the types of the server, and to listen again after a restart.
 globalThis.addEventListener("unhandledrejection", (event) => {
-  if (event.reason instanceof ConnectionGone) event.preventDefault();
+  if (isAway(event.reason)) event.preventDefault();
 });
 
 const putOff = globalThis.setImmediate;
+
+let hasJustFailed = false;
 
 function setImmediateUnlessWrite(
   work: (...args: unknown[]) => void,
   ...args: unknown[]
 ): unknown {
   if (work.name !== "nextWrite") return putOff(work, ...args);
-  work();
+  try {
+    work();
+  } catch (error) {
+    // The first failure fails the query; the library then writes once more, outside of any catch.
+    if (!hasJustFailed) {
+      hasJustFailed = true;
+      queueMicrotask(() => hasJustFailed = false);
+      throw error;
+    }
+  }
   // What the library takes for "nothing is put off".
   return null;
 }
 
 Object.defineProperty(globalThis, "setImmediate", {
   value: setImmediateUnlessWrite,
+  writable: true,
+  configurable: true,
 });
+
+function isTheirSocket(socket: Socket): boolean {
+  return socket.listeners("close").some(({ name }) => name === "closed");
+}
 
 const emit: (this: Socket, event: string, ...args: unknown[]) => boolean =
   Socket.prototype.emit;
@@ -44,8 +82,7 @@ function emitCloseLater(
   event: string,
   ...args: unknown[]
 ): boolean {
-  const isTheirs = event === "close" &&
-    this.listeners("close").some(({ name }) => name === "closed");
+  const isTheirs = event === "close" && isTheirSocket(this);
   if (!isTheirs || told.has(this)) return emit.call(this, event, ...args);
   told.add(this);
   if (this.listenerCount("error") > 0) {
@@ -55,4 +92,39 @@ function emitCloseLater(
   return true;
 }
 
-Object.defineProperty(Socket.prototype, "emit", { value: emitCloseLater });
+Object.defineProperty(Socket.prototype, "emit", {
+  value: emitCloseLater,
+  writable: true,
+  configurable: true,
+});
+
+const { write } = Socket.prototype;
+const greeted = new WeakSet<Socket>();
+/** Version 3.0 of the protocol, as it stands in the first message of a connection. */
+const PROTOCOL = 196608;
+
+function writeGreetingFirst(this: Socket, ...args: unknown[]): boolean {
+  const [data, ...rest] = args;
+  const isFirst = !greeted.has(this) && isTheirSocket(this) &&
+    data instanceof Uint8Array;
+  if (!isFirst) return Reflect.apply(write, this, args);
+  greeted.add(this);
+  return Reflect.apply(write, this, [data.subarray(greetingIn(data)), ...rest]);
+}
+
+/** Where the first message begins: its length, which reaches to the end, and the version of the protocol. */
+function greetingIn(data: Uint8Array): number {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  for (let at = 0; at + 8 <= data.length; at++) {
+    const isGreeting = view.getUint32(at) === data.length - at &&
+      view.getUint32(at + 4) === PROTOCOL;
+    if (isGreeting) return at;
+  }
+  return 0;
+}
+
+Object.defineProperty(Socket.prototype, "write", {
+  value: writeGreetingFirst,
+  writable: true,
+  configurable: true,
+});

@@ -1,6 +1,7 @@
 /** Many users, many jobs, several workers, and something goes wrong every moment, as a seed has it. */
 import type { FaultRule } from "../helpers/simulator-control.ts";
 import type { Route } from "./deliveries.ts";
+import { isAway } from "./mend-postgres-js.ts";
 import { pause, type Rig } from "./rig.ts";
 import type { ChaosWorker } from "./workers.ts";
 
@@ -82,12 +83,17 @@ class Storm {
     while (performance.now() < deadline) {
       await pause(100 + this.#random() * 300);
       const blow = this.#pick(this.#blows());
-      this.#note(blow.name);
-      await blow.strike();
+      this.#note(blow.name); console.error(performance.now()|0, blow.name);
+      try {
+        await blow.strike();
+      } catch (error) {
+        // The blow before it was to Postgres.
+        if (!isAway(error)) throw error;
+      }
     }
     await this.#calm();
-    await inserting;
-    await Promise.all(this.#background);
+    console.error('calm'); await inserting; console.error('inserted');
+    await Promise.all(this.#background); console.error('bg');
     const unsettled = await this.#rig.untilSettled(60);
     await Promise.all(this.#workers.map((worker) => worker.kill()));
     return { log: this.#log, unsettled };
