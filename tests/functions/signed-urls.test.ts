@@ -175,7 +175,7 @@ Deno.test("download URL: good for as long as asked, and not a second longer", as
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
   const path = inputUrl.slice("voice-samples/".length);
-  const bytes = await readRecording("speech.webm");
+  const bytes = await readRecording("speech.ogg");
 
   const short = await downloadUrl(user, {
     bucket: "voice-samples",
