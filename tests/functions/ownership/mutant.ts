@@ -1,0 +1,24 @@
+/** A way to break the protection of the data, made from the catalogue: one statement, and the one that mends it. */
+import type { Attempt } from "./attempt.ts";
+
+/** One change for the worse. */
+export interface Mutant {
+  /** What was done, the same in every run; names it in lists and in equivalents.ts. */
+  name: string;
+  /** What the attempts are about that could see it. */
+  subjects: string[];
+  apply: string;
+  revert: string;
+  /** Whether an attempt is likely to see it; those are made first. */
+  isConcerned(attempt: Attempt): boolean;
+}
+
+/** A name as Postgres reads it back. */
+export function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** Whether two lists have something in common. */
+export function shares(one: string[], other: string[]): boolean {
+  return one.some((name) => other.includes(name));
+}
