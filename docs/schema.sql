@@ -144,11 +144,13 @@ create table public.ai_job_types (
   job_type text not null,
   provider text not null,
   is_enabled boolean not null default true,
+  paused_at timestamp with time zone,
   max_attempts integer not null default 5,
   lease_seconds integer not null default 10,
   backoff_base_seconds integer not null default 2,
   backoff_max_seconds integer not null default 300,
   reconcile_seconds integer not null default 60,
+  max_age_seconds integer not null default 86400,
   is_input_required boolean not null default true,
   input_buckets text[] not null default '{}'::text[],
   input_mime_types text[] not null default '{}'::text[],
@@ -157,11 +159,13 @@ create table public.ai_job_types (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint ai_job_types_pkey PRIMARY KEY (job_type),
+  constraint ai_job_types_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
   constraint ai_job_types_backoff_in_range CHECK (backoff_base_seconds >= 1 AND backoff_base_seconds <= 3600 AND backoff_max_seconds >= backoff_base_seconds AND backoff_max_seconds <= 86400),
   constraint ai_job_types_cache_ttl_in_range CHECK (cache_ttl_seconds >= 0 AND cache_ttl_seconds <= 2592000),
   constraint ai_job_types_input_size_in_range CHECK (input_max_bytes >= 1 AND input_max_bytes <= '5368709120'::bigint),
   constraint ai_job_types_job_type_is_slug CHECK (job_type ~ '^[a-z][a-z0-9_]{1,62}$'::text),
   constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
+  constraint ai_job_types_max_age_in_range CHECK (max_age_seconds >= 60 AND max_age_seconds <= 2678400),
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
   constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400)
 );
@@ -173,6 +177,8 @@ comment on column public.ai_job_types.provider is
   'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
+comment on column public.ai_job_types.paused_at is
+  'Set: jobs of the type wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_job_types.max_attempts is
   'Attempts in all, the first one included.';
 comment on column public.ai_job_types.lease_seconds is
@@ -181,12 +187,16 @@ comment on column public.ai_job_types.backoff_base_seconds is
   'Wait before attempt n+1: base × 2^(n-1) seconds, up to backoff_max_seconds, ±20 % jitter.';
 comment on column public.ai_job_types.reconcile_seconds is
   'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it may an empty look-up count as "nothing was created".';
+comment on column public.ai_job_types.max_age_seconds is
+  'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
 comment on column public.ai_job_types.input_buckets is
   'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is
   'Content types that the input object may have.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+
+CREATE INDEX ai_job_types_provider_idx ON public.ai_job_types USING btree (provider);
 
 create policy "signed-in users can read the enabled job types" on public.ai_job_types for select to authenticated
   using (is_enabled);
@@ -215,12 +225,15 @@ create table public.ai_jobs (
   max_attempts integer not null default 1,
   scheduled_at timestamp with time zone not null default now(),
   priority integer not null default 0,
+  queue_key bigint,
   lease_token uuid,
   lease_expires_at timestamp with time zone,
   idempotency_key text,
   input_hash text,
   cached_from_job_id uuid,
   cancel_requested_at timestamp with time zone,
+  retry_requested_at timestamp with time zone,
+  spend text not null default 'none'::text,
   billable_calls integer not null default 0,
   cost_micros bigint not null default 0,
   cost_currency text not null default 'USD'::text,
@@ -251,11 +264,14 @@ create table public.ai_jobs (
   constraint ai_jobs_metadata_is_object CHECK (jsonb_typeof(metadata) = 'object'::text),
   constraint ai_jobs_metadata_is_small CHECK (octet_length(metadata::text) <= 65536),
   constraint ai_jobs_output_url_is_object_path CHECK (output_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'::text),
+  constraint ai_jobs_priority_in_range CHECK (priority >= '-100'::integer AND priority <= 100),
   constraint ai_jobs_progress_in_range CHECK (progress_percentage >= 0 AND progress_percentage <= 100),
   constraint ai_jobs_progress_is_full_when_completed CHECK (status <> 'completed'::text OR progress_percentage = 100),
+  constraint ai_jobs_queue_key_only_when_pending CHECK (queue_key IS NULL OR (status <> ALL (ARRAY['processing'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
   constraint ai_jobs_result_only_when_completed CHECK (status = 'completed'::text OR result_data IS NULL AND output_url IS NULL),
   constraint ai_jobs_result_when_completed CHECK (status <> 'completed'::text OR result_data IS NOT NULL),
-  constraint ai_jobs_scheduled_within_a_month CHECK (started_at IS NOT NULL OR scheduled_at <= (created_at + '31 days'::interval)),
+  constraint ai_jobs_scheduled_within_a_month CHECK (started_at IS NOT NULL OR retry_requested_at IS NOT NULL OR scheduled_at <= (created_at + '31 days'::interval)),
+  constraint ai_jobs_spend_is_known CHECK (spend = ANY (ARRAY['none'::text, 'unknown'::text, 'incurred'::text])),
   constraint ai_jobs_started_after_created CHECK (started_at >= created_at),
   constraint ai_jobs_started_when_processing CHECK (status <> 'processing'::text OR started_at IS NOT NULL),
   constraint ai_jobs_status_is_known CHECK (status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))
@@ -291,7 +307,9 @@ comment on column public.ai_jobs.max_attempts is
 comment on column public.ai_jobs.scheduled_at is
   'Not before this time. Retry, snooze and backoff move it.';
 comment on column public.ai_jobs.priority is
-  'Lower runs first.';
+  'Lower runs first; one claim in eight takes the longest waiting job instead.';
+comment on column public.ai_jobs.queue_key is
+  'Turn within job type and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.lease_token is
   'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
 comment on column public.ai_jobs.lease_expires_at is
@@ -302,6 +320,12 @@ comment on column public.ai_jobs.input_hash is
   'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
 comment on column public.ai_jobs.cached_from_job_id is
   'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
+comment on column public.ai_jobs.cancel_requested_at is
+  'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
+comment on column public.ai_jobs.retry_requested_at is
+  'Set by the owner to run a failed job again.';
+comment on column public.ai_jobs.spend is
+  'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
 comment on column public.ai_jobs.cost_micros is
@@ -312,28 +336,88 @@ comment on column public.ai_jobs.last_event is
   'Name of that event.';
 
 CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cached_from_job_id) WHERE (cached_from_job_id IS NOT NULL);
+CREATE INDEX ai_jobs_failed_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'failed'::text);
 CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
 CREATE INDEX ai_jobs_lease_expires_at_idx ON public.ai_jobs USING btree (lease_expires_at) WHERE (status = 'processing'::text);
-CREATE INDEX ai_jobs_priority_scheduled_at_idx ON public.ai_jobs USING btree (priority, scheduled_at, id) WHERE (status = 'pending'::text);
+CREATE INDEX ai_jobs_running_idx ON public.ai_jobs USING btree (provider, user_id) WHERE (status = 'processing'::text);
+CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL));
+CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 
+create policy "users can ask to cancel or retry their own ai jobs" on public.ai_jobs for update to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)))
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
 create policy "users can create ai jobs of their own" on public.ai_jobs for insert to authenticated
   with check ((user_id = ( SELECT auth.uid() AS uid)));
 create policy "users can read their own ai jobs" on public.ai_jobs for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE TRIGGER ai_jobs_admit BEFORE INSERT ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.admit_ai_job();
+CREATE TRIGGER ai_jobs_after_delete_count AFTER DELETE ON public.ai_jobs REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION private.count_deleted_ai_jobs();
+CREATE TRIGGER ai_jobs_after_insert_count AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.count_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.record_inserted_ai_jobs();
+CREATE TRIGGER ai_jobs_after_update_count AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.count_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
+CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
-CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
+CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
+CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
+CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
+CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
 CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant select on public.ai_jobs to authenticated;
 grant delete, insert, select, update on public.ai_jobs to service_role;
 grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempotency_key, cached_from_job_id) on public.ai_jobs to authenticated;
+grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
+
+create table public.ai_limits (
+  id bigint not null generated always as identity,
+  user_id uuid,
+  max_active_jobs integer,
+  max_jobs_per_day integer,
+  max_concurrent_jobs integer,
+  paused_at timestamp with time zone,
+  active_jobs integer not null default 0,
+  counted_on date not null default CURRENT_DATE,
+  jobs_that_day integer not null default 0,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint ai_limits_pkey PRIMARY KEY (id),
+  constraint ai_limits_user_id_key UNIQUE NULLS NOT DISTINCT (user_id),
+  constraint ai_limits_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0),
+  constraint ai_limits_counts_are_not_negative CHECK (active_jobs >= 0 AND jobs_that_day >= 0),
+  constraint ai_limits_default_is_complete CHECK (user_id IS NOT NULL OR max_active_jobs IS NOT NULL AND max_jobs_per_day IS NOT NULL AND max_concurrent_jobs IS NOT NULL)
+);
+alter table public.ai_limits enable row level security;
+
+comment on table public.ai_limits is
+  'How many jobs a user may have, and has. The row without a user holds the limits of everybody who has none of their own.';
+comment on column public.ai_limits.max_active_jobs is
+  'Most jobs waiting or in processing at once. Null: the default.';
+comment on column public.ai_limits.max_jobs_per_day is
+  'Most jobs created in one day (UTC). Null: the default.';
+comment on column public.ai_limits.max_concurrent_jobs is
+  'Most jobs in processing at once. Null: the default.';
+comment on column public.ai_limits.paused_at is
+  'Set: the user''s jobs wait. See pause_ai_jobs.';
+comment on column public.ai_limits.active_jobs is
+  'Jobs waiting or in processing; kept by triggers in the transaction that changes a job.';
+comment on column public.ai_limits.jobs_that_day is
+  'Jobs created on counted_on.';
+
+create policy "users can read their own limits" on public.ai_limits for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER ai_limits_touch_updated_at BEFORE UPDATE ON public.ai_limits FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant select on public.ai_limits to authenticated;
+grant insert, select, update on public.ai_limits to service_role;
 
 create table public.ai_provider_calls (
   id uuid not null default gen_random_uuid(),
@@ -347,6 +431,7 @@ create table public.ai_provider_calls (
   http_status integer,
   error_code text,
   sent_at timestamp with time zone not null default clock_timestamp(),
+  unknown_since timestamp with time zone,
   settled_at timestamp with time zone,
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
@@ -354,7 +439,8 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}$'::text),
   constraint ai_provider_calls_outcome_is_known CHECK (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text])),
   constraint ai_provider_calls_settled_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (settled_at IS NULL)),
-  constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL)
+  constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL),
+  constraint ai_provider_calls_unknown_since_matches_outcome CHECK ((outcome = 'unknown'::text) = (unknown_since IS NOT NULL))
 );
 alter table public.ai_provider_calls enable row level security;
 
@@ -364,6 +450,8 @@ comment on column public.ai_provider_calls.operation is
   'The step of the job, for example create_voice.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+comment on column public.ai_provider_calls.unknown_since is
+  'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here and not from sent_at: a call may be with the provider for minutes.';
 
 CREATE INDEX ai_provider_calls_job_id_sent_at_idx ON public.ai_provider_calls USING btree (job_id, sent_at);
 CREATE UNIQUE INDEX ai_provider_calls_one_per_step_key ON public.ai_provider_calls USING btree (job_id, operation) WHERE (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text]));
@@ -372,10 +460,34 @@ CREATE INDEX ai_provider_calls_user_id_idx ON public.ai_provider_calls USING btr
 create policy "users can read the provider calls of their own ai jobs" on public.ai_provider_calls for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE INSERT OR UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
 CREATE TRIGGER ai_provider_calls_record_object AFTER DELETE ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.record_provider_call_removal();
 
 grant select on public.ai_provider_calls to authenticated;
 grant insert, select, update on public.ai_provider_calls to service_role;
+
+create table public.ai_providers (
+  provider text not null,
+  max_concurrent integer not null,
+  paused_at timestamp with time zone,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint ai_providers_pkey PRIMARY KEY (provider),
+  constraint ai_providers_max_concurrent_in_range CHECK (max_concurrent >= 1 AND max_concurrent <= 10000),
+  constraint ai_providers_provider_is_slug CHECK (provider ~ '^[a-z][a-z0-9-]{1,40}$'::text)
+);
+alter table public.ai_providers enable row level security;
+
+comment on table public.ai_providers is
+  'The AI providers: how many of their jobs may run at once, and whether they run at all.';
+comment on column public.ai_providers.max_concurrent is
+  'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
+comment on column public.ai_providers.paused_at is
+  'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
+
+CREATE TRIGGER ai_providers_touch_updated_at BEFORE UPDATE ON public.ai_providers FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant insert, select, update on public.ai_providers to service_role;
 
 create table public.ai_result_cache (
   cache_key text not null,
@@ -1191,6 +1303,30 @@ CREATE TRIGGER voices_touch_updated_at BEFORE UPDATE ON public.voices FOR EACH R
 grant delete, select on public.voices to authenticated;
 grant delete, insert, select, update on public.voices to service_role;
 
+-- Views
+
+create view public.ai_job_dead_letters with (security_invoker=true) as
+ SELECT id,
+    user_id,
+    job_type,
+    provider,
+    error_code,
+    error_message,
+    attempt,
+    spend,
+    billable_calls,
+    provider_job_id,
+    created_at,
+    completed_at AS failed_at,
+    ( SELECT jsonb_agg(jsonb_build_object('operation', c.operation, 'outcome', c.outcome, 'http_status', c.http_status, 'sent_at', c.sent_at) ORDER BY c.sent_at) AS jsonb_agg
+           FROM public.ai_provider_calls c
+          WHERE c.job_id = j.id) AS provider_calls
+   FROM public.ai_jobs j
+  WHERE status = 'failed'::text;
+comment on view public.ai_job_dead_letters is
+  'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
+grant select on public.ai_job_dead_letters to service_role;
+
 -- Functions
 
 create function private.admit_ai_job()
@@ -1208,6 +1344,16 @@ create function private.ai_job_event_data(p_job public.ai_jobs)
 comment on function private.ai_job_event_data(public.ai_jobs) is
   'What an event tells of the job at that moment.';
 
+create function private.apply_owner_request()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.apply_owner_request() is
+  'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a type that is switched off.';
+
+create function private.cancellation_message(p_spend text)
+  returns text language sql immutable security invoker set search_path="";
+comment on function private.cancellation_message(text) is
+  'What the owner of a cancelled job is told about the money.';
+
 create function private.captured_for_order(p_order_id uuid)
   returns bigint language sql stable security invoker set search_path="";
 comment on function private.captured_for_order(uuid) is
@@ -1217,6 +1363,31 @@ create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_
   returns void language plpgsql stable security invoker set search_path="";
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
   'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
+
+create function private.count_active_ai_jobs(p_changes jsonb)
+  returns void language plpgsql volatile security definer set search_path="";
+comment on function private.count_active_ai_jobs(jsonb) is
+  'Adds to the counts of users: [{user_id, active, created}]. It raises AJ034 or AJ035 when that would exceed a quota, which undoes the whole statement. Security definer because owners may not write their own counts.';
+
+create function private.count_deleted_ai_jobs()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.count_deleted_ai_jobs() is
+  'Statement trigger: counts jobs that are gone. Security definer because the counts are nobody else''s to write.';
+
+create function private.count_inserted_ai_jobs()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.count_inserted_ai_jobs() is
+  'Statement trigger: counts new jobs. Security definer because it calls a function that is.';
+
+create function private.count_updated_ai_jobs()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.count_updated_ai_jobs() is
+  'Statement trigger: counts jobs that ended or came back. Security definer because it calls a function that is.';
+
+create function private.date_unknown_outcome()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.date_unknown_outcome() is
+  'Row trigger: keeps unknown_since, whoever writes the outcome.';
 
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
   returns bigint language plpgsql volatile security definer set search_path="";
@@ -1228,10 +1399,20 @@ create function private.dispatch_inserted_ai_jobs()
 comment on function private.dispatch_inserted_ai_jobs() is
   'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
 
+create function private.doubt_unfinished_call()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.doubt_unfinished_call() is
+  'Row trigger: when a job leaves processing, however it does, nobody waits for its call any more. A call is sent only while its job is processing; without this one whose answer was lost could be neither asked about nor resolved.';
+
 create function private.due_storage_removals(p_limit integer, p_after_id bigint DEFAULT 0)
   returns SETOF private.storage_removals language sql stable security invoker set search_path="";
 comment on function private.due_storage_removals(integer,bigint) is
   'Open removals, oldest first and after the given id, whose object no row needs any more; the rest waits. To be asked anew right before an object is deleted.';
+
+create function private.end_instead_of_waiting()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.end_instead_of_waiting() is
+  'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads the policy of the type for whoever hands back.';
 
 create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1278,10 +1459,25 @@ create function private.is_object_named(p_removal private.storage_removals)
 comment on function private.is_object_named(private.storage_removals) is
   'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job asked for the removal, another job shares it as its output.';
 
+create function private.leave_ai_job_queue()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.leave_ai_job_queue() is
+  'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
+
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_priority integer)
+  returns bigint language sql volatile security invoker set search_path="";
+comment on function private.next_queue_key(uuid,text,integer) is
+  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of one statement see each other.';
+
 create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.prune_ai_job_leftovers() is
   'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+
+create function private.ready_due_ai_jobs(p_limit integer)
+  returns void language sql volatile security invoker set search_path="";
+comment on function private.ready_due_ai_jobs(integer) is
+  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones.';
 
 create function private.record_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1321,7 +1517,7 @@ comment on function private.total_order_items() is
 create function private.touch_updated_at()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.touch_updated_at() is
-  'Row trigger: sets updated_at to the time of the transaction. Shared by every table that has the column.';
+  'Row trigger: sets updated_at to the time of the write. Shared by every table that has the column.';
 
 create function private.withdraw_slideshow()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1338,20 +1534,26 @@ grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to serv
 create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text)
   returns TABLE(call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean) language plpgsql volatile security invoker set search_path="";
 comment on function public.begin_provider_call(uuid,uuid,text,integer,text) is
-  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the earlier call is old enough that an empty look-up means nothing was made. 0 rows: the lease is lost. service_role only.';
+  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing. 0 rows: the lease is lost. service_role only.';
 grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text) to service_role;
 
+create function public.cancel_ai_job(p_job_id uuid, p_lease_token uuid)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.cancel_ai_job(uuid,uuid) is
+  'Ends a claimed job whose owner asked for it to be cancelled; spend on the row says what it cost. False: the lease is lost or nobody asked; nothing changed. service_role only; security definer for the message in schema private.';
+grant execute on function public.cancel_ai_job(uuid,uuid) to service_role;
+
 create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[])
-  returns SETOF public.ai_jobs language sql volatile security invoker set search_path="";
+  returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s;
 comment on function public.claim_ai_jobs(integer,uuid[]) is
-  'Takes up to p_limit due jobs (of p_job_ids, or any) for the caller: status processing, attempt + 1, a fresh lease token. Two callers never get the same job; 0 rows: nothing is due. service_role only.';
+  'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, and never gives a job to two callers. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
 grant execute on function public.claim_ai_jobs(integer,uuid[]) to service_role;
 
-create function public.claim_dispatched_ai_jobs(p_message_id text, p_sent_at_unix double precision, p_limit integer, p_job_ids uuid[])
+create function public.claim_dispatched_ai_jobs(p_message_id text, p_sent_at_unix double precision, p_limit integer)
   returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="";
-comment on function public.claim_dispatched_ai_jobs(text,double precision,integer,uuid[]) is
+comment on function public.claim_dispatched_ai_jobs(text,double precision,integer) is
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. Security definer because the receipts lie in schema private.';
-grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer,uuid[]) to service_role;
+grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer) to service_role;
 
 create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text)
   returns boolean language plpgsql volatile security invoker set search_path="";
@@ -1368,7 +1570,7 @@ grant execute on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb)
 create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
   returns text language plpgsql volatile security definer set search_path="";
 comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) is
-  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. Returns the new status, null when the lease is lost. service_role only; security definer for the backoff in private.';
+  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)
@@ -1385,17 +1587,29 @@ comment on function public.get_shared_slideshow(text) is
 grant execute on function public.get_shared_slideshow(text) to anon;
 grant execute on function public.get_shared_slideshow(text) to authenticated;
 
-create function public.heartbeat_ai_job(p_job_id uuid, p_lease_token uuid, p_progress integer DEFAULT NULL::integer, p_stage text DEFAULT NULL::text)
-  returns TABLE(lease_expires_at timestamp with time zone, is_cancel_requested boolean) language sql volatile security invoker set search_path="";
-comment on function public.heartbeat_ai_job(uuid,uuid,integer,text) is
-  'Extends the lease and, when given, reports progress (never backwards, never 100) and stage. 0 rows: the lease is lost, stop. service_role only.';
-grant execute on function public.heartbeat_ai_job(uuid,uuid,integer,text) to service_role;
+create function public.heartbeat_ai_jobs(p_beats jsonb)
+  returns TABLE(job_id uuid, is_cancel_requested boolean) language sql volatile security invoker set search_path="";
+comment on function public.heartbeat_ai_jobs(jsonb) is
+  'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is lost: stop. service_role only.';
+grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;
+
+create function public.pause_ai_jobs(p_job_type text DEFAULT NULL::text, p_provider text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_is_paused boolean DEFAULT true)
+  returns integer language plpgsql volatile security invoker set search_path="";
+comment on function public.pause_ai_jobs(text,text,uuid,boolean) is
+  'Pauses the jobs of a type, a provider or a user, or resumes them with p_is_paused => false. What runs goes on; what waits keeps its place; new jobs are accepted. Returns 1, or 0 when there is no such thing. service_role only.';
+grant execute on function public.pause_ai_jobs(text,text,uuid,boolean) to service_role;
 
 create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
   returns void language sql volatile security invoker set search_path="";
 comment on function public.put_ai_result_cache(text,uuid,jsonb,integer) is
   'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
 grant execute on function public.put_ai_result_cache(text,uuid,jsonb,integer) to service_role;
+
+create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
+  returns integer language plpgsql volatile security invoker set search_path="";
+comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). For the operator; service_role only.';
+grant execute on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) to service_role;
 
 create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
   returns boolean language plpgsql volatile security invoker set search_path="";
@@ -1416,6 +1630,12 @@ comment on function public.rescue_stalled_ai_jobs(integer) is
   'Takes back jobs whose lease has run out: to pending (the attempt stays spent; at once after the first, with backoff later), or to failed with lease_expired or outcome_unknown when attempts are used up. Called by the sweep. service_role only; security definer for the backoff in private.';
 grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role;
 
+create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text DEFAULT NULL::text)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function public.resolve_unknown_ai_job(uuid,boolean,text) is
+  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made nothing. The job then runs again, with that object or with a new call. False: the job is not parked. service_role only.';
+grant execute on function public.resolve_unknown_ai_job(uuid,boolean,text) to service_role;
+
 create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
   returns boolean language plpgsql volatile security definer set search_path="";
 comment on function public.reuse_ai_job_result(uuid,uuid,uuid) is
@@ -1433,6 +1653,12 @@ create function public.snooze_ai_job(p_job_id uuid, p_lease_token uuid, p_delay_
 comment on function public.snooze_ai_job(uuid,uuid,double precision,text) is
   'Puts a claimed job back for later without spending the attempt: the provider is still at work, or its listing may lag. False: the lease is lost. service_role only.';
 grant execute on function public.snooze_ai_job(uuid,uuid,double precision,text) to service_role;
+
+create function public.wake_ai_job_worker()
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.wake_ai_job_worker() is
+  'Asks for a fresh isolate while jobs are waiting: called by one that is too old to claim. False: nothing waits, or it could not be sent. service_role only; security definer for the dispatch in schema private.';
+grant execute on function public.wake_ai_job_worker() to service_role;
 
 -- Storage
 
@@ -1474,4 +1700,4 @@ create policy "users can upload into their own folder" on storage.objects for in
 
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
 
-select cron.schedule('sweep-ai-jobs', '5 seconds', 'select private.sweep_ai_jobs()');
+select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');

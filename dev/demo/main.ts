@@ -8,7 +8,6 @@ import {
   FunctionsHttpError,
   type SupabaseClient,
 } from "@supabase/supabase-js";
-import { fromFileUrl } from "@std/path";
 import { z } from "zod";
 import {
   aiJobSchema,

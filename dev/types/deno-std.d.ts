@@ -103,6 +103,8 @@ declare module "@std/cli/parse-args" {
     string?: string[];
     boolean?: string[];
     negatable?: string[];
+    /** Options that may be repeated: an array of all values. */
+    collect?: string[];
     default?: Record<string, unknown>;
     alias?: Record<string, string>;
     unknown?: (arg: string, key?: string, value?: unknown) => unknown;

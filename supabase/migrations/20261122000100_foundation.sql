@@ -26,9 +26,9 @@ security invoker
 set search_path = ''
 as $$
 begin
-  new.updated_at := now();
+  new.updated_at := clock_timestamp();
   return new;
 end;
 $$;
 comment on function private.touch_updated_at() is
-  'Row trigger: sets updated_at to the time of the transaction. Shared by every table that has the column.';
+  'Row trigger: sets updated_at to the time of the write. Shared by every table that has the column.';

@@ -5,11 +5,13 @@ create table public.ai_job_types (
   job_type text not null,
   provider text not null,
   is_enabled boolean not null default true,
+  paused_at timestamptz,
   max_attempts integer not null default 5,
   lease_seconds integer not null default 10,
   backoff_base_seconds integer not null default 2,
   backoff_max_seconds integer not null default 300,
   reconcile_seconds integer not null default 60,
+  max_age_seconds integer not null default 86400,
   is_input_required boolean not null default true,
   input_buckets text[] not null default '{}',
   input_mime_types text[] not null default '{}',
@@ -18,6 +20,7 @@ create table public.ai_job_types (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint ai_job_types_pkey primary key (job_type),
+  constraint ai_job_types_provider_fkey foreign key (provider) references public.ai_providers (provider),
   constraint ai_job_types_job_type_is_slug check (job_type ~ '^[a-z][a-z0-9_]{1,62}$'),
   constraint ai_job_types_max_attempts_in_range check (max_attempts between 1 and 25),
   constraint ai_job_types_lease_in_range check (lease_seconds between 3 and 300),
@@ -25,6 +28,7 @@ create table public.ai_job_types (
     backoff_base_seconds between 1 and 3600 and backoff_max_seconds between backoff_base_seconds and 86400
   ),
   constraint ai_job_types_reconcile_in_range check (reconcile_seconds between 0 and 86400),
+  constraint ai_job_types_max_age_in_range check (max_age_seconds between 60 and 2678400),
   constraint ai_job_types_input_size_in_range check (input_max_bytes between 1 and 5368709120),
   constraint ai_job_types_cache_ttl_in_range check (cache_ttl_seconds between 0 and 2592000)
 );
@@ -34,6 +38,7 @@ comment on table public.ai_job_types is
 comment on column public.ai_job_types.provider is 'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
+comment on column public.ai_job_types.paused_at is 'Set: jobs of the type wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_job_types.max_attempts is 'Attempts in all, the first one included.';
 comment on column public.ai_job_types.lease_seconds is
   'How long a claim is good without a heartbeat; the runner sends one every third of it.';
@@ -42,10 +47,14 @@ comment on column public.ai_job_types.backoff_base_seconds is
 comment on column public.ai_job_types.reconcile_seconds is
   'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it '
   'may an empty look-up count as "nothing was created".';
+comment on column public.ai_job_types.max_age_seconds is
+  'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
 comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is 'Content types that the input object may have.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+
+create index ai_job_types_provider_idx on public.ai_job_types (provider);
 
 create trigger ai_job_types_touch_updated_at
 before update on public.ai_job_types

@@ -20,12 +20,15 @@ create table public.ai_jobs (
   max_attempts integer not null default 1,
   scheduled_at timestamptz not null default now(),
   priority integer not null default 0,
+  queue_key bigint,
   lease_token uuid,
   lease_expires_at timestamptz,
   idempotency_key text,
   input_hash text,
   cached_from_job_id uuid,
   cancel_requested_at timestamptz,
+  retry_requested_at timestamptz,
+  spend text not null default 'none',
   billable_calls integer not null default 0,
   cost_micros bigint not null default 0,
   cost_currency text not null default 'USD',
@@ -61,7 +64,9 @@ create table public.ai_jobs (
   constraint ai_jobs_completed_after_started check (completed_at >= started_at),
   -- Only until the first start: a retry of an old job is scheduled later than that, and must be.
   constraint ai_jobs_scheduled_within_a_month
-    check (started_at is not null or scheduled_at <= created_at + interval '31 days'),
+    check (
+      started_at is not null or retry_requested_at is not null or scheduled_at <= created_at + interval '31 days'
+    ),
   constraint ai_jobs_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
   constraint ai_jobs_metadata_is_small check (octet_length(metadata::text) <= 65536),
   constraint ai_jobs_input_url_is_object_path
@@ -69,6 +74,9 @@ create table public.ai_jobs (
   constraint ai_jobs_output_url_is_object_path
     check (output_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'),
   constraint ai_jobs_idempotency_key_length check (length(idempotency_key) between 1 and 255),
+  constraint ai_jobs_priority_in_range check (priority between -100 and 100),
+  constraint ai_jobs_queue_key_only_when_pending check (queue_key is null or status not in ('processing', 'completed', 'failed', 'cancelled')),
+  constraint ai_jobs_spend_is_known check (spend in ('none', 'unknown', 'incurred')),
   constraint ai_jobs_cost_is_not_negative check (cost_micros >= 0 and billable_calls >= 0),
   constraint ai_jobs_cost_currency_is_iso check (cost_currency ~ '^[A-Z]{3}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
@@ -94,7 +102,15 @@ comment on column public.ai_jobs.max_attempts is 'First attempt included; set fr
 comment on column public.ai_jobs.stage is 'What the runner was doing last, for people: fetching_input, calling_provider, …';
 comment on column public.ai_jobs.attempt is 'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
 comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
-comment on column public.ai_jobs.priority is 'Lower runs first.';
+comment on column public.ai_jobs.priority is 'Lower runs first; one claim in eight takes the longest waiting job instead.';
+comment on column public.ai_jobs.queue_key is
+  'Turn within job type and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
+  'take turns however many jobs each has. Null: not due yet, or not waiting.';
+comment on column public.ai_jobs.spend is
+  'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
+comment on column public.ai_jobs.cancel_requested_at is
+  'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
+comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
 comment on column public.ai_jobs.lease_token is
   'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
 comment on column public.ai_jobs.lease_expires_at is 'By the database''s clock. After it the sweep takes the job back.';
@@ -109,8 +125,17 @@ comment on column public.ai_jobs.cost_micros is 'Known cost of those calls in mi
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
--- Serves claim_ai_jobs and the sweep: what is due, in order.
-create index ai_jobs_priority_scheduled_at_idx on public.ai_jobs (priority, scheduled_at, id) where status = 'pending';
+-- Serve the claim: whose turn it is, who waits longest, and what becomes due.
+create index ai_jobs_turn_idx on public.ai_jobs (job_type, priority, queue_key, scheduled_at, id) include (user_id)
+  where status = 'pending' and queue_key is not null;
+create index ai_jobs_waiting_idx on public.ai_jobs (job_type, scheduled_at, id) include (user_id)
+  where status = 'pending' and queue_key is not null;
+create index ai_jobs_scheduled_at_idx on public.ai_jobs (scheduled_at) where status = 'pending' and queue_key is null;
+-- Serves the next turn of a user.
+create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, priority, queue_key)
+  where status = 'pending' and queue_key is not null;
+-- Serve the caps: what runs now, of whom and at which provider.
+create index ai_jobs_running_idx on public.ai_jobs (provider, user_id) where status = 'processing';
 -- Serves rescue_stalled_ai_jobs.
 create index ai_jobs_lease_expires_at_idx on public.ai_jobs (lease_expires_at) where status = 'processing';
 -- Serves the owner's list, newest first, with keyset pages.
@@ -149,8 +174,36 @@ comment on function private.guard_ai_job_transition() is
   'Row trigger: refuses a change of status that is not a transition of docs/job-lifecycle.md (AJ050). A completed '
   'or cancelled job never changes again; a failed one only goes back to pending.';
 
+create function private.leave_ai_job_queue()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.queue_key := null;
+  return new;
+end;
+$$;
+comment on function private.leave_ai_job_queue() is
+  'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives '
+  'it a new one when it is due.';
+
+create trigger ai_jobs_leave_queue
+before update on public.ai_jobs
+for each row
+when (
+  new.queue_key is not null
+  and (
+    new.status <> 'pending'
+    or new.scheduled_at is distinct from old.scheduled_at
+    or new.priority is distinct from old.priority
+  )
+)
+execute function private.leave_ai_job_queue();
+
 create trigger ai_jobs_guard_transition
-before update of status on public.ai_jobs
+before update on public.ai_jobs
 for each row when (old.status is distinct from new.status)
 execute function private.guard_ai_job_transition();
 

@@ -130,6 +130,33 @@ comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and '
   'what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
 
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_priority integer)
+returns bigint
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    -- Behind the user's own waiting jobs …
+    (
+      select max(j.queue_key) + 1 from public.ai_jobs as j
+      where j.user_id = p_user_id and j.job_type = p_job_type and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+    ),
+    -- … or, having none, into the turn that is being served.
+    (
+      select min(j.queue_key) from public.ai_jobs as j
+      where j.job_type = p_job_type and j.priority = p_priority and j.status = 'pending' and j.queue_key is not null
+    ),
+    0
+  );
+$$;
+comment on function private.next_queue_key(uuid, text, integer) is
+  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog '
+  'of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
+  'one statement see each other.';
+
 create function private.admit_ai_job()
 returns trigger
 language plpgsql
@@ -145,6 +172,24 @@ begin
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
   end if;
+  if new.idempotency_key is not null then
+    -- Whoever uses the same key at the same moment is told so instead of waiting for this transaction.
+    if not pg_try_advisory_xact_lock(hashtextextended(new.user_id::text || ':' || new.idempotency_key, 0)) then
+      raise exception 'a request with this idempotency key is being worked on' using errcode = 'AJ031', detail = 'idempotency_key';
+    end if;
+    select * into v_source from public.ai_jobs as j
+    where j.user_id = new.user_id and j.idempotency_key = new.idempotency_key;
+    if found then
+      if (v_source.job_type, v_source.input_url, v_source.metadata)
+        is not distinct from (new.job_type, new.input_url, new.metadata) then
+        raise exception 'this idempotency key made a job before' using
+          errcode = 'AJ032', detail = 'idempotency_key', hint = v_source.id::text;
+      end if;
+      raise exception 'this idempotency key was used before with another request' using
+        errcode = 'AJ030', detail = 'idempotency_key';
+    end if;
+  end if;
+
   select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
   if not found then
     raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
@@ -163,12 +208,16 @@ begin
   new.provider := v_type.provider;
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
+  if new.scheduled_at <= now() then
+    new.queue_key := private.next_queue_key(new.user_id, new.job_type, new.priority);
+  end if;
   new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
 
   if new.cached_from_job_id is not null then
     select * into v_source from public.ai_jobs as j where j.id = new.cached_from_job_id;
     if private.is_ai_job_result_reusable(v_source, new.user_id, new.input_hash) then
       new.status := 'completed';
+      new.queue_key := null;
       new.progress_percentage := 100;
       new.result_data := v_source.result_data || '{"cached": true}';
       new.output_url := v_source.output_url;
@@ -205,6 +254,13 @@ declare
 begin
   select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
   if not found then
+    return false;
+  end if;
+  -- What this job has paid for, or may have, must not be left behind at the provider.
+  if exists (
+    select 1 from public.ai_provider_calls as c
+    where c.job_id = p_job_id and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
+  ) then
     return false;
   end if;
   select * into v_source from public.ai_jobs as j where j.id = p_source_job_id and j.id <> p_job_id;

@@ -13,6 +13,7 @@ create table public.ai_provider_calls (
   http_status integer,
   error_code text,
   sent_at timestamptz not null default clock_timestamp(),
+  unknown_since timestamptz,
   settled_at timestamptz,
   constraint ai_provider_calls_pkey primary key (id),
   constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
@@ -22,6 +23,7 @@ create table public.ai_provider_calls (
     check (outcome in ('sent', 'unknown', 'succeeded', 'adopted', 'rejected', 'absent')),
   constraint ai_provider_calls_success_has_object
     check (outcome not in ('succeeded', 'adopted') or provider_object_id is not null),
+  constraint ai_provider_calls_unknown_since_matches_outcome check ((outcome = 'unknown') = (unknown_since is not null)),
   constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null))
 );
 
@@ -32,6 +34,47 @@ comment on column public.ai_provider_calls.operation is 'The step of the job, fo
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
   'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+comment on column public.ai_provider_calls.unknown_since is
+  'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
+  'and not from sent_at: a call may be with the provider for minutes.';
+
+create function private.date_unknown_outcome()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.unknown_since := case when new.outcome = 'unknown' then clock_timestamp() end;
+  return new;
+end;
+$$;
+comment on function private.date_unknown_outcome() is
+  'Row trigger: keeps unknown_since, whoever writes the outcome.';
+
+create trigger ai_provider_calls_date_unknown_outcome
+before insert or update of outcome on public.ai_provider_calls
+for each row execute function private.date_unknown_outcome();
+
+create function private.doubt_unfinished_call()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = new.id and c.outcome = 'sent';
+  return null;
+end;
+$$;
+comment on function private.doubt_unfinished_call() is
+  'Row trigger: when a job leaves processing, however it does, nobody waits for its call any more. A call is sent only '
+  'while its job is processing; without this one whose answer was lost could be neither asked about nor resolved.';
+
+create trigger ai_jobs_doubt_unfinished_call
+after update of status on public.ai_jobs
+for each row when (old.status = 'processing' and new.status <> 'processing')
+execute function private.doubt_unfinished_call();
 
 -- At most one paid call of a step may be open or have succeeded: the database itself refuses a second one.
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
@@ -82,10 +125,20 @@ begin
     v_decision := case when v_call.outcome in ('sent', 'unknown') then 'reconcile' else 'done' end;
   end if;
 
+  -- Nothing is sent for somebody who no longer wants it.
+  if v_decision = 'send' and exists (
+    select 1 from public.ai_jobs as j
+    where j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null
+  ) then
+    return query select null::uuid, 'cancelled', null::text, false;
+    return;
+  end if;
+
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, p_progress),
       stage = case v_decision when 'send' then p_stage when 'reconcile' then 'reconciling' else j.stage end,
       billable_calls = j.billable_calls + (v_decision = 'send')::integer,
+      spend = case when v_decision = 'send' and j.spend = 'none' then 'unknown' else j.spend end,
       lease_expires_at = clock_timestamp() + make_interval(secs => v_type.lease_seconds),
       event_seq = j.event_seq + 1,
       last_event = case v_decision when 'send' then 'submitted' else 'progress' end
@@ -100,21 +153,23 @@ begin
     values (v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt)
     returning * into v_call;
   elsif v_call.outcome = 'sent' then
-    -- Whoever sent it no longer holds the lease, so its answer is not coming.
-    update public.ai_provider_calls as c set outcome = 'unknown' where c.id = v_call.id;
+    -- Only a begin that is asked twice comes here: whoever sent it is not waiting for an answer.
+    update public.ai_provider_calls as c set outcome = 'unknown' where c.id = v_call.id
+    returning * into v_call;
   end if;
 
   return query select
     v_call.id,
     v_decision,
     v_call.provider_object_id,
-    v_call.sent_at <= clock_timestamp() - make_interval(secs => v_type.reconcile_seconds);
+    coalesce(v_call.unknown_since <= clock_timestamp() - make_interval(secs => v_type.reconcile_seconds), false);
 end;
 $$;
 comment on function public.begin_provider_call(uuid, uuid, text, integer, text) is
   'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
   'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
-  'earlier call is old enough that an empty look-up means nothing was made. 0 rows: the lease is lost. service_role only.';
+  'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
+  'nothing. 0 rows: the lease is lost. service_role only.';
 
 create function public.settle_provider_call(
   p_call_id uuid,
@@ -151,6 +206,15 @@ begin
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, p_progress),
       provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      spend = (
+        select case
+          when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+          when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+          else 'none'
+        end
+        from public.ai_provider_calls as c
+        where c.job_id = p_job_id
+      ),
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       event_seq = j.event_seq + 1,
       last_event = 'settled'

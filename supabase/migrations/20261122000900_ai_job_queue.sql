@@ -1,44 +1,164 @@
 -- The queue: claim, then writes that carry the lease token, then one ending. All of it is for service_role alone
 -- and decided by the database's clock; docs/job-lifecycle.md draws it.
 
-create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] default null)
-returns setof public.ai_jobs
+create function private.ready_due_ai_jobs(p_limit integer)
+returns void
 language sql
 volatile
 security invoker
 set search_path = ''
 as $$
-  with due as (
-    select j.id, t.lease_seconds
-    from public.ai_jobs as j
-    join public.ai_job_types as t on t.job_type = j.job_type
-    where j.status = 'pending'
-      and j.scheduled_at <= now()
-      and j.attempt < j.max_attempts
-      and t.is_enabled
-      and (p_job_ids is null or j.id = any (p_job_ids))
-    order by j.priority, j.scheduled_at, j.id
+  update public.ai_jobs as j
+  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.priority)
+  from (
+    select d.id
+    from public.ai_jobs as d
+    -- Not now(): what the same transaction has just put back is due as well.
+    where d.status = 'pending' and d.queue_key is null and d.scheduled_at <= (select clock_timestamp())
+    order by d.scheduled_at
+    limit p_limit
+    for update skip locked
+  ) as due
+  where j.id = due.id;
+$$;
+comment on function private.ready_due_ai_jobs(integer) is
+  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones.';
+
+create sequence private.ai_job_claims;
+comment on sequence private.ai_job_claims is 'Counts claims, so that every eighth can go to the job that waits longest.';
+revoke all on sequence private.ai_job_claims from public, anon, authenticated, service_role;
+
+create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] default null)
+returns setof public.ai_jobs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '5s'
+as $$
+declare
+  v_blocked_users uuid[];
+  v_default_cap integer;
+  -- One claim in eight goes to whoever waits longest, so that neither priority nor turns can starve a job.
+  v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
+begin
+  if p_limit is null or p_limit < 0 then
+    raise exception 'p_limit must be 0 or more' using errcode = '22023';
+  end if;
+  if p_limit = 0 then
+    return;
+  end if;
+  -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
+  perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
+  perform private.ready_due_ai_jobs(200);
+
+  select l.max_concurrent_jobs into v_default_cap from public.ai_limits as l where l.user_id is null;
+  select coalesce(array_agg(u.user_id), '{}') into v_blocked_users
+  from (
+    select r.user_id
+    from (
+      select j.user_id, count(*) as running from public.ai_jobs as j where j.status = 'processing' group by j.user_id
+    ) as r
+    left join public.ai_limits as l on l.user_id = r.user_id
+    where r.running >= coalesce(l.max_concurrent_jobs, v_default_cap)
+    union
+    select l.user_id
+    from public.ai_limits as l
+    where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
+  ) as u;
+
+  return query
+  with
+  -- Job types that may run, with what room their provider has.
+  lanes as materialized (
+    select t.job_type, t.provider, t.lease_seconds,
+      p.max_concurrent - (
+        select count(*) from public.ai_jobs as j where j.status = 'processing' and j.provider = t.provider
+      ) as room
+    from public.ai_job_types as t
+    join public.ai_providers as p on p.provider = t.provider
+    where t.is_enabled and t.paused_at is null and p.paused_at is null
+  ),
+  -- The next of each lane; more than asked for, since the caps of users take some away.
+  candidates as (
+    select c.*, l.job_type, l.provider, l.room
+    from lanes as l
+    cross join lateral (
+      select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
+      from public.ai_jobs as j
+      where j.job_type = l.job_type and j.status = 'pending' and j.queue_key is not null
+        and j.attempt < j.max_attempts
+        and not v_is_oldest_first
+        and j.user_id <> all (v_blocked_users)
+        and (p_job_ids is null or j.id = any (p_job_ids))
+      order by j.priority, j.queue_key, j.scheduled_at, j.id
+      limit p_limit * 4
+    ) as c
+    where l.room > 0
+    union all
+    select c.*, l.job_type, l.provider, l.room
+    from lanes as l
+    cross join lateral (
+      select j.id, j.user_id, 0, 0::bigint, j.scheduled_at
+      from public.ai_jobs as j
+      where j.job_type = l.job_type and j.status = 'pending' and j.queue_key is not null
+        and j.attempt < j.max_attempts
+        and v_is_oldest_first
+        and j.user_id <> all (v_blocked_users)
+        and (p_job_ids is null or j.id = any (p_job_ids))
+      order by j.scheduled_at, j.id
+      limit p_limit * 4
+    ) as c
+    where l.room > 0
+  ),
+  -- Turns are counted within a lane; between lanes the first of each comes before the second of any.
+  in_lane as (
+    select c.*,
+      row_number() over (partition by c.job_type order by c.priority, c.queue_key, c.scheduled_at, c.id) as position
+    from candidates as c
+  ),
+  numbered as (
+    select c.*,
+      row_number() over (partition by c.user_id order by c.priority, c.position, c.scheduled_at, c.id) as of_user,
+      row_number() over (partition by c.provider order by c.priority, c.position, c.scheduled_at, c.id) as of_provider
+    from in_lane as c
+  ),
+  chosen as (
+    select j.id
+    from numbered as n
+    join public.ai_jobs as j on j.id = n.id
+    left join public.ai_limits as l on l.user_id = n.user_id
+    where n.of_provider <= n.room
+      and n.of_user <= coalesce(l.max_concurrent_jobs, v_default_cap) - (
+        select count(*) from public.ai_jobs as r where r.status = 'processing' and r.user_id = n.user_id
+      )
+      and j.status = 'pending'
+    order by n.priority, n.position, n.scheduled_at, n.id
     limit p_limit
     for update of j skip locked
   )
   update public.ai_jobs as j
   set status = 'processing',
       attempt = j.attempt + 1,
+      queue_key = null,
       lease_token = gen_random_uuid(),
-      lease_expires_at = clock_timestamp() + make_interval(secs => due.lease_seconds),
+      lease_expires_at = clock_timestamp() + make_interval(secs => lanes.lease_seconds),
       -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
       -- fail its check and with it every claim.
       started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
       stage = 'claimed',
       event_seq = j.event_seq + 1,
       last_event = 'claimed'
-  from due
-  where j.id = due.id
+  from chosen, lanes
+  where j.id = chosen.id and lanes.job_type = j.job_type
   returning j.*;
+end;
 $$;
 comment on function public.claim_ai_jobs(integer, uuid[]) is
-  'Takes up to p_limit due jobs (of p_job_ids, or any) for the caller: status processing, attempt + 1, a fresh lease '
-  'token. Two callers never get the same job; 0 rows: nothing is due. service_role only.';
+  'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
+  'token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or '
+  'a user may run at once, and never gives a job to two callers. 0 rows: nothing may run. service_role only; security '
+  'definer because it reads limits and calls functions of schema private.';
 
 create table private.dispatch_receipts (
   message_id text not null,
@@ -55,8 +175,7 @@ revoke all on private.dispatch_receipts from public, anon, authenticated, servic
 create function public.claim_dispatched_ai_jobs(
   p_message_id text,
   p_sent_at_unix double precision,
-  p_limit integer,
-  p_job_ids uuid[]
+  p_limit integer
 )
 returns setof public.ai_jobs
 language plpgsql
@@ -72,21 +191,16 @@ begin
   if not found then
     raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
   end if;
-  return query select c.* from public.claim_ai_jobs(p_limit, p_job_ids) as c;
+  return query select c.* from public.claim_ai_jobs(p_limit) as c;
 end;
 $$;
-comment on function public.claim_dispatched_ai_jobs(text, double precision, integer, uuid[]) is
+comment on function public.claim_dispatched_ai_jobs(text, double precision, integer) is
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five '
   'minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. '
   'Security definer because the receipts lie in schema private.';
 
-create function public.heartbeat_ai_job(
-  p_job_id uuid,
-  p_lease_token uuid,
-  p_progress integer default null,
-  p_stage text default null
-)
-returns table (lease_expires_at timestamptz, is_cancel_requested boolean)
+create function public.heartbeat_ai_jobs(p_beats jsonb)
+returns table (job_id uuid, is_cancel_requested boolean)
 language sql
 volatile
 security invoker
@@ -95,19 +209,21 @@ as $$
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       -- least() passes over nulls, so a beat without progress would otherwise count as 99.
-      progress_percentage = greatest(j.progress_percentage, least(coalesce(p_progress, 0), 99)),
-      stage = coalesce(p_stage, j.stage),
-      event_seq = j.event_seq + (p_progress is not null or p_stage is not null)::integer,
-      last_event = case when p_progress is not null or p_stage is not null then 'progress' else j.last_event end
-  from public.ai_job_types as t
-  where j.id = p_job_id
-    and j.lease_token = p_lease_token
+      progress_percentage = greatest(j.progress_percentage, least(coalesce(b.progress, 0), 99)),
+      stage = coalesce(b.stage, j.stage),
+      event_seq = j.event_seq + (b.progress is not null or b.stage is not null)::integer,
+      last_event = case when b.progress is not null or b.stage is not null then 'progress' else j.last_event end
+  from jsonb_to_recordset(p_beats) as b (job_id uuid, lease_token uuid, progress integer, stage text),
+    public.ai_job_types as t
+  where j.id = b.job_id
+    and j.lease_token = b.lease_token
     and t.job_type = j.job_type
-  returning j.lease_expires_at, j.cancel_requested_at is not null;
+  returning j.id, j.cancel_requested_at is not null;
 $$;
-comment on function public.heartbeat_ai_job(uuid, uuid, integer, text) is
-  'Extends the lease and, when given, reports progress (never backwards, never 100) and stage. 0 rows: the lease is '
-  'lost, stop. service_role only.';
+comment on function public.heartbeat_ai_jobs(jsonb) is
+  'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never '
+  'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is '
+  'lost: stop. service_role only.';
 
 create function public.complete_ai_job(
   p_job_id uuid,
@@ -213,12 +329,15 @@ declare
   v_job public.ai_jobs;
   v_retry boolean;
   v_is_unknown boolean;
+  v_status text;
 begin
   select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
   if not found then
     return null;
   end if;
   v_retry := p_is_retryable and v_job.attempt < v_job.max_attempts;
+  -- Whoever gives up no longer waits for an answer.
+  update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = p_job_id and c.outcome = 'sent';
   v_is_unknown := not v_retry and exists (
     select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome in ('sent', 'unknown')
   );
@@ -239,14 +358,16 @@ begin
       completed_at = case when v_retry then null else greatest(clock_timestamp(), j.started_at) end,
       event_seq = j.event_seq + 1,
       last_event = case when v_retry then 'retried' else 'failed' end
-  where j.id = p_job_id;
-  return case when v_retry then 'pending' else 'failed' end;
+  where j.id = p_job_id
+  returning j.status into v_status;
+  return v_status;
 end;
 $$;
 comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
   'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. '
-  'Returns the new status, null when the lease is lost. service_role only; security definer for the backoff in private.';
+  'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
+  'service_role only; security definer for the backoff in private.';
 
 create function public.snooze_ai_job(
   p_job_id uuid,
@@ -302,6 +423,299 @@ comment on function public.release_ai_job(uuid, uuid) is
   'Hands a claimed job back at once, attempt included: the runner is being shut down. False: the lease is lost. '
   'service_role only.';
 
+create function public.cancel_ai_job(p_job_id uuid, p_lease_token uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  update public.ai_provider_calls as c
+  set outcome = 'unknown'
+  from public.ai_jobs as j
+  where c.job_id = p_job_id and c.outcome = 'sent'
+    and j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null;
+  update public.ai_jobs as j
+  set status = 'cancelled',
+      stage = null,
+      error_code = 'cancelled',
+      error_message = private.cancellation_message(j.spend),
+      lease_token = null,
+      lease_expires_at = null,
+      completed_at = greatest(clock_timestamp(), j.started_at),
+      event_seq = j.event_seq + 1,
+      last_event = 'cancelled'
+  where j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null;
+  return found;
+end;
+$$;
+comment on function public.cancel_ai_job(uuid, uuid) is
+  'Ends a claimed job whose owner asked for it to be cancelled; spend on the row says what it cost. False: the lease is '
+  'lost or nobody asked; nothing changed. service_role only; security definer for the message in schema private.';
+
+create function private.cancellation_message(p_spend text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select case p_spend
+    when 'none' then 'Cancelled before anything was paid.'
+    when 'incurred' then 'Cancelled after the AI provider had done paid work.'
+    else 'Cancelled while the AI provider was at work; it may have been paid.'
+  end;
+$$;
+comment on function private.cancellation_message(text) is 'What the owner of a cancelled job is told about the money.';
+
+create function private.apply_owner_request()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if new.cancel_requested_at is distinct from old.cancel_requested_at then
+    if new.cancel_requested_at is null or old.cancel_requested_at is not null then
+      -- Asking twice changes nothing; a request cannot be taken back.
+      new.cancel_requested_at := old.cancel_requested_at;
+    elsif old.status not in ('pending', 'processing') then
+      raise exception 'a job that is % cannot be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
+    else
+      new.cancel_requested_at := now();
+      new.event_seq := old.event_seq + 1;
+      new.last_event := 'cancel_requested';
+      if old.status = 'pending' then
+        new.status := 'cancelled';
+        new.queue_key := null;
+        new.stage := null;
+        new.error_code := 'cancelled';
+        new.error_message := private.cancellation_message(old.spend);
+        new.completed_at := greatest(clock_timestamp(), old.started_at, old.created_at);
+        new.last_event := 'cancelled';
+      end if;
+    end if;
+  end if;
+
+  if new.retry_requested_at is distinct from old.retry_requested_at then
+    if old.status <> 'failed' then
+      raise exception 'a job that is % cannot be retried', old.status using errcode = 'AJ070', detail = 'job_id';
+    end if;
+    if old.spend = 'unknown' then
+      raise exception 'it is unknown whether this job was paid for; the operator has to decide' using
+        errcode = 'AJ072', detail = 'job_id';
+    end if;
+    if old.max_attempts >= 100 then
+      raise exception 'this job was tried % times', old.attempt using errcode = 'AJ070', detail = 'job_id';
+    end if;
+    new.retry_requested_at := now();
+    new.status := 'pending';
+    new.started_at := null;
+    new.max_attempts := least(100, old.attempt + (
+      select t.max_attempts from public.ai_job_types as t where t.job_type = old.job_type
+    ));
+    new.progress_percentage := 0;
+    new.stage := null;
+    new.scheduled_at := now();
+    new.completed_at := null;
+    new.cancel_requested_at := null;
+    new.event_seq := old.event_seq + 1;
+    new.last_event := 'retry_requested';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.apply_owner_request() is
+  'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what '
+  'they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one '
+  'may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the '
+  'policy of a type that is switched off.';
+
+create trigger ai_jobs_apply_owner_request
+before update of cancel_requested_at, retry_requested_at on public.ai_jobs
+for each row execute function private.apply_owner_request();
+
+create function private.end_instead_of_waiting()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_is_too_old boolean;
+begin
+  if new.cancel_requested_at is not null then
+    new.status := 'cancelled';
+    new.error_code := 'cancelled';
+    new.error_message := private.cancellation_message(new.spend);
+    new.last_event := 'cancelled';
+  else
+    select old.started_at < clock_timestamp() - make_interval(secs => t.max_age_seconds) into v_is_too_old
+    from public.ai_job_types as t
+    where t.job_type = new.job_type;
+    if not v_is_too_old then
+      return new;
+    end if;
+    new.status := 'failed';
+    new.error_code := case
+      when exists (
+        select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome in ('sent', 'unknown')
+      ) then 'outcome_unknown'
+      else 'job_expired'
+    end;
+    new.error_message := 'The job was not finished in the time it had.';
+    new.last_event := 'failed';
+  end if;
+  new.stage := null;
+  new.completed_at := greatest(clock_timestamp(), new.started_at);
+  return new;
+end;
+$$;
+comment on function private.end_instead_of_waiting() is
+  'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
+  'cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads '
+  'the policy of the type for whoever hands back.';
+
+create trigger ai_jobs_end_instead_of_waiting
+before update on public.ai_jobs
+for each row
+when (old.status = 'processing' and new.status = 'pending')
+execute function private.end_instead_of_waiting();
+
+create policy "users can ask to cancel or retry their own ai jobs"
+on public.ai_jobs for update to authenticated
+using (user_id = (select auth.uid()))
+with check (user_id = (select auth.uid()));
+grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
+
+create function public.redrive_ai_jobs(
+  p_job_type text default null,
+  p_error_code text default null,
+  p_user_id uuid default null,
+  p_failed_since timestamptz default '-infinity',
+  p_limit integer default 1000
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  update public.ai_jobs as j
+  set retry_requested_at = clock_timestamp()
+  where j.id in (
+    select f.id
+    from public.ai_jobs as f
+    where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+      and (p_job_type is null or f.job_type = p_job_type)
+      and (p_error_code is null or f.error_code = p_error_code)
+      and (p_user_id is null or f.user_id = p_user_id)
+      and f.completed_at >= p_failed_since
+    order by f.completed_at
+    limit p_limit
+    for update skip locked
+  );
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose '
+  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). For the operator; service_role only.';
+
+create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_was_made is null or p_was_made <> (p_provider_object_id is not null) then
+    raise exception 'say what was made by its provider''s id, or that nothing was' using
+      errcode = 'AJ073', detail = 'p_provider_object_id';
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = case when p_was_made then 'adopted' else 'absent' end,
+      provider_object_id = p_provider_object_id,
+      settled_at = clock_timestamp()
+  from public.ai_jobs as j
+  where c.job_id = p_job_id and c.outcome = 'unknown' and j.id = c.job_id and j.status = 'failed';
+  if not found then
+    return false;
+  end if;
+  update public.ai_jobs as j
+  set spend = case when p_was_made then 'incurred' else 'none' end,
+      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id)
+  where j.id = p_job_id;
+  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
+  return true;
+end;
+$$;
+comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
+  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made '
+  'nothing. The job then runs again, with that object or with a new call. False: the job is not parked. service_role only.';
+
+create function public.pause_ai_jobs(
+  p_job_type text default null,
+  p_provider text default null,
+  p_user_id uuid default null,
+  p_is_paused boolean default true
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_paused_at timestamptz := case when p_is_paused then clock_timestamp() end;
+  v_count integer;
+begin
+  if num_nonnulls(p_job_type, p_provider, p_user_id) <> 1 then
+    raise exception 'name one of p_job_type, p_provider and p_user_id' using errcode = 'AJ074', detail = 'p_job_type';
+  end if;
+  if p_job_type is not null then
+    update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
+  elsif p_provider is not null then
+    update public.ai_providers as p set paused_at = v_paused_at where p.provider = p_provider;
+  else
+    insert into public.ai_limits (user_id, paused_at) values (p_user_id, v_paused_at)
+    on conflict (user_id) do update set paused_at = excluded.paused_at;
+  end if;
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
+  'Pauses the jobs of a type, a provider or a user, or resumes them with p_is_paused => false. What runs goes on; what '
+  'waits keeps its place; new jobs are accepted. Returns 1, or 0 when there is no such thing. service_role only.';
+
+create view public.ai_job_dead_letters
+with (security_invoker = true)
+as
+select
+  j.id, j.user_id, j.job_type, j.provider, j.error_code, j.error_message, j.attempt, j.spend, j.billable_calls,
+  j.provider_job_id, j.created_at, j.completed_at as failed_at,
+  (
+    select jsonb_agg(
+      jsonb_build_object('operation', c.operation, 'outcome', c.outcome, 'http_status', c.http_status, 'sent_at', c.sent_at)
+      order by c.sent_at
+    )
+    from public.ai_provider_calls as c
+    where c.job_id = j.id
+  ) as provider_calls
+from public.ai_jobs as j
+where j.status = 'failed';
+comment on view public.ai_job_dead_letters is 'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
+revoke all on public.ai_job_dead_letters from public, anon, authenticated, service_role;
+grant select on public.ai_job_dead_letters to service_role;
+create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
+
 create function public.rescue_stalled_ai_jobs(p_limit integer default 500)
 returns table (job_id uuid, status text)
 language plpgsql
@@ -312,10 +726,7 @@ as $$
 begin
   return query
   with stalled as (
-    select j.id,
-      exists (
-        select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
-      ) as has_open_call
+    select j.id
     from public.ai_jobs as j
     where j.status = 'processing' and j.lease_expires_at <= clock_timestamp()
     order by j.lease_expires_at
@@ -331,29 +742,38 @@ begin
     returning c.job_id
   ),
   decided as (
-    select s.id, s.has_open_call, m.job_id is not null as gets_look_up
+    select s.id, k.has_open_call, m.job_id is not null as has_lost_call, m.job_id is not null or k.is_paid as gets_another
     from stalled as s
     left join marked as m on m.job_id = s.id
+    -- Job by job through the index: the journal is as long as the project is old.
+    cross join lateral (
+      select
+        coalesce(bool_or(c.outcome in ('sent', 'unknown')), false) as has_open_call,
+        coalesce(bool_or(c.outcome in ('succeeded', 'adopted')), false) as is_paid
+      from public.ai_provider_calls as c
+      where c.job_id = s.id
+    ) as k
   )
   update public.ai_jobs as j
   set
-    -- A last attempt that died inside a paid call gets one more claim, to ask the provider what became of it. It
-    -- cannot repeat: by then the call is no longer 'sent'.
-    attempt = j.attempt - (j.attempt >= j.max_attempts and d.gets_look_up)::integer,
-    status = case when j.attempt < j.max_attempts or d.gets_look_up then 'pending' else 'failed' end,
+    -- A last attempt that died inside a paid call gets one more claim, to ask the provider what became of it; it cannot
+    -- repeat, since by then the call is no longer 'sent'. One that died with what was paid for in hand is tried until
+    -- its age ends it.
+    attempt = j.attempt - (j.attempt >= j.max_attempts and d.gets_another)::integer,
+    status = case when j.attempt < j.max_attempts or d.gets_another then 'pending' else 'failed' end,
     progress_percentage =
-      case when j.attempt < j.max_attempts or d.gets_look_up then 0 else j.progress_percentage end,
+      case when j.attempt < j.max_attempts or d.gets_another then 0 else j.progress_percentage end,
     scheduled_at = case
-      when j.attempt <= 1 or d.gets_look_up then clock_timestamp()
+      when j.attempt <= 1 or d.has_lost_call then clock_timestamp()
       else clock_timestamp() + private.ai_job_backoff(j.job_type, j.attempt - 1)
     end,
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
     error_message = 'The work stopped without an answer.',
-    completed_at = case when j.attempt < j.max_attempts or d.gets_look_up then null else greatest(clock_timestamp(), j.started_at) end,
+    completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,
     lease_token = null,
     lease_expires_at = null,
     event_seq = j.event_seq + 1,
-    last_event = case when j.attempt < j.max_attempts or d.gets_look_up then 'rescued' else 'failed' end
+    last_event = case when j.attempt < j.max_attempts or d.gets_another then 'rescued' else 'failed' end
   from decided as d
   where j.id = d.id
   returning j.id, j.status;
@@ -370,13 +790,17 @@ declare
 begin
   foreach v_function in array array[
     'public.claim_ai_jobs(integer, uuid[])',
-    'public.claim_dispatched_ai_jobs(text, double precision, integer, uuid[])',
-    'public.heartbeat_ai_job(uuid, uuid, integer, text)',
+    'public.claim_dispatched_ai_jobs(text, double precision, integer)',
+    'public.heartbeat_ai_jobs(jsonb)',
     'public.complete_ai_job(uuid, uuid, jsonb, text)',
     'public.complete_voice_clone_job(uuid, uuid, jsonb, jsonb)',
     'public.fail_ai_job(uuid, uuid, text, text, boolean, double precision)',
     'public.snooze_ai_job(uuid, uuid, double precision, text)',
     'public.release_ai_job(uuid, uuid)',
+    'public.cancel_ai_job(uuid, uuid)',
+    'public.redrive_ai_jobs(text, text, uuid, timestamptz, integer)',
+    'public.resolve_unknown_ai_job(uuid, boolean, text)',
+    'public.pause_ai_jobs(text, text, uuid, boolean)',
     'public.rescue_stalled_ai_jobs(integer)'
   ]::regprocedure[] loop
     execute format('revoke execute on function %s from public, anon, authenticated', v_function);

@@ -99,6 +99,28 @@ create trigger ai_jobs_dispatch
 after insert on public.ai_jobs referencing new table as inserted
 for each statement execute function private.dispatch_inserted_ai_jobs();
 
+create function public.wake_ai_job_worker()
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  return private.dispatch_ai_jobs((
+    select array_agg(due.id)
+    from (
+      select j.id from public.ai_jobs as j where j.status = 'pending' and j.queue_key is not null limit 1
+    ) as due
+  )) is not null;
+end;
+$$;
+comment on function public.wake_ai_job_worker() is
+  'Asks for a fresh isolate while jobs are waiting: called by one that is too old to claim. False: nothing waits, or it '
+  'could not be sent. service_role only; security definer for the dispatch in schema private.';
+revoke execute on function public.wake_ai_job_worker() from public, anon, authenticated;
+grant execute on function public.wake_ai_job_worker() to service_role;
+
 create function private.sweep_ai_jobs()
 returns jsonb
 language plpgsql
@@ -107,23 +129,35 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_rescued integer;
-  v_now timestamptz;
+  v_rescued integer := 0;
+  v_rescue_error text;
   v_chunk uuid[];
   v_dispatched integer := 0;
 begin
-  select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
+  -- In a block of its own: a row that cannot be rescued must not keep the others from being dispatched.
+  begin
+    select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
+  exception when others then
+    v_rescue_error := sqlstate || ': ' || sqlerrm;
+    raise warning 'stalled ai jobs could not be rescued (%)', v_rescue_error;
+  end;
 
-  -- Read after the rescue, so that what it takes back is due now and not at the next sweep.
-  v_now := clock_timestamp();
+  perform private.ready_due_ai_jobs(1000);
   for v_chunk in
     select array_agg(due.id order by due.position)
     from (
-      select j.id, row_number() over (order by j.priority, j.scheduled_at, j.id) as position
-      from public.ai_jobs as j
-      join public.ai_job_types as t on t.job_type = j.job_type
-      where j.status = 'pending' and j.scheduled_at <= v_now and j.attempt < j.max_attempts and t.is_enabled
-      order by j.priority, j.scheduled_at, j.id
+      select j.id, row_number() over () as position
+      from public.ai_job_types as t
+      join public.ai_providers as p on p.provider = t.provider
+      cross join lateral (
+        select w.id
+        from public.ai_jobs as w
+        where w.job_type = t.job_type and w.status = 'pending' and w.queue_key is not null
+          and w.attempt < w.max_attempts
+        order by w.scheduled_at
+        limit 200
+      ) as j
+      where t.is_enabled and t.paused_at is null and p.paused_at is null
       limit 200
     ) as due
     group by (due.position - 1) / 20
@@ -134,7 +168,9 @@ begin
   end loop;
 
   delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
-  return jsonb_build_object('rescued', v_rescued, 'dispatched', v_dispatched);
+  return jsonb_strip_nulls(jsonb_build_object(
+    'rescued', v_rescued, 'dispatched', v_dispatched, 'rescue_error', v_rescue_error
+  ));
 end;
 $$;
 comment on function private.sweep_ai_jobs() is
@@ -156,5 +192,5 @@ $$;
 comment on function private.prune_ai_job_leftovers() is
   'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
 
-select cron.schedule('sweep-ai-jobs', '5 seconds', 'select private.sweep_ai_jobs()');
+select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');

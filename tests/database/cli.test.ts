@@ -144,6 +144,8 @@ const MEANT_TO_BE: Readonly<Record<string, string>> = {
     "In a schema that the API does not expose; Row Level Security without a policy is the second lock.",
   rls_enabled_no_policy_private_storage_removals: "The same.",
   rls_enabled_no_policy_private_provider_removals: "The same.",
+  rls_enabled_no_policy_public_ai_providers:
+    "The operator's settings: read and written by service_role alone.",
 };
 
 Deno.test("supabase db advisors: no warning, no error, and no remark without a written reason", async () => {

@@ -73,7 +73,11 @@ const writes: FencedWrite[] = [
   {
     name: "reuse_ai_job_result",
     refusal: false,
-    write: (queue, lease, { sourceId }) => queue.reuse(lease, sourceId),
+    // A job with an open call is not answered by another's result, so the call is settled first.
+    write: async (queue, lease, { callId, sourceId }) => {
+      await queue.settle(lease, callId, "rejected");
+      return await queue.reuse(lease, sourceId);
+    },
   },
   {
     name: "fail_ai_job, to be tried again",

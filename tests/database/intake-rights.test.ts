@@ -123,6 +123,10 @@ Deno.test("ai_jobs: a user can set eight columns at insert and none afterwards",
           assertEquals(refusal.code, "42501", refusal.message);
         });
       }
+      // What these two columns do has tests of its own, in owner-requests.test.ts.
+      if (["cancel_requested_at", "retry_requested_at"].includes(name)) {
+        continue;
+      }
       await t.step(`${name} cannot be updated`, async () => {
         const refusal = await refusalOf(() =>
           db.asUser(
@@ -197,10 +201,8 @@ Deno.test("ai_jobs: an idempotency key makes one job for its user, and says noth
     await insert(first.id, "order-1");
 
     const refusal = await refusalOf(() => insert(first.id, "order-1"));
-    assertEquals(
-      [refusal.code, refusal.constraint],
-      ["23505", "ai_jobs_user_id_idempotency_key_key"],
-    );
+    // Each upload lies elsewhere, so that this is another request with the same key.
+    assertEquals([refusal.code, refusal.detail], ["AJ030", "idempotency_key"]);
     await insert(first.id, "order-2");
     await insert(second.id, "order-1");
     await insert(first.id, null);
@@ -243,7 +245,10 @@ Deno.test("ai_jobs: ten connections that insert the same idempotency key make on
 
     const same = await insertAll(() => "the-one");
     assertEquals(same.filter((answer) => answer === "made").length, 1);
-    assertEquals(same.filter((answer) => answer === "23505").length, 9);
+    assertEquals(
+      same.filter((answer) => answer === "AJ031" || answer === "AJ032").length,
+      9,
+    );
     assertEquals((await db.sql`select 1 from public.ai_jobs`).length, 1);
 
     const different = await insertAll((index) => `key-${index}`);

@@ -195,7 +195,7 @@ Deno.test("begin_provider_call: whichever way the sender lost the job, the next 
   }
 });
 
-Deno.test("begin_provider_call: an empty look-up is conclusive once the call is reconcile_seconds old, by the database's clock", async () => {
+Deno.test("begin_provider_call: an empty look-up is conclusive once the outcome has been unknown for reconcile_seconds, by the database's clock", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db.sql`update public.ai_job_types set reconcile_seconds = 60`;
@@ -204,7 +204,7 @@ Deno.test("begin_provider_call: an empty look-up is conclusive once the call is 
     assert(await queue.settle(job, call_id, "unknown"));
     const isConclusiveAt = async (age: number) => {
       await db.sql`
-        update public.ai_provider_calls set sent_at = clock_timestamp() - make_interval(secs => ${age})`;
+        update public.ai_provider_calls set unknown_since = clock_timestamp() - make_interval(secs => ${age})`;
       const begun = await begin(bench, job);
       assertEquals(begun.decision, "reconcile");
       return begun.is_lookup_conclusive;

@@ -51,7 +51,7 @@ export interface Lease {
 /** An answer of `begin_provider_call`. */
 export interface BegunCall {
   call_id: string;
-  decision: "send" | "reconcile" | "done";
+  decision: "send" | "reconcile" | "done" | "cancelled";
   provider_object_id: string | null;
   is_lookup_conclusive: boolean;
 }
@@ -70,14 +70,12 @@ export function queueOver(sql: postgres.ISql) {
       messageId: string | null,
       sentAtUnix: number | string | null,
       limit: number,
-      ids: string[],
     ) => [
       ...await sql<ClaimedJob[]>`
         select * from public.claim_dispatched_ai_jobs(
           p_message_id => ${messageId},
           p_sent_at_unix => ${sentAtUnix},
-          p_limit => ${limit},
-          p_job_ids => ${ids}
+          p_limit => ${limit}
         )`,
     ],
     heartbeat: async (
@@ -86,13 +84,20 @@ export function queueOver(sql: postgres.ISql) {
       stage: string | null = null,
     ) => {
       const [row] = await sql<
-        { lease_expires_at: Date; is_cancel_requested: boolean }[]
+        { job_id: string; is_cancel_requested: boolean }[]
       >`
-        select * from public.heartbeat_ai_job(
-          p_job_id => ${id}, p_lease_token => ${lease_token}, p_progress => ${progress}, p_stage => ${stage}
-        )`;
-      return row;
+        select * from public.heartbeat_ai_jobs(${
+        sql.json([{ job_id: id, lease_token, progress, stage }])
+      })`;
+      if (row === undefined) return undefined;
+      const [job] = await sql<{ lease_expires_at: Date }[]>`
+        select lease_expires_at from public.ai_jobs where id = ${id}`;
+      assert(job !== undefined);
+      return { ...row, ...job };
     },
+    cancel: ({ id, lease_token }: Lease) =>
+      only<boolean>(sql`
+        select public.cancel_ai_job(p_job_id => ${id}, p_lease_token => ${lease_token}) as answer`),
     complete: ({ id, lease_token }: Lease, result: postgres.JSONValue = {}) =>
       only<boolean>(sql`
         select public.complete_ai_job(

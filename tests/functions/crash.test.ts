@@ -92,7 +92,7 @@ Deno.test("a worker killed before the provider made anything: the provider is as
   assertEquals((await jobFacts(stack, jobId)).paid, []);
 
   await stack.sql`
-    update public.ai_provider_calls set sent_at = sent_at - interval '1 hour' where job_id = ${jobId}`;
+    update public.ai_provider_calls set sent_at = sent_at - interval '1 hour', unknown_since = unknown_since - interval '1 hour' where job_id = ${jobId}`;
   await sweepJob(stack, jobId);
   await waitForEvent(stack, jobId, "retried");
   await sweepJob(stack, jobId);

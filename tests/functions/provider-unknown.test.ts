@@ -36,7 +36,8 @@ async function newJob(): Promise<{ user: TestUser; jobId: string }> {
 async function outwaitListing(stack: TestStack, jobId: string): Promise<void> {
   await stack.sql`
     update public.ai_provider_calls
-    set sent_at = sent_at - make_interval(secs => t.reconcile_seconds)
+    set sent_at = sent_at - make_interval(secs => t.reconcile_seconds),
+      unknown_since = unknown_since - make_interval(secs => t.reconcile_seconds)
     from public.ai_job_types as t
     where t.job_type = 'voice_clone' and job_id = ${jobId} and outcome in ('sent', 'unknown')`;
 }

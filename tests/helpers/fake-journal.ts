@@ -13,6 +13,8 @@ export interface FakeCall {
   readonly attempt: number;
   /** Milliseconds of the fake's clock. */
   readonly sentAt: number;
+  /** Since when the outcome is unknown, by the same clock. */
+  unknownSince: number | null;
   outcome: "sent" | CallSettlement["outcome"];
   providerObjectId: string | null;
   errorCode: string | null;
@@ -35,18 +37,41 @@ export class FakeJournal {
     return this.calls.find((call) => call.jobId === jobId && isOpen(call));
   }
 
+  /** Whether a call of the job has made something. */
+  isPaid(jobId: string): boolean {
+    return this.calls.some((call) =>
+      call.jobId === jobId && hasSucceeded(call)
+    );
+  }
+
+  /** Whether a call of this step is open or has succeeded, so that none is sent now. */
+  has(jobId: string, operation: string): boolean {
+    return this.#find(jobId, operation) !== undefined;
+  }
+
+  /** Nobody waits for the answer any more. */
+  lose(call: FakeCall, now: number): void {
+    call.outcome = "unknown";
+    call.unknownSince ??= now;
+  }
+
+  #find(jobId: string, operation: string): FakeCall | undefined {
+    return this.calls.find((call) =>
+      call.jobId === jobId && call.operation === operation &&
+      (isOpen(call) || hasSucceeded(call))
+    );
+  }
+
   /** `begin_provider_call`, the job's part left out. */
   begin(
     wanted: Pick<FakeCall, "id" | "jobId" | "operation" | "attempt" | "sentAt">,
   ): BegunCall {
-    const earlier = this.calls.find((call) =>
-      call.jobId === wanted.jobId && call.operation === wanted.operation &&
-      (isOpen(call) || hasSucceeded(call))
-    );
+    const earlier = this.#find(wanted.jobId, wanted.operation);
     if (earlier === undefined) {
       this.calls.push({
         ...wanted,
         outcome: "sent",
+        unknownSince: null,
         providerObjectId: null,
         errorCode: null,
         httpStatus: null,
@@ -60,18 +85,25 @@ export class FakeJournal {
         provider_object_id: earlier.providerObjectId,
       };
     }
-    earlier.outcome = "unknown";
+    this.lose(earlier, wanted.sentAt);
     return {
       decision: "reconcile",
       call_id: earlier.id,
-      is_lookup_conclusive: earlier.sentAt <= wanted.sentAt - this.reconcileMs,
+      is_lookup_conclusive: (earlier.unknownSince ?? Infinity) <=
+        wanted.sentAt - this.reconcileMs,
     };
   }
 
   /** `settle_provider_call`: false when the call is settled already. */
-  settle(jobId: string, callId: string, settlement: CallSettlement): boolean {
+  settle(
+    jobId: string,
+    callId: string,
+    settlement: CallSettlement,
+    now: number,
+  ): boolean {
     const call = this.open(jobId);
     if (call === undefined || call.id !== callId) return false;
+    if (settlement.outcome === "unknown") this.lose(call, now);
     call.outcome = settlement.outcome;
     if ("providerObjectId" in settlement) {
       call.providerObjectId = settlement.providerObjectId;

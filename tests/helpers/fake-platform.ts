@@ -21,7 +21,7 @@ export interface FakePlatform extends PlatformDeps {
   events(): string[];
   /** Moves the wall clock and the uptime; fires no timer. */
   advance(milliseconds: number): void;
-  /** Resolves when everything given to `waitUntil` is over; rejects with the first that failed. */
+  /** Resolves when everything given to `waitUntil` is over, also what is given meanwhile; rejects with the first that failed. */
   background(): Promise<void>;
   /** Announces the end of the isolate. */
   shutDown(reason: string): void;
@@ -70,7 +70,10 @@ export function fakePlatform(
       elapsed += milliseconds;
     },
     background: async () => {
-      await Promise.all(backgroundWork);
+      for (let seen = -1; seen < backgroundWork.length;) {
+        seen = backgroundWork.length;
+        await Promise.all(backgroundWork);
+      }
     },
     shutDown: (reason) => {
       for (const callback of onShutdown) callback(reason);

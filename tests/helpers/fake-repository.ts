@@ -6,6 +6,7 @@ import type { ClaimedJob } from "../../supabase/functions/_shared/contracts/jobs
 import { AppError } from "../../supabase/functions/_shared/errors.ts";
 import type { Completion } from "../../supabase/functions/_shared/jobs/outcome.ts";
 import type {
+  Beat,
   BegunCall,
   CallSettlement,
   JobRepository,
@@ -35,7 +36,7 @@ const JOB: JobValues = {
 /** A row of `ai_jobs`, as far as the queue functions use it. Times are milliseconds of the fake's own clock. */
 export interface FakeJob extends JobValues {
   readonly id: string;
-  status: "pending" | "processing" | "completed" | "failed";
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled";
   attempt: number;
   progress: number;
   stage: string | null;
@@ -46,6 +47,7 @@ export interface FakeJob extends JobValues {
   errorMessage: string | null;
   completion: Completion | null;
   cachedFrom: string | null;
+  isCancelRequested: boolean;
 }
 
 /** Runs before and after the effect of each call; what it throws, the caller gets, and what it awaits, too. */
@@ -62,6 +64,8 @@ export class FakeRepository implements JobRepository {
   readonly calls: (keyof JobRepository)[] = [];
   /** Those that took effect; one that found its lease lost is not among them. */
   readonly effects: (keyof JobRepository)[] = [];
+  /** The size of each heartbeat, in order. */
+  readonly beats: number[] = [];
   interrupt: Interruption = () => {};
   readonly #receipts = new Set<string>();
   readonly #policy: { leaseSeconds: number; backoffBaseSeconds: number };
@@ -107,6 +111,7 @@ export class FakeRepository implements JobRepository {
       errorMessage: null,
       completion: null,
       cachedFrom: null,
+      isCancelRequested: false,
     };
     this.jobs.set(job.id, job);
     return job;
@@ -115,7 +120,7 @@ export class FakeRepository implements JobRepository {
   /** Lets time pass until the job is due, and claims it. */
   claim(row: FakeJob): ClaimedJob {
     this.#now = Math.max(this.#now, row.scheduledAt);
-    const [job] = this.#claim(1, [row.id]);
+    const [job] = this.#claim(1, row);
     if (job === undefined) throw new Error(`${row.id} is ${row.status}`);
     return job;
   }
@@ -125,35 +130,42 @@ export class FakeRepository implements JobRepository {
     row.leaseToken = this.#uuid();
   }
 
+  /** The owner asks for the job to be cancelled: at once while it waits, else when its runner learns of it. */
+  requestCancel(row: FakeJob): void {
+    if (row.status !== "pending" && row.status !== "processing") return;
+    row.isCancelRequested = true;
+    if (row.status === "pending") this.#leave(row, "cancelled");
+  }
+
   /** `rescue_stalled_ai_jobs`: takes back every job whose lease has run out. */
   rescue(): void {
     for (const job of this.jobs.values()) {
       if ((job.leaseExpiresAt ?? Infinity) > this.#now) continue;
       const open = this.journal.open(job.id);
-      const getsLookUp = open?.outcome === "sent";
-      if (open !== undefined) open.outcome = "unknown";
+      const isLost = open?.outcome === "sent";
+      const getsAnother = isLost || this.journal.isPaid(job.id);
+      if (open !== undefined) this.journal.lose(open, this.#now);
       const isLast = job.attempt >= job.maxAttempts;
       job.errorCode = open !== undefined && isLast
         ? "outcome_unknown"
         : "lease_expired";
       job.scheduledAt = this.#now +
-        (job.attempt <= 1 || getsLookUp ? 0 : this.#backoffMs(job.attempt - 1));
-      if (isLast && getsLookUp) job.attempt--;
-      this.#leave(job, isLast && !getsLookUp ? "failed" : "pending");
+        (job.attempt <= 1 || isLost ? 0 : this.#backoffMs(job.attempt - 1));
+      if (isLast && getsAnother) job.attempt--;
+      this.#leave(job, isLast && !getsAnother ? "failed" : "pending");
     }
   }
 
   claimDispatched(
     dispatch: { messageId: string; sentAtUnix: number },
     limit: number,
-    jobIds: string[],
   ): Promise<ClaimedJob[]> {
     return this.#call("claimDispatched", () => {
       if (this.#receipts.has(dispatch.messageId)) {
         throw new AppError("dispatch_replayed");
       }
       this.#receipts.add(dispatch.messageId);
-      return this.#claim(limit, jobIds);
+      return this.#claim(limit);
     });
   }
 
@@ -161,17 +173,22 @@ export class FakeRepository implements JobRepository {
     return this.#call("claimDue", () => this.#claim(limit));
   }
 
-  async heartbeat(
-    lease: Lease,
-    progress?: number,
-    stage?: string,
-  ): Promise<{ isCancelRequested: boolean } | null> {
-    const isAlive = await this.#fenced("heartbeat", lease, false, (job) => {
-      this.#extend(job, Math.min(progress ?? 0, 99));
-      job.stage = stage ?? job.stage;
-      return true;
-    });
-    return isAlive ? { isCancelRequested: false } : null;
+  heartbeat(
+    beats: readonly Beat[],
+  ): Promise<ReadonlyMap<string, { isCancelRequested: boolean }>> {
+    this.beats.push(beats.length);
+    const lost: ReadonlyMap<string, { isCancelRequested: boolean }> = new Map();
+    return this.#call("heartbeat", () => {
+      const alive = beats.flatMap(({ lease, progress, stage }) => {
+        const job = this.jobs.get(lease.id);
+        if (job?.leaseToken !== lease.lease_token) return [];
+        this.#extend(job, Math.min(progress ?? 0, 99));
+        job.stage = stage ?? job.stage;
+        const { isCancelRequested } = job;
+        return [[job.id, { isCancelRequested }] as const];
+      });
+      return alive.length === 0 ? lost : new Map(alive);
+    }, lost);
   }
 
   beginProviderCall(
@@ -185,6 +202,9 @@ export class FakeRepository implements JobRepository {
       lease,
       null,
       (job) => {
+        if (job.isCancelRequested && !this.journal.has(job.id, operation)) {
+          return { decision: "cancelled" };
+        }
         this.#extend(job, progress);
         const begun = this.journal.begin({
           id: this.#uuid(),
@@ -206,7 +226,9 @@ export class FakeRepository implements JobRepository {
     settlement: CallSettlement,
   ): Promise<boolean> {
     return this.#fenced("settleProviderCall", lease, false, (job) => {
-      if (!this.journal.settle(job.id, callId, settlement)) return false;
+      if (!this.journal.settle(job.id, callId, settlement, this.#now)) {
+        return false;
+      }
       const isSuccess = "providerObjectId" in settlement;
       this.#extend(job, isSuccess ? settlement.progress : undefined);
       return true;
@@ -253,8 +275,29 @@ export class FakeRepository implements JobRepository {
           job.scheduledAt = this.#now +
             Math.max(this.#backoffMs(job.attempt), retryAfter * 1000);
         }
-        return this.#leave(job, isRetried ? "pending" : "failed");
+        const open = this.journal.open(job.id);
+        if (open !== undefined) this.journal.lose(open, this.#now);
+        this.#leave(job, isRetried ? "pending" : "failed");
+        return isRetried ? "pending" : "failed";
       },
+    );
+  }
+
+  cancel(lease: Lease): Promise<boolean> {
+    return this.#fenced("cancel", lease, false, (job) => {
+      if (!job.isCancelRequested) return false;
+      const open = this.journal.open(job.id);
+      if (open !== undefined) this.journal.lose(open, this.#now);
+      this.#leave(job, "cancelled");
+      return true;
+    });
+  }
+
+  wake(): Promise<boolean> {
+    return this.#call(
+      "wake",
+      () => [...this.jobs.values()].some((job) => this.#isDue(job)),
+      false,
     );
   }
 
@@ -290,20 +333,30 @@ export class FakeRepository implements JobRepository {
     job.progress = Math.max(job.progress, progress);
   }
 
-  #leave<Status extends FakeJob["status"]>(job: FakeJob, status: Status) {
-    job.status = status;
+  /** A running job whose owner has cancelled ends instead of waiting. */
+  #leave(job: FakeJob, status: FakeJob["status"]): void {
+    job.status = status === "pending" && job.isCancelRequested
+      ? "cancelled"
+      : status;
+    if (job.status === "cancelled") {
+      job.errorCode = "cancelled";
+      job.stage = null;
+    }
     job.leaseToken = job.leaseExpiresAt = null;
     if (status === "completed") {
       job.progress = 100;
       job.errorCode = job.errorMessage = null;
     }
-    return status;
   }
 
-  #claim(limit: number, ids?: string[]): ClaimedJob[] {
+  #isDue(job: FakeJob): boolean {
+    return job.status === "pending" && job.scheduledAt <= this.#now &&
+      job.attempt < job.maxAttempts;
+  }
+
+  #claim(limit: number, only?: FakeJob): ClaimedJob[] {
     const due = [...this.jobs.values()].filter((job) =>
-      job.status === "pending" && job.scheduledAt <= this.#now &&
-      job.attempt < job.maxAttempts && (ids?.includes(job.id) ?? true)
+      this.#isDue(job) && (only === undefined || job === only)
     ).sort((a, b) => a.scheduledAt - b.scheduledAt).slice(0, limit);
     return due.map((job) => {
       job.status = "processing";

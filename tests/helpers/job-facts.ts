@@ -63,7 +63,7 @@ export async function jobFacts(
         from public.ai_job_events as e where e.job_id = j.id
       ) as events,
       (
-        select coalesce(jsonb_agg(to_jsonb(c) - '{id,job_id,user_id,provider,operation,sent_at,settled_at}'::text[]
+        select coalesce(jsonb_agg(to_jsonb(c) - '{id,job_id,user_id,provider,operation,sent_at,unknown_since,settled_at}'::text[]
           order by c.sent_at), '[]')
         from public.ai_provider_calls as c where c.job_id = j.id
       ) as journal,

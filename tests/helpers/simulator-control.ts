@@ -7,6 +7,7 @@ const ledgerSchema = z.object({
     provider: z.string(),
     operation: z.string(),
     marker: z.string().nullable(),
+    state: z.enum(["created", "deleted"]),
     bytes: z.number(),
     api_key_tail: z.string(),
     request: z.looseObject({

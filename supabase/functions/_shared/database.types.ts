@@ -40,6 +40,13 @@ export type Database = {
             foreignKeyName: "ai_job_events_job_id_fkey";
             columns: ["job_id"];
             isOneToOne: false;
+            referencedRelation: "ai_job_dead_letters";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "ai_job_events_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id"];
           },
@@ -58,7 +65,9 @@ export type Database = {
           "is_input_required": boolean;
           "job_type": string;
           "lease_seconds": number;
+          "max_age_seconds": number;
           "max_attempts": number;
+          "paused_at": string | null;
           "provider": string;
           "reconcile_seconds": number;
           "updated_at": string;
@@ -76,7 +85,9 @@ export type Database = {
           "is_input_required"?: boolean;
           "job_type": string;
           "lease_seconds"?: number;
+          "max_age_seconds"?: number;
           "max_attempts"?: number;
+          "paused_at"?: string | null;
           "provider": string;
           "reconcile_seconds"?: number;
           "updated_at"?: string;
@@ -93,12 +104,22 @@ export type Database = {
           "is_input_required"?: boolean;
           "job_type"?: string;
           "lease_seconds"?: number;
+          "max_age_seconds"?: number;
           "max_attempts"?: number;
+          "paused_at"?: string | null;
           "provider"?: string;
           "reconcile_seconds"?: number;
           "updated_at"?: string;
         };
-        Relationships: [];
+        Relationships: [
+          {
+            foreignKeyName: "ai_job_types_provider_fkey";
+            columns: ["provider"];
+            isOneToOne: false;
+            referencedRelation: "ai_providers";
+            referencedColumns: ["provider"];
+          },
+        ];
       };
       "ai_jobs": {
         Row: {
@@ -128,8 +149,11 @@ export type Database = {
           "progress_percentage": number;
           "provider": string;
           "provider_job_id": string | null;
+          "queue_key": number | null;
           "result_data": Json | null;
+          "retry_requested_at": string | null;
           "scheduled_at": string;
+          "spend": string;
           "stage": string | null;
           "started_at": string | null;
           "status": string;
@@ -164,8 +188,11 @@ export type Database = {
           "progress_percentage"?: number;
           "provider"?: string;
           "provider_job_id"?: string | null;
+          "queue_key"?: number | null;
           "result_data"?: Json | null;
+          "retry_requested_at"?: string | null;
           "scheduled_at"?: string;
+          "spend"?: string;
           "stage"?: string | null;
           "started_at"?: string | null;
           "status"?: string;
@@ -199,8 +226,11 @@ export type Database = {
           "progress_percentage"?: number;
           "provider"?: string;
           "provider_job_id"?: string | null;
+          "queue_key"?: number | null;
           "result_data"?: Json | null;
+          "retry_requested_at"?: string | null;
           "scheduled_at"?: string;
+          "spend"?: string;
           "stage"?: string | null;
           "started_at"?: string | null;
           "status"?: string;
@@ -208,6 +238,13 @@ export type Database = {
           "user_id"?: string;
         };
         Relationships: [
+          {
+            foreignKeyName: "ai_jobs_cached_from_job_id_fkey";
+            columns: ["cached_from_job_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_job_dead_letters";
+            referencedColumns: ["id"];
+          },
           {
             foreignKeyName: "ai_jobs_cached_from_job_id_fkey";
             columns: ["cached_from_job_id"];
@@ -224,6 +261,49 @@ export type Database = {
           },
         ];
       };
+      "ai_limits": {
+        Row: {
+          "active_jobs": number;
+          "counted_on": string;
+          "created_at": string;
+          "id": number;
+          "jobs_that_day": number;
+          "max_active_jobs": number | null;
+          "max_concurrent_jobs": number | null;
+          "max_jobs_per_day": number | null;
+          "paused_at": string | null;
+          "updated_at": string;
+          "user_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "active_jobs"?: number;
+          "counted_on"?: string;
+          "created_at"?: string;
+          "id"?: never;
+          "jobs_that_day"?: number;
+          "max_active_jobs"?: number | null;
+          "max_concurrent_jobs"?: number | null;
+          "max_jobs_per_day"?: number | null;
+          "paused_at"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+        };
+        Update: {
+          "active_jobs"?: number;
+          "counted_on"?: string;
+          "created_at"?: string;
+          "id"?: never;
+          "jobs_that_day"?: number;
+          "max_active_jobs"?: number | null;
+          "max_concurrent_jobs"?: number | null;
+          "max_jobs_per_day"?: number | null;
+          "paused_at"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+        };
+        Relationships: [];
+      };
       "ai_provider_calls": {
         Row: {
           "attempt": number;
@@ -237,6 +317,7 @@ export type Database = {
           "provider_object_id": string | null;
           "sent_at": string;
           "settled_at": string | null;
+          "unknown_since": string | null;
           "user_id": string;
         };
         ComputedFields: never;
@@ -252,6 +333,7 @@ export type Database = {
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "unknown_since"?: string | null;
           "user_id": string;
         };
         Update: {
@@ -266,9 +348,17 @@ export type Database = {
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "unknown_since"?: string | null;
           "user_id"?: string;
         };
         Relationships: [
+          {
+            foreignKeyName: "ai_provider_calls_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_job_dead_letters";
+            referencedColumns: ["id"];
+          },
           {
             foreignKeyName: "ai_provider_calls_job_id_fkey";
             columns: ["job_id"];
@@ -277,6 +367,31 @@ export type Database = {
             referencedColumns: ["id"];
           },
         ];
+      };
+      "ai_providers": {
+        Row: {
+          "created_at": string;
+          "max_concurrent": number;
+          "paused_at": string | null;
+          "provider": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "max_concurrent": number;
+          "paused_at"?: string | null;
+          "provider": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "max_concurrent"?: number;
+          "paused_at"?: string | null;
+          "provider"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
       };
       "ai_result_cache": {
         Row: {
@@ -352,6 +467,13 @@ export type Database = {
             foreignKeyName: "avatars_job_fkey";
             columns: ["job_id", "user_id"];
             isOneToOne: false;
+            referencedRelation: "ai_job_dead_letters";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "avatars_job_fkey";
+            columns: ["job_id", "user_id"];
+            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id", "user_id"];
           },
@@ -418,6 +540,13 @@ export type Database = {
             columns: ["recording_id", "user_id"];
             isOneToOne: false;
             referencedRelation: "media";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "calls_transcript_job_fkey";
+            columns: ["transcript_job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_job_dead_letters";
             referencedColumns: ["id", "user_id"];
           },
           {
@@ -751,6 +880,13 @@ export type Database = {
             foreignKeyName: "pdfs_job_fkey";
             columns: ["job_id", "user_id"];
             isOneToOne: false;
+            referencedRelation: "ai_job_dead_letters";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "pdfs_job_fkey";
+            columns: ["job_id", "user_id"];
+            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id", "user_id"];
           },
@@ -1029,6 +1165,13 @@ export type Database = {
             foreignKeyName: "voices_job_fkey";
             columns: ["job_id", "user_id"];
             isOneToOne: false;
+            referencedRelation: "ai_job_dead_letters";
+            referencedColumns: ["id", "user_id"];
+          },
+          {
+            foreignKeyName: "voices_job_fkey";
+            columns: ["job_id", "user_id"];
+            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id", "user_id"];
           },
@@ -1036,7 +1179,63 @@ export type Database = {
       };
     };
     Views: {
-      [_ in never]: never;
+      "ai_job_dead_letters": {
+        Row: {
+          "attempt": number;
+          "billable_calls": number;
+          "created_at": string;
+          "error_code": string | null;
+          "error_message": string | null;
+          "failed_at": string | null;
+          "id": string;
+          "job_type": string;
+          "provider": string;
+          "provider_calls": Json | null;
+          "provider_job_id": string | null;
+          "spend": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt"?: number | null;
+          "billable_calls"?: number | null;
+          "created_at"?: string | null;
+          "error_code"?: string | null;
+          "error_message"?: string | null;
+          "failed_at"?: string | null;
+          "id"?: string | null;
+          "job_type"?: string | null;
+          "provider"?: string | null;
+          "provider_calls"?: never;
+          "provider_job_id"?: string | null;
+          "spend"?: string | null;
+          "user_id"?: string | null;
+        };
+        Update: {
+          "attempt"?: number | null;
+          "billable_calls"?: number | null;
+          "created_at"?: string | null;
+          "error_code"?: string | null;
+          "error_message"?: string | null;
+          "failed_at"?: string | null;
+          "id"?: string | null;
+          "job_type"?: string | null;
+          "provider"?: string | null;
+          "provider_calls"?: never;
+          "provider_job_id"?: string | null;
+          "spend"?: string | null;
+          "user_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "ai_jobs_job_type_fkey";
+            columns: ["job_type"];
+            isOneToOne: false;
+            referencedRelation: "ai_job_types";
+            referencedColumns: ["job_type"];
+          },
+        ];
+      };
     };
     Functions: {
       "ai_job_input_hash": {
@@ -1062,6 +1261,10 @@ export type Database = {
           "is_lookup_conclusive": boolean;
           "provider_object_id": string;
         }[];
+      };
+      "cancel_ai_job": {
+        Args: { "p_job_id": string; "p_lease_token": string };
+        Returns: boolean;
       };
       "claim_ai_jobs": {
         Args: { "p_job_ids"?: (string)[]; "p_limit": number };
@@ -1092,8 +1295,11 @@ export type Database = {
           "progress_percentage": number;
           "provider": string;
           "provider_job_id": string | null;
+          "queue_key": number | null;
           "result_data": Json | null;
+          "retry_requested_at": string | null;
           "scheduled_at": string;
+          "spend": string;
           "stage": string | null;
           "started_at": string | null;
           "status": string;
@@ -1109,7 +1315,6 @@ export type Database = {
       };
       "claim_dispatched_ai_jobs": {
         Args: {
-          "p_job_ids": (string)[];
           "p_limit": number;
           "p_message_id": string;
           "p_sent_at_unix": number;
@@ -1141,8 +1346,11 @@ export type Database = {
           "progress_percentage": number;
           "provider": string;
           "provider_job_id": string | null;
+          "queue_key": number | null;
           "result_data": Json | null;
+          "retry_requested_at": string | null;
           "scheduled_at": string;
+          "spend": string;
           "stage": string | null;
           "started_at": string | null;
           "status": string;
@@ -1190,17 +1398,21 @@ export type Database = {
         Args: { "p_share_token": string };
         Returns: Json;
       };
-      "heartbeat_ai_job": {
-        Args: {
-          "p_job_id": string;
-          "p_lease_token": string;
-          "p_progress"?: number;
-          "p_stage"?: string;
-        };
+      "heartbeat_ai_jobs": {
+        Args: { "p_beats": Json };
         Returns: {
           "is_cancel_requested": boolean;
-          "lease_expires_at": string;
+          "job_id": string;
         }[];
+      };
+      "pause_ai_jobs": {
+        Args: {
+          "p_is_paused"?: boolean;
+          "p_job_type"?: string;
+          "p_provider"?: string;
+          "p_user_id"?: string;
+        };
+        Returns: number;
       };
       "put_ai_result_cache": {
         Args: {
@@ -1210,6 +1422,16 @@ export type Database = {
           "p_value": Json;
         };
         Returns: undefined;
+      };
+      "redrive_ai_jobs": {
+        Args: {
+          "p_error_code"?: string;
+          "p_failed_since"?: string;
+          "p_job_type"?: string;
+          "p_limit"?: number;
+          "p_user_id"?: string;
+        };
+        Returns: number;
       };
       "release_ai_job": {
         Args: { "p_job_id": string; "p_lease_token": string };
@@ -1225,6 +1447,14 @@ export type Database = {
           "job_id": string;
           "status": string;
         }[];
+      };
+      "resolve_unknown_ai_job": {
+        Args: {
+          "p_job_id": string;
+          "p_provider_object_id"?: string;
+          "p_was_made": boolean;
+        };
+        Returns: boolean;
       };
       "reuse_ai_job_result": {
         Args: {
@@ -1254,6 +1484,10 @@ export type Database = {
           "p_lease_token": string;
           "p_stage"?: string;
         };
+        Returns: boolean;
+      };
+      "wake_ai_job_worker": {
+        Args: Record<PropertyKey, never>;
         Returns: boolean;
       };
     };

@@ -70,6 +70,38 @@ const CATALOGUE = {
     message: "The metadata is not valid for this job type.",
   },
 
+  idempotency_key_in_use: {
+    status: 409,
+    message: "A request with this Idempotency-Key is being worked on.",
+  },
+  idempotency_key_known: {
+    status: 409,
+    message: "This Idempotency-Key made a job before.",
+  },
+  active_jobs_exceeded: {
+    status: 429,
+    message: "You have as many jobs waiting or running as you may.",
+  },
+  daily_jobs_exceeded: {
+    status: 429,
+    message: "You have created as many jobs today as you may.",
+  },
+
+  // Cancelling and retrying
+  job_not_retryable: {
+    status: 409,
+    message: "Only a job that has failed can be retried.",
+  },
+  job_not_cancellable: {
+    status: 409,
+    message: "A job that has ended cannot be cancelled.",
+  },
+  job_spend_unknown: {
+    status: 409,
+    message:
+      "It is unknown whether this job was paid for; the operator has to decide.",
+  },
+
   // Storage paths
   bucket_not_allowed: {
     status: 400,
@@ -107,9 +139,14 @@ const CATALOGUE = {
   },
 
   // Outcomes of a job
+  cancelled: { status: null, message: "The owner cancelled the job." },
   job_type_not_supported: {
     status: null,
     message: "This deployment cannot run the job type.",
+  },
+  job_expired: {
+    status: null,
+    message: "The job was not finished in the time it had.",
   },
   lease_expired: {
     status: null,
@@ -209,6 +246,14 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ014: "input_size_not_allowed",
   AJ015: "path_not_allowed",
   AJ020: "metadata_invalid",
+  AJ030: "idempotency_key_reused",
+  AJ031: "idempotency_key_in_use",
+  AJ032: "idempotency_key_known",
+  AJ034: "active_jobs_exceeded",
+  AJ035: "daily_jobs_exceeded",
+  AJ070: "job_not_retryable",
+  AJ071: "job_not_cancellable",
+  AJ072: "job_spend_unknown",
   AJ040: "dispatch_stale",
   AJ041: "dispatch_replayed",
 };

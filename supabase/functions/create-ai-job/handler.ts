@@ -48,33 +48,21 @@ export function createHandler(
       const idempotencyKey = readIdempotencyKey(context.request);
       const inputUrl = ownInputUrl(request.input_url, deps.env);
 
-      const job = await insertJob(
+      const { job, isNew } = await insertJob(
         context,
         request,
         inputUrl,
         idempotencyKey,
         await findEarlier(deps, context, request, inputUrl),
       );
-      if (!(job instanceof AppError)) {
+      if (isNew) {
         context.log.info("job_created", {
           job_id: job.id,
           job_type: job.job_type,
           cached: job.cached_from_job_id !== null,
         });
-        return answer(job, job.status === "completed" ? 200 : 202);
       }
-      // Whatever stands against it now: what was accepted under this key before is answered as it was then, also when
-      // its recording has been removed meanwhile or the job type switched off.
-      const first = idempotencyKey === null
-        ? null
-        : await findByKey(context, idempotencyKey);
-      if (first === null) throw job;
-      if (!isSameRequest(first, request, inputUrl)) {
-        throw new AppError(
-          "idempotency_key_reused",
-        );
-      }
-      return answer(first, 200);
+      return answer(job, isNew && job.status !== "completed" ? 202 : 200);
     },
   );
 }
@@ -119,51 +107,38 @@ async function findEarlier(
   return await openResultCache(deps.env, supabase, log).find(hash);
 }
 
-/** The new job, or why the database refuses it: the key is taken, or the request is not (or no longer) valid. */
+/** The new job, or the one that the same request with the same key made before. */
 async function insertJob(
-  { supabase, userId }: UserContext,
+  context: UserContext,
   request: CreateAiJobRequest,
   inputUrl: string,
   idempotencyKey: string | null,
   earlierJobId: string | null,
-): Promise<CreatedJob | AppError> {
-  const { data, error } = await supabase.from("ai_jobs").insert({
-    user_id: userId,
+): Promise<{ job: CreatedJob; isNew: boolean }> {
+  const { data, error } = await context.supabase.from("ai_jobs").insert({
+    user_id: context.userId,
     job_type: request.job_type,
     input_url: inputUrl,
     metadata: request.metadata,
     idempotency_key: idempotencyKey,
     cached_from_job_id: earlierJobId,
   }).select(COLUMNS).single();
-  return error ? fromDatabaseError(error) : createdJobSchema.parse(data);
-}
-
-async function findByKey(
-  { supabase, userId }: UserContext,
-  idempotencyKey: string,
-): Promise<CreatedJob | null> {
-  const { data, error } = await supabase.from("ai_jobs").select(COLUMNS)
-    .eq("user_id", userId).eq("idempotency_key", idempotencyKey).maybeSingle();
+  // The key made this very job before: the database names it.
+  if (error?.code === "AJ032") {
+    return { job: await findJob(context, error.hint), isNew: false };
+  }
   if (error) throw fromDatabaseError(error);
-  return data === null ? null : createdJobSchema.parse(data);
+  return { job: createdJobSchema.parse(data), isNew: true };
 }
 
-function isSameRequest(
-  job: CreatedJob,
-  request: CreateAiJobRequest,
-  inputUrl: string,
-): boolean {
-  const canonical = (value: unknown): unknown =>
-    typeof value === "object" && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(
-        Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1).map((
-          [k, v],
-        ) => [k, canonical(v)]),
-      )
-      : value;
-  return job.job_type === request.job_type && job.input_url === inputUrl &&
-    JSON.stringify(canonical(job.metadata)) ===
-      JSON.stringify(canonical(request.metadata));
+async function findJob(
+  { supabase }: UserContext,
+  jobId: string,
+): Promise<CreatedJob> {
+  const { data, error } = await supabase.from("ai_jobs").select(COLUMNS)
+    .eq("id", jobId).single();
+  if (error) throw fromDatabaseError(error);
+  return createdJobSchema.parse(data);
 }
 
 function answer(job: CreatedJob, status: 200 | 202): Response {

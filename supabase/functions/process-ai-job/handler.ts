@@ -14,8 +14,8 @@ export interface ProcessDeps extends AppDeps {
 }
 
 /**
- * Answers 202 `{claimed}` with the ids it took, after the claim and before the work. Of the body only the ids count;
- * an id of a job that is not due, or not there, is passed over in silence.
+ * Answers 202 `{claimed}` with the ids it took, after the claim and before the work. The ids in the body are a hint that
+ * something waits: which jobs are taken is the queue's decision, so that nobody gets ahead by asking.
  */
 export function createHandler(
   deps: ProcessDeps,
@@ -32,9 +32,8 @@ export function createHandler(
       );
       const { jobIds } = parse(parseJson(body), dispatchSchema);
 
-      const { jobs, finished } = await deps.worker.take(
-        jobIds.length,
-        (limit) => deps.repository.claimDispatched(dispatch, limit, jobIds),
+      const jobs = await deps.worker.take(
+        (limit) => deps.repository.claimDispatched(dispatch, limit),
         log,
       );
       log.info("dispatch_received", {
@@ -42,7 +41,6 @@ export function createHandler(
         named: jobIds.length,
         claimed: jobs.map((job) => job.id),
       });
-      if (jobs.length > 0) deps.platform.waitUntil(finished);
       return jsonResponse({ claimed: jobs.map((job) => job.id) }, {
         status: 202,
       });

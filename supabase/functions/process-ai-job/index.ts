@@ -54,6 +54,8 @@ const worker = createWorker({
   concurrency: env.WORKER_CONCURRENCY,
   wallClockMs: env.ISOLATE_WALL_CLOCK * 1000,
   onShutdown: platform.onShutdown,
+  waitUntil: platform.waitUntil,
+  log,
 });
 
 export default { fetch: createHandler({ platform, env, repository, worker }) };

@@ -7,6 +7,7 @@ import {
 } from "../../../supabase/functions/_shared/errors.ts";
 import type { Completion } from "../../../supabase/functions/_shared/jobs/outcome.ts";
 import { createWorker } from "../../../supabase/functions/_shared/jobs/worker.ts";
+import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import { createHandler } from "../../../supabase/functions/process-ai-job/handler.ts";
 import { COMPLETE_ENV, fakePlatform } from "../../helpers/fake-platform.ts";
 import { FakeRepository } from "../../helpers/fake-repository.ts";
@@ -34,6 +35,8 @@ function deployed() {
       concurrency: 5,
       wallClockMs: 150_000,
       onShutdown: platform.onShutdown,
+      waitUntil: platform.waitUntil,
+      log: createLogger(platform, { level: "debug", secrets: [] }),
     }),
   });
   return {
@@ -112,19 +115,31 @@ Deno.test("process-ai-job: the lines of the work carry the request's id", async 
   assertObjectMatch(line ?? {}, { request_id: "dispatch-0001", attempt: 1 });
 });
 
-Deno.test("process-ai-job: of the body only the ids count", async () => {
+Deno.test("process-ai-job: nothing in the body decides what is taken or done: the queue's order does", async () => {
   await using isolate = deployed();
   const { dispatch, repository, platform, finish } = isolate;
   finish();
-  const [row, other] = [repository.insert(), repository.insert()];
-  const body = JSON.parse(bodyFor(row.id));
-  body.record = { id: row.id, job_type: "pdf_render", status: "completed" };
+  const [first, named] = [repository.insert(), repository.insert()];
+  const body = JSON.parse(bodyFor(named.id));
+  body.record = { id: named.id, job_type: "pdf_render", status: "completed" };
   const response = await dispatch(JSON.stringify(body));
-  assertEquals((await response.json()).claimed, [row.id]);
+  assertEquals((await response.json()).claimed, [first.id, named.id]);
   await platform.background();
-  assertEquals(row.completion?.resultData, { voice_id: "voice-1" });
-  // The other one is due as well; a free slot takes it, though nobody named it.
-  assertEquals(other.status, "completed");
+  assertEquals(named.completion?.resultData, { voice_id: "voice-1" });
+  assertEquals(first.status, "completed");
+});
+
+Deno.test("process-ai-job: a job that is named gets no place before those that wait longer", async () => {
+  await using isolate = deployed();
+  const { dispatch, repository } = isolate;
+  const waiting = Array.from({ length: 5 }, () => repository.insert());
+  const named = repository.insert();
+  const response = await dispatch(bodyFor(named.id));
+  assertEquals(
+    (await response.json()).claimed,
+    waiting.map((row) => row.id),
+  );
+  assertEquals(named.status, "pending");
 });
 
 Deno.test("process-ai-job: an id that is not there or not due is passed over", async () => {

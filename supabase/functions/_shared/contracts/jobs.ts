@@ -101,6 +101,8 @@ export const aiJobSchema = z.object({
   attempt: z.number().int(),
   max_attempts: z.number().int(),
   billable_calls: z.number().int(),
+  spend: z.enum(["none", "unknown", "incurred"]),
+  cancel_requested_at: timestamp.nullable(),
   cached_from_job_id: z.uuid().nullable(),
   scheduled_at: timestamp,
   created_at: timestamp,
@@ -134,3 +136,31 @@ export const claimedJobSchema = z.object({
   updated_at: timestamp,
 });
 export type ClaimedJob = z.infer<typeof claimedJobSchema>;
+
+/** Body of cancel-ai-job and retry-ai-job. */
+export const jobIdRequestSchema = z.strictObject({ job_id: z.uuid() });
+
+/** Answer of cancel-ai-job and retry-ai-job: where the job stands now, and whether money was spent. */
+export const jobStandingSchema = z.object({
+  job_id: z.uuid(),
+  status: jobStatusSchema,
+  spend: z.enum(["none", "unknown", "incurred"]),
+  message: z.string(),
+});
+/** See {@link jobStandingSchema}. */
+export type JobStanding = z.infer<typeof jobStandingSchema>;
+
+/** Query of list-ai-jobs. `cursor` is the `next_cursor` of the page before. */
+export const listAiJobsQuerySchema = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  cursor: z.string().max(200).optional(),
+  status: jobStatusSchema.optional(),
+  job_type: z.string().regex(/^[a-z][a-z0-9_]{1,62}$/, "must be a job type")
+    .optional(),
+});
+
+/** Answer of list-ai-jobs: newest first; `next_cursor` is null on the last page. */
+export interface ListAiJobsResponse {
+  jobs: AiJob[];
+  next_cursor: string | null;
+}

@@ -60,6 +60,14 @@ export class LeaseLost extends Error {
   }
 }
 
+/** The owner no longer wants the job: stop, undo what can be undone, and say honestly what it cost. */
+export class CancelRequested extends Error {
+  override readonly name = "CancelRequested";
+  constructor() {
+    super("the owner asked for the job to be cancelled");
+  }
+}
+
 /** The isolate is about to end: hand the job back. */
 export class ShuttingDown extends Error {
   override readonly name = "ShuttingDown";

@@ -3,11 +3,14 @@
  * its outcome is unknown the provider is asked before anything is sent again.
  */
 import type { ErrorCode } from "../errors.ts";
-import { JobFailure, LeaseLost, Snooze } from "./outcome.ts";
+import { CancelRequested, JobFailure, LeaseLost, Snooze } from "./outcome.ts";
 import type { JobRepository, Lease } from "./repository.ts";
 
 /** Pause between two looks at the provider's listing while it may lag behind. */
 export const RECONCILE_PAUSE_SECONDS = 10;
+
+/** The part of the queue that a paid call needs. */
+type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
 
 /**
  * What a provider's failure tells about the money.
@@ -37,25 +40,37 @@ export interface PaidCall {
   stage: string;
   progressBefore: number;
   progressAfter: number;
+  /** Does beforehand what takes time, so that nothing lies between the journal and the request. */
+  prepare?(): Promise<void>;
   /** Sends it, and answers with the provider's id of what was made. */
-  send(): Promise<string>;
+  send(signal: AbortSignal): Promise<string>;
   /** Looks for what an earlier send of this step may have made, by the job's marker. */
-  find(): Promise<string | null>;
+  find(signal: AbortSignal): Promise<string | null>;
+  /** Removes what was made, when the owner cancelled meanwhile. Left out where the provider cannot. */
+  undo?(providerObjectId: string, signal: AbortSignal): Promise<void>;
 }
 
 /**
  * Makes the call, or finds what an earlier attempt made.
  *
+ * @param isOurs whether the lease cannot have run out yet, by a clock that goes on while this process stands still.
+ *   Asked when the request is about to leave: a process that was stopped after the journal was written wakes up to a
+ *   job that may long be somebody else's, and the provider knows nothing of leases.
+ * @param signal aborts the call; with a {@link CancelRequested} as its reason, what was made is looked for and undone.
  * @returns the provider's id; it is committed on the job already.
+ * @throws {CancelRequested} when the owner cancelled before anything was sent.
  * @throws {LeaseLost} when the job is no longer ours: nothing was sent, or nothing more is written.
  * @throws {Snooze} when the outcome is unknown: a later claim comes back here and asks the provider.
  * @throws {JobFailure} when the provider said no, or was asked and made nothing.
  */
 export async function makePaidCall(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   call: PaidCall,
+  signal: AbortSignal,
+  isOurs: () => boolean,
 ): Promise<string> {
+  await call.prepare?.();
   const begun = await repository.beginProviderCall(
     lease,
     call.operation,
@@ -64,24 +79,40 @@ export async function makePaidCall(
   );
   if (begun === null) throw new LeaseLost();
   switch (begun.decision) {
+    case "cancelled":
+      throw new CancelRequested();
     case "done":
       return begun.provider_object_id;
     case "reconcile":
-      return await reconcile(repository, lease, call, begun);
+      return await reconcile(repository, lease, call, begun, signal);
     case "send":
-      return await send(repository, lease, call, begun.call_id);
+      return await send(
+        repository,
+        lease,
+        call,
+        begun.call_id,
+        signal,
+        isOurs,
+      );
   }
 }
 
 async function send(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   call: PaidCall,
   callId: string,
+  signal: AbortSignal,
+  isOurs: () => boolean,
 ): Promise<string> {
   let providerObjectId: string;
   try {
-    providerObjectId = await call.send();
+    if (signal.aborted || !isOurs()) {
+      throw new ProviderFailure("lease_expired", "rejected", true, {
+        cause: signal.reason,
+      });
+    }
+    providerObjectId = await call.send(signal);
   } catch (error) {
     // Whatever is not a clear no counts as a maybe: the money may be spent.
     const failure = error instanceof ProviderFailure
@@ -95,6 +126,12 @@ async function send(
       httpStatus: failure.options.httpStatus,
     });
     if (!isSettled) throw new LeaseLost();
+    if (
+      failure.certainty === "unknown" &&
+      signal.reason instanceof CancelRequested
+    ) {
+      await abandon(repository, lease, call, callId);
+    }
     if (failure.certainty === "unknown") {
       throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
     }
@@ -112,14 +149,15 @@ async function send(
 }
 
 async function reconcile(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   call: PaidCall,
   begun: { call_id: string; is_lookup_conclusive: boolean },
+  signal: AbortSignal,
 ): Promise<string> {
   let found: string | null;
   try {
-    found = await call.find();
+    found = await call.find(signal);
   } catch (error) {
     throw error instanceof ProviderFailure ? toJobFailure(error) : error;
   }
@@ -146,8 +184,34 @@ async function reconcile(
   throw new JobFailure("provider_unavailable", { isRetryable: true });
 }
 
+/** Seconds to spend on removing what a cancelled call may have made. */
+const ABANDON_SECONDS = 10;
+
+/**
+ * The owner cancelled while the call was under way: what it may have made is looked for once and removed. Best effort;
+ * what cannot be found now leaves the call unknown, and the row says so.
+ */
+async function abandon(
+  repository: Journal,
+  lease: Lease,
+  call: PaidCall,
+  callId: string,
+): Promise<void> {
+  const signal = AbortSignal.timeout(ABANDON_SECONDS * 1000);
+  let found: string | null = null;
+  try {
+    found = await call.find(signal);
+    if (found !== null) await call.undo?.(found, signal);
+  } catch {
+    // The provider does not answer; nothing more can be done for somebody who has left.
+  }
+  if (found !== null) {
+    await settle(repository, lease, callId, "adopted", found, 0);
+  }
+}
+
 async function settle(
-  repository: JobRepository,
+  repository: Journal,
   lease: Lease,
   callId: string,
   outcome: "succeeded" | "adopted",

@@ -17,6 +17,7 @@ export const begunCallSchema = z.discriminatedUnion("decision", [
     call_id: z.uuid(),
     is_lookup_conclusive: z.boolean(),
   }),
+  z.object({ decision: z.literal("cancelled") }),
   z.object({
     decision: z.literal("done"),
     call_id: z.uuid(),
@@ -38,9 +39,16 @@ export type CallSettlement =
     httpStatus?: number | undefined;
   };
 
+/** A sign of life of one job, with what there is to report. */
+export interface Beat {
+  lease: Lease;
+  progress?: number;
+  stage?: string;
+}
+
 const heartbeatSchema = z.array(
-  z.object({ lease_expires_at: z.string(), is_cancel_requested: z.boolean() }),
-).max(1);
+  z.object({ job_id: z.uuid(), is_cancel_requested: z.boolean() }),
+);
 
 /**
  * The queue functions. Each write carries the lease token; `false` and `null` mean that the lease is lost and nothing
@@ -53,14 +61,12 @@ export interface JobRepository {
   claimDispatched(
     dispatch: { messageId: string; sentAtUnix: number },
     limit: number,
-    jobIds: string[],
   ): Promise<ClaimedJob[]>;
   claimDue(limit: number): Promise<ClaimedJob[]>;
+  /** Extends the leases; a job that is missing from the answer is lost. */
   heartbeat(
-    lease: Lease,
-    progress?: number,
-    stage?: string,
-  ): Promise<{ isCancelRequested: boolean } | null>;
+    beats: readonly Beat[],
+  ): Promise<ReadonlyMap<string, { isCancelRequested: boolean }>>;
   beginProviderCall(
     lease: Lease,
     operation: string,
@@ -82,7 +88,10 @@ export interface JobRepository {
       isRetryable: boolean;
       retryAfterSeconds?: number | undefined;
     },
-  ): Promise<"pending" | "failed" | null>;
+  ): Promise<"pending" | "failed" | "cancelled" | null>;
+  cancel(lease: Lease): Promise<boolean>;
+  /** Asks for another isolate, since this one is too old to go on claiming. */
+  wake(): Promise<boolean>;
   snooze(lease: Lease, seconds: number, stage: string): Promise<boolean>;
   release(lease: Lease): Promise<boolean>;
 }
@@ -108,26 +117,30 @@ export function createJobRepository(
   });
 
   return {
-    claimDispatched: (dispatch, limit, jobIds) =>
+    claimDispatched: (dispatch, limit) =>
       call("claim_dispatched_ai_jobs", {
         p_message_id: dispatch.messageId,
         p_sent_at_unix: dispatch.sentAtUnix,
         p_limit: limit,
-        p_job_ids: jobIds,
       }, z.array(claimedJobSchema)),
 
     claimDue: (limit) =>
       call("claim_ai_jobs", { p_limit: limit }, z.array(claimedJobSchema)),
 
-    async heartbeat(lease, progress, stage) {
-      const [row] = await call("heartbeat_ai_job", {
-        ...fence(lease),
-        ...(progress === undefined ? {} : { p_progress: progress }),
-        ...(stage === undefined ? {} : { p_stage: stage }),
+    async heartbeat(beats) {
+      const alive = await call("heartbeat_ai_jobs", {
+        p_beats: beats.map(({ lease, progress, stage }) => ({
+          job_id: lease.id,
+          lease_token: lease.lease_token,
+          progress: progress ?? null,
+          stage: stage ?? null,
+        })),
       }, heartbeatSchema);
-      return row === undefined
-        ? null
-        : { isCancelRequested: row.is_cancel_requested };
+      return new Map(
+        alive.map((row) => [row.job_id, {
+          isCancelRequested: row.is_cancel_requested,
+        }]),
+      );
     },
 
     async beginProviderCall(lease, operation, progress, stage) {
@@ -192,7 +205,7 @@ export function createJobRepository(
         ...(failure.retryAfterSeconds === undefined
           ? {}
           : { p_retry_after_seconds: failure.retryAfterSeconds }),
-      }, z.enum(["pending", "failed"]).nullable()),
+      }, z.enum(["pending", "failed", "cancelled"]).nullable()),
 
     snooze: (lease, seconds, stage) =>
       call("snooze_ai_job", {
@@ -200,6 +213,10 @@ export function createJobRepository(
         p_delay_seconds: seconds,
         p_stage: stage,
       }, z.boolean()),
+
+    cancel: (lease) => call("cancel_ai_job", fence(lease), z.boolean()),
+
+    wake: () => call("wake_ai_job_worker", {}, z.boolean()),
 
     release: (lease) => call("release_ai_job", fence(lease), z.boolean()),
   };

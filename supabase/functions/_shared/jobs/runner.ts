@@ -3,7 +3,9 @@ import type { ClaimedJob } from "../contracts/jobs.ts";
 import { AppError } from "../errors.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
+import type { Heartbeats } from "./heartbeats.ts";
 import {
+  CancelRequested,
   type Completion,
   JobFailure,
   LeaseLost,
@@ -21,9 +23,9 @@ export interface JobContext {
   signal: AbortSignal;
   /** Milliseconds that this isolate can still be counted on. */
   remainingMs(): number;
-  /** Reports progress (1 to 99) and stage, and extends the lease. */
-  progress(percentage: number, stage: string): Promise<void>;
-  /** See {@link makePaidCall}. A shutdown does not abort it: its answer is worth waiting for. */
+  /** Reports progress (1 to 99) and stage. Not waited for: several reports may travel as one. */
+  progress(percentage: number, stage: string): void;
+  /** See {@link makePaidCall}. A shutdown does not abort it (its answer is worth waiting for), a cancellation does. */
   pay(call: PaidCall): Promise<string>;
 }
 
@@ -50,13 +52,14 @@ export interface RunnerDeps {
   deadlineMs: number;
   /** Aborts when the platform announces the end of the isolate. */
   shutdown: AbortSignal;
+  heartbeats: Heartbeats;
 }
 
 /**
  * Runs a claimed job: result cache, processor, heartbeats, ending.
  *
- * Guarantees: never throws; while it works the lease is extended every third of its length; when the lease is lost it
- * stops and writes nothing more; each step is one log line with `job_id`, `attempt` and the dispatch's `request_id`.
+ * Guarantees: never throws; while it works its lease is extended; when the lease is lost it stops and writes nothing
+ * more; when the owner cancels it stops within a heartbeat and writes that; each step is one log line with `job_id`, `attempt` and the dispatch's `request_id`.
  */
 export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
   const log = deps.log.with({
@@ -65,7 +68,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
     attempt: job.attempt,
   });
   const stop = new AbortController();
-  const heartbeat = startHeartbeat(deps.repository, job, stop, log);
+  const heartbeat = deps.heartbeats.watch(job, (reason) => stop.abort(reason));
   const isPaying = { now: false };
   const onShutdown = () => {
     if (!isPaying.now) stop.abort(deps.shutdown.reason);
@@ -93,19 +96,24 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
       signal: stop.signal,
       remainingMs: () =>
         Math.max(0, deps.deadlineMs - deps.platform.uptimeMs()),
-      progress: async (percentage, stage) => {
+      progress: (percentage, stage) => {
         mayGoOn();
-        if (await deps.repository.heartbeat(job, percentage, stage) === null) {
-          throw new LeaseLost();
-        }
+        heartbeat.report(percentage, stage);
         log.info("job_progress", { progress: percentage, stage });
       },
       pay: async (call) => {
+        await heartbeat.sent();
         mayGoOn();
         isPaying.now = true;
         let id: string;
         try {
-          id = await makePaidCall(deps.repository, job, call);
+          id = await makePaidCall(
+            deps.repository,
+            job,
+            call,
+            stop.signal,
+            heartbeat.isOurs,
+          );
         } finally {
           isPaying.now = false;
         }
@@ -118,12 +126,14 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
         return id;
       },
     });
+    await heartbeat.sent();
     if (!await deps.repository.complete(job, completion)) throw new LeaseLost();
     log.info("job_completed", { progress: 100 });
     if (job.input_hash !== null) {
       await deps.results.remember(job.input_hash, job.id, job.user_id);
     }
   } catch (error) {
+    await heartbeat.sent();
     await end(
       deps.repository,
       job,
@@ -134,7 +144,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
   } finally {
     clearTimeout(timeIsUp);
     deps.shutdown.removeEventListener("abort", onShutdown);
-    heartbeat.stop();
+    await heartbeat.stop();
   }
 }
 
@@ -167,6 +177,11 @@ async function end(
   try {
     if (reason instanceof LeaseLost || error instanceof LeaseLost) {
       log.warn("lease_lost");
+    } else if (
+      reason instanceof CancelRequested || error instanceof CancelRequested
+    ) {
+      const isCancelled = await repository.cancel(job);
+      log.info(isCancelled ? "job_cancelled" : "lease_lost");
     } else if (error instanceof Snooze) {
       await repository.snooze(job, error.seconds, error.stage);
       log.info("job_snoozed", { seconds: error.seconds, stage: error.stage });
@@ -193,6 +208,8 @@ async function end(
         ? "lease_lost"
         : status === "pending"
         ? "job_will_retry"
+        : status === "cancelled"
+        ? "job_cancelled"
         : "job_failed";
       log.warn(event, { error_code: failure.code, error: failure });
     }
@@ -200,27 +217,4 @@ async function end(
     // The database did not take it. The lease runs out and the sweep takes the job back.
     log.error("job_end_not_written", { error: writeError, after: error });
   }
-}
-
-function startHeartbeat(
-  repository: JobRepository,
-  job: ClaimedJob,
-  stop: AbortController,
-  log: Logger,
-): { stop(): void } {
-  // Both times are the database's, so this is the lease's length whatever the worker's clock shows.
-  const leaseMs = Date.parse(job.lease_expires_at) - Date.parse(job.updated_at);
-  let isBusy = false;
-  const timer = setInterval(async () => {
-    if (isBusy) return;
-    isBusy = true;
-    try {
-      if (await repository.heartbeat(job) === null) stop.abort(new LeaseLost());
-    } catch (error) {
-      log.warn("heartbeat_failed", { error });
-    } finally {
-      isBusy = false;
-    }
-  }, Math.max(500, leaseMs / 3));
-  return { stop: () => clearInterval(timer) };
 }

@@ -1,6 +1,7 @@
 /** The jobs that one isolate has in hand: how many at once, and for how long it may take new ones. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
+import { Heartbeats } from "./heartbeats.ts";
 import { ShuttingDown } from "./outcome.ts";
 import { runJob, type RunnerDeps } from "./runner.ts";
 
@@ -9,94 +10,116 @@ const CLAIM_UNTIL = 0.5;
 /** The platform announces the end at nine tenths; everything should be over or handed back by then. */
 const FINISH_BY = 0.9;
 
-/** What a worker needs; the runner's deadline and shutdown signal are its own to set. */
-export interface WorkerDeps
-  extends Omit<RunnerDeps, "deadlineMs" | "shutdown" | "log"> {
+/** What a worker needs; the runner's own needs that differ by isolate or request are the worker's to set. */
+export interface WorkerDeps extends
+  Omit<
+    RunnerDeps,
+    "deadlineMs" | "shutdown" | "log" | "heartbeats"
+  > {
   concurrency: number;
   /** How long the isolate lives, in milliseconds. */
   wallClockMs: number;
   onShutdown(callback: (reason: string) => void): void;
-}
-
-/** Jobs that a worker has taken. */
-export interface Taken {
-  jobs: ClaimedJob[];
-  /** Resolves when these are over, and what else came due as they ended. Never rejects. */
-  finished: Promise<void>;
+  /** Keeps the isolate alive for work that goes on after the answer. */
+  waitUntil(promise: Promise<unknown>): void;
+  /** The log of what belongs to no single request. */
+  log: Logger;
 }
 
 /** The worker of an isolate. */
 export interface Worker {
   /**
-   * Claims with `claim` and begins what it answers.
+   * Claims as many jobs as fit and begins them in the background, and afterwards whatever else is due as slots come
+   * free.
    *
-   * @param wanted jobs that there may be to claim.
-   * @param claim gets the number of jobs that it may claim: `wanted` at most, 0 when no slot is free, the isolate is too
-   *   old or about to end. Its slots are kept while it is under way. What it throws is thrown.
+   * @param claim claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or about to end.
+   * @returns the jobs that were claimed. Throws what `claim` throws.
    */
   take(
-    wanted: number,
     claim: (limit: number) => Promise<ClaimedJob[]>,
     log: Logger,
-  ): Promise<Taken>;
+  ): Promise<ClaimedJob[]>;
 }
 
 /**
  * Makes the worker of this isolate.
  *
- * Guarantees: never more than `concurrency` jobs at once, over all dispatches; nothing is claimed after half of the
- * wall clock or once the end is announced; on that announcement the jobs in hand are handed back to the queue.
+ * Guarantees: never more than `concurrency` jobs at once, over all dispatches, however they overlap; nothing is claimed
+ * after half of the wall clock or once the end is announced, and then another isolate is asked to go on; on that
+ * announcement the jobs in hand are handed back to the queue.
  */
 export function createWorker(deps: WorkerDeps): Worker {
   const shutdown = new AbortController();
   deps.onShutdown((reason) => shutdown.abort(new ShuttingDown(reason)));
   const deadlineMs = deps.wallClockMs * FINISH_BY;
-  /** Slots with a job, or with a claim that may bring one. */
+  const heartbeats = new Heartbeats(
+    deps.platform,
+    deps.repository,
+    deps.log,
+  );
+  // Slots taken: jobs that run, and room that a claim under way may fill.
   let taken = 0;
+  let isFilling = false;
+  // A dispatch came while every slot was taken by a job or a claim: what it told of may still wait.
+  let isHintMissed = false;
 
-  const mayClaim = () =>
-    !shutdown.signal.aborted &&
-    deps.platform.uptimeMs() < deps.wallClockMs * CLAIM_UNTIL;
+  const isClosing = () =>
+    shutdown.signal.aborted ||
+    deps.platform.uptimeMs() >= deps.wallClockMs * CLAIM_UNTIL;
 
-  /** Works in one slot, from this job on, until nothing more is due. */
-  async function work(first: ClaimedJob, log: Logger): Promise<void> {
-    let next: ClaimedJob | undefined = first;
+  async function take(
+    claim: (limit: number) => Promise<ClaimedJob[]>,
+    log: Logger,
+  ): Promise<ClaimedJob[]> {
+    const limit = isClosing() ? 0 : Math.max(0, deps.concurrency - taken);
+    taken += limit;
+    if (limit === 0) isHintMissed = true;
+    let jobs: ClaimedJob[] = [];
     try {
-      while (next !== undefined) {
-        await runJob(
-          { ...deps, log, deadlineMs, shutdown: shutdown.signal },
-          next,
-        );
-        next = mayClaim() ? await claimNext(log) : undefined;
-      }
+      jobs = await claim(limit);
+    } finally {
+      taken -= limit - jobs.length;
+      for (const job of jobs) deps.waitUntil(work(job, log));
+      // Also after a claim that failed: the slots that it held are what the other dispatch lacked.
+      if (isHintMissed && taken < deps.concurrency) deps.waitUntil(fill(log));
+    }
+    return jobs;
+  }
+
+  async function work(job: ClaimedJob, log: Logger): Promise<void> {
+    try {
+      await runJob(
+        { ...deps, log, heartbeats, deadlineMs, shutdown: shutdown.signal },
+        job,
+      );
     } finally {
       taken--;
     }
+    await fill(log);
   }
 
-  async function claimNext(log: Logger): Promise<ClaimedJob | undefined> {
+  /** Takes what is due until there is no room or nothing left; one at a time, so that slots that come free together share a claim. */
+  async function fill(log: Logger): Promise<void> {
+    if (isFilling) return;
+    isFilling = true;
     try {
-      const [job] = await deps.repository.claimDue(1);
-      return job;
+      while (!isClosing() && taken < deps.concurrency) {
+        isHintMissed = false;
+        const jobs = await take(
+          (limit) => deps.repository.claimDue(limit),
+          log,
+        );
+        // What was missed during this claim may have come too late for it.
+        if (jobs.length === 0 && !isHintMissed) return;
+      }
+      if (isClosing()) await deps.repository.wake();
     } catch (error) {
+      // The sweep finds what is due without us.
       log.warn("claim_failed", { error });
-      return undefined;
+    } finally {
+      isFilling = false;
     }
   }
 
-  return {
-    take: async (wanted, claim, log) => {
-      const free = mayClaim() ? deps.concurrency - taken : 0;
-      const limit = Math.min(wanted, free);
-      taken += limit;
-      let jobs: ClaimedJob[] = [];
-      try {
-        jobs = await claim(limit);
-      } finally {
-        taken -= limit - jobs.length;
-      }
-      const works = jobs.map((job) => work(job, log));
-      return { jobs, finished: Promise.all(works).then(() => {}) };
-    },
-  };
+  return { take };
 }

@@ -24,10 +24,14 @@ export interface CreateVoiceRequest {
 
 /** Voice clones at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
 export interface ElevenLabsVoices {
+  /** Loads what the first call would otherwise wait for. */
+  prepare(): Promise<void>;
   /** Makes a voice and answers with its id. One request, never repeated. Costs a voice slot. */
   create(request: CreateVoiceRequest, signal: AbortSignal): Promise<string>;
   /** The id of the voice whose description carries the marker, or null. Looks through all pages. */
   findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;
+  /** Removes a voice and frees its slot. A voice that is gone already is fine. */
+  remove(voiceId: string, signal: AbortSignal): Promise<void>;
 }
 
 const addedVoice = z.object({ voice_id: z.string().min(1) });
@@ -54,6 +58,9 @@ export function createElevenLabsVoices(options: {
 }): ElevenLabsVoices {
   let client: Promise<ElevenLabsClient> | undefined;
 
+  const load = (apiKey: string) =>
+    client ??= loadClient(apiKey, options.baseUrl);
+
   async function call<T>(
     signal: AbortSignal,
     work: (client: ElevenLabsClient, request: RequestOptions) => Promise<T>,
@@ -63,8 +70,7 @@ export function createElevenLabsVoices(options: {
         cause: new Error("ELEVENLABS_API_KEY is not set"),
       });
     }
-    client ??= loadClient(options.apiKey, options.baseUrl);
-    const loaded = await client;
+    const loaded = await load(options.apiKey);
     const timeout = AbortSignal.timeout(options.timeoutSeconds * 1000);
     try {
       return await raceAbort(
@@ -81,6 +87,11 @@ export function createElevenLabsVoices(options: {
   }
 
   return {
+    async prepare() {
+      // Without a key the call itself says so.
+      if (options.apiKey !== undefined) await load(options.apiKey);
+    },
+
     create: (request, signal) =>
       call(signal, async (loaded, requestOptions) => {
         const answer = await loaded.voices.add({
@@ -101,6 +112,20 @@ export function createElevenLabsVoices(options: {
         return addedVoice.parse(answer).voice_id;
       }),
 
+    async remove(voiceId, signal) {
+      try {
+        await call(
+          signal,
+          (loaded, requestOptions) =>
+            loaded.voices.delete(voiceId, requestOptions),
+        );
+      } catch (error) {
+        const isGone = error instanceof ProviderFailure &&
+          error.code === "provider_rejected_input";
+        if (!isGone) throw error;
+      }
+    },
+
     findByMarker: (marker, signal) =>
       call(signal, async (loaded, requestOptions) => {
         let query: ElevenLabs.VoicesSearchRequest = {
@@ -113,7 +138,7 @@ export function createElevenLabsVoices(options: {
             await loaded.voices.search(query, requestOptions),
           );
           const match = answer.voices.find((voice) =>
-            voice.description?.includes(marker)
+            voice.description?.endsWith(`(${marker})`)
           );
           if (match !== undefined) return match.voice_id;
           if (!answer.has_more || !answer.next_page_token) return null;

@@ -44,7 +44,7 @@ export function createVoiceCloneProcessor(deps: {
         remove_background_noise,
       } = metadata.data;
 
-      await progress(10, "fetching_input");
+      progress(10, "fetching_input");
       const recording = await downloadInput(deps.supabase, inputUrl, {
         maxBytes: MAX_RECORDING_BYTES,
         signal,
@@ -56,7 +56,8 @@ export function createVoiceCloneProcessor(deps: {
         stage: "calling_provider",
         progressBefore: 30,
         progressAfter: 70,
-        send: () =>
+        prepare: () => deps.voices.prepare(),
+        send: (signal) =>
           deps.voices.create({
             name,
             description,
@@ -66,7 +67,8 @@ export function createVoiceCloneProcessor(deps: {
             fileName: inputUrl.slice(inputUrl.lastIndexOf("/") + 1),
             marker,
           }, signal),
-        find: () => deps.voices.findByMarker(marker, signal),
+        find: (signal) => deps.voices.findByMarker(marker, signal),
+        undo: (voiceId, signal) => deps.voices.remove(voiceId, signal),
       });
 
       return {

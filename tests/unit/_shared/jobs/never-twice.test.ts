@@ -8,6 +8,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { ShuttingDown } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
 import {
   type PaidCall,
   ProviderFailure,
@@ -34,7 +35,7 @@ interface Round {
   /** What it does when it is asked. */
   look: "answers" | "fails" | "is not allowed";
   /** What happens to the isolate, at which of the points where something outside of it is about to happen or has. */
-  event: { at: number; kind: "die" | "shut down" | "stall" } | null;
+  event: { at: number; kind: "die" | "shut down" | "stall" | "cancel" } | null;
 }
 
 interface Scenario {
@@ -58,7 +59,7 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
       look: fc.constantFrom("answers", "fails", "is not allowed"),
       event: fc.option(fc.record({
         at: fc.nat(14),
-        kind: fc.constantFrom("die", "shut down", "stall"),
+        kind: fc.constantFrom("die", "shut down", "stall", "cancel"),
       })),
     }),
     { minLength: 1, maxLength: 8 },
@@ -152,6 +153,8 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
           throw new Death();
         case "shut down":
           return shutdown.abort(new ShuttingDown("wall_clock"));
+        case "cancel":
+          return repository.requestCancel(row);
         case "stall": {
           if (!mayStall) return;
           // Somebody else takes the job over; then this isolate goes on as if nothing had happened.
@@ -164,13 +167,14 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
     };
     repository.interrupt = reach;
     const platform = fakePlatform();
+    const log = createLogger(platform, { level: "error", secrets: [] });
     await runJob({
       platform,
       repository,
       processors: new Map([["voice_clone", {
         jobType: "voice_clone",
         run: async (context) => {
-          await context.progress(10, "fetching_input");
+          context.progress(10, "fetching_input");
           const id = await pay(context, {
             operation: "create_voice",
             stage: "calling_provider",
@@ -186,7 +190,8 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
         find: () => Promise.resolve(null),
         remember: () => Promise.resolve(),
       },
-      log: createLogger(platform, { level: "error", secrets: [] }),
+      log,
+      heartbeats: new Heartbeats(platform, repository, log),
       deadlineMs: 135_000,
       shutdown: shutdown.signal,
     }, job);
@@ -204,7 +209,8 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
 }
 
 const isFinal = (row: FakeJob) =>
-  row.status === "completed" || row.status === "failed";
+  row.status === "completed" || row.status === "failed" ||
+  row.status === "cancelled";
 
 const isPaidOnce = ({ provider }: Ending) => provider.made.length <= 1;
 
@@ -227,7 +233,7 @@ function judge(ending: Ending): void {
   }
 }
 
-Deno.test("runJob: a job is paid for once at most, and ends, whatever the provider does and whenever isolates die, stall or shut down", async () => {
+Deno.test("runJob: a job is paid for once at most, and ends, whatever the provider does and whenever isolates die, stall, shut down or are told to cancel", async () => {
   const seen = new Set<string>();
   await fc.assert(
     fc.asyncProperty(scenarios, async (scenario) => {
@@ -253,6 +259,9 @@ Deno.test("runJob: a job is paid for once at most, and ends, whatever the provid
       /^failed provider_rate_limited/,
       /^failed outcome_unknown .*unknown$/,
       /^failed lease_expired/,
+      /^cancelled cancelled$/,
+      /^cancelled cancelled .*unknown$/,
+      /^cancelled cancelled .*rejected$/,
     ]
   ) {
     const hasOccurred = [...seen].some((one) => ending.test(one));
@@ -263,19 +272,22 @@ Deno.test("runJob: a job is paid for once at most, and ends, whatever the provid
 // The twins: each leaves one thing out, and a job is paid for twice.
 
 const twins: Record<string, Pay> = {
-  "is sent without the journal": (_context, call) => call.send(),
+  "is sent without the journal": (context, call) => call.send(context.signal),
   "takes a maybe for a no": (context, call) =>
     context.pay({
       ...call,
-      send: () =>
-        call.send().catch((error) => {
+      send: (signal) =>
+        call.send(signal).catch((error) => {
           throw error instanceof ProviderFailure
             ? new ProviderFailure(error.code, "rejected", true)
             : error;
         }),
     }),
   "takes a failed look-up for an empty one": (context, call) =>
-    context.pay({ ...call, find: () => call.find().catch(() => null) }),
+    context.pay({
+      ...call,
+      find: (signal) => call.find(signal).catch(() => null),
+    }),
   "is a new step each time": (context, call) =>
     context.pay({ ...call, operation: `create_voice_${crypto.randomUUID()}` }),
 };

@@ -1,7 +1,9 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import {
+  CancelRequested,
   JobFailure,
   LeaseLost,
+  ShuttingDown,
   Snooze,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import {
@@ -16,6 +18,7 @@ import {
 } from "../../../helpers/fake-repository.ts";
 
 const RECONCILE_SECONDS = 60;
+const never = new AbortController().signal;
 
 /** A job, its journal, and a provider that answers what the test says and remembers being asked. */
 function bench() {
@@ -23,7 +26,7 @@ function bench() {
     reconcileSeconds: RECONCILE_SECONDS,
   });
   const row = repository.insert();
-  const asked: ("send" | "find")[] = [];
+  const asked: ("send" | "find" | "undo")[] = [];
   const unexpected = () => Promise.reject(new Error("not expected"));
   return {
     repository,
@@ -32,23 +35,34 @@ function bench() {
     outcomes: () => repository.journal.calls.map((call) => call.outcome),
     /** Claims the job anew, as after a crash, and makes the call. */
     attempt: (
-      provider: Partial<Pick<PaidCall, "send" | "find">>,
+      provider: Partial<Pick<PaidCall, "send" | "find" | "undo">>,
       job = repository.claim(row),
+      signal: AbortSignal = never,
     ) =>
-      makePaidCall(repository, job, {
-        operation: "create_voice",
-        stage: "calling_provider",
-        progressBefore: 30,
-        progressAfter: 70,
-        send: () => {
-          asked.push("send");
-          return (provider.send ?? unexpected)();
+      makePaidCall(
+        repository,
+        job,
+        {
+          operation: "create_voice",
+          stage: "calling_provider",
+          progressBefore: 30,
+          progressAfter: 70,
+          send: (signal) => {
+            asked.push("send");
+            return (provider.send ?? unexpected)(signal);
+          },
+          find: (signal) => {
+            asked.push("find");
+            return (provider.find ?? unexpected)(signal);
+          },
+          undo: (id, signal) => {
+            asked.push("undo");
+            return (provider.undo ?? unexpected)(id, signal);
+          },
         },
-        find: () => {
-          asked.push("find");
-          return (provider.find ?? unexpected)();
-        },
-      }),
+        signal,
+        () => true,
+      ),
   };
 }
 
@@ -228,6 +242,8 @@ Deno.test("makePaidCall: another step of the same job has a call of its own", as
       send: made("video-1"),
       find: fails(new Error("not expected")),
     },
+    never,
+    () => true,
   );
   assertEquals(id, "video-1");
 });
@@ -360,3 +376,122 @@ for (
     assertEquals(asked.filter((one) => one === "send").length, 1);
   });
 }
+
+// Cancelled by the owner
+
+Deno.test("makePaidCall: a job that was cancelled before the call is begun has nothing sent and nothing journalled", async () => {
+  const { attempt, repository, row, asked } = bench();
+  const job = repository.claim(row);
+  repository.requestCancel(row);
+  await assertRejects(() => attempt({}, job), CancelRequested);
+  assertEquals([asked, repository.journal.calls], [[], []]);
+});
+
+/** A send under way that a cancellation breaks off, as the provider's client reports it. */
+function brokenOff(stop: AbortController): PaidCall["send"] {
+  return (signal) => {
+    stop.abort(new CancelRequested());
+    assertStrictEquals(signal.reason, stop.signal.reason);
+    return Promise.reject(noAnswer);
+  };
+}
+
+Deno.test("makePaidCall: what a call that a cancellation broke off has made is looked for, undone, and stays on record", async () => {
+  const { attempt, repository, row, asked } = bench();
+  const stop = new AbortController();
+  const undone: string[] = [];
+  await assertRejects(() =>
+    attempt(
+      {
+        send: brokenOff(stop),
+        find: (signal) => {
+          assertEquals(signal.aborted, false, "the look-up has its own time");
+          return Promise.resolve("voice-1");
+        },
+        undo: (id, signal) => {
+          assertEquals(signal.aborted, false);
+          undone.push(id);
+          return Promise.resolve();
+        },
+      },
+      repository.claim(row),
+      stop.signal,
+    )
+  );
+  assertEquals([asked, undone], [["send", "find", "undo"], ["voice-1"]]);
+  const [call] = repository.journal.calls;
+  assertEquals([call?.outcome, call?.providerObjectId], ["adopted", "voice-1"]);
+  assertEquals(row.progress, 30);
+});
+
+Deno.test("makePaidCall: what cannot be undone is on record all the same", async () => {
+  const { attempt, repository, row, asked, outcomes } = bench();
+  const stop = new AbortController();
+  await assertRejects(() =>
+    attempt(
+      {
+        send: brokenOff(stop),
+        find: answers("voice-1"),
+        undo: fails(noAnswer),
+      },
+      repository.claim(row),
+      stop.signal,
+    )
+  );
+  assertEquals([asked, outcomes()], [["send", "find", "undo"], ["adopted"]]);
+});
+
+for (
+  const [why, find] of [
+    ["finds nothing", answers(null)],
+    ["fails", fails(noAnswer)],
+  ] as const
+) {
+  Deno.test(`makePaidCall: when the one look after a cancellation ${why}, the outcome stays unknown`, async () => {
+    const { attempt, repository, row, asked, outcomes } = bench();
+    const stop = new AbortController();
+    await assertRejects(() =>
+      attempt(
+        { send: brokenOff(stop), find },
+        repository.claim(row),
+        stop.signal,
+      )
+    );
+    assertEquals([asked, outcomes()], [["send", "find"], ["unknown"]]);
+  });
+}
+
+Deno.test("makePaidCall: a provider that says no to a cancelled call is not asked again", async () => {
+  const { attempt, repository, row, asked, outcomes } = bench();
+  const stop = new AbortController();
+  const no = new ProviderFailure("provider_rejected_input", "rejected", false);
+  await assertRejects(() =>
+    attempt(
+      {
+        send: () => {
+          stop.abort(new CancelRequested());
+          return Promise.reject(no);
+        },
+      },
+      repository.claim(row),
+      stop.signal,
+    ), JobFailure);
+  assertEquals([asked, outcomes()], [["send"], ["rejected"]]);
+});
+
+Deno.test("makePaidCall: whatever else breaks a call off undoes nothing: the next claim wants what was made", async () => {
+  const { attempt, repository, row, asked, outcomes } = bench();
+  const stop = new AbortController();
+  await assertRejects(() =>
+    attempt(
+      {
+        send: () => {
+          stop.abort(new ShuttingDown("time is up"));
+          return Promise.reject(noAnswer);
+        },
+      },
+      repository.claim(row),
+      stop.signal,
+    ), Snooze);
+  assertEquals([asked, outcomes()], [["send"], ["unknown"]]);
+});

@@ -3,6 +3,7 @@ import {
   type Completion,
   ShuttingDown,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
 import type { PaidCall } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
 import {
   type JobContext,
@@ -38,6 +39,12 @@ export function bench(
   const row = repository.insert(options.values);
   const shutdown = new AbortController();
   const remembered: string[][] = [];
+  const log = createLogger(platform, {
+    level: "debug",
+    secrets: [],
+    fields: { request_id: "dispatch-1" },
+  });
+  const heartbeats = new Heartbeats(platform, repository, log);
   return {
     platform,
     repository,
@@ -60,11 +67,8 @@ export function bench(
           },
           ...options.results,
         },
-        log: createLogger(platform, {
-          level: "debug",
-          secrets: [],
-          fields: { request_id: "dispatch-1" },
-        }),
+        log,
+        heartbeats,
         deadlineMs: DEADLINE_MS,
         shutdown: shutdown.signal,
       }, job),
@@ -76,16 +80,18 @@ export function bench(
 /** Work that makes one paid call, which ends as a test says. */
 export function paying(
   send: (signal: AbortSignal) => Promise<string>,
-  find: () => Promise<string | null> = () => Promise.resolve(null),
+  find: PaidCall["find"] = () => Promise.resolve(null),
+  undo?: PaidCall["undo"],
 ): Work {
-  return async ({ pay, signal }) => {
+  return async ({ pay }) => {
     const call: PaidCall = {
       operation: "create_voice",
       stage: "calling_provider",
       progressBefore: 30,
       progressAfter: 70,
-      send: () => send(signal),
+      send,
       find,
+      ...(undo === undefined ? {} : { undo }),
     };
     return { resultData: { voice_id: await pay(call) } };
   };
@@ -93,7 +99,7 @@ export function paying(
 
 /** Work with every kind of step that writes. */
 export const fullWork: Work = async (context) => {
-  await context.progress(10, "fetching_input");
+  context.progress(10, "fetching_input");
   await paying(() => Promise.resolve("voice-1"))(context);
   return DONE;
 };

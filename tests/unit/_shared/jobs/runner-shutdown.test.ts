@@ -112,7 +112,7 @@ Deno.test("runJob: after a paid call that a shutdown waited for, nothing new is 
         send: () => Promise.reject(new Error("not to be sent")),
         find: () => Promise.reject(new Error("not to be asked")),
       }), ShuttingDown);
-    await context.progress(75, "fetching_output");
+    context.progress(75, "fetching_output");
     return DONE;
   });
   await run();
@@ -174,7 +174,7 @@ Deno.test("runJob: a processor that overlooks a failed paid call is stopped at i
       );
     });
     await pay(context).catch(() => {});
-    await context.progress(75, "going_on");
+    context.progress(75, "going_on");
     return DONE;
   });
   await run();

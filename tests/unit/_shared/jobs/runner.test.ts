@@ -8,7 +8,8 @@ import {
   Snooze,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
-import { bench, DEADLINE_MS, DONE, fullWork } from "./run-bench.ts";
+import { turn } from "../../../helpers/held-timers.ts";
+import { bench, DEADLINE_MS, DONE, fullWork, paying } from "./run-bench.ts";
 
 Deno.test("runJob: completes the job with what the processor made, and logs each step with job, attempt and request", async () => {
   const { run, row, repository, platform } = bench(fullWork);
@@ -51,14 +52,36 @@ Deno.test("runJob: the processor gets the job as claimed, the time that is left,
   assertEquals(row.status, "completed");
 });
 
-Deno.test("runJob: progress is on the job before the work goes on", async () => {
+Deno.test("runJob: progress is on the job soon, without the work waiting for it", async () => {
   const { run, row } = bench(async ({ progress }) => {
-    await progress(10, "fetching_input");
+    progress(10, "fetching_input");
+    assertEquals([row.progress, row.stage], [0, null]);
+    await turn();
     assertEquals([row.progress, row.stage], [10, "fetching_input"]);
     return DONE;
   });
   await run();
   assertEquals(row.status, "completed");
+});
+
+Deno.test("runJob: what was reported is on the job before a paid call is begun, and before the end", async () => {
+  const seen: unknown[] = [];
+  const { run, row, repository } = bench(async (context) => {
+    context.progress(10, "fetching_input");
+    const completion = await paying(() => Promise.resolve("voice-1"))(context);
+    context.progress(90, "storing");
+    return completion;
+  });
+  repository.interrupt = (method, phase) => {
+    if (method === "heartbeat" || phase === "after") return;
+    seen.push([method, row.progress, row.stage]);
+  };
+  await run();
+  assertEquals(seen, [
+    ["beginProviderCall", 10, "fetching_input"],
+    ["settleProviderCall", 30, "calling_provider"],
+    ["complete", 90, "storing"],
+  ]);
 });
 
 const bug = new TypeError("undefined is not a function");

@@ -5,7 +5,10 @@ import type { JobContext } from "../../../../supabase/functions/_shared/jobs/run
 import { createWorker } from "../../../../supabase/functions/_shared/jobs/worker.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
 import { fakePlatform } from "../../../helpers/fake-platform.ts";
-import { FakeRepository } from "../../../helpers/fake-repository.ts";
+import {
+  type FakeJob,
+  FakeRepository,
+} from "../../../helpers/fake-repository.ts";
 import { turn } from "../../../helpers/held-timers.ts";
 import { DONE, untilAborted } from "./run-bench.ts";
 
@@ -49,29 +52,34 @@ function isolate(
     concurrency: options.concurrency ?? 2,
     wallClockMs: WALL_CLOCK_MS,
     onShutdown: platform.onShutdown,
+    waitUntil: platform.waitUntil,
+    log,
   });
+  /** Lets as many of the running jobs end. */
+  const finish = async (count: number) => {
+    for (const [id, gate] of [...gates].slice(0, count)) {
+      gates.delete(id);
+      gate.resolve(DONE);
+    }
+    await turn();
+  };
   return {
     platform,
     repository,
     state,
     insert: (count: number) =>
       Array.from({ length: count }, () => repository.insert()),
-    /** A dispatch that names these jobs. */
-    take: (ids: string[], messageId: string = crypto.randomUUID()) =>
+    /** A dispatch. */
+    take: (messageId: string = crypto.randomUUID()) =>
       worker.take(
-        ids.length,
         (limit) =>
-          repository.claimDispatched({ messageId, sentAtUnix: 0 }, limit, ids),
+          repository.claimDispatched({ messageId, sentAtUnix: 0 }, limit),
         log,
       ),
+    finish,
     /** Lets the running jobs end, again and again, until none is left. */
     finishAll: async () => {
-      for (await turn(); gates.size > 0; await turn()) {
-        for (const [id, gate] of gates) {
-          gates.delete(id);
-          gate.resolve(DONE);
-        }
-      }
+      for (await turn(); gates.size > 0;) await finish(gates.size);
     },
     worker,
     log,
@@ -80,115 +88,199 @@ function isolate(
 
 const ids = (rows: { id: string }[]) => rows.map((row) => row.id);
 
-Deno.test("createWorker: takes what a dispatch names, as far as there are slots", async () => {
-  const { insert, take, finishAll, repository } = isolate({ concurrency: 2 });
+Deno.test("createWorker: takes what is due, as far as there are slots", async () => {
+  const { insert, take, finishAll, platform } = isolate({ concurrency: 2 });
   const rows = insert(3);
-  const { jobs, finished } = await take(ids(rows));
-  assertEquals(ids(jobs), ids(rows.slice(0, 2)));
+  assertEquals(ids(await take()), ids(rows.slice(0, 2)));
   assertEquals(rows.map((row) => row.status), [
     "processing",
     "processing",
     "pending",
   ]);
   await finishAll();
-  await finished;
-  assert(
-    [...repository.jobs.values()].every((row) => row.status === "completed"),
-  );
+  await platform.background();
+  assert(rows.every((row) => row.status === "completed"));
 });
 
 Deno.test("createWorker: as slots come free it claims what else is due, and is finished when nothing is", async () => {
-  const { insert, take, finishAll, state } = isolate({ concurrency: 2 });
+  const { insert, take, finishAll, state, platform } = isolate({
+    concurrency: 2,
+  });
   const rows = insert(7);
-  const { jobs, finished } = await take(ids(rows.slice(0, 1)));
-  assertEquals(jobs.length, 1);
+  assertEquals((await take()).length, 2);
   await finishAll();
-  await finished;
+  await platform.background();
   assertEquals(new Set(rows.map((row) => row.status)), new Set(["completed"]));
-  assertEquals(state.most, 1, "a dispatch of one job keeps to one slot");
+  assertEquals(state.most, 2);
+});
+
+Deno.test("createWorker: slots that come free while a claim is under way share the next", async () => {
+  const { insert, take, finish, repository } = isolate({ concurrency: 4 });
+  const rows = insert(8);
+  await take();
+  await turn();
+  await finish(4);
+  assertEquals(
+    repository.calls.filter((method) => method === "claimDue").length,
+    2,
+    "one for the first, one for the three that followed",
+  );
+  assert(rows.slice(4).every((row) => row.status === "processing"));
+  await finish(4);
 });
 
 Deno.test("createWorker: dispatches that come at once share the slots", async () => {
-  const { insert, take, finishAll, state } = isolate({ concurrency: 3 });
+  const { insert, take, finishAll, state, platform } = isolate({
+    concurrency: 3,
+  });
   const rows = insert(12);
-  const taken = await Promise.all([
-    take(ids(rows.slice(0, 4))),
-    take(ids(rows.slice(4, 8))),
-    take(ids(rows.slice(8))),
-  ]);
-  assertEquals(taken.flatMap(({ jobs }) => jobs).length, 3);
+  const taken = await Promise.all([take(), take(), take()]);
+  assertEquals(taken.flat().length, 3);
   await finishAll();
-  await Promise.all(taken.map(({ finished }) => finished));
+  await platform.background();
   assertEquals(new Set(rows.map((row) => row.status)), new Set(["completed"]));
   assertEquals(state.most, 3);
 });
 
-Deno.test("createWorker: dispatches of one job each, at once, all begin while there are slots", async () => {
-  const { insert, take, finishAll, state } = isolate({ concurrency: 3 });
-  const taken = await Promise.all(insert(3).map((row) => take([row.id])));
-  assertEquals(taken.map(({ jobs }) => jobs.length), [1, 1, 1]);
+Deno.test("createWorker: a dispatch that comes while a claim holds every slot is judged at once and its job taken up after that claim", async () => {
+  const { insert, take, finishAll, repository, state, platform } = isolate({
+    concurrency: 3,
+  });
+  insert(1);
+  const answer = Promise.withResolvers<void>();
+  repository.interrupt = (method, phase) =>
+    method === "claimDispatched" && phase === "after"
+      ? answer.promise
+      : undefined;
+  const first = take();
+  await turn();
+  // The first claim has found one job and is on its way back; these come too late for it.
+  const late = insert(2);
+  repository.interrupt = () => {};
+  assertEquals(await take(), []);
+  assertEquals(late.map((row) => row.status), ["pending", "pending"]);
+  answer.resolve();
+  assertEquals((await first).length, 1);
   await turn();
   assertEquals(state.running, 3);
   await finishAll();
+  await platform.background();
+});
+
+Deno.test("createWorker: twin: without a missed dispatch nothing is claimed that no slot came free for", async () => {
+  const { insert, take, finishAll, repository } = isolate({ concurrency: 3 });
+  insert(1);
+  await take();
+  await turn();
+  assertEquals(repository.calls, ["claimDispatched"]);
+  await finishAll();
+});
+
+Deno.test("createWorker: a dispatch that comes while the refill's own claim comes back empty is not forgotten", async () => {
+  const { insert, take, finish, repository, state } = isolate({
+    concurrency: 1,
+  });
+  insert(1);
+  await take();
+  await turn();
+  const answer = Promise.withResolvers<void>();
+  repository.interrupt = (method, phase) =>
+    method === "claimDue" && phase === "after" ? answer.promise : undefined;
+  await finish(1);
+  insert(1);
+  repository.interrupt = () => {};
+  assertEquals(await take(), []);
+  assertEquals(state.running, 0);
+  answer.resolve();
+  await turn();
+  assertEquals(state.running, 1);
+  await finish(1);
+});
+
+Deno.test("createWorker: a dispatch that comes while a claim that fails holds the slots is not forgotten", async () => {
+  const { insert, take, finish, worker, log, state } = isolate({
+    concurrency: 1,
+  });
+  const answer = Promise.withResolvers<never>();
+  const failing = worker.take(() => answer.promise, log);
+  insert(1);
+  assertEquals(await take(), []);
+  answer.reject(new RangeError("delivered before"));
+  await assertRejects(() => failing, RangeError);
+  await turn();
+  assertEquals(state.running, 1);
+  await finish(1);
 });
 
 Deno.test("createWorker: slots that a claim did not fill are free again", async () => {
   const { insert, take, finishAll } = isolate({ concurrency: 2 });
-  const nothing = crypto.randomUUID();
-  const empty = await take([nothing, nothing]);
-  assertEquals(empty.jobs, []);
-  await empty.finished;
-  assertEquals((await take(ids(insert(2)))).jobs.length, 2);
+  assertEquals(await take(), []);
+  insert(2);
+  assertEquals((await take()).length, 2);
   await finishAll();
 });
 
 Deno.test("createWorker: a claim that fails is the dispatch's failure, and its slots are free again", async () => {
   const { insert, take, finishAll, worker, log } = isolate({ concurrency: 1 });
   await assertRejects(
-    () => worker.take(1, () => Promise.reject(new RangeError("away")), log),
+    () => worker.take(() => Promise.reject(new RangeError("away")), log),
     RangeError,
   );
-  assertEquals((await take(ids(insert(1)))).jobs.length, 1);
+  insert(1);
+  assertEquals((await take()).length, 1);
   await finishAll();
 });
 
 Deno.test("createWorker: a busy worker still asks the queue, so that the dispatch is judged and remembered", async () => {
   const { insert, take, finishAll } = isolate({ concurrency: 1 });
-  const [first, second] = insert(2);
-  assert(first && second);
-  await take([first.id]);
-  assertEquals((await take([second.id], "msg_2")).jobs, []);
-  await assertRejects(() => take([second.id], "msg_2"), Error, "before");
+  insert(2);
+  await take();
+  assertEquals(await take("msg_2"), []);
+  await assertRejects(() => take("msg_2"), Error, "before");
   await finishAll();
 });
 
-Deno.test("createWorker: after half of the wall clock nothing is claimed, neither by a dispatch nor by itself", async () => {
-  const { insert, take, finishAll, platform } = isolate({ concurrency: 2 });
+Deno.test("createWorker: after half of the wall clock nothing is claimed, neither by a dispatch nor by itself, and another isolate is asked to go on", async () => {
+  const { insert, take, finishAll, platform, repository } = isolate({
+    concurrency: 1,
+  });
   const rows = insert(4);
   platform.advance(WALL_CLOCK_MS / 2 - 1);
-  const { jobs, finished } = await take(ids(rows.slice(0, 1)));
-  assertEquals(jobs.length, 1);
+  assertEquals((await take()).length, 1);
   platform.advance(1);
-  assertEquals((await take(ids(rows.slice(1)))).jobs, []);
+  assertEquals(await take(), []);
   await finishAll();
-  await finished;
+  await platform.background();
   assertEquals(rows.map((row) => row.status), [
     "completed",
     "pending",
     "pending",
     "pending",
   ]);
+  assertEquals(repository.effects.at(-1), "wake");
+});
+
+Deno.test("createWorker: twin: a worker that is young enough goes on by itself and wakes nobody", async () => {
+  const { insert, take, finishAll, platform, repository } = isolate();
+  const rows = insert(4);
+  await take();
+  await finishAll();
+  await platform.background();
+  assert(rows.every((row) => row.status === "completed"));
+  assertEquals(repository.calls.includes("wake"), false);
 });
 
 Deno.test("createWorker: a claim that fails between two jobs ends the work, not the isolate", async () => {
-  const { insert, take, finishAll, repository, platform } = isolate();
+  const { insert, take, finishAll, repository, platform } = isolate({
+    concurrency: 1,
+  });
   const rows = insert(2);
-  const { finished } = await take(ids(rows.slice(0, 1)));
+  await take();
   repository.interrupt = (method) => {
     if (method === "claimDue") throw new Error("the database is away");
   };
   await finishAll();
-  await finished;
+  await platform.background();
   assertEquals(rows.map((row) => row.status), ["completed", "pending"]);
   assertEquals(platform.events().at(-1), "claim_failed");
 });
@@ -199,15 +291,15 @@ Deno.test("createWorker: when the end is announced it hands back what it has and
     work: ({ signal }) => untilAborted(signal),
   });
   const rows = insert(3);
-  const { finished } = await take(ids(rows.slice(0, 2)));
+  await take();
   await turn();
   platform.shutDown("early_drop");
-  await finished;
+  await platform.background();
   assertEquals(
     rows.map((row) => [row.status, row.attempt]),
     [["pending", 0], ["pending", 0], ["pending", 0]],
   );
-  assertEquals((await take(ids(rows))).jobs, []);
+  assertEquals(await take(), []);
   assertEquals(
     platform.events().filter((event) => event === "job_released").length,
     2,
@@ -222,8 +314,8 @@ Deno.test("createWorker: an end that comes during a claim hands the claimed jobs
       platform.shutDown("termination");
     }
   };
-  const { finished } = await take(ids(rows));
-  await finished;
+  await take();
+  await platform.background();
   assertEquals(rows.map((row) => row.status), ["pending", "pending"]);
   assertEquals(state.most, 0);
 });
@@ -238,18 +330,23 @@ Deno.test("createWorker: however many dispatches come and whenever jobs end, the
         const repository = new FakeRepository();
         repository.interrupt = (method, phase) =>
           scheduler.schedule(Promise.resolve(), `${phase} ${method}`);
-        const { insert, take, state } = isolate({
+        const { insert, take, state, platform } = isolate({
           concurrency,
           repository,
           work: () => scheduler.schedule(Promise.resolve(DONE), "work"),
         });
-        const rows = sizes.map((size) => insert(size));
-        const dispatches = rows.map(async (named) =>
-          await (await take(ids(named))).finished
+        // Each dispatch comes some time after the insert that it tells of, as the database sends it.
+        const rows: FakeJob[] = [];
+        const dispatches = sizes.map(async (size) => {
+          await scheduler.schedule(Promise.resolve(), "insert");
+          rows.push(...insert(size));
+          await take();
+        });
+        await scheduler.waitFor(
+          Promise.all(dispatches).then(() => platform.background()),
         );
-        await scheduler.waitFor(Promise.all(dispatches));
         assert(state.most <= concurrency, `${state.most} at once`);
-        const left = rows.flat().filter((row) => row.status !== "completed");
+        const left = rows.filter((row) => row.status !== "completed");
         assertEquals(left, []);
       },
     ),

@@ -115,6 +115,66 @@ Deno.test("createElevenLabsVoices: a voice of another job whose marker is looked
   assertEquals(await at.voices.findByMarker(MARKER, never), null);
 });
 
+Deno.test("createElevenLabsVoices: a marker that an owner wrote into the description of another job is not taken for ours", async () => {
+  await using at = await provider();
+  await at.voices.create({
+    ...REQUEST,
+    description: `Like (${MARKER})`,
+    marker: `job:${crypto.randomUUID()}`,
+  }, never);
+  assertEquals(await at.voices.findByMarker(MARKER, never), null);
+  // The twin: ours is the one that ends with it.
+  const id = await at.voices.create(REQUEST, never);
+  assertEquals(await at.voices.findByMarker(MARKER, never), id);
+});
+
+Deno.test("createElevenLabsVoices: removes a voice, and one that is gone already is fine", async () => {
+  await using at = await provider();
+  const id = await at.voices.create(REQUEST, never);
+  const other = await at.voices.create(
+    { ...REQUEST, marker: `job:${crypto.randomUUID()}` },
+    never,
+  );
+  await at.voices.remove(id, never);
+  assertEquals(await at.voices.findByMarker(MARKER, never), null);
+  await at.voices.remove(id, never);
+  assertEquals(at.asked("voices.delete"), 2);
+  assertObjectMatch(await voiceOf(at.simulators, other), { voice_id: other });
+});
+
+for (
+  const [how, fault, code] of [
+    ["answers 500", { kind: "status", status: 500 }, "provider_unavailable"],
+    ["hangs up", { kind: "close_before" }, "provider_unavailable"],
+    [
+      "refuses the key",
+      { kind: "status", error: "invalid_api_key" },
+      "provider_unauthorized",
+    ],
+  ] as const
+) {
+  Deno.test(`createElevenLabsVoices: a voice that cannot be removed because the provider ${how} is not taken for gone`, async () => {
+    await using at = await provider();
+    const id = await at.voices.create(REQUEST, never);
+    at.fail(fault, "voices.delete");
+    const failure = await failureOf(at.voices.remove(id, never));
+    assertEquals([failure.code, at.asked("voices.delete")], [code, 1]);
+    assertEquals(await at.voices.findByMarker(MARKER, never), id);
+  });
+}
+
+Deno.test("createElevenLabsVoices: preparing sends nothing, with a key or without", async () => {
+  await using at = await provider();
+  await at.voices.prepare();
+  const keyless = createElevenLabsVoices({
+    apiKey: undefined,
+    baseUrl: `${at.simulators.url}/elevenlabs`,
+    timeoutSeconds: 60,
+  });
+  await keyless.prepare();
+  assertEquals(at.simulators.requests.list({}), []);
+});
+
 for (
   const [how, fault, code, certainty, paid] of [
     [

@@ -1,0 +1,61 @@
+/** The command line of the benchmark. */
+import { parseArgs } from "@std/cli/parse-args";
+
+/** What `--help` prints. */
+export const USAGE = `Usage: deno task bench [options]
+
+  --quick            small numbers, under two minutes; for seeing whether it works
+  --only NAME        one scenario; may be repeated
+  --contender NAME   one contender; may be repeated
+  --publish          write bench/results/latest.jsonl and the tables of docs/benchmarks.md too
+  --help             show this
+
+`;
+
+/** What was asked for. */
+export interface Invocation {
+  isQuick: boolean;
+  isPublished: boolean;
+  isHelp: boolean;
+  /** Empty: all. */
+  scenarios: string[];
+  contenders: string[];
+}
+
+/** Reads the command line. Throws with a message for a person when it is wrong. */
+export function readArguments(
+  args: string[],
+  known: { scenarios: readonly string[]; contenders: readonly string[] },
+): Invocation {
+  const unknown: string[] = [];
+  const parsed = parseArgs(args, {
+    boolean: ["quick", "publish", "help"],
+    string: ["only", "contender"],
+    collect: ["only", "contender"],
+    unknown: (arg) => {
+      unknown.push(arg);
+      return false;
+    },
+  });
+  if (unknown.length > 0) throw new Error(`Unknown argument ${unknown[0]}.`);
+  return {
+    isQuick: parsed["quick"] === true,
+    isPublished: parsed["publish"] === true,
+    isHelp: parsed["help"] === true,
+    scenarios: namesOf("--only", parsed["only"], known.scenarios),
+    contenders: namesOf("--contender", parsed["contender"], known.contenders),
+  };
+}
+
+function namesOf(
+  option: string,
+  given: unknown,
+  known: readonly string[],
+): string[] {
+  const names = (Array.isArray(given) ? given : []).map(String);
+  const wrong = names.find((name) => !known.includes(name));
+  if (wrong !== undefined) {
+    throw new Error(`${option} ${wrong}: one of ${known.join(", ")}.`);
+  }
+  return names;
+}

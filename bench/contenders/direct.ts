@@ -1,0 +1,61 @@
+/** The same engine without the embedded REST and Storage: see processes/direct-worker.ts. */
+import { z } from "zod";
+import { type Environment, RECORDING, WALL_CLOCK_MS } from "../environment.ts";
+import type { Contender, RunOptions } from "./contender.ts";
+import type { EngineDatabase } from "./engine.ts";
+import { WorkerProcess } from "./worker-process.ts";
+
+/** The contender `direct`. */
+export function directContender(
+  { stack, facts, account }: Environment,
+  database: EngineDatabase,
+): Contender {
+  const provider = account("direct");
+  const worker = new WorkerProcess(
+    "./direct-worker.ts",
+    z.object({ port: z.number() }),
+    "null",
+  );
+  let settings: Record<string, unknown> = {};
+  return {
+    name: "direct",
+    title: "edge-ai-jobs, direct connection",
+    library: "edge-ai-jobs",
+    database: "postgres",
+    settings: ({ slots }) => ({ concurrency: slots, max_concurrent: slots }),
+    async begin(options: RunOptions) {
+      await provider.reset(options.providerMs);
+      settings = {
+        dbUrl: facts.dbUrl,
+        providerUrl: provider.url,
+        recording: RECORDING,
+        concurrency: options.slots,
+        wallClockMs: WALL_CLOCK_MS,
+        dispatchSecret: facts.dispatchSecret,
+        port: 0,
+      };
+      const { port } = await worker.start(settings);
+      // Whoever comes after a kill listens where the database already calls.
+      settings = { ...settings, port };
+      await database.reset(options, `http://127.0.0.1:${port}`);
+      await stack.call("resume", null, z.null());
+    },
+    async end() {
+      await stack.call("pause", null, z.null());
+      await worker.stop();
+    },
+    async create() {
+      const [id] = await database.insert(1, "anybody");
+      if (id === undefined) throw new Error("no job was inserted");
+      return id;
+    },
+    insert: (count, owner) => database.insert(count, owner),
+    kill: () => worker.killAndStart(settings),
+    recovered: () => worker.ready(),
+    times: (ids) => database.times(ids),
+    firstLines: () => worker.firstLines(),
+    startedOfFirst: () => database.startedOfFirst(),
+    fillHistory: (rows) => database.fillHistory(rows),
+    dispose: () => Promise.resolve(),
+  };
+}

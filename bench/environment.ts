@@ -1,0 +1,163 @@
+/** What all contenders run on: one embedded stack with its Postgres, and one simulated provider. */
+import { fromFileUrl, join } from "@std/path";
+import postgres from "postgres";
+import { z } from "zod";
+import { Program } from "./processes/program.ts";
+
+/** Life of an isolate in milliseconds: the longest of the hosted plans. */
+export const WALL_CLOCK_MS = 400_000;
+
+/** The most that a function accepts as WORKER_CONCURRENCY. */
+export const MOST_SLOTS = 50;
+
+/** The recording that every job of every contender sends. */
+export const RECORDING = fromFileUrl(
+  new URL("../tests/fixtures/recordings/speech.webm", import.meta.url),
+);
+
+const stackFactsSchema = z.object({
+  apiUrl: z.string(),
+  dbUrl: z.string(),
+  adminDbUrl: z.string(),
+  publishableKey: z.string(),
+  secretKey: z.string(),
+  dispatchSecret: z.string(),
+});
+
+/** Addresses and keys of the stack. */
+export type StackFacts = z.infer<typeof stackFactsSchema>;
+
+const ledgerSchema = z.object({
+  created: z.number(),
+  asked_twice: z.number(),
+  billed_twice: z.number(),
+});
+
+/** The provider, for the account of one contender. */
+export interface ProviderAccount {
+  url: string;
+  /** Forgets everything. */
+  reset(delayMs: number): Promise<void>;
+  setDelay(delayMs: number): Promise<void>;
+  /** True as soon as so many requests wait for their answer, false after `withinMs`. */
+  waitOpen(atLeast: number, withinMs: number): Promise<boolean>;
+  /** The same for objects created. */
+  waitCreated(atLeast: number, withinMs: number): Promise<boolean>;
+  /** How many objects there are, and for how many jobs it was asked, or has made one, more than once. */
+  ledger(): Promise<z.infer<typeof ledgerSchema>>;
+}
+
+/** The running environment. */
+export interface Environment extends AsyncDisposable {
+  facts: StackFacts;
+  stack: Program;
+  pids: { provider: number; stack: number };
+  /** As a superuser of its own, on the database `postgres`: looks, and is left out of what is counted. */
+  control: postgres.Sql;
+  postgresVersion: string;
+  account(name: string): ProviderAccount;
+  /** The address of another database of the same server, as its owner `postgres` or as the superuser of the control. */
+  urlOf(database: string, role: "postgres" | "control"): string;
+}
+
+async function makeDataDir(): Promise<string> {
+  const dir = await Deno.makeTempDir({ prefix: "edge-ai-jobs-bench-" });
+  // The server's own user must be able to enter it.
+  await Deno.chmod(dir, 0o755);
+  return dir;
+}
+
+async function removeDataDir(dir: string): Promise<void> {
+  const cluster = join(dir, "postgres");
+  const { isSymlink } = await Deno.lstat(cluster);
+  if (isSymlink) {
+    await Deno.remove(await Deno.readLink(cluster), { recursive: true });
+  }
+  await Deno.remove(dir, { recursive: true });
+}
+
+/**
+ * Starts the stack with a data folder, so that Postgres is durable (fsync, synchronous commit and full pages as by
+ * default), and the provider. Everything is gone when it is disposed.
+ */
+export async function startEnvironment(): Promise<Environment> {
+  await using parts = new AsyncDisposableStack();
+  const provider = await Program.start(
+    "./provider.ts",
+    {},
+    z.object({ origin: z.string() }),
+  );
+  parts.use(provider.program);
+  const dataDir = await makeDataDir();
+  parts.defer(() => removeDataDir(dataDir));
+  const account = accounts(provider.program, provider.facts.origin);
+  const { program: stack, facts } = await Program.start("./stack-host.ts", {
+    dataDir,
+    wallClockMs: WALL_CLOCK_MS,
+    env: {
+      ELEVENLABS_BASE_URL: account("embedded").url,
+      ELEVENLABS_API_KEY: "benchmark",
+      WORKER_CONCURRENCY: String(MOST_SLOTS),
+      ISOLATE_WALL_CLOCK: String(WALL_CLOCK_MS / 1000),
+    },
+  }, stackFactsSchema);
+  parts.use(stack);
+  await stack.call("pause", null, z.null());
+
+  const password = crypto.randomUUID();
+  const admin = postgres(facts.adminDbUrl, { max: 1, onnotice: () => {} });
+  await admin.unsafe(
+    `create role bench superuser login password '${password}'`,
+  );
+  await admin.end();
+  const urlOf = (database: string, role: "postgres" | "control") => {
+    const url = new URL(facts.dbUrl);
+    url.pathname = `/${database}`;
+    if (role === "control") {
+      url.username = "bench";
+      url.password = password;
+    }
+    return url.href;
+  };
+  const control = postgres(urlOf("postgres", "control"), {
+    max: 4,
+    onnotice: () => {},
+  });
+  parts.defer(() => control.end({ timeout: 1 }));
+  const [version] = await control`show server_version`;
+  const running = parts.move();
+  return {
+    facts,
+    stack,
+    pids: { provider: provider.program.pid, stack: stack.pid },
+    control,
+    postgresVersion: String(version?.["server_version"]),
+    account,
+    urlOf,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+function accounts(
+  provider: Program,
+  origin: string,
+): (name: string) => ProviderAccount {
+  return (account) => ({
+    url: `${origin}/${account}`,
+    async reset(delay_ms) {
+      await provider.call("reset", { account, delay_ms }, z.null());
+    },
+    async setDelay(delay_ms) {
+      await provider.call("set_delay", { account, delay_ms }, z.null());
+    },
+    waitOpen: (at_least, within_ms) =>
+      provider.call("wait_open", { account, at_least, within_ms }, z.boolean()),
+    waitCreated: (at_least, within_ms) =>
+      provider.call(
+        "wait_created",
+        { account, at_least, within_ms },
+        z.boolean(),
+      ),
+    ledger: () => provider.call("ledger", { account }, ledgerSchema),
+  });
+}

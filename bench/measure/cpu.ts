@@ -1,0 +1,103 @@
+/**
+ * Processor time by part, from `/proc`: what does not change when the machine has other work too. Linux only.
+ */
+
+/** Parts of a running benchmark. `gateway` is the embedded stack's own process: REST, Storage, pg_net, pg_cron. */
+export type Part =
+  | "driver"
+  | "postgres"
+  | "provider"
+  | "gateway"
+  | "worker";
+
+/** Milliseconds of processor time by part. */
+export type CpuTimes = Record<Part, number>;
+
+interface Process {
+  pid: number;
+  parent: number;
+  name: string;
+  ms: number;
+}
+
+/** Of a clock tick of the kernel; 100 a second on all platforms of Linux that Deno runs on. */
+const TICK_MS = 10;
+
+async function processes(): Promise<Map<number, Process>> {
+  const all = new Map<number, Process>();
+  for await (const { name: folder } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(folder)) continue;
+    let stat: string;
+    try {
+      stat = await Deno.readTextFile(`/proc/${folder}/stat`);
+    } catch {
+      continue; // it is over
+    }
+    const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
+    // proc(5): parent is field 4; utime, stime, cutime, cstime are 14 to 17. The latter are of children that have ended.
+    const ticks = fields.slice(11, 15).reduce((sum, value) => sum + value, 0);
+    const pid = Number(folder);
+    all.set(pid, { pid, parent: fields[1] ?? 0, name, ms: ticks * TICK_MS });
+  }
+  return all;
+}
+
+async function snapshot(
+  pids: { provider: number; stack: number },
+): Promise<CpuTimes> {
+  const all = await processes();
+  const times: CpuTimes = {
+    driver: 0,
+    postgres: 0,
+    provider: 0,
+    gateway: 0,
+    worker: 0,
+  };
+  const isOurs = (process: Process): boolean => {
+    if (process.pid === Deno.pid) return true;
+    const parent = all.get(process.parent);
+    return parent !== undefined && isOurs(parent);
+  };
+  for (const process of all.values()) {
+    if (!isOurs(process)) continue;
+    times[partOf(process, pids)] += process.ms;
+  }
+  return times;
+}
+
+function partOf(
+  { pid, name }: Process,
+  pids: { provider: number; stack: number },
+): Part {
+  if (pid === Deno.pid) return "driver";
+  if (pid === pids.provider) return "provider";
+  if (pid === pids.stack) return "gateway";
+  return name === "postgres" ? "postgres" : "worker";
+}
+
+/**
+ * Runs `work` and says how much processor time each part used meanwhile; undefined where there is no `/proc`. The
+ * functions of the stack count as `worker`. No process of the benchmark may begin or end meanwhile.
+ */
+export async function withCpu<T>(
+  pids: { provider: number; stack: number },
+  work: () => Promise<T>,
+): Promise<{ result: T; cpu: CpuTimes | undefined }> {
+  if (Deno.build.os !== "linux") {
+    return { result: await work(), cpu: undefined };
+  }
+  const before = await snapshot(pids);
+  const result = await work();
+  const after = await snapshot(pids);
+  return {
+    result,
+    cpu: {
+      driver: after.driver - before.driver,
+      postgres: after.postgres - before.postgres,
+      provider: after.provider - before.provider,
+      gateway: after.gateway - before.gateway,
+      worker: after.worker - before.worker,
+    },
+  };
+}

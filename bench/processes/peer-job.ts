@@ -1,0 +1,43 @@
+/**
+ * The job of the peers: what an app on such a library writes itself. Five updates of its own table around the
+ * provider's call, each with a prepared statement of its own connection pool. Deno and Node.
+ */
+import type postgres from "postgres";
+import { wallMs } from "./clock.ts";
+import type { VoiceCalls } from "./voice-call.ts";
+
+/** The job's handler, and when it was entered for each job: wall clock in milliseconds, last entry. */
+export interface PeerJob {
+  run(jobId: string): Promise<void>;
+  firstLines: Map<string, number>;
+}
+
+/** The handler over the app's own connection and the provider. */
+export function peerJob(sql: postgres.Sql, voices: VoiceCalls): PeerJob {
+  const firstLines = new Map<string, number>();
+  return {
+    firstLines,
+    async run(jobId) {
+      firstLines.set(jobId, wallMs());
+      await sql`
+        update app.jobs
+        set status = 'processing', stage = 'claimed', attempt = attempt + 1,
+          started_at = coalesce(started_at, clock_timestamp()), updated_at = now()
+        where id = ${jobId}`;
+      await sql`
+        update app.jobs set progress = 10, stage = 'fetching_input', updated_at = now() where id = ${jobId}`;
+      await sql`
+        update app.jobs set progress = 30, stage = 'calling_provider', updated_at = now() where id = ${jobId}`;
+      const voiceId = await voices.create(jobId);
+      await sql`
+        update app.jobs
+        set progress = 70, stage = 'settled', provider_job_id = ${voiceId}, updated_at = now()
+        where id = ${jobId}`;
+      await sql`
+        update app.jobs
+        set status = 'completed', progress = 100, stage = null, completed_at = clock_timestamp(),
+          result = ${sql.json({ voice_id: voiceId })}, updated_at = now()
+        where id = ${jobId}`;
+    },
+  };
+}

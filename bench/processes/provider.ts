@@ -1,0 +1,156 @@
+/**
+ * The simulated provider of all contenders: the four calls of ElevenLabs that the product makes for a voice clone,
+ * under a path of its own for each contender (`/<account>/v1/voices/add`). It answers after a set time, creates also
+ * when its client has gone away, and keeps a ledger by job. Unlike dev/simulators it does not decode the recording:
+ * that would take more of the processor than the engines under test.
+ */
+import { z } from "zod";
+import { serveCommands } from "./serve-commands.ts";
+
+interface Account {
+  delayMs: number;
+  /** Requests that wait for their answer. */
+  open: number;
+  /** Per job: how often it was asked to create, and the ids of what it created. */
+  asked: Map<string, number>;
+  created: Map<string, string[]>;
+  createdCount: number;
+  /** Those who wait for one of the numbers to change. */
+  waiting: Set<() => void>;
+}
+
+const accounts = new Map<string, Account>();
+
+function newAccount(delayMs: number): Account {
+  return {
+    delayMs,
+    open: 0,
+    asked: new Map(),
+    created: new Map(),
+    createdCount: 0,
+    waiting: new Set(),
+  };
+}
+
+function accountOf(name: string): Account {
+  const account = accounts.get(name) ?? newAccount(0);
+  accounts.set(name, account);
+  return account;
+}
+
+function changed(account: Account): void {
+  for (const look of account.waiting) look();
+}
+
+async function until(
+  account: Account,
+  reached: () => boolean,
+  withinMs: number,
+): Promise<boolean> {
+  if (reached()) return true;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), withinMs);
+  const look = () => {
+    if (reached()) resolve(true);
+  };
+  account.waiting.add(look);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    account.waiting.delete(look);
+  }
+}
+
+const latin1 = new TextDecoder("latin1");
+
+async function addVoice(account: Account, request: Request): Promise<Response> {
+  const text = latin1.decode(await request.arrayBuffer());
+  const marker = /job:([0-9a-f-]{36})/.exec(text)?.[1];
+  if (marker === undefined) {
+    return Response.json({ detail: "no marker" }, { status: 422 });
+  }
+  account.asked.set(marker, (account.asked.get(marker) ?? 0) + 1);
+  account.open += 1;
+  changed(account);
+  if (account.delayMs > 0) {
+    await new Promise((resolve) => setTimeout(resolve, account.delayMs));
+  }
+  account.open -= 1;
+  const id = crypto.randomUUID().replaceAll("-", "");
+  account.created.set(marker, [...account.created.get(marker) ?? [], id]);
+  account.createdCount += 1;
+  changed(account);
+  return Response.json({ voice_id: id, requires_verification: false });
+}
+
+function searchVoices(account: Account, term: string): Response {
+  const marker = /job:([0-9a-f-]{36})/.exec(term)?.[1] ?? "";
+  const voices = (account.created.get(marker) ?? []).map((voice_id) => ({
+    voice_id,
+    name: "a voice",
+    description: `(job:${marker})`,
+  }));
+  return Response.json({
+    voices,
+    has_more: false,
+    total_count: voices.length,
+    next_page_token: null,
+  });
+}
+
+const server = Deno.serve(
+  { hostname: "127.0.0.1", port: 0, onListen() {} },
+  async (request) => {
+    const url = new URL(request.url);
+    const [, name = "", path = ""] = /^\/([^/]+)(\/.*)$/.exec(url.pathname) ??
+      [];
+    const account = accountOf(name);
+    if (request.method === "POST" && path === "/v1/voices/add") {
+      return await addVoice(account, request);
+    }
+    if (request.method === "GET" && path === "/v2/voices") {
+      return searchVoices(account, url.searchParams.get("search") ?? "");
+    }
+    return Response.json({ detail: "Not Found" }, { status: 404 });
+  },
+);
+
+const nameSchema = z.object({ account: z.string() });
+const delaySchema = nameSchema.extend({ delay_ms: z.number() });
+const waitSchema = nameSchema.extend({
+  at_least: z.number(),
+  within_ms: z.number(),
+});
+
+await serveCommands({
+  reset(given) {
+    const { account, delay_ms } = delaySchema.parse(given);
+    accounts.set(account, newAccount(delay_ms));
+  },
+  set_delay(given) {
+    const { account, delay_ms } = delaySchema.parse(given);
+    accountOf(account).delayMs = delay_ms;
+  },
+  wait_open(given) {
+    const { account: name, at_least, within_ms } = waitSchema.parse(given);
+    const account = accountOf(name);
+    return until(account, () => account.open >= at_least, within_ms);
+  },
+  wait_created(given) {
+    const { account: name, at_least, within_ms } = waitSchema.parse(given);
+    const account = accountOf(name);
+    return until(account, () => account.createdCount >= at_least, within_ms);
+  },
+  ledger(given) {
+    const account = accountOf(nameSchema.parse(given).account);
+    return {
+      created: account.createdCount,
+      asked_twice: [...account.asked.values()].filter((n) => n > 1).length,
+      billed_twice: [...account.created.values()].filter((ids) =>
+        ids.length > 1
+      ).length,
+    };
+  },
+}, { origin: `http://127.0.0.1:${server.addr.port}` });
+Deno.exit(0);

@@ -1,0 +1,43 @@
+/** Results as they are kept: one JSON object a line. */
+import { z } from "zod";
+
+/** One contender in one scenario. */
+export const resultSchema = z.object({
+  at: z.iso.datetime(),
+  run: z.string(),
+  scenario: z.string(),
+  contender: z.string(),
+  title: z.string(),
+  library: z.string(),
+  settings: z.record(z.string(), z.unknown()),
+  options: z.record(z.string(), z.unknown()),
+  figures: z.record(
+    z.string(),
+    z.union([z.number(), z.boolean(), z.null()]),
+  ),
+  is_quick: z.boolean(),
+  commit: z.string(),
+  postgres: z.string(),
+  deno: z.string(),
+  machine: z.object({
+    cores: z.number(),
+    memory_gb: z.number(),
+    os: z.string(),
+    arch: z.string(),
+  }),
+  /** Load average over a minute when the scenario's figures were taken; the benchmark itself is in it. */
+  load: z.number(),
+  /** The same before the run began: what others did. */
+  load_before: z.number(),
+});
+
+/** See {@link resultSchema}. */
+export type Result = z.infer<typeof resultSchema>;
+
+/** The results of a file. Throws when a line is none. */
+export async function readResults(path: string): Promise<Result[]> {
+  const text = await Deno.readTextFile(path);
+  return text.split("\n").filter((line) => line !== "").map((line) =>
+    resultSchema.parse(JSON.parse(line))
+  );
+}

@@ -1,0 +1,80 @@
+/** SIGKILL for the worker while the provider works on 50 of its jobs, and another worker at once. */
+import type { Contender } from "../contenders/contender.ts";
+import { round } from "../measure/statistics.ts";
+import { wallMs } from "../processes/clock.ts";
+import {
+  type Figures,
+  pause,
+  type Scenario,
+  type ScenarioContext,
+  whileRunning,
+} from "./scenario.ts";
+
+const JOBS = 50;
+/** Long enough for all 50 to be inside the call at the same time, on a busy machine too. */
+const OPTIONS = { slots: JOBS, providerMs: 6_000 };
+const AFTERWARDS_MS = 200;
+const IN_FLIGHT_WITHIN_MS = 30_000;
+const LOOK_EVERY_MS = 100;
+
+async function killOne(
+  { environment, sizes }: ScenarioContext,
+  contender: Contender,
+): Promise<Figures> {
+  return await whileRunning(contender, OPTIONS, async () => {
+    const provider = environment.account(contender.name);
+    const ids = await contender.insert(JOBS, "anybody");
+    if (!await provider.waitOpen(JOBS, IN_FLIGHT_WITHIN_MS)) {
+      throw new Error(`${contender.name}: not ${JOBS} calls at the same time`);
+    }
+    const killedAt = await contender.kill();
+    await provider.setDelay(AFTERWARDS_MS);
+    await contender.recovered();
+
+    const deadline = killedAt + sizes.killSeconds * 1000;
+    for (;;) {
+      const times = [...(await contender.times(ids)).values()];
+      const ends = times.flatMap(({ completedAt }) => completedAt ?? []);
+      const isOver = ends.length === JOBS;
+      if (isOver || wallMs() >= deadline) {
+        // The calls of the dead worker go on at the provider, and are in its ledger only when they are over.
+        await pause(Math.max(0, killedAt + OPTIONS.providerMs - wallMs()));
+        const { asked_twice, billed_twice } = await provider.ledger();
+        return {
+          jobs: JOBS,
+          stuck: JOBS - ends.length,
+          stuck_after_seconds: sizes.killSeconds,
+          last_rescue_seconds: ends.length === 0
+            ? null
+            : round((Math.max(...ends) - killedAt) / 1000),
+          run_twice: times.filter(({ attempts }) => attempts > 1).length,
+          asked_twice,
+          billed_twice,
+        };
+      }
+      await pause(LOOK_EVERY_MS);
+    }
+  });
+}
+
+/** The scenario `kill`. Those that do not share a database wait at the same time; nothing here is about speed. */
+export const kill: Scenario = {
+  name: "kill",
+  async run(context) {
+    const byDatabase = Map.groupBy(
+      context.contenders,
+      ({ database }) => database,
+    );
+    await Promise.all(
+      [...byDatabase.values()].map(async (contenders) => {
+        for (const contender of contenders) {
+          await context.report(
+            contender,
+            OPTIONS,
+            await killOne(context, contender),
+          );
+        }
+      }),
+    );
+  },
+};

@@ -1,0 +1,38 @@
+/** A provider that takes 200 ms and 50 slots: how near the whole comes to what the provider alone would take. */
+import { round } from "../measure/statistics.ts";
+import { wallMs } from "../processes/clock.ts";
+import { waitFinished } from "./load.ts";
+import { type Scenario, whileRunning } from "./scenario.ts";
+
+const OPTIONS = { slots: 50, providerMs: 200 };
+
+/** The scenario `makespan`. */
+export const makespan: Scenario = {
+  name: "makespan",
+  async run({ environment, contenders, sizes, report }) {
+    const ideal = sizes.makespanJobs / OPTIONS.slots * OPTIONS.providerMs /
+      1000;
+    for (const contender of contenders) {
+      const figures = await whileRunning(contender, OPTIONS, async () => {
+        const ids = await contender.insert(sizes.makespanJobs, "anybody");
+        const begun = wallMs();
+        const { finished, lastCompletedAt } = await waitFinished(
+          environment,
+          contender,
+          ids,
+          sizes.throughputSeconds * 1000,
+        );
+        const seconds = Math.max(0, lastCompletedAt - begun) / 1000;
+        const isDone = finished === ids.length;
+        return {
+          jobs: ids.length,
+          finished,
+          seconds: round(seconds),
+          ideal_seconds: ideal,
+          ratio: isDone ? round(seconds / ideal) : null,
+        };
+      });
+      await report(contender, OPTIONS, figures);
+    }
+  },
+};

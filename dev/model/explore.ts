@@ -1,0 +1,515 @@
+/**
+ * Looks at every state that the rules can reach, breadth first, and checks what must hold in each state, at each step,
+ * and of all paths together. The trace of a violation is as short as any.
+ */
+import type { Cause, Rules, Step, World } from "./rules.ts";
+import {
+  encode,
+  IDLE,
+  isFinal,
+  isOpen,
+  type Job,
+  newJob,
+  type State,
+} from "./state.ts";
+
+/** A rule that was broken, and the shortest way there. */
+export interface Violation {
+  /** What should have held. */
+  readonly property: string;
+  /** Names of the steps from the start, with job and worker. */
+  readonly trace: readonly string[];
+}
+
+/** What an exploration found. */
+export interface Exploration {
+  readonly states: number;
+  readonly transitions: number;
+  /** How often each rule was possible. */
+  readonly rules: ReadonlyMap<string, number>;
+  /** Undefined: everything holds in every state that can be reached. */
+  readonly violation: Violation | undefined;
+}
+
+/** The state before anything has happened. */
+export function start(rules: Rules): State {
+  const { jobs, workers, maxAttempts } = rules.world;
+  return {
+    jobs: Array.from({ length: jobs }, () => newJob(maxAttempts)),
+    workers: Array.from({ length: workers }, () => IDLE),
+  };
+}
+
+/**
+ * Explores everything.
+ *
+ * @throws when there are more than `limit` states: the world is larger than was thought.
+ */
+export function explore(rules: Rules, limit = 3_000_000): Exploration {
+  return new Search(rules, limit).run();
+}
+
+class Search {
+  readonly #rules: Rules;
+  readonly #limit: number;
+  readonly #ids = new Map<string, number>();
+  readonly #states: State[] = [];
+  readonly #parents: number[] = [];
+  readonly #ways: string[] = [];
+  readonly #counts = new Map<string, number>();
+  readonly #edges = new Edges();
+  #transitions = 0;
+  #violation: Violation | undefined;
+
+  constructor(rules: Rules, limit: number) {
+    this.#rules = rules;
+    this.#limit = limit;
+  }
+
+  run(): Exploration {
+    this.#visit(start(this.#rules), -1, undefined);
+    for (let id = 0; id < this.#states.length; id++) {
+      const state = this.#states[id];
+      if (state === undefined || this.#violation !== undefined) break;
+      this.#rules.steps(state, (step) => this.#take(id, state, step));
+    }
+    this.#violation ??= this.#checkPaths();
+    return {
+      states: this.#states.length,
+      transitions: this.#transitions,
+      rules: this.#counts,
+      violation: this.#violation,
+    };
+  }
+
+  #take(from: number, state: State, step: Step): void {
+    this.#transitions++;
+    this.#counts.set(step.rule, (this.#counts.get(step.rule) ?? 0) + 1);
+    this.#note(brokenByStep(state, step), () => [
+      ...this.#traceTo(from),
+      nameOf(step),
+    ]);
+    const to = this.#visit(step.next, from, step);
+    this.#edges.add(from, to, kindOf(step));
+  }
+
+  #note(property: string | undefined, trace: () => string[]): void {
+    if (property === undefined) return;
+    this.#violation ??= { property, trace: trace() };
+  }
+
+  #visit(state: State, parent: number, way: Step | undefined): number {
+    const key = encode(state);
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known;
+    const id = this.#states.length;
+    if (id >= this.#limit) {
+      throw new Error(`there are more than ${this.#limit} states`);
+    }
+    this.#ids.set(key, id);
+    this.#states.push(state);
+    this.#parents.push(parent);
+    this.#ways.push(way === undefined ? "" : nameOf(way));
+    this.#note(
+      brokenInState(state, this.#rules.world),
+      () => this.#traceTo(id),
+    );
+    return id;
+  }
+
+  #traceTo(id: number): string[] {
+    const trace: string[] = [];
+    for (let at = id; at > 0; at = this.#parents[at] ?? 0) {
+      trace.push(this.#ways[at] ?? "");
+    }
+    return trace.reverse();
+  }
+
+  #checkPaths(): Violation | undefined {
+    const count = this.#states.length;
+    const isDone = (id: number) => {
+      const state = this.#states[id];
+      return state !== undefined &&
+        state.jobs.every(({ status }) => isFinal(status));
+    };
+    const violates = (property: string, id: number) => ({
+      property,
+      trace: this.#traceTo(id),
+    });
+
+    const canEnd = this.#edges.whatReaches(count, isDone, isHelpful);
+    const stuck = firstWhere(count, (id) => canEnd[id] === 0);
+    if (stuck !== undefined) {
+      return violates(
+        "from every state, without any further failure, every job can end",
+        stuck,
+      );
+    }
+    const turning = this.#edges.firstCycle(
+      count,
+      isHelpful,
+      (members) => !this.#hasWayOut(members),
+    );
+    if (turning !== undefined) {
+      return violates(
+        "without failures no job goes round for ever: waiting long enough always ends it",
+        turning,
+      );
+    }
+    if (!this.#rules.world.ages) return undefined;
+    const looping = this.#edges.firstCycle(
+      count,
+      isUnasked,
+      (members, kinds) => kinds.has(KIND.claim) && !this.#canGrowOld(members),
+    );
+    return looping === undefined ? undefined : violates(
+      "no job goes round for ever: its attempts or its age end it, whatever happens to its workers",
+      looping,
+    );
+  }
+
+  /** Whether the members have in common that some time or answer is due which leads out of them. */
+  #hasWayOut(members: ReadonlySet<number>): boolean {
+    return [...members].every((id) => {
+      const state = this.#states[id];
+      if (state === undefined) return false;
+      let isOut = false;
+      this.#rules.steps(state, (step) => {
+        if (step.cause !== "time" && step.cause !== "provider") return;
+        const to = this.#ids.get(encode(step.next));
+        if (to !== undefined && !members.has(to)) isOut = true;
+      });
+      return isOut;
+    });
+  }
+
+  /** Whether age leads out of the members: it comes whatever else they do. */
+  #canGrowOld(members: ReadonlySet<number>): boolean {
+    return [...members].some((id) => {
+      const state = this.#states[id];
+      if (state === undefined) return false;
+      let isOut = false;
+      this.#rules.steps(state, ({ rule, next }) => {
+        if (rule !== "time: job old") return;
+        const to = this.#ids.get(encode(next));
+        if (to !== undefined && !members.has(to)) isOut = true;
+      });
+      return isOut;
+    });
+  }
+}
+
+/** Kinds of edges, for the questions about paths. */
+const KIND = {
+  other: 0,
+  failure: 1,
+  people: 2,
+  claim: 3,
+  heartbeat: 4,
+} as const;
+type Kind = (typeof KIND)[keyof typeof KIND];
+
+const KIND_OF_CAUSE: Partial<Record<Cause, Kind>> = {
+  failure: KIND.failure,
+  people: KIND.people,
+};
+
+function kindOf({ rule, cause }: Step): Kind {
+  if (rule === "claim") return KIND.claim;
+  if (rule === "heartbeat") return KIND.heartbeat;
+  return KIND_OF_CAUSE[cause] ?? KIND.other;
+}
+
+/** Neither a failure nor a wish of somebody. */
+function isHelpful(kind: number): boolean {
+  return kind !== KIND.failure && kind !== KIND.people;
+}
+
+/** Everything that may happen to a job again and again without anybody asking for it. */
+function isUnasked(kind: number): boolean {
+  return kind !== KIND.people && kind !== KIND.heartbeat;
+}
+
+function firstWhere(
+  count: number,
+  test: (id: number) => boolean,
+): number | undefined {
+  for (let id = 0; id < count; id++) if (test(id)) return id;
+  return undefined;
+}
+
+function nameOf({ rule, job, worker }: Step): string {
+  return `${rule} (job ${job + 1}${
+    worker < 0 ? "" : `, worker ${worker + 1}`
+  })`;
+}
+
+/** What the database has of a job: what a write with an old token must leave as it is. */
+const ROW = [
+  "status",
+  "attempt",
+  "maxAttempts",
+  "isDue",
+  "isLeaseOver",
+  "isCancelAsked",
+  "call",
+  "spend",
+  "reruns",
+  "isOld",
+] as const satisfies readonly (keyof Job)[];
+/** What a timeline tells. */
+const TOLD = [
+  "status",
+  "attempt",
+  "maxAttempts",
+  "isCancelAsked",
+  "call",
+  "spend",
+] as const satisfies readonly (keyof Job)[];
+
+function differ(
+  before: Job,
+  after: Job,
+  members: readonly (keyof Job)[],
+): boolean {
+  return members.some((member) => before[member] !== after[member]);
+}
+
+function brokenByStep(state: State, step: Step): string | undefined {
+  const before = state.jobs[step.job];
+  const after = step.next.jobs[step.job];
+  const worker = state.workers[step.worker];
+  if (before === undefined || after === undefined) return "a job is a job";
+  const isStranger = worker !== undefined && worker.point !== "idle" &&
+    !worker.isOwner;
+  if (isStranger && differ(before, after, ROW)) {
+    return "a write with an old lease token changes nothing";
+  }
+  if (step.rule === "send") {
+    if (before.status !== "processing" || worker?.isOwner !== true) {
+      return "nothing is sent for a job that is over or somebody else's";
+    }
+  }
+  if (step.event === "submitted" && before.isCancelAsked) {
+    return "nothing new is sent for a job whose owner has cancelled";
+  }
+  if (differ(before, after, TOLD) !== (step.event !== "")) {
+    // Asked again, or found done: nothing new in the row, and yet a step that people want to see.
+    const isProgress = step.event === "progress";
+    if (!isProgress) {
+      return "every change of a job is one event, and nothing else is";
+    }
+  }
+  const isOver = before.status === "completed" || before.status === "cancelled";
+  if (isOver && differ(before, after, ROW)) {
+    return "completed and cancelled are final";
+  }
+  return undefined;
+}
+
+function brokenInState(state: State, world: World): string | undefined {
+  let running = 0;
+  for (let index = 0; index < state.jobs.length; index++) {
+    const job = state.jobs[index];
+    if (job === undefined) continue;
+    const owners = state.workers.filter((worker) =>
+      worker.job === index && worker.isOwner
+    );
+    if (owners.length > 1) return "at most one live owner per job";
+    if (job.status === "processing") running++;
+    else if (owners.length > 0) return "only a processing job has an owner";
+    const broken = brokenInJob(job);
+    if (broken !== undefined) return broken;
+    const isCalm = world.failures.size === 0 && world.cancellable === 0;
+    if (isCalm && (job.attempt > 1 || job.status === "failed")) {
+      return "where nothing goes wrong, every job completes in its first attempt";
+    }
+  }
+  return running > world.cap ? "caps are never exceeded" : undefined;
+}
+
+function brokenInJob(job: Job): string | undefined {
+  if (job.made > 1) {
+    return "at most one creation at the provider per job and step";
+  }
+  if (job.attempt < 0 || job.attempt > job.maxAttempts) {
+    return "attempts never exceed the maximum";
+  }
+  if (job.status === "pending") {
+    if (job.attempt >= job.maxAttempts) {
+      return "a waiting job has an attempt left, so that it can be claimed";
+    }
+    if (job.isCancelAsked) {
+      return "a job whose owner has cancelled does not wait for another run";
+    }
+  }
+  if (job.call === "sent" && job.status !== "processing") {
+    return "a call whose sender is gone is in doubt, so that it can be asked about and decided";
+  }
+  if (job.spend === "none" && job.made > 0) {
+    return "spend none: nothing was made at the provider";
+  }
+  if (job.spend === "incurred" && job.made !== 1) {
+    return "spend incurred: one thing was made at the provider";
+  }
+  if ((job.spend === "unknown") !== isOpen(job.call)) {
+    return "spend is unknown as long as a call is in doubt, and no longer";
+  }
+  if (job.status === "completed" && job.spend !== "incurred") {
+    return "a completed job has what was paid for";
+  }
+  return undefined;
+}
+
+/** The steps between states, for questions about paths. */
+class Edges {
+  #from = new Int32Array(1 << 16);
+  #to = new Int32Array(1 << 16);
+  #kind = new Uint8Array(1 << 16);
+  #size = 0;
+
+  add(from: number, to: number, kind: number): void {
+    if (this.#size === this.#from.length) this.#grow();
+    this.#from[this.#size] = from;
+    this.#to[this.#size] = to;
+    this.#kind[this.#size] = kind;
+    this.#size++;
+  }
+
+  #grow(): void {
+    const larger = (old: Int32Array<ArrayBuffer>) => {
+      const grown = new Int32Array(old.length * 2);
+      grown.set(old);
+      return grown;
+    };
+    this.#from = larger(this.#from);
+    this.#to = larger(this.#to);
+    const kinds = new Uint8Array(this.#kind.length * 2);
+    kinds.set(this.#kind);
+    this.#kind = kinds;
+  }
+
+  /** The edges of the kinds wanted, gathered by one of their ends. */
+  #gather(
+    count: number,
+    isWanted: (kind: number) => boolean,
+    by: "from" | "to",
+  ): { first: Int32Array; others: Int32Array; kinds: Uint8Array } {
+    const ends = by === "from" ? this.#from : this.#to;
+    const others = by === "from" ? this.#to : this.#from;
+    const wanted = [0, 1, 2, 3, 4].map((kind) => isWanted(kind));
+    const first = new Int32Array(count + 1);
+    for (let edge = 0; edge < this.#size; edge++) {
+      if (!wanted[this.#kind[edge] ?? 0]) continue;
+      const end = ends[edge] ?? 0;
+      first[end + 1] = (first[end + 1] ?? 0) + 1;
+    }
+    for (let id = 0; id < count; id++) {
+      first[id + 1] = (first[id + 1] ?? 0) + (first[id] ?? 0);
+    }
+    const next = first.slice();
+    const gathered = new Int32Array(first[count] ?? 0);
+    const kinds = new Uint8Array(gathered.length);
+    for (let edge = 0; edge < this.#size; edge++) {
+      if (!wanted[this.#kind[edge] ?? 0]) continue;
+      const end = ends[edge] ?? 0;
+      const place = next[end] ?? 0;
+      next[end] = place + 1;
+      gathered[place] = others[edge] ?? 0;
+      kinds[place] = this.#kind[edge] ?? 0;
+    }
+    return { first, others: gathered, kinds };
+  }
+
+  /** 1 for each state from which a path of wanted edges leads to a goal. */
+  whatReaches(
+    count: number,
+    isGoal: (id: number) => boolean,
+    isWanted: (kind: number) => boolean,
+  ): Uint8Array {
+    const { first, others } = this.#gather(count, isWanted, "to");
+    const reaches = new Uint8Array(count);
+    const waiting: number[] = [];
+    for (let id = 0; id < count; id++) {
+      if (!isGoal(id)) continue;
+      reaches[id] = 1;
+      waiting.push(id);
+    }
+    for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+      const end = first[id + 1] ?? 0;
+      for (let edge = first[id] ?? 0; edge < end; edge++) {
+        const before = others[edge] ?? 0;
+        if (reaches[before] === 1) continue;
+        reaches[before] = 1;
+        waiting.push(before);
+      }
+    }
+    return reaches;
+  }
+
+  /**
+   * A state of a cycle of wanted edges that `isBad` (given the states that can reach each other, and the kinds of edges
+   * among them), or undefined. Tarjan's algorithm, without recursion.
+   */
+  firstCycle(
+    count: number,
+    isWanted: (kind: number) => boolean,
+    isBad: (
+      members: ReadonlySet<number>,
+      kinds: ReadonlySet<number>,
+    ) => boolean,
+  ): number | undefined {
+    const { first, others, kinds } = this.#gather(count, isWanted, "from");
+    const index = new Int32Array(count).fill(-1);
+    const low = new Int32Array(count);
+    const isOnPath = new Uint8Array(count);
+    const next = first.slice(0, count);
+    const path: number[] = [];
+    let visited = 0;
+    for (let root = 0; root < count; root++) {
+      if (index[root] !== -1) continue;
+      const calls = [root];
+      while (calls.length > 0) {
+        const at = calls[calls.length - 1] ?? 0;
+        if (index[at] === -1) {
+          index[at] = low[at] = visited++;
+          path.push(at);
+          isOnPath[at] = 1;
+        }
+        const edge = next[at] ?? 0;
+        if (edge < (first[at + 1] ?? 0)) {
+          next[at] = edge + 1;
+          const to = others[edge] ?? 0;
+          if (index[to] === -1) calls.push(to);
+          else if (isOnPath[to] === 1) {
+            low[at] = Math.min(low[at] ?? 0, index[to] ?? 0);
+          }
+          continue;
+        }
+        calls.pop();
+        const caller = calls[calls.length - 1];
+        if (caller !== undefined) {
+          low[caller] = Math.min(low[caller] ?? 0, low[at] ?? 0);
+        }
+        if (low[at] !== index[at]) continue;
+        const members = new Set<number>();
+        for (let member = -1; member !== at;) {
+          member = path.pop() ?? at;
+          isOnPath[member] = 0;
+          members.add(member);
+        }
+        const inside = new Set<number>();
+        for (const member of members) {
+          const end = first[member + 1] ?? 0;
+          for (let one = first[member] ?? 0; one < end; one++) {
+            if (members.has(others[one] ?? 0)) inside.add(kinds[one] ?? 0);
+          }
+        }
+        if (inside.size > 0 && isBad(members, inside)) {
+          return Math.min(...members);
+        }
+      }
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,926 @@
+/**
+ * The rules of the engine: for a state, every step that can come next. One step is one transaction of a SQL function, one
+ * thing a worker does by itself, one thing the provider does, or the passing of a time. docs/job-lifecycle.md tells the
+ * same in words; tests/database/model-replay.test.ts compares it with the SQL.
+ */
+import {
+  type Call,
+  IDLE,
+  isOpen,
+  type Job,
+  type Point,
+  type State,
+  type Worker,
+} from "./state.ts";
+
+/** Who makes a step happen. `failure` is what may go wrong, and never has to. */
+export type Cause =
+  | "engine"
+  | "provider"
+  | "time"
+  | "failure"
+  | "people";
+
+/** What can go wrong. */
+export const FAILURES = [
+  "crash",
+  "stall",
+  "claim answer lost",
+  "begin answer lost",
+  "settle answer lost",
+  "complete answer lost",
+  "begin not reached",
+  "end not reached",
+  "input fails",
+  "shutdown",
+  "refused",
+  "refused for good",
+  "request dropped",
+  "answer lost",
+  "answer late",
+  "look-up fails",
+] as const;
+export type Failure = (typeof FAILURES)[number];
+
+/** The size of the world, and what may happen in it. */
+export interface World {
+  readonly jobs: 1 | 2;
+  readonly workers: 1 | 2;
+  readonly maxAttempts: number;
+  /** Most jobs of the provider in processing. */
+  readonly cap: number;
+  /** Whether a job can become older than its type allows. */
+  readonly ages: boolean;
+  /** How often a job may be run again by people. */
+  readonly reruns: number;
+  /** Jobs that their owner may cancel: those with a number below this. */
+  readonly cancellable: number;
+  readonly failures: ReadonlySet<Failure>;
+}
+
+/** Rules that can be left out or broken, to show that the checks notice. */
+export const BREAKS = [
+  "writes carry no lease token",
+  "claim takes what somebody holds",
+  "claim overlooks the cap",
+  "claim counts no attempt",
+  "begin sends without asking",
+  "begin overlooks a cancellation",
+  "the journal comes after the request",
+  "an empty look-up always counts",
+  "doubt is counted from the sending",
+  "a request may leave after its lease",
+  "a sender that is cut off goes on",
+  "a lost answer counts as a refusal",
+  "a refusal leaves the spend unknown",
+  "an ending leaves its call as sent",
+  "snooze spends the attempt",
+  "rescue leaves the last attempt waiting",
+  "rescue takes a lease that is good",
+  "cancelling a waiting job leaves it waiting",
+  "a cancellation is forgotten at the hand-back",
+  "no job is too old to go round once more",
+  "retry forgets the journal",
+  "cancelling a running job writes no event",
+  "nothing sweeps",
+] as const;
+export type Break = (typeof BREAKS)[number];
+
+/** One step from one state to the next. */
+export interface Step {
+  /** Name of the rule and, after a colon, of what came of it. */
+  readonly rule: string;
+  readonly cause: Cause;
+  readonly job: number;
+  /** The worker that acts; -1 when it is none. */
+  readonly worker: number;
+  /** Name of the event that the step writes; empty when none. */
+  readonly event: string;
+  readonly next: State;
+}
+
+/** Receives the steps one by one. */
+export type Emit = (step: Step) => void;
+
+/** The rules for a world, with at most one of them broken. */
+export class Rules {
+  readonly world: World;
+  readonly #broken: Break | undefined;
+
+  constructor(world: World, broken?: Break) {
+    this.world = world;
+    this.#broken = broken;
+  }
+
+  /** Calls `emit` with every step that can come after `state`. */
+  steps(state: State, emit: Emit): void {
+    for (let worker = 0; worker < state.workers.length; worker++) {
+      const { point } = workerOf(state, worker);
+      if (point === "idle") this.#claim(state, worker, emit);
+      else this.#work(state, worker, emit);
+    }
+    for (let job = 0; job < state.jobs.length; job++) {
+      this.#sweep(state, job, emit);
+      this.#pass(state, job, emit);
+      this.#people(state, job, emit);
+    }
+  }
+
+  #is(broken: Break): boolean {
+    return this.#broken === broken;
+  }
+
+  #may(failure: Failure): boolean {
+    return this.world.failures.has(failure);
+  }
+
+  /** claim_ai_jobs */
+  #claim(state: State, worker: number, emit: Emit): void {
+    const running = state.jobs.filter(({ status }) => status === "processing");
+    const hasRoom = running.length < this.world.cap ||
+      this.#is("claim overlooks the cap");
+    state.jobs.forEach((row, job) => {
+      const isWaiting = row.status === "pending" && row.isDue &&
+        row.attempt < row.maxAttempts;
+      const isTaken = this.#is("claim takes what somebody holds") &&
+        row.status === "processing" && row.attempt < row.maxAttempts;
+      if (!(isWaiting && hasRoom) && !isTaken) return;
+      const claimed = withJob(state, job, {
+        status: "processing",
+        attempt: row.attempt +
+          (this.#is("claim counts no attempt") ? 0 : 1),
+        isDue: false,
+        isLeaseOver: false,
+      });
+      const step = { job, worker, event: "claimed" };
+      emit({
+        ...step,
+        rule: "claim",
+        cause: "engine",
+        next: withWorker(claimed, worker, {
+          point: "claimed",
+          job,
+          isOwner: true,
+        }),
+      });
+      if (!this.#may("claim answer lost")) return;
+      emit({
+        ...step,
+        rule: "claim: answer lost",
+        cause: "failure",
+        next: claimed,
+      });
+    });
+  }
+
+  /** One step of a worker that has a job. */
+  #work(state: State, worker: number, emit: Emit): void {
+    this.#heartbeat(state, worker, emit);
+    const { point, job } = workerOf(state, worker);
+    const moved = (
+      rule: string,
+      to: Point,
+      cause: Cause = "engine",
+    ) =>
+      emit({
+        rule,
+        cause,
+        job,
+        worker,
+        event: "",
+        next: withPoint(state, worker, to),
+      });
+    if (this.#may("crash")) {
+      emit({
+        rule: point === "waiting" ? "crash: inside the call" : "crash",
+        cause: "failure",
+        job,
+        worker,
+        event: "",
+        next: gone(state, worker),
+      });
+    }
+    switch (point) {
+      case "claimed":
+        this.#begin(state, worker, emit);
+        if (this.#may("input fails")) {
+          moved("input: storage does not answer", "failing", "failure");
+          moved("input: gone", "failingForGood", "failure");
+        }
+        if (this.#may("shutdown")) moved("shutdown", "releasing", "failure");
+        break;
+      case "sending":
+        this.#leave(state, worker, emit);
+        break;
+      case "waiting":
+        this.#provide(state, worker, emit);
+        break;
+      case "answered":
+        this.#settle(state, worker, "succeeded", "paid", emit);
+        break;
+      case "refused":
+        this.#settle(state, worker, "rejected", "failing", emit);
+        break;
+      case "refusedForGood":
+        this.#settle(state, worker, "rejected", "failingForGood", emit);
+        break;
+      case "refusedByCancel":
+        this.#settle(state, worker, "rejected", "cancelling", emit);
+        break;
+      case "lost":
+        if (this.#is("a lost answer counts as a refusal")) {
+          this.#settle(state, worker, "rejected", "failing", emit);
+        } else this.#settle(state, worker, "unknown", "snoozing", emit);
+        break;
+      case "lostByCancel":
+        this.#settle(state, worker, "unknown", "abandoning", emit);
+        break;
+      case "asking":
+      case "askingForGood":
+      case "abandoning":
+        this.#find(state, worker, emit);
+        break;
+      case "found":
+        this.#settle(state, worker, "adopted", "paid", emit);
+        break;
+      case "foundByCancel":
+        this.#settle(state, worker, "adopted", "cancelling", emit);
+        break;
+      case "absent":
+        this.#settle(state, worker, "absent", "failing", emit);
+        break;
+      case "paid":
+        this.#complete(state, worker, emit);
+        break;
+      case "failing":
+      case "failingForGood":
+      case "snoozing":
+      case "releasing":
+      case "cancelling":
+        this.#end(state, worker, point, emit);
+        if (point === "failing" && this.#may("shutdown")) {
+          moved("shutdown", "releasing", "failure");
+        }
+        if (this.#may("end not reached")) {
+          emit({
+            rule: "end: not reached",
+            cause: "failure",
+            job,
+            worker,
+            event: "",
+            next: withWorker(state, worker, IDLE),
+          });
+        }
+        break;
+      case "idle":
+        break;
+    }
+  }
+
+  #owns(state: State, worker: number): boolean {
+    return workerOf(state, worker).isOwner ||
+      this.#is("writes carry no lease token");
+  }
+
+  /** heartbeat_ai_jobs; only where it changes something, and the worker's own watch on its lease. */
+  #heartbeat(state: State, worker: number, emit: Emit): void {
+    const { point, job } = workerOf(state, worker);
+    const row = jobOf(state, job);
+    const step = { cause: "engine", job, worker, event: "" } as const;
+    if (!this.#owns(state, worker)) {
+      const goesOn = this.#is("a sender that is cut off goes on") &&
+        point === "waiting";
+      if (goesOn) return;
+      emit({ ...step, rule: "heartbeat: lost", next: gone(state, worker) });
+      return;
+    }
+    const renewed = row.isLeaseOver
+      ? withJob(state, job, { isLeaseOver: false })
+      : state;
+    const stopsAt = row.isCancelAsked ? CANCELLED_AT[point] : undefined;
+    if (stopsAt !== undefined) {
+      const stopped = withPoint(renewed, worker, stopsAt);
+      emit({
+        ...step,
+        rule: `heartbeat: cancelled at ${point}`,
+        next: point === "waiting"
+          ? withJob(stopped, job, { orphans: row.orphans + 1 })
+          : stopped,
+      });
+    } else if (renewed !== state) {
+      emit({ ...step, rule: "heartbeat", next: renewed });
+    }
+  }
+
+  /** begin_provider_call */
+  #begin(state: State, worker: number, emit: Emit): void {
+    const { job } = workerOf(state, worker);
+    const row = jobOf(state, job);
+    const step = { job, worker };
+    const answered = (
+      rule: string,
+      event: string,
+      changes: Partial<Job>,
+      to: Point,
+    ) => {
+      const written = withJob(state, job, { isLeaseOver: false, ...changes });
+      emit({
+        ...step,
+        rule: `begin: ${rule}`,
+        cause: "engine",
+        event,
+        next: withPoint(written, worker, to),
+      });
+      if (!this.#may("begin answer lost")) return;
+      emit({
+        ...step,
+        rule: `begin: ${rule}, answer lost`,
+        cause: "failure",
+        event,
+        next: withPoint(written, worker, "failing"),
+      });
+    };
+    if (!this.#owns(state, worker)) {
+      emit({
+        ...step,
+        rule: "begin: lost",
+        cause: "engine",
+        event: "",
+        next: withWorker(state, worker, IDLE),
+      });
+      return;
+    }
+    if (this.#may("begin not reached")) {
+      emit({
+        ...step,
+        rule: "begin: not reached",
+        cause: "failure",
+        event: "",
+        next: withPoint(state, worker, "failing"),
+      });
+    }
+    if (isOpen(row.call) && !this.#is("begin sends without asking")) {
+      const isConclusive = row.isDoubtOld;
+      answered(
+        isConclusive ? "reconcile, conclusive" : "reconcile",
+        "progress",
+        row.call === "sent" ? { call: "unknown" } : {},
+        isConclusive || this.#is("an empty look-up always counts")
+          ? "askingForGood"
+          : "asking",
+      );
+    } else if (row.call === "succeeded" || row.call === "adopted") {
+      answered("done", "progress", {}, "paid");
+    } else if (
+      row.isCancelAsked && !this.#is("begin overlooks a cancellation")
+    ) {
+      emit({
+        ...step,
+        rule: "begin: cancelled",
+        cause: "engine",
+        event: "",
+        next: withPoint(state, worker, "cancelling"),
+      });
+    } else if (this.#is("the journal comes after the request")) {
+      answered("send", "", {}, "sending");
+    } else {
+      answered("send", "submitted", {
+        call: "sent",
+        isDoubtOld: false,
+        spend: row.spend === "none" ? "unknown" : row.spend,
+      }, "sending");
+    }
+  }
+
+  /** The request leaves, unless the worker's own clock says that the lease may be over. */
+  #leave(state: State, worker: number, emit: Emit): void {
+    const { job, isOwner } = workerOf(state, worker);
+    const mayLeave = this.#is("a request may leave after its lease") ||
+      (isOwner && !jobOf(state, job).isLeaseOver);
+    emit({
+      rule: mayLeave ? "send" : "send: too late",
+      cause: "engine",
+      job,
+      worker,
+      event: "",
+      next: withPoint(state, worker, mayLeave ? "waiting" : "refused"),
+    });
+  }
+
+  /** What a provider can do with a request, and the network with its answer. */
+  #provide(state: State, worker: number, emit: Emit): void {
+    const { job } = workerOf(state, worker);
+    const row = jobOf(state, job);
+    const emitted = (
+      rule: string,
+      cause: Cause,
+      to: Point,
+      changes?: Partial<Job>,
+    ) =>
+      emit({
+        rule: `provider: ${rule}`,
+        cause,
+        job,
+        worker,
+        event: "",
+        next: withPoint(
+          changes === undefined ? state : withJob(state, job, changes),
+          worker,
+          to,
+        ),
+      });
+    const made = { made: row.made + 1, isListed: false };
+    emitted("makes it", "provider", "answered", made);
+    if (this.#may("answer lost")) {
+      emitted("makes it, answer lost", "failure", "lost", made);
+    }
+    if (this.#may("refused")) emitted("refuses", "failure", "refused");
+    if (this.#may("refused for good")) {
+      emitted("refuses for good", "failure", "refusedForGood");
+    }
+    if (this.#may("request dropped")) {
+      emitted("never gets it", "failure", "lost");
+    }
+    if (this.#may("answer late")) {
+      emitted("is slower than the client", "failure", "lost", {
+        orphans: row.orphans + 1,
+      });
+    }
+  }
+
+  /** Asks the provider, by the job's marker. */
+  #find(state: State, worker: number, emit: Emit): void {
+    const { job, point } = workerOf(state, worker);
+    const row = jobOf(state, job);
+    const emitted = (rule: string, to: Point, cause: Cause = "engine") =>
+      emit({
+        rule: `look-up: ${rule}`,
+        cause,
+        job,
+        worker,
+        event: "",
+        next: withPoint(state, worker, to),
+      });
+    const isCancelled = point === "abandoning";
+    if (row.made > 0 && row.isListed) {
+      emitted("found", isCancelled ? "foundByCancel" : "found");
+    } else if (isCancelled) emitted("nothing for the cancelled", "cancelling");
+    else if (point === "askingForGood") emitted("nothing", "absent");
+    else emitted("nothing yet", "snoozing");
+    if (!this.#may("look-up fails")) return;
+    emitted("fails", isCancelled ? "cancelling" : "failing", "failure");
+    if (!isCancelled && this.#may("shutdown")) {
+      emitted("broken off by shutdown", "releasing", "failure");
+    }
+  }
+
+  /** settle_provider_call */
+  #settle(
+    state: State,
+    worker: number,
+    outcome: Exclude<Call, "none" | "sent">,
+    to: Point,
+    emit: Emit,
+  ): void {
+    const { job } = workerOf(state, worker);
+    const step = { job, worker };
+    if (!this.#owns(state, worker)) {
+      emit({
+        ...step,
+        rule: "settle: lost",
+        cause: "engine",
+        event: "",
+        next: withWorker(state, worker, IDLE),
+      });
+      return;
+    }
+    const isMade = outcome === "succeeded" || outcome === "adopted";
+    const isSpendKept = outcome === "rejected" &&
+      this.#is("a refusal leaves the spend unknown");
+    const written = withJob(state, job, {
+      call: outcome,
+      isDoubtOld: false,
+      isLeaseOver: false,
+      spend: isMade
+        ? "incurred"
+        : outcome === "unknown" || isSpendKept
+        ? "unknown"
+        : "none",
+    });
+    emit({
+      ...step,
+      rule: `settle: ${outcome}`,
+      cause: "engine",
+      event: "settled",
+      next: withPoint(written, worker, to),
+    });
+    if (!this.#may("settle answer lost")) return;
+    emit({
+      ...step,
+      rule: `settle: ${outcome}, answer lost`,
+      cause: "failure",
+      event: "settled",
+      next: withPoint(
+        written,
+        worker,
+        to === "cancelling" || to === "abandoning" ? "cancelling" : "failing",
+      ),
+    });
+  }
+
+  /** complete_voice_clone_job */
+  #complete(state: State, worker: number, emit: Emit): void {
+    const { job } = workerOf(state, worker);
+    const step = { job, worker };
+    if (!this.#owns(state, worker)) {
+      emit({
+        ...step,
+        rule: "complete: lost",
+        cause: "engine",
+        event: "",
+        next: withWorker(state, worker, IDLE),
+      });
+      return;
+    }
+    const { next, event } = this.#left(state, job, {
+      status: "completed",
+    }, "completed");
+    emit({
+      ...step,
+      rule: "complete",
+      cause: "engine",
+      event,
+      next: withWorker(next, worker, IDLE),
+    });
+    if (!this.#may("complete answer lost")) return;
+    emit({
+      ...step,
+      rule: "complete: answer lost",
+      cause: "failure",
+      event,
+      next: withPoint(next, worker, "failing"),
+    });
+  }
+
+  /** fail_ai_job, snooze_ai_job, release_ai_job, cancel_ai_job */
+  #end(state: State, worker: number, point: Point, emit: Emit): void {
+    const { job } = workerOf(state, worker);
+    const row = jobOf(state, job);
+    const name = END_NAMES[point] ?? point;
+    const emitted = (rule: string, next: State, event = "") =>
+      emit({
+        rule: `${name}${rule}`,
+        cause: "engine",
+        job,
+        worker,
+        event,
+        next: withWorker(next, worker, IDLE),
+      });
+    if (!this.#owns(state, worker)) {
+      emitted(": lost", state);
+      return;
+    }
+    const givesBack = row.attempt -
+      (this.#is("snooze spends the attempt") ? 0 : 1);
+    switch (point) {
+      case "failing": {
+        if (row.attempt >= row.maxAttempts) {
+          const { next, event } = this.#left(
+            state,
+            job,
+            { status: "failed" },
+            "failed",
+          );
+          emitted(": attempts used up", next, event);
+          return;
+        }
+        const { next, event, how } = this.#left(state, job, {
+          status: "pending",
+          isDue: false,
+        }, "retried");
+        emitted(`: ${how}`, next, event);
+        return;
+      }
+      case "failingForGood": {
+        const { next, event } = this.#left(
+          state,
+          job,
+          { status: "failed" },
+          "failed",
+        );
+        emitted(": for good", next, event);
+        return;
+      }
+      case "snoozing": {
+        const { next, event, how } = this.#left(state, job, {
+          status: "pending",
+          attempt: givesBack,
+          isDue: false,
+        }, "snoozed");
+        emitted(`: ${how}`, next, event);
+        return;
+      }
+      case "releasing": {
+        const { next, event, how } = this.#left(state, job, {
+          status: "pending",
+          attempt: row.attempt - 1,
+          isDue: true,
+        }, "released");
+        emitted(`: ${how}`, next, event);
+        return;
+      }
+      default: {
+        if (!row.isCancelAsked) {
+          emitted(": nobody asked", state);
+          return;
+        }
+        const { next, event } = this.#left(state, job, {
+          status: "cancelled",
+        }, "cancelled");
+        emitted("", next, event);
+      }
+    }
+  }
+
+  /**
+   * What holds whenever a job leaves `processing`: nobody owns it any more, a call that nobody waits for is in doubt
+   * from now on, and a job whose owner has cancelled, or that is too old, ends instead of waiting.
+   */
+  #left(
+    state: State,
+    job: number,
+    changes: Partial<Job>,
+    event: string,
+  ): { next: State; event: string; how: string } {
+    const row = jobOf(state, job);
+    const isDoubtful = row.call === "sent" &&
+      !this.#is("an ending leaves its call as sent");
+    const isCancelled = changes.status === "pending" && row.isCancelAsked &&
+      !this.#is("a cancellation is forgotten at the hand-back");
+    const isTooOld = changes.status === "pending" && row.isOld &&
+      !isCancelled && !this.#is("no job is too old to go round once more");
+    const next = withJob(state, job, {
+      isLeaseOver: false,
+      ...changes,
+      ...(isDoubtful ? { call: "unknown" as const } : {}),
+      ...(isCancelled ? { status: "cancelled" as const, isDue: false } : {}),
+      ...(isTooOld ? { status: "failed" as const, isDue: false } : {}),
+    });
+    return {
+      next: {
+        ...next,
+        workers: next.workers.map((worker) =>
+          worker.job === job && worker.isOwner
+            ? { ...worker, isOwner: false }
+            : worker
+        ),
+      },
+      event: isCancelled ? "cancelled" : isTooOld ? "failed" : event,
+      how: isCancelled ? "cancelled" : isTooOld ? "too old" : event,
+    };
+  }
+
+  /** rescue_stalled_ai_jobs */
+  #sweep(state: State, job: number, emit: Emit): void {
+    const row = jobOf(state, job);
+    const isStalled = row.status === "processing" &&
+      (row.isLeaseOver || this.#is("rescue takes a lease that is good"));
+    if (!isStalled || this.#is("nothing sweeps")) return;
+    const isLast = row.attempt >= row.maxAttempts;
+    const diedInside = row.call === "sent";
+    const isPaid = row.call === "succeeded" || row.call === "adopted";
+    const getsAnother = isLast && (diedInside || isPaid);
+    const waits = !isLast || getsAnother ||
+      this.#is("rescue leaves the last attempt waiting");
+    const { next, event, how } = this.#left(
+      state,
+      job,
+      waits
+        ? {
+          status: "pending",
+          attempt: row.attempt - (getsAnother ? 1 : 0),
+          isDue: row.attempt <= 1 || diedInside,
+        }
+        : { status: "failed" },
+      waits ? "rescued" : "failed",
+    );
+    emit({
+      rule: `rescue: ${
+        event === "failed" && isOpen(row.call)
+          ? `parked, ${how}`
+          : how !== "rescued"
+          ? how
+          : !getsAnother
+          ? "rescued"
+          : diedInside
+          ? "once more, to ask"
+          : "once more, to finish"
+      }`,
+      cause: "engine",
+      job,
+      worker: -1,
+      event,
+      next,
+    });
+  }
+
+  /** What only the passing of time does, here and at the provider. */
+  #pass(state: State, job: number, emit: Emit): void {
+    const row = jobOf(state, job);
+    const passed = (rule: string, cause: Cause, changes: Partial<Job>) =>
+      emit({
+        rule,
+        cause,
+        job,
+        worker: -1,
+        event: "",
+        next: withJob(state, job, changes),
+      });
+    if (row.status === "pending" && !row.isDue) {
+      passed("time: due", "time", { isDue: true });
+    }
+    if (row.status === "processing" && !row.isLeaseOver) {
+      const isHeld = state.workers.some((worker) =>
+        worker.job === job && worker.isOwner
+      );
+      if (!isHeld || this.#may("stall")) {
+        passed("time: lease over", isHeld ? "failure" : "time", {
+          isLeaseOver: true,
+        });
+      }
+    }
+    const isUnderWay = row.status === "pending" && row.attempt > 0 ||
+      row.status === "processing";
+    if (this.world.ages && isUnderWay && !row.isOld) {
+      passed("time: job old", "time", { isOld: true });
+    }
+    if (row.orphans > 0) {
+      passed("provider: makes what nobody waits for", "provider", {
+        orphans: row.orphans - 1,
+        made: row.made + 1,
+        isListed: false,
+      });
+      passed("provider: drops what nobody waits for", "provider", {
+        orphans: row.orphans - 1,
+      });
+    }
+    if (row.made > 0 && !row.isListed) {
+      passed("provider: lists it", "provider", { isListed: true });
+    }
+    if (!row.isDoubtOld && this.#mayDoubtBeOld(state, job)) {
+      passed("time: doubt old", "time", { isDoubtOld: true });
+    }
+  }
+
+  /**
+   * The one assumption about the outside: within `reconcile_seconds` of the moment at which the sender is known to be
+   * gone, the provider has done with its request and lists what it made.
+   */
+  #mayDoubtBeOld(state: State, job: number): boolean {
+    const row = jobOf(state, job);
+    if (this.#is("doubt is counted from the sending")) return isOpen(row.call);
+    if (row.call !== "unknown") return false;
+    const isOnTheWire = row.orphans > 0 ||
+      state.workers.some((worker) =>
+        worker.job === job && worker.point === "waiting" &&
+        (worker.isOwner || !this.#is("a sender that is cut off goes on"))
+      );
+    return !isOnTheWire && (row.made === 0 || row.isListed);
+  }
+
+  /** What owners and operators ask for. */
+  #people(state: State, job: number, emit: Emit): void {
+    const row = jobOf(state, job);
+    const asked = (rule: string, event: string, changes: Partial<Job>) =>
+      emit({
+        rule,
+        cause: "people",
+        job,
+        worker: -1,
+        event,
+        next: withJob(state, job, changes),
+      });
+    if (!row.isCancelAsked && job < this.world.cancellable) {
+      if (row.status === "pending") {
+        asked("owner: cancels a waiting job", "cancelled", {
+          isCancelAsked: true,
+          ...(this.#is("cancelling a waiting job leaves it waiting")
+            ? {}
+            : { status: "cancelled", isDue: false }),
+        });
+      } else if (row.status === "processing") {
+        asked(
+          "owner: cancels a running job",
+          this.#is("cancelling a running job writes no event")
+            ? ""
+            : "cancel_requested",
+          { isCancelAsked: true },
+        );
+      }
+    }
+    if (row.status !== "failed" || row.reruns >= this.world.reruns) return;
+    const again = {
+      status: "pending",
+      isDue: true,
+      isCancelAsked: false,
+      isOld: false,
+      maxAttempts: row.attempt + this.world.maxAttempts,
+      reruns: row.reruns + 1,
+    } as const;
+    if (row.spend !== "unknown") {
+      asked("owner: retries", "retry_requested", {
+        ...again,
+        ...(this.#is("retry forgets the journal")
+          ? { call: "none", spend: "none" }
+          : {}),
+      });
+    } else if (
+      row.orphans === 0 && !hasRequestUnderWay(state, job) &&
+      row.call === "unknown"
+    ) {
+      // The operator looks when the provider has done with it, and tells the truth.
+      const isMade = row.made > 0;
+      asked(
+        isMade ? "operator: it was made" : "operator: nothing was made",
+        "retry_requested",
+        {
+          ...again,
+          call: isMade ? "adopted" : "absent",
+          spend: isMade ? "incurred" : "none",
+          isDoubtOld: false,
+        },
+      );
+    }
+  }
+}
+
+/** Where a worker goes that learns of a cancellation; elsewhere it finishes what it is doing. */
+const CANCELLED_AT: Partial<Record<Point, Point>> = {
+  claimed: "cancelling",
+  sending: "refusedByCancel",
+  waiting: "lostByCancel",
+  refused: "refusedByCancel",
+  lost: "lostByCancel",
+  asking: "cancelling",
+  askingForGood: "cancelling",
+  failing: "cancelling",
+  failingForGood: "cancelling",
+  snoozing: "cancelling",
+};
+
+const END_NAMES: Partial<Record<Point, string>> = {
+  failing: "fail",
+  failingForGood: "fail",
+  snoozing: "snooze",
+  releasing: "release",
+  cancelling: "cancel",
+};
+
+/** The worker with this number. */
+export function workerOf(state: State, worker: number): Worker {
+  const found = state.workers[worker];
+  if (found === undefined) throw new Error(`there is no worker ${worker}`);
+  return found;
+}
+
+/** The job with this number. */
+export function jobOf(state: State, job: number): Job {
+  const found = state.jobs[job];
+  if (found === undefined) throw new Error(`there is no job ${job}`);
+  return found;
+}
+
+function hasRequestUnderWay(state: State, job: number): boolean {
+  return state.workers.some((worker) =>
+    worker.job === job && worker.point === "waiting"
+  );
+}
+
+function withJob(state: State, job: number, changes: Partial<Job>): State {
+  return {
+    jobs: state.jobs.map((row, index) =>
+      index === job ? { ...row, ...changes } : row
+    ),
+    workers: state.workers,
+  };
+}
+
+function withWorker(state: State, worker: number, to: Worker): State {
+  return {
+    jobs: state.jobs,
+    workers: state.workers.map((one, index) => index === worker ? to : one),
+  };
+}
+
+function withPoint(state: State, worker: number, point: Point): State {
+  return withWorker(state, worker, { ...workerOf(state, worker), point });
+}
+
+/** The worker is gone; what it had sent is still on its way. */
+function gone(state: State, worker: number): State {
+  const { point, job } = workerOf(state, worker);
+  const left = withWorker(state, worker, IDLE);
+  return point === "waiting"
+    ? withJob(left, job, { orphans: jobOf(state, job).orphans + 1 })
+    : left;
+}

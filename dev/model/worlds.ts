@@ -1,0 +1,61 @@
+/** The worlds that are explored: each small enough to be looked at whole, together everything that can go wrong. */
+import { FAILURES, type World } from "./rules.ts";
+
+/** By name. A broken rule counts as noticed when any of them notices it. */
+export const WORLDS = {
+  /** Two jobs, two workers, nothing goes wrong. */
+  calm: {
+    jobs: 2,
+    workers: 2,
+    maxAttempts: 2,
+    cap: 2,
+    ages: false,
+    reruns: 0,
+    cancellable: 0,
+    failures: new Set(),
+  },
+  /** One job and one worker, until the job is too old. */
+  old: {
+    jobs: 1,
+    workers: 1,
+    maxAttempts: 2,
+    cap: 1,
+    ages: true,
+    reruns: 1,
+    cancellable: 1,
+    failures: new Set(FAILURES),
+  },
+  /** One job that two workers fight for, with everything that can go wrong, cancelled, retried and resolved. */
+  trouble: {
+    jobs: 1,
+    workers: 2,
+    maxAttempts: 2,
+    cap: 1,
+    ages: false,
+    reruns: 1,
+    cancellable: 1,
+    failures: new Set(FAILURES),
+  },
+  /** Two jobs, two workers that may crash or stall at any step, one slot at the provider. */
+  pair: {
+    jobs: 2,
+    workers: 2,
+    maxAttempts: 2,
+    cap: 1,
+    ages: false,
+    reruns: 0,
+    cancellable: 0,
+    failures: new Set(["crash", "stall"]),
+  },
+  /** The same with room for both, where one owner cancels. */
+  crowd: {
+    jobs: 2,
+    workers: 2,
+    maxAttempts: 1,
+    cap: 2,
+    ages: false,
+    reruns: 0,
+    cancellable: 1,
+    failures: new Set(["crash", "stall"]),
+  },
+} as const satisfies Record<string, World>;

@@ -1,0 +1,178 @@
+/** The heartbeats of all jobs that an isolate has in hand, in as few calls as possible. */
+import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { PlatformDeps } from "../platform/deps.ts";
+import type { Logger } from "../platform/log.ts";
+import { CancelRequested, LeaseLost } from "./outcome.ts";
+import type { Beat, JobRepository } from "./repository.ts";
+
+/** The heartbeat of one job. */
+export interface Heartbeat {
+  /** Reports progress (1 to 99) and stage soon, together with what others report; the newest report counts. */
+  report(progress: number, stage: string): void;
+  /** Resolves when what was reported has been sent, so that a write that follows is not overtaken by it. */
+  sent(): Promise<void>;
+  /** Whether the lease cannot have run out: a heartbeat came through less than its length ago. */
+  isOurs(): boolean;
+  /** No more heartbeats. Resolves when none is on its way. */
+  stop(): Promise<void>;
+}
+
+/** However short a lease is. */
+const MIN_PERIOD_MS = 500;
+
+interface Watched {
+  job: ClaimedJob;
+  onEnd(reason: LeaseLost | CancelRequested): void;
+  /** Uptime in milliseconds at which the lease was last known to be extended. */
+  aliveAt: number;
+  pending: { progress: number; stage: string } | undefined;
+  isEnded: boolean;
+}
+
+/**
+ * The heartbeats of an isolate.
+ *
+ * Guarantees: while any job is watched, all leases are extended at least every third of the shortest one, by one call;
+ * reports that come while a call is under way travel together in the next; `onEnd` is called once when the job turns
+ * out to be lost, or its owner asks for it to be cancelled, or when no heartbeat has come through for the length of the
+ * lease (to half a period): the sweep may have given the job to somebody else by then, and a worker that cannot know must stop.
+ */
+export class Heartbeats {
+  readonly #platform: Pick<PlatformDeps, "uptimeMs">;
+  readonly #repository: Pick<JobRepository, "heartbeat">;
+  readonly #log: Logger;
+  readonly #watched = new Map<string, Watched>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #periodMs = Infinity;
+  #sending: Promise<void> | undefined;
+
+  /** @param platform its `uptimeMs` measures how long no heartbeat has come through. */
+  constructor(
+    platform: Pick<PlatformDeps, "uptimeMs">,
+    repository: Pick<JobRepository, "heartbeat">,
+    log: Logger,
+  ) {
+    this.#platform = platform;
+    this.#repository = repository;
+    this.#log = log;
+  }
+
+  /** Begins the heartbeat of a claimed job. */
+  watch(
+    job: ClaimedJob,
+    onEnd: (reason: LeaseLost | CancelRequested) => void,
+  ): Heartbeat {
+    const entry: Watched = {
+      job,
+      onEnd,
+      aliveAt: this.#platform.uptimeMs(),
+      pending: undefined,
+      isEnded: false,
+    };
+    this.#beatEvery(Math.max(MIN_PERIOD_MS, leaseMs(job) / 3));
+    this.#watched.set(job.lease_token, entry);
+    return {
+      report: (progress, stage) => {
+        entry.pending = { progress, stage };
+        void this.#flush();
+      },
+      sent: async () => {
+        while (
+          entry.pending !== undefined && this.#watched.has(job.lease_token)
+        ) {
+          await this.#flush();
+        }
+        await this.#sending;
+      },
+      isOurs: () => !this.#isSilent(entry),
+      stop: async () => {
+        this.#unwatch(entry);
+        await this.#sending;
+      },
+    };
+  }
+
+  /** Never begins a period anew that is short enough: jobs that come and go would put every heartbeat off. */
+  #beatEvery(periodMs: number): void {
+    if (this.#periodMs <= periodMs) return;
+    clearInterval(this.#timer);
+    // The period that this cuts off began up to its whole length ago.
+    this.#beat();
+    this.#periodMs = periodMs;
+    this.#timer = setInterval(() => this.#beat(), periodMs);
+  }
+
+  #unwatch(entry: Watched): void {
+    this.#watched.delete(entry.job.lease_token);
+    if (this.#watched.size > 0) return;
+    clearInterval(this.#timer);
+    this.#periodMs = Infinity;
+  }
+
+  #beat(): void {
+    for (const entry of this.#watched.values()) this.#endIfSilent(entry);
+    if (this.#watched.size > 0) void this.#send([...this.#watched.values()]);
+  }
+
+  #isSilent({ job, aliveAt }: Watched, slackMs = 0): boolean {
+    return this.#platform.uptimeMs() - aliveAt >= leaseMs(job) - slackMs;
+  }
+
+  #endIfSilent(entry: Watched): void {
+    // A timer that is early by a hair must not give a lost job another period.
+    if (!this.#isSilent(entry, this.#periodMs / 2)) return;
+    this.#log.warn("lease_not_extended", { job_id: entry.job.id });
+    this.#end(entry, new LeaseLost());
+  }
+
+  /** Whoever cancels still needs the lease, to write how it ended; whoever has lost it has nothing to extend. */
+  #end(entry: Watched, reason: LeaseLost | CancelRequested): void {
+    if (reason instanceof LeaseLost) this.#unwatch(entry);
+    if (entry.isEnded) return;
+    entry.isEnded = true;
+    entry.onEnd(reason);
+  }
+
+  async #flush(): Promise<void> {
+    await this.#sending;
+    const due = [...this.#watched.values()].filter(({ pending }) =>
+      pending !== undefined
+    );
+    if (due.length > 0) await this.#send(due);
+  }
+
+  #send(entries: Watched[]): Promise<void> {
+    // One call at a time: a slow database gets fewer heartbeats, not a queue of them.
+    this.#sending ??= this.#call(entries).finally(() => {
+      this.#sending = undefined;
+    });
+    return this.#sending;
+  }
+
+  async #call(entries: Watched[]): Promise<void> {
+    const beats = entries.map((entry): Beat => {
+      const beat = { lease: entry.job, ...entry.pending };
+      entry.pending = undefined;
+      return beat;
+    });
+    // Before the answer: the lease runs from when the database wrote it, not from when we heard of it.
+    const sentAt = this.#platform.uptimeMs();
+    try {
+      const alive = await this.#repository.heartbeat(beats);
+      for (const entry of entries) {
+        if (!this.#watched.has(entry.job.lease_token)) continue;
+        const answer = alive.get(entry.job.id);
+        if (answer === undefined) this.#end(entry, new LeaseLost());
+        else entry.aliveAt = sentAt;
+        if (answer?.isCancelRequested) this.#end(entry, new CancelRequested());
+      }
+    } catch (error) {
+      this.#log.warn("heartbeat_failed", { jobs: entries.length, error });
+    }
+  }
+}
+
+/** Both times are the database's, so this is the lease's length whatever the worker's clock shows. */
+function leaseMs(job: ClaimedJob): number {
+  return Date.parse(job.lease_expires_at) - Date.parse(job.updated_at);
+}

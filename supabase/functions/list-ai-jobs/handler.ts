@@ -1,0 +1,80 @@
+/** list-ai-jobs: the caller's jobs, newest first, in pages that stay right while jobs come and go. */
+import { z } from "zod";
+import {
+  AI_JOB_COLUMNS,
+  aiJobSchema,
+  listAiJobsQuerySchema,
+  type ListAiJobsResponse,
+} from "../_shared/contracts/jobs.ts";
+import { AppError, fromDatabaseError } from "../_shared/errors.ts";
+import { parse } from "../_shared/http/body.ts";
+import { createUserEndpoint } from "../_shared/http/caller.ts";
+import type { AppDeps } from "../_shared/http/endpoint.ts";
+import { jsonResponse } from "../_shared/http/problem.ts";
+
+/** Where a page ends: the last row's place in the order, not its number. */
+const cursorSchema = z.tuple([z.iso.datetime({ offset: true }), z.uuid()]);
+
+/** GET `?limit=&cursor=&status=&job_type=`: `{jobs, next_cursor}`. */
+export function createHandler(
+  deps: AppDeps,
+): (request: Request) => Promise<Response> {
+  return createUserEndpoint(
+    deps,
+    { name: "list-ai-jobs", method: "GET" },
+    async ({ url, supabase, userId }) => {
+      const query = parse(
+        Object.fromEntries(url.searchParams),
+        listAiJobsQuerySchema,
+      );
+      let select = supabase.from("ai_jobs").select(AI_JOB_COLUMNS)
+        .eq("user_id", userId)
+        .order("created_at", { ascending: false })
+        .order("id", { ascending: false })
+        // One more than asked for tells whether there is a next page.
+        .limit(query.limit + 1);
+      if (query.status !== undefined) {
+        select = select.eq("status", query.status);
+      }
+      if (query.job_type !== undefined) {
+        select = select.eq("job_type", query.job_type);
+      }
+      if (query.cursor !== undefined) {
+        const [createdAt, id] = decodeCursor(query.cursor);
+        select = select.or(
+          `created_at.lt."${createdAt}",and(created_at.eq."${createdAt}",id.lt.${id})`,
+        );
+      }
+      const { data, error } = await select;
+      if (error) throw fromDatabaseError(error);
+      const rows = z.array(aiJobSchema).parse(data);
+      const jobs = rows.slice(0, query.limit);
+      const last = jobs.at(-1);
+      const body: ListAiJobsResponse = {
+        jobs,
+        next_cursor: rows.length > query.limit && last !== undefined
+          ? encodeCursor(last)
+          : null,
+      };
+      return jsonResponse(body);
+    },
+  );
+}
+
+function encodeCursor(job: { created_at: string; id: string }): string {
+  return btoa(JSON.stringify([job.created_at, job.id]))
+    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+function decodeCursor(cursor: string): z.infer<typeof cursorSchema> {
+  try {
+    const text = atob(cursor.replaceAll("-", "+").replaceAll("_", "/"));
+    return cursorSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new AppError("invalid_request", {
+      details: "cursor: is not one of ours",
+      fields: [{ field: "cursor", message: "is not one of ours" }],
+      cause,
+    });
+  }
+}

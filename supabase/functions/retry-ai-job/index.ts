@@ -1,0 +1,7 @@
+import { readEnv } from "../_shared/config/env.ts";
+import { platformDeps } from "../_shared/platform/deps.ts";
+import { createHandler } from "./handler.ts";
+
+const platform = platformDeps();
+
+export default { fetch: createHandler({ platform, env: readEnv(platform) }) };

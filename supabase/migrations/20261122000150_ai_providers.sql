@@ -1,0 +1,75 @@
+-- Who does the paid work, and how much of it at once.
+
+create table public.ai_providers (
+  provider text not null,
+  max_concurrent integer not null,
+  paused_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint ai_providers_pkey primary key (provider),
+  constraint ai_providers_provider_is_slug check (provider ~ '^[a-z][a-z0-9-]{1,40}$'),
+  constraint ai_providers_max_concurrent_in_range check (max_concurrent between 1 and 10000)
+);
+comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at once, and whether they run at all.';
+comment on column public.ai_providers.max_concurrent is
+  'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
+comment on column public.ai_providers.paused_at is 'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
+
+create trigger ai_providers_touch_updated_at
+before update on public.ai_providers
+for each row execute function private.touch_updated_at();
+
+alter table public.ai_providers enable row level security;
+revoke all on public.ai_providers from public, anon, authenticated, service_role;
+grant select, insert, update on public.ai_providers to service_role;
+
+insert into public.ai_providers (provider, max_concurrent)
+values ('elevenlabs', 10), ('d-id', 10), ('heygen', 10), ('internal', 20);
+
+create table public.ai_limits (
+  id bigint not null generated always as identity,
+  user_id uuid,
+  max_active_jobs integer,
+  max_jobs_per_day integer,
+  max_concurrent_jobs integer,
+  paused_at timestamptz,
+  active_jobs integer not null default 0,
+  counted_on date not null default current_date,
+  jobs_that_day integer not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint ai_limits_pkey primary key (id),
+  constraint ai_limits_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint ai_limits_user_id_key unique nulls not distinct (user_id),
+  constraint ai_limits_are_not_negative check (
+    max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0
+  ),
+  constraint ai_limits_counts_are_not_negative check (active_jobs >= 0 and jobs_that_day >= 0),
+  constraint ai_limits_default_is_complete check (
+    user_id is not null
+    or (max_active_jobs is not null and max_jobs_per_day is not null and max_concurrent_jobs is not null)
+  )
+);
+comment on table public.ai_limits is
+  'How many jobs a user may have, and has. The row without a user holds the limits of everybody who has none of their own.';
+comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
+comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
+comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
+comment on column public.ai_limits.paused_at is 'Set: the user''s jobs wait. See pause_ai_jobs.';
+comment on column public.ai_limits.active_jobs is 'Jobs waiting or in processing; kept by triggers in the transaction that changes a job.';
+comment on column public.ai_limits.jobs_that_day is 'Jobs created on counted_on.';
+
+create trigger ai_limits_touch_updated_at
+before update on public.ai_limits
+for each row execute function private.touch_updated_at();
+
+alter table public.ai_limits enable row level security;
+create policy "users can read their own limits"
+on public.ai_limits for select to authenticated
+using (user_id = (select auth.uid()));
+revoke all on public.ai_limits from public, anon, authenticated, service_role;
+grant select on public.ai_limits to authenticated;
+grant select, insert, update on public.ai_limits to service_role;
+
+insert into public.ai_limits (user_id, max_active_jobs, max_jobs_per_day, max_concurrent_jobs)
+values (null, 25000, 50000, 10);

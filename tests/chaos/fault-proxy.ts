@@ -1,0 +1,197 @@
+/**
+ * Stands between a worker and what it calls, and stops at every byte boundary that matters, so that a test can kill the
+ * worker exactly there. The product knows nothing of it: it is given another address.
+ */
+import { Agent, createServer, type IncomingMessage, request } from "node:http";
+import type { ServerResponse } from "node:http";
+import { once } from "node:events";
+
+/** The moments in the life of a request, in order. */
+export const PHASES = [
+  /** Its headers are here; nothing has gone on. */
+  "headers",
+  /** Half of its body has gone on. Only of requests with a body. */
+  "half sent",
+  /** All of it has gone on; the other side is at work. */
+  "sent",
+  /** The whole answer is here; nothing has gone back. */
+  "answered",
+  /** The headers of the answer have gone back. */
+  "answer headers",
+  /** Half of its body has gone back. */
+  "half answered",
+] as const;
+export type Phase = (typeof PHASES)[number];
+
+/** A request at a moment. */
+export interface Moment {
+  /** What is called: the name of a SQL function, `storage.download`, `voices.add`, … */
+  call: string;
+  /** The how-manieth of its kind through this proxy, from 1. */
+  nth: number;
+  phase: Phase;
+  /** From `answered` on. */
+  answer: string | undefined;
+}
+
+/** What becomes of the request: it goes on, or the connections on both sides end here. */
+export type Verdict = "go on" | "cut";
+
+/** Asked at every moment of every request; the request waits for the verdict. */
+export type Watch = (moment: Moment) => Verdict | Promise<Verdict>;
+
+/** A running proxy. */
+export interface FaultProxy {
+  /** `http://127.0.0.1:<port>` */
+  url: string;
+  /** Calls that came through, in order, as `<call> <nth>`. */
+  calls: string[];
+  close(): Promise<void>;
+}
+
+/** What a call to the project or to a provider is called in tables. */
+export function nameOf(method: string, path: string): string {
+  const rpc = /^\/rest\/v1\/rpc\/([a-z_]+)/.exec(path)?.[1];
+  if (rpc !== undefined) return rpc;
+  if (path.startsWith("/storage/")) {
+    return method === "GET" ? "storage.download" : `storage.${method}`;
+  }
+  if (method === "POST" && path.endsWith("/v1/voices/add")) return "voices.add";
+  if (method === "GET" && path.includes("/v2/voices")) return "voices.search";
+  if (method === "DELETE" && path.includes("/v1/voices/")) {
+    return "voices.delete";
+  }
+  return `${method} ${path.split("?")[0]}`;
+}
+
+/**
+ * Starts a proxy to `upstream` on a free port of the loopback interface. Requests are never sent twice, and an upstream
+ * that got a whole request works on it also when the worker is gone.
+ */
+export async function startFaultProxy(
+  upstream: string,
+  watch: Watch,
+): Promise<FaultProxy> {
+  const target = new URL(upstream);
+  const agent = new Agent({ keepAlive: false });
+  const counts = new Map<string, number>();
+  const calls: string[] = [];
+
+  async function relay(
+    incoming: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const method = incoming.method ?? "GET";
+    const path = incoming.url ?? "/";
+    const call = nameOf(method, path);
+    const nth = (counts.get(call) ?? 0) + 1;
+    counts.set(call, nth);
+    calls.push(`${call} ${nth}`);
+    let answer: string | undefined;
+    const isOver = async (phase: Phase) =>
+      await watch({ call, nth, phase, answer }) === "cut";
+    const cut = () => {
+      incoming.socket.destroy();
+    };
+
+    if (await isOver("headers")) return cut();
+    const body = await readAll(incoming);
+    if (body === null) return cut();
+
+    const outgoing = request({
+      agent,
+      host: target.hostname,
+      port: target.port,
+      method,
+      path,
+      headers: {
+        ...incoming.headers,
+        host: target.host,
+        connection: "close",
+        ...(body.length > 0 ? { "content-length": String(body.length) } : {}),
+      },
+    });
+    const answered = once(outgoing, "response");
+    answered.catch(() => {});
+    if (body.length > 0) {
+      const half = Math.ceil(body.length / 2);
+      outgoing.write(body.subarray(0, half));
+      if (await isOver("half sent")) {
+        outgoing.destroy();
+        return cut();
+      }
+      outgoing.end(body.subarray(half));
+    } else outgoing.end();
+    const isCutNow = await isOver("sent");
+    const [upstreamAnswer]: IncomingMessage[] = await answered;
+    if (upstreamAnswer === undefined) return cut();
+    const bytes = await readAll(upstreamAnswer);
+    if (isCutNow || bytes === null) return cut();
+    answer = new TextDecoder().decode(bytes);
+    if (await isOver("answered")) return cut();
+
+    response.writeHead(upstreamAnswer.statusCode ?? 502, {
+      ...withoutConnection(upstreamAnswer.headers),
+      "content-length": String(bytes.length),
+    });
+    response.flushHeaders();
+    if (await isOver("answer headers")) return cut();
+    if (bytes.length > 1) {
+      const half = Math.ceil(bytes.length / 2);
+      response.write(bytes.subarray(0, half));
+      if (await isOver("half answered")) return cut();
+      response.end(bytes.subarray(half));
+    } else response.end(bytes);
+  }
+
+  const server = createServer((incoming, response) => {
+    response.on("error", () => {});
+    incoming.on("error", () => {});
+    relay(incoming, response).catch(() => incoming.socket.destroy());
+  });
+  server.keepAliveTimeout = 0;
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" && address !== null
+    ? address.port
+    : 0;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    calls,
+    async close() {
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
+      agent.destroy();
+      await closed;
+    },
+  };
+}
+
+/** Null when the other side left before the end. */
+async function readAll(
+  message: AsyncIterable<Uint8Array>,
+): Promise<Uint8Array | null> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  try {
+    for await (const part of message) parts.push(new Uint8Array(part));
+  } catch {
+    return null;
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+function withoutConnection(
+  headers: IncomingMessage["headers"],
+): Record<string, string | string[]> {
+  const left: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined) continue;
+    if (["connection", "keep-alive", "transfer-encoding"].includes(name)) {
+      continue;
+    }
+    left[name] = value;
+  }
+  return left;
+}

@@ -1,0 +1,525 @@
+/**
+ * Walks the traces of the model (dev/model) in the real database: after each step the row, the journal and the timeline
+ * must be what the model says. Time is moved by back-dating.
+ */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type postgres from "postgres";
+import { jobOf, Rules, type Step, type World } from "../../dev/model/rules.ts";
+import { start } from "../../dev/model/explore.ts";
+import { isFinal, isOpen, type Job } from "../../dev/model/state.ts";
+import {
+  coveringTraces,
+  randomTraces,
+  type Trace,
+} from "../../dev/model/traces.ts";
+import { WORLDS } from "../../dev/model/worlds.ts";
+import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+
+/** Longer than any test, so that time passes only where a trace says so. */
+const LEASE_SECONDS = 300;
+const RECONCILE_SECONDS = 3600;
+const BACKOFF_SECONDS = 3600;
+const SNOOZE_SECONDS = 3600;
+
+/** What the model tells of a job, as the database has it. */
+interface Picture {
+  status: string;
+  attempt: number;
+  max_attempts: number;
+  is_due: boolean;
+  is_lease_over: boolean;
+  is_cancel_asked: boolean;
+  call: string;
+  is_doubt_old: boolean;
+  spend: string;
+  is_parked: boolean;
+  has_ended: boolean;
+  has_provider_id: boolean;
+  billable_calls: number;
+  voices: number;
+  events: string[];
+  numbers: number[];
+}
+
+/** What a worker of a trace has in hand. */
+interface Slot {
+  leaseToken: string;
+  callId: string | null;
+}
+
+/** One walk: real rows for the model's jobs, real tokens for its workers. */
+class Walk {
+  readonly #db: TestDatabase;
+  readonly #service: postgres.Sql;
+  readonly #rules: Rules;
+  readonly #ids: string[];
+  readonly #userId: string;
+  readonly #slots = new Map<number, Slot>();
+  readonly #events: string[][];
+  readonly #billable: number[];
+
+  constructor(
+    db: TestDatabase,
+    service: postgres.Sql,
+    rules: Rules,
+    jobs: { ids: string[]; userId: string },
+  ) {
+    this.#db = db;
+    this.#service = service;
+    this.#rules = rules;
+    this.#ids = jobs.ids;
+    this.#userId = jobs.userId;
+    this.#events = jobs.ids.map(() => ["created"]);
+    this.#billable = jobs.ids.map(() => 0);
+  }
+
+  async take(step: Step): Promise<void> {
+    if (step.event !== "") this.#events[step.job]?.push(step.event);
+    if (step.event === "submitted") {
+      this.#billable[step.job] = (this.#billable[step.job] ?? 0) + 1;
+    }
+    await this.#perform(step);
+    for (let job = 0; job < this.#ids.length; job++) {
+      const expected = this.#expected(job, jobOf(step.next, job));
+      assertEquals(await this.#picture(job), expected);
+    }
+  }
+
+  /** What the model forbids, the database must not do: no job can be claimed for which the model has no claim. */
+  async tryForbiddenClaims(step: Step): Promise<void> {
+    const allowed = new Set<number>();
+    this.#rules.steps(step.next, ({ rule, job }) => {
+      if (rule === "claim") allowed.add(job);
+    });
+    // A claim needs a worker without a job; the database has no such bound.
+    if (step.next.workers.every(({ point }) => point !== "idle")) return;
+    const forbidden = this.#ids.filter((_, job) => !allowed.has(job));
+    if (forbidden.length === 0) return;
+    assertEquals(await this.#claim(forbidden), []);
+  }
+
+  #id(job: number): string {
+    const id = this.#ids[job];
+    assert(id !== undefined);
+    return id;
+  }
+
+  async #claim(ids: string[]): Promise<{ id: string; lease_token: string }[]> {
+    return [
+      ...await this.#service<{ id: string; lease_token: string }[]>`
+        select id, lease_token from public.claim_ai_jobs(p_limit => 1, p_job_ids => ${ids})`,
+    ];
+  }
+
+  async #perform(step: Step): Promise<void> {
+    const { rule, job, worker } = step;
+    const id = this.#id(job);
+    const [name = "", ...rest] = rule.split(": ");
+    const outcome = rest.join(": ");
+    switch (name) {
+      case "claim": {
+        const [claimed] = await this.#claim([id]);
+        assert(claimed !== undefined, "the job could not be claimed");
+        assertEquals(claimed.id, id);
+        if (outcome === "") {
+          this.#slots.set(worker, {
+            leaseToken: claimed.lease_token,
+            callId: null,
+          });
+        }
+        return;
+      }
+      case "heartbeat": {
+        const rows = await this.#service<{ is_cancel_requested: boolean }[]>`
+          select is_cancel_requested from public.heartbeat_ai_jobs(
+            jsonb_build_array(jsonb_build_object(
+              'job_id', ${id}::text, 'lease_token', ${
+          this.#token(worker)
+        }::text, 'progress', null, 'stage', null
+            ))
+          )`;
+        assertEquals(
+          [...rows],
+          outcome === "lost"
+            ? []
+            : [{ is_cancel_requested: jobOf(step.next, job).isCancelAsked }],
+        );
+        return;
+      }
+      case "begin":
+        if (outcome !== "not reached") await this.#begin(id, worker, outcome);
+        return;
+      case "settle":
+        return await this.#settle(step, outcome);
+      case "complete":
+        return await this.#complete(step);
+      case "fail":
+      case "snooze":
+      case "release":
+      case "cancel":
+        return await this.#end(step, name, outcome);
+      case "rescue": {
+        // The one that is meant comes first.
+        await this.#db.sql`
+          update public.ai_jobs set lease_expires_at = clock_timestamp() - interval '1 hour' where id = ${id}`;
+        const rows = await this.#service<{ job_id: string; status: string }[]>`
+          select job_id, status from public.rescue_stalled_ai_jobs(p_limit => 1)`;
+        assertEquals([...rows], [{
+          job_id: id,
+          status: jobOf(step.next, job).status,
+        }]);
+        return;
+      }
+      case "owner":
+        return await this.#ask(id, outcome);
+      case "operator": {
+        const isMade = outcome === "it was made";
+        const [row] = await this.#service<{ answer: boolean }[]>`
+          select public.resolve_unknown_ai_job(${id}, ${isMade}, ${
+          isMade ? objectOf(id) : null
+        }) as answer`;
+        assertEquals(row?.answer, true);
+        return;
+      }
+      case "time":
+        return await this.#pass(id, outcome);
+      // What happens in a worker or at the provider alone.
+      case "send":
+      case "provider":
+      case "look-up":
+      case "input":
+      case "crash":
+      case "shutdown":
+      case "end":
+        return;
+      default:
+        throw new Error(`the walk does not know the rule ${rule}`);
+    }
+  }
+
+  #token(worker: number): string {
+    return this.#slot(worker).leaseToken;
+  }
+
+  #slot(worker: number): Slot {
+    const slot = this.#slots.get(worker);
+    assert(slot !== undefined, `worker ${worker} has nothing in hand`);
+    return slot;
+  }
+
+  async #begin(id: string, worker: number, outcome: string): Promise<void> {
+    const [row] = await this.#service<
+      {
+        call_id: string | null;
+        decision: string;
+        is_lookup_conclusive: boolean;
+      }[]
+    >`
+      select call_id, decision, is_lookup_conclusive from public.begin_provider_call(
+        p_job_id => ${id},
+        p_lease_token => ${this.#token(worker)},
+        p_operation => 'create_voice',
+        p_progress => 30,
+        p_stage => 'calling_provider'
+      )`;
+    if (outcome === "lost") {
+      assertEquals(row, undefined);
+      return;
+    }
+    assert(row !== undefined, "the lease was lost");
+    const [decision, ...rest] = outcome.replace(", answer lost", "").split(
+      ", ",
+    );
+    assertEquals(row.decision, decision);
+    assertEquals(row.is_lookup_conclusive, rest.includes("conclusive"));
+    this.#slot(worker).callId = row.call_id;
+  }
+
+  async #settle({ job, worker }: Step, outcome: string): Promise<void> {
+    const id = this.#id(job);
+    const { leaseToken, callId } = this.#slot(worker);
+    const isLost = outcome === "lost";
+    const written = isLost ? "unknown" : outcome.replace(", answer lost", "");
+    const isMade = written === "succeeded" || written === "adopted";
+    const [row] = await this.#service<{ answer: boolean }[]>`
+      select public.settle_provider_call(
+        p_call_id => ${callId},
+        p_job_id => ${id},
+        p_lease_token => ${leaseToken},
+        p_outcome => ${written},
+        p_provider_object_id => ${isMade ? objectOf(id) : null}
+      ) as answer`;
+    assertEquals(row?.answer, !isLost);
+  }
+
+  async #complete({ rule, job, worker }: Step): Promise<void> {
+    const id = this.#id(job);
+    const voice = {
+      provider_voice_id: objectOf(id),
+      name: "Grandpa",
+      stability: 0.5,
+      similarity_boost: 0.75,
+    };
+    const [row] = await this.#service<{ answer: boolean }[]>`
+      select public.complete_voice_clone_job(
+        p_job_id => ${id},
+        p_lease_token => ${this.#token(worker)},
+        p_result_data => ${this.#service.json({ voice_id: objectOf(id) })},
+        p_voice => ${this.#service.json(voice)}
+      ) as answer`;
+    assertEquals(row?.answer, rule !== "complete: lost");
+  }
+
+  async #end(step: Step, name: string, outcome: string): Promise<void> {
+    const id = this.#id(step.job);
+    const token = this.#token(step.worker);
+    const sql = this.#service;
+    const isForGood = outcome === "for good";
+    const [row] =
+      await (name === "fail"
+        ? sql<{ answer: string | boolean | null }[]>`
+        select public.fail_ai_job(
+          p_job_id => ${id},
+          p_lease_token => ${token},
+          p_error_code => 'provider_unavailable',
+          p_error_message => 'The AI provider did not answer properly.',
+          p_is_retryable => ${!isForGood}
+        ) as answer`
+        : name === "snooze"
+        ? sql<{ answer: string | boolean | null }[]>`
+        select public.snooze_ai_job(${id}, ${token}, ${SNOOZE_SECONDS}) as answer`
+        : name === "release"
+        ? sql<{ answer: string | boolean | null }[]>`
+        select public.release_ai_job(${id}, ${token}) as answer`
+        : sql<{ answer: string | boolean | null }[]>`
+        select public.cancel_ai_job(${id}, ${token}) as answer`);
+    if (name === "fail") {
+      const { status } = jobOf(step.next, step.job);
+      assertEquals(row?.answer, outcome === "lost" ? null : status);
+    } else {
+      const changesNothing = outcome === "lost" || outcome === "nobody asked";
+      assertEquals(row?.answer, !changesNothing);
+    }
+  }
+
+  async #ask(id: string, what: string): Promise<void> {
+    await this.#db.asUser(this.#userId, async (sql) => {
+      const { count } = what === "retries"
+        ? await sql`
+          update public.ai_jobs set retry_requested_at = now() where id = ${id}`
+        : await sql`
+          update public.ai_jobs set cancel_requested_at = now() where id = ${id}`;
+      assertEquals(count, 1);
+    });
+  }
+
+  async #pass(id: string, what: string): Promise<void> {
+    const { sql } = this.#db;
+    const { count } = what === "due"
+      ? await sql`
+        update public.ai_jobs set scheduled_at = clock_timestamp() where id = ${id} and status = 'pending'`
+      : what === "lease over"
+      ? await sql`
+        update public.ai_jobs set lease_expires_at = clock_timestamp() - interval '1 second'
+        where id = ${id} and status = 'processing'`
+      : what === "job old"
+      ? await sql`
+        update public.ai_jobs set
+          created_at = created_at - interval '100 days', started_at = started_at - interval '100 days'
+        where id = ${id}`
+      : await sql`
+        update public.ai_provider_calls
+        set unknown_since = unknown_since - make_interval(secs => ${RECONCILE_SECONDS})
+        where job_id = ${id} and outcome = 'unknown'`;
+    assertEquals(count, 1);
+  }
+
+  #expected(job: number, row: Job): Picture {
+    const events = this.#events[job] ?? [];
+    return {
+      status: row.status,
+      attempt: row.attempt,
+      max_attempts: row.maxAttempts,
+      is_due: row.status === "pending" && row.isDue,
+      is_lease_over: row.isLeaseOver,
+      is_cancel_asked: row.isCancelAsked,
+      call: row.call,
+      is_doubt_old: row.isDoubtOld,
+      spend: row.spend,
+      is_parked: row.status === "failed" && isOpen(row.call),
+      has_ended: isFinal(row.status),
+      has_provider_id: row.call === "succeeded" || row.call === "adopted",
+      billable_calls: this.#billable[job] ?? 0,
+      voices: row.status === "completed" ? 1 : 0,
+      events,
+      numbers: events.map((_, index) => index + 1),
+    };
+  }
+
+  async #picture(job: number): Promise<Picture> {
+    const id = this.#id(job);
+    const [row] = await this.#db.sql<Picture[]>`
+      select
+        j.status, j.attempt, j.max_attempts,
+        j.status = 'pending' and j.scheduled_at <= clock_timestamp() as is_due,
+        coalesce(j.lease_expires_at <= clock_timestamp(), false) as is_lease_over,
+        j.cancel_requested_at is not null as is_cancel_asked,
+        coalesce(c.outcome, 'none') as call,
+        coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => ${RECONCILE_SECONDS}), false)
+          as is_doubt_old,
+        j.spend,
+        j.status = 'failed' and j.error_code = 'outcome_unknown' as is_parked,
+        j.completed_at is not null as has_ended,
+        j.provider_job_id is not null as has_provider_id,
+        j.billable_calls,
+        (select count(*)::int from public.voices as v where v.job_id = j.id) as voices,
+        (select array_agg(e.event order by e.seq) from public.ai_job_events as e where e.job_id = j.id) as events,
+        (select array_agg(e.seq order by e.seq) from public.ai_job_events as e where e.job_id = j.id) as numbers
+      from public.ai_jobs as j
+      left join lateral (
+        select p.outcome, p.unknown_since
+        from public.ai_provider_calls as p where p.job_id = j.id order by p.sent_at desc limit 1
+      ) as c on true
+      where j.id = ${id}`;
+    assert(row !== undefined);
+    // A plain object: postgres.js gives its rows a class of their own.
+    return { ...row };
+  }
+}
+
+function objectOf(jobId: string): string {
+  return `voice-of-${jobId}`;
+}
+
+/**
+ * Walks all traces of a world in a database of its own; each has fresh jobs of a user of its own.
+ *
+ * @param spoil changes the database before the first step.
+ */
+async function walkAll(
+  world: World,
+  tracesOf: (rules: Rules) => Trace[],
+  spoil: (sql: postgres.Sql) => Promise<unknown> = () => Promise.resolve(),
+): Promise<void> {
+  const rules = new Rules(world);
+  await withDatabase(async (db) => {
+    await spoil(db.sql);
+    await db.sql`
+      update public.ai_job_types set
+        max_attempts = ${world.maxAttempts}, lease_seconds = ${LEASE_SECONDS},
+        reconcile_seconds = ${RECONCILE_SECONDS},
+        backoff_base_seconds = ${BACKOFF_SECONDS}, backoff_max_seconds = ${BACKOFF_SECONDS}
+      where job_type = 'voice_clone'`;
+    await db.sql`
+      update public.ai_providers set max_concurrent = ${world.cap} where provider = 'elevenlabs'`;
+    const [service] = await db.connections(1, "service_role");
+    assert(service !== undefined);
+    for (const trace of tracesOf(rules)) {
+      await walk(db, service, rules, trace);
+    }
+  });
+}
+
+async function walk(
+  db: TestDatabase,
+  service: postgres.Sql,
+  rules: Rules,
+  trace: Trace,
+): Promise<void> {
+  const { id: userId } = await db.createUser();
+  const inputUrl = await db.putObject({
+    bucket: "voice-samples",
+    path: `${userId}/sample.mp3`,
+    mimetype: "audio/mpeg",
+    size: 240_000,
+  });
+  const ids: string[] = [];
+  for (const _ of start(rules).jobs) {
+    const [job] = await db.sql<{ id: string }[]>`
+      insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+      values (${userId}, 'voice_clone', ${inputUrl}, '{"name": "Grandpa"}') returning id`;
+    assert(job !== undefined);
+    ids.push(job.id);
+  }
+  const steps = new Walk(db, service, rules, { ids, userId });
+  const names: string[] = [];
+  try {
+    for (const step of trace) {
+      names.push(`${step.rule} (job ${step.job}, worker ${step.worker})`);
+      await steps.take(step);
+      await steps.tryForbiddenClaims(step);
+    }
+  } catch (error) {
+    throw new Error(`after\n  ${names.join("\n  ")}`, { cause: error });
+  }
+  // Its slots are for the next.
+  await db.sql`delete from public.ai_jobs where user_id = ${userId}`;
+}
+
+for (const name of ["old", "trouble", "pair"] as const) {
+  Deno.test(`model: every rule of the world '${name}' does in Postgres what the model says`, async () => {
+    await walkAll(WORLDS[name], coveringTraces);
+  });
+}
+
+Deno.test("model: random walks with one job lead to the same rows, journal and timeline in Postgres", async () => {
+  await walkAll(
+    WORLDS.trouble,
+    (rules) => randomTraces(rules, { seed: 20261122, count: 40, length: 40 }),
+  );
+});
+
+Deno.test("model: random walks with two jobs and two workers lead to the same in Postgres, caps included", async () => {
+  await walkAll(
+    WORLDS.pair,
+    (rules) => randomTraces(rules, { seed: 20261122, count: 20, length: 40 }),
+  );
+});
+
+/** Rewrites a function of the database; fails when it does not have that text. */
+function rewrite(name: string, from: string, to: string) {
+  return async (sql: postgres.Sql) => {
+    const [row] = await sql<{ definition: string }[]>`
+      select pg_get_functiondef(${name}::regproc) as definition`;
+    const definition = row?.definition ?? "";
+    assert(definition.includes(from), `${name} has no ${from}`);
+    await sql.unsafe(definition.replaceAll(from, to));
+  };
+}
+
+const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
+  "snooze takes any token": rewrite(
+    "public.snooze_ai_job",
+    "and j.lease_token = p_lease_token",
+    "",
+  ),
+  "rescue gives no attempt back": rewrite(
+    "public.rescue_stalled_ai_jobs",
+    "attempt = j.attempt - ",
+    "attempt = j.attempt - 0 * ",
+  ),
+  "an empty look-up counts at once": rewrite(
+    "public.begin_provider_call",
+    "secs => v_type.reconcile_seconds",
+    "secs => 0",
+  ),
+  "a release is forgotten in the timeline": rewrite(
+    "public.release_ai_job",
+    "event_seq = j.event_seq + 1,",
+    "",
+  ),
+  "a call is left as sent": (sql) =>
+    sql`alter table public.ai_jobs disable trigger ai_jobs_doubt_unfinished_call`,
+  "a cancelled job waits": (sql) =>
+    sql`alter table public.ai_jobs disable trigger ai_jobs_end_instead_of_waiting`,
+};
+
+for (const [what, spoil] of Object.entries(SPOILT)) {
+  Deno.test(`model: twin: the walks notice a database in which ${what}`, async () => {
+    await assertRejects(
+      () => walkAll(WORLDS.old, coveringTraces, spoil),
+      Error,
+      "after\n",
+    );
+  });
+}

@@ -1,0 +1,295 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type postgres from "postgres";
+import {
+  type Bench,
+  claimJob,
+  eventsOf,
+  expireLease,
+  insertClaimedJob,
+  insertCompletedJob,
+  insertJob,
+  readJob,
+  withQueue,
+} from "./factories.ts";
+
+interface Standing {
+  status: string;
+  spend: string;
+  error_code: string | null;
+  error_message: string | null;
+}
+
+/** As the owner, through the only columns an owner may write. */
+async function ask(
+  { db }: Bench,
+  job: { id: string; user_id: string },
+  column: "cancel_requested_at" | "retry_requested_at",
+): Promise<Standing | undefined> {
+  return await db.asUser(job.user_id, async (sql) => {
+    const [row] = await sql<Standing[]>`
+      update public.ai_jobs set ${
+      sql(column)
+    } = '2001-01-01' where id = ${job.id}
+      returning status, spend, error_code, error_message`;
+    return row;
+  });
+}
+
+async function failed(bench: Bench) {
+  const job = await insertClaimedJob(bench);
+  await bench.queue.fail(job, {
+    code: "provider_rejected_input",
+    isRetryable: false,
+  });
+  return job;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error
+    ? String(error.code)
+    : undefined;
+}
+
+Deno.test("cancel: a waiting job is cancelled at once, costs nothing and is never claimed", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertJob(bench.db);
+    assertEquals(await ask(bench, job, "cancel_requested_at"), {
+      status: "cancelled",
+      spend: "none",
+      error_code: "cancelled",
+      error_message: "Cancelled before anything was paid.",
+    });
+    assertEquals(await bench.queue.claim(10), []);
+    assertEquals(
+      (await eventsOf(bench.db, job.id)).map(({ event }) => event),
+      ["created", "cancelled"],
+    );
+  });
+});
+
+Deno.test("cancel: a running job goes on until its heartbeat tells, then cancel_ai_job ends it", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    assertEquals(
+      (await bench.queue.heartbeat(job))?.is_cancel_requested,
+      false,
+    );
+    assertEquals(
+      (await ask(bench, job, "cancel_requested_at"))?.status,
+      "processing",
+    );
+    assertEquals((await bench.queue.heartbeat(job))?.is_cancel_requested, true);
+    assertEquals(await bench.queue.cancel(job), true);
+    assertEquals((await readJob(bench.db, job.id)).status, "cancelled");
+    assertEquals(await bench.queue.cancel(job), false);
+  });
+});
+
+Deno.test("cancel: nobody asked, so cancel_ai_job does nothing", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    assertEquals(await bench.queue.cancel(job), false);
+    assertEquals((await readJob(bench.db, job.id)).status, "processing");
+  });
+});
+
+Deno.test("cancel: after the request nothing is sent to the provider", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    await ask(bench, job, "cancel_requested_at");
+    const begun = await bench.queue.begin(job, "create_voice");
+    assertEquals(begun?.decision, "cancelled");
+    assertEquals((await readJob(bench.db, job.id)).billable_calls, 0);
+  });
+});
+
+Deno.test("cancel: a job whose worker dies after the request is cancelled by the sweep, and does not run again", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    await bench.queue.begin(job, "create_voice");
+    await ask(bench, job, "cancel_requested_at");
+    await expireLease(bench.db, job.id);
+    await bench.db.sql`select public.rescue_stalled_ai_jobs()`;
+    const after = await readJob(bench.db, job.id);
+    assertEquals(after.status, "cancelled");
+    assertEquals(await spendOf(bench, job.id), "unknown");
+    assertEquals(await bench.queue.claim(5), []);
+  });
+});
+
+async function spendOf({ db }: Bench, id: string): Promise<string | undefined> {
+  const [row] = await db.sql<
+    { spend: string }[]
+  >`select spend from public.ai_jobs where id = ${id}`;
+  return row?.spend;
+}
+
+Deno.test("cancel: a job that has ended is left as it is (AJ071)", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertCompletedJob(bench);
+    const error = await assertRejects(() =>
+      ask(bench, job, "cancel_requested_at")
+    );
+    assertEquals(codeOf(error), "AJ071");
+    assertEquals((await readJob(bench.db, job.id)).status, "completed");
+  });
+});
+
+Deno.test("spend: none before a paid call, unknown while it is open, then what became of it", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    assertEquals(await spendOf(bench, job.id), "none");
+    const call = await bench.queue.begin(job, "create_voice");
+    assert(call !== undefined);
+    assertEquals(await spendOf(bench, job.id), "unknown");
+    await bench.queue.settle(job, call.call_id, "rejected");
+    assertEquals(await spendOf(bench, job.id), "none");
+    const again = await bench.queue.begin(job, "create_voice");
+    assert(again !== undefined);
+    await bench.queue.settle(job, again.call_id, "succeeded", "voice-1");
+    assertEquals(await spendOf(bench, job.id), "incurred");
+  });
+});
+
+Deno.test("retry: the owner of a failed job gets the attempts of the type once more", async () => {
+  await withQueue(async (bench) => {
+    const job = await failed(bench);
+    assertEquals(
+      (await ask(bench, job, "retry_requested_at"))?.status,
+      "pending",
+    );
+    const again = await claimJob(bench, job.id);
+    assertEquals([again.attempt, again.max_attempts], [2, 6]);
+  });
+});
+
+Deno.test("retry: only what has failed, and never while it is unknown whether it was paid for", async () => {
+  await withQueue(async (bench) => {
+    const running = await insertClaimedJob(bench);
+    assertEquals(
+      codeOf(
+        await assertRejects(() => ask(bench, running, "retry_requested_at")),
+      ),
+      "AJ070",
+    );
+    await bench.queue.begin(running, "create_voice");
+    await bench.queue.fail(running, {
+      code: "provider_unauthorized",
+      isRetryable: false,
+    });
+    assertEquals(
+      (await readJob(bench.db, running.id)).error_code,
+      "outcome_unknown",
+    );
+    assertEquals(
+      codeOf(
+        await assertRejects(() => ask(bench, running, "retry_requested_at")),
+      ),
+      "AJ072",
+    );
+  });
+});
+
+Deno.test("resolve_unknown_ai_job: a parked job goes on with what was made, or with a new call when nothing was", async () => {
+  await withQueue(async (bench) => {
+    for (const wasMade of [true, false]) {
+      const job = await insertClaimedJob(bench);
+      await bench.queue.begin(job, "create_voice");
+      await bench.queue.fail(job, {
+        code: "provider_unauthorized",
+        isRetryable: false,
+      });
+      await bench.db;
+      const [row] = await bench.db.sql<{ done: boolean }[]>`
+        select public.resolve_unknown_ai_job(${job.id}, ${wasMade}, ${
+        wasMade ? `voice-${job.id}` : null
+      }) as done`;
+      assertEquals(row?.done, true);
+      const again = await claimJob(bench, job.id);
+      const begun = await bench.queue.begin(again, "create_voice");
+      assertEquals(begun?.decision, wasMade ? "done" : "send");
+    }
+  });
+});
+
+Deno.test("redrive_ai_jobs: runs again what matches, and leaves parked jobs alone", async () => {
+  await withQueue(async (bench) => {
+    const wanted = await failed(bench);
+    const other = await insertClaimedJob(bench);
+    await bench.queue.fail(other, {
+      code: "provider_quota_exceeded",
+      isRetryable: false,
+    });
+    const parked = await insertClaimedJob(bench);
+    await bench.queue.begin(parked, "create_voice");
+    await bench.queue.fail(parked, {
+      code: "provider_rejected_input",
+      isRetryable: false,
+    });
+    const [row] = await bench.db.sql<{ n: number }[]>`
+      select public.redrive_ai_jobs(p_error_code => 'provider_rejected_input') as n`;
+    assertEquals(row?.n, 1);
+    assertEquals((await readJob(bench.db, wanted.id)).status, "pending");
+    assertEquals((await readJob(bench.db, other.id)).status, "failed");
+    assertEquals((await readJob(bench.db, parked.id)).status, "failed");
+  });
+});
+
+Deno.test("pause_ai_jobs: a paused type, provider or user waits and keeps its place; resumed, it goes on", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertJob(bench.db);
+    const pauses: [string, string][] = [
+      ["p_job_type", "voice_clone"],
+      ["p_provider", "elevenlabs"],
+      ["p_user_id", job.user_id],
+    ];
+    for (const [name, value] of pauses) {
+      const pause = (isPaused: boolean) =>
+        bench.db.sql.unsafe(
+          `select public.pause_ai_jobs(${name} => $1, p_is_paused => $2)`,
+          [value, isPaused],
+        );
+      await pause(true);
+      assertEquals(await bench.queue.claim(1), [], name);
+      await pause(false);
+      const [taken] = await bench.queue.claim(1);
+      assertEquals(taken?.id, job.id, name);
+      if (taken !== undefined) await bench.queue.release(taken);
+    }
+    const error: postgres.PostgresError = await assertRejects(() =>
+      bench.db.sql`select public.pause_ai_jobs()`
+    );
+    assertEquals(error.code, "AJ074");
+  });
+});
+
+Deno.test("ai_job_dead_letters: a failed job with its last cause and what was asked of the provider; for the operator alone", async () => {
+  await withQueue(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    const call = await bench.queue.begin(job, "create_voice");
+    assert(call !== undefined);
+    await bench.queue.settle(job, call.call_id, "rejected");
+    await bench.queue.fail(job, {
+      code: "provider_quota_exceeded",
+      isRetryable: false,
+    });
+    const read = (sql: postgres.ISql) =>
+      sql<
+        {
+          id: string;
+          error_code: string;
+          provider_calls: { outcome: string }[];
+        }[]
+      >`
+      select id, error_code, provider_calls from public.ai_job_dead_letters`;
+    const [letter] = await bench.db.asService(read);
+    assertEquals([letter?.id, letter?.error_code], [
+      job.id,
+      "provider_quota_exceeded",
+    ]);
+    assertEquals(letter?.provider_calls.map(({ outcome }) => outcome), [
+      "rejected",
+    ]);
+    await assertRejects(() => bench.db.asUser(job.user_id, read));
+  });
+});

@@ -1,0 +1,161 @@
+/** list-ai-jobs, cancel-ai-job and retry-ai-job: what an owner can do with jobs that exist, and a stranger cannot. */
+import { assert, assertEquals } from "@std/assert";
+import { z } from "zod";
+import {
+  aiJobSchema,
+  jobStandingSchema,
+} from "../../supabase/functions/_shared/contracts/jobs.ts";
+import {
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { useStack } from "../helpers/stack.ts";
+import {
+  readJob,
+  sweepJob,
+  waitForEvent,
+  waitForJob,
+} from "../helpers/wait-for.ts";
+
+const running = useStack();
+
+const pageSchema = z.object({
+  jobs: z.array(aiJobSchema),
+  next_cursor: z.string().nullable(),
+});
+
+async function list(user: TestUser, query = "") {
+  const answer = await user.call("list-ai-jobs", { query });
+  assertEquals(answer.status, 200, JSON.stringify(answer.body));
+  return pageSchema.parse(answer.body);
+}
+
+const problemSchema = z.object({ code: z.string() });
+
+Deno.test("list-ai-jobs: pages hold every job once, newest first, while new ones arrive; a stranger's list is empty", async () => {
+  const stack = running();
+  const [owner, stranger] = [await signUp(stack), await signUp(stack)];
+  const inputUrl = await uploadRecording(owner);
+  const ids: string[] = [];
+  for (let i = 0; i < 5; i++) {
+    ids.unshift(await requestVoice(owner, inputUrl, { name: `Voice ${i}` }));
+  }
+  const first = await list(owner, "?limit=2");
+  const late = await requestVoice(owner, inputUrl, { name: "Late" });
+  const second = await list(owner, `?limit=2&cursor=${first.next_cursor}`);
+  const third = await list(owner, `?limit=2&cursor=${second.next_cursor}`);
+  assertEquals(
+    [first, second, third].flatMap(({ jobs }) => jobs.map(({ id }) => id)),
+    ids,
+  );
+  assertEquals(third.next_cursor, null);
+  assertEquals((await list(stranger)).jobs, []);
+  for (const id of [...ids, late]) {
+    await waitForJob(stack, owner, id, "completed");
+  }
+  assertEquals((await list(owner, "?status=completed")).jobs.length, 6);
+  assertEquals((await list(owner, "?status=failed")).jobs, []);
+});
+
+Deno.test("list-ai-jobs: a cursor that is not ours, a limit out of range and an unknown word are named", async () => {
+  const owner = await signUp(running());
+  for (
+    const [query, field] of [
+      ["?cursor=abc", "cursor"],
+      ["?limit=0", "limit"],
+      ["?limit=many", "limit"],
+      ["?status=done", "status"],
+      ["?sort=up", "sort"],
+    ] as const
+  ) {
+    const answer = await owner.call("list-ai-jobs", { query });
+    assertEquals(answer.status, 400, query);
+    const { errors } = z.object({
+      errors: z.array(z.object({ field: z.string() })),
+    }).parse(answer.body);
+    assertEquals(errors.map((error) => error.field), [field]);
+  }
+});
+
+Deno.test("cancel-ai-job: a waiting job ends at once and nothing is sent; a second time changes nothing more", async () => {
+  const stack = running();
+  const owner = await signUp(stack);
+  await stack.pauseNet();
+  const jobId = await requestVoice(owner, await uploadRecording(owner));
+  const answer = await owner.call("cancel-ai-job", { body: { job_id: jobId } });
+  assertEquals(answer.status, 200);
+  const { status, spend } = jobStandingSchema.parse(answer.body);
+  assertEquals([status, spend], ["cancelled", "none"]);
+  const again = await owner.call("cancel-ai-job", { body: { job_id: jobId } });
+  assertEquals(again.status, 200);
+  await stack.resumeNet();
+  await stack.sweep();
+  assertEquals((await readJob(owner, jobId)).status, "cancelled");
+  assertEquals(await stack.simulator.creations(jobId), []);
+});
+
+Deno.test("cancel-ai-job: a running job stops within a heartbeat, what was made is removed, and the row says that it was paid for", async () => {
+  const stack = running();
+  const owner = await signUp(stack);
+  await stack.sql`update public.ai_job_types set lease_seconds = 3`;
+  try {
+    await stack.simulator.fail({
+      fault: { kind: "delay", ms: 60_000, processed: "before" },
+    });
+    const jobId = await requestVoice(owner, await uploadRecording(owner));
+    await waitForEvent(stack, jobId, "submitted");
+    await stack.simulator.creationsOf(jobId, 1);
+    const answer = await owner.call("cancel-ai-job", {
+      body: { job_id: jobId },
+    });
+    assertEquals(answer.status, 202);
+    const job = await waitForJob(stack, owner, jobId, "cancelled");
+    assertEquals([job.spend, job.error_code], ["incurred", "cancelled"]);
+    const made = await stack.simulator.creations(jobId);
+    assertEquals(made.map(({ state }) => state), ["deleted"]);
+    const { data: voices } = await owner.client.from("voices").select("id");
+    assertEquals(voices, []);
+  } finally {
+    await stack.sql`update public.ai_job_types set lease_seconds = 10`;
+  }
+});
+
+Deno.test("retry-ai-job: a failed job runs again and can succeed; one that has not failed is 409", async () => {
+  const stack = running();
+  const owner = await signUp(stack);
+  await stack.simulator.fail({
+    fault: { kind: "status", error: "quota_exceeded" },
+  });
+  const jobId = await requestVoice(owner, await uploadRecording(owner));
+  await waitForJob(stack, owner, jobId, "failed");
+  const answer = await owner.call("retry-ai-job", { body: { job_id: jobId } });
+  assertEquals(answer.status, 202);
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
+  const job = await readJob(owner, jobId);
+  assertEquals([job.status, job.attempt], ["completed", 2]);
+  const second = await owner.call("retry-ai-job", { body: { job_id: jobId } });
+  assertEquals(second.status, 409);
+  assertEquals(problemSchema.parse(second.body).code, "job_not_retryable");
+  const cancel = await owner.call("cancel-ai-job", { body: { job_id: jobId } });
+  assertEquals(cancel.status, 409);
+  assertEquals(problemSchema.parse(cancel.body).code, "job_not_cancellable");
+});
+
+Deno.test("cancel-ai-job, retry-ai-job: a stranger's job is 404, and stays as it is", async () => {
+  const stack = running();
+  const [owner, stranger] = [await signUp(stack), await signUp(stack)];
+  await stack.pauseNet();
+  const jobId = await requestVoice(owner, await uploadRecording(owner));
+  const before = await readJob(owner, jobId);
+  for (const slug of ["cancel-ai-job", "retry-ai-job"]) {
+    const answer = await stranger.call(slug, { body: { job_id: jobId } });
+    assertEquals(answer.status, 404, slug);
+    const bad = await owner.call(slug, { body: { job_id: "7" } });
+    assertEquals(bad.status, 400, slug);
+  }
+  assertEquals(await readJob(owner, jobId), before);
+  assert(before.status === "pending");
+});

@@ -1,0 +1,246 @@
+import { assert, assertEquals } from "@std/assert";
+import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
+import {
+  CancelRequested,
+  LeaseLost,
+} from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
+import { fakePlatform } from "../../../helpers/fake-platform.ts";
+import { FakeRepository } from "../../../helpers/fake-repository.ts";
+import { heldTimers, turn } from "../../../helpers/held-timers.ts";
+
+const LEASE_MS = 10_000;
+const PERIOD_MS = 3_334;
+
+/** An isolate's heartbeats, timers that a test lets pass, and the clocks of worker and database that go with them. */
+function isolate() {
+  const timers = heldTimers();
+  const platform = fakePlatform();
+  const repository = new FakeRepository({ leaseSeconds: LEASE_MS / 1000 });
+  const heartbeats = new Heartbeats(
+    platform,
+    repository,
+    createLogger(platform, { level: "debug", secrets: [] }),
+  );
+  return {
+    platform,
+    repository,
+    heartbeats,
+    watch: (row = repository.insert(), job = repository.claim(row)) => {
+      const ended: unknown[] = [];
+      const heartbeat = heartbeats.watch(job, (reason) => ended.push(reason));
+      return { row, job, heartbeat, ended };
+    },
+    /** Time passes for the timers, the worker and the database, a hundredth of a second at a time. */
+    pass: async (milliseconds: number) => {
+      for (let left = milliseconds; left > 0; left -= 10) {
+        const step = Math.min(10, left);
+        platform.advance(step);
+        repository.pass(step / 1000);
+        await timers.pass(step);
+      }
+    },
+    [Symbol.dispose]: () => timers[Symbol.dispose](),
+  };
+}
+
+/** Holds the answers of the database from now on, until the test lets go. */
+function hold(repository: FakeRepository): () => void {
+  const gate = Promise.withResolvers<void>();
+  repository.interrupt = (_method, phase) =>
+    phase === "before" ? gate.promise : undefined;
+  return () => {
+    repository.interrupt = () => {};
+    gate.resolve();
+  };
+}
+
+const away = () => {
+  throw new AppError("service_unavailable");
+};
+
+Deno.test("Heartbeats: all leases of the isolate are extended by one call, every third of a lease", async () => {
+  using at = isolate();
+  const jobs = [at.watch(), at.watch(), at.watch()];
+  await at.pass(PERIOD_MS - 10);
+  assertEquals(at.repository.beats, []);
+  await at.pass(10);
+  assertEquals(at.repository.beats, [3]);
+  await at.pass(4 * LEASE_MS);
+  assertEquals(at.repository.beats.length, 12 + 1);
+  at.repository.rescue();
+  for (const { row, ended } of jobs) {
+    assertEquals([row.status, row.progress, ended], ["processing", 0, []]);
+  }
+});
+
+Deno.test("Heartbeats: jobs that come and go do not put off the heartbeat of one that stays", async () => {
+  using at = isolate();
+  const { row, ended } = at.watch();
+  for (let second = 0; second < 30; second++) {
+    const { heartbeat } = at.watch();
+    await at.pass(1_000);
+    await heartbeat.stop();
+  }
+  at.repository.rescue();
+  assertEquals([row.status, ended], ["processing", []]);
+});
+
+Deno.test("Heartbeats: a job with a shorter lease quickens the heartbeats, and those that wait lose nothing by it", async () => {
+  using at = isolate();
+  const { row, job, ended } = at.watch();
+  const short = at.repository.insert();
+  const claimed = at.repository.claim(short);
+  await at.pass(PERIOD_MS - 100);
+  at.watch(short, {
+    ...claimed,
+    lease_expires_at: new Date(Date.parse(job.updated_at) + 3_000)
+      .toISOString(),
+  });
+  await turn();
+  assertEquals(at.repository.beats, [1], "what was due soon is sent now");
+  await at.pass(1_000);
+  assertEquals(at.repository.beats, [1, 2]);
+  assertEquals([row.status, ended], ["processing", []]);
+});
+
+Deno.test("Heartbeats: reports that come while a call is under way travel together in the next, the newest of each job", async () => {
+  using at = isolate();
+  const [one, two] = [at.watch(), at.watch()];
+  const letGo = hold(at.repository);
+  one.heartbeat.report(10, "fetching_input");
+  await turn();
+  one.heartbeat.report(20, "still_fetching");
+  two.heartbeat.report(30, "preparing");
+  one.heartbeat.report(40, "ready");
+  await turn();
+  assertEquals(at.repository.beats, [1]);
+  letGo();
+  await turn();
+  assertEquals(at.repository.beats, [1, 2]);
+  assertEquals(
+    [one.row, two.row].map(({ progress, stage }) => [progress, stage]),
+    [[40, "ready"], [30, "preparing"]],
+  );
+});
+
+Deno.test("Heartbeats: reports of the same moment are one call", async () => {
+  using at = isolate();
+  const jobs = [at.watch(), at.watch(), at.watch()];
+  for (const { heartbeat } of jobs) heartbeat.report(10, "fetching_input");
+  await turn();
+  assertEquals(at.repository.beats, [3]);
+});
+
+Deno.test("Heartbeats: a report goes at once, for its own job only", async () => {
+  using at = isolate();
+  const [one] = [at.watch(), at.watch()];
+  one.heartbeat.report(10, "fetching_input");
+  await turn();
+  assertEquals([at.repository.beats, one.row.progress], [[1], 10]);
+});
+
+Deno.test("Heartbeats: sent waits for what was reported, also behind a slow call, so that no write overtakes it", async () => {
+  using at = isolate();
+  const { row, heartbeat } = at.watch();
+  const letGo = hold(at.repository);
+  heartbeat.report(10, "fetching_input");
+  await turn();
+  heartbeat.report(20, "ready");
+  const seen: unknown[] = [];
+  const sent = heartbeat.sent().then(() => seen.push(row.stage));
+  await turn();
+  assertEquals(seen, []);
+  letGo();
+  await sent;
+  assertEquals(seen, ["ready"]);
+  // The twin: with nothing to send it does not wait for a call.
+  await heartbeat.sent();
+  assertEquals(at.repository.beats, [1, 1]);
+});
+
+Deno.test("Heartbeats: a job that another worker has taken over ends once, alone, and is not heard of again", async () => {
+  using at = isolate();
+  const [one, two] = [at.watch(), at.watch()];
+  at.repository.takeOver(one.row);
+  await at.pass(PERIOD_MS);
+  assert(one.ended[0] instanceof LeaseLost);
+  assertEquals(two.ended, []);
+  one.heartbeat.report(50, "too_late");
+  await one.heartbeat.sent();
+  await at.pass(LEASE_MS);
+  assertEquals([one.ended.length, at.repository.beats[0]], [1, 2]);
+  assertEquals(new Set(at.repository.beats.slice(1)), new Set([1]));
+  assertEquals(one.row.stage, null);
+});
+
+Deno.test("Heartbeats: a job whose owner cancels ends once, and keeps its lease to write that", async () => {
+  using at = isolate();
+  const [one, two] = [at.watch(), at.watch()];
+  at.repository.requestCancel(one.row);
+  await at.pass(PERIOD_MS);
+  assert(one.ended[0] instanceof CancelRequested);
+  await at.pass(3 * LEASE_MS);
+  assertEquals([one.ended.length, two.ended], [1, []]);
+  at.repository.rescue();
+  assertEquals(one.row.status, "processing");
+});
+
+Deno.test("Heartbeats: when none comes through for the length of a lease, every job is ended as lost", async () => {
+  using at = isolate();
+  const jobs = [at.watch(), at.watch()];
+  await at.pass(PERIOD_MS);
+  at.repository.interrupt = away;
+  await at.pass(2 * PERIOD_MS);
+  assertEquals(jobs.flatMap(({ ended }) => ended), []);
+  await at.pass(PERIOD_MS);
+  for (const { ended } of jobs) {
+    assertEquals(ended.length, 1);
+    assert(ended[0] instanceof LeaseLost);
+  }
+  const calls = at.repository.calls.length;
+  await at.pass(LEASE_MS);
+  assertEquals(at.repository.calls.length, calls, "nothing is left to extend");
+  assertEquals(
+    at.platform.events().filter((event) => event === "lease_not_extended")
+      .length,
+    2,
+  );
+});
+
+Deno.test("Heartbeats: twin: one that comes through in time keeps the job", async () => {
+  using at = isolate();
+  const { ended } = at.watch();
+  await at.pass(PERIOD_MS);
+  at.repository.interrupt = away;
+  await at.pass(PERIOD_MS);
+  at.repository.interrupt = () => {};
+  await at.pass(2 * LEASE_MS);
+  assertEquals(ended, []);
+});
+
+Deno.test("Heartbeats: a call that hangs keeps no job: it is ended as lost, once, whatever the answer says then", async () => {
+  using at = isolate();
+  const { ended } = at.watch();
+  await at.pass(PERIOD_MS);
+  const letGo = hold(at.repository);
+  await at.pass(LEASE_MS);
+  assert(ended[0] instanceof LeaseLost);
+  letGo();
+  await turn();
+  assertEquals(ended.length, 1);
+});
+
+Deno.test("Heartbeats: after stop there is no timer, and a call that was under way ends nobody", async () => {
+  using at = isolate();
+  const { row, heartbeat, ended } = at.watch();
+  const letGo = hold(at.repository);
+  await at.pass(PERIOD_MS);
+  at.repository.takeOver(row);
+  const stopped = heartbeat.stop();
+  letGo();
+  await stopped;
+  await at.pass(3 * LEASE_MS);
+  assertEquals([at.repository.beats, ended], [[1], []]);
+});

@@ -1,0 +1,171 @@
+import { assert, assertEquals } from "@std/assert";
+import { CancelRequested } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { heldTimers, turn } from "../../../helpers/held-timers.ts";
+import { bench, DONE, fullWork, paying, untilAborted } from "./run-bench.ts";
+
+/** A provider's client whose request ends with its signal, and nobody knows what was made. */
+const brokenOff = (signal: AbortSignal) =>
+  untilAborted(signal).catch((cause) => {
+    throw new ProviderFailure("provider_timeout", "unknown", true, { cause });
+  });
+
+/** The time in which a heartbeat learns of it. */
+const HEARTBEAT_MS = 3_334;
+
+Deno.test("runJob: a job whose owner cancels is stopped within a heartbeat, and that is written", async () => {
+  using timers = heldTimers();
+  const reasons: unknown[] = [];
+  const { run, row, repository, platform } = bench(({ signal }) => {
+    signal.addEventListener("abort", () => reasons.push(signal.reason));
+    return untilAborted(signal);
+  });
+  const running = run();
+  await timers.pass(0);
+  repository.requestCancel(row);
+  await timers.pass(HEARTBEAT_MS);
+  await running;
+  assert(reasons[0] instanceof CancelRequested);
+  assertEquals([row.status, row.errorCode], ["cancelled", "cancelled"]);
+  assertEquals(repository.effects, ["heartbeat", "cancel"]);
+  assertEquals(platform.events(), ["job_started", "job_cancelled"]);
+});
+
+Deno.test("runJob: a job that was cancelled before its paid call is not paid for", async () => {
+  const { run, row, repository, platform } = bench((context) => {
+    repository.requestCancel(row);
+    return paying(() => Promise.reject(new Error("not to be sent")))(context);
+  });
+  await run();
+  assertEquals(row.status, "cancelled");
+  assertEquals(repository.journal.calls, []);
+  assertEquals(repository.effects, ["beginProviderCall", "cancel"]);
+  assertEquals(platform.events().at(-1), "job_cancelled");
+});
+
+Deno.test("runJob: a report that learns of the cancellation stops the paid call that would follow", async () => {
+  const { run, row, repository } = bench((context) => {
+    repository.requestCancel(row);
+    return fullWork(context);
+  });
+  await run();
+  assertEquals(row.status, "cancelled");
+  assertEquals(repository.calls, ["heartbeat", "cancel"]);
+});
+
+Deno.test("runJob: a cancellation breaks a paid call off; what it made is found, undone and on record", async () => {
+  using timers = heldTimers();
+  const undone: string[] = [];
+  const { run, row, repository, platform } = bench(paying(
+    brokenOff,
+    () => Promise.resolve("voice-1"),
+    (id) => {
+      undone.push(id);
+      return Promise.resolve();
+    },
+  ));
+  const running = run();
+  await timers.pass(0);
+  repository.requestCancel(row);
+  await timers.pass(HEARTBEAT_MS);
+  await running;
+  assertEquals(undone, ["voice-1"]);
+  const [call] = repository.journal.calls;
+  assertEquals([call?.outcome, call?.providerObjectId], ["adopted", "voice-1"]);
+  assertEquals([row.status, row.completion], ["cancelled", null]);
+  assertEquals(repository.effects, [
+    "beginProviderCall",
+    "heartbeat",
+    "settleProviderCall",
+    "settleProviderCall",
+    "cancel",
+  ]);
+  assertEquals(platform.events().at(-1), "job_cancelled");
+});
+
+Deno.test("runJob: what a cancelled paid call made and cannot be found stays unknown on record", async () => {
+  using timers = heldTimers();
+  const { run, row, repository } = bench(paying(brokenOff));
+  const running = run();
+  await timers.pass(0);
+  repository.requestCancel(row);
+  await timers.pass(HEARTBEAT_MS);
+  await running;
+  assertEquals(row.status, "cancelled");
+  assertEquals(
+    repository.journal.calls.map((call) => call.outcome),
+    ["unknown"],
+  );
+  assertEquals(repository.effects.at(-1), "cancel");
+});
+
+Deno.test("runJob: while what was made is looked for, the lease is kept", async () => {
+  using timers = heldTimers();
+  const found = Promise.withResolvers<string>();
+  const { run, row, repository } = bench(
+    paying(brokenOff, () => found.promise, () => Promise.resolve()),
+  );
+  const running = run();
+  await timers.pass(0);
+  repository.requestCancel(row);
+  await timers.pass(HEARTBEAT_MS);
+  for (let second = 0; second < 20; second++) {
+    repository.pass(1);
+    await timers.pass(1_000);
+    repository.rescue();
+  }
+  assertEquals(row.status, "processing");
+  found.resolve("voice-1");
+  await running;
+  assertEquals(row.status, "cancelled");
+});
+
+Deno.test("runJob: an answer that comes before the cancellation is heard of counts: the job is completed", async () => {
+  const { run, row, repository } = bench(paying(() => {
+    repository.requestCancel(row);
+    return Promise.resolve("voice-1");
+  }));
+  await run();
+  assertEquals(
+    [row.status, row.completion?.resultData],
+    ["completed", { voice_id: "voice-1" }],
+  );
+});
+
+Deno.test("runJob: a shutdown during a paid call does not keep a cancellation from breaking it off", async () => {
+  using timers = heldTimers();
+  const { run, row, repository, shutDown } = bench(
+    paying(
+      brokenOff,
+      () => Promise.resolve("voice-1"),
+      () => Promise.resolve(),
+    ),
+  );
+  const running = run();
+  await timers.pass(0);
+  shutDown();
+  repository.requestCancel(row);
+  await timers.pass(HEARTBEAT_MS);
+  await running;
+  assertEquals([row.status, repository.effects.at(-1)], [
+    "cancelled",
+    "cancel",
+  ]);
+});
+
+Deno.test("runJob: a cancelled job that somebody else has taken over is left alone", async () => {
+  const { run, row, repository, platform } = bench(
+    async ({ progress, signal }) => {
+      repository.requestCancel(row);
+      progress(10, "fetching_input");
+      await turn();
+      assert(signal.aborted);
+      repository.takeOver(row);
+      signal.throwIfAborted();
+      return DONE;
+    },
+  );
+  await run();
+  assertEquals([row.status, repository.effects], ["processing", ["heartbeat"]]);
+  assertEquals(platform.events().at(-1), "lease_lost");
+});

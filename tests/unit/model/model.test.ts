@@ -1,0 +1,119 @@
+/** The model of the job engine: everything holds in every state of every world, and every broken rule is noticed. */
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { checkBreak } from "../../../dev/model/check.ts";
+import { explore, start } from "../../../dev/model/explore.ts";
+import { seededRandom } from "../../../dev/model/random.ts";
+import { type Break, BREAKS, Rules } from "../../../dev/model/rules.ts";
+import { encode } from "../../../dev/model/state.ts";
+import { coveringTraces, randomTraces } from "../../../dev/model/traces.ts";
+import { WORLDS } from "../../../dev/model/worlds.ts";
+
+const ONE_CREATION = /nothing was made|one creation/;
+
+/** By what a broken rule must be noticed: by the property that it is there for, not by some accident. */
+const NOTICED_BY: Record<Break, RegExp> = {
+  "writes carry no lease token": /old lease token/,
+  "claim takes what somebody holds": /one live owner/,
+  "claim overlooks the cap": /caps/,
+  "claim counts no attempt": /attempts never exceed/,
+  "begin sends without asking": ONE_CREATION,
+  "begin overlooks a cancellation": /whose owner has cancelled/,
+  "the journal comes after the request": ONE_CREATION,
+  "an empty look-up always counts": ONE_CREATION,
+  "doubt is counted from the sending": ONE_CREATION,
+  "a request may leave after its lease": /somebody else's/,
+  "a sender that is cut off goes on": ONE_CREATION,
+  "a lost answer counts as a refusal": ONE_CREATION,
+  "a refusal leaves the spend unknown": /spend is unknown/,
+  "an ending leaves its call as sent": /in doubt/,
+  "snooze spends the attempt": /attempt left/,
+  "rescue leaves the last attempt waiting": /attempt left/,
+  "rescue takes a lease that is good": /nothing goes wrong/,
+  "cancelling a waiting job leaves it waiting": /does not wait/,
+  "a cancellation is forgotten at the hand-back": /does not wait/,
+  "no job is too old to go round once more": /for ever/,
+  "retry forgets the journal": ONE_CREATION,
+  "cancelling a running job writes no event": /one event/,
+  "nothing sweeps": /every job can end/,
+};
+
+for (const [name, world] of Object.entries(WORLDS)) {
+  Deno.test(`model: in the world '${name}' everything holds in every state that can be reached`, () => {
+    const { states, transitions, violation } = explore(
+      new Rules(world),
+    );
+    assertEquals(violation, undefined);
+    assert(
+      states > 50 && transitions > states,
+      `${states} states, ${transitions} transitions`,
+    );
+  });
+}
+
+Deno.test("model: every broken rule is noticed, by the property that it would break", () => {
+  for (const broken of BREAKS) {
+    const found = checkBreak(broken);
+    assert(found !== undefined, `${broken}: nobody noticed`);
+    assert(
+      NOTICED_BY[broken].test(found.violation.property),
+      `${broken}: noticed by '${found.violation.property}'`,
+    );
+    assert(found.violation.trace.length > 0);
+  }
+});
+
+Deno.test("model: states that differ only by the names of jobs and workers count as one", () => {
+  const { pair } = WORLDS;
+  const rules = new Rules(pair);
+  const first = start(rules);
+  const codes = new Set<string>();
+  let steps = 0;
+  rules.steps(first, ({ rule, next }) => {
+    if (rule !== "claim") return;
+    steps++;
+    codes.add(encode(next));
+  });
+  assertEquals([steps, codes.size], [4, 1], "2 workers × 2 jobs");
+  assertNotEquals(encode(first), [...codes][0]);
+});
+
+Deno.test("coveringTraces: every rule that can happen is on one of them, and each is a path", () => {
+  for (const world of [WORLDS.calm, WORLDS.old]) {
+    const rules = new Rules(world);
+    const traces = coveringTraces(rules);
+    const covered = new Set(traces.flat().map(({ rule }) => rule));
+    assertEquals(
+      [...covered].sort(),
+      [...explore(rules).rules.keys()].sort(),
+    );
+    for (const trace of traces) {
+      let state = start(rules);
+      for (const step of trace) {
+        const possible: string[] = [];
+        rules.steps(state, ({ next }) => possible.push(encode(next)));
+        assert(possible.includes(encode(step.next)), step.rule);
+        state = step.next;
+      }
+    }
+  }
+});
+
+Deno.test("randomTraces: a seed repeats its walks, another seed has others", () => {
+  const walk = (seed: number) =>
+    randomTraces(new Rules(WORLDS.trouble), { seed, count: 3, length: 20 })
+      .map((trace) => trace.map(({ rule }) => rule));
+  assertEquals(walk(7), walk(7));
+  assertNotEquals(walk(7), walk(8));
+});
+
+Deno.test("seededRandom: the same seed gives the same numbers, all of them in [0, 1)", () => {
+  const numbers = (seed: number) => {
+    const random = seededRandom(seed);
+    return Array.from({ length: 1000 }, () => random());
+  };
+  assertEquals(numbers(1), numbers(1));
+  assertNotEquals(numbers(1), numbers(2));
+  assert(numbers(1).every((number) => number >= 0 && number < 1));
+  const mean = numbers(1).reduce((sum, number) => sum + number, 0) / 1000;
+  assert(Math.abs(mean - 0.5) < 0.05, `${mean}`);
+});
