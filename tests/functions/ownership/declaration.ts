@@ -34,8 +34,10 @@ export interface RelationDeclaration {
   references?: Record<string, ReferenceRule>;
   /** Columns that name an object and are held to the owner's folder, with the check that does it. */
   ownFolder?: Record<string, string>;
-  /** What triggers write besides, for `insert`, `delete` and `update <column>`, such as `changed orders`. */
+  /** What triggers write besides, for `insert`, `delete` and `update <column>`, such as `changed orders`; several with commas. */
   alsoWrites?: Record<string, string>;
+  /** Updates that a trigger refuses for the first row that may be updated, for `update <column>`. */
+  refused?: Record<string, string>;
 }
 
 /** A function of the API. */

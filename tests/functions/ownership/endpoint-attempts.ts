@@ -39,6 +39,15 @@ const jobOf: MakeRequest = (stage, subject) => ({
   query: `?id=${rowOf(stage, subject, "ai_jobs", "running").stored["id"]}`,
 });
 
+function requestOn(kind: string): MakeRequest {
+  return (stage, subject) => ({
+    method: "POST",
+    body: {
+      job_id: rowOf(stage, subject, "ai_jobs", kind).stored["id"] ?? null,
+    },
+  });
+}
+
 function upload(
   name: (stage: Stage, subject: "A" | "B") => string,
 ): MakeRequest {
@@ -73,6 +82,23 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
     "an address in the other's folder": upload((stage, subject) =>
       `../${keptObject(stage.people.ids[subject])}`
     ),
+  },
+  "list-ai-jobs": { "the own jobs": () => ({ method: "GET" }) },
+  "cancel-ai-job": {
+    "an own job that has ended": requestOn("finished"),
+    "the other's running job": requestOn("running"),
+    "a job that is not there": () => ({
+      method: "POST",
+      body: { job_id: "00000000-0000-4000-8000-000000000000" },
+    }),
+  },
+  "retry-ai-job": {
+    "an own job that has not failed": requestOn("finished"),
+    "the other's running job": requestOn("running"),
+    "a job that is not there": () => ({
+      method: "POST",
+      body: { job_id: "00000000-0000-4000-8000-000000000000" },
+    }),
   },
   "get-ai-job": {
     "an own job": jobOf,

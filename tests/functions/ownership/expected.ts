@@ -23,6 +23,8 @@ export const EXPECTED: Declaration = {
           "job_type",
           "provider",
           "is_enabled",
+          "paused_at",
+          "max_age_seconds",
           "max_attempts",
           "lease_seconds",
           "backoff_base_seconds",
@@ -38,15 +40,53 @@ export const EXPECTED: Declaration = {
         ],
       },
       service: "select insert update",
+      references: { ai_job_types_provider_fkey: "shared" },
+    },
+
+    ai_providers: {
+      rows: { provider: {} },
+      columns: {
+        "": [
+          "provider",
+          "max_concurrent",
+          "paused_at",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update",
+    },
+
+    ai_limits: {
+      rows: { limits: { owner: "select" }, "for everybody else": {} },
+      columns: {
+        select: [
+          "id",
+          "user_id",
+          "max_active_jobs",
+          "max_jobs_per_day",
+          "max_concurrent_jobs",
+          "paused_at",
+          "active_jobs",
+          "counted_on",
+          "jobs_that_day",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update",
+      references: { ai_limits_user_id_fkey: "owner" },
     },
 
     ai_jobs: {
       rows: {
-        waiting: { owner: "select" },
-        running: { owner: "select" },
-        finished: { owner: "select" },
+        waiting: { owner: "select update" },
+        running: { owner: "select update" },
+        finished: { owner: "select update" },
       },
       columns: {
+        // An owner's whole say about a job that exists; what it means is the trigger's to decide.
+        "select update": ["cancel_requested_at", "retry_requested_at"],
         "select insert": [
           "id",
           "user_id",
@@ -73,7 +113,8 @@ export const EXPECTED: Declaration = {
           "lease_token",
           "lease_expires_at",
           "input_hash",
-          "cancel_requested_at",
+          "queue_key",
+          "spend",
           "billable_calls",
           "cost_micros",
           "cost_currency",
@@ -95,7 +136,14 @@ export const EXPECTED: Declaration = {
           service: "written, without the reference",
         },
       },
-      alsoWrites: { insert: "added ai_job_events" },
+      alsoWrites: {
+        insert: "added ai_job_events, changed ai_limits",
+        "update cancel_requested_at": "added ai_job_events, changed ai_limits",
+      },
+      // Only what has failed can be retried, and the first row waits.
+      refused: {
+        "update retry_requested_at": "refused AJ070; nothing changed",
+      },
     },
 
     ai_job_events: {
@@ -133,6 +181,7 @@ export const EXPECTED: Declaration = {
           "http_status",
           "error_code",
           "sent_at",
+          "unknown_since",
           "settled_at",
         ],
       },
@@ -524,7 +573,12 @@ export const EXPECTED: Declaration = {
     fail_ai_job: { roles: ["service_role"] },
     get_ai_result_cache: { roles: ["authenticated", "service_role"] },
     get_shared_slideshow: { roles: ["anon", "authenticated"] },
-    heartbeat_ai_job: { roles: ["service_role"] },
+    cancel_ai_job: { roles: ["service_role"] },
+    heartbeat_ai_jobs: { roles: ["service_role"] },
+    pause_ai_jobs: { roles: ["service_role"] },
+    redrive_ai_jobs: { roles: ["service_role"] },
+    resolve_unknown_ai_job: { roles: ["service_role"] },
+    wake_ai_job_worker: { roles: ["service_role"] },
     put_ai_result_cache: { roles: ["service_role"] },
     release_ai_job: { roles: ["service_role"] },
     reorder_slideshow: { roles: ["authenticated", "service_role"] },
@@ -568,6 +622,27 @@ export const EXPECTED: Declaration = {
       callers: ["A", "B", "vendor"],
       own: { "an address to upload to": 201 },
       foreign: { "an address in the other's folder": 400 },
+    },
+    "list-ai-jobs": {
+      callers: ["A", "B", "vendor"],
+      own: { "the own jobs": 200 },
+      foreign: {},
+    },
+    "cancel-ai-job": {
+      callers: ["A", "B", "vendor"],
+      own: { "an own job that has ended": 409 },
+      foreign: {
+        "the other's running job": 404,
+        "a job that is not there": 404,
+      },
+    },
+    "retry-ai-job": {
+      callers: ["A", "B", "vendor"],
+      own: { "an own job that has not failed": 409 },
+      foreign: {
+        "the other's running job": 404,
+        "a job that is not there": 404,
+      },
     },
     "get-ai-job": {
       callers: ["A", "B", "vendor"],

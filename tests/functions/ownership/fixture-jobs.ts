@@ -38,6 +38,24 @@ export function jobRows(
       }]]),
       fresh: () => ({ job_type: `type_${next()}`, provider: "internal" }),
     },
+    ai_providers: {
+      rows: shared("ai_providers", [["provider", {
+        provider: "of-the-matrix",
+        max_concurrent: 1,
+      }]]),
+      fresh: () => ({ provider: `provider-${next()}`, max_concurrent: 1 }),
+    },
+    ai_limits: {
+      rows: forEach("ai_limits", (owner, id) => ({
+        limits: {
+          id: namesOf(owner)("ai_limits", "limits"),
+          user_id: id,
+          max_active_jobs: 1000,
+        },
+      })),
+      fresh: (owner) => ({ user_id: ids[owner], max_active_jobs: 10 }),
+      freshFor: ["vendor"],
+    },
     ai_jobs: {
       rows: forEach("ai_jobs", (owner) => ({
         waiting: { ...job(owner, "waiting"), scheduled_at: TOMORROW },
@@ -79,6 +97,7 @@ export function jobRows(
           cached_from_job_id: namesOf(owner)("ai_jobs", "finished"),
         };
       },
+      change: () => ({ cancel_requested_at: LATER, retry_requested_at: LATER }),
     },
     ai_job_events: {
       rows: forEach("ai_job_events", (owner, id) => ({

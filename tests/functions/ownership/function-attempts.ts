@@ -31,6 +31,15 @@ let messages = 0;
 
 /** A value for each parameter by its name: where it can name something of B's, it does. */
 const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
+  p_beats: (stage) => [{
+    job_id: value(stage, "ai_jobs", "running", "id") ?? null,
+    lease_token: value(stage, "ai_jobs", "running", "lease_token") ?? null,
+    progress: 50,
+  }],
+  p_failed_since: () => "2001-01-01T00:00:00Z",
+  p_is_paused: () => true,
+  p_provider: () => null,
+  p_was_made: () => true,
   p_cache_key: (stage) => value(stage, "ai_result_cache", "entry", "cache_key"),
   p_call_id: (stage) => value(stage, "ai_provider_calls", "call", "id"),
   p_delay_seconds: () => 1,

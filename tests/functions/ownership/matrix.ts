@@ -22,6 +22,11 @@ import { bucketListAttempts, storageAttempts } from "./storage-attempts.ts";
 import { sweepingAttempts, writeAttempts } from "./write-attempts.ts";
 
 /** Names on one side only, each as a sentence. */
+/** `column media.` goes with the name as one word, everything else as two. */
+function named(what: string, name: string): string {
+  return what.endsWith(".") ? `${what}${name}` : `${what} ${name}`;
+}
+
 function differences(
   what: string,
   offered: string[],
@@ -30,10 +35,10 @@ function differences(
 ): string[] {
   return [
     ...offered.filter((name) => !declared.includes(name)).map((name) =>
-      `${what} ${name} is new: say who may do what with it in ${where}`
+      `${named(what, name)} is new: say who may do what with it in ${where}`
     ),
     ...declared.filter((name) => !offered.includes(name)).map((name) =>
-      `${what} ${name} is gone: take it out of ${where}`
+      `${named(what, name)} is gone: take it out of ${where}`
     ),
   ];
 }

@@ -71,8 +71,10 @@ function besides(
   operation: string,
 ): string[] {
   const declared = stage.expected.relations[relation.name]?.alsoWrites;
-  const [change, other] = declared?.[operation]?.split(" ") ?? [];
-  return change === undefined ? [] : [`${change} ${owner}'s ${other}`];
+  return (declared?.[operation]?.split(", ") ?? []).map((told) => {
+    const [change, other] = told.split(" ");
+    return `${change} ${owner}'s ${other}`;
+  });
 }
 
 function refersTo(
@@ -185,7 +187,9 @@ function changes(stage: Stage, actor: Actor, relation: Relation): OwnWrite[] {
     operation: "update",
     what: `set ${column} of ${nameOf(row)}`,
     column,
-    expected: `${nameOf(row)}; ${
+    expected: stage.expected.relations[relation.name]?.refused?.[
+      `update ${column}`
+    ] ?? `${nameOf(row)}; ${
       expectedChanges([
         `changed ${owner}'s ${relation.name}`,
         ...besides(stage, relation, owner, `update ${column}`),

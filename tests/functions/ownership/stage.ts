@@ -141,7 +141,7 @@ async function checkForeignKeys(
 }
 
 /** Rows that a migration made; the fixture only says of what kind they are. */
-async function adoptJobTypes(
+async function adoptSettings(
   sql: postgres.Sql,
   fixture: Record<string, RelationFixture>,
 ): Promise<void> {
@@ -155,6 +155,34 @@ async function adoptJobTypes(
       kind: is_enabled ? "enabled" : "disabled",
       owner: null,
       values: { job_type },
+      stored: {},
+    });
+  }
+  const providers = fixture["ai_providers"]?.rows ?? [];
+  for (
+    const { provider } of await sql<{ provider: string }[]>`
+      select p.provider from public.ai_providers as p`
+  ) {
+    if (providers.some(({ values }) => values["provider"] === provider)) {
+      continue;
+    }
+    providers.push({
+      relation: "ai_providers",
+      kind: "provider",
+      owner: null,
+      values: { provider },
+      stored: {},
+    });
+  }
+  for (
+    const { id } of await sql<{ id: string }[]>`
+      select l.id from public.ai_limits as l where l.user_id is null`
+  ) {
+    fixture["ai_limits"]?.rows.push({
+      relation: "ai_limits",
+      kind: "for everybody else",
+      owner: null,
+      values: { id },
       stored: {},
     });
   }
@@ -193,7 +221,7 @@ export async function setStage(stack: StackAddresses): Promise<Stage> {
     kept.map(({ bucket, name }) => putObject(people, types, bucket, name)),
   );
   await insertRows(sql, fixture);
-  await adoptJobTypes(sql, fixture);
+  await adoptSettings(sql, fixture);
   await checkForeignKeys(sql, catalogue.relations);
   await readStored(sql, fixture, catalogue.relations);
   const world = await World.remember(sql);
