@@ -572,7 +572,7 @@ Deno.test("order items: fixed once the order is placed, for the customer and for
             (sql: Transaction) =>
               sql`update public.order_items set quantity = 9 where order_id = ${id}`,
             (sql: Transaction) =>
-              sql`update public.order_items set pdf_id = null where order_id = ${id}`,
+              sql`update public.order_items set pdf_id = null where pdf_id = ${pdf.id}`,
             (sql: Transaction) =>
               sql`update public.order_items set pdf_id = null, quantity = 9 where order_id = ${id}`,
             (sql: Transaction) =>
