@@ -23,7 +23,7 @@ import {
   sample,
   type Verdict,
 } from "./mutation.ts";
-import { countsIn, countsOf, writeCounts } from "./readme.ts";
+import { countsOf, writeCounts } from "./readme.ts";
 import { setStage, type Stage } from "./stage.ts";
 
 const stack = useStack();
@@ -110,6 +110,8 @@ Deno.test("ownership: nothing reaches anybody but its owner, and every way to br
       const { media: _media, ...rest } = fixture;
       assertEquals(disagreements(stage.catalogue, expected, rest), [
         "relation media has no rows: add some of A's and B's to the fixture",
+        "kind of rows in media, photo is gone: take it out of expected.ts",
+        "kind of rows in media, recording is gone: take it out of expected.ts",
       ]);
     },
   );
@@ -153,15 +155,9 @@ Deno.test("ownership: nothing reaches anybody but its owner, and every way to br
     isAllSeen = verdicts.length === mutants.length;
   });
 
-  await t.step("README.md has the numbers of these mutants", async () => {
-    const counts = countsOf(mutants.map(reasonFor));
-    if (IS_WRITING && isAllSeen) await writeCounts(counts);
-    assertEquals(
-      await countsIn(),
-      counts,
-      "The rights have changed since all mutants were last tried: run deno task test:mutations --write",
-    );
-  });
+  if (IS_WRITING && isAllSeen) {
+    await writeCounts(countsOf(mutants.map(reasonFor)));
+  }
 });
 
 Deno.test("conditionsOf: finds the single conditions of a policy at every depth", () => {
