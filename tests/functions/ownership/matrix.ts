@@ -22,11 +22,6 @@ import { bucketListAttempts, storageAttempts } from "./storage-attempts.ts";
 import { sweepingAttempts, writeAttempts } from "./write-attempts.ts";
 
 /** Names on one side only, each as a sentence. */
-/** `column media.` goes with the name as one word, everything else as two. */
-function named(what: string, name: string): string {
-  return what.endsWith(".") ? `${what}${name}` : `${what} ${name}`;
-}
-
 function differences(
   what: string,
   offered: string[],
@@ -35,10 +30,10 @@ function differences(
 ): string[] {
   return [
     ...offered.filter((name) => !declared.includes(name)).map((name) =>
-      `${named(what, name)} is new: say who may do what with it in ${where}`
+      `${what} ${name} is new: say who may do what with it in ${where}`
     ),
     ...declared.filter((name) => !offered.includes(name)).map((name) =>
-      `${named(what, name)} is gone: take it out of ${where}`
+      `${what} ${name} is gone: take it out of ${where}`
     ),
   ];
 }
@@ -67,9 +62,11 @@ export function disagreements(
       const kinds = fixture[name]?.rows.map(({ kind }) => kind) ?? [];
       return [
         ...differences(
-          `column ${name}.`,
-          relation.columns.map((column) => column.name),
-          Object.values(declared.columns).flat(),
+          "column",
+          relation.columns.map((column) => `${name}.${column.name}`),
+          Object.values(declared.columns).flat().map((column) =>
+            `${name}.${column}`
+          ),
           where,
         ),
         ...differences(

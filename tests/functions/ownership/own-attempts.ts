@@ -13,7 +13,7 @@ import {
 } from "./rows.ts";
 import type { Stage } from "./stage.ts";
 import type { Change } from "./world.ts";
-import { freshRow, inserters, write } from "./write-attempts.ts";
+import { freshRow, inserters, write } from "./writing.ts";
 
 /** Whose a changed row is: the fixture knows, or the row itself says so, or what it points at. */
 function ownerOf(stage: Stage, change: Change): Owner | null {

@@ -15,7 +15,7 @@ import {
   pick,
 } from "./rows.ts";
 import type { Stage } from "./stage.ts";
-import { freshRow, write } from "./write-attempts.ts";
+import { freshRow, write } from "./writing.ts";
 
 const HOLDER: Owner = "B";
 
