@@ -11,7 +11,7 @@ import {
 } from "../helpers/wait-for.ts";
 
 /** The end is announced after nine tenths of it, counted from the first request; new requests go elsewhere after half. */
-const running = useStack({ wallClockMs: 7000 });
+const running = useStack({ wallClockMs: 9000 });
 
 Deno.test("the end of an isolate: what waits is handed back, an answer is waited for, and what outlives it is found", async () => {
   const stack = running();
