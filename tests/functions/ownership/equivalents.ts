@@ -26,6 +26,17 @@ export const EQUIVALENTS: Equivalent[] = [
     reason:
       "A hint to the worker. Nobody's rights depend on when a job starts.",
   },
+  {
+    mutant:
+      /^trigger \w+ on \w+ \((count_deleted_ai_jobs|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome)\): switched off$/,
+    reason:
+      "It keeps the queue's own counts, order and journal, for jobs that only the service moves. Whose they are does not change.",
+  },
+  {
+    mutant: "table ai_providers: Row Level Security switched off",
+    reason:
+      "Nobody but the service is granted anything on it. The mutants that grant something are seen.",
+  },
 
   // Grants that give nothing.
   {
@@ -38,7 +49,7 @@ export const EQUIVALENTS: Equivalent[] = [
   // Policies beside another layer that says the same.
   {
     mutant:
-      /^policy "(users can (rename their own avatars|change their own (calls|profile|slides|slideshows)|retitle their own (media|pdfs))|customers can change their own orders)" on \w+: with check \(true\)$/,
+      /^policy "(users can (rename their own avatars|change their own (calls|profile|slides|slideshows)|retitle their own (media|pdfs))|customers can change their own orders|users can ask to cancel or retry their own ai jobs)" on \w+: with check \(true\)$/,
     reason:
       "The check could only refuse another owner, and nobody is granted an update of the column that names the owner.",
   },

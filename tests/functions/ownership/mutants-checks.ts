@@ -173,6 +173,21 @@ const BODY_CHANGES: BodyChange[] = [
   },
 ];
 
+/** Functions that ask who calls, and of which no check is taken out: each as a sentence. */
+export async function untouchedChecks(sql: postgres.Sql): Promise<string[]> {
+  const functions = await sql<{ name: string }[]>`
+    select p.pronamespace::regnamespace || '.' || p.proname as name
+    from pg_proc as p
+    where p.pronamespace::regnamespace::text in ('public', 'private')
+      and p.prosrc ~ 'auth\\.(uid|role|jwt)\\(|current_setting\\(''role''|request\\.jwt'
+    order by 1`;
+  return functions.filter(({ name }) =>
+    !BODY_CHANGES.some((change) => change.function === name)
+  ).map(({ name }) =>
+    `function ${name} asks who calls: say in mutants-checks.ts what it would be without that`
+  );
+}
+
 async function bodyMutants(sql: postgres.Sql): Promise<Mutant[]> {
   const functions = await sql<{ name: string; definition: string }[]>`
     select p.pronamespace::regnamespace || '.' || p.proname as name, pg_get_functiondef(p.oid) as definition

@@ -23,6 +23,7 @@ import {
   sample,
   type Verdict,
 } from "./mutation.ts";
+import { untouchedChecks } from "./mutants-checks.ts";
 import { countsIn, countsOf, writeCounts } from "./readme.ts";
 import { setStage, type Stage } from "./stage.ts";
 
@@ -70,11 +71,12 @@ Deno.test("ownership: nothing reaches anybody but its owner, and every way to br
   const attempts = allAttempts(stage);
   const mutants = await deriveMutants(stage);
 
-  await t.step("everything that the API offers is declared", () => {
+  await t.step("everything that the API offers is declared", async () => {
     assertEquals([
       ...disagreements(stage.catalogue, expected, fixture),
       ...untried(stage, attempts),
       ...idleEquivalents(mutants),
+      ...await untouchedChecks(stage.sql),
     ], []);
   });
 
