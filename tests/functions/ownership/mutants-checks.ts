@@ -1,6 +1,6 @@
 /** Constraints that hold owners together dropped, triggers switched off, and checks taken out of functions. */
 import type postgres from "postgres";
-import { identifier, type Mutant, shares } from "./mutant.ts";
+import { identifier, type Mutant, shares, WRITES } from "./mutant.ts";
 
 /** One check in the body of a function, and the body without it. */
 interface BodyChange {
@@ -239,6 +239,7 @@ async function constraintMutants(sql: postgres.Sql): Promise<Mutant[]> {
       type === "f" ? "foreign key" : "check"
     } ${name} on ${table}: dropped`,
     subjects: [`table ${table}`, `table ${target ?? table}`],
+    operations: WRITES,
     apply: `alter table public.${identifier(table)} drop constraint ${
       identifier(name)
     }`,
@@ -265,6 +266,7 @@ async function triggerMutants(sql: postgres.Sql): Promise<Mutant[]> {
   return triggers.map(({ name, table, function: called }): Mutant => ({
     name: `trigger ${name} on ${table} (${called}): switched off`,
     subjects: [`table ${table}`],
+    operations: WRITES,
     apply: `alter table public.${identifier(table)} disable trigger ${
       identifier(name)
     }`,

@@ -2,8 +2,7 @@
 import type postgres from "postgres";
 import type { Attempt } from "./attempt.ts";
 import { identifier, type Mutant } from "./mutant.ts";
-import type { Role } from "./people.ts";
-import { type ActorName, ACTORS, type People } from "./people.ts";
+import { type ActorName, ACTORS, type People, type Role } from "./people.ts";
 
 type Privilege = "select" | "insert" | "update" | "delete";
 
@@ -76,6 +75,7 @@ export async function grantMutants(
       return {
         name: `table ${table}: ${privilege} granted to ${role}`,
         subjects: [`table ${table}`],
+        operations: [privilege],
         apply: `grant ${privilege} on ${on} to ${role}`,
         revert: [
           `revoke ${privilege} on ${on} from ${role}`,
@@ -98,6 +98,7 @@ export async function grantMutants(
       return {
         name: `column ${table}.${column}: ${privilege} granted to ${role}`,
         subjects: [`table ${table}`],
+        operations: [privilege],
         apply: `grant ${what} to ${role}`,
         revert: `revoke ${what} from ${role}`,
         isConcerned: (attempt) =>

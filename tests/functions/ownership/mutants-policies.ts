@@ -1,5 +1,6 @@
 /** Policies dropped, opened, and robbed of one condition; Row Level Security switched off. */
 import type postgres from "postgres";
+import type { Operation } from "./attempt.ts";
 import { conditionsOf, type Span, withoutCondition } from "./conditions.ts";
 import { identifier, type Mutant, shares } from "./mutant.ts";
 
@@ -14,13 +15,21 @@ interface Policy {
   check: string | null;
 }
 
-const OPERATIONS = {
+/** What shows it first. */
+const LIKELY: Record<Policy["command"], readonly Operation[]> = {
   SELECT: ["select", "execute", "list", "read", "call"],
   INSERT: ["insert", "write", "call"],
   UPDATE: ["update", "write"],
   DELETE: ["delete", "remove"],
   ALL: [],
-} as const satisfies Record<Policy["command"], readonly string[]>;
+};
+
+/** What can show it at all, for commands that are not part of every other one, as reading is. */
+const POSSIBLE: Partial<Record<Policy["command"], readonly Operation[]>> = {
+  INSERT: ["insert", "write", "execute", "call"],
+  UPDATE: ["update", "insert", "write", "execute", "call"],
+  DELETE: ["delete", "remove", "execute", "call"],
+};
 
 function createPolicy(policy: Policy): string {
   const { schema, table, name, command, roles, using, check } = policy;
@@ -40,11 +49,13 @@ function mutantsOf(policy: Policy, buckets: string[]): Mutant[] {
   const subjects = schema === "storage"
     ? buckets.map((bucket) => `bucket ${bucket}`)
     : [`table ${table}`];
+  const operations = POSSIBLE[command];
   const common = {
     subjects,
+    ...(operations === undefined ? {} : { operations }),
     isConcerned: (attempt: Parameters<Mutant["isConcerned"]>[0]) =>
       shares(attempt.subjects, subjects) &&
-      OPERATIONS[command].some((operation) => operation === attempt.operation),
+      LIKELY[command].includes(attempt.operation),
   };
   const alter = (clauses: string) =>
     `alter policy ${identifier(name)} on ${on} ${clauses}`;

@@ -91,8 +91,9 @@ export function idleEquivalents(mutants: Mutant[]): string[] {
 
 /** The attempts that could see a mutant, in waves: the likely ones first, those that may change something last. */
 function wavesFor(mutant: Mutant, attempts: Attempt[]): Attempt[][] {
-  const about = attempts.filter(({ subjects }) =>
-    shares(subjects, mutant.subjects)
+  const about = attempts.filter(({ subjects, operation }) =>
+    shares(subjects, mutant.subjects) &&
+    (mutant.operations?.includes(operation) ?? true)
   );
   const [likely, other] = [
     about.filter((attempt) => mutant.isConcerned(attempt)),
