@@ -376,7 +376,7 @@ grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempote
 grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
 
 create table public.ai_limits (
-  id bigint not null generated always as identity,
+  id uuid not null default gen_random_uuid(),
   user_id uuid,
   max_active_jobs integer,
   max_jobs_per_day integer,
@@ -1305,7 +1305,7 @@ grant delete, insert, select, update on public.voices to service_role;
 
 -- Views
 
-create view public.ai_job_dead_letters with (security_invoker=true) as
+create view private.ai_job_dead_letters with (security_invoker=true) as
  SELECT id,
     user_id,
     job_type,
@@ -1323,9 +1323,8 @@ create view public.ai_job_dead_letters with (security_invoker=true) as
           WHERE c.job_id = j.id) AS provider_calls
    FROM public.ai_jobs j
   WHERE status = 'failed'::text;
-comment on view public.ai_job_dead_letters is
+comment on view private.ai_job_dead_letters is
   'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
-grant select on public.ai_job_dead_letters to service_role;
 
 -- Functions
 
@@ -1596,7 +1595,7 @@ grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;
 create function public.pause_ai_jobs(p_job_type text DEFAULT NULL::text, p_provider text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_is_paused boolean DEFAULT true)
   returns integer language plpgsql volatile security invoker set search_path="";
 comment on function public.pause_ai_jobs(text,text,uuid,boolean) is
-  'Pauses the jobs of a type, a provider or a user, or resumes them with p_is_paused => false. What runs goes on; what waits keeps its place; new jobs are accepted. Returns 1, or 0 when there is no such thing. service_role only.';
+  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were found. service_role only.';
 grant execute on function public.pause_ai_jobs(text,text,uuid,boolean) to service_role;
 
 create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)

@@ -10,7 +10,7 @@ export interface Population {
   users: number;
   jobs: number;
   media: number;
-  /** Of the jobs: waiting, and due. */
+  /** Of the jobs: due, with their place in the queue. As many again wait for a later time. */
   dueJobs: number;
   /** Of the jobs: in the hands of a runner whose lease ran out a minute ago. */
   stalledJobs: number;
@@ -30,8 +30,8 @@ function jobs({ users, jobs, dueJobs, stalledJobs }: Population): string {
   return `
     insert into public.ai_jobs (
       user_id, job_type, provider, status, progress_percentage, input_url, input_hash, metadata, result_data, error_code,
-      error_message, attempt, max_attempts, created_at, scheduled_at, started_at, completed_at, lease_token,
-      lease_expires_at, event_seq, last_event
+      error_message, attempt, max_attempts, created_at, scheduled_at, queue_key, started_at, completed_at,
+      lease_token, lease_expires_at, event_seq, last_event
     )
     select
       j.user_id, 'voice_clone', 'elevenlabs', j.status,
@@ -45,6 +45,7 @@ function jobs({ users, jobs, dueJobs, stalledJobs }: Population): string {
       case j.status when 'pending' then 0 else 1 end, 5,
       j.created_at,
       case when j.is_later then now() + interval '1 day' else j.created_at end,
+      case when j.status = 'pending' and not j.is_later then j.n end,
       case j.status when 'pending' then null else j.created_at + interval '1 second' end,
       case when j.status in ('completed', 'failed') then j.created_at + interval '20 seconds' end,
       case j.status when 'processing' then gen_random_uuid() end,
@@ -129,6 +130,9 @@ export async function populate(
         }, n || '@example.com' from generate_series(1, ${population.users}) as n`,
         jobs(population),
         media(population),
+        // What the triggers would have counted.
+        `insert into public.ai_limits (user_id, active_jobs)
+         select user_id, count(*) filter (where status in ('pending', 'processing')) from public.ai_jobs group by user_id`,
         ...further,
         ...after,
       ]

@@ -161,8 +161,9 @@ export class RestConnection extends PostgresConnection {
         return result;
       } catch (error) {
         noteDatabaseError(this.#notes(), error);
-        // A lost connection cannot be rolled back, and need not be.
-        await say("rollback").catch(() => {});
+        // A lost connection need not be rolled back; to try it would end this process, by an exception in the driver
+        // that no one can catch.
+        if (!isConnectionLost(error)) await say("rollback").catch(() => {});
         throw error;
       }
     });
@@ -228,6 +229,12 @@ export class RestConnection extends PostgresConnection {
       }),
     ]));
   }
+}
+
+/** Whether the server ended the session (class 57P), or the driver lost it. */
+function isConnectionLost(error: unknown): boolean {
+  return error instanceof Error && "code" in error &&
+    /^(57P0|CONNECTION_|ECONN|EPIPE)/.test(String(error.code));
 }
 
 /** Calls `onReload` at every `notify pgrst`, until the returned function is called. */

@@ -15,9 +15,9 @@ shift 3
 trap ':' INT HUP TERM
 
 exec 3<&0
-"$@" 3<&- </dev/null &
+# The command tells its own process id before it becomes the command, so that nothing it prints can come first.
+/bin/sh -c 'echo "$$"; exec "$@"' start "$@" 3<&- </dev/null &
 child=$!
-echo "$child"
 # From here on the shell itself has nothing to say; it would report "Killed" as if the command had said it.
 exec 2>/dev/null
 

@@ -135,7 +135,9 @@ export function checkChapters(chapters: Chapter[], tables: Table[]): void {
   for (const name of names) {
     const times = listed.filter((one) => one === name).length;
     if (times !== 1) {
-      throw new Error(`table ${name} stands in ${times} chapters, not in one`);
+      throw new Error(
+        `table ${name} stands in ${times} chapters of the data model, not in one`,
+      );
     }
   }
   for (const name of listed) {

@@ -27,7 +27,9 @@ const CHAPTERS: Record<string, Chapter> = {
   jobs: {
     title: "Jobs",
     tables: [
+      "ai_providers",
       "ai_job_types",
+      "ai_limits",
       "ai_jobs",
       "ai_job_events",
       "ai_provider_calls",

@@ -12,16 +12,21 @@ import { startTestCluster, TEST_CLUSTER_VARIABLE } from "./test-cluster.ts";
 /** The rings, by what must be running for them. */
 export const RINGS = {
   /** Nothing. */
-  unit: { isParallel: true, needsCluster: false },
+  unit: { isParallel: true, needsCluster: false, minutes: 15 },
   /** Postgres; each test takes a copy of the database. */
-  database: { isParallel: true, needsCluster: true },
+  database: { isParallel: true, needsCluster: true, minutes: 15 },
   /** The functions, with what they call. Each file starts what it needs, and one stack at a time is enough for 2 cores. */
-  functions: { isParallel: false, needsCluster: false },
+  functions: { isParallel: false, needsCluster: false, minutes: 30 },
   /** Everything, as a user starts it. */
-  e2e: { isParallel: false, needsCluster: false },
+  e2e: { isParallel: false, needsCluster: false, minutes: 15 },
 } as const satisfies Record<
   string,
-  { isParallel: boolean; needsCluster: boolean }
+  {
+    isParallel: boolean;
+    needsCluster: boolean;
+    /** After so long one test waits for something that never comes: the ring is ended and counts as failed. */
+    minutes: number;
+  }
 >;
 
 /** The name of a ring: its folder in `tests/`. */
@@ -78,6 +83,8 @@ async function runRing(
     args: [
       "test",
       "--allow-all",
+      "--sanitize-ops",
+      "--sanitize-resources",
       ...(RINGS[ring].isParallel ? ["--parallel"] : []),
       `tests/${ring}/`,
     ],
@@ -87,13 +94,19 @@ async function runRing(
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
+  const { minutes } = RINGS[ring];
+  const limit = setTimeout(() => process.kill("SIGKILL"), minutes * 60_000);
   const decoder = new TextDecoder();
   let output = "";
   for await (const chunk of process.stdout) {
     await write(Deno.stdout, chunk);
     output += decoder.decode(chunk, { stream: true });
   }
-  const { code } = await process.status;
+  const { code, signal } = await process.status;
+  clearTimeout(limit);
+  if (signal === "SIGKILL") {
+    await say(`ring ${ring} was ended: it may take ${minutes} minutes`);
+  }
   const ran = readTally(output);
   if (ran === undefined || ran.passed + ran.failed === 0) {
     await say(`ring ${ring} ran no test, which counts as a failure`);

@@ -27,7 +27,7 @@ insert into public.ai_providers (provider, max_concurrent)
 values ('elevenlabs', 10), ('d-id', 10), ('heygen', 10), ('internal', 20);
 
 create table public.ai_limits (
-  id bigint not null generated always as identity,
+  id uuid not null default gen_random_uuid(),
   user_id uuid,
   max_active_jobs integer,
   max_jobs_per_day integer,

@@ -674,28 +674,31 @@ set search_path = ''
 as $$
 declare
   v_paused_at timestamptz := case when p_is_paused then clock_timestamp() end;
-  v_count integer;
+  v_changed integer;
+  v_count integer := 0;
 begin
-  if num_nonnulls(p_job_type, p_provider, p_user_id) <> 1 then
-    raise exception 'name one of p_job_type, p_provider and p_user_id' using errcode = 'AJ074', detail = 'p_job_type';
+  if num_nonnulls(p_job_type, p_provider, p_user_id) = 0 then
+    raise exception 'name a job type, a provider or a user' using errcode = 'AJ074', detail = 'p_job_type';
   end if;
-  if p_job_type is not null then
-    update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
-  elsif p_provider is not null then
-    update public.ai_providers as p set paused_at = v_paused_at where p.provider = p_provider;
-  else
+  update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
+  get diagnostics v_changed = row_count;
+  v_count := v_count + v_changed;
+  update public.ai_providers as p set paused_at = v_paused_at where p.provider = p_provider;
+  get diagnostics v_changed = row_count;
+  v_count := v_count + v_changed;
+  if p_user_id is not null then
     insert into public.ai_limits (user_id, paused_at) values (p_user_id, v_paused_at)
     on conflict (user_id) do update set paused_at = excluded.paused_at;
+    v_count := v_count + 1;
   end if;
-  get diagnostics v_count = row_count;
   return v_count;
 end;
 $$;
 comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
-  'Pauses the jobs of a type, a provider or a user, or resumes them with p_is_paused => false. What runs goes on; what '
-  'waits keeps its place; new jobs are accepted. Returns 1, or 0 when there is no such thing. service_role only.';
+  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
+  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were found. service_role only.';
 
-create view public.ai_job_dead_letters
+create view private.ai_job_dead_letters
 with (security_invoker = true)
 as
 select
@@ -711,9 +714,8 @@ select
   ) as provider_calls
 from public.ai_jobs as j
 where j.status = 'failed';
-comment on view public.ai_job_dead_letters is 'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
-revoke all on public.ai_job_dead_letters from public, anon, authenticated, service_role;
-grant select on public.ai_job_dead_letters to service_role;
+comment on view private.ai_job_dead_letters is 'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
+revoke all on private.ai_job_dead_letters from public, anon, authenticated, service_role;
 create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
 
 create function public.rescue_stalled_ai_jobs(p_limit integer default 500)

@@ -83,7 +83,7 @@ class Storm {
     while (performance.now() < deadline) {
       await pause(100 + this.#random() * 300);
       const blow = this.#pick(this.#blows());
-      this.#note(blow.name); console.error(performance.now()|0, blow.name);
+      this.#note(blow.name);
       try {
         await blow.strike();
       } catch (error) {
@@ -92,8 +92,8 @@ class Storm {
       }
     }
     await this.#calm();
-    console.error('calm'); await inserting; console.error('inserted');
-    await Promise.all(this.#background); console.error('bg');
+    await inserting;
+    await Promise.all(this.#background);
     const unsettled = await this.#rig.untilSettled(60);
     await Promise.all(this.#workers.map((worker) => worker.kill()));
     return { log: this.#log, unsettled };

@@ -276,6 +276,42 @@ Deno.test("removals: what another row still needs waits until that goes too", as
       await db.sql`delete from public.avatars where user_id = ${anna}`;
       assertEquals(await due(anna), [path]);
     });
+
+    await t.step("a keepsake's file, when its job is deleted", async () => {
+      const anna = (await db.createUser()).id;
+      const { id, path } = await insertPdf(db, anna);
+      const job = await insertClaimedJob(bench, { user_id: anna });
+      await bench.queue.completeWithOutput(job, {}, path);
+      await db.sql`delete from public.ai_jobs where id = ${job.id}`;
+      assertEquals(await due(anna), []);
+      await db.sql`delete from public.pdfs where id = ${id}`;
+      assertEquals(await due(anna), [path]);
+    });
+
+    await t.step("a public copy that two slideshows show", async () => {
+      const anna = (await db.createUser()).id;
+      const { id: media_id } = await addMedia(db, anna);
+      const public_path = `published-media/${anna}/1.jpg`;
+      const slideshows = [crypto.randomUUID(), crypto.randomUUID()];
+      for (const slideshow_id of slideshows) {
+        await db
+          .sql`insert into public.slideshows (id, user_id, title) values (${slideshow_id}, ${anna}, 'Summer')`;
+        await db.sql`
+          insert into public.slideshow_items ${
+          db.sql({
+            user_id: anna,
+            slideshow_id,
+            media_id,
+            position: 0,
+            public_path,
+          })
+        }`;
+      }
+      for (const [n, id] of slideshows.entries()) {
+        await db.sql`delete from public.slideshows where id = ${id}`;
+        assertEquals(await due(anna), n === 0 ? [] : [public_path]);
+      }
+    });
   });
 });
 

@@ -281,8 +281,8 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
           provider_calls: { outcome: string }[];
         }[]
       >`
-      select id, error_code, provider_calls from public.ai_job_dead_letters`;
-    const [letter] = await bench.db.asService(read);
+      select id, error_code, provider_calls from private.ai_job_dead_letters`;
+    const [letter] = await read(bench.db.sql);
     assertEquals([letter?.id, letter?.error_code], [
       job.id,
       "provider_quota_exceeded",
@@ -291,5 +291,6 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
       "rejected",
     ]);
     await assertRejects(() => bench.db.asUser(job.user_id, read));
+    await assertRejects(() => bench.db.asService(read));
   });
 });

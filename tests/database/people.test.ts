@@ -442,6 +442,15 @@ Deno.test("reorder_slideshow: puts the owner's slides into an order in one go, a
     const reversed = items.toReversed();
     assertEquals(await reorder(anna, reversed), 5);
     assertEquals(await order(), reversed);
+    // A slide of another slideshow is not taken along.
+    const other = await makeSlideshow(db, anna, 1);
+    assertEquals(await reorder(anna, [...other.items, ...reversed]), 5);
+    const [untouched] = await db.sql`
+      select position, slideshow_id from public.slideshow_items where id = ${
+      other.items[0] ?? null
+    }`;
+    assertEquals(untouched, { position: 0, slideshow_id: other.id });
+    assertEquals(await reorder(anna, reversed), 5);
     assertEquals(await reorder(paul, items), 0);
     assertEquals(await order(), reversed);
     // Two slides in one place are refused at the end of the transaction.

@@ -240,11 +240,11 @@ function ownersCases(sample: Sample): Case[] {
       pages: 80,
     },
     {
-      name: "ai_jobs: how many there are, without touching a row",
+      name: "ai_jobs: how many there are",
       caller: owner,
       statement: "select count(*) from public.ai_jobs",
       byOwner: true,
-      pages: 20,
+      pages: 130,
     },
     {
       name: "ai_jobs: one row by id",
@@ -377,15 +377,15 @@ function queueCases({ jobId }: Sample): Case[] {
       caller: SERVICE,
       statement: "select * from public.claim_ai_jobs(20)",
       index: "ai_jobs_turn_idx",
-      pages: 6000,
+      pages: 2000,
     },
     {
       name: "claim_ai_jobs: a job by id",
       caller: SERVICE,
       statement:
         `select * from public.claim_ai_jobs(1, array['${jobId}'::uuid])`,
-      // Most of it gives up to 200 jobs that have become due their turn.
-      pages: 6000,
+      // With what the session reads of the catalogue the first time.
+      pages: 3000,
     },
     {
       name: "heartbeat_ai_jobs",
@@ -405,7 +405,7 @@ function queueCases({ jobId }: Sample): Case[] {
       caller: { role: "postgres" },
       statement: "select private.sweep_ai_jobs()",
       index: "ai_jobs_waiting_idx",
-      pages: 20_000,
+      pages: 3000,
     },
   ];
 }

@@ -561,7 +561,8 @@ Deno.test("order items: fixed once the order is placed, for the customer and for
   await withShop(async ({ db, shop, anna }) => {
     for (const status of ORDER_STATUSES.filter((one) => one !== "draft")) {
       await t.step(status, async () => {
-        const id = await orderIn(db, shop, anna, status);
+        const pdf = await insertPdf(db, anna);
+        const id = await orderIn(db, shop, anna, status, pdf.id);
         const before = await readOrder(db, id);
         const item = { order_id: id, product_id: shop.bookId, quantity: 1 };
         for (
@@ -570,6 +571,8 @@ Deno.test("order items: fixed once the order is placed, for the customer and for
               sql`insert into public.order_items ${sql(item)}`,
             (sql: Transaction) =>
               sql`update public.order_items set quantity = 9 where order_id = ${id}`,
+            (sql: Transaction) =>
+              sql`update public.order_items set pdf_id = null where pdf_id = ${pdf.id}`,
             (sql: Transaction) =>
               sql`update public.order_items set pdf_id = null, quantity = 9 where order_id = ${id}`,
             (sql: Transaction) =>

@@ -1,5 +1,5 @@
 /** Workers that are killed, at the moments where it could cost money or lose a job. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import {
   requestVoice,
@@ -130,13 +130,25 @@ Deno.test("a worker killed on the last attempt, in the call: one more claim asks
   }
 });
 
-Deno.test("a worker killed between the provider's answer and the voices row: the next one writes the row, and sends nothing", async () => {
-  const stack = running();
+/**
+ * Brings a job to where the provider has answered and the completion waits for a lock, does `spoil` with the database
+ * sessions that wait there, and lets go of the lock once they wait no longer.
+ */
+async function spoilCompletion(
+  stack: TestStack,
+  spoil: (admin: postgres.Sql, pids: number[]) => Promise<void>,
+): Promise<{ user: TestUser; jobId: string }> {
   await stack.simulator.fail({ fault: { kind: "hang", processed: "after" } });
   const { user, jobId } = await newJob(stack);
   await stack.simulator.requests("voices.add", { jobId, atLeast: 1 });
 
   const admin = postgres(stack.adminDbUrl, { max: 1, onnotice: () => {} });
+  const completing = async () => {
+    const rows = await admin<{ pid: number }[]>`
+      select a.pid from pg_stat_activity as a join pg_locks as l on l.pid = a.pid
+      where not l.granted and l.relation = 'public.voices'::regclass`;
+    return rows.map(({ pid }) => pid);
+  };
   await using locking = stack.connect();
   try {
     await locking.sql.begin(async (sql) => {
@@ -144,19 +156,11 @@ Deno.test("a worker killed between the provider's answer and the voices row: the
       await sql`lock table public.voices in exclusive mode`;
       await stack.simulator.release();
       await waitForEvent(stack, jobId, "settled");
-      const completing = () =>
-        admin<{ pid: number }[]>`
-          select a.pid from pg_stat_activity as a join pg_locks as l on l.pid = a.pid
-          where not l.granted and l.relation = 'public.voices'::regclass`;
       await waitUntil(
         "the completion waits for the lock",
         async () => (await completing()).length > 0,
       );
-      await stack.kill("process-ai-job", "SIGKILL");
-      // Its statement would still go through, since the services that it asked are alive.
-      for (const { pid } of await completing()) {
-        await admin`select pg_cancel_backend(${pid})`;
-      }
+      await spoil(admin, await completing());
       await waitUntil(
         "the completion is gone",
         async () => (await completing()).length === 0,
@@ -165,6 +169,16 @@ Deno.test("a worker killed between the provider's answer and the voices row: the
   } finally {
     await admin.end({ timeout: 1 });
   }
+  return { user, jobId };
+}
+
+Deno.test("a worker killed between the provider's answer and the voices row: the next one writes the row, and sends nothing", async () => {
+  const stack = running();
+  const { user, jobId } = await spoilCompletion(stack, async (admin, pids) => {
+    await stack.kill("process-ai-job", "SIGKILL");
+    // Its statement would still go through, since the services that it asked are alive.
+    for (const pid of pids) await admin`select pg_cancel_backend(${pid})`;
+  });
   const before = await jobFacts(stack, jobId);
   assertEquals(
     [before.status, before.journal[0]?.outcome, before.voices],
@@ -172,6 +186,26 @@ Deno.test("a worker killed between the provider's answer and the voices row: the
   );
 
   await endLease(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.attempt, 2);
+  assertEquals(facts.billableCalls, 1);
+});
+
+Deno.test("a completion that the database cancels after the provider's answer: the next attempt writes the row, and sends nothing", async () => {
+  const stack = running();
+  const { user, jobId } = await spoilCompletion(stack, async (admin, pids) => {
+    for (const pid of pids) await admin`select pg_cancel_backend(${pid})`;
+  });
+  await waitForEvent(stack, jobId, "retried");
+  const before = await jobFacts(stack, jobId);
+  assertEquals(
+    [before.status, before.journal[0]?.outcome, before.voices],
+    ["pending", "succeeded", []],
+  );
+  assertEquals(before.errorCode, "service_unavailable");
+
+  await sweepJob(stack, jobId);
   await waitForJob(stack, user, jobId, "completed");
   const facts = await assertDoneOnce(stack, jobId);
   assertEquals(facts.attempt, 2);
@@ -224,4 +258,39 @@ Deno.test("a slow provider: the worker's heartbeats keep the lease, and the swee
   } finally {
     await stack.sql`update public.ai_job_types set lease_seconds = 10`;
   }
+});
+
+Deno.test("a database session that ends while an app reads: that request fails, and the next one is answered", async () => {
+  const stack = running();
+  const user = someone ??= await signUp(stack);
+  // Not supabase-js, which would try again by itself until the lock is gone.
+  const read = async () => {
+    const response = await fetch(`${stack.apiUrl}/rest/v1/voices?select=id`, {
+      headers: {
+        apikey: stack.publishableKey,
+        authorization: `Bearer ${user.accessToken}`,
+      },
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await read(), 200);
+  const admin = postgres(stack.adminDbUrl, { max: 1, onnotice: () => {} });
+  await using locking = stack.connect();
+  try {
+    await locking.sql.begin(async (sql) => {
+      await sql`lock table public.voices in access exclusive mode`;
+      const reading = read();
+      await waitUntil("the read waits and is ended", async () => {
+        const ended = await admin`
+          select pg_terminate_backend(a.pid) from pg_stat_activity as a join pg_locks as l on l.pid = a.pid
+          where not l.granted and l.relation = 'public.voices'::regclass`;
+        return ended.length > 0;
+      });
+      assert(await reading >= 500);
+    });
+  } finally {
+    await admin.end({ timeout: 1 });
+  }
+  assertEquals(await read(), 200);
 });

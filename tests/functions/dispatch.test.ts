@@ -1,117 +1,24 @@
-/** The database's call to process-ai-job: only a fresh, signed one does anything, and it is a hint, not the delivery. */
+/** The database's call to process-ai-job: only a fresh, signed one does anything, and only once. */
 import { assert, assertEquals } from "@std/assert";
 import { Webhook } from "standardwebhooks";
-import { z } from "zod";
 import {
   callFunction,
-  type FunctionAnswer,
   requestVoice,
-  signUp,
-  type TestUser,
   uploadRecording,
 } from "../helpers/as-user.ts";
 import { assertProblem } from "../helpers/problem.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+import { useStack } from "../helpers/stack.ts";
+import { waitForJob } from "../helpers/wait-for.ts";
 import {
-  sweepJob,
-  timeline,
-  waitForEvent,
-  waitForJob,
-} from "../helpers/wait-for.ts";
+  claimedBy,
+  dispatch,
+  rowOf,
+  secondsAgo,
+  signed,
+  waitingJob,
+} from "./signed-dispatch.ts";
 
 const running = useStack();
-
-const claimedSchema = z.strictObject({ claimed: z.array(z.uuid()) });
-
-/** A dispatch as the database sends it; `change` replaces parts of it after it was signed. */
-interface Dispatch {
-  jobIds?: string[];
-  body?: string;
-  messageId?: string;
-  sentAt?: Date;
-  secret?: string;
-}
-
-function bodyFor(jobIds: string[]): string {
-  return JSON.stringify({
-    type: "INSERT",
-    table: "ai_jobs",
-    schema: "public",
-    record: { id: jobIds[0] },
-    old_record: null,
-    job_ids: jobIds,
-  });
-}
-
-/** Headers and body, signed by the reference implementation of Standard Webhooks. */
-function signed(
-  stack: TestStack,
-  {
-    jobIds = [],
-    body = bodyFor(jobIds),
-    messageId = `msg_${crypto.randomUUID()}`,
-    sentAt = new Date(),
-    secret = stack.dispatchSecret,
-  }: Dispatch,
-): { body: string; headers: Record<string, string> } {
-  return {
-    body,
-    headers: {
-      "webhook-id": messageId,
-      "webhook-timestamp": String(Math.floor(sentAt.getTime() / 1000)),
-      "webhook-signature": new Webhook(secret).sign(messageId, sentAt, body),
-    },
-  };
-}
-
-function dispatch(
-  stack: TestStack,
-  given: Dispatch,
-): Promise<FunctionAnswer> {
-  return callFunction(stack, "process-ai-job", {
-    method: "POST",
-    ...signed(stack, given),
-  });
-}
-
-function claimedBy(answer: FunctionAnswer): string[] {
-  assertEquals(answer.status, 202, JSON.stringify(answer.body));
-  return claimedSchema.parse(answer.body).claimed;
-}
-
-/** The job's row and timeline, whole. */
-async function rowOf(stack: TestStack, jobId: string): Promise<unknown> {
-  const [row] = await stack.sql`
-    select to_jsonb(j) as job,
-      (select jsonb_agg(to_jsonb(e) order by e.seq) from public.ai_job_events as e where e.job_id = j.id) as events
-    from public.ai_jobs as j where j.id = ${jobId}`;
-  assert(row !== undefined);
-  return row;
-}
-
-/**
- * A job that is due, and nothing under way that would start it. It is due only at the very end: a worker that has just
- * finished another test's job looks once for what is due, and would take it.
- */
-async function waitingJob(
-  stack: TestStack,
-): Promise<{ user: TestUser; jobId: string }> {
-  await stack.sql`delete from public.ai_jobs where status = 'pending'`;
-  const user = await signUp(stack);
-  const { data, error } = await user.client.from("ai_jobs").insert({
-    job_type: "voice_clone",
-    input_url: await uploadRecording(user),
-    metadata: { name: "A voice" },
-    scheduled_at: secondsAgo(-3600).toISOString(),
-  }).select("id").single();
-  assertEquals(error, null);
-  const jobId = data?.id ?? "";
-  await stack
-    .sql`update public.ai_jobs set scheduled_at = now() where id = ${jobId}`;
-  return { user, jobId };
-}
-
-const secondsAgo = (seconds: number) => new Date(Date.now() - seconds * 1000);
 
 Deno.test("process-ai-job: an unsigned, forged or stale dispatch is refused, and the job is untouched", async () => {
   const stack = running();
@@ -377,136 +284,4 @@ Deno.test("process-ai-job: nothing in the body counts but the ids", async () => 
   const job = await waitForJob(stack, user, jobId, "completed");
   assertEquals(job.result_data?.["voice_name"], "A voice");
   assertEquals(job.attempt, 1);
-});
-
-/** What must come of an insert while delivery is broken: it commits, waits untouched, and the sweep delivers it. */
-async function assertSweepDelivers(
-  stack: TestStack,
-  user: TestUser,
-  jobId: string,
-): Promise<void> {
-  assertEquals(timeline(await waitForEvent(stack, jobId, "created")), [
-    "created",
-  ]);
-  await sweepJob(stack, jobId);
-  const job = await waitForJob(stack, user, jobId, "completed");
-  assertEquals(job.attempt, 1);
-  assertEquals((await stack.simulator.creations(jobId)).length, 1);
-}
-
-Deno.test("dispatch: an insert commits while the Vault has no secret, and the sweep delivers it later", async () => {
-  const stack = running();
-  await stack.sql`delete from public.ai_jobs where status = 'pending'`;
-  const user = await signUp(stack);
-  const inputUrl = await uploadRecording(user);
-  const rename = (from: string, to: string) =>
-    stack.sql`
-      select vault.update_secret(id, null, ${to}) from vault.decrypted_secrets where name = ${from}`;
-  for (const name of ["dispatch_secret", "project_url"]) {
-    await rename(name, "put_aside");
-    let jobId: string;
-    try {
-      jobId = await requestVoice(user, inputUrl, { name });
-      const [{ queued } = { queued: -1 }] = await stack.sql<{ queued: number }>`
-        select count(*)::int as queued from net.http_request_queue`;
-      assertEquals(queued, 0, "nothing is sent without a signature");
-      await stack.sweep();
-    } finally {
-      await rename("put_aside", name);
-    }
-    await assertSweepDelivers(stack, user, jobId);
-  }
-});
-
-Deno.test("dispatch: an insert commits while nothing answers at the project's address, and the sweep delivers it later", async () => {
-  const stack = running();
-  await stack.sql`delete from public.ai_jobs where status = 'pending'`;
-  const user = await signUp(stack);
-  const inputUrl = await uploadRecording(user);
-  const point = (url: string) =>
-    stack.sql`
-      select vault.update_secret(id, ${url}) from vault.decrypted_secrets where name = 'project_url'`;
-  await point("http://127.0.0.1:1");
-  let jobId: string;
-  try {
-    jobId = await requestVoice(user, inputUrl);
-  } finally {
-    await point(stack.apiUrl);
-  }
-  await assertSweepDelivers(stack, user, jobId);
-});
-
-Deno.test("dispatch: an insert commits while pg_net is stopped and its queue is lost, and the sweep delivers it later", async () => {
-  const stack = running();
-  await stack.sql`delete from public.ai_jobs where status = 'pending'`;
-  const user = await signUp(stack);
-  const inputUrl = await uploadRecording(user);
-  await stack.pauseNet();
-  const jobId = await requestVoice(user, inputUrl);
-  await stack.sql`delete from net.http_request_queue`;
-  await stack.resumeNet();
-  await assertSweepDelivers(stack, user, jobId);
-});
-
-Deno.test("dispatch: a job inserted while process-ai-job is being killed is done, once", async () => {
-  const stack = running();
-  const user = await signUp(stack);
-  const inputUrl = await uploadRecording(user);
-  const [, jobId] = await Promise.all([
-    stack.kill("process-ai-job", "SIGKILL"),
-    requestVoice(user, inputUrl),
-  ]);
-  // Delivered to the process before, to the one after, or to none: the lease or the sweep takes care of each.
-  await stack.sql`
-    update public.ai_jobs set lease_expires_at = now() where id = ${jobId} and lease_expires_at is not null`;
-  await sweepJob(stack, jobId);
-  await waitForJob(stack, user, jobId, "completed");
-  assertEquals((await stack.simulator.creations(jobId)).length, 1);
-});
-
-Deno.test("dispatch: one insert of twelve rows is one call, and all twelve are done", async () => {
-  const stack = running();
-  const user = await signUp(stack);
-  const inputUrl = await uploadRecording(user);
-  await stack.pauseNet();
-  const { data, error } = await user.client.from("ai_jobs").insert(
-    Array.from({ length: 12 }, (_, index) => ({
-      job_type: "voice_clone",
-      input_url: inputUrl,
-      metadata: { name: `Voice ${index}` },
-    })),
-  ).select("id");
-  assertEquals(error, null);
-  const [{ queued } = { queued: 0 }] = await stack.sql<{ queued: number }>`
-    select count(*)::int as queued from net.http_request_queue`;
-  assertEquals(queued, 1);
-  await stack.resumeNet();
-  // No sweep: the worker goes on with what is due as its slots come free.
-  for (const { id } of data ?? []) {
-    const job = await waitForJob(stack, user, id, "completed", 40);
-    assertEquals(job.attempt, 1);
-  }
-  const creations = await stack.simulator.creations();
-  assertEquals(
-    creations.map(({ marker }) => marker).sort(),
-    data?.map(({ id }) => id).sort(),
-  );
-});
-
-Deno.test("dispatch: a job for later is not sent, and runs when its time has come", async () => {
-  const stack = running();
-  const user = await signUp(stack);
-  const { data } = await user.client.from("ai_jobs").insert({
-    job_type: "voice_clone",
-    input_url: await uploadRecording(user),
-    metadata: { name: "Later" },
-    scheduled_at: secondsAgo(-3600).toISOString(),
-  }).select("id").single();
-  const jobId = data?.id ?? "";
-  await stack.sweep();
-  assertEquals(timeline(await waitForEvent(stack, jobId, "created")), [
-    "created",
-  ]);
-  await sweepJob(stack, jobId);
-  await waitForJob(stack, user, jobId, "completed");
 });

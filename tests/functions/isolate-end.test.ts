@@ -11,20 +11,27 @@ import {
 } from "../helpers/wait-for.ts";
 
 /** The end is announced after nine tenths of it, counted from the first request; new requests go elsewhere after half. */
-const running = useStack({ wallClockMs: 7000 });
+const running = useStack({ wallClockMs: 9000 });
 
-Deno.test("the end of an isolate: a job that waits for Storage is handed back, a paid call in flight is finished", async () => {
+Deno.test("the end of an isolate: what waits is handed back, an answer is waited for, and what outlives it is found", async () => {
   const stack = running();
   const user = await signUp(stack);
-  const [first, second] = [
-    await uploadRecording(user),
-    await uploadRecording(user),
+  const newInput = () => uploadRecording(user);
+  const [first, second, third] = [
+    await newInput(),
+    await newInput(),
+    await newInput(),
   ];
-  await stack.simulator.fail({ fault: { kind: "hang", processed: "before" } });
-  const paying = await requestVoice(user, first);
-  await stack.simulator.creationsOf(paying, 1);
+  await stack.simulator.fail(
+    { fault: { kind: "hang", processed: "before" } },
+    { fault: { kind: "delay", ms: 60_000, processed: "before" } },
+  );
+  const answered = await requestVoice(user, first);
+  await stack.simulator.creationsOf(answered, 1);
+  const unanswered = await requestVoice(user, second);
+  await stack.simulator.creationsOf(unanswered, 1);
   await stack.pauseNet();
-  const waiting = await requestVoice(user, second);
+  const waiting = await requestVoice(user, third);
 
   await using locking = stack.connect();
   await locking.sql.begin(async (sql) => {
@@ -34,34 +41,30 @@ Deno.test("the end of an isolate: a job that waits for Storage is handed back, a
     await waitForLog(stack, "process-ai-job", "shutdown announced: wall_clock");
     await stack.simulator.release();
     await waitForEvent(stack, waiting, "released");
-    await waitForJob(stack, user, paying, "completed");
+    await waitForJob(stack, user, answered, "completed");
+    await waitForLog(stack, "process-ai-job", "wall clock duration reached");
   });
 
-  const finished = await assertDoneOnce(stack, paying);
+  const finished = await assertDoneOnce(stack, answered);
   assertEquals(finished.attempt, 1);
   const released = await jobFacts(stack, waiting);
   assertEquals(
     [released.status, released.attempt, released.paid, released.isPostponed],
     ["pending", 0, [], false],
   );
+  const killed = await jobFacts(stack, unanswered);
+  assertEquals(
+    [killed.status, killed.journal[0]?.outcome],
+    ["processing", "sent"],
+  );
 
-  // The isolate after it takes the job that was handed back.
+  // The isolate after it takes the job that was handed back, and asks about the one that was cut off.
+  await stack.sql`
+    update public.ai_jobs set lease_expires_at = now() - interval '1 second' where id = ${unanswered}`;
   await sweepJob(stack, waiting);
   await waitForJob(stack, user, waiting, "completed");
   assertEquals((await assertDoneOnce(stack, waiting)).attempt, 1);
-});
-
-Deno.test("the end of an isolate: a call that outlives it is found by the next one, not sent again", async () => {
-  const stack = running();
-  const user = await signUp(stack);
-  await stack.simulator.fail({ fault: { kind: "hang", processed: "before" } });
-  const jobId = await requestVoice(user, await uploadRecording(user));
-  await stack.simulator.requests("voices.add", { jobId, atLeast: 1 });
-  await waitForLog(stack, "process-ai-job", "wall clock duration reached");
-  await stack.sql`
-    update public.ai_jobs set lease_expires_at = now() - interval '1 second' where id = ${jobId}`;
-  await stack.sweep();
-  await waitForJob(stack, user, jobId, "completed");
-  const facts = await assertDoneOnce(stack, jobId);
-  assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
+  await waitForJob(stack, user, unanswered, "completed");
+  const found = await assertDoneOnce(stack, unanswered);
+  assertEquals(found.journal.map(({ outcome }) => outcome), ["adopted"]);
 });

@@ -27,7 +27,7 @@ let someone: Promise<TestUser> | undefined;
 /** A job of the one user of this file, for a recording of its own. */
 async function newJob(
   stack: TestStack,
-  recording: Recording = "speech.webm",
+  recording: Recording = "speech.ogg",
 ): Promise<{ user: TestUser; jobId: string }> {
   const user = await (someone ??= signUp(stack));
   const inputUrl = await uploadRecording(user, { recording });
@@ -35,6 +35,8 @@ async function newJob(
 }
 
 interface Refusal {
+  /** The form of the body; `new` when absent. */
+  shape?: "old";
   /** A name that the simulated provider knows, and the status it has there. */
   error: string;
   httpStatus: number;
@@ -92,43 +94,62 @@ const REFUSALS: Refusal[] = [
     code: "provider_rejected_input",
     words: "field required",
   },
+  {
+    shape: "old",
+    error: "invalid_api_key",
+    httpStatus: 401,
+    code: "provider_unauthorized",
+    words: "Invalid API key",
+  },
+  {
+    shape: "old",
+    error: "quota_exceeded",
+    httpStatus: 401,
+    code: "provider_quota_exceeded",
+    words: "exceeds your quota",
+  },
+  {
+    shape: "old",
+    error: "voice_limit_reached",
+    httpStatus: 400,
+    code: "provider_limit_reached",
+    words: "maximum amount of custom voices",
+  },
 ];
 
-for (const shape of ["old", "new"]) {
-  for (const { error, httpStatus, code, words } of REFUSALS) {
-    Deno.test(`provider: ${error} in the ${shape} form fails the job at once with ${code}, and nothing is paid`, async () => {
-      const stack = running();
-      await stack.simulator.set({ error_shape: shape });
-      await stack.simulator.fail({
-        times: null,
-        fault: { kind: "status", error },
-      });
-      const { user, jobId } = await newJob(stack);
-      const job = await waitForJob(stack, user, jobId, "failed");
-
-      assertEquals(job.error_code, code);
-      assertEquals(job.error_message, ERROR_CATALOGUE[code].message);
-      assert(!JSON.stringify(job).includes(words));
-      const facts = await jobFacts(stack, jobId);
-      assertEquals(facts.attempt, 1);
-      assertEquals(facts.billableCalls, 1);
-      assertEquals(facts.progress, 30);
-      assertEquals(facts.events.slice(-3), ["submitted", "settled", "failed"]);
-      assertEquals(facts.journal, [{
-        attempt: 1,
-        outcome: "rejected",
-        http_status: httpStatus,
-        error_code: code,
-        provider_object_id: null,
-      }]);
-      assertEquals([facts.voices, facts.paid], [[], []]);
-      const [line] = await waitForLog(stack, "process-ai-job", {
-        job_id: jobId,
-        event: "job_failed",
-      });
-      assertStringIncludes(line?.line ?? "", words);
+for (const { shape = "new", error, httpStatus, code, words } of REFUSALS) {
+  Deno.test(`provider: ${error} in the ${shape} form fails the job at once with ${code}, and nothing is paid`, async () => {
+    const stack = running();
+    await stack.simulator.set({ error_shape: shape });
+    await stack.simulator.fail({
+      times: null,
+      fault: { kind: "status", error },
     });
-  }
+    const { user, jobId } = await newJob(stack);
+    const job = await waitForJob(stack, user, jobId, "failed");
+
+    assertEquals(job.error_code, code);
+    assertEquals(job.error_message, ERROR_CATALOGUE[code].message);
+    assert(!JSON.stringify(job).includes(words));
+    const facts = await jobFacts(stack, jobId);
+    assertEquals(facts.attempt, 1);
+    assertEquals(facts.billableCalls, 1);
+    assertEquals(facts.progress, 30);
+    assertEquals(facts.events.slice(-3), ["submitted", "settled", "failed"]);
+    assertEquals(facts.journal, [{
+      attempt: 1,
+      outcome: "rejected",
+      http_status: httpStatus,
+      error_code: code,
+      provider_object_id: null,
+    }]);
+    assertEquals([facts.voices, facts.paid], [[], []]);
+    const [line] = await waitForLog(stack, "process-ai-job", {
+      job_id: jobId,
+      event: "job_failed",
+    });
+    assertStringIncludes(line?.line ?? "", words);
+  });
 }
 
 Deno.test("provider: a recording that it cannot decode fails the job with provider_rejected_input", async () => {

@@ -14,7 +14,7 @@ import { assertDoneOnce, jobFacts } from "../helpers/job-facts.ts";
 import { type TestStack, useStack } from "../helpers/stack.ts";
 import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
 
-const TIMEOUT_SECONDS = 2;
+const TIMEOUT_SECONDS = 3;
 const running = useStack({ env: { AI_API_TIMEOUT: String(TIMEOUT_SECONDS) } });
 let someone: TestUser | undefined;
 

@@ -256,6 +256,50 @@ Deno.test("get-ai-job: the owner gets the job as it stands, before and after", a
   }
 });
 
+Deno.test("voice clone: a recording that is removed before its job runs fails the job with input_not_found, and nothing is sent", async () => {
+  const stack = running();
+  const ada = await signUp(stack);
+  const inputUrl = await uploadRecording(ada);
+  await stack.pauseNet();
+  const jobId = await requestVoice(ada, inputUrl);
+  const { error } = await ada.client.storage.from("voice-samples").remove([
+    inputUrl.slice("voice-samples/".length),
+  ]);
+  assertEquals(error, null);
+  await stack.resumeNet();
+  const job = await waitForJob(stack, ada, jobId, "failed");
+  assertEquals(
+    [job.error_code, job.attempt, job.billable_calls],
+    ["input_not_found", 1, 0],
+  );
+  assertEquals(await stack.simulator.requests("voices.add"), []);
+});
+
+Deno.test("voice clone: a user who is removed while the provider works takes the job along, and the worker goes on with others", async () => {
+  const stack = running();
+  const ada = await signUp(stack);
+  await stack.simulator.fail({ fault: { kind: "hang", processed: "before" } });
+  const jobId = await requestVoice(ada, await uploadRecording(ada));
+  await stack.simulator.creationsOf(jobId, 1);
+  const before = await stack.pids("process-ai-job");
+
+  await stack.sql`delete from auth.users where id = ${ada.id}`;
+  await stack.simulator.release();
+  await waitForLog(stack, "process-ai-job", {
+    job_id: jobId,
+    event: "lease_lost",
+  });
+  const [left] = await stack.sql`
+    select (select count(*) from public.ai_jobs where id = ${jobId}) as jobs,
+      (select count(*) from public.voices where user_id = ${ada.id}) as voices`;
+  assertEquals({ ...left }, { jobs: "0", voices: "0" });
+
+  const bob = await signUp(stack);
+  const next = await requestVoice(bob, await uploadRecording(bob));
+  await waitForJob(stack, bob, next, "completed");
+  assertEquals(await stack.pids("process-ai-job"), before);
+});
+
 Deno.test("process-ai-job: one JSON log line for each step, with job_id, attempt and request_id", async () => {
   const stack = running();
   const ada = await signUp(stack);

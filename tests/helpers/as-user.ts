@@ -124,7 +124,7 @@ export async function uploadRecording(
   user: TestUser,
   options: { recording?: Recording; bucket?: string; path?: string } = {},
 ): Promise<string> {
-  const { recording = "speech.webm", bucket = "voice-samples" } = options;
+  const { recording = "speech.ogg", bucket = "voice-samples" } = options;
   const path = options.path ??
     `${user.id}/${crypto.randomUUID()}/${recording}`;
   const { error } = await user.client.storage.from(bucket).upload(

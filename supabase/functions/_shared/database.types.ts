@@ -40,13 +40,6 @@ export type Database = {
             foreignKeyName: "ai_job_events_job_id_fkey";
             columns: ["job_id"];
             isOneToOne: false;
-            referencedRelation: "ai_job_dead_letters";
-            referencedColumns: ["id"];
-          },
-          {
-            foreignKeyName: "ai_job_events_job_id_fkey";
-            columns: ["job_id"];
-            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id"];
           },
@@ -242,13 +235,6 @@ export type Database = {
             foreignKeyName: "ai_jobs_cached_from_job_id_fkey";
             columns: ["cached_from_job_id"];
             isOneToOne: false;
-            referencedRelation: "ai_job_dead_letters";
-            referencedColumns: ["id"];
-          },
-          {
-            foreignKeyName: "ai_jobs_cached_from_job_id_fkey";
-            columns: ["cached_from_job_id"];
-            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id"];
           },
@@ -266,7 +252,7 @@ export type Database = {
           "active_jobs": number;
           "counted_on": string;
           "created_at": string;
-          "id": number;
+          "id": string;
           "jobs_that_day": number;
           "max_active_jobs": number | null;
           "max_concurrent_jobs": number | null;
@@ -280,7 +266,7 @@ export type Database = {
           "active_jobs"?: number;
           "counted_on"?: string;
           "created_at"?: string;
-          "id"?: never;
+          "id"?: string;
           "jobs_that_day"?: number;
           "max_active_jobs"?: number | null;
           "max_concurrent_jobs"?: number | null;
@@ -293,7 +279,7 @@ export type Database = {
           "active_jobs"?: number;
           "counted_on"?: string;
           "created_at"?: string;
-          "id"?: never;
+          "id"?: string;
           "jobs_that_day"?: number;
           "max_active_jobs"?: number | null;
           "max_concurrent_jobs"?: number | null;
@@ -352,13 +338,6 @@ export type Database = {
           "user_id"?: string;
         };
         Relationships: [
-          {
-            foreignKeyName: "ai_provider_calls_job_id_fkey";
-            columns: ["job_id"];
-            isOneToOne: false;
-            referencedRelation: "ai_job_dead_letters";
-            referencedColumns: ["id"];
-          },
           {
             foreignKeyName: "ai_provider_calls_job_id_fkey";
             columns: ["job_id"];
@@ -467,13 +446,6 @@ export type Database = {
             foreignKeyName: "avatars_job_fkey";
             columns: ["job_id", "user_id"];
             isOneToOne: false;
-            referencedRelation: "ai_job_dead_letters";
-            referencedColumns: ["id", "user_id"];
-          },
-          {
-            foreignKeyName: "avatars_job_fkey";
-            columns: ["job_id", "user_id"];
-            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id", "user_id"];
           },
@@ -540,13 +512,6 @@ export type Database = {
             columns: ["recording_id", "user_id"];
             isOneToOne: false;
             referencedRelation: "media";
-            referencedColumns: ["id", "user_id"];
-          },
-          {
-            foreignKeyName: "calls_transcript_job_fkey";
-            columns: ["transcript_job_id", "user_id"];
-            isOneToOne: false;
-            referencedRelation: "ai_job_dead_letters";
             referencedColumns: ["id", "user_id"];
           },
           {
@@ -880,13 +845,6 @@ export type Database = {
             foreignKeyName: "pdfs_job_fkey";
             columns: ["job_id", "user_id"];
             isOneToOne: false;
-            referencedRelation: "ai_job_dead_letters";
-            referencedColumns: ["id", "user_id"];
-          },
-          {
-            foreignKeyName: "pdfs_job_fkey";
-            columns: ["job_id", "user_id"];
-            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id", "user_id"];
           },
@@ -1165,13 +1123,6 @@ export type Database = {
             foreignKeyName: "voices_job_fkey";
             columns: ["job_id", "user_id"];
             isOneToOne: false;
-            referencedRelation: "ai_job_dead_letters";
-            referencedColumns: ["id", "user_id"];
-          },
-          {
-            foreignKeyName: "voices_job_fkey";
-            columns: ["job_id", "user_id"];
-            isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id", "user_id"];
           },
@@ -1179,63 +1130,7 @@ export type Database = {
       };
     };
     Views: {
-      "ai_job_dead_letters": {
-        Row: {
-          "attempt": number;
-          "billable_calls": number;
-          "created_at": string;
-          "error_code": string | null;
-          "error_message": string | null;
-          "failed_at": string | null;
-          "id": string;
-          "job_type": string;
-          "provider": string;
-          "provider_calls": Json | null;
-          "provider_job_id": string | null;
-          "spend": string;
-          "user_id": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "attempt"?: number | null;
-          "billable_calls"?: number | null;
-          "created_at"?: string | null;
-          "error_code"?: string | null;
-          "error_message"?: string | null;
-          "failed_at"?: string | null;
-          "id"?: string | null;
-          "job_type"?: string | null;
-          "provider"?: string | null;
-          "provider_calls"?: never;
-          "provider_job_id"?: string | null;
-          "spend"?: string | null;
-          "user_id"?: string | null;
-        };
-        Update: {
-          "attempt"?: number | null;
-          "billable_calls"?: number | null;
-          "created_at"?: string | null;
-          "error_code"?: string | null;
-          "error_message"?: string | null;
-          "failed_at"?: string | null;
-          "id"?: string | null;
-          "job_type"?: string | null;
-          "provider"?: string | null;
-          "provider_calls"?: never;
-          "provider_job_id"?: string | null;
-          "spend"?: string | null;
-          "user_id"?: string | null;
-        };
-        Relationships: [
-          {
-            foreignKeyName: "ai_jobs_job_type_fkey";
-            columns: ["job_type"];
-            isOneToOne: false;
-            referencedRelation: "ai_job_types";
-            referencedColumns: ["job_type"];
-          },
-        ];
-      };
+      [_ in never]: never;
     };
     Functions: {
       "ai_job_input_hash": {

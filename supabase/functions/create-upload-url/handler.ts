@@ -76,13 +76,18 @@ export function createHandler(
   );
 }
 
-/** Storage takes only some characters in names; the rest become dashes, and the end of the name is kept. */
+/**
+ * Storage takes only some characters in names; the rest become dashes. The extension stays, since providers tell the
+ * format by it, also when nothing is left of the name before it.
+ */
 function safeFileName(name: string): string {
-  const safe = name.normalize("NFKD").replace(/[^A-Za-z0-9._-]+/g, "-").replace(
-    /^[.-]+|-+$/g,
+  const [, base = "", extension = ""] =
+    /^(.*?)(\.[A-Za-z0-9]{1,10})?$/s.exec(name) ?? [];
+  const safe = base.normalize("NFKD").replace(/[^A-Za-z0-9._-]+/g, "-").replace(
+    /^[.-]+|[.-]+$/g,
     "",
   ).slice(-100);
-  return safe === "" ? "file" : safe;
+  return (safe === "" ? "file" : safe) + extension;
 }
 
 function wrong(

@@ -1,0 +1,150 @@
+/** Delivery: the call that an insert makes is a hint; whatever becomes of it, the sweep delivers. */
+import { assertEquals } from "@std/assert";
+import {
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import {
+  sweepJob,
+  timeline,
+  waitForEvent,
+  waitForJob,
+} from "../helpers/wait-for.ts";
+import { secondsAgo } from "./signed-dispatch.ts";
+
+const running = useStack();
+
+/** What must come of an insert while delivery is broken: it commits, waits untouched, and the sweep delivers it. */
+async function assertSweepDelivers(
+  stack: TestStack,
+  user: TestUser,
+  jobId: string,
+): Promise<void> {
+  assertEquals(timeline(await waitForEvent(stack, jobId, "created")), [
+    "created",
+  ]);
+  await sweepJob(stack, jobId);
+  const job = await waitForJob(stack, user, jobId, "completed");
+  assertEquals(job.attempt, 1);
+  assertEquals((await stack.simulator.creations(jobId)).length, 1);
+}
+
+Deno.test("dispatch: an insert commits while the Vault has no secret, and the sweep delivers it later", async () => {
+  const stack = running();
+  await stack.sql`delete from public.ai_jobs where status = 'pending'`;
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const rename = (from: string, to: string) =>
+    stack.sql`
+      select vault.update_secret(id, null, ${to}) from vault.decrypted_secrets where name = ${from}`;
+  for (const name of ["dispatch_secret", "project_url"]) {
+    await rename(name, "put_aside");
+    let jobId: string;
+    try {
+      jobId = await requestVoice(user, inputUrl, { name });
+      const [{ queued } = { queued: -1 }] = await stack.sql<{ queued: number }>`
+        select count(*)::int as queued from net.http_request_queue`;
+      assertEquals(queued, 0, "nothing is sent without a signature");
+      await stack.sweep();
+    } finally {
+      await rename("put_aside", name);
+    }
+    await assertSweepDelivers(stack, user, jobId);
+  }
+});
+
+Deno.test("dispatch: an insert commits while nothing answers at the project's address, and the sweep delivers it later", async () => {
+  const stack = running();
+  await stack.sql`delete from public.ai_jobs where status = 'pending'`;
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const point = (url: string) =>
+    stack.sql`
+      select vault.update_secret(id, ${url}) from vault.decrypted_secrets where name = 'project_url'`;
+  await point("http://127.0.0.1:1");
+  let jobId: string;
+  try {
+    jobId = await requestVoice(user, inputUrl);
+  } finally {
+    await point(stack.apiUrl);
+  }
+  await assertSweepDelivers(stack, user, jobId);
+});
+
+Deno.test("dispatch: an insert commits while pg_net is stopped and its queue is lost, and the sweep delivers it later", async () => {
+  const stack = running();
+  await stack.sql`delete from public.ai_jobs where status = 'pending'`;
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  await stack.pauseNet();
+  const jobId = await requestVoice(user, inputUrl);
+  await stack.sql`delete from net.http_request_queue`;
+  await stack.resumeNet();
+  await assertSweepDelivers(stack, user, jobId);
+});
+
+Deno.test("dispatch: a job inserted while process-ai-job is being killed is done, once", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const [, jobId] = await Promise.all([
+    stack.kill("process-ai-job", "SIGKILL"),
+    requestVoice(user, inputUrl),
+  ]);
+  // Delivered to the process before, to the one after, or to none: the lease or the sweep takes care of each.
+  await stack.sql`
+    update public.ai_jobs set lease_expires_at = now() where id = ${jobId} and lease_expires_at is not null`;
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  assertEquals((await stack.simulator.creations(jobId)).length, 1);
+});
+
+Deno.test("dispatch: one insert of twelve rows is one call, and all twelve are done", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  await stack.pauseNet();
+  const { data, error } = await user.client.from("ai_jobs").insert(
+    Array.from({ length: 12 }, (_, index) => ({
+      job_type: "voice_clone",
+      input_url: inputUrl,
+      metadata: { name: `Voice ${index}` },
+    })),
+  ).select("id");
+  assertEquals(error, null);
+  const [{ queued } = { queued: 0 }] = await stack.sql<{ queued: number }>`
+    select count(*)::int as queued from net.http_request_queue`;
+  assertEquals(queued, 1);
+  await stack.resumeNet();
+  // No sweep: the worker goes on with what is due as its slots come free.
+  for (const { id } of data ?? []) {
+    const job = await waitForJob(stack, user, id, "completed", 40);
+    assertEquals(job.attempt, 1);
+  }
+  const creations = await stack.simulator.creations();
+  assertEquals(
+    creations.map(({ marker }) => marker).sort(),
+    data?.map(({ id }) => id).sort(),
+  );
+});
+
+Deno.test("dispatch: a job for later is not sent, and runs when its time has come", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const { data } = await user.client.from("ai_jobs").insert({
+    job_type: "voice_clone",
+    input_url: await uploadRecording(user),
+    metadata: { name: "Later" },
+    scheduled_at: secondsAgo(-3600).toISOString(),
+  }).select("id").single();
+  const jobId = data?.id ?? "";
+  await stack.sweep();
+  assertEquals(timeline(await waitForEvent(stack, jobId, "created")), [
+    "created",
+  ]);
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+});

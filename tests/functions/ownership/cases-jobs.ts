@@ -1,0 +1,193 @@
+/** Jobs: what may be their input, whose result may answer them, and what their functions tell. */
+import { z } from "zod";
+import { refusalOf, rest } from "./attempt.ts";
+import { type Case, writerOf } from "./case.ts";
+import { keptObject, type Values } from "./fixture.ts";
+import { call, rowOf } from "./function-attempts.ts";
+import type { Stage } from "./stage.ts";
+
+const jobSchema = z.array(z.object({
+  status: z.string(),
+  cached_from_job_id: z.string().nullable(),
+}));
+
+/** Inserted jobs, and jobs that the service changes. */
+export function jobCases(stage: Stage): Case[] {
+  const { ids, actors } = stage.people;
+  const A = writerOf(stage, "A");
+  const service = writerOf(stage, "service");
+  const job = (owner: "A" | "B", input: string): Values => ({
+    ...stage.fixture["ai_jobs"]?.fresh(owner),
+    cached_from_job_id: null,
+    input_url: `voice-samples/${input}`,
+  });
+  const common = {
+    subjects: ["table ai_jobs"],
+    actor: "A" as const,
+    operation: "insert" as const,
+  };
+  /** Makes a finished job so alike a new one of A's that only its owner tells it from one that answers it. */
+  const reuse = async (owner: "A" | "B") => {
+    const row = job("A", keptObject(ids.A));
+    const source = rowOf(stage, owner, "ai_jobs", "finished").stored["id"] ??
+      "";
+    await stage.sql.begin(async (sql) => {
+      await sql`set local session_replication_role = replica`;
+      await sql`
+        update public.ai_jobs as j
+        set completed_at = now(),
+          result_data = '{"voice_id": "voice_A", "voice_name": "A voice"}',
+          input_hash = public.ai_job_input_hash(
+            ${ids.A}, 'voice_clone', ${`${row["input_url"]}`}, ${
+        JSON.stringify(row["metadata"])
+      }::text::jsonb
+          )
+        where j.id = ${source}`;
+    });
+    const answer = await rest(
+      stage.apiUrl,
+      actors.A,
+      "POST",
+      "ai_jobs?select=status,cached_from_job_id",
+      {
+        body: { ...row, cached_from_job_id: source },
+        prefer: "return=representation",
+      },
+    );
+    const refusal = refusalOf(answer);
+    if (refusal !== undefined) return refusal;
+    const [made] = jobSchema.parse(answer.body);
+    return `${made?.status}${
+      made?.cached_from_job_id === null ? "" : ", from the other one"
+    }`;
+  };
+  return [
+    {
+      ...common,
+      what: "insert a job on B's recording",
+      expected: "refused AJ015",
+      run: () => A.insert("ai_jobs", job("A", keptObject(ids.B))),
+    },
+    {
+      ...common,
+      what: "insert a job on something in B's folder that is not there",
+      expected: "refused AJ015",
+      run: () => A.insert("ai_jobs", job("A", `${ids.B}/missing.bin`)),
+    },
+    {
+      ...common,
+      what: "insert a job of B's on something that is not there",
+      expected: "against the policy",
+      run: () => A.insert("ai_jobs", job("B", `${ids.B}/missing.bin`)),
+    },
+    {
+      ...common,
+      what: "insert a job that an equal one of B's would answer",
+      expected: "pending",
+      changes: "not told",
+      run: () => reuse("B"),
+    },
+    {
+      ...common,
+      what: "insert a job that an equal one of their own answers",
+      expected: "completed, from the other one",
+      changes: "not told",
+      run: () => reuse("A"),
+    },
+    {
+      subjects: ["table ai_jobs"],
+      actor: "service",
+      operation: "update",
+      what: "make a finished job wait again",
+      expected: "refused AJ050",
+      run: () =>
+        service.change("B", "ai_jobs", "finished", { status: "pending" }),
+    },
+    {
+      subjects: ["table ai_jobs"],
+      actor: "service",
+      operation: "update",
+      what: "note an event",
+      expected: "B's running; added B's ai_job_events, changed B's ai_jobs",
+      changes: "told",
+      run: () =>
+        service.change("B", "ai_jobs", "running", {
+          event_seq: 2,
+          last_event: "progress",
+        }),
+    },
+  ];
+}
+
+/** Functions about jobs that users may call. */
+export function functionCases(stage: Stage): Case[] {
+  const { ids, actors } = stage.people;
+  const common = { actor: "A" as const, operation: "execute" as const };
+  const hashOf = async (owner: "A" | "B", caller: "A" | "service") => {
+    const input = `voice-samples/${keptObject(ids[owner])}`;
+    const [wanted] = await stage.sql<{ there: string; nowhere: string }[]>`
+      select
+        public.ai_job_input_hash(${
+      ids[owner]
+    }, 'voice_clone', ${input}, '{}') as there,
+        encode(sha256(convert_to(jsonb_build_object(
+          'user_id', ${
+      ids[owner]
+    }::text, 'job_type', 'voice_clone', 'input_url', ${input}::text, 'input_version', null,
+          'metadata', '{}'::jsonb
+        )::text, 'UTF8')), 'hex') as nowhere`;
+    const found = await call(stage, actors[caller], "ai_job_input_hash", {
+      p_user_id: ids[owner],
+      p_job_type: "voice_clone",
+      p_input_url: input,
+      p_metadata: {},
+    });
+    return found === `"${wanted?.there}"`
+      ? "the hash of the object"
+      : found === `"${wanted?.nowhere}"`
+      ? "the hash of no object"
+      : found;
+  };
+  const cached = (owner: "A" | "B") =>
+    call(stage, actors.A, "get_ai_result_cache", {
+      p_cache_key: rowOf(stage, owner, "ai_result_cache", "entry").values[
+        "cache_key"
+      ] ?? null,
+    });
+  const hash = {
+    ...common,
+    subjects: ["function ai_job_input_hash", "table storage.objects"],
+  };
+  const cache = {
+    ...common,
+    subjects: ["function get_ai_result_cache", "table ai_result_cache"],
+  };
+  return [
+    {
+      ...hash,
+      what: "get the hash of B's recording",
+      expected: "the hash of no object",
+      run: () => hashOf("B", "A"),
+    },
+    {
+      ...hash,
+      what: "get the hash of their own recording",
+      expected: "the hash of the object",
+      run: () => hashOf("A", "A"),
+    },
+    {
+      ...cache,
+      what: "get B's cached result",
+      expected: "null",
+      run: () => cached("B"),
+    },
+    {
+      ...cache,
+      what: "get their own cached result",
+      expected: JSON.stringify(
+        rowOf(stage, "A", "ai_result_cache", "entry").values["value"],
+      ),
+      run: () => cached("A"),
+    },
+  ];
+}

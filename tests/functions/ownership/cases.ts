@@ -1,0 +1,21 @@
+/**
+ * What no rule over the catalogue can say: functions that users may call, and the checks that triggers and functions
+ * make. Each is one attempt among the others.
+ */
+import type { Attempt } from "./attempt.ts";
+import { asAttempt } from "./case.ts";
+import { functionCases, jobCases } from "./cases-jobs.ts";
+import { orderingCases, sharingCases } from "./cases-library.ts";
+import { shopCases } from "./cases-shop.ts";
+import type { Stage } from "./stage.ts";
+
+/** All of them. */
+export function caseAttempts(stage: Stage): Attempt[] {
+  return [
+    ...jobCases(stage),
+    ...functionCases(stage),
+    ...sharingCases(stage),
+    ...orderingCases(stage),
+    ...shopCases(stage),
+  ].map((one) => asAttempt(stage, one));
+}

@@ -1,0 +1,90 @@
+/** How expected.ts says who may do what. */
+import type { ActorName, Role } from "./people.ts";
+
+/** What may be done with a row that is there. */
+export type RowRight = "select" | "update" | "delete";
+
+/** How a signed-in user stands to a row. */
+export type Standing = "owner" | "vendor" | "signed in";
+
+/**
+ * What becomes of a reference to another user's row. `owner`: it names the row's owner, and the policies decide.
+ * `shared`: what it points at belongs to nobody. Otherwise the outcome of the attempt, for users (where the column
+ * is theirs to write) and for the service.
+ */
+export type ReferenceRule = "owner" | "shared" | {
+  users?: string;
+  service: string;
+};
+
+/** A table or a view. */
+export interface RelationDeclaration {
+  /**
+   * By kind of row (fixture.ts makes at least one of each kind) and standing, the rights, such as `select update`.
+   * Whoever is not named has none. `vendor` is a user of the vendor that the kind is about.
+   */
+  rows: Record<string, Partial<Record<Standing, string>>>;
+  /** Every column, by what signed-in users are granted on it: some of `select insert update`, or nothing. */
+  columns: Record<string, string[]>;
+  /** Columns that may be selected without being signed in. There is no other right without that. */
+  anon?: string[];
+  /** What the secret key may do: some of `select insert update delete`. */
+  service: string;
+  /** Every foreign key. */
+  references?: Record<string, ReferenceRule>;
+  /** Columns that name an object and are held to the owner's folder, with the check that does it. */
+  ownFolder?: Record<string, string>;
+  /** What triggers write besides, for `insert`, `delete` and `update <column>`, such as `changed orders`; several with commas. */
+  alsoWrites?: Record<string, string>;
+  /** Updates that a trigger refuses for the first row that may be updated, for `update <column>`. */
+  refused?: Record<string, string>;
+}
+
+/** A function of the API. */
+export interface FunctionDeclaration {
+  roles: Exclude<Role, "none">[];
+}
+
+/** What may be done with objects; moving one within the bucket is `move`. */
+export type ObjectRight = "read" | "create" | "replace" | "remove" | "move";
+
+/** A bucket. The secret key may do everything in every bucket, and nobody else anything in a foreign folder. */
+export interface BucketDeclaration {
+  /** Whether objects can be read by their address alone. */
+  isPublic: boolean;
+  /** What users may do in their own folder. */
+  owner: ObjectRight[];
+}
+
+/** An Edge Function: HTTP status of each request of endpoint-requests.ts, for users and for everybody else. */
+export interface EndpointDeclaration {
+  /** Requests about the caller's own things. */
+  own: Record<string, number>;
+  /** Requests about the things of another user. */
+  foreign: Record<string, number>;
+  /** Who is let in; everybody else gets 401. */
+  callers: ActorName[];
+}
+
+/** Everything that the API offers. */
+export interface Declaration {
+  relations: Record<string, RelationDeclaration>;
+  functions: Record<string, FunctionDeclaration>;
+  buckets: Record<string, BucketDeclaration>;
+  endpoints: Record<string, EndpointDeclaration>;
+}
+
+/** Whether a list of rights in words has the right. */
+export function grants(rights: string | undefined, right: string): boolean {
+  return (rights ?? "").split(" ").includes(right);
+}
+
+/** Columns on which signed-in users are granted the right, in the order of the declaration. */
+export function columnsFor(
+  declaration: RelationDeclaration,
+  right: "select" | "insert" | "update",
+): string[] {
+  return Object.entries(declaration.columns).flatMap(([rights, columns]) =>
+    grants(rights, right) ? columns : []
+  );
+}

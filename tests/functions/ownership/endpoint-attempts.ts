@@ -1,0 +1,236 @@
+/** Tries at the Edge Functions: with nothing, with keys that are no user, with one's own things and another's. */
+import type { Attempt } from "./attempt.ts";
+import type { Json } from "./fixture.ts";
+import { keptObject } from "./fixture.ts";
+import { rowOf } from "./function-attempts.ts";
+import { type Actor, ACTORS } from "./people.ts";
+import type { Stage } from "./stage.ts";
+
+/** A request to a function. */
+interface EndpointRequest {
+  method: "GET" | "POST";
+  query?: string;
+  body?: Json;
+}
+
+/** Makes a request about the things of `subject`. */
+type MakeRequest = (stage: Stage, subject: "A" | "B") => EndpointRequest;
+
+function jobOn(name: string): MakeRequest {
+  return (stage, subject) => ({
+    method: "POST",
+    body: {
+      job_type: "voice_clone",
+      input_url: `voice-samples/${stage.people.ids[subject]}/${name}`,
+      metadata: { name: "A voice" },
+    },
+  });
+}
+
+function addressOf(name: string): MakeRequest {
+  return (stage, subject) => ({
+    method: "POST",
+    body: { bucket: "uploads", path: `${stage.people.ids[subject]}/${name}` },
+  });
+}
+
+const jobOf: MakeRequest = (stage, subject) => ({
+  method: "GET",
+  query: `?id=${rowOf(stage, subject, "ai_jobs", "running").stored["id"]}`,
+});
+
+function requestOn(kind: string): MakeRequest {
+  return (stage, subject) => ({
+    method: "POST",
+    body: {
+      job_id: rowOf(stage, subject, "ai_jobs", kind).stored["id"] ?? null,
+    },
+  });
+}
+
+function upload(
+  name: (stage: Stage, subject: "A" | "B") => string,
+): MakeRequest {
+  return (stage, subject) => ({
+    method: "POST",
+    body: {
+      bucket: "uploads",
+      file_name: name(stage, subject),
+      content_type: "image/png",
+      size_bytes: 10,
+    },
+  });
+}
+
+/** The requests by function and by the words of expected.ts. */
+const REQUESTS: Record<string, Record<string, MakeRequest>> = {
+  "create-ai-job": {
+    "a job with an own recording": jobOn("kept.bin"),
+    "a job with the other's recording": jobOn("kept.bin"),
+    "a job with a recording in the other's folder that is not there": jobOn(
+      "missing.bin",
+    ),
+  },
+  "create-download-url": {
+    "the address of an own upload": addressOf("kept.bin"),
+    "the address of the other's upload": addressOf("kept.bin"),
+    "the address of something in the other's folder that is not there":
+      addressOf("missing.bin"),
+  },
+  "create-upload-url": {
+    "an address to upload to": upload(() => "photo.png"),
+    "an address in the other's folder": upload((stage, subject) =>
+      `../${keptObject(stage.people.ids[subject])}`
+    ),
+  },
+  "list-ai-jobs": { "the own jobs": () => ({ method: "GET" }) },
+  "cancel-ai-job": {
+    "an own job that has ended": requestOn("finished"),
+    "the other's running job": requestOn("running"),
+    "a job that is not there": () => ({
+      method: "POST",
+      body: { job_id: "00000000-0000-4000-8000-000000000000" },
+    }),
+  },
+  "retry-ai-job": {
+    "an own job that has not failed": requestOn("finished"),
+    "the other's running job": requestOn("running"),
+    "a job that is not there": () => ({
+      method: "POST",
+      body: { job_id: "00000000-0000-4000-8000-000000000000" },
+    }),
+  },
+  "get-ai-job": {
+    "an own job": jobOf,
+    "the other's job": jobOf,
+    "a job that is not there": () => ({
+      method: "GET",
+      query: "?id=00000000-0000-4000-8000-000000000000",
+    }),
+  },
+  "process-ai-job": {
+    "the other's job, unsigned": (stage, subject) => {
+      const id = rowOf(stage, subject, "ai_jobs", "waiting").values["id"] ??
+        null;
+      return {
+        method: "POST",
+        body: {
+          type: "INSERT",
+          table: "ai_jobs",
+          schema: "public",
+          record: { id },
+          old_record: null,
+          job_ids: [id],
+        },
+      };
+    },
+  },
+};
+
+/** Requests that expected.ts declares and nobody can make, and the other way round. */
+export function unmatchedRequests(stage: Pick<Stage, "expected">): string[] {
+  const declared = Object.entries(stage.expected.endpoints).flatMap((
+    [slug, { own, foreign }],
+  ) =>
+    [...Object.keys(own), ...Object.keys(foreign)].map((what) =>
+      `${slug}: ${what}`
+    )
+  );
+  const made = Object.entries(REQUESTS).flatMap(([slug, requests]) =>
+    Object.keys(requests).map((what) => `${slug}: ${what}`)
+  );
+  return [
+    ...declared.filter((one) => !made.includes(one)),
+    ...made.filter((one) => !declared.includes(one)),
+  ];
+}
+
+async function send(
+  stage: Stage,
+  slug: string,
+  headers: Record<string, string>,
+  { method, query, body }: EndpointRequest,
+): Promise<string> {
+  const response = await fetch(
+    `${stage.apiUrl}/functions/v1/${slug}${query ?? ""}`,
+    {
+      method,
+      headers: {
+        ...headers,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    },
+  );
+  await response.body?.cancel();
+  return `${response.status}`;
+}
+
+/** A key may also come where a user's token belongs. */
+function waysToCall(actor: Actor): [string, Record<string, string>][] {
+  const key = actor.headers["apikey"];
+  return [
+    ["", actor.headers],
+    ...(key !== undefined && actor.userId === null
+      ? [
+        [" with the key as a token", {
+          ...actor.headers,
+          authorization: `Bearer ${key}`,
+        }] satisfies [string, Record<string, string>],
+      ]
+      : []),
+  ];
+}
+
+/** Every request to a function, for every caller. */
+export function endpointAttempts(stage: Stage, slug: string): Attempt[] {
+  const declared = stage.expected.endpoints[slug];
+  if (declared === undefined) return [];
+  const { own, foreign, callers } = declared;
+  return ACTORS.flatMap((name) => {
+    const actor = stage.people.actors[name];
+    const isCaller = callers.includes(name);
+    const subject = name === "B" ? "A" : "B";
+    const requests = [
+      ...(name === "A" || name === "B"
+        ? Object.entries(own).map(([what, status]) =>
+          [what, status, name] as const
+        )
+        : []),
+      ...Object.entries(foreign).map(([what, status]) =>
+        [what, status, subject] as const
+      ),
+    ];
+    return requests.flatMap(([what, status, about]) =>
+      waysToCall(actor).map(([how, headers]): Attempt => {
+        const isOwn = about === name;
+        const mayChange = isOwn && isCaller;
+        return {
+          subjects: [`endpoint ${slug}`],
+          actor: name,
+          operation: "call",
+          what: `ask for ${what}${how}`,
+          expected: `${isCaller || status === 401 ? status : 401}`,
+          mayChange,
+          ...(mayChange
+            ? {
+              judge: (outcome, changes) =>
+                changes.every(({ row }) =>
+                    row["user_id"] === stage.people.ids[about]
+                  )
+                  ? outcome
+                  : `${outcome}, and changed what is another's`,
+            }
+            : {}),
+          run: async () => {
+            const make = REQUESTS[slug]?.[what];
+            if (make === undefined) {
+              throw new Error(`endpoint-attempts.ts cannot ask for ${what}`);
+            }
+            return await send(stage, slug, headers, make(stage, about));
+          },
+        };
+      })
+    );
+  });
+}

@@ -1,0 +1,140 @@
+/**
+ * Mutants that no attempt can see: another layer holds, or no right depends on what they change. Each is tried all the
+ * same, and one that is seen after all must not stand here.
+ */
+export interface Equivalent {
+  /** Name of the mutant, or a pattern for all of a kind. */
+  mutant: string | RegExp;
+  reason: string;
+}
+
+export const EQUIVALENTS: Equivalent[] = [
+  // Triggers that decide nothing.
+  {
+    mutant: /^trigger \w+ on \w+ \(touch_updated_at\): switched off$/,
+    reason: "It keeps a time. No right depends on it.",
+  },
+  {
+    mutant:
+      /^trigger \w+ on \w+ \(record_(storage|provider|provider_call)_removal\): switched off$/,
+    reason:
+      "It writes down what must be removed elsewhere, into a schema that no caller reaches.",
+  },
+  {
+    mutant:
+      "trigger ai_jobs_dispatch on ai_jobs (dispatch_inserted_ai_jobs): switched off",
+    reason:
+      "A hint to the worker. Nobody's rights depend on when a job starts.",
+  },
+  {
+    mutant:
+      /^trigger \w+ on \w+ \((count_deleted_ai_jobs|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome)\): switched off$/,
+    reason:
+      "It keeps the queue's own counts, order and journal, for jobs that only the service moves. Whose they are does not change.",
+  },
+  {
+    mutant: "table ai_providers: Row Level Security switched off",
+    reason:
+      "Nobody but the service is granted anything on it. The mutants that grant something are seen.",
+  },
+
+  // Grants that give nothing.
+  {
+    mutant:
+      /^column (order_items\.line_total_minor|orders\.total_minor): (insert|update) granted to \w+$/,
+    reason:
+      "A generated column: Postgres lets nobody write it, before it looks at privileges.",
+  },
+
+  // Policies beside another layer that says the same.
+  {
+    mutant:
+      /^policy "(users can (rename their own avatars|change their own (calls|profile|slides|slideshows)|retitle their own (media|pdfs))|customers can change their own orders|users can ask to cancel or retry their own ai jobs)" on \w+: with check \(true\)$/,
+    reason:
+      "The check could only refuse another owner, and nobody is granted an update of the column that names the owner.",
+  },
+  {
+    mutant:
+      'policy "users can create ai jobs of their own" on ai_jobs: with check (true)',
+    reason:
+      "private.admit_ai_job refuses another owner before the policy is asked. The mutant of that check is seen.",
+  },
+  {
+    mutant:
+      /^policy "customers can add items to their own drafts" on order_items: with check (\(true\)|without its condition [123], .*)$/,
+    reason:
+      "private.fill_order_item refuses a foreign order, and one that is no draft, before the policy is asked. The mutants of those checks are seen.",
+  },
+  {
+    mutant:
+      'policy "customers can change items of their own drafts" on order_items: with check (true)',
+    reason:
+      "Nobody is granted an update of order_id, so that an item stays in the order by which the row was found.",
+  },
+  {
+    mutant:
+      /^policy "customers can (change|remove) items of their own drafts" on order_items: (using )?without its condition 2, \(o\.user_id = .*$/,
+    reason:
+      "The condition reads orders as the caller, who sees no other draft than their own: vendors see what is paid.",
+  },
+  {
+    mutant:
+      /: using without its condition \d, \(m\.user_id = \( SELECT auth\.uid\(\) AS uid\)\)$/,
+    reason:
+      "The condition reads vendor_members as the caller, who sees no other memberships than their own.",
+  },
+  {
+    mutant:
+      /: using without its condition \d, \(vendor_id (>=|<=) \( SELECT m\.vendor_id /,
+    reason:
+      "A bound for the planner: the condition before it names the very vendors.",
+  },
+  {
+    mutant:
+      'policy "signed-in users can read what vendors sell" on vendor_products: using without its condition 3, v.is_active',
+    reason:
+      "The condition reads vendors as the caller, who sees inactive ones only where the last condition lets their products in anyway.",
+  },
+  {
+    mutant:
+      /^policy "(anybody can read the slides of a shared slideshow by link|users can read their own slides and shared ones by link)" on slideshow_items: using without its condition \d, (s\.is_published|\(s\.share_token = .*)$/,
+    reason:
+      "The condition reads slideshows as the caller, who sees none but their own and the published one of the link.",
+  },
+  {
+    mutant:
+      /^policy "(anybody can read a shared slideshow by link|users can read their own slideshows and shared ones by link)" on slideshows: using without its condition \d, is_published$/,
+    reason:
+      "The token is only ever set by get_shared_slideshow, which asks for a published one itself. The mutant of that check is seen.",
+  },
+  {
+    mutant: "function get_shared_slideshow: made security definer",
+    reason:
+      "Its own conditions say what the policies say: this token, published, copies that are public.",
+  },
+  {
+    mutant:
+      /^policy "users can remove objects in their own folder" on objects: using without its condition 2, \(\(storage\.foldername/,
+    reason:
+      "Storage finds the row to remove by its name, and the policy for reading shows no foreign one.",
+  },
+  {
+    mutant:
+      /^policy "users can replace their own profile photos" on objects: (using|with check) \(true\)$/,
+    reason:
+      "The other clause says the same of the row before or after. Both opened together are seen.",
+  },
+  {
+    mutant:
+      /^policy "users can replace their own profile photos" on objects: without its condition 2, \(\(storage\.foldername/,
+    reason:
+      "An update that finds its row by a column needs the policy for reading, for the row before and after it.",
+  },
+
+  // Constraints beside a trigger.
+  {
+    mutant: "foreign key deliveries_order_fkey on deliveries: dropped",
+    reason:
+      "private.guard_delivery fills in the vendor of the order, which may not be null, and lets neither change.",
+  },
+];

@@ -1,0 +1,659 @@
+/**
+ * Who may do what: the one declaration that the running API is compared with. What is not said here is refused.
+ *
+ * Something new fails the matrix until it stands here, with rows in fixture.ts.
+ */
+import type { Declaration } from "./declaration.ts";
+
+/** Held together by a foreign key over (id, user_id): nobody, not even the service, can cross two owners. */
+const SAME_OWNER = {
+  users: "refused 23503",
+  service: "refused 23503",
+} as const;
+
+/** Written by the service alone, in the statement that reads the job; no key holds the two owners together. */
+const FROM_THE_JOB = { service: "written" } as const;
+
+export const EXPECTED: Declaration = {
+  relations: {
+    ai_job_types: {
+      rows: { enabled: { "signed in": "select" }, disabled: {} },
+      columns: {
+        select: [
+          "job_type",
+          "provider",
+          "is_enabled",
+          "paused_at",
+          "max_age_seconds",
+          "max_attempts",
+          "lease_seconds",
+          "backoff_base_seconds",
+          "backoff_max_seconds",
+          "reconcile_seconds",
+          "is_input_required",
+          "input_buckets",
+          "input_mime_types",
+          "input_max_bytes",
+          "cache_ttl_seconds",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update",
+      references: { ai_job_types_provider_fkey: "shared" },
+    },
+
+    ai_providers: {
+      rows: { provider: {} },
+      columns: {
+        "": [
+          "provider",
+          "max_concurrent",
+          "paused_at",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update",
+    },
+
+    ai_limits: {
+      rows: { limits: { owner: "select" }, "for everybody else": {} },
+      columns: {
+        select: [
+          "id",
+          "user_id",
+          "max_active_jobs",
+          "max_jobs_per_day",
+          "max_concurrent_jobs",
+          "paused_at",
+          "active_jobs",
+          "counted_on",
+          "jobs_that_day",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update",
+      references: { ai_limits_user_id_fkey: "owner" },
+    },
+
+    ai_jobs: {
+      rows: {
+        waiting: { owner: "select update" },
+        running: { owner: "select update" },
+        finished: { owner: "select update" },
+      },
+      columns: {
+        // An owner's whole say about a job that exists; what it means is the trigger's to decide.
+        "select update": ["cancel_requested_at", "retry_requested_at"],
+        "select insert": [
+          "id",
+          "user_id",
+          "job_type",
+          "input_url",
+          "metadata",
+          "idempotency_key",
+          "scheduled_at",
+          "cached_from_job_id",
+        ],
+        select: [
+          "status",
+          "progress_percentage",
+          "output_url",
+          "result_data",
+          "error_message",
+          "error_code",
+          "provider",
+          "provider_job_id",
+          "stage",
+          "attempt",
+          "max_attempts",
+          "priority",
+          "lease_token",
+          "lease_expires_at",
+          "input_hash",
+          "queue_key",
+          "spend",
+          "billable_calls",
+          "cost_micros",
+          "cost_currency",
+          "event_seq",
+          "last_event",
+          "created_at",
+          "started_at",
+          "completed_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+      references: {
+        ai_jobs_user_id_fkey: "owner",
+        ai_jobs_job_type_fkey: "shared",
+        // Another user's job is dropped in silence: whether there is one must not show.
+        ai_jobs_cached_from_job_id_fkey: {
+          users: "written, without the reference",
+          service: "written, without the reference",
+        },
+      },
+      alsoWrites: {
+        insert: "added ai_job_events, changed ai_limits",
+        "update cancel_requested_at": "added ai_job_events, changed ai_limits",
+      },
+      // Only what has failed can be retried, and the first row waits.
+      refused: {
+        "update retry_requested_at": "refused AJ070; nothing changed",
+      },
+    },
+
+    ai_job_events: {
+      rows: { event: { owner: "select" } },
+      columns: {
+        select: [
+          "job_id",
+          "seq",
+          "user_id",
+          "event",
+          "attempt",
+          "data",
+          "created_at",
+        ],
+      },
+      service: "select",
+      references: {
+        ai_job_events_job_id_fkey: FROM_THE_JOB,
+        ai_job_events_user_id_fkey: "owner",
+      },
+    },
+
+    ai_provider_calls: {
+      rows: { call: { owner: "select" } },
+      columns: {
+        select: [
+          "id",
+          "job_id",
+          "user_id",
+          "provider",
+          "operation",
+          "attempt",
+          "outcome",
+          "provider_object_id",
+          "http_status",
+          "error_code",
+          "sent_at",
+          "unknown_since",
+          "settled_at",
+        ],
+      },
+      service: "select insert update",
+      references: {
+        ai_provider_calls_job_id_fkey: FROM_THE_JOB,
+        ai_provider_calls_user_id_fkey: "owner",
+      },
+    },
+
+    ai_result_cache: {
+      rows: { entry: { owner: "select" } },
+      columns: {
+        select: ["cache_key", "user_id", "value", "expires_at", "created_at"],
+      },
+      service: "select insert update delete",
+      references: { ai_result_cache_user_id_fkey: "owner" },
+    },
+
+    media: {
+      rows: {
+        photo: { owner: "select update delete" },
+        recording: { owner: "select update delete" },
+      },
+      columns: {
+        "select insert update": ["title", "duration_seconds"],
+        "select insert": [
+          "id",
+          "user_id",
+          "media_type",
+          "storage_path",
+          "file_name",
+          "content_type",
+          "size_bytes",
+        ],
+        select: ["created_at", "updated_at"],
+      },
+      service: "select insert update delete",
+      references: { media_user_id_fkey: "owner" },
+      ownFolder: { storage_path: "media_storage_path_is_owners" },
+    },
+
+    voices: {
+      rows: { voice: { owner: "select delete" } },
+      columns: {
+        select: [
+          "id",
+          "user_id",
+          "job_id",
+          "provider",
+          "provider_voice_id",
+          "name",
+          "description",
+          "labels",
+          "stability",
+          "similarity_boost",
+          "sample_url",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+      references: {
+        voices_user_id_fkey: "owner",
+        voices_job_fkey: SAME_OWNER,
+      },
+    },
+
+    profiles: {
+      rows: { profile: { owner: "select update delete" } },
+      columns: {
+        "select insert update": ["display_name", "photo_path", "locale"],
+        "select insert": ["user_id"],
+        select: ["created_at", "updated_at"],
+      },
+      service: "select insert update delete",
+      references: { profiles_user_id_fkey: "owner" },
+      ownFolder: { photo_path: "profiles_photo_path_is_owners" },
+    },
+
+    calls: {
+      rows: { call: { owner: "select update delete" } },
+      columns: {
+        "select insert update": [
+          "title",
+          "recording_id",
+          "held_at",
+          "duration_seconds",
+        ],
+        "select insert": ["id", "user_id"],
+        select: [
+          "transcript",
+          "transcript_data",
+          "transcript_job_id",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+      references: {
+        calls_user_id_fkey: "owner",
+        calls_recording_fkey: SAME_OWNER,
+        calls_transcript_job_fkey: SAME_OWNER,
+      },
+    },
+
+    avatars: {
+      rows: { avatar: { owner: "select update delete" } },
+      columns: {
+        "select update": ["name"],
+        select: [
+          "id",
+          "user_id",
+          "job_id",
+          "voice_id",
+          "photo_id",
+          "provider",
+          "provider_avatar_id",
+          "video_url",
+          "duration_seconds",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+      references: {
+        avatars_user_id_fkey: "owner",
+        avatars_job_fkey: SAME_OWNER,
+        avatars_voice_fkey: SAME_OWNER,
+        avatars_photo_fkey: SAME_OWNER,
+      },
+      ownFolder: { video_url: "avatars_video_url_is_owners" },
+    },
+
+    slideshows: {
+      // A published one is read by whoever knows its token, through get_shared_slideshow and in no other way.
+      rows: {
+        private: { owner: "select update delete" },
+        published: { owner: "select update delete" },
+      },
+      columns: {
+        "select insert update": ["title", "description", "is_published"],
+        "select insert": ["id", "user_id"],
+        select: ["share_token", "created_at", "updated_at"],
+      },
+      anon: ["id", "title", "description", "is_published", "share_token"],
+      service: "select insert update delete",
+      references: { slideshows_user_id_fkey: "owner" },
+    },
+
+    slideshow_items: {
+      rows: {
+        "in a private one": { owner: "select update delete" },
+        "in a published one": { owner: "select update delete" },
+        "not shown in a published one": { owner: "select update delete" },
+      },
+      columns: {
+        "select insert update": [
+          "media_id",
+          "position",
+          "caption",
+          "public_path",
+        ],
+        "select insert": ["id", "user_id", "slideshow_id"],
+        select: ["created_at", "updated_at"],
+      },
+      anon: ["slideshow_id", "position", "caption", "public_path"],
+      service: "select insert update delete",
+      references: {
+        slideshow_items_user_id_fkey: "owner",
+        slideshow_items_slideshow_fkey: SAME_OWNER,
+        slideshow_items_media_fkey: SAME_OWNER,
+      },
+      ownFolder: { public_path: "slideshow_items_public_path_is_owners" },
+    },
+
+    pdfs: {
+      rows: { keepsake: { owner: "select update delete" } },
+      columns: {
+        "select update": ["title"],
+        select: [
+          "id",
+          "user_id",
+          "slideshow_id",
+          "job_id",
+          "pdf_url",
+          "page_count",
+          "size_bytes",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+      references: {
+        pdfs_user_id_fkey: "owner",
+        pdfs_slideshow_fkey: SAME_OWNER,
+        pdfs_job_fkey: SAME_OWNER,
+      },
+      ownFolder: { pdf_url: "pdfs_pdf_url_is_owners" },
+    },
+
+    vendors: {
+      rows: {
+        active: { "signed in": "select" },
+        "inactive, of the vendor": { vendor: "select" },
+        "inactive, of another": {},
+      },
+      columns: {
+        select: [
+          "id",
+          "name",
+          "country",
+          "is_active",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+    },
+
+    vendor_members: {
+      rows: { membership: { owner: "select" } },
+      columns: { select: ["vendor_id", "user_id", "created_at"] },
+      service: "select insert update delete",
+      references: {
+        vendor_members_vendor_id_fkey: "shared",
+        vendor_members_user_id_fkey: "owner",
+      },
+    },
+
+    vendor_products: {
+      rows: {
+        active: { "signed in": "select" },
+        "inactive, of the vendor": { vendor: "select" },
+        "inactive, of another": {},
+        "active, of an inactive vendor": {},
+      },
+      columns: {
+        select: [
+          "id",
+          "vendor_id",
+          "sku",
+          "name",
+          "unit_price_minor",
+          "currency",
+          "is_active",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+      references: { vendor_products_vendor_id_fkey: "shared" },
+    },
+
+    orders: {
+      rows: {
+        draft: { owner: "select update delete" },
+        // Theirs to fulfil from the moment it is paid, and not before.
+        "placed with the vendor": { owner: "select update" },
+        "paid, with the vendor": { owner: "select update", vendor: "select" },
+        "paid, with another": { owner: "select update" },
+      },
+      columns: {
+        "select insert update": ["shipping_address"],
+        "select update": ["status"],
+        "select insert": ["id", "user_id", "vendor_id", "currency"],
+        select: [
+          "items_total_minor",
+          "shipping_minor",
+          "tax_minor",
+          "total_minor",
+          "placed_at",
+          "paid_at",
+          "completed_at",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+      references: {
+        orders_user_id_fkey: "owner",
+        orders_vendor_id_fkey: "shared",
+      },
+    },
+
+    order_items: {
+      rows: {
+        "in a draft": { owner: "select update delete" },
+        "in one placed with the vendor": { owner: "select" },
+        "in one paid, with the vendor": { owner: "select", vendor: "select" },
+        "in one paid, with another": { owner: "select" },
+      },
+      columns: {
+        "select insert update": ["pdf_id", "quantity"],
+        "select insert": ["id", "order_id", "product_id"],
+        select: [
+          "vendor_id",
+          "currency",
+          "description",
+          "unit_price_minor",
+          "line_total_minor",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update delete",
+      references: {
+        order_items_order_fkey: {
+          users: "against the policy",
+          // With A's keepsake in it; an item of B's order has one of B's or none.
+          service: "refused AJ061",
+        },
+        order_items_product_fkey: "shared",
+        order_items_pdf_id_fkey: {
+          users: "refused AJ061",
+          service: "refused AJ061",
+        },
+      },
+      alsoWrites: {
+        insert: "changed orders",
+        "update quantity": "changed orders",
+        delete: "changed orders",
+      },
+    },
+
+    payments: {
+      rows: { payment: { owner: "select" } },
+      columns: {
+        select: [
+          "id",
+          "order_id",
+          "user_id",
+          "provider",
+          "provider_payment_id",
+          "status",
+          "amount_minor",
+          "refunded_minor",
+          "currency",
+          "captured_at",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      // The books: nobody deletes what was paid or sent.
+      service: "select insert update",
+      references: {
+        // A payment becomes that of the order's customer, whatever is written.
+        payments_order_fkey: { service: "written" },
+        payments_user_id_fkey: "owner",
+      },
+    },
+
+    deliveries: {
+      rows: {
+        "of the vendor": { owner: "select", vendor: "select" },
+        "of another": { owner: "select" },
+      },
+      columns: {
+        select: [
+          "id",
+          "order_id",
+          "vendor_id",
+          "user_id",
+          "carrier",
+          "tracking_number",
+          "status",
+          "shipped_at",
+          "delivered_at",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update",
+      references: {
+        // As a payment: it becomes that of the order's customer and vendor.
+        deliveries_order_fkey: { service: "written" },
+        deliveries_user_id_fkey: "owner",
+      },
+    },
+  },
+
+  functions: {
+    ai_job_input_hash: { roles: ["authenticated", "service_role"] },
+    begin_provider_call: { roles: ["service_role"] },
+    claim_ai_jobs: { roles: ["service_role"] },
+    claim_dispatched_ai_jobs: { roles: ["service_role"] },
+    complete_ai_job: { roles: ["service_role"] },
+    complete_voice_clone_job: { roles: ["service_role"] },
+    fail_ai_job: { roles: ["service_role"] },
+    get_ai_result_cache: { roles: ["authenticated", "service_role"] },
+    get_shared_slideshow: { roles: ["anon", "authenticated"] },
+    cancel_ai_job: { roles: ["service_role"] },
+    heartbeat_ai_jobs: { roles: ["service_role"] },
+    pause_ai_jobs: { roles: ["service_role"] },
+    redrive_ai_jobs: { roles: ["service_role"] },
+    resolve_unknown_ai_job: { roles: ["service_role"] },
+    wake_ai_job_worker: { roles: ["service_role"] },
+    put_ai_result_cache: { roles: ["service_role"] },
+    release_ai_job: { roles: ["service_role"] },
+    reorder_slideshow: { roles: ["authenticated", "service_role"] },
+    rescue_stalled_ai_jobs: { roles: ["service_role"] },
+    reuse_ai_job_result: { roles: ["service_role"] },
+    settle_provider_call: { roles: ["service_role"] },
+    snooze_ai_job: { roles: ["service_role"] },
+  },
+
+  buckets: {
+    outputs: { isPublic: false, owner: ["read", "remove"] },
+    pdfs: { isPublic: false, owner: ["read"] },
+    "profile-photos": {
+      isPublic: true,
+      owner: ["read", "create", "replace", "remove", "move"],
+    },
+    "published-media": { isPublic: true, owner: ["read", "create", "remove"] },
+    recordings: { isPublic: false, owner: ["read", "create", "remove"] },
+    uploads: { isPublic: false, owner: ["read", "create", "remove"] },
+    "voice-samples": { isPublic: false, owner: ["read", "create", "remove"] },
+  },
+
+  endpoints: {
+    "create-ai-job": {
+      callers: ["A", "B", "vendor"],
+      own: { "a job with an own recording": 202 },
+      foreign: {
+        "a job with the other's recording": 403,
+        "a job with a recording in the other's folder that is not there": 403,
+      },
+    },
+    "create-download-url": {
+      callers: ["A", "B", "vendor"],
+      own: { "the address of an own upload": 200 },
+      foreign: {
+        "the address of the other's upload": 403,
+        "the address of something in the other's folder that is not there": 403,
+      },
+    },
+    "create-upload-url": {
+      callers: ["A", "B", "vendor"],
+      own: { "an address to upload to": 201 },
+      foreign: { "an address in the other's folder": 400 },
+    },
+    "list-ai-jobs": {
+      callers: ["A", "B", "vendor"],
+      own: { "the own jobs": 200 },
+      foreign: {},
+    },
+    "cancel-ai-job": {
+      callers: ["A", "B", "vendor"],
+      own: { "an own job that has ended": 409 },
+      foreign: {
+        "the other's running job": 404,
+        "a job that is not there": 404,
+      },
+    },
+    "retry-ai-job": {
+      callers: ["A", "B", "vendor"],
+      own: { "an own job that has not failed": 409 },
+      foreign: {
+        "the other's running job": 404,
+        "a job that is not there": 404,
+      },
+    },
+    "get-ai-job": {
+      callers: ["A", "B", "vendor"],
+      own: { "an own job": 200 },
+      foreign: { "the other's job": 404, "a job that is not there": 404 },
+    },
+    // No key opens it, only the database's signature.
+    "process-ai-job": {
+      callers: [],
+      own: {},
+      foreign: { "the other's job, unsigned": 401 },
+    },
+  },
+};

@@ -1,0 +1,185 @@
+/** The fixture's jobs and what belongs to them. */
+import {
+  FAR_AHEAD,
+  type FixtureTools,
+  hex64,
+  idOf,
+  keptObject,
+  LAST_YEAR,
+  LATER,
+  type RelationFixture,
+  TOMORROW,
+  type Values,
+} from "./fixture.ts";
+import type { Owner } from "./people.ts";
+
+/** Jobs in the middle of their lives, their timelines, calls and cached results, and the voices that they made. */
+export function jobRows(
+  { ids, next, forEach, shared, namesOf }: FixtureTools,
+): Record<string, RelationFixture> {
+  const job = (owner: Owner, kind: string): Values => ({
+    id: namesOf(owner)("ai_jobs", kind),
+    user_id: ids[owner],
+    job_type: "voice_clone",
+    input_url: `voice-samples/${keptObject(ids[owner])}`,
+    metadata: { name: kind },
+    provider: "elevenlabs",
+    max_attempts: 5,
+    idempotency_key: `the same for everybody: ${kind}`,
+  });
+  return {
+    ai_job_types: {
+      rows: shared("ai_job_types", [["disabled", {
+        job_type: "switched_off",
+        provider: "internal",
+        is_enabled: false,
+        input_buckets: ["uploads"],
+        input_mime_types: ["image/png"],
+      }]]),
+      fresh: () => ({ job_type: `type_${next()}`, provider: "internal" }),
+    },
+    ai_providers: {
+      rows: shared("ai_providers", [["provider", {
+        provider: "of-the-matrix",
+        max_concurrent: 1,
+      }]]),
+      fresh: () => ({ provider: `provider-${next()}`, max_concurrent: 1 }),
+    },
+    ai_limits: {
+      rows: forEach("ai_limits", (owner, id) => ({
+        limits: {
+          id: namesOf(owner)("ai_limits", "limits"),
+          user_id: id,
+          max_active_jobs: 1000,
+        },
+      })),
+      fresh: (owner) => ({ user_id: ids[owner], max_active_jobs: 10 }),
+      freshFor: ["vendor"],
+    },
+    ai_jobs: {
+      rows: forEach("ai_jobs", (owner) => ({
+        waiting: { ...job(owner, "waiting"), scheduled_at: TOMORROW },
+        running: {
+          ...job(owner, "running"),
+          status: "processing",
+          attempt: 1,
+          lease_token: namesOf(owner)("leases", "running"),
+          lease_expires_at: FAR_AHEAD,
+          created_at: LAST_YEAR,
+          scheduled_at: LAST_YEAR,
+          started_at: LAST_YEAR,
+        },
+        finished: {
+          ...job(owner, "finished"),
+          status: "completed",
+          progress_percentage: 100,
+          attempt: 1,
+          input_hash: hex64(`input of ${owner}`),
+          output_url: `outputs/${keptObject(ids[owner])}`,
+          result_data: { voice_id: `voice_${owner}`, voice_name: "A voice" },
+          created_at: LAST_YEAR,
+          scheduled_at: LAST_YEAR,
+          started_at: LAST_YEAR,
+          completed_at: LATER,
+          cached_from_job_id: namesOf(owner)("ai_jobs", "running"),
+        },
+      })),
+      fresh: (owner) => {
+        const name = `job ${next()}`;
+        return {
+          id: idOf(`ai_jobs/${name}`),
+          user_id: ids[owner],
+          job_type: "voice_clone",
+          input_url: `voice-samples/${keptObject(ids[owner])}`,
+          metadata: { name },
+          idempotency_key: name,
+          scheduled_at: TOMORROW,
+          cached_from_job_id: namesOf(owner)("ai_jobs", "finished"),
+        };
+      },
+      change: () => ({ cancel_requested_at: LATER, retry_requested_at: LATER }),
+    },
+    ai_job_events: {
+      rows: forEach("ai_job_events", (owner, id) => ({
+        event: {
+          job_id: namesOf(owner)("ai_jobs", "finished"),
+          seq: 1,
+          user_id: id,
+          event: "created",
+          attempt: 0,
+          data: { job_type: "voice_clone" },
+        },
+      })),
+      fresh: (owner) => ({
+        job_id: namesOf(owner)("ai_jobs", "waiting"),
+        seq: Number(next()),
+        user_id: ids[owner],
+        event: "claimed",
+        attempt: 1,
+      }),
+    },
+    ai_provider_calls: {
+      rows: forEach("ai_provider_calls", (owner, id) => ({
+        call: {
+          id: namesOf(owner)("ai_provider_calls", "call"),
+          job_id: namesOf(owner)("ai_jobs", "running"),
+          user_id: id,
+          provider: "elevenlabs",
+          operation: "create_voice",
+          attempt: 1,
+          outcome: "sent",
+          provider_object_id: `object_${owner}`,
+        },
+      })),
+      fresh: (owner) => ({
+        id: idOf(`ai_provider_calls/${next()}`),
+        job_id: namesOf(owner)("ai_jobs", "waiting"),
+        user_id: ids[owner],
+        provider: "elevenlabs",
+        operation: "create_voice",
+        attempt: 1,
+      }),
+    },
+    ai_result_cache: {
+      rows: forEach("ai_result_cache", (owner, id) => ({
+        entry: {
+          cache_key: `ai_job:${hex64(`entry of ${owner}`)}`,
+          user_id: id,
+          value: { job_id: namesOf(owner)("ai_jobs", "finished") },
+          expires_at: FAR_AHEAD,
+        },
+      })),
+      fresh: (owner) => ({
+        cache_key: `ai_job:${hex64(`entry ${next()}`)}`,
+        user_id: ids[owner],
+        value: {},
+        expires_at: FAR_AHEAD,
+      }),
+    },
+    voices: {
+      rows: forEach("voices", (owner, id) => ({
+        voice: {
+          id: namesOf(owner)("voices", "voice"),
+          user_id: id,
+          job_id: namesOf(owner)("ai_jobs", "finished"),
+          provider: "elevenlabs",
+          provider_voice_id: `voice_${owner}`,
+          name: `${owner}'s voice`,
+          stability: 0.5,
+          similarity_boost: 0.75,
+          sample_url: `voice-samples/${keptObject(id)}`,
+        },
+      })),
+      fresh: (owner) => ({
+        id: idOf(`voices/${next()}`),
+        user_id: ids[owner],
+        job_id: namesOf(owner)("ai_jobs", "waiting"),
+        provider: "elevenlabs",
+        provider_voice_id: `voice_${next()}`,
+        name: "Another voice",
+        stability: 0.5,
+        similarity_boost: 0.5,
+      }),
+    },
+  };
+}

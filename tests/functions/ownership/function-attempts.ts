@@ -1,0 +1,158 @@
+/** Tries to call every function with the things of another user: ids, a lease that is good, keys. */
+import { type Attempt, refusalOf, rest } from "./attempt.ts";
+import type { ApiFunction } from "./catalogue.ts";
+import type { Json, Row, Values } from "./fixture.ts";
+import { keptObject } from "./fixture.ts";
+import { type Actor, ACTORS } from "./people.ts";
+import type { Stage } from "./stage.ts";
+
+/** B's row of a kind. */
+export function foreignRow(stage: Stage, relation: string, kind: string): Row {
+  return rowOf(stage, "B", relation, kind);
+}
+
+/** The first row of an owner and kind. */
+export function rowOf(
+  stage: Stage,
+  owner: "A" | "B",
+  relation: string,
+  kind: string,
+): Row {
+  const found = stage.fixture[relation]?.rows.find((row) =>
+    row.owner === owner && row.kind === kind
+  );
+  if (found === undefined) {
+    throw new Error(`fixture.ts has no ${kind} of ${owner} in ${relation}`);
+  }
+  return found;
+}
+
+let messages = 0;
+
+/** A value for each parameter by its name: where it can name something of B's, it does. */
+const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
+  p_beats: (stage) => [{
+    job_id: value(stage, "ai_jobs", "running", "id") ?? null,
+    lease_token: value(stage, "ai_jobs", "running", "lease_token") ?? null,
+    progress: 50,
+  }],
+  p_failed_since: () => "2001-01-01T00:00:00Z",
+  p_is_paused: () => true,
+  p_provider: () => null,
+  p_was_made: () => true,
+  p_cache_key: (stage) => value(stage, "ai_result_cache", "entry", "cache_key"),
+  p_call_id: (stage) => value(stage, "ai_provider_calls", "call", "id"),
+  p_delay_seconds: () => 1,
+  p_error_code: () => "provider_unavailable",
+  p_error_message: () => "a message",
+  p_http_status: () => 200,
+  p_input_url: (stage) => `voice-samples/${keptObject(stage.people.ids.B)}`,
+  p_is_retryable: () => true,
+  p_item_ids: (stage) => [
+    value(stage, "slideshow_items", "in a private one", "id") ?? null,
+  ],
+  p_job_id: (stage) => value(stage, "ai_jobs", "running", "id"),
+  p_job_ids: (stage) => [value(stage, "ai_jobs", "waiting", "id") ?? null],
+  p_job_type: () => "voice_clone",
+  p_lease_token: (stage) => value(stage, "ai_jobs", "running", "lease_token"),
+  p_limit: () => 5,
+  p_message_id: () => `msg_matrix_${++messages}`,
+  p_metadata: () => ({}),
+  p_operation: () => "create_voice",
+  p_outcome: () => "unknown",
+  p_output_url: () => null,
+  p_progress: () => 50,
+  p_provider_object_id: () => "an_object",
+  p_result_data: () => ({}),
+  p_retry_after_seconds: () => 1,
+  p_sent_at_unix: () => Date.now() / 1000,
+  p_share_token: (stage) =>
+    value(stage, "slideshows", "published", "share_token"),
+  p_slideshow_id: (stage) => value(stage, "slideshows", "private", "id"),
+  p_source_job_id: (stage) => value(stage, "ai_jobs", "finished", "id"),
+  p_stage: () => "a stage",
+  p_ttl_seconds: () => 60,
+  p_user_id: (stage) => stage.people.ids.B,
+  p_value: () => ({}),
+  p_voice: () => ({
+    provider_voice_id: "voice_of_the_matrix",
+    name: "A voice",
+    stability: 0.5,
+    similarity_boost: 0.5,
+  }),
+};
+
+function value(
+  stage: Stage,
+  relation: string,
+  kind: string,
+  column: string,
+): Json | undefined {
+  return foreignRow(stage, relation, kind).values[column];
+}
+
+/** Parameters of the API's functions for which there is no value yet. */
+export function unknownParameters(functions: ApiFunction[]): string[] {
+  return functions.flatMap(({ name, parameters }) =>
+    parameters.filter((parameter) => ARGUMENTS[parameter] === undefined).map((
+      parameter,
+    ) => `${name}(${parameter})`)
+  );
+}
+
+function argumentsFor(stage: Stage, { parameters }: ApiFunction): Values {
+  return Object.fromEntries(
+    parameters.map((name) => [name, ARGUMENTS[name]?.(stage) ?? null]),
+  );
+}
+
+/** Calls a function; the refusal, or the answer as JSON. */
+export async function call(
+  stage: Stage,
+  actor: Actor,
+  name: string,
+  given: Values,
+): Promise<string> {
+  const answer = await rest(stage.apiUrl, actor, "POST", `rpc/${name}`, {
+    body: given,
+  });
+  return refusalOf(answer) ?? JSON.stringify(answer.body);
+}
+
+/** Every function for every caller. What users may call has cases of its own, in cases.ts. */
+export function functionAttempts(
+  stage: Stage,
+  given: ApiFunction,
+): Attempt[] {
+  const roles = stage.expected.functions[given.name]?.roles ?? [];
+  return ACTORS.flatMap((name): Attempt[] => {
+    const actor = stage.people.actors[name];
+    const mayExecute = roles.some((role) => role === actor.role);
+    if (mayExecute && actor.role !== "service_role") return [];
+    return [{
+      subjects: [`function ${given.name}`],
+      actor: name,
+      operation: "execute",
+      what: "call it with what is B's",
+      expected: mayExecute
+        ? "executed"
+        : actor.role === "none"
+        ? "no key"
+        : `may not execute ${given.name}`,
+      mayChange: mayExecute,
+      run: async () => {
+        const outcome = await call(
+          stage,
+          actor,
+          given.name,
+          argumentsFor(stage, given),
+        );
+        const isRefused = /^(refused|may not|not granted|against|no key)/.test(
+          outcome,
+        );
+        return isRefused ? outcome : "executed";
+      },
+      ...(mayExecute ? { judge: (outcome: string) => outcome } : {}),
+    }];
+  });
+}

@@ -1,0 +1,278 @@
+/**
+ * The place where the attempts are made: a stack with the people and rows of the fixture, on which
+ * nothing moves by itself.
+ */
+import postgres from "postgres";
+import { type Catalogue, readCatalogue, type Relation } from "./catalogue.ts";
+import { type Declaration, type Standing } from "./declaration.ts";
+import { EXPECTED } from "./expected.ts";
+import {
+  keptObject,
+  makeFixture,
+  type RelationFixture,
+  type Row,
+} from "./fixture.ts";
+import { type Actor, gatherPeople, type Owner, type People } from "./people.ts";
+import { type Change, World } from "./world.ts";
+
+/** The running stack, as the helpers of this ring give it. */
+export interface StackAddresses {
+  apiUrl: string;
+  adminDbUrl: string;
+  publishableKey: string;
+  secretKey: string;
+}
+
+/** What every attempt needs. */
+export interface Stage extends AsyncDisposable {
+  apiUrl: string;
+  /** As the superuser; what it does announces no change of the schema to the API. */
+  sql: postgres.Sql;
+  catalogue: Catalogue;
+  expected: Declaration;
+  people: People;
+  fixture: Record<string, RelationFixture>;
+  world: World;
+  /** A content type that each bucket takes. */
+  mimeTypes: Map<string, string>;
+  /** Puts every changed row back, and every object that is gone. */
+  restore(changes: Change[]): Promise<void>;
+}
+
+/** A bucket that no policy names: whatever is granted by bucket must not hold in it. */
+const UNNAMED_BUCKET = "of-no-policy";
+
+/** Bytes of every object of the fixture. */
+export const OBJECT_BYTES = new TextEncoder().encode("kept");
+
+/** What a bucket takes, or any type. */
+async function readMimeTypes(sql: postgres.Sql): Promise<Map<string, string>> {
+  const rows = await sql<{ id: string; type: string }[]>`
+    select b.id, coalesce(b.allowed_mime_types[1], 'application/octet-stream') as type from storage.buckets as b`;
+  return new Map(rows.map(({ id, type }) => [id, type]));
+}
+
+/** Uploads an object with the secret key, over whatever is there. */
+async function putObject(
+  people: People,
+  types: Map<string, string>,
+  bucket: string,
+  name: string,
+): Promise<void> {
+  const { error } = await people.actors.service.client.storage.from(bucket)
+    .upload(name, OBJECT_BYTES, {
+      contentType: types.get(bucket) ?? "",
+      upsert: true,
+    });
+  if (error) throw error;
+}
+
+async function insertRows(
+  sql: postgres.Sql,
+  fixture: Record<string, RelationFixture>,
+): Promise<void> {
+  const rows = Object.values(fixture).flatMap(({ rows }) => rows);
+  await sql.begin(async (tx) => {
+    // Rows in the middle of their lives, which triggers would not let in; the foreign keys are checked below.
+    await tx`set local session_replication_role = replica`;
+    for (const { relation, values } of rows) {
+      const columns = Object.keys(values).map((name) => `"${name}"`).join(", ");
+      await tx.unsafe(
+        `insert into public.${relation} (${columns})
+         select ${columns} from jsonb_populate_record(null::public.${relation}, $1::text::jsonb)`,
+        [JSON.stringify(values)],
+      );
+    }
+  });
+}
+
+/** Fills in what the database made of each row. */
+async function readStored(
+  sql: postgres.Sql,
+  fixture: Record<string, RelationFixture>,
+  relations: Relation[],
+): Promise<void> {
+  for (const { name, columns, primaryKey } of relations) {
+    for (const row of fixture[name]?.rows ?? []) {
+      const pairs = columns.map((c) => `'${c.name}', x."${c.name}"::text`);
+      const [found] = await sql.unsafe<{ stored: Row["stored"] }[]>(
+        `select jsonb_build_object(${
+          pairs.join(", ")
+        }) as stored from public.${name} as x
+         where (${primaryKey.map((c) => `x."${c}"`).join(", ")}) = (
+           select ${primaryKey.map((c) => `y."${c}"`).join(", ")}
+           from jsonb_populate_record(null::public.${name}, $1::text::jsonb) as y)`,
+        [JSON.stringify(row.values)],
+      );
+      if (found === undefined) {
+        throw new Error(`fixture.ts: ${name} lost a row`);
+      }
+      row.stored = found.stored;
+    }
+  }
+}
+
+/** Throws when a row points at nothing. */
+async function checkForeignKeys(
+  sql: postgres.Sql,
+  relations: Relation[],
+): Promise<void> {
+  for (const relation of relations) {
+    for (const key of relation.foreignKeys) {
+      const isSet = key.columns.map((c) => `x."${c}" is not null`).join(
+        " and ",
+      );
+      const matches = key.columns.map((c, at) =>
+        `x."${c}" = y."${key.targetColumns[at]}"`
+      ).join(" and ");
+      const [lost] = await sql.unsafe(
+        `select to_jsonb(x) from public.${relation.name} as x
+         where ${isSet} and not exists (select 1 from ${key.target} as y where ${matches}) limit 1`,
+      );
+      if (lost) {
+        throw new Error(
+          `fixture.ts: a row of ${relation.name} breaks ${key.name}: ${
+            JSON.stringify(lost)
+          }`,
+        );
+      }
+    }
+  }
+}
+
+/** Rows that a migration made; the fixture only says of what kind they are. */
+async function adoptSettings(
+  sql: postgres.Sql,
+  fixture: Record<string, RelationFixture>,
+): Promise<void> {
+  const known = fixture["ai_job_types"]?.rows ?? [];
+  const types = await sql<{ job_type: string; is_enabled: boolean }[]>`
+    select t.job_type, t.is_enabled from public.ai_job_types as t`;
+  for (const { job_type, is_enabled } of types) {
+    if (known.some(({ values }) => values["job_type"] === job_type)) continue;
+    known.push({
+      relation: "ai_job_types",
+      kind: is_enabled ? "enabled" : "disabled",
+      owner: null,
+      values: { job_type },
+      stored: {},
+    });
+  }
+  const providers = fixture["ai_providers"]?.rows ?? [];
+  for (
+    const { provider } of await sql<{ provider: string }[]>`
+      select p.provider from public.ai_providers as p`
+  ) {
+    if (providers.some(({ values }) => values["provider"] === provider)) {
+      continue;
+    }
+    providers.push({
+      relation: "ai_providers",
+      kind: "provider",
+      owner: null,
+      values: { provider },
+      stored: {},
+    });
+  }
+  for (
+    const { id } of await sql<{ id: string }[]>`
+      select l.id from public.ai_limits as l where l.user_id is null`
+  ) {
+    fixture["ai_limits"]?.rows.push({
+      relation: "ai_limits",
+      kind: "for everybody else",
+      owner: null,
+      values: { id },
+      stored: {},
+    });
+  }
+}
+
+/** Sets the stage on a fresh stack. When disposed of, its connection is closed; the rows stay. */
+export async function setStage(stack: StackAddresses): Promise<Stage> {
+  await using parts = new AsyncDisposableStack();
+  const sql = postgres(stack.adminDbUrl, {
+    max: 1,
+    // Without a search_path every name is written in full, by the catalogue as well.
+    connection: { event_triggers: "off", search_path: '""' },
+    onnotice: () => {},
+  });
+  parts.defer(() => sql.end({ timeout: 1 }));
+
+  // No job is dispatched or swept: whatever changes from here on was somebody's attempt.
+  await sql`update cron.job set active = false`;
+  await sql`delete from vault.secrets`;
+  await sql`
+    insert into storage.buckets (id, name, public) values (${UNNAMED_BUCKET}, ${UNNAMED_BUCKET}, false)`;
+
+  const [people, catalogue, types] = await Promise.all([
+    gatherPeople(stack),
+    readCatalogue(sql),
+    readMimeTypes(sql),
+  ]);
+  const fixture = makeFixture(people.ids);
+  const kept = catalogue.buckets.flatMap(({ id }) =>
+    [people.ids.A, people.ids.B].map((owner) => ({
+      bucket: id,
+      name: keptObject(owner),
+    }))
+  );
+  await Promise.all(
+    kept.map(({ bucket, name }) => putObject(people, types, bucket, name)),
+  );
+  await insertRows(sql, fixture);
+  await adoptSettings(sql, fixture);
+  await checkForeignKeys(sql, catalogue.relations);
+  await readStored(sql, fixture, catalogue.relations);
+  const world = await World.remember(sql);
+
+  const objects = await sql<{ key: string; bucket: string; name: string }[]>`
+    select jsonb_build_array(o.id)::text as key, o.bucket_id as bucket, o.name from storage.objects as o`;
+  const keptById = new Map(objects.map((object) => [object.key, object]));
+
+  const running = parts.move();
+  return {
+    apiUrl: stack.apiUrl,
+    sql,
+    catalogue,
+    expected: {
+      ...EXPECTED,
+      buckets: {
+        ...EXPECTED.buckets,
+        [UNNAMED_BUCKET]: { isPublic: false, owner: [] },
+      },
+    },
+    people,
+    fixture,
+    world,
+    mimeTypes: types,
+    async restore(changes) {
+      // Bytes go where the row goes; only the API can bring them back.
+      const lost = changes.flatMap(({ relation, change, key, row }) => {
+        const object = relation === "storage.objects"
+          ? keptById.get(key)
+          : undefined;
+        return object !== undefined && change !== "added" &&
+            (change === "removed" || row["name"] !== object.name)
+          ? [object]
+          : [];
+      });
+      await Promise.all(
+        lost.map(({ bucket, name }) => putObject(people, types, bucket, name)),
+      );
+      await world.undo(lost.length > 0 ? await world.changes() : changes);
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/** How a caller stands to a row. Nobody who is not signed in stands to anything. */
+export function standings(actor: Actor, row: Row): Standing[] {
+  if (actor.role !== "authenticated") return [];
+  const owner: Owner | null = row.owner;
+  return [
+    "signed in",
+    ...(owner === actor.name ? ["owner" as const] : []),
+    ...(actor.name === "vendor" ? ["vendor" as const] : []),
+  ];
+}
