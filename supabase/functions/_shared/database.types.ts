@@ -63,6 +63,7 @@ export type Database = {
           "paused_at": string | null;
           "provider": string;
           "reconcile_seconds": number;
+          "stock_voice_ids": (string)[];
           "updated_at": string;
         };
         ComputedFields: never;
@@ -83,6 +84,7 @@ export type Database = {
           "paused_at"?: string | null;
           "provider": string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Update: {
@@ -102,6 +104,7 @@ export type Database = {
           "paused_at"?: string | null;
           "provider"?: string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Relationships: [
