@@ -155,6 +155,7 @@ create table public.ai_job_types (
   cache_ttl_seconds integer not null default 86400,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  stock_voice_ids text[] not null default '{}'::text[],
   constraint ai_job_types_pkey PRIMARY KEY (job_type),
   constraint ai_job_types_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
   constraint ai_job_types_backoff_in_range CHECK (backoff_base_seconds >= 1 AND backoff_base_seconds <= 3600 AND backoff_max_seconds >= backoff_base_seconds AND backoff_max_seconds <= 86400),
@@ -164,7 +165,8 @@ create table public.ai_job_types (
   constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
   constraint ai_job_types_max_age_in_range CHECK (max_age_seconds >= 60 AND max_age_seconds <= 2678400),
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
-  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400)
+  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400),
+  constraint ai_job_types_stock_voice_ids_are_complete CHECK (array_position(stock_voice_ids, NULL::text) IS NULL)
 );
 alter table public.ai_job_types enable row level security;
 
@@ -192,6 +194,8 @@ comment on column public.ai_job_types.input_mime_types is
   'Content types that the input object may have.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+comment on column public.ai_job_types.stock_voice_ids is
+  'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a voice of the owner''s own: all users share one account at the provider.';
 
 CREATE INDEX ai_job_types_provider_idx ON public.ai_job_types USING btree (provider);
 
@@ -432,7 +436,7 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
   constraint ai_provider_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
-  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}$'::text),
+  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'::text),
   constraint ai_provider_calls_outcome_is_known CHECK (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text])),
   constraint ai_provider_calls_settled_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (settled_at IS NULL)),
   constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL),
@@ -443,7 +447,7 @@ alter table public.ai_provider_calls enable row level security;
 comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the call made is job:<job_id>.';
 comment on column public.ai_provider_calls.operation is
-  'The step of the job, for example create_voice.';
+  'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
 comment on column public.ai_provider_calls.unknown_since is
@@ -1369,6 +1373,11 @@ create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
   'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
 
+create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb)
+  returns void language plpgsql stable security invoker set search_path="";
+comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb) is
+  'Raises AJ016 or AJ017 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
+
 create function private.date_unknown_outcome()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.date_unknown_outcome() is
@@ -1435,7 +1444,7 @@ comment on function private.guard_pdf() is
   'Row trigger: a keepsake that somebody has ordered and nobody has printed yet cannot be deleted, but goes with its owner''s account. Security definer because it asks whether the account still exists.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
-  returns boolean language sql stable security invoker set search_path="";
+  returns boolean language plpgsql stable security invoker set search_path="";
 comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
 
@@ -1512,7 +1521,7 @@ comment on function private.withdraw_slideshow() is
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
   returns text language sql stable security invoker set search_path="";
 comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
-  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to service_role;
 
@@ -1540,17 +1549,11 @@ comment on function public.claim_dispatched_ai_jobs(text,double precision,intege
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. Security definer because the receipts lie in schema private.';
 grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer) to service_role;
 
-create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text)
+create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text, p_product jsonb DEFAULT NULL::jsonb)
   returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function public.complete_ai_job(uuid,uuid,jsonb,text) is
-  'Ends a claimed job as completed. False: the lease is lost and nothing changed. Job types whose result is also a row have their own complete_… function that calls this one in the same transaction. service_role only.';
-grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text) to service_role;
-
-create function public.complete_voice_clone_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_voice jsonb)
-  returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb) is
-  'complete_ai_job and the voices row, in one commit. p_voice: provider_voice_id, name, description, labels, stability, similarity_boost. False: the lease is lost and nothing changed. service_role only.';
-grant execute on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb) to service_role;
+comment on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) is
+  'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back with it. service_role only.';
+grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) to service_role;
 
 create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
   returns text language plpgsql volatile security definer set search_path="";

@@ -52,6 +52,8 @@ export type ProviderRequest = z.output<
 export interface FaultRule {
   provider?: "elevenlabs" | "upstash";
   operation?: string;
+  /** Lets so many matching requests pass first. */
+  after?: number;
   /** How often it applies; null is without end. Once when absent. */
   times?: number | null;
   fault: { kind: string } & Record<string, unknown>;

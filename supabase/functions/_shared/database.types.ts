@@ -63,6 +63,7 @@ export type Database = {
           "paused_at": string | null;
           "provider": string;
           "reconcile_seconds": number;
+          "stock_voice_ids": (string)[];
           "updated_at": string;
         };
         ComputedFields: never;
@@ -83,6 +84,7 @@ export type Database = {
           "paused_at"?: string | null;
           "provider": string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Update: {
@@ -102,6 +104,7 @@ export type Database = {
           "paused_at"?: string | null;
           "provider"?: string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Relationships: [
@@ -1264,16 +1267,8 @@ export type Database = {
           "p_job_id": string;
           "p_lease_token": string;
           "p_output_url"?: string;
+          "p_product"?: Json;
           "p_result_data": Json;
-        };
-        Returns: boolean;
-      };
-      "complete_voice_clone_job": {
-        Args: {
-          "p_job_id": string;
-          "p_lease_token": string;
-          "p_result_data": Json;
-          "p_voice": Json;
         };
         Returns: boolean;
       };

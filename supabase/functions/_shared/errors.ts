@@ -70,6 +70,11 @@ const CATALOGUE = {
     message: "The metadata is not valid for this job type.",
   },
 
+  voice_not_found: {
+    status: 400,
+    message: "voice_id names no voice of yours and no stock voice.",
+  },
+  call_not_found: { status: 400, message: "call_id names no call of yours." },
   idempotency_key_in_use: {
     status: 409,
     message: "A request with this Idempotency-Key is being worked on.",
@@ -156,6 +161,14 @@ const CATALOGUE = {
     status: null,
     message: "The file storage did not answer.",
   },
+  output_invalid: {
+    status: null,
+    message: "The AI provider's file is empty, cut or not what it says.",
+  },
+  output_too_large: {
+    status: null,
+    message: "The AI provider's file is larger than we store.",
+  },
   provider_unauthorized: {
     status: null,
     message: "The AI provider refused our credentials.",
@@ -185,6 +198,10 @@ const CATALOGUE = {
     message: "The AI provider answered in a way that makes no sense.",
   },
   provider_timeout: { status: null, message: "The AI provider took too long." },
+  result_not_saved: {
+    status: null,
+    message: "What the job made could not be saved.",
+  },
   outcome_unknown: {
     status: null,
     message:
@@ -245,6 +262,8 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ013: "input_type_not_allowed",
   AJ014: "input_size_not_allowed",
   AJ015: "path_not_allowed",
+  AJ016: "voice_not_found",
+  AJ017: "call_not_found",
   AJ020: "metadata_invalid",
   AJ030: "idempotency_key_reused",
   AJ031: "idempotency_key_in_use",

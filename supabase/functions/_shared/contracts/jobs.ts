@@ -1,5 +1,8 @@
 /** What a job is, as apps send it and as they get it back. */
 import { z } from "zod";
+import { plain, plainText, unitInterval } from "./plain-text.ts";
+import { textToSpeechRequest } from "./speech.ts";
+import { transcriptionRequest } from "./transcription.ts";
 
 export const JOB_STATUSES = [
   "pending",
@@ -9,17 +12,6 @@ export const JOB_STATUSES = [
   "cancelled",
 ] as const;
 export const jobStatusSchema = z.enum(JOB_STATUSES);
-
-const unitInterval = z.number().min(0).max(1);
-/** What Postgres can keep in jsonb and a provider can be sent: no NUL, no half of a surrogate pair. */
-const PLAIN_TEXT =
-  // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
-  /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff]*$/u;
-const plain = z.string().regex(
-  PLAIN_TEXT,
-  "has control characters or broken Unicode",
-);
-const plainText = (max: number) => plain.trim().min(1).max(max);
 
 /** Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. */
 export const voiceCloneMetadataSchema = z.strictObject({
@@ -50,6 +42,8 @@ const voiceCloneRequest = z.strictObject({
 /** Body of create-ai-job: one member for each job type. */
 export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [
   voiceCloneRequest,
+  textToSpeechRequest,
+  transcriptionRequest,
 ]);
 export type CreateAiJobRequest = z.infer<typeof createAiJobRequestSchema>;
 
