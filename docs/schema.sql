@@ -362,6 +362,7 @@ CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERE
 CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (new.status = ANY (ARRAY['pending'::text, 'processing'::text])))) EXECUTE FUNCTION private.charge_reopened_ai_job();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
+CREATE TRIGGER ai_jobs_check_pdf_render BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN ((new.job_type = 'pdf_render'::text)) EXECUTE FUNCTION private.check_pdf_render();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
 CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
@@ -1377,6 +1378,11 @@ create function private.check_ai_job_references(p_user_id uuid, p_type public.ai
   returns void language plpgsql stable security invoker set search_path="";
 comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb) is
   'Raises AJ016 or AJ017 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
+
+create function private.check_pdf_render()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.check_pdf_render() is
+  'Row trigger before insert: raises AJ090 unless the parameters name a slideshow of the job''s owner, the same for another''s as for none; AJ091 and AJ092 when it is empty or too large. Security invoker: an owner sees all that is asked for here, and the owner is asked for besides.';
 
 create function private.date_unknown_outcome()
   returns trigger language plpgsql volatile security invoker set search_path="";

@@ -75,6 +75,16 @@ const CATALOGUE = {
     message: "voice_id names no voice of yours and no stock voice.",
   },
   call_not_found: { status: 400, message: "call_id names no call of yours." },
+  slideshow_not_found: {
+    status: 400,
+    message: "slideshow_id names no slideshow of yours.",
+  },
+  slideshow_empty: { status: 400, message: "The slideshow has no photos." },
+  slideshow_too_large: {
+    status: 400,
+    message:
+      "The slideshow has more photos, or larger ones, than one PDF takes.",
+  },
   idempotency_key_in_use: {
     status: 409,
     message: "A request with this Idempotency-Key is being worked on.",
@@ -160,6 +170,18 @@ const CATALOGUE = {
   storage_unavailable: {
     status: null,
     message: "The file storage did not answer.",
+  },
+  photo_not_found: {
+    status: null,
+    message: "A photo of the slideshow is not there.",
+  },
+  photo_not_printable: {
+    status: null,
+    message: "A photo of the slideshow cannot be printed.",
+  },
+  text_not_printable: {
+    status: null,
+    message: "A text has letters that no font of the keepsake has.",
   },
   output_invalid: {
     status: null,
@@ -265,6 +287,9 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ016: "voice_not_found",
   AJ017: "call_not_found",
   AJ020: "metadata_invalid",
+  AJ090: "slideshow_not_found",
+  AJ091: "slideshow_empty",
+  AJ092: "slideshow_too_large",
   AJ030: "idempotency_key_reused",
   AJ031: "idempotency_key_in_use",
   AJ032: "idempotency_key_known",

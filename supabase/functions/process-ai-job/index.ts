@@ -12,6 +12,7 @@ import { createElevenLabsTranscripts } from "../_shared/providers/elevenlabs-tra
 import { createElevenLabsVoices } from "../_shared/providers/elevenlabs-voices.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { createHandler } from "./handler.ts";
+import { createPdfRenderProcessor } from "./processors/pdf-render.ts";
 import { createTextToSpeechProcessor } from "./processors/text-to-speech.ts";
 import { createTranscriptionProcessor } from "./processors/transcription.ts";
 import { createVoiceCloneProcessor } from "./processors/voice-clone.ts";
@@ -60,6 +61,7 @@ const processors = [
     supabase,
     transcripts: createElevenLabsTranscripts(elevenLabs),
   }),
+  createPdfRenderProcessor({ supabase }),
 ];
 const worker = createWorker({
   platform,

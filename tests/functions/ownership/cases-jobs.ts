@@ -61,7 +61,29 @@ export function jobCases(stage: Stage): Case[] {
       made?.cached_from_job_id === null ? "" : ", from the other one"
     }`;
   };
+  const keepsake = (of: "A" | "B"): Values => ({
+    ...job("A", ""),
+    job_type: "pdf_render",
+    input_url: null,
+    metadata: {
+      slideshow_id: rowOf(stage, of, "slideshows", "private").stored["id"] ??
+        null,
+    },
+  });
   return [
+    {
+      ...common,
+      what: "insert a keepsake of B's slideshow",
+      expected: "refused AJ090",
+      run: () => A.insert("ai_jobs", keepsake("B")),
+    },
+    {
+      ...common,
+      actor: "service",
+      what: "insert a keepsake of A's with B's slideshow",
+      expected: "refused AJ090",
+      run: () => service.insert("ai_jobs", keepsake("B")),
+    },
     {
       ...common,
       what: "insert a job on B's recording",

@@ -1,5 +1,6 @@
 /** What a job is, as apps send it and as they get it back. */
 import { z } from "zod";
+import { pdfRenderRequest } from "./keepsake.ts";
 import { plain, plainText, unitInterval } from "./plain-text.ts";
 import { textToSpeechRequest } from "./speech.ts";
 import { transcriptionRequest } from "./transcription.ts";
@@ -44,6 +45,7 @@ export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [
   voiceCloneRequest,
   textToSpeechRequest,
   transcriptionRequest,
+  pdfRenderRequest,
 ]);
 export type CreateAiJobRequest = z.infer<typeof createAiJobRequestSchema>;
 
