@@ -141,7 +141,7 @@ Deno.test("keepsake: a slideshow becomes a PDF that its owner alone can fetch, w
     job_id,
     slideshow_id: slideshow,
     title: "Großmutters Sommer",
-    pdf_url: job.output_url,
+    pdf_url: `pdfs/${user.id}/${job_id}/keepsake.pdf`,
     page_count: 4,
     size_bytes: result.size_bytes,
   });
@@ -161,7 +161,7 @@ Deno.test("keepsake: a slideshow becomes a PDF that its owner alone can fetch, w
     "Бабушка и Ελένη am See 3",
     "4",
   ]);
-  await document.destroy();
+  await document.loadingTask.destroy();
 
   const stranger = await signUp(stack);
   const { data: theirs } = await stranger.client.from("pdfs").select("id");

@@ -17,7 +17,10 @@ import type { Database } from "../../_shared/database.types.ts";
 import type { ErrorCode } from "../../_shared/errors.ts";
 import { JobFailure } from "../../_shared/jobs/outcome.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
-import { downloadInput } from "../../_shared/storage/object-store.ts";
+import {
+  openInput,
+  STORAGE_TIMEOUT_SECONDS,
+} from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import type { Face, PrintableText } from "../keepsake/printable-text.ts";
 import type { Book, Slide } from "../keepsake/render.ts";
@@ -291,12 +294,7 @@ async function readSlideshow(
     locale: profile?.locale ?? "en",
     slides: items.map(({ media_id, caption }, index) => {
       const photoPath = pathOf.get(media_id);
-      if (photoPath?.split("/")[1] !== owner) {
-        throw final(
-          "photo_not_found",
-          `slide ${index + 1}: its photo is not there`,
-        );
-      }
+      if (photoPath?.split("/")[1] !== owner) throw notFound(index + 1);
       return { caption, photoPath };
     }),
   };
@@ -315,36 +313,54 @@ async function answer<T>(
   return data;
 }
 
+/** The file of a photo, in one piece and with no more copies than that takes. */
 async function readPhoto(
   supabase: SupabaseClient<Database>,
   path: string,
   number: number,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
   try {
-    const photo = await downloadInput(supabase, path, {
-      maxBytes: MAX_PHOTO_BYTES,
-      signal,
+    const stream = await openInput(supabase, path, {
+      signal: AbortSignal.any([
+        signal,
+        AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
+      ]),
     });
-    return new Uint8Array(await photo.arrayBuffer());
-  } catch (error) {
-    if (!(error instanceof JobFailure)) throw error;
-    switch (error.code) {
-      case "input_not_found":
-      case "input_url_invalid":
-        throw final(
-          "photo_not_found",
-          `slide ${number}: its photo is not there`,
-          error,
-        );
-      case "input_size_not_allowed":
-        throw final(
-          "photo_not_printable",
-          `slide ${number}: the photo is empty or larger than 20 MiB`,
-          error,
-        );
-      default:
-        throw error;
+    for await (const chunk of stream) {
+      size += chunk.length;
+      if (size > MAX_PHOTO_BYTES) break;
+      chunks.push(chunk);
     }
+  } catch (cause) {
+    if (!(cause instanceof JobFailure)) {
+      throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
+    }
+    throw cause.code === "input_not_found" || cause.code === "input_url_invalid"
+      ? notFound(number, cause)
+      : cause;
   }
+  if (size === 0 || size > MAX_PHOTO_BYTES) {
+    throw final(
+      "photo_not_printable",
+      `slide ${number}: the photo is empty or larger than 20 MiB`,
+    );
+  }
+  const photo = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    photo.set(chunk, at);
+    at += chunk.length;
+  }
+  return photo;
+}
+
+function notFound(number: number, cause?: unknown): JobFailure {
+  return final(
+    "photo_not_found",
+    `slide ${number}: its photo is not there`,
+    cause,
+  );
 }

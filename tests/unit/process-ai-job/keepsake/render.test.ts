@@ -41,7 +41,7 @@ Deno.test("renderKeepsake: a cover, a foreword and a page for each slide, number
     "4",
     "third 5",
   ]);
-  await document.destroy();
+  await document.loadingTask.destroy();
 });
 
 Deno.test("renderKeepsake: accents, Greek and Cyrillic can be read back as they were written", async () => {
@@ -67,7 +67,7 @@ Deno.test("renderKeepsake: accents, Greek and Cyrillic can be read back as they 
     pages[0]?.startsWith("Großmutters Fotoalbum ❧ Ελένη Παπαδοπούλου"),
     pages[0],
   );
-  await document.destroy();
+  await document.loadingTask.destroy();
 });
 
 Deno.test("renderKeepsake: both faces are embedded, and nothing but the glyphs that are used", async () => {
@@ -119,7 +119,7 @@ async function placeOf(bytes: Uint8Array, pageNumber: number) {
       ];
     } else if (operation === OPS.paintImageXObject) break;
   }
-  await document.destroy();
+  await document.loadingTask.destroy();
   const [a, b, c, d, e, f] = now;
   return (x: number, y: number): [number, number] => [
     a * x + c * y + e,
@@ -204,7 +204,7 @@ for (const pageSize of ["a4", "letter", "square"] as const) {
       }
     }
     assert(letters >= 200 + 100 + 1000 + 500 + 250, `${letters} letters`);
-    await document.destroy();
+    await document.loadingTask.destroy();
   });
 }
 
@@ -233,7 +233,7 @@ Deno.test("renderKeepsake: every kind of JPEG and PNG that is printed can be pai
     assert(at >= 0, name);
     assertEquals(argsArray[at].slice(1, 3), [60, 40], name);
   }
-  await document.destroy();
+  await document.loadingTask.destroy();
 });
 
 Deno.test("renderKeepsake: a title of which nothing is printed leaves its place empty", async () => {
@@ -241,7 +241,7 @@ Deno.test("renderKeepsake: a title of which nothing is printed leaves its place 
     await makeBook([{ photo: await readPhoto("rgb.png") }], { title: "🏖️" }),
   );
   assertEquals(pages, ["❧ Anna Berger 23 November 2026", "2"]);
-  await document.destroy();
+  await document.loadingTask.destroy();
 });
 
 Deno.test("renderKeepsake: the slide whose photo cannot be printed is named", async () => {
