@@ -41,6 +41,8 @@ const MAX_PART_CHARACTERS = 5_000;
 const PART_MS = 40_000;
 /** Seconds until the history is asked again for sound that was paid for and got lost. */
 const HISTORY_PAUSE_SECONDS = 15;
+/** How far the provider's clock may be behind the database's. */
+const CLOCK_SKEW_MS = 300_000;
 const MAX_PART_BYTES = 104_857_600;
 const MAX_SPEECH_BYTES = 524_288_000;
 const FILE_NAME = "speech.mp3";
@@ -148,12 +150,7 @@ async function findVoice(
     .select("provider_voice_id,stability,similarity_boost")
     .eq("id", metadata.voice_id).eq("user_id", job.user_id)
     .eq("provider", "elevenlabs").maybeSingle();
-  if (error) {
-    throw new JobFailure("service_unavailable", {
-      isRetryable: true,
-      cause: error,
-    });
-  }
+  if (error) throw unavailable(error);
   if (data === null) {
     throw new JobFailure("voice_not_found", { isRetryable: false });
   }
@@ -193,10 +190,11 @@ async function makePart(
 ): Promise<void> {
   const at = (done: number) =>
     Math.round(5 + 80 * (part.number - 1 + done) / part.of);
+  const operation = `text_to_speech:${part.number}`;
   let spoken: Spoken | undefined;
   try {
     const id = await pay({
-      operation: `text_to_speech:${part.number}`,
+      operation,
       stage: "speaking",
       progressBefore: at(0),
       progressAfter: at(0.8),
@@ -204,7 +202,7 @@ async function makePart(
         spoken = await deps.speech.speak(part.request, signal);
         return spoken.id;
       },
-      find: (signal) => deps.speech.find(part.request, signal),
+      find: (signal) => findLost(deps, job, operation, part.request, signal),
     });
     const file = output(job, part.fileName, signal);
     if (spoken === undefined && await hasOutput(deps.supabase, file)) return;
@@ -222,6 +220,43 @@ async function makePart(
       await spoken.audio.cancel().catch(() => {});
     }
   }
+}
+
+/**
+ * What the lost call of a step made: of all that was spoken so since it was sent, what no step of any job has as its own.
+ * Equal texts are spoken for other jobs, too, and in other parts of this one.
+ */
+async function findLost(
+  deps: { supabase: SupabaseClient<Database>; speech: ElevenLabsSpeech },
+  job: ClaimedJob,
+  operation: string,
+  request: SpeechRequest,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const call = await deps.supabase.from("ai_provider_calls").select("sent_at")
+    .eq("job_id", job.id).eq("operation", operation)
+    // Open: what became of it is not known.
+    .is("settled_at", null).maybeSingle();
+  if (call.error) throw unavailable(call.error);
+  if (call.data === null) return null;
+  const found = await deps.speech.find(
+    request,
+    new Date(Date.parse(call.data.sent_at) - CLOCK_SKEW_MS),
+    signal,
+  );
+  if (found.length === 0) return null;
+  const known = await deps.supabase.from("ai_provider_calls")
+    .select("provider_object_id").eq("provider", "elevenlabs")
+    .in("provider_object_id", found);
+  if (known.error) throw unavailable(known.error);
+  const taken = new Set(
+    known.data.map(({ provider_object_id }) => provider_object_id),
+  );
+  return found.find((id) => !taken.has(id)) ?? null;
+}
+
+function unavailable(cause: unknown): JobFailure {
+  return new JobFailure("service_unavailable", { isRetryable: true, cause });
 }
 
 /** The sound of a paid part from the provider's history. */
