@@ -60,7 +60,8 @@ export interface ElevenLabsSpeech {
   ): Promise<ReadableStream<Uint8Array> | null>;
 }
 
-const historyPage = z.object({
+/** A page of the history, as far as it is read here. */
+export const historyPageSchema = z.object({
   history: z.array(z.object({
     history_item_id: z.string().min(1),
     request_id: z.string().min(1).nullish(),
@@ -73,7 +74,7 @@ const historyPage = z.object({
   has_more: z.boolean(),
   last_history_item_id: z.string().nullish(),
 });
-type HistoryItem = z.infer<typeof historyPage>["history"][number];
+type HistoryItem = z.infer<typeof historyPageSchema>["history"][number];
 
 /** How far back to look: longer than a job may go round, as the job type has it. */
 const LOOK_BACK_SECONDS = 2 * 86_400;
@@ -113,7 +114,7 @@ export function createElevenLabsSpeech(
             : { start_after_history_item_id: after }),
         },
       }, signal);
-      const answer = await readElevenLabsJson(response, historyPage);
+      const answer = await readElevenLabsJson(response, historyPageSchema);
       found.push(...answer.history.filter((item) =>
         // Looked at once more, should the provider not know one of these filters.
         item.date_unix >= wanted.sinceUnix &&
