@@ -153,7 +153,7 @@ Deno.test("quota: a bulk insert that would exceed it inserts nothing", async () 
   });
 });
 
-Deno.test("idempotency: 200 parallel submits with one key make one job; the same request gets its id, another is refused", async () => {
+Deno.test("idempotency: 1,000 parallel submits with one key make one job; the same request gets its id, another is refused", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);
     const connections = await db.connections(20);
@@ -170,7 +170,7 @@ Deno.test("idempotency: 200 parallel submits with one key make one job; the same
         }),
       );
     const outcomes = await Promise.all(
-      Array.from({ length: 200 }, (_, i) => {
+      Array.from({ length: 1_000 }, (_, i) => {
         const sql = connections[i % connections.length];
         assert(sql !== undefined);
         return insert(sql, "v");

@@ -167,7 +167,14 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died inside a paid call i
 
     assertEquals(await die(bench, job.id), "failed");
     const failed = await readJob(db, job.id);
-    assertEquals(failed.error_code, "outcome_unknown");
+    assertEquals(
+      [failed.error_code, failed.error_message],
+      [
+        "outcome_unknown",
+        "It is unknown whether the AI provider did the work; it was not sent again. " +
+        "Last: The work stopped without an answer.",
+      ],
+    );
     assertEquals(failed.billable_calls, 1);
     assertEquals(await callsOf(db, job.id), ["unknown"]);
     assertEquals(await queue.claim(10), []);
