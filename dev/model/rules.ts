@@ -35,6 +35,7 @@ export const FAILURES = [
   "shutdown",
   "refused",
   "refused for good",
+  "refused for now",
   "request dropped",
   "answer lost",
   "answer late",
@@ -223,6 +224,9 @@ export class Rules {
         break;
       case "refusedForGood":
         this.#settle(state, worker, "rejected", "failingForGood", emit);
+        break;
+      case "refusedForNow":
+        this.#settle(state, worker, "rejected", "snoozing", emit);
         break;
       case "refusedByCancel":
         this.#settle(state, worker, "rejected", "cancelling", emit);
@@ -438,6 +442,9 @@ export class Rules {
     if (this.#may("refused for good")) {
       emitted("refuses for good", "failure", "refusedForGood");
     }
+    if (this.#may("refused for now")) {
+      emitted("has enough of our calls", "failure", "refusedForNow");
+    }
     if (this.#may("request dropped")) {
       emitted("never gets it", "failure", "lost");
     }
@@ -467,6 +474,9 @@ export class Rules {
     } else if (isCancelled) emitted("nothing for the cancelled", "cancelling");
     else if (point === "askingForGood") emitted("nothing", "absent");
     else emitted("nothing yet", "snoozing");
+    if (!isCancelled && this.#may("refused for now")) {
+      emitted("provider has enough of our calls", "snoozing", "failure");
+    }
     if (!this.#may("look-up fails")) return;
     emitted("fails", isCancelled ? "cancelling" : "failing", "failure");
     if (!isCancelled && this.#may("shutdown")) {
@@ -860,9 +870,10 @@ const CANCELLED_AT: Partial<Record<Point, Point>> = {
   sending: "refusedByCancel",
   waiting: "lostByCancel",
   refused: "refusedByCancel",
+  refusedForNow: "refusedByCancel",
   lost: "lostByCancel",
-  asking: "cancelling",
-  askingForGood: "cancelling",
+  asking: "abandoning",
+  askingForGood: "abandoning",
   failing: "cancelling",
   failingForGood: "cancelling",
   snoozing: "cancelling",
