@@ -1318,7 +1318,7 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
     provider_job_id,
     created_at,
     completed_at AS failed_at,
-    ( SELECT jsonb_agg(jsonb_build_object('operation', c.operation, 'outcome', c.outcome, 'http_status', c.http_status, 'sent_at', c.sent_at) ORDER BY c.sent_at) AS jsonb_agg
+    ( SELECT jsonb_agg(jsonb_build_object('operation', c.operation, 'attempt', c.attempt, 'outcome', c.outcome, 'error_code', c.error_code, 'http_status', c.http_status, 'provider_object_id', c.provider_object_id, 'sent_at', c.sent_at) ORDER BY c.sent_at) AS jsonb_agg
            FROM public.ai_provider_calls c
           WHERE c.job_id = j.id) AS provider_calls
    FROM public.ai_jobs j

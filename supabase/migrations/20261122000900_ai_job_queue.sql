@@ -731,7 +731,10 @@ select
   j.provider_job_id, j.created_at, j.completed_at as failed_at,
   (
     select jsonb_agg(
-      jsonb_build_object('operation', c.operation, 'outcome', c.outcome, 'http_status', c.http_status, 'sent_at', c.sent_at)
+      jsonb_build_object(
+        'operation', c.operation, 'attempt', c.attempt, 'outcome', c.outcome, 'error_code', c.error_code,
+        'http_status', c.http_status, 'provider_object_id', c.provider_object_id, 'sent_at', c.sent_at
+      )
       order by c.sent_at
     )
     from public.ai_provider_calls as c

@@ -268,7 +268,11 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
     const job = await insertClaimedJob(bench);
     const call = await bench.queue.begin(job, "create_voice");
     assert(call !== undefined);
-    await bench.queue.settle(job, call.call_id, "rejected");
+    await bench.db.asService((sql) =>
+      sql`select public.settle_provider_call(
+        p_call_id => ${call.call_id}, p_job_id => ${job.id}, p_lease_token => ${job.lease_token},
+        p_outcome => 'rejected', p_http_status => 401, p_error_code => 'provider_quota_exceeded')`
+    );
     await bench.queue.fail(job, {
       code: "provider_quota_exceeded",
       isRetryable: false,
@@ -278,7 +282,11 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
         {
           id: string;
           error_code: string;
-          provider_calls: { outcome: string }[];
+          provider_calls: {
+            outcome: string;
+            error_code: string;
+            http_status: number;
+          }[];
         }[]
       >`
       select id, error_code, provider_calls from private.ai_job_dead_letters`;
@@ -287,9 +295,14 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
       job.id,
       "provider_quota_exceeded",
     ]);
-    assertEquals(letter?.provider_calls.map(({ outcome }) => outcome), [
-      "rejected",
-    ]);
+    assertEquals(
+      letter?.provider_calls.map(({ outcome, error_code, http_status }) => [
+        outcome,
+        error_code,
+        http_status,
+      ]),
+      [["rejected", "provider_quota_exceeded", 401]],
+    );
     await assertRejects(() => bench.db.asUser(job.user_id, read));
     await assertRejects(() => bench.db.asService(read));
   });
