@@ -242,6 +242,7 @@ export class Rules {
       case "asking":
       case "askingForGood":
       case "abandoning":
+      case "abandoningForGood":
         this.#find(state, worker, emit);
         break;
       case "found":
@@ -252,6 +253,9 @@ export class Rules {
         break;
       case "absent":
         this.#settle(state, worker, "absent", "failing", emit);
+        break;
+      case "absentByCancel":
+        this.#settle(state, worker, "absent", "cancelling", emit);
         break;
       case "paid":
         this.#complete(state, worker, emit);
@@ -468,11 +472,16 @@ export class Rules {
         event: "",
         next: withPoint(state, worker, to),
       });
-    const isCancelled = point === "abandoning";
+    const isCancelled = point === "abandoning" ||
+      point === "abandoningForGood";
     if (row.made > 0 && row.isListed) {
       emitted("found", isCancelled ? "foundByCancel" : "found");
-    } else if (isCancelled) emitted("nothing for the cancelled", "cancelling");
-    else if (point === "askingForGood") emitted("nothing", "absent");
+    } else if (isCancelled) {
+      emitted(
+        "nothing for the cancelled",
+        point === "abandoningForGood" ? "absentByCancel" : "cancelling",
+      );
+    } else if (point === "askingForGood") emitted("nothing", "absent");
     else emitted("nothing yet", "snoozing");
     if (!isCancelled && this.#may("refused for now")) {
       emitted("provider has enough of our calls", "snoozing", "failure");
@@ -873,7 +882,7 @@ const CANCELLED_AT: Partial<Record<Point, Point>> = {
   refusedForNow: "refusedByCancel",
   lost: "lostByCancel",
   asking: "abandoning",
-  askingForGood: "abandoning",
+  askingForGood: "abandoningForGood",
   failing: "cancelling",
   failingForGood: "cancelling",
   snoozing: "cancelling",

@@ -52,6 +52,8 @@ export const POINTS = [
   "lostByCancel",
   /** The owner has cancelled, and what the call may have made is looked for once. */
   "abandoning",
+  /** The same, where an empty answer counts. */
+  "abandoningForGood",
   "foundByCancel",
   /** The provider is to be asked; its empty answer would not count yet. */
   "asking",
@@ -59,6 +61,7 @@ export const POINTS = [
   "askingForGood",
   "found",
   "absent",
+  "absentByCancel",
   /** The paid step is done. */
   "paid",
   "failing",

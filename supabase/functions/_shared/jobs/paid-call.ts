@@ -135,7 +135,10 @@ async function send(
       failure.certainty === "unknown" &&
       signal.reason instanceof CancelRequested
     ) {
-      await abandon(repository, lease, call, callId);
+      await abandon(repository, lease, call, {
+        call_id: callId,
+        is_lookup_conclusive: false,
+      });
     }
     if (failure.certainty === "unknown") {
       throw new Snooze(
@@ -172,7 +175,7 @@ async function reconcile(
     found = await call.find(signal);
   } catch (error) {
     if (signal.reason instanceof CancelRequested) {
-      await abandon(repository, lease, call, begun.call_id);
+      await abandon(repository, lease, call, begun);
       throw signal.reason;
     }
     throw error instanceof ProviderFailure
@@ -207,24 +210,34 @@ const ABANDON_SECONDS = 10;
 
 /**
  * The owner cancelled while the call was under way, or while the provider was asked about it: what it may have made is
- * looked for once and removed. Best effort; what cannot be found now leaves the call unknown, and the row says so.
+ * looked for once and removed. Best effort; what cannot be found now leaves the call unknown, and the row says so, unless
+ * the look-up counts as proof that nothing was made.
  */
 async function abandon(
   repository: Journal,
   lease: Lease,
   call: PaidCall,
-  callId: string,
+  begun: { call_id: string; is_lookup_conclusive: boolean },
 ): Promise<void> {
   const signal = AbortSignal.timeout(ABANDON_SECONDS * 1000);
-  let found: string | null = null;
+  let found: string | null;
   try {
     found = await call.find(signal);
-    if (found !== null) await call.undo?.(found, signal);
   } catch {
     // The provider does not answer; nothing more can be done for somebody who has left.
+    return;
   }
   if (found !== null) {
-    await settle(repository, lease, callId, "adopted", found, 0);
+    // What cannot be removed is on record all the same.
+    await undoPaidCalls([{ call, providerObjectId: found }], signal);
+    await settle(repository, lease, begun.call_id, "adopted", found, 0);
+  } else if (begun.is_lookup_conclusive) {
+    const isSettled = await repository.settleProviderCall(
+      lease,
+      begun.call_id,
+      { outcome: "absent", errorCode: "cancelled" },
+    );
+    if (!isSettled) throw new LeaseLost();
   }
 }
 
@@ -234,12 +247,12 @@ async function abandon(
  */
 export async function undoPaidCalls(
   made: readonly { call: PaidCall; providerObjectId: string }[],
+  signal: AbortSignal = AbortSignal.timeout(ABANDON_SECONDS * 1000),
 ): Promise<void> {
-  const signal = AbortSignal.timeout(ABANDON_SECONDS * 1000);
   await Promise.allSettled(
-    made.map(({ call, providerObjectId }) =>
-      call.undo?.(providerObjectId, signal)
-    ),
+    made.map(async ({ call, providerObjectId }) => {
+      await call.undo?.(providerObjectId, signal);
+    }),
   );
 }
 

@@ -583,6 +583,30 @@ Deno.test("makePaidCall: cancelled during the look-up, what is not found stays u
   }
 });
 
+Deno.test("makePaidCall: cancelled during a look-up that counts, finding nothing proves that nothing was paid", async () => {
+  for (
+    const [then, outcome] of [
+      [answers(null), "absent"],
+      [fails(noAnswer), "unknown"],
+      [answers("voice-1"), "adopted"],
+    ] as const
+  ) {
+    const { attempt, repository, row, outcomes } = await withUnknownOutcome();
+    repository.pass(RECONCILE_SECONDS);
+    const stop = new AbortController();
+    await assertRejects(
+      () =>
+        attempt(
+          { find: cancelledLookUp(stop, then), undo: () => Promise.resolve() },
+          repository.claim(row),
+          stop.signal,
+        ),
+      CancelRequested,
+    );
+    assertEquals(outcomes(), [outcome]);
+  }
+});
+
 Deno.test("makePaidCall: a provider that says no to a cancelled call is not asked again", async () => {
   const { attempt, repository, row, asked, outcomes } = bench();
   const stop = new AbortController();
