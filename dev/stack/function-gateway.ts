@@ -168,12 +168,10 @@ function relay(request: Request, answer: Response): Response {
 }
 
 async function deadProcess(process: FunctionProcess): Promise<Response> {
-  const ended = await Promise.race([
-    process.exited,
-    new Promise<undefined>((resolve) =>
-      setTimeout(() => resolve(undefined), 200)
-    ),
-  ]);
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => late.resolve(undefined), 200);
+  const ended = await Promise.race([process.exited, late.promise]);
+  clearTimeout(timer);
   return ended?.byWallClock
     ? refusal(
       546,

@@ -4,7 +4,7 @@
  * usage: deno task chaos [--seed N] [--minutes M]     every crash point, then storm after storm until the time is over
  *        deno task chaos --bounded [--seed N]         a choice of them, in about a minute
  *
- * Every storm prints its seed, and `--seed` begins with that one. Ends with 1 when the closing audit finds anything, a
+ * `--storms-only` leaves the points out. Every storm prints its seed, and `--seed` begins with that one. Ends with 1 when the closing audit finds anything, a
  * job does not end, or a point is not reached.
  */
 // deno-lint-ignore-file no-console -- printing is what this program is for
@@ -26,6 +26,7 @@ import {
 } from "./points.ts";
 import { Rig } from "./rig.ts";
 import { runStorm } from "./storm.ts";
+import type { ChaosSummary } from "./summary.ts";
 import { tableOf } from "./table.ts";
 
 /** Points that are visited together. */
@@ -33,7 +34,11 @@ const GROUP = 6;
 /** How often a point is tried. */
 const ROUNDS = 3;
 
-const optionsSchema = z.object({
+const USAGE =
+  "usage: deno task chaos [--seed N] [--minutes M] [--bounded] [--storms-only]";
+
+const optionsSchema = z.strictObject({
+  _: z.tuple([]),
   seed: z.coerce.number().int().min(0).max(2 ** 31).default(
     () => Math.floor(Math.random() * 2 ** 31),
   ),
@@ -42,23 +47,6 @@ const optionsSchema = z.object({
   // For the one who looks for the cause of something in a storm.
   "storms-only": z.boolean().default(false),
 });
-
-/** What went on, for the last lines and for whoever runs this program. */
-const summarySchema = z.object({
-  seed: z.number(),
-  jobs: z.number(),
-  points: z.number(),
-  storms: z.number(),
-  problems: z.array(z.string()),
-});
-export type ChaosSummary = z.output<typeof summarySchema>;
-
-/** Reads the last line that this program prints. Throws when there is none. */
-export function readSummary(output: string): ChaosSummary {
-  return summarySchema.parse(
-    JSON.parse(output.trimEnd().split("\n").at(-1) ?? ""),
-  );
-}
 
 class Chaos {
   readonly #rig: Rig;
@@ -277,12 +265,17 @@ async function runLong(
 }
 
 async function main(): Promise<void> {
-  const options = optionsSchema.parse(
+  const read = optionsSchema.safeParse(
     parseArgs(Deno.args, {
       string: ["seed", "minutes"],
       boolean: ["bounded", "storms-only"],
     }),
   );
+  if (!read.success) {
+    console.error(`${z.prettifyError(read.error)}\n${USAGE}`);
+    Deno.exit(2);
+  }
+  const options = read.data;
   console.log(`seed ${options.seed}`);
   const summary: ChaosSummary = {
     seed: options.seed,

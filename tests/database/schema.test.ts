@@ -172,3 +172,19 @@ Deno.test("migrations: everything that is not text or a comment is lowercase", a
   assert(files > 0);
   assertEquals(found, []);
 });
+
+Deno.test("docs/security.md: names every function that runs as its owner, and no other", async () => {
+  const page = await Deno.readTextFile(
+    fromFileUrl(new URL("../../docs/security.md", import.meta.url)),
+  );
+  const [, section = ""] = page.split("## Functions that run as their owner");
+  const told = [...section.matchAll(/`((?:public|private)\.[a-z_]+)`/g)].map((
+    [, name = ""],
+  ) => name);
+  await withDatabase(async ({ sql }) => {
+    const functions = await sql.unsafe<{ name: string }[]>(
+      `select distinct p.pronamespace::regnamespace || '.' || p.proname as name from ${OUR_FUNCTIONS} and p.prosecdef`,
+    );
+    assertEquals(told.sort(), functions.map(({ name }) => name).sort());
+  });
+});

@@ -274,7 +274,7 @@ export async function startChild(
     throw new StackDidNotStart(code, stdout.text(), stderr.text());
   });
   over.catch(() => {});
-  const env = await Promise.race([over, appears(envFile, exited)]).finally(
+  const env = await appears(envFile, exited).finally(
     () => Deno.remove(folder, { recursive: true }),
   );
   if (env === undefined) return await over;

@@ -249,7 +249,7 @@ export type Database = {
       };
       "ai_limits": {
         Row: {
-          "active_jobs": number;
+          "active_jobs_at_most": number;
           "counted_on": string;
           "created_at": string;
           "id": string;
@@ -263,7 +263,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
-          "active_jobs"?: number;
+          "active_jobs_at_most"?: number;
           "counted_on"?: string;
           "created_at"?: string;
           "id"?: string;
@@ -276,7 +276,7 @@ export type Database = {
           "user_id"?: string | null;
         };
         Update: {
-          "active_jobs"?: number;
+          "active_jobs_at_most"?: number;
           "counted_on"?: string;
           "created_at"?: string;
           "id"?: string;

@@ -67,7 +67,7 @@ export const EXPECTED: Declaration = {
           "max_jobs_per_day",
           "max_concurrent_jobs",
           "paused_at",
-          "active_jobs",
+          "active_jobs_at_most",
           "counted_on",
           "jobs_that_day",
           "created_at",
@@ -138,7 +138,7 @@ export const EXPECTED: Declaration = {
       },
       alsoWrites: {
         insert: "added ai_job_events, changed ai_limits",
-        "update cancel_requested_at": "added ai_job_events, changed ai_limits",
+        "update cancel_requested_at": "added ai_job_events",
       },
       // Only what has failed can be retried, and the first row waits.
       refused: {
@@ -162,7 +162,6 @@ export const EXPECTED: Declaration = {
       service: "select",
       references: {
         ai_job_events_job_id_fkey: FROM_THE_JOB,
-        ai_job_events_user_id_fkey: "owner",
       },
     },
 

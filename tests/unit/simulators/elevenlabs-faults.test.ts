@@ -408,24 +408,31 @@ Deno.test("reset: drops a hanging request with a broken connection", async () =>
   assertEquals(simulators.ledger.list(), []);
 });
 
-Deno.test("SDK: with its own retries it sends a failed clone three times, with maxRetries 0 once", async () => {
-  await using simulators = await running();
-  using time = heldTimeouts();
-  fail(simulators, { kind: "html", status: 502 }, { times: null });
-  await failureOf(clone(simulators, JOB));
-  assertEquals(simulators.requests.list().length, 1);
-  const failing = failureOf(
-    elevenLabs(simulators).voices.add({ name: "Grandma", files: [] }),
-  );
-  let settled = false;
-  failing.finally(() => settled = true);
-  await until(() => {
-    time.pass(100);
-    return settled;
-  }, "the SDK gives up");
-  await failing;
-  assertEquals(simulators.requests.list().length, 4);
-});
+// The package leaves the body of an answer that it repeats unread: with its own retries only, which the product never uses.
+Deno.test(
+  "SDK: with its own retries it sends a failed clone three times, with maxRetries 0 once",
+  {
+    sanitizeResources: false,
+  },
+  async () => {
+    await using simulators = await running();
+    using time = heldTimeouts();
+    fail(simulators, { kind: "html", status: 502 }, { times: null });
+    await failureOf(clone(simulators, JOB));
+    assertEquals(simulators.requests.list().length, 1);
+    const failing = failureOf(
+      elevenLabs(simulators).voices.add({ name: "Grandma", files: [] }),
+    );
+    let settled = false;
+    failing.finally(() => settled = true);
+    await until(() => {
+      time.pass(100);
+      return settled;
+    }, "the SDK gives up");
+    await failing;
+    assertEquals(simulators.requests.list().length, 4);
+  },
+);
 
 Deno.test("rules: times, after and a marker decide which request fails", async () => {
   await using simulators = await running();

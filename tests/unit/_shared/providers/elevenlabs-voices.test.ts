@@ -154,6 +154,7 @@ for (
   ] as const
 ) {
   Deno.test(`createElevenLabsVoices: a voice that cannot be removed because the provider ${how} is not taken for gone`, async () => {
+    using _timers = heldTimers();
     await using at = await provider();
     const id = await at.voices.create(REQUEST, never);
     at.fail(fault, "voices.delete");
