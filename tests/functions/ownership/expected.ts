@@ -138,7 +138,7 @@ export const EXPECTED: Declaration = {
       },
       alsoWrites: {
         insert: "added ai_job_events, changed ai_limits",
-        "update cancel_requested_at": "added ai_job_events, changed ai_limits",
+        "update cancel_requested_at": "added ai_job_events",
       },
       // Only what has failed can be retried, and the first row waits.
       refused: {
