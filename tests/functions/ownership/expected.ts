@@ -35,6 +35,7 @@ export const EXPECTED: Declaration = {
           "input_mime_types",
           "input_max_bytes",
           "cache_ttl_seconds",
+          "stock_voice_ids",
           "created_at",
           "updated_at",
         ],

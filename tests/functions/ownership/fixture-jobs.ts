@@ -35,6 +35,7 @@ export function jobRows(
         is_enabled: false,
         input_buckets: ["uploads"],
         input_mime_types: ["image/png"],
+        stock_voice_ids: ["21m00Tcm4TlvDq8ikWAM"],
       }]]),
       fresh: () => ({ job_type: `type_${next()}`, provider: "internal" }),
     },
