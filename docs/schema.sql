@@ -118,7 +118,7 @@ create table public.ai_job_events (
   created_at timestamp with time zone not null default clock_timestamp(),
   constraint ai_job_events_pkey PRIMARY KEY (job_id, seq),
   constraint ai_job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
-  constraint ai_job_events_event_is_word CHECK (event ~ '^[a-z_]{3,32}$'::text)
+  constraint ai_job_events_event_is_known CHECK (event = ANY (ARRAY['created'::text, 'claimed'::text, 'progress'::text, 'submitted'::text, 'settled'::text, 'snoozed'::text, 'retried'::text, 'released'::text, 'rescued'::text, 'cancel_requested'::text, 'retry_requested'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))
 );
 alter table public.ai_job_events enable row level security;
 
@@ -129,7 +129,7 @@ comment on column public.ai_job_events.seq is
 comment on column public.ai_job_events.user_id is
   'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key of its own: it goes with the job, and a check at each event would lock the user''s row.';
 comment on column public.ai_job_events.event is
-  'created, claimed, progress, submitted, settled, snoozed, retried, released, rescued, completed, failed, cancelled.';
+  'What happened; docs/job-lifecycle.md says which function writes which event.';
 
 create policy "users can read the events of their own ai jobs" on public.ai_job_events for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
@@ -1314,7 +1314,7 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
     provider_job_id,
     created_at,
     completed_at AS failed_at,
-    ( SELECT jsonb_agg(jsonb_build_object('operation', c.operation, 'outcome', c.outcome, 'http_status', c.http_status, 'sent_at', c.sent_at) ORDER BY c.sent_at) AS jsonb_agg
+    ( SELECT jsonb_agg(jsonb_build_object('operation', c.operation, 'attempt', c.attempt, 'outcome', c.outcome, 'error_code', c.error_code, 'http_status', c.http_status, 'provider_object_id', c.provider_object_id, 'sent_at', c.sent_at) ORDER BY c.sent_at) AS jsonb_agg
            FROM public.ai_provider_calls c
           WHERE c.job_id = j.id) AS provider_calls
    FROM public.ai_jobs j
@@ -1398,6 +1398,11 @@ create function private.end_instead_of_waiting()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.end_instead_of_waiting() is
   'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads the policy of the type for whoever hands back.';
+
+create function private.ending_message(p_error_code text, p_last_cause text)
+  returns text language sql immutable security invoker set search_path="";
+comment on function private.ending_message(text,text) is
+  'The words of outcome_unknown or job_expired, with what was known last after them; both are safe to show.';
 
 create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1549,7 +1554,7 @@ grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) to 
 create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
   returns text language plpgsql volatile security definer set search_path="";
 comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) is
-  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
+  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and the message keeps the cause given here. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)

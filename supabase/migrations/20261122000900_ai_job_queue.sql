@@ -339,6 +339,29 @@ comment on function private.ai_job_backoff(text, integer) is
   'Wait after a failed attempt: base × 2^(attempt-1) seconds of the job type, capped, ±20 % so that jobs that failed '
   'together do not return together.';
 
+create function private.ending_message(p_error_code text, p_last_cause text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    -- What says so already is not said twice.
+    when starts_with(p_last_cause, m.sentence) then p_last_cause
+    else concat_ws(' Last: ', m.sentence, p_last_cause)
+  end
+  from (
+    select case p_error_code
+      when 'outcome_unknown' then
+        'It is unknown whether the AI provider did the work; it was not sent again.'
+      when 'job_expired' then 'The job was not finished in the time it had.'
+    end
+  ) as m (sentence);
+$$;
+comment on function private.ending_message(text, text) is
+  'The words of outcome_unknown or job_expired, with what was known last after them; both are safe to show.';
+
 create function public.fail_ai_job(
   p_job_id uuid,
   p_lease_token uuid,
@@ -373,7 +396,8 @@ begin
   set status = case when v_retry then 'pending' else 'failed' end,
       progress_percentage = case when v_retry then 0 else j.progress_percentage end,
       error_code = case when v_is_unknown then 'outcome_unknown' else p_error_code end,
-      error_message = p_error_message,
+      error_message =
+        case when v_is_unknown then private.ending_message('outcome_unknown', p_error_message) else p_error_message end,
       scheduled_at = case
         when v_retry then clock_timestamp() + greatest(
           private.ai_job_backoff(j.job_type, j.attempt),
@@ -393,7 +417,8 @@ end;
 $$;
 comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
-  'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. '
+  'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
+  'the message keeps the cause given here. '
   'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
   'service_role only; security definer for the backoff in private.';
 
@@ -592,7 +617,7 @@ begin
       ) then 'outcome_unknown'
       else 'job_expired'
     end;
-    new.error_message := 'The job was not finished in the time it had.';
+    new.error_message := private.ending_message(new.error_code, new.error_message);
     new.last_event := 'failed';
   end if;
   new.stage := null;
@@ -734,7 +759,10 @@ select
   j.provider_job_id, j.created_at, j.completed_at as failed_at,
   (
     select jsonb_agg(
-      jsonb_build_object('operation', c.operation, 'outcome', c.outcome, 'http_status', c.http_status, 'sent_at', c.sent_at)
+      jsonb_build_object(
+        'operation', c.operation, 'attempt', c.attempt, 'outcome', c.outcome, 'error_code', c.error_code,
+        'http_status', c.http_status, 'provider_object_id', c.provider_object_id, 'sent_at', c.sent_at
+      )
       order by c.sent_at
     )
     from public.ai_provider_calls as c
@@ -798,7 +826,11 @@ begin
       else clock_timestamp() + private.ai_job_backoff(j.job_type, j.attempt - 1)
     end,
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
-    error_message = 'The work stopped without an answer.',
+    error_message = case
+      when d.has_open_call and j.attempt >= j.max_attempts
+        then private.ending_message('outcome_unknown', 'The work stopped without an answer.')
+      else 'The work stopped without an answer.'
+    end,
     completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,
     lease_token = null,
     lease_expires_at = null,

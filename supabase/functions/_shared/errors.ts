@@ -172,6 +172,14 @@ const CATALOGUE = {
     status: null,
     message: "The AI provider could not use this input.",
   },
+  provider_content_refused: {
+    status: null,
+    message: "The AI provider does not allow this content.",
+  },
+  provider_concurrency_limited: {
+    status: null,
+    message: "The AI provider works on as many of our requests as it will.",
+  },
   provider_rate_limited: {
     status: null,
     message: "The AI provider is receiving too many requests.",

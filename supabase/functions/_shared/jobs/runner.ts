@@ -12,7 +12,7 @@ import {
   ShuttingDown,
   Snooze,
 } from "./outcome.ts";
-import { makePaidCall, type PaidCall } from "./paid-call.ts";
+import { makePaidCall, type PaidCall, undoPaidCalls } from "./paid-call.ts";
 import type { JobRepository } from "./repository.ts";
 
 /** What a processor works with. */
@@ -70,6 +70,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
   const stop = new AbortController();
   const heartbeat = deps.heartbeats.watch(job, (reason) => stop.abort(reason));
   const isPaying = { now: false };
+  const made: { call: PaidCall; providerObjectId: string }[] = [];
   const onShutdown = () => {
     if (!isPaying.now) stop.abort(deps.shutdown.reason);
   };
@@ -110,13 +111,20 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
           id = await makePaidCall(
             deps.repository,
             job,
-            call,
+            {
+              ...call,
+              send: (signal) => {
+                log.info("provider_call_sent", { operation: call.operation });
+                return call.send(signal);
+              },
+            },
             stop.signal,
             heartbeat.isOurs,
           );
         } finally {
           isPaying.now = false;
         }
+        made.push({ call, providerObjectId: id });
         log.info("provider_call_settled", {
           operation: call.operation,
           provider_object_id: id,
@@ -134,6 +142,9 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
     }
   } catch (error) {
     await heartbeat.sent();
+    if (stop.signal.reason instanceof CancelRequested) {
+      await undoPaidCalls(made);
+    }
     await end(
       deps.repository,
       job,
@@ -184,7 +195,11 @@ async function end(
       log.info(isCancelled ? "job_cancelled" : "lease_lost");
     } else if (error instanceof Snooze) {
       await repository.snooze(job, error.seconds, error.stage);
-      log.info("job_snoozed", { seconds: error.seconds, stage: error.stage });
+      log.info("job_snoozed", {
+        seconds: error.seconds,
+        stage: error.stage,
+        ...(error.cause === undefined ? {} : { error: error.cause }),
+      });
     } else if (
       reason instanceof ShuttingDown &&
       !(error instanceof JobFailure && !error.isRetryable)

@@ -24,6 +24,7 @@ Deno.test("runJob: completes the job with what the processor made, and logs each
   assertEquals(platform.events(), [
     "job_started",
     "job_progress",
+    "provider_call_sent",
     "provider_call_settled",
     "job_completed",
   ]);
