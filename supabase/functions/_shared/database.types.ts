@@ -124,6 +124,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -131,6 +132,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -163,6 +165,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -170,6 +173,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type": string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -201,6 +205,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -208,6 +213,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type"?: string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -237,6 +243,13 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "ai_jobs_dependency_fkey";
+            columns: ["depends_on_job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id", "user_id"];
           },
           {
             foreignKeyName: "ai_jobs_job_type_fkey";
@@ -1172,6 +1185,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1179,6 +1193,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -1223,6 +1238,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1230,6 +1246,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;

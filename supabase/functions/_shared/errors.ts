@@ -70,6 +70,14 @@ const CATALOGUE = {
     message: "The metadata is not valid for this job type.",
   },
 
+  dependency_not_found: {
+    status: 400,
+    message: "depends_on names no job of yours.",
+  },
+  dependency_failed: {
+    status: 409,
+    message: "The job that this one depends on has failed or was cancelled.",
+  },
   idempotency_key_in_use: {
     status: 409,
     message: "A request with this Idempotency-Key is being worked on.",
@@ -257,6 +265,8 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ013: "input_type_not_allowed",
   AJ014: "input_size_not_allowed",
   AJ015: "path_not_allowed",
+  AJ016: "dependency_not_found",
+  AJ017: "dependency_failed",
   AJ020: "metadata_invalid",
   AJ030: "idempotency_key_reused",
   AJ031: "idempotency_key_in_use",

@@ -39,7 +39,15 @@ export const voiceCloneMetadataSchema = z.strictObject({
 
 export type VoiceCloneMetadata = z.infer<typeof voiceCloneMetadataSchema>;
 
+/** What every request for a job may say beside its own parameters. */
+export const jobOptions = {
+  depends_on: z.uuid().optional().describe(
+    "A job of the same owner: this one waits for it and works with its result.",
+  ),
+};
+
 const voiceCloneRequest = z.strictObject({
+  ...jobOptions,
   job_type: z.literal("voice_clone"),
   input_url: z.string({
     error: "is required: the recording, as <bucket>/<path>",
@@ -104,6 +112,7 @@ export const aiJobSchema = z.object({
   spend: z.enum(["none", "unknown", "incurred"]),
   cancel_requested_at: timestamp.nullable(),
   cached_from_job_id: z.uuid().nullable(),
+  depends_on_job_id: z.uuid().nullable(),
   scheduled_at: timestamp,
   created_at: timestamp,
   started_at: timestamp.nullable(),
@@ -131,11 +140,22 @@ export const claimedJobSchema = z.object({
   attempt: z.number().int().min(1),
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
+  depends_on_job_id: z.uuid().nullable(),
   lease_token: z.uuid(),
   lease_expires_at: timestamp,
   updated_at: timestamp,
 });
 export type ClaimedJob = z.infer<typeof claimedJobSchema>;
+
+/** The completed job that another depends on, as far as that works with it. */
+export const dependencySchema = z.object({
+  id: z.uuid(),
+  job_type: z.string(),
+  output_url: z.string().nullable(),
+  result_data: z.record(z.string(), z.unknown()),
+});
+/** See {@link dependencySchema}. */
+export type Dependency = z.infer<typeof dependencySchema>;
 
 /** Body of cancel-ai-job and retry-ai-job. */
 export const jobIdRequestSchema = z.strictObject({ job_id: z.uuid() });
