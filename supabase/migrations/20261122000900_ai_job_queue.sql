@@ -14,7 +14,7 @@ as $$
     select d.id
     from public.ai_jobs as d
     -- Not now(): what the same transaction has just put back is due as well.
-    where d.status = 'pending' and d.queue_key is null and d.scheduled_at <= (select clock_timestamp())
+    where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
     order by d.scheduled_at
     limit p_limit
     for update skip locked
@@ -542,6 +542,7 @@ begin
       if old.status = 'pending' then
         new.status := 'cancelled';
         new.queue_key := null;
+        new.is_blocked := false;
         new.stage := null;
         new.error_code := 'cancelled';
         new.error_message := private.cancellation_message(old.spend);
@@ -564,12 +565,19 @@ begin
     end if;
     new.retry_requested_at := now();
     new.status := 'pending';
+    if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
+      raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
+    end if;
+    -- Together with what it depends on it is only told to wait; by itself it has to ask.
+    if not new.is_blocked then
+      new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+    end if;
     new.started_at := null;
     new.max_attempts := least(100, old.attempt + (
       select t.max_attempts from public.ai_job_types as t where t.job_type = old.job_type
     ));
     new.progress_percentage := 0;
-    new.stage := null;
+    new.stage := case when new.is_blocked then 'waiting_for_dependency' end;
     new.scheduled_at := now();
     new.completed_at := null;
     new.cancel_requested_at := null;
@@ -664,6 +672,8 @@ begin
     select f.id
     from public.ai_jobs as f
     where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+      -- These come back with the job that they depend on.
+      and f.error_code <> 'dependency_failed'
       and (p_job_type is null or f.job_type = p_job_type)
       and (p_error_code is null or f.error_code = p_error_code)
       and (p_user_id is null or f.user_id = p_user_id)
@@ -678,7 +688,8 @@ end;
 $$;
 comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
   'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose '
-  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). For the operator; service_role only.';
+  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
+  'back with that one. For the operator; service_role only.';
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean

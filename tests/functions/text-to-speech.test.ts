@@ -199,11 +199,51 @@ Deno.test("speech: another's voice, by our id or the provider's, is as if there 
       job_type: "text_to_speech",
       metadata,
     });
-    assertEquals([error?.code, error?.details], ["AJ016", "metadata.voice_id"]);
+    assertEquals([error?.code, error?.details], ["AJ018", "metadata.voice_id"]);
   }
   assertEquals(new Set(bodies).size, 1, "the answers cannot be told apart");
   const { data: jobs } = await stranger.client.from("ai_jobs").select("id");
   assertEquals(jobs, []);
+});
+
+Deno.test("speech: in a voice that is still being cloned: it waits for the clone, and speaks in what that made", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const { text, marker } = textOf();
+  await stack.simulator.fail({ fault: { kind: "hang" } });
+  const clone = await requestVoice(user, await uploadRecording(user));
+  const answer = await user.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { text },
+      depends_on: clone,
+    },
+  });
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  const { job_id } = createAiJobResponseSchema.parse(answer.body);
+  await stack.simulator.release();
+  await waitForJob(stack, user, clone, "completed");
+  const job = await waitForJob(stack, user, job_id, "completed");
+  const { data: voice } = await user.client.from("voices").select(
+    "id,provider_voice_id",
+  ).single();
+  assertEquals(job.result_data?.["voice_id"], voice?.id);
+  const [paid] = await stack.simulator.creations(marker);
+  assertEquals(paid?.request["voice_id"], voice?.provider_voice_id);
+
+  // What is no clone makes no voice.
+  const refused = await user.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { text },
+      depends_on: job_id,
+    },
+  });
+  assertProblem(refused, {
+    status: 400,
+    code: "metadata_invalid",
+    field: "metadata.voice_id",
+  });
 });
 
 Deno.test("speech: parameters that are wrong are named, and change nothing", async () => {

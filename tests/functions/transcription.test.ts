@@ -140,7 +140,7 @@ Deno.test("transcript: another's call is as if there were none; nothing is made"
       input_url,
       metadata: { call_id },
     });
-    assertEquals([error?.code, error?.details], ["AJ017", "metadata.call_id"]);
+    assertEquals([error?.code, error?.details], ["AJ019", "metadata.call_id"]);
   }
   for (const call_id of [42, null, "x", {}]) {
     const { error } = await stranger.client.from("ai_jobs").insert({
@@ -149,7 +149,7 @@ Deno.test("transcript: another's call is as if there were none; nothing is made"
       input_url,
       metadata: { call_id },
     });
-    assertEquals(error?.code, "AJ017");
+    assertEquals(error?.code, "AJ019");
   }
 });
 

@@ -127,6 +127,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -134,6 +135,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -166,6 +168,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -173,6 +176,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type": string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -204,6 +208,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -211,6 +216,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type"?: string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -240,6 +246,13 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "ai_jobs_dependency_fkey";
+            columns: ["depends_on_job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id", "user_id"];
           },
           {
             foreignKeyName: "ai_jobs_job_type_fkey";
@@ -1175,6 +1188,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1182,6 +1196,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -1226,6 +1241,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1233,6 +1249,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;

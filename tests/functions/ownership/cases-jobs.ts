@@ -87,19 +87,19 @@ export function jobCases(stage: Stage): Case[] {
     {
       ...common,
       what: "insert a job that speaks in B's voice",
-      expected: "refused AJ016",
+      expected: "refused AJ018",
       run: () => A.insert("ai_jobs", speech({ voice_id: idIn("voices") })),
     },
     {
       ...common,
       what: "insert a job that speaks in B's voice, by the provider's id",
-      expected: "refused AJ016",
+      expected: "refused AJ018",
       run: () => A.insert("ai_jobs", speech({ voice_id: "voice_B" })),
     },
     {
       ...common,
       what: "insert a job that writes down B's call",
-      expected: "refused AJ017",
+      expected: "refused AJ019",
       run: () =>
         A.insert("ai_jobs", {
           ...job("A", keptObject(ids.A)),

@@ -97,6 +97,7 @@ export const EXPECTED: Declaration = {
           "idempotency_key",
           "scheduled_at",
           "cached_from_job_id",
+          "depends_on_job_id",
         ],
         select: [
           "status",
@@ -115,6 +116,7 @@ export const EXPECTED: Declaration = {
           "lease_expires_at",
           "input_hash",
           "queue_key",
+          "is_blocked",
           "spend",
           "billable_calls",
           "cost_micros",
@@ -131,6 +133,11 @@ export const EXPECTED: Declaration = {
       references: {
         ai_jobs_user_id_fkey: "owner",
         ai_jobs_job_type_fkey: "shared",
+        // Refused like one that is not there.
+        ai_jobs_dependency_fkey: {
+          users: "refused AJ016",
+          service: "refused AJ016",
+        },
         // Another user's job is dropped in silence: whether there is one must not show.
         ai_jobs_cached_from_job_id_fkey: {
           users: "written, without the reference",

@@ -116,6 +116,7 @@ function job(
       attempt: 1,
       max_attempts: 5,
       input_hash: null,
+      depends_on_job_id: null,
       lease_token: crypto.randomUUID(),
       lease_expires_at: new Date().toISOString(),
       updated_at: new Date().toISOString(),
@@ -127,6 +128,7 @@ function job(
     signal: new AbortController().signal,
     remainingMs,
     progress() {},
+    dependency: () => Promise.resolve(null),
     async pay(call) {
       const known = paid.get(call.operation);
       if (known !== undefined) return known;

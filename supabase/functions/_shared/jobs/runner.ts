@@ -1,5 +1,5 @@
 /** Runs one claimed job to its end, and turns how it ended into SQL. Nothing else does. */
-import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { ClaimedJob, Dependency } from "../contracts/jobs.ts";
 import { AppError } from "../errors.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
@@ -31,6 +31,8 @@ export interface JobContext {
   remainingMs(): number;
   /** Reports progress (1 to 99) and stage. Not waited for: several reports may travel as one. */
   progress(percentage: number, stage: string): void;
+  /** Result and output of the job that this one depends on, which is completed; null when it names none. */
+  dependency(): Promise<Dependency | null>;
   /** See {@link makePaidCall}. A shutdown does not abort it (its answer is worth waiting for), a cancellation does. */
   pay(call: PaidCall): Promise<string>;
 }
@@ -108,6 +110,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
         heartbeat.report(percentage, stage);
         log.info("job_progress", { progress: percentage, stage });
       },
+      dependency: () => deps.repository.dependencyOf(job),
       pay: async (call) => {
         await heartbeat.sent();
         mayGoOn();

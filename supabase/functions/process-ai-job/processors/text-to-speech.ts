@@ -6,7 +6,11 @@
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
+import {
+  type ClaimedJob,
+  type Dependency,
+  voiceCloneResultSchema,
+} from "../../_shared/contracts/jobs.ts";
 import {
   type TextToSpeechMetadata,
   textToSpeechMetadataSchema,
@@ -48,6 +52,7 @@ const MAX_SPEECH_BYTES = 524_288_000;
 const FILE_NAME = "speech.mp3";
 
 const voiceSchema = z.object({
+  id: z.uuid(),
   provider_voice_id: z.string(),
   stability: z.number(),
   similarity_boost: z.number(),
@@ -71,7 +76,11 @@ export function createTextToSpeechProcessor(deps: {
         metadata.text,
         Math.min(SPEECH_CHARACTER_LIMITS[metadata.model], MAX_PART_CHARACTERS),
       );
-      const voice = await findVoice(deps.supabase, job, metadata);
+      const { voiceId, ...voice } = await findVoice(
+        deps.supabase,
+        context,
+        metadata,
+      );
       const files: string[] = [];
       for (const [index, text] of texts.entries()) {
         if (index > 0 && context.remainingMs() < PART_MS) {
@@ -113,7 +122,7 @@ export function createTextToSpeechProcessor(deps: {
       return {
         outputUrl,
         resultData: {
-          voice_id: metadata.voice_id,
+          voice_id: voiceId,
           model: metadata.model,
           characters: [...metadata.text].length,
           parts: texts.length,
@@ -134,28 +143,41 @@ const output = (job: ClaimedJob, fileName: string, signal: AbortSignal) => ({
   signal,
 });
 
-/** The voice as the provider knows it, with its settings. The owner is asked for again: a job outlives its intake. */
+/**
+ * The voice as the provider knows it, with its settings, and by the id that the owner knows. The owner is asked for
+ * again: a job outlives its intake.
+ */
 async function findVoice(
   supabase: SupabaseClient<Database>,
-  job: ClaimedJob,
+  { job, dependency }: JobContext,
   metadata: TextToSpeechMetadata,
-): Promise<Pick<SpeechRequest, "providerVoiceId" | "voiceSettings">> {
-  if (!z.uuid().safeParse(metadata.voice_id).success) {
+): Promise<
+  & Pick<SpeechRequest, "providerVoiceId" | "voiceSettings">
+  & { voiceId: string }
+> {
+  const isStock = metadata.voice_id !== undefined &&
+    !z.uuid().safeParse(metadata.voice_id).success;
+  if (metadata.voice_id !== undefined && isStock) {
     return {
+      voiceId: metadata.voice_id,
       providerVoiceId: metadata.voice_id,
       voiceSettings: defined(metadata.settings),
     };
   }
-  const { data, error } = await supabase.from("voices")
-    .select("provider_voice_id,stability,similarity_boost")
-    .eq("id", metadata.voice_id).eq("user_id", job.user_id)
-    .eq("provider", "elevenlabs").maybeSingle();
+  const own = supabase.from("voices")
+    .select("id,provider_voice_id,stability,similarity_boost")
+    .eq("user_id", job.user_id).eq("provider", "elevenlabs");
+  const { data, error } = await (metadata.voice_id === undefined
+    // By the provider's id: a clone that the cache answered has made no row of its own.
+    ? own.eq("provider_voice_id", clonedVoice(await dependency()))
+    : own.eq("id", metadata.voice_id)).maybeSingle();
   if (error) throw unavailable(error);
   if (data === null) {
     throw new JobFailure("voice_not_found", { isRetryable: false });
   }
   const voice = voiceSchema.parse(data);
   return {
+    voiceId: voice.id,
     providerVoiceId: voice.provider_voice_id,
     voiceSettings: {
       stability: voice.stability,
@@ -163,6 +185,15 @@ async function findVoice(
       ...defined(metadata.settings),
     },
   };
+}
+
+function clonedVoice(clone: Dependency | null): string {
+  const result = voiceCloneResultSchema.safeParse(clone?.result_data);
+  if (result.success) return result.data.voice_id;
+  throw new JobFailure("voice_not_found", {
+    isRetryable: false,
+    cause: result.error,
+  });
 }
 
 function defined(

@@ -315,3 +315,23 @@ Deno.test("runJob: a cache that names the job itself is passed over", async () =
   assertEquals(row.status, "completed");
   assertEquals(repository.calls[0], "heartbeat");
 });
+
+Deno.test("runJob: the processor gets result and output of the job that this one depends on, and null without one", async () => {
+  const outputUrl = "outputs/u/j/speech.mp3";
+  const seen: unknown[] = [];
+  const { repository, run } = bench(async ({ dependency }) => {
+    seen.push(await dependency());
+    return DONE;
+  });
+  await run();
+  const first = repository.insert();
+  await repository.complete(repository.claim(first), { ...DONE, outputUrl });
+  const second = repository.insert({ dependsOn: first.id });
+  await run(repository.claim(second));
+  assertEquals(seen, [null, {
+    id: first.id,
+    job_type: "voice_clone",
+    output_url: outputUrl,
+    result_data: DONE.resultData,
+  }]);
+});
