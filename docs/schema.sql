@@ -1385,10 +1385,10 @@ create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
   'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
 
-create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb)
+create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb, p_depends_on_job_id uuid)
   returns void language plpgsql stable security invoker set search_path="";
-comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb) is
-  'Raises AJ016 or AJ017 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
+comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb,uuid) is
+  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that is made. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
 
 create function private.date_unknown_outcome()
   returns trigger language plpgsql volatile security invoker set search_path="";
