@@ -19,11 +19,13 @@ export function jobCases(stage: Stage): Case[] {
   const job = (owner: "A" | "B", input: string): Values => ({
     ...stage.fixture["ai_jobs"]?.fresh(owner),
     cached_from_job_id: null,
+    depends_on_job_id: null,
     input_url: `voice-samples/${input}`,
   });
   const speech = (metadata: Values): Values => ({
     ...stage.fixture["ai_jobs"]?.fresh("A"),
     cached_from_job_id: null,
+    depends_on_job_id: null,
     input_url: null,
     job_type: "text_to_speech",
     metadata: { text: "Hello.", ...metadata },
