@@ -19,6 +19,7 @@ export function jobCases(stage: Stage): Case[] {
   const job = (owner: "A" | "B", input: string): Values => ({
     ...stage.fixture["ai_jobs"]?.fresh(owner),
     cached_from_job_id: null,
+    depends_on_job_id: null,
     input_url: `voice-samples/${input}`,
   });
   const common = {

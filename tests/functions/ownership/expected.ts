@@ -50,6 +50,14 @@ export const EXPECTED: Declaration = {
           "provider",
           "max_concurrent",
           "paused_at",
+          "breaker_threshold",
+          "breaker_pause_seconds",
+          "breaker_max_pause_seconds",
+          "breaker_failures",
+          "breaker_opened_at",
+          "breaker_probe_at",
+          "breaker_probes",
+          "breaker_probe_job_id",
           "created_at",
           "updated_at",
         ],
@@ -145,7 +153,7 @@ export const EXPECTED: Declaration = {
       },
       alsoWrites: {
         insert: "added ai_job_events, changed ai_limits",
-        "update cancel_requested_at": "added ai_job_events, changed ai_limits",
+        "update cancel_requested_at": "added ai_job_events",
       },
       // Only what has failed can be retried, and the first row waits.
       refused: {
