@@ -83,7 +83,7 @@ begin
     from (
       select i.id
       from inserted as i
-      where i.status = 'pending' and i.scheduled_at <= now()
+      where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
       order by i.priority, i.id
       limit 50
     ) as due
@@ -158,6 +158,7 @@ begin
         limit 200
       ) as j
       where t.is_enabled and t.paused_at is null and p.paused_at is null
+        and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
       limit 200
     ) as due
     group by (due.position - 1) / 20

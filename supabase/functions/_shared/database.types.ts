@@ -127,6 +127,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -134,6 +135,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -166,6 +168,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -173,6 +176,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type": string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -204,6 +208,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -211,6 +216,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type"?: string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -240,6 +246,13 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "ai_jobs_dependency_fkey";
+            columns: ["depends_on_job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id", "user_id"];
           },
           {
             foreignKeyName: "ai_jobs_job_type_fkey";
@@ -352,6 +365,14 @@ export type Database = {
       };
       "ai_providers": {
         Row: {
+          "breaker_failures": number;
+          "breaker_max_pause_seconds": number;
+          "breaker_opened_at": string | null;
+          "breaker_pause_seconds": number;
+          "breaker_probe_at": string | null;
+          "breaker_probe_job_id": string | null;
+          "breaker_probes": number;
+          "breaker_threshold": number | null;
           "created_at": string;
           "max_concurrent": number;
           "paused_at": string | null;
@@ -360,6 +381,14 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "breaker_failures"?: number;
+          "breaker_max_pause_seconds"?: number;
+          "breaker_opened_at"?: string | null;
+          "breaker_pause_seconds"?: number;
+          "breaker_probe_at"?: string | null;
+          "breaker_probe_job_id"?: string | null;
+          "breaker_probes"?: number;
+          "breaker_threshold"?: number | null;
           "created_at"?: string;
           "max_concurrent": number;
           "paused_at"?: string | null;
@@ -367,6 +396,14 @@ export type Database = {
           "updated_at"?: string;
         };
         Update: {
+          "breaker_failures"?: number;
+          "breaker_max_pause_seconds"?: number;
+          "breaker_opened_at"?: string | null;
+          "breaker_pause_seconds"?: number;
+          "breaker_probe_at"?: string | null;
+          "breaker_probe_job_id"?: string | null;
+          "breaker_probes"?: number;
+          "breaker_threshold"?: number | null;
           "created_at"?: string;
           "max_concurrent"?: number;
           "paused_at"?: string | null;
@@ -1175,6 +1212,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1182,6 +1220,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -1226,6 +1265,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1233,6 +1273,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;

@@ -35,6 +35,7 @@ export const EXPECTED: Declaration = {
           "input_mime_types",
           "input_max_bytes",
           "cache_ttl_seconds",
+          "stock_voice_ids",
           "created_at",
           "updated_at",
         ],
@@ -50,6 +51,14 @@ export const EXPECTED: Declaration = {
           "provider",
           "max_concurrent",
           "paused_at",
+          "breaker_threshold",
+          "breaker_pause_seconds",
+          "breaker_max_pause_seconds",
+          "breaker_failures",
+          "breaker_opened_at",
+          "breaker_probe_at",
+          "breaker_probes",
+          "breaker_probe_job_id",
           "created_at",
           "updated_at",
         ],
@@ -96,6 +105,7 @@ export const EXPECTED: Declaration = {
           "idempotency_key",
           "scheduled_at",
           "cached_from_job_id",
+          "depends_on_job_id",
         ],
         select: [
           "status",
@@ -114,6 +124,7 @@ export const EXPECTED: Declaration = {
           "lease_expires_at",
           "input_hash",
           "queue_key",
+          "is_blocked",
           "spend",
           "billable_calls",
           "cost_micros",
@@ -130,6 +141,11 @@ export const EXPECTED: Declaration = {
       references: {
         ai_jobs_user_id_fkey: "owner",
         ai_jobs_job_type_fkey: "shared",
+        // Refused like one that is not there.
+        ai_jobs_dependency_fkey: {
+          users: "refused AJ016",
+          service: "refused AJ016",
+        },
         // Another user's job is dropped in silence: whether there is one must not show.
         ai_jobs_cached_from_job_id_fkey: {
           users: "written, without the reference",
