@@ -1,6 +1,6 @@
 /** What a job is, as apps send it and as they get it back. */
 import { z } from "zod";
-import { pdfRenderRequest } from "./keepsake.ts";
+import { pdfRenderMetadataSchema } from "./keepsake.ts";
 import { plain, plainText, unitInterval } from "./plain-text.ts";
 import { textToSpeechMetadataSchema } from "./speech.ts";
 import { transcriptionMetadataSchema } from "./transcription.ts";
@@ -72,6 +72,13 @@ const transcriptionRequest = z.strictObject({
     tag_audio_events: false,
     output_format: "json",
   }),
+});
+
+/** It has no input object: the slideshow names its photos. */
+const pdfRenderRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("pdf_render"),
+  metadata: pdfRenderMetadataSchema,
 });
 
 /** Body of create-ai-job: one member for each job type. */

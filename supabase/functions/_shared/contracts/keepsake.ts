@@ -16,12 +16,6 @@ export const pdfRenderMetadataSchema = z.strictObject({
 });
 export type PdfRenderMetadata = z.infer<typeof pdfRenderMetadataSchema>;
 
-/** Body of create-ai-job for a keepsake. It has no input object: the slideshow names its photos. */
-export const pdfRenderRequest = z.strictObject({
-  job_type: z.literal("pdf_render"),
-  metadata: pdfRenderMetadataSchema,
-});
-
 /** Result of a keepsake; the file is the job's output, and a row of `pdfs` is made with it. */
 export const pdfRenderResultSchema = z.object({
   slideshow_id: z.uuid(),
