@@ -83,6 +83,21 @@ comment on column private.provider_removals.done_at is
 CREATE INDEX provider_removals_id_idx ON private.provider_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX provider_removals_object_key ON private.provider_removals USING btree (provider, COALESCE(provider_object_id, marker)) WHERE (done_at IS NULL);
 
+create table private.provider_webhook_receipts (
+  provider text not null,
+  event_id text not null,
+  received_at timestamp with time zone not null default clock_timestamp(),
+  constraint provider_webhook_receipts_pkey PRIMARY KEY (provider, event_id),
+  constraint provider_webhook_receipts_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
+  constraint provider_webhook_receipts_event_id_length CHECK (length(event_id) >= 1 AND length(event_id) <= 255)
+);
+alter table private.provider_webhook_receipts enable row level security;
+
+comment on table private.provider_webhook_receipts is
+  'Events that providers have delivered, so that a recorded delivery cannot be played again. Forgotten after two days.';
+
+CREATE INDEX provider_webhook_receipts_received_at_idx ON private.provider_webhook_receipts USING btree (received_at);
+
 create table private.storage_removals (
   id bigint not null generated always as identity,
   object_path text not null,
@@ -143,6 +158,7 @@ grant select on public.ai_job_events to service_role;
 create table public.ai_job_types (
   job_type text not null,
   provider text not null,
+  other_providers text[] not null default '{}'::text[],
   is_enabled boolean not null default true,
   paused_at timestamp with time zone,
   max_attempts integer not null default 5,
@@ -167,6 +183,7 @@ create table public.ai_job_types (
   constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
   constraint ai_job_types_max_age_in_range CHECK (max_age_seconds >= 60 AND max_age_seconds <= 2678400),
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
+  constraint ai_job_types_other_providers_are_others CHECK (provider <> ALL (other_providers)),
   constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400)
 );
 alter table public.ai_job_types enable row level security;
@@ -174,7 +191,9 @@ alter table public.ai_job_types enable row level security;
 comment on table public.ai_job_types is
   'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
 comment on column public.ai_job_types.provider is
-  'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
+  'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
+comment on column public.ai_job_types.other_providers is
+  'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
 comment on column public.ai_job_types.paused_at is
@@ -295,7 +314,7 @@ comment on column public.ai_jobs.error_message is
 comment on column public.ai_jobs.error_code is
   'Stable machine-readable cause; the list is docs/error-codes.md.';
 comment on column public.ai_jobs.provider is
-  'Who does the paid work; set from the job type as the job is inserted.';
+  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata names.';
 comment on column public.ai_jobs.provider_job_id is
   'The provider''s own id of what it made or is making; written before anything else is done with it.';
 comment on column public.ai_jobs.stage is
@@ -309,7 +328,7 @@ comment on column public.ai_jobs.scheduled_at is
 comment on column public.ai_jobs.priority is
   'Lower runs first; one claim in eight takes the longest waiting job instead.';
 comment on column public.ai_jobs.queue_key is
-  'Turn within job type and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
+  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.lease_token is
   'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
 comment on column public.ai_jobs.lease_expires_at is
@@ -339,13 +358,14 @@ CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cache
 CREATE INDEX ai_jobs_failed_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'failed'::text);
 CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
 CREATE INDEX ai_jobs_lease_expires_at_idx ON public.ai_jobs USING btree (lease_expires_at) WHERE (status = 'processing'::text);
+CREATE INDEX ai_jobs_provider_job_id_idx ON public.ai_jobs USING btree (provider_job_id) WHERE ((status = 'pending'::text) AND (provider_job_id IS NOT NULL));
 CREATE INDEX ai_jobs_running_idx ON public.ai_jobs USING btree (provider, user_id) WHERE (status = 'processing'::text);
 CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL));
-CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, provider, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
-CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
-CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, provider, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, provider, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 
 create policy "users can ask to cancel or retry their own ai jobs" on public.ai_jobs for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
@@ -1463,15 +1483,20 @@ create function private.leave_ai_job_queue()
 comment on function private.leave_ai_job_queue() is
   'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
 
-create function private.next_queue_key(p_user_id uuid, p_job_type text, p_priority integer)
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
   returns bigint language sql volatile security invoker set search_path="";
-comment on function private.next_queue_key(uuid,text,integer) is
+comment on function private.next_queue_key(uuid,text,text,integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of one statement see each other.';
 
 create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.prune_ai_job_leftovers() is
   'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+
+create function private.prune_provider_webhook_receipts()
+  returns void language sql volatile security invoker set search_path="";
+comment on function private.prune_provider_webhook_receipts() is
+  'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
   returns void language sql volatile security invoker set search_path="";
@@ -1604,6 +1629,12 @@ comment on function public.put_ai_result_cache(text,uuid,jsonb,integer) is
   'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
 grant execute on function public.put_ai_result_cache(text,uuid,jsonb,integer) to service_role;
 
+create function public.receive_provider_webhook(p_provider text, p_event_ids text[], p_job_id uuid DEFAULT NULL::uuid, p_provider_job_id text DEFAULT NULL::text, p_sent_at_unix double precision DEFAULT NULL::double precision, p_tolerance_seconds integer DEFAULT 300)
+  returns text language plpgsql volatile security definer set search_path="";
+comment on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) is
+  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the provider, due at once. Returns woken, nothing_waits or replayed; nothing else about any job changes. service_role only; security definer because the receipts and the dispatch lie in schema private.';
+grant execute on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) to service_role;
+
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
   returns integer language plpgsql volatile security invoker set search_path="";
 comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
@@ -1698,5 +1729,7 @@ create policy "users can upload into their own folder" on storage.objects for in
 -- Scheduled work
 
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
+
+select cron.schedule('prune-provider-webhook-receipts', '23 * * * *', 'select private.prune_provider_webhook_receipts()');
 
 select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');

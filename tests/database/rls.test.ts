@@ -267,6 +267,7 @@ const functions: Record<string, string[]> = {
   cancel_ai_job: ["service_role"],
   heartbeat_ai_jobs: ["service_role"],
   pause_ai_jobs: ["service_role"],
+  receive_provider_webhook: ["service_role"],
   redrive_ai_jobs: ["service_role"],
   resolve_unknown_ai_job: ["service_role"],
   wake_ai_job_worker: ["service_role"],
@@ -383,6 +384,7 @@ Deno.test("schemas private, vault and cron: no role of the Data API reads a tabl
     for (
       const table of [
         "private.dispatch_receipts",
+        "private.provider_webhook_receipts",
         "vault.decrypted_secrets",
         "vault.secrets",
         "cron.job",

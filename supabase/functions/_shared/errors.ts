@@ -138,6 +138,16 @@ const CATALOGUE = {
     message: "This dispatch was delivered before.",
   },
 
+  // Webhooks of providers
+  webhook_signature_invalid: {
+    status: 401,
+    message: "The webhook is not signed, or its signature is wrong.",
+  },
+  webhook_stale: {
+    status: 401,
+    message: "The webhook is too old or from the future.",
+  },
+
   // Outcomes of a job
   cancelled: { status: null, message: "The owner cancelled the job." },
   job_type_not_supported: {
@@ -171,6 +181,14 @@ const CATALOGUE = {
   provider_rejected_input: {
     status: null,
     message: "The AI provider could not use this input.",
+  },
+  provider_content_refused: {
+    status: null,
+    message: "The AI provider refuses this content.",
+  },
+  provider_render_failed: {
+    status: null,
+    message: "The AI provider could not make this.",
   },
   provider_rate_limited: {
     status: null,
@@ -256,6 +274,7 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ072: "job_spend_unknown",
   AJ040: "dispatch_stale",
   AJ041: "dispatch_replayed",
+  AJ042: "webhook_stale",
 };
 
 /**
