@@ -20,6 +20,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
   "database.types.ts": [],
   contracts: [],
+  media: [],
   platform: [],
   config: ["platform"],
   jobs: ["contracts", "errors.ts", "database.types.ts", "platform"],
@@ -34,6 +35,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   storage: [
     "contracts",
     "jobs",
+    "media",
     "errors.ts",
     "database.types.ts",
     "platform",

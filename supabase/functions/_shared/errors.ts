@@ -166,6 +166,14 @@ const CATALOGUE = {
     status: null,
     message: "The file storage did not answer.",
   },
+  output_invalid: {
+    status: null,
+    message: "The AI provider's file is empty, cut or not what it says.",
+  },
+  output_too_large: {
+    status: null,
+    message: "The AI provider's file is larger than we store.",
+  },
   provider_unauthorized: {
     status: null,
     message: "The AI provider refused our credentials.",
