@@ -1,15 +1,24 @@
 import { createAdminClient } from "@supabase/server/core";
 import { openResultCache } from "../_shared/cache/open-cache.ts";
-import { readEnv, secretsOf, supabaseEnv } from "../_shared/config/env.ts";
+import {
+  readEnv,
+  secretsOf,
+  supabaseEnv,
+  webhookUrl,
+} from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
+import { dIdCallbackPath } from "../_shared/http/webhook-signatures.ts";
 import { createJobRepository } from "../_shared/jobs/repository.ts";
 import { createWorker } from "../_shared/jobs/worker.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createLogger } from "../_shared/platform/log.ts";
+import { createDIdTalks } from "../_shared/providers/d-id.ts";
 import { createElevenLabsVoices } from "../_shared/providers/elevenlabs.ts";
+import { createHeyGenVideos } from "../_shared/providers/heygen.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { createHandler } from "./handler.ts";
+import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
 import { createVoiceCloneProcessor } from "./processors/voice-clone.ts";
 
 const platform = platformDeps();
@@ -42,6 +51,32 @@ const processors = [
       baseUrl: env.ELEVENLABS_BASE_URL,
       timeoutSeconds: env.AI_API_TIMEOUT,
     }),
+  }),
+  createAvatarVideoProcessor({
+    supabase,
+    providers: {
+      "d-id": createDIdTalks({
+        apiKey: env.DID_API_KEY,
+        keyEncoding: env.DID_API_KEY_ENCODING,
+        baseUrl: env.DID_BASE_URL,
+        timeoutSeconds: env.AI_API_TIMEOUT,
+        fetch: platform.fetch,
+      }),
+      heygen: createHeyGenVideos({
+        apiKey: env.HEYGEN_API_KEY,
+        baseUrl: env.HEYGEN_BASE_URL,
+        timeoutSeconds: env.AI_API_TIMEOUT,
+        fetch: platform.fetch,
+      }),
+    },
+    fetch: platform.fetch,
+    callbackUrl: async (jobId) => {
+      const base = webhookUrl(env);
+      const secret = env.DID_WEBHOOK_SECRET;
+      return base === undefined || secret === undefined
+        ? undefined
+        : `${base}/d-id/${await dIdCallbackPath(jobId, secret)}`;
+    },
   }),
 ];
 const worker = createWorker({

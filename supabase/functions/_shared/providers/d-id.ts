@@ -15,7 +15,9 @@ import type {
   AvatarVideoState,
 } from "./avatar-videos.ts";
 import {
+  asLost,
   callProvider,
+  isMissing,
   missingKey,
   statusFailure,
   type Wire,
@@ -148,15 +150,20 @@ export function createDIdTalks(options: {
       throw new ProviderFailure("provider_answer_invalid", "unknown", true);
     },
 
-    read: async (talkId, signal) =>
-      toState(
-        await callProvider(
-          wire(),
-          { method: "GET", path: `/talks/${encodeURIComponent(talkId)}` },
-          dIdTalkSchema,
-          signal,
-        ),
-      ),
+    async read(talkId, signal) {
+      try {
+        return toState(
+          await callProvider(
+            wire(),
+            { method: "GET", path: `/talks/${encodeURIComponent(talkId)}` },
+            dIdTalkSchema,
+            signal,
+          ),
+        );
+      } catch (error) {
+        throw asLost(error);
+      }
+    },
 
     async remove(talkId, signal) {
       try {
@@ -167,9 +174,7 @@ export function createDIdTalks(options: {
           signal,
         );
       } catch (error) {
-        const isGone = error instanceof ProviderFailure &&
-          error.options.httpStatus === 404;
-        if (!isGone) throw error;
+        if (!isMissing(error)) throw error;
       }
     },
   };

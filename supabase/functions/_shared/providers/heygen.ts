@@ -14,7 +14,9 @@ import type {
   AvatarVideoState,
 } from "./avatar-videos.ts";
 import {
+  asLost,
   callProvider,
+  isMissing,
   missingKey,
   statusFailure,
   type Wire,
@@ -138,15 +140,23 @@ export function createHeyGenVideos(options: {
       throw new ProviderFailure("provider_answer_invalid", "unknown", true);
     },
 
-    read: async (videoId, signal) =>
-      toState(
-        await callProvider(
-          wire(),
-          { method: "GET", path: `/v3/videos/${encodeURIComponent(videoId)}` },
-          heyGenVideoSchema,
-          signal,
-        ),
-      ),
+    async read(videoId, signal) {
+      try {
+        return toState(
+          await callProvider(
+            wire(),
+            {
+              method: "GET",
+              path: `/v3/videos/${encodeURIComponent(videoId)}`,
+            },
+            heyGenVideoSchema,
+            signal,
+          ),
+        );
+      } catch (error) {
+        throw asLost(error);
+      }
+    },
 
     async remove(videoId, signal) {
       try {
@@ -160,9 +170,7 @@ export function createHeyGenVideos(options: {
           signal,
         );
       } catch (error) {
-        const isGone = error instanceof ProviderFailure &&
-          error.options.httpStatus === 404;
-        if (!isGone) throw error;
+        if (!isMissing(error)) throw error;
       }
     },
   };

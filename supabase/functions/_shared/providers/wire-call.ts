@@ -145,6 +145,24 @@ export function asUnpaid(error: unknown): unknown {
     : error;
 }
 
+/** Whether the provider says that there is no such thing. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof ProviderFailure && error.options.httpStatus === 404;
+}
+
+/**
+ * What it means when something that was made is not there: deleted behind our back, or not to be seen yet. Worth another
+ * look, and no fault of the input.
+ */
+export function asLost(error: unknown): unknown {
+  return isMissing(error)
+    ? new ProviderFailure("provider_answer_invalid", "unknown", true, {
+      httpStatus: 404,
+      cause: error,
+    })
+    : error;
+}
+
 /** The failure of a call that cannot be made without a key. */
 export function missingKey(variable: string): ProviderFailure {
   return new ProviderFailure("provider_unauthorized", "rejected", false, {
