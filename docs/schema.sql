@@ -133,7 +133,6 @@ create table public.ai_job_events (
   created_at timestamp with time zone not null default clock_timestamp(),
   constraint ai_job_events_pkey PRIMARY KEY (job_id, seq),
   constraint ai_job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
-  constraint ai_job_events_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint ai_job_events_event_is_word CHECK (event ~ '^[a-z_]{3,32}$'::text)
 );
 alter table public.ai_job_events enable row level security;
@@ -143,11 +142,9 @@ comment on table public.ai_job_events is
 comment on column public.ai_job_events.seq is
   'Equals ai_jobs.event_seq at the write that caused the event.';
 comment on column public.ai_job_events.user_id is
-  'The job''s owner, repeated here so that the policy needs no join.';
+  'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key of its own: it goes with the job, and a check at each event would lock the user''s row.';
 comment on column public.ai_job_events.event is
   'created, claimed, progress, submitted, settled, snoozed, retried, released, rescued, completed, failed, cancelled.';
-
-CREATE INDEX ai_job_events_user_id_idx ON public.ai_job_events USING btree (user_id);
 
 create policy "users can read the events of their own ai jobs" on public.ai_job_events for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
@@ -174,6 +171,7 @@ create table public.ai_job_types (
   cache_ttl_seconds integer not null default 86400,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  stock_voice_ids text[] not null default '{}'::text[],
   constraint ai_job_types_pkey PRIMARY KEY (job_type),
   constraint ai_job_types_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
   constraint ai_job_types_backoff_in_range CHECK (backoff_base_seconds >= 1 AND backoff_base_seconds <= 3600 AND backoff_max_seconds >= backoff_base_seconds AND backoff_max_seconds <= 86400),
@@ -184,7 +182,8 @@ create table public.ai_job_types (
   constraint ai_job_types_max_age_in_range CHECK (max_age_seconds >= 60 AND max_age_seconds <= 2678400),
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
   constraint ai_job_types_other_providers_are_others CHECK (provider <> ALL (other_providers)),
-  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400)
+  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400),
+  constraint ai_job_types_stock_voice_ids_are_complete CHECK (array_position(stock_voice_ids, NULL::text) IS NULL)
 );
 alter table public.ai_job_types enable row level security;
 
@@ -214,6 +213,8 @@ comment on column public.ai_job_types.input_mime_types is
   'Content types that the input object may have.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+comment on column public.ai_job_types.stock_voice_ids is
+  'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a voice of the owner''s own: all users share one account at the provider.';
 
 CREATE INDEX ai_job_types_provider_idx ON public.ai_job_types USING btree (provider);
 
@@ -354,10 +355,10 @@ comment on column public.ai_jobs.event_seq is
 comment on column public.ai_jobs.last_event is
   'Name of that event.';
 
+CREATE INDEX ai_jobs_active_idx ON public.ai_jobs USING btree (user_id) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text]));
 CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cached_from_job_id) WHERE (cached_from_job_id IS NOT NULL);
 CREATE INDEX ai_jobs_failed_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'failed'::text);
 CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
-CREATE INDEX ai_jobs_lease_expires_at_idx ON public.ai_jobs USING btree (lease_expires_at) WHERE (status = 'processing'::text);
 CREATE INDEX ai_jobs_provider_job_id_idx ON public.ai_jobs USING btree (provider_job_id) WHERE ((status = 'pending'::text) AND (provider_job_id IS NOT NULL));
 CREATE INDEX ai_jobs_running_idx ON public.ai_jobs USING btree (provider, user_id) WHERE (status = 'processing'::text);
 CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL));
@@ -376,12 +377,12 @@ create policy "users can read their own ai jobs" on public.ai_jobs for select to
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE TRIGGER ai_jobs_admit BEFORE INSERT ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.admit_ai_job();
-CREATE TRIGGER ai_jobs_after_delete_count AFTER DELETE ON public.ai_jobs REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION private.count_deleted_ai_jobs();
-CREATE TRIGGER ai_jobs_after_insert_count AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.count_inserted_ai_jobs();
+CREATE TRIGGER ai_jobs_after_insert_charge AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.charge_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.record_inserted_ai_jobs();
-CREATE TRIGGER ai_jobs_after_update_count AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.count_updated_ai_jobs();
+CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (new.status = ANY (ARRAY['pending'::text, 'processing'::text])))) EXECUTE FUNCTION private.charge_reopened_ai_job();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
+CREATE TRIGGER ai_jobs_check_avatar_audio BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'avatar_video'::text) AND (new.metadata ? 'audio_url'::text))) EXECUTE FUNCTION private.check_avatar_audio();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
 CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
@@ -402,7 +403,7 @@ create table public.ai_limits (
   max_jobs_per_day integer,
   max_concurrent_jobs integer,
   paused_at timestamp with time zone,
-  active_jobs integer not null default 0,
+  active_jobs_at_most integer not null default 0,
   counted_on date not null default CURRENT_DATE,
   jobs_that_day integer not null default 0,
   created_at timestamp with time zone not null default now(),
@@ -411,13 +412,13 @@ create table public.ai_limits (
   constraint ai_limits_user_id_key UNIQUE NULLS NOT DISTINCT (user_id),
   constraint ai_limits_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0),
-  constraint ai_limits_counts_are_not_negative CHECK (active_jobs >= 0 AND jobs_that_day >= 0),
+  constraint ai_limits_counts_are_not_negative CHECK (active_jobs_at_most >= 0 AND jobs_that_day >= 0),
   constraint ai_limits_default_is_complete CHECK (user_id IS NOT NULL OR max_active_jobs IS NOT NULL AND max_jobs_per_day IS NOT NULL AND max_concurrent_jobs IS NOT NULL)
 );
 alter table public.ai_limits enable row level security;
 
 comment on table public.ai_limits is
-  'How many jobs a user may have, and has. The row without a user holds the limits of everybody who has none of their own.';
+  'How many jobs a user may have. The row without a user holds the limits of everybody who has none of their own.';
 comment on column public.ai_limits.max_active_jobs is
   'Most jobs waiting or in processing at once. Null: the default.';
 comment on column public.ai_limits.max_jobs_per_day is
@@ -426,8 +427,8 @@ comment on column public.ai_limits.max_concurrent_jobs is
   'Most jobs in processing at once. Null: the default.';
 comment on column public.ai_limits.paused_at is
   'Set: the user''s jobs wait. See pause_ai_jobs.';
-comment on column public.ai_limits.active_jobs is
-  'Jobs waiting or in processing; kept by triggers in the transaction that changes a job.';
+comment on column public.ai_limits.active_jobs_at_most is
+  'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make all of a user''s jobs wait for one row; made exact when it would refuse a job.';
 comment on column public.ai_limits.jobs_that_day is
   'Jobs created on counted_on.';
 
@@ -456,7 +457,7 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
   constraint ai_provider_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
-  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}$'::text),
+  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'::text),
   constraint ai_provider_calls_outcome_is_known CHECK (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text])),
   constraint ai_provider_calls_settled_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (settled_at IS NULL)),
   constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL),
@@ -467,7 +468,7 @@ alter table public.ai_provider_calls enable row level security;
 comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the call made is job:<job_id>.';
 comment on column public.ai_provider_calls.operation is
-  'The step of the job, for example create_voice.';
+  'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
 comment on column public.ai_provider_calls.unknown_since is
@@ -1358,11 +1359,6 @@ create function private.ai_job_backoff(p_job_type text, p_attempt integer)
 comment on function private.ai_job_backoff(text,integer) is
   'Wait after a failed attempt: base × 2^(attempt-1) seconds of the job type, capped, ±20 % so that jobs that failed together do not return together.';
 
-create function private.ai_job_event_data(p_job public.ai_jobs)
-  returns jsonb language sql stable security invoker set search_path="";
-comment on function private.ai_job_event_data(public.ai_jobs) is
-  'What an event tells of the job at that moment.';
-
 create function private.apply_owner_request()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.apply_owner_request() is
@@ -1378,30 +1374,35 @@ create function private.captured_for_order(p_order_id uuid)
 comment on function private.captured_for_order(uuid) is
   'Money of the customer that we hold for an order: captured and not given back. Minor units.';
 
+create function private.charge_ai_job_quota(p_user_id uuid, p_active integer, p_created integer)
+  returns void language plpgsql volatile security definer set search_path="";
+comment on function private.charge_ai_job_quota(uuid,integer,integer) is
+  'Charges a user for that many jobs that wait or run from now on, and that many new ones. It raises AJ034 or AJ035 when a quota would be exceeded, which undoes the whole statement. Security definer because owners may not write their own counts.';
+
+create function private.charge_inserted_ai_jobs()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.charge_inserted_ai_jobs() is
+  'Statement trigger: charges the owners of new jobs. Security definer because it calls a function that is.';
+
+create function private.charge_reopened_ai_job()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.charge_reopened_ai_job() is
+  'Row trigger: a failed job that is tried again waits and runs like a new one, but was created before. Security definer because it calls a function that is.';
+
 create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
   returns void language plpgsql stable security invoker set search_path="";
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
   'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
 
-create function private.count_active_ai_jobs(p_changes jsonb)
-  returns void language plpgsql volatile security definer set search_path="";
-comment on function private.count_active_ai_jobs(jsonb) is
-  'Adds to the counts of users: [{user_id, active, created}]. It raises AJ034 or AJ035 when that would exceed a quota, which undoes the whole statement. Security definer because owners may not write their own counts.';
+create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb)
+  returns void language plpgsql stable security invoker set search_path="";
+comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb) is
+  'Raises AJ016 or AJ017 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
 
-create function private.count_deleted_ai_jobs()
+create function private.check_avatar_audio()
   returns trigger language plpgsql volatile security definer set search_path="";
-comment on function private.count_deleted_ai_jobs() is
-  'Statement trigger: counts jobs that are gone. Security definer because the counts are nobody else''s to write.';
-
-create function private.count_inserted_ai_jobs()
-  returns trigger language plpgsql volatile security definer set search_path="";
-comment on function private.count_inserted_ai_jobs() is
-  'Statement trigger: counts new jobs. Security definer because it calls a function that is.';
-
-create function private.count_updated_ai_jobs()
-  returns trigger language plpgsql volatile security definer set search_path="";
-comment on function private.count_updated_ai_jobs() is
-  'Statement trigger: counts jobs that ended or came back. Security definer because it calls a function that is.';
+comment on function private.check_avatar_audio() is
+  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011) and exists (AJ012). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked for jobs that the service inserts as well.';
 
 create function private.date_unknown_outcome()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1469,7 +1470,7 @@ comment on function private.guard_pdf() is
   'Row trigger: a keepsake that somebody has ordered and nobody has printed yet cannot be deleted, but goes with its owner''s account. Security definer because it asks whether the account still exists.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
-  returns boolean language sql stable security invoker set search_path="";
+  returns boolean language plpgsql stable security invoker set search_path="";
 comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
 
@@ -1551,7 +1552,7 @@ comment on function private.withdraw_slideshow() is
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
   returns text language sql stable security invoker set search_path="";
 comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
-  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to service_role;
 

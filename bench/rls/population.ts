@@ -131,7 +131,7 @@ export async function populate(
         jobs(population),
         media(population),
         // What the triggers would have counted.
-        `insert into public.ai_limits (user_id, active_jobs)
+        `insert into public.ai_limits (user_id, active_jobs_at_most)
          select user_id, count(*) filter (where status in ('pending', 'processing')) from public.ai_jobs group by user_id`,
         ...further,
         ...after,

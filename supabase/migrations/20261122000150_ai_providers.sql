@@ -33,7 +33,7 @@ create table public.ai_limits (
   max_jobs_per_day integer,
   max_concurrent_jobs integer,
   paused_at timestamptz,
-  active_jobs integer not null default 0,
+  active_jobs_at_most integer not null default 0,
   counted_on date not null default current_date,
   jobs_that_day integer not null default 0,
   created_at timestamptz not null default now(),
@@ -44,19 +44,21 @@ create table public.ai_limits (
   constraint ai_limits_are_not_negative check (
     max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0
   ),
-  constraint ai_limits_counts_are_not_negative check (active_jobs >= 0 and jobs_that_day >= 0),
+  constraint ai_limits_counts_are_not_negative check (active_jobs_at_most >= 0 and jobs_that_day >= 0),
   constraint ai_limits_default_is_complete check (
     user_id is not null
     or (max_active_jobs is not null and max_jobs_per_day is not null and max_concurrent_jobs is not null)
   )
 );
 comment on table public.ai_limits is
-  'How many jobs a user may have, and has. The row without a user holds the limits of everybody who has none of their own.';
+  'How many jobs a user may have. The row without a user holds the limits of everybody who has none of their own.';
 comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
 comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
 comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
 comment on column public.ai_limits.paused_at is 'Set: the user''s jobs wait. See pause_ai_jobs.';
-comment on column public.ai_limits.active_jobs is 'Jobs waiting or in processing; kept by triggers in the transaction that changes a job.';
+comment on column public.ai_limits.active_jobs_at_most is
+  'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make '
+  'all of a user''s jobs wait for one row; made exact when it would refuse a job.';
 comment on column public.ai_limits.jobs_that_day is 'Jobs created on counted_on.';
 
 create trigger ai_limits_touch_updated_at

@@ -136,10 +136,11 @@ create index ai_jobs_scheduled_at_idx on public.ai_jobs (scheduled_at) where sta
 -- Serves the next turn of a user.
 create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provider, priority, queue_key)
   where status = 'pending' and queue_key is not null;
--- Serve the caps: what runs now, of whom and at which provider.
+-- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
+-- heartbeat then changes no index at all.
 create index ai_jobs_running_idx on public.ai_jobs (provider, user_id) where status = 'processing';
--- Serves rescue_stalled_ai_jobs.
-create index ai_jobs_lease_expires_at_idx on public.ai_jobs (lease_expires_at) where status = 'processing';
+-- Serves the quota of waiting and running jobs.
+create index ai_jobs_active_idx on public.ai_jobs (user_id) where status in ('pending', 'processing');
 -- Serves the owner's list, newest first, with keyset pages.
 create index ai_jobs_user_id_created_at_idx on public.ai_jobs (user_id, created_at desc, id desc);
 create unique index ai_jobs_user_id_idempotency_key_key on public.ai_jobs (user_id, idempotency_key)

@@ -14,7 +14,7 @@ as $$
       (jsonb_build_object(
         'user_id', p_user_id,
         'job_type', p_job_type,
-        'input_url', p_input_url,
+        'input_url', nullif(p_input_url, ''),
         'input_version', (
           -- The time as a number: as text it would depend on the time zone of whoever asks.
           select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
@@ -40,7 +40,7 @@ as $$
 $$;
 comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
   'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
-  'result is cached. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+  'result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
 grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;
 
@@ -105,35 +105,47 @@ comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) 
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
-    p_source.user_id = p_user_id
-    and p_source.input_hash = p_input_hash
-    and p_source.status = 'completed'
-    and p_source.completed_at > now() - make_interval(secs => t.cache_ttl_seconds)
-    and (
-      p_source.job_type <> 'voice_clone'
-      or exists (
-        select 1 from public.voices as v
-        where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+begin
+  return (
+    select coalesce(
+      p_source.user_id = p_user_id
+      and p_source.input_hash = p_input_hash
+      and p_source.status = 'completed'
+      and p_source.completed_at > now() - make_interval(secs => t.cache_ttl_seconds)
+      and (
+        p_source.job_type <> 'voice_clone'
+        or exists (
+          select 1 from public.voices as v
+          where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+        )
       )
+      -- A call that was written down again since then is filled anew.
+      and (
+        p_source.job_type <> 'transcription'
+        or p_source.metadata ->> 'call_id' is null
+        or exists (
+          select 1 from public.calls as c where c.user_id = p_user_id and c.transcript_job_id = p_source.id
+        )
+      )
+      and (
+        p_source.output_url is null
+        or exists (
+          select 1 from storage.objects as o
+          where o.bucket_id = split_part(p_source.output_url, '/', 1)
+            and o.name = substr(p_source.output_url, strpos(p_source.output_url, '/') + 1)
+        )
+      ),
+      false
     )
-    and (
-      p_source.output_url is null
-      or exists (
-        select 1 from storage.objects as o
-        where o.bucket_id = split_part(p_source.output_url, '/', 1)
-          and o.name = substr(p_source.output_url, strpos(p_source.output_url, '/') + 1)
-      )
-    ),
-    false
-  )
-  from public.ai_job_types as t
-  where t.job_type = p_source.job_type;
+    from public.ai_job_types as t
+    where t.job_type = p_source.job_type
+  );
+end;
 $$;
 comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and '
@@ -214,6 +226,7 @@ begin
     raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
   end if;
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
+  perform private.check_ai_job_references(new.user_id, v_type, new.metadata);
 
   new.provider := v_type.provider;
   if new.metadata ? 'provider' and v_type.other_providers <> '{}' then

@@ -48,7 +48,7 @@ const voiceSchema = z.object({
 const limitSchema = z.object({
   user_id: z.string().nullable(),
   max_concurrent_jobs: count.nullable(),
-  active_jobs: count,
+  active_jobs_at_most: count,
   jobs_that_day: count,
   is_counted_today: z.boolean(),
   is_paused: z.boolean(),
@@ -114,7 +114,7 @@ export const AUDIT_RULES = {
   parked: "who does not know what was spent says so by its error code",
   journal: "a call is in flight only while its job is processing",
   caps: "no provider and no user ever ran more jobs than it may",
-  limits: "the counts of users are the real ones",
+  limits: "what users are charged for is never less than what they have",
   events: "events are numbered without a gap, and the newest is the row's",
   voices: "every completed job has its voice, once, and nobody else has",
 } as const;
@@ -140,7 +140,7 @@ export async function readFacts(
     const voices =
       await sql`select job_id, provider_voice_id from public.voices`;
     const limits = await sql`
-      select user_id, max_concurrent_jobs, active_jobs, jobs_that_day, counted_on = current_date as is_counted_today,
+      select user_id, max_concurrent_jobs, active_jobs_at_most, jobs_that_day, counted_on = current_date as is_counted_today,
         paused_at is not null as is_paused
       from public.ai_limits`;
     const types = await sql`
@@ -399,11 +399,12 @@ function auditLimits({ jobs, limits, now }: Facts): Finding[] {
       user_id === user
     );
     const countedToday = counted?.is_counted_today ? counted.jobs_that_day : 0;
-    if (counted?.active_jobs !== active) {
+    if (counted === undefined || counted.active_jobs_at_most < active) {
       findings.push({
         rule: "limits",
         about: user,
-        detail: `${counted?.active_jobs} counted as active, ${active} are`,
+        detail:
+          `at most ${counted?.active_jobs_at_most} counted as active, ${active} are`,
       });
     }
     if (countedToday !== created) {

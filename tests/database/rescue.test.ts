@@ -324,7 +324,7 @@ Deno.test("rescue_stalled_ai_jobs: it takes the longest dead first, as many as i
     const ids = await insertJobs(db, 3);
     await queue.claim(3);
     // Neither the order of the rows nor that of the index shall give it away.
-    await db.sql`drop index public.ai_jobs_lease_expires_at_idx`;
+    await db.sql`drop index public.ai_jobs_running_idx`;
     for (const index of [2, 0, 1]) {
       await db.sql`
         update public.ai_jobs set lease_expires_at = now() - make_interval(mins => ${

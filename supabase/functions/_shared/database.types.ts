@@ -64,6 +64,7 @@ export type Database = {
           "paused_at": string | null;
           "provider": string;
           "reconcile_seconds": number;
+          "stock_voice_ids": (string)[];
           "updated_at": string;
         };
         ComputedFields: never;
@@ -85,6 +86,7 @@ export type Database = {
           "paused_at"?: string | null;
           "provider": string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Update: {
@@ -105,6 +107,7 @@ export type Database = {
           "paused_at"?: string | null;
           "provider"?: string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Relationships: [
@@ -252,7 +255,7 @@ export type Database = {
       };
       "ai_limits": {
         Row: {
-          "active_jobs": number;
+          "active_jobs_at_most": number;
           "counted_on": string;
           "created_at": string;
           "id": string;
@@ -266,7 +269,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
-          "active_jobs"?: number;
+          "active_jobs_at_most"?: number;
           "counted_on"?: string;
           "created_at"?: string;
           "id"?: string;
@@ -279,7 +282,7 @@ export type Database = {
           "user_id"?: string | null;
         };
         Update: {
-          "active_jobs"?: number;
+          "active_jobs_at_most"?: number;
           "counted_on"?: string;
           "created_at"?: string;
           "id"?: string;

@@ -70,6 +70,11 @@ const CATALOGUE = {
     message: "The metadata is not valid for this job type.",
   },
 
+  voice_not_found: {
+    status: 400,
+    message: "voice_id names no voice of yours and no stock voice.",
+  },
+  call_not_found: { status: 400, message: "call_id names no call of yours." },
   idempotency_key_in_use: {
     status: 409,
     message: "A request with this Idempotency-Key is being worked on.",
@@ -271,6 +276,8 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ013: "input_type_not_allowed",
   AJ014: "input_size_not_allowed",
   AJ015: "path_not_allowed",
+  AJ016: "voice_not_found",
+  AJ017: "call_not_found",
   AJ020: "metadata_invalid",
   AJ030: "idempotency_key_reused",
   AJ031: "idempotency_key_in_use",

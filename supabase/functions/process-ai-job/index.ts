@@ -14,11 +14,15 @@ import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createLogger } from "../_shared/platform/log.ts";
 import { createDIdTalks } from "../_shared/providers/d-id.ts";
-import { createElevenLabsVoices } from "../_shared/providers/elevenlabs.ts";
+import { createElevenLabsSpeech } from "../_shared/providers/elevenlabs-speech.ts";
+import { createElevenLabsTranscripts } from "../_shared/providers/elevenlabs-transcripts.ts";
+import { createElevenLabsVoices } from "../_shared/providers/elevenlabs-voices.ts";
 import { createHeyGenVideos } from "../_shared/providers/heygen.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { createHandler } from "./handler.ts";
 import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
+import { createTextToSpeechProcessor } from "./processors/text-to-speech.ts";
+import { createTranscriptionProcessor } from "./processors/transcription.ts";
 import { createVoiceCloneProcessor } from "./processors/voice-clone.ts";
 
 const platform = platformDeps();
@@ -30,9 +34,12 @@ const supabase = createAdminClient<Database>({
       fetch: boundedFetch(
         platform.fetch,
         (url) =>
-          url.pathname.startsWith("/storage/")
-            ? STORAGE_TIMEOUT_SECONDS
-            : env.DB_STATEMENT_TIMEOUT,
+          !url.pathname.startsWith("/storage/")
+            ? env.DB_STATEMENT_TIMEOUT
+            // What is stored or sent on while it is made lasts as long as the provider takes.
+            : url.pathname.startsWith("/storage/v1/object/")
+            ? Math.max(STORAGE_TIMEOUT_SECONDS, env.AI_API_TIMEOUT)
+            : STORAGE_TIMEOUT_SECONDS,
       ),
     },
   },
@@ -43,14 +50,24 @@ const log = createLogger(platform, {
   fields: { function: "process-ai-job" },
 });
 const repository = createJobRepository(supabase);
+const elevenLabs = {
+  apiKey: env.ELEVENLABS_API_KEY,
+  baseUrl: env.ELEVENLABS_BASE_URL,
+  timeoutSeconds: env.AI_API_TIMEOUT,
+  fetch: platform.fetch,
+};
 const processors = [
   createVoiceCloneProcessor({
     supabase,
-    voices: createElevenLabsVoices({
-      apiKey: env.ELEVENLABS_API_KEY,
-      baseUrl: env.ELEVENLABS_BASE_URL,
-      timeoutSeconds: env.AI_API_TIMEOUT,
-    }),
+    voices: createElevenLabsVoices(elevenLabs),
+  }),
+  createTextToSpeechProcessor({
+    supabase,
+    speech: createElevenLabsSpeech({ ...elevenLabs, now: platform.now }),
+  }),
+  createTranscriptionProcessor({
+    supabase,
+    transcripts: createElevenLabsTranscripts(elevenLabs),
   }),
   createAvatarVideoProcessor({
     supabase,

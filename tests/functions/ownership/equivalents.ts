@@ -28,7 +28,7 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((count_deleted_ai_jobs|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome)\): switched off$/,
+      /^trigger \w+ on \w+ \((leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome)\): switched off$/,
     reason:
       "It keeps the queue's own counts, order and journal, for jobs that only the service moves. Whose they are does not change.",
   },

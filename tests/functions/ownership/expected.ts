@@ -68,7 +68,7 @@ export const EXPECTED: Declaration = {
           "max_jobs_per_day",
           "max_concurrent_jobs",
           "paused_at",
-          "active_jobs",
+          "active_jobs_at_most",
           "counted_on",
           "jobs_that_day",
           "created_at",
@@ -163,7 +163,6 @@ export const EXPECTED: Declaration = {
       service: "select",
       references: {
         ai_job_events_job_id_fkey: FROM_THE_JOB,
-        ai_job_events_user_id_fkey: "owner",
       },
     },
 

@@ -104,7 +104,7 @@ function healthy(): Facts {
       {
         user_id: null,
         max_concurrent_jobs: 1,
-        active_jobs: 0,
+        active_jobs_at_most: 0,
         jobs_that_day: 0,
         is_counted_today: true,
         is_paused: false,
@@ -112,7 +112,7 @@ function healthy(): Facts {
       {
         user_id: ANN,
         max_concurrent_jobs: null,
-        active_jobs: 0,
+        active_jobs_at_most: 0,
         jobs_that_day: 2,
         is_counted_today: true,
         is_paused: false,
@@ -120,7 +120,7 @@ function healthy(): Facts {
       {
         user_id: BOB,
         max_concurrent_jobs: 2,
-        active_jobs: 2,
+        active_jobs_at_most: 2,
         jobs_that_day: 2,
         is_counted_today: true,
         is_paused: false,
@@ -248,7 +248,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
     what: "a count of active jobs that is not theirs",
     spoil: ({ limits }) => {
       for (const limit of limits) {
-        if (limit.user_id === BOB) limit.active_jobs = 3;
+        if (limit.user_id === BOB) limit.active_jobs_at_most = 1;
       }
     },
   },

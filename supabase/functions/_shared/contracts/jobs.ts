@@ -1,5 +1,9 @@
 /** What a job is, as apps send it and as they get it back. */
 import { z } from "zod";
+import { avatarVideoRequest } from "./avatar-video.ts";
+import { plain, plainText, unitInterval } from "./plain-text.ts";
+import { textToSpeechRequest } from "./speech.ts";
+import { transcriptionRequest } from "./transcription.ts";
 
 export const JOB_STATUSES = [
   "pending",
@@ -9,17 +13,6 @@ export const JOB_STATUSES = [
   "cancelled",
 ] as const;
 export const jobStatusSchema = z.enum(JOB_STATUSES);
-
-const unitInterval = z.number().min(0).max(1);
-/** What Postgres can keep in jsonb and a provider can be sent: no NUL, no half of a surrogate pair. */
-const PLAIN_TEXT =
-  // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
-  /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff]*$/u;
-const plain = z.string().regex(
-  PLAIN_TEXT,
-  "has control characters or broken Unicode",
-);
-const plainText = (max: number) => plain.trim().min(1).max(max);
 
 /** Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. */
 export const voiceCloneMetadataSchema = z.strictObject({
@@ -47,73 +40,12 @@ const voiceCloneRequest = z.strictObject({
   metadata: voiceCloneMetadataSchema,
 });
 
-/** An own object of Storage, as `<bucket>/<path>` or as a URL of this project's Storage. */
-const objectReference = z.string().min(1).max(2048);
-
-/**
- * Parameters of an avatar video: what the photo says, as `text` in a voice of the provider or as a recording
- * (`audio_url`). Neither of them when the job depends on a `text_to_speech` job, whose speech is taken then.
- */
-export const avatarVideoMetadataSchema = z.strictObject({
-  name: plainText(100).default("Talking photo").describe(
-    "Name of the avatar.",
-  ),
-  provider: z.enum(["d-id", "heygen"]).optional().describe(
-    "Who makes it; the job type's provider when left out.",
-  ),
-  text: plainText(5000).min(3).optional(),
-  voice_id: z.string().regex(/^[A-Za-z0-9_:.-]{1,128}$/, "is not a voice id")
-    .optional().describe("A voice of the provider; needed with text."),
-  voice_provider: z.enum(["microsoft", "elevenlabs", "amazon", "google"])
-    .optional().describe(
-      "D-ID only: whose voice_id it is; microsoft when left out.",
-    ),
-  audio_url: objectReference.optional(),
-}).superRefine((metadata, context) => {
-  const refuse = (field: string, message: string) =>
-    context.addIssue({ code: "custom", path: [field], message });
-  const { text, voice_id, voice_provider, audio_url, provider } = metadata;
-  if (text !== undefined && audio_url !== undefined) {
-    refuse("audio_url", "cannot be given together with text");
-  }
-  if (text !== undefined && voice_id === undefined) {
-    refuse("voice_id", "is required with text");
-  }
-  if (text === undefined && voice_id !== undefined) {
-    refuse("voice_id", "is for text only");
-  }
-  if (
-    voice_provider !== undefined &&
-    (text === undefined || provider === "heygen")
-  ) {
-    refuse("voice_provider", "is for a text at D-ID only");
-  }
-});
-/** See {@link avatarVideoMetadataSchema}. */
-export type AvatarVideoMetadata = z.infer<typeof avatarVideoMetadataSchema>;
-
-const avatarVideoRequest = z.strictObject({
-  job_type: z.literal("avatar_video"),
-  input_url: z.string({ error: "is required: the photo, as <bucket>/<path>" })
-    .min(1).max(2048),
-  metadata: avatarVideoMetadataSchema,
-});
-
-/** Result of an avatar video; `output_url` of the job is the video itself. */
-export const avatarVideoResultSchema = z.object({
-  provider: z.string().min(1),
-  provider_video_id: z.string().min(1),
-  duration_seconds: z.number().positive().nullable(),
-  size_bytes: z.number().int().positive(),
-  cached: z.literal(true).optional(),
-});
-/** See {@link avatarVideoResultSchema}. */
-export type AvatarVideoResult = z.infer<typeof avatarVideoResultSchema>;
-
 /** Body of create-ai-job: one member for each job type. */
 export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [
   voiceCloneRequest,
   avatarVideoRequest,
+  textToSpeechRequest,
+  transcriptionRequest,
 ]);
 export type CreateAiJobRequest = z.infer<typeof createAiJobRequestSchema>;
 

@@ -229,7 +229,8 @@ async function settle(
   }
 }
 
-function toJobFailure(failure: ProviderFailure): JobFailure {
+/** How an attempt ends with a provider's failure, of a paid call or of any other. */
+export function toJobFailure(failure: ProviderFailure): JobFailure {
   return new JobFailure(failure.code, {
     isRetryable: failure.isRetryable,
     retryAfterSeconds: failure.options.retryAfterSeconds,

@@ -12,7 +12,12 @@ import {
   ShuttingDown,
   Snooze,
 } from "./outcome.ts";
-import { makePaidCall, type PaidCall } from "./paid-call.ts";
+import {
+  makePaidCall,
+  type PaidCall,
+  ProviderFailure,
+  toJobFailure,
+} from "./paid-call.ts";
 import type { JobRepository } from "./repository.ts";
 
 /** What a processor works with. */
@@ -192,7 +197,11 @@ async function end(
       await repository.release(job);
       log.info("job_released", { error: reason });
     } else {
-      const failure = error instanceof JobFailure ? error : new JobFailure(
+      // Of a call that costs nothing: those that are paid for are dealt with where they are made.
+      const known = error instanceof ProviderFailure
+        ? toJobFailure(error)
+        : error;
+      const failure = known instanceof JobFailure ? known : new JobFailure(
         error instanceof AppError && error.code === "service_unavailable"
           ? error.code
           : "internal_error",

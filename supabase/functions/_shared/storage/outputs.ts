@@ -1,23 +1,30 @@
 /** Writing what a job made into our own Storage, as a stream. */
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { parseObjectPath } from "../contracts/object-path.ts";
+import { type ObjectPath, parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
 import { JobFailure } from "../jobs/outcome.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
 import { type CheckedType, createFileCheck } from "../media/file-check.ts";
 
-/** A file that a job made. */
-export interface Output {
+/** The bucket of what jobs make, where no other is named. */
+export const OUTPUTS = "outputs";
+
+/** Where a file of a job lies, or shall lie. */
+export interface OutputPlace {
   userId: string;
   jobId: string;
   fileName: string;
+  signal: AbortSignal;
+  /** @default "outputs" */
+  bucket?: string;
+}
+
+/** A file that a job made. */
+export interface Output extends OutputPlace {
   contentType: CheckedType;
   body: ReadableStream<Uint8Array> | Uint8Array;
   /** More than this is refused. */
   maxBytes: number;
-  signal: AbortSignal;
-  /** @default "outputs" */
-  bucket?: string;
 }
 
 /**
@@ -36,12 +43,7 @@ export async function storeOutput(
   supabase: SupabaseClient<Database>,
   output: Output,
 ): Promise<{ outputUrl: string; bytes: number }> {
-  const bucket = output.bucket ?? "outputs";
-  const outputUrl =
-    `${bucket}/${output.userId}/${output.jobId}/${output.fileName}`;
-  const object = parseObjectPath(outputUrl);
-  if (object === null) throw new TypeError(`not an object path: ${outputUrl}`);
-
+  const object = objectOf(output);
   output.signal.throwIfAborted();
   const passage = checkedPassage(output);
   const { error } = await supabase.storage.from(object.bucket).upload(
@@ -58,7 +60,65 @@ export async function storeOutput(
       cause: error,
     });
   }
-  return { outputUrl, bytes: passage.state.bytes };
+  return {
+    outputUrl: `${object.bucket}/${object.path}`,
+    bytes: passage.state.bytes,
+  };
+}
+
+/** Whether an earlier attempt has stored the file. @throws {JobFailure} `storage_unavailable` (retryable). */
+export async function hasOutput(
+  supabase: SupabaseClient<Database>,
+  place: OutputPlace,
+): Promise<boolean> {
+  const { bucket, path } = objectOf(place);
+  const { error } = await supabase.storage.from(bucket).info(path);
+  if (error === null) return true;
+  const status = "status" in error ? Number(error.status) : 0;
+  if (status === 400 || status === 404) return false;
+  throw new JobFailure("storage_unavailable", {
+    isRetryable: true,
+    cause: error,
+  });
+}
+
+/**
+ * Opens a stored file, to be read as it comes. The body must be read or cancelled.
+ *
+ * @throws {JobFailure} `storage_unavailable` (retryable) when Storage does not give it, also when it is gone: another
+ *   attempt makes it again.
+ */
+export async function openOutput(
+  supabase: SupabaseClient<Database>,
+  place: OutputPlace,
+): Promise<ReadableStream<Uint8Array>> {
+  const { bucket, path } = objectOf(place);
+  const { data, error } = await supabase.storage.from(bucket)
+    .download(path, {}, { signal: place.signal }).asStream();
+  if (!error) return data;
+  throw new JobFailure("storage_unavailable", {
+    isRetryable: true,
+    cause: error,
+  });
+}
+
+/** Removes files of a job that are of no more use. Best effort: what stays goes with the owner's folder. */
+export async function removeOutputs(
+  supabase: SupabaseClient<Database>,
+  userId: string,
+  jobId: string,
+  fileNames: readonly string[],
+): Promise<void> {
+  await supabase.storage.from(OUTPUTS).remove(
+    fileNames.map((fileName) => `${userId}/${jobId}/${fileName}`),
+  );
+}
+
+function objectOf(place: OutputPlace): ObjectPath {
+  const { bucket = OUTPUTS, userId, jobId, fileName } = place;
+  const object = parseObjectPath(`${bucket}/${userId}/${jobId}/${fileName}`);
+  if (object === null) throw new TypeError(`not a file name: ${fileName}`);
+  return object;
 }
 
 /** The same bytes, breaking off when they turn out to be no file of that type. */

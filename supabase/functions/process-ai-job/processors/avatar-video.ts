@@ -4,11 +4,10 @@ import {
   type AvatarVideoMetadata,
   avatarVideoMetadataSchema,
   type AvatarVideoResult,
-  type ClaimedJob,
-} from "../../_shared/contracts/jobs.ts";
+} from "../../_shared/contracts/avatar-video.ts";
+import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
 import { parseObjectPath } from "../../_shared/contracts/object-path.ts";
 import type { Database } from "../../_shared/database.types.ts";
-import { fieldErrors } from "../../_shared/http/body.ts";
 import { JobFailure, Snooze } from "../../_shared/jobs/outcome.ts";
 import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
@@ -30,13 +29,12 @@ import {
   STORAGE_TIMEOUT_SECONDS,
 } from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
+import { readMetadata } from "./metadata.ts";
 
 /** Most bytes of a photo; D-ID takes no more. */
 const MAX_PHOTO_BYTES = 10_000_000;
 /** Most bytes of a video: half an hour at the bitrates that the providers use. */
 const MAX_VIDEO_BYTES = 209_715_200;
-/** Where a recording may lie: in the owner's folder of one of these. */
-const AUDIO_BUCKETS = ["uploads", "recordings", "voice-samples", "outputs"];
 /** What object stores answer to an address that has expired. */
 const EXPIRED = [401, 403, 404, 410];
 /** Trouble that passes and costs nothing to wait for: it spends no attempt, the type's max_age_seconds ends it. */
@@ -132,19 +130,11 @@ function providerOf(deps: AvatarVideoDeps, job: ClaimedJob): AvatarVideos {
 }
 
 function readOrder(job: ClaimedJob): Order {
-  const metadata = avatarVideoMetadataSchema.safeParse(job.metadata);
-  if (!metadata.success) {
-    const [first] = fieldErrors(metadata.error);
-    throw new JobFailure("metadata_invalid", {
-      isRetryable: false,
-      details: `metadata.${first?.field}: ${first?.message}`,
-      cause: metadata.error,
-    });
-  }
+  const metadata = readMetadata(job, avatarVideoMetadataSchema);
   if (job.input_url === null) {
     throw new JobFailure("input_required", { isRetryable: false });
   }
-  return { metadata: metadata.data, photo: job.input_url };
+  return { metadata, photo: job.input_url };
 }
 
 /** The provider's id of the video: ordered now, or by an earlier claim. */
@@ -244,16 +234,7 @@ function recordingOf(job: ClaimedJob, metadata: AvatarVideoMetadata): string {
       details: "metadata.text: is required, or audio_url",
     });
   }
-  const object = parseObjectPath(url);
-  if (object === null || !AUDIO_BUCKETS.includes(object.bucket)) {
-    throw new JobFailure("metadata_invalid", {
-      isRetryable: false,
-      details: `metadata.audio_url: must lie in one of these buckets: ${
-        AUDIO_BUCKETS.join(", ")
-      }`,
-    });
-  }
-  if (!object.path.startsWith(`${job.user_id}/`)) {
+  if (!parseObjectPath(url)?.path.startsWith(`${job.user_id}/`)) {
     throw new JobFailure("path_not_allowed", { isRetryable: false });
   }
   return url;

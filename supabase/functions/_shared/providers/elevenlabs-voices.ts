@@ -2,13 +2,16 @@
  * ElevenLabs: instant voice clones.
  *
  * Uses the npm package `elevenlabs`, loaded at the first call only (it costs about 0.3 s and 64 MB) and never left to
- * retry by itself: its retries would repeat a paid POST. Error statuses and codes follow the provider's errors page
- * and API reference; where those leave something open, the outcome counts as unknown.
+ * retry by itself: its retries would repeat a paid POST.
  */
 import type { ElevenLabs, ElevenLabsClient } from "elevenlabs";
 import { z } from "zod";
-import type { ErrorCode } from "../errors.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
+import {
+  type ElevenLabsAccess,
+  missingKey,
+  toProviderFailure,
+} from "./elevenlabs-client.ts";
 
 /** A recording and what the voice made from it shall be called. */
 export interface CreateVoiceRequest {
@@ -46,16 +49,10 @@ const voicesPage = z.object({
 /** Pages of a search to look through before giving up: 20 × 100 voices that all match one job's marker. */
 const MAX_PAGES = 20;
 
-/**
- * The voices of an ElevenLabs account.
- *
- * @param options.timeoutSeconds bound of a call, body included, on top of the caller's signal.
- */
-export function createElevenLabsVoices(options: {
-  apiKey: string | undefined;
-  baseUrl: string;
-  timeoutSeconds: number;
-}): ElevenLabsVoices {
+/** The voices of an ElevenLabs account. */
+export function createElevenLabsVoices(
+  options: Omit<ElevenLabsAccess, "fetch">,
+): ElevenLabsVoices {
   let client: Promise<ElevenLabsClient> | undefined;
 
   const load = (apiKey: string) =>
@@ -65,11 +62,7 @@ export function createElevenLabsVoices(options: {
     signal: AbortSignal,
     work: (client: ElevenLabsClient, request: RequestOptions) => Promise<T>,
   ) {
-    if (options.apiKey === undefined) {
-      throw new ProviderFailure("provider_unauthorized", "rejected", false, {
-        cause: new Error("ELEVENLABS_API_KEY is not set"),
-      });
-    }
+    if (options.apiKey === undefined) throw missingKey();
     const loaded = await load(options.apiKey);
     const timeout = AbortSignal.timeout(options.timeoutSeconds * 1000);
     try {
@@ -174,84 +167,4 @@ async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-const httpError = z.object({
-  statusCode: z.number().int(),
-  /** Not there when the answer had none. */
-  body: z.unknown().optional(),
-});
-const errorBody = z.object({
-  detail: z.object({
-    code: z.string().optional(),
-    status: z.string().optional(),
-    message: z.string().optional(),
-  }),
-});
-
-/** Codes that say more than their HTTP status. Old answers carry them as `status`, newer ones as `code`. */
-const FAILURE_BY_CODE: ReadonlyMap<string | undefined, ErrorCode> = new Map([
-  ["quota_exceeded", "provider_quota_exceeded"],
-  ["voice_limit_reached", "provider_limit_reached"],
-  ["voice_add_edit_limit_reached", "provider_limit_reached"],
-  ["can_not_use_instant_voice_cloning", "provider_limit_reached"],
-  ["only_for_creator+", "provider_limit_reached"],
-]);
-/** Since 2026 the voice limit has been seen with the code `bad_request`; only its words tell. */
-const VOICE_LIMIT = /maximum amount of custom voices/i;
-
-/**
- * What an error of the package means. Definite noes: 4xx other than 408, 409 and 425, and every 429. All else (5xx,
- * time-outs, lost connections, answers that make no sense) may hide a voice that was made.
- */
-export function toProviderFailure(
-  error: unknown,
-  isTimeout: boolean,
-): ProviderFailure {
-  if (error instanceof ProviderFailure) return error;
-  const http = httpError.safeParse(error);
-  if (!http.success) {
-    const code = isTimeout
-      ? "provider_timeout"
-      : error instanceof z.ZodError
-      ? "provider_answer_invalid"
-      : "provider_unavailable";
-    return new ProviderFailure(code, "unknown", true, { cause: error });
-  }
-  const status = http.data.statusCode;
-  const details = { httpStatus: status, cause: error };
-  const detail = errorBody.safeParse(http.data.body).data?.detail;
-  const named = FAILURE_BY_CODE.get(detail?.code) ??
-    FAILURE_BY_CODE.get(detail?.status) ??
-    (VOICE_LIMIT.test(detail?.message ?? "")
-      ? "provider_limit_reached"
-      : undefined);
-  if (status === 429) {
-    return new ProviderFailure(
-      "provider_rate_limited",
-      "rejected",
-      true,
-      details,
-    );
-  }
-  if (status >= 400 && status < 500 && named !== undefined) {
-    return new ProviderFailure(named, "rejected", false, details);
-  }
-  if (status === 401 || status === 403) {
-    return new ProviderFailure(
-      "provider_unauthorized",
-      "rejected",
-      false,
-      details,
-    );
-  }
-  if (status >= 400 && status < 500 && ![408, 409, 425].includes(status)) {
-    return new ProviderFailure(
-      "provider_rejected_input",
-      "rejected",
-      false,
-      details,
-    );
-  }
-  return new ProviderFailure("provider_unavailable", "unknown", true, details);
 }

@@ -6,7 +6,7 @@ import {
   type ErrorCode,
 } from "../../../../supabase/functions/_shared/errors.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
-import { toProviderFailure } from "../../../../supabase/functions/_shared/providers/elevenlabs.ts";
+import { toProviderFailure } from "../../../../supabase/functions/_shared/providers/elevenlabs-client.ts";
 
 const FIXTURES = new URL("../../../fixtures/elevenlabs/", import.meta.url);
 const fixtureSchema = z.object({ status: z.number().int(), body: z.json() });
