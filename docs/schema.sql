@@ -1580,17 +1580,11 @@ comment on function public.claim_dispatched_ai_jobs(text,double precision,intege
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. Security definer because the receipts lie in schema private.';
 grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer) to service_role;
 
-create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text)
+create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text, p_product jsonb DEFAULT NULL::jsonb)
   returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function public.complete_ai_job(uuid,uuid,jsonb,text) is
-  'Ends a claimed job as completed. False: the lease is lost and nothing changed. Job types whose result is also a row have their own complete_… function that calls this one in the same transaction. service_role only.';
-grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text) to service_role;
-
-create function public.complete_voice_clone_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_voice jsonb)
-  returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb) is
-  'complete_ai_job and the voices row, in one commit. p_voice: provider_voice_id, name, description, labels, stability, similarity_boost. False: the lease is lost and nothing changed. service_role only.';
-grant execute on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb) to service_role;
+comment on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) is
+  'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back with it. service_role only.';
+grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) to service_role;
 
 create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
   returns text language plpgsql volatile security definer set search_path="";

@@ -136,7 +136,7 @@ export async function insertCompletedJob(
 ): Promise<Job> {
   const job = await insertClaimedJob(bench, values);
   const voice = aVoice();
-  const isCompleted = await bench.queue.completeVoiceClone(job, voice, {
+  const isCompleted = await bench.queue.completeWithProduct(job, voice, {
     voice_id: voice.provider_voice_id,
     voice_name: voice.name,
   });
@@ -147,6 +147,7 @@ export async function insertCompletedJob(
 /** A voice as the worker hands it over, with an id of its own. */
 export function aVoice() {
   return {
+    kind: "voice",
     provider_voice_id: `voice-${crypto.randomUUID()}`,
     name: "Grandpa",
     description: "a warm voice",

@@ -261,7 +261,6 @@ const functions: Record<string, string[]> = {
   claim_ai_jobs: ["service_role"],
   claim_dispatched_ai_jobs: ["service_role"],
   complete_ai_job: ["service_role"],
-  complete_voice_clone_job: ["service_role"],
   fail_ai_job: ["service_role"],
   get_ai_result_cache: ["authenticated", "service_role"],
   cancel_ai_job: ["service_role"],

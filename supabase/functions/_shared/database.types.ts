@@ -1270,16 +1270,8 @@ export type Database = {
           "p_job_id": string;
           "p_lease_token": string;
           "p_output_url"?: string;
+          "p_product"?: Json;
           "p_result_data": Json;
-        };
-        Returns: boolean;
-      };
-      "complete_voice_clone_job": {
-        Args: {
-          "p_job_id": string;
-          "p_lease_token": string;
-          "p_result_data": Json;
-          "p_voice": Json;
         };
         Returns: boolean;
       };

@@ -216,6 +216,10 @@ const CATALOGUE = {
     message: "The AI provider answered in a way that makes no sense.",
   },
   provider_timeout: { status: null, message: "The AI provider took too long." },
+  result_not_saved: {
+    status: null,
+    message: "What the job made could not be saved.",
+  },
   outcome_unknown: {
     status: null,
     message:

@@ -569,7 +569,6 @@ export const EXPECTED: Declaration = {
     claim_ai_jobs: { roles: ["service_role"] },
     claim_dispatched_ai_jobs: { roles: ["service_role"] },
     complete_ai_job: { roles: ["service_role"] },
-    complete_voice_clone_job: { roles: ["service_role"] },
     fail_ai_job: { roles: ["service_role"] },
     get_ai_result_cache: { roles: ["authenticated", "service_role"] },
     get_shared_slideshow: { roles: ["anon", "authenticated"] },

@@ -74,7 +74,8 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_ttl_seconds: () => 60,
   p_user_id: (stage) => stage.people.ids.B,
   p_value: () => ({}),
-  p_voice: () => ({
+  p_product: () => ({
+    kind: "voice",
     provider_voice_id: "voice_of_the_matrix",
     name: "A voice",
     stability: 0.5,

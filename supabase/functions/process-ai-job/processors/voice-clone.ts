@@ -65,7 +65,8 @@ export function createVoiceCloneProcessor(deps: {
 
       return {
         resultData: { voice_id: voiceId, voice_name: name },
-        voice: {
+        product: {
+          kind: "voice",
           provider_voice_id: voiceId,
           name,
           description: description ?? null,
