@@ -55,6 +55,8 @@ export type SimulatedProvider = "elevenlabs" | "d-id" | "heygen" | "upstash";
 export interface FaultRule {
   provider?: SimulatedProvider;
   operation?: string;
+  /** Lets so many matching requests pass first. */
+  after?: number;
   /** How often it applies; null is without end. Once when absent. */
   times?: number | null;
   fault: { kind: string } & Record<string, unknown>;

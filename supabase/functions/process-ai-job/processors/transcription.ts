@@ -15,6 +15,7 @@ import {
 import type { Database } from "../../_shared/database.types.ts";
 import { type Completion, JobFailure } from "../../_shared/jobs/outcome.ts";
 import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
+import type { Product } from "../../_shared/jobs/products.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
 import {
   type HeardWord,
@@ -106,9 +107,13 @@ export function createTranscriptionProcessor(deps: {
         maxBytes: MAX_FILE_BYTES,
         signal,
       });
+      const callId = metadata.call_id ?? null;
       return {
         outputUrl,
         resultData: toResult(id, file, contentType),
+        ...(callId !== null && await isCallThere(deps.supabase, job, callId)
+          ? { product: toProduct(callId, file) }
+          : {}),
       };
     },
   };
@@ -177,5 +182,33 @@ function toResult(
     words: file.words.filter(({ type }) => type === "word").length,
     speakers: file.speakers.length,
     content_type: contentType,
+  };
+}
+
+/** A call that was deleted meanwhile takes no transcript; what was paid for stays as the job's output. */
+async function isCallThere(
+  supabase: SupabaseClient<Database>,
+  job: ClaimedJob,
+  callId: string,
+): Promise<boolean> {
+  const { data, error } = await supabase.from("calls").select("id")
+    .eq("id", callId).eq("user_id", job.user_id).maybeSingle();
+  if (error) {
+    throw new JobFailure("service_unavailable", {
+      isRetryable: true,
+      cause: error,
+    });
+  }
+  return data !== null;
+}
+
+function toProduct(callId: string, file: TranscriptFile): Product {
+  const { text, duration_seconds, ...data } = file;
+  return {
+    kind: "transcript",
+    call_id: callId,
+    transcript: text,
+    transcript_data: data,
+    duration_seconds: duration_seconds === 0 ? null : duration_seconds,
   };
 }
