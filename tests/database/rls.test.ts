@@ -306,7 +306,7 @@ async function catalogue(db: TestDatabase): Promise<CatalogueFunction[]> {
         ) as executors
       from pg_proc as p
       where p.pronamespace::regnamespace::text in ('public', 'private')
-        and p.proname ~ '(ai_job|provider_call|voice_clone|ai_result_cache)'
+        and p.proname ~ '(ai_job|provider_call|provider_webhook|voice_clone|ai_result_cache)'
       order by signature`,
   ];
 }
