@@ -41,7 +41,7 @@ begin
     and abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > p_tolerance_seconds then
     raise exception 'the webhook is more than % seconds old or ahead', p_tolerance_seconds using errcode = 'AJ042';
   end if;
-  foreach v_event_id in array p_event_ids loop
+  foreach v_event_id in array coalesce(p_event_ids, '{}') loop
     insert into private.provider_webhook_receipts (provider, event_id) values (p_provider, v_event_id)
     on conflict do nothing;
     if not found then
