@@ -133,7 +133,7 @@ create table public.ai_job_events (
   created_at timestamp with time zone not null default clock_timestamp(),
   constraint ai_job_events_pkey PRIMARY KEY (job_id, seq),
   constraint ai_job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
-  constraint ai_job_events_event_is_word CHECK (event ~ '^[a-z_]{3,32}$'::text)
+  constraint ai_job_events_event_is_known CHECK (event = ANY (ARRAY['created'::text, 'claimed'::text, 'progress'::text, 'submitted'::text, 'settled'::text, 'snoozed'::text, 'retried'::text, 'released'::text, 'rescued'::text, 'unblocked'::text, 'cancel_requested'::text, 'retry_requested'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))
 );
 alter table public.ai_job_events enable row level security;
 
@@ -144,7 +144,7 @@ comment on column public.ai_job_events.seq is
 comment on column public.ai_job_events.user_id is
   'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key of its own: it goes with the job, and a check at each event would lock the user''s row.';
 comment on column public.ai_job_events.event is
-  'created, claimed, progress, submitted, settled, snoozed, retried, released, rescued, completed, failed, cancelled.';
+  'What happened; docs/job-lifecycle.md says which function writes which event.';
 
 create policy "users can read the events of their own ai jobs" on public.ai_job_events for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
@@ -251,6 +251,8 @@ create table public.ai_jobs (
   idempotency_key text,
   input_hash text,
   cached_from_job_id uuid,
+  depends_on_job_id uuid,
+  is_blocked boolean not null default false,
   cancel_requested_at timestamp with time zone,
   retry_requested_at timestamp with time zone,
   spend text not null default 'none'::text,
@@ -266,15 +268,18 @@ create table public.ai_jobs (
   constraint ai_jobs_pkey PRIMARY KEY (id),
   constraint ai_jobs_id_user_id_key UNIQUE (id, user_id),
   constraint ai_jobs_cached_from_job_id_fkey FOREIGN KEY (cached_from_job_id) REFERENCES public.ai_jobs(id) ON DELETE SET NULL,
+  constraint ai_jobs_dependency_fkey FOREIGN KEY (depends_on_job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (depends_on_job_id),
   constraint ai_jobs_job_type_fkey FOREIGN KEY (job_type) REFERENCES public.ai_job_types(job_type),
   constraint ai_jobs_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint ai_jobs_attempt_within_max CHECK (attempt >= 0 AND attempt <= max_attempts),
+  constraint ai_jobs_blocked_waits_for_a_job CHECK (NOT is_blocked OR depends_on_job_id IS NOT NULL AND status = 'pending'::text AND queue_key IS NULL),
   constraint ai_jobs_completed_after_created CHECK (completed_at >= created_at),
   constraint ai_jobs_completed_after_started CHECK (completed_at >= started_at),
   constraint ai_jobs_completed_at_matches_status CHECK ((status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (completed_at IS NOT NULL)),
   constraint ai_jobs_completed_has_no_error CHECK (status <> 'completed'::text OR error_code IS NULL AND error_message IS NULL),
   constraint ai_jobs_cost_currency_is_iso CHECK (cost_currency ~ '^[A-Z]{3}$'::text),
   constraint ai_jobs_cost_is_not_negative CHECK (cost_micros >= 0 AND billable_calls >= 0),
+  constraint ai_jobs_does_not_depend_on_itself CHECK (depends_on_job_id <> id),
   constraint ai_jobs_event_seq_is_positive CHECK (event_seq >= 1),
   constraint ai_jobs_failed_has_error_code CHECK (status <> 'failed'::text OR error_code IS NOT NULL),
   constraint ai_jobs_idempotency_key_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
@@ -340,6 +345,10 @@ comment on column public.ai_jobs.input_hash is
   'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
 comment on column public.ai_jobs.cached_from_job_id is
   'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
+comment on column public.ai_jobs.depends_on_job_id is
+  'An earlier job of the same owner whose result this one works with. Given on insert, never changed; null once that job is deleted.';
+comment on column public.ai_jobs.is_blocked is
+  'Waits for depends_on_job_id to be completed and cannot be claimed before; set and cleared by the database alone.';
 comment on column public.ai_jobs.cancel_requested_at is
   'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
 comment on column public.ai_jobs.retry_requested_at is
@@ -357,11 +366,12 @@ comment on column public.ai_jobs.last_event is
 
 CREATE INDEX ai_jobs_active_idx ON public.ai_jobs USING btree (user_id) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text]));
 CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cached_from_job_id) WHERE (cached_from_job_id IS NOT NULL);
+CREATE INDEX ai_jobs_depends_on_job_id_idx ON public.ai_jobs USING btree (depends_on_job_id, user_id) WHERE (depends_on_job_id IS NOT NULL);
 CREATE INDEX ai_jobs_failed_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'failed'::text);
 CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
 CREATE INDEX ai_jobs_provider_job_id_idx ON public.ai_jobs USING btree (provider_job_id) WHERE ((status = 'pending'::text) AND (provider_job_id IS NOT NULL));
 CREATE INDEX ai_jobs_running_idx ON public.ai_jobs USING btree (provider, user_id) WHERE (status = 'processing'::text);
-CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL));
+CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL) AND (NOT is_blocked));
 CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, provider, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
@@ -377,6 +387,7 @@ create policy "users can read their own ai jobs" on public.ai_jobs for select to
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE TRIGGER ai_jobs_admit BEFORE INSERT ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.admit_ai_job();
+CREATE TRIGGER ai_jobs_after_end_follow_dependency AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND ((new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) OR (old.status = 'failed'::text)))) EXECUTE FUNCTION private.follow_ai_job_dependency();
 CREATE TRIGGER ai_jobs_after_insert_charge AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.charge_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.record_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (new.status = ANY (ARRAY['pending'::text, 'processing'::text])))) EXECUTE FUNCTION private.charge_reopened_ai_job();
@@ -386,6 +397,7 @@ CREATE TRIGGER ai_jobs_check_avatar_audio BEFORE INSERT ON public.ai_jobs FOR EA
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
 CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
+CREATE TRIGGER ai_jobs_fix_dependency BEFORE UPDATE OF depends_on_job_id ON public.ai_jobs FOR EACH ROW WHEN ((old.depends_on_job_id IS DISTINCT FROM new.depends_on_job_id)) EXECUTE FUNCTION private.keep_ai_job_dependency();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
 CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
@@ -393,7 +405,7 @@ CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH
 
 grant select on public.ai_jobs to authenticated;
 grant delete, insert, select, update on public.ai_jobs to service_role;
-grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempotency_key, cached_from_job_id) on public.ai_jobs to authenticated;
+grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempotency_key, cached_from_job_id, depends_on_job_id) on public.ai_jobs to authenticated;
 grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
 
 create table public.ai_limits (
@@ -1339,7 +1351,7 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
     provider_job_id,
     created_at,
     completed_at AS failed_at,
-    ( SELECT jsonb_agg(jsonb_build_object('operation', c.operation, 'outcome', c.outcome, 'http_status', c.http_status, 'sent_at', c.sent_at) ORDER BY c.sent_at) AS jsonb_agg
+    ( SELECT jsonb_agg(jsonb_build_object('operation', c.operation, 'attempt', c.attempt, 'outcome', c.outcome, 'error_code', c.error_code, 'http_status', c.http_status, 'provider_object_id', c.provider_object_id, 'sent_at', c.sent_at) ORDER BY c.sent_at) AS jsonb_agg
            FROM public.ai_provider_calls c
           WHERE c.job_id = j.id) AS provider_calls
    FROM public.ai_jobs j
@@ -1394,10 +1406,10 @@ create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
   'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
 
-create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb)
+create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb, p_depends_on_job_id uuid)
   returns void language plpgsql stable security invoker set search_path="";
-comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb) is
-  'Raises AJ016 or AJ017 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
+comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb,uuid) is
+  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that is made. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
 
 create function private.check_avatar_audio()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1434,10 +1446,20 @@ create function private.end_instead_of_waiting()
 comment on function private.end_instead_of_waiting() is
   'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads the policy of the type for whoever hands back.';
 
+create function private.ending_message(p_error_code text, p_last_cause text)
+  returns text language sql immutable security invoker set search_path="";
+comment on function private.ending_message(text,text) is
+  'The words of outcome_unknown or job_expired, with what was known last after them; both are safe to show.';
+
 create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.fill_order_item() is
   'Row trigger: items change only while their order is a draft, keep their order and product, name a keepsake of the customer''s own, and take name and price from the price list. Security definer because customers may write neither; whose order it is, is therefore checked explicitly.';
+
+create function private.follow_ai_job_dependency()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.follow_ai_job_dependency() is
+  'Row trigger: what the end of a job means for those that wait for it. Completed: they may run, and one call asks for a worker. Failed or cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed because of it wait again. Security definer because it changes jobs that the statement may not, and dispatches.';
 
 create function private.forget_user()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1474,10 +1496,20 @@ create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_use
 comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
 
+create function private.is_dependency_unfinished(p_user_id uuid, p_job_id uuid)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function private.is_dependency_unfinished(uuid,uuid) is
+  'Whether a job has to wait for that one of the same owner; false for null. Raises AJ016 when there is none, or it is somebody else''s, and AJ017 when it has failed or was cancelled. Holds a share lock on one that has not ended.';
+
 create function private.is_object_named(p_removal private.storage_removals)
   returns boolean language sql stable security invoker set search_path="";
 comment on function private.is_object_named(private.storage_removals) is
   'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job asked for the removal, another job shares it as its output.';
+
+create function private.keep_ai_job_dependency()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.keep_ai_job_dependency() is
+  'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that still waits for it.';
 
 create function private.leave_ai_job_queue()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1589,7 +1621,7 @@ grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) to 
 create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
   returns text language plpgsql volatile security definer set search_path="";
 comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) is
-  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
+  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and the message keeps the cause given here. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)
@@ -1633,7 +1665,7 @@ grant execute on function public.receive_provider_webhook(text,text[],uuid,text,
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
   returns integer language plpgsql volatile security invoker set search_path="";
 comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
-  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). For the operator; service_role only.';
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come back with that one. For the operator; service_role only.';
 grant execute on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) to service_role;
 
 create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)

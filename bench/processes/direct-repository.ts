@@ -134,6 +134,9 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
         p_product: product === undefined ? null : sql.json({ ...product }),
       }, z.boolean()),
 
+    // The benchmark's jobs depend on nothing.
+    dependencyOf: () => Promise.resolve(null),
+
     reuseResult: (lease, sourceJobId) =>
       value("reuse_ai_job_result", {
         ...fence(lease),

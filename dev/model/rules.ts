@@ -35,6 +35,7 @@ export const FAILURES = [
   "shutdown",
   "refused",
   "refused for good",
+  "refused for now",
   "request dropped",
   "answer lost",
   "answer late",
@@ -224,6 +225,9 @@ export class Rules {
       case "refusedForGood":
         this.#settle(state, worker, "rejected", "failingForGood", emit);
         break;
+      case "refusedForNow":
+        this.#settle(state, worker, "rejected", "snoozing", emit);
+        break;
       case "refusedByCancel":
         this.#settle(state, worker, "rejected", "cancelling", emit);
         break;
@@ -238,6 +242,7 @@ export class Rules {
       case "asking":
       case "askingForGood":
       case "abandoning":
+      case "abandoningForGood":
         this.#find(state, worker, emit);
         break;
       case "found":
@@ -248,6 +253,9 @@ export class Rules {
         break;
       case "absent":
         this.#settle(state, worker, "absent", "failing", emit);
+        break;
+      case "absentByCancel":
+        this.#settle(state, worker, "absent", "cancelling", emit);
         break;
       case "paid":
         this.#complete(state, worker, emit);
@@ -438,6 +446,9 @@ export class Rules {
     if (this.#may("refused for good")) {
       emitted("refuses for good", "failure", "refusedForGood");
     }
+    if (this.#may("refused for now")) {
+      emitted("has enough of our calls", "failure", "refusedForNow");
+    }
     if (this.#may("request dropped")) {
       emitted("never gets it", "failure", "lost");
     }
@@ -461,12 +472,20 @@ export class Rules {
         event: "",
         next: withPoint(state, worker, to),
       });
-    const isCancelled = point === "abandoning";
+    const isCancelled = point === "abandoning" ||
+      point === "abandoningForGood";
     if (row.made > 0 && row.isListed) {
       emitted("found", isCancelled ? "foundByCancel" : "found");
-    } else if (isCancelled) emitted("nothing for the cancelled", "cancelling");
-    else if (point === "askingForGood") emitted("nothing", "absent");
+    } else if (isCancelled) {
+      emitted(
+        "nothing for the cancelled",
+        point === "abandoningForGood" ? "absentByCancel" : "cancelling",
+      );
+    } else if (point === "askingForGood") emitted("nothing", "absent");
     else emitted("nothing yet", "snoozing");
+    if (!isCancelled && this.#may("refused for now")) {
+      emitted("provider has enough of our calls", "snoozing", "failure");
+    }
     if (!this.#may("look-up fails")) return;
     emitted("fails", isCancelled ? "cancelling" : "failing", "failure");
     if (!isCancelled && this.#may("shutdown")) {
@@ -860,9 +879,10 @@ const CANCELLED_AT: Partial<Record<Point, Point>> = {
   sending: "refusedByCancel",
   waiting: "lostByCancel",
   refused: "refusedByCancel",
+  refusedForNow: "refusedByCancel",
   lost: "lostByCancel",
-  asking: "cancelling",
-  askingForGood: "cancelling",
+  asking: "abandoning",
+  askingForGood: "abandoningForGood",
   failing: "cancelling",
   failingForGood: "cancelling",
   snoozing: "cancelling",

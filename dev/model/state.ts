@@ -42,13 +42,18 @@ export const POINTS = [
   "answered",
   "refused",
   "refusedForGood",
+  /** The provider works on as many of our calls as it will: to wait for them spends no attempt. */
+  "refusedForNow",
   /** The owner cancelled before anything had left. */
   "refusedByCancel",
   /** The call ended without a usable answer. */
   "lost",
   /** The owner cancelled while the call was under way. */
   "lostByCancel",
+  /** The owner has cancelled, and what the call may have made is looked for once. */
   "abandoning",
+  /** The same, where an empty answer counts. */
+  "abandoningForGood",
   "foundByCancel",
   /** The provider is to be asked; its empty answer would not count yet. */
   "asking",
@@ -56,6 +61,7 @@ export const POINTS = [
   "askingForGood",
   "found",
   "absent",
+  "absentByCancel",
   /** The paid step is done. */
   "paid",
   "failing",

@@ -63,6 +63,13 @@ const KNOWN: ReadonlyMap<string, KnownError> = new Map(
       message: "This feature is only available for creator tier and above.",
     },
     {
+      status: 403,
+      type: "authorization_error",
+      code: "content_against_policy",
+      message:
+        "We are sorry but the content you are trying to use may violate our Terms of Service and has been blocked.",
+    },
+    {
       status: 400,
       type: "validation_error",
       code: "max_character_limit_exceeded",

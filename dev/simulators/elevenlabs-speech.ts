@@ -66,6 +66,7 @@ interface Generation {
   readonly text: string;
   readonly createdAt: number;
   readonly characters: { readonly from: number; readonly to: number };
+  readonly settings: Readonly<Record<string, unknown>>;
   readonly audio: Uint8Array<ArrayBuffer>;
 }
 
@@ -157,6 +158,7 @@ export class Speech {
       text,
       createdAt: clock.now(),
       characters: { from: used, to: used + characters },
+      settings: { ...voice.settings, ...rest.voice_settings },
       audio,
     };
     this.#generations.push(generation);
@@ -231,7 +233,7 @@ export class Speech {
         character_count_change_to: one.characters.to,
         content_type: "audio/mpeg",
         state: "created",
-        settings: one.voice.settings,
+        settings: one.settings,
         feedback: null,
         share_link_id: null,
         source: "TTS",

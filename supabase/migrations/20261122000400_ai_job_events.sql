@@ -11,7 +11,10 @@ create table public.ai_job_events (
   created_at timestamptz not null default clock_timestamp(),
   constraint ai_job_events_pkey primary key (job_id, seq),
   constraint ai_job_events_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
-  constraint ai_job_events_event_is_word check (event ~ '^[a-z_]{3,32}$')
+  constraint ai_job_events_event_is_known check (event in (
+    'created', 'claimed', 'progress', 'submitted', 'settled', 'snoozed', 'retried', 'released', 'rescued', 'unblocked',
+    'cancel_requested', 'retry_requested', 'completed', 'failed', 'cancelled'
+  ))
 );
 
 comment on table public.ai_job_events is
@@ -20,7 +23,7 @@ comment on column public.ai_job_events.seq is 'Equals ai_jobs.event_seq at the w
 comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key of its own: it goes with '
   'the job, and a check at each event would lock the user''s row.';
 comment on column public.ai_job_events.event is
-  'created, claimed, progress, submitted, settled, snoozed, retried, released, rescued, completed, failed, cancelled.';
+  'What happened; docs/job-lifecycle.md says which function writes which event.';
 
 create function private.record_inserted_ai_jobs()
 returns trigger

@@ -179,6 +179,40 @@ comment on function private.next_queue_key(uuid, text, text, integer) is
   'of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
   'one statement see each other.';
 
+create function private.is_dependency_unfinished(p_user_id uuid, p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_status text;
+begin
+  if p_job_id is null then
+    return false;
+  end if;
+  select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id;
+  if v_status in ('pending', 'processing') then
+    -- Until this transaction has committed, the other job cannot end: whichever comes first, the end finds who waits for
+    -- it, or this finds the end.
+    select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id for share;
+  end if;
+  if v_status is null then
+    raise exception 'depends_on_job_id names no job' using errcode = 'AJ016', detail = 'depends_on_job_id';
+  end if;
+  if v_status in ('failed', 'cancelled') then
+    raise exception 'the job that this one depends on has %',
+      case v_status when 'failed' then 'failed' else 'been cancelled' end
+      using errcode = 'AJ017', detail = 'depends_on_job_id';
+  end if;
+  return v_status <> 'completed';
+end;
+$$;
+comment on function private.is_dependency_unfinished(uuid, uuid) is
+  'Whether a job has to wait for that one of the same owner; false for null. Raises AJ016 when there is none, or it is '
+  'somebody else''s, and AJ017 when it has failed or was cancelled. Holds a share lock on one that has not ended.';
+
 create function private.admit_ai_job()
 returns trigger
 language plpgsql
@@ -202,8 +236,8 @@ begin
     select * into v_source from public.ai_jobs as j
     where j.user_id = new.user_id and j.idempotency_key = new.idempotency_key;
     if found then
-      if (v_source.job_type, v_source.input_url, v_source.metadata)
-        is not distinct from (new.job_type, new.input_url, new.metadata) then
+      if (v_source.job_type, v_source.input_url, v_source.metadata, v_source.depends_on_job_id)
+        is not distinct from (new.job_type, new.input_url, new.metadata, new.depends_on_job_id) then
         raise exception 'this idempotency key made a job before' using
           errcode = 'AJ032', detail = 'idempotency_key', hint = v_source.id::text;
       end if;
@@ -226,7 +260,7 @@ begin
     raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
   end if;
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
-  perform private.check_ai_job_references(new.user_id, v_type, new.metadata);
+  perform private.check_ai_job_references(new.user_id, v_type, new.metadata, new.depends_on_job_id);
 
   new.provider := v_type.provider;
   if new.metadata ? 'provider' and v_type.other_providers <> '{}' then
@@ -239,16 +273,33 @@ begin
   end if;
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
-  if new.scheduled_at <= now() then
+  new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+  if new.is_blocked then
+    new.stage := 'waiting_for_dependency';
+  elsif new.scheduled_at <= now() then
     new.queue_key := private.next_queue_key(new.user_id, new.job_type, new.provider, new.priority);
   end if;
   new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
+  if new.depends_on_job_id is not null then
+    -- The same parameters on the result of another job are another request.
+    new.input_hash := encode(
+      sha256(convert_to(
+        new.input_hash || ':' || (
+          select coalesce(d.cached_from_job_id, d.id) from public.ai_jobs as d where d.id = new.depends_on_job_id
+        ),
+        'UTF8'
+      )),
+      'hex'
+    );
+  end if;
 
   if new.cached_from_job_id is not null then
     select * into v_source from public.ai_jobs as j where j.id = new.cached_from_job_id;
     if private.is_ai_job_result_reusable(v_source, new.user_id, new.input_hash) then
       new.status := 'completed';
       new.queue_key := null;
+      new.is_blocked := false;
+      new.stage := null;
       new.progress_percentage := 100;
       new.result_data := v_source.result_data || '{"cached": true}';
       new.output_url := v_source.output_url;

@@ -14,7 +14,7 @@ as $$
     select d.id
     from public.ai_jobs as d
     -- Not now(): what the same transaction has just put back is due as well.
-    where d.status = 'pending' and d.queue_key is null and d.scheduled_at <= (select clock_timestamp())
+    where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
     order by d.scheduled_at
     limit p_limit
     for update skip locked
@@ -339,6 +339,29 @@ comment on function private.ai_job_backoff(text, integer) is
   'Wait after a failed attempt: base × 2^(attempt-1) seconds of the job type, capped, ±20 % so that jobs that failed '
   'together do not return together.';
 
+create function private.ending_message(p_error_code text, p_last_cause text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select case
+    -- What says so already is not said twice.
+    when starts_with(p_last_cause, m.sentence) then p_last_cause
+    else concat_ws(' Last: ', m.sentence, p_last_cause)
+  end
+  from (
+    select case p_error_code
+      when 'outcome_unknown' then
+        'It is unknown whether the AI provider did the work; it was not sent again.'
+      when 'job_expired' then 'The job was not finished in the time it had.'
+    end
+  ) as m (sentence);
+$$;
+comment on function private.ending_message(text, text) is
+  'The words of outcome_unknown or job_expired, with what was known last after them; both are safe to show.';
+
 create function public.fail_ai_job(
   p_job_id uuid,
   p_lease_token uuid,
@@ -373,7 +396,8 @@ begin
   set status = case when v_retry then 'pending' else 'failed' end,
       progress_percentage = case when v_retry then 0 else j.progress_percentage end,
       error_code = case when v_is_unknown then 'outcome_unknown' else p_error_code end,
-      error_message = p_error_message,
+      error_message =
+        case when v_is_unknown then private.ending_message('outcome_unknown', p_error_message) else p_error_message end,
       scheduled_at = case
         when v_retry then clock_timestamp() + greatest(
           private.ai_job_backoff(j.job_type, j.attempt),
@@ -393,7 +417,8 @@ end;
 $$;
 comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
-  'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown. '
+  'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
+  'the message keeps the cause given here. '
   'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
   'service_role only; security definer for the backoff in private.';
 
@@ -517,6 +542,7 @@ begin
       if old.status = 'pending' then
         new.status := 'cancelled';
         new.queue_key := null;
+        new.is_blocked := false;
         new.stage := null;
         new.error_code := 'cancelled';
         new.error_message := private.cancellation_message(old.spend);
@@ -539,12 +565,19 @@ begin
     end if;
     new.retry_requested_at := now();
     new.status := 'pending';
+    if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
+      raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
+    end if;
+    -- Together with what it depends on it is only told to wait; by itself it has to ask.
+    if not new.is_blocked then
+      new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+    end if;
     new.started_at := null;
     new.max_attempts := least(100, old.attempt + (
       select t.max_attempts from public.ai_job_types as t where t.job_type = old.job_type
     ));
     new.progress_percentage := 0;
-    new.stage := null;
+    new.stage := case when new.is_blocked then 'waiting_for_dependency' end;
     new.scheduled_at := now();
     new.completed_at := null;
     new.cancel_requested_at := null;
@@ -592,7 +625,7 @@ begin
       ) then 'outcome_unknown'
       else 'job_expired'
     end;
-    new.error_message := 'The job was not finished in the time it had.';
+    new.error_message := private.ending_message(new.error_code, new.error_message);
     new.last_event := 'failed';
   end if;
   new.stage := null;
@@ -639,6 +672,8 @@ begin
     select f.id
     from public.ai_jobs as f
     where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+      -- These come back with the job that they depend on.
+      and f.error_code <> 'dependency_failed'
       and (p_job_type is null or f.job_type = p_job_type)
       and (p_error_code is null or f.error_code = p_error_code)
       and (p_user_id is null or f.user_id = p_user_id)
@@ -653,7 +688,8 @@ end;
 $$;
 comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
   'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose '
-  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). For the operator; service_role only.';
+  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
+  'back with that one. For the operator; service_role only.';
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
@@ -734,7 +770,10 @@ select
   j.provider_job_id, j.created_at, j.completed_at as failed_at,
   (
     select jsonb_agg(
-      jsonb_build_object('operation', c.operation, 'outcome', c.outcome, 'http_status', c.http_status, 'sent_at', c.sent_at)
+      jsonb_build_object(
+        'operation', c.operation, 'attempt', c.attempt, 'outcome', c.outcome, 'error_code', c.error_code,
+        'http_status', c.http_status, 'provider_object_id', c.provider_object_id, 'sent_at', c.sent_at
+      )
       order by c.sent_at
     )
     from public.ai_provider_calls as c
@@ -798,7 +837,11 @@ begin
       else clock_timestamp() + private.ai_job_backoff(j.job_type, j.attempt - 1)
     end,
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
-    error_message = 'The work stopped without an answer.',
+    error_message = case
+      when d.has_open_call and j.attempt >= j.max_attempts
+        then private.ending_message('outcome_unknown', 'The work stopped without an answer.')
+      else 'The work stopped without an answer.'
+    end,
     completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,
     lease_token = null,
     lease_expires_at = null,

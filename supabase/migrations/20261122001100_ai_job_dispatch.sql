@@ -83,7 +83,7 @@ begin
     from (
       select i.id
       from inserted as i
-      where i.status = 'pending' and i.scheduled_at <= now()
+      where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
       order by i.priority, i.id
       limit 50
     ) as due

@@ -31,7 +31,12 @@ insert into public.ai_job_types (
     '{}'
   );
 
-create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb)
+create function private.check_ai_job_references(
+  p_user_id uuid,
+  p_type public.ai_job_types,
+  p_metadata jsonb,
+  p_depends_on_job_id uuid
+)
 returns void
 language plpgsql
 stable
@@ -44,8 +49,14 @@ declare
   v_call text := p_metadata ->> 'call_id';
 begin
   if p_type.job_type = 'text_to_speech' then
+    if v_voice is null and exists (
+      select 1 from public.ai_jobs as j
+      where j.id = p_depends_on_job_id and j.user_id = p_user_id and j.job_type = 'voice_clone'
+    ) then
+      return;
+    end if;
     if v_voice is null then
-      raise exception 'metadata.voice_id is required' using errcode = 'AJ020', detail = 'metadata.voice_id';
+      raise exception 'metadata.voice_id is required, or a voice clone that this job depends on' using errcode = 'AJ020', detail = 'metadata.voice_id';
     end if;
     if v_voice <> all (p_type.stock_voice_ids) and not exists (
       select 1 from public.voices as v
@@ -54,19 +65,20 @@ begin
         and v.provider = p_type.provider
     ) then
       raise exception 'metadata.voice_id names no voice of yours and no stock voice'
-        using errcode = 'AJ016', detail = 'metadata.voice_id';
+        using errcode = 'AJ018', detail = 'metadata.voice_id';
     end if;
   elsif p_type.job_type = 'transcription' and p_metadata ? 'call_id' then
     if not exists (
       select 1 from public.calls as c
       where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_user_id
     ) then
-      raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ017', detail = 'metadata.call_id';
+      raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
     end if;
   end if;
 end;
 $$;
-comment on function private.check_ai_job_references(uuid, public.ai_job_types, jsonb) is
-  'Raises AJ016 or AJ017 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer '
-  'for another''s is the one for none. Called by the intake trigger, which runs as its owner, so that the owner is '
+comment on function private.check_ai_job_references(uuid, public.ai_job_types, jsonb, uuid) is
+  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer '
+  'for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that '
+  'is made. Called by the intake trigger, which runs as its owner, so that the owner is '
   'checked here.';

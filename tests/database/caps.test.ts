@@ -78,27 +78,112 @@ Deno.test("caps: a user never has more jobs in processing than they may, while o
   });
 });
 
-Deno.test("quota: 1,000 parallel submits leave exactly as many active jobs as allowed", async () => {
+/**
+ * The most jobs that were in processing at once, of all and of one user, told by the timeline. Exact: a claim sees every
+ * job whose end was not committed before it, and an end is dated before it is committed.
+ */
+async function mostAtOnce(db: TestDatabase) {
+  const [row] = await db.sql<{ all: number; ofOneUser: number }[]>`
+    with steps as (
+      select user_id, created_at, case event when 'claimed' then 1 else -1 end as step
+      from public.ai_job_events where event in ('claimed', 'completed')
+    ),
+    running as (
+      select
+        sum(step) over (order by created_at, step rows unbounded preceding) as of_all,
+        sum(step) over (partition by user_id order by created_at, step rows unbounded preceding) as of_user
+      from steps
+    )
+    select max(of_all)::integer as all, max(of_user)::integer as "ofOneUser" from running`;
+  return row;
+}
+
+/** 1,000 submits of 10 users over 20 connections, while 8 workers claim and complete until nothing is left. */
+async function submitAndWork(db: TestDatabase) {
+  await db
+    .sql`update public.ai_providers set max_concurrent = 7 where provider = 'elevenlabs'`;
+  await db
+    .sql`update public.ai_limits set max_concurrent_jobs = 3 where user_id is null`;
+  const customers: Awaited<ReturnType<typeof aCustomer>>[] = [];
+  for (let user = 0; user < 10; user++) customers.push(await aCustomer(db));
+  const connections = await db.connections(20);
+  const workers = await db.connections(8, "service_role");
+  const submitting = { now: true };
+  const submits = Promise.all(
+    Array.from({ length: 1_000 }, (_, i) => {
+      const sql = connections[i % connections.length];
+      const customer = customers[i % customers.length];
+      assert(sql !== undefined && customer !== undefined);
+      return submit(sql, customer.id, customer.inputUrl);
+    }),
+  ).finally(() => submitting.now = false);
+  const ended = new Set<string>();
+  const work = workers.map(async (sql) => {
+    const queue = queueOver(sql);
+    while (submitting.now || ended.size < 1_000) {
+      for (const job of await queue.claim(3)) {
+        assert(!ended.has(job.id), "claimed twice");
+        assertEquals(await queue.complete(job, {}), true);
+        ended.add(job.id);
+      }
+    }
+  });
+  const ids = await submits;
+  await Promise.all(work);
+  assertEquals(ended, new Set(ids), "none lost, none invented");
+}
+
+Deno.test("caps: 1,000 parallel submits while 8 workers run them: neither provider nor user is ever above the cap by one", async () => {
   await withQueue(async ({ db }) => {
-    const customer = await aCustomer(db);
-    await db
-      .sql`insert into public.ai_limits (user_id, max_active_jobs) values (${customer.id}, 137)`;
-    const connections = await db.connections(20);
-    const outcomes = await Promise.all(
-      Array.from({ length: 1_000 }, (_, i) => {
-        const sql = connections[i % connections.length];
-        assert(sql !== undefined);
-        return submit(sql, customer.id, customer.inputUrl).then(
-          () => "accepted",
-          (error: postgres.PostgresError) => error.code,
-        );
-      }),
-    );
-    assertEquals(outcomes.filter((each) => each === "accepted").length, 137);
-    assertEquals(outcomes.filter((each) => each === "AJ034").length, 863);
-    assertEquals(await counts(db, customer.id), { counted: 137, real: 137 });
+    await submitAndWork(db);
+    assertEquals(await mostAtOnce(db), { all: 7, ofOneUser: 3 });
   });
 });
+
+Deno.test("caps: twin: claims that do not take turns go above the cap, and the count shows it", async () => {
+  await withQueue(async ({ db }) => {
+    const [row] = await db.sql<{ definition: string }[]>`
+      select pg_get_functiondef('public.claim_ai_jobs'::regproc) as definition`;
+    const turns =
+      "perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));";
+    assert(row !== undefined && row.definition.includes(turns));
+    await db.sql.unsafe(row.definition.replace(turns, ""));
+    await submitAndWork(db);
+    const most = await mostAtOnce(db);
+    assert(most !== undefined && most.all > 7, JSON.stringify(most));
+  });
+});
+
+for (
+  const { what, column, code } of [
+    { what: "active jobs", column: "max_active_jobs", code: "AJ034" },
+    { what: "jobs a day", column: "max_jobs_per_day", code: "AJ035" },
+  ]
+) {
+  Deno.test(`quota: 1,000 parallel submits leave exactly as many ${what} as allowed`, async () => {
+    await withQueue(async ({ db }) => {
+      const customer = await aCustomer(db);
+      await db
+        .sql`insert into public.ai_limits (user_id, ${
+        db.sql(column)
+      }) values (${customer.id}, 137)`;
+      const connections = await db.connections(20);
+      const outcomes = await Promise.all(
+        Array.from({ length: 1_000 }, (_, i) => {
+          const sql = connections[i % connections.length];
+          assert(sql !== undefined);
+          return submit(sql, customer.id, customer.inputUrl).then(
+            () => "accepted",
+            (error: postgres.PostgresError) => error.code,
+          );
+        }),
+      );
+      assertEquals(outcomes.filter((each) => each === "accepted").length, 137);
+      assertEquals(outcomes.filter((each) => each === code).length, 863);
+      assertEquals(await counts(db, customer.id), { counted: 137, real: 137 });
+    });
+  });
+}
 
 Deno.test("quota: an ended job makes room for another, and the bound is made exact before it refuses", async () => {
   await withQueue(async ({ db, queue }) => {
@@ -158,6 +243,32 @@ Deno.test("quota: jobs that end while others are submitted never leave room for 
   });
 });
 
+Deno.test("quota: a failed job that is tried again takes a place, and is refused when there is none", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const customer = await aCustomer(db);
+    await db
+      .sql`insert into public.ai_limits (user_id, max_active_jobs, max_jobs_per_day) values (${customer.id}, 1, 2)`;
+    await submit(db.sql, customer.id, customer.inputUrl);
+    const [job] = await queue.claim(1);
+    assert(job !== undefined);
+    await queue.fail(job, { isRetryable: false });
+    const retry = () =>
+      db.asUser(
+        customer.id,
+        (sql) =>
+          sql`update public.ai_jobs set retry_requested_at = now() where id = ${job.id}`,
+      );
+    const waiting = await submit(db.sql, customer.id, customer.inputUrl);
+    const refusal = await assertRejects(retry);
+    assertEquals("code" in refusal && refusal.code, "AJ034");
+    await db.sql`delete from public.ai_jobs where id = ${waiting}`;
+    await retry();
+    assertEquals((await counts(db, customer.id))?.real, 1);
+    // It was created before: the day's count, which is full, is not asked.
+    assert((await counts(db, customer.id))?.counted === 1);
+  });
+});
+
 Deno.test("quota: the daily limit counts what was created today and starts again tomorrow", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);
@@ -192,7 +303,7 @@ Deno.test("quota: a bulk insert that would exceed it inserts nothing", async () 
   });
 });
 
-Deno.test("idempotency: 200 parallel submits with one key make one job; the same request gets its id, another is refused", async () => {
+Deno.test("idempotency: 1,000 parallel submits with one key make one job; the same request gets its id, another is refused", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);
     const connections = await db.connections(20);
@@ -209,7 +320,7 @@ Deno.test("idempotency: 200 parallel submits with one key make one job; the same
         }),
       );
     const outcomes = await Promise.all(
-      Array.from({ length: 200 }, (_, i) => {
+      Array.from({ length: 1_000 }, (_, i) => {
         const sql = connections[i % connections.length];
         assert(sql !== undefined);
         return insert(sql, "v");

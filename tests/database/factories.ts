@@ -23,6 +23,7 @@ export interface NewJob {
   scheduled_at?: Date | string;
   priority?: number;
   cached_from_job_id?: string;
+  depends_on_job_id?: string;
 }
 
 /** What Postgres said no with. `detail` is empty when there was none. */

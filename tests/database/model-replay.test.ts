@@ -457,7 +457,7 @@ async function walk(
   await db.sql`delete from public.ai_jobs where user_id = ${userId}`;
 }
 
-for (const name of ["old", "trouble", "pair"] as const) {
+for (const name of ["old", "trouble", "pair", "crowd"] as const) {
   Deno.test(`model: every rule of the world '${name}' does in Postgres what the model says`, async () => {
     await walkAll(WORLDS[name], coveringTraces);
   });

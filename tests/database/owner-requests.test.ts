@@ -11,6 +11,7 @@ import {
   readJob,
   withQueue,
 } from "./factories.ts";
+import type { ClaimedJob } from "./queue.ts";
 
 interface Standing {
   status: string;
@@ -42,6 +43,10 @@ async function failed(bench: Bench) {
     isRetryable: false,
   });
   return job;
+}
+
+async function lastEvent({ db }: Bench, id: string): Promise<unknown> {
+  return (await eventsOf(db, id)).at(-1)?.event;
 }
 
 function codeOf(error: unknown): string | undefined {
@@ -78,6 +83,7 @@ Deno.test("cancel: a running job goes on until its heartbeat tells, then cancel_
       (await ask(bench, job, "cancel_requested_at"))?.status,
       "processing",
     );
+    assertEquals(await lastEvent(bench, job.id), "cancel_requested");
     assertEquals((await bench.queue.heartbeat(job))?.is_cancel_requested, true);
     assertEquals(await bench.queue.cancel(job), true);
     assertEquals((await readJob(bench.db, job.id)).status, "cancelled");
@@ -115,6 +121,36 @@ Deno.test("cancel: a job whose worker dies after the request is cancelled by the
     assertEquals(await spendOf(bench, job.id), "unknown");
     assertEquals(await bench.queue.claim(5), []);
   });
+});
+
+Deno.test("cancel: whichever way a running job is handed back after the request, it ends as cancelled", async (t) => {
+  const ways = {
+    retried: (bench: Bench, job: ClaimedJob) => bench.queue.fail(job),
+    snoozed: (bench: Bench, job: ClaimedJob) => bench.queue.snooze(job),
+    released: (bench: Bench, job: ClaimedJob) => bench.queue.release(job),
+    rescued: async (bench: Bench, job: ClaimedJob) => {
+      await expireLease(bench.db, job.id);
+      await bench.queue.rescue();
+    },
+  };
+  for (const [way, handBack] of Object.entries(ways)) {
+    await t.step(way, () =>
+      withQueue(async (bench) => {
+        const job = await insertClaimedJob(bench);
+        await ask(bench, job, "cancel_requested_at");
+        await handBack(bench, job);
+        const after = await readJob(bench.db, job.id);
+        assertEquals([after.status, after.error_code], [
+          "cancelled",
+          "cancelled",
+        ]);
+        assertEquals(
+          after.error_message,
+          "Cancelled before anything was paid.",
+        );
+        assertEquals(await lastEvent(bench, job.id), "cancelled");
+      }));
+  }
 });
 
 async function spendOf({ db }: Bench, id: string): Promise<string | undefined> {
@@ -158,6 +194,7 @@ Deno.test("retry: the owner of a failed job gets the attempts of the type once m
       (await ask(bench, job, "retry_requested_at"))?.status,
       "pending",
     );
+    assertEquals(await lastEvent(bench, job.id), "retry_requested");
     const again = await claimJob(bench, job.id);
     assertEquals([again.attempt, again.max_attempts], [2, 6]);
   });
@@ -199,12 +236,12 @@ Deno.test("resolve_unknown_ai_job: a parked job goes on with what was made, or w
         code: "provider_unauthorized",
         isRetryable: false,
       });
-      await bench.db;
       const [row] = await bench.db.sql<{ done: boolean }[]>`
         select public.resolve_unknown_ai_job(${job.id}, ${wasMade}, ${
         wasMade ? `voice-${job.id}` : null
       }) as done`;
       assertEquals(row?.done, true);
+      assertEquals(await lastEvent(bench, job.id), "retry_requested");
       const again = await claimJob(bench, job.id);
       const begun = await bench.queue.begin(again, "create_voice");
       assertEquals(begun?.decision, wasMade ? "done" : "send");
@@ -230,6 +267,7 @@ Deno.test("redrive_ai_jobs: runs again what matches, and leaves parked jobs alon
       select public.redrive_ai_jobs(p_error_code => 'provider_rejected_input') as n`;
     assertEquals(row?.n, 1);
     assertEquals((await readJob(bench.db, wanted.id)).status, "pending");
+    assertEquals(await lastEvent(bench, wanted.id), "retry_requested");
     assertEquals((await readJob(bench.db, other.id)).status, "failed");
     assertEquals((await readJob(bench.db, parked.id)).status, "failed");
   });
@@ -268,7 +306,11 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
     const job = await insertClaimedJob(bench);
     const call = await bench.queue.begin(job, "create_voice");
     assert(call !== undefined);
-    await bench.queue.settle(job, call.call_id, "rejected");
+    await bench.db.asService((sql) =>
+      sql`select public.settle_provider_call(
+        p_call_id => ${call.call_id}, p_job_id => ${job.id}, p_lease_token => ${job.lease_token},
+        p_outcome => 'rejected', p_http_status => 401, p_error_code => 'provider_quota_exceeded')`
+    );
     await bench.queue.fail(job, {
       code: "provider_quota_exceeded",
       isRetryable: false,
@@ -278,7 +320,11 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
         {
           id: string;
           error_code: string;
-          provider_calls: { outcome: string }[];
+          provider_calls: {
+            outcome: string;
+            error_code: string;
+            http_status: number;
+          }[];
         }[]
       >`
       select id, error_code, provider_calls from private.ai_job_dead_letters`;
@@ -287,9 +333,14 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
       job.id,
       "provider_quota_exceeded",
     ]);
-    assertEquals(letter?.provider_calls.map(({ outcome }) => outcome), [
-      "rejected",
-    ]);
+    assertEquals(
+      letter?.provider_calls.map(({ outcome, error_code, http_status }) => [
+        outcome,
+        error_code,
+        http_status,
+      ]),
+      [["rejected", "provider_quota_exceeded", 401]],
+    );
     await assertRejects(() => bench.db.asUser(job.user_id, read));
     await assertRejects(() => bench.db.asService(read));
   });

@@ -27,6 +27,8 @@ export interface Job {
   idempotency_key: string | null;
   input_hash: string;
   cached_from_job_id: string | null;
+  depends_on_job_id: string | null;
+  is_blocked: boolean;
   billable_calls: number;
   event_seq: number;
   last_event: string;

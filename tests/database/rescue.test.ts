@@ -167,7 +167,14 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died inside a paid call i
 
     assertEquals(await die(bench, job.id), "failed");
     const failed = await readJob(db, job.id);
-    assertEquals(failed.error_code, "outcome_unknown");
+    assertEquals(
+      [failed.error_code, failed.error_message],
+      [
+        "outcome_unknown",
+        "It is unknown whether the AI provider did the work; it was not sent again. " +
+        "Last: The work stopped without an answer.",
+      ],
+    );
     assertEquals(failed.billable_calls, 1);
     assertEquals(await callsOf(db, job.id), ["unknown"]);
     assertEquals(await queue.claim(10), []);
@@ -261,6 +268,36 @@ Deno.test("rescue_stalled_ai_jobs: on the last attempt a call that is settled ne
         assertEquals(await callsOf(db, job.id), [outcome]);
       }));
   }
+});
+
+Deno.test("rescue_stalled_ai_jobs: a last attempt that died with what was paid for in hand is tried until its age ends it", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    let job = await insertOnLastAttempt(bench);
+    const begun = await queue.begin(job);
+    assert(begun !== undefined);
+    await queue.settle(job, begun.call_id, "succeeded", "voice-1");
+    for (let death = 0; death < 3; death++) {
+      assertEquals(await die(bench, job.id), "pending");
+      assertEquals((await readJob(db, job.id)).attempt, MAX_ATTEMPTS - 1);
+      await makeDue(db, job.id);
+      job = await claimJob(bench, job.id);
+      assertEquals((await queue.begin(job))?.decision, "done");
+    }
+    await db.sql`
+      update public.ai_jobs set
+        created_at = created_at - interval '100 days', started_at = started_at - interval '100 days'
+      where id = ${job.id}`;
+    assertEquals(await die(bench, job.id), "failed");
+    const failed = await readJob(db, job.id);
+    assertEquals([failed.error_code, failed.billable_calls], [
+      "job_expired",
+      1,
+    ]);
+    const [row] = await db.sql<{ spend: string }[]>`
+      select spend from public.ai_jobs where id = ${job.id}`;
+    assertEquals(row?.spend, "incurred");
+  });
 });
 
 Deno.test("rescue_stalled_ai_jobs: two calls left open by one job are both unknown, and the job is taken back once", async () => {

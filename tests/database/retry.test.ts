@@ -1,5 +1,6 @@
 /** fail_ai_job: whether and when a failed attempt is tried again, and with what a job fails for good. */
 import { assert, assertEquals } from "@std/assert";
+import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/errors.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { withDatabase } from "../helpers/database.ts";
 import {
@@ -205,7 +206,15 @@ Deno.test("fail_ai_job: a job that fails while a paid call may have happened fai
               assert(await queue.settle(job, begun.call_id, settle, objectId));
             }
             assertEquals(await queue.fail(job, { isRetryable }), "failed");
-            assertEquals((await readJob(db, id)).error_code, code);
+            const failed = await readJob(db, id);
+            assertEquals(failed.error_code, code);
+            const cause = "The AI provider did not answer properly.";
+            assertEquals(
+              failed.error_message,
+              code === "outcome_unknown"
+                ? `${ERROR_CATALOGUE.outcome_unknown.message} Last: ${cause}`
+                : cause,
+            );
           }),
       );
     }
@@ -224,6 +233,87 @@ Deno.test("fail_ai_job: a job that fails while a paid call may have happened fai
         );
       }),
   );
+});
+
+Deno.test("ai_jobs: a job that is too old to wait once more fails, and keeps what was known last", async (t) => {
+  const cause = "The AI provider did not answer properly.";
+  const expired = ERROR_CATALOGUE.job_expired.message;
+  const unknown = ERROR_CATALOGUE.outcome_unknown.message;
+  for (
+    const { way, isOpen, code, message } of [
+      {
+        way: "retried",
+        isOpen: false,
+        code: "job_expired",
+        message: `${expired} Last: ${cause}`,
+      },
+      {
+        way: "retried",
+        isOpen: true,
+        code: "outcome_unknown",
+        message: `${unknown} Last: ${cause}`,
+      },
+      { way: "snoozed", isOpen: false, code: "job_expired", message: expired },
+      {
+        way: "snoozed",
+        isOpen: true,
+        code: "outcome_unknown",
+        message: unknown,
+      },
+      {
+        way: "released",
+        isOpen: false,
+        code: "job_expired",
+        message: expired,
+      },
+      {
+        way: "rescued",
+        isOpen: false,
+        code: "job_expired",
+        message: `${expired} Last: ${ERROR_CATALOGUE.lease_expired.message}`,
+      },
+      {
+        way: "rescued",
+        isOpen: true,
+        code: "outcome_unknown",
+        message: `${unknown} Last: ${ERROR_CATALOGUE.lease_expired.message}`,
+      },
+    ]
+  ) {
+    await t.step(
+      `${way}${isOpen ? ", a call in doubt" : ""}: ${code}`,
+      () =>
+        withQueue(async (bench) => {
+          const { db, queue } = bench;
+          const job = await insertClaimedJob(bench);
+          if (isOpen) {
+            const begun = await queue.begin(job);
+            assert(begun !== undefined);
+            await queue.settle(job, begun.call_id, "unknown");
+          }
+          await db.sql`
+          update public.ai_jobs as j
+          set created_at = j.created_at - interval '2 days',
+            started_at = clock_timestamp() - make_interval(secs => t.max_age_seconds + 1)
+          from public.ai_job_types as t where t.job_type = j.job_type and j.id = ${job.id}`;
+          if (way === "retried") await queue.fail(job);
+          if (way === "snoozed") await queue.snooze(job);
+          if (way === "released") await queue.release(job);
+          if (way === "rescued") {
+            await db
+              .sql`update public.ai_jobs set lease_expires_at = now() where id = ${job.id}`;
+            await queue.rescue();
+          }
+          const ended = await readJob(db, job.id);
+          assertEquals([ended.status, ended.error_code, ended.error_message], [
+            "failed",
+            code,
+            message,
+          ]);
+          assertEquals((await eventsOf(db, job.id)).at(-1)?.event, "failed");
+        }),
+    );
+  }
 });
 
 Deno.test("fail_ai_job: without a cause no job fails, and a missing isRetryable means no", async () => {

@@ -24,7 +24,7 @@ async function queueUp(
 
 Deno.test("claim_ai_jobs: a user's single job is among the next two, whatever another user has waiting", async () => {
   await withQueue(async (bench) => {
-    const busy = await queueUp(bench, 2_000);
+    const busy = await queueUp(bench, 10_000);
     const first = await bench.queue.claim(5);
     assert(first.every((job) => job.user_id === busy));
     const guest = await queueUp(bench, 1);

@@ -122,6 +122,73 @@ Deno.test("cancel-ai-job: a running job stops within a heartbeat, what was made 
   }
 });
 
+for (
+  const { what, isListed, spend, states } of [
+    {
+      what: "what an earlier call made is found and removed",
+      isListed: true,
+      spend: "incurred",
+      states: ["deleted"],
+    },
+    {
+      what: "what is not listed yet stays, and the row says that it is unknown",
+      isListed: false,
+      spend: "unknown",
+      states: ["created"],
+    },
+  ]
+) {
+  Deno.test(`cancel-ai-job: while the provider is asked what became of a call: ${what}`, async () => {
+    const stack = running();
+    const owner = await signUp(stack);
+    await stack.sql`update public.ai_job_types set lease_seconds = 3`;
+    try {
+      if (!isListed) await stack.simulator.set({ search_lag_ms: 600_000 });
+      await stack.simulator.fail(
+        { fault: { kind: "close_after" } },
+        { operation: "voices.search", fault: { kind: "hang" } },
+      );
+      const jobId = await requestVoice(owner, await uploadRecording(owner));
+      await waitForEvent(stack, jobId, "snoozed");
+      await sweepJob(stack, jobId);
+      await stack.simulator.requests("voices.search", { atLeast: 1 });
+      const answer = await owner.call("cancel-ai-job", {
+        body: { job_id: jobId },
+      });
+      assertEquals(answer.status, 202);
+      const job = await waitForJob(stack, owner, jobId, "cancelled");
+      assertEquals([job.spend, job.error_code], [spend, "cancelled"]);
+      assertEquals(
+        job.error_message,
+        isListed
+          ? "Cancelled after the AI provider had done paid work."
+          : "Cancelled while the AI provider was at work; it may have been paid.",
+      );
+      const made = await stack.simulator.creations(jobId);
+      assertEquals(made.map(({ state }) => state), states);
+      assertEquals(
+        (await stack.simulator.requests("voices.add", { jobId })).length,
+        1,
+      );
+    } finally {
+      await stack.sql`update public.ai_job_types set lease_seconds = 10`;
+    }
+  });
+}
+
+Deno.test("cancel-ai-job: a job that waits to ask the provider again ends at once, and the row says that it may have been paid", async () => {
+  const stack = running();
+  const owner = await signUp(stack);
+  await stack.simulator.fail({ fault: { kind: "close_after" } });
+  const jobId = await requestVoice(owner, await uploadRecording(owner));
+  await waitForEvent(stack, jobId, "snoozed");
+  const answer = await owner.call("cancel-ai-job", { body: { job_id: jobId } });
+  const { status, spend } = jobStandingSchema.parse(answer.body);
+  assertEquals([answer.status, status, spend], [200, "cancelled", "unknown"]);
+  await sweepJob(stack, jobId);
+  assertEquals((await readJob(owner, jobId)).status, "cancelled");
+});
+
 Deno.test("retry-ai-job: a failed job runs again and can succeed; one that has not failed is 409", async () => {
   const stack = running();
   const owner = await signUp(stack);

@@ -1,5 +1,10 @@
 /** Definite answers of the provider: what each does to the job, the journal and the bill. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import {
   ERROR_CATALOGUE,
   type ErrorCode,
@@ -81,6 +86,12 @@ const REFUSALS: Refusal[] = [
     httpStatus: 403,
     code: "provider_limit_reached",
     words: "instant voice cloning",
+  },
+  {
+    error: "content_against_policy",
+    httpStatus: 403,
+    code: "provider_content_refused",
+    words: "Terms of Service",
   },
   {
     error: "invalid_content",
@@ -174,10 +185,9 @@ Deno.test("provider: an account without a free voice slot fails the job, and one
 for (
   const [name, fault] of [
     ["429", { kind: "status", status: 429 }],
-    ["429 rate_limit_exceeded with Retry-After", {
+    ["429 rate_limit_exceeded", {
       kind: "status",
       error: "rate_limit_exceeded",
-      headers: { "Retry-After": "7" },
     }],
     ["429 system_busy in the old form", {
       kind: "status",
@@ -233,11 +243,119 @@ for (
   });
 }
 
+for (
+  const [name, retryAfter, low, high] of [
+    ["without Retry-After the wait is the backoff", undefined, 1, 3],
+    ["Retry-After of 1,800 seconds is kept", 1_800, 1_790, 1_800],
+    ["a Retry-After of two days is kept to an hour", 172_800, 3_590, 3_600],
+  ] as const
+) {
+  Deno.test(`provider: 429 rate_limit_exceeded: ${name}`, async () => {
+    const stack = running();
+    await stack.simulator.fail({
+      fault: {
+        kind: "status",
+        error: "rate_limit_exceeded",
+        ...(retryAfter === undefined
+          ? {}
+          : { headers: { "Retry-After": String(retryAfter) } }),
+      },
+    });
+    const { user, jobId } = await newJob(stack);
+    await waitForEvent(stack, jobId, "retried");
+    const [row] = await stack.sql<{ seconds: number }>`
+      select extract(epoch from j.scheduled_at - e.created_at)::float8 as seconds
+      from public.ai_jobs as j
+      join public.ai_job_events as e on e.job_id = j.id and e.event = 'retried'
+      where j.id = ${jobId}`;
+    const seconds = row?.seconds ?? -1;
+    assert(seconds > low && seconds <= high, `waits ${seconds} s`);
+    await sweepJob(stack, jobId);
+    await waitForJob(stack, user, jobId, "completed");
+    assertEquals((await assertDoneOnce(stack, jobId)).attempt, 2);
+  });
+}
+
+for (
+  const [name, fault, seconds] of [
+    ["too_many_concurrent_requests", {
+      kind: "status",
+      error: "too_many_concurrent_requests",
+    }, 10],
+    ["concurrent_limit_exceeded with Retry-After", {
+      kind: "status",
+      error: "concurrent_limit_exceeded",
+      headers: { "Retry-After": "300" },
+    }, 300],
+  ] as const
+) {
+  Deno.test(`provider: 429 ${name} costs no attempt, however often; the job waits and is done, paid for once`, async () => {
+    const stack = running();
+    const { max_attempts } = await readJobPolicy(stack);
+    const times = max_attempts + 2;
+    await stack.simulator.fail({ times, fault });
+    const { user, jobId } = await newJob(stack);
+    for (let nth = 1; nth <= times; nth++) {
+      await waitForEvent(stack, jobId, "snoozed", { nth });
+      const [row] = await stack.sql<{ seconds: number }>`
+        select extract(epoch from j.scheduled_at - e.created_at)::float8 as seconds
+        from public.ai_jobs as j
+        join public.ai_job_events as e on e.job_id = j.id and e.seq = j.event_seq
+        where j.id = ${jobId}`;
+      assert(Math.abs((row?.seconds ?? 0) - seconds) < 1, `${row?.seconds} s`);
+      const { attempt, stage, errorCode } = await jobFacts(stack, jobId);
+      assertEquals([attempt, stage, errorCode], [
+        0,
+        "waiting_for_provider",
+        null,
+      ]);
+      await sweepJob(stack, jobId);
+    }
+    await waitForJob(stack, user, jobId, "completed");
+    const facts = await assertDoneOnce(stack, jobId);
+    assertEquals([facts.attempt, facts.billableCalls], [1, times + 1]);
+    assertEquals(
+      facts.journal.map(({ outcome, http_status, error_code }) => [
+        outcome,
+        http_status,
+        error_code,
+      ]),
+      [
+        ...Array.from({ length: times }, () => [
+          "rejected",
+          429,
+          "provider_concurrency_limited",
+        ]),
+        ["succeeded", null, null],
+      ],
+    );
+    const lines = await waitForLog(stack, "process-ai-job", {
+      job_id: jobId,
+      event: "provider_call_sent",
+    }, times + 1);
+    for (const { line } of lines) {
+      const { operation, attempt, request_id } = JSON.parse(line);
+      assertEquals([operation, attempt], ["create_voice", 1]);
+      assertMatch(request_id, /^[0-9a-f-]{36}$/);
+    }
+  });
+}
+
+/** How often a voice clone is tried. */
+async function readJobPolicy(
+  stack: TestStack,
+): Promise<{ max_attempts: number }> {
+  const [row] = await stack.sql<{ max_attempts: number }>`
+    select max_attempts from public.ai_job_types where job_type = 'voice_clone'`;
+  assert(row !== undefined);
+  return row;
+}
+
 Deno.test("provider: 429 without end fails the job when its attempts are used up, and nothing is paid", async () => {
   const stack = running();
   await stack.simulator.fail({
     times: null,
-    fault: { kind: "status", error: "too_many_concurrent_requests" },
+    fault: { kind: "status", error: "rate_limit_exceeded" },
   });
   const { user, jobId } = await newJob(stack);
   const { max_attempts } = await readJob(user, jobId);

@@ -283,6 +283,57 @@ Deno.test("provider: a voice made only after the first look is found by a later 
   assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
 });
 
+/** A call that the provider works on for longer than its listing may lag; the client has given up by the end of it. */
+async function slowCall(stack: TestStack) {
+  await stack.simulator.fail({ fault: { kind: "hang", processed: "after" } });
+  const { user, jobId } = await newJob();
+  await stack.simulator.requests("voices.add", { jobId, atLeast: 1 });
+  const [call] = await stack.sql<{ outcome: string }>`
+    update public.ai_provider_calls
+    set sent_at = sent_at - make_interval(secs => 2 * t.reconcile_seconds)
+    from public.ai_job_types as t
+    where t.job_type = 'voice_clone' and job_id = ${jobId} returning outcome`;
+  assertEquals(call?.outcome, "sent");
+  await waitForEvent(stack, jobId, "snoozed");
+  assertEquals(await stack.simulator.creations(jobId), []);
+  return { user, jobId };
+}
+
+Deno.test("provider: a call slower than its listing may lag is not sent again when the first look finds nothing", async () => {
+  const stack = running();
+  const { user, jobId } = await slowCall(stack);
+  // Nothing is there yet, and the call was sent longer ago than reconcile_seconds: that proves nothing.
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
+  const waiting = await jobFacts(stack, jobId);
+  assertEquals([waiting.status, waiting.attempt], ["pending", 0]);
+  assertEquals(waiting.journal.map(({ outcome }) => outcome), ["unknown"]);
+
+  await stack.simulator.release();
+  await stack.simulator.creationsOf(jobId, 1);
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
+  assertEquals(
+    (await stack.simulator.requests("voices.add", { jobId })).length,
+    1,
+  );
+});
+
+Deno.test("provider: were the doubt counted from the sending, a slow call would be paid for twice", async () => {
+  const stack = running();
+  const { user, jobId } = await slowCall(stack);
+  await stack.sql`
+    update public.ai_provider_calls set unknown_since = sent_at where job_id = ${jobId} and outcome = 'unknown'`;
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "retried");
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  await stack.simulator.release();
+  assertEquals((await stack.simulator.creationsOf(jobId, 2)).length, 2);
+});
+
 Deno.test("provider: a look-up that fails is repeated, and the voice is found in the end", async () => {
   const stack = running();
   const { user, jobId } = await intoDoubt(stack, {
@@ -309,9 +360,19 @@ Deno.test("provider: a look-up that fails is repeated, and the voice is found in
 });
 
 for (
-  const [name, fault, attempts] of [
-    ["refuses the look-up", { kind: "status", error: "invalid_api_key" }, 1],
-    ["answers no look-up", { kind: "status", status: 503 }, 5],
+  const [name, fault, attempts, last] of [
+    [
+      "refuses the look-up",
+      { kind: "status", error: "invalid_api_key" },
+      1,
+      "provider_unauthorized",
+    ],
+    [
+      "answers no look-up",
+      { kind: "status", status: 503 },
+      5,
+      "provider_unavailable",
+    ],
   ] as const
 ) {
   Deno.test(`provider: one that ${name} leaves the job parked as outcome_unknown, never sent again`, async () => {
@@ -336,11 +397,11 @@ for (
     }
     const job = await waitForJob(stack, user, jobId, "failed");
     assertEquals(job.error_code, "outcome_unknown");
-    assert(
-      Object.values(ERROR_CATALOGUE).some(({ message }) =>
-        message === job.error_message
-      ),
-      String(job.error_message),
+    assertEquals(
+      job.error_message,
+      `${ERROR_CATALOGUE.outcome_unknown.message} Last: ${
+        ERROR_CATALOGUE[last].message
+      }`,
     );
     const facts = await jobFacts(stack, jobId);
     assertEquals(facts.attempt, attempts);

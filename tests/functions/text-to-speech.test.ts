@@ -21,12 +21,11 @@ let someone: TestUser | undefined;
 /** A text that says which one it is, in each of its sentences: the ledger can be asked for it. */
 function textOf(characters = 200): { text: string; marker: string } {
   const marker = crypto.randomUUID();
-  const sentence = `This is what was said in ${marker}. `;
-  return {
-    text: sentence.repeat(Math.max(1, Math.floor(characters / sentence.length)))
-      .trim(),
-    marker,
-  };
+  let text = `This is ${marker}.`;
+  for (let line = 1; text.length < characters; line++) {
+    text += ` Sentence ${line} of ${marker}.`;
+  }
+  return { text, marker };
 }
 
 async function newJob(
@@ -200,11 +199,51 @@ Deno.test("speech: another's voice, by our id or the provider's, is as if there 
       job_type: "text_to_speech",
       metadata,
     });
-    assertEquals([error?.code, error?.details], ["AJ016", "metadata.voice_id"]);
+    assertEquals([error?.code, error?.details], ["AJ018", "metadata.voice_id"]);
   }
   assertEquals(new Set(bodies).size, 1, "the answers cannot be told apart");
   const { data: jobs } = await stranger.client.from("ai_jobs").select("id");
   assertEquals(jobs, []);
+});
+
+Deno.test("speech: in a voice that is still being cloned: it waits for the clone, and speaks in what that made", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const { text, marker } = textOf();
+  await stack.simulator.fail({ fault: { kind: "hang" } });
+  const clone = await requestVoice(user, await uploadRecording(user));
+  const answer = await user.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { text },
+      depends_on: clone,
+    },
+  });
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  const { job_id } = createAiJobResponseSchema.parse(answer.body);
+  await stack.simulator.release();
+  await waitForJob(stack, user, clone, "completed");
+  const job = await waitForJob(stack, user, job_id, "completed");
+  const { data: voice } = await user.client.from("voices").select(
+    "id,provider_voice_id",
+  ).single();
+  assertEquals(job.result_data?.["voice_id"], voice?.id);
+  const [paid] = await stack.simulator.creations(marker);
+  assertEquals(paid?.request["voice_id"], voice?.provider_voice_id);
+
+  // What is no clone makes no voice.
+  const refused = await user.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { text },
+      depends_on: job_id,
+    },
+  });
+  assertProblem(refused, {
+    status: 400,
+    code: "metadata_invalid",
+    field: "metadata.voice_id",
+  });
 });
 
 Deno.test("speech: parameters that are wrong are named, and change nothing", async () => {
@@ -339,6 +378,32 @@ Deno.test("speech: a socket closed before anything was made: sent again only aft
     "absent",
     "succeeded",
   ]);
+});
+
+Deno.test("speech: what an equal text was spoken for is not taken for a call that made nothing", async () => {
+  const stack = running();
+  const { text, marker } = textOf();
+  const earlier = await newJob({ text });
+  await waitForJob(stack, earlier.user, earlier.jobId, "completed");
+  await stack.simulator.fail({
+    operation: "speech",
+    fault: { kind: "close_before" },
+  });
+  // Another seed, so that no cached result answers; the history cannot tell the two apart.
+  const { jobId } = await newJob({ text, seed: 1 });
+  await waitForEvent(stack, jobId, "snoozed");
+  await outwaitHistory(stack, jobId);
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "retried");
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
+  const done = await facts(stack, jobId, marker);
+  assertEquals(done.journal.map(({ outcome }) => outcome), [
+    "absent",
+    "succeeded",
+  ]);
+  assertEquals(done.paid.length, 2, "one for each job");
+  assertEquals(done.journal.at(-1)?.provider_object_id, done.paid[1]);
 });
 
 for (
@@ -486,7 +551,8 @@ for (const processed of ["before", "never"] as const) {
     const done = await facts(stack, jobId, marker);
     assertEquals(done.paid.length, 3);
     assertEquals(
-      done.journal.map(({ operation, outcome }) => `${operation} ${outcome}`),
+      done.journal.map(({ operation, outcome }) => `${operation} ${outcome}`)
+        .sort(),
       processed === "before"
         ? [
           "text_to_speech:1 succeeded",

@@ -305,12 +305,13 @@ Deno.test("process-ai-job: one JSON log line for each step, with job_id, attempt
   const ada = await signUp(stack);
   const jobId = await requestVoice(ada, await uploadRecording(ada));
   await waitForJob(stack, ada, jobId, "completed");
-  const lines = await waitForLog(stack, "process-ai-job", { job_id: jobId }, 4);
+  const lines = await waitForLog(stack, "process-ai-job", { job_id: jobId }, 5);
 
   const steps = lines.map(({ fields }) => fields?.["event"]);
   assertEquals(steps, [
     "job_started",
     "job_progress",
+    "provider_call_sent",
     "provider_call_settled",
     "job_completed",
   ]);

@@ -130,6 +130,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -137,6 +138,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -169,6 +171,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -176,6 +179,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type": string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -207,6 +211,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -214,6 +219,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type"?: string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -243,6 +249,13 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "ai_jobs_dependency_fkey";
+            columns: ["depends_on_job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id", "user_id"];
           },
           {
             foreignKeyName: "ai_jobs_job_type_fkey";
@@ -1178,6 +1191,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1185,6 +1199,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -1229,6 +1244,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1236,6 +1252,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;

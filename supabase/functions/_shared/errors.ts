@@ -70,6 +70,14 @@ const CATALOGUE = {
     message: "The metadata is not valid for this job type.",
   },
 
+  dependency_not_found: {
+    status: 400,
+    message: "depends_on names no job of yours.",
+  },
+  dependency_failed: {
+    status: 409,
+    message: "The job that this one depends on has failed or was cancelled.",
+  },
   voice_not_found: {
     status: 400,
     message: "voice_id names no voice of yours and no stock voice.",
@@ -197,11 +205,15 @@ const CATALOGUE = {
   },
   provider_content_refused: {
     status: null,
-    message: "The AI provider refuses this content.",
+    message: "The AI provider does not allow this content.",
   },
   provider_render_failed: {
     status: null,
     message: "The AI provider could not make this.",
+  },
+  provider_concurrency_limited: {
+    status: null,
+    message: "The AI provider works on as many of our requests as it will.",
   },
   provider_rate_limited: {
     status: null,
@@ -280,8 +292,10 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ013: "input_type_not_allowed",
   AJ014: "input_size_not_allowed",
   AJ015: "path_not_allowed",
-  AJ016: "voice_not_found",
-  AJ017: "call_not_found",
+  AJ016: "dependency_not_found",
+  AJ017: "dependency_failed",
+  AJ018: "voice_not_found",
+  AJ019: "call_not_found",
   AJ020: "metadata_invalid",
   AJ030: "idempotency_key_reused",
   AJ031: "idempotency_key_in_use",

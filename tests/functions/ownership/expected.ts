@@ -36,6 +36,7 @@ export const EXPECTED: Declaration = {
           "input_mime_types",
           "input_max_bytes",
           "cache_ttl_seconds",
+          "stock_voice_ids",
           "created_at",
           "updated_at",
         ],
@@ -97,6 +98,7 @@ export const EXPECTED: Declaration = {
           "idempotency_key",
           "scheduled_at",
           "cached_from_job_id",
+          "depends_on_job_id",
         ],
         select: [
           "status",
@@ -115,6 +117,7 @@ export const EXPECTED: Declaration = {
           "lease_expires_at",
           "input_hash",
           "queue_key",
+          "is_blocked",
           "spend",
           "billable_calls",
           "cost_micros",
@@ -131,6 +134,11 @@ export const EXPECTED: Declaration = {
       references: {
         ai_jobs_user_id_fkey: "owner",
         ai_jobs_job_type_fkey: "shared",
+        // Refused like one that is not there.
+        ai_jobs_dependency_fkey: {
+          users: "refused AJ016",
+          service: "refused AJ016",
+        },
         // Another user's job is dropped in silence: whether there is one must not show.
         ai_jobs_cached_from_job_id_fkey: {
           users: "written, without the reference",
@@ -139,7 +147,7 @@ export const EXPECTED: Declaration = {
       },
       alsoWrites: {
         insert: "added ai_job_events, changed ai_limits",
-        "update cancel_requested_at": "added ai_job_events, changed ai_limits",
+        "update cancel_requested_at": "added ai_job_events",
       },
       // Only what has failed can be retried, and the first row waits.
       refused: {

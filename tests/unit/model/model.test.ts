@@ -37,6 +37,18 @@ const NOTICED_BY: Record<Break, RegExp> = {
   "nothing sweeps": /every job can end/,
 };
 
+const page = await Deno.readTextFile(
+  new URL("../../../docs/job-lifecycle.md", import.meta.url),
+);
+
+/** The sizes that docs/job-lifecycle.md tells of a world: states and steps. */
+function toldSizes(world: string): number[] | undefined {
+  const row = page.split("\n").find((line) =>
+    line.startsWith(`| \`${world}\``)
+  );
+  return row?.split("|").map((cell) => cell.trim()).slice(4, 6).map(Number);
+}
+
 for (const [name, world] of Object.entries(WORLDS)) {
   Deno.test(`model: in the world '${name}' everything holds in every state that can be reached`, () => {
     const { states, transitions, violation } = explore(
@@ -47,10 +59,15 @@ for (const [name, world] of Object.entries(WORLDS)) {
       states > 50 && transitions > states,
       `${states} states, ${transitions} transitions`,
     );
+    assertEquals(toldSizes(name), [states, transitions], "as the page says");
   });
 }
 
 Deno.test("model: every broken rule is noticed, by the property that it would break", () => {
+  assert(
+    page.replaceAll(/\s+/g, " ").includes(`breaks ${BREAKS.length} rules`),
+    "docs/job-lifecycle.md says how many",
+  );
   for (const broken of BREAKS) {
     const found = checkBreak(broken);
     assert(found !== undefined, `${broken}: nobody noticed`);

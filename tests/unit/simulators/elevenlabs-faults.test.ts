@@ -56,6 +56,7 @@ for (
     ["voice_limit_reached", 400],
     ["voice_add_edit_limit_reached", 400],
     ["can_not_use_instant_voice_cloning", 403],
+    ["content_against_policy", 403],
     ["invalid_content", 400],
     ["rate_limit_exceeded", 429],
     ["too_many_concurrent_requests", 429],

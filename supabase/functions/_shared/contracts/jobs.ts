@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { avatarVideoRequest } from "./avatar-video.ts";
 import { plain, plainText, unitInterval } from "./plain-text.ts";
-import { textToSpeechRequest } from "./speech.ts";
-import { transcriptionRequest } from "./transcription.ts";
+import { textToSpeechMetadataSchema } from "./speech.ts";
+import { transcriptionMetadataSchema } from "./transcription.ts";
 
 export const JOB_STATUSES = [
   "pending",
@@ -32,12 +32,46 @@ export const voiceCloneMetadataSchema = z.strictObject({
 
 export type VoiceCloneMetadata = z.infer<typeof voiceCloneMetadataSchema>;
 
+/** What every request for a job may say beside its own parameters. */
+export const jobOptions = {
+  depends_on: z.uuid().optional().describe(
+    "A job of the same owner: this one waits for it and works with its result.",
+  ),
+};
+
 const voiceCloneRequest = z.strictObject({
+  ...jobOptions,
   job_type: z.literal("voice_clone"),
   input_url: z.string({
     error: "is required: the recording, as <bucket>/<path>",
   }).min(1).max(2048),
   metadata: voiceCloneMetadataSchema,
+});
+
+/** It has no input object: the text is in the metadata. */
+const textToSpeechRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("text_to_speech"),
+  metadata: textToSpeechMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.voice_id !== undefined || depends_on !== undefined,
+  {
+    path: ["metadata", "voice_id"],
+    message: "is required, or a voice clone that the job depends on",
+  },
+);
+
+const transcriptionRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("transcription"),
+  input_url: z.string({
+    error: "is required: the recording, as <bucket>/<path>",
+  }).min(1).max(2048),
+  metadata: transcriptionMetadataSchema.default({
+    tag_audio_events: false,
+    output_format: "json",
+  }),
 });
 
 /** Body of create-ai-job: one member for each job type. */
@@ -100,6 +134,7 @@ export const aiJobSchema = z.object({
   spend: z.enum(["none", "unknown", "incurred"]),
   cancel_requested_at: timestamp.nullable(),
   cached_from_job_id: z.uuid().nullable(),
+  depends_on_job_id: z.uuid().nullable(),
   scheduled_at: timestamp,
   created_at: timestamp,
   started_at: timestamp.nullable(),
@@ -129,12 +164,23 @@ export const claimedJobSchema = z.object({
   attempt: z.number().int().min(1),
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
+  depends_on_job_id: z.uuid().nullable(),
   lease_token: z.uuid(),
   lease_expires_at: timestamp,
   started_at: timestamp,
   updated_at: timestamp,
 });
 export type ClaimedJob = z.infer<typeof claimedJobSchema>;
+
+/** The completed job that another depends on, as far as that works with it. */
+export const dependencySchema = z.object({
+  id: z.uuid(),
+  job_type: z.string(),
+  output_url: z.string().nullable(),
+  result_data: z.record(z.string(), z.unknown()),
+});
+/** See {@link dependencySchema}. */
+export type Dependency = z.infer<typeof dependencySchema>;
 
 /** Body of cancel-ai-job and retry-ai-job. */
 export const jobIdRequestSchema = z.strictObject({ job_id: z.uuid() });

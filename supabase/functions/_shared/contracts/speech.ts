@@ -38,6 +38,8 @@ export const textToSpeechMetadataSchema = z.strictObject({
   voice_id: z.string().regex(
     /^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9]{10,40})$/,
     "must be the id of a voice of yours, or of a stock voice",
+  ).optional().describe(
+    "Left out when the job depends on a voice clone: then it is the voice that is made.",
   ),
   model: z.enum(SPEECH_MODELS).default("eleven_multilingual_v2"),
   output_format: z.enum(SPEECH_OUTPUT_FORMATS).default("mp3_44100_128"),
@@ -55,12 +57,6 @@ export const textToSpeechMetadataSchema = z.strictObject({
   ),
 });
 export type TextToSpeechMetadata = z.infer<typeof textToSpeechMetadataSchema>;
-
-/** Body of create-ai-job for speech. It has no input object: the text is in the metadata. */
-export const textToSpeechRequest = z.strictObject({
-  job_type: z.literal("text_to_speech"),
-  metadata: textToSpeechMetadataSchema,
-});
 
 /** Result of speech; the file is the job's output. */
 export const textToSpeechResultSchema = z.object({

@@ -18,18 +18,6 @@ export const transcriptionMetadataSchema = z.strictObject({
 });
 export type TranscriptionMetadata = z.infer<typeof transcriptionMetadataSchema>;
 
-/** Body of create-ai-job for a transcript. */
-export const transcriptionRequest = z.strictObject({
-  job_type: z.literal("transcription"),
-  input_url: z.string({
-    error: "is required: the recording, as <bucket>/<path>",
-  }).min(1).max(2048),
-  metadata: transcriptionMetadataSchema.default({
-    tag_audio_events: false,
-    output_format: "json",
-  }),
-});
-
 /** What one speaker said without a longer pause. Times are seconds. */
 export const transcriptSegmentSchema = z.object({
   speaker: z.string().nullable(),

@@ -36,11 +36,15 @@ export class JobFailure extends AppError {
   }
 }
 
-/** Not now, and not a failure: come back after `seconds` without spending the attempt. */
+/** Not now, and not a failure: come back after `seconds` without spending the attempt. `cause` is for the log. */
 export class Snooze extends Error {
   override readonly name = "Snooze";
-  constructor(readonly seconds: number, readonly stage: string) {
-    super(`snoozed for ${seconds} s: ${stage}`);
+  constructor(
+    readonly seconds: number,
+    readonly stage: string,
+    options: ErrorOptions = {},
+  ) {
+    super(`snoozed for ${seconds} s: ${stage}`, options);
   }
 }
 

@@ -8,6 +8,8 @@ import type { JobRepository, Lease } from "./repository.ts";
 
 /** Pause between two looks at the provider's listing while it may lag behind. */
 export const RECONCILE_PAUSE_SECONDS = 10;
+/** Pause when the provider takes no more of our calls at once and does not say how long. */
+export const OWN_LOAD_PAUSE_SECONDS = 10;
 
 /** The part of the queue that a paid call needs. */
 type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
@@ -15,7 +17,8 @@ type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
 /**
  * What a provider's failure tells about the money.
  *
- * `rejected`: a definite no, nothing was made. `unknown`: no usable answer; it may have been made.
+ * `rejected`: a definite no, nothing was made. `unknown`: no usable answer; it may have been made. `isOwnLoad`: nothing
+ * is wrong but that other calls of this account are under way; to wait for them spends no attempt.
  */
 export class ProviderFailure extends Error {
   override readonly name = "ProviderFailure";
@@ -26,6 +29,7 @@ export class ProviderFailure extends Error {
     readonly options: {
       httpStatus?: number;
       retryAfterSeconds?: number;
+      isOwnLoad?: boolean;
       cause?: unknown;
     } = {},
   ) {
@@ -58,9 +62,10 @@ export interface PaidCall {
  *   job that may long be somebody else's, and the provider knows nothing of leases.
  * @param signal aborts the call; with a {@link CancelRequested} as its reason, what was made is looked for and undone.
  * @returns the provider's id; it is committed on the job already.
- * @throws {CancelRequested} when the owner cancelled before anything was sent.
+ * @throws {CancelRequested} when the owner cancelled before anything was sent, or while the provider was asked.
  * @throws {LeaseLost} when the job is no longer ours: nothing was sent, or nothing more is written.
- * @throws {Snooze} when the outcome is unknown: a later claim comes back here and asks the provider.
+ * @throws {Snooze} when the outcome is unknown: a later claim comes back here and asks the provider; and when other
+ *   calls of this account have to end first.
  * @throws {JobFailure} when the provider said no, or was asked and made nothing.
  */
 export async function makePaidCall(
@@ -130,12 +135,22 @@ async function send(
       failure.certainty === "unknown" &&
       signal.reason instanceof CancelRequested
     ) {
-      await abandon(repository, lease, call, callId);
+      await abandon(repository, lease, call, {
+        call_id: callId,
+        is_lookup_conclusive: false,
+      });
     }
     if (failure.certainty === "unknown") {
-      throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
+      throw new Snooze(
+        Math.max(
+          RECONCILE_PAUSE_SECONDS,
+          failure.options.retryAfterSeconds ?? 0,
+        ),
+        "reconciling",
+        { cause: failure },
+      );
     }
-    throw toJobFailure(failure);
+    throw toEnding(failure, "waiting_for_provider");
   }
   await settle(
     repository,
@@ -159,7 +174,13 @@ async function reconcile(
   try {
     found = await call.find(signal);
   } catch (error) {
-    throw error instanceof ProviderFailure ? toJobFailure(error) : error;
+    if (signal.reason instanceof CancelRequested) {
+      await abandon(repository, lease, call, begun);
+      throw signal.reason;
+    }
+    throw error instanceof ProviderFailure
+      ? toEnding(error, "reconciling")
+      : error;
   }
   if (found !== null) {
     await settle(
@@ -188,26 +209,51 @@ async function reconcile(
 const ABANDON_SECONDS = 10;
 
 /**
- * The owner cancelled while the call was under way: what it may have made is looked for once and removed. Best effort;
- * what cannot be found now leaves the call unknown, and the row says so.
+ * The owner cancelled while the call was under way, or while the provider was asked about it: what it may have made is
+ * looked for once and removed. Best effort; what cannot be found now leaves the call unknown, and the row says so, unless
+ * the look-up counts as proof that nothing was made.
  */
 async function abandon(
   repository: Journal,
   lease: Lease,
   call: PaidCall,
-  callId: string,
+  begun: { call_id: string; is_lookup_conclusive: boolean },
 ): Promise<void> {
   const signal = AbortSignal.timeout(ABANDON_SECONDS * 1000);
-  let found: string | null = null;
+  let found: string | null;
   try {
     found = await call.find(signal);
-    if (found !== null) await call.undo?.(found, signal);
   } catch {
     // The provider does not answer; nothing more can be done for somebody who has left.
+    return;
   }
   if (found !== null) {
-    await settle(repository, lease, callId, "adopted", found, 0);
+    // What cannot be removed is on record all the same.
+    await undoPaidCalls([{ call, providerObjectId: found }], signal);
+    await settle(repository, lease, begun.call_id, "adopted", found, 0);
+  } else if (begun.is_lookup_conclusive) {
+    const isSettled = await repository.settleProviderCall(
+      lease,
+      begun.call_id,
+      { outcome: "absent", errorCode: "cancelled" },
+    );
+    if (!isSettled) throw new LeaseLost();
   }
+}
+
+/**
+ * Removes what paid calls of this run have made, for an owner who cancelled before the job was over; where the provider
+ * can. Never throws, and is over within {@link ABANDON_SECONDS}: what stays there is on record in the journal.
+ */
+export async function undoPaidCalls(
+  made: readonly { call: PaidCall; providerObjectId: string }[],
+  signal: AbortSignal = AbortSignal.timeout(ABANDON_SECONDS * 1000),
+): Promise<void> {
+  await Promise.allSettled(
+    made.map(async ({ call, providerObjectId }) => {
+      await call.undo?.(providerObjectId, signal);
+    }),
+  );
 }
 
 async function settle(
@@ -229,11 +275,19 @@ async function settle(
   }
 }
 
-/** How an attempt ends with a provider's failure, of a paid call or of any other. */
-export function toJobFailure(failure: ProviderFailure): JobFailure {
-  return new JobFailure(failure.code, {
-    isRetryable: failure.isRetryable,
-    retryAfterSeconds: failure.options.retryAfterSeconds,
-    cause: failure,
-  });
+/** How a call that the provider has refused, a look-up that failed, or one that costs nothing, ends the run. */
+export function toEnding(
+  failure: ProviderFailure,
+  stage: string,
+): Snooze | JobFailure {
+  const { isOwnLoad, retryAfterSeconds } = failure.options;
+  return isOwnLoad
+    ? new Snooze(retryAfterSeconds ?? OWN_LOAD_PAUSE_SECONDS, stage, {
+      cause: failure,
+    })
+    : new JobFailure(failure.code, {
+      isRetryable: failure.isRetryable,
+      retryAfterSeconds,
+      cause: failure,
+    });
 }

@@ -1,7 +1,12 @@
 /** The queue, as the database offers it: the only caller of its functions. Needs the service's client. */
 import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import { type ClaimedJob, claimedJobSchema } from "../contracts/jobs.ts";
+import {
+  type ClaimedJob,
+  claimedJobSchema,
+  type Dependency,
+  dependencySchema,
+} from "../contracts/jobs.ts";
 import type { Database } from "../database.types.ts";
 import { type AppError, type ErrorCode, fromDatabaseError } from "../errors.ts";
 import { type Completion, JobFailure } from "./outcome.ts";
@@ -85,6 +90,10 @@ export interface JobRepository {
    */
   complete(lease: Lease, completion: Completion): Promise<boolean>;
   reuseResult(lease: Lease, sourceJobId: string): Promise<boolean>;
+  /** The job that this one depends on, which is completed; null when it names none, or that has been deleted. */
+  dependencyOf(
+    job: Pick<ClaimedJob, "user_id" | "depends_on_job_id">,
+  ): Promise<Dependency | null>;
   fail(
     lease: Lease,
     failure: {
@@ -212,6 +221,16 @@ export function createJobRepository(
         ...fence(lease),
         p_source_job_id: sourceJobId,
       }, z.boolean()),
+
+    async dependencyOf(job) {
+      if (job.depends_on_job_id === null) return null;
+      const { data, error } = await supabase.from("ai_jobs")
+        .select(Object.keys(dependencySchema.shape).join(","))
+        .eq("id", job.depends_on_job_id).eq("user_id", job.user_id)
+        .eq("status", "completed").maybeSingle();
+      if (error) throw fromDatabaseError(error);
+      return dependencySchema.nullable().parse(data);
+    },
 
     fail: (lease, failure) =>
       call("fail_ai_job", {

@@ -1,5 +1,5 @@
 /** Runs one claimed job to its end, and turns how it ended into SQL. Nothing else does. */
-import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { ClaimedJob, Dependency } from "../contracts/jobs.ts";
 import { AppError } from "../errors.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
@@ -16,7 +16,8 @@ import {
   makePaidCall,
   type PaidCall,
   ProviderFailure,
-  toJobFailure,
+  toEnding,
+  undoPaidCalls,
 } from "./paid-call.ts";
 import type { JobRepository } from "./repository.ts";
 
@@ -30,6 +31,8 @@ export interface JobContext {
   remainingMs(): number;
   /** Reports progress (1 to 99) and stage. Not waited for: several reports may travel as one. */
   progress(percentage: number, stage: string): void;
+  /** Result and output of the job that this one depends on, which is completed; null when it names none. */
+  dependency(): Promise<Dependency | null>;
   /** See {@link makePaidCall}. A shutdown does not abort it (its answer is worth waiting for), a cancellation does. */
   pay(call: PaidCall): Promise<string>;
 }
@@ -75,6 +78,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
   const stop = new AbortController();
   const heartbeat = deps.heartbeats.watch(job, (reason) => stop.abort(reason));
   const isPaying = { now: false };
+  const made: { call: PaidCall; providerObjectId: string }[] = [];
   const onShutdown = () => {
     if (!isPaying.now) stop.abort(deps.shutdown.reason);
   };
@@ -106,6 +110,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
         heartbeat.report(percentage, stage);
         log.info("job_progress", { progress: percentage, stage });
       },
+      dependency: () => deps.repository.dependencyOf(job),
       pay: async (call) => {
         await heartbeat.sent();
         mayGoOn();
@@ -115,13 +120,20 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
           id = await makePaidCall(
             deps.repository,
             job,
-            call,
+            {
+              ...call,
+              send: (signal) => {
+                log.info("provider_call_sent", { operation: call.operation });
+                return call.send(signal);
+              },
+            },
             stop.signal,
             heartbeat.isOurs,
           );
         } finally {
           isPaying.now = false;
         }
+        made.push({ call, providerObjectId: id });
         log.info("provider_call_settled", {
           operation: call.operation,
           provider_object_id: id,
@@ -139,6 +151,9 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
     }
   } catch (error) {
     await heartbeat.sent();
+    if (stop.signal.reason instanceof CancelRequested) {
+      await undoPaidCalls(made);
+    }
     await end(
       deps.repository,
       job,
@@ -169,16 +184,20 @@ async function reuse(
 }
 
 /**
- * Writes how a run ended. `reason` is why it was stopped, or `error` itself when nothing stopped it: an aborted
+ * Writes how a run ended. `reason` is why it was stopped, or `thrown` itself when nothing stopped it: an aborted
  * provider call throws an error of its own that must not be taken for the provider's fault.
  */
 async function end(
   repository: JobRepository,
   job: ClaimedJob,
   reason: unknown,
-  error: unknown,
+  thrown: unknown,
   log: Logger,
 ): Promise<void> {
+  // Of a call that costs nothing: those that are paid for are dealt with where they are made.
+  const error = thrown instanceof ProviderFailure
+    ? toEnding(thrown, "waiting_for_provider")
+    : thrown;
   try {
     if (reason instanceof LeaseLost || error instanceof LeaseLost) {
       log.warn("lease_lost");
@@ -189,7 +208,11 @@ async function end(
       log.info(isCancelled ? "job_cancelled" : "lease_lost");
     } else if (error instanceof Snooze) {
       await repository.snooze(job, error.seconds, error.stage);
-      log.info("job_snoozed", { seconds: error.seconds, stage: error.stage });
+      log.info("job_snoozed", {
+        seconds: error.seconds,
+        stage: error.stage,
+        ...(error.cause === undefined ? {} : { error: error.cause }),
+      });
     } else if (
       reason instanceof ShuttingDown &&
       !(error instanceof JobFailure && !error.isRetryable)
@@ -197,11 +220,7 @@ async function end(
       await repository.release(job);
       log.info("job_released", { error: reason });
     } else {
-      // Of a call that costs nothing: those that are paid for are dealt with where they are made.
-      const known = error instanceof ProviderFailure
-        ? toJobFailure(error)
-        : error;
-      const failure = known instanceof JobFailure ? known : new JobFailure(
+      const failure = error instanceof JobFailure ? error : new JobFailure(
         error instanceof AppError && error.code === "service_unavailable"
           ? error.code
           : "internal_error",

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import type { ErrorCode } from "../errors.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
+import { retryAfterSeconds } from "./retry-after.ts";
 
 /** How to reach an ElevenLabs account. */
 export interface ElevenLabsAccess {
@@ -78,9 +79,9 @@ export async function requestElevenLabs(
       {
         statusCode: response.status,
         body: await readErrorBody(response),
-        retryAfter: response.headers.get("retry-after"),
       },
       false,
+      response.headers,
     );
   } catch (error) {
     throw toProviderFailure(error, bounds.aborted);
@@ -138,8 +139,6 @@ const httpError = z.object({
   statusCode: z.number().int(),
   /** Not there when the answer had none. */
   body: z.unknown().optional(),
-  /** Seconds, as the header has them. */
-  retryAfter: z.coerce.number().int().positive().optional().catch(undefined),
 });
 const errorBody = z.object({
   detail: z.object({
@@ -149,24 +148,49 @@ const errorBody = z.object({
   }),
 });
 
-/** Codes that say more than their HTTP status. Old answers carry them as `status`, newer ones as `code`. */
-const FAILURE_BY_CODE: ReadonlyMap<string | undefined, ErrorCode> = new Map([
+/** Codes of a 4xx that say more than its status. Old answers carry them as `status`, newer ones as `code`. */
+const REFUSAL_BY_CODE: ReadonlyMap<string | undefined, ErrorCode> = new Map([
   ["quota_exceeded", "provider_quota_exceeded"],
+  ["payment_required", "provider_quota_exceeded"],
   ["voice_limit_reached", "provider_limit_reached"],
   ["voice_add_edit_limit_reached", "provider_limit_reached"],
   ["can_not_use_instant_voice_cloning", "provider_limit_reached"],
+  ["ivc_not_permitted", "provider_limit_reached"],
   ["only_for_creator+", "provider_limit_reached"],
+  // Not on the errors page; met by others who call the API, all with 403.
+  ["content_against_policy", "provider_content_refused"],
+  ["famous_voice_not_permitted", "provider_content_refused"],
+  ["voice_blocked_detected", "provider_content_refused"],
 ]);
 /** Since 2026 the voice limit has been seen with the code `bad_request`; only its words tell. */
 const VOICE_LIMIT = /maximum amount of custom voices/i;
 
+/** The 429 that the account's own other calls cause: it passes when they end, however often one asks meanwhile. */
+const CONCURRENCY_CODES: ReadonlySet<string | undefined> = new Set([
+  "too_many_concurrent_requests",
+  "concurrent_limit_exceeded",
+]);
+
+const REFUSAL_BY_STATUS: ReadonlyMap<number, ErrorCode> = new Map([
+  [401, "provider_unauthorized"],
+  [402, "provider_quota_exceeded"],
+  [403, "provider_unauthorized"],
+  [451, "provider_content_refused"],
+]);
+
+/** Statuses below 500 that leave open whether anything was made. */
+const UNCLEAR_STATUSES: ReadonlySet<number> = new Set([408, 409, 425]);
+
 /**
  * What an error of the package, or an answer of a plain request, means. Definite noes: 4xx other than 408, 409 and 425, and every 429. All else (5xx,
  * time-outs, lost connections, answers that make no sense) may hide a voice that was made.
+ *
+ * @param headers of the answer, where there was one: its `Retry-After` goes with the failure.
  */
 export function toProviderFailure(
   error: unknown,
   isTimeout: boolean,
+  headers?: Headers,
 ): ProviderFailure {
   if (error instanceof ProviderFailure) return error;
   const http = httpError.safeParse(error);
@@ -179,45 +203,35 @@ export function toProviderFailure(
     return new ProviderFailure(code, "unknown", true, { cause: error });
   }
   const status = http.data.statusCode;
+  const pause = headers === undefined ? undefined : retryAfterSeconds(headers);
   const details = {
     httpStatus: status,
     cause: error,
-    ...(http.data.retryAfter === undefined
-      ? {}
-      : { retryAfterSeconds: http.data.retryAfter }),
+    ...(pause === undefined ? {} : { retryAfterSeconds: pause }),
   };
   const detail = errorBody.safeParse(http.data.body).data?.detail;
-  const named = FAILURE_BY_CODE.get(detail?.code) ??
-    FAILURE_BY_CODE.get(detail?.status) ??
-    (VOICE_LIMIT.test(detail?.message ?? "")
-      ? "provider_limit_reached"
-      : undefined);
   if (status === 429) {
+    return [detail?.code, detail?.status].some((one) =>
+        CONCURRENCY_CODES.has(one)
+      )
+      ? new ProviderFailure("provider_concurrency_limited", "rejected", true, {
+        ...details,
+        isOwnLoad: true,
+      })
+      : new ProviderFailure("provider_rate_limited", "rejected", true, details);
+  }
+  if (status < 400 || status >= 500 || UNCLEAR_STATUSES.has(status)) {
     return new ProviderFailure(
-      "provider_rate_limited",
-      "rejected",
+      "provider_unavailable",
+      "unknown",
       true,
       details,
     );
   }
-  if (status >= 400 && status < 500 && named !== undefined) {
-    return new ProviderFailure(named, "rejected", false, details);
-  }
-  if (status === 401 || status === 403) {
-    return new ProviderFailure(
-      "provider_unauthorized",
-      "rejected",
-      false,
-      details,
-    );
-  }
-  if (status >= 400 && status < 500 && ![408, 409, 425].includes(status)) {
-    return new ProviderFailure(
-      "provider_rejected_input",
-      "rejected",
-      false,
-      details,
-    );
-  }
-  return new ProviderFailure("provider_unavailable", "unknown", true, details);
+  const code = REFUSAL_BY_CODE.get(detail?.code) ??
+    REFUSAL_BY_CODE.get(detail?.status) ??
+    (VOICE_LIMIT.test(detail?.message ?? "")
+      ? "provider_limit_reached"
+      : REFUSAL_BY_STATUS.get(status) ?? "provider_rejected_input");
+  return new ProviderFailure(code, "rejected", false, details);
 }

@@ -44,10 +44,14 @@ export interface ElevenLabsSpeech {
   /** Speaks a text. One request, never repeated; its characters are paid as soon as this answers. */
   speak(request: SpeechRequest, signal: AbortSignal): Promise<Spoken>;
   /**
-   * The id of what an earlier request with this voice, model and text made in the last days, or null. An equal request
-   * of another job counts as well: what it made is the same.
+   * The ids of everything that was made since then with this voice, model, text and these settings, newest first. Which
+   * of them, if any, is the one that is looked for, only the journal can say.
    */
-  find(request: SpeechRequest, signal: AbortSignal): Promise<string | null>;
+  find(
+    request: SpeechRequest,
+    since: Date,
+    signal: AbortSignal,
+  ): Promise<string[]>;
   /** The bytes of what was spoken before, without paying again, or null while the history does not have it. */
   open(
     id: string,
@@ -56,7 +60,8 @@ export interface ElevenLabsSpeech {
   ): Promise<ReadableStream<Uint8Array> | null>;
 }
 
-const historyPage = z.object({
+/** A page of the history, as far as it is read here. */
+export const historyPageSchema = z.object({
   history: z.array(z.object({
     history_item_id: z.string().min(1),
     request_id: z.string().min(1).nullish(),
@@ -64,11 +69,12 @@ const historyPage = z.object({
     model_id: z.string().nullish(),
     text: z.string().nullish(),
     date_unix: z.number(),
+    settings: z.record(z.string(), z.unknown()).nullish(),
   })),
   has_more: z.boolean(),
   last_history_item_id: z.string().nullish(),
 });
-type HistoryItem = z.infer<typeof historyPage>["history"][number];
+type HistoryItem = z.infer<typeof historyPageSchema>["history"][number];
 
 /** How far back to look: longer than a job may go round, as the job type has it. */
 const LOOK_BACK_SECONDS = 2 * 86_400;
@@ -81,13 +87,17 @@ const CONTEXT_CHARACTERS = 300;
 export function createElevenLabsSpeech(
   access: ElevenLabsAccess & { now: () => Date },
 ): ElevenLabsSpeech {
-  /** The newest item of the voice's history that fits. */
+  /** The items of the voice's history that fit, newest first; at most one when `isOneEnough`. */
   async function search(
     voiceId: string,
-    fits: (item: HistoryItem) => boolean,
+    wanted: {
+      sinceUnix: number;
+      fits: (item: HistoryItem) => boolean;
+      isOneEnough: boolean;
+    },
     signal: AbortSignal,
-  ): Promise<HistoryItem | null> {
-    const since = Math.floor(access.now().getTime() / 1000) - LOOK_BACK_SECONDS;
+  ): Promise<HistoryItem[]> {
+    const found: HistoryItem[] = [];
     let after: string | undefined;
     for (let page = 0; page < MAX_PAGES; page++) {
       const response = await requestElevenLabs(access, {
@@ -96,7 +106,7 @@ export function createElevenLabsSpeech(
         query: {
           voice_id: voiceId,
           source: "TTS",
-          date_after_unix: String(since),
+          date_after_unix: String(wanted.sinceUnix),
           sort_direction: "desc",
           page_size: String(PAGE_SIZE),
           ...(after === undefined
@@ -104,16 +114,18 @@ export function createElevenLabsSpeech(
             : { start_after_history_item_id: after }),
         },
       }, signal);
-      const answer = await readElevenLabsJson(response, historyPage);
-      // Looked at once more, should the provider not know one of these filters.
-      const item = answer.history.find((one) =>
-        one.date_unix >= since && (one.voice_id ?? voiceId) === voiceId &&
-        fits(one)
-      );
-      if (item !== undefined) return item;
+      const answer = await readElevenLabsJson(response, historyPageSchema);
+      found.push(...answer.history.filter((item) =>
+        // Looked at once more, should the provider not know one of these filters.
+        item.date_unix >= wanted.sinceUnix &&
+        (item.voice_id ?? voiceId) === voiceId && wanted.fits(item)
+      ));
       const last = answer.last_history_item_id ??
         answer.history.at(-1)?.history_item_id;
-      if (!answer.has_more || last === undefined || last === after) return null;
+      if (
+        (wanted.isOneEnough && found.length > 0) || !answer.has_more ||
+        last === undefined || last === after
+      ) return found;
       after = last;
     }
     throw new ProviderFailure("provider_answer_invalid", "unknown", true);
@@ -154,24 +166,26 @@ export function createElevenLabsSpeech(
       return { id, audio: response.body };
     },
 
-    async find(request, signal) {
-      const item = await search(
-        request.providerVoiceId,
-        (one) =>
-          one.text === request.text &&
-          (one.model_id ?? request.model) === request.model,
-        signal,
-      );
-      return item === null ? null : item.request_id ?? item.history_item_id;
+    async find(request, since, signal) {
+      const items = await search(request.providerVoiceId, {
+        sinceUnix: Math.floor(since.getTime() / 1000),
+        fits: (item) =>
+          item.text === request.text &&
+          (item.model_id ?? request.model) === request.model &&
+          isSpokenAs(request, item),
+        isOneEnough: false,
+      }, signal);
+      return items.map((item) => item.request_id ?? item.history_item_id);
     },
 
     async open(id, request, signal) {
-      const item = await search(
-        request.providerVoiceId,
-        (one) => one.request_id === id || one.history_item_id === id,
-        signal,
-      );
-      if (item === null) return null;
+      const [item] = await search(request.providerVoiceId, {
+        sinceUnix: Math.floor(access.now().getTime() / 1000) -
+          LOOK_BACK_SECONDS,
+        fits: (one) => one.request_id === id || one.history_item_id === id,
+        isOneEnough: true,
+      }, signal);
+      if (item === undefined) return null;
       const response = await requestElevenLabs(access, {
         method: "GET",
         path: `/v1/history/${encodeURIComponent(item.history_item_id)}/audio`,
@@ -179,6 +193,16 @@ export function createElevenLabsSpeech(
       return response.body;
     },
   };
+}
+
+/** Whether the settings that the history tells are those that were asked for. What it does not tell fits. */
+function isSpokenAs(request: SpeechRequest, item: HistoryItem): boolean {
+  return Object.entries(request.voiceSettings).every(([name, asked]) => {
+    const used = item.settings?.[name];
+    return typeof used === "number" && typeof asked === "number"
+      ? Math.abs(used - asked) < 0.001
+      : typeof used !== typeof asked || used === asked;
+  });
 }
 
 function jsonBody(value: unknown): ReadableStream<Uint8Array> {

@@ -7,6 +7,7 @@
 import type { ElevenLabs, ElevenLabsClient } from "elevenlabs";
 import { z } from "zod";
 import { ProviderFailure } from "../jobs/paid-call.ts";
+import { withAnswerHeaders } from "../platform/answer-headers.ts";
 import {
   type ElevenLabsAccess,
   missingKey,
@@ -65,18 +66,25 @@ export function createElevenLabsVoices(
     if (options.apiKey === undefined) throw missingKey();
     const loaded = await load(options.apiKey);
     const timeout = AbortSignal.timeout(options.timeoutSeconds * 1000);
-    try {
-      return await raceAbort(
-        work(loaded, {
-          maxRetries: 0,
-          timeoutInSeconds: options.timeoutSeconds,
-          abortSignal: AbortSignal.any([signal, timeout]),
-        }),
-        AbortSignal.any([signal, timeout]),
-      );
-    } catch (error) {
-      throw toProviderFailure(error, timeout.aborted || signal.aborted);
-    }
+    // The package's errors have no headers, and Retry-After is one.
+    return await withAnswerHeaders(async (newest) => {
+      try {
+        return await raceAbort(
+          work(loaded, {
+            maxRetries: 0,
+            timeoutInSeconds: options.timeoutSeconds,
+            abortSignal: AbortSignal.any([signal, timeout]),
+          }),
+          AbortSignal.any([signal, timeout]),
+        );
+      } catch (error) {
+        throw toProviderFailure(
+          error,
+          timeout.aborted || signal.aborted,
+          newest(),
+        );
+      }
+    });
   }
 
   return {

@@ -6,7 +6,11 @@
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
+import {
+  type ClaimedJob,
+  type Dependency,
+  voiceCloneResultSchema,
+} from "../../_shared/contracts/jobs.ts";
 import {
   type TextToSpeechMetadata,
   textToSpeechMetadataSchema,
@@ -41,11 +45,14 @@ const MAX_PART_CHARACTERS = 5_000;
 const PART_MS = 40_000;
 /** Seconds until the history is asked again for sound that was paid for and got lost. */
 const HISTORY_PAUSE_SECONDS = 15;
+/** How far the provider's clock may be behind the database's. */
+const CLOCK_SKEW_MS = 300_000;
 const MAX_PART_BYTES = 104_857_600;
 const MAX_SPEECH_BYTES = 524_288_000;
 const FILE_NAME = "speech.mp3";
 
 const voiceSchema = z.object({
+  id: z.uuid(),
   provider_voice_id: z.string(),
   stability: z.number(),
   similarity_boost: z.number(),
@@ -69,7 +76,11 @@ export function createTextToSpeechProcessor(deps: {
         metadata.text,
         Math.min(SPEECH_CHARACTER_LIMITS[metadata.model], MAX_PART_CHARACTERS),
       );
-      const voice = await findVoice(deps.supabase, job, metadata);
+      const { voiceId, ...voice } = await findVoice(
+        deps.supabase,
+        context,
+        metadata,
+      );
       const files: string[] = [];
       for (const [index, text] of texts.entries()) {
         if (index > 0 && context.remainingMs() < PART_MS) {
@@ -111,7 +122,7 @@ export function createTextToSpeechProcessor(deps: {
       return {
         outputUrl,
         resultData: {
-          voice_id: metadata.voice_id,
+          voice_id: voiceId,
           model: metadata.model,
           characters: [...metadata.text].length,
           parts: texts.length,
@@ -132,33 +143,41 @@ const output = (job: ClaimedJob, fileName: string, signal: AbortSignal) => ({
   signal,
 });
 
-/** The voice as the provider knows it, with its settings. The owner is asked for again: a job outlives its intake. */
+/**
+ * The voice as the provider knows it, with its settings, and by the id that the owner knows. The owner is asked for
+ * again: a job outlives its intake.
+ */
 async function findVoice(
   supabase: SupabaseClient<Database>,
-  job: ClaimedJob,
+  { job, dependency }: JobContext,
   metadata: TextToSpeechMetadata,
-): Promise<Pick<SpeechRequest, "providerVoiceId" | "voiceSettings">> {
-  if (!z.uuid().safeParse(metadata.voice_id).success) {
+): Promise<
+  & Pick<SpeechRequest, "providerVoiceId" | "voiceSettings">
+  & { voiceId: string }
+> {
+  const isStock = metadata.voice_id !== undefined &&
+    !z.uuid().safeParse(metadata.voice_id).success;
+  if (metadata.voice_id !== undefined && isStock) {
     return {
+      voiceId: metadata.voice_id,
       providerVoiceId: metadata.voice_id,
       voiceSettings: defined(metadata.settings),
     };
   }
-  const { data, error } = await supabase.from("voices")
-    .select("provider_voice_id,stability,similarity_boost")
-    .eq("id", metadata.voice_id).eq("user_id", job.user_id)
-    .eq("provider", "elevenlabs").maybeSingle();
-  if (error) {
-    throw new JobFailure("service_unavailable", {
-      isRetryable: true,
-      cause: error,
-    });
-  }
+  const own = supabase.from("voices")
+    .select("id,provider_voice_id,stability,similarity_boost")
+    .eq("user_id", job.user_id).eq("provider", "elevenlabs");
+  const { data, error } = await (metadata.voice_id === undefined
+    // By the provider's id: a clone that the cache answered has made no row of its own.
+    ? own.eq("provider_voice_id", clonedVoice(await dependency()))
+    : own.eq("id", metadata.voice_id)).maybeSingle();
+  if (error) throw unavailable(error);
   if (data === null) {
     throw new JobFailure("voice_not_found", { isRetryable: false });
   }
   const voice = voiceSchema.parse(data);
   return {
+    voiceId: voice.id,
     providerVoiceId: voice.provider_voice_id,
     voiceSettings: {
       stability: voice.stability,
@@ -166,6 +185,15 @@ async function findVoice(
       ...defined(metadata.settings),
     },
   };
+}
+
+function clonedVoice(clone: Dependency | null): string {
+  const result = voiceCloneResultSchema.safeParse(clone?.result_data);
+  if (result.success) return result.data.voice_id;
+  throw new JobFailure("voice_not_found", {
+    isRetryable: false,
+    cause: result.error,
+  });
 }
 
 function defined(
@@ -193,10 +221,11 @@ async function makePart(
 ): Promise<void> {
   const at = (done: number) =>
     Math.round(5 + 80 * (part.number - 1 + done) / part.of);
+  const operation = `text_to_speech:${part.number}`;
   let spoken: Spoken | undefined;
   try {
     const id = await pay({
-      operation: `text_to_speech:${part.number}`,
+      operation,
       stage: "speaking",
       progressBefore: at(0),
       progressAfter: at(0.8),
@@ -204,7 +233,7 @@ async function makePart(
         spoken = await deps.speech.speak(part.request, signal);
         return spoken.id;
       },
-      find: (signal) => deps.speech.find(part.request, signal),
+      find: (signal) => findLost(deps, job, operation, part.request, signal),
     });
     const file = output(job, part.fileName, signal);
     if (spoken === undefined && await hasOutput(deps.supabase, file)) return;
@@ -222,6 +251,43 @@ async function makePart(
       await spoken.audio.cancel().catch(() => {});
     }
   }
+}
+
+/**
+ * What the lost call of a step made: of all that was spoken so since it was sent, what no step of any job has as its own.
+ * Equal texts are spoken for other jobs, too, and in other parts of this one.
+ */
+async function findLost(
+  deps: { supabase: SupabaseClient<Database>; speech: ElevenLabsSpeech },
+  job: ClaimedJob,
+  operation: string,
+  request: SpeechRequest,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const call = await deps.supabase.from("ai_provider_calls").select("sent_at")
+    .eq("job_id", job.id).eq("operation", operation)
+    // Open: what became of it is not known.
+    .is("settled_at", null).maybeSingle();
+  if (call.error) throw unavailable(call.error);
+  if (call.data === null) return null;
+  const found = await deps.speech.find(
+    request,
+    new Date(Date.parse(call.data.sent_at) - CLOCK_SKEW_MS),
+    signal,
+  );
+  if (found.length === 0) return null;
+  const known = await deps.supabase.from("ai_provider_calls")
+    .select("provider_object_id").eq("provider", "elevenlabs")
+    .in("provider_object_id", found);
+  if (known.error) throw unavailable(known.error);
+  const taken = new Set(
+    known.data.map(({ provider_object_id }) => provider_object_id),
+  );
+  return found.find((id) => !taken.has(id)) ?? null;
+}
+
+function unavailable(cause: unknown): JobFailure {
+  return new JobFailure("service_unavailable", { isRetryable: true, cause });
 }
 
 /** The sound of a paid part from the provider's history. */

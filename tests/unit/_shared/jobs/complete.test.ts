@@ -96,3 +96,27 @@ Deno.test("complete: a database that is away is no verdict on the result", async
   );
   assertEquals(error.code, "service_unavailable");
 });
+
+Deno.test("dependencyOf: asks for the completed job of the same owner, and for nothing when there is none", async () => {
+  const asked: string[] = [];
+  const repository = createJobRepository(
+    createClient<Database>("http://localhost", "key", {
+      auth: { persistSession: false, autoRefreshToken: false },
+      global: {
+        fetch: (input) => {
+          asked.push(new URL(new Request(input).url).search);
+          return Promise.resolve(Response.json([]));
+        },
+      },
+    }),
+  );
+  assertEquals(
+    await repository.dependencyOf({ user_id: "u", depends_on_job_id: null }),
+    null,
+  );
+  assertEquals(asked, []);
+  await repository.dependencyOf({ user_id: "u", depends_on_job_id: "j" });
+  assertEquals(asked, [
+    "?select=id%2Cjob_type%2Coutput_url%2Cresult_data&id=eq.j&user_id=eq.u&status=eq.completed",
+  ]);
+});

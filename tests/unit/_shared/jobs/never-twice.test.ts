@@ -31,9 +31,15 @@ const MAX_LAG_SECONDS = 25;
 /** One life of the job, in one isolate. */
 interface Round {
   /** What the provider does when the paid call reaches it. */
-  send: "makes" | "refuses" | "is busy" | "makes, unheard" | "breaks";
+  send:
+    | "makes"
+    | "refuses"
+    | "is busy"
+    | "has enough of our calls"
+    | "makes, unheard"
+    | "breaks";
   /** What it does when it is asked. */
-  look: "answers" | "fails" | "is not allowed";
+  look: "answers" | "fails" | "has enough of our calls" | "is not allowed";
   /** What happens to the isolate, at which of the points where something outside of it is about to happen or has. */
   event: { at: number; kind: "die" | "shut down" | "stall" | "cancel" } | null;
 }
@@ -52,11 +58,17 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
       send: fc.constantFrom(
         "makes",
         "is busy",
+        "has enough of our calls",
         "makes, unheard",
         "breaks",
         "refuses",
       ),
-      look: fc.constantFrom("answers", "fails", "is not allowed"),
+      look: fc.constantFrom(
+        "answers",
+        "fails",
+        "has enough of our calls",
+        "is not allowed",
+      ),
       event: fc.option(fc.record({
         at: fc.nat(14),
         kind: fc.constantFrom("die", "shut down", "stall", "cancel"),
@@ -72,6 +84,13 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
 type Pay = (context: JobContext, call: PaidCall) => Promise<string>;
 const rightly: Pay = (context, call) => context.pay(call);
 
+const ENOUGH = new ProviderFailure(
+  "provider_concurrency_limited",
+  "rejected",
+  true,
+  { isOwnLoad: true },
+);
+
 /** A provider that keeps what it makes, and lists it with a lag. */
 class Provider {
   readonly made: { id: string; at: number }[] = [];
@@ -85,6 +104,7 @@ class Provider {
     if (round.send === "is busy") {
       throw new ProviderFailure("provider_rate_limited", "rejected", true);
     }
+    if (round.send === "has enough of our calls") throw ENOUGH;
     if (round.send === "breaks") {
       throw new ProviderFailure("provider_unavailable", "unknown", true);
     }
@@ -99,6 +119,7 @@ class Provider {
 
   async find(round: Round, reach: () => Promise<void>): Promise<string | null> {
     await reach();
+    if (round.look === "has enough of our calls") throw ENOUGH;
     if (round.look !== "answers") {
       throw new ProviderFailure(
         "provider_unavailable",

@@ -8,6 +8,7 @@ import {
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import {
   makePaidCall,
+  OWN_LOAD_PAUSE_SECONDS,
   type PaidCall,
   ProviderFailure,
   RECONCILE_PAUSE_SECONDS,
@@ -136,6 +137,67 @@ for (
     assertEquals(asked, ["send"]);
   });
 }
+
+for (
+  const [retryAfterSeconds, seconds] of [
+    [undefined, OWN_LOAD_PAUSE_SECONDS],
+    [3, 3],
+    [90, 90],
+  ] as const
+) {
+  Deno.test(`makePaidCall: when our own other calls stand in the way, the job waits ${seconds} s, rejected, without spending the attempt`, async () => {
+    const { attempt, outcomes } = bench();
+    const busy = new ProviderFailure(
+      "provider_concurrency_limited",
+      "rejected",
+      true,
+      {
+        isOwnLoad: true,
+        ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+      },
+    );
+    const snooze = await assertRejects(
+      () => attempt({ send: fails(busy) }),
+      Snooze,
+    );
+    assertEquals([snooze.seconds, snooze.stage], [
+      seconds,
+      "waiting_for_provider",
+    ]);
+    assertStrictEquals(snooze.cause, busy);
+    assertEquals(outcomes(), ["rejected"]);
+  });
+}
+
+Deno.test("makePaidCall: a look-up that our own other calls stand in the way of is put off, and the outcome stays unknown", async () => {
+  const { attempt, outcomes } = await withUnknownOutcome();
+  const busy = new ProviderFailure(
+    "provider_concurrency_limited",
+    "rejected",
+    true,
+    { isOwnLoad: true },
+  );
+  const snooze = await assertRejects(
+    () => attempt({ find: fails(busy) }),
+    Snooze,
+  );
+  assertEquals([snooze.stage, outcomes()], ["reconciling", ["unknown"]]);
+});
+
+Deno.test("makePaidCall: a provider that is away asks for a pause before it is asked about the outcome", async () => {
+  for (const [retryAfterSeconds, seconds] of [[120, 120], [1, 10]] as const) {
+    const { attempt } = bench();
+    const away = new ProviderFailure("provider_unavailable", "unknown", true, {
+      httpStatus: 503,
+      retryAfterSeconds,
+    });
+    const snooze = await assertRejects(
+      () => attempt({ send: fails(away) }),
+      Snooze,
+    );
+    assertEquals([snooze.seconds, snooze.stage], [seconds, "reconciling"]);
+  }
+});
 
 Deno.test("makePaidCall: after a definite no, the next attempt may send", async () => {
   const { attempt, repository, row, outcomes, asked } = bench();
@@ -460,6 +522,90 @@ for (
     assertEquals([asked, outcomes()], [["send", "find"], ["unknown"]]);
   });
 }
+
+/** The owner cancels while the provider is asked; the look-up that this breaks off is followed by one of its own time. */
+function cancelledLookUp(
+  stop: AbortController,
+  then: () => Promise<string | null>,
+) {
+  let isFirst = true;
+  return (signal: AbortSignal) => {
+    if (!isFirst) {
+      assertEquals(signal.aborted, false, "it has its own time");
+      return then();
+    }
+    isFirst = false;
+    stop.abort(new CancelRequested());
+    assertStrictEquals(signal.reason, stop.signal.reason);
+    return Promise.reject(noAnswer);
+  };
+}
+
+Deno.test("makePaidCall: cancelled during the look-up, what was made is found, undone and on record", async () => {
+  const { attempt, repository, row, asked, outcomes } =
+    await withUnknownOutcome();
+  const stop = new AbortController();
+  const undone: string[] = [];
+  await assertRejects(
+    () =>
+      attempt(
+        {
+          find: cancelledLookUp(stop, answers("voice-1")),
+          undo: (id) => {
+            undone.push(id);
+            return Promise.resolve();
+          },
+        },
+        repository.claim(row),
+        stop.signal,
+      ),
+    CancelRequested,
+  );
+  assertEquals([asked, undone], [["find", "find", "undo"], ["voice-1"]]);
+  assertEquals(outcomes(), ["adopted"]);
+});
+
+Deno.test("makePaidCall: cancelled during the look-up, what is not found stays unknown, and nothing is sent", async () => {
+  for (const then of [answers(null), fails(noAnswer)]) {
+    const { attempt, repository, row, asked, outcomes } =
+      await withUnknownOutcome();
+    const stop = new AbortController();
+    await assertRejects(
+      () =>
+        attempt(
+          { find: cancelledLookUp(stop, then) },
+          repository.claim(row),
+          stop.signal,
+        ),
+      CancelRequested,
+    );
+    assertEquals([asked, outcomes()], [["find", "find"], ["unknown"]]);
+  }
+});
+
+Deno.test("makePaidCall: cancelled during a look-up that counts, finding nothing proves that nothing was paid", async () => {
+  for (
+    const [then, outcome] of [
+      [answers(null), "absent"],
+      [fails(noAnswer), "unknown"],
+      [answers("voice-1"), "adopted"],
+    ] as const
+  ) {
+    const { attempt, repository, row, outcomes } = await withUnknownOutcome();
+    repository.pass(RECONCILE_SECONDS);
+    const stop = new AbortController();
+    await assertRejects(
+      () =>
+        attempt(
+          { find: cancelledLookUp(stop, then), undo: () => Promise.resolve() },
+          repository.claim(row),
+          stop.signal,
+        ),
+      CancelRequested,
+    );
+    assertEquals(outcomes(), [outcome]);
+  }
+});
 
 Deno.test("makePaidCall: a provider that says no to a cancelled call is not asked again", async () => {
   const { attempt, repository, row, asked, outcomes } = bench();

@@ -169,3 +169,60 @@ Deno.test("runJob: a cancelled job that somebody else has taken over is left alo
   assertEquals([row.status, repository.effects], ["processing", ["heartbeat"]]);
   assertEquals(platform.events().at(-1), "lease_lost");
 });
+
+Deno.test("runJob: a cancellation after the paid call is done removes what was made before the row is written", async () => {
+  for (const decision of ["send", "done"]) {
+    const order: string[] = [];
+    const { run, row, repository } = bench(async (context) => {
+      const work = paying(
+        () => Promise.resolve("voice-1"),
+        undefined,
+        (id, signal) => {
+          assertEquals(signal.aborted, false, "it has its own time");
+          order.push(`undo ${id} while ${row.status}`);
+          return Promise.reject(new Error("what cannot be removed stays"));
+        },
+      );
+      const done = await work(context);
+      repository.requestCancel(row);
+      context.progress(80, "writing_result");
+      await turn();
+      context.signal.throwIfAborted();
+      return done;
+    });
+    if (decision === "done") {
+      const earlier = repository.claim(row);
+      const begun = await repository.beginProviderCall(
+        earlier,
+        "create_voice",
+        30,
+        "calling_provider",
+      );
+      assert(begun?.decision === "send");
+      await repository.settleProviderCall(earlier, begun.call_id, {
+        outcome: "succeeded",
+        providerObjectId: "voice-1",
+      });
+      await repository.release(earlier);
+    }
+    await run();
+    assertEquals(order, ["undo voice-1 while processing"], decision);
+    assertEquals([row.status, repository.effects.at(-1)], [
+      "cancelled",
+      "cancel",
+    ]);
+  }
+});
+
+Deno.test("runJob: whatever else ends a run after its paid call removes nothing: the next claim goes on with it", async () => {
+  const { run, row } = bench(async (context) => {
+    await paying(
+      () => Promise.resolve("voice-1"),
+      undefined,
+      () => Promise.reject(new Error("not to be undone")),
+    )(context);
+    throw new Error("storage is away");
+  });
+  await run();
+  assertEquals([row.status, row.errorCode], ["pending", "internal_error"]);
+});

@@ -32,8 +32,29 @@ const MEANINGS: Record<
     "rejected",
     false,
   ],
-  "concurrent-limit-exceeded.new": ["provider_rate_limited", "rejected", true],
-  "concurrent-limit-exceeded.old": ["provider_rate_limited", "rejected", true],
+  "concurrent-limit-exceeded.new": [
+    "provider_concurrency_limited",
+    "rejected",
+    true,
+  ],
+  "concurrent-limit-exceeded.old": [
+    "provider_concurrency_limited",
+    "rejected",
+    true,
+  ],
+  "content-against-policy.new": [
+    "provider_content_refused",
+    "rejected",
+    false,
+  ],
+  "content-against-policy.old": [
+    "provider_content_refused",
+    "rejected",
+    false,
+  ],
+  "history-item-not-found.new": ["provider_rejected_input", "rejected", false],
+  "history-item-not-found.old": ["provider_rejected_input", "rejected", false],
+  "transcript-not-found": ["provider_rejected_input", "rejected", false],
   "invalid-api-key.new": ["provider_unauthorized", "rejected", false],
   "invalid-api-key.old": ["provider_unauthorized", "rejected", false],
   "invalid-content.new": ["provider_rejected_input", "rejected", false],
@@ -60,12 +81,12 @@ const MEANINGS: Record<
   "system-busy.new": ["provider_rate_limited", "rejected", true],
   "system-busy.old": ["provider_rate_limited", "rejected", true],
   "too-many-concurrent-requests.new": [
-    "provider_rate_limited",
+    "provider_concurrency_limited",
     "rejected",
     true,
   ],
   "too-many-concurrent-requests.old": [
-    "provider_rate_limited",
+    "provider_concurrency_limited",
     "rejected",
     true,
   ],
@@ -114,6 +135,10 @@ for (const [name, [code, certainty, isRetryable]] of Object.entries(MEANINGS)) {
       [code, certainty, isRetryable],
     );
     assertEquals(failure.options.httpStatus, status);
+    assertEquals(
+      failure.options.isOwnLoad ?? false,
+      code === "provider_concurrency_limited",
+    );
     assertStrictEquals(failure.cause, thrown);
   });
 }
@@ -122,7 +147,7 @@ for (
   const [status, code, certainty, isRetryable] of [
     [400, "provider_rejected_input", "rejected", false],
     [401, "provider_unauthorized", "rejected", false],
-    [402, "provider_rejected_input", "rejected", false],
+    [402, "provider_quota_exceeded", "rejected", false],
     [403, "provider_unauthorized", "rejected", false],
     [404, "provider_rejected_input", "rejected", false],
     [408, "provider_unavailable", "unknown", true],
@@ -131,6 +156,7 @@ for (
     [422, "provider_rejected_input", "rejected", false],
     [425, "provider_unavailable", "unknown", true],
     [429, "provider_rate_limited", "rejected", true],
+    [451, "provider_content_refused", "rejected", false],
     [500, "provider_unavailable", "unknown", true],
     [502, "provider_unavailable", "unknown", true],
     [503, "provider_unavailable", "unknown", true],
@@ -162,6 +188,33 @@ for (
     }
   });
 }
+
+Deno.test("toProviderFailure: a pause that the answer asks for goes with every refusal and server error", () => {
+  const headers = new Headers({ "Retry-After": "17" });
+  for (const status of [400, 429, 500, 503]) {
+    assertEquals(
+      toProviderFailure(thrownFor(status), false, headers).options
+        .retryAfterSeconds,
+      17,
+    );
+    assertEquals(
+      toProviderFailure(thrownFor(status), false, new Headers()).options
+        .retryAfterSeconds,
+      undefined,
+    );
+  }
+});
+
+Deno.test("toProviderFailure: the pause of an earlier answer is not that of a call that got none", () => {
+  assertEquals(
+    toProviderFailure(
+      new TypeError("connection reset"),
+      false,
+      new Headers({ "Retry-After": "17" }),
+    ).options.retryAfterSeconds,
+    undefined,
+  );
+});
 
 Deno.test("toProviderFailure: a server error is unknown even when it carries a code that is a no elsewhere", () => {
   const failure = toProviderFailure(
@@ -281,6 +334,6 @@ Deno.test("docs/error-codes.md: says of the provider's codes whether they are re
   for (const [code, isRetried] of retried) {
     const row = page.split("\n").find((line) => line.includes(`| \`${code}\``));
     assert(row);
-    assertEquals(/\| yes\s*\|$/.test(row), isRetried, code);
+    assertEquals(/\| yes(;[^|]*)?\s*\|$/.test(row), isRetried, code);
   }
 });

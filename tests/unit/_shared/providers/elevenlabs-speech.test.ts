@@ -11,6 +11,7 @@ import {
 
 const ADAM = "pNInz6obpgDQGcFmaJgB";
 const never = new AbortController().signal;
+const LONG_AGO = new Date(Date.now() - 3_600_000);
 
 function request(values: Partial<SpeechRequest> = {}): SpeechRequest {
   return {
@@ -111,21 +112,26 @@ Deno.test("createElevenLabsSpeech: eleven_v3, which takes no text around it, is 
   ]);
 });
 
-Deno.test("createElevenLabsSpeech: what was made is found by voice, model and text, and opened without paying", async () => {
+Deno.test("createElevenLabsSpeech: what was made is found by voice, model, text and settings, and opened without paying", async () => {
   await using at = await provider();
   const asked = request();
-  assertEquals(await at.speech.find(asked, never), null);
+  const find = (one: SpeechRequest, since = LONG_AGO) =>
+    at.speech.find(one, since, never);
+  assertEquals(await find(asked), []);
   const spoken = await at.speech.speak(asked, never);
   const bytes = await drop(spoken.audio);
-  assertEquals(await at.speech.find(asked, never), spoken.id);
+  assertEquals(await find(asked), [spoken.id]);
+  assertEquals(await find(asked, new Date(Date.now() + 5000)), []);
   for (
     const other of [
       request(),
       { ...asked, model: "eleven_flash_v2_5" as const },
       { ...asked, providerVoiceId: "21m00Tcm4TlvDq8ikWAM" },
+      { ...asked, voiceSettings: { stability: 0.5 } },
+      { ...asked, voiceSettings: { stability: 0.4, use_speaker_boost: false } },
     ]
   ) {
-    assertEquals(await at.speech.find(other, never), null);
+    assertEquals(await find(other), []);
   }
   const again = await at.speech.open(spoken.id, asked, never);
   assert(again !== null);
@@ -134,16 +140,24 @@ Deno.test("createElevenLabsSpeech: what was made is found by voice, model and te
   assertEquals(at.paid().length, 1);
 });
 
-Deno.test("createElevenLabsSpeech: looks through all pages of the history", async () => {
+Deno.test("createElevenLabsSpeech: looks through all pages of the history, newest first", async () => {
   await using at = await provider();
   const asked = request();
   const first = await at.speech.speak(asked, never);
   await first.audio.cancel();
   for (let count = 0; count < 101; count++) {
-    await (await at.speech.speak(request({ text: `Filler ${count}.` }), never))
-      .audio.cancel();
+    const { audio } = await at.speech.speak(
+      request({ text: `Filler ${count}.` }),
+      never,
+    );
+    await audio.cancel();
   }
-  assertEquals(await at.speech.find(asked, never), first.id);
+  const second = await at.speech.speak(asked, never);
+  await second.audio.cancel();
+  assertEquals(await at.speech.find(asked, LONG_AGO, never), [
+    second.id,
+    first.id,
+  ]);
   assertEquals(
     at.simulators.requests.list({ operation: "history.list" }).length,
     2,
@@ -237,7 +251,7 @@ Deno.test("createElevenLabsSpeech: a connection that is closed while it is reuse
   const asked = request();
   for (let turn = 0; turn < 5; turn++) {
     // Fills the pool of kept connections, which the next request takes from.
-    await at.speech.find(asked, never);
+    await at.speech.find(asked, LONG_AGO, never);
     at.fail({ kind: "close_after" });
     await failureOf(at.speech.speak(asked, never));
     assertEquals(
@@ -281,16 +295,16 @@ Deno.test("createElevenLabsSpeech: a history that answers nonsense, or refuses, 
   const asked = request();
   at.fail({ kind: "truncated_json" }, "history.list");
   assertEquals(
-    (await failureOf(at.speech.find(asked, never))).code,
+    (await failureOf(at.speech.find(asked, LONG_AGO, never))).code,
     "provider_answer_invalid",
   );
   at.fail({ kind: "missing_fields" }, "history.list");
   assertEquals(
-    (await failureOf(at.speech.find(asked, never))).code,
+    (await failureOf(at.speech.find(asked, LONG_AGO, never))).code,
     "provider_answer_invalid",
   );
   at.fail({ kind: "status", error: "needs_authorization" }, "history.list");
-  const failure = await failureOf(at.speech.find(asked, never));
+  const failure = await failureOf(at.speech.find(asked, LONG_AGO, never));
   assertEquals([failure.code, failure.isRetryable], [
     "provider_unauthorized",
     false,

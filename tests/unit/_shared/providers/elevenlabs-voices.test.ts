@@ -193,6 +193,20 @@ for (
       0,
     ],
     [
+      "has enough of our calls",
+      { kind: "status", error: "too_many_concurrent_requests" },
+      "provider_concurrency_limited",
+      "rejected",
+      0,
+    ],
+    [
+      "does not allow the content",
+      { kind: "status", error: "content_against_policy" },
+      "provider_content_refused",
+      "rejected",
+      0,
+    ],
+    [
       "answers 500",
       { kind: "status", status: 500 },
       "provider_unavailable",
@@ -249,6 +263,30 @@ for (
     assertEquals(failure.code, code);
   });
 }
+
+Deno.test("createElevenLabsVoices: each call tells of its own answer's Retry-After, also of two at once", async () => {
+  await using at = await provider();
+  at.fail({
+    kind: "status",
+    error: "rate_limit_exceeded",
+    headers: { "Retry-After": "17" },
+  });
+  at.fail(
+    { kind: "status", status: 503, headers: { "Retry-After": "4" } },
+    "voices.search",
+  );
+  const [created, found] = await Promise.all([
+    failureOf(at.voices.create(REQUEST, never)),
+    failureOf(at.voices.findByMarker(MARKER, never)),
+  ]);
+  assertEquals(
+    [created.options.retryAfterSeconds, found.options.retryAfterSeconds],
+    [17, 4],
+  );
+  at.fail({ kind: "status", error: "rate_limit_exceeded" });
+  const without = await failureOf(at.voices.create(REQUEST, never));
+  assertEquals(without.options.retryAfterSeconds, undefined);
+});
 
 for (
   const [where, fault] of [

@@ -1,0 +1,76 @@
+/** What a job costs in round trips: every call that process-ai-job makes of the project, counted in the database. */
+import { assertEquals } from "@std/assert";
+import postgres from "postgres";
+import { requestVoice, signUp, uploadRecording } from "../helpers/as-user.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import { waitForJob, waitUntil } from "../helpers/wait-for.ts";
+
+const running = useStack();
+
+/** What one voice clone calls, from its dispatch to the claim that finds nothing more. */
+const ONE_JOB = {
+  claim_dispatched_ai_jobs: 1,
+  get_ai_result_cache: 1,
+  // The report of its first step; the heartbeats of a job that is done at once.
+  heartbeat_ai_jobs: 1,
+  "storage download": 1,
+  begin_provider_call: 1,
+  settle_provider_call: 1,
+  complete_ai_job: 1,
+  put_ai_result_cache: 1,
+  claim_ai_jobs: 1,
+};
+
+/** What service_role has called since the last reset: functions by name, and the reading of stored objects. */
+async function calledByService(
+  stack: TestStack,
+): Promise<{ calls: Record<string, number>; transactions: number }> {
+  await using admin = asAdmin(stack);
+  const rows = await admin.sql<{ query: string; calls: number }[]>`
+    select s.query, s.calls::integer
+    from extensions.pg_stat_statements as s
+    join pg_catalog.pg_roles as r on r.oid = s.userid
+    where s.toplevel and r.rolname = 'service_role'`;
+  const calls: Record<string, number> = {};
+  let transactions = 0;
+  for (const { query, calls: times } of rows) {
+    const name = /from public\.(\w+)\(/.exec(query)?.[1] ??
+      (query.includes(`from "storage"."objects"`)
+        ? "storage download"
+        : undefined);
+    if (name !== undefined) calls[name] = (calls[name] ?? 0) + times;
+    if (query === "commit") transactions += times;
+  }
+  return { calls, transactions };
+}
+
+function asAdmin(stack: TestStack) {
+  const sql = postgres(stack.adminDbUrl, { max: 1, onnotice: () => {} });
+  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
+}
+
+Deno.test("round trips: a voice clone costs nine, claim and last look for more included", async () => {
+  const stack = running();
+  const owner = await signUp(stack);
+  const warmUp = await requestVoice(owner, await uploadRecording(owner));
+  await waitForJob(stack, owner, warmUp, "completed");
+  const input = await uploadRecording(owner);
+  await waitUntil(
+    "the worker is idle",
+    async () => (await calledByService(stack)).calls["claim_ai_jobs"] === 1,
+  );
+  {
+    await using admin = asAdmin(stack);
+    await admin.sql`select extensions.pg_stat_statements_reset()`;
+  }
+
+  const jobId = await requestVoice(owner, input);
+  await waitForJob(stack, owner, jobId, "completed");
+  await waitUntil(
+    "the worker looked for more",
+    async () => (await calledByService(stack)).calls["claim_ai_jobs"] === 1,
+  );
+  const { calls, transactions } = await calledByService(stack);
+  assertEquals(calls, ONE_JOB);
+  assertEquals(transactions, 9, "each of them one transaction, and no other");
+});
