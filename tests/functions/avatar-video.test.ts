@@ -383,6 +383,56 @@ Deno.test("heygen: a video that its list never showed is not made twice: the sam
   );
 });
 
+Deno.test("avatar video: a photo speaks what another job has said, once that is done", async () => {
+  const stack = running();
+  await atOnce(stack, "d-id");
+  assert(someone !== undefined);
+  const speech = await someone.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: {
+        text: "Good evening, everybody.",
+        voice_id: "21m00Tcm4TlvDq8ikWAM",
+      },
+    },
+  });
+  assertEquals(speech.status, 202);
+  const { job_id } = z.object({ job_id: z.uuid() }).parse(speech.body);
+  const answer = await someone.call("create-ai-job", {
+    body: {
+      job_type: "avatar_video",
+      input_url: await uploadPortrait(someone),
+      metadata: { name: "Grandma" },
+      depends_on: job_id,
+    },
+  });
+  assertEquals(answer.status, 202);
+  const video = z.object({ job_id: z.uuid() }).parse(answer.body);
+  await waitForJob(stack, someone, video.job_id, "completed");
+  await assertVideoOnce(stack, video.job_id);
+  const [creation] = await stack.simulator.creations(video.job_id);
+  assertObjectMatch({ request: creation?.request }, {
+    request: { script: { type: "audio" } },
+  });
+});
+
+Deno.test("avatar video: with nothing to say it is refused, with the field named", async () => {
+  const stack = running();
+  assert(someone !== undefined);
+  const answer = await someone.call("create-ai-job", {
+    body: {
+      job_type: "avatar_video",
+      input_url: await uploadPortrait(someone),
+      metadata: { name: "Grandma" },
+    },
+  });
+  assertEquals(answer.status, 400);
+  assertObjectMatch({ body: answer.body }, {
+    body: { errors: [{ field: "metadata.text" }] },
+  });
+  assertEquals(await stack.simulator.creations(), []);
+});
+
 Deno.test("avatar video: without a word about the provider, the job type's own makes it", async () => {
   const stack = running();
   await atOnce(stack, "d-id");

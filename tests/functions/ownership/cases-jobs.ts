@@ -19,11 +19,13 @@ export function jobCases(stage: Stage): Case[] {
   const job = (owner: "A" | "B", input: string): Values => ({
     ...stage.fixture["ai_jobs"]?.fresh(owner),
     cached_from_job_id: null,
+    depends_on_job_id: null,
     input_url: `voice-samples/${input}`,
   });
   const speech = (metadata: Values): Values => ({
     ...stage.fixture["ai_jobs"]?.fresh("A"),
     cached_from_job_id: null,
+    depends_on_job_id: null,
     input_url: null,
     job_type: "text_to_speech",
     metadata: { text: "Hello.", ...metadata },
@@ -83,6 +85,18 @@ export function jobCases(stage: Stage): Case[] {
       what: "insert a job on something in B's folder that is not there",
       expected: "refused AJ015",
       run: () => A.insert("ai_jobs", job("A", `${ids.B}/missing.bin`)),
+    },
+    {
+      ...common,
+      what: "insert a job whose photo speaks B's recording",
+      expected: "refused AJ015",
+      run: () =>
+        A.insert("ai_jobs", {
+          ...job("A", keptObject(ids.A)),
+          job_type: "avatar_video",
+          input_url: `profile-photos/${keptObject(ids.A)}`,
+          metadata: { audio_url: `voice-samples/${keptObject(ids.B)}` },
+        }),
     },
     {
       ...common,

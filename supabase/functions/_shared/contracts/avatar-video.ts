@@ -13,7 +13,7 @@ export const AVATAR_AUDIO_BUCKETS: readonly string[] = [
 
 /**
  * Parameters of an avatar video: what the photo says, as `text` in a voice of the provider or as a recording
- * (`audio_url`). Neither of them when the job depends on a `text_to_speech` job, whose speech is taken then.
+ * (`audio_url`). Neither of them when the job depends on one that makes speech (`depends_on`): then that is spoken.
  */
 export const avatarVideoMetadataSchema = z.strictObject({
   name: plainText(100).default("Talking photo").describe(
@@ -58,14 +58,6 @@ export const avatarVideoMetadataSchema = z.strictObject({
 });
 /** See {@link avatarVideoMetadataSchema}. */
 export type AvatarVideoMetadata = z.infer<typeof avatarVideoMetadataSchema>;
-
-/** The request of create-ai-job for it. */
-export const avatarVideoRequest = z.strictObject({
-  job_type: z.literal("avatar_video"),
-  input_url: z.string({ error: "is required: the photo, as <bucket>/<path>" })
-    .min(1).max(2048),
-  metadata: avatarVideoMetadataSchema,
-});
 
 /** Result of an avatar video; `output_url` of the job is the video itself. */
 export const avatarVideoResultSchema = z.object({

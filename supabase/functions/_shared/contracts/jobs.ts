@@ -1,6 +1,6 @@
 /** What a job is, as apps send it and as they get it back. */
 import { z } from "zod";
-import { avatarVideoRequest } from "./avatar-video.ts";
+import { avatarVideoMetadataSchema } from "./avatar-video.ts";
 import { plain, plainText, unitInterval } from "./plain-text.ts";
 import { textToSpeechMetadataSchema } from "./speech.ts";
 import { transcriptionMetadataSchema } from "./transcription.ts";
@@ -73,6 +73,22 @@ const transcriptionRequest = z.strictObject({
     output_format: "json",
   }),
 });
+
+const avatarVideoRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("avatar_video"),
+  input_url: z.string({ error: "is required: the photo, as <bucket>/<path>" })
+    .min(1).max(2048),
+  metadata: avatarVideoMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.text !== undefined || metadata.audio_url !== undefined ||
+    depends_on !== undefined,
+  {
+    path: ["metadata", "text"],
+    message: "is required, or audio_url, or a speech that the job depends on",
+  },
+);
 
 /** Body of create-ai-job: one member for each job type. */
 export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [

@@ -141,9 +141,10 @@ function readOrder(job: ClaimedJob): Order {
 async function submit(
   deps: AvatarVideoDeps,
   provider: AvatarVideos,
-  { job, signal, progress, pay }: JobContext,
+  context: JobContext,
   order: Order,
 ): Promise<string> {
+  const { job, signal, progress, pay } = context;
   const marker = `job:${job.id}`;
   let handed: { photo: string; speech: AvatarSpeech } | undefined;
   // What is ordered already, or may be, needs no files any more.
@@ -152,7 +153,7 @@ async function submit(
     handed = await patiently(
       job,
       provider,
-      () => handOver(deps, provider, job, order, signal),
+      () => handOver(deps, provider, context, order, signal),
     );
   }
   try {
@@ -163,7 +164,7 @@ async function submit(
       progressAfter: 50,
       send: async (signal) => {
         handed ??= await unpaid(() =>
-          handOver(deps, provider, job, order, signal)
+          handOver(deps, provider, context, order, signal)
         );
         return await provider.create({
           ...handed,
@@ -190,10 +191,11 @@ async function submit(
 async function handOver(
   deps: AvatarVideoDeps,
   provider: AvatarVideos,
-  job: ClaimedJob,
+  context: JobContext,
   { metadata, photo }: Order,
   signal: AbortSignal,
 ): Promise<{ photo: string; speech: AvatarSpeech }> {
+  const { job } = context;
   const photoFile = await fileOf(deps, job, photo, {
     types: ["image/jpeg", "image/png"],
     maxBytes: MAX_PHOTO_BYTES,
@@ -211,7 +213,8 @@ async function handOver(
       },
     };
   }
-  const audioFile = await fileOf(deps, job, recordingOf(job, metadata), {
+  const recording = await recordingOf(context, metadata);
+  const audioFile = await fileOf(deps, job, recording, {
     types: provider.audioTypes,
     maxBytes: provider.maxAudioBytes,
     signal,
@@ -225,13 +228,17 @@ async function handOver(
   };
 }
 
-/** The recording that the photo speaks. The service's client sees everybody's files, so the folder is checked here. */
-function recordingOf(job: ClaimedJob, metadata: AvatarVideoMetadata): string {
-  const url = metadata.audio_url;
-  if (url === undefined) {
+/** The recording that the photo speaks: one that is named, or the one that the job waited for. The service's client sees everybody's files, so the folder is checked here. */
+async function recordingOf(
+  { job, dependency }: JobContext,
+  metadata: AvatarVideoMetadata,
+): Promise<string> {
+  const url = metadata.audio_url ?? (await dependency())?.output_url ?? null;
+  if (url === null) {
     throw new JobFailure("metadata_invalid", {
       isRetryable: false,
-      details: "metadata.text: is required, or audio_url",
+      details:
+        "metadata.text: is required, or audio_url, or a speech that the job depends on",
     });
   }
   if (!parseObjectPath(url)?.path.startsWith(`${job.user_id}/`)) {
