@@ -391,6 +391,7 @@ CREATE TRIGGER ai_jobs_after_end_follow_dependency AFTER UPDATE ON public.ai_job
 CREATE TRIGGER ai_jobs_after_insert_charge AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.charge_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.record_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (new.status = ANY (ARRAY['pending'::text, 'processing'::text])))) EXECUTE FUNCTION private.charge_reopened_ai_job();
+CREATE TRIGGER ai_jobs_after_step_note_provider AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (((new.status = 'completed'::text) AND (new.cached_from_job_id IS NULL)) OR ((new.status = 'pending'::text) AND (new.last_event = 'snoozed'::text))))) EXECUTE FUNCTION private.note_provider_progress();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
 CREATE TRIGGER ai_jobs_check_avatar_audio BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'avatar_video'::text) AND (new.metadata ? 'audio_url'::text))) EXECUTE FUNCTION private.check_avatar_audio();
@@ -494,6 +495,7 @@ create policy "users can read the provider calls of their own ai jobs" on public
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE INSERT OR UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
+CREATE TRIGGER ai_provider_calls_note_settled AFTER UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW WHEN ((old.outcome IS DISTINCT FROM new.outcome)) EXECUTE FUNCTION private.note_settled_call();
 CREATE TRIGGER ai_provider_calls_record_object AFTER DELETE ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.record_provider_call_removal();
 
 grant select on public.ai_provider_calls to authenticated;
@@ -503,9 +505,21 @@ create table public.ai_providers (
   provider text not null,
   max_concurrent integer not null,
   paused_at timestamp with time zone,
+  breaker_threshold integer default 10,
+  breaker_pause_seconds integer not null default 5,
+  breaker_max_pause_seconds integer not null default 30,
+  breaker_failures integer not null default 0,
+  breaker_opened_at timestamp with time zone,
+  breaker_probe_at timestamp with time zone,
+  breaker_probes integer not null default 0,
+  breaker_probe_job_id uuid,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint ai_providers_pkey PRIMARY KEY (provider),
+  constraint ai_providers_breaker_counts_are_not_negative CHECK (breaker_failures >= 0 AND breaker_probes >= 0),
+  constraint ai_providers_breaker_pause_in_range CHECK (breaker_pause_seconds >= 1 AND breaker_pause_seconds <= 3600 AND breaker_max_pause_seconds >= breaker_pause_seconds AND breaker_max_pause_seconds <= 3600),
+  constraint ai_providers_breaker_probes_while_open CHECK ((breaker_opened_at IS NULL) = (breaker_probe_at IS NULL) AND (breaker_opened_at IS NOT NULL OR breaker_probes = 0 AND breaker_probe_job_id IS NULL)),
+  constraint ai_providers_breaker_threshold_in_range CHECK (breaker_threshold >= 1 AND breaker_threshold <= 10000),
   constraint ai_providers_max_concurrent_in_range CHECK (max_concurrent >= 1 AND max_concurrent <= 10000),
   constraint ai_providers_provider_is_slug CHECK (provider ~ '^[a-z][a-z0-9-]{1,40}$'::text)
 );
@@ -517,6 +531,22 @@ comment on column public.ai_providers.max_concurrent is
   'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
 comment on column public.ai_providers.paused_at is
   'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
+comment on column public.ai_providers.breaker_threshold is
+  'So many failures of the provider one after the other open its breaker: its jobs wait. Null: never. More than a job''s attempts, so that one job alone cannot do it.';
+comment on column public.ai_providers.breaker_pause_seconds is
+  'Wait before the first probe; doubled with each probe that fails.';
+comment on column public.ai_providers.breaker_max_pause_seconds is
+  'Longest wait between two probes, and so the longest that a recovery goes unnoticed.';
+comment on column public.ai_providers.breaker_failures is
+  'Failures of the provider since it last answered properly.';
+comment on column public.ai_providers.breaker_opened_at is
+  'Set: the breaker is open, since then.';
+comment on column public.ai_providers.breaker_probe_at is
+  'When the next single job may be tried.';
+comment on column public.ai_providers.breaker_probes is
+  'Probes that have failed since it opened.';
+comment on column public.ai_providers.breaker_probe_job_id is
+  'The job that was let through last; while it is in processing no other is. No foreign key: it may be deleted.';
 
 CREATE TRIGGER ai_providers_touch_updated_at BEFORE UPDATE ON public.ai_providers FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
@@ -1359,6 +1389,28 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
 comment on view private.ai_job_dead_letters is
   'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
 
+create view private.ai_provider_states with (security_invoker=true) as
+ SELECT provider,
+        CASE
+            WHEN paused_at IS NOT NULL THEN 'paused'::text
+            WHEN breaker_opened_at IS NULL THEN 'working'::text
+            WHEN breaker_probe_at <= clock_timestamp() THEN 'probing'::text
+            ELSE 'open'::text
+        END AS state,
+    breaker_failures AS failures_in_a_row,
+    breaker_opened_at AS open_since,
+    breaker_probe_at AS next_probe_at,
+    breaker_probes AS failed_probes,
+    ( SELECT count(*) AS count
+           FROM public.ai_jobs j
+          WHERE j.provider = p.provider AND j.status = 'processing'::text) AS running,
+    ( SELECT count(*) AS count
+           FROM public.ai_jobs j
+          WHERE j.provider = p.provider AND j.status = 'pending'::text) AS waiting
+   FROM public.ai_providers p;
+comment on view private.ai_provider_states is
+  'Each provider: working, paused, open (its jobs wait) or probing (one job at a time tries it). For the operator.';
+
 -- Functions
 
 create function private.admit_ai_job()
@@ -1506,6 +1558,11 @@ create function private.is_object_named(p_removal private.storage_removals)
 comment on function private.is_object_named(private.storage_removals) is
   'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job asked for the removal, another job shares it as its output.';
 
+create function private.is_provider_failure(p_error_code text)
+  returns boolean language sql immutable security invoker set search_path="";
+comment on function private.is_provider_failure(text) is
+  'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';
+
 create function private.keep_ai_job_dependency()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.keep_ai_job_dependency() is
@@ -1520,6 +1577,26 @@ create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provid
   returns bigint language sql volatile security invoker set search_path="";
 comment on function private.next_queue_key(uuid,text,text,integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of one statement see each other.';
+
+create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function private.note_failed_attempt(public.ai_jobs,text) is
+  'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer because it calls a function that is.';
+
+create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
+  returns void language plpgsql volatile security definer set search_path="";
+comment on function private.note_provider_answer(text,uuid,boolean) is
+  'Counts a failure of a provider, or its proper answer. Opens the breaker at the threshold; while it is open only the probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because it is called by triggers, whoever changes the job.';
+
+create function private.note_provider_progress()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.note_provider_progress() is
+  'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. Security definer because it calls a function that is.';
+
+create function private.note_settled_call()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.note_settled_call() is
+  'Row trigger: what became of a paid call is counted for the provider''s breaker. Security definer because it calls a function that is.';
 
 create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
@@ -1603,7 +1680,7 @@ grant execute on function public.cancel_ai_job(uuid,uuid) to service_role;
 create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[])
   returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s;
 comment on function public.claim_ai_jobs(integer,uuid[]) is
-  'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, and never gives a job to two callers. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
+  'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
 grant execute on function public.claim_ai_jobs(integer,uuid[]) to service_role;
 
 create function public.claim_dispatched_ai_jobs(p_message_id text, p_sent_at_unix double precision, p_limit integer)
@@ -1621,7 +1698,7 @@ grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) to 
 create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
   returns text language plpgsql volatile security definer set search_path="";
 comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) is
-  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and the message keeps the cause given here. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
+  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)

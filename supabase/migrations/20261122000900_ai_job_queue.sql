@@ -78,6 +78,13 @@ begin
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
     where t.is_enabled and t.paused_at is null and p.paused_at is null
+      and (
+        p.breaker_opened_at is null
+        or (
+          p.breaker_probe_at <= clock_timestamp()
+          and not exists (select 1 from public.ai_jobs as j where j.id = p.breaker_probe_job_id and j.status = 'processing')
+        )
+      )
   ),
   -- The next of each lane; more than asked for, since the caps of users take some away.
   candidates as (
@@ -129,6 +136,13 @@ begin
     join public.ai_jobs as j on j.id = n.id
     left join public.ai_limits as l on l.user_id = n.user_id
     where n.of_provider <= n.room
+      -- An open breaker lets through one at a time.
+      and (
+        n.of_provider = 1
+        or not exists (
+          select 1 from public.ai_providers as p where p.provider = n.provider and p.breaker_opened_at is not null
+        )
+      )
       and n.of_user <= coalesce(l.max_concurrent_jobs, v_default_cap) - (
         select count(*) from public.ai_jobs as r where r.status = 'processing' and r.user_id = n.user_id
       )
@@ -136,28 +150,38 @@ begin
     order by n.priority, n.position, n.scheduled_at, n.id
     limit p_limit
     for update of j skip locked
+  ),
+  claimed as (
+    update public.ai_jobs as j
+    set status = 'processing',
+        attempt = j.attempt + 1,
+        queue_key = null,
+        lease_token = gen_random_uuid(),
+        lease_expires_at = clock_timestamp() + make_interval(secs => lanes.lease_seconds),
+        -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
+        -- fail its check and with it every claim.
+        started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
+        stage = 'claimed',
+        event_seq = j.event_seq + 1,
+        last_event = 'claimed'
+    from chosen, lanes
+    where j.id = chosen.id and lanes.job_type = j.job_type and lanes.provider = j.provider
+    returning j.*
+  ),
+  probing as (
+    update public.ai_providers as p
+    set breaker_probe_job_id = c.id
+    from claimed as c
+    where p.provider = c.provider and p.breaker_opened_at is not null
   )
-  update public.ai_jobs as j
-  set status = 'processing',
-      attempt = j.attempt + 1,
-      queue_key = null,
-      lease_token = gen_random_uuid(),
-      lease_expires_at = clock_timestamp() + make_interval(secs => lanes.lease_seconds),
-      -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
-      -- fail its check and with it every claim.
-      started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
-      stage = 'claimed',
-      event_seq = j.event_seq + 1,
-      last_event = 'claimed'
-  from chosen, lanes
-  where j.id = chosen.id and lanes.job_type = j.job_type and lanes.provider = j.provider
-  returning j.*;
+  select c.* from claimed as c;
 end;
 $$;
 comment on function public.claim_ai_jobs(integer, uuid[]) is
   'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
   'token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or '
-  'a user may run at once, and never gives a job to two callers. 0 rows: nothing may run. service_role only; security '
+  'a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is '
+  'open. 0 rows: nothing may run. service_role only; security '
   'definer because it reads limits and calls functions of schema private.';
 
 create table private.dispatch_receipts (
@@ -378,6 +402,7 @@ set search_path = ''
 as $$
 declare
   v_job public.ai_jobs;
+  v_is_outage boolean;
   v_retry boolean;
   v_is_unknown boolean;
   v_status text;
@@ -386,7 +411,8 @@ begin
   if not found then
     return null;
   end if;
-  v_retry := p_is_retryable and v_job.attempt < v_job.max_attempts;
+  v_is_outage := private.note_failed_attempt(v_job, p_error_code) and p_is_retryable;
+  v_retry := v_is_outage or (p_is_retryable and v_job.attempt < v_job.max_attempts);
   -- Whoever gives up no longer waits for an answer.
   update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = p_job_id and c.outcome = 'sent';
   v_is_unknown := not v_retry and exists (
@@ -394,13 +420,15 @@ begin
   );
   update public.ai_jobs as j
   set status = case when v_retry then 'pending' else 'failed' end,
+      attempt = j.attempt - v_is_outage::integer,
       progress_percentage = case when v_retry then 0 else j.progress_percentage end,
       error_code = case when v_is_unknown then 'outcome_unknown' else p_error_code end,
       error_message =
         case when v_is_unknown then private.ending_message('outcome_unknown', p_error_message) else p_error_message end,
       scheduled_at = case
         when v_retry then clock_timestamp() + greatest(
-          private.ai_job_backoff(j.job_type, j.attempt),
+          -- While the breaker is open it decides when the job may try again.
+          case when v_is_outage then interval '0' else private.ai_job_backoff(j.job_type, j.attempt) end,
           make_interval(secs => least(coalesce(p_retry_after_seconds, 0), 3600))
         )
         else j.scheduled_at
@@ -418,7 +446,7 @@ $$;
 comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
   'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
-  'the message keeps the cause given here. '
+  'the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. '
   'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
   'service_role only; security definer for the backoff in private.';
 

@@ -158,6 +158,7 @@ begin
         limit 200
       ) as j
       where t.is_enabled and t.paused_at is null and p.paused_at is null
+        and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
       limit 200
     ) as due
     group by (due.position - 1) / 20

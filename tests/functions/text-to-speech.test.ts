@@ -221,6 +221,8 @@ Deno.test("speech: in a voice that is still being cloned: it waits for the clone
   });
   assertEquals(answer.status, 202, JSON.stringify(answer.body));
   const { job_id } = createAiJobResponseSchema.parse(answer.body);
+  await stack.simulator.requests("voices.add", { jobId: clone, atLeast: 1 });
+  assertEquals(await stack.simulator.creations(marker), []);
   await stack.simulator.release();
   await waitForJob(stack, user, clone, "completed");
   const job = await waitForJob(stack, user, job_id, "completed");

@@ -368,6 +368,14 @@ export type Database = {
       };
       "ai_providers": {
         Row: {
+          "breaker_failures": number;
+          "breaker_max_pause_seconds": number;
+          "breaker_opened_at": string | null;
+          "breaker_pause_seconds": number;
+          "breaker_probe_at": string | null;
+          "breaker_probe_job_id": string | null;
+          "breaker_probes": number;
+          "breaker_threshold": number | null;
           "created_at": string;
           "max_concurrent": number;
           "paused_at": string | null;
@@ -376,6 +384,14 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "breaker_failures"?: number;
+          "breaker_max_pause_seconds"?: number;
+          "breaker_opened_at"?: string | null;
+          "breaker_pause_seconds"?: number;
+          "breaker_probe_at"?: string | null;
+          "breaker_probe_job_id"?: string | null;
+          "breaker_probes"?: number;
+          "breaker_threshold"?: number | null;
           "created_at"?: string;
           "max_concurrent": number;
           "paused_at"?: string | null;
@@ -383,6 +399,14 @@ export type Database = {
           "updated_at"?: string;
         };
         Update: {
+          "breaker_failures"?: number;
+          "breaker_max_pause_seconds"?: number;
+          "breaker_opened_at"?: string | null;
+          "breaker_pause_seconds"?: number;
+          "breaker_probe_at"?: string | null;
+          "breaker_probe_job_id"?: string | null;
+          "breaker_probes"?: number;
+          "breaker_threshold"?: number | null;
           "created_at"?: string;
           "max_concurrent"?: number;
           "paused_at"?: string | null;

@@ -154,7 +154,7 @@ for (
     [
       "too many requests",
       { kind: "status", error: "concurrent_limit_exceeded" },
-      "provider_rate_limited",
+      "provider_concurrency_limited",
       "rejected",
       0,
     ],
