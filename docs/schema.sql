@@ -83,6 +83,21 @@ comment on column private.provider_removals.done_at is
 CREATE INDEX provider_removals_id_idx ON private.provider_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX provider_removals_object_key ON private.provider_removals USING btree (provider, COALESCE(provider_object_id, marker)) WHERE (done_at IS NULL);
 
+create table private.provider_webhook_receipts (
+  provider text not null,
+  event_id text not null,
+  received_at timestamp with time zone not null default clock_timestamp(),
+  constraint provider_webhook_receipts_pkey PRIMARY KEY (provider, event_id),
+  constraint provider_webhook_receipts_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
+  constraint provider_webhook_receipts_event_id_length CHECK (length(event_id) >= 1 AND length(event_id) <= 255)
+);
+alter table private.provider_webhook_receipts enable row level security;
+
+comment on table private.provider_webhook_receipts is
+  'Events that providers have delivered, so that a recorded delivery cannot be played again. Forgotten after two days.';
+
+CREATE INDEX provider_webhook_receipts_received_at_idx ON private.provider_webhook_receipts USING btree (received_at);
+
 create table private.storage_removals (
   id bigint not null generated always as identity,
   object_path text not null,
@@ -118,7 +133,7 @@ create table public.ai_job_events (
   created_at timestamp with time zone not null default clock_timestamp(),
   constraint ai_job_events_pkey PRIMARY KEY (job_id, seq),
   constraint ai_job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
-  constraint ai_job_events_event_is_known CHECK (event = ANY (ARRAY['created'::text, 'claimed'::text, 'progress'::text, 'submitted'::text, 'settled'::text, 'snoozed'::text, 'retried'::text, 'released'::text, 'rescued'::text, 'cancel_requested'::text, 'retry_requested'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))
+  constraint ai_job_events_event_is_known CHECK (event = ANY (ARRAY['created'::text, 'claimed'::text, 'progress'::text, 'submitted'::text, 'settled'::text, 'snoozed'::text, 'retried'::text, 'released'::text, 'rescued'::text, 'unblocked'::text, 'cancel_requested'::text, 'retry_requested'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))
 );
 alter table public.ai_job_events enable row level security;
 
@@ -140,6 +155,7 @@ grant select on public.ai_job_events to service_role;
 create table public.ai_job_types (
   job_type text not null,
   provider text not null,
+  other_providers text[] not null default '{}'::text[],
   is_enabled boolean not null default true,
   paused_at timestamp with time zone,
   max_attempts integer not null default 5,
@@ -155,6 +171,7 @@ create table public.ai_job_types (
   cache_ttl_seconds integer not null default 86400,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  stock_voice_ids text[] not null default '{}'::text[],
   constraint ai_job_types_pkey PRIMARY KEY (job_type),
   constraint ai_job_types_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
   constraint ai_job_types_backoff_in_range CHECK (backoff_base_seconds >= 1 AND backoff_base_seconds <= 3600 AND backoff_max_seconds >= backoff_base_seconds AND backoff_max_seconds <= 86400),
@@ -164,14 +181,18 @@ create table public.ai_job_types (
   constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
   constraint ai_job_types_max_age_in_range CHECK (max_age_seconds >= 60 AND max_age_seconds <= 2678400),
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
-  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400)
+  constraint ai_job_types_other_providers_are_others CHECK (provider <> ALL (other_providers)),
+  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400),
+  constraint ai_job_types_stock_voice_ids_are_complete CHECK (array_position(stock_voice_ids, NULL::text) IS NULL)
 );
 alter table public.ai_job_types enable row level security;
 
 comment on table public.ai_job_types is
   'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
 comment on column public.ai_job_types.provider is
-  'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
+  'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
+comment on column public.ai_job_types.other_providers is
+  'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
 comment on column public.ai_job_types.paused_at is
@@ -192,6 +213,8 @@ comment on column public.ai_job_types.input_mime_types is
   'Content types that the input object may have.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+comment on column public.ai_job_types.stock_voice_ids is
+  'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a voice of the owner''s own: all users share one account at the provider.';
 
 CREATE INDEX ai_job_types_provider_idx ON public.ai_job_types USING btree (provider);
 
@@ -228,6 +251,8 @@ create table public.ai_jobs (
   idempotency_key text,
   input_hash text,
   cached_from_job_id uuid,
+  depends_on_job_id uuid,
+  is_blocked boolean not null default false,
   cancel_requested_at timestamp with time zone,
   retry_requested_at timestamp with time zone,
   spend text not null default 'none'::text,
@@ -243,15 +268,18 @@ create table public.ai_jobs (
   constraint ai_jobs_pkey PRIMARY KEY (id),
   constraint ai_jobs_id_user_id_key UNIQUE (id, user_id),
   constraint ai_jobs_cached_from_job_id_fkey FOREIGN KEY (cached_from_job_id) REFERENCES public.ai_jobs(id) ON DELETE SET NULL,
+  constraint ai_jobs_dependency_fkey FOREIGN KEY (depends_on_job_id, user_id) REFERENCES public.ai_jobs(id, user_id) ON DELETE SET NULL (depends_on_job_id),
   constraint ai_jobs_job_type_fkey FOREIGN KEY (job_type) REFERENCES public.ai_job_types(job_type),
   constraint ai_jobs_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint ai_jobs_attempt_within_max CHECK (attempt >= 0 AND attempt <= max_attempts),
+  constraint ai_jobs_blocked_waits_for_a_job CHECK (NOT is_blocked OR depends_on_job_id IS NOT NULL AND status = 'pending'::text AND queue_key IS NULL),
   constraint ai_jobs_completed_after_created CHECK (completed_at >= created_at),
   constraint ai_jobs_completed_after_started CHECK (completed_at >= started_at),
   constraint ai_jobs_completed_at_matches_status CHECK ((status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (completed_at IS NOT NULL)),
   constraint ai_jobs_completed_has_no_error CHECK (status <> 'completed'::text OR error_code IS NULL AND error_message IS NULL),
   constraint ai_jobs_cost_currency_is_iso CHECK (cost_currency ~ '^[A-Z]{3}$'::text),
   constraint ai_jobs_cost_is_not_negative CHECK (cost_micros >= 0 AND billable_calls >= 0),
+  constraint ai_jobs_does_not_depend_on_itself CHECK (depends_on_job_id <> id),
   constraint ai_jobs_event_seq_is_positive CHECK (event_seq >= 1),
   constraint ai_jobs_failed_has_error_code CHECK (status <> 'failed'::text OR error_code IS NOT NULL),
   constraint ai_jobs_idempotency_key_length CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
@@ -292,7 +320,7 @@ comment on column public.ai_jobs.error_message is
 comment on column public.ai_jobs.error_code is
   'Stable machine-readable cause; the list is docs/error-codes.md.';
 comment on column public.ai_jobs.provider is
-  'Who does the paid work; set from the job type as the job is inserted.';
+  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata names.';
 comment on column public.ai_jobs.provider_job_id is
   'The provider''s own id of what it made or is making; written before anything else is done with it.';
 comment on column public.ai_jobs.stage is
@@ -306,7 +334,7 @@ comment on column public.ai_jobs.scheduled_at is
 comment on column public.ai_jobs.priority is
   'Lower runs first; one claim in eight takes the longest waiting job instead.';
 comment on column public.ai_jobs.queue_key is
-  'Turn within job type and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
+  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.lease_token is
   'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
 comment on column public.ai_jobs.lease_expires_at is
@@ -317,6 +345,10 @@ comment on column public.ai_jobs.input_hash is
   'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
 comment on column public.ai_jobs.cached_from_job_id is
   'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
+comment on column public.ai_jobs.depends_on_job_id is
+  'An earlier job of the same owner whose result this one works with. Given on insert, never changed; null once that job is deleted.';
+comment on column public.ai_jobs.is_blocked is
+  'Waits for depends_on_job_id to be completed and cannot be claimed before; set and cleared by the database alone.';
 comment on column public.ai_jobs.cancel_requested_at is
   'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
 comment on column public.ai_jobs.retry_requested_at is
@@ -334,15 +366,17 @@ comment on column public.ai_jobs.last_event is
 
 CREATE INDEX ai_jobs_active_idx ON public.ai_jobs USING btree (user_id) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text]));
 CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cached_from_job_id) WHERE (cached_from_job_id IS NOT NULL);
+CREATE INDEX ai_jobs_depends_on_job_id_idx ON public.ai_jobs USING btree (depends_on_job_id, user_id) WHERE (depends_on_job_id IS NOT NULL);
 CREATE INDEX ai_jobs_failed_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'failed'::text);
 CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
+CREATE INDEX ai_jobs_provider_job_id_idx ON public.ai_jobs USING btree (provider_job_id) WHERE ((status = 'pending'::text) AND (provider_job_id IS NOT NULL));
 CREATE INDEX ai_jobs_running_idx ON public.ai_jobs USING btree (provider, user_id) WHERE (status = 'processing'::text);
-CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL));
-CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL) AND (NOT is_blocked));
+CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, provider, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
-CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
-CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, provider, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, provider, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 
 create policy "users can ask to cancel or retry their own ai jobs" on public.ai_jobs for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
@@ -353,14 +387,18 @@ create policy "users can read their own ai jobs" on public.ai_jobs for select to
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE TRIGGER ai_jobs_admit BEFORE INSERT ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.admit_ai_job();
+CREATE TRIGGER ai_jobs_after_end_follow_dependency AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND ((new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) OR (old.status = 'failed'::text)))) EXECUTE FUNCTION private.follow_ai_job_dependency();
 CREATE TRIGGER ai_jobs_after_insert_charge AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.charge_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.record_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (new.status = ANY (ARRAY['pending'::text, 'processing'::text])))) EXECUTE FUNCTION private.charge_reopened_ai_job();
+CREATE TRIGGER ai_jobs_after_step_note_provider AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (((new.status = 'completed'::text) AND (new.cached_from_job_id IS NULL)) OR ((new.status = 'pending'::text) AND (new.last_event = 'snoozed'::text))))) EXECUTE FUNCTION private.note_provider_progress();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
+CREATE TRIGGER ai_jobs_check_avatar_audio BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'avatar_video'::text) AND (new.metadata ? 'audio_url'::text))) EXECUTE FUNCTION private.check_avatar_audio();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
 CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
+CREATE TRIGGER ai_jobs_fix_dependency BEFORE UPDATE OF depends_on_job_id ON public.ai_jobs FOR EACH ROW WHEN ((old.depends_on_job_id IS DISTINCT FROM new.depends_on_job_id)) EXECUTE FUNCTION private.keep_ai_job_dependency();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
 CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
@@ -368,7 +406,7 @@ CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH
 
 grant select on public.ai_jobs to authenticated;
 grant delete, insert, select, update on public.ai_jobs to service_role;
-grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempotency_key, cached_from_job_id) on public.ai_jobs to authenticated;
+grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempotency_key, cached_from_job_id, depends_on_job_id) on public.ai_jobs to authenticated;
 grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
 
 create table public.ai_limits (
@@ -432,7 +470,7 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
   constraint ai_provider_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
-  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}$'::text),
+  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'::text),
   constraint ai_provider_calls_outcome_is_known CHECK (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text])),
   constraint ai_provider_calls_settled_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (settled_at IS NULL)),
   constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL),
@@ -443,7 +481,7 @@ alter table public.ai_provider_calls enable row level security;
 comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the call made is job:<job_id>.';
 comment on column public.ai_provider_calls.operation is
-  'The step of the job, for example create_voice.';
+  'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
 comment on column public.ai_provider_calls.unknown_since is
@@ -457,6 +495,7 @@ create policy "users can read the provider calls of their own ai jobs" on public
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE INSERT OR UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
+CREATE TRIGGER ai_provider_calls_note_settled AFTER UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW WHEN ((old.outcome IS DISTINCT FROM new.outcome)) EXECUTE FUNCTION private.note_settled_call();
 CREATE TRIGGER ai_provider_calls_record_object AFTER DELETE ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.record_provider_call_removal();
 
 grant select on public.ai_provider_calls to authenticated;
@@ -466,9 +505,21 @@ create table public.ai_providers (
   provider text not null,
   max_concurrent integer not null,
   paused_at timestamp with time zone,
+  breaker_threshold integer default 10,
+  breaker_pause_seconds integer not null default 5,
+  breaker_max_pause_seconds integer not null default 30,
+  breaker_failures integer not null default 0,
+  breaker_opened_at timestamp with time zone,
+  breaker_probe_at timestamp with time zone,
+  breaker_probes integer not null default 0,
+  breaker_probe_job_id uuid,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint ai_providers_pkey PRIMARY KEY (provider),
+  constraint ai_providers_breaker_counts_are_not_negative CHECK (breaker_failures >= 0 AND breaker_probes >= 0),
+  constraint ai_providers_breaker_pause_in_range CHECK (breaker_pause_seconds >= 1 AND breaker_pause_seconds <= 3600 AND breaker_max_pause_seconds >= breaker_pause_seconds AND breaker_max_pause_seconds <= 3600),
+  constraint ai_providers_breaker_probes_while_open CHECK ((breaker_opened_at IS NULL) = (breaker_probe_at IS NULL) AND (breaker_opened_at IS NOT NULL OR breaker_probes = 0 AND breaker_probe_job_id IS NULL)),
+  constraint ai_providers_breaker_threshold_in_range CHECK (breaker_threshold >= 1 AND breaker_threshold <= 10000),
   constraint ai_providers_max_concurrent_in_range CHECK (max_concurrent >= 1 AND max_concurrent <= 10000),
   constraint ai_providers_provider_is_slug CHECK (provider ~ '^[a-z][a-z0-9-]{1,40}$'::text)
 );
@@ -480,6 +531,22 @@ comment on column public.ai_providers.max_concurrent is
   'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
 comment on column public.ai_providers.paused_at is
   'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
+comment on column public.ai_providers.breaker_threshold is
+  'So many failures of the provider one after the other open its breaker: its jobs wait. Null: never. More than a job''s attempts, so that one job alone cannot do it.';
+comment on column public.ai_providers.breaker_pause_seconds is
+  'Wait before the first probe; doubled with each probe that fails.';
+comment on column public.ai_providers.breaker_max_pause_seconds is
+  'Longest wait between two probes, and so the longest that a recovery goes unnoticed.';
+comment on column public.ai_providers.breaker_failures is
+  'Failures of the provider since it last answered properly.';
+comment on column public.ai_providers.breaker_opened_at is
+  'Set: the breaker is open, since then.';
+comment on column public.ai_providers.breaker_probe_at is
+  'When the next single job may be tried.';
+comment on column public.ai_providers.breaker_probes is
+  'Probes that have failed since it opened.';
+comment on column public.ai_providers.breaker_probe_job_id is
+  'The job that was let through last; while it is in processing no other is. No foreign key: it may be deleted.';
 
 CREATE TRIGGER ai_providers_touch_updated_at BEFORE UPDATE ON public.ai_providers FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
@@ -1322,6 +1389,28 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
 comment on view private.ai_job_dead_letters is
   'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
 
+create view private.ai_provider_states with (security_invoker=true) as
+ SELECT provider,
+        CASE
+            WHEN paused_at IS NOT NULL THEN 'paused'::text
+            WHEN breaker_opened_at IS NULL THEN 'working'::text
+            WHEN breaker_probe_at <= clock_timestamp() THEN 'probing'::text
+            ELSE 'open'::text
+        END AS state,
+    breaker_failures AS failures_in_a_row,
+    breaker_opened_at AS open_since,
+    breaker_probe_at AS next_probe_at,
+    breaker_probes AS failed_probes,
+    ( SELECT count(*) AS count
+           FROM public.ai_jobs j
+          WHERE j.provider = p.provider AND j.status = 'processing'::text) AS running,
+    ( SELECT count(*) AS count
+           FROM public.ai_jobs j
+          WHERE j.provider = p.provider AND j.status = 'pending'::text) AS waiting
+   FROM public.ai_providers p;
+comment on view private.ai_provider_states is
+  'Each provider: working, paused, open (its jobs wait) or probing (one job at a time tries it). For the operator.';
+
 -- Functions
 
 create function private.admit_ai_job()
@@ -1369,6 +1458,16 @@ create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
   'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
 
+create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb, p_depends_on_job_id uuid)
+  returns void language plpgsql stable security invoker set search_path="";
+comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb,uuid) is
+  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that is made. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
+
+create function private.check_avatar_audio()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.check_avatar_audio() is
+  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011) and exists (AJ012). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked for jobs that the service inserts as well.';
+
 create function private.date_unknown_outcome()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.date_unknown_outcome() is
@@ -1409,6 +1508,11 @@ create function private.fill_order_item()
 comment on function private.fill_order_item() is
   'Row trigger: items change only while their order is a draft, keep their order and product, name a keepsake of the customer''s own, and take name and price from the price list. Security definer because customers may write neither; whose order it is, is therefore checked explicitly.';
 
+create function private.follow_ai_job_dependency()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.follow_ai_job_dependency() is
+  'Row trigger: what the end of a job means for those that wait for it. Completed: they may run, and one call asks for a worker. Failed or cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed because of it wait again. Security definer because it changes jobs that the statement may not, and dispatches.';
+
 create function private.forget_user()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.forget_user() is
@@ -1440,29 +1544,69 @@ comment on function private.guard_pdf() is
   'Row trigger: a keepsake that somebody has ordered and nobody has printed yet cannot be deleted, but goes with its owner''s account. Security definer because it asks whether the account still exists.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
-  returns boolean language sql stable security invoker set search_path="";
+  returns boolean language plpgsql stable security invoker set search_path="";
 comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+
+create function private.is_dependency_unfinished(p_user_id uuid, p_job_id uuid)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function private.is_dependency_unfinished(uuid,uuid) is
+  'Whether a job has to wait for that one of the same owner; false for null. Raises AJ016 when there is none, or it is somebody else''s, and AJ017 when it has failed or was cancelled. Holds a share lock on one that has not ended.';
 
 create function private.is_object_named(p_removal private.storage_removals)
   returns boolean language sql stable security invoker set search_path="";
 comment on function private.is_object_named(private.storage_removals) is
   'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job asked for the removal, another job shares it as its output.';
 
+create function private.is_provider_failure(p_error_code text)
+  returns boolean language sql immutable security invoker set search_path="";
+comment on function private.is_provider_failure(text) is
+  'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';
+
+create function private.keep_ai_job_dependency()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.keep_ai_job_dependency() is
+  'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that still waits for it.';
+
 create function private.leave_ai_job_queue()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.leave_ai_job_queue() is
   'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
 
-create function private.next_queue_key(p_user_id uuid, p_job_type text, p_priority integer)
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
   returns bigint language sql volatile security invoker set search_path="";
-comment on function private.next_queue_key(uuid,text,integer) is
+comment on function private.next_queue_key(uuid,text,text,integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of one statement see each other.';
+
+create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function private.note_failed_attempt(public.ai_jobs,text) is
+  'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer because it calls a function that is.';
+
+create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
+  returns void language plpgsql volatile security definer set search_path="";
+comment on function private.note_provider_answer(text,uuid,boolean) is
+  'Counts a failure of a provider, or its proper answer. Opens the breaker at the threshold; while it is open only the probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because it is called by triggers, whoever changes the job.';
+
+create function private.note_provider_progress()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.note_provider_progress() is
+  'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. Security definer because it calls a function that is.';
+
+create function private.note_settled_call()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.note_settled_call() is
+  'Row trigger: what became of a paid call is counted for the provider''s breaker. Security definer because it calls a function that is.';
 
 create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.prune_ai_job_leftovers() is
   'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+
+create function private.prune_provider_webhook_receipts()
+  returns void language sql volatile security invoker set search_path="";
+comment on function private.prune_provider_webhook_receipts() is
+  'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
   returns void language sql volatile security invoker set search_path="";
@@ -1517,7 +1661,7 @@ comment on function private.withdraw_slideshow() is
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
   returns text language sql stable security invoker set search_path="";
 comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
-  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to service_role;
 
@@ -1536,7 +1680,7 @@ grant execute on function public.cancel_ai_job(uuid,uuid) to service_role;
 create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[])
   returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s;
 comment on function public.claim_ai_jobs(integer,uuid[]) is
-  'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, and never gives a job to two callers. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
+  'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
 grant execute on function public.claim_ai_jobs(integer,uuid[]) to service_role;
 
 create function public.claim_dispatched_ai_jobs(p_message_id text, p_sent_at_unix double precision, p_limit integer)
@@ -1545,22 +1689,16 @@ comment on function public.claim_dispatched_ai_jobs(text,double precision,intege
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. Security definer because the receipts lie in schema private.';
 grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer) to service_role;
 
-create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text)
+create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text, p_product jsonb DEFAULT NULL::jsonb)
   returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function public.complete_ai_job(uuid,uuid,jsonb,text) is
-  'Ends a claimed job as completed. False: the lease is lost and nothing changed. Job types whose result is also a row have their own complete_… function that calls this one in the same transaction. service_role only.';
-grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text) to service_role;
-
-create function public.complete_voice_clone_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_voice jsonb)
-  returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb) is
-  'complete_ai_job and the voices row, in one commit. p_voice: provider_voice_id, name, description, labels, stability, similarity_boost. False: the lease is lost and nothing changed. service_role only.';
-grant execute on function public.complete_voice_clone_job(uuid,uuid,jsonb,jsonb) to service_role;
+comment on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) is
+  'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back with it. service_role only.';
+grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) to service_role;
 
 create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
   returns text language plpgsql volatile security definer set search_path="";
 comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) is
-  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and the message keeps the cause given here. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
+  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)
@@ -1595,10 +1733,16 @@ comment on function public.put_ai_result_cache(text,uuid,jsonb,integer) is
   'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
 grant execute on function public.put_ai_result_cache(text,uuid,jsonb,integer) to service_role;
 
+create function public.receive_provider_webhook(p_provider text, p_event_ids text[], p_job_id uuid DEFAULT NULL::uuid, p_provider_job_id text DEFAULT NULL::text, p_sent_at_unix double precision DEFAULT NULL::double precision, p_tolerance_seconds integer DEFAULT 300)
+  returns text language plpgsql volatile security definer set search_path="";
+comment on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) is
+  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the provider, due at once. Returns woken, nothing_waits or replayed; nothing else about any job changes. service_role only; security definer because the receipts and the dispatch lie in schema private.';
+grant execute on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) to service_role;
+
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
   returns integer language plpgsql volatile security invoker set search_path="";
 comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
-  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). For the operator; service_role only.';
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come back with that one. For the operator; service_role only.';
 grant execute on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) to service_role;
 
 create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
@@ -1689,5 +1833,7 @@ create policy "users can upload into their own folder" on storage.objects for in
 -- Scheduled work
 
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
+
+select cron.schedule('prune-provider-webhook-receipts', '23 * * * *', 'select private.prune_provider_webhook_receipts()');
 
 select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');

@@ -107,10 +107,10 @@ begin
   perform public.settle_provider_call(
     v_call, v_job.id, v_job.lease_token, 'succeeded', 'seedVoiceOfGrandpa01', 200, null, 70
   );
-  perform public.complete_voice_clone_job(
-    v_job.id, v_job.lease_token, '{"voice_id": "seedVoiceOfGrandpa01", "voice_name": "Grandpa Josef"}',
+  perform public.complete_ai_job(
+    v_job.id, v_job.lease_token, '{"voice_id": "seedVoiceOfGrandpa01", "voice_name": "Grandpa Josef"}', null,
     '{
-      "provider_voice_id": "seedVoiceOfGrandpa01", "name": "Grandpa Josef",
+      "kind": "voice", "provider_voice_id": "seedVoiceOfGrandpa01", "name": "Grandpa Josef",
       "description": "warm, slow, from Upper Austria", "labels": {"language": "de"},
       "stability": 0.5, "similarity_boost": 0.75
     }'

@@ -126,18 +126,16 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
           }),
       }, z.boolean()),
 
-    complete: (lease, { resultData, outputUrl, voice }) =>
-      voice === undefined
-        ? value("complete_ai_job", {
-          ...fence(lease),
-          p_result_data: sql.json(resultData),
-          p_output_url: outputUrl ?? null,
-        }, z.boolean())
-        : value("complete_voice_clone_job", {
-          ...fence(lease),
-          p_result_data: sql.json(resultData),
-          p_voice: sql.json({ ...voice }),
-        }, z.boolean()),
+    complete: (lease, { resultData, outputUrl, product }) =>
+      value("complete_ai_job", {
+        ...fence(lease),
+        p_result_data: sql.json(resultData),
+        p_output_url: outputUrl ?? null,
+        p_product: product === undefined ? null : sql.json({ ...product }),
+      }, z.boolean()),
+
+    // The benchmark's jobs depend on nothing.
+    dependencyOf: () => Promise.resolve(null),
 
     reuseResult: (lease, sourceJobId) =>
       value("reuse_ai_job_result", {

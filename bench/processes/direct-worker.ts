@@ -48,7 +48,8 @@ function voiceProcessor(voices: VoiceCalls): Processor {
       });
       return {
         resultData: { voice_id: voiceId, voice_name: "A voice" },
-        voice: {
+        product: {
+          kind: "voice",
           provider_voice_id: voiceId,
           name: "A voice",
           description: null,

@@ -547,7 +547,7 @@ export class Rules {
     });
   }
 
-  /** complete_voice_clone_job */
+  /** complete_ai_job */
   #complete(state: State, worker: number, emit: Emit): void {
     const { job } = workerOf(state, worker);
     const step = { job, worker };

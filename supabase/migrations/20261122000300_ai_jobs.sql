@@ -26,6 +26,8 @@ create table public.ai_jobs (
   idempotency_key text,
   input_hash text,
   cached_from_job_id uuid,
+  depends_on_job_id uuid,
+  is_blocked boolean not null default false,
   cancel_requested_at timestamptz,
   retry_requested_at timestamptz,
   spend text not null default 'none',
@@ -43,6 +45,9 @@ create table public.ai_jobs (
   constraint ai_jobs_job_type_fkey foreign key (job_type) references public.ai_job_types (job_type),
   constraint ai_jobs_cached_from_job_id_fkey
     foreign key (cached_from_job_id) references public.ai_jobs (id) on delete set null,
+  constraint ai_jobs_does_not_depend_on_itself check (depends_on_job_id <> id),
+  constraint ai_jobs_blocked_waits_for_a_job
+    check (not is_blocked or (depends_on_job_id is not null and status = 'pending' and queue_key is null)),
   constraint ai_jobs_status_is_known
     check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
   constraint ai_jobs_progress_in_range check (progress_percentage between 0 and 100),
@@ -97,14 +102,16 @@ comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; t
 comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
 comment on column public.ai_jobs.provider_job_id is
   'The provider''s own id of what it made or is making; written before anything else is done with it.';
-comment on column public.ai_jobs.provider is 'Who does the paid work; set from the job type as the job is inserted.';
+comment on column public.ai_jobs.provider is
+  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata '
+  'names.';
 comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
 comment on column public.ai_jobs.stage is 'What the runner was doing last, for people: fetching_input, calling_provider, …';
 comment on column public.ai_jobs.attempt is 'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
 comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
 comment on column public.ai_jobs.priority is 'Lower runs first; one claim in eight takes the longest waiting job instead.';
 comment on column public.ai_jobs.queue_key is
-  'Turn within job type and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
+  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
   'take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.spend is
   'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
@@ -119,6 +126,11 @@ comment on column public.ai_jobs.input_hash is
   'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
 comment on column public.ai_jobs.cached_from_job_id is
   'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
+comment on column public.ai_jobs.depends_on_job_id is
+  'An earlier job of the same owner whose result this one works with. Given on insert, never changed; null once that job is '
+  'deleted.';
+comment on column public.ai_jobs.is_blocked is
+  'Waits for depends_on_job_id to be completed and cannot be claimed before; set and cleared by the database alone.';
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
 comment on column public.ai_jobs.cost_micros is 'Known cost of those calls in millionths of cost_currency.';
@@ -126,13 +138,13 @@ comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_jo
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
 -- Serve the claim: whose turn it is, who waits longest, and what becomes due.
-create index ai_jobs_turn_idx on public.ai_jobs (job_type, priority, queue_key, scheduled_at, id) include (user_id)
+create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, queue_key, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
-create index ai_jobs_waiting_idx on public.ai_jobs (job_type, scheduled_at, id) include (user_id)
+create index ai_jobs_waiting_idx on public.ai_jobs (job_type, provider, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
-create index ai_jobs_scheduled_at_idx on public.ai_jobs (scheduled_at) where status = 'pending' and queue_key is null;
+create index ai_jobs_scheduled_at_idx on public.ai_jobs (scheduled_at) where status = 'pending' and queue_key is null and not is_blocked;
 -- Serves the next turn of a user.
-create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, priority, queue_key)
+create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provider, priority, queue_key)
   where status = 'pending' and queue_key is not null;
 -- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
 -- heartbeat then changes no index at all.
@@ -145,6 +157,9 @@ create unique index ai_jobs_user_id_idempotency_key_key on public.ai_jobs (user_
   where idempotency_key is not null;
 create index ai_jobs_job_type_idx on public.ai_jobs (job_type);
 create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_id) where cached_from_job_id is not null;
+
+-- Serves the end of a job, which its dependents wait for.
+create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
 
 create trigger ai_jobs_touch_updated_at
 before update on public.ai_jobs
@@ -160,6 +175,7 @@ begin
   if (old.status, new.status) not in (
     ('pending', 'processing'),
     ('pending', 'cancelled'),
+    ('pending', 'failed'),
     ('processing', 'pending'),
     ('processing', 'completed'),
     ('processing', 'failed'),
@@ -221,6 +237,6 @@ with check (user_id = (select auth.uid()));
 revoke all on public.ai_jobs from public, anon, authenticated, service_role;
 grant select on public.ai_jobs to authenticated;
 grant insert (
-  id, user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id
+  id, user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id
 ) on public.ai_jobs to authenticated;
 grant select, insert, update, delete on public.ai_jobs to service_role;

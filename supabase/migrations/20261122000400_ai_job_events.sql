@@ -12,7 +12,7 @@ create table public.ai_job_events (
   constraint ai_job_events_pkey primary key (job_id, seq),
   constraint ai_job_events_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
   constraint ai_job_events_event_is_known check (event in (
-    'created', 'claimed', 'progress', 'submitted', 'settled', 'snoozed', 'retried', 'released', 'rescued',
+    'created', 'claimed', 'progress', 'submitted', 'settled', 'snoozed', 'retried', 'released', 'rescued', 'unblocked',
     'cancel_requested', 'retry_requested', 'completed', 'failed', 'cancelled'
   ))
 );

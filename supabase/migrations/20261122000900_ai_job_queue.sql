@@ -9,12 +9,12 @@ security invoker
 set search_path = ''
 as $$
   update public.ai_jobs as j
-  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.priority)
+  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.provider, j.priority)
   from (
     select d.id
     from public.ai_jobs as d
     -- Not now(): what the same transaction has just put back is due as well.
-    where d.status = 'pending' and d.queue_key is null and d.scheduled_at <= (select clock_timestamp())
+    where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
     order by d.scheduled_at
     limit p_limit
     for update skip locked
@@ -69,15 +69,22 @@ begin
 
   return query
   with
-  -- Job types that may run, with what room their provider has.
+  -- Job types that may run, one lane for each of their providers, with what room that has.
   lanes as materialized (
-    select t.job_type, t.provider, t.lease_seconds,
+    select t.job_type, p.provider, t.lease_seconds,
       p.max_concurrent - (
-        select count(*) from public.ai_jobs as j where j.status = 'processing' and j.provider = t.provider
+        select count(*) from public.ai_jobs as j where j.status = 'processing' and j.provider = p.provider
       ) as room
     from public.ai_job_types as t
-    join public.ai_providers as p on p.provider = t.provider
+    join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
     where t.is_enabled and t.paused_at is null and p.paused_at is null
+      and (
+        p.breaker_opened_at is null
+        or (
+          p.breaker_probe_at <= clock_timestamp()
+          and not exists (select 1 from public.ai_jobs as j where j.id = p.breaker_probe_job_id and j.status = 'processing')
+        )
+      )
   ),
   -- The next of each lane; more than asked for, since the caps of users take some away.
   candidates as (
@@ -86,7 +93,7 @@ begin
     cross join lateral (
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
       from public.ai_jobs as j
-      where j.job_type = l.job_type and j.status = 'pending' and j.queue_key is not null
+      where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
         and not v_is_oldest_first
         and j.user_id <> all (v_blocked_users)
@@ -101,7 +108,7 @@ begin
     cross join lateral (
       select j.id, j.user_id, 0, 0::bigint, j.scheduled_at
       from public.ai_jobs as j
-      where j.job_type = l.job_type and j.status = 'pending' and j.queue_key is not null
+      where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
         and v_is_oldest_first
         and j.user_id <> all (v_blocked_users)
@@ -114,7 +121,7 @@ begin
   -- Turns are counted within a lane; between lanes the first of each comes before the second of any.
   in_lane as (
     select c.*,
-      row_number() over (partition by c.job_type order by c.priority, c.queue_key, c.scheduled_at, c.id) as position
+      row_number() over (partition by c.job_type, c.provider order by c.priority, c.queue_key, c.scheduled_at, c.id) as position
     from candidates as c
   ),
   numbered as (
@@ -129,6 +136,13 @@ begin
     join public.ai_jobs as j on j.id = n.id
     left join public.ai_limits as l on l.user_id = n.user_id
     where n.of_provider <= n.room
+      -- An open breaker lets through one at a time.
+      and (
+        n.of_provider = 1
+        or not exists (
+          select 1 from public.ai_providers as p where p.provider = n.provider and p.breaker_opened_at is not null
+        )
+      )
       and n.of_user <= coalesce(l.max_concurrent_jobs, v_default_cap) - (
         select count(*) from public.ai_jobs as r where r.status = 'processing' and r.user_id = n.user_id
       )
@@ -136,28 +150,38 @@ begin
     order by n.priority, n.position, n.scheduled_at, n.id
     limit p_limit
     for update of j skip locked
+  ),
+  claimed as (
+    update public.ai_jobs as j
+    set status = 'processing',
+        attempt = j.attempt + 1,
+        queue_key = null,
+        lease_token = gen_random_uuid(),
+        lease_expires_at = clock_timestamp() + make_interval(secs => lanes.lease_seconds),
+        -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
+        -- fail its check and with it every claim.
+        started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
+        stage = 'claimed',
+        event_seq = j.event_seq + 1,
+        last_event = 'claimed'
+    from chosen, lanes
+    where j.id = chosen.id and lanes.job_type = j.job_type and lanes.provider = j.provider
+    returning j.*
+  ),
+  probing as (
+    update public.ai_providers as p
+    set breaker_probe_job_id = c.id
+    from claimed as c
+    where p.provider = c.provider and p.breaker_opened_at is not null
   )
-  update public.ai_jobs as j
-  set status = 'processing',
-      attempt = j.attempt + 1,
-      queue_key = null,
-      lease_token = gen_random_uuid(),
-      lease_expires_at = clock_timestamp() + make_interval(secs => lanes.lease_seconds),
-      -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
-      -- fail its check and with it every claim.
-      started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
-      stage = 'claimed',
-      event_seq = j.event_seq + 1,
-      last_event = 'claimed'
-  from chosen, lanes
-  where j.id = chosen.id and lanes.job_type = j.job_type
-  returning j.*;
+  select c.* from claimed as c;
 end;
 $$;
 comment on function public.claim_ai_jobs(integer, uuid[]) is
   'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
   'token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or '
-  'a user may run at once, and never gives a job to two callers. 0 rows: nothing may run. service_role only; security '
+  'a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is '
+  'open. 0 rows: nothing may run. service_role only; security '
   'definer because it reads limits and calls functions of schema private.';
 
 create table private.dispatch_receipts (
@@ -229,7 +253,8 @@ create function public.complete_ai_job(
   p_job_id uuid,
   p_lease_token uuid,
   p_result_data jsonb,
-  p_output_url text default null
+  p_output_url text default null,
+  p_product jsonb default null
 )
 returns boolean
 language plpgsql
@@ -237,6 +262,8 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_job public.ai_jobs;
 begin
   update public.ai_jobs as j
   set status = 'completed',
@@ -251,47 +278,72 @@ begin
       completed_at = greatest(clock_timestamp(), j.started_at),
       event_seq = j.event_seq + 1,
       last_event = 'completed'
-  where j.id = p_job_id and j.lease_token = p_lease_token;
-  return found;
-end;
-$$;
-comment on function public.complete_ai_job(uuid, uuid, jsonb, text) is
-  'Ends a claimed job as completed. False: the lease is lost and nothing changed. Job types whose result is also a row '
-  'have their own complete_… function that calls this one in the same transaction. service_role only.';
-
-create function public.complete_voice_clone_job(
-  p_job_id uuid,
-  p_lease_token uuid,
-  p_result_data jsonb,
-  p_voice jsonb
-)
-returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-begin
-  if not public.complete_ai_job(p_job_id, p_lease_token, p_result_data) then
+  where j.id = p_job_id and j.lease_token = p_lease_token
+  returning j.* into v_job;
+  if not found then
     return false;
   end if;
-  insert into public.voices (
-    user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
-  )
-  select
-    j.user_id, j.id, j.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'), v.stability,
-    v.similarity_boost, j.input_url
-  from public.ai_jobs as j
-  cross join jsonb_to_record(p_voice) as v (
-    provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
-  )
-  where j.id = p_job_id;
+  if p_product is null then
+    return true;
+  end if;
+
+  -- What a product was made from may be deleted while it is made: that is no reason to throw away what was paid for.
+  case p_product ->> 'kind'
+    when 'voice' then
+      insert into public.voices (
+        user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
+      )
+      select
+        v_job.user_id, v_job.id, v_job.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'),
+        v.stability, v.similarity_boost, v_job.input_url
+      from jsonb_to_record(p_product) as v (
+        provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
+      );
+    when 'avatar' then
+      insert into public.avatars (
+        user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
+      )
+      select
+        v_job.user_id, v_job.id,
+        (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = v_job.user_id),
+        (select o.id from public.media as o where o.storage_path = v_job.input_url and o.user_id = v_job.user_id),
+        a.name, v_job.provider, a.provider_avatar_id, v_job.output_url, a.duration_seconds
+      from jsonb_to_record(p_product) as a (
+        provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric
+      );
+    when 'pdf' then
+      insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
+      select
+        v_job.user_id, v_job.id,
+        (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = v_job.user_id),
+        p.title, v_job.output_url, p.page_count, p.size_bytes
+      from jsonb_to_record(p_product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint);
+    when 'transcript' then
+      update public.calls as c
+      set transcript = t.transcript,
+          transcript_data = t.transcript_data,
+          duration_seconds = coalesce(t.duration_seconds, c.duration_seconds),
+          transcript_job_id = v_job.id
+      from jsonb_to_record(p_product) as t (
+        call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric
+      )
+      where c.id = t.call_id and c.user_id = v_job.user_id and t.transcript is not null;
+      if not found then
+        raise exception 'the transcript is empty, or its call is gone' using errcode = 'AJ081', detail = 'p_product.call_id';
+      end if;
+    else
+      raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_product.kind';
+  end case;
   return true;
 end;
 $$;
-comment on function public.complete_voice_clone_job(uuid, uuid, jsonb, jsonb) is
-  'complete_ai_job and the voices row, in one commit. p_voice: provider_voice_id, name, description, labels, stability, '
-  'similarity_boost. False: the lease is lost and nothing changed. service_role only.';
+comment on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) is
+  'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and '
+  'nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, '
+  'similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, '
+  'size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come '
+  'from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back '
+  'with it. service_role only.';
 
 create function private.ai_job_backoff(p_job_type text, p_attempt integer)
 returns interval
@@ -350,6 +402,7 @@ set search_path = ''
 as $$
 declare
   v_job public.ai_jobs;
+  v_is_outage boolean;
   v_retry boolean;
   v_is_unknown boolean;
   v_status text;
@@ -358,7 +411,8 @@ begin
   if not found then
     return null;
   end if;
-  v_retry := p_is_retryable and v_job.attempt < v_job.max_attempts;
+  v_is_outage := private.note_failed_attempt(v_job, p_error_code) and p_is_retryable;
+  v_retry := v_is_outage or (p_is_retryable and v_job.attempt < v_job.max_attempts);
   -- Whoever gives up no longer waits for an answer.
   update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = p_job_id and c.outcome = 'sent';
   v_is_unknown := not v_retry and exists (
@@ -366,13 +420,15 @@ begin
   );
   update public.ai_jobs as j
   set status = case when v_retry then 'pending' else 'failed' end,
+      attempt = j.attempt - v_is_outage::integer,
       progress_percentage = case when v_retry then 0 else j.progress_percentage end,
       error_code = case when v_is_unknown then 'outcome_unknown' else p_error_code end,
       error_message =
         case when v_is_unknown then private.ending_message('outcome_unknown', p_error_message) else p_error_message end,
       scheduled_at = case
         when v_retry then clock_timestamp() + greatest(
-          private.ai_job_backoff(j.job_type, j.attempt),
+          -- While the breaker is open it decides when the job may try again.
+          case when v_is_outage then interval '0' else private.ai_job_backoff(j.job_type, j.attempt) end,
           make_interval(secs => least(coalesce(p_retry_after_seconds, 0), 3600))
         )
         else j.scheduled_at
@@ -390,7 +446,7 @@ $$;
 comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
   'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
-  'the message keeps the cause given here. '
+  'the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. '
   'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
   'service_role only; security definer for the backoff in private.';
 
@@ -514,6 +570,7 @@ begin
       if old.status = 'pending' then
         new.status := 'cancelled';
         new.queue_key := null;
+        new.is_blocked := false;
         new.stage := null;
         new.error_code := 'cancelled';
         new.error_message := private.cancellation_message(old.spend);
@@ -536,12 +593,19 @@ begin
     end if;
     new.retry_requested_at := now();
     new.status := 'pending';
+    if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
+      raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
+    end if;
+    -- Together with what it depends on it is only told to wait; by itself it has to ask.
+    if not new.is_blocked then
+      new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+    end if;
     new.started_at := null;
     new.max_attempts := least(100, old.attempt + (
       select t.max_attempts from public.ai_job_types as t where t.job_type = old.job_type
     ));
     new.progress_percentage := 0;
-    new.stage := null;
+    new.stage := case when new.is_blocked then 'waiting_for_dependency' end;
     new.scheduled_at := now();
     new.completed_at := null;
     new.cancel_requested_at := null;
@@ -636,6 +700,8 @@ begin
     select f.id
     from public.ai_jobs as f
     where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+      -- These come back with the job that they depend on.
+      and f.error_code <> 'dependency_failed'
       and (p_job_type is null or f.job_type = p_job_type)
       and (p_error_code is null or f.error_code = p_error_code)
       and (p_user_id is null or f.user_id = p_user_id)
@@ -650,7 +716,8 @@ end;
 $$;
 comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
   'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose '
-  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). For the operator; service_role only.';
+  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
+  'back with that one. For the operator; service_role only.';
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
@@ -826,8 +893,7 @@ begin
     'public.claim_ai_jobs(integer, uuid[])',
     'public.claim_dispatched_ai_jobs(text, double precision, integer)',
     'public.heartbeat_ai_jobs(jsonb)',
-    'public.complete_ai_job(uuid, uuid, jsonb, text)',
-    'public.complete_voice_clone_job(uuid, uuid, jsonb, jsonb)',
+    'public.complete_ai_job(uuid, uuid, jsonb, text, jsonb)',
     'public.fail_ai_job(uuid, uuid, text, text, boolean, double precision)',
     'public.snooze_ai_job(uuid, uuid, double precision, text)',
     'public.release_ai_job(uuid, uuid)',

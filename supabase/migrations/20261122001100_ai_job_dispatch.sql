@@ -83,7 +83,7 @@ begin
     from (
       select i.id
       from inserted as i
-      where i.status = 'pending' and i.scheduled_at <= now()
+      where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
       order by i.priority, i.id
       limit 50
     ) as due
@@ -148,16 +148,17 @@ begin
     from (
       select j.id, row_number() over () as position
       from public.ai_job_types as t
-      join public.ai_providers as p on p.provider = t.provider
+      join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
       cross join lateral (
         select w.id
         from public.ai_jobs as w
-        where w.job_type = t.job_type and w.status = 'pending' and w.queue_key is not null
+        where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
           and w.attempt < w.max_attempts
         order by w.scheduled_at
         limit 200
       ) as j
       where t.is_enabled and t.paused_at is null and p.paused_at is null
+        and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
       limit 200
     ) as due
     group by (due.position - 1) / 20

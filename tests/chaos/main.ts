@@ -206,7 +206,7 @@ const STALLS = [
   ["voices.add", "headers"],
   ["voices.add", "answered"],
   ["settle_provider_call", "headers"],
-  ["complete_voice_clone_job", "headers"],
+  ["complete_ai_job", "headers"],
 ] as const;
 
 /** Where an answer that is lost leaves a worker in doubt. */
@@ -216,7 +216,7 @@ const CUTS = [
   ["voices.add", "half sent"],
   ["voices.add", "answered"],
   ["settle_provider_call", "answered"],
-  ["complete_voice_clone_job", "answered"],
+  ["complete_ai_job", "answered"],
 ] as const;
 
 const INSIDE_THE_CALL: Point = {

@@ -1,4 +1,4 @@
-/** complete_ai_job and complete_voice_clone_job: the result, and the row that it is, in one commit. */
+/** complete_ai_job: the result, and the row that it is, in one commit. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import {
@@ -14,6 +14,7 @@ import {
   untilBlocked,
   withQueue,
 } from "./factories.ts";
+import type { TestDatabase } from "../helpers/database.ts";
 import { type ClaimedJob, queueOver } from "./queue.ts";
 
 Deno.test("complete_ai_job: the job is completed with its result, without lease, error or stage", async () => {
@@ -86,13 +87,13 @@ Deno.test("complete_ai_job: an output that is no object path is refused, and the
   });
 });
 
-Deno.test("complete_voice_clone_job: job and voice appear in the same commit", async () => {
+Deno.test("complete_ai_job: job and voice appear in the same commit", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
     const [worker] = await db.connections(1, "service_role");
     assert(worker !== undefined);
-    const voice = aVoice();
+    const { kind, ...voice } = aVoice();
     const seen = async (sql: postgres.ISql = db.sql) => {
       const [row] = await sql<{ jobs: number; voices: number }[]>`
         select (select count(*)::int from public.ai_jobs where status = 'completed') as jobs,
@@ -101,9 +102,9 @@ Deno.test("complete_voice_clone_job: job and voice appear in the same commit", a
     };
 
     await worker.begin(async (transaction) => {
-      const isCompleted = await queueOver(transaction).completeVoiceClone(
+      const isCompleted = await queueOver(transaction).completeWithProduct(
         job,
-        voice,
+        { kind, ...voice },
         { voice_id: voice.provider_voice_id, voice_name: voice.name },
       );
       assert(isCompleted);
@@ -126,7 +127,7 @@ Deno.test("complete_voice_clone_job: job and voice appear in the same commit", a
   });
 });
 
-Deno.test("complete_voice_clone_job: a voice that cannot be written takes the completion back with it", async (t) => {
+Deno.test("complete_ai_job: a voice that cannot be written takes the completion back with it", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const earlier = await insertCompletedJob(bench);
@@ -162,40 +163,191 @@ Deno.test("complete_voice_clone_job: a voice that cannot be written takes the co
           voice: { ...aVoice(), stability: "even" },
           code: "22P02",
         },
-        "an empty object": { voice: {}, code: "23502" },
-        "a list": { voice: [aVoice()], code: "22023" },
+        "nothing but its kind": { voice: { kind: "voice" }, code: "23502" },
+        "an empty object": { voice: {}, code: "AJ080" },
+        "another kind": { voice: { ...aVoice(), kind: "song" }, code: "AJ080" },
+        "a list": { voice: [aVoice()], code: "AJ080" },
       };
     const before = await pictureOf(db);
     for (const [name, { voice, code }] of Object.entries(voices)) {
       await t.step(name, async () => {
         const refusal = await refusalOf(() =>
-          queue.completeVoiceClone(job, voice)
+          queue.completeWithProduct(job, voice)
         );
         assertEquals(refusal.code, code, refusal.message);
         assertEquals(await pictureOf(db), before);
       });
     }
-    for (const [text, code] of [[null, "23502"], ["null", "22023"]] as const) {
-      await t.step(
-        `no voice: ${text === null ? "SQL" : "JSON"} null`,
-        async () => {
-          const refusal = await refusalOf(() =>
-            db.asService((sql) =>
-              sql`select public.complete_voice_clone_job(${job.id}, ${job.lease_token}, '{}', ${text}::text::jsonb)`
-            )
-          );
-          assertEquals(refusal.code, code, refusal.message);
-          assertEquals(await pictureOf(db), before);
-        },
-      );
-    }
     await t.step(
       "the lease is still good, and a sound voice completes",
       async () => {
         const { description: _3, labels: _4, ...plain } = aVoice();
-        assertEquals(await queue.completeVoiceClone(job, plain), true);
+        assertEquals(await queue.completeWithProduct(job, plain), true);
       },
     );
+  });
+});
+
+/** Something of each kind that a product may refer to, in the hands of one user. */
+async function belongings(db: TestDatabase, userId: string, photo: string) {
+  const [row] = await db.sql<
+    Record<"photo" | "slideshow" | "call" | "voice", string>[]
+  >`
+    with photo as (
+      insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
+      values (${userId}, 'image', ${photo}, 'photo.png', 'image/png', 10) returning id
+    ), slideshow as (
+      insert into public.slideshows (user_id, title) values (${userId}, 'Summer') returning id
+    ), call as (
+      insert into public.calls (user_id, title, duration_seconds) values (${userId}, 'A talk', 60) returning id
+    ), voice as (
+      insert into public.voices (user_id, provider, provider_voice_id, name, stability, similarity_boost)
+      values (${userId}, 'elevenlabs', ${crypto.randomUUID()}, 'Grandpa', 0.5, 0.5) returning id
+    )
+    select photo.id as photo, slideshow.id as slideshow, call.id as call, voice.id as voice
+    from photo, slideshow, call, voice`;
+  assert(row !== undefined);
+  return row;
+}
+
+Deno.test("complete_ai_job: avatar, pdf and transcript take owner, job, provider and file from the job", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    const mine = await belongings(db, job.user_id, job.input_url ?? "");
+    const complete = (
+      claimed: ClaimedJob,
+      product: postgres.JSONValue,
+      bucket: string,
+    ) =>
+      db.asService((sql) =>
+        sql`select public.complete_ai_job(
+          ${claimed.id}, ${claimed.lease_token}, '{}', ${`${bucket}/${job.user_id}/${claimed.id}/file`},
+          ${sql.json(product)})`
+      );
+    await complete(job, {
+      kind: "avatar",
+      provider_avatar_id: "tlk_1",
+      name: "Grandpa tells",
+      voice_id: mine.voice,
+      duration_seconds: 24.2,
+    }, "outputs");
+    const [avatar] = await db.sql`
+      select user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds::float8
+      from public.avatars`;
+    assertEquals({ ...avatar }, {
+      user_id: job.user_id,
+      job_id: job.id,
+      voice_id: mine.voice,
+      photo_id: mine.photo,
+      name: "Grandpa tells",
+      provider: "elevenlabs",
+      provider_avatar_id: "tlk_1",
+      video_url: `outputs/${job.user_id}/${job.id}/file`,
+      duration_seconds: 24.2,
+    });
+
+    const second = await insertClaimedJob(bench, { user_id: job.user_id });
+    await complete(second, {
+      kind: "pdf",
+      title: "Summer",
+      slideshow_id: mine.slideshow,
+      page_count: 24,
+      size_bytes: 18443021,
+    }, "pdfs");
+    const [pdf] = await db.sql`
+      select user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes::float8 from public.pdfs`;
+    assertEquals({ ...pdf }, {
+      user_id: job.user_id,
+      job_id: second.id,
+      slideshow_id: mine.slideshow,
+      title: "Summer",
+      pdf_url: `pdfs/${job.user_id}/${second.id}/file`,
+      page_count: 24,
+      size_bytes: 18443021,
+    });
+
+    const third = await insertClaimedJob(bench, { user_id: job.user_id });
+    assert(
+      await queue.completeWithProduct(third, {
+        kind: "transcript",
+        call_id: mine.call,
+        transcript: "Good morning.",
+        transcript_data: { words: [] },
+      }),
+    );
+    const [call] = await db.sql`
+      select transcript, transcript_data, transcript_job_id, duration_seconds::float8 from public.calls`;
+    assertEquals({ ...call }, {
+      transcript: "Good morning.",
+      transcript_data: { words: [] },
+      transcript_job_id: third.id,
+      duration_seconds: 60,
+    });
+  });
+});
+
+Deno.test("complete_ai_job: a product never reaches into what is another's, and what it was made from may be gone", async (t) => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    const other = await insertClaimedJob(bench);
+    const theirs = await belongings(db, other.user_id, other.input_url ?? "");
+    const before = await pictureOf(db);
+
+    for (
+      const [name, call_id] of [
+        ["another's call", theirs.call],
+        ["a call that is gone", crypto.randomUUID()],
+      ] as const
+    ) {
+      await t.step(name, async () => {
+        const refusal = await refusalOf(() =>
+          queue.completeWithProduct(job, {
+            kind: "transcript",
+            call_id,
+            transcript: "Good morning.",
+          })
+        );
+        assertEquals([refusal.code, refusal.detail], [
+          "AJ081",
+          "p_product.call_id",
+        ]);
+        assertEquals(await pictureOf(db), before);
+      });
+    }
+    await t.step("a file outside the owner's folder", async () => {
+      const refusal = await refusalOf(() =>
+        db.asService((sql) =>
+          sql`select public.complete_ai_job(${job.id}, ${job.lease_token}, '{}', ${`pdfs/${other.user_id}/x.pdf`},
+            ${
+            sql.json({
+              kind: "pdf",
+              title: "Summer",
+              page_count: 1,
+              size_bytes: 1,
+            })
+          })`
+        )
+      );
+      assertEquals(refusal.constraint, "pdfs_pdf_url_is_owners");
+      assertEquals(await pictureOf(db), before);
+    });
+    await t.step("another's voice is left out", async () => {
+      await db.asService((sql) =>
+        sql`select public.complete_ai_job(${job.id}, ${job.lease_token}, '{}', ${`outputs/${job.user_id}/x.mp4`},
+          ${
+          sql.json({
+            kind: "avatar",
+            provider_avatar_id: "tlk_2",
+            name: "A talk",
+            voice_id: theirs.voice,
+          })
+        })`
+      );
+      const rows = await db.sql`select voice_id, photo_id from public.avatars`;
+      assertEquals([...rows], [{ voice_id: null, photo_id: null }]);
+    });
   });
 });
 
@@ -211,7 +363,7 @@ Deno.test("complete_ai_job: against a rescue that came first it changes nothing;
 
       const late = await sweeper.begin(async (transaction) => {
         assertEquals((await queueOver(transaction).rescue()).length, 1);
-        const completing = queueOver(worker).completeVoiceClone(job, aVoice());
+        const completing = queueOver(worker).completeWithProduct(job, aVoice());
         await untilBlocked(db, pid);
         return { completing };
       });
@@ -230,7 +382,7 @@ Deno.test("complete_ai_job: against a rescue that came first it changes nothing;
       assert(sweeper !== undefined && worker !== undefined);
 
       await worker.begin(async (transaction) => {
-        assert(await queueOver(transaction).completeVoiceClone(job, aVoice()));
+        assert(await queueOver(transaction).completeWithProduct(job, aVoice()));
         assertEquals(
           await queueOver(sweeper).rescue(),
           [],
@@ -258,7 +410,7 @@ Deno.test("complete_ai_job and rescue: 40 expired jobs, completed and rescued at
         const mine = jobs.filter((_, n) => n % workers.length === index);
         const done: string[] = [];
         for (const job of mine) {
-          if (await queueOver(sql).completeVoiceClone(job, aVoice())) {
+          if (await queueOver(sql).completeWithProduct(job, aVoice())) {
             done.push(job.id);
           }
         }

@@ -423,7 +423,7 @@ const CALLS: {
       const voice = { ...aVoice(), provider_voice_id: "v_2" };
       const call = await queue.begin(job);
       await queue.settle(job, call?.call_id ?? "", "succeeded", "v_2");
-      await queue.completeVoiceClone(job, voice);
+      await queue.completeWithProduct(job, voice);
     },
     left: () => [],
   },

@@ -86,7 +86,7 @@ class Walk {
     },
     complete: async () =>
       this.note(
-        await this.bench.queue.completeVoiceClone(this.held, aVoice()) &&
+        await this.bench.queue.completeWithProduct(this.held, aVoice()) &&
           "completed",
       ),
   };

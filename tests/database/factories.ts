@@ -23,6 +23,7 @@ export interface NewJob {
   scheduled_at?: Date | string;
   priority?: number;
   cached_from_job_id?: string;
+  depends_on_job_id?: string;
 }
 
 /** What Postgres said no with. `detail` is empty when there was none. */
@@ -52,6 +53,8 @@ export function withQueue<T>(run: (bench: Bench) => Promise<T>): Promise<T> {
     const [service] = await db.connections(1, "service_role");
     assert(service !== undefined);
     await liftCaps(db);
+    // So has the breaker, which would keep attempts from being spent.
+    await db.sql`update public.ai_providers set breaker_threshold = null`;
     return await run({ db, queue: queueOver(service) });
   });
 }
@@ -136,7 +139,7 @@ export async function insertCompletedJob(
 ): Promise<Job> {
   const job = await insertClaimedJob(bench, values);
   const voice = aVoice();
-  const isCompleted = await bench.queue.completeVoiceClone(job, voice, {
+  const isCompleted = await bench.queue.completeWithProduct(job, voice, {
     voice_id: voice.provider_voice_id,
     voice_name: voice.name,
   });
@@ -147,6 +150,7 @@ export async function insertCompletedJob(
 /** A voice as the worker hands it over, with an id of its own. */
 export function aVoice() {
   return {
+    kind: "voice",
     provider_voice_id: `voice-${crypto.randomUUID()}`,
     name: "Grandpa",
     description: "a warm voice",

@@ -66,9 +66,9 @@ const writes: FencedWrite[] = [
     write: (queue, lease) => queue.complete(lease, { voice_id: "voice-1" }),
   },
   {
-    name: "complete_voice_clone_job",
+    name: "complete_ai_job with a product",
     refusal: false,
-    write: (queue, lease) => queue.completeVoiceClone(lease, aVoice()),
+    write: (queue, lease) => queue.completeWithProduct(lease, aVoice()),
   },
   {
     name: "reuse_ai_job_result",

@@ -96,7 +96,7 @@ Deno.test("docs/job-lifecycle.md: its changes of status are those that the datab
     );
     assertEquals(
       [...new Set(others)].sort(),
-      ["stays processing", "→ completed", "→ pending"].sort(),
+      ["stays pending", "stays processing", "→ completed", "→ pending"].sort(),
     );
   });
 });

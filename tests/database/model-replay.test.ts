@@ -255,17 +255,18 @@ class Walk {
   async #complete({ rule, job, worker }: Step): Promise<void> {
     const id = this.#id(job);
     const voice = {
+      kind: "voice",
       provider_voice_id: objectOf(id),
       name: "Grandpa",
       stability: 0.5,
       similarity_boost: 0.75,
     };
     const [row] = await this.#service<{ answer: boolean }[]>`
-      select public.complete_voice_clone_job(
+      select public.complete_ai_job(
         p_job_id => ${id},
         p_lease_token => ${this.#token(worker)},
         p_result_data => ${this.#service.json({ voice_id: objectOf(id) })},
-        p_voice => ${this.#service.json(voice)}
+        p_product => ${this.#service.json(voice)}
       ) as answer`;
     assertEquals(row?.answer, rule !== "complete: lost");
   }

@@ -27,6 +27,8 @@ export interface Job {
   idempotency_key: string | null;
   input_hash: string;
   cached_from_job_id: string | null;
+  depends_on_job_id: string | null;
+  is_blocked: boolean;
   billable_calls: number;
   event_seq: number;
   last_event: string;
@@ -116,17 +118,17 @@ export function queueOver(sql: postgres.ISql) {
         sql.json(result)
       }, p_output_url => ${outputUrl}
         ) as answer`),
-    completeVoiceClone: (
+    completeWithProduct: (
       { id, lease_token }: Lease,
-      voice: postgres.JSONValue,
+      product: postgres.JSONValue,
       result: postgres.JSONValue = {},
     ) =>
       only<boolean>(sql`
-        select public.complete_voice_clone_job(
+        select public.complete_ai_job(
           p_job_id => ${id},
           p_lease_token => ${lease_token},
           p_result_data => ${sql.json(result)},
-          p_voice => ${sql.json(voice)}
+          p_product => ${sql.json(product)}
         ) as answer`),
     fail: (
       { id, lease_token }: Lease,

@@ -224,7 +224,7 @@ Deno.test("rescue_stalled_ai_jobs: the look-up claim finds what was made, and th
         voice.provider_voice_id,
       ),
     );
-    assert(await queue.completeVoiceClone(lookUp, voice));
+    assert(await queue.completeWithProduct(lookUp, voice));
     assertEquals(await callsOf(db, job.id), ["adopted"]);
     assertEquals((await readJob(db, job.id)).billable_calls, 1);
   });

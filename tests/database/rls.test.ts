@@ -261,12 +261,12 @@ const functions: Record<string, string[]> = {
   claim_ai_jobs: ["service_role"],
   claim_dispatched_ai_jobs: ["service_role"],
   complete_ai_job: ["service_role"],
-  complete_voice_clone_job: ["service_role"],
   fail_ai_job: ["service_role"],
   get_ai_result_cache: ["authenticated", "service_role"],
   cancel_ai_job: ["service_role"],
   heartbeat_ai_jobs: ["service_role"],
   pause_ai_jobs: ["service_role"],
+  receive_provider_webhook: ["service_role"],
   redrive_ai_jobs: ["service_role"],
   resolve_unknown_ai_job: ["service_role"],
   wake_ai_job_worker: ["service_role"],
@@ -306,7 +306,7 @@ async function catalogue(db: TestDatabase): Promise<CatalogueFunction[]> {
         ) as executors
       from pg_proc as p
       where p.pronamespace::regnamespace::text in ('public', 'private')
-        and p.proname ~ '(ai_job|provider_call|voice_clone|ai_result_cache)'
+        and p.proname ~ '(ai_job|provider_call|provider_webhook|voice_clone|ai_result_cache)'
       order by signature`,
   ];
 }
@@ -383,6 +383,7 @@ Deno.test("schemas private, vault and cron: no role of the Data API reads a tabl
     for (
       const table of [
         "private.dispatch_receipts",
+        "private.provider_webhook_receipts",
         "vault.decrypted_secrets",
         "vault.secrets",
         "cron.job",

@@ -55,6 +55,11 @@ Deno.test("sweep_ai_jobs: pg_cron runs it every two seconds, and the clean-up ev
         command: "select private.prune_ai_job_leftovers()",
       },
       {
+        jobname: "prune-provider-webhook-receipts",
+        schedule: "23 * * * *",
+        command: "select private.prune_provider_webhook_receipts()",
+      },
+      {
         jobname: "sweep-ai-jobs",
         schedule: "2 seconds",
         command: "select private.sweep_ai_jobs()",
@@ -210,7 +215,7 @@ Deno.test("sweep_ai_jobs: sweeps alone bring 30 jobs to their end, though every 
     const last = await queue.claim(100);
     assertEquals(last.length, ids.length);
     for (const [index, job] of last.entries()) {
-      if (index % 2 === 0) await queue.completeVoiceClone(job, aVoice());
+      if (index % 2 === 0) await queue.completeWithProduct(job, aVoice());
     }
     await db
       .sql`update public.ai_jobs set lease_expires_at = now() - interval '1 second' where status = 'processing'`;

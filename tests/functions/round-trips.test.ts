@@ -16,7 +16,7 @@ const ONE_JOB = {
   "storage download": 1,
   begin_provider_call: 1,
   settle_provider_call: 1,
-  complete_voice_clone_job: 1,
+  complete_ai_job: 1,
   put_ai_result_cache: 1,
   claim_ai_jobs: 1,
 };

@@ -2,7 +2,10 @@
  * The queue in memory, with the rules of the SQL functions: fencing by lease token, attempts, schedules, and the journal
  * of paid calls. The database ring tests the SQL itself.
  */
-import type { ClaimedJob } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import type {
+  ClaimedJob,
+  Dependency,
+} from "../../supabase/functions/_shared/contracts/jobs.ts";
 import { AppError } from "../../supabase/functions/_shared/errors.ts";
 import type { Completion } from "../../supabase/functions/_shared/jobs/outcome.ts";
 import type {
@@ -22,6 +25,7 @@ export interface JobValues {
   readonly inputHash: string | null;
   readonly metadata: Record<string, unknown>;
   readonly maxAttempts: number;
+  readonly dependsOn: string | null;
 }
 
 const JOB: JobValues = {
@@ -31,6 +35,7 @@ const JOB: JobValues = {
   inputHash: null,
   metadata: { name: "Grandma" },
   maxAttempts: 5,
+  dependsOn: null,
 };
 
 /** A row of `ai_jobs`, as far as the queue functions use it. Times are milliseconds of the fake's own clock. */
@@ -41,6 +46,7 @@ export interface FakeJob extends JobValues {
   progress: number;
   stage: string | null;
   scheduledAt: number;
+  startedAt: number | null;
   leaseToken: string | null;
   leaseExpiresAt: number | null;
   errorCode: string | null;
@@ -105,6 +111,7 @@ export class FakeRepository implements JobRepository {
       progress: 0,
       stage: null,
       scheduledAt: this.#now,
+      startedAt: null,
       leaseToken: null,
       leaseExpiresAt: null,
       errorCode: null,
@@ -257,6 +264,24 @@ export class FakeRepository implements JobRepository {
     });
   }
 
+  dependencyOf(
+    { depends_on_job_id: id, user_id }: Pick<
+      ClaimedJob,
+      "user_id" | "depends_on_job_id"
+    >,
+  ): Promise<Dependency | null> {
+    return this.#call("dependencyOf", () => {
+      const job = this.jobs.get(id ?? "");
+      if (job?.status !== "completed" || job.userId !== user_id) return null;
+      return {
+        id: job.id,
+        job_type: job.jobType,
+        output_url: job.completion?.outputUrl ?? null,
+        result_data: job.completion?.resultData ?? {},
+      };
+    });
+  }
+
   fail(
     lease: Lease,
     failure: Parameters<JobRepository["fail"]>[1],
@@ -361,21 +386,26 @@ export class FakeRepository implements JobRepository {
     return due.map((job) => {
       job.status = "processing";
       job.attempt++;
+      job.startedAt ??= this.#now;
       const leaseToken = job.leaseToken = this.#uuid();
       this.#extend(job);
       return {
         id: job.id,
         user_id: job.userId,
         job_type: job.jobType,
+        provider: "elevenlabs",
         input_url: job.inputUrl,
         metadata: job.metadata,
+        spend: this.journal.spendOf(job.id),
         attempt: job.attempt,
         max_attempts: job.maxAttempts,
         input_hash: job.inputHash,
+        depends_on_job_id: job.dependsOn,
         lease_token: leaseToken,
         lease_expires_at: new Date(
           this.#now + this.#policy.leaseSeconds * 1000,
         ).toISOString(),
+        started_at: new Date(job.startedAt).toISOString(),
         updated_at: new Date(this.#now).toISOString(),
       };
     });

@@ -60,9 +60,11 @@ export type Database = {
           "lease_seconds": number;
           "max_age_seconds": number;
           "max_attempts": number;
+          "other_providers": (string)[];
           "paused_at": string | null;
           "provider": string;
           "reconcile_seconds": number;
+          "stock_voice_ids": (string)[];
           "updated_at": string;
         };
         ComputedFields: never;
@@ -80,9 +82,11 @@ export type Database = {
           "lease_seconds"?: number;
           "max_age_seconds"?: number;
           "max_attempts"?: number;
+          "other_providers"?: (string)[];
           "paused_at"?: string | null;
           "provider": string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Update: {
@@ -99,9 +103,11 @@ export type Database = {
           "lease_seconds"?: number;
           "max_age_seconds"?: number;
           "max_attempts"?: number;
+          "other_providers"?: (string)[];
           "paused_at"?: string | null;
           "provider"?: string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Relationships: [
@@ -124,6 +130,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -131,6 +138,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -163,6 +171,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -170,6 +179,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type": string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -201,6 +211,7 @@ export type Database = {
           "cost_currency"?: string;
           "cost_micros"?: number;
           "created_at"?: string;
+          "depends_on_job_id"?: string | null;
           "error_code"?: string | null;
           "error_message"?: string | null;
           "event_seq"?: number;
@@ -208,6 +219,7 @@ export type Database = {
           "idempotency_key"?: string | null;
           "input_hash"?: string | null;
           "input_url"?: string | null;
+          "is_blocked"?: boolean;
           "job_type"?: string;
           "last_event"?: string;
           "lease_expires_at"?: string | null;
@@ -237,6 +249,13 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "ai_jobs";
             referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "ai_jobs_dependency_fkey";
+            columns: ["depends_on_job_id", "user_id"];
+            isOneToOne: false;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id", "user_id"];
           },
           {
             foreignKeyName: "ai_jobs_job_type_fkey";
@@ -349,6 +368,14 @@ export type Database = {
       };
       "ai_providers": {
         Row: {
+          "breaker_failures": number;
+          "breaker_max_pause_seconds": number;
+          "breaker_opened_at": string | null;
+          "breaker_pause_seconds": number;
+          "breaker_probe_at": string | null;
+          "breaker_probe_job_id": string | null;
+          "breaker_probes": number;
+          "breaker_threshold": number | null;
           "created_at": string;
           "max_concurrent": number;
           "paused_at": string | null;
@@ -357,6 +384,14 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "breaker_failures"?: number;
+          "breaker_max_pause_seconds"?: number;
+          "breaker_opened_at"?: string | null;
+          "breaker_pause_seconds"?: number;
+          "breaker_probe_at"?: string | null;
+          "breaker_probe_job_id"?: string | null;
+          "breaker_probes"?: number;
+          "breaker_threshold"?: number | null;
           "created_at"?: string;
           "max_concurrent": number;
           "paused_at"?: string | null;
@@ -364,6 +399,14 @@ export type Database = {
           "updated_at"?: string;
         };
         Update: {
+          "breaker_failures"?: number;
+          "breaker_max_pause_seconds"?: number;
+          "breaker_opened_at"?: string | null;
+          "breaker_pause_seconds"?: number;
+          "breaker_probe_at"?: string | null;
+          "breaker_probe_job_id"?: string | null;
+          "breaker_probes"?: number;
+          "breaker_threshold"?: number | null;
           "created_at"?: string;
           "max_concurrent"?: number;
           "paused_at"?: string | null;
@@ -1172,6 +1215,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1179,6 +1223,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -1223,6 +1268,7 @@ export type Database = {
           "cost_currency": string;
           "cost_micros": number;
           "created_at": string;
+          "depends_on_job_id": string | null;
           "error_code": string | null;
           "error_message": string | null;
           "event_seq": number;
@@ -1230,6 +1276,7 @@ export type Database = {
           "idempotency_key": string | null;
           "input_hash": string | null;
           "input_url": string | null;
+          "is_blocked": boolean;
           "job_type": string;
           "last_event": string;
           "lease_expires_at": string | null;
@@ -1264,16 +1311,8 @@ export type Database = {
           "p_job_id": string;
           "p_lease_token": string;
           "p_output_url"?: string;
+          "p_product"?: Json;
           "p_result_data": Json;
-        };
-        Returns: boolean;
-      };
-      "complete_voice_clone_job": {
-        Args: {
-          "p_job_id": string;
-          "p_lease_token": string;
-          "p_result_data": Json;
-          "p_voice": Json;
         };
         Returns: boolean;
       };
@@ -1317,6 +1356,17 @@ export type Database = {
           "p_value": Json;
         };
         Returns: undefined;
+      };
+      "receive_provider_webhook": {
+        Args: {
+          "p_event_ids": (string)[];
+          "p_job_id"?: string;
+          "p_provider": string;
+          "p_provider_job_id"?: string;
+          "p_sent_at_unix"?: number;
+          "p_tolerance_seconds"?: number;
+        };
+        Returns: string;
       };
       "redrive_ai_jobs": {
         Args: {

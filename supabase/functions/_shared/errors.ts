@@ -70,6 +70,19 @@ const CATALOGUE = {
     message: "The metadata is not valid for this job type.",
   },
 
+  dependency_not_found: {
+    status: 400,
+    message: "depends_on names no job of yours.",
+  },
+  dependency_failed: {
+    status: 409,
+    message: "The job that this one depends on has failed or was cancelled.",
+  },
+  voice_not_found: {
+    status: 400,
+    message: "voice_id names no voice of yours and no stock voice.",
+  },
+  call_not_found: { status: 400, message: "call_id names no call of yours." },
   idempotency_key_in_use: {
     status: 409,
     message: "A request with this Idempotency-Key is being worked on.",
@@ -138,6 +151,16 @@ const CATALOGUE = {
     message: "This dispatch was delivered before.",
   },
 
+  // Webhooks of providers
+  webhook_signature_invalid: {
+    status: 401,
+    message: "The webhook is not signed, or its signature is wrong.",
+  },
+  webhook_stale: {
+    status: 401,
+    message: "The webhook is too old or from the future.",
+  },
+
   // Outcomes of a job
   cancelled: { status: null, message: "The owner cancelled the job." },
   job_type_not_supported: {
@@ -155,6 +178,14 @@ const CATALOGUE = {
   storage_unavailable: {
     status: null,
     message: "The file storage did not answer.",
+  },
+  output_invalid: {
+    status: null,
+    message: "The AI provider's file is empty, cut or not what it says.",
+  },
+  output_too_large: {
+    status: null,
+    message: "The AI provider's file is larger than we store.",
   },
   provider_unauthorized: {
     status: null,
@@ -176,6 +207,10 @@ const CATALOGUE = {
     status: null,
     message: "The AI provider does not allow this content.",
   },
+  provider_render_failed: {
+    status: null,
+    message: "The AI provider could not make this.",
+  },
   provider_concurrency_limited: {
     status: null,
     message: "The AI provider works on as many of our requests as it will.",
@@ -193,6 +228,10 @@ const CATALOGUE = {
     message: "The AI provider answered in a way that makes no sense.",
   },
   provider_timeout: { status: null, message: "The AI provider took too long." },
+  result_not_saved: {
+    status: null,
+    message: "What the job made could not be saved.",
+  },
   outcome_unknown: {
     status: null,
     message:
@@ -253,6 +292,10 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ013: "input_type_not_allowed",
   AJ014: "input_size_not_allowed",
   AJ015: "path_not_allowed",
+  AJ016: "dependency_not_found",
+  AJ017: "dependency_failed",
+  AJ018: "voice_not_found",
+  AJ019: "call_not_found",
   AJ020: "metadata_invalid",
   AJ030: "idempotency_key_reused",
   AJ031: "idempotency_key_in_use",
@@ -264,6 +307,7 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ072: "job_spend_unknown",
   AJ040: "dispatch_stale",
   AJ041: "dispatch_replayed",
+  AJ042: "webhook_stale",
 };
 
 /**

@@ -32,7 +32,7 @@ const COLUMNS =
   "id,job_type,status,input_url,metadata,result_data,cached_from_job_id";
 
 /**
- * POST `{job_type, input_url, metadata}` with an optional `Idempotency-Key`.
+ * POST `{job_type, input_url, metadata, depends_on?}` with an optional `Idempotency-Key`.
  *
  * 202 with `Location` when the job waits, 200 when an earlier equal job answers it or when the key was used before
  * with the same request. Everything about the input object is checked by the database as the job is inserted.
@@ -46,7 +46,9 @@ export function createHandler(
     async (context) => {
       const request = await readJson(context.request, createAiJobRequestSchema);
       const idempotencyKey = readIdempotencyKey(context.request);
-      const inputUrl = ownInputUrl(request.input_url, deps.env);
+      const inputUrl = "input_url" in request
+        ? ownInputUrl(request.input_url, deps.env)
+        : null;
 
       const { job, isNew } = await insertJob(
         context,
@@ -95,12 +97,15 @@ async function findEarlier(
   deps: AppDeps,
   { supabase, userId, log }: UserContext,
   request: CreateAiJobRequest,
-  inputUrl: string,
+  inputUrl: string | null,
 ): Promise<string | null> {
+  // Its input is not there yet; the worker looks when it is.
+  if (request.depends_on !== undefined) return null;
   const { data: hash, error } = await supabase.rpc("ai_job_input_hash", {
     p_user_id: userId,
     p_job_type: request.job_type,
-    p_input_url: inputUrl,
+    // The generated types know no null; the function takes an empty text for it.
+    p_input_url: inputUrl ?? "",
     p_metadata: request.metadata,
   });
   if (error) throw fromDatabaseError(error);
@@ -111,7 +116,7 @@ async function findEarlier(
 async function insertJob(
   context: UserContext,
   request: CreateAiJobRequest,
-  inputUrl: string,
+  inputUrl: string | null,
   idempotencyKey: string | null,
   earlierJobId: string | null,
 ): Promise<{ job: CreatedJob; isNew: boolean }> {
@@ -122,6 +127,9 @@ async function insertJob(
     metadata: request.metadata,
     idempotency_key: idempotencyKey,
     cached_from_job_id: earlierJobId,
+    ...(request.depends_on === undefined
+      ? {}
+      : { depends_on_job_id: request.depends_on }),
   }).select(COLUMNS).single();
   // The key made this very job before: the database names it.
   if (error?.code === "AJ032") {

@@ -22,6 +22,7 @@ export const EXPECTED: Declaration = {
         select: [
           "job_type",
           "provider",
+          "other_providers",
           "is_enabled",
           "paused_at",
           "max_age_seconds",
@@ -35,6 +36,7 @@ export const EXPECTED: Declaration = {
           "input_mime_types",
           "input_max_bytes",
           "cache_ttl_seconds",
+          "stock_voice_ids",
           "created_at",
           "updated_at",
         ],
@@ -50,6 +52,14 @@ export const EXPECTED: Declaration = {
           "provider",
           "max_concurrent",
           "paused_at",
+          "breaker_threshold",
+          "breaker_pause_seconds",
+          "breaker_max_pause_seconds",
+          "breaker_failures",
+          "breaker_opened_at",
+          "breaker_probe_at",
+          "breaker_probes",
+          "breaker_probe_job_id",
           "created_at",
           "updated_at",
         ],
@@ -96,6 +106,7 @@ export const EXPECTED: Declaration = {
           "idempotency_key",
           "scheduled_at",
           "cached_from_job_id",
+          "depends_on_job_id",
         ],
         select: [
           "status",
@@ -114,6 +125,7 @@ export const EXPECTED: Declaration = {
           "lease_expires_at",
           "input_hash",
           "queue_key",
+          "is_blocked",
           "spend",
           "billable_calls",
           "cost_micros",
@@ -130,6 +142,11 @@ export const EXPECTED: Declaration = {
       references: {
         ai_jobs_user_id_fkey: "owner",
         ai_jobs_job_type_fkey: "shared",
+        // Refused like one that is not there.
+        ai_jobs_dependency_fkey: {
+          users: "refused AJ016",
+          service: "refused AJ016",
+        },
         // Another user's job is dropped in silence: whether there is one must not show.
         ai_jobs_cached_from_job_id_fkey: {
           users: "written, without the reference",
@@ -568,13 +585,13 @@ export const EXPECTED: Declaration = {
     claim_ai_jobs: { roles: ["service_role"] },
     claim_dispatched_ai_jobs: { roles: ["service_role"] },
     complete_ai_job: { roles: ["service_role"] },
-    complete_voice_clone_job: { roles: ["service_role"] },
     fail_ai_job: { roles: ["service_role"] },
     get_ai_result_cache: { roles: ["authenticated", "service_role"] },
     get_shared_slideshow: { roles: ["anon", "authenticated"] },
     cancel_ai_job: { roles: ["service_role"] },
     heartbeat_ai_jobs: { roles: ["service_role"] },
     pause_ai_jobs: { roles: ["service_role"] },
+    receive_provider_webhook: { roles: ["service_role"] },
     redrive_ai_jobs: { roles: ["service_role"] },
     resolve_unknown_ai_job: { roles: ["service_role"] },
     wake_ai_job_worker: { roles: ["service_role"] },
@@ -653,6 +670,15 @@ export const EXPECTED: Declaration = {
       callers: [],
       own: {},
       foreign: { "the other's job, unsigned": 401 },
+    },
+    // No key opens it either, only what the provider signs with, or knows.
+    "provider-webhook": {
+      callers: [],
+      own: {},
+      foreign: {
+        "the other's job, with a token that was guessed": 401,
+        "the other's job, as HeyGen, unsigned": 401,
+      },
     },
   },
 };

@@ -32,9 +32,11 @@ export function jobRows(
       rows: shared("ai_job_types", [["disabled", {
         job_type: "switched_off",
         provider: "internal",
+        other_providers: ["heygen"],
         is_enabled: false,
         input_buckets: ["uploads"],
         input_mime_types: ["image/png"],
+        stock_voice_ids: ["21m00Tcm4TlvDq8ikWAM"],
       }]]),
       fresh: () => ({ job_type: `type_${next()}`, provider: "internal" }),
     },
@@ -82,6 +84,7 @@ export function jobRows(
           started_at: LAST_YEAR,
           completed_at: LATER,
           cached_from_job_id: namesOf(owner)("ai_jobs", "running"),
+          depends_on_job_id: namesOf(owner)("ai_jobs", "running"),
         },
       })),
       fresh: (owner) => {
@@ -95,6 +98,7 @@ export function jobRows(
           idempotency_key: name,
           scheduled_at: TOMORROW,
           cached_from_job_id: namesOf(owner)("ai_jobs", "finished"),
+          depends_on_job_id: namesOf(owner)("ai_jobs", "finished"),
         };
       },
       change: () => ({ cancel_requested_at: LATER, retry_requested_at: LATER }),

@@ -1,5 +1,9 @@
 /** What a job is, as apps send it and as they get it back. */
 import { z } from "zod";
+import { avatarVideoMetadataSchema } from "./avatar-video.ts";
+import { plain, plainText, unitInterval } from "./plain-text.ts";
+import { textToSpeechMetadataSchema } from "./speech.ts";
+import { transcriptionMetadataSchema } from "./transcription.ts";
 
 export const JOB_STATUSES = [
   "pending",
@@ -9,17 +13,6 @@ export const JOB_STATUSES = [
   "cancelled",
 ] as const;
 export const jobStatusSchema = z.enum(JOB_STATUSES);
-
-const unitInterval = z.number().min(0).max(1);
-/** What Postgres can keep in jsonb and a provider can be sent: no NUL, no half of a surrogate pair. */
-const PLAIN_TEXT =
-  // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
-  /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff]*$/u;
-const plain = z.string().regex(
-  PLAIN_TEXT,
-  "has control characters or broken Unicode",
-);
-const plainText = (max: number) => plain.trim().min(1).max(max);
 
 /** Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. */
 export const voiceCloneMetadataSchema = z.strictObject({
@@ -39,7 +32,15 @@ export const voiceCloneMetadataSchema = z.strictObject({
 
 export type VoiceCloneMetadata = z.infer<typeof voiceCloneMetadataSchema>;
 
+/** What every request for a job may say beside its own parameters. */
+export const jobOptions = {
+  depends_on: z.uuid().optional().describe(
+    "A job of the same owner: this one waits for it and works with its result.",
+  ),
+};
+
 const voiceCloneRequest = z.strictObject({
+  ...jobOptions,
   job_type: z.literal("voice_clone"),
   input_url: z.string({
     error: "is required: the recording, as <bucket>/<path>",
@@ -47,9 +48,54 @@ const voiceCloneRequest = z.strictObject({
   metadata: voiceCloneMetadataSchema,
 });
 
+/** It has no input object: the text is in the metadata. */
+const textToSpeechRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("text_to_speech"),
+  metadata: textToSpeechMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.voice_id !== undefined || depends_on !== undefined,
+  {
+    path: ["metadata", "voice_id"],
+    message: "is required, or a voice clone that the job depends on",
+  },
+);
+
+const transcriptionRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("transcription"),
+  input_url: z.string({
+    error: "is required: the recording, as <bucket>/<path>",
+  }).min(1).max(2048),
+  metadata: transcriptionMetadataSchema.default({
+    tag_audio_events: false,
+    output_format: "json",
+  }),
+});
+
+const avatarVideoRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("avatar_video"),
+  input_url: z.string({ error: "is required: the photo, as <bucket>/<path>" })
+    .min(1).max(2048),
+  metadata: avatarVideoMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.text !== undefined || metadata.audio_url !== undefined ||
+    depends_on !== undefined,
+  {
+    path: ["metadata", "text"],
+    message: "is required, or audio_url, or a speech that the job depends on",
+  },
+);
+
 /** Body of create-ai-job: one member for each job type. */
 export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [
   voiceCloneRequest,
+  avatarVideoRequest,
+  textToSpeechRequest,
+  transcriptionRequest,
 ]);
 export type CreateAiJobRequest = z.infer<typeof createAiJobRequestSchema>;
 
@@ -104,6 +150,7 @@ export const aiJobSchema = z.object({
   spend: z.enum(["none", "unknown", "incurred"]),
   cancel_requested_at: timestamp.nullable(),
   cached_from_job_id: z.uuid().nullable(),
+  depends_on_job_id: z.uuid().nullable(),
   scheduled_at: timestamp,
   created_at: timestamp,
   started_at: timestamp.nullable(),
@@ -126,16 +173,30 @@ export const claimedJobSchema = z.object({
   id: z.uuid(),
   user_id: z.uuid(),
   job_type: z.string(),
+  provider: z.string(),
   input_url: z.string().nullable(),
   metadata: z.record(z.string(), z.unknown()),
+  spend: z.enum(["none", "unknown", "incurred"]),
   attempt: z.number().int().min(1),
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
+  depends_on_job_id: z.uuid().nullable(),
   lease_token: z.uuid(),
   lease_expires_at: timestamp,
+  started_at: timestamp,
   updated_at: timestamp,
 });
 export type ClaimedJob = z.infer<typeof claimedJobSchema>;
+
+/** The completed job that another depends on, as far as that works with it. */
+export const dependencySchema = z.object({
+  id: z.uuid(),
+  job_type: z.string(),
+  output_url: z.string().nullable(),
+  result_data: z.record(z.string(), z.unknown()),
+});
+/** See {@link dependencySchema}. */
+export type Dependency = z.infer<typeof dependencySchema>;
 
 /** Body of cancel-ai-job and retry-ai-job. */
 export const jobIdRequestSchema = z.strictObject({ job_id: z.uuid() });

@@ -1,21 +1,13 @@
 /** How a run can end. Processors return or throw one of these; only the runner turns it into SQL. */
 import { AppError, type ErrorCode } from "../errors.ts";
+import type { Product } from "./products.ts";
 
-/** A voice that a job made: becomes the `voices` row in the transaction that completes the job. */
-export interface VoiceRecord {
-  provider_voice_id: string;
-  name: string;
-  description: string | null;
-  labels: Record<string, string>;
-  stability: number;
-  similarity_boost: number;
-}
-
-/** The work is done: what to write on the job, and the row it creates. */
+/** The work is done: what to write on the job, and the row it creates or fills in the same commit. */
 export interface Completion {
   resultData: Record<string, string | number | boolean | null>;
+  /** The file that was made, as `<bucket>/<path>` of our own Storage. */
   outputUrl?: string;
-  voice?: VoiceRecord;
+  product?: Product;
 }
 
 /**

@@ -1,10 +1,16 @@
 /** The queue, as the database offers it: the only caller of its functions. Needs the service's client. */
-import type { SupabaseClient } from "@supabase/supabase-js";
+import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import { type ClaimedJob, claimedJobSchema } from "../contracts/jobs.ts";
+import {
+  type ClaimedJob,
+  claimedJobSchema,
+  type Dependency,
+  dependencySchema,
+} from "../contracts/jobs.ts";
 import type { Database } from "../database.types.ts";
-import { type ErrorCode, fromDatabaseError } from "../errors.ts";
-import type { Completion, VoiceRecord } from "./outcome.ts";
+import { type AppError, type ErrorCode, fromDatabaseError } from "../errors.ts";
+import { type Completion, JobFailure } from "./outcome.ts";
+import { productSchema } from "./products.ts";
 
 /** What proves ownership of a claimed job. */
 export type Lease = Pick<ClaimedJob, "id" | "lease_token">;
@@ -78,8 +84,16 @@ export interface JobRepository {
     callId: string,
     settlement: CallSettlement,
   ): Promise<boolean>;
+  /**
+   * Completes the job and writes its product in the same commit.
+   * @throws {JobFailure} `result_not_saved` when the result or the product cannot be written: nothing was.
+   */
   complete(lease: Lease, completion: Completion): Promise<boolean>;
   reuseResult(lease: Lease, sourceJobId: string): Promise<boolean>;
+  /** The job that this one depends on, which is completed; null when it names none, or that has been deleted. */
+  dependencyOf(
+    job: Pick<ClaimedJob, "user_id" | "depends_on_job_id">,
+  ): Promise<Dependency | null>;
   fail(
     lease: Lease,
     failure: {
@@ -98,6 +112,13 @@ export interface JobRepository {
 
 type Rpc = Database["public"]["Functions"];
 
+/** SQLSTATEs of a value that no repetition makes fit: data exceptions, constraints, and products without a place. */
+const REFUSED_VALUE = /^(22|23|AJ08)/;
+
+function resultNotSaved(cause: unknown): JobFailure {
+  return new JobFailure("result_not_saved", { isRetryable: false, cause });
+}
+
 /** The queue through the Data API with the secret key. */
 export function createJobRepository(
   supabase: SupabaseClient<Database>,
@@ -106,9 +127,10 @@ export function createJobRepository(
     name: Name,
     args: Rpc[Name]["Args"],
     schema: z.ZodType<T>,
+    toError: (error: PostgrestError) => AppError = fromDatabaseError,
   ): Promise<T> {
     const { data, error } = await supabase.rpc(name, args);
-    if (error) throw fromDatabaseError(error);
+    if (error) throw toError(error);
     return schema.parse(data);
   }
   const fence = (lease: Lease) => ({
@@ -175,26 +197,40 @@ export function createJobRepository(
           }),
       }, z.boolean()),
 
-    complete: (lease, completion) =>
-      completion.voice === undefined
-        ? call("complete_ai_job", {
+    complete: (lease, { resultData, outputUrl, product }) => {
+      const row = productSchema.optional().safeParse(product);
+      if (!row.success) return Promise.reject(resultNotSaved(row.error));
+      return call(
+        "complete_ai_job",
+        {
           ...fence(lease),
-          p_result_data: completion.resultData,
-          ...(completion.outputUrl === undefined
-            ? {}
-            : { p_output_url: completion.outputUrl }),
-        }, z.boolean())
-        : call("complete_voice_clone_job", {
-          ...fence(lease),
-          p_result_data: completion.resultData,
-          p_voice: { ...completion.voice } satisfies VoiceRecord,
-        }, z.boolean()),
+          p_result_data: resultData,
+          ...(outputUrl === undefined ? {} : { p_output_url: outputUrl }),
+          ...(row.data === undefined ? {} : { p_product: row.data }),
+        },
+        z.boolean(),
+        (error) =>
+          REFUSED_VALUE.test(error.code)
+            ? resultNotSaved(error)
+            : fromDatabaseError(error),
+      );
+    },
 
     reuseResult: (lease, sourceJobId) =>
       call("reuse_ai_job_result", {
         ...fence(lease),
         p_source_job_id: sourceJobId,
       }, z.boolean()),
+
+    async dependencyOf(job) {
+      if (job.depends_on_job_id === null) return null;
+      const { data, error } = await supabase.from("ai_jobs")
+        .select(Object.keys(dependencySchema.shape).join(","))
+        .eq("id", job.depends_on_job_id).eq("user_id", job.user_id)
+        .eq("status", "completed").maybeSingle();
+      if (error) throw fromDatabaseError(error);
+      return dependencySchema.nullable().parse(data);
+    },
 
     fail: (lease, failure) =>
       call("fail_ai_job", {

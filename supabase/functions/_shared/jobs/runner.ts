@@ -1,5 +1,5 @@
 /** Runs one claimed job to its end, and turns how it ended into SQL. Nothing else does. */
-import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { ClaimedJob, Dependency } from "../contracts/jobs.ts";
 import { AppError } from "../errors.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
@@ -12,7 +12,13 @@ import {
   ShuttingDown,
   Snooze,
 } from "./outcome.ts";
-import { makePaidCall, type PaidCall, undoPaidCalls } from "./paid-call.ts";
+import {
+  makePaidCall,
+  type PaidCall,
+  ProviderFailure,
+  toEnding,
+  undoPaidCalls,
+} from "./paid-call.ts";
 import type { JobRepository } from "./repository.ts";
 
 /** What a processor works with. */
@@ -25,6 +31,8 @@ export interface JobContext {
   remainingMs(): number;
   /** Reports progress (1 to 99) and stage. Not waited for: several reports may travel as one. */
   progress(percentage: number, stage: string): void;
+  /** Result and output of the job that this one depends on, which is completed; null when it names none. */
+  dependency(): Promise<Dependency | null>;
   /** See {@link makePaidCall}. A shutdown does not abort it (its answer is worth waiting for), a cancellation does. */
   pay(call: PaidCall): Promise<string>;
 }
@@ -102,6 +110,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
         heartbeat.report(percentage, stage);
         log.info("job_progress", { progress: percentage, stage });
       },
+      dependency: () => deps.repository.dependencyOf(job),
       pay: async (call) => {
         await heartbeat.sent();
         mayGoOn();
@@ -175,16 +184,20 @@ async function reuse(
 }
 
 /**
- * Writes how a run ended. `reason` is why it was stopped, or `error` itself when nothing stopped it: an aborted
+ * Writes how a run ended. `reason` is why it was stopped, or `thrown` itself when nothing stopped it: an aborted
  * provider call throws an error of its own that must not be taken for the provider's fault.
  */
 async function end(
   repository: JobRepository,
   job: ClaimedJob,
   reason: unknown,
-  error: unknown,
+  thrown: unknown,
   log: Logger,
 ): Promise<void> {
+  // Of a call that costs nothing: those that are paid for are dealt with where they are made.
+  const error = thrown instanceof ProviderFailure
+    ? toEnding(thrown, "waiting_for_provider")
+    : thrown;
   try {
     if (reason instanceof LeaseLost || error instanceof LeaseLost) {
       log.warn("lease_lost");

@@ -144,9 +144,16 @@ for (
     [
       "a provider's failure outside of a paid call",
       new ProviderFailure("provider_timeout", "unknown", true),
-      "internal_error",
+      "provider_timeout",
       "pending",
-      ERROR_CATALOGUE.internal_error.message,
+      ERROR_CATALOGUE.provider_timeout.message,
+    ],
+    [
+      "a provider's refusal outside of a paid call",
+      new ProviderFailure("provider_unauthorized", "rejected", false),
+      "provider_unauthorized",
+      "failed",
+      ERROR_CATALOGUE.provider_unauthorized.message,
     ],
   ] as const
 ) {
@@ -307,4 +314,24 @@ Deno.test("runJob: a cache that names the job itself is passed over", async () =
   await run();
   assertEquals(row.status, "completed");
   assertEquals(repository.calls[0], "heartbeat");
+});
+
+Deno.test("runJob: the processor gets result and output of the job that this one depends on, and null without one", async () => {
+  const outputUrl = "outputs/u/j/speech.mp3";
+  const seen: unknown[] = [];
+  const { repository, run } = bench(async ({ dependency }) => {
+    seen.push(await dependency());
+    return DONE;
+  });
+  await run();
+  const first = repository.insert();
+  await repository.complete(repository.claim(first), { ...DONE, outputUrl });
+  const second = repository.insert({ dependsOn: first.id });
+  await run(repository.claim(second));
+  assertEquals(seen, [null, {
+    id: first.id,
+    job_type: "voice_clone",
+    output_url: outputUrl,
+    result_data: DONE.resultData,
+  }]);
 });

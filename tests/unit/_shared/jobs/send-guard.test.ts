@@ -136,6 +136,7 @@ Deno.test("heartbeats: a lease is ours for its length after the last heartbeat t
     attempt: 1,
     max_attempts: 5,
     input_hash: null,
+    depends_on_job_id: null,
     lease_token: LEASE.lease_token,
     updated_at: "2026-11-22T12:00:00Z",
     lease_expires_at: "2026-11-22T12:00:10Z",

@@ -1,0 +1,59 @@
+/** The rows that jobs make beside their own result, by kind; `complete_ai_job` writes them with the completion. */
+import { z } from "zod";
+
+const name = z.string().min(1).max(100);
+const seconds = z.number().positive().nullish();
+
+/** Becomes a row of `voices`. Provider and recording come from the job. */
+export const voiceProductSchema = z.strictObject({
+  kind: z.literal("voice"),
+  provider_voice_id: z.string().min(1),
+  name,
+  description: z.string().nullish(),
+  labels: z.record(z.string(), z.string()).nullish(),
+  stability: z.number().min(0).max(1),
+  similarity_boost: z.number().min(0).max(1),
+});
+
+/** Becomes a row of `avatars`. Provider, video (`outputUrl`) and photo (the input) come from the job. */
+export const avatarProductSchema = z.strictObject({
+  kind: z.literal("avatar"),
+  provider_avatar_id: z.string().min(1).max(255),
+  name,
+  voice_id: z.uuid().nullish().describe(
+    "A row of voices of the same owner; any other is left out.",
+  ),
+  duration_seconds: seconds,
+});
+
+/** Becomes a row of `pdfs`. The file (`outputUrl`, in the bucket `pdfs`) comes from the job. */
+export const pdfProductSchema = z.strictObject({
+  kind: z.literal("pdf"),
+  title: z.string().min(1).max(200),
+  slideshow_id: z.uuid().nullish().describe(
+    "A row of slideshows of the same owner; any other is left out.",
+  ),
+  page_count: z.number().int().positive(),
+  size_bytes: z.number().int().positive(),
+});
+
+/** Fills a row of `calls`, which must be the owner's. */
+export const transcriptProductSchema = z.strictObject({
+  kind: z.literal("transcript"),
+  call_id: z.uuid(),
+  transcript: z.string(),
+  transcript_data: z.record(z.string(), z.json()).nullish().describe(
+    "Words with times and speakers.",
+  ),
+  duration_seconds: seconds,
+});
+
+/** What a job made, told apart by `kind`. A job type without a product needs none of these. */
+export const productSchema = z.discriminatedUnion("kind", [
+  voiceProductSchema,
+  avatarProductSchema,
+  pdfProductSchema,
+  transcriptProductSchema,
+]);
+/** See {@link productSchema}. */
+export type Product = z.infer<typeof productSchema>;

@@ -1,0 +1,379 @@
+/** The breaker of a provider: what opens it, what waits, who probes, and what closes it. */
+import { assert, assertEquals } from "@std/assert";
+import {
+  type Bench,
+  claimJob,
+  insertClaimedJob,
+  insertJob,
+  insertJobs,
+  readJob,
+  withQueue,
+} from "./factories.ts";
+import { type ClaimedJob, queueOver } from "./queue.ts";
+
+interface State {
+  state: string;
+  failures_in_a_row: number;
+  failed_probes: number;
+  pause: number | null;
+}
+
+async function stateOf({ db }: Bench): Promise<State> {
+  const [row] = await db.sql<State[]>`
+    select s.state, s.failures_in_a_row, s.failed_probes,
+      extract(epoch from s.next_probe_at - p.updated_at)::float8 as pause
+    from private.ai_provider_states as s join public.ai_providers as p using (provider)
+    where s.provider = 'elevenlabs'`;
+  assert(row !== undefined);
+  return { ...row, pause: row.pause === null ? null : Math.round(row.pause) };
+}
+
+function set(
+  { db }: Bench,
+  values: Record<string, number | string | null>,
+): PromiseLike<unknown> {
+  return db
+    .sql`update public.ai_providers set ${
+    db.sql(values)
+  } where provider = 'elevenlabs'`;
+}
+
+/** Lets the pause until the next probe pass. */
+async function pass({ db }: Bench): Promise<void> {
+  await db.sql`
+    update public.ai_providers set breaker_probe_at = clock_timestamp() - interval '1 second'
+    where provider = 'elevenlabs' and breaker_opened_at is not null`;
+}
+
+/** A paid call that the provider ends so, as the runner writes it. */
+async function answer(
+  { db, queue }: Bench,
+  job: ClaimedJob,
+  outcome: "rejected" | "unknown" | "succeeded",
+  code: string | null = null,
+): Promise<void> {
+  const call = await queue.begin(job);
+  assert(call?.decision === "send", call?.decision);
+  await db.asService((sql) =>
+    sql`select public.settle_provider_call(${call.call_id}, ${job.id}, ${job.lease_token}, ${outcome},
+      p_provider_object_id => ${
+      outcome === "succeeded" ? crypto.randomUUID() : null
+    }, p_error_code => ${code})`
+  );
+}
+
+/** Sends a call that the provider cannot take, and puts the job back as the runner does. */
+async function fail(
+  bench: Bench,
+  job: ClaimedJob,
+  code = "provider_rate_limited",
+): Promise<void> {
+  if (code === "provider_rate_limited") {
+    await answer(bench, job, "rejected", code);
+    await bench.queue.fail(job, { code });
+  } else {
+    await answer(bench, job, "unknown", code);
+    await bench.queue.snooze(job, 0, "reconciling");
+  }
+}
+
+async function open(bench: Bench, threshold = 3): Promise<ClaimedJob[]> {
+  await set(bench, { breaker_threshold: threshold });
+  const jobs: ClaimedJob[] = [];
+  for (let n = 0; n < threshold; n++) jobs.push(await insertClaimedJob(bench));
+  for (const job of jobs) await fail(bench, job);
+  assertEquals((await stateOf(bench)).state, "open");
+  return jobs;
+}
+
+for (
+  const [name, code] of [
+    ["429", "provider_rate_limited"],
+    ["5xx", "provider_unavailable"],
+    ["time-outs", "provider_timeout"],
+  ] as const
+) {
+  Deno.test(`breaker: ${name}, as many one after the other as the threshold, open it; one fewer does not`, async () => {
+    await withQueue(async (bench) => {
+      await set(bench, { breaker_threshold: 3 });
+      const jobs = [1, 2, 3].map(() => insertClaimedJob(bench));
+      const [a, b, c] = await Promise.all(jobs);
+      assert(a !== undefined && b !== undefined && c !== undefined);
+      await fail(bench, a, code);
+      await fail(bench, b, code);
+      assertEquals(await stateOf(bench), {
+        state: "working",
+        failures_in_a_row: 2,
+        failed_probes: 0,
+        pause: null,
+      });
+      await fail(bench, c, code);
+      assertEquals(await stateOf(bench), {
+        state: "open",
+        failures_in_a_row: 3,
+        failed_probes: 0,
+        pause: 5,
+      });
+      await insertJob(bench.db);
+      assertEquals(await bench.queue.claim(10), []);
+    });
+  });
+}
+
+Deno.test("breaker: what is not the provider's fault does not count, and a proper answer starts the count anew", async () => {
+  await withQueue(async (bench) => {
+    await set(bench, { breaker_threshold: 3 });
+    for (const code of ["provider_rejected_input", "provider_unauthorized"]) {
+      await answer(bench, await insertClaimedJob(bench), "rejected", code);
+    }
+    for (const code of ["lease_expired", "provider_concurrency_limited"]) {
+      await answer(bench, await insertClaimedJob(bench), "rejected", code);
+    }
+    await bench.queue.fail(await insertClaimedJob(bench), {
+      code: "storage_unavailable",
+    });
+    assertEquals((await stateOf(bench)).failures_in_a_row, 0);
+
+    await fail(bench, await insertClaimedJob(bench));
+    await fail(bench, await insertClaimedJob(bench));
+    await answer(bench, await insertClaimedJob(bench), "succeeded");
+    assertEquals((await stateOf(bench)).failures_in_a_row, 0);
+
+    await fail(bench, await insertClaimedJob(bench));
+    await answer(
+      bench,
+      await insertClaimedJob(bench),
+      "rejected",
+      "provider_concurrency_limited",
+    );
+    assertEquals((await stateOf(bench)).failures_in_a_row, 1);
+  });
+});
+
+Deno.test("breaker: calls that their owners cut off do not count", async () => {
+  await withQueue(async (bench) => {
+    await set(bench, { breaker_threshold: 1 });
+    const job = await insertClaimedJob(bench);
+    const call = await bench.queue.begin(job);
+    await bench.db
+      .sql`update public.ai_jobs set cancel_requested_at = now() where id = ${job.id}`;
+    await bench.db.asService((sql) =>
+      sql`select public.settle_provider_call(${
+        call?.call_id ?? null
+      }, ${job.id}, ${job.lease_token}, 'unknown',
+        p_error_code => 'provider_unavailable')`
+    );
+    assertEquals((await stateOf(bench)).state, "working");
+  });
+});
+
+Deno.test("breaker: an attempt that ends while it is open is not spent, and the job waits without backoff", async () => {
+  await withQueue(async (bench) => {
+    await set(bench, { breaker_threshold: 2 });
+    const first = await insertClaimedJob(bench);
+    const second = await insertClaimedJob(bench);
+    await fail(bench, first);
+    await fail(bench, second);
+    assertEquals((await readJob(bench.db, first.id)).attempt, 1);
+    const job = await readJob(bench.db, second.id);
+    assertEquals([job.status, job.attempt, job.error_code], [
+      "pending",
+      0,
+      "provider_rate_limited",
+    ]);
+    assert(job.scheduled_at <= new Date(Date.now() + 500));
+  });
+});
+
+Deno.test("breaker: after the pause exactly one job is let through, by however many claims at once", async () => {
+  await withQueue(async (bench) => {
+    await open(bench);
+    await insertJobs(bench.db, 200);
+    await pass(bench);
+    const workers = await bench.db.connections(12, "service_role");
+    const claims = await Promise.all(
+      workers.flatMap((sql) => [1, 2, 3].map(() => queueOver(sql).claim(20))),
+    );
+    const [probe, ...more] = claims.flat();
+    assertEquals(more.length, 0);
+    assert(probe !== undefined);
+    assertEquals(await bench.queue.claim(20), []);
+
+    await answer(bench, probe, "succeeded");
+    assertEquals((await stateOf(bench)).state, "working");
+    assertEquals((await bench.queue.claim(150)).length, 150, "at full rate");
+  });
+});
+
+Deno.test("breaker: each probe that fails makes the pause longer, up to the longest", async () => {
+  await withQueue(async (bench) => {
+    await open(bench);
+    await insertJobs(bench.db, 20);
+    const pauses: unknown[] = [];
+    for (let n = 0; n < 5; n++) {
+      await pass(bench);
+      const [probe] = await bench.queue.claim(5);
+      assert(probe !== undefined);
+      await fail(bench, probe);
+      pauses.push((await stateOf(bench)).pause);
+      assertEquals(await bench.queue.claim(5), []);
+    }
+    assertEquals(pauses, [10, 20, 30, 30, 30]);
+  });
+});
+
+Deno.test("breaker: a probe that comes to no answer makes room for the next: released, rescued, or at an end that is not the provider's", async () => {
+  await withQueue(async (bench) => {
+    const { queue, db } = bench;
+    await open(bench);
+    await insertJobs(db, 10);
+    await pass(bench);
+    const [released] = await queue.claim(5);
+    assert(released !== undefined && await queue.release(released));
+    const [lost] = await queue.claim(5);
+    assert(lost !== undefined);
+    assertEquals(await queue.claim(5), []);
+    await db
+      .sql`update public.ai_jobs set lease_expires_at = now() - interval '1 second' where id = ${lost.id}`;
+    await queue.rescue();
+    const [failed] = await queue.claim(5);
+    assert(failed !== undefined);
+    await queue.fail(failed, {
+      code: "input_not_found",
+      isRetryable: false,
+    });
+    assertEquals((await queue.claim(5)).length, 1);
+    assertEquals((await stateOf(bench)).state, "probing");
+  });
+});
+
+Deno.test("breaker: a provider that is still at work has answered: the poll of a render closes it", async () => {
+  await withQueue(async (bench) => {
+    const { queue, db } = bench;
+    const render = await insertClaimedJob(bench);
+    await answer(bench, render, "succeeded");
+    await queue.snooze(render, 3600, "rendering");
+    await open(bench);
+    await db
+      .sql`update public.ai_jobs set scheduled_at = now() where id = ${render.id}`;
+    await pass(bench);
+    const poll = await claimJob(bench, render.id);
+    await queue.snooze(poll, 10, "rendering");
+    assertEquals((await stateOf(bench)).state, "working");
+  });
+});
+
+Deno.test("breaker: what was under way when it opened neither closes it nor makes the pause longer", async () => {
+  await withQueue(async (bench) => {
+    const { queue } = bench;
+    const late = await insertClaimedJob(bench);
+    const good = await insertClaimedJob(bench);
+    await open(bench);
+    await fail(bench, late);
+    await answer(bench, good, "succeeded");
+    assert(await queue.complete(good));
+    assertEquals(await stateOf(bench), {
+      state: "open",
+      failures_in_a_row: 3,
+      failed_probes: 0,
+      pause: 5,
+    });
+    assertEquals((await readJob(bench.db, late.id)).attempt, 0);
+  });
+});
+
+Deno.test("breaker: jobs of other providers are claimed as always, and null switches it off", async () => {
+  await withQueue(async (bench) => {
+    await open(bench);
+    await bench.db.sql`
+      insert into public.ai_job_types (job_type, provider, is_input_required) values ('render', 'internal', false)`;
+    const [user] = await bench.db.sql<
+      { id: string }[]
+    >`select id from auth.users limit 1`;
+    await bench.db.sql`insert into public.ai_jobs (user_id, job_type) values (${
+      user?.id ?? null
+    }, 'render')`;
+    assertEquals(
+      (await bench.queue.claim(5)).map((job) => job.job_type),
+      ["render"],
+    );
+    await set(bench, {
+      breaker_threshold: null,
+      breaker_failures: 0,
+      breaker_opened_at: null,
+      breaker_probe_at: null,
+      breaker_probes: 0,
+      breaker_probe_job_id: null,
+    });
+    for (let n = 0; n < 30; n++) {
+      await fail(bench, await insertClaimedJob(bench));
+    }
+    assertEquals((await stateOf(bench)).state, "working");
+  });
+});
+
+Deno.test("breaker: an outage of an hour delays 40 jobs, loses none, sends few, and all are claimed within a minute of its end", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    await set(bench, { breaker_threshold: 10 });
+    await insertJobs(db, 40);
+    const back = (minutes: number) =>
+      db.sql`
+        update public.ai_jobs set created_at = created_at - make_interval(mins => ${minutes}::int),
+          started_at = started_at - make_interval(mins => ${minutes}::int),
+          scheduled_at = scheduled_at - make_interval(mins => ${minutes}::int) where status = 'pending'`;
+
+    // The hour, in steps of half a minute: whatever may be claimed is, and fails.
+    let sent = 0;
+    for (let step = 0; step < 120; step++) {
+      for (const job of await queue.claim(50)) {
+        await fail(bench, job);
+        sent++;
+      }
+      await pass(bench);
+    }
+    await back(60);
+    assert(sent >= 130 && sent <= 200, `${sent} calls`);
+    const [during] = await db.sql<{ pending: number; most: number }[]>`
+      select count(*) filter (where status = 'pending')::int as pending, max(attempt) as most from public.ai_jobs`;
+    assertEquals(during?.pending, 40);
+    assert((during?.most ?? 9) <= 2, `${during?.most} attempts spent`);
+
+    // The pause that is left is at most the longest one.
+    const [row] = await db.sql<{ seconds: number }[]>`
+      select breaker_max_pause_seconds as seconds from public.ai_providers where provider = 'elevenlabs'`;
+    assert((row?.seconds ?? 60) <= 30);
+    const [probe, ...others] = await queue.claim(50);
+    assert(probe !== undefined);
+    assertEquals(others.length, 0);
+    await answer(bench, probe, "succeeded");
+    assert(await queue.complete(probe));
+    assertEquals((await queue.claim(50)).length, 39);
+  });
+});
+
+Deno.test("breaker: a storm of 429 from 8 workers loses no job, sends nothing twice, and spends fewer attempts than the threshold and the workers", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    await set(bench, { breaker_threshold: 5 });
+    await insertJobs(db, 60);
+    const workers = await db.connections(8, "service_role");
+    await Promise.all(workers.map(async (sql) => {
+      const queue = queueOver(sql);
+      for (let turn = 0; turn < 40; turn++) {
+        for (const job of await queue.claim(3)) await fail({ db, queue }, job);
+        if (turn % 5 === 0) await pass(bench);
+      }
+    }));
+    const [row] = await db.sql<
+      { waiting: number; attempts: number; calls: number; open: number }[]
+    >`
+      select count(*) filter (where status = 'pending')::int as waiting, sum(attempt)::int as attempts,
+        sum(billable_calls)::int as calls,
+        (select count(*)::int from public.ai_provider_calls where outcome <> 'rejected') as open
+      from public.ai_jobs`;
+    assertEquals([row?.waiting, row?.open], [60, 0]);
+    assert((row?.attempts ?? 99) <= 5 + 8, `${row?.attempts} attempts`);
+    assert((row?.calls ?? 0) > 20, `${row?.calls} calls`);
+  });
+});

@@ -1,0 +1,122 @@
+/** repository.complete: what it sends, and what it makes of the database's no. */
+import { createClient } from "@supabase/supabase-js";
+import { assertEquals, assertRejects } from "@std/assert";
+import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
+import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
+
+const LEASE = {
+  id: "00000000-0000-4000-8000-000000000001",
+  lease_token: "00000000-0000-4000-8000-000000000002",
+};
+const PDF = {
+  kind: "pdf",
+  title: "Summer",
+  page_count: 24,
+  size_bytes: 1000,
+} as const;
+
+function over(status: number, answer: unknown) {
+  const sent: unknown[] = [];
+  const repository = createJobRepository(
+    createClient<Database>("http://localhost", "key", {
+      auth: { persistSession: false, autoRefreshToken: false },
+      global: {
+        fetch: async (input, init) => {
+          sent.push(await new Request(input, init).json());
+          return Response.json(answer, { status });
+        },
+      },
+    }),
+  );
+  return { repository, sent };
+}
+
+Deno.test("complete: result, output and product travel in one call", async () => {
+  const { repository, sent } = over(200, true);
+  assertEquals(
+    await repository.complete(LEASE, {
+      resultData: { pages: 24 },
+      outputUrl: "pdfs/u/j/book.pdf",
+      product: PDF,
+    }),
+    true,
+  );
+  assertEquals(sent, [{
+    p_job_id: LEASE.id,
+    p_lease_token: LEASE.lease_token,
+    p_result_data: { pages: 24 },
+    p_output_url: "pdfs/u/j/book.pdf",
+    p_product: PDF,
+  }]);
+});
+
+Deno.test("complete: a product that its schema refuses fails the job for good, and nothing is sent", async () => {
+  const { repository, sent } = over(200, true);
+  const failure = await assertRejects(
+    async () => {
+      await repository.complete(LEASE, {
+        resultData: {},
+        product: { ...PDF, page_count: 0 },
+      });
+    },
+    JobFailure,
+  );
+  assertEquals([failure.code, failure.isRetryable], [
+    "result_not_saved",
+    false,
+  ]);
+  assertEquals(sent, []);
+});
+
+for (const code of ["23514", "22P02", "AJ081"]) {
+  Deno.test(`complete: ${code} fails the job for good`, async () => {
+    const { repository } = over(400, { code, message: "no", details: "" });
+    const failure = await assertRejects(
+      () => repository.complete(LEASE, { resultData: {}, product: PDF }),
+      JobFailure,
+    );
+    assertEquals([failure.code, failure.isRetryable], [
+      "result_not_saved",
+      false,
+    ]);
+  });
+}
+
+Deno.test("complete: a database that is away is no verdict on the result", async () => {
+  const { repository } = over(500, {
+    code: "57014",
+    message: "x",
+    details: "",
+  });
+  const error = await assertRejects(
+    () => repository.complete(LEASE, { resultData: {} }),
+    AppError,
+  );
+  assertEquals(error.code, "service_unavailable");
+});
+
+Deno.test("dependencyOf: asks for the completed job of the same owner, and for nothing when there is none", async () => {
+  const asked: string[] = [];
+  const repository = createJobRepository(
+    createClient<Database>("http://localhost", "key", {
+      auth: { persistSession: false, autoRefreshToken: false },
+      global: {
+        fetch: (input) => {
+          asked.push(new URL(new Request(input).url).search);
+          return Promise.resolve(Response.json([]));
+        },
+      },
+    }),
+  );
+  assertEquals(
+    await repository.dependencyOf({ user_id: "u", depends_on_job_id: null }),
+    null,
+  );
+  assertEquals(asked, []);
+  await repository.dependencyOf({ user_id: "u", depends_on_job_id: "j" });
+  assertEquals(asked, [
+    "?select=id%2Cjob_type%2Coutput_url%2Cresult_data&id=eq.j&user_id=eq.u&status=eq.completed",
+  ]);
+});
