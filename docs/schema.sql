@@ -1446,7 +1446,7 @@ comment on function private.charge_ai_job_quota(uuid,integer,integer) is
 create function private.charge_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.charge_inserted_ai_jobs() is
-  'Statement trigger: charges the owners of new jobs. Security definer because it calls a function that is.';
+  'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
 
 create function private.charge_reopened_ai_job()
   returns trigger language plpgsql volatile security definer set search_path="";
