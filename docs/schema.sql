@@ -83,6 +83,21 @@ comment on column private.provider_removals.done_at is
 CREATE INDEX provider_removals_id_idx ON private.provider_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX provider_removals_object_key ON private.provider_removals USING btree (provider, COALESCE(provider_object_id, marker)) WHERE (done_at IS NULL);
 
+create table private.provider_webhook_receipts (
+  provider text not null,
+  event_id text not null,
+  received_at timestamp with time zone not null default clock_timestamp(),
+  constraint provider_webhook_receipts_pkey PRIMARY KEY (provider, event_id),
+  constraint provider_webhook_receipts_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
+  constraint provider_webhook_receipts_event_id_length CHECK (length(event_id) >= 1 AND length(event_id) <= 255)
+);
+alter table private.provider_webhook_receipts enable row level security;
+
+comment on table private.provider_webhook_receipts is
+  'Events that providers have delivered, so that a recorded delivery cannot be played again. Forgotten after two days.';
+
+CREATE INDEX provider_webhook_receipts_received_at_idx ON private.provider_webhook_receipts USING btree (received_at);
+
 create table private.storage_removals (
   id bigint not null generated always as identity,
   object_path text not null,
@@ -140,6 +155,7 @@ grant select on public.ai_job_events to service_role;
 create table public.ai_job_types (
   job_type text not null,
   provider text not null,
+  other_providers text[] not null default '{}'::text[],
   is_enabled boolean not null default true,
   paused_at timestamp with time zone,
   max_attempts integer not null default 5,
@@ -165,6 +181,7 @@ create table public.ai_job_types (
   constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
   constraint ai_job_types_max_age_in_range CHECK (max_age_seconds >= 60 AND max_age_seconds <= 2678400),
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
+  constraint ai_job_types_other_providers_are_others CHECK (provider <> ALL (other_providers)),
   constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400),
   constraint ai_job_types_stock_voice_ids_are_complete CHECK (array_position(stock_voice_ids, NULL::text) IS NULL)
 );
@@ -173,7 +190,9 @@ alter table public.ai_job_types enable row level security;
 comment on table public.ai_job_types is
   'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
 comment on column public.ai_job_types.provider is
-  'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
+  'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
+comment on column public.ai_job_types.other_providers is
+  'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
 comment on column public.ai_job_types.paused_at is
@@ -301,7 +320,7 @@ comment on column public.ai_jobs.error_message is
 comment on column public.ai_jobs.error_code is
   'Stable machine-readable cause; the list is docs/error-codes.md.';
 comment on column public.ai_jobs.provider is
-  'Who does the paid work; set from the job type as the job is inserted.';
+  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata names.';
 comment on column public.ai_jobs.provider_job_id is
   'The provider''s own id of what it made or is making; written before anything else is done with it.';
 comment on column public.ai_jobs.stage is
@@ -315,7 +334,7 @@ comment on column public.ai_jobs.scheduled_at is
 comment on column public.ai_jobs.priority is
   'Lower runs first; one claim in eight takes the longest waiting job instead.';
 comment on column public.ai_jobs.queue_key is
-  'Turn within job type and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
+  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.lease_token is
   'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
 comment on column public.ai_jobs.lease_expires_at is
@@ -350,13 +369,14 @@ CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cache
 CREATE INDEX ai_jobs_depends_on_job_id_idx ON public.ai_jobs USING btree (depends_on_job_id, user_id) WHERE (depends_on_job_id IS NOT NULL);
 CREATE INDEX ai_jobs_failed_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'failed'::text);
 CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
+CREATE INDEX ai_jobs_provider_job_id_idx ON public.ai_jobs USING btree (provider_job_id) WHERE ((status = 'pending'::text) AND (provider_job_id IS NOT NULL));
 CREATE INDEX ai_jobs_running_idx ON public.ai_jobs USING btree (provider, user_id) WHERE (status = 'processing'::text);
 CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL) AND (NOT is_blocked));
-CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, provider, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
-CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
-CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, provider, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, provider, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 
 create policy "users can ask to cancel or retry their own ai jobs" on public.ai_jobs for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
@@ -374,6 +394,7 @@ CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EA
 CREATE TRIGGER ai_jobs_after_step_note_provider AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (((new.status = 'completed'::text) AND (new.cached_from_job_id IS NULL)) OR ((new.status = 'pending'::text) AND (new.last_event = 'snoozed'::text))))) EXECUTE FUNCTION private.note_provider_progress();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
+CREATE TRIGGER ai_jobs_check_avatar_audio BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'avatar_video'::text) AND (new.metadata ? 'audio_url'::text))) EXECUTE FUNCTION private.check_avatar_audio();
 CREATE TRIGGER ai_jobs_check_pdf_render BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN ((new.job_type = 'pdf_render'::text)) EXECUTE FUNCTION private.check_pdf_render();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
@@ -1426,7 +1447,7 @@ comment on function private.charge_ai_job_quota(uuid,integer,integer) is
 create function private.charge_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.charge_inserted_ai_jobs() is
-  'Statement trigger: charges the owners of new jobs. Security definer because it calls a function that is.';
+  'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
 
 create function private.charge_reopened_ai_job()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1442,6 +1463,11 @@ create function private.check_ai_job_references(p_user_id uuid, p_type public.ai
   returns void language plpgsql stable security invoker set search_path="";
 comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb,uuid) is
   'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that is made. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
+
+create function private.check_avatar_audio()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.check_avatar_audio() is
+  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011) and exists (AJ012). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked for jobs that the service inserts as well.';
 
 create function private.check_pdf_render()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1553,9 +1579,9 @@ create function private.leave_ai_job_queue()
 comment on function private.leave_ai_job_queue() is
   'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
 
-create function private.next_queue_key(p_user_id uuid, p_job_type text, p_priority integer)
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
   returns bigint language sql volatile security invoker set search_path="";
-comment on function private.next_queue_key(uuid,text,integer) is
+comment on function private.next_queue_key(uuid,text,text,integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of one statement see each other.';
 
 create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
@@ -1582,6 +1608,11 @@ create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.prune_ai_job_leftovers() is
   'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+
+create function private.prune_provider_webhook_receipts()
+  returns void language sql volatile security invoker set search_path="";
+comment on function private.prune_provider_webhook_receipts() is
+  'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
   returns void language sql volatile security invoker set search_path="";
@@ -1708,6 +1739,12 @@ comment on function public.put_ai_result_cache(text,uuid,jsonb,integer) is
   'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
 grant execute on function public.put_ai_result_cache(text,uuid,jsonb,integer) to service_role;
 
+create function public.receive_provider_webhook(p_provider text, p_event_ids text[], p_job_id uuid DEFAULT NULL::uuid, p_provider_job_id text DEFAULT NULL::text, p_sent_at_unix double precision DEFAULT NULL::double precision, p_tolerance_seconds integer DEFAULT 300)
+  returns text language plpgsql volatile security definer set search_path="";
+comment on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) is
+  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the provider, due at once. Returns woken, nothing_waits or replayed; nothing else about any job changes. service_role only; security definer because the receipts and the dispatch lie in schema private.';
+grant execute on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) to service_role;
+
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
   returns integer language plpgsql volatile security invoker set search_path="";
 comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
@@ -1802,5 +1839,7 @@ create policy "users can upload into their own folder" on storage.objects for in
 -- Scheduled work
 
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
+
+select cron.schedule('prune-provider-webhook-receipts', '23 * * * *', 'select private.prune_provider_webhook_receipts()');
 
 select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');

@@ -83,7 +83,10 @@ export const PRIVILEGED_NAMES: readonly string[] = [
   "createClient",
   "supabaseAdmin",
 ];
-export const PRIVILEGED_FUNCTIONS: readonly string[] = ["process-ai-job"];
+export const PRIVILEGED_FUNCTIONS: readonly string[] = [
+  "process-ai-job",
+  "provider-webhook",
+];
 
 /** The one file of the product that may touch the runtime. */
 const PLATFORM_FILE = `${SHARED}platform/deps.ts`;

@@ -60,6 +60,7 @@ export type Database = {
           "lease_seconds": number;
           "max_age_seconds": number;
           "max_attempts": number;
+          "other_providers": (string)[];
           "paused_at": string | null;
           "provider": string;
           "reconcile_seconds": number;
@@ -81,6 +82,7 @@ export type Database = {
           "lease_seconds"?: number;
           "max_age_seconds"?: number;
           "max_attempts"?: number;
+          "other_providers"?: (string)[];
           "paused_at"?: string | null;
           "provider": string;
           "reconcile_seconds"?: number;
@@ -101,6 +103,7 @@ export type Database = {
           "lease_seconds"?: number;
           "max_age_seconds"?: number;
           "max_attempts"?: number;
+          "other_providers"?: (string)[];
           "paused_at"?: string | null;
           "provider"?: string;
           "reconcile_seconds"?: number;
@@ -1353,6 +1356,17 @@ export type Database = {
           "p_value": Json;
         };
         Returns: undefined;
+      };
+      "receive_provider_webhook": {
+        Args: {
+          "p_event_ids": (string)[];
+          "p_job_id"?: string;
+          "p_provider": string;
+          "p_provider_job_id"?: string;
+          "p_sent_at_unix"?: number;
+          "p_tolerance_seconds"?: number;
+        };
+        Returns: string;
       };
       "redrive_ai_jobs": {
         Args: {

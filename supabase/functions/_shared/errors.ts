@@ -161,6 +161,16 @@ const CATALOGUE = {
     message: "This dispatch was delivered before.",
   },
 
+  // Webhooks of providers
+  webhook_signature_invalid: {
+    status: 401,
+    message: "The webhook is not signed, or its signature is wrong.",
+  },
+  webhook_stale: {
+    status: 401,
+    message: "The webhook is too old or from the future.",
+  },
+
   // Outcomes of a job
   cancelled: { status: null, message: "The owner cancelled the job." },
   job_type_not_supported: {
@@ -218,6 +228,10 @@ const CATALOGUE = {
   provider_content_refused: {
     status: null,
     message: "The AI provider does not allow this content.",
+  },
+  provider_render_failed: {
+    status: null,
+    message: "The AI provider could not make this.",
   },
   provider_concurrency_limited: {
     status: null,
@@ -318,6 +332,7 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ072: "job_spend_unknown",
   AJ040: "dispatch_stale",
   AJ041: "dispatch_replayed",
+  AJ042: "webhook_stale",
 };
 
 /**

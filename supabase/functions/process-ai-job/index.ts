@@ -1,17 +1,26 @@
 import { createAdminClient } from "@supabase/server/core";
 import { openResultCache } from "../_shared/cache/open-cache.ts";
-import { readEnv, secretsOf, supabaseEnv } from "../_shared/config/env.ts";
+import {
+  readEnv,
+  secretsOf,
+  supabaseEnv,
+  webhookUrl,
+} from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
+import { dIdCallbackPath } from "../_shared/http/webhook-signatures.ts";
 import { createJobRepository } from "../_shared/jobs/repository.ts";
 import { createWorker } from "../_shared/jobs/worker.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createLogger } from "../_shared/platform/log.ts";
+import { createDIdTalks } from "../_shared/providers/d-id.ts";
 import { createElevenLabsSpeech } from "../_shared/providers/elevenlabs-speech.ts";
 import { createElevenLabsTranscripts } from "../_shared/providers/elevenlabs-transcripts.ts";
 import { createElevenLabsVoices } from "../_shared/providers/elevenlabs-voices.ts";
+import { createHeyGenVideos } from "../_shared/providers/heygen.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { createHandler } from "./handler.ts";
+import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
 import { createPdfRenderProcessor } from "./processors/pdf-render.ts";
 import { createTextToSpeechProcessor } from "./processors/text-to-speech.ts";
 import { createTranscriptionProcessor } from "./processors/transcription.ts";
@@ -60,6 +69,32 @@ const processors = [
   createTranscriptionProcessor({
     supabase,
     transcripts: createElevenLabsTranscripts(elevenLabs),
+  }),
+  createAvatarVideoProcessor({
+    supabase,
+    providers: {
+      "d-id": createDIdTalks({
+        apiKey: env.DID_API_KEY,
+        keyEncoding: env.DID_API_KEY_ENCODING,
+        baseUrl: env.DID_BASE_URL,
+        timeoutSeconds: env.AI_API_TIMEOUT,
+        fetch: platform.fetch,
+      }),
+      heygen: createHeyGenVideos({
+        apiKey: env.HEYGEN_API_KEY,
+        baseUrl: env.HEYGEN_BASE_URL,
+        timeoutSeconds: env.AI_API_TIMEOUT,
+        fetch: platform.fetch,
+      }),
+    },
+    fetch: platform.fetch,
+    callbackUrl: async (jobId) => {
+      const base = webhookUrl(env);
+      const secret = env.DID_WEBHOOK_SECRET;
+      return base === undefined || secret === undefined
+        ? undefined
+        : `${base}/d-id/${await dIdCallbackPath(jobId, secret)}`;
+    },
   }),
   createPdfRenderProcessor({ supabase }),
 ];

@@ -110,6 +110,18 @@ export function jobCases(stage: Stage): Case[] {
     },
     {
       ...common,
+      what: "insert a job whose photo speaks B's recording",
+      expected: "refused AJ015",
+      run: () =>
+        A.insert("ai_jobs", {
+          ...job("A", keptObject(ids.A)),
+          job_type: "avatar_video",
+          input_url: `profile-photos/${keptObject(ids.A)}`,
+          metadata: { audio_url: `voice-samples/${keptObject(ids.B)}` },
+        }),
+    },
+    {
+      ...common,
       what: "insert a job that speaks in B's voice",
       expected: "refused AJ018",
       run: () => A.insert("ai_jobs", speech({ voice_id: idIn("voices") })),

@@ -32,6 +32,7 @@ export function jobRows(
       rows: shared("ai_job_types", [["disabled", {
         job_type: "switched_off",
         provider: "internal",
+        other_providers: ["heygen"],
         is_enabled: false,
         input_buckets: ["uploads"],
         input_mime_types: ["image/png"],

@@ -26,6 +26,12 @@ const BODY_CHANGES: BodyChange[] = [
     subjects: ["table ai_jobs", "endpoint create-ai-job"],
   },
   {
+    function: "private.check_avatar_audio",
+    find: "split_part(v_name, '/', 1) is distinct from new.user_id::text",
+    replace: "false",
+    subjects: ["table ai_jobs"],
+  },
+  {
     function: "private.check_pdf_render",
     find: "and s.user_id = new.user_id",
     replace: "",

@@ -105,6 +105,8 @@ function job(
       id: JOB,
       user_id: USER,
       job_type: "text_to_speech",
+      provider: "elevenlabs",
+      spend: "none",
       input_url: null,
       metadata: {
         text: Array.from(
@@ -119,6 +121,7 @@ function job(
       depends_on_job_id: null,
       lease_token: crypto.randomUUID(),
       lease_expires_at: new Date().toISOString(),
+      started_at: new Date().toISOString(),
       updated_at: new Date().toISOString(),
     },
     log: createLogger({ now: () => new Date(), writeLine() {} }, {

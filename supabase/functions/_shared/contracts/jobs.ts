@@ -1,5 +1,6 @@
 /** What a job is, as apps send it and as they get it back. */
 import { z } from "zod";
+import { avatarVideoMetadataSchema } from "./avatar-video.ts";
 import { pdfRenderMetadataSchema } from "./keepsake.ts";
 import { plain, plainText, unitInterval } from "./plain-text.ts";
 import { textToSpeechMetadataSchema } from "./speech.ts";
@@ -74,6 +75,22 @@ const transcriptionRequest = z.strictObject({
   }),
 });
 
+const avatarVideoRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("avatar_video"),
+  input_url: z.string({ error: "is required: the photo, as <bucket>/<path>" })
+    .min(1).max(2048),
+  metadata: avatarVideoMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.text !== undefined || metadata.audio_url !== undefined ||
+    depends_on !== undefined,
+  {
+    path: ["metadata", "text"],
+    message: "is required, or audio_url, or a speech that the job depends on",
+  },
+);
+
 /** It has no input object: the slideshow names its photos. */
 const pdfRenderRequest = z.strictObject({
   ...jobOptions,
@@ -84,6 +101,7 @@ const pdfRenderRequest = z.strictObject({
 /** Body of create-ai-job: one member for each job type. */
 export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [
   voiceCloneRequest,
+  avatarVideoRequest,
   textToSpeechRequest,
   transcriptionRequest,
   pdfRenderRequest,
@@ -164,14 +182,17 @@ export const claimedJobSchema = z.object({
   id: z.uuid(),
   user_id: z.uuid(),
   job_type: z.string(),
+  provider: z.string(),
   input_url: z.string().nullable(),
   metadata: z.record(z.string(), z.unknown()),
+  spend: z.enum(["none", "unknown", "incurred"]),
   attempt: z.number().int().min(1),
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
   depends_on_job_id: z.uuid().nullable(),
   lease_token: z.uuid(),
   lease_expires_at: timestamp,
+  started_at: timestamp,
   updated_at: timestamp,
 });
 export type ClaimedJob = z.infer<typeof claimedJobSchema>;
