@@ -87,9 +87,10 @@ begin
       union
       -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
       select d.id, d.priority
-      from inserted as i
-      join public.ai_jobs as d on d.id = i.depends_on_job_id
-      where i.is_blocked and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
+      from public.ai_jobs as d
+      -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
+      where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
+        and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
       order by priority, id
       limit 50
     ) as due
