@@ -41,6 +41,8 @@ declare
   v_default_cap integer;
   -- One claim in eight goes to whoever waits longest, so that neither priority nor turns can starve a job.
   v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
+  v_open_providers text[];
+  v_job public.ai_jobs;
 begin
   if p_limit is null or p_limit < 0 then
     raise exception 'p_limit must be 0 or more' using errcode = '22023';
@@ -48,6 +50,9 @@ begin
   if p_limit = 0 then
     return;
   end if;
+  -- A claim that a crash of Postgres undoes has done nothing yet: nothing that is paid for
+  -- is sent before begin_provider_call, whose commit is waited for and takes this one along. Nor need the next claim wait.
+  perform set_config('synchronous_commit', 'off', true);
   -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
   perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
   perform private.ready_due_ai_jobs(200);
@@ -66,8 +71,9 @@ begin
     from public.ai_limits as l
     where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
   ) as u;
+  select array_agg(p.provider) into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
 
-  return query
+  for v_job in
   with
   -- Job types that may run, one lane for each of their providers, with what room that has.
   lanes as materialized (
@@ -167,14 +173,16 @@ begin
     from chosen, lanes
     where j.id = chosen.id and lanes.job_type = j.job_type and lanes.provider = j.provider
     returning j.*
-  ),
-  probing as (
-    update public.ai_providers as p
-    set breaker_probe_job_id = c.id
-    from claimed as c
-    where p.provider = c.provider and p.breaker_opened_at is not null
   )
-  select c.* from claimed as c;
+  select c.* from claimed as c
+  loop
+    if v_job.provider = any (v_open_providers) then
+      update public.ai_providers as p
+      set breaker_probe_job_id = v_job.id
+      where p.provider = v_job.provider and p.breaker_opened_at is not null;
+    end if;
+    return next v_job;
+  end loop;
 end;
 $$;
 comment on function public.claim_ai_jobs(integer, uuid[]) is
@@ -230,6 +238,8 @@ volatile
 security invoker
 set search_path = ''
 as $$
+  -- A lease that a crash of Postgres makes shorter is only rescued sooner.
+  select set_config('synchronous_commit', 'off', true);
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       -- least() passes over nulls, so a beat without progress would otherwise count as 99.

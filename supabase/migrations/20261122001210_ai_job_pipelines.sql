@@ -48,6 +48,12 @@ as $$
 declare
   v_due uuid[];
 begin
+  if not exists (
+    select 1 from public.ai_jobs as j
+    where j.depends_on_job_id = new.id and (j.is_blocked or j.error_code = 'dependency_failed')
+  ) then
+    return null;
+  end if;
   if new.status = 'completed' then
     with unblocked as (
       update public.ai_jobs as j
