@@ -1684,7 +1684,7 @@ comment on function public.cancel_ai_job(uuid,uuid) is
 grant execute on function public.cancel_ai_job(uuid,uuid) to service_role;
 
 create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[])
-  returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s;
+  returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s set plan_cache_mode=force_generic_plan;
 comment on function public.claim_ai_jobs(integer,uuid[]) is
   'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
 grant execute on function public.claim_ai_jobs(integer,uuid[]) to service_role;

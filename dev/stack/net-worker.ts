@@ -99,13 +99,17 @@ export class NetWorker {
   readonly #stopping = new AbortController();
   #isPaused = false;
   #isWanted = false;
+  #isCleaningDue = true;
   #running: Promise<void> | undefined;
   #poll: ReturnType<typeof setInterval>;
 
   private constructor(sql: postgres.Sql, logs: LogBook) {
     this.#sql = sql;
     this.#logs = logs;
-    this.#poll = setInterval(() => this.#wake(), pollMs);
+    this.#poll = setInterval(() => {
+      this.#isCleaningDue = true;
+      this.#wake();
+    }, pollMs);
   }
 
   /** Connects to the database of `adminUrl` and begins to deliver. */
@@ -166,15 +170,22 @@ export class NetWorker {
     }
   }
 
+  /** Removes old responses, at each poll and not before each batch. False: the extension is not there. */
+  async #clean(): Promise<boolean> {
+    const [{ installed } = { installed: false }] = await this.#sql<
+      { installed: boolean }[]
+    >`select to_regclass('net.http_request_queue') is not null as installed`;
+    if (!installed) return false;
+    await this.#sql`
+      delete from net._http_response where created < now() - ${timeToLive}::interval`;
+    this.#isCleaningDue = false;
+    return true;
+  }
+
   /** Returns how many requests were taken from the queue. */
   async #deliverBatch(): Promise<number> {
+    if (this.#isCleaningDue && !await this.#clean()) return 0;
     return await this.#sql.begin(async (transaction) => {
-      const [{ installed } = { installed: false }] = await transaction<
-        { installed: boolean }[]
-      >`select to_regclass('net.http_request_queue') is not null as installed`;
-      if (!installed) return 0;
-      await transaction`
-        delete from net._http_response where created < now() - ${timeToLive}::interval`;
       const requests = z.array(requestRow).parse(
         await transaction`
           delete from net.http_request_queue q
@@ -188,15 +199,17 @@ export class NetWorker {
       const longest = Math.max(
         ...requests.map(({ timeout_milliseconds }) => timeout_milliseconds),
       );
-      await transaction`
-        select set_config('idle_in_transaction_session_timeout', ${
-        String(longest + LOST_AFTER_MS)
-      }, true)`;
-      const results = await Promise.all(
-        requests.sort((a, b) => a.id - b.id).map((request) =>
-          deliver(request, this.#stopping.signal)
+      const [results] = await Promise.all([
+        Promise.all(
+          requests.sort((a, b) => a.id - b.id).map((request) =>
+            deliver(request, this.#stopping.signal)
+          ),
         ),
-      );
+        transaction`
+          select set_config('idle_in_transaction_session_timeout', ${
+          String(longest + LOST_AFTER_MS)
+        }, true)`,
+      ]);
       await transaction`
         insert into net._http_response
           (id, status_code, content_type, headers, content, timed_out, error_msg)

@@ -35,6 +35,8 @@ volatile
 security definer
 set search_path = ''
 set lock_timeout = '5s'
+-- Planning takes longer than running it, and by default each new connection plans the first five times anew.
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_blocked_users uuid[];
