@@ -1580,7 +1580,7 @@ comment on function private.leave_ai_job_queue() is
   'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
 
 create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
-  returns bigint language sql volatile security invoker set search_path="";
+  returns bigint language plpgsql volatile security invoker set search_path="";
 comment on function private.next_queue_key(uuid,text,text,integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of one statement see each other.';
 
@@ -1615,7 +1615,7 @@ comment on function private.prune_provider_webhook_receipts() is
   'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
-  returns void language sql volatile security invoker set search_path="";
+  returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.ready_due_ai_jobs(integer) is
   'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones.';
 
@@ -1665,7 +1665,7 @@ comment on function private.withdraw_slideshow() is
   'Row trigger: a slideshow that is no longer published gets a new secret, so that links that were given away stay void when it is published again, and its slides let go of their public copies.';
 
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
-  returns text language sql stable security invoker set search_path="";
+  returns text language plpgsql stable security invoker set search_path="";
 comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
   'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
@@ -1708,7 +1708,7 @@ comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precis
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)
-  returns jsonb language sql stable security invoker set search_path="";
+  returns jsonb language plpgsql stable security invoker set search_path="";
 comment on function public.get_ai_result_cache(text) is
   'The value of an entry that has not ended, or null. Security invoker: an owner sees only entries of their own.';
 grant execute on function public.get_ai_result_cache(text) to authenticated;
@@ -1722,7 +1722,7 @@ grant execute on function public.get_shared_slideshow(text) to anon;
 grant execute on function public.get_shared_slideshow(text) to authenticated;
 
 create function public.heartbeat_ai_jobs(p_beats jsonb)
-  returns TABLE(job_id uuid, is_cancel_requested boolean) language sql volatile security invoker set search_path="";
+  returns TABLE(job_id uuid, is_cancel_requested boolean) language plpgsql volatile security invoker set search_path="";
 comment on function public.heartbeat_ai_jobs(jsonb) is
   'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is lost: stop. service_role only.';
 grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;
@@ -1734,7 +1734,7 @@ comment on function public.pause_ai_jobs(text,text,uuid,boolean) is
 grant execute on function public.pause_ai_jobs(text,text,uuid,boolean) to service_role;
 
 create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
-  returns void language sql volatile security invoker set search_path="";
+  returns void language plpgsql volatile security invoker set search_path="";
 comment on function public.put_ai_result_cache(text,uuid,jsonb,integer) is
   'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
 grant execute on function public.put_ai_result_cache(text,uuid,jsonb,integer) to service_role;

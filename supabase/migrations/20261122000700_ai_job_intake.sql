@@ -3,13 +3,14 @@
 
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
   -- jsonb's own text form is canonical: keys sorted, doubles removed, spaces fixed.
-  select encode(
+  return encode(
     sha256(convert_to(
       (jsonb_build_object(
         'user_id', p_user_id,
@@ -37,6 +38,7 @@ as $$
     )),
     'hex'
   );
+end;
 $$;
 comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
   'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
@@ -153,12 +155,13 @@ comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text
 
 create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
 returns bigint
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
+begin
+  return coalesce(
     -- Behind the user's own waiting jobs …
     (
       select max(j.queue_key) + 1 from public.ai_jobs as j
@@ -173,6 +176,7 @@ as $$
     ),
     0
   );
+end;
 $$;
 comment on function private.next_queue_key(uuid, text, text, integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog '

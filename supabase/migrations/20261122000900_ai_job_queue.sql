@@ -3,11 +3,12 @@
 
 create function private.ready_due_ai_jobs(p_limit integer)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   update public.ai_jobs as j
   set queue_key = private.next_queue_key(j.user_id, j.job_type, j.provider, j.priority)
   from (
@@ -20,6 +21,7 @@ as $$
     for update skip locked
   ) as due
   where j.id = due.id;
+end;
 $$;
 comment on function private.ready_due_ai_jobs(integer) is
   'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones.';
@@ -235,13 +237,15 @@ comment on function public.claim_dispatched_ai_jobs(text, double precision, inte
 
 create function public.heartbeat_ai_jobs(p_beats jsonb)
 returns table (job_id uuid, is_cancel_requested boolean)
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   -- A lease that a crash of Postgres makes shorter is only rescued sooner.
-  select set_config('synchronous_commit', 'off', true);
+  perform set_config('synchronous_commit', 'off', true);
+  return query
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       -- least() passes over nulls, so a beat without progress would otherwise count as 99.
@@ -255,6 +259,7 @@ as $$
     and j.lease_token = b.lease_token
     and t.job_type = j.job_type
   returning j.id, j.cancel_requested_at is not null;
+end;
 $$;
 comment on function public.heartbeat_ai_jobs(jsonb) is
   'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never '

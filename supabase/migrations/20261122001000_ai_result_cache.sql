@@ -29,27 +29,31 @@ grant select, insert, update, delete on public.ai_result_cache to service_role;
 
 create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
 returns void
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+begin
   insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
   values (p_cache_key, p_user_id, p_value, now() + make_interval(secs => p_ttl_seconds))
   on conflict (cache_key) do update
   set value = excluded.value, expires_at = excluded.expires_at, user_id = excluded.user_id;
+end;
 $$;
 comment on function public.put_ai_result_cache(text, uuid, jsonb, integer) is
   'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
 
 create function public.get_ai_result_cache(p_cache_key text)
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select c.value from public.ai_result_cache as c where c.cache_key = p_cache_key and c.expires_at > now();
+begin
+  return (select c.value from public.ai_result_cache as c where c.cache_key = p_cache_key and c.expires_at > now());
+end;
 $$;
 comment on function public.get_ai_result_cache(text) is
   'The value of an entry that has not ended, or null. Security invoker: an owner sees only entries of their own.';
