@@ -100,12 +100,13 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
       );
     },
 
-    async beginProviderCall(lease, operation, progress, stage) {
+    async beginProviderCall(lease, operation, progress, stage, estimate) {
       const [begun] = await rows("begin_provider_call", {
         ...fence(lease),
         p_operation: operation,
         p_progress: progress,
         p_stage: stage,
+        p_estimated_cost_micros: estimate ?? null,
       }, z.array(begunCallSchema).max(1));
       return begun ?? null;
     },
@@ -119,6 +120,7 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
           ? {
             p_provider_object_id: settlement.providerObjectId,
             p_progress: settlement.progress ?? 0,
+            p_cost_micros: settlement.costMicros ?? null,
           }
           : {
             p_error_code: settlement.errorCode,

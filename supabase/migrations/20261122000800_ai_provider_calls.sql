@@ -12,6 +12,8 @@ create table public.ai_provider_calls (
   provider_object_id text,
   http_status integer,
   error_code text,
+  estimated_cost_micros bigint not null default 0,
+  cost_micros bigint,
   sent_at timestamptz not null default clock_timestamp(),
   unknown_since timestamptz,
   settled_at timestamptz,
@@ -24,6 +26,14 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_success_has_object
     check (outcome not in ('succeeded', 'adopted') or provider_object_id is not null),
   constraint ai_provider_calls_unknown_since_matches_outcome check ((outcome = 'unknown') = (unknown_since is not null)),
+  constraint ai_provider_calls_cost_is_not_negative check (estimated_cost_micros >= 0 and cost_micros >= 0),
+  constraint ai_provider_calls_cost_matches_outcome check (
+    case
+      when outcome in ('sent', 'unknown') then cost_micros is null
+      when outcome in ('succeeded', 'adopted', 'rejected', 'absent') then cost_micros is not null
+      else true
+    end
+  ),
   constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null))
 );
 
@@ -34,6 +44,10 @@ comment on column public.ai_provider_calls.operation is 'The step of the job, fo
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
   'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+comment on column public.ai_provider_calls.estimated_cost_micros is
+  'What it was taken to cost as it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
+comment on column public.ai_provider_calls.cost_micros is
+  'What it did cost: as the provider said, else as estimated; 0 when nothing was made. Null while that is open.';
 comment on column public.ai_provider_calls.unknown_since is
   'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
   'and not from sent_at: a call may be with the provider for minutes.';
@@ -46,11 +60,15 @@ set search_path = ''
 as $$
 begin
   new.unknown_since := case when new.outcome = 'unknown' then clock_timestamp() end;
+  new.cost_micros := case
+    when new.outcome in ('succeeded', 'adopted') then coalesce(new.cost_micros, new.estimated_cost_micros)
+    when new.outcome in ('rejected', 'absent') then 0
+  end;
   return new;
 end;
 $$;
 comment on function private.date_unknown_outcome() is
-  'Row trigger: keeps unknown_since, whoever writes the outcome.';
+  'Row trigger: keeps unknown_since and the cost, whoever writes the outcome.';
 
 create trigger ai_provider_calls_date_unknown_outcome
 before insert or update of outcome on public.ai_provider_calls
@@ -97,7 +115,8 @@ create function public.begin_provider_call(
   p_lease_token uuid,
   p_operation text,
   p_progress integer,
-  p_stage text
+  p_stage text,
+  p_estimated_cost_micros bigint default null
 )
 returns table (call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
 language plpgsql
@@ -110,6 +129,8 @@ declare
   v_call public.ai_provider_calls;
   v_decision text := 'send';
   v_type public.ai_job_types;
+  v_estimate bigint;
+  v_month date := date_trunc('month', current_date)::date;
 begin
   select t.* into v_type
   from public.ai_job_types as t
@@ -134,6 +155,30 @@ begin
     return;
   end if;
 
+  v_estimate := coalesce(p_estimated_cost_micros, v_type.estimated_cost_micros);
+  if v_decision = 'send' and v_estimate > 0 then
+    -- The job's row first, as everywhere; then the user's, on which all their calls queue up.
+    select j.* into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
+    if not found then
+      return;
+    end if;
+    insert into public.ai_limits (user_id) values (v_job.user_id) on conflict (user_id) do nothing;
+    update public.ai_limits as l
+    set reserved_micros = l.reserved_micros + v_estimate,
+        spent_micros = case when l.budget_month = v_month then l.spent_micros else 0 end,
+        budget_month = v_month
+    where l.user_id = v_job.user_id
+      and case when l.budget_month = v_month then l.spent_micros else 0 end + l.reserved_micros + v_estimate <= coalesce(
+        l.budget_micros,
+        (select d.budget_micros from public.ai_limits as d where d.user_id is null),
+        9223372036854775807
+      );
+    if not found then
+      return query select null::uuid, 'over_budget', null::text, false;
+      return;
+    end if;
+  end if;
+
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, p_progress),
       stage = case v_decision when 'send' then p_stage when 'reconcile' then 'reconciling' else j.stage end,
@@ -154,8 +199,8 @@ begin
     if current_setting('synchronous_commit') = 'off' then
       perform set_config('synchronous_commit', 'on', true);
     end if;
-    insert into public.ai_provider_calls (job_id, user_id, provider, operation, attempt)
-    values (v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt)
+    insert into public.ai_provider_calls (job_id, user_id, provider, operation, attempt, estimated_cost_micros)
+    values (v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, v_estimate)
     returning * into v_call;
   elsif v_call.outcome = 'sent' then
     -- Only a begin that is asked twice comes here: whoever sent it is not waiting for an answer.
@@ -170,11 +215,13 @@ begin
     coalesce(v_call.unknown_since <= clock_timestamp() - make_interval(secs => v_type.reconcile_seconds), false);
 end;
 $$;
-comment on function public.begin_provider_call(uuid, uuid, text, integer, text) is
+comment on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) is
   'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
   'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
   'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
-  'nothing. 0 rows: the lease is lost. service_role only.';
+  'nothing; over_budget: the estimate (the type''s, when none is given; millionths of a US dollar) does not fit into what is '
+  'left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
+  'service_role only.';
 
 create function public.settle_provider_call(
   p_call_id uuid,
@@ -184,7 +231,8 @@ create function public.settle_provider_call(
   p_provider_object_id text default null,
   p_http_status integer default null,
   p_error_code text default null,
-  p_progress integer default 0
+  p_progress integer default 0,
+  p_cost_micros bigint default null
 )
 returns boolean
 language plpgsql
@@ -203,6 +251,7 @@ begin
       provider_object_id = p_provider_object_id,
       http_status = p_http_status,
       error_code = p_error_code,
+      cost_micros = p_cost_micros,
       settled_at = case when p_outcome = 'unknown' then null else clock_timestamp() end
   where c.id = p_call_id and c.job_id = p_job_id and c.outcome in ('sent', 'unknown');
   if not found then
@@ -220,6 +269,9 @@ begin
         from public.ai_provider_calls as c
         where c.job_id = p_job_id
       ),
+      cost_micros = (
+        select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
+      ),
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       event_seq = j.event_seq + 1,
       last_event = 'settled'
@@ -228,12 +280,13 @@ begin
   return true;
 end;
 $$;
-comment on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer) is
-  'Writes what became of a journalled call, and the provider''s id of what it made onto the job, in one commit. '
+comment on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) is
+  'Writes what became of a journalled call, what it cost (the estimate, when the provider does not tell), and the '
+  'provider''s id of what it made onto the job, in one commit. '
   'False: the lease is lost or the call is settled already; nothing changed. service_role only.';
 
-revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text) from public, anon, authenticated;
-grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text) to service_role;
-revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer)
+revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) from public, anon, authenticated;
+grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) to service_role;
+revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint)
   from public, anon, authenticated;
-grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer) to service_role;
+grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) to service_role;

@@ -742,7 +742,10 @@ begin
   end if;
   update public.ai_jobs as j
   set spend = case when p_was_made then 'incurred' else 'none' end,
-      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id)
+      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      cost_micros = (
+        select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
+      )
   where j.id = p_job_id;
   update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
   return true;

@@ -72,6 +72,8 @@ export class FakeRepository implements JobRepository {
   /** The size of each heartbeat, in order. */
   readonly beats: number[] = [];
   interrupt: Interruption = () => {};
+  /** Whether the owner's budget is used up. */
+  isOverBudget = false;
   readonly #receipts = new Set<string>();
   readonly #policy: { leaseSeconds: number; backoffBaseSeconds: number };
   #now = 0;
@@ -207,6 +209,9 @@ export class FakeRepository implements JobRepository {
       lease,
       null,
       (job) => {
+        if (this.isOverBudget && !this.journal.has(job.id, operation)) {
+          return { decision: "over_budget" };
+        }
         if (job.isCancelRequested && !this.journal.has(job.id, operation)) {
           return { decision: "cancelled" };
         }

@@ -51,6 +51,7 @@ export type Database = {
           "backoff_max_seconds": number;
           "cache_ttl_seconds": number;
           "created_at": string;
+          "estimated_cost_micros": number;
           "input_buckets": (string)[];
           "input_max_bytes": number;
           "input_mime_types": (string)[];
@@ -71,6 +72,7 @@ export type Database = {
           "backoff_max_seconds"?: number;
           "cache_ttl_seconds"?: number;
           "created_at"?: string;
+          "estimated_cost_micros"?: number;
           "input_buckets"?: (string)[];
           "input_max_bytes"?: number;
           "input_mime_types"?: (string)[];
@@ -90,6 +92,7 @@ export type Database = {
           "backoff_max_seconds"?: number;
           "cache_ttl_seconds"?: number;
           "created_at"?: string;
+          "estimated_cost_micros"?: number;
           "input_buckets"?: (string)[];
           "input_max_bytes"?: number;
           "input_mime_types"?: (string)[];
@@ -263,6 +266,8 @@ export type Database = {
       "ai_limits": {
         Row: {
           "active_jobs_at_most": number;
+          "budget_micros": number | null;
+          "budget_month": string;
           "counted_on": string;
           "created_at": string;
           "id": string;
@@ -271,12 +276,16 @@ export type Database = {
           "max_concurrent_jobs": number | null;
           "max_jobs_per_day": number | null;
           "paused_at": string | null;
+          "reserved_micros": number;
+          "spent_micros": number;
           "updated_at": string;
           "user_id": string | null;
         };
         ComputedFields: never;
         Insert: {
           "active_jobs_at_most"?: number;
+          "budget_micros"?: number | null;
+          "budget_month"?: string;
           "counted_on"?: string;
           "created_at"?: string;
           "id"?: string;
@@ -285,11 +294,15 @@ export type Database = {
           "max_concurrent_jobs"?: number | null;
           "max_jobs_per_day"?: number | null;
           "paused_at"?: string | null;
+          "reserved_micros"?: number;
+          "spent_micros"?: number;
           "updated_at"?: string;
           "user_id"?: string | null;
         };
         Update: {
           "active_jobs_at_most"?: number;
+          "budget_micros"?: number | null;
+          "budget_month"?: string;
           "counted_on"?: string;
           "created_at"?: string;
           "id"?: string;
@@ -298,6 +311,8 @@ export type Database = {
           "max_concurrent_jobs"?: number | null;
           "max_jobs_per_day"?: number | null;
           "paused_at"?: string | null;
+          "reserved_micros"?: number;
+          "spent_micros"?: number;
           "updated_at"?: string;
           "user_id"?: string | null;
         };
@@ -306,7 +321,9 @@ export type Database = {
       "ai_provider_calls": {
         Row: {
           "attempt": number;
+          "cost_micros": number | null;
           "error_code": string | null;
+          "estimated_cost_micros": number;
           "http_status": number | null;
           "id": string;
           "job_id": string;
@@ -322,7 +339,9 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "attempt": number;
+          "cost_micros"?: number | null;
           "error_code"?: string | null;
+          "estimated_cost_micros"?: number;
           "http_status"?: number | null;
           "id"?: string;
           "job_id": string;
@@ -337,7 +356,9 @@ export type Database = {
         };
         Update: {
           "attempt"?: number;
+          "cost_micros"?: number | null;
           "error_code"?: string | null;
+          "estimated_cost_micros"?: number;
           "http_status"?: number | null;
           "id"?: string;
           "job_id"?: string;
@@ -1181,6 +1202,7 @@ export type Database = {
       };
       "begin_provider_call": {
         Args: {
+          "p_estimated_cost_micros"?: number;
           "p_job_id": string;
           "p_lease_token": string;
           "p_operation": string;
@@ -1321,6 +1343,16 @@ export type Database = {
         };
         Returns: string;
       };
+      "get_ai_costs": {
+        Args: { "p_user_id"?: string };
+        Returns: {
+          "cost_micros": number;
+          "month": string;
+          "paid_calls": number;
+          "provider": string;
+          "reserved_micros": number;
+        }[];
+      };
       "get_ai_result_cache": { Args: { "p_cache_key": string }; Returns: Json };
       "get_shared_slideshow": {
         Args: { "p_share_token": string };
@@ -1395,6 +1427,7 @@ export type Database = {
       "settle_provider_call": {
         Args: {
           "p_call_id": string;
+          "p_cost_micros"?: number;
           "p_error_code"?: string;
           "p_http_status"?: number;
           "p_job_id": string;

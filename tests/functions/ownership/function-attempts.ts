@@ -46,6 +46,8 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_error_code: () => "provider_unavailable",
   p_error_message: () => "a message",
   p_http_status: () => 200,
+  p_cost_micros: () => 1000,
+  p_estimated_cost_micros: () => 1000,
   p_input_url: (stage) => `voice-samples/${keptObject(stage.people.ids.B)}`,
   p_is_retryable: () => true,
   p_item_ids: (stage) => [

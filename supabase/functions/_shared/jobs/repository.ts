@@ -24,6 +24,7 @@ export const begunCallSchema = z.discriminatedUnion("decision", [
     is_lookup_conclusive: z.boolean(),
   }),
   z.object({ decision: z.literal("cancelled") }),
+  z.object({ decision: z.literal("over_budget") }),
   z.object({
     decision: z.literal("done"),
     call_id: z.uuid(),
@@ -38,6 +39,8 @@ export type CallSettlement =
     outcome: "succeeded" | "adopted";
     providerObjectId: string;
     progress?: number;
+    /** As the provider told it, in millionths of a US dollar; left out, the estimate stands. */
+    costMicros?: number | undefined;
   }
   | {
     outcome: "rejected" | "unknown" | "absent";
@@ -78,6 +81,8 @@ export interface JobRepository {
     operation: string,
     progress: number,
     stage: string,
+    /** In millionths of a US dollar; left out, the job type's. */
+    estimatedCostMicros?: number,
   ): Promise<BegunCall | null>;
   settleProviderCall(
     lease: Lease,
@@ -165,7 +170,13 @@ export function createJobRepository(
       );
     },
 
-    async beginProviderCall(lease, operation, progress, stage) {
+    async beginProviderCall(
+      lease,
+      operation,
+      progress,
+      stage,
+      estimatedCostMicros,
+    ) {
       const [row] = await call(
         "begin_provider_call",
         {
@@ -173,6 +184,9 @@ export function createJobRepository(
           p_operation: operation,
           p_progress: progress,
           p_stage: stage,
+          ...(estimatedCostMicros === undefined
+            ? {}
+            : { p_estimated_cost_micros: estimatedCostMicros }),
         },
         z.array(begunCallSchema).max(1),
       );
@@ -188,6 +202,9 @@ export function createJobRepository(
           ? {
             p_provider_object_id: settlement.providerObjectId,
             p_progress: settlement.progress ?? 0,
+            ...(settlement.costMicros === undefined
+              ? {}
+              : { p_cost_micros: settlement.costMicros }),
           }
           : {
             p_error_code: settlement.errorCode,

@@ -641,3 +641,43 @@ Deno.test("makePaidCall: whatever else breaks a call off undoes nothing: the nex
     ), Snooze);
   assertEquals([asked, outcomes()], [["send"], ["unknown"]]);
 });
+
+Deno.test("makePaidCall: what does not fit into the owner's budget is not sent, and fails the job for good", async () => {
+  const { attempt, asked, repository, outcomes } = bench();
+  repository.isOverBudget = true;
+  const failure = await assertRejects(() => attempt({}), JobFailure);
+  assertEquals([failure.code, failure.isRetryable], ["budget_exceeded", false]);
+  assertEquals([asked, outcomes()], [[], []]);
+});
+
+Deno.test("makePaidCall: the estimate goes into the journal before the call, and what the provider says it cost after it", async () => {
+  const repository = new FakeRepository();
+  const job = repository.claim(repository.insert());
+  const told: unknown[] = [];
+  const id = await makePaidCall(
+    {
+      beginProviderCall: (lease, operation, progress, stage, estimate) => {
+        told.push(estimate);
+        return repository.beginProviderCall(lease, operation, progress, stage);
+      },
+      settleProviderCall: (lease, callId, settlement) => {
+        told.push("costMicros" in settlement ? settlement.costMicros : null);
+        return repository.settleProviderCall(lease, callId, settlement);
+      },
+    },
+    job,
+    {
+      operation: "speak",
+      stage: "speaking",
+      progressBefore: 10,
+      progressAfter: 20,
+      estimatedCostMicros: 3_000,
+      send: () =>
+        Promise.resolve({ providerObjectId: "speech-1", costMicros: 2_500 }),
+      find: answers(null),
+    },
+    never,
+    () => true,
+  );
+  assertEquals([id, told], ["speech-1", [3_000, 2_500]]);
+});
