@@ -83,6 +83,21 @@ comment on column private.provider_removals.done_at is
 CREATE INDEX provider_removals_id_idx ON private.provider_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX provider_removals_object_key ON private.provider_removals USING btree (provider, COALESCE(provider_object_id, marker)) WHERE (done_at IS NULL);
 
+create table private.provider_webhook_receipts (
+  provider text not null,
+  event_id text not null,
+  received_at timestamp with time zone not null default clock_timestamp(),
+  constraint provider_webhook_receipts_pkey PRIMARY KEY (provider, event_id),
+  constraint provider_webhook_receipts_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
+  constraint provider_webhook_receipts_event_id_length CHECK (length(event_id) >= 1 AND length(event_id) <= 255)
+);
+alter table private.provider_webhook_receipts enable row level security;
+
+comment on table private.provider_webhook_receipts is
+  'Events that providers have delivered, so that a recorded delivery cannot be played again. Forgotten after two days.';
+
+CREATE INDEX provider_webhook_receipts_received_at_idx ON private.provider_webhook_receipts USING btree (received_at);
+
 create table private.storage_removals (
   id bigint not null generated always as identity,
   object_path text not null,
@@ -140,6 +155,7 @@ grant select on public.ai_job_events to service_role;
 create table public.ai_job_types (
   job_type text not null,
   provider text not null,
+  other_providers text[] not null default '{}'::text[],
   is_enabled boolean not null default true,
   paused_at timestamp with time zone,
   max_attempts integer not null default 5,
@@ -153,27 +169,30 @@ create table public.ai_job_types (
   input_mime_types text[] not null default '{}'::text[],
   input_max_bytes bigint not null default 10485760,
   cache_ttl_seconds integer not null default 86400,
-  estimated_cost_micros bigint not null default 0,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  stock_voice_ids text[] not null default '{}'::text[],
   constraint ai_job_types_pkey PRIMARY KEY (job_type),
   constraint ai_job_types_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
   constraint ai_job_types_backoff_in_range CHECK (backoff_base_seconds >= 1 AND backoff_base_seconds <= 3600 AND backoff_max_seconds >= backoff_base_seconds AND backoff_max_seconds <= 86400),
   constraint ai_job_types_cache_ttl_in_range CHECK (cache_ttl_seconds >= 0 AND cache_ttl_seconds <= 2592000),
-  constraint ai_job_types_estimated_cost_is_not_negative CHECK (estimated_cost_micros >= 0),
   constraint ai_job_types_input_size_in_range CHECK (input_max_bytes >= 1 AND input_max_bytes <= '5368709120'::bigint),
   constraint ai_job_types_job_type_is_slug CHECK (job_type ~ '^[a-z][a-z0-9_]{1,62}$'::text),
   constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
   constraint ai_job_types_max_age_in_range CHECK (max_age_seconds >= 60 AND max_age_seconds <= 2678400),
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
-  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400)
+  constraint ai_job_types_other_providers_are_others CHECK (provider <> ALL (other_providers)),
+  constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400),
+  constraint ai_job_types_stock_voice_ids_are_complete CHECK (array_position(stock_voice_ids, NULL::text) IS NULL)
 );
 alter table public.ai_job_types enable row level security;
 
 comment on table public.ai_job_types is
   'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
 comment on column public.ai_job_types.provider is
-  'Who does the paid work: elevenlabs, d-id, heygen, or internal.';
+  'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
+comment on column public.ai_job_types.other_providers is
+  'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
 comment on column public.ai_job_types.paused_at is
@@ -194,8 +213,8 @@ comment on column public.ai_job_types.input_mime_types is
   'Content types that the input object may have.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
-comment on column public.ai_job_types.estimated_cost_micros is
-  'What a paid call of the type is taken to cost when its processor cannot tell, in millionths of a US dollar. Set it to your plan.';
+comment on column public.ai_job_types.stock_voice_ids is
+  'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a voice of the owner''s own: all users share one account at the provider.';
 
 CREATE INDEX ai_job_types_provider_idx ON public.ai_job_types USING btree (provider);
 
@@ -301,7 +320,7 @@ comment on column public.ai_jobs.error_message is
 comment on column public.ai_jobs.error_code is
   'Stable machine-readable cause; the list is docs/error-codes.md.';
 comment on column public.ai_jobs.provider is
-  'Who does the paid work; set from the job type as the job is inserted.';
+  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata names.';
 comment on column public.ai_jobs.provider_job_id is
   'The provider''s own id of what it made or is making; written before anything else is done with it.';
 comment on column public.ai_jobs.stage is
@@ -315,7 +334,7 @@ comment on column public.ai_jobs.scheduled_at is
 comment on column public.ai_jobs.priority is
   'Lower runs first; one claim in eight takes the longest waiting job instead.';
 comment on column public.ai_jobs.queue_key is
-  'Turn within job type and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
+  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.lease_token is
   'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
 comment on column public.ai_jobs.lease_expires_at is
@@ -339,7 +358,7 @@ comment on column public.ai_jobs.spend is
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
 comment on column public.ai_jobs.cost_micros is
-  'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
+  'Known cost of those calls in millionths of cost_currency.';
 comment on column public.ai_jobs.event_seq is
   'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is
@@ -350,13 +369,14 @@ CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cache
 CREATE INDEX ai_jobs_depends_on_job_id_idx ON public.ai_jobs USING btree (depends_on_job_id, user_id) WHERE (depends_on_job_id IS NOT NULL);
 CREATE INDEX ai_jobs_failed_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'failed'::text);
 CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
+CREATE INDEX ai_jobs_provider_job_id_idx ON public.ai_jobs USING btree (provider_job_id) WHERE ((status = 'pending'::text) AND (provider_job_id IS NOT NULL));
 CREATE INDEX ai_jobs_running_idx ON public.ai_jobs USING btree (provider, user_id) WHERE (status = 'processing'::text);
 CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL) AND (NOT is_blocked));
-CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, provider, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
-CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
-CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, provider, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, provider, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 
 create policy "users can ask to cancel or retry their own ai jobs" on public.ai_jobs for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
@@ -374,6 +394,8 @@ CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EA
 CREATE TRIGGER ai_jobs_after_step_note_provider AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (((new.status = 'completed'::text) AND (new.cached_from_job_id IS NULL)) OR ((new.status = 'pending'::text) AND (new.last_event = 'snoozed'::text))))) EXECUTE FUNCTION private.note_provider_progress();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
+CREATE TRIGGER ai_jobs_check_avatar_audio BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'avatar_video'::text) AND (new.metadata ? 'audio_url'::text))) EXECUTE FUNCTION private.check_avatar_audio();
+CREATE TRIGGER ai_jobs_check_pdf_render BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN ((new.job_type = 'pdf_render'::text)) EXECUTE FUNCTION private.check_pdf_render();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
 CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
@@ -398,17 +420,12 @@ create table public.ai_limits (
   active_jobs_at_most integer not null default 0,
   counted_on date not null default CURRENT_DATE,
   jobs_that_day integer not null default 0,
-  budget_micros bigint,
-  budget_month date not null default (date_trunc('month'::text, (CURRENT_DATE)::timestamp with time zone))::date,
-  spent_micros bigint not null default 0,
-  reserved_micros bigint not null default 0,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint ai_limits_pkey PRIMARY KEY (id),
   constraint ai_limits_user_id_key UNIQUE NULLS NOT DISTINCT (user_id),
   constraint ai_limits_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0),
-  constraint ai_limits_budget_is_not_negative CHECK (budget_micros >= 0 AND spent_micros >= 0 AND reserved_micros >= 0),
   constraint ai_limits_counts_are_not_negative CHECK (active_jobs_at_most >= 0 AND jobs_that_day >= 0),
   constraint ai_limits_default_is_complete CHECK (user_id IS NOT NULL OR max_active_jobs IS NOT NULL AND max_jobs_per_day IS NOT NULL AND max_concurrent_jobs IS NOT NULL)
 );
@@ -428,14 +445,6 @@ comment on column public.ai_limits.active_jobs_at_most is
   'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make all of a user''s jobs wait for one row; made exact when it would refuse a job.';
 comment on column public.ai_limits.jobs_that_day is
   'Jobs created on counted_on.';
-comment on column public.ai_limits.budget_micros is
-  'Most that paid calls of the user may cost in a calendar month (UTC), in millionths of a US dollar. Null: the default; null there: no limit.';
-comment on column public.ai_limits.budget_month is
-  'First day of the month that spent_micros counts.';
-comment on column public.ai_limits.spent_micros is
-  'Cost of the paid calls that were settled in budget_month.';
-comment on column public.ai_limits.reserved_micros is
-  'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
 
 create policy "users can read their own limits" on public.ai_limits for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
@@ -456,17 +465,13 @@ create table public.ai_provider_calls (
   provider_object_id text,
   http_status integer,
   error_code text,
-  estimated_cost_micros bigint not null default 0,
-  cost_micros bigint,
   sent_at timestamp with time zone not null default clock_timestamp(),
   unknown_since timestamp with time zone,
   settled_at timestamp with time zone,
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
   constraint ai_provider_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
-  constraint ai_provider_calls_cost_is_not_negative CHECK (estimated_cost_micros >= 0 AND cost_micros >= 0),
-  constraint ai_provider_calls_cost_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (cost_micros IS NULL)),
-  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}$'::text),
+  constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'::text),
   constraint ai_provider_calls_outcome_is_known CHECK (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text])),
   constraint ai_provider_calls_settled_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (settled_at IS NULL)),
   constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL),
@@ -477,13 +482,9 @@ alter table public.ai_provider_calls enable row level security;
 comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the call made is job:<job_id>.';
 comment on column public.ai_provider_calls.operation is
-  'The step of the job, for example create_voice.';
+  'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
-comment on column public.ai_provider_calls.estimated_cost_micros is
-  'What it was taken to cost as it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
-comment on column public.ai_provider_calls.cost_micros is
-  'What it did cost: as the provider said, else as estimated; 0 when nothing was made. Null while that is open.';
 comment on column public.ai_provider_calls.unknown_since is
   'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here and not from sent_at: a call may be with the provider for minutes.';
 
@@ -497,8 +498,6 @@ create policy "users can read the provider calls of their own ai jobs" on public
 CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE INSERT OR UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
 CREATE TRIGGER ai_provider_calls_note_settled AFTER UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW WHEN ((old.outcome IS DISTINCT FROM new.outcome)) EXECUTE FUNCTION private.note_settled_call();
 CREATE TRIGGER ai_provider_calls_record_object AFTER DELETE ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.record_provider_call_removal();
-CREATE TRIGGER ai_provider_calls_release_cost AFTER DELETE ON public.ai_provider_calls FOR EACH ROW WHEN (((old.outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) AND (old.estimated_cost_micros > 0))) EXECUTE FUNCTION private.settle_reserved_cost();
-CREATE TRIGGER ai_provider_calls_settle_cost AFTER UPDATE OF outcome, cost_micros ON public.ai_provider_calls FOR EACH ROW WHEN (((old.outcome IS DISTINCT FROM new.outcome) OR (old.cost_micros IS DISTINCT FROM new.cost_micros))) EXECUTE FUNCTION private.settle_reserved_cost();
 
 grant select on public.ai_provider_calls to authenticated;
 grant insert, select, update on public.ai_provider_calls to service_role;
@@ -1370,22 +1369,6 @@ grant delete, insert, select, update on public.voices to service_role;
 
 -- Views
 
-create view private.ai_job_costs with (security_invoker=true) as
- SELECT j.id AS job_id,
-    j.user_id,
-    j.job_type,
-    j.provider,
-    j.status,
-    j.created_at,
-    count(k.id) FILTER (WHERE k.outcome <> ALL (ARRAY['rejected'::text, 'absent'::text])) AS paid_calls,
-    COALESCE(sum(k.cost_micros), 0::numeric)::bigint AS cost_micros,
-    COALESCE(sum(k.estimated_cost_micros) FILTER (WHERE k.outcome = ANY (ARRAY['sent'::text, 'unknown'::text])), 0::numeric)::bigint AS reserved_micros
-   FROM public.ai_jobs j
-     LEFT JOIN public.ai_provider_calls k ON k.job_id = j.id
-  GROUP BY j.id;
-comment on view private.ai_job_costs is
-  'What each job has cost and may still cost, in millionths of a US dollar. For the operator.';
-
 create view private.ai_job_dead_letters with (security_invoker=true) as
  SELECT id,
     user_id,
@@ -1406,21 +1389,6 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
   WHERE status = 'failed'::text;
 comment on view private.ai_job_dead_letters is
   'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
-
-create view private.ai_provider_costs with (security_invoker=true) as
- SELECT provider,
-    operation,
-    date_trunc('month'::text, (sent_at AT TIME ZONE 'UTC'::text))::date AS month,
-    count(*) FILTER (WHERE outcome = ANY (ARRAY['succeeded'::text, 'adopted'::text])) AS made,
-    count(*) FILTER (WHERE outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) AS open,
-    count(*) FILTER (WHERE outcome = ANY (ARRAY['rejected'::text, 'absent'::text])) AS free,
-    COALESCE(sum(estimated_cost_micros) FILTER (WHERE outcome = ANY (ARRAY['succeeded'::text, 'adopted'::text])), 0::numeric)::bigint AS estimated_micros,
-    COALESCE(sum(cost_micros), 0::numeric)::bigint AS cost_micros,
-    COALESCE(sum(estimated_cost_micros) FILTER (WHERE outcome = ANY (ARRAY['sent'::text, 'unknown'::text])), 0::numeric)::bigint AS reserved_micros
-   FROM public.ai_provider_calls k
-  GROUP BY provider, operation, (date_trunc('month'::text, (sent_at AT TIME ZONE 'UTC'::text))::date);
-comment on view private.ai_provider_costs is
-  'What each provider has cost by operation and month (UTC), beside what was estimated, in millionths of a US dollar. For the operator.';
 
 create view private.ai_provider_states with (security_invoker=true) as
  SELECT provider,
@@ -1443,18 +1411,6 @@ create view private.ai_provider_states with (security_invoker=true) as
    FROM public.ai_providers p;
 comment on view private.ai_provider_states is
   'Each provider: working, paused, open (its jobs wait) or probing (one job at a time tries it). For the operator.';
-
-create view private.ai_user_costs with (security_invoker=true) as
- SELECT user_id,
-    date_trunc('month'::text, (sent_at AT TIME ZONE 'UTC'::text))::date AS month,
-    provider,
-    count(*) FILTER (WHERE outcome <> ALL (ARRAY['rejected'::text, 'absent'::text])) AS paid_calls,
-    COALESCE(sum(cost_micros), 0::numeric)::bigint AS cost_micros,
-    COALESCE(sum(estimated_cost_micros) FILTER (WHERE outcome = ANY (ARRAY['sent'::text, 'unknown'::text])), 0::numeric)::bigint AS reserved_micros
-   FROM public.ai_provider_calls k
-  GROUP BY user_id, (date_trunc('month'::text, (sent_at AT TIME ZONE 'UTC'::text))::date), provider;
-comment on view private.ai_user_costs is
-  'What each user''s paid calls have cost and may still cost, by the month (UTC) they were sent in and provider, in millionths of a US dollar. For the operator.';
 
 -- Functions
 
@@ -1491,7 +1447,7 @@ comment on function private.charge_ai_job_quota(uuid,integer,integer) is
 create function private.charge_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.charge_inserted_ai_jobs() is
-  'Statement trigger: charges the owners of new jobs. Security definer because it calls a function that is.';
+  'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
 
 create function private.charge_reopened_ai_job()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1503,10 +1459,25 @@ create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
   'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
 
+create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb, p_depends_on_job_id uuid)
+  returns void language plpgsql stable security invoker set search_path="";
+comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb,uuid) is
+  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that is made. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
+
+create function private.check_avatar_audio()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.check_avatar_audio() is
+  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011) and exists (AJ012). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked for jobs that the service inserts as well.';
+
+create function private.check_pdf_render()
+  returns trigger language plpgsql volatile security invoker set search_path="";
+comment on function private.check_pdf_render() is
+  'Row trigger before insert: raises AJ090 unless the parameters name a slideshow of the job''s owner, the same for another''s as for none; AJ091 and AJ092 when it is empty or too large. Security invoker: an owner sees all that is asked for here, and the owner is asked for besides.';
+
 create function private.date_unknown_outcome()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.date_unknown_outcome() is
-  'Row trigger: keeps unknown_since and the cost, whoever writes the outcome.';
+  'Row trigger: keeps unknown_since, whoever writes the outcome.';
 
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
   returns bigint language plpgsql volatile security definer set search_path="";
@@ -1579,7 +1550,7 @@ comment on function private.guard_pdf() is
   'Row trigger: a keepsake that somebody has ordered and nobody has printed yet cannot be deleted, but goes with its owner''s account. Security definer because it asks whether the account still exists.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
-  returns boolean language sql stable security invoker set search_path="";
+  returns boolean language plpgsql stable security invoker set search_path="";
 comment on function private.is_ai_job_result_reusable(public.ai_jobs,uuid,text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
 
@@ -1608,9 +1579,9 @@ create function private.leave_ai_job_queue()
 comment on function private.leave_ai_job_queue() is
   'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
 
-create function private.next_queue_key(p_user_id uuid, p_job_type text, p_priority integer)
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
   returns bigint language sql volatile security invoker set search_path="";
-comment on function private.next_queue_key(uuid,text,integer) is
+comment on function private.next_queue_key(uuid,text,text,integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of one statement see each other.';
 
 create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
@@ -1637,6 +1608,11 @@ create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.prune_ai_job_leftovers() is
   'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+
+create function private.prune_provider_webhook_receipts()
+  returns void language sql volatile security invoker set search_path="";
+comment on function private.prune_provider_webhook_receipts() is
+  'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
   returns void language sql volatile security invoker set search_path="";
@@ -1668,11 +1644,6 @@ create function private.record_updated_ai_jobs()
 comment on function private.record_updated_ai_jobs() is
   'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because nobody is granted insert on ai_job_events.';
 
-create function private.settle_reserved_cost()
-  returns trigger language plpgsql volatile security definer set search_path="";
-comment on function private.settle_reserved_cost() is
-  'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is deleted with its job gives back what was still open. Security definer because it writes the counts of the owner, whoever settles.';
-
 create function private.sweep_ai_jobs()
   returns jsonb language plpgsql volatile security invoker set search_path="";
 comment on function private.sweep_ai_jobs() is
@@ -1696,15 +1667,15 @@ comment on function private.withdraw_slideshow() is
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
   returns text language sql stable security invoker set search_path="";
 comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
-  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to service_role;
 
-create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text, p_estimated_cost_micros bigint DEFAULT NULL::bigint)
+create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text)
   returns TABLE(call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean) language plpgsql volatile security invoker set search_path="";
-comment on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint) is
-  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing; over_budget: the estimate (the type''s, when none is given; millionths of a US dollar) does not fit into what is left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. service_role only.';
-grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint) to service_role;
+comment on function public.begin_provider_call(uuid,uuid,text,integer,text) is
+  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing. 0 rows: the lease is lost. service_role only.';
+grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text) to service_role;
 
 create function public.cancel_ai_job(p_job_id uuid, p_lease_token uuid)
   returns boolean language plpgsql volatile security definer set search_path="";
@@ -1735,13 +1706,6 @@ create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_co
 comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) is
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
-
-create function public.get_ai_costs(p_user_id uuid DEFAULT auth.uid())
-  returns TABLE(month date, provider text, paid_calls bigint, cost_micros bigint, reserved_micros bigint) language sql stable security invoker set search_path="";
-comment on function public.get_ai_costs(uuid) is
-  'What a user''s paid calls have cost and may still cost (while it is unknown what became of them), by the month (UTC) they were sent in and provider, in millionths of a US dollar. Security invoker: an owner gets their own, the service anybody''s.';
-grant execute on function public.get_ai_costs(uuid) to authenticated;
-grant execute on function public.get_ai_costs(uuid) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)
   returns jsonb language sql stable security invoker set search_path="";
@@ -1774,6 +1738,12 @@ create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_v
 comment on function public.put_ai_result_cache(text,uuid,jsonb,integer) is
   'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
 grant execute on function public.put_ai_result_cache(text,uuid,jsonb,integer) to service_role;
+
+create function public.receive_provider_webhook(p_provider text, p_event_ids text[], p_job_id uuid DEFAULT NULL::uuid, p_provider_job_id text DEFAULT NULL::text, p_sent_at_unix double precision DEFAULT NULL::double precision, p_tolerance_seconds integer DEFAULT 300)
+  returns text language plpgsql volatile security definer set search_path="";
+comment on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) is
+  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the provider, due at once. Returns woken, nothing_waits or replayed; nothing else about any job changes. service_role only; security definer because the receipts and the dispatch lie in schema private.';
+grant execute on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) to service_role;
 
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
   returns integer language plpgsql volatile security invoker set search_path="";
@@ -1812,11 +1782,11 @@ comment on function public.reuse_ai_job_result(uuid,uuid,uuid) is
   'Completes a claimed job with the result of an earlier equal job of the same owner; false, and nothing changed, when the lease is lost or the two are not equal. service_role only. Security definer because it shares its check with the intake trigger, which lives in schema private.';
 grant execute on function public.reuse_ai_job_result(uuid,uuid,uuid) to service_role;
 
-create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0, p_cost_micros bigint DEFAULT NULL::bigint)
+create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0)
   returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer,bigint) is
-  'Writes what became of a journalled call, what it cost (the estimate, when the provider does not tell), and the provider''s id of what it made onto the job, in one commit. False: the lease is lost or the call is settled already; nothing changed. service_role only.';
-grant execute on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer,bigint) to service_role;
+comment on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer) is
+  'Writes what became of a journalled call, and the provider''s id of what it made onto the job, in one commit. False: the lease is lost or the call is settled already; nothing changed. service_role only.';
+grant execute on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer) to service_role;
 
 create function public.snooze_ai_job(p_job_id uuid, p_lease_token uuid, p_delay_seconds double precision, p_stage text DEFAULT NULL::text)
   returns boolean language plpgsql volatile security invoker set search_path="";
@@ -1869,5 +1839,7 @@ create policy "users can upload into their own folder" on storage.objects for in
 -- Scheduled work
 
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
+
+select cron.schedule('prune-provider-webhook-receipts', '23 * * * *', 'select private.prune_provider_webhook_receipts()');
 
 select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');

@@ -7,6 +7,10 @@ export const accountSchema = z.strictObject({
   error_shape: z.enum(["old", "new"]),
   /** How long a new voice stays out of `GET /v2/voices`; `GET /v1/voices/{id}` has it at once. */
   search_lag_ms: z.int().min(0),
+  /** How long a generation stays out of the history. */
+  history_lag_ms: z.int().min(0),
+  /** False: nothing is ever found in the history (zero retention). */
+  keeps_history: z.boolean(),
   voice_limit: z.int().min(0),
   /** Null: no monthly limit. */
   max_voice_add_edits: z.int().min(0).nullable(),
@@ -21,21 +25,23 @@ export type Account = z.output<typeof accountSchema>;
 export const DEFAULT_ACCOUNT: Account = {
   error_shape: "new",
   search_lag_ms: 0,
+  history_lag_ms: 0,
+  keeps_history: true,
   voice_limit: 660,
   max_voice_add_edits: null,
   can_use_instant_voice_cloning: true,
-  character_limit: 100_000,
+  character_limit: 100_000_000,
 };
 
 /** The body of `GET /v1/user/subscription`. */
 export function subscriptionBody(
   account: Account,
-  used: { voiceSlots: number; addEdits: number },
+  used: { voiceSlots: number; addEdits: number; characters: number },
   clock: Clock,
 ): unknown {
   return {
     tier: "business",
-    character_count: 0,
+    character_count: used.characters,
     character_limit: account.character_limit,
     can_extend_character_limit: false,
     allowed_to_extend_character_limit: false,

@@ -91,6 +91,13 @@ const KNOWN: ReadonlyMap<string, KnownError> = new Map(
       param: "files",
     },
     {
+      status: 400,
+      type: "not_found",
+      code: "history_item_not_found",
+      message: "History item with given ID not found.",
+      param: "history_item_id",
+    },
+    {
       status: 429,
       type: "rate_limit_error",
       code: "too_many_concurrent_requests",

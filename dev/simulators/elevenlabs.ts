@@ -19,6 +19,8 @@ import {
   toIssues,
   type VoiceForm,
 } from "./elevenlabs-forms.ts";
+import { Speech, type Workspace } from "./elevenlabs-speech.ts";
+import { Transcripts } from "./elevenlabs-transcripts.ts";
 import {
   DEFAULT_VOICE_SETTINGS,
   PREMADE_VOICES,
@@ -52,12 +54,18 @@ interface Route {
   readonly method: string;
   readonly pattern: URLPattern;
   run(
-    call: { request: ReceivedRequest; voiceId: string; apiKey: string },
+    call: {
+      request: ReceivedRequest;
+      /** The variable part of the path; `voiceId` is the same, for routes of voices. */
+      id: string;
+      voiceId: string;
+      apiKey: string;
+    },
   ): Promise<Answer> | Answer;
 }
 
 /**
- * ElevenLabs as far as this project uses it: instant voice clones, voices and the subscription, with the wire
+ * ElevenLabs as far as this project uses it: instant voice clones, voices, speech, transcripts and the subscription, with the wire
  * shapes of the vendor's API. All keys share one workspace; a key that starts with `invalid` is refused.
  */
 export class ElevenLabs implements Provider {
@@ -69,6 +77,8 @@ export class ElevenLabs implements Provider {
   readonly #ledger: Ledger;
   readonly #routes: readonly Route[];
   readonly #forms = new WeakMap<ReceivedRequest, Promise<VoiceForm | null>>();
+  readonly #speech: Speech;
+  readonly #transcripts: Transcripts;
   #voices = new Map<string, StoredVoice>();
   #lastSeq = 0;
   #addEdits = 0;
@@ -77,6 +87,18 @@ export class ElevenLabs implements Provider {
   constructor(clock: Clock, ledger: Ledger) {
     this.#clock = clock;
     this.#ledger = ledger;
+    const workspace: Workspace = {
+      clock,
+      ledger,
+      account: () => this.#account,
+      voice: (id) => this.#voices.get(id),
+      answer: (status, body) => this.#answer(status, body),
+      refuse: (issues) => this.#refuse(issues),
+      errorAnswer: (name, shape, message) =>
+        this.errorAnswer(name, shape, message),
+    };
+    this.#speech = new Speech(workspace);
+    this.#transcripts = new Transcripts(workspace);
     const route = (
       operation: string,
       method: string,
@@ -134,6 +156,42 @@ export class ElevenLabs implements Provider {
           this.#withVoice(voiceId, (voice) => this.#delete(voice)),
       ),
       route(
+        "speech",
+        "POST",
+        "/v1/text-to-speech/:id",
+        (call) => this.#speech.speak(call),
+      ),
+      route(
+        "history.list",
+        "GET",
+        "/v1/history",
+        (call) => this.#speech.history(call),
+      ),
+      route(
+        "history.audio",
+        "GET",
+        "/v1/history/:id/audio",
+        (call) => this.#speech.audio(call),
+      ),
+      route(
+        "transcripts",
+        "POST",
+        "/v1/speech-to-text",
+        (call) => this.#transcripts.transcribe(call),
+      ),
+      route(
+        "transcripts.get",
+        "GET",
+        "/v1/speech-to-text/transcripts/:id",
+        (call) => this.#transcripts.get(call),
+      ),
+      route(
+        "transcripts.delete",
+        "DELETE",
+        "/v1/speech-to-text/transcripts/:id",
+        (call) => this.#transcripts.delete(call),
+      ),
+      route(
         "user.subscription",
         "GET",
         "/v1/user/subscription",
@@ -143,6 +201,7 @@ export class ElevenLabs implements Provider {
             subscriptionBody(this.#account, {
               voiceSlots: this.#slotsUsed(),
               addEdits: this.#addEdits,
+              characters: this.#speech.characters,
             }, this.#clock),
           ),
       ),
@@ -158,6 +217,8 @@ export class ElevenLabs implements Provider {
     this.#lastSeq = PREMADE_VOICES.length;
     this.#addEdits = 0;
     this.#account = DEFAULT_ACCOUNT;
+    this.#speech.reset();
+    this.#transcripts.reset();
   }
 
   settings(): Readonly<Account> {
@@ -172,6 +233,18 @@ export class ElevenLabs implements Provider {
   async describe(request: ReceivedRequest): Promise<Description> {
     const { route, voiceId } = this.#match(request);
     if (route === null) return { operations: [], marker: null };
+    if (/^(speech|history)/.test(route.operation)) {
+      return {
+        operations: [route.operation],
+        marker: this.#speech.marker(request, voiceId),
+      };
+    }
+    if (route.operation.startsWith("transcripts")) {
+      return {
+        operations: [route.operation],
+        marker: await this.#transcripts.marker(request, voiceId),
+      };
+    }
     const voice = this.#voices.get(voiceId);
     const form = await this.#form(request);
     const marker = findMarker(
@@ -193,7 +266,7 @@ export class ElevenLabs implements Provider {
     if (apiKey.startsWith("invalid")) {
       return this.errorAnswer("invalid_api_key");
     }
-    return await route.run({ request, voiceId, apiKey });
+    return await route.run({ request, id: voiceId, voiceId, apiKey });
   }
 
   errorAnswer(name: string, shape?: ErrorShape, message?: string): Answer {

@@ -10,7 +10,7 @@ const argumentsSchema = z.strictObject({
 });
 
 const USAGE =
-  "usage: deno run --allow-net --allow-env dev/simulators/main.ts [--port N] [--exit-with-stdin]";
+  "usage: deno run --allow-net --allow-env --allow-read dev/simulators/main.ts [--port N] [--exit-with-stdin]";
 
 /** Resolves at the end of standard input, whatever comes before it. */
 async function endOfStdin(): Promise<void> {

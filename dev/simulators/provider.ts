@@ -54,8 +54,11 @@ export interface Provider {
   settings(): Readonly<Record<string, unknown>>;
   /** Changes the settings named in `changes`; throws `z.ZodError` when they are wrong, changing nothing. */
   changeSettings(changes: unknown): void;
-  /** Back to the state after the start: no objects, settings as by default. */
-  reset(): void;
+  /**
+   * Back to the state after the start: no objects, settings as by default, and nothing under way of its own. Also called
+   * when the simulators stop.
+   */
+  reset(): void | Promise<void>;
 }
 
 /** An answer with a JSON body. */

@@ -5,9 +5,11 @@ import {
   type ServerResponse,
 } from "node:http";
 import { type ControlTargets, handleControl } from "./control.ts";
+import { DId } from "./d-id.ts";
 import { ElevenLabs } from "./elevenlabs.ts";
 import { Exchange, writeAnswer } from "./exchange.ts";
 import { FaultRules } from "./faults.ts";
+import { HeyGen } from "./heygen.ts";
 import { Holds } from "./holds.ts";
 import { Ledger, RequestLog } from "./ledger.ts";
 import { jsonAnswer, type Provider } from "./provider.ts";
@@ -15,7 +17,7 @@ import { Upstash } from "./upstash.ts";
 
 /** Running simulators, seen from the process that started them. */
 export interface Simulators extends ControlTargets {
-  /** `http://127.0.0.1:<port>`; a provider's base URL is this plus `/elevenlabs` or `/upstash`. */
+  /** `http://127.0.0.1:<port>`; a provider's base URL is this plus `/` and its name, such as `/elevenlabs`. */
   readonly url: string;
   readonly port: number;
   /** Closes every connection and the port, and resolves when nothing is left running. */
@@ -52,6 +54,7 @@ export async function startSimulators(
       server.closeAllConnections();
       await closed;
       await parts.settled();
+      for (const provider of parts.targets.providers) await provider.reset();
     },
   };
 }
@@ -64,6 +67,8 @@ function assemble() {
   const requests = new RequestLog();
   const providers: readonly Provider[] = [
     new ElevenLabs(clock, ledger),
+    new DId(clock, ledger),
+    new HeyGen(clock, ledger),
     new Upstash(clock),
   ];
   const faults = new FaultRules(providers);
@@ -87,7 +92,7 @@ function assemble() {
       ahead = 0;
       ledger.clear();
       requests.clear();
-      for (const provider of providers) provider.reset();
+      for (const provider of providers) await provider.reset();
     },
     advanceClock(ms) {
       ahead += ms;

@@ -7,7 +7,9 @@ import postgres from "postgres";
 import { z } from "zod";
 import { type CronSchedule, isDue, readSchedule } from "./cron-schedule.ts";
 import type { LogBook } from "./log-book.ts";
+import { connectStandIn, listenOn } from "./stand-in-connection.ts";
 
+const NAME = "pg_cron scheduler";
 const tickMs = 200;
 /** Jobs changed by other means than the functions of pg_cron are noticed after this time. */
 const reloadMs = 5000;
@@ -39,6 +41,7 @@ export interface CronRun {
 export class CronTicker {
   readonly #urls: { dbUrl: string; adminUrl: string };
   readonly #sql: postgres.Sql;
+  #listener: postgres.Sql | undefined;
   readonly #logs: LogBook;
   readonly #running = new Map<number, Promise<CronRun>>();
   #jobs = new Map<number, Job>();
@@ -52,11 +55,7 @@ export class CronTicker {
   ) {
     this.#urls = urls;
     this.#logs = logs;
-    this.#sql = postgres(urls.adminUrl, {
-      max: 2,
-      connection: { application_name: "pg_cron scheduler" },
-      onnotice: () => {},
-    });
+    this.#sql = connectStandIn(urls.adminUrl, NAME, 2);
   }
 
   /** Connects, closes the records of runs that a crash cut off, and begins to run what is due. */
@@ -65,9 +64,12 @@ export class CronTicker {
     logs: LogBook,
   ): Promise<CronTicker> {
     const ticker = new CronTicker(urls, logs);
-    await ticker.#sql.listen("pg_cron_changed", () => {
-      ticker.#reload();
-    });
+    ticker.#listener = await listenOn(
+      urls.adminUrl,
+      NAME,
+      "pg_cron_changed",
+      () => ticker.#reload(),
+    );
     await ticker.#closeOldRuns();
     await ticker.#reload();
     ticker.#timers = [
@@ -105,7 +107,10 @@ export class CronTicker {
     for (const timer of this.#timers) clearInterval(timer);
     await this.pause();
     await this.#reloading;
-    await this.#sql.end({ timeout: 1 });
+    await Promise.all([
+      this.#sql.end({ timeout: 1 }),
+      this.#listener?.end({ timeout: 1 }),
+    ]);
   }
 
   async #isInstalled(): Promise<boolean> {
@@ -186,16 +191,16 @@ export class CronTicker {
     const isOwner = job.username === "postgres";
     const url = new URL(isOwner ? this.#urls.dbUrl : this.#urls.adminUrl);
     url.pathname = `/${job.database}`;
+    if (isOwner) return connectStandIn(url.href, "pg_cron");
+    // One session for all of it: a second one would be somebody else.
     const sql = postgres(url.href, {
       max: 1,
       connection: { application_name: "pg_cron" },
       onnotice: () => {},
     });
-    if (!isOwner) {
-      await sql.unsafe(
-        `set session authorization "${job.username.replaceAll('"', '""')}"`,
-      );
-    }
+    await sql.unsafe(
+      `set session authorization "${job.username.replaceAll('"', '""')}"`,
+    );
     return sql;
   }
 

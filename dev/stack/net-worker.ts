@@ -3,10 +3,17 @@
  * `net._http_response`. As the real one (`src/worker.c`): a batch is taken, sent and answered in one transaction,
  * all requests of a batch run at once and the slowest holds up the next batch, nothing is ever tried again.
  */
-import postgres from "postgres";
+import type postgres from "postgres";
 import { z } from "zod";
 import type { LogBook } from "./log-book.ts";
+import {
+  connectStandIn,
+  listenOn,
+  LOST_AFTER_MS,
+} from "./stand-in-connection.ts";
 
+/** Where net.check_worker_is_up() looks. */
+const NAME = "pg_net worker";
 const batchSize = 200;
 const timeToLive = "6 hours";
 const pollMs = 1000;
@@ -87,6 +94,7 @@ async function deliver(
 /** The running worker. */
 export class NetWorker {
   readonly #sql: postgres.Sql;
+  #listener: postgres.Sql | undefined;
   readonly #logs: LogBook;
   readonly #stopping = new AbortController();
   #isPaused = false;
@@ -102,14 +110,13 @@ export class NetWorker {
 
   /** Connects to the database of `adminUrl` and begins to deliver. */
   static async start(adminUrl: string, logs: LogBook): Promise<NetWorker> {
-    const sql = postgres(adminUrl, {
-      max: 1,
-      // Where net.check_worker_is_up() looks.
-      connection: { application_name: "pg_net worker" },
-      onnotice: () => {},
-    });
-    const worker = new NetWorker(sql, logs);
-    await sql.listen("pg_net_wake", () => worker.#wake());
+    const worker = new NetWorker(connectStandIn(adminUrl, NAME), logs);
+    worker.#listener = await listenOn(
+      adminUrl,
+      NAME,
+      "pg_net_wake",
+      () => worker.#wake(),
+    );
     worker.#wake();
     return worker;
   }
@@ -132,7 +139,10 @@ export class NetWorker {
     clearInterval(this.#poll);
     this.#stopping.abort();
     await this.#running;
-    await this.#sql.end({ timeout: 1 });
+    await Promise.all([
+      this.#sql.end({ timeout: 1 }),
+      this.#listener?.end({ timeout: 1 }),
+    ]);
   }
 
   #wake(): void {
@@ -175,6 +185,13 @@ export class NetWorker {
           returning q.id, q.method, q.url, q.headers, q.body, q.timeout_milliseconds`,
       );
       if (requests.length === 0) return 0;
+      const longest = Math.max(
+        ...requests.map(({ timeout_milliseconds }) => timeout_milliseconds),
+      );
+      await transaction`
+        select set_config('idle_in_transaction_session_timeout', ${
+        String(longest + LOST_AFTER_MS)
+      }, true)`;
       const results = await Promise.all(
         requests.sort((a, b) => a.id - b.id).map((request) =>
           deliver(request, this.#stopping.signal)

@@ -14,34 +14,65 @@ const providers = [
     name: "ElevenLabs",
     keyVariable: "ELEVENLABS_API_KEY",
     urlVariable: "ELEVENLABS_BASE_URL",
+    webhookSecretVariable: "ELEVENLABS_WEBHOOK_SECRET",
     path: "/elevenlabs",
+  },
+  {
+    name: "D-ID",
+    keyVariable: "DID_API_KEY",
+    urlVariable: "DID_BASE_URL",
+    webhookSecretVariable: "DID_WEBHOOK_SECRET",
+    path: "/d-id",
+  },
+  {
+    name: "HeyGen",
+    keyVariable: "HEYGEN_API_KEY",
+    urlVariable: "HEYGEN_BASE_URL",
+    webhookSecretVariable: "HEYGEN_WEBHOOK_SECRET",
+    path: "/heygen",
   },
 ] as const;
 
 /** The key that a simulator is called with; no provider would take it. */
 const simulatedKey = "simulated-by-the-embedded-stack";
+/** What a simulator signs its webhooks with, and knows the address of a webhook by. No secret: it opens nothing elsewhere. */
+export const simulatedWebhookSecret = "whsec_simulated-by-the-embedded-stack";
 
 /**
  * Completes the developer's variables: a provider without a key gets the address of its simulator and a key that
  * works only there. With `upstash` the result cache is simulated too, unless a real one is configured.
+ *
+ * @param apiUrl where the simulators call back; real providers cannot reach this machine unless PROVIDER_WEBHOOK_URL says how.
  */
 export function chooseProviders(
   given: Record<string, string>,
   simulatorUrl: string | undefined,
   upstash: "simulated" | "none",
+  apiUrl?: string,
 ): { env: Record<string, string>; choices: ProviderChoice[] } {
   const env = { ...given };
   const choices = providers.map(
-    ({ name, keyVariable, urlVariable, path }): ProviderChoice => {
+    (
+      { name, keyVariable, urlVariable, webhookSecretVariable, path },
+    ): ProviderChoice => {
       if (given[keyVariable]) return { name, keyVariable, mode: "real" };
       if (simulatorUrl === undefined) {
         return { name, keyVariable, mode: "off" };
       }
       env[keyVariable] = simulatedKey;
       env[urlVariable] = given[urlVariable] || `${simulatorUrl}${path}`;
+      env[webhookSecretVariable] = given[webhookSecretVariable] ||
+        simulatedWebhookSecret;
       return { name, keyVariable, mode: "simulated" };
     },
   );
+  // For D-ID, which is told the address with each talk, and takes none that it could not reach.
+  if (
+    apiUrl !== undefined &&
+    choices.some(({ name, mode }) => name === "D-ID" && mode === "simulated")
+  ) {
+    env["PROVIDER_WEBHOOK_URL"] ||= `${apiUrl}/functions/v1/provider-webhook`;
+  }
   const redis = { name: "Upstash", keyVariable: "UPSTASH_REDIS_REST_URL" };
   if (given["UPSTASH_REDIS_REST_URL"]) {
     choices.push({ ...redis, mode: "real" });

@@ -2,6 +2,7 @@
 import { fromFileUrl } from "@std/path";
 import { type GuardedChild, spawnGuarded } from "./child.ts";
 import type { LogBook } from "./log-book.ts";
+import { simulatedWebhookSecret } from "./providers.ts";
 import { StackError } from "./stack-error.ts";
 
 const program = new URL("../simulators/main.ts", import.meta.url);
@@ -52,4 +53,26 @@ export async function startSimulators(
   );
   await ready.promise;
   return child;
+}
+
+/** Tells the simulated HeyGen where its webhooks go, as one registers an endpoint at the real one. */
+export async function registerWebhooks(
+  simulatorUrl: string,
+  webhookUrl: string,
+): Promise<void> {
+  const response = await fetch(`${simulatorUrl}/_control/settings`, {
+    method: "POST",
+    body: JSON.stringify({
+      heygen: {
+        webhook_endpoint: {
+          url: `${webhookUrl}/heygen`,
+          secret: simulatedWebhookSecret,
+        },
+      },
+    }),
+  });
+  const answer = await response.text();
+  if (!response.ok) {
+    throw new StackError(`The simulators refuse a webhook: ${answer}`);
+  }
 }

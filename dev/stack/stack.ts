@@ -21,7 +21,7 @@ import { readProject } from "./project.ts";
 import { readProjectEnv } from "./project-env.ts";
 import { chooseProviders, type ProviderChoice } from "./providers.ts";
 import { applySeed, isNewDatabase } from "./seed.ts";
-import { startSimulators } from "./simulators.ts";
+import { registerWebhooks, startSimulators } from "./simulators.ts";
 import { StackError } from "./stack-error.ts";
 import { TokenExchange } from "./tokens.ts";
 import { putVaultSecrets } from "./vault.ts";
@@ -162,7 +162,15 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     projectEnv,
     simulatorUrl,
     options.upstash ?? "none",
+    gateway.url,
   );
+  if (simulatorUrl !== undefined) {
+    await simulating;
+    await registerWebhooks(
+      simulatorUrl,
+      `${gateway.url}/functions/v1/provider-webhook`,
+    );
+  }
   let services: DataServices | undefined;
   // Before the functions, and so after them at the end: what they still do then needs the services.
   parts.defer(async () => await services?.close());

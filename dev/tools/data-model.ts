@@ -65,6 +65,7 @@ const CHAPTERS: Record<string, Chapter> = {
     title: "The service itself",
     tables: [
       "private.dispatch_receipts",
+      "private.provider_webhook_receipts",
       "private.storage_removals",
       "private.provider_removals",
     ],

@@ -20,6 +20,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
   "database.types.ts": [],
   contracts: [],
+  media: [],
   platform: [],
   config: ["platform"],
   jobs: ["contracts", "errors.ts", "database.types.ts", "platform"],
@@ -34,6 +35,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   storage: [
     "contracts",
     "jobs",
+    "media",
     "errors.ts",
     "database.types.ts",
     "platform",
@@ -70,6 +72,7 @@ export const PRODUCT_PACKAGES: readonly string[] = [
   "@supabase/supabase-js",
   "@upstash/redis",
   "elevenlabs",
+  "pdfkit",
   "standardwebhooks",
   "zod",
 ];
@@ -80,7 +83,10 @@ export const PRIVILEGED_NAMES: readonly string[] = [
   "createClient",
   "supabaseAdmin",
 ];
-export const PRIVILEGED_FUNCTIONS: readonly string[] = ["process-ai-job"];
+export const PRIVILEGED_FUNCTIONS: readonly string[] = [
+  "process-ai-job",
+  "provider-webhook",
+];
 
 /** The one file of the product that may touch the runtime. */
 const PLATFORM_FILE = `${SHARED}platform/deps.ts`;

@@ -8,6 +8,12 @@ declare module "@std/assert" {
   export function assert(expr: unknown, msg?: string): asserts expr;
   /** Fails unless the two are deeply equal. */
   export function assertEquals<T>(actual: T, expected: T, msg?: string): void;
+  export function assertAlmostEquals(
+    actual: number,
+    expected: number,
+    tolerance?: number,
+    msg?: string,
+  ): void;
   export function assertNotEquals<T>(
     actual: T,
     expected: T,

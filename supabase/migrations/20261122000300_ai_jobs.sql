@@ -102,14 +102,16 @@ comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; t
 comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
 comment on column public.ai_jobs.provider_job_id is
   'The provider''s own id of what it made or is making; written before anything else is done with it.';
-comment on column public.ai_jobs.provider is 'Who does the paid work; set from the job type as the job is inserted.';
+comment on column public.ai_jobs.provider is
+  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata '
+  'names.';
 comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
 comment on column public.ai_jobs.stage is 'What the runner was doing last, for people: fetching_input, calling_provider, …';
 comment on column public.ai_jobs.attempt is 'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
 comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
 comment on column public.ai_jobs.priority is 'Lower runs first; one claim in eight takes the longest waiting job instead.';
 comment on column public.ai_jobs.queue_key is
-  'Turn within job type and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
+  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
   'take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.spend is
   'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
@@ -136,13 +138,13 @@ comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_jo
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
 -- Serve the claim: whose turn it is, who waits longest, and what becomes due.
-create index ai_jobs_turn_idx on public.ai_jobs (job_type, priority, queue_key, scheduled_at, id) include (user_id)
+create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, queue_key, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
-create index ai_jobs_waiting_idx on public.ai_jobs (job_type, scheduled_at, id) include (user_id)
+create index ai_jobs_waiting_idx on public.ai_jobs (job_type, provider, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
 create index ai_jobs_scheduled_at_idx on public.ai_jobs (scheduled_at) where status = 'pending' and queue_key is null and not is_blocked;
 -- Serves the next turn of a user.
-create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, priority, queue_key)
+create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provider, priority, queue_key)
   where status = 'pending' and queue_key is not null;
 -- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
 -- heartbeat then changes no index at all.

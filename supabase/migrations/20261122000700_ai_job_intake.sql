@@ -11,10 +11,10 @@ as $$
   -- jsonb's own text form is canonical: keys sorted, doubles removed, spaces fixed.
   select encode(
     sha256(convert_to(
-      jsonb_build_object(
+      (jsonb_build_object(
         'user_id', p_user_id,
         'job_type', p_job_type,
-        'input_url', p_input_url,
+        'input_url', nullif(p_input_url, ''),
         'input_version', (
           -- The time as a number: as text it would depend on the time zone of whoever asks.
           select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
@@ -23,7 +23,16 @@ as $$
             and o.name = substr(p_input_url, strpos(p_input_url, '/') + 1)
         ),
         'metadata', p_metadata
-      )::text,
+      )
+      -- A second object that the parameters name is an input as well.
+      || case when p_metadata ? 'audio_url' then jsonb_build_object(
+        'audio_version', (
+          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+          from storage.objects as o
+          where o.bucket_id = split_part(p_metadata ->> 'audio_url', '/', 1)
+            and o.name = substr(p_metadata ->> 'audio_url', strpos(p_metadata ->> 'audio_url', '/') + 1)
+        )
+      ) else '{}' end)::text,
       'UTF8'
     )),
     'hex'
@@ -31,7 +40,7 @@ as $$
 $$;
 comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
   'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
-  'result is cached. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+  'result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
 grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;
 
@@ -96,41 +105,53 @@ comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) 
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(
-    p_source.user_id = p_user_id
-    and p_source.input_hash = p_input_hash
-    and p_source.status = 'completed'
-    and p_source.completed_at > now() - make_interval(secs => t.cache_ttl_seconds)
-    and (
-      p_source.job_type <> 'voice_clone'
-      or exists (
-        select 1 from public.voices as v
-        where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+begin
+  return (
+    select coalesce(
+      p_source.user_id = p_user_id
+      and p_source.input_hash = p_input_hash
+      and p_source.status = 'completed'
+      and p_source.completed_at > now() - make_interval(secs => t.cache_ttl_seconds)
+      and (
+        p_source.job_type <> 'voice_clone'
+        or exists (
+          select 1 from public.voices as v
+          where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+        )
       )
+      -- A call that was written down again since then is filled anew.
+      and (
+        p_source.job_type <> 'transcription'
+        or p_source.metadata ->> 'call_id' is null
+        or exists (
+          select 1 from public.calls as c where c.user_id = p_user_id and c.transcript_job_id = p_source.id
+        )
+      )
+      and (
+        p_source.output_url is null
+        or exists (
+          select 1 from storage.objects as o
+          where o.bucket_id = split_part(p_source.output_url, '/', 1)
+            and o.name = substr(p_source.output_url, strpos(p_source.output_url, '/') + 1)
+        )
+      ),
+      false
     )
-    and (
-      p_source.output_url is null
-      or exists (
-        select 1 from storage.objects as o
-        where o.bucket_id = split_part(p_source.output_url, '/', 1)
-          and o.name = substr(p_source.output_url, strpos(p_source.output_url, '/') + 1)
-      )
-    ),
-    false
-  )
-  from public.ai_job_types as t
-  where t.job_type = p_source.job_type;
+    from public.ai_job_types as t
+    where t.job_type = p_source.job_type
+  );
+end;
 $$;
 comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text) is
   'True if the source job is a completed one of this owner with this very input, not older than the type allows, and '
   'what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
 
-create function private.next_queue_key(p_user_id uuid, p_job_type text, p_priority integer)
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
 returns bigint
 language sql
 volatile
@@ -141,18 +162,19 @@ as $$
     -- Behind the user's own waiting jobs …
     (
       select max(j.queue_key) + 1 from public.ai_jobs as j
-      where j.user_id = p_user_id and j.job_type = p_job_type and j.priority = p_priority
+      where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
         and j.status = 'pending' and j.queue_key is not null
     ),
     -- … or, having none, into the turn that is being served.
     (
       select min(j.queue_key) from public.ai_jobs as j
-      where j.job_type = p_job_type and j.priority = p_priority and j.status = 'pending' and j.queue_key is not null
+      where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
     ),
     0
   );
 $$;
-comment on function private.next_queue_key(uuid, text, integer) is
+comment on function private.next_queue_key(uuid, text, text, integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog '
   'of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
   'one statement see each other.';
@@ -238,15 +260,24 @@ begin
     raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
   end if;
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
+  perform private.check_ai_job_references(new.user_id, v_type, new.metadata, new.depends_on_job_id);
 
   new.provider := v_type.provider;
+  if new.metadata ? 'provider' and v_type.other_providers <> '{}' then
+    new.provider := new.metadata ->> 'provider';
+    if (new.provider = v_type.provider or new.provider = any (v_type.other_providers)) is not true then
+      raise exception 'metadata.provider must be one of these: %',
+        array_to_string(v_type.provider || v_type.other_providers, ', ')
+        using errcode = 'AJ020', detail = 'metadata.provider';
+    end if;
+  end if;
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
   new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
   if new.is_blocked then
     new.stage := 'waiting_for_dependency';
   elsif new.scheduled_at <= now() then
-    new.queue_key := private.next_queue_key(new.user_id, new.job_type, new.priority);
+    new.queue_key := private.next_queue_key(new.user_id, new.job_type, new.provider, new.priority);
   end if;
   new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
   if new.depends_on_job_id is not null then

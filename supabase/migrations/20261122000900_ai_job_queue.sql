@@ -9,7 +9,7 @@ security invoker
 set search_path = ''
 as $$
   update public.ai_jobs as j
-  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.priority)
+  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.provider, j.priority)
   from (
     select d.id
     from public.ai_jobs as d
@@ -69,14 +69,14 @@ begin
 
   return query
   with
-  -- Job types that may run, with what room their provider has.
+  -- Job types that may run, one lane for each of their providers, with what room that has.
   lanes as materialized (
-    select t.job_type, t.provider, t.lease_seconds,
+    select t.job_type, p.provider, t.lease_seconds,
       p.max_concurrent - (
-        select count(*) from public.ai_jobs as j where j.status = 'processing' and j.provider = t.provider
+        select count(*) from public.ai_jobs as j where j.status = 'processing' and j.provider = p.provider
       ) as room
     from public.ai_job_types as t
-    join public.ai_providers as p on p.provider = t.provider
+    join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
     where t.is_enabled and t.paused_at is null and p.paused_at is null
       and (
         p.breaker_opened_at is null
@@ -93,7 +93,7 @@ begin
     cross join lateral (
       select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
       from public.ai_jobs as j
-      where j.job_type = l.job_type and j.status = 'pending' and j.queue_key is not null
+      where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
         and not v_is_oldest_first
         and j.user_id <> all (v_blocked_users)
@@ -108,7 +108,7 @@ begin
     cross join lateral (
       select j.id, j.user_id, 0, 0::bigint, j.scheduled_at
       from public.ai_jobs as j
-      where j.job_type = l.job_type and j.status = 'pending' and j.queue_key is not null
+      where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
         and v_is_oldest_first
         and j.user_id <> all (v_blocked_users)
@@ -121,7 +121,7 @@ begin
   -- Turns are counted within a lane; between lanes the first of each comes before the second of any.
   in_lane as (
     select c.*,
-      row_number() over (partition by c.job_type order by c.priority, c.queue_key, c.scheduled_at, c.id) as position
+      row_number() over (partition by c.job_type, c.provider order by c.priority, c.queue_key, c.scheduled_at, c.id) as position
     from candidates as c
   ),
   numbered as (
@@ -165,7 +165,7 @@ begin
         event_seq = j.event_seq + 1,
         last_event = 'claimed'
     from chosen, lanes
-    where j.id = chosen.id and lanes.job_type = j.job_type
+    where j.id = chosen.id and lanes.job_type = j.job_type and lanes.provider = j.provider
     returning j.*
   ),
   probing as (

@@ -57,18 +57,25 @@ declare
 begin
   -- In the order of the ids, so that two statements over several users cannot wait for each other.
   for v_user in
-    select i.user_id, count(*) filter (where i.status in ('pending', 'processing')) as active, count(*) as created
+    select i.user_id, count(*) filter (where i.status in ('pending', 'processing')) as active, count(*) as created,
+      bool_or(i.is_blocked) as is_any_blocked
     from inserted as i
     group by i.user_id
     order by i.user_id
   loop
     perform private.charge_ai_job_quota(v_user.user_id, v_user.active::integer, v_user.created::integer);
+    -- They all end in one statement when the first of them fails, which must not take long.
+    if v_user.is_any_blocked and (
+      select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
+    ) > 500 then
+      raise exception 'at most 500 jobs may wait for other jobs at once' using errcode = 'AJ034', detail = 'depends_on';
+    end if;
   end loop;
   return null;
 end;
 $$;
 comment on function private.charge_inserted_ai_jobs() is
-  'Statement trigger: charges the owners of new jobs. Security definer because it calls a function that is.';
+  'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
 
 create function private.charge_reopened_ai_job()
 returns trigger

@@ -148,11 +148,11 @@ begin
     from (
       select j.id, row_number() over () as position
       from public.ai_job_types as t
-      join public.ai_providers as p on p.provider = t.provider
+      join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
       cross join lateral (
         select w.id
         from public.ai_jobs as w
-        where w.job_type = t.job_type and w.status = 'pending' and w.queue_key is not null
+        where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
           and w.attempt < w.max_attempts
         order by w.scheduled_at
         limit 200

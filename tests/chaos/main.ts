@@ -31,6 +31,8 @@ import { tableOf } from "./table.ts";
 
 /** Points that are visited together. */
 const GROUP = 6;
+/** What a storm may take, its healing included. */
+const STORM_SECONDS = 180;
 /** How often a point is tried. */
 const ROUNDS = 3;
 
@@ -62,6 +64,11 @@ class Chaos {
   say(text: string): void {
     const seconds = (performance.now() - this.#began) / 1000;
     console.log(`[${seconds.toFixed(1).padStart(6)} s] ${text}`);
+  }
+
+  summary(seed: number, jobs: number): ChaosSummary {
+    const { points, storms, problems } = this;
+    return { seed, jobs, points, storms, problems };
   }
 
   complain(where: string, what: string): void {
@@ -144,11 +151,17 @@ class Chaos {
   ): Promise<void> {
     const where = `storm ${seed}`;
     await this.#rig.setCaps(4, 2);
+    const stuck = setTimeout(() => {
+      this.complain(where, `it does not end within ${STORM_SECONDS} s`);
+      console.log(JSON.stringify(this.summary(seed, 0)));
+      Deno.exit(1);
+    }, STORM_SECONDS * 1000);
     const { log, unsettled } = await runStorm(this.#rig, {
       ...options,
       random: seededRandom(seed),
       workers: 2,
     });
+    clearTimeout(stuck);
     this.storms++;
     this.say(
       `${where}: ${
@@ -277,25 +290,14 @@ async function main(): Promise<void> {
   }
   const options = read.data;
   console.log(`seed ${options.seed}`);
-  const summary: ChaosSummary = {
-    seed: options.seed,
-    jobs: 0,
-    points: 0,
-    storms: 0,
-    problems: [],
-  };
+  let summary: ChaosSummary;
   {
     await using rig = await Rig.start(3);
     await rig.setCaps(GROUP * 2, GROUP * 2);
     const chaos = new Chaos(rig);
     if (options.bounded) await runBounded(chaos, rig, options.seed);
     else await runLong(chaos, rig, options);
-    summary.jobs = (await rig.facts()).jobs.length;
-    Object.assign(summary, {
-      points: chaos.points,
-      storms: chaos.storms,
-      problems: chaos.problems,
-    });
+    summary = chaos.summary(options.seed, (await rig.facts()).jobs.length);
   }
   console.log(JSON.stringify(summary));
   Deno.exit(summary.problems.length === 0 ? 0 : 1);

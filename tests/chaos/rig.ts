@@ -1,6 +1,7 @@
 /** A whole stack with workers in a storm: people who insert jobs, deliveries, workers, a clock that hurries, the audit. */
 import "./mend-postgres-js.ts";
-import postgres from "postgres";
+import type postgres from "postgres";
+import { connectStandIn } from "../../dev/stack/stand-in-connection.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { putVaultSecrets } from "../../dev/stack/vault.ts";
 import { signUp, type TestUser, uploadRecording } from "../helpers/as-user.ts";
@@ -64,12 +65,8 @@ export class Rig implements AsyncDisposable {
       stack,
       (worker, moment) => this.watch(worker, moment),
     );
-    const options = {
-      onnotice: () => {},
-      connection: { application_name: "chaos" },
-    };
-    this.sql = postgres(stack.dbUrl, { max: 3, ...options });
-    this.admin = postgres(stack.adminDbUrl, { max: 1, ...options });
+    this.sql = connectStandIn(stack.dbUrl, "chaos", 3);
+    this.admin = connectStandIn(stack.adminDbUrl, "chaos");
   }
 
   /** Starts everything, with that many users who have uploaded a recording each. */

@@ -243,6 +243,32 @@ Deno.test("quota: jobs that end while others are submitted never leave room for 
   });
 });
 
+Deno.test("quota: a failed job that is tried again takes a place, and is refused when there is none", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const customer = await aCustomer(db);
+    await db
+      .sql`insert into public.ai_limits (user_id, max_active_jobs, max_jobs_per_day) values (${customer.id}, 1, 2)`;
+    await submit(db.sql, customer.id, customer.inputUrl);
+    const [job] = await queue.claim(1);
+    assert(job !== undefined);
+    await queue.fail(job, { isRetryable: false });
+    const retry = () =>
+      db.asUser(
+        customer.id,
+        (sql) =>
+          sql`update public.ai_jobs set retry_requested_at = now() where id = ${job.id}`,
+      );
+    const waiting = await submit(db.sql, customer.id, customer.inputUrl);
+    const refusal = await assertRejects(retry);
+    assertEquals("code" in refusal && refusal.code, "AJ034");
+    await db.sql`delete from public.ai_jobs where id = ${waiting}`;
+    await retry();
+    assertEquals((await counts(db, customer.id))?.real, 1);
+    // It was created before: the day's count, which is full, is not asked.
+    assert((await counts(db, customer.id))?.counted === 1);
+  });
+});
+
 Deno.test("quota: the daily limit counts what was created today and starts again tomorrow", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);

@@ -266,6 +266,7 @@ const functions: Record<string, string[]> = {
   cancel_ai_job: ["service_role"],
   heartbeat_ai_jobs: ["service_role"],
   pause_ai_jobs: ["service_role"],
+  receive_provider_webhook: ["service_role"],
   redrive_ai_jobs: ["service_role"],
   resolve_unknown_ai_job: ["service_role"],
   wake_ai_job_worker: ["service_role"],
@@ -305,7 +306,7 @@ async function catalogue(db: TestDatabase): Promise<CatalogueFunction[]> {
         ) as executors
       from pg_proc as p
       where p.pronamespace::regnamespace::text in ('public', 'private')
-        and p.proname ~ '(ai_job|provider_call|voice_clone|ai_result_cache)'
+        and p.proname ~ '(ai_job|provider_call|provider_webhook|voice_clone|ai_result_cache)'
       order by signature`,
   ];
 }
@@ -382,6 +383,7 @@ Deno.test("schemas private, vault and cron: no role of the Data API reads a tabl
     for (
       const table of [
         "private.dispatch_receipts",
+        "private.provider_webhook_receipts",
         "vault.decrypted_secrets",
         "vault.secrets",
         "cron.job",

@@ -125,6 +125,7 @@ const SMALL = [
   "vendor_members",
   "vendor_products",
   "dispatch_receipts",
+  "provider_webhook_receipts",
   // Auth's own, which this population leaves empty.
   "sessions",
   "identities",

@@ -55,6 +55,11 @@ Deno.test("sweep_ai_jobs: pg_cron runs it every two seconds, and the clean-up ev
         command: "select private.prune_ai_job_leftovers()",
       },
       {
+        jobname: "prune-provider-webhook-receipts",
+        schedule: "23 * * * *",
+        command: "select private.prune_provider_webhook_receipts()",
+      },
+      {
         jobname: "sweep-ai-jobs",
         schedule: "2 seconds",
         command: "select private.sweep_ai_jobs()",

@@ -94,6 +94,13 @@ export class FakeJournal {
     };
   }
 
+  /** What the job's row says about the money. */
+  spendOf(jobId: string): "none" | "unknown" | "incurred" {
+    const calls = this.calls.filter((call) => call.jobId === jobId);
+    if (calls.some(hasSucceeded)) return "incurred";
+    return calls.some(isOpen) ? "unknown" : "none";
+  }
+
   /** `settle_provider_call`: false when the call is settled already. */
   settle(
     jobId: string,

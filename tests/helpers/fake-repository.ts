@@ -46,6 +46,7 @@ export interface FakeJob extends JobValues {
   progress: number;
   stage: string | null;
   scheduledAt: number;
+  startedAt: number | null;
   leaseToken: string | null;
   leaseExpiresAt: number | null;
   errorCode: string | null;
@@ -112,6 +113,7 @@ export class FakeRepository implements JobRepository {
       progress: 0,
       stage: null,
       scheduledAt: this.#now,
+      startedAt: null,
       leaseToken: null,
       leaseExpiresAt: null,
       errorCode: null,
@@ -389,14 +391,17 @@ export class FakeRepository implements JobRepository {
     return due.map((job) => {
       job.status = "processing";
       job.attempt++;
+      job.startedAt ??= this.#now;
       const leaseToken = job.leaseToken = this.#uuid();
       this.#extend(job);
       return {
         id: job.id,
         user_id: job.userId,
         job_type: job.jobType,
+        provider: "elevenlabs",
         input_url: job.inputUrl,
         metadata: job.metadata,
+        spend: this.journal.spendOf(job.id),
         attempt: job.attempt,
         max_attempts: job.maxAttempts,
         input_hash: job.inputHash,
@@ -405,6 +410,7 @@ export class FakeRepository implements JobRepository {
         lease_expires_at: new Date(
           this.#now + this.#policy.leaseSeconds * 1000,
         ).toISOString(),
+        started_at: new Date(job.startedAt).toISOString(),
         updated_at: new Date(this.#now).toISOString(),
       };
     });

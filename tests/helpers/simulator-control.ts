@@ -48,10 +48,15 @@ export type ProviderRequest = z.output<
   typeof requestsSchema
 >["entries"][number];
 
+/** The simulated providers, by the names that they have in the control API. */
+export type SimulatedProvider = "elevenlabs" | "d-id" | "heygen" | "upstash";
+
 /** What a fault does; the kinds are those of docs/simulators.md. */
 export interface FaultRule {
-  provider?: "elevenlabs" | "upstash";
+  provider?: SimulatedProvider;
   operation?: string;
+  /** Lets so many matching requests pass first. */
+  after?: number;
   /** How often it applies; null is without end. Once when absent. */
   times?: number | null;
   fault: { kind: string } & Record<string, unknown>;
@@ -77,11 +82,14 @@ export interface SimulatorControl {
     filter?: {
       atLeast?: number;
       jobId?: string;
-      provider?: "elevenlabs" | "upstash";
+      provider?: SimulatedProvider;
     },
   ): Promise<ProviderRequest[]>;
-  /** Changes how the simulated ElevenLabs behaves. */
-  set(settings: Record<string, unknown>): Promise<void>;
+  /** Changes how a simulated provider behaves, ElevenLabs unless another is named. */
+  set(
+    settings: Record<string, unknown>,
+    provider?: SimulatedProvider,
+  ): Promise<void>;
   /** Lets go on what hangs without end. */
   release(): Promise<void>;
   /** Moves the simulators' clock forward. */
@@ -113,7 +121,9 @@ export function simulatorControl(simulatorUrl: string): SimulatorControl {
         "/faults",
         rules.map((rule) => ({
           provider: "elevenlabs",
-          ...(rule.provider === "upstash" ? {} : { operation: "voices.add" }),
+          ...((rule.provider ?? "elevenlabs") === "elevenlabs"
+            ? { operation: "voices.add" }
+            : {}),
           ...rule,
         })),
       );
@@ -158,8 +168,8 @@ export function simulatorControl(simulatorUrl: string): SimulatorControl {
       }
       return entries;
     },
-    async set(settings) {
-      await send("POST", "/settings", { elevenlabs: settings });
+    async set(settings, provider = "elevenlabs") {
+      await send("POST", "/settings", { [provider]: settings });
     },
     async release() {
       await send("POST", "/release");

@@ -61,9 +61,11 @@ export type Database = {
           "lease_seconds": number;
           "max_age_seconds": number;
           "max_attempts": number;
+          "other_providers": (string)[];
           "paused_at": string | null;
           "provider": string;
           "reconcile_seconds": number;
+          "stock_voice_ids": (string)[];
           "updated_at": string;
         };
         ComputedFields: never;
@@ -82,9 +84,11 @@ export type Database = {
           "lease_seconds"?: number;
           "max_age_seconds"?: number;
           "max_attempts"?: number;
+          "other_providers"?: (string)[];
           "paused_at"?: string | null;
           "provider": string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Update: {
@@ -102,9 +106,11 @@ export type Database = {
           "lease_seconds"?: number;
           "max_age_seconds"?: number;
           "max_attempts"?: number;
+          "other_providers"?: (string)[];
           "paused_at"?: string | null;
           "provider"?: string;
           "reconcile_seconds"?: number;
+          "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
         };
         Relationships: [
@@ -1382,6 +1388,17 @@ export type Database = {
           "p_value": Json;
         };
         Returns: undefined;
+      };
+      "receive_provider_webhook": {
+        Args: {
+          "p_event_ids": (string)[];
+          "p_job_id"?: string;
+          "p_provider": string;
+          "p_provider_job_id"?: string;
+          "p_sent_at_unix"?: number;
+          "p_tolerance_seconds"?: number;
+        };
+        Returns: string;
       };
       "redrive_ai_jobs": {
         Args: {

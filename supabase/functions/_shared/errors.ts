@@ -78,6 +78,21 @@ const CATALOGUE = {
     status: 409,
     message: "The job that this one depends on has failed or was cancelled.",
   },
+  voice_not_found: {
+    status: 400,
+    message: "voice_id names no voice of yours and no stock voice.",
+  },
+  call_not_found: { status: 400, message: "call_id names no call of yours." },
+  slideshow_not_found: {
+    status: 400,
+    message: "slideshow_id names no slideshow of yours.",
+  },
+  slideshow_empty: { status: 400, message: "The slideshow has no photos." },
+  slideshow_too_large: {
+    status: 400,
+    message:
+      "The slideshow has more photos, or larger ones, than one PDF takes.",
+  },
   idempotency_key_in_use: {
     status: 409,
     message: "A request with this Idempotency-Key is being worked on.",
@@ -146,6 +161,16 @@ const CATALOGUE = {
     message: "This dispatch was delivered before.",
   },
 
+  // Webhooks of providers
+  webhook_signature_invalid: {
+    status: 401,
+    message: "The webhook is not signed, or its signature is wrong.",
+  },
+  webhook_stale: {
+    status: 401,
+    message: "The webhook is too old or from the future.",
+  },
+
   // Outcomes of a job
   cancelled: { status: null, message: "The owner cancelled the job." },
   job_type_not_supported: {
@@ -163,6 +188,26 @@ const CATALOGUE = {
   storage_unavailable: {
     status: null,
     message: "The file storage did not answer.",
+  },
+  photo_not_found: {
+    status: null,
+    message: "A photo of the slideshow is not there.",
+  },
+  photo_not_printable: {
+    status: null,
+    message: "A photo of the slideshow cannot be printed.",
+  },
+  text_not_printable: {
+    status: null,
+    message: "A text has letters that no font of the keepsake has.",
+  },
+  output_invalid: {
+    status: null,
+    message: "The AI provider's file is empty, cut or not what it says.",
+  },
+  output_too_large: {
+    status: null,
+    message: "The AI provider's file is larger than we store.",
   },
   provider_unauthorized: {
     status: null,
@@ -183,6 +228,10 @@ const CATALOGUE = {
   provider_content_refused: {
     status: null,
     message: "The AI provider does not allow this content.",
+  },
+  provider_render_failed: {
+    status: null,
+    message: "The AI provider could not make this.",
   },
   provider_concurrency_limited: {
     status: null,
@@ -271,7 +320,12 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ015: "path_not_allowed",
   AJ016: "dependency_not_found",
   AJ017: "dependency_failed",
+  AJ018: "voice_not_found",
+  AJ019: "call_not_found",
   AJ020: "metadata_invalid",
+  AJ090: "slideshow_not_found",
+  AJ091: "slideshow_empty",
+  AJ092: "slideshow_too_large",
   AJ030: "idempotency_key_reused",
   AJ031: "idempotency_key_in_use",
   AJ032: "idempotency_key_known",
@@ -282,6 +336,7 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ072: "job_spend_unknown",
   AJ040: "dispatch_stale",
   AJ041: "dispatch_replayed",
+  AJ042: "webhook_stale",
 };
 
 /**

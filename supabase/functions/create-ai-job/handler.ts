@@ -46,7 +46,9 @@ export function createHandler(
     async (context) => {
       const request = await readJson(context.request, createAiJobRequestSchema);
       const idempotencyKey = readIdempotencyKey(context.request);
-      const inputUrl = ownInputUrl(request.input_url, deps.env);
+      const inputUrl = "input_url" in request
+        ? ownInputUrl(request.input_url, deps.env)
+        : null;
 
       const { job, isNew } = await insertJob(
         context,
@@ -95,14 +97,15 @@ async function findEarlier(
   deps: AppDeps,
   { supabase, userId, log }: UserContext,
   request: CreateAiJobRequest,
-  inputUrl: string,
+  inputUrl: string | null,
 ): Promise<string | null> {
   // Its input is not there yet; the worker looks when it is.
   if (request.depends_on !== undefined) return null;
   const { data: hash, error } = await supabase.rpc("ai_job_input_hash", {
     p_user_id: userId,
     p_job_type: request.job_type,
-    p_input_url: inputUrl,
+    // The generated types know no null; the function takes an empty text for it.
+    p_input_url: inputUrl ?? "",
     p_metadata: request.metadata,
   });
   if (error) throw fromDatabaseError(error);
@@ -113,7 +116,7 @@ async function findEarlier(
 async function insertJob(
   context: UserContext,
   request: CreateAiJobRequest,
-  inputUrl: string,
+  inputUrl: string | null,
   idempotencyKey: string | null,
   earlierJobId: string | null,
 ): Promise<{ job: CreatedJob; isNew: boolean }> {

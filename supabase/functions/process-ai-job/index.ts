@@ -1,15 +1,29 @@
 import { createAdminClient } from "@supabase/server/core";
 import { openResultCache } from "../_shared/cache/open-cache.ts";
-import { readEnv, secretsOf, supabaseEnv } from "../_shared/config/env.ts";
+import {
+  readEnv,
+  secretsOf,
+  supabaseEnv,
+  webhookUrl,
+} from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
+import { dIdCallbackPath } from "../_shared/http/webhook-signatures.ts";
 import { createJobRepository } from "../_shared/jobs/repository.ts";
 import { createWorker } from "../_shared/jobs/worker.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createLogger } from "../_shared/platform/log.ts";
-import { createElevenLabsVoices } from "../_shared/providers/elevenlabs.ts";
+import { createDIdTalks } from "../_shared/providers/d-id.ts";
+import { createElevenLabsSpeech } from "../_shared/providers/elevenlabs-speech.ts";
+import { createElevenLabsTranscripts } from "../_shared/providers/elevenlabs-transcripts.ts";
+import { createElevenLabsVoices } from "../_shared/providers/elevenlabs-voices.ts";
+import { createHeyGenVideos } from "../_shared/providers/heygen.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { createHandler } from "./handler.ts";
+import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
+import { createPdfRenderProcessor } from "./processors/pdf-render.ts";
+import { createTextToSpeechProcessor } from "./processors/text-to-speech.ts";
+import { createTranscriptionProcessor } from "./processors/transcription.ts";
 import { createVoiceCloneProcessor } from "./processors/voice-clone.ts";
 
 const platform = platformDeps();
@@ -21,9 +35,12 @@ const supabase = createAdminClient<Database>({
       fetch: boundedFetch(
         platform.fetch,
         (url) =>
-          url.pathname.startsWith("/storage/")
-            ? STORAGE_TIMEOUT_SECONDS
-            : env.DB_STATEMENT_TIMEOUT,
+          !url.pathname.startsWith("/storage/")
+            ? env.DB_STATEMENT_TIMEOUT
+            // What is stored or sent on while it is made lasts as long as the provider takes.
+            : url.pathname.startsWith("/storage/v1/object/")
+            ? Math.max(STORAGE_TIMEOUT_SECONDS, env.AI_API_TIMEOUT)
+            : STORAGE_TIMEOUT_SECONDS,
       ),
     },
   },
@@ -34,15 +51,52 @@ const log = createLogger(platform, {
   fields: { function: "process-ai-job" },
 });
 const repository = createJobRepository(supabase);
+const elevenLabs = {
+  apiKey: env.ELEVENLABS_API_KEY,
+  baseUrl: env.ELEVENLABS_BASE_URL,
+  timeoutSeconds: env.AI_API_TIMEOUT,
+  fetch: platform.fetch,
+};
 const processors = [
   createVoiceCloneProcessor({
     supabase,
-    voices: createElevenLabsVoices({
-      apiKey: env.ELEVENLABS_API_KEY,
-      baseUrl: env.ELEVENLABS_BASE_URL,
-      timeoutSeconds: env.AI_API_TIMEOUT,
-    }),
+    voices: createElevenLabsVoices(elevenLabs),
   }),
+  createTextToSpeechProcessor({
+    supabase,
+    speech: createElevenLabsSpeech({ ...elevenLabs, now: platform.now }),
+  }),
+  createTranscriptionProcessor({
+    supabase,
+    transcripts: createElevenLabsTranscripts(elevenLabs),
+  }),
+  createAvatarVideoProcessor({
+    supabase,
+    providers: {
+      "d-id": createDIdTalks({
+        apiKey: env.DID_API_KEY,
+        keyEncoding: env.DID_API_KEY_ENCODING,
+        baseUrl: env.DID_BASE_URL,
+        timeoutSeconds: env.AI_API_TIMEOUT,
+        fetch: platform.fetch,
+      }),
+      heygen: createHeyGenVideos({
+        apiKey: env.HEYGEN_API_KEY,
+        baseUrl: env.HEYGEN_BASE_URL,
+        timeoutSeconds: env.AI_API_TIMEOUT,
+        fetch: platform.fetch,
+      }),
+    },
+    fetch: platform.fetch,
+    callbackUrl: async (jobId) => {
+      const base = webhookUrl(env);
+      const secret = env.DID_WEBHOOK_SECRET;
+      return base === undefined || secret === undefined
+        ? undefined
+        : `${base}/d-id/${await dIdCallbackPath(jobId, secret)}`;
+    },
+  }),
+  createPdfRenderProcessor({ supabase }),
 ];
 const worker = createWorker({
   platform,

@@ -22,6 +22,17 @@ export function jobCases(stage: Stage): Case[] {
     depends_on_job_id: null,
     input_url: `voice-samples/${input}`,
   });
+  const speech = (metadata: Values): Values => ({
+    ...stage.fixture["ai_jobs"]?.fresh("A"),
+    cached_from_job_id: null,
+    depends_on_job_id: null,
+    input_url: null,
+    job_type: "text_to_speech",
+    metadata: { text: "Hello.", ...metadata },
+  });
+  /** The id of B's one row. */
+  const idIn = (table: "voices" | "calls") =>
+    rowOf(stage, "B", table, table.slice(0, -1)).values["id"] ?? null;
   const common = {
     subjects: ["table ai_jobs"],
     actor: "A" as const,
@@ -62,7 +73,29 @@ export function jobCases(stage: Stage): Case[] {
       made?.cached_from_job_id === null ? "" : ", from the other one"
     }`;
   };
+  const keepsake = (of: "A" | "B"): Values => ({
+    ...job("A", ""),
+    job_type: "pdf_render",
+    input_url: null,
+    metadata: {
+      slideshow_id: rowOf(stage, of, "slideshows", "private").stored["id"] ??
+        null,
+    },
+  });
   return [
+    {
+      ...common,
+      what: "insert a keepsake of B's slideshow",
+      expected: "refused AJ090",
+      run: () => A.insert("ai_jobs", keepsake("B")),
+    },
+    {
+      ...common,
+      actor: "service",
+      what: "insert a keepsake of A's with B's slideshow",
+      expected: "refused AJ090",
+      run: () => service.insert("ai_jobs", keepsake("B")),
+    },
     {
       ...common,
       what: "insert a job on B's recording",
@@ -74,6 +107,41 @@ export function jobCases(stage: Stage): Case[] {
       what: "insert a job on something in B's folder that is not there",
       expected: "refused AJ015",
       run: () => A.insert("ai_jobs", job("A", `${ids.B}/missing.bin`)),
+    },
+    {
+      ...common,
+      what: "insert a job whose photo speaks B's recording",
+      expected: "refused AJ015",
+      run: () =>
+        A.insert("ai_jobs", {
+          ...job("A", keptObject(ids.A)),
+          job_type: "avatar_video",
+          input_url: `profile-photos/${keptObject(ids.A)}`,
+          metadata: { audio_url: `voice-samples/${keptObject(ids.B)}` },
+        }),
+    },
+    {
+      ...common,
+      what: "insert a job that speaks in B's voice",
+      expected: "refused AJ018",
+      run: () => A.insert("ai_jobs", speech({ voice_id: idIn("voices") })),
+    },
+    {
+      ...common,
+      what: "insert a job that speaks in B's voice, by the provider's id",
+      expected: "refused AJ018",
+      run: () => A.insert("ai_jobs", speech({ voice_id: "voice_B" })),
+    },
+    {
+      ...common,
+      what: "insert a job that writes down B's call",
+      expected: "refused AJ019",
+      run: () =>
+        A.insert("ai_jobs", {
+          ...job("A", keptObject(ids.A)),
+          job_type: "transcription",
+          metadata: { call_id: idIn("calls") },
+        }),
     },
     {
       ...common,

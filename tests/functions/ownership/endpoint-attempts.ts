@@ -9,6 +9,8 @@ import type { Stage } from "./stage.ts";
 /** A request to a function. */
 interface EndpointRequest {
   method: "GET" | "POST";
+  /** Follows the name of the function. */
+  path?: string;
   query?: string;
   body?: Json;
 }
@@ -125,6 +127,27 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
       };
     },
   },
+  "provider-webhook": {
+    "the other's job, with a token that was guessed": (stage, subject) => ({
+      method: "POST",
+      path: `/d-id/${
+        rowOf(stage, subject, "ai_jobs", "waiting").values["id"]
+      }/${"0".repeat(64)}`,
+      body: { status: "done" },
+    }),
+    "the other's job, as HeyGen, unsigned": (stage, subject) => ({
+      method: "POST",
+      path: "/heygen",
+      body: {
+        event_type: "avatar_video.success",
+        event_data: {
+          callback_id: `job:${
+            rowOf(stage, subject, "ai_jobs", "waiting").values["id"]
+          }`,
+        },
+      },
+    }),
+  },
 };
 
 /** Requests that expected.ts declares and nobody can make, and the other way round. */
@@ -149,10 +172,10 @@ async function send(
   stage: Stage,
   slug: string,
   headers: Record<string, string>,
-  { method, query, body }: EndpointRequest,
+  { method, path, query, body }: EndpointRequest,
 ): Promise<string> {
   const response = await fetch(
-    `${stage.apiUrl}/functions/v1/${slug}${query ?? ""}`,
+    `${stage.apiUrl}/functions/v1/${slug}${path ?? ""}${query ?? ""}`,
     {
       method,
       headers: {

@@ -28,9 +28,9 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome)\): switched off$/,
+      /^trigger \w+ on \w+ \((charge_reopened_ai_job|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome)\): switched off$/,
     reason:
-      "It keeps the queue's own counts, order and journal, for jobs that only the service moves. Whose they are does not change.",
+      "It keeps the queue's own counts, order and journal, not who reaches them. The tests of the database hold it.",
   },
   {
     mutant: "table ai_providers: Row Level Security switched off",

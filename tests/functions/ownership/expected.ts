@@ -22,6 +22,7 @@ export const EXPECTED: Declaration = {
         select: [
           "job_type",
           "provider",
+          "other_providers",
           "is_enabled",
           "paused_at",
           "max_age_seconds",
@@ -36,6 +37,7 @@ export const EXPECTED: Declaration = {
           "input_max_bytes",
           "cache_ttl_seconds",
           "estimated_cost_micros",
+          "stock_voice_ids",
           "created_at",
           "updated_at",
         ],
@@ -597,6 +599,7 @@ export const EXPECTED: Declaration = {
     get_ai_costs: { roles: ["authenticated", "service_role"] },
     heartbeat_ai_jobs: { roles: ["service_role"] },
     pause_ai_jobs: { roles: ["service_role"] },
+    receive_provider_webhook: { roles: ["service_role"] },
     redrive_ai_jobs: { roles: ["service_role"] },
     resolve_unknown_ai_job: { roles: ["service_role"] },
     wake_ai_job_worker: { roles: ["service_role"] },
@@ -675,6 +678,15 @@ export const EXPECTED: Declaration = {
       callers: [],
       own: {},
       foreign: { "the other's job, unsigned": 401 },
+    },
+    // No key opens it either, only what the provider signs with, or knows.
+    "provider-webhook": {
+      callers: [],
+      own: {},
+      foreign: {
+        "the other's job, with a token that was guessed": 401,
+        "the other's job, as HeyGen, unsigned": 401,
+      },
     },
   },
 };

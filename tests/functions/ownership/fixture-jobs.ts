@@ -32,9 +32,11 @@ export function jobRows(
       rows: shared("ai_job_types", [["disabled", {
         job_type: "switched_off",
         provider: "internal",
+        other_providers: ["heygen"],
         is_enabled: false,
         input_buckets: ["uploads"],
         input_mime_types: ["image/png"],
+        stock_voice_ids: ["21m00Tcm4TlvDq8ikWAM"],
       }]]),
       fresh: () => ({ job_type: `type_${next()}`, provider: "internal" }),
     },

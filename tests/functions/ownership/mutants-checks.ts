@@ -26,6 +26,30 @@ const BODY_CHANGES: BodyChange[] = [
     subjects: ["table ai_jobs", "endpoint create-ai-job"],
   },
   {
+    function: "private.check_avatar_audio",
+    find: "split_part(v_name, '/', 1) is distinct from new.user_id::text",
+    replace: "false",
+    subjects: ["table ai_jobs"],
+  },
+  {
+    function: "private.check_pdf_render",
+    find: "and s.user_id = new.user_id",
+    replace: "",
+    subjects: ["table ai_jobs"],
+  },
+  {
+    function: "private.check_ai_job_references",
+    find: "and v.user_id = p_user_id",
+    replace: "",
+    subjects: ["table ai_jobs"],
+  },
+  {
+    function: "private.check_ai_job_references",
+    find: "and c.user_id = p_user_id",
+    replace: "",
+    subjects: ["table ai_jobs"],
+  },
+  {
     function: "private.is_ai_job_result_reusable",
     find: "p_source.user_id = p_user_id",
     replace: "true",

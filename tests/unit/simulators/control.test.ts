@@ -18,7 +18,7 @@ Deno.test("GET /_control/health: names the providers", async () => {
   await using simulators = await running();
   assertEquals(await control(simulators, "GET", "/health"), {
     status: 200,
-    body: { ok: true, providers: ["elevenlabs", "upstash"] },
+    body: { ok: true, providers: ["elevenlabs", "d-id", "heygen", "upstash"] },
   });
 });
 

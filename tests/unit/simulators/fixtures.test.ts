@@ -1,5 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
+import { historyPageSchema } from "../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
+import { transcriptSchema } from "../../../supabase/functions/_shared/providers/elevenlabs-transcripts.ts";
 import { namedError } from "../../../dev/simulators/elevenlabs-errors.ts";
 import { decodedSeconds } from "../../../dev/simulators/sound.ts";
 import {
@@ -117,5 +119,80 @@ Deno.test("fixtures: every answer of the simulator has the keys of its fixture",
     ] as const
   ) {
     assertEquals(shape(answer), shape(fixture(file).body), file);
+  }
+});
+
+Deno.test("fixtures: speech, history and transcripts have the keys of their fixtures, and the product reads both", async () => {
+  await using simulators = await running();
+  const call = async (path: string, init: RequestInit = {}) => {
+    const response = await fetch(`${simulators.url}/elevenlabs${path}`, {
+      ...init,
+      headers: { "xi-api-key": "sk_test_1234" },
+    });
+    assert(response.ok || response.status === 404);
+    return response;
+  };
+  const history = "/v1/history?source=TTS&voice_id=pNInz6obpgDQGcFmaJgB";
+  const empty: unknown = await (await call(history)).json();
+  const spoken = await call("/v1/text-to-speech/pNInz6obpgDQGcFmaJgB", {
+    method: "POST",
+    body: JSON.stringify({ text: "Good evening." }),
+  });
+  const sound = new Uint8Array(await spoken.arrayBuffer());
+  assertEquals(Math.round(await decodedSeconds(sound) ?? 0), 6);
+  const page = historyPageSchema.parse(await (await call(history)).json());
+  const [item] = page.history;
+  assertEquals(item?.request_id, spoken.headers.get("request-id"));
+  const again = await call(`/v1/history/${item?.history_item_id}/audio`);
+  assertEquals(new Uint8Array(await again.arrayBuffer()), sound);
+
+  const form = new FormData();
+  form.set("model_id", "scribe_v2");
+  form.set("diarize", "true");
+  form.set("file", audioFile());
+  const made: unknown = await (await call("/v1/speech-to-text", {
+    method: "POST",
+    body: form,
+  })).json();
+  const { transcription_id } = transcriptSchema.parse(made);
+  const route = `/v1/speech-to-text/transcripts/${transcription_id}`;
+  assertEquals(await (await call(route)).json(), made);
+  await (await call(route, { method: "DELETE" })).body?.cancel();
+  const gone = await call(route);
+  assertEquals(
+    { status: gone.status, body: await gone.json() },
+    fixture("error-transcript-not-found.json"),
+  );
+
+  const full: unknown = await (await call(history)).json();
+  for (
+    const [file, answer, schema] of [
+      ["history-page-empty.json", empty, historyPageSchema],
+      ["history-page.json", full, historyPageSchema],
+      ["transcript.json", made, transcriptSchema],
+    ] as const
+  ) {
+    assertEquals(shape(answer), shape(fixture(file).body), file);
+    assert(schema.safeParse(fixture(file).body).success, file);
+  }
+});
+
+Deno.test("speech: longer texts sound longer, whole to the last frame", async () => {
+  await using simulators = await running();
+  for (
+    const [characters, seconds] of [[100, 6], [180, 12], [900, 60]] as const
+  ) {
+    const response = await fetch(
+      `${simulators.url}/elevenlabs/v1/text-to-speech/pNInz6obpgDQGcFmaJgB`,
+      {
+        method: "POST",
+        headers: { "xi-api-key": "sk_test_1234" },
+        body: JSON.stringify({ text: "x".repeat(characters) }),
+      },
+    );
+    const heard = await decodedSeconds(
+      new Uint8Array(await response.arrayBuffer()),
+    );
+    assertEquals(Math.round(heard ?? 0), seconds);
   }
 });

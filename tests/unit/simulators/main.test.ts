@@ -10,7 +10,14 @@ const MAIN = new URL("../../../dev/simulators/main.ts", import.meta.url);
 /** The program as its users start it. */
 function start(...args: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-net", "--allow-env", MAIN.pathname, ...args],
+    args: [
+      "run",
+      "--allow-net",
+      "--allow-env",
+      "--allow-read",
+      MAIN.pathname,
+      ...args,
+    ],
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

@@ -141,12 +141,33 @@ Deno.test("chooseProviders: a key makes a provider real, none makes it simulated
     upstash: "simulated" | "none",
   ) => chooseProviders(given, url, upstash).choices.map(({ mode }) => mode);
   const url = "http://127.0.0.1:1";
-  assertEquals(modes({}, url, "none"), ["simulated", "off"]);
+  assertEquals(modes({}, url, "none"), [
+    "simulated",
+    "simulated",
+    "simulated",
+    "off",
+  ]);
   assertEquals(modes({ ELEVENLABS_API_KEY: "k" }, url, "simulated"), [
     "real",
     "simulated",
+    "simulated",
+    "simulated",
   ]);
-  assertEquals(modes({}, undefined, "simulated"), ["off", "off"]);
+  assertEquals(
+    modes({ DID_API_KEY: "k", HEYGEN_API_KEY: "k" }, undefined, "simulated"),
+    ["off", "real", "real", "off"],
+  );
+  assertEquals(
+    chooseProviders({}, url, "none", "http://127.0.0.1:2")
+      .env["PROVIDER_WEBHOOK_URL"],
+    "http://127.0.0.1:2/functions/v1/provider-webhook",
+  );
+  assertEquals(
+    chooseProviders({ DID_API_KEY: "k" }, url, "none", "http://127.0.0.1:2")
+      .env["PROVIDER_WEBHOOK_URL"],
+    undefined,
+    "a real D-ID is not given an address that it cannot reach",
+  );
   assertEquals(
     chooseProviders({ ELEVENLABS_API_KEY: "k" }, url, "none").env[
       "ELEVENLABS_BASE_URL"

@@ -63,8 +63,17 @@ export const envSchema = z.object({
   ELEVENLABS_BASE_URL: url.default("https://api.elevenlabs.io").describe(
     "Address of ElevenLabs.",
   ),
+  ELEVENLABS_WEBHOOK_SECRET: z.string().min(16).optional().describe(
+    "Secret of the webhook registered at ElevenLabs; without it its webhooks are refused, and jobs are polled.",
+  ),
   DID_API_KEY: z.string().min(1).optional().describe(
     "Key of D-ID: talking photos.",
+  ),
+  DID_API_KEY_ENCODING: z.enum(["none", "base64"]).default("none").describe(
+    "base64 if the D-ID key is user:secret in the clear; none for a key as its dashboard shows it.",
+  ),
+  DID_WEBHOOK_SECRET: z.string().min(32).optional().describe(
+    "A random text of your own, from which the address of each D-ID webhook is made; without it talks are polled.",
   ),
   DID_BASE_URL: url.default("https://api.d-id.com").describe(
     "Address of D-ID.",
@@ -74,6 +83,12 @@ export const envSchema = z.object({
   ),
   HEYGEN_BASE_URL: url.default("https://api.heygen.com").describe(
     "Address of HeyGen.",
+  ),
+  HEYGEN_WEBHOOK_SECRET: z.string().min(16).optional().describe(
+    "Secret of the webhook registered at HeyGen, whsec_ included; without it its webhooks are refused, and jobs are polled.",
+  ),
+  PROVIDER_WEBHOOK_URL: url.optional().describe(
+    "Address of provider-webhook as providers reach it; without it, the project's own if that is https.",
   ),
   UPSTASH_REDIS_REST_URL: url.optional().describe(
     "Upstash Redis for the result cache; without it Postgres is used.",
@@ -150,10 +165,26 @@ export function secretsOf(env: Env): string[] {
     ...Object.values(env.SUPABASE_SECRET_KEYS),
     env.DISPATCH_SECRET,
     env.ELEVENLABS_API_KEY,
+    env.ELEVENLABS_WEBHOOK_SECRET,
     env.DID_API_KEY,
+    env.DID_WEBHOOK_SECRET,
     env.HEYGEN_API_KEY,
+    env.HEYGEN_WEBHOOK_SECRET,
     env.UPSTASH_REDIS_REST_TOKEN,
   ].filter((secret) => secret !== undefined);
+}
+
+/**
+ * Where providers call back: PROVIDER_WEBHOOK_URL, else the project's own provider-webhook when it has an address that
+ * providers take (https), else undefined. Without a slash at the end.
+ */
+export function webhookUrl(env: Env): string | undefined {
+  const own = new URL(
+    "/functions/v1/provider-webhook",
+    env.API_PUBLIC_URL ?? env.SUPABASE_URL,
+  );
+  return env.PROVIDER_WEBHOOK_URL?.replace(/\/+$/, "") ??
+    (own.protocol === "https:" ? own.href : undefined);
 }
 
 /**

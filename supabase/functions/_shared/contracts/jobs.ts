@@ -1,5 +1,10 @@
 /** What a job is, as apps send it and as they get it back. */
 import { z } from "zod";
+import { avatarVideoMetadataSchema } from "./avatar-video.ts";
+import { pdfRenderMetadataSchema } from "./keepsake.ts";
+import { plain, plainText, unitInterval } from "./plain-text.ts";
+import { textToSpeechMetadataSchema } from "./speech.ts";
+import { transcriptionMetadataSchema } from "./transcription.ts";
 
 export const JOB_STATUSES = [
   "pending",
@@ -9,17 +14,6 @@ export const JOB_STATUSES = [
   "cancelled",
 ] as const;
 export const jobStatusSchema = z.enum(JOB_STATUSES);
-
-const unitInterval = z.number().min(0).max(1);
-/** What Postgres can keep in jsonb and a provider can be sent: no NUL, no half of a surrogate pair. */
-const PLAIN_TEXT =
-  // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
-  /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff]*$/u;
-const plain = z.string().regex(
-  PLAIN_TEXT,
-  "has control characters or broken Unicode",
-);
-const plainText = (max: number) => plain.trim().min(1).max(max);
 
 /** Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. */
 export const voiceCloneMetadataSchema = z.strictObject({
@@ -55,9 +49,62 @@ const voiceCloneRequest = z.strictObject({
   metadata: voiceCloneMetadataSchema,
 });
 
+/** It has no input object: the text is in the metadata. */
+const textToSpeechRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("text_to_speech"),
+  metadata: textToSpeechMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.voice_id !== undefined || depends_on !== undefined,
+  {
+    path: ["metadata", "voice_id"],
+    message: "is required, or a voice clone that the job depends on",
+  },
+);
+
+const transcriptionRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("transcription"),
+  input_url: z.string({
+    error: "is required: the recording, as <bucket>/<path>",
+  }).min(1).max(2048),
+  metadata: transcriptionMetadataSchema.default({
+    tag_audio_events: false,
+    output_format: "json",
+  }),
+});
+
+const avatarVideoRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("avatar_video"),
+  input_url: z.string({ error: "is required: the photo, as <bucket>/<path>" })
+    .min(1).max(2048),
+  metadata: avatarVideoMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.text !== undefined || metadata.audio_url !== undefined ||
+    depends_on !== undefined,
+  {
+    path: ["metadata", "text"],
+    message: "is required, or audio_url, or a speech that the job depends on",
+  },
+);
+
+/** It has no input object: the slideshow names its photos. */
+const pdfRenderRequest = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("pdf_render"),
+  metadata: pdfRenderMetadataSchema,
+});
+
 /** Body of create-ai-job: one member for each job type. */
 export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [
   voiceCloneRequest,
+  avatarVideoRequest,
+  textToSpeechRequest,
+  transcriptionRequest,
+  pdfRenderRequest,
 ]);
 export type CreateAiJobRequest = z.infer<typeof createAiJobRequestSchema>;
 
@@ -135,14 +182,17 @@ export const claimedJobSchema = z.object({
   id: z.uuid(),
   user_id: z.uuid(),
   job_type: z.string(),
+  provider: z.string(),
   input_url: z.string().nullable(),
   metadata: z.record(z.string(), z.unknown()),
+  spend: z.enum(["none", "unknown", "incurred"]),
   attempt: z.number().int().min(1),
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
   depends_on_job_id: z.uuid().nullable(),
   lease_token: z.uuid(),
   lease_expires_at: timestamp,
+  started_at: timestamp,
   updated_at: timestamp,
 });
 export type ClaimedJob = z.infer<typeof claimedJobSchema>;

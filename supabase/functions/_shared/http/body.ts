@@ -15,7 +15,27 @@ export async function readText(
   request: Request,
   maxBytes = MAX_BODY_BYTES,
 ): Promise<string> {
-  if (request.body === null) return "";
+  const bytes = await readBytes(request, maxBytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new AppError("invalid_json", {
+      details: "The body is not UTF-8.",
+      cause,
+    });
+  }
+}
+
+/**
+ * The body byte for byte, as signatures need it.
+ *
+ * @throws {AppError} `payload_too_large` as soon as more than `maxBytes` have come, whatever Content-Length says.
+ */
+export async function readBytes(
+  request: Request,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body) {
@@ -27,16 +47,9 @@ export async function readText(
     }
     chunks.push(chunk);
   }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(
-      await new Blob(chunks.map((chunk) => chunk.slice())).arrayBuffer(),
-    );
-  } catch (cause) {
-    throw new AppError("invalid_json", {
-      details: "The body is not UTF-8.",
-      cause,
-    });
-  }
+  return new Uint8Array(
+    await new Blob(chunks.map((chunk) => chunk.slice())).arrayBuffer(),
+  );
 }
 
 /**

@@ -297,8 +297,8 @@ async function settle(
   }
 }
 
-/** How a call that the provider has refused, or a look-up that failed, ends the run. */
-function toEnding(
+/** How a call that the provider has refused, a look-up that failed, or one that costs nothing, ends the run. */
+export function toEnding(
   failure: ProviderFailure,
   stage: string,
 ): Snooze | JobFailure {

@@ -12,7 +12,13 @@ import {
   ShuttingDown,
   Snooze,
 } from "./outcome.ts";
-import { makePaidCall, type PaidCall, undoPaidCalls } from "./paid-call.ts";
+import {
+  makePaidCall,
+  type PaidCall,
+  ProviderFailure,
+  toEnding,
+  undoPaidCalls,
+} from "./paid-call.ts";
 import type { JobRepository } from "./repository.ts";
 
 /** What a processor works with. */
@@ -178,16 +184,20 @@ async function reuse(
 }
 
 /**
- * Writes how a run ended. `reason` is why it was stopped, or `error` itself when nothing stopped it: an aborted
+ * Writes how a run ended. `reason` is why it was stopped, or `thrown` itself when nothing stopped it: an aborted
  * provider call throws an error of its own that must not be taken for the provider's fault.
  */
 async function end(
   repository: JobRepository,
   job: ClaimedJob,
   reason: unknown,
-  error: unknown,
+  thrown: unknown,
   log: Logger,
 ): Promise<void> {
+  // Of a call that costs nothing: those that are paid for are dealt with where they are made.
+  const error = thrown instanceof ProviderFailure
+    ? toEnding(thrown, "waiting_for_provider")
+    : thrown;
   try {
     if (reason instanceof LeaseLost || error instanceof LeaseLost) {
       log.warn("lease_lost");

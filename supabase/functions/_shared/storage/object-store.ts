@@ -8,6 +8,34 @@ import { JobFailure } from "../jobs/outcome.ts";
 export const STORAGE_TIMEOUT_SECONDS = 60;
 
 /**
+ * Opens the object that a job's `input_url` names, to be read as it comes. The body must be read or cancelled.
+ *
+ * @param supabase the service's client.
+ * @throws {JobFailure} `input_not_found` (final) when it is gone, `storage_unavailable` (retryable) when Storage does
+ *   not answer properly.
+ */
+export async function openInput(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+  options: { signal: AbortSignal },
+): Promise<ReadableStream<Uint8Array>> {
+  const object = parseObjectPath(inputUrl);
+  if (object === null) {
+    throw new JobFailure("input_url_invalid", { isRetryable: false });
+  }
+  const { data: stream, error } = await supabase.storage.from(object.bucket)
+    .download(object.path, {}, { signal: options.signal })
+    .asStream();
+  if (!error) return stream;
+  const status = "status" in error ? Number(error.status) : 0;
+  const isGone = status === 400 || status === 404;
+  throw new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
+    isRetryable: !isGone,
+    cause: error,
+  });
+}
+
+/**
  * Downloads the object that a job's `input_url` names.
  *
  * @param supabase the service's client.
@@ -20,25 +48,11 @@ export async function downloadInput(
   inputUrl: string,
   options: { maxBytes: number; signal: AbortSignal },
 ): Promise<Blob> {
-  const object = parseObjectPath(inputUrl);
-  if (object === null) {
-    throw new JobFailure("input_url_invalid", { isRetryable: false });
-  }
   const signal = AbortSignal.any([
     options.signal,
     AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
   ]);
-  const { data: stream, error } = await supabase.storage.from(object.bucket)
-    .download(object.path, {}, { signal })
-    .asStream();
-  if (error) {
-    const status = "status" in error ? Number(error.status) : 0;
-    const isGone = status === 400 || status === 404;
-    throw new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
-      isRetryable: !isGone,
-      cause: error,
-    });
-  }
+  const stream = await openInput(supabase, inputUrl, { signal });
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
   try {

@@ -2,11 +2,11 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { voiceCloneMetadataSchema } from "../../_shared/contracts/jobs.ts";
 import type { Database } from "../../_shared/database.types.ts";
-import { fieldErrors } from "../../_shared/http/body.ts";
 import { JobFailure } from "../../_shared/jobs/outcome.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
-import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs.ts";
+import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs-voices.ts";
 import { downloadInput } from "../../_shared/storage/object-store.ts";
+import { readMetadata } from "./metadata.ts";
 
 /** Most bytes of a recording; the job type's own limit may be lower. */
 const MAX_RECORDING_BYTES = 10_485_760;
@@ -22,15 +22,7 @@ export function createVoiceCloneProcessor(deps: {
   return {
     jobType: "voice_clone",
     async run({ job, signal, progress, pay }) {
-      const metadata = voiceCloneMetadataSchema.safeParse(job.metadata);
-      if (!metadata.success) {
-        const [first] = fieldErrors(metadata.error);
-        throw new JobFailure("metadata_invalid", {
-          isRetryable: false,
-          details: `metadata.${first?.field}: ${first?.message}`,
-          cause: metadata.error,
-        });
-      }
+      const metadata = readMetadata(job, voiceCloneMetadataSchema);
       if (job.input_url === null) {
         throw new JobFailure("input_required", { isRetryable: false });
       }
@@ -42,7 +34,7 @@ export function createVoiceCloneProcessor(deps: {
         stability,
         similarity_boost,
         remove_background_noise,
-      } = metadata.data;
+      } = metadata;
 
       progress(10, "fetching_input");
       const recording = await downloadInput(deps.supabase, inputUrl, {

@@ -12,6 +12,7 @@ import {
   readEnv,
   secretsOf,
   supabaseEnv,
+  webhookUrl,
 } from "../../../../supabase/functions/_shared/config/env.ts";
 import { COMPLETE_ENV } from "../../../helpers/fake-platform.ts";
 
@@ -30,6 +31,7 @@ Deno.test("readEnv: the required variables are enough, and the rest has these de
     SUPABASE_SECRET_KEYS: { default: "sb_secret_0123456789" },
     DISPATCH_SECRET: COMPLETE_ENV.DISPATCH_SECRET,
     ELEVENLABS_BASE_URL: "https://api.elevenlabs.io",
+    DID_API_KEY_ENCODING: "none",
     DID_BASE_URL: "https://api.d-id.com",
     HEYGEN_BASE_URL: "https://api.heygen.com",
     DB_STATEMENT_TIMEOUT: 30,
@@ -148,9 +150,10 @@ Deno.test("secretsOf: every variable that is a key, token or secret is one; an a
   const keys = Object.keys(envSchema.shape).filter((name) =>
     /_(API_KEY|TOKEN|SECRET)$/.test(name)
   );
-  assertEquals(keys.length, 5);
+  assertEquals(keys.length, 8);
+  const valueOf = (name: string) => `value-of-${name}`.padEnd(40, "-");
   const env = read({
-    ...Object.fromEntries(keys.map((name) => [name, `value-of-${name}`])),
+    ...Object.fromEntries(keys.map((name) => [name, valueOf(name)])),
     DISPATCH_SECRET: COMPLETE_ENV.DISPATCH_SECRET,
     UPSTASH_REDIS_REST_URL: "https://redis.test",
     SUPABASE_SECRET_KEYS: '{"default":"sb_secret_1","other":"sb_secret_2"}',
@@ -161,10 +164,25 @@ Deno.test("secretsOf: every variable that is a key, token or secret is one; an a
       "sb_secret_1",
       "sb_secret_2",
       COMPLETE_ENV.DISPATCH_SECRET,
-      ...keys.filter((name) => name !== "DISPATCH_SECRET").map((name) =>
-        `value-of-${name}`
-      ),
+      ...keys.filter((name) => name !== "DISPATCH_SECRET").map(valueOf),
     ].sort(),
+  );
+});
+
+Deno.test("webhookUrl: what is set, else the project's own address if providers take it, else none", () => {
+  const path = "/functions/v1/provider-webhook";
+  assertEquals(webhookUrl(read({})), `https://project.test${path}`);
+  assertEquals(
+    webhookUrl(read({ API_PUBLIC_URL: "https://apps.test" })),
+    `https://apps.test${path}`,
+  );
+  assertEquals(
+    webhookUrl(read({ SUPABASE_URL: "http://127.0.0.1:54321" })),
+    undefined,
+  );
+  assertEquals(
+    webhookUrl(read({ PROVIDER_WEBHOOK_URL: "http://127.0.0.1:9/hook/" })),
+    "http://127.0.0.1:9/hook",
   );
 });
 

@@ -144,9 +144,16 @@ for (
     [
       "a provider's failure outside of a paid call",
       new ProviderFailure("provider_timeout", "unknown", true),
-      "internal_error",
+      "provider_timeout",
       "pending",
-      ERROR_CATALOGUE.internal_error.message,
+      ERROR_CATALOGUE.provider_timeout.message,
+    ],
+    [
+      "a provider's refusal outside of a paid call",
+      new ProviderFailure("provider_unauthorized", "rejected", false),
+      "provider_unauthorized",
+      "failed",
+      ERROR_CATALOGUE.provider_unauthorized.message,
     ],
   ] as const
 ) {

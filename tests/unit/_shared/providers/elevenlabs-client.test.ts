@@ -6,7 +6,7 @@ import {
   type ErrorCode,
 } from "../../../../supabase/functions/_shared/errors.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
-import { toProviderFailure } from "../../../../supabase/functions/_shared/providers/elevenlabs.ts";
+import { toProviderFailure } from "../../../../supabase/functions/_shared/providers/elevenlabs-client.ts";
 
 const FIXTURES = new URL("../../../fixtures/elevenlabs/", import.meta.url);
 const fixtureSchema = z.object({ status: z.number().int(), body: z.json() });
@@ -52,6 +52,9 @@ const MEANINGS: Record<
     "rejected",
     false,
   ],
+  "history-item-not-found.new": ["provider_rejected_input", "rejected", false],
+  "history-item-not-found.old": ["provider_rejected_input", "rejected", false],
+  "transcript-not-found": ["provider_rejected_input", "rejected", false],
   "invalid-api-key.new": ["provider_unauthorized", "rejected", false],
   "invalid-api-key.old": ["provider_unauthorized", "rejected", false],
   "invalid-content.new": ["provider_rejected_input", "rejected", false],
@@ -322,6 +325,8 @@ Deno.test("docs/error-codes.md: says of the provider's codes whether they are re
     ["provider_unavailable", true],
     ["provider_timeout", true],
     ["provider_answer_invalid", true],
+    // Of those that render: this one does not.
+    ["provider_render_failed", false],
   ]);
   assertEquals(
     [...retried.keys()].sort(),

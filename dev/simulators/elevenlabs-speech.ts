@@ -1,0 +1,300 @@
+import { z } from "zod";
+import type { Account } from "./elevenlabs-account.ts";
+import { missing, type ValidationIssue } from "./elevenlabs-errors.ts";
+import { parseJson, toIssues } from "./elevenlabs-forms.ts";
+import type { StoredVoice } from "./elevenlabs-voices.ts";
+import type { Ledger } from "./ledger.ts";
+import { findMarker } from "./marker.ts";
+import type { Answer, Clock, ErrorShape, ReceivedRequest } from "./provider.ts";
+
+/** What the parts of the simulated ElevenLabs have in common. */
+export interface Workspace {
+  readonly clock: Clock;
+  readonly ledger: Ledger;
+  account(): Account;
+  voice(id: string): StoredVoice | undefined;
+  answer(status: number, body: unknown): Answer;
+  refuse(issues: readonly ValidationIssue[]): Answer;
+  errorAnswer(name: string, shape?: ErrorShape, message?: string): Answer;
+}
+
+/** Most characters of a request by model, as documented. */
+const CHARACTER_LIMITS: ReadonlyMap<string, number> = new Map([
+  ["eleven_multilingual_v2", 10_000],
+  ["eleven_v3", 3_000],
+  ["eleven_flash_v2_5", 40_000],
+  ["eleven_flash_v2", 30_000],
+  ["eleven_turbo_v2_5", 40_000],
+  ["eleven_turbo_v2", 30_000],
+]);
+
+const unit = z.number().min(0).max(1).optional();
+const speechSchema = z.object({
+  text: z.string().min(1),
+  model_id: z.string().default("eleven_multilingual_v2"),
+  language_code: z.string().optional(),
+  voice_settings: z.object({
+    stability: unit,
+    similarity_boost: unit,
+    style: unit,
+    use_speaker_boost: z.boolean().optional(),
+    speed: z.number().min(0.7).max(1.2).optional(),
+  }).optional(),
+  seed: z.int().min(0).max(4_294_967_295).optional(),
+  previous_text: z.string().optional(),
+  next_text: z.string().optional(),
+});
+
+const historyQuerySchema = z.object({
+  page_size: z.coerce.number().int().min(1).max(1000).default(100),
+  start_after_history_item_id: z.string().optional(),
+  voice_id: z.string().optional(),
+  model_id: z.string().optional(),
+  date_before_unix: z.coerce.number().optional(),
+  date_after_unix: z.coerce.number().optional(),
+  sort_direction: z.enum(["asc", "desc"]).default("desc"),
+  search: z.string().optional(),
+  source: z.enum(["TTS", "STS"]).optional(),
+});
+
+/** One generation. */
+interface Generation {
+  readonly id: string;
+  readonly requestId: string;
+  readonly voice: StoredVoice;
+  readonly model: string;
+  readonly text: string;
+  readonly createdAt: number;
+  readonly characters: { readonly from: number; readonly to: number };
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly audio: Uint8Array<ArrayBuffer>;
+}
+
+/** Text to speech and its history. */
+export class Speech {
+  readonly #workspace: Workspace;
+  #generations: Generation[] = [];
+
+  constructor(workspace: Workspace) {
+    this.#workspace = workspace;
+  }
+
+  /** Forgets the history. */
+  reset(): void {
+    this.#generations = [];
+  }
+
+  /** Characters that were paid for. */
+  get characters(): number {
+    return this.#generations.at(-1)?.characters.to ?? 0;
+  }
+
+  /** The marker of a request: a uuid in the text that it speaks or, for the sound of an item, that it spoke. */
+  marker(request: ReceivedRequest, id: string): string | null {
+    const given = speechSchema.partial().safeParse(
+      parseJson(new TextDecoder().decode(request.body)),
+    );
+    return findMarker([
+      given.data?.text,
+      this.#generations.find((one) => one.id === id)?.text,
+    ]);
+  }
+
+  /** `POST /v1/text-to-speech/{voice_id}` */
+  async speak(
+    { request, id: voiceId, apiKey }: {
+      request: ReceivedRequest;
+      id: string;
+      apiKey: string;
+    },
+  ): Promise<Answer> {
+    const { answer, refuse, errorAnswer, account, clock, ledger } =
+      this.#workspace;
+    const given = speechSchema.safeParse(
+      parseJson(new TextDecoder().decode(request.body)),
+    );
+    if (!given.success) return refuse(toIssues("body", given.error));
+    const { text, model_id, ...rest } = given.data;
+    const format = /^mp3_(22050|44100)_(\d+)$/.exec(
+      request.query.get("output_format") ?? "mp3_44100_128",
+    );
+    if (format === null) {
+      return refuse([{
+        loc: ["query", "output_format"],
+        msg: "only mp3 is simulated",
+        type: "value_error",
+      }]);
+    }
+    const voice = this.#workspace.voice(voiceId);
+    if (voice === undefined) {
+      return errorAnswer(
+        "voice_not_found",
+        undefined,
+        `A voice with voice_id '${voiceId}' was not found.`,
+      );
+    }
+    const limit = CHARACTER_LIMITS.get(model_id);
+    if (limit === undefined) {
+      return answer(400, {
+        detail: {
+          status: "model_not_found",
+          message: "A model was not found.",
+        },
+      });
+    }
+    const characters = [...text].length;
+    if (characters > limit) return errorAnswer("max_character_limit_exceeded");
+    const audio = await spokenAudio(characters);
+    // From here to the creation nothing waits, so the quota holds under concurrent requests.
+    const used = this.characters;
+    if (used + characters > account().character_limit) {
+      return errorAnswer("quota_exceeded");
+    }
+    const generation: Generation = {
+      id: crypto.randomUUID().replaceAll("-", "").slice(0, 20),
+      requestId: crypto.randomUUID().replaceAll("-", ""),
+      voice,
+      model: model_id,
+      text,
+      createdAt: clock.now(),
+      characters: { from: used, to: used + characters },
+      settings: { ...voice.settings, ...rest.voice_settings },
+      audio,
+    };
+    this.#generations.push(generation);
+    ledger.add({
+      provider: "elevenlabs",
+      operation: "speech",
+      id: generation.requestId,
+      marker: findMarker([text]),
+      request: {
+        text,
+        characters,
+        voice_id: voiceId,
+        model_id,
+        output_format: format[0],
+        ...rest,
+      },
+      bytes: 0,
+      api_key_tail: apiKey.slice(-4),
+    }, clock.now());
+    return {
+      status: 200,
+      headers: {
+        "content-type": "audio/mpeg",
+        "request-id": generation.requestId,
+        "x-request-id": generation.requestId,
+        "character-cost": String(characters),
+        "history-item-id": generation.id,
+      },
+      body: audio,
+    };
+  }
+
+  /** `GET /v1/history` */
+  history({ request }: { request: ReceivedRequest }): Answer {
+    const { answer, refuse, account, clock } = this.#workspace;
+    const query = historyQuerySchema.safeParse(
+      Object.fromEntries(request.query),
+    );
+    if (!query.success) return refuse(toIssues("query", query.error));
+    const wanted = query.data;
+    if (wanted.search !== undefined && wanted.source === undefined) {
+      return refuse([missing("query", "source")]);
+    }
+    const { history_lag_ms, keeps_history } = account();
+    const shown = this.#generations.filter((one) =>
+      keeps_history && one.createdAt <= clock.now() - history_lag_ms
+    );
+    const seconds = (one: Generation) => Math.floor(one.createdAt / 1000);
+    const fitting = shown.filter((one) =>
+      (wanted.voice_id ?? one.voice.id) === one.voice.id &&
+      (wanted.model_id ?? one.model) === one.model &&
+      seconds(one) > (wanted.date_after_unix ?? -1) &&
+      seconds(one) < (wanted.date_before_unix ?? Infinity) &&
+      one.text.includes(wanted.search ?? "") && wanted.source !== "STS"
+    );
+    if (wanted.sort_direction === "desc") fitting.reverse();
+    const begin =
+      fitting.findIndex(({ id }) => id === wanted.start_after_history_item_id) +
+      1;
+    const page = fitting.slice(begin, begin + wanted.page_size);
+    return answer(200, {
+      history: page.map((one) => ({
+        history_item_id: one.id,
+        request_id: one.requestId,
+        voice_id: one.voice.id,
+        model_id: one.model,
+        voice_name: one.voice.name,
+        voice_category: one.voice.category,
+        text: one.text,
+        date_unix: seconds(one),
+        character_count_change_from: one.characters.from,
+        character_count_change_to: one.characters.to,
+        content_type: "audio/mpeg",
+        state: "created",
+        settings: one.settings,
+        feedback: null,
+        share_link_id: null,
+        source: "TTS",
+      })),
+      last_history_item_id: page.at(-1)?.id ?? null,
+      has_more: begin + page.length < fitting.length,
+      scanned_until: null,
+    });
+  }
+
+  /** `GET /v1/history/{id}/audio` */
+  audio({ id }: { id: string }): Answer {
+    const found = this.#generations.find((one) => one.id === id);
+    if (found === undefined || !this.#workspace.account().keeps_history) {
+      return this.#workspace.errorAnswer("history_item_not_found");
+    }
+    return {
+      status: 200,
+      headers: { "content-type": "audio/mpeg" },
+      body: found.audio,
+    };
+  }
+}
+
+/** Somebody reads this fast. */
+const CHARACTERS_PER_SECOND = 15;
+/** Of the kept recording. */
+const RECORDED_SECONDS = 6;
+let recorded: Promise<Uint8Array<ArrayBuffer>> | undefined;
+
+/**
+ * A playable MP3, as long as the text takes to read: real speech over and over, never less than once. It begins with a
+ * tag and an Info frame, as the provider's files do; those promise the length of one round.
+ */
+async function spokenAudio(
+  characters: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const one = await (recorded ??= Deno.readFile(
+    new URL("./media/spoken.mp3", import.meta.url),
+  ));
+  const rounds = Math.max(
+    1,
+    Math.round(characters / CHARACTERS_PER_SECOND / RECORDED_SECONDS),
+  );
+  // Tag and Info frame of the later rounds must not stand in the middle.
+  const sound = one.subarray(soundBegin(one));
+  const file = new Uint8Array(one.length + (rounds - 1) * sound.length);
+  file.set(one);
+  for (let round = 1; round < rounds; round++) {
+    file.set(sound, one.length + (round - 1) * sound.length);
+  }
+  return file;
+}
+
+/** Where the second frame of the kept file begins; the first one holds no sound. 128 kbit/s at 44.1 kHz. */
+function soundBegin(file: Uint8Array): number {
+  const FRAME_BYTES = 417;
+  let at = 10;
+  for (const [index, byte] of file.subarray(6, 10).entries()) {
+    at += byte << (7 * (3 - index));
+  }
+  const padding = ((file[at + 2] ?? 0) >> 1) & 1;
+  return at + FRAME_BYTES + padding;
+}

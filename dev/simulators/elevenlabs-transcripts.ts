@@ -1,0 +1,199 @@
+import { z } from "zod";
+import { missing } from "./elevenlabs-errors.ts";
+import { toIssues } from "./elevenlabs-forms.ts";
+import type { Workspace } from "./elevenlabs-speech.ts";
+import { findMarker } from "./marker.ts";
+import type { Answer, ReceivedRequest } from "./provider.ts";
+import { decodedSeconds, sha256 } from "./sound.ts";
+
+/** The vendor takes files of at least so much sound. */
+const MINIMUM_SECONDS = 0.1;
+
+const flag = z.enum(["true", "false"]).transform((text) => text === "true");
+const formSchema = z.object({
+  model_id: z.enum(["scribe_v1", "scribe_v2"]),
+  language_code: z.string().min(2).max(3).optional(),
+  diarize: flag.default(false),
+  num_speakers: z.coerce.number().int().min(1).max(32).optional(),
+  timestamps_granularity: z.enum(["none", "word", "character"]).default("word"),
+  tag_audio_events: flag.default(true),
+  webhook: flag.default(false),
+});
+
+/** What is heard in every recording, over and over until its end. */
+const HEARD =
+  "And Mister John Dashwood had then leisure to consider how much there might be prudently in his power to do for them."
+    .split(" ");
+const SECONDS_PER_WORD = 0.3;
+const WORDS_PER_TURN = HEARD.length;
+
+/** A form as it was sent, or null when it is none. */
+interface SentForm {
+  readonly fields: Readonly<Record<string, string>>;
+  readonly file: File | null;
+}
+
+/** Speech to text. */
+export class Transcripts {
+  readonly #workspace: Workspace;
+  readonly #forms = new WeakMap<ReceivedRequest, Promise<SentForm | null>>();
+  #made = new Map<string, { body: unknown; marker: string | null }>();
+
+  constructor(workspace: Workspace) {
+    this.#workspace = workspace;
+  }
+
+  /** Forgets every transcript. */
+  reset(): void {
+    this.#made = new Map();
+  }
+
+  /** The marker of a request: in the name of its file, or in that of the transcript it asks for. */
+  async marker(request: ReceivedRequest, id: string): Promise<string | null> {
+    const form = await this.#form(request);
+    return findMarker([form?.file?.name]) ?? this.#made.get(id)?.marker ?? null;
+  }
+
+  /** `POST /v1/speech-to-text` */
+  async transcribe(
+    { request, apiKey }: { request: ReceivedRequest; apiKey: string },
+  ): Promise<Answer> {
+    const { answer, refuse, errorAnswer, clock, ledger } = this.#workspace;
+    const form = await this.#form(request);
+    if (form === null) {
+      return answer(400, { detail: "There was an error parsing the body" });
+    }
+    const given = formSchema.safeParse(form.fields);
+    if (!given.success) return refuse(toIssues("body", given.error));
+    if (form.file === null) return refuse([missing("body", "file")]);
+    if (given.data.webhook) {
+      return refuse([{
+        loc: ["body", "webhook"],
+        msg: "no webhook is configured",
+        type: "value_error",
+      }]);
+    }
+    const bytes = new Uint8Array(await form.file.arrayBuffer());
+    const seconds = await decodedSeconds(bytes);
+    if (seconds === null || seconds < MINIMUM_SECONDS) {
+      return errorAnswer("invalid_content");
+    }
+    const id = crypto.randomUUID().replaceAll("-", "").slice(0, 20);
+    const marker = findMarker([form.file.name]);
+    const body = transcriptBody(id, seconds, given.data);
+    this.#made.set(id, { body, marker });
+    ledger.add({
+      provider: "elevenlabs",
+      operation: "transcripts",
+      id,
+      marker,
+      request: {
+        ...form.fields,
+        seconds: Math.round(seconds * 1000) / 1000,
+        files: [{
+          name: form.file.name,
+          type: form.file.type,
+          bytes: bytes.length,
+          sha256: await sha256(bytes),
+          seconds: Math.round(seconds * 1000) / 1000,
+        }],
+      },
+      bytes: bytes.length,
+      api_key_tail: apiKey.slice(-4),
+    }, clock.now());
+    return answer(200, body);
+  }
+
+  /** `GET /v1/speech-to-text/transcripts/{id}` */
+  get({ id }: { id: string }): Answer {
+    const made = this.#made.get(id);
+    return made === undefined
+      ? this.#workspace.answer(404, {
+        detail: {
+          status: "transcript_not_found",
+          message: "Transcript not found.",
+        },
+      })
+      : this.#workspace.answer(200, made.body);
+  }
+
+  /** `DELETE /v1/speech-to-text/transcripts/{id}` */
+  delete({ id }: { id: string }): Answer {
+    const { clock, ledger } = this.#workspace;
+    const answer = this.get({ id });
+    if (!this.#made.delete(id)) return answer;
+    ledger.markDeleted("elevenlabs", id, clock.now());
+    return this.#workspace.answer(200, {
+      message: "Delete completed successfully.",
+    });
+  }
+
+  #form(request: ReceivedRequest): Promise<SentForm | null> {
+    const form = this.#forms.get(request) ?? readForm(request);
+    this.#forms.set(request, form);
+    return form;
+  }
+}
+
+async function readForm(request: ReceivedRequest): Promise<SentForm | null> {
+  const type = request.headers.get("content-type") ?? "";
+  if (!type.startsWith("multipart/form-data")) return null;
+  let form: FormData;
+  try {
+    form = await new Response(request.body, {
+      headers: { "content-type": type },
+    }).formData();
+  } catch {
+    return null;
+  }
+  const fields: Record<string, string> = {};
+  for (const [name, value] of form) {
+    if (typeof value === "string" && value !== "") fields[name] = value;
+  }
+  const file = form.get("file");
+  return { fields, file: file instanceof File ? file : null };
+}
+
+function transcriptBody(
+  id: string,
+  seconds: number,
+  form: z.output<typeof formSchema>,
+): unknown {
+  const count = Math.max(1, Math.floor(seconds / SECONDS_PER_WORD));
+  const speakers = form.num_speakers ?? 2;
+  const speaker = (index: number) =>
+    form.diarize
+      ? `speaker_${Math.floor(index / WORDS_PER_TURN) % speakers}`
+      : null;
+  const words = Array.from({ length: count }, (_, index) => {
+    const start = index * SECONDS_PER_WORD;
+    return {
+      text: HEARD[index % HEARD.length] ?? "",
+      start,
+      end: start + SECONDS_PER_WORD * 0.8,
+      type: "word",
+      speaker_id: speaker(index),
+      logprob: -0.05,
+    };
+  });
+  return {
+    language_code: form.language_code ?? "eng",
+    language_probability: 0.99,
+    text: words.map(({ text }) => text).join(" "),
+    words: form.timestamps_granularity === "none"
+      ? []
+      : words.flatMap((word, index) => {
+        const next = words[index + 1];
+        return next === undefined ? [word] : [word, {
+          text: " ",
+          start: word.end,
+          end: next.start,
+          type: "spacing",
+          speaker_id: word.speaker_id,
+          logprob: 0,
+        }];
+      }),
+    transcription_id: id,
+    audio_duration_secs: seconds,
+  };
+}

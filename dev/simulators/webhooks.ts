@@ -1,0 +1,80 @@
+import { z } from "zod";
+
+/** How the webhooks of a simulated provider behave; part of its settings. */
+export const webhookSettings = {
+  /**
+   * `once`: as documented. `doubled`: every delivery twice. `early`: before the end is there to be read. `forged`: with a
+   * wrong signature or token. `lost`: never.
+   */
+  webhooks: z.enum(["once", "doubled", "early", "forged", "lost"]),
+  /** Milliseconds after the end of the render. */
+  webhook_delay_ms: z.int().min(0).max(600_000),
+};
+
+/** One delivery. */
+export interface Delivery {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Sends webhooks after a while, and can take all back that are not out. */
+export class WebhookSender {
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  readonly #running = new Set<Promise<void>>();
+  #end = new AbortController();
+
+  /** Makes the deliveries after `ms` and sends them, one after the other. What the receiver answers is of no interest. */
+  schedule(ms: number, make: () => Promise<Delivery[]>): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      const sending = this.#send(make, this.#end.signal);
+      this.#running.add(sending);
+      void sending.finally(() => this.#running.delete(sending));
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  async #send(
+    make: () => Promise<Delivery[]>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const { url, headers, body } of await make()) {
+      try {
+        const response = await fetch(url, {
+          method: "POST",
+          headers: { "content-type": "application/json", ...headers },
+          body,
+          signal,
+        });
+        await response.body?.cancel();
+      } catch {
+        // A receiver that is not there: the provider's webhooks are a hint, too.
+      }
+    }
+  }
+
+  /** Forgets what is scheduled, breaks off what is being sent, and resolves when nothing is left. */
+  async clear(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    this.#end.abort();
+    await Promise.allSettled(this.#running);
+    this.#end = new AbortController();
+  }
+}
+
+/** HMAC-SHA256 of a text under a secret taken as text, in hex. */
+export async function hexHmac(secret: string, text: string): Promise<string> {
+  const encoder = new TextEncoder();
+  const key = await crypto.subtle.importKey(
+    "raw",
+    encoder.encode(secret),
+    { name: "HMAC", hash: "SHA-256" },
+    false,
+    ["sign"],
+  );
+  const mac = await crypto.subtle.sign("HMAC", key, encoder.encode(text));
+  return [...new Uint8Array(mac)]
+    .map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,83 @@
+/** Types of the parts of two packages that this project uses; neither ships declarations. */
+
+declare module "pdfkit" {
+  /** An object of the file. `end` writes it out at once. */
+  export interface PdfReference {
+    readonly id: number;
+    data: Record<string, unknown>;
+    end(chunk?: Uint8Array): void;
+  }
+
+  /** What `image` takes beside the bytes of a file: an image whose object is written already. */
+  export interface PdfImage {
+    label: string;
+    width: number;
+    height: number;
+    /** 1 to 8, as Exif counts. */
+    orientation: number;
+    obj: PdfReference;
+  }
+
+  /** Options of `text` and `heightOfString`; lengths in points. */
+  export interface TextOptions {
+    width?: number;
+    height?: number;
+    align?: "left" | "center" | "right";
+    lineGap?: number;
+    characterSpacing?: number;
+    lineBreak?: boolean;
+  }
+
+  /** A document that is read, in pieces, while it is made. */
+  export default class PDFDocument {
+    constructor(options: {
+      autoFirstPage: boolean;
+      font: null;
+      compress?: boolean;
+      lang?: string;
+      displayTitle?: boolean;
+      pdfVersion?: string;
+      info?: Record<string, string | Date>;
+    });
+    addPage(options: {
+      size: [number, number];
+      margin: number;
+    }): this;
+    registerFont(name: string, source: Uint8Array): this;
+    font(name: string, size?: number): this;
+    fillColor(color: string): this;
+    strokeColor(color: string): this;
+    lineWidth(width: number): this;
+    rect(x: number, y: number, width: number, height: number): this;
+    moveTo(x: number, y: number): this;
+    lineTo(x: number, y: number): this;
+    stroke(): this;
+    text(text: string, x: number, y: number, options?: TextOptions): this;
+    heightOfString(text: string, options?: TextOptions): number;
+    currentLineHeight(includeGap: boolean): number;
+    widthOfString(text: string, options?: TextOptions): number;
+    image(
+      image: PdfImage,
+      x: number,
+      y: number,
+      options?: { width?: number; height?: number },
+    ): this;
+    ref(data: Record<string, unknown>): PdfReference;
+    /** What has been made since the last call, or null. */
+    read(): Uint8Array | null;
+    end(): void;
+  }
+}
+
+declare module "subset-font" {
+  /** The font with the glyphs of `text` alone. */
+  export default function subsetFont(
+    font: Uint8Array,
+    text: string,
+    options: {
+      targetFormat: "sfnt" | "woff" | "woff2";
+      /** True leaves out the glyphs that only substitutions lead to, such as small capitals. */
+      noLayoutClosure?: boolean;
+    },
+  ): Promise<Uint8Array<ArrayBuffer>>;
+}

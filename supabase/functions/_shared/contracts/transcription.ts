@@ -1,0 +1,61 @@
+/** The job type `transcription`, as apps ask for it and as they get it back. */
+import { z } from "zod";
+
+/** Parameters of a transcript. */
+export const transcriptionMetadataSchema = z.strictObject({
+  call_id: z.uuid().optional().describe(
+    "A call of yours, whose transcript is filled in.",
+  ),
+  language_code: z.string().regex(/^[a-z]{2,3}$/, "must be ISO 639, as en")
+    .optional().describe("Found out when left out."),
+  speakers: z.number().int().min(1).max(32).optional().describe(
+    "How many people speak; found out when left out.",
+  ),
+  tag_audio_events: z.boolean().default(false).describe(
+    "Also writes down laughter, steps and the like.",
+  ),
+  output_format: z.enum(["json", "srt"]).default("json"),
+});
+export type TranscriptionMetadata = z.infer<typeof transcriptionMetadataSchema>;
+
+/** What one speaker said without a longer pause. Times are seconds. */
+export const transcriptSegmentSchema = z.object({
+  speaker: z.string().nullable(),
+  start: z.number(),
+  end: z.number(),
+  text: z.string(),
+});
+
+/** The file that a transcription leaves as JSON, and `calls.transcript_data`. */
+export const transcriptFileSchema = z.object({
+  language: z.string().nullable(),
+  duration_seconds: z.number().nullable(),
+  speakers: z.array(z.string()),
+  text: z.string(),
+  segments: z.array(transcriptSegmentSchema),
+  words: z.array(z.object({
+    text: z.string(),
+    start: z.number(),
+    end: z.number(),
+    speaker: z.string().nullable(),
+    type: z.enum(["word", "audio_event"]),
+  })),
+});
+export type TranscriptFile = z.infer<typeof transcriptFileSchema>;
+
+/** Most characters of a transcript that stand in the result itself; all of it is in the job's output. */
+export const MAX_RESULT_TEXT = 10_000;
+
+/** Result of a transcription; the file is the job's output. */
+export const transcriptionResultSchema = z.object({
+  transcription_id: z.string().min(1),
+  text: z.string().max(MAX_RESULT_TEXT),
+  is_text_cut: z.boolean(),
+  language: z.string().nullable(),
+  duration_seconds: z.number().nullable(),
+  words: z.number().int().min(0),
+  speakers: z.number().int().min(0),
+  content_type: z.enum(["application/json", "text/plain"]),
+  cached: z.literal(true).optional(),
+});
+export type TranscriptionResult = z.infer<typeof transcriptionResultSchema>;

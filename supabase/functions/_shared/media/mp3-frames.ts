@@ -1,0 +1,199 @@
+/**
+ * MP3 as a row of frames (ISO/IEC 11172-3 and 13818-3, layer III): enough to cut a stream into them, to count its
+ * seconds and to leave out everything that is no sound. Nothing is decoded.
+ */
+
+/** Kbit/s by the index in a frame's header; 0 and 15 stand for no usable rate. */
+const BITRATES = {
+  mpeg1: [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+  mpeg2: [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+} as const;
+/** Samples per second of MPEG 1 by index; MPEG 2 has half, MPEG 2.5 a quarter. */
+const SAMPLE_RATES = [44_100, 48_000, 32_000] as const;
+
+const HEADER_BYTES = 4;
+const ID3_HEADER_BYTES = 10;
+const ID3V1_BYTES = 128;
+/** A frame that only describes the file has its word here at the latest: 32 bytes of side information, a CRC. */
+const MAX_DESCRIPTION_OFFSET = HEADER_BYTES + 2 + 32;
+
+/** What a frame's header says. */
+export interface Mp3Header {
+  /** Of the whole frame, header included. */
+  bytes: number;
+  samples: number;
+  sampleRate: number;
+  channels: 1 | 2;
+}
+
+/** Input that is no MP3, or that ends in the middle of one. */
+export class Mp3Error extends Error {
+  override readonly name = "Mp3Error";
+}
+
+/** The header at `at`, or null when no frame of layer III can begin there. */
+export function readMp3Header(bytes: Uint8Array, at: number): Mp3Header | null {
+  const [first, second, third, fourth] = bytes.subarray(at, at + HEADER_BYTES);
+  if (
+    first === undefined || second === undefined || third === undefined ||
+    fourth === undefined
+  ) return null;
+  if (first !== 0xff || (second & 0xe0) !== 0xe0) return null;
+  const version = (second >> 3) & 3; // 0: 2.5, 1: reserved, 2: 2, 3: 1
+  const layer = (second >> 1) & 3; // 1: layer III
+  if (version === 1 || layer !== 1) return null;
+  const isMpeg1 = version === 3;
+  const bitrate = (isMpeg1 ? BITRATES.mpeg1 : BITRATES.mpeg2)[third >> 4];
+  const baseRate = SAMPLE_RATES[(third >> 2) & 3];
+  if (!bitrate || baseRate === undefined) return null;
+  const sampleRate = baseRate / (isMpeg1 ? 1 : version === 2 ? 2 : 4);
+  const padding = (third >> 1) & 1;
+  const samples = isMpeg1 ? 1152 : 576;
+  return {
+    bytes: Math.floor(samples / 8 * bitrate * 1000 / sampleRate) + padding,
+    samples,
+    sampleRate,
+    channels: fourth >> 6 === 3 ? 1 : 2,
+  };
+}
+
+/**
+ * Cuts one MP3 stream into its frames of sound.
+ *
+ * Guarantees: what `add` returns are whole frames and nothing else, in order; tags (ID3v1, ID3v2, APE) and the frame
+ * that describes the whole file (Xing, Info, VBRI) are left out, since they lie as soon as the frames stand in another
+ * file; never more than one frame or tag header besides the given chunk is held.
+ */
+export class Mp3Frames {
+  #held = new Uint8Array(0);
+  #skip = 0;
+  #isTail = false;
+  #seconds = 0;
+  #frames = 0;
+  #format: { sampleRate: number; channels: number } | null = null;
+
+  /** Frames of sound so far. */
+  get frames(): number {
+    return this.#frames;
+  }
+
+  /** Seconds of sound so far, by the frames' headers. */
+  get seconds(): number {
+    return this.#seconds;
+  }
+
+  /** Of the first frame of sound, or null before it. */
+  get format(): { sampleRate: number; channels: number } | null {
+    return this.#format;
+  }
+
+  /** Takes the next bytes and returns the frames that they complete. @throws {Mp3Error} when they are no MP3. */
+  add(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(this.#held.length + chunk.length);
+    bytes.set(this.#held);
+    bytes.set(chunk, this.#held.length);
+    const kept: [from: number, to: number][] = [];
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.#skip > 0) {
+        const skipped = Math.min(this.#skip, bytes.length - at);
+        this.#skip -= skipped;
+        at += skipped;
+        continue;
+      }
+      const piece = this.#pieceAt(bytes, at);
+      if (piece === null) break;
+      if (piece.isSound) kept.push([at, at + piece.bytes]);
+      if (piece.isSound) at += piece.bytes;
+      else this.#skip = piece.bytes;
+    }
+    this.#held = bytes.slice(at);
+    const sound = new Uint8Array(
+      kept.reduce((sum, [from, to]) => sum + to - from, 0),
+    );
+    let written = 0;
+    for (const [from, to] of kept) {
+      sound.set(bytes.subarray(from, to), written);
+      written += to - from;
+    }
+    return sound;
+  }
+
+  /** Says that nothing follows. @throws {Mp3Error} when there was no sound, or the last piece is cut. */
+  end(): void {
+    if (this.#frames === 0) throw new Mp3Error("no frame of sound");
+    if (this.#skip > 0 || this.#held.length > 0) {
+      throw new Mp3Error("ends in the middle of a frame");
+    }
+  }
+
+  /** What begins at `at`; null while too little is there to tell. A piece of sound is whole. */
+  #pieceAt(
+    bytes: Uint8Array,
+    at: number,
+  ): { bytes: number; isSound: boolean } | null {
+    const left = bytes.length - at;
+    if (bytes[at] === 0 || this.#isTail) return { bytes: 1, isSound: false };
+    if (left < HEADER_BYTES) return null;
+    if (startsWith(bytes, at, "ID3")) {
+      if (left < ID3_HEADER_BYTES) return null;
+      return { bytes: id3Bytes(bytes, at), isSound: false };
+    }
+    if (startsWith(bytes, at, "TAG")) {
+      return { bytes: ID3V1_BYTES, isSound: false };
+    }
+    if (startsWith(bytes, at, "APET")) {
+      // Its length stands in units of its own; nothing but tags follows it.
+      this.#isTail = true;
+      return { bytes: 1, isSound: false };
+    }
+    const header = readMp3Header(bytes, at);
+    if (header === null) throw new Mp3Error("no MP3 frame where one must be");
+    if (left < header.bytes) return null;
+    if (this.#frames === 0 && isDescription(bytes, at, header)) {
+      return { bytes: header.bytes, isSound: false };
+    }
+    this.#format ??= {
+      sampleRate: header.sampleRate,
+      channels: header.channels,
+    };
+    this.#frames += 1;
+    this.#seconds += header.samples / header.sampleRate;
+    return { bytes: header.bytes, isSound: true };
+  }
+}
+
+function startsWith(bytes: Uint8Array, at: number, word: string): boolean {
+  for (let index = 0; index < word.length; index++) {
+    if (bytes[at + index] !== word.charCodeAt(index)) return false;
+  }
+  return true;
+}
+
+/** An ID3v2 tag with its header, and its footer when it has one; the size is written in four times seven bits. */
+function id3Bytes(bytes: Uint8Array, at: number): number {
+  let size = 0;
+  for (const byte of bytes.subarray(at + 6, at + 10)) {
+    size = size * 128 + (byte & 0x7f);
+  }
+  const hasFooter = ((bytes[at + 5] ?? 0) & 0x10) !== 0;
+  return ID3_HEADER_BYTES + size + (hasFooter ? ID3_HEADER_BYTES : 0);
+}
+
+function isDescription(
+  bytes: Uint8Array,
+  at: number,
+  header: Mp3Header,
+): boolean {
+  // VBRI always stands here; Xing and Info follow the side information, whose length depends on version and channels.
+  if (startsWith(bytes, at + HEADER_BYTES + 32, "VBRI")) return true;
+  const end = Math.min(MAX_DESCRIPTION_OFFSET, header.bytes - 4);
+  for (const offset of [9, 11, 13, 15, 17, 19, 21, 23, 36, 38]) {
+    if (offset > end) break;
+    if (
+      startsWith(bytes, at + offset, "Xing") ||
+      startsWith(bytes, at + offset, "Info")
+    ) return true;
+  }
+  return false;
+}

@@ -1,0 +1,210 @@
+/** ElevenLabs: text to speech, and the history in which what was spoken is found again. */
+import { z } from "zod";
+import type { SpeechModel, SpeechOutputFormat } from "../contracts/speech.ts";
+import { ProviderFailure } from "../jobs/paid-call.ts";
+import {
+  type ElevenLabsAccess,
+  readElevenLabsJson,
+  requestElevenLabs,
+} from "./elevenlabs-client.ts";
+
+/** Most characters of one request, by the provider's documentation; for eleven_v3 the lowest number that it names. */
+export const SPEECH_CHARACTER_LIMITS: Readonly<Record<SpeechModel, number>> = {
+  eleven_multilingual_v2: 10_000,
+  eleven_v3: 3_000,
+  eleven_flash_v2_5: 40_000,
+  eleven_flash_v2: 30_000,
+  eleven_turbo_v2_5: 40_000,
+  eleven_turbo_v2: 30_000,
+};
+
+/** One request for speech. */
+export interface SpeechRequest {
+  text: string;
+  /** The provider's own id of the voice. */
+  providerVoiceId: string;
+  model: SpeechModel;
+  outputFormat: SpeechOutputFormat;
+  languageCode?: string | undefined;
+  seed?: number | undefined;
+  voiceSettings: Readonly<Record<string, number | boolean>>;
+  /** What is said before and after it in other requests, for the melody of the sentence. Not paid. */
+  previousText?: string | undefined;
+  nextText?: string | undefined;
+}
+
+/** Speech that was paid for: the provider's id of it, and its bytes, which must be read or cancelled. */
+export interface Spoken {
+  id: string;
+  audio: ReadableStream<Uint8Array>;
+}
+
+/** Speech at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
+export interface ElevenLabsSpeech {
+  /** Speaks a text. One request, never repeated; its characters are paid as soon as this answers. */
+  speak(request: SpeechRequest, signal: AbortSignal): Promise<Spoken>;
+  /**
+   * The ids of everything that was made since then with this voice, model, text and these settings, newest first. Which
+   * of them, if any, is the one that is looked for, only the journal can say.
+   */
+  find(
+    request: SpeechRequest,
+    since: Date,
+    signal: AbortSignal,
+  ): Promise<string[]>;
+  /** The bytes of what was spoken before, without paying again, or null while the history does not have it. */
+  open(
+    id: string,
+    request: SpeechRequest,
+    signal: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array> | null>;
+}
+
+/** A page of the history, as far as it is read here. */
+export const historyPageSchema = z.object({
+  history: z.array(z.object({
+    history_item_id: z.string().min(1),
+    request_id: z.string().min(1).nullish(),
+    voice_id: z.string().nullish(),
+    model_id: z.string().nullish(),
+    text: z.string().nullish(),
+    date_unix: z.number(),
+    settings: z.record(z.string(), z.unknown()).nullish(),
+  })),
+  has_more: z.boolean(),
+  last_history_item_id: z.string().nullish(),
+});
+type HistoryItem = z.infer<typeof historyPageSchema>["history"][number];
+
+/** How far back to look: longer than a job may go round, as the job type has it. */
+const LOOK_BACK_SECONDS = 2 * 86_400;
+const PAGE_SIZE = 100;
+const MAX_PAGES = 100;
+/** What tells of the sentence before and after: enough for its melody. */
+const CONTEXT_CHARACTERS = 300;
+
+/** The speech of an ElevenLabs account. */
+export function createElevenLabsSpeech(
+  access: ElevenLabsAccess & { now: () => Date },
+): ElevenLabsSpeech {
+  /** The items of the voice's history that fit, newest first; at most one when `isOneEnough`. */
+  async function search(
+    voiceId: string,
+    wanted: {
+      sinceUnix: number;
+      fits: (item: HistoryItem) => boolean;
+      isOneEnough: boolean;
+    },
+    signal: AbortSignal,
+  ): Promise<HistoryItem[]> {
+    const found: HistoryItem[] = [];
+    let after: string | undefined;
+    for (let page = 0; page < MAX_PAGES; page++) {
+      const response = await requestElevenLabs(access, {
+        method: "GET",
+        path: "/v1/history",
+        query: {
+          voice_id: voiceId,
+          source: "TTS",
+          date_after_unix: String(wanted.sinceUnix),
+          sort_direction: "desc",
+          page_size: String(PAGE_SIZE),
+          ...(after === undefined
+            ? {}
+            : { start_after_history_item_id: after }),
+        },
+      }, signal);
+      const answer = await readElevenLabsJson(response, historyPageSchema);
+      found.push(...answer.history.filter((item) =>
+        // Looked at once more, should the provider not know one of these filters.
+        item.date_unix >= wanted.sinceUnix &&
+        (item.voice_id ?? voiceId) === voiceId && wanted.fits(item)
+      ));
+      const last = answer.last_history_item_id ??
+        answer.history.at(-1)?.history_item_id;
+      if (
+        (wanted.isOneEnough && found.length > 0) || !answer.has_more ||
+        last === undefined || last === after
+      ) return found;
+      after = last;
+    }
+    throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+  }
+
+  return {
+    async speak(request, signal) {
+      const response = await requestElevenLabs(access, {
+        method: "POST",
+        path: `/v1/text-to-speech/${
+          encodeURIComponent(request.providerVoiceId)
+        }`,
+        query: { output_format: request.outputFormat },
+        contentType: "application/json",
+        body: jsonBody({
+          text: request.text,
+          model_id: request.model,
+          voice_settings: request.voiceSettings,
+          language_code: request.languageCode,
+          seed: request.seed,
+          ...(request.model === "eleven_v3" ? {} : {
+            previous_text: request.previousText?.slice(-CONTEXT_CHARACTERS),
+            next_text: request.nextText?.slice(0, CONTEXT_CHARACTERS),
+          }),
+        }),
+      }, signal);
+      const id = response.headers.get("request-id") ??
+        response.headers.get("x-request-id");
+      const isAudio = /^audio\/|^application\/octet-stream/.test(
+        response.headers.get("content-type") ?? "",
+      );
+      if (id === null || id === "" || !isAudio || response.body === null) {
+        await response.body?.cancel();
+        throw new ProviderFailure("provider_answer_invalid", "unknown", true, {
+          httpStatus: response.status,
+        });
+      }
+      return { id, audio: response.body };
+    },
+
+    async find(request, since, signal) {
+      const items = await search(request.providerVoiceId, {
+        sinceUnix: Math.floor(since.getTime() / 1000),
+        fits: (item) =>
+          item.text === request.text &&
+          (item.model_id ?? request.model) === request.model &&
+          isSpokenAs(request, item),
+        isOneEnough: false,
+      }, signal);
+      return items.map((item) => item.request_id ?? item.history_item_id);
+    },
+
+    async open(id, request, signal) {
+      const [item] = await search(request.providerVoiceId, {
+        sinceUnix: Math.floor(access.now().getTime() / 1000) -
+          LOOK_BACK_SECONDS,
+        fits: (one) => one.request_id === id || one.history_item_id === id,
+        isOneEnough: true,
+      }, signal);
+      if (item === undefined) return null;
+      const response = await requestElevenLabs(access, {
+        method: "GET",
+        path: `/v1/history/${encodeURIComponent(item.history_item_id)}/audio`,
+      }, signal);
+      return response.body;
+    },
+  };
+}
+
+/** Whether the settings that the history tells are those that were asked for. What it does not tell fits. */
+function isSpokenAs(request: SpeechRequest, item: HistoryItem): boolean {
+  return Object.entries(request.voiceSettings).every(([name, asked]) => {
+    const used = item.settings?.[name];
+    return typeof used === "number" && typeof asked === "number"
+      ? Math.abs(used - asked) < 0.001
+      : typeof used !== typeof asked || used === asked;
+  });
+}
+
+function jsonBody(value: unknown): ReadableStream<Uint8Array> {
+  return new Blob([JSON.stringify(value)]).stream();
+}

@@ -1,0 +1,242 @@
+/**
+ * HeyGen: image videos, by API v3 (v1 and v2 ended on 2026-11-01).
+ *
+ * A creation carries an `Idempotency-Key` made from the job alone: under it the service answers again for 24 hours what it
+ * answered first, so that even a call which is sent again by mistake makes nothing new. The title carries the job's id,
+ * by which the list finds the video.
+ */
+import { z } from "zod";
+import type { ErrorCode } from "../errors.ts";
+import { ProviderFailure } from "../jobs/paid-call.ts";
+import type {
+  AvatarVideoRequest,
+  AvatarVideos,
+  AvatarVideoState,
+} from "./avatar-videos.ts";
+import {
+  asLost,
+  callProvider,
+  isMissing,
+  missingKey,
+  statusFailure,
+  type Wire,
+  type WireAnswer,
+} from "./wire-call.ts";
+
+/** Answer of `POST /v3/assets`. */
+export const heyGenAssetSchema = z.object({
+  data: z.object({ asset_id: z.string().min(1) }),
+});
+/** Answer of `POST /v3/videos`. */
+export const heyGenCreatedVideoSchema = z.object({
+  data: z.object({ video_id: z.string().min(1) }),
+});
+/** Answer of `GET /v3/videos/{id}`. A creation answers `waiting`, so that it is taken here as well. */
+export const heyGenVideoSchema = z.object({
+  data: z.object({
+    id: z.string().min(1),
+    status: z.enum([
+      "waiting",
+      "pending",
+      "processing",
+      "completed",
+      "failed",
+    ]),
+    video_url: z.url({ protocol: /^https?$/ }).nullish(),
+    duration: z.number().positive().nullish(),
+    failure_code: z.string().nullish(),
+    failure_message: z.string().nullish(),
+  }),
+});
+/** Answer of `GET /v3/videos`. */
+export const heyGenVideosSchema = z.object({
+  data: z.array(
+    z.object({ id: z.string().min(1), title: z.string().nullish() }),
+  ),
+  has_more: z.boolean(),
+  next_token: z.string().nullish(),
+});
+/** Every error. Codes differ in case from place to place. */
+export const heyGenErrorSchema = z.object({
+  error: z.object({ code: z.string(), message: z.string().nullish() }),
+});
+
+/** Pages of a search to look through before giving up: 20 × 100 videos that all match one job's title. */
+const MAX_PAGES = 20;
+/** Content that was refused; the vendor's list of codes is not public, so that words decide. */
+const REFUSED_CONTENT = /moderat|blocked_words|nsfw|sensitive|prohibited/i;
+
+/** The videos of a HeyGen account. */
+export function createHeyGenVideos(options: {
+  apiKey: string | undefined;
+  baseUrl: string;
+  timeoutSeconds: number;
+  fetch: typeof fetch;
+}): AvatarVideos {
+  const wire = (): Wire => {
+    if (options.apiKey === undefined) throw missingKey("HEYGEN_API_KEY");
+    return { ...options, headers: { "x-api-key": options.apiKey }, toFailure };
+  };
+
+  async function upload(
+    file: { bytes: Blob; mimeType: string; name: string },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const body = new FormData();
+    body.append(
+      "file",
+      new File([file.bytes], file.name, { type: file.mimeType }),
+    );
+    const answer = await callProvider(
+      wire(),
+      { method: "POST", path: "/v3/assets", body },
+      heyGenAssetSchema,
+      signal,
+    );
+    return answer.data.asset_id;
+  }
+
+  return {
+    maxAudioBytes: 15_000_000,
+    audioTypes: ["audio/mpeg", "audio/wav"],
+    pauses: { first: 10, longest: 60 },
+    uploadPhoto: upload,
+    uploadAudio: upload,
+
+    async create(request, signal) {
+      const answer = await callProvider(
+        wire(),
+        {
+          method: "POST",
+          path: "/v3/videos",
+          headers: { "idempotency-key": request.marker },
+          body: videoBody(request),
+        },
+        heyGenCreatedVideoSchema,
+        signal,
+      );
+      return answer.data.video_id;
+    },
+
+    async findByMarker(marker, signal) {
+      let token: string | undefined;
+      for (let page = 0; page < MAX_PAGES; page++) {
+        const query = new URLSearchParams({
+          limit: "100",
+          title: marker,
+          ...(token === undefined ? {} : { token }),
+        });
+        const answer = await callProvider(
+          wire(),
+          { method: "GET", path: `/v3/videos?${query}` },
+          heyGenVideosSchema,
+          signal,
+        );
+        const found = answer.data.find(({ title }) => title === marker);
+        if (found !== undefined) return found.id;
+        if (!answer.has_more || !answer.next_token) return null;
+        token = answer.next_token;
+      }
+      throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+    },
+
+    async read(videoId, signal) {
+      try {
+        return toState(
+          await callProvider(
+            wire(),
+            {
+              method: "GET",
+              path: `/v3/videos/${encodeURIComponent(videoId)}`,
+            },
+            heyGenVideoSchema,
+            signal,
+          ),
+        );
+      } catch (error) {
+        throw asLost(error);
+      }
+    },
+
+    async remove(videoId, signal) {
+      try {
+        await callProvider(
+          wire(),
+          {
+            method: "DELETE",
+            path: `/v3/videos/${encodeURIComponent(videoId)}`,
+          },
+          z.unknown(),
+          signal,
+        );
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    },
+  };
+}
+
+function videoBody(request: AvatarVideoRequest): Record<string, unknown> {
+  const { speech } = request;
+  return {
+    type: "image",
+    image: { type: "asset_id", asset_id: request.photo },
+    ...(speech.kind === "audio"
+      ? { audio_asset_id: speech.audio }
+      : { script: speech.text, voice_id: speech.voiceId }),
+    title: request.marker,
+    callback_id: request.marker,
+    resolution: "720p",
+    aspect_ratio: "auto",
+    output_format: "mp4",
+  };
+}
+
+function toState(
+  { data }: z.output<typeof heyGenVideoSchema>,
+): AvatarVideoState {
+  switch (data.status) {
+    case "waiting":
+    case "pending":
+    case "processing":
+      return { status: "rendering" };
+    case "completed":
+      if (data.video_url === null || data.video_url === undefined) {
+        throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+      }
+      return {
+        status: "done",
+        videoUrl: data.video_url,
+        durationSeconds: data.duration ?? null,
+      };
+    case "failed": {
+      const reason = `${data.failure_code ?? ""} ${data.failure_message ?? ""}`
+        .trim();
+      return {
+        status: "failed",
+        code: REFUSED_CONTENT.test(reason)
+          ? "provider_content_refused"
+          : "provider_render_failed",
+        reason,
+      };
+    }
+  }
+}
+
+/** What an error answer of HeyGen means. */
+function toFailure(answer: WireAnswer): ProviderFailure {
+  const error = heyGenErrorSchema.safeParse(answer.body).data?.error;
+  return statusFailure(
+    answer,
+    answer.body,
+    error === undefined ? undefined : codeOf(error.code.toLowerCase()),
+  );
+}
+
+function codeOf(code: string): ErrorCode | undefined {
+  if (REFUSED_CONTENT.test(code)) return "provider_content_refused";
+  if (code === "insufficient_credit") return "provider_quota_exceeded";
+  return code === "resource_limit_exceeded"
+    ? "provider_limit_reached"
+    : undefined;
+}

@@ -1,0 +1,366 @@
+/** The job type `avatar_video`: a photo and what it shall say become a video at D-ID or HeyGen, and a row of `avatars`. */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import {
+  type AvatarVideoMetadata,
+  avatarVideoMetadataSchema,
+  type AvatarVideoResult,
+} from "../../_shared/contracts/avatar-video.ts";
+import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
+import { parseObjectPath } from "../../_shared/contracts/object-path.ts";
+import type { Database } from "../../_shared/database.types.ts";
+import { JobFailure, Snooze } from "../../_shared/jobs/outcome.ts";
+import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
+import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
+import {
+  INPUT_HEAD_BYTES,
+  inputTypeOf,
+} from "../../_shared/media/input-type.ts";
+import type {
+  AvatarProvider,
+  AvatarSpeech,
+  AvatarVideos,
+  AvatarVideoState,
+  ProviderFile,
+} from "../../_shared/providers/avatar-videos.ts";
+import { AVATAR_PROVIDERS } from "../../_shared/providers/avatar-videos.ts";
+import { asUnpaid } from "../../_shared/providers/wire-call.ts";
+import {
+  downloadInput,
+  STORAGE_TIMEOUT_SECONDS,
+} from "../../_shared/storage/object-store.ts";
+import { storeOutput } from "../../_shared/storage/outputs.ts";
+import { readMetadata } from "./metadata.ts";
+
+/** Most bytes of a photo; D-ID takes no more. */
+const MAX_PHOTO_BYTES = 10_000_000;
+/** Most bytes of a video: half an hour at the bitrates that the providers use. */
+const MAX_VIDEO_BYTES = 209_715_200;
+/** What object stores answer to an address that has expired. */
+const EXPIRED = [401, 403, 404, 410];
+/** Trouble that passes and costs nothing to wait for: it spends no attempt, the type's max_age_seconds ends it. */
+const PASSING = [
+  "provider_rate_limited",
+  "provider_unavailable",
+  "provider_timeout",
+];
+
+/** What the processor is made of. */
+export interface AvatarVideoDeps {
+  supabase: SupabaseClient<Database>;
+  providers: Readonly<Record<AvatarProvider, AvatarVideos>>;
+  /** For results, which lie at addresses of the provider's choice; no key goes with it. */
+  fetch: typeof fetch;
+  /** Where D-ID may call back for this job. */
+  callbackUrl(jobId: string): Promise<string | undefined>;
+}
+
+/**
+ * The processor. Submits on the first claim, and looks once on each later one: a render takes minutes, and nothing waits
+ * for it in an isolate. Progress: 10 while photo and recording are handed over, 30 when the order is sent, 50 when the
+ * video is being made, 80 while it is copied into our Storage.
+ */
+export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
+  return {
+    jobType: "avatar_video",
+    async run(context) {
+      const { job, signal, progress } = context;
+      const provider = providerOf(deps, job);
+      const order = readOrder(job);
+
+      const videoId = await submit(deps, provider, context, order);
+
+      const read = () =>
+        patiently(job, provider, () => provider.read(videoId, signal));
+      const state = await read();
+      if (state.status === "rendering") {
+        throw new Snooze(pauseFor(job, provider), "rendering");
+      }
+      const video = finished(state);
+
+      progress(80, "storing_output");
+      const body = await openVideo(deps, video.videoUrl, signal) ??
+        // It has expired since: the provider signs a new address when it is asked again.
+        await openVideo(deps, finished(await read()).videoUrl, signal);
+      if (body === null) {
+        throw new JobFailure("output_invalid", {
+          isRetryable: true,
+          cause: new Error("the result's address has expired, twice"),
+        });
+      }
+      const { outputUrl, bytes } = await storeOutput(deps.supabase, {
+        userId: job.user_id,
+        jobId: job.id,
+        fileName: "video.mp4",
+        contentType: "video/mp4",
+        body,
+        maxBytes: MAX_VIDEO_BYTES,
+        signal,
+      });
+      return {
+        resultData: {
+          provider: job.provider,
+          provider_video_id: videoId,
+          duration_seconds: video.durationSeconds,
+          size_bytes: bytes,
+        } satisfies AvatarVideoResult,
+        outputUrl,
+        product: {
+          kind: "avatar",
+          name: order.metadata.name,
+          provider_avatar_id: videoId,
+          duration_seconds: video.durationSeconds,
+        },
+      };
+    },
+  };
+}
+
+/** What a job asks for. */
+interface Order {
+  metadata: AvatarVideoMetadata;
+  photo: string;
+}
+
+function providerOf(deps: AvatarVideoDeps, job: ClaimedJob): AvatarVideos {
+  const name = AVATAR_PROVIDERS.find((one) => one === job.provider);
+  if (name === undefined) {
+    throw new JobFailure("job_type_not_supported", { isRetryable: false });
+  }
+  return deps.providers[name];
+}
+
+function readOrder(job: ClaimedJob): Order {
+  const metadata = readMetadata(job, avatarVideoMetadataSchema);
+  if (job.input_url === null) {
+    throw new JobFailure("input_required", { isRetryable: false });
+  }
+  return { metadata, photo: job.input_url };
+}
+
+/** The provider's id of the video: ordered now, or by an earlier claim. */
+async function submit(
+  deps: AvatarVideoDeps,
+  provider: AvatarVideos,
+  context: JobContext,
+  order: Order,
+): Promise<string> {
+  const { job, signal, progress, pay } = context;
+  const marker = `job:${job.id}`;
+  let handed: { photo: string; speech: AvatarSpeech } | undefined;
+  // What is ordered already, or may be, needs no files any more.
+  if (job.spend === "none") {
+    progress(10, "fetching_input");
+    handed = await patiently(
+      job,
+      provider,
+      () => handOver(deps, provider, context, order, signal),
+    );
+  }
+  try {
+    return await pay({
+      operation: "create_video",
+      stage: "calling_provider",
+      progressBefore: 30,
+      progressAfter: 50,
+      send: async (signal) => {
+        handed ??= await unpaid(() =>
+          handOver(deps, provider, context, order, signal)
+        );
+        return await provider.create({
+          ...handed,
+          marker,
+          callbackUrl: await deps.callbackUrl(job.id),
+        }, signal);
+      },
+      find: (signal) => provider.findByMarker(marker, signal),
+      undo: (videoId, signal) => provider.remove(videoId, signal),
+    });
+  } catch (error) {
+    // A full plan is a matter of waiting until other videos are done, not of attempts.
+    if (error instanceof JobFailure && error.code === "provider_rate_limited") {
+      throw new Snooze(
+        error.retryAfterSeconds ?? pauseFor(job, provider),
+        "waiting_for_provider",
+      );
+    }
+    throw error;
+  }
+}
+
+/** Hands photo and recording to the provider. They cost nothing and it forgets them by itself. */
+async function handOver(
+  deps: AvatarVideoDeps,
+  provider: AvatarVideos,
+  context: JobContext,
+  { metadata, photo }: Order,
+  signal: AbortSignal,
+): Promise<{ photo: string; speech: AvatarSpeech }> {
+  const { job } = context;
+  const photoFile = await fileOf(deps, job, photo, {
+    types: ["image/jpeg", "image/png"],
+    maxBytes: MAX_PHOTO_BYTES,
+    signal,
+  });
+  const { text, voice_id, voice_provider } = metadata;
+  if (text !== undefined && voice_id !== undefined) {
+    return {
+      photo: await provider.uploadPhoto(photoFile, signal),
+      speech: {
+        kind: "text",
+        text,
+        voiceId: voice_id,
+        voiceProvider: voice_provider ?? "microsoft",
+      },
+    };
+  }
+  const recording = await recordingOf(context, metadata);
+  const audioFile = await fileOf(deps, job, recording, {
+    types: provider.audioTypes,
+    maxBytes: provider.maxAudioBytes,
+    signal,
+  });
+  return {
+    photo: await provider.uploadPhoto(photoFile, signal),
+    speech: {
+      kind: "audio",
+      audio: await provider.uploadAudio(audioFile, signal),
+    },
+  };
+}
+
+/** The recording that the photo speaks: one that is named, or the one that the job waited for. The service's client sees everybody's files, so the folder is checked here. */
+async function recordingOf(
+  { job, dependency }: JobContext,
+  metadata: AvatarVideoMetadata,
+): Promise<string> {
+  const url = metadata.audio_url ?? (await dependency())?.output_url ?? null;
+  if (url === null) {
+    throw new JobFailure("metadata_invalid", {
+      isRetryable: false,
+      details:
+        "metadata.text: is required, or audio_url, or a speech that the job depends on",
+    });
+  }
+  if (!parseObjectPath(url)?.path.startsWith(`${job.user_id}/`)) {
+    throw new JobFailure("path_not_allowed", { isRetryable: false });
+  }
+  return url;
+}
+
+/** An own object as a file for the provider; what it is, its bytes say. */
+async function fileOf(
+  deps: AvatarVideoDeps,
+  job: ClaimedJob,
+  url: string,
+  { types, maxBytes, signal }: {
+    types: readonly string[];
+    maxBytes: number;
+    signal: AbortSignal;
+  },
+): Promise<ProviderFile> {
+  const bytes = await downloadInput(deps.supabase, url, { maxBytes, signal });
+  const head = await bytes.slice(0, INPUT_HEAD_BYTES).arrayBuffer();
+  const type = inputTypeOf(new Uint8Array(head));
+  if (type === null || !types.includes(type.mimeType)) {
+    throw new JobFailure("input_type_not_allowed", {
+      isRetryable: false,
+      details: `The file is none of ${types.join(", ")}.`,
+    });
+  }
+  return {
+    bytes,
+    mimeType: type.mimeType,
+    name: `job-${job.id}.${type.extension}`,
+  };
+}
+
+/** The end of a video: done, or the failure that the provider reports. */
+function finished(
+  state: AvatarVideoState,
+): Extract<AvatarVideoState, { status: "done" }> {
+  if (state.status === "done") return state;
+  if (state.status === "failed") {
+    throw new JobFailure(state.code, {
+      isRetryable: false,
+      cause: new Error(state.reason),
+    });
+  }
+  throw new JobFailure("provider_answer_invalid", {
+    isRetryable: true,
+    cause: new Error("a finished video is being rendered again"),
+  });
+}
+
+/** The video as a stream, or null when its address is not good any more. */
+async function openVideo(
+  deps: AvatarVideoDeps,
+  url: string,
+  signal: AbortSignal,
+): Promise<ReadableStream<Uint8Array> | null> {
+  let response: Response;
+  try {
+    response = await deps.fetch(url, {
+      signal: AbortSignal.any([
+        signal,
+        AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
+      ]),
+    });
+  } catch (cause) {
+    throw new JobFailure("provider_unavailable", { isRetryable: true, cause });
+  }
+  if (response.ok && response.body !== null) return response.body;
+  await response.body?.cancel();
+  if (EXPIRED.includes(response.status)) return null;
+  throw new JobFailure("provider_unavailable", {
+    isRetryable: true,
+    cause: new Error(`the result answers ${response.status}`),
+  });
+}
+
+/** A call that costs nothing: passing trouble is waited out, everything else fails the attempt. */
+async function patiently<T>(
+  job: ClaimedJob,
+  provider: AvatarVideos,
+  call: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof ProviderFailure)) throw error;
+    const { retryAfterSeconds } = error.options;
+    if (PASSING.includes(error.code)) {
+      throw new Snooze(
+        retryAfterSeconds ?? pauseFor(job, provider),
+        "waiting_for_provider",
+      );
+    }
+    throw new JobFailure(error.code, {
+      isRetryable: error.isRetryable,
+      retryAfterSeconds,
+      cause: error,
+    });
+  }
+}
+
+/** Within the sending of a paid call: what fails before the order itself is a definite no. */
+async function unpaid<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw error instanceof JobFailure
+      ? new ProviderFailure(error.code, "rejected", error.isRetryable, {
+        cause: error,
+      })
+      : asUnpaid(error);
+  }
+}
+
+/**
+ * Seconds until the next look: half of the time that has gone by, within the provider's bounds. Both times are the
+ * database's.
+ */
+function pauseFor(job: ClaimedJob, { pauses }: AvatarVideos): number {
+  const seconds = (Date.parse(job.updated_at) - Date.parse(job.started_at)) /
+    1000;
+  return Math.min(Math.max(seconds / 2, pauses.first), pauses.longest);
+}

@@ -1,0 +1,338 @@
+/**
+ * The job type `text_to_speech`: a text becomes one MP3.
+ *
+ * A long text is spoken in parts. Each part is a paid step of its own and lies in Storage as soon as it is there, so
+ * that a repeated attempt goes on with the next one; at the end the parts are joined, passing through as streams.
+ */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import {
+  type ClaimedJob,
+  type Dependency,
+  voiceCloneResultSchema,
+} from "../../_shared/contracts/jobs.ts";
+import {
+  type TextToSpeechMetadata,
+  textToSpeechMetadataSchema,
+  type TextToSpeechResult,
+} from "../../_shared/contracts/speech.ts";
+import type { Database } from "../../_shared/database.types.ts";
+import { JobFailure, Snooze } from "../../_shared/jobs/outcome.ts";
+import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
+import { Mp3Error, Mp3Frames } from "../../_shared/media/mp3-frames.ts";
+import { splitText } from "../../_shared/media/split-text.ts";
+import {
+  type ElevenLabsSpeech,
+  SPEECH_CHARACTER_LIMITS,
+  type SpeechRequest,
+  type Spoken,
+} from "../../_shared/providers/elevenlabs-speech.ts";
+import {
+  hasOutput,
+  openOutput,
+  OUTPUTS,
+  removeOutputs,
+  storeOutput,
+} from "../../_shared/storage/outputs.ts";
+import { readMetadata } from "./metadata.ts";
+
+/**
+ * Most characters of a part, whatever the model takes: about five minutes of sound, which is made well within the life
+ * of an isolate.
+ */
+const MAX_PART_CHARACTERS = 5_000;
+/** A part is not begun with less time than this; the next isolate goes on. */
+const PART_MS = 40_000;
+/** Seconds until the history is asked again for sound that was paid for and got lost. */
+const HISTORY_PAUSE_SECONDS = 15;
+/** How far the provider's clock may be behind the database's. */
+const CLOCK_SKEW_MS = 300_000;
+const MAX_PART_BYTES = 104_857_600;
+const MAX_SPEECH_BYTES = 524_288_000;
+const FILE_NAME = "speech.mp3";
+
+const voiceSchema = z.object({
+  id: z.uuid(),
+  provider_voice_id: z.string(),
+  stability: z.number(),
+  similarity_boost: z.number(),
+});
+
+/**
+ * The processor. Progress: 5 to 85 with the parts, 90 while they are joined, 100 with the file.
+ *
+ * @param deps.speech is asked for the sound of a part again (without paying) when it was lost on the way.
+ */
+export function createTextToSpeechProcessor(deps: {
+  supabase: SupabaseClient<Database>;
+  speech: ElevenLabsSpeech;
+}): Processor {
+  return {
+    jobType: "text_to_speech",
+    async run(context) {
+      const { job, signal, progress } = context;
+      const metadata = readMetadata(job, textToSpeechMetadataSchema);
+      const texts = splitText(
+        metadata.text,
+        Math.min(SPEECH_CHARACTER_LIMITS[metadata.model], MAX_PART_CHARACTERS),
+      );
+      const { voiceId, ...voice } = await findVoice(
+        deps.supabase,
+        context,
+        metadata,
+      );
+      const files: string[] = [];
+      for (const [index, text] of texts.entries()) {
+        if (index > 0 && context.remainingMs() < PART_MS) {
+          throw new Snooze(0, "next_part");
+        }
+        const fileName = `part-${index + 1}.mp3`;
+        await makePart(deps, context, {
+          number: index + 1,
+          of: texts.length,
+          fileName,
+          request: {
+            ...voice,
+            text,
+            model: metadata.model,
+            outputFormat: metadata.output_format,
+            languageCode: metadata.language_code,
+            seed: metadata.seed,
+            previousText: texts[index - 1],
+            nextText: texts[index + 1],
+          },
+        });
+        files.push(fileName);
+      }
+
+      progress(90, "joining");
+      const joined = joinParts(
+        files.map((fileName) => () =>
+          openOutput(deps.supabase, output(job, fileName, signal))
+        ),
+      );
+      const { outputUrl, bytes } = await storeOutput(deps.supabase, {
+        ...output(job, FILE_NAME, signal),
+        contentType: "audio/mpeg",
+        body: joined.body,
+        maxBytes: MAX_SPEECH_BYTES,
+      });
+      // Should the end of the job be lost after this, the history still has the parts.
+      await removeOutputs(deps.supabase, job.user_id, job.id, files);
+      return {
+        outputUrl,
+        resultData: {
+          voice_id: voiceId,
+          model: metadata.model,
+          characters: [...metadata.text].length,
+          parts: texts.length,
+          duration_seconds: Math.round(joined.state.seconds * 1000) / 1000,
+          size_bytes: bytes,
+          content_type: "audio/mpeg",
+        } satisfies TextToSpeechResult,
+      };
+    },
+  };
+}
+
+const output = (job: ClaimedJob, fileName: string, signal: AbortSignal) => ({
+  bucket: OUTPUTS,
+  userId: job.user_id,
+  jobId: job.id,
+  fileName,
+  signal,
+});
+
+/**
+ * The voice as the provider knows it, with its settings, and by the id that the owner knows. The owner is asked for
+ * again: a job outlives its intake.
+ */
+async function findVoice(
+  supabase: SupabaseClient<Database>,
+  { job, dependency }: JobContext,
+  metadata: TextToSpeechMetadata,
+): Promise<
+  & Pick<SpeechRequest, "providerVoiceId" | "voiceSettings">
+  & { voiceId: string }
+> {
+  const isStock = metadata.voice_id !== undefined &&
+    !z.uuid().safeParse(metadata.voice_id).success;
+  if (metadata.voice_id !== undefined && isStock) {
+    return {
+      voiceId: metadata.voice_id,
+      providerVoiceId: metadata.voice_id,
+      voiceSettings: defined(metadata.settings),
+    };
+  }
+  const own = supabase.from("voices")
+    .select("id,provider_voice_id,stability,similarity_boost")
+    .eq("user_id", job.user_id).eq("provider", "elevenlabs");
+  const { data, error } = await (metadata.voice_id === undefined
+    // By the provider's id: a clone that the cache answered has made no row of its own.
+    ? own.eq("provider_voice_id", clonedVoice(await dependency()))
+    : own.eq("id", metadata.voice_id)).maybeSingle();
+  if (error) throw unavailable(error);
+  if (data === null) {
+    throw new JobFailure("voice_not_found", { isRetryable: false });
+  }
+  const voice = voiceSchema.parse(data);
+  return {
+    voiceId: voice.id,
+    providerVoiceId: voice.provider_voice_id,
+    voiceSettings: {
+      stability: voice.stability,
+      similarity_boost: voice.similarity_boost,
+      ...defined(metadata.settings),
+    },
+  };
+}
+
+function clonedVoice(clone: Dependency | null): string {
+  const result = voiceCloneResultSchema.safeParse(clone?.result_data);
+  if (result.success) return result.data.voice_id;
+  throw new JobFailure("voice_not_found", {
+    isRetryable: false,
+    cause: result.error,
+  });
+}
+
+function defined(
+  settings: TextToSpeechMetadata["settings"],
+): Record<string, number | boolean> {
+  return Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, value]]
+    ),
+  );
+}
+
+interface Part {
+  number: number;
+  of: number;
+  fileName: string;
+  request: SpeechRequest;
+}
+
+/** Makes a part, or gets hold of what an earlier attempt paid for; afterwards its sound is in Storage. */
+async function makePart(
+  deps: { supabase: SupabaseClient<Database>; speech: ElevenLabsSpeech },
+  { job, signal, pay }: JobContext,
+  part: Part,
+): Promise<void> {
+  const at = (done: number) =>
+    Math.round(5 + 80 * (part.number - 1 + done) / part.of);
+  const operation = `text_to_speech:${part.number}`;
+  let spoken: Spoken | undefined;
+  try {
+    const id = await pay({
+      operation,
+      stage: "speaking",
+      progressBefore: at(0),
+      progressAfter: at(0.8),
+      async send(signal) {
+        spoken = await deps.speech.speak(part.request, signal);
+        return spoken.id;
+      },
+      find: (signal) => findLost(deps, job, operation, part.request, signal),
+    });
+    const file = output(job, part.fileName, signal);
+    if (spoken === undefined && await hasOutput(deps.supabase, file)) return;
+    const audio = spoken?.audio ??
+      await openSpoken(deps.speech, id, part.request, signal);
+    await storeOutput(deps.supabase, {
+      ...file,
+      contentType: "audio/mpeg",
+      body: audio,
+      maxBytes: MAX_PART_BYTES,
+    });
+  } finally {
+    // Whatever happened in between: the connection must not stay open with sound that nobody reads.
+    if (spoken !== undefined && !spoken.audio.locked) {
+      await spoken.audio.cancel().catch(() => {});
+    }
+  }
+}
+
+/**
+ * What the lost call of a step made: of all that was spoken so since it was sent, what no step of any job has as its own.
+ * Equal texts are spoken for other jobs, too, and in other parts of this one.
+ */
+async function findLost(
+  deps: { supabase: SupabaseClient<Database>; speech: ElevenLabsSpeech },
+  job: ClaimedJob,
+  operation: string,
+  request: SpeechRequest,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const call = await deps.supabase.from("ai_provider_calls").select("sent_at")
+    .eq("job_id", job.id).eq("operation", operation)
+    // Open: what became of it is not known.
+    .is("settled_at", null).maybeSingle();
+  if (call.error) throw unavailable(call.error);
+  if (call.data === null) return null;
+  const found = await deps.speech.find(
+    request,
+    new Date(Date.parse(call.data.sent_at) - CLOCK_SKEW_MS),
+    signal,
+  );
+  if (found.length === 0) return null;
+  const known = await deps.supabase.from("ai_provider_calls")
+    .select("provider_object_id").eq("provider", "elevenlabs")
+    .in("provider_object_id", found);
+  if (known.error) throw unavailable(known.error);
+  const taken = new Set(
+    known.data.map(({ provider_object_id }) => provider_object_id),
+  );
+  return found.find((id) => !taken.has(id)) ?? null;
+}
+
+function unavailable(cause: unknown): JobFailure {
+  return new JobFailure("service_unavailable", { isRetryable: true, cause });
+}
+
+/** The sound of a paid part from the provider's history. */
+async function openSpoken(
+  speech: ElevenLabsSpeech,
+  id: string,
+  request: SpeechRequest,
+  signal: AbortSignal,
+): Promise<ReadableStream<Uint8Array>> {
+  const audio = await speech.open(id, request, signal);
+  if (audio !== null) return audio;
+  // The history may lag behind. It is never made again: it is paid.
+  throw new JobFailure("provider_unavailable", {
+    isRetryable: true,
+    retryAfterSeconds: HISTORY_PAUSE_SECONDS,
+    cause: new Error(`the history does not have ${id}`),
+  });
+}
+
+/** The frames of one file after another's; no file is opened before the one in front of it is read to its end. */
+function joinParts(
+  opens: readonly (() => Promise<ReadableStream<Uint8Array>>)[],
+): {
+  body: ReadableStream<Uint8Array>;
+  state: { seconds: number };
+} {
+  const state = { seconds: 0 };
+  let format: string | undefined;
+  async function* frames() {
+    for (const open of opens) {
+      const part = new Mp3Frames();
+      for await (const chunk of await open()) {
+        const sound = part.add(chunk);
+        if (sound.length > 0) yield sound;
+      }
+      part.end();
+      const { sampleRate, channels } = part.format ?? {};
+      format ??= `${sampleRate} Hz, ${channels} channels`;
+      if (format !== `${sampleRate} Hz, ${channels} channels`) {
+        throw new Mp3Error(
+          "a part has another sample rate or number of channels",
+        );
+      }
+      state.seconds += part.seconds;
+    }
+  }
+  return { body: ReadableStream.from(frames()), state };
+}

@@ -1,0 +1,68 @@
+-- Keepsakes: the policy of pdf_render, and which slideshows it takes. Runs once; locks ai_job_types and ai_jobs for a
+-- moment.
+
+insert into public.ai_job_types (
+  job_type, provider, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes, cache_ttl_seconds
+) values (
+  'pdf_render', 'internal', 3,
+  -- The input is a slideshow, whose photos together have input_max_bytes at most.
+  false, '{}', '{}', 94371840,
+  -- A slideshow changes without its parameters changing, and to print it again costs nothing.
+  0
+);
+
+create function private.check_pdf_render()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_max_slides constant integer := 100;
+  v_named text := lower(new.metadata ->> 'slideshow_id');
+  v_slideshow uuid := case when v_named ~ v_uuid then v_named::uuid end;
+  v_max_bytes bigint;
+  v_slides integer;
+  v_bytes numeric;
+begin
+  if v_named is null then
+    raise exception 'metadata.slideshow_id is required' using errcode = 'AJ020', detail = 'metadata.slideshow_id';
+  end if;
+  if not exists (
+    select 1 from public.slideshows as s where s.id = v_slideshow and s.user_id = new.user_id
+  ) then
+    raise exception 'metadata.slideshow_id names no slideshow of yours'
+      using errcode = 'AJ090', detail = 'metadata.slideshow_id';
+  end if;
+  -- What is not in Storage is found out by the job, which can name the slide.
+  select count(*), coalesce(sum((o.metadata ->> 'size')::bigint), 0) into v_slides, v_bytes
+  from public.slideshow_items as i
+  join public.media as m on m.id = i.media_id and m.user_id = i.user_id
+  left join storage.objects as o
+    on o.bucket_id = split_part(m.storage_path, '/', 1)
+    and o.name = substr(m.storage_path, strpos(m.storage_path, '/') + 1)
+  where i.slideshow_id = v_slideshow and i.user_id = new.user_id;
+  select t.input_max_bytes into v_max_bytes from public.ai_job_types as t where t.job_type = new.job_type;
+  if v_slides = 0 then
+    raise exception 'the slideshow has no photos' using errcode = 'AJ091', detail = 'metadata.slideshow_id';
+  end if;
+  if v_slides > v_max_slides or v_bytes > v_max_bytes then
+    raise exception 'the slideshow has % photos with % bytes; a keepsake takes % with %',
+      v_slides, v_bytes, v_max_slides, v_max_bytes
+      using errcode = 'AJ092', detail = 'metadata.slideshow_id';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.check_pdf_render() is
+  'Row trigger before insert: raises AJ090 unless the parameters name a slideshow of the job''s owner, the same for '
+  'another''s as for none; AJ091 and AJ092 when it is empty or too large. Security invoker: an owner sees all that is '
+  'asked for here, and the owner is asked for besides.';
+
+-- By its name after ai_jobs_admit, which refuses a job in another's name before anything is told about it.
+create trigger ai_jobs_check_pdf_render
+before insert on public.ai_jobs
+for each row when (new.job_type = 'pdf_render')
+execute function private.check_pdf_render();

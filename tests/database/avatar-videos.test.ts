@@ -1,0 +1,182 @@
+/** A job type that two providers can do: each job is one provider's, and counts towards that one's cap. */
+import { assertEquals } from "@std/assert";
+import type { TestDatabase } from "../helpers/database.ts";
+import { refusalOf, uploadSample, withQueue } from "./factories.ts";
+import type { Job } from "./queue.ts";
+
+async function aPhoto(db: TestDatabase, userId: string): Promise<string> {
+  return await uploadSample(db, userId, {
+    bucket: "uploads",
+    name: `${crypto.randomUUID()}.jpg`,
+    mimetype: "image/jpeg",
+    size: 3147,
+  });
+}
+
+async function order(
+  db: TestDatabase,
+  userId: string,
+  inputUrl: string,
+  metadata: Record<string, string>,
+): Promise<Job> {
+  const [job] = await db.sql<Job[]>`
+    insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+    values (${userId}, 'avatar_video', ${inputUrl}, ${db.sql.json(metadata)})
+    returning *`;
+  if (job === undefined) throw new Error("no job");
+  return job;
+}
+
+Deno.test("intake: metadata.provider says whose an avatar video is; without it the type does; any other is refused", async () => {
+  await withQueue(async ({ db }) => {
+    const { id } = await db.createUser();
+    const photo = await aPhoto(db, id);
+    const providers = [];
+    for (const metadata of [{}, { provider: "heygen" }, { provider: "d-id" }]) {
+      providers.push((await order(db, id, photo, metadata)).provider);
+    }
+    assertEquals(providers, ["d-id", "heygen", "d-id"]);
+    const refusal = await refusalOf(() =>
+      order(db, id, photo, { provider: "elevenlabs" })
+    );
+    assertEquals([refusal.code, refusal.detail], [
+      "AJ020",
+      "metadata.provider",
+    ]);
+  });
+});
+
+Deno.test("intake: a type that only one provider does takes no word about it", async () => {
+  await withQueue(async ({ db }) => {
+    const { id } = await db.createUser();
+    const [job] = await db.sql<Job[]>`
+      insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+      values (${id}, 'voice_clone', ${await uploadSample(
+      db,
+      id,
+    )}, '{"provider": "heygen"}') returning *`;
+    assertEquals(job?.provider, "elevenlabs");
+  });
+});
+
+Deno.test("claim: each provider of a type has its own cap, and a full one holds up nobody else", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const { id } = await db.createUser();
+    const photo = await aPhoto(db, id);
+    for (let n = 0; n < 6; n++) await order(db, id, photo, {});
+    for (let n = 0; n < 6; n++) {
+      await order(db, id, photo, { provider: "heygen" });
+    }
+    await db
+      .sql`update public.ai_providers set max_concurrent = 2 where provider = 'd-id'`;
+    await db
+      .sql`update public.ai_providers set max_concurrent = 3 where provider = 'heygen'`;
+    const claimed = await queue.claim(50);
+    const of = (provider: string) =>
+      claimed.filter((job) => job.provider === provider).length;
+    assertEquals([of("d-id"), of("heygen"), claimed.length], [2, 3, 5]);
+    assertEquals(await queue.claim(50), []);
+    const [first] = claimed.filter((job) => job.provider === "heygen");
+    if (first !== undefined) {
+      await queue.complete(first, { provider_video_id: "v" });
+    }
+    assertEquals((await queue.claim(50)).map((job) => job.provider), [
+      "heygen",
+    ]);
+  });
+});
+
+Deno.test("claim: a provider that is paused leaves the other's videos of the same type alone, for the sweep as well", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const { id } = await db.createUser();
+    const photo = await aPhoto(db, id);
+    await order(db, id, photo, {});
+    await order(db, id, photo, { provider: "heygen" });
+    await db.sql`select public.pause_ai_jobs(p_provider => 'd-id')`;
+    const [swept] = await db.sql<{ dispatched: number }[]>`
+      select (private.sweep_ai_jobs() ->> 'dispatched')::int as dispatched`;
+    assertEquals(swept?.dispatched, 1);
+    assertEquals((await queue.claim(50)).map((job) => job.provider), [
+      "heygen",
+    ]);
+  });
+});
+
+Deno.test("intake: the recording that a photo speaks is part of what makes two requests equal", async () => {
+  await withQueue(async ({ db }) => {
+    const { id } = await db.createUser();
+    const photo = await aPhoto(db, id);
+    const audio_url = await uploadSample(db, id);
+    const hashes = [];
+    for (let n = 0; n < 2; n++) {
+      hashes.push((await order(db, id, photo, { audio_url })).input_hash);
+    }
+    assertEquals(hashes[0], hashes[1]);
+    await db.sql`
+      update storage.objects set updated_at = updated_at + interval '1 second', version = gen_random_uuid()::text
+      where bucket_id || '/' || name = ${audio_url}`;
+    const changed = (await order(db, id, photo, { audio_url })).input_hash;
+    assertEquals(changed === hashes[0], false);
+  });
+});
+
+for (
+  const [what, audioUrl, code] of [
+    [
+      "another's",
+      "voice-samples/00000000-0000-4000-8000-000000000001/a.mp3",
+      "AJ015",
+    ],
+    ["one in a bucket that holds none", "pdfs/<own>/a.mp3", "AJ011"],
+    ["one that climbs out of the folder", "uploads/<own>/../b/a.mp3", "AJ011"],
+    ["one that is not there", "uploads/<own>/a.mp3", "AJ012"],
+    ["an address elsewhere", "https://example.com/a.mp3", "AJ011"],
+  ] as const
+) {
+  Deno.test(`intake: a recording to speak that is ${what} is refused with ${code}, and no job is made`, async () => {
+    await withQueue(async ({ db }) => {
+      const { id } = await db.createUser();
+      const photo = await aPhoto(db, id);
+      const refusal = await refusalOf(() =>
+        order(db, id, photo, { audio_url: audioUrl.replace("<own>", id) })
+      );
+      assertEquals([refusal.code, refusal.detail], [
+        code,
+        "metadata.audio_url",
+      ]);
+      assertEquals([...await db.sql`select id from public.ai_jobs`], []);
+    });
+  });
+}
+
+Deno.test("receive_provider_webhook: 20 deliveries of one event at once wake the job once", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const { id } = await db.createUser();
+    const job = await order(db, id, await aPhoto(db, id), {});
+    const [claimed] = await queue.claim(1);
+    assertEquals(claimed?.id, job.id);
+    await db.sql`select public.snooze_ai_job(${job.id}, ${
+      claimed?.lease_token ?? null
+    }, 60, 'rendering')`;
+    const receivers = await db.connections(20, "service_role");
+    const answers = await Promise.all(receivers.map(async (sql) => {
+      const [row] = await sql<{ answer: string }[]>`
+        select public.receive_provider_webhook('d-id', array['event-1'], p_job_id => ${job.id}) as answer`;
+      return row?.answer;
+    }));
+    assertEquals(answers.filter((answer) => answer === "woken").length, 1);
+    assertEquals(answers.filter((answer) => answer === "replayed").length, 19);
+  });
+});
+
+Deno.test("prune_provider_webhook_receipts: forgets events of more than two days ago, and no others", async () => {
+  await withQueue(async ({ db }) => {
+    await db.sql`
+      insert into private.provider_webhook_receipts (provider, event_id, received_at) values
+        ('heygen', 'old', now() - interval '49 hours'), ('heygen', 'new', now() - interval '47 hours')`;
+    await db.sql`select private.prune_provider_webhook_receipts()`;
+    const left = await db.sql<{ event_id: string }[]>`
+      select event_id from private.provider_webhook_receipts`;
+    assertEquals(left.map((row) => row.event_id), ["new"]);
+  });
+});

@@ -1,0 +1,494 @@
+/** Avatar videos at both providers: from a photo to a film in our own Storage, paid for once whatever happens on the way. */
+import { assert, assertEquals, assertObjectMatch } from "@std/assert";
+import { z } from "zod";
+import { avatarVideoResultSchema } from "../../supabase/functions/_shared/contracts/avatar-video.ts";
+import { signUp, type TestUser, uploadRecording } from "../helpers/as-user.ts";
+import {
+  assertVideoOnce,
+  AVATAR_PROVIDERS,
+  requestVideo,
+  uploadPortrait,
+} from "../helpers/avatar-jobs.ts";
+import { jobFacts } from "../helpers/job-facts.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import {
+  readJob,
+  sweepJob,
+  timeline,
+  waitForEvent,
+  waitForJob,
+} from "../helpers/wait-for.ts";
+
+const running = useStack({ env: { AI_API_TIMEOUT: "3" } });
+const FILM = new URL(
+  "../../dev/simulators/media/talking-photo.mp4",
+  import.meta.url,
+);
+
+let someone: TestUser | undefined;
+Deno.test.beforeAll(async () => {
+  someone = await signUp(running());
+});
+
+/** A video of the one user of this file, from a photo of its own. */
+async function newVideo(
+  metadata: Record<string, unknown>,
+): Promise<{ user: TestUser; jobId: string }> {
+  assert(someone !== undefined);
+  const photo = await uploadPortrait(someone);
+  return { user: someone, jobId: await requestVideo(someone, photo, metadata) };
+}
+
+/** The provider says nothing by itself and is done at once, so that one claim makes the video. */
+async function atOnce(
+  stack: TestStack,
+  provider: "d-id" | "heygen",
+  settings: Record<string, unknown> = {},
+): Promise<void> {
+  await stack.simulator.set(
+    { render_ms: 0, webhooks: "lost", ...settings },
+    provider,
+  );
+}
+
+async function outwaitListing(stack: TestStack, jobId: string): Promise<void> {
+  await stack.sql`
+    update public.ai_provider_calls
+    set sent_at = sent_at - make_interval(secs => t.reconcile_seconds),
+      unknown_since = unknown_since - make_interval(secs => t.reconcile_seconds)
+    from public.ai_job_types as t
+    where t.job_type = 'avatar_video' and job_id = ${jobId} and outcome in ('sent', 'unknown')`;
+}
+
+for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
+  const ask = (stack: TestStack, operation: string, jobId: string) =>
+    stack.simulator.requests(operation, { provider, jobId });
+
+  Deno.test(`${provider}: a photo and a text become a film that its owner can download, woken by the webhook`, async () => {
+    const stack = running();
+    await stack.simulator.set({
+      render_ms: 700,
+      ...(provider === "heygen"
+        ? {
+          webhook_endpoint: {
+            url: `${stack.apiUrl}/functions/v1/provider-webhook/heygen`,
+            secret: "whsec_simulated-by-the-embedded-stack",
+          },
+        }
+        : {}),
+    }, provider);
+    const { user, jobId } = await newVideo({ provider, name: "Grandma" });
+    const job = await waitForJob(stack, user, jobId, "completed");
+
+    const facts = await assertVideoOnce(stack, jobId);
+    assertEquals(
+      facts.events.filter((event) =>
+        ["claimed", "submitted", "snoozed", "completed"].includes(event)
+      ),
+      ["claimed", "submitted", "snoozed", "claimed", "completed"],
+    );
+    assertEquals(facts.attempt, 1);
+    assertEquals([job.provider, job.spend], [provider, "incurred"]);
+    assertEquals(job.output_url, `outputs/${user.id}/${jobId}/video.mp4`);
+    const result = avatarVideoResultSchema.parse(job.result_data);
+    assertEquals([result.provider, result.duration_seconds], [provider, 5]);
+
+    const { data: avatar } = await user.client.from("avatars").select()
+      .eq("job_id", jobId).single();
+    assertObjectMatch({ avatar }, {
+      avatar: {
+        name: "Grandma",
+        provider,
+        provider_avatar_id: result.provider_video_id,
+        video_url: job.output_url,
+        duration_seconds: 5,
+      },
+    });
+
+    const answer = await user.call("get-ai-job", { query: `?id=${jobId}` });
+    const { output_url } = z.object({ output_url: z.url() }).parse(answer.body);
+    const film = await fetch(output_url);
+    assertEquals(film.headers.get("content-type"), "video/mp4");
+    assertEquals(await film.bytes(), await Deno.readFile(FILM));
+  });
+
+  Deno.test(`${provider}: a photo speaks a recording of its owner's`, async () => {
+    const stack = running();
+    await atOnce(stack, provider);
+    assert(someone !== undefined);
+    const audio_url = await uploadRecording(someone, {
+      recording: "speech-12s.wav",
+    });
+    const { user, jobId } = await newVideo({ provider, audio_url });
+    await waitForJob(stack, user, jobId, "completed");
+    await assertVideoOnce(stack, jobId);
+    const [creation] = await stack.simulator.creations(jobId);
+    assert(!JSON.stringify(creation?.request).includes("Hello"));
+    assertEquals(
+      JSON.stringify(creation?.request).includes("audio"),
+      true,
+    );
+  });
+
+  for (
+    const [what, fault] of [
+      ["a socket closed after it was ordered", { kind: "close_after" }],
+      ["a 504 after it was ordered", {
+        kind: "status",
+        status: 504,
+        body: { message: "Endpoint request timed out" },
+        processed: "before",
+      }],
+      ["half a JSON", { kind: "truncated_json" }],
+      ["no answer in time after it was ordered", {
+        kind: "hang",
+        processed: "before",
+      }],
+    ] as const
+  ) {
+    Deno.test(`${provider}: ${what}: the video is found and taken, and nothing is ordered again`, async () => {
+      const stack = running();
+      await atOnce(
+        stack,
+        provider,
+        provider === "d-id" ? { list_members: "documented" } : {},
+      );
+      await stack.simulator.fail({ provider, operation: create, fault });
+      const { user, jobId } = await newVideo({ provider });
+      await waitForEvent(stack, jobId, "snoozed");
+      const doubt = await jobFacts(stack, jobId);
+      assertEquals([doubt.stage, doubt.attempt], ["reconciling", 0]);
+      assertEquals(doubt.journal.map(({ outcome }) => outcome), ["unknown"]);
+
+      await sweepJob(stack, jobId);
+      await waitForJob(stack, user, jobId, "completed");
+      const facts = await assertVideoOnce(stack, jobId);
+      assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
+      assertEquals((await ask(stack, create, jobId)).length, 1);
+    });
+  }
+
+  Deno.test(`${provider}: an order that never arrived is sent again only after the list had time to show it`, async () => {
+    const stack = running();
+    await atOnce(stack, provider);
+    await stack.simulator.fail({
+      provider,
+      operation: create,
+      fault: { kind: "close_before" },
+    });
+    const { user, jobId } = await newVideo({ provider });
+    await waitForEvent(stack, jobId, "snoozed");
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
+    assertEquals((await ask(stack, create, jobId)).length, 1);
+
+    await outwaitListing(stack, jobId);
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "retried");
+    assertEquals((await jobFacts(stack, jobId)).journal[0]?.outcome, "absent");
+    await sweepJob(stack, jobId);
+    await waitForJob(stack, user, jobId, "completed");
+    await assertVideoOnce(stack, jobId);
+    assertEquals((await ask(stack, create, jobId)).length, 2);
+  });
+
+  Deno.test(`${provider}: a render that fails ends the job with that, and one that is refused with that`, async () => {
+    const stack = running();
+    const cases = provider === "d-id"
+      ? {
+        error: "provider_render_failed",
+        rejected: "provider_content_refused",
+      }
+      : {
+        failed: "provider_render_failed",
+        refused: "provider_content_refused",
+      };
+    for (const [outcome, code] of Object.entries(cases)) {
+      await atOnce(stack, provider, { outcome });
+      const { user, jobId } = await newVideo({ provider });
+      const job = await waitForJob(stack, user, jobId, "failed");
+      assertEquals([job.error_code, job.attempt], [code, 1]);
+      assertEquals(job.spend, "incurred");
+      assertEquals((await stack.simulator.creations(jobId)).length, 1);
+    }
+  });
+
+  Deno.test(`${provider}: content that is refused at once costs nothing and is not tried again`, async () => {
+    const stack = running();
+    await atOnce(stack, provider);
+    await stack.simulator.fail({
+      provider,
+      operation: create,
+      fault: {
+        kind: "status",
+        error: provider === "d-id" ? "text_moderation" : "blocked_words",
+      },
+    });
+    const { user, jobId } = await newVideo({ provider });
+    const job = await waitForJob(stack, user, jobId, "failed");
+    assertEquals([job.error_code, job.spend], [
+      "provider_content_refused",
+      "none",
+    ]);
+  });
+
+  Deno.test(`${provider}: a result address that has expired is asked for once more`, async () => {
+    const stack = running();
+    await atOnce(stack, provider);
+    await stack.simulator.fail({
+      provider,
+      operation: "results.get",
+      fault: { kind: "status", error: "access_denied" },
+    });
+    const { user, jobId } = await newVideo({ provider });
+    const job = await waitForJob(stack, user, jobId, "completed");
+    assertEquals(job.attempt, 1);
+    await assertVideoOnce(stack, jobId);
+    assertEquals((await ask(stack, "results.get", jobId)).length, 2);
+    assertEquals((await ask(stack, get, jobId)).length, 2);
+  });
+
+  for (
+    const [what, fault] of [
+      ["HTML instead of a film", { kind: "html", status: 200 }],
+      ["half a film", { kind: "close_in_body" }],
+      ["an address that stays expired", {
+        kind: "status",
+        error: "access_denied",
+      }],
+    ] as const
+  ) {
+    Deno.test(`${provider}: ${what} is never stored; the next attempt fetches it, and orders nothing`, async () => {
+      const stack = running();
+      await atOnce(stack, provider);
+      await stack.simulator.fail({
+        provider,
+        operation: "results.get",
+        times: what.startsWith("an address") ? 2 : 1,
+        fault,
+      });
+      const { user, jobId } = await newVideo({ provider });
+      await waitForEvent(stack, jobId, "retried");
+      const facts = await jobFacts(stack, jobId);
+      assertEquals([facts.status, facts.errorCode], [
+        "pending",
+        "output_invalid",
+      ]);
+      const stored = await stack.sql`
+        select name from storage.objects where bucket_id = 'outputs' and name like ${
+        "%" + jobId + "%"
+      }`;
+      assertEquals(stored, []);
+
+      await sweepJob(stack, jobId);
+      await waitForJob(stack, user, jobId, "completed");
+      await assertVideoOnce(stack, jobId);
+      assertEquals((await ask(stack, create, jobId)).length, 1);
+    });
+  }
+
+  Deno.test(`${provider}: a full plan is waited for, and costs no attempt`, async () => {
+    const stack = running();
+    await atOnce(stack, provider);
+    await stack.simulator.fail({
+      provider,
+      operation: create,
+      times: 7,
+      fault: {
+        kind: "status",
+        error: provider === "d-id"
+          ? "too_many_requests"
+          : "rate_limit_exceeded",
+      },
+    });
+    const { user, jobId } = await newVideo({ provider });
+    for (let nth = 1; nth <= 7; nth++) {
+      await waitForEvent(stack, jobId, "snoozed", { nth });
+      await sweepJob(stack, jobId);
+    }
+    const job = await waitForJob(stack, user, jobId, "completed");
+    assertEquals(job.attempt, 1);
+    await assertVideoOnce(stack, jobId);
+  });
+
+  Deno.test(`${provider}: a provider that is away while it renders is waited for, and costs no attempt`, async () => {
+    const stack = running();
+    await atOnce(stack, provider);
+    await stack.simulator.fail({
+      provider,
+      operation: get,
+      times: 7,
+      fault: { kind: "html", status: 503 },
+    });
+    const { user, jobId } = await newVideo({ provider });
+    for (let nth = 1; nth <= 7; nth++) {
+      await waitForEvent(stack, jobId, "snoozed", { nth });
+      await sweepJob(stack, jobId);
+    }
+    const job = await waitForJob(stack, user, jobId, "completed");
+    assertEquals(job.attempt, 1);
+    await assertVideoOnce(stack, jobId);
+  });
+
+  Deno.test(`${provider}: a job that is cancelled while it renders is over at once, says that it was paid for, and stays so`, async () => {
+    const stack = running();
+    await stack.simulator.set(
+      { render_ms: 60_000, webhooks: "lost" },
+      provider,
+    );
+    const { user, jobId } = await newVideo({ provider });
+    await waitForEvent(stack, jobId, "snoozed");
+    const answer = await user.call("cancel-ai-job", {
+      body: { job_id: jobId },
+    });
+    assertEquals(answer.status, 200);
+    const job = await readJob(user, jobId);
+    assertEquals([job.status, job.spend, job.error_code], [
+      "cancelled",
+      "incurred",
+      "cancelled",
+    ]);
+    const before = (await ask(stack, get, jobId)).length;
+    await stack.simulator.advanceClock(60_000);
+    await stack.sweep();
+    assertEquals(
+      timeline(await waitForEvent(stack, jobId, "cancelled")).at(-1),
+      "cancelled",
+    );
+    assertEquals((await ask(stack, get, jobId)).length, before);
+    assertEquals((await ask(stack, list, jobId)).length, 0);
+  });
+}
+
+Deno.test("heygen: a video that its list never showed is not made twice: the same key answers with the first", async () => {
+  const stack = running();
+  await atOnce(stack, "heygen", { list_lag_ms: 600_000 });
+  await stack.simulator.fail({
+    provider: "heygen",
+    operation: "videos.create",
+    fault: { kind: "close_after" },
+  });
+  const { user, jobId } = await newVideo({ provider: "heygen" });
+  await waitForEvent(stack, jobId, "snoozed");
+  await outwaitListing(stack, jobId);
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "retried");
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await jobFacts(stack, jobId);
+  assertEquals(facts.paid.length, 1, "paid for once");
+  assertEquals(
+    facts.journal.map(({ outcome }) => outcome),
+    ["absent", "succeeded"],
+  );
+});
+
+Deno.test("avatar video: a photo speaks what another job has said, once that is done", async () => {
+  const stack = running();
+  await atOnce(stack, "d-id");
+  assert(someone !== undefined);
+  const speech = await someone.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: {
+        text: "Good evening, everybody.",
+        voice_id: "21m00Tcm4TlvDq8ikWAM",
+      },
+    },
+  });
+  assertEquals(speech.status, 202);
+  const { job_id } = z.object({ job_id: z.uuid() }).parse(speech.body);
+  const answer = await someone.call("create-ai-job", {
+    body: {
+      job_type: "avatar_video",
+      input_url: await uploadPortrait(someone),
+      metadata: { name: "Grandma" },
+      depends_on: job_id,
+    },
+  });
+  assertEquals(answer.status, 202);
+  const video = z.object({ job_id: z.uuid() }).parse(answer.body);
+  await waitForJob(stack, someone, video.job_id, "completed");
+  await assertVideoOnce(stack, video.job_id);
+  const [creation] = await stack.simulator.creations(video.job_id);
+  assertObjectMatch({ request: creation?.request }, {
+    request: { script: { type: "audio" } },
+  });
+});
+
+Deno.test("avatar video: with nothing to say it is refused, with the field named", async () => {
+  const stack = running();
+  assert(someone !== undefined);
+  const answer = await someone.call("create-ai-job", {
+    body: {
+      job_type: "avatar_video",
+      input_url: await uploadPortrait(someone),
+      metadata: { name: "Grandma" },
+    },
+  });
+  assertEquals(answer.status, 400);
+  assertObjectMatch({ body: answer.body }, {
+    body: { errors: [{ field: "metadata.text" }] },
+  });
+  assertEquals(await stack.simulator.creations(), []);
+});
+
+Deno.test("avatar video: without a word about the provider, the job type's own makes it", async () => {
+  const stack = running();
+  await atOnce(stack, "d-id");
+  const { user, jobId } = await newVideo({});
+  const job = await waitForJob(stack, user, jobId, "completed");
+  assertEquals(job.provider, "d-id");
+});
+
+Deno.test("avatar video: another's recording is refused, through the function and past it, and so is one that is not there", async () => {
+  const stack = running();
+  const [ada, bob] = [await signUp(stack), await signUp(stack)];
+  const photo = await uploadPortrait(ada);
+  const theirs = await uploadRecording(bob);
+  for (
+    const [audio_url, status, sqlstate] of [
+      [theirs, 403, "AJ015"],
+      [`uploads/${ada.id}/nothing.mp3`, 400, "AJ012"],
+    ] as const
+  ) {
+    const answer = await ada.call("create-ai-job", {
+      body: {
+        job_type: "avatar_video",
+        input_url: photo,
+        metadata: { audio_url },
+      },
+    });
+    assertEquals(answer.status, status);
+    assertObjectMatch({ body: answer.body }, {
+      body: { errors: [{ field: "metadata.audio_url" }] },
+    });
+    const { error } = await ada.client.from("ai_jobs").insert({
+      job_type: "avatar_video",
+      input_url: photo,
+      metadata: { audio_url },
+    });
+    assertEquals(error?.code, sqlstate);
+  }
+  assertEquals(
+    (await stack.sql`select id from public.ai_jobs where user_id = ${ada.id}`)
+      .length,
+    0,
+  );
+});
+
+Deno.test("avatar video: a photo that is none is refused before anything is ordered", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const path = `${user.id}/not-a-photo.jpg`;
+  const { error } = await user.client.storage.from("uploads").upload(
+    path,
+    new TextEncoder().encode("<html>not a photo</html>"),
+    { contentType: "image/jpeg" },
+  );
+  assertEquals(error, null);
+  const jobId = await requestVideo(user, `uploads/${path}`);
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals([job.error_code, job.spend], ["input_type_not_allowed", "none"]);
+  assertEquals(await stack.simulator.creations(jobId), []);
+});

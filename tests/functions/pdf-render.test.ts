@@ -1,0 +1,380 @@
+/** Keepsakes as an app sees them, with supabase-js: what comes out, and each slideshow that is refused. */
+import { assert, assertEquals } from "@std/assert";
+import { extractText, getDocumentProxy } from "unpdf";
+import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import {
+  MAX_SLIDES,
+  pdfRenderResultSchema,
+} from "../../supabase/functions/_shared/contracts/keepsake.ts";
+import { signUp, type TestUser } from "../helpers/as-user.ts";
+import { assertProblem } from "../helpers/problem.ts";
+import { useStack } from "../helpers/stack.ts";
+import { waitForJob } from "../helpers/wait-for.ts";
+
+const running = useStack();
+
+function readPhoto(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return Deno.readFile(
+    new URL(`../fixtures/photos/${name}`, import.meta.url),
+  );
+}
+
+/** Puts a photo into the user's folder and their media, and answers with its row's id. */
+async function addPhoto(
+  user: TestUser,
+  bytes: Uint8Array<ArrayBuffer>,
+  contentType = "image/jpeg",
+): Promise<{ id: string; path: string }> {
+  const path = `${user.id}/${crypto.randomUUID()}/photo`;
+  const { error } = await user.client.storage.from("uploads").upload(
+    path,
+    bytes,
+    { contentType },
+  );
+  if (error) throw error;
+  const { data, error: refusal } = await user.client.from("media").insert({
+    media_type: "image",
+    storage_path: `uploads/${path}`,
+    file_name: "photo",
+    content_type: contentType,
+    size_bytes: bytes.length,
+  }).select("id").single();
+  if (refusal) throw refusal;
+  return { id: data.id, path };
+}
+
+async function addSlideshow(
+  user: TestUser,
+  slides: readonly { media_id: string; caption?: string }[],
+  about: { title?: string; description?: string } = {},
+): Promise<string> {
+  const { data, error } = await user.client.from("slideshows").insert({
+    title: "Grandma's summers",
+    ...about,
+  }).select("id").single();
+  if (error) throw error;
+  if (slides.length > 0) {
+    const { error } = await user.client.from("slideshow_items").insert(
+      slides.map((slide, position) => ({
+        slideshow_id: data.id,
+        position,
+        caption: null,
+        ...slide,
+      })),
+    );
+    if (error) throw error;
+  }
+  return data.id;
+}
+
+function ask(user: TestUser, metadata: Record<string, unknown>) {
+  return user.call("create-ai-job", {
+    body: { job_type: "pdf_render", metadata },
+  });
+}
+
+async function newJob(
+  user: TestUser,
+  metadata: Record<string, unknown>,
+): Promise<string> {
+  const answer = await ask(user, metadata);
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  return createAiJobResponseSchema.parse(answer.body).job_id;
+}
+
+async function failureOf(user: TestUser, slideshowId: string) {
+  const jobId = await newJob(user, { slideshow_id: slideshowId });
+  const job = await waitForJob(running(), user, jobId, "failed");
+  const { data } = await user.client.from("pdfs").select("id").eq(
+    "job_id",
+    jobId,
+  );
+  assertEquals(data, [], "no row without its file");
+  return [job.error_code, job.error_message, job.attempt];
+}
+
+Deno.test("keepsake: a slideshow becomes a PDF that its owner alone can fetch, with supabase-js alone", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  await user.client.from("profiles").insert({
+    display_name: "Zoë Łęcka",
+    locale: "de-AT",
+  });
+  const photo = await addPhoto(
+    user,
+    await readPhoto("quarters-orientation-6.jpg"),
+  );
+  const second = await addPhoto(user, await readPhoto("rgb.png"), "image/png");
+  const slideshow = await addSlideshow(user, [
+    { media_id: photo.id, caption: "Бабушка и Ελένη am See 🏖️" },
+    { media_id: second.id },
+  ], { description: "For Mama." });
+  await stack.sql`
+    update public.slideshows set created_at = '2026-08-05T12:00:00Z' where id = ${slideshow}`;
+
+  const created = await user.client.functions.invoke("create-ai-job", {
+    body: {
+      job_type: "pdf_render",
+      metadata: {
+        slideshow_id: slideshow,
+        page_size: "square",
+        title: "Großmutters Sommer",
+      },
+    },
+  });
+  assertEquals([created.error, created.response?.status], [null, 202]);
+  const { job_id } = createAiJobResponseSchema.parse(created.data);
+  const job = await waitForJob(stack, user, job_id, "completed");
+  assertEquals(job.output_url, `pdfs/${user.id}/${job_id}/keepsake.pdf`);
+  assertEquals([job.provider, job.spend, job.billable_calls], [
+    "internal",
+    "none",
+    0,
+  ]);
+  const result = pdfRenderResultSchema.parse(job.result_data);
+  assertEquals([result.page_count, result.pictures_left_out], [4, 1]);
+
+  const { data: row } = await user.client.from("pdfs").select(
+    "job_id,slideshow_id,title,pdf_url,page_count,size_bytes",
+  ).single();
+  assertEquals(row, {
+    job_id,
+    slideshow_id: slideshow,
+    title: "Großmutters Sommer",
+    pdf_url: `pdfs/${user.id}/${job_id}/keepsake.pdf`,
+    page_count: 4,
+    size_bytes: result.size_bytes,
+  });
+
+  const got = await user.client.functions.invoke(`get-ai-job?id=${job_id}`, {
+    method: "GET",
+  });
+  const response = await fetch(got.data.output_url);
+  assertEquals(response.headers.get("content-type"), "application/pdf");
+  const bytes = await response.bytes();
+  assertEquals(bytes.length, result.size_bytes);
+  const document = await getDocumentProxy(bytes);
+  const { text } = await extractText(document, { mergePages: false });
+  assertEquals(text.map((page) => page.replaceAll(/\s+/g, " ").trim()), [
+    "Großmutters Sommer ❧ Zoë Łęcka 5. August 2026",
+    "❧ For Mama.",
+    "Бабушка и Ελένη am See 3",
+    "4",
+  ]);
+  await document.loadingTask.destroy();
+
+  const stranger = await signUp(stack);
+  const { data: theirs } = await stranger.client.from("pdfs").select("id");
+  assertEquals(theirs, []);
+  const { error } = await stranger.client.storage.from("pdfs").download(
+    `${user.id}/${job_id}/keepsake.pdf`,
+  );
+  assert(error !== null);
+});
+
+Deno.test("keepsake: what has changed in the slideshow is in the next one, though the request is the same", async () => {
+  const user = await signUp(running());
+  const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
+  const slideshow = await addSlideshow(user, [{ media_id: id }]);
+  const sizes: unknown[] = [];
+  for (const caption of ["before", "afterwards, and longer"]) {
+    await user.client.from("slideshow_items").update({ caption }).eq(
+      "slideshow_id",
+      slideshow,
+    );
+    const jobId = await newJob(user, { slideshow_id: slideshow });
+    const job = await waitForJob(running(), user, jobId, "completed");
+    assertEquals(job.cached_from_job_id, null);
+    sizes.push(job.result_data?.["size_bytes"]);
+  }
+  assertEquals(new Set(sizes).size, 2);
+});
+
+Deno.test("keepsake: a stranger's slideshow, a missing one and no id at all are refused alike, by the endpoint and by an insert", async () => {
+  const stack = running();
+  const owner = await signUp(stack), user = await signUp(stack);
+  const { id } = await addPhoto(owner, await readPhoto("progressive.jpg"));
+  const foreign = await addSlideshow(owner, [{ media_id: id }]);
+  // Published: readable by link, and still not theirs to print.
+  await owner.client.from("slideshows").update({ is_published: true }).eq(
+    "id",
+    foreign,
+  );
+  const answers = [];
+  for (const slideshow_id of [foreign, crypto.randomUUID()]) {
+    const answer = await ask(user, { slideshow_id });
+    assertProblem(answer, {
+      status: 400,
+      code: "slideshow_not_found",
+      field: "metadata.slideshow_id",
+    });
+    answers.push(JSON.stringify({ ...Object(answer.body), request_id: "" }));
+    const { error } = await user.client.from("ai_jobs").insert({
+      user_id: user.id,
+      job_type: "pdf_render",
+      metadata: { slideshow_id },
+    });
+    assertEquals([error?.code, error?.details], [
+      "AJ090",
+      "metadata.slideshow_id",
+    ]);
+  }
+  assertEquals(answers[0], answers[1]);
+  for (const metadata of [{}, { slideshow_id: null }]) {
+    const { error } = await user.client.from("ai_jobs").insert({
+      user_id: user.id,
+      job_type: "pdf_render",
+      metadata,
+    });
+    assertEquals(error?.code, "AJ020");
+  }
+  const jobs = await user.client.from("ai_jobs").select("id");
+  assertEquals(jobs.data, []);
+});
+
+Deno.test("keepsake: a slideshow without photos and one with too many are refused", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const empty = await addSlideshow(user, []);
+  assertProblem(await ask(user, { slideshow_id: empty }), {
+    status: 400,
+    code: "slideshow_empty",
+    field: "metadata.slideshow_id",
+  });
+  const { id, path } = await addPhoto(
+    user,
+    await readPhoto("progressive.jpg"),
+  );
+  const long = await addSlideshow(
+    user,
+    Array.from({ length: MAX_SLIDES + 1 }, () => ({ media_id: id })),
+  );
+  assertProblem(await ask(user, { slideshow_id: long }), {
+    status: 400,
+    code: "slideshow_too_large",
+    field: "metadata.slideshow_id",
+  });
+  const heavy = await addSlideshow(user, [{ media_id: id }, { media_id: id }]);
+  await stack.sql`
+    update storage.objects set metadata = jsonb_set(metadata, '{size}', '47185921')
+    where bucket_id = 'uploads' and name = ${path}`;
+  assertProblem(await ask(user, { slideshow_id: heavy }), {
+    status: 400,
+    code: "slideshow_too_large",
+    field: "metadata.slideshow_id",
+  });
+});
+
+Deno.test("keepsake: a job whose slideshow grew, went empty or vanished after its intake ends with that", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
+  const ends: unknown[] = [];
+  for (const change of ["delete slides", "add slides", "delete"] as const) {
+    const slideshow = await addSlideshow(user, [{ media_id: id }]);
+    await stack.pauseNet();
+    const jobId = await newJob(user, { slideshow_id: slideshow });
+    const slides = user.client.from("slideshow_items");
+    const { error } = change === "delete"
+      ? await user.client.from("slideshows").delete().eq("id", slideshow)
+      : change === "delete slides"
+      ? await slides.delete().eq("slideshow_id", slideshow)
+      : await slides.insert(
+        Array.from({ length: MAX_SLIDES }, (_, index) => ({
+          slideshow_id: slideshow,
+          media_id: id,
+          position: index + 1,
+        })),
+      );
+    assertEquals(error, null);
+    await stack.resumeNet();
+    const job = await waitForJob(stack, user, jobId, "failed");
+    ends.push(job.error_code);
+  }
+  assertEquals(ends, [
+    "slideshow_empty",
+    "slideshow_too_large",
+    "slideshow_not_found",
+  ]);
+});
+
+Deno.test("keepsake: a photo that is gone, and one that cannot be printed, fail once and name their slide", async () => {
+  const user = await signUp(running());
+  const good = await addPhoto(user, await readPhoto("progressive.jpg"));
+  const gone = await addPhoto(user, await readPhoto("rgb.png"), "image/png");
+  const webp = await addPhoto(
+    user,
+    await readPhoto("photo.webp"),
+    "image/webp",
+  );
+  const cut = await addPhoto(
+    user,
+    (await readPhoto("progressive.jpg")).subarray(0, 900),
+  );
+  await user.client.storage.from("uploads").remove([gone.path]);
+  const withSecond = (media_id: string) =>
+    addSlideshow(user, [{ media_id: good.id }, { media_id }]);
+  assertEquals(await failureOf(user, await withSecond(gone.id)), [
+    "photo_not_found",
+    "slide 2: its photo is not there",
+    1,
+  ]);
+  assertEquals(await failureOf(user, await withSecond(webp.id)), [
+    "photo_not_printable",
+    "slide 2: the photo is a WebP file; only JPEG and PNG can be printed",
+    1,
+  ]);
+  assertEquals(await failureOf(user, await withSecond(cut.id)), [
+    "photo_not_printable",
+    "slide 2: the photo breaks off before its end",
+    1,
+  ]);
+});
+
+Deno.test("keepsake: letters that no font has are named, with their slide", async () => {
+  const user = await signUp(running());
+  const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
+  const slideshow = await addSlideshow(user, [
+    { media_id: id },
+    { media_id: id, caption: "祖母" },
+  ]);
+  assertEquals(await failureOf(user, slideshow), [
+    "text_not_printable",
+    "slide 2: the caption has letters that no font of the keepsake has: 祖 母",
+    1,
+  ]);
+});
+
+Deno.test("keepsake: a slide that came to name another's media prints nothing of theirs", async () => {
+  const stack = running();
+  const user = await signUp(stack), victim = await signUp(stack);
+  const own = await addPhoto(user, await readPhoto("progressive.jpg"));
+  const theirs = await addPhoto(victim, await readPhoto("grey.jpg"));
+  const slideshow = await addSlideshow(user, [{ media_id: own.id }]);
+  const { error } = await user.client.from("slideshow_items").update({
+    media_id: theirs.id,
+  }).eq("slideshow_id", slideshow);
+  assertEquals(error?.code, "23503", "the foreign key refuses it");
+  // As if the key were not there: the processor, which may read everything, asks for the owner by itself.
+  await stack.pauseNet();
+  const jobId = await newJob(user, { slideshow_id: slideshow });
+  {
+    await using connection = stack.connect();
+    await connection.sql.begin(async (sql) => {
+      await sql`alter table public.slideshow_items drop constraint slideshow_items_media_fkey`;
+      await sql`update public.slideshow_items set media_id = ${theirs.id} where slideshow_id = ${slideshow}`;
+    });
+    await stack.resumeNet();
+    const job = await waitForJob(stack, user, jobId, "failed");
+    assertEquals([job.error_code, job.error_message], [
+      "photo_not_found",
+      "slide 1: its photo is not there",
+    ]);
+    await connection.sql.begin(async (sql) => {
+      await sql`delete from public.slideshow_items where slideshow_id = ${slideshow}`;
+      await sql`
+        alter table public.slideshow_items add constraint slideshow_items_media_fkey
+        foreign key (media_id, user_id) references public.media (id, user_id) on delete cascade`;
+    });
+  }
+});

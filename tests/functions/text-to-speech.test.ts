@@ -1,0 +1,575 @@
+/** Speech as an app sees it, and what each failure on the way costs: every part is paid once, whatever happens. */
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import decode from "@audio/decode";
+import { z } from "zod";
+import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/speech.ts";
+import { assertProblem } from "../helpers/problem.ts";
+import {
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
+
+const ADAM = "pNInz6obpgDQGcFmaJgB";
+const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
+let someone: TestUser | undefined;
+
+/** A text that says which one it is, in each of its sentences: the ledger can be asked for it. */
+function textOf(characters = 200): { text: string; marker: string } {
+  const marker = crypto.randomUUID();
+  let text = `This is ${marker}.`;
+  for (let line = 1; text.length < characters; line++) {
+    text += ` Sentence ${line} of ${marker}.`;
+  }
+  return { text, marker };
+}
+
+async function newJob(
+  metadata: Record<string, unknown>,
+  by?: TestUser,
+): Promise<{ user: TestUser; jobId: string }> {
+  const user = by ?? (someone ??= await signUp(running()));
+  const answer = await user.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { voice_id: ADAM, ...metadata },
+    },
+  });
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  return { user, jobId: createAiJobResponseSchema.parse(answer.body).job_id };
+}
+
+interface Step {
+  operation: string;
+  outcome: string;
+  provider_object_id: string | null;
+}
+
+/** The journal of a job, and what the provider was paid for. */
+async function facts(stack: TestStack, jobId: string, marker: string) {
+  const journal = await stack.sql<Step>`
+    select operation, outcome, provider_object_id from public.ai_provider_calls where job_id = ${jobId} order by sent_at`;
+  const [job] = await stack.sql<
+    {
+      status: string;
+      error_code: string | null;
+      spend: string;
+      attempt: number;
+      billable_calls: number;
+    }
+  >`select status, error_code, spend, attempt, billable_calls from public.ai_jobs where id = ${jobId}`;
+  assert(job !== undefined);
+  assertEquals(
+    job.billable_calls,
+    journal.length,
+    "every paid call is counted",
+  );
+  const sent = await stack.simulator.requests("speech", { jobId: marker });
+  const paid = await stack.simulator.creations(marker);
+  return { ...job, journal, sent: sent.length, paid: paid.map(({ id }) => id) };
+}
+
+/** The file of a finished job, fetched through its signed address, decoded by a decoder that is not ours. */
+async function listen(user: TestUser, jobId: string) {
+  const { data, error } = await user.client.functions.invoke(
+    `get-ai-job?id=${jobId}`,
+    { method: "GET" },
+  );
+  assertEquals(error, null);
+  const response = await fetch(data.output_url);
+  const bytes = await response.bytes();
+  assertEquals(response.headers.get("content-type"), "audio/mpeg");
+  const { channelData, sampleRate } = await decode(bytes);
+  return {
+    bytes: bytes.length,
+    seconds: (channelData[0]?.length ?? 0) / sampleRate,
+    path: data.output_path,
+  };
+}
+
+async function filesOf(stack: TestStack, jobId: string): Promise<string[]> {
+  const rows = await stack.sql<{ name: string }>`
+    select split_part(name, '/', 3) as name from storage.objects
+    where bucket_id = 'outputs' and split_part(name, '/', 2) = ${jobId} order by 1`;
+  return rows.map(({ name }) => name);
+}
+
+async function outwaitHistory(stack: TestStack, jobId: string): Promise<void> {
+  await stack.sql`
+    update public.ai_provider_calls
+    set sent_at = sent_at - interval '1 hour', unknown_since = unknown_since - interval '1 hour'
+    where job_id = ${jobId} and outcome in ('sent', 'unknown')`;
+}
+
+Deno.test("speech: a text in one's own cloned voice becomes an MP3, with supabase-js alone", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const clone = await requestVoice(user, await uploadRecording(user), {
+    stability: 0.3,
+  });
+  await waitForJob(stack, user, clone, "completed");
+  const { data: voice } = await user.client.from("voices").select(
+    "id,provider_voice_id",
+  ).single();
+  assert(voice !== null);
+
+  const { text, marker } = textOf();
+  const created = await user.client.functions.invoke("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { text, voice_id: voice.id, settings: { speed: 0.9 } },
+    },
+  });
+  assertEquals([created.error, created.response?.status], [null, 202]);
+  const { job_id } = createAiJobResponseSchema.parse(created.data);
+  const job = await waitForJob(stack, user, job_id, "completed");
+  const result = textToSpeechResultSchema.parse(job.result_data);
+  assertEquals(job.output_url, `outputs/${user.id}/${job_id}/speech.mp3`);
+  assertEquals(
+    [result.voice_id, result.characters, result.parts, result.model],
+    [voice.id, text.length, 1, "eleven_multilingual_v2"],
+  );
+  const heard = await listen(user, job_id);
+  assertEquals(heard.bytes, result.size_bytes);
+  assertAlmostEquals(heard.seconds, result.duration_seconds, 0.1);
+  assertEquals(await filesOf(stack, job_id), ["speech.mp3"]);
+
+  const [paid, ...more] = await stack.simulator.creations(marker);
+  assertEquals(more, []);
+  assertEquals(
+    [paid?.request["voice_id"], paid?.request["voice_settings"]],
+    [voice.provider_voice_id, {
+      stability: 0.3,
+      similarity_boost: 0.75,
+      speed: 0.9,
+    }],
+  );
+
+  // The same again costs nothing.
+  const again = await user.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { text, voice_id: voice.id, settings: { speed: 0.9 } },
+    },
+  });
+  assertEquals(
+    [again.status, (await stack.simulator.creations(marker)).length],
+    [200, 1],
+  );
+});
+
+Deno.test("speech: another's voice, by our id or the provider's, is as if there were none; nothing is made", async () => {
+  const stack = running();
+  const owner = await signUp(stack);
+  const stranger = await signUp(stack);
+  const clone = await requestVoice(owner, await uploadRecording(owner));
+  await waitForJob(stack, owner, clone, "completed");
+  const { data: voice } = await owner.client.from("voices").select(
+    "id,provider_voice_id",
+  ).single();
+  assert(voice !== null);
+  const bodies: unknown[] = [];
+  for (
+    const voice_id of [
+      voice.id,
+      voice.provider_voice_id,
+      crypto.randomUUID(),
+      "A".repeat(20),
+    ]
+  ) {
+    const metadata = { text: "Hello.", voice_id };
+    const answer = await stranger.call("create-ai-job", {
+      body: { job_type: "text_to_speech", metadata },
+    });
+    assertProblem(answer, {
+      status: 400,
+      code: "voice_not_found",
+      field: "metadata.voice_id",
+    });
+    const { request_id: _, ...told } = z.record(z.string(), z.unknown())
+      .parse(answer.body);
+    bodies.push(JSON.stringify(told));
+    // A plain insert meets the same check.
+    const { error } = await stranger.client.from("ai_jobs").insert({
+      user_id: stranger.id,
+      job_type: "text_to_speech",
+      metadata,
+    });
+    assertEquals([error?.code, error?.details], ["AJ018", "metadata.voice_id"]);
+  }
+  assertEquals(new Set(bodies).size, 1, "the answers cannot be told apart");
+  const { data: jobs } = await stranger.client.from("ai_jobs").select("id");
+  assertEquals(jobs, []);
+});
+
+Deno.test("speech: in a voice that is still being cloned: it waits for the clone, and speaks in what that made", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const { text, marker } = textOf();
+  await stack.simulator.fail({ fault: { kind: "hang" } });
+  const clone = await requestVoice(user, await uploadRecording(user));
+  // A claim that comes while the dependent is being inserted passes over the clone, which that insert holds; then only
+  // the next sweep would find it.
+  await stack.simulator.requests("voices.add", { jobId: clone, atLeast: 1 });
+  const answer = await user.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { text },
+      depends_on: clone,
+    },
+  });
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  const { job_id } = createAiJobResponseSchema.parse(answer.body);
+  assertEquals(await stack.simulator.creations(marker), []);
+  await stack.simulator.release();
+  await waitForJob(stack, user, clone, "completed");
+  const job = await waitForJob(stack, user, job_id, "completed");
+  const { data: voice } = await user.client.from("voices").select(
+    "id,provider_voice_id",
+  ).single();
+  assertEquals(job.result_data?.["voice_id"], voice?.id);
+  const [paid] = await stack.simulator.creations(marker);
+  assertEquals(paid?.request["voice_id"], voice?.provider_voice_id);
+
+  // What is no clone makes no voice.
+  const refused = await user.call("create-ai-job", {
+    body: {
+      job_type: "text_to_speech",
+      metadata: { text },
+      depends_on: job_id,
+    },
+  });
+  assertProblem(refused, {
+    status: 400,
+    code: "metadata_invalid",
+    field: "metadata.voice_id",
+  });
+});
+
+Deno.test("speech: parameters that are wrong are named, and change nothing", async () => {
+  const user = someone ??= await signUp(running());
+  for (
+    const [metadata, field] of [
+      [{ voice_id: ADAM }, "metadata.text"],
+      [{ voice_id: ADAM, text: "  " }, "metadata.text"],
+      [{ voice_id: ADAM, text: "x".repeat(50_001) }, "metadata.text"],
+      [{ voice_id: ADAM, text: "a\u0000b" }, "metadata.text"],
+      [{ text: "Hello." }, "metadata.voice_id"],
+      [{ text: "Hello.", voice_id: "../voices" }, "metadata.voice_id"],
+      [
+        { text: "Hello.", voice_id: ADAM, model: "eleven_v9" },
+        "metadata.model",
+      ],
+      [
+        { text: "Hello.", voice_id: ADAM, output_format: "wav" },
+        "metadata.output_format",
+      ],
+      [
+        { text: "Hello.", voice_id: ADAM, settings: { stability: 2 } },
+        "metadata.settings.stability",
+      ],
+      [{ text: "Hello.", voice_id: ADAM, seed: -1 }, "metadata.seed"],
+      [{ text: "Hello.", voice_id: ADAM, more: 1 }, "metadata.more"],
+    ] as const
+  ) {
+    const answer = await user.call("create-ai-job", {
+      body: { job_type: "text_to_speech", metadata },
+    });
+    assertProblem(answer, { status: 400, code: "invalid_request", field });
+  }
+});
+
+Deno.test("speech: a long text is spoken in parts, each paid once, and joined into one file", async () => {
+  const stack = running();
+  const { text, marker } = textOf(7_500);
+  const { user, jobId } = await newJob({ text, model: "eleven_v3" });
+  const job = await waitForJob(stack, user, jobId, "completed", 40);
+  const result = textToSpeechResultSchema.parse(job.result_data);
+  assertEquals(result.parts, 3);
+  const paid = await stack.simulator.creations(marker);
+  const parts = paid.map(({ request }) => String(request["text"]));
+  assertEquals(parts.join(" "), text);
+  assert(parts.every((part) => part.endsWith(".")));
+  const done = await facts(stack, jobId, marker);
+  assertEquals(
+    done.journal.map(({ operation, outcome }) => [operation, outcome]),
+    [1, 2, 3].map((part) => [`text_to_speech:${part}`, "succeeded"]),
+  );
+  assertEquals(done.journal.map((step) => step.provider_object_id), done.paid);
+
+  const heard = await listen(user, jobId);
+  // As long as the parts together, by a decoder that counts samples.
+  assertAlmostEquals(heard.seconds, result.duration_seconds, 0.2);
+  assertAlmostEquals(heard.seconds, text.length / 15, 20);
+  assertEquals(await filesOf(stack, jobId), ["speech.mp3"]);
+});
+
+Deno.test("speech: a socket closed after the second part was made: it is taken from the history, nothing is sent again", async () => {
+  const stack = running();
+  const { text, marker } = textOf(7_500);
+  await stack.simulator.fail({
+    operation: "speech",
+    after: 1,
+    fault: { kind: "close_after" },
+  });
+  const { user, jobId } = await newJob({ text, model: "eleven_v3" });
+  await waitForEvent(stack, jobId, "snoozed");
+  const doubt = await facts(stack, jobId, marker);
+  assertEquals([doubt.sent, doubt.paid.length], [2, 2]);
+  assertEquals(doubt.journal.map(({ outcome }) => outcome), [
+    "succeeded",
+    "unknown",
+  ]);
+
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed", 40);
+  const done = await facts(stack, jobId, marker);
+  assertEquals(done.journal.map(({ outcome }) => outcome), [
+    "succeeded",
+    "adopted",
+    "succeeded",
+  ]);
+  assertEquals(done.journal.map((step) => step.provider_object_id), done.paid);
+  assertEquals([done.sent, done.paid.length], [3, 3]);
+  await listen(user, jobId);
+});
+
+Deno.test("speech: a history that lags is waited for", async () => {
+  const stack = running();
+  const { text, marker } = textOf();
+  await stack.simulator.set({ history_lag_ms: 45_000 });
+  await stack.simulator.fail({
+    operation: "speech",
+    fault: { kind: "close_after" },
+  });
+  const { user, jobId } = await newJob({ text });
+  for (const nth of [1, 2]) {
+    await waitForEvent(stack, jobId, "snoozed", { nth });
+    await sweepJob(stack, jobId);
+  }
+  await waitForEvent(stack, jobId, "snoozed", { nth: 3 });
+  await stack.simulator.advanceClock(46_000);
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const done = await facts(stack, jobId, marker);
+  assertEquals([done.sent, done.paid.length], [1, 1]);
+});
+
+Deno.test("speech: a socket closed before anything was made: sent again only after the history could say so", async () => {
+  const stack = running();
+  const { text, marker } = textOf();
+  await stack.simulator.fail({
+    operation: "speech",
+    fault: { kind: "close_before" },
+  });
+  const { user, jobId } = await newJob({ text });
+  await waitForEvent(stack, jobId, "snoozed");
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
+  assertEquals((await facts(stack, jobId, marker)).sent, 1);
+  await outwaitHistory(stack, jobId);
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "retried");
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const done = await facts(stack, jobId, marker);
+  assertEquals([done.sent, done.paid.length], [2, 1]);
+  assertEquals(done.journal.map(({ outcome }) => outcome), [
+    "absent",
+    "succeeded",
+  ]);
+});
+
+Deno.test("speech: what an equal text was spoken for is not taken for a call that made nothing", async () => {
+  const stack = running();
+  const { text, marker } = textOf();
+  const earlier = await newJob({ text });
+  await waitForJob(stack, earlier.user, earlier.jobId, "completed");
+  await stack.simulator.fail({
+    operation: "speech",
+    fault: { kind: "close_before" },
+  });
+  // Another seed, so that no cached result answers; the history cannot tell the two apart.
+  const { jobId } = await newJob({ text, seed: 1 });
+  await waitForEvent(stack, jobId, "snoozed");
+  await outwaitHistory(stack, jobId);
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "retried");
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
+  const done = await facts(stack, jobId, marker);
+  assertEquals(done.journal.map(({ outcome }) => outcome), [
+    "absent",
+    "succeeded",
+  ]);
+  assertEquals(done.paid.length, 2, "one for each job");
+  assertEquals(done.journal.at(-1)?.provider_object_id, done.paid[1]);
+});
+
+for (
+  const fault of [
+    { kind: "close_in_body" },
+    { kind: "delay_body", ms: 60_000 },
+  ]
+) {
+  Deno.test(`speech: sound that is lost on the way (${fault.kind}) comes from the history, and is not paid again`, async () => {
+    const stack = running();
+    const { text, marker } = textOf();
+    await stack.simulator.fail({ operation: "speech", fault });
+    const { user, jobId } = await newJob({ text });
+    await waitForEvent(stack, jobId, "retried");
+    const lost = await facts(stack, jobId, marker);
+    assertEquals(
+      [lost.journal[0]?.outcome, lost.spend, lost.error_code],
+      ["succeeded", "incurred", "output_invalid"],
+    );
+    assertEquals(await filesOf(stack, jobId), [], "nothing half is stored");
+    await sweepJob(stack, jobId);
+    await waitForJob(stack, user, jobId, "completed");
+    const done = await facts(stack, jobId, marker);
+    assertEquals([done.sent, done.paid.length], [1, 1]);
+    await listen(user, jobId);
+  });
+}
+
+Deno.test("speech: sound that is lost and not in the history fails the job, and is never made again", async () => {
+  const stack = running();
+  const { text, marker } = textOf();
+  await stack.simulator.set({ keeps_history: false });
+  await stack.simulator.fail({
+    operation: "speech",
+    fault: { kind: "close_in_body" },
+  });
+  const { user, jobId } = await newJob({ text });
+  for (const nth of [1, 2, 3, 4]) {
+    await waitForEvent(stack, jobId, "retried", { nth });
+    await sweepJob(stack, jobId);
+  }
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals([job.error_code, job.spend], [
+    "provider_unavailable",
+    "incurred",
+  ]);
+  const done = await facts(stack, jobId, marker);
+  assertEquals([done.sent, done.paid.length], [1, 1]);
+});
+
+Deno.test("speech: an outcome that the history refuses to tell parks the job", async () => {
+  const stack = running();
+  const { text, marker } = textOf();
+  await stack.simulator.fail(
+    { operation: "speech", fault: { kind: "close_after" } },
+    {
+      operation: "history.list",
+      times: null,
+      fault: { kind: "status", error: "needs_authorization" },
+    },
+  );
+  const { user, jobId } = await newJob({ text });
+  await waitForEvent(stack, jobId, "snoozed");
+  await sweepJob(stack, jobId);
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals([job.error_code, job.spend], ["outcome_unknown", "unknown"]);
+  // The operator has looked it up: the job goes on without paying.
+  await stack.simulator.clearFaults();
+  const [id] = (await facts(stack, jobId, marker)).paid;
+  await stack.sql`select public.resolve_unknown_ai_job(${jobId}, true, ${
+    id ?? ""
+  })`;
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
+  const done = await facts(stack, jobId, marker);
+  assertEquals([done.sent, done.paid.length], [1, 1]);
+});
+
+for (
+  const [error, code] of [
+    ["quota_exceeded", "provider_quota_exceeded"],
+    ["voice_not_found", "provider_rejected_input"],
+    ["max_character_limit_exceeded", "provider_rejected_input"],
+    ["invalid_api_key", "provider_unauthorized"],
+  ] as const
+) {
+  Deno.test(`speech: ${error} ends the job with ${code}, and nothing is paid`, async () => {
+    const stack = running();
+    const { text, marker } = textOf();
+    await stack.simulator.fail({
+      operation: "speech",
+      fault: { kind: "status", error },
+    });
+    const { user, jobId } = await newJob({ text });
+    const job = await waitForJob(stack, user, jobId, "failed");
+    assertEquals([job.error_code, job.spend], [code, "none"]);
+    assertEquals((await facts(stack, jobId, marker)).paid, []);
+  });
+}
+
+Deno.test("speech: a 429 is tried again, and paid once", async () => {
+  const stack = running();
+  const { text, marker } = textOf();
+  await stack.simulator.fail({
+    operation: "speech",
+    fault: { kind: "status", error: "system_busy" },
+  });
+  const { user, jobId } = await newJob({ text });
+  await waitForEvent(stack, jobId, "retried");
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const done = await facts(stack, jobId, marker);
+  assertEquals(done.journal.map(({ outcome }) => outcome), [
+    "rejected",
+    "succeeded",
+  ]);
+  assertEquals(done.paid.length, 1);
+});
+
+for (const processed of ["before", "never"] as const) {
+  Deno.test(`speech: a worker killed within its second part (${processed === "before" ? "made" : "not made"}): the first is kept, each is paid once`, async () => {
+    const stack = running();
+    const { text, marker } = textOf(7_500);
+    await stack.simulator.fail({
+      operation: "speech",
+      after: 1,
+      fault: { kind: "hang", processed },
+    });
+    const { user, jobId } = await newJob({ text, model: "eleven_v3" });
+    await stack.simulator.requests("speech", { jobId: marker, atLeast: 2 });
+    if (processed === "before") await stack.simulator.creationsOf(marker, 2);
+    await stack.kill("process-ai-job", "SIGKILL");
+    await stack.sql`
+      update public.ai_jobs set lease_expires_at = now() - interval '1 second'
+      where id = ${jobId} and status = 'processing'`;
+    await stack.sweep();
+    if (processed === "never") {
+      await waitForEvent(stack, jobId, "snoozed");
+      await outwaitHistory(stack, jobId);
+      await sweepJob(stack, jobId);
+      await waitForEvent(stack, jobId, "retried");
+      await sweepJob(stack, jobId);
+    }
+    await waitForJob(stack, user, jobId, "completed", 40);
+    const done = await facts(stack, jobId, marker);
+    assertEquals(done.paid.length, 3);
+    assertEquals(
+      done.journal.map(({ operation, outcome }) => `${operation} ${outcome}`)
+        .sort(),
+      processed === "before"
+        ? [
+          "text_to_speech:1 succeeded",
+          "text_to_speech:2 adopted",
+          "text_to_speech:3 succeeded",
+        ]
+        : [
+          "text_to_speech:1 succeeded",
+          "text_to_speech:2 absent",
+          "text_to_speech:2 succeeded",
+          "text_to_speech:3 succeeded",
+        ],
+    );
+    await listen(user, jobId);
+  });
+}

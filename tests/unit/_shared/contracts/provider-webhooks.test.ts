@@ -1,0 +1,71 @@
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import {
+  elevenLabsWebhookSchema,
+  heyGenWebhookSchema,
+} from "../../../../supabase/functions/_shared/contracts/provider-webhooks.ts";
+
+const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
+
+for (const name of ["webhook-success", "webhook-fail"]) {
+  Deno.test(`heyGenWebhookSchema: ${name} names our job and their video`, () => {
+    const url = new URL(
+      `../../../fixtures/heygen/${name}.json`,
+      import.meta.url,
+    );
+    const { body } = JSON.parse(Deno.readTextFileSync(url));
+    assertEquals(heyGenWebhookSchema.parse(body), {
+      jobId: JOB,
+      providerJobId: "b3f1c0de9a7745d2a1e6c3a5f0d2b8e4",
+    });
+  });
+}
+
+Deno.test("heyGenWebhookSchema: a callback id that is not ours is passed over, the video still counts", () => {
+  assertEquals(
+    heyGenWebhookSchema.parse({
+      event_data: { callback_id: "their own", video_id: "v" },
+    }),
+    { providerJobId: "v" },
+  );
+});
+
+for (
+  const [how, metadata] of [
+    ["an object", { job_id: JOB }],
+    ["JSON text", JSON.stringify({ job_id: `job:${JOB}` })],
+  ] as const
+) {
+  Deno.test(`elevenLabsWebhookSchema: metadata that comes as ${how} names our job`, () => {
+    assertEquals(
+      elevenLabsWebhookSchema.parse({
+        type: "speech_to_text_transcription",
+        data: {
+          request_id: "r",
+          webhook_metadata: metadata,
+          transcription: { transcription_id: "t", text: "…" },
+        },
+      }),
+      { jobId: JOB, providerJobId: "t" },
+    );
+  });
+}
+
+Deno.test("webhook schemas: whatever comes, they name a job or nothing, and never throw anything but refusal", () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      for (const schema of [heyGenWebhookSchema, elevenLabsWebhookSchema]) {
+        for (const body of [value, { data: value }, { event_data: value }]) {
+          const named = schema.safeParse(body).data ?? {};
+          assertEquals(
+            Object.keys(named).filter((key) =>
+              key !== "jobId" && key !== "providerJobId"
+            ),
+            [],
+          );
+        }
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});

@@ -1,0 +1,329 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import decode from "@audio/decode";
+import { startSimulators } from "../../../../dev/simulators/server.ts";
+import { SPEECH_MODELS } from "../../../../supabase/functions/_shared/contracts/speech.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import {
+  createElevenLabsSpeech,
+  SPEECH_CHARACTER_LIMITS,
+  type SpeechRequest,
+} from "../../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
+
+const ADAM = "pNInz6obpgDQGcFmaJgB";
+const never = new AbortController().signal;
+const LONG_AGO = new Date(Date.now() - 3_600_000);
+
+function request(values: Partial<SpeechRequest> = {}): SpeechRequest {
+  return {
+    text: `Good evening. ${crypto.randomUUID()}`,
+    providerVoiceId: ADAM,
+    model: "eleven_multilingual_v2",
+    outputFormat: "mp3_44100_128",
+    voiceSettings: { stability: 0.4, use_speaker_boost: true },
+    ...values,
+  };
+}
+
+/** The provider as a real HTTP server, and our client of it. */
+async function provider(
+  options: { timeoutSeconds?: number; apiKey?: string } = {},
+) {
+  const simulators = await startSimulators();
+  const [elevenLabs] = simulators.providers;
+  return {
+    simulators,
+    speech: createElevenLabsSpeech({
+      apiKey: options.apiKey ?? "sk_test_key_1234",
+      baseUrl: `${simulators.url}/elevenlabs/`,
+      timeoutSeconds: options.timeoutSeconds ?? 60,
+      fetch,
+      now: () => new Date(),
+    }),
+    paid: () => simulators.ledger.list({ operation: "speech" }),
+    fail: (fault: Record<string, unknown>, operation = "speech") => {
+      simulators.faults.add({ provider: "elevenlabs", operation, fault });
+    },
+    set: (settings: Record<string, unknown>) =>
+      elevenLabs?.changeSettings(settings),
+    [Symbol.asyncDispose]: () => simulators.stop(),
+  };
+}
+
+async function failureOf(work: Promise<unknown>): Promise<ProviderFailure> {
+  return await assertRejects(() => work, ProviderFailure);
+}
+
+async function drop(
+  audio: ReadableStream<Uint8Array>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return await new Response(audio).bytes();
+}
+
+Deno.test("createElevenLabsSpeech: every model has a limit", () => {
+  assertEquals(
+    Object.keys(SPEECH_CHARACTER_LIMITS).sort(),
+    [...SPEECH_MODELS].sort(),
+  );
+});
+
+Deno.test("createElevenLabsSpeech: speaks a text, and what was asked for arrives", async () => {
+  await using at = await provider();
+  const asked = request({
+    seed: 7,
+    languageCode: "en",
+    previousText: "Before.",
+    nextText: "After.",
+  });
+  const spoken = await at.speech.speak(asked, never);
+  const { channelData, sampleRate } = await decode(await drop(spoken.audio));
+  assert((channelData[0]?.length ?? 0) / sampleRate > 5, "it can be played");
+  const [entry, ...more] = at.paid();
+  assertEquals(more, []);
+  assertEquals(entry?.id, spoken.id);
+  assertEquals(entry?.request, {
+    text: asked.text,
+    characters: asked.text.length,
+    voice_id: ADAM,
+    model_id: "eleven_multilingual_v2",
+    output_format: "mp3_44100_128",
+    voice_settings: { stability: 0.4, use_speaker_boost: true },
+    seed: 7,
+    language_code: "en",
+    previous_text: "Before.",
+    next_text: "After.",
+  });
+});
+
+Deno.test("createElevenLabsSpeech: eleven_v3, which takes no text around it, is not sent any", async () => {
+  await using at = await provider();
+  const { audio } = await at.speech.speak(
+    request({
+      model: "eleven_v3",
+      previousText: "Before.",
+      nextText: "After.",
+    }),
+    never,
+  );
+  await audio.cancel();
+  const sent = at.paid()[0]?.request ?? {};
+  assertEquals([sent["previous_text"], sent["next_text"]], [
+    undefined,
+    undefined,
+  ]);
+});
+
+Deno.test("createElevenLabsSpeech: what was made is found by voice, model, text and settings, and opened without paying", async () => {
+  await using at = await provider();
+  const asked = request();
+  const find = (one: SpeechRequest, since = LONG_AGO) =>
+    at.speech.find(one, since, never);
+  assertEquals(await find(asked), []);
+  const spoken = await at.speech.speak(asked, never);
+  const bytes = await drop(spoken.audio);
+  assertEquals(await find(asked), [spoken.id]);
+  assertEquals(await find(asked, new Date(Date.now() + 5000)), []);
+  for (
+    const other of [
+      request(),
+      { ...asked, model: "eleven_flash_v2_5" as const },
+      { ...asked, providerVoiceId: "21m00Tcm4TlvDq8ikWAM" },
+      { ...asked, voiceSettings: { stability: 0.5 } },
+      { ...asked, voiceSettings: { stability: 0.4, use_speaker_boost: false } },
+    ]
+  ) {
+    assertEquals(await find(other), []);
+  }
+  const again = await at.speech.open(spoken.id, asked, never);
+  assert(again !== null);
+  assertEquals(await drop(again), bytes);
+  assertEquals(await at.speech.open("unknown", asked, never), null);
+  assertEquals(at.paid().length, 1);
+});
+
+Deno.test("createElevenLabsSpeech: looks through all pages of the history, newest first", async () => {
+  await using at = await provider();
+  const asked = request();
+  const first = await at.speech.speak(asked, never);
+  await first.audio.cancel();
+  for (let count = 0; count < 101; count++) {
+    const { audio } = await at.speech.speak(
+      request({ text: `Filler ${count}.` }),
+      never,
+    );
+    await audio.cancel();
+  }
+  const second = await at.speech.speak(asked, never);
+  await second.audio.cancel();
+  assertEquals(await at.speech.find(asked, LONG_AGO, never), [
+    second.id,
+    first.id,
+  ]);
+  assertEquals(
+    at.simulators.requests.list({ operation: "history.list" }).length,
+    2,
+  );
+});
+
+for (
+  const [name, fault, code, certainty] of [
+    [
+      "closed after it was made",
+      { kind: "close_after" },
+      "provider_unavailable",
+      "unknown",
+    ],
+    [
+      "closed before it was made",
+      { kind: "close_before" },
+      "provider_unavailable",
+      "unknown",
+    ],
+    [
+      "a 500 after it was made",
+      { kind: "status", status: 500, processed: "before" },
+      "provider_unavailable",
+      "unknown",
+    ],
+    ["an HTML 502", { kind: "html" }, "provider_unavailable", "unknown"],
+    [
+      "a 200 that is a page",
+      { kind: "html", status: 200, processed: "before" },
+      "provider_answer_invalid",
+      "unknown",
+    ],
+    [
+      "a redirect",
+      {
+        kind: "status",
+        status: 302,
+        headers: { location: "http://127.0.0.1:9/" },
+      },
+      "provider_unavailable",
+      "unknown",
+    ],
+    [
+      "a voice that is gone",
+      { kind: "status", error: "voice_not_found" },
+      "provider_rejected_input",
+      "rejected",
+    ],
+    [
+      "no credits",
+      { kind: "status", error: "quota_exceeded" },
+      "provider_quota_exceeded",
+      "rejected",
+    ],
+    [
+      "no credits, the old way",
+      { kind: "status", error: "quota_exceeded", shape: "old" },
+      "provider_quota_exceeded",
+      "rejected",
+    ],
+    [
+      "too long a text",
+      { kind: "status", error: "max_character_limit_exceeded" },
+      "provider_rejected_input",
+      "rejected",
+    ],
+    [
+      "a bad key",
+      { kind: "status", error: "invalid_api_key" },
+      "provider_unauthorized",
+      "rejected",
+    ],
+  ] as const
+) {
+  Deno.test(`createElevenLabsSpeech: ${name} is ${code}, ${certainty}, and sent once`, async () => {
+    await using at = await provider();
+    at.fail(fault);
+    const failure = await failureOf(at.speech.speak(request(), never));
+    assertEquals([failure.code, failure.certainty], [code, certainty]);
+    assertEquals(
+      at.simulators.requests.list({ operation: "speech" }).length,
+      1,
+    );
+    assert(at.paid().length <= 1);
+  });
+}
+
+Deno.test("createElevenLabsSpeech: a connection that is closed while it is reused does not send a paid request twice", async () => {
+  await using at = await provider();
+  const asked = request();
+  for (let turn = 0; turn < 5; turn++) {
+    // Fills the pool of kept connections, which the next request takes from.
+    await at.speech.find(asked, LONG_AGO, never);
+    at.fail({ kind: "close_after" });
+    await failureOf(at.speech.speak(asked, never));
+    assertEquals(
+      at.simulators.requests.list({ operation: "speech" }).length,
+      turn + 1,
+    );
+    assertEquals(at.paid().length, turn + 1);
+  }
+});
+
+Deno.test("createElevenLabsSpeech: Retry-After of a 429 is told", async () => {
+  await using at = await provider();
+  at.fail({
+    kind: "status",
+    error: "system_busy",
+    headers: { "retry-after": "17" },
+  });
+  const failure = await failureOf(at.speech.speak(request(), never));
+  assertEquals(
+    [failure.code, failure.certainty, failure.options.retryAfterSeconds],
+    ["provider_rate_limited", "rejected", 17],
+  );
+});
+
+Deno.test("createElevenLabsSpeech: neither headers nor a body that stall are waited for without end", async () => {
+  await using at = await provider({ timeoutSeconds: 1 });
+  at.fail({ kind: "hang", processed: "before" });
+  const failure = await failureOf(at.speech.speak(request(), never));
+  assertEquals([failure.code, failure.certainty], [
+    "provider_timeout",
+    "unknown",
+  ]);
+
+  at.fail({ kind: "delay_body", ms: 60_000 });
+  const { audio } = await at.speech.speak(request(), never);
+  await assertRejects(() => drop(audio));
+});
+
+Deno.test("createElevenLabsSpeech: a history that answers nonsense, or refuses, is no empty one", async () => {
+  await using at = await provider();
+  const asked = request();
+  at.fail({ kind: "truncated_json" }, "history.list");
+  assertEquals(
+    (await failureOf(at.speech.find(asked, LONG_AGO, never))).code,
+    "provider_answer_invalid",
+  );
+  at.fail({ kind: "missing_fields" }, "history.list");
+  assertEquals(
+    (await failureOf(at.speech.find(asked, LONG_AGO, never))).code,
+    "provider_answer_invalid",
+  );
+  at.fail({ kind: "status", error: "needs_authorization" }, "history.list");
+  const failure = await failureOf(at.speech.find(asked, LONG_AGO, never));
+  assertEquals([failure.code, failure.isRetryable], [
+    "provider_unauthorized",
+    false,
+  ]);
+});
+
+Deno.test("createElevenLabsSpeech: without a key nothing is sent", async () => {
+  await using at = await provider();
+  const speech = createElevenLabsSpeech({
+    apiKey: undefined,
+    baseUrl: `${at.simulators.url}/elevenlabs`,
+    timeoutSeconds: 5,
+    fetch,
+    now: () => new Date(),
+  });
+  const failure = await failureOf(speech.speak(request(), never));
+  assertEquals([failure.code, failure.certainty], [
+    "provider_unauthorized",
+    "rejected",
+  ]);
+  assertEquals(at.simulators.requests.list({}).length, 0);
+});

@@ -1,0 +1,232 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { startSimulators } from "../../../../dev/simulators/server.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import {
+  createElevenLabsTranscripts,
+  type TranscriptRequest,
+} from "../../../../supabase/functions/_shared/providers/elevenlabs-transcripts.ts";
+
+const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
+const never = new AbortController().signal;
+const bytes = await Deno.readFile(
+  new URL("../../../fixtures/recordings/speech-24s.mp3", import.meta.url),
+);
+
+function request(values: Partial<TranscriptRequest> = {}): TranscriptRequest {
+  return {
+    recording: new Blob([bytes]).stream(),
+    contentType: "audio/mpeg",
+    marker: `job:${JOB}`,
+    tagAudioEvents: false,
+    ...values,
+  };
+}
+
+async function provider(timeoutSeconds = 60) {
+  const simulators = await startSimulators();
+  return {
+    simulators,
+    transcripts: createElevenLabsTranscripts({
+      apiKey: "sk_test_key_1234",
+      baseUrl: `${simulators.url}/elevenlabs`,
+      timeoutSeconds,
+      fetch,
+    }),
+    paid: () =>
+      simulators.ledger.list({ operation: "transcripts", marker: JOB }),
+    fail: (fault: Record<string, unknown>, operation = "transcripts") => {
+      simulators.faults.add({ provider: "elevenlabs", operation, fault });
+    },
+    [Symbol.asyncDispose]: () => simulators.stop(),
+  };
+}
+
+async function failureOf(work: Promise<unknown>): Promise<ProviderFailure> {
+  return await assertRejects(() => work, ProviderFailure);
+}
+
+Deno.test("createElevenLabsTranscripts: the recording arrives byte by byte, and words with speakers come back", async () => {
+  await using at = await provider();
+  const { id, transcript } = await at.transcripts.transcribe(
+    request({ languageCode: "en", speakers: 2 }),
+    never,
+  );
+  assert(transcript.text.startsWith("And Mister John Dashwood"));
+  assertEquals(
+    [...new Set(transcript.words.map(({ speaker_id }) => speaker_id))],
+    ["speaker_0", "speaker_1"],
+  );
+  const [entry, ...more] = at.paid();
+  assertEquals([more, entry?.id, entry?.bytes], [[], id, bytes.length]);
+  assertEquals(
+    ["model_id", "diarize", "tag_audio_events", "language_code", "num_speakers"]
+      .map((field) => entry?.request[field]),
+    ["scribe_v2", "true", "false", "en", "2"],
+  );
+  assertEquals(await at.transcripts.get(id, never), transcript);
+  assertEquals(await at.transcripts.get("unknown", never), null);
+});
+
+Deno.test("createElevenLabsTranscripts: what is no sound is refused for good", async () => {
+  await using at = await provider();
+  const failure = await failureOf(at.transcripts.transcribe(
+    request({ recording: new Blob(["this is a text file"]).stream() }),
+    never,
+  ));
+  assertEquals(
+    [failure.code, failure.certainty, failure.isRetryable],
+    ["provider_rejected_input", "rejected", false],
+  );
+});
+
+Deno.test("createElevenLabsTranscripts: a recording that breaks off has cost nothing, and may be sent again", async () => {
+  await using at = await provider();
+  let turn = 0;
+  const failure = await failureOf(at.transcripts.transcribe(
+    request({
+      recording: new ReadableStream({
+        pull(controller) {
+          if (turn++ < 3) controller.enqueue(bytes.subarray(0, 20_000));
+          else controller.error(new TypeError("connection reset"));
+        },
+      }),
+    }),
+    never,
+  ));
+  assertEquals(
+    [failure.code, failure.certainty, failure.isRetryable],
+    ["storage_unavailable", "rejected", true],
+  );
+  assertEquals(at.paid(), []);
+});
+
+for (
+  const [name, fault, code, certainty, paid] of [
+    [
+      "closed after it was made",
+      { kind: "close_after" },
+      "provider_unavailable",
+      "unknown",
+      1,
+    ],
+    [
+      "closed before it was made",
+      { kind: "close_before" },
+      "provider_unavailable",
+      "unknown",
+      0,
+    ],
+    [
+      "half a JSON",
+      { kind: "truncated_json" },
+      "provider_answer_invalid",
+      "unknown",
+      1,
+    ],
+    [
+      "an empty JSON",
+      { kind: "missing_fields" },
+      "provider_answer_invalid",
+      "unknown",
+      1,
+    ],
+    [
+      "a socket closed within the body",
+      { kind: "close_in_body" },
+      "provider_unavailable",
+      "unknown",
+      1,
+    ],
+    [
+      "a 503",
+      { kind: "status", status: 503 },
+      "provider_unavailable",
+      "unknown",
+      0,
+    ],
+    [
+      "an HTML 502",
+      { kind: "html", processed: "before" },
+      "provider_unavailable",
+      "unknown",
+      1,
+    ],
+    [
+      "too many requests",
+      { kind: "status", error: "concurrent_limit_exceeded" },
+      "provider_concurrency_limited",
+      "rejected",
+      0,
+    ],
+    [
+      "no credits",
+      { kind: "status", error: "quota_exceeded" },
+      "provider_quota_exceeded",
+      "rejected",
+      0,
+    ],
+  ] as const
+) {
+  Deno.test(`createElevenLabsTranscripts: ${name} is ${code}, ${certainty}, and sent once`, async () => {
+    await using at = await provider();
+    at.fail(fault);
+    const failure = await failureOf(
+      at.transcripts.transcribe(request(), never),
+    );
+    assertEquals([failure.code, failure.certainty], [code, certainty]);
+    assertEquals(at.paid().length, paid);
+    assertEquals(
+      at.simulators.requests.list({ operation: "transcripts" }).length,
+      1,
+    );
+  });
+}
+
+Deno.test("createElevenLabsTranscripts: an answer that stalls is given up, as unknown", async () => {
+  await using at = await provider(1);
+  at.fail({ kind: "delay_body", ms: 60_000 });
+  const failure = await failureOf(at.transcripts.transcribe(request(), never));
+  assertEquals([failure.code, failure.certainty], [
+    "provider_timeout",
+    "unknown",
+  ]);
+});
+
+Deno.test("createElevenLabsTranscripts: a large recording passes through in bounded memory", async () => {
+  const total = 64 * 1024 * 1024;
+  const chunk = new Uint8Array(65_536);
+  let made = 0, taken = 0, ahead = 0;
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    async (incoming) => {
+      for await (const part of incoming.body ?? []) {
+        taken += part.byteLength;
+        ahead = Math.max(ahead, made - taken);
+      }
+      return Response.json({ text: "", words: [], transcription_id: "t1" });
+    },
+  );
+  try {
+    const transcripts = createElevenLabsTranscripts({
+      apiKey: "k",
+      baseUrl: `http://127.0.0.1:${server.addr.port}`,
+      timeoutSeconds: 60,
+      fetch,
+    });
+    const recording = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (made >= total) return controller.close();
+        made += chunk.length;
+        controller.enqueue(chunk);
+      },
+    }, { highWaterMark: 0 });
+    assertEquals(
+      (await transcripts.transcribe(request({ recording }), never)).id,
+      "t1",
+    );
+    assert(taken > total);
+    assert(ahead < 12 * 1024 * 1024, `${ahead} bytes were ahead`);
+  } finally {
+    await server.shutdown();
+  }
+});

@@ -1,0 +1,142 @@
+/** The pauses of an avatar video, and what it leaves alone while it waits. What it does over the wire, tests/functions shows. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
+import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
+import {
+  JobFailure,
+  Snooze,
+} from "../../../supabase/functions/_shared/jobs/outcome.ts";
+import { ProviderFailure } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
+import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
+import type {
+  AvatarVideos,
+  AvatarVideoState,
+} from "../../../supabase/functions/_shared/providers/avatar-videos.ts";
+import { createAvatarVideoProcessor } from "../../../supabase/functions/process-ai-job/processors/avatar-video.ts";
+
+const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
+const USER = "9c1d7f04-1c8b-4b8e-8f53-2f9b0a6f7e22";
+const STARTED = Date.parse("2026-11-22T10:00:00Z");
+
+function fakeProvider(
+  pauses: AvatarVideos["pauses"],
+  read: () => Promise<AvatarVideoState>,
+): AvatarVideos {
+  const refuse = () => Promise.reject(new Error("not asked for here"));
+  return {
+    maxAudioBytes: 1,
+    audioTypes: [],
+    pauses,
+    uploadPhoto: refuse,
+    uploadAudio: refuse,
+    create: refuse,
+    findByMarker: refuse,
+    remove: refuse,
+    read,
+  };
+}
+
+/** A job that was ordered and is looked at again so many seconds after its start. */
+function context(ageSeconds: number): JobContext {
+  return {
+    job: {
+      id: JOB,
+      user_id: USER,
+      job_type: "avatar_video",
+      provider: "d-id",
+      spend: "incurred",
+      input_url: `uploads/${USER}/face.jpg`,
+      metadata: { text: "Hello.", voice_id: "v" },
+      attempt: 1,
+      max_attempts: 5,
+      input_hash: null,
+      depends_on_job_id: null,
+      lease_token: crypto.randomUUID(),
+      lease_expires_at: new Date(STARTED).toISOString(),
+      started_at: new Date(STARTED).toISOString(),
+      updated_at: new Date(STARTED + ageSeconds * 1000).toISOString(),
+    },
+    log: createLogger({ now: () => new Date(), writeLine() {} }, {
+      level: "error",
+      secrets: [],
+      fields: {},
+    }),
+    signal: new AbortController().signal,
+    remainingMs: () => 100_000,
+    progress() {},
+    // The order stands: its id is answered, and nothing is sent.
+    pay: () => Promise.resolve("tlk_1"),
+    dependency: () => Promise.resolve(null),
+  };
+}
+
+function run(
+  ageSeconds: number,
+  read: () => Promise<AvatarVideoState>,
+): Promise<unknown> {
+  const provider = fakeProvider({ first: 5, longest: 60 }, read);
+  return createAvatarVideoProcessor({
+    supabase: createClient<Database>("http://127.0.0.1:1", "key", {
+      auth: { persistSession: false, autoRefreshToken: false },
+      global: {
+        fetch: () => Promise.reject(new Error("Storage is not asked")),
+      },
+    }),
+    providers: { "d-id": provider, heygen: provider },
+    fetch: () => Promise.reject(new Error("nothing is downloaded")),
+    callbackUrl: () => Promise.resolve(undefined),
+  }).run(context(ageSeconds));
+}
+
+for (
+  const [age, pause] of [[0, 5], [9, 5], [20, 10], [60, 30], [120, 60], [
+    7200,
+    60,
+  ]] as const
+) {
+  Deno.test(`avatar video: ${age} s after its start a render is looked at again in ${pause} s, and no file is touched`, async () => {
+    const snooze = await assertRejects(
+      () => run(age, () => Promise.resolve({ status: "rendering" })),
+      Snooze,
+    );
+    assertEquals([snooze.seconds, snooze.stage], [pause, "rendering"]);
+  });
+}
+
+for (
+  const code of [
+    "provider_unavailable",
+    "provider_timeout",
+    "provider_rate_limited",
+  ] as const
+) {
+  Deno.test(`avatar video: ${code} while it renders is waited out, as long as the provider says`, async () => {
+    const snooze = await assertRejects(
+      () =>
+        run(20, () =>
+          Promise.reject(
+            new ProviderFailure(code, "unknown", true, {
+              retryAfterSeconds: 17,
+            }),
+          )),
+      Snooze,
+    );
+    assertEquals([snooze.seconds, snooze.stage], [17, "waiting_for_provider"]);
+  });
+}
+
+Deno.test("avatar video: an answer that makes no sense spends an attempt, so that it ends", async () => {
+  const failure = await assertRejects(
+    () =>
+      run(20, () =>
+        Promise.reject(
+          new ProviderFailure("provider_answer_invalid", "unknown", true),
+        )),
+    JobFailure,
+  );
+  assertEquals([failure.code, failure.isRetryable], [
+    "provider_answer_invalid",
+    true,
+  ]);
+});

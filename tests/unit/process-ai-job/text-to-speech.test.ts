@@ -1,0 +1,243 @@
+/** How a long speech passes through: the processor against a Storage that counts. */
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertRejects,
+} from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
+import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
+import {
+  JobFailure,
+  Snooze,
+} from "../../../supabase/functions/_shared/jobs/outcome.ts";
+import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
+import { Mp3Frames } from "../../../supabase/functions/_shared/media/mp3-frames.ts";
+import type { ElevenLabsSpeech } from "../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
+import { createTextToSpeechProcessor } from "../../../supabase/functions/process-ai-job/processors/text-to-speech.ts";
+import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
+
+const USER = "00000000-0000-4000-8000-0000000000aa";
+const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
+const speech = await Deno.readFile(
+  new URL("../../fixtures/recordings/speech-24s.mp3", import.meta.url),
+);
+const sound = (() => {
+  const frames = new Mp3Frames();
+  return { bytes: frames.add(speech), seconds: frames.seconds };
+})();
+
+/** A file of so many rounds of the recording, each with its tag and Info frame, made as it is read. */
+function rounds(
+  count: number,
+  onMade: (bytes: number) => void,
+): ReadableStream<Uint8Array> {
+  let left = count;
+  return new ReadableStream({
+    pull(controller) {
+      if (left-- === 0) return controller.close();
+      // Only the first one may have what describes the file.
+      const bytes = left === count - 1 ? speech : sound.bytes;
+      onMade(bytes.length);
+      controller.enqueue(bytes);
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** A Storage that keeps sizes, and makes the sound of a part when it is read. */
+function storage(perPart: number) {
+  const state = { given: 0, taken: 0, ahead: 0, open: 0, mostOpen: 0 };
+  const stored = new Map<string, number>();
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    async (request) => {
+      const path = new URL(request.url).pathname;
+      const name = path.slice(path.lastIndexOf("/") + 1);
+      if (request.method === "POST") {
+        let size = 0;
+        for await (const chunk of request.body ?? []) {
+          size += chunk.byteLength;
+          if (name !== "speech.mp3") continue;
+          state.taken += chunk.byteLength;
+          state.ahead = Math.max(state.ahead, state.given - state.taken);
+        }
+        stored.set(name, size);
+        return Response.json({ Id: "1", Key: "k" });
+      }
+      await request.body?.cancel();
+      if (request.method === "DELETE") {
+        stored.clear();
+        return Response.json([]);
+      }
+      if (!stored.has(name)) {
+        return Response.json({ message: "not found" }, { status: 404 });
+      }
+      if (path.includes("/info/")) return Response.json({ name });
+      state.open += 1;
+      state.mostOpen = Math.max(state.mostOpen, state.open);
+      const body = rounds(perPart, (bytes) => state.given += bytes);
+      return new Response(
+        body.pipeThrough(
+          new TransformStream({ flush: () => void (state.open -= 1) }),
+        ),
+      );
+    },
+  );
+  return {
+    state,
+    stored,
+    supabase: createClient<Database>(
+      `http://127.0.0.1:${server.addr.port}`,
+      "sb_secret_0123456789",
+      { auth: { persistSession: false, autoRefreshToken: false } },
+    ),
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+function job(
+  parts: number,
+  paid = new Map<string, string>(),
+  remainingMs = () => 100_000,
+) {
+  const context: JobContext = {
+    job: {
+      id: JOB,
+      user_id: USER,
+      job_type: "text_to_speech",
+      provider: "elevenlabs",
+      spend: "none",
+      input_url: null,
+      metadata: {
+        text: Array.from(
+          { length: parts },
+          (_, part) => `${part}${"x".repeat(4900)}.`,
+        ).join(" "),
+        voice_id: "pNInz6obpgDQGcFmaJgB",
+      },
+      attempt: 1,
+      max_attempts: 5,
+      input_hash: null,
+      depends_on_job_id: null,
+      lease_token: crypto.randomUUID(),
+      lease_expires_at: new Date().toISOString(),
+      started_at: new Date().toISOString(),
+      updated_at: new Date().toISOString(),
+    },
+    log: createLogger({ now: () => new Date(), writeLine() {} }, {
+      level: "error",
+      secrets: [],
+    }),
+    signal: new AbortController().signal,
+    remainingMs,
+    progress() {},
+    dependency: () => Promise.resolve(null),
+    async pay(call) {
+      const known = paid.get(call.operation);
+      if (known !== undefined) return known;
+      const id = await call.send(context.signal);
+      paid.set(call.operation, id);
+      return id;
+    },
+  };
+  return context;
+}
+
+/** A provider that speaks, and counts. */
+function provider(
+  perPart: number,
+): ElevenLabsSpeech & { spoken: number; opened: number } {
+  const counts = {
+    spoken: 0,
+    opened: 0,
+    speak: () => {
+      counts.spoken += 1;
+      return Promise.resolve({
+        id: `r${counts.spoken}`,
+        audio: rounds(perPart, () => {}),
+      });
+    },
+    find: () => Promise.resolve([]),
+    open: () => {
+      counts.opened += 1;
+      return Promise.resolve(rounds(perPart, () => {}));
+    },
+  };
+  return counts;
+}
+
+Deno.test("text to speech: a speech of 60 MB is joined in bounded memory, one part open at a time", async () => {
+  const PARTS = 6, ROUNDS = 83;
+  await using at = storage(ROUNDS);
+  const processor = createTextToSpeechProcessor({
+    supabase: at.supabase,
+    speech: provider(ROUNDS),
+  });
+  const { outputUrl, resultData } = await processor.run(job(PARTS));
+  assertEquals(outputUrl, `outputs/${USER}/${JOB}/speech.mp3`);
+  const total = PARTS * ROUNDS * sound.bytes.length;
+  assert(total > 60_000_000);
+  // Every frame of every part, and nothing of what describes the parts.
+  assertEquals([at.state.taken, resultData["size_bytes"]], [total, total]);
+  assertAlmostEquals(
+    Number(resultData["duration_seconds"]),
+    PARTS * ROUNDS * sound.seconds,
+    0.01,
+  );
+  assertEquals(at.state.mostOpen, 1);
+  assert(
+    at.state.ahead < 12 * 1024 * 1024,
+    `${at.state.ahead} bytes were ahead`,
+  );
+});
+
+Deno.test("text to speech: parts that are paid and stored are neither spoken nor fetched again", async () => {
+  await using at = storage(1);
+  const speaking = provider(1);
+  const processor = createTextToSpeechProcessor({
+    supabase: at.supabase,
+    speech: speaking,
+  });
+  const paid = new Map([["text_to_speech:1", "a"], ["text_to_speech:2", "b"]]);
+  at.stored.set("part-1.mp3", 1);
+  await processor.run(job(3, paid));
+  // The second was paid for, and its sound is not there; the third is new.
+  assertEquals([speaking.spoken, speaking.opened], [1, 1]);
+});
+
+Deno.test("text to speech: a part is not begun when the isolate is about to end; the first one always is", async () => {
+  await using at = storage(1);
+  const speaking = provider(1);
+  const processor = createTextToSpeechProcessor({
+    supabase: at.supabase,
+    speech: speaking,
+  });
+  await assertRejects(
+    () => processor.run(job(3, new Map(), () => 1000)),
+    Snooze,
+  );
+  assertEquals([speaking.spoken, [...at.stored.keys()]], [1, ["part-1.mp3"]]);
+});
+
+Deno.test("text to speech: a part whose sound is paid and not to be had is no reason to pay again", async () => {
+  await using at = storage(1);
+  const speaking = provider(1);
+  speaking.open = () => Promise.resolve(null);
+  const processor = createTextToSpeechProcessor({
+    supabase: at.supabase,
+    speech: speaking,
+  });
+  const failure = await assertRejects(
+    () => processor.run(job(1, new Map([["text_to_speech:1", "a"]]))),
+    JobFailure,
+  );
+  assertEquals(
+    [
+      failure.code,
+      failure.isRetryable,
+      failure.retryAfterSeconds,
+      speaking.spoken,
+    ],
+    ["provider_unavailable", true, 15, 0],
+  );
+});
