@@ -100,16 +100,23 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
       );
     },
 
-    async beginProviderCall(lease, operation, progress, stage, estimate) {
+    async beginProviderCall(lease, operation, progress, stage, units) {
       const [begun] = await rows("begin_provider_call", {
         ...fence(lease),
         p_operation: operation,
         p_progress: progress,
         p_stage: stage,
-        p_estimated_cost_micros: estimate ?? null,
+        p_units: units,
       }, z.array(begunCallSchema).max(1));
       return begun ?? null;
     },
+
+    reviseProviderCall: (lease, operation, units) =>
+      value("revise_provider_call", {
+        ...fence(lease),
+        p_operation: operation,
+        p_units: units,
+      }, z.boolean()),
 
     settleProviderCall: (lease, callId, settlement) =>
       value("settle_provider_call", {
@@ -120,7 +127,7 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
           ? {
             p_provider_object_id: settlement.providerObjectId,
             p_progress: settlement.progress ?? 0,
-            p_cost_micros: settlement.costMicros ?? null,
+            p_units: settlement.units ?? null,
           }
           : {
             p_error_code: settlement.errorCode,

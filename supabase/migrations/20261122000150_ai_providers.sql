@@ -67,7 +67,7 @@ create table public.ai_limits (
   counted_on date not null default current_date,
   jobs_that_day integer not null default 0,
   budget_micros bigint,
-  budget_month date not null default date_trunc('month', current_date)::date,
+  budget_month date not null default date_trunc('month', now() at time zone 'UTC')::date,
   spent_micros bigint not null default 0,
   reserved_micros bigint not null default 0,
   created_at timestamptz not null default now(),
@@ -100,7 +100,8 @@ comment on column public.ai_limits.budget_micros is
   'Most that paid calls of the user may cost in a calendar month (UTC), in millionths of a US dollar. Null: the default; '
   'null there: no limit.';
 comment on column public.ai_limits.budget_month is 'First day of the month that spent_micros counts.';
-comment on column public.ai_limits.spent_micros is 'Cost of the paid calls that were settled in budget_month.';
+comment on column public.ai_limits.spent_micros is
+  'Cost of the paid calls that were settled in budget_month; in a later month that is nothing yet.';
 comment on column public.ai_limits.reserved_micros is
   'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
 

@@ -18,7 +18,6 @@ create table public.ai_job_types (
   input_mime_types text[] not null default '{}',
   input_max_bytes bigint not null default 10485760,
   cache_ttl_seconds integer not null default 86400,
-  estimated_cost_micros bigint not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint ai_job_types_pkey primary key (job_type),
@@ -33,7 +32,6 @@ create table public.ai_job_types (
   constraint ai_job_types_reconcile_in_range check (reconcile_seconds between 0 and 86400),
   constraint ai_job_types_max_age_in_range check (max_age_seconds between 60 and 2678400),
   constraint ai_job_types_input_size_in_range check (input_max_bytes between 1 and 5368709120),
-  constraint ai_job_types_estimated_cost_is_not_negative check (estimated_cost_micros >= 0),
   constraint ai_job_types_cache_ttl_in_range check (cache_ttl_seconds between 0 and 2592000)
 );
 
@@ -58,9 +56,6 @@ comment on column public.ai_job_types.max_age_seconds is
   'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
 comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is 'Content types that the input object may have.';
-comment on column public.ai_job_types.estimated_cost_micros is
-  'What a paid call of the type is taken to cost when its processor cannot tell, in millionths of a US dollar. Set it to '
-  'your plan.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
 

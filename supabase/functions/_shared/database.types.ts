@@ -51,7 +51,6 @@ export type Database = {
           "backoff_max_seconds": number;
           "cache_ttl_seconds": number;
           "created_at": string;
-          "estimated_cost_micros": number;
           "input_buckets": (string)[];
           "input_max_bytes": number;
           "input_mime_types": (string)[];
@@ -74,7 +73,6 @@ export type Database = {
           "backoff_max_seconds"?: number;
           "cache_ttl_seconds"?: number;
           "created_at"?: string;
-          "estimated_cost_micros"?: number;
           "input_buckets"?: (string)[];
           "input_max_bytes"?: number;
           "input_mime_types"?: (string)[];
@@ -96,7 +94,6 @@ export type Database = {
           "backoff_max_seconds"?: number;
           "cache_ttl_seconds"?: number;
           "created_at"?: string;
-          "estimated_cost_micros"?: number;
           "input_buckets"?: (string)[];
           "input_max_bytes"?: number;
           "input_mime_types"?: (string)[];
@@ -324,6 +321,55 @@ export type Database = {
         };
         Relationships: [];
       };
+      "ai_prices": {
+        Row: {
+          "created_at": string;
+          "currency": string;
+          "job_type": string;
+          "per_units": number;
+          "price_micros": number;
+          "provider": string;
+          "unit": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "currency"?: string;
+          "job_type": string;
+          "per_units": number;
+          "price_micros": number;
+          "provider": string;
+          "unit": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "currency"?: string;
+          "job_type"?: string;
+          "per_units"?: number;
+          "price_micros"?: number;
+          "provider"?: string;
+          "unit"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "ai_prices_job_type_fkey";
+            columns: ["job_type"];
+            isOneToOne: false;
+            referencedRelation: "ai_job_types";
+            referencedColumns: ["job_type"];
+          },
+          {
+            foreignKeyName: "ai_prices_provider_fkey";
+            columns: ["provider"];
+            isOneToOne: false;
+            referencedRelation: "ai_providers";
+            referencedColumns: ["provider"];
+          },
+        ];
+      };
       "ai_provider_calls": {
         Row: {
           "attempt": number;
@@ -335,10 +381,13 @@ export type Database = {
           "job_id": string;
           "operation": string;
           "outcome": string;
+          "price_micros": number;
+          "price_units": number;
           "provider": string;
           "provider_object_id": string | null;
           "sent_at": string;
           "settled_at": string | null;
+          "units": number;
           "unknown_since": string | null;
           "user_id": string;
         };
@@ -353,10 +402,13 @@ export type Database = {
           "job_id": string;
           "operation": string;
           "outcome"?: string;
+          "price_micros"?: number;
+          "price_units"?: number;
           "provider": string;
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "units"?: number;
           "unknown_since"?: string | null;
           "user_id": string;
         };
@@ -370,10 +422,13 @@ export type Database = {
           "job_id"?: string;
           "operation"?: string;
           "outcome"?: string;
+          "price_micros"?: number;
+          "price_units"?: number;
           "provider"?: string;
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "units"?: number;
           "unknown_since"?: string | null;
           "user_id"?: string;
         };
@@ -1208,12 +1263,12 @@ export type Database = {
       };
       "begin_provider_call": {
         Args: {
-          "p_estimated_cost_micros"?: number;
           "p_job_id": string;
           "p_lease_token": string;
           "p_operation": string;
           "p_progress": number;
           "p_stage": string;
+          "p_units"?: number;
         };
         Returns: {
           "call_id": string;
@@ -1349,6 +1404,16 @@ export type Database = {
         };
         Returns: string;
       };
+      "get_ai_budget": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "budget_micros": number;
+          "month": string;
+          "remaining_micros": number;
+          "reserved_micros": number;
+          "spent_micros": number;
+        }[];
+      };
       "get_ai_costs": {
         Args: { "p_user_id"?: string };
         Returns: {
@@ -1441,10 +1506,22 @@ export type Database = {
         };
         Returns: boolean;
       };
+      "revise_provider_call": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_operation": string;
+          "p_units": number;
+        };
+        Returns: boolean;
+      };
+      "set_ai_budget": {
+        Args: { "p_budget_micros": number; "p_user_id": string };
+        Returns: undefined;
+      };
       "settle_provider_call": {
         Args: {
           "p_call_id": string;
-          "p_cost_micros"?: number;
           "p_error_code"?: string;
           "p_http_status"?: number;
           "p_job_id": string;
@@ -1452,6 +1529,7 @@ export type Database = {
           "p_outcome": string;
           "p_progress"?: number;
           "p_provider_object_id"?: string;
+          "p_units"?: number;
         };
         Returns: boolean;
       };

@@ -37,11 +37,11 @@ export class ProviderFailure extends Error {
   }
 }
 
-/** What a call made, where the provider tells what it cost. */
+/** What a call made, where the provider tells how much it took for it. */
 export interface Made {
   providerObjectId: string;
-  /** In millionths of a US dollar. */
-  costMicros: number;
+  /** Whole ones, as {@link PaidCall.units}. */
+  units: number;
 }
 
 /** A paid call of a provider, and the way to find out what became of it. Both throw {@link ProviderFailure}. */
@@ -52,13 +52,13 @@ export interface PaidCall {
   progressBefore: number;
   progressAfter: number;
   /**
-   * What it is likely to cost, in millionths of a US dollar: reserved in the owner's budget before it is sent. Left out,
-   * the estimate of the job type counts (`ai_job_types.estimated_cost_micros`).
+   * How much it asks for, in the unit of its price (`ai_prices.unit`): characters, seconds or creations, whole ones and
+   * rather too many than too few. Their price is reserved in the owner's budget before the call is sent.
    */
-  estimatedCostMicros?: number;
+  units: number;
   /** Does beforehand what takes time, so that nothing lies between the journal and the request. */
   prepare?(): Promise<void>;
-  /** Sends it, and answers with the provider's id of what was made, and what it cost if the provider tells. */
+  /** Sends it, and answers with the provider's id of what was made, and how much it took if the provider tells. */
   send(signal: AbortSignal): Promise<string | Made>;
   /** Looks for what an earlier send of this step may have made, by the job's marker. */
   find(signal: AbortSignal): Promise<string | null>;
@@ -79,7 +79,7 @@ export interface PaidCall {
  * @throws {Snooze} when the outcome is unknown: a later claim comes back here and asks the provider; and when other
  *   calls of this account have to end first.
  * @throws {JobFailure} when the provider said no, or was asked and made nothing; `budget_exceeded`, and nothing is sent,
- *   when the estimate does not fit into what is left of the owner's budget.
+ *   when its price does not fit into what is left of the owner's budget.
  */
 export async function makePaidCall(
   repository: Journal,
@@ -94,7 +94,7 @@ export async function makePaidCall(
     call.operation,
     call.progressBefore,
     call.stage,
-    call.estimatedCostMicros,
+    call.units,
   );
   if (begun === null) throw new LeaseLost();
   switch (begun.decision) {
@@ -168,8 +168,8 @@ async function send(
     }
     throw toEnding(failure, "waiting_for_provider");
   }
-  const { providerObjectId, costMicros } = typeof made === "string"
-    ? { providerObjectId: made, costMicros: undefined }
+  const { providerObjectId, units } = typeof made === "string"
+    ? { providerObjectId: made, units: undefined }
     : made;
   await settle(
     repository,
@@ -178,7 +178,7 @@ async function send(
     "succeeded",
     providerObjectId,
     call.progressAfter,
-    costMicros,
+    units,
   );
   return providerObjectId;
 }
@@ -283,14 +283,14 @@ async function settle(
   outcome: "succeeded" | "adopted",
   providerObjectId: string,
   progress: number,
-  costMicros?: number,
+  units?: number,
 ): Promise<void> {
   if (
     !await repository.settleProviderCall(lease, callId, {
       outcome,
       providerObjectId,
       progress,
-      ...(costMicros === undefined ? {} : { costMicros }),
+      ...(units === undefined ? {} : { units }),
     })
   ) {
     throw new LeaseLost();

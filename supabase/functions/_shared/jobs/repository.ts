@@ -39,8 +39,8 @@ export type CallSettlement =
     outcome: "succeeded" | "adopted";
     providerObjectId: string;
     progress?: number;
-    /** As the provider told it, in millionths of a US dollar; left out, the estimate stands. */
-    costMicros?: number | undefined;
+    /** How much the provider says it took; left out, as much as was estimated. */
+    units?: number | undefined;
   }
   | {
     outcome: "rejected" | "unknown" | "absent";
@@ -81,13 +81,19 @@ export interface JobRepository {
     operation: string,
     progress: number,
     stage: string,
-    /** In millionths of a US dollar; left out, the job type's. */
-    estimatedCostMicros?: number,
+    /** In the unit of its price. */
+    units: number,
   ): Promise<BegunCall | null>;
   settleProviderCall(
     lease: Lease,
     callId: string,
     settlement: CallSettlement,
+  ): Promise<boolean>;
+  /** Writes how much the settled call of a step did take, where that is known only later. */
+  reviseProviderCall(
+    lease: Lease,
+    operation: string,
+    units: number,
   ): Promise<boolean>;
   /**
    * Completes the job and writes its product in the same commit.
@@ -175,7 +181,7 @@ export function createJobRepository(
       operation,
       progress,
       stage,
-      estimatedCostMicros,
+      units,
     ) {
       const [row] = await call(
         "begin_provider_call",
@@ -184,9 +190,7 @@ export function createJobRepository(
           p_operation: operation,
           p_progress: progress,
           p_stage: stage,
-          ...(estimatedCostMicros === undefined
-            ? {}
-            : { p_estimated_cost_micros: estimatedCostMicros }),
+          p_units: units,
         },
         z.array(begunCallSchema).max(1),
       );
@@ -202,9 +206,9 @@ export function createJobRepository(
           ? {
             p_provider_object_id: settlement.providerObjectId,
             p_progress: settlement.progress ?? 0,
-            ...(settlement.costMicros === undefined
+            ...(settlement.units === undefined
               ? {}
-              : { p_cost_micros: settlement.costMicros }),
+              : { p_units: settlement.units }),
           }
           : {
             p_error_code: settlement.errorCode,
@@ -212,6 +216,13 @@ export function createJobRepository(
               ? {}
               : { p_http_status: settlement.httpStatus }),
           }),
+      }, z.boolean()),
+
+    reviseProviderCall: (lease, operation, units) =>
+      call("revise_provider_call", {
+        ...fence(lease),
+        p_operation: operation,
+        p_units: units,
       }, z.boolean()),
 
     complete: (lease, { resultData, outputUrl, product }) => {

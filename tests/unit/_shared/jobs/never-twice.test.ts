@@ -201,6 +201,7 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
             stage: "calling_provider",
             progressBefore: 30,
             progressAfter: 70,
+            units: 1,
             send: () => provider.send(round, reach),
             find: () => provider.find(round, reach),
           });
