@@ -459,6 +459,8 @@ comment on column public.ai_limits.spent_micros is
 comment on column public.ai_limits.reserved_micros is
   'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
 
+create policy "signed-in users can read the default limits" on public.ai_limits for select to authenticated
+  using ((user_id IS NULL));
 create policy "users can read their own limits" on public.ai_limits for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
@@ -1827,9 +1829,9 @@ comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precis
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
 
 create function public.get_ai_budget()
-  returns TABLE(month date, budget_micros bigint, spent_micros bigint, reserved_micros bigint, remaining_micros bigint) language sql stable security definer set search_path="";
+  returns TABLE(month date, budget_micros bigint, spent_micros bigint, reserved_micros bigint, remaining_micros bigint) language sql stable security invoker set search_path="";
 comment on function public.get_ai_budget() is
-  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open what became of them, and left; in millionths of a US dollar. Security definer because nobody may read the row that holds everybody''s default.';
+  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open what became of them, and left; in millionths of a US dollar. Security invoker: the caller reads their own limits and the default ones, and no others.';
 grant execute on function public.get_ai_budget() to authenticated;
 
 create function public.get_ai_costs(p_user_id uuid DEFAULT auth.uid())

@@ -113,6 +113,9 @@ alter table public.ai_limits enable row level security;
 create policy "users can read their own limits"
 on public.ai_limits for select to authenticated
 using (user_id = (select auth.uid()));
+create policy "signed-in users can read the default limits"
+on public.ai_limits for select to authenticated
+using (user_id is null);
 revoke all on public.ai_limits from public, anon, authenticated, service_role;
 grant select on public.ai_limits to authenticated;
 grant select, insert, update on public.ai_limits to service_role;

@@ -149,7 +149,7 @@ create function public.get_ai_budget()
 returns table (month date, budget_micros bigint, spent_micros bigint, reserved_micros bigint, remaining_micros bigint)
 language sql
 stable
-security definer
+security invoker
 set search_path = ''
 as $$
   select
@@ -171,8 +171,8 @@ as $$
 $$;
 comment on function public.get_ai_budget() is
   'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open '
-  'what became of them, and left; in millionths of a US dollar. Security definer because nobody may read the row that holds '
-  'everybody''s default.';
+  'what became of them, and left; in millionths of a US dollar. Security invoker: the caller reads their own limits and '
+  'the default ones, and no others.';
 revoke execute on function public.get_ai_budget() from public, anon;
 grant execute on function public.get_ai_budget() to authenticated;
 

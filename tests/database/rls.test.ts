@@ -262,8 +262,6 @@ const functions: Record<string, string[]> = {
   claim_dispatched_ai_jobs: ["service_role"],
   complete_ai_job: ["service_role"],
   fail_ai_job: ["service_role"],
-  get_ai_budget: ["authenticated"],
-  get_ai_costs: ["authenticated", "service_role"],
   get_ai_result_cache: ["authenticated", "service_role"],
   cancel_ai_job: ["service_role"],
   heartbeat_ai_jobs: ["service_role"],
@@ -277,7 +275,6 @@ const functions: Record<string, string[]> = {
   rescue_stalled_ai_jobs: ["service_role"],
   reuse_ai_job_result: ["service_role"],
   revise_provider_call: ["service_role"],
-  set_ai_budget: ["service_role"],
   settle_provider_call: ["service_role"],
   snooze_ai_job: ["service_role"],
 };

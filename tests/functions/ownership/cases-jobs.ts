@@ -245,6 +245,18 @@ export function functionCases(stage: Stage): Case[] {
   };
   return [
     {
+      ...common,
+      subjects: ["function get_ai_budget", "table ai_limits"],
+      what: "get their own budget, and nobody else's",
+      expected: "[1000000]",
+      run: async () => {
+        const answer = await call(stage, actors.A, "get_ai_budget", {});
+        const rows = z.array(z.object({ budget_micros: z.number().nullable() }))
+          .parse(JSON.parse(answer));
+        return JSON.stringify(rows.map((row) => row.budget_micros));
+      },
+    },
+    {
       ...costs,
       what: "get B's costs",
       expected: "0 calls",

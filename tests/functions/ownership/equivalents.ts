@@ -28,12 +28,12 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((charge_reopened_ai_job|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome)\): switched off$/,
+      /^trigger \w+ on \w+ \((charge_reopened_ai_job|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome|settle_reserved_cost)\): switched off$/,
     reason:
       "It keeps the queue's own counts, order and journal, not who reaches them. The tests of the database hold it.",
   },
   {
-    mutant: "table ai_providers: Row Level Security switched off",
+    mutant: /^table ai_(providers|prices): Row Level Security switched off$/,
     reason:
       "Nobody but the service is granted anything on it. The mutants that grant something are seen.",
   },
