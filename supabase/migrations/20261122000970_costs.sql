@@ -166,8 +166,7 @@ as $$
     select
       case when l.budget_month >= m.month then l.spent_micros else 0 end as spent_micros,
       coalesce(l.reserved_micros, 0) as reserved_micros
-  ) as c
-  where auth.uid() is not null;
+  ) as c;
 $$;
 comment on function public.get_ai_budget() is
   'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open '

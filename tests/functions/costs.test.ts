@@ -9,7 +9,7 @@ import {
 } from "../helpers/as-user.ts";
 import { requestVideo, uploadPortrait } from "../helpers/avatar-jobs.ts";
 import { type TestStack, useStack } from "../helpers/stack.ts";
-import { waitForJob } from "../helpers/wait-for.ts";
+import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
 
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
 const ADAM = "pNInz6obpgDQGcFmaJgB";
@@ -164,7 +164,8 @@ Deno.test("budget: what does not fit is never sent and not tried again by itself
   await setBudget(stack, user, cost);
   const retried = await user.call("retry-ai-job", { body: { job_id: jobId } });
   assertEquals(retried.status, 202, JSON.stringify(retried.body));
-  await waitForJob(stack, user, jobId, "completed");
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
   const budget = await ownBudget(user);
   assertEquals(
     [budget?.budget_micros, budget?.spent_micros, budget?.remaining_micros],
@@ -188,6 +189,7 @@ Deno.test("budget: a long text stops where it is used up, and goes on with what 
   await setBudget(stack, user, null);
   const retried = await user.call("retry-ai-job", { body: { job_id: jobId } });
   assertEquals(retried.status, 202, JSON.stringify(retried.body));
-  await waitForJob(stack, user, jobId, "completed");
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
   assertEquals((await stack.simulator.creations(marker)).length, 2);
 });

@@ -38,6 +38,12 @@ export const EQUIVALENTS: Equivalent[] = [
       "Nobody but the service is granted anything on it. The mutants that grant something are seen.",
   },
 
+  {
+    mutant: 'function public.get_ai_budget: without "l.user_id = auth.uid()"',
+    reason:
+      "It runs as the caller, who reads no limits but their own and the default ones. The mutants of those policies are seen.",
+  },
+
   // Grants that give nothing.
   {
     mutant:

@@ -50,7 +50,7 @@ function wavSeconds(head: Uint8Array, bytes: number): number | null {
   return null;
 }
 
-/** By the first frame; where the rate varies, so does the truth. */
+/** By the first frame, which may say how many there are (Xing, Info); without that, as if the rate did not vary. */
 function mp3Seconds(head: Uint8Array, bytes: number): number | null {
   for (let at = 0; at < head.byteLength; at++) {
     const frame = readMp3Header(head, at);
@@ -60,9 +60,22 @@ function mp3Seconds(head: Uint8Array, bytes: number): number | null {
     if (end + 4 <= head.byteLength && readMp3Header(head, end) === null) {
       continue;
     }
-    return bytes / frame.bytes * frame.samples / frame.sampleRate;
+    const frames = describedFrames(head.subarray(at, end)) ??
+      bytes / frame.bytes;
+    return frames * frame.samples / frame.sampleRate;
   }
   return null;
+}
+
+/** The number of frames that a describing frame tells, after its word and flags. */
+function describedFrames(frame: Uint8Array): number | null {
+  const word = /Xing|Info/.exec(
+    String.fromCharCode(...frame.subarray(0, 64)),
+  );
+  if (word === null || word.index + 12 > frame.byteLength) return null;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const hasFrames = (view.getUint32(word.index + 4) & 1) === 1;
+  return hasFrames ? view.getUint32(word.index + 8) : null;
 }
 
 function flacSeconds(head: Uint8Array): number | null {

@@ -51,6 +51,19 @@ Deno.test("soundSeconds: an MP3 by its first frame, also behind a tag", () => {
   }
 });
 
+Deno.test("soundSeconds: an MP3 of a varying rate by the number of frames that it begins with", () => {
+  for (const word of ["Xing", "Info"]) {
+    const head = mp3Head(0);
+    head.set(text(word), 36);
+    const view = new DataView(head.buffer);
+    view.setUint32(40, 1);
+    view.setUint32(44, 2_297);
+    assertEquals(soundSeconds(head, 16_000 * 999), 61);
+    view.setUint32(40, 0);
+    assertEquals(soundSeconds(head, 16_000 * 60), 61, "it does not tell");
+  }
+});
+
 Deno.test("soundSeconds: a FLAC by its number of samples, whatever its size", () => {
   assertEquals(soundSeconds(flacHead(48_000, 48_000 * 90), 5_000_000), 90);
 });
