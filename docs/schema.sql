@@ -358,7 +358,7 @@ comment on column public.ai_jobs.spend is
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
 comment on column public.ai_jobs.cost_micros is
-  'Known cost of those calls in millionths of cost_currency.';
+  'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
 comment on column public.ai_jobs.event_seq is
   'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is
@@ -420,12 +420,17 @@ create table public.ai_limits (
   active_jobs_at_most integer not null default 0,
   counted_on date not null default CURRENT_DATE,
   jobs_that_day integer not null default 0,
+  budget_micros bigint,
+  budget_month date not null default (date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text)))::date,
+  spent_micros bigint not null default 0,
+  reserved_micros bigint not null default 0,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint ai_limits_pkey PRIMARY KEY (id),
   constraint ai_limits_user_id_key UNIQUE NULLS NOT DISTINCT (user_id),
   constraint ai_limits_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0),
+  constraint ai_limits_budget_is_not_negative CHECK (budget_micros >= 0 AND spent_micros >= 0 AND reserved_micros >= 0),
   constraint ai_limits_counts_are_not_negative CHECK (active_jobs_at_most >= 0 AND jobs_that_day >= 0),
   constraint ai_limits_default_is_complete CHECK (user_id IS NOT NULL OR max_active_jobs IS NOT NULL AND max_jobs_per_day IS NOT NULL AND max_concurrent_jobs IS NOT NULL)
 );
@@ -445,7 +450,17 @@ comment on column public.ai_limits.active_jobs_at_most is
   'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make all of a user''s jobs wait for one row; made exact when it would refuse a job.';
 comment on column public.ai_limits.jobs_that_day is
   'Jobs created on counted_on.';
+comment on column public.ai_limits.budget_micros is
+  'Most that paid calls of the user may cost in a calendar month (UTC), in millionths of a US dollar. Null: the default; null there: no limit.';
+comment on column public.ai_limits.budget_month is
+  'First day of the month that spent_micros counts.';
+comment on column public.ai_limits.spent_micros is
+  'Cost of the paid calls that were settled in budget_month; in a later month that is nothing yet.';
+comment on column public.ai_limits.reserved_micros is
+  'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
 
+create policy "signed-in users can read the default limits" on public.ai_limits for select to authenticated
+  using ((user_id IS NULL));
 create policy "users can read their own limits" on public.ai_limits for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
@@ -453,6 +468,40 @@ CREATE TRIGGER ai_limits_touch_updated_at BEFORE UPDATE ON public.ai_limits FOR 
 
 grant select on public.ai_limits to authenticated;
 grant insert, select, update on public.ai_limits to service_role;
+
+create table public.ai_prices (
+  job_type text not null,
+  provider text not null,
+  unit text not null,
+  per_units bigint not null,
+  price_micros bigint not null,
+  currency text not null default 'USD'::text,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint ai_prices_pkey PRIMARY KEY (job_type, provider),
+  constraint ai_prices_job_type_fkey FOREIGN KEY (job_type) REFERENCES public.ai_job_types(job_type),
+  constraint ai_prices_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
+  constraint ai_prices_currency_is_that_of_budgets CHECK (currency = 'USD'::text),
+  constraint ai_prices_per_units_in_range CHECK (per_units >= 1 AND per_units <= 1000000000),
+  constraint ai_prices_price_in_range CHECK (price_micros >= 0 AND price_micros <= 1000000000),
+  constraint ai_prices_unit_is_known CHECK (unit = ANY (ARRAY['character'::text, 'second'::text, 'creation'::text]))
+);
+alter table public.ai_prices enable row level security;
+
+comment on table public.ai_prices is
+  'What each paid call of a job type costs at a provider: price_micros for per_units units, rounded up. The operator keeps it as their plan has it; a type and provider without a row costs nothing.';
+comment on column public.ai_prices.unit is
+  'What the processor of the type counts: characters as the provider bills them, seconds of sound or video, or creations. For the reader; to change it changes no processor.';
+comment on column public.ai_prices.price_micros is
+  'In millionths of currency, for per_units units. What is under way keeps its price.';
+comment on column public.ai_prices.currency is
+  'One for all prices, since budgets and sums are over all of them.';
+
+CREATE INDEX ai_prices_provider_idx ON public.ai_prices USING btree (provider);
+
+CREATE TRIGGER ai_prices_touch_updated_at BEFORE UPDATE ON public.ai_prices FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
+
+grant insert, select, update on public.ai_prices to service_role;
 
 create table public.ai_provider_calls (
   id uuid not null default gen_random_uuid(),
@@ -465,16 +514,30 @@ create table public.ai_provider_calls (
   provider_object_id text,
   http_status integer,
   error_code text,
+  units bigint not null default 1,
+  price_micros bigint not null default 0,
+  price_units bigint not null default 1,
+  estimated_cost_micros bigint not null default 0,
+  cost_micros bigint,
   sent_at timestamp with time zone not null default clock_timestamp(),
   unknown_since timestamp with time zone,
   settled_at timestamp with time zone,
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
   constraint ai_provider_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint ai_provider_calls_cost_is_not_negative CHECK (estimated_cost_micros >= 0 AND cost_micros >= 0),
+  constraint ai_provider_calls_cost_matches_outcome CHECK (
+CASE
+    WHEN outcome = ANY (ARRAY['sent'::text, 'unknown'::text]) THEN cost_micros IS NULL
+    WHEN outcome = ANY (ARRAY['succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text]) THEN cost_micros IS NOT NULL
+    ELSE true
+END),
   constraint ai_provider_calls_operation_is_word CHECK (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'::text),
   constraint ai_provider_calls_outcome_is_known CHECK (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text, 'rejected'::text, 'absent'::text])),
+  constraint ai_provider_calls_price_in_range CHECK (price_micros >= 0 AND price_micros <= 1000000000 AND price_units >= 1 AND price_units <= 1000000000),
   constraint ai_provider_calls_settled_matches_outcome CHECK ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) = (settled_at IS NULL)),
   constraint ai_provider_calls_success_has_object CHECK ((outcome <> ALL (ARRAY['succeeded'::text, 'adopted'::text])) OR provider_object_id IS NOT NULL),
+  constraint ai_provider_calls_units_in_range CHECK (units >= 0 AND units <= 1000000000),
   constraint ai_provider_calls_unknown_since_matches_outcome CHECK ((outcome = 'unknown'::text) = (unknown_since IS NOT NULL))
 );
 alter table public.ai_provider_calls enable row level security;
@@ -485,6 +548,14 @@ comment on column public.ai_provider_calls.operation is
   'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+comment on column public.ai_provider_calls.units is
+  'How much was asked for, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as the provider told, where it tells.';
+comment on column public.ai_provider_calls.price_micros is
+  'The price as it was when the call was sent, in millionths of a US dollar for price_units units. A later change of ai_prices does not touch it.';
+comment on column public.ai_provider_calls.estimated_cost_micros is
+  'What it was taken to cost as it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
+comment on column public.ai_provider_calls.cost_micros is
+  'What it did cost: the price of its units, rounded up; 0 when nothing was made. Null while that is open.';
 comment on column public.ai_provider_calls.unknown_since is
   'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here and not from sent_at: a call may be with the provider for minutes.';
 
@@ -495,9 +566,11 @@ CREATE INDEX ai_provider_calls_user_id_idx ON public.ai_provider_calls USING btr
 create policy "users can read the provider calls of their own ai jobs" on public.ai_provider_calls for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
-CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE INSERT OR UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
+CREATE TRIGGER ai_provider_calls_date_unknown_outcome BEFORE INSERT OR UPDATE OF outcome, units ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.date_unknown_outcome();
 CREATE TRIGGER ai_provider_calls_note_settled AFTER UPDATE OF outcome ON public.ai_provider_calls FOR EACH ROW WHEN ((old.outcome IS DISTINCT FROM new.outcome)) EXECUTE FUNCTION private.note_settled_call();
 CREATE TRIGGER ai_provider_calls_record_object AFTER DELETE ON public.ai_provider_calls FOR EACH ROW EXECUTE FUNCTION private.record_provider_call_removal();
+CREATE TRIGGER ai_provider_calls_release_cost AFTER DELETE ON public.ai_provider_calls FOR EACH ROW WHEN (((old.outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) AND (old.estimated_cost_micros > 0))) EXECUTE FUNCTION private.settle_reserved_cost();
+CREATE TRIGGER ai_provider_calls_settle_cost AFTER UPDATE OF outcome, units ON public.ai_provider_calls FOR EACH ROW WHEN (((old.outcome IS DISTINCT FROM new.outcome) OR (old.cost_micros IS DISTINCT FROM new.cost_micros))) EXECUTE FUNCTION private.settle_reserved_cost();
 
 grant select on public.ai_provider_calls to authenticated;
 grant insert, select, update on public.ai_provider_calls to service_role;
@@ -1369,6 +1442,22 @@ grant delete, insert, select, update on public.voices to service_role;
 
 -- Views
 
+create view private.ai_job_costs with (security_invoker=true) as
+ SELECT j.id AS job_id,
+    j.user_id,
+    j.job_type,
+    j.provider,
+    j.status,
+    j.created_at,
+    count(k.id) FILTER (WHERE k.outcome <> ALL (ARRAY['rejected'::text, 'absent'::text])) AS paid_calls,
+    COALESCE(sum(k.cost_micros), 0::numeric)::bigint AS cost_micros,
+    COALESCE(sum(k.estimated_cost_micros) FILTER (WHERE k.outcome = ANY (ARRAY['sent'::text, 'unknown'::text])), 0::numeric)::bigint AS reserved_micros
+   FROM public.ai_jobs j
+     LEFT JOIN public.ai_provider_calls k ON k.job_id = j.id
+  GROUP BY j.id;
+comment on view private.ai_job_costs is
+  'What each job has cost and may still cost, in millionths of a US dollar. For the operator.';
+
 create view private.ai_job_dead_letters with (security_invoker=true) as
  SELECT id,
     user_id,
@@ -1389,6 +1478,21 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
   WHERE status = 'failed'::text;
 comment on view private.ai_job_dead_letters is
   'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
+
+create view private.ai_provider_costs with (security_invoker=true) as
+ SELECT provider,
+    operation,
+    date_trunc('month'::text, (COALESCE(settled_at, now()) AT TIME ZONE 'UTC'::text))::date AS month,
+    count(*) FILTER (WHERE outcome = ANY (ARRAY['succeeded'::text, 'adopted'::text])) AS made,
+    count(*) FILTER (WHERE outcome = ANY (ARRAY['sent'::text, 'unknown'::text])) AS open,
+    count(*) FILTER (WHERE outcome = ANY (ARRAY['rejected'::text, 'absent'::text])) AS free,
+    COALESCE(sum(estimated_cost_micros) FILTER (WHERE outcome = ANY (ARRAY['succeeded'::text, 'adopted'::text])), 0::numeric)::bigint AS estimated_micros,
+    COALESCE(sum(cost_micros), 0::numeric)::bigint AS cost_micros,
+    COALESCE(sum(estimated_cost_micros) FILTER (WHERE outcome = ANY (ARRAY['sent'::text, 'unknown'::text])), 0::numeric)::bigint AS reserved_micros
+   FROM public.ai_provider_calls k
+  GROUP BY provider, operation, (date_trunc('month'::text, (COALESCE(settled_at, now()) AT TIME ZONE 'UTC'::text))::date);
+comment on view private.ai_provider_costs is
+  'What each provider has cost by operation and month (UTC), beside what was estimated, in millionths of a US dollar. For the operator.';
 
 create view private.ai_provider_states with (security_invoker=true) as
  SELECT provider,
@@ -1411,6 +1515,18 @@ create view private.ai_provider_states with (security_invoker=true) as
    FROM public.ai_providers p;
 comment on view private.ai_provider_states is
   'Each provider: working, paused, open (its jobs wait) or probing (one job at a time tries it). For the operator.';
+
+create view private.ai_user_costs with (security_invoker=true) as
+ SELECT user_id,
+    date_trunc('month'::text, (COALESCE(settled_at, now()) AT TIME ZONE 'UTC'::text))::date AS month,
+    provider,
+    count(*) FILTER (WHERE outcome <> ALL (ARRAY['rejected'::text, 'absent'::text])) AS paid_calls,
+    COALESCE(sum(cost_micros), 0::numeric)::bigint AS cost_micros,
+    COALESCE(sum(estimated_cost_micros) FILTER (WHERE outcome = ANY (ARRAY['sent'::text, 'unknown'::text])), 0::numeric)::bigint AS reserved_micros
+   FROM public.ai_provider_calls k
+  GROUP BY user_id, (date_trunc('month'::text, (COALESCE(settled_at, now()) AT TIME ZONE 'UTC'::text))::date), provider;
+comment on view private.ai_user_costs is
+  'What each user''s paid calls have cost and may still cost, by provider and the month (UTC) of the budget that they count in: that in which they were settled, this one while they are open. In millionths of a US dollar. For the operator.';
 
 -- Functions
 
@@ -1477,7 +1593,7 @@ comment on function private.check_pdf_render() is
 create function private.date_unknown_outcome()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.date_unknown_outcome() is
-  'Row trigger: keeps unknown_since, whoever writes the outcome.';
+  'Row trigger: keeps the cost, whoever writes the outcome or the units, and unknown_since.';
 
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
   returns bigint language plpgsql volatile security definer set search_path="";
@@ -1644,6 +1760,11 @@ create function private.record_updated_ai_jobs()
 comment on function private.record_updated_ai_jobs() is
   'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because nobody is granted insert on ai_job_events.';
 
+create function private.settle_reserved_cost()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.settle_reserved_cost() is
+  'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is deleted with its job gives back what was still open. Security definer because it writes the counts of the owner, whoever settles.';
+
 create function private.sweep_ai_jobs()
   returns jsonb language plpgsql volatile security invoker set search_path="";
 comment on function private.sweep_ai_jobs() is
@@ -1671,11 +1792,11 @@ comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to service_role;
 
-create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text)
+create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text, p_units bigint DEFAULT 1)
   returns TABLE(call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean) language plpgsql volatile security invoker set search_path="";
-comment on function public.begin_provider_call(uuid,uuid,text,integer,text) is
-  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing. 0 rows: the lease is lost. service_role only.';
-grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text) to service_role;
+comment on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint) is
+  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing) does not fit into what is left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. service_role only.';
+grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint) to service_role;
 
 create function public.cancel_ai_job(p_job_id uuid, p_lease_token uuid)
   returns boolean language plpgsql volatile security definer set search_path="";
@@ -1706,6 +1827,19 @@ create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_co
 comment on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) is
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. service_role only; security definer for the backoff in private.';
 grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double precision) to service_role;
+
+create function public.get_ai_budget()
+  returns TABLE(month date, budget_micros bigint, spent_micros bigint, reserved_micros bigint, remaining_micros bigint) language sql stable security invoker set search_path="";
+comment on function public.get_ai_budget() is
+  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open what became of them, and left; in millionths of a US dollar. Security invoker: the caller reads their own limits and the default ones, and no others.';
+grant execute on function public.get_ai_budget() to authenticated;
+
+create function public.get_ai_costs(p_user_id uuid DEFAULT auth.uid())
+  returns TABLE(month date, provider text, paid_calls bigint, cost_micros bigint, reserved_micros bigint) language sql stable security invoker set search_path="";
+comment on function public.get_ai_costs(uuid) is
+  'What a user''s paid calls have cost and may still cost (while it is unknown what became of them), by provider and the month (UTC) of the budget that they count in, in millionths of a US dollar. Security invoker: an owner gets their own, the service anybody''s.';
+grant execute on function public.get_ai_costs(uuid) to authenticated;
+grant execute on function public.get_ai_costs(uuid) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)
   returns jsonb language plpgsql stable security invoker set search_path="";
@@ -1773,7 +1907,7 @@ grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text DEFAULT NULL::text)
   returns boolean language plpgsql volatile security invoker set search_path="";
 comment on function public.resolve_unknown_ai_job(uuid,boolean,text) is
-  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made nothing. The job then runs again, with that object or with a new call. False: the job is not parked. service_role only.';
+  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made nothing, and so what it cost. A failed job then runs again, with that object or with a new call; a cancelled one stays cancelled. False: no call of the job waits for this. service_role only.';
 grant execute on function public.resolve_unknown_ai_job(uuid,boolean,text) to service_role;
 
 create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
@@ -1782,11 +1916,23 @@ comment on function public.reuse_ai_job_result(uuid,uuid,uuid) is
   'Completes a claimed job with the result of an earlier equal job of the same owner; false, and nothing changed, when the lease is lost or the two are not equal. service_role only. Security definer because it shares its check with the intake trigger, which lives in schema private.';
 grant execute on function public.reuse_ai_job_result(uuid,uuid,uuid) to service_role;
 
-create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0)
+create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
   returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer) is
-  'Writes what became of a journalled call, and the provider''s id of what it made onto the job, in one commit. False: the lease is lost or the call is settled already; nothing changed. service_role only.';
-grant execute on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer) to service_role;
+comment on function public.revise_provider_call(uuid,uuid,text,bigint) is
+  'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before anybody knows how long it will be. 0 gives it back. False: the lease is lost; nothing changed. service_role only.';
+grant execute on function public.revise_provider_call(uuid,uuid,text,bigint) to service_role;
+
+create function public.set_ai_budget(p_user_id uuid, p_budget_micros bigint)
+  returns void language plpgsql volatile security invoker set search_path="";
+comment on function public.set_ai_budget(uuid,bigint) is
+  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved or spent already counts. service_role only.';
+grant execute on function public.set_ai_budget(uuid,bigint) to service_role;
+
+create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0, p_units bigint DEFAULT NULL::bigint)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer,bigint) is
+  'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not tell), and the provider''s id of what it made onto the job, in one commit. False: the lease is lost or the call is settled already; nothing changed. service_role only.';
+grant execute on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer,bigint) to service_role;
 
 create function public.snooze_ai_job(p_job_id uuid, p_lease_token uuid, p_delay_seconds double precision, p_stage text DEFAULT NULL::text)
   returns boolean language plpgsql volatile security invoker set search_path="";

@@ -100,15 +100,23 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
       );
     },
 
-    async beginProviderCall(lease, operation, progress, stage) {
+    async beginProviderCall(lease, operation, progress, stage, units) {
       const [begun] = await rows("begin_provider_call", {
         ...fence(lease),
         p_operation: operation,
         p_progress: progress,
         p_stage: stage,
+        p_units: units,
       }, z.array(begunCallSchema).max(1));
       return begun ?? null;
     },
+
+    reviseProviderCall: (lease, operation, units) =>
+      value("revise_provider_call", {
+        ...fence(lease),
+        p_operation: operation,
+        p_units: units,
+      }, z.boolean()),
 
     settleProviderCall: (lease, callId, settlement) =>
       value("settle_provider_call", {
@@ -119,6 +127,7 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
           ? {
             p_provider_object_id: settlement.providerObjectId,
             p_progress: settlement.progress ?? 0,
+            p_units: settlement.units ?? null,
           }
           : {
             p_error_code: settlement.errorCode,

@@ -43,6 +43,7 @@ function voiceProcessor(voices: VoiceCalls): Processor {
         stage: "calling_provider",
         progressBefore: 30,
         progressAfter: 70,
+        units: 1,
         send: (signal) => voices.create(job.id, signal),
         find: (signal) => voices.find(job.id, signal),
       });

@@ -30,6 +30,7 @@ const CHAPTERS: Record<string, Chapter> = {
       "ai_providers",
       "ai_job_types",
       "ai_limits",
+      "ai_prices",
       "ai_jobs",
       "ai_job_events",
       "ai_provider_calls",

@@ -66,6 +66,10 @@ create table public.ai_limits (
   active_jobs_at_most integer not null default 0,
   counted_on date not null default current_date,
   jobs_that_day integer not null default 0,
+  budget_micros bigint,
+  budget_month date not null default date_trunc('month', now() at time zone 'UTC')::date,
+  spent_micros bigint not null default 0,
+  reserved_micros bigint not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint ai_limits_pkey primary key (id),
@@ -75,6 +79,7 @@ create table public.ai_limits (
     max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0
   ),
   constraint ai_limits_counts_are_not_negative check (active_jobs_at_most >= 0 and jobs_that_day >= 0),
+  constraint ai_limits_budget_is_not_negative check (budget_micros >= 0 and spent_micros >= 0 and reserved_micros >= 0),
   constraint ai_limits_default_is_complete check (
     user_id is not null
     or (max_active_jobs is not null and max_jobs_per_day is not null and max_concurrent_jobs is not null)
@@ -91,6 +96,15 @@ comment on column public.ai_limits.active_jobs_at_most is
   'all of a user''s jobs wait for one row; made exact when it would refuse a job.';
 comment on column public.ai_limits.jobs_that_day is 'Jobs created on counted_on.';
 
+comment on column public.ai_limits.budget_micros is
+  'Most that paid calls of the user may cost in a calendar month (UTC), in millionths of a US dollar. Null: the default; '
+  'null there: no limit.';
+comment on column public.ai_limits.budget_month is 'First day of the month that spent_micros counts.';
+comment on column public.ai_limits.spent_micros is
+  'Cost of the paid calls that were settled in budget_month; in a later month that is nothing yet.';
+comment on column public.ai_limits.reserved_micros is
+  'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
+
 create trigger ai_limits_touch_updated_at
 before update on public.ai_limits
 for each row execute function private.touch_updated_at();
@@ -99,6 +113,9 @@ alter table public.ai_limits enable row level security;
 create policy "users can read their own limits"
 on public.ai_limits for select to authenticated
 using (user_id = (select auth.uid()));
+create policy "signed-in users can read the default limits"
+on public.ai_limits for select to authenticated
+using (user_id is null);
 revoke all on public.ai_limits from public, anon, authenticated, service_role;
 grant select on public.ai_limits to authenticated;
 grant select, insert, update on public.ai_limits to service_role;

@@ -133,7 +133,7 @@ comment on column public.ai_jobs.is_blocked is
   'Waits for depends_on_job_id to be completed and cannot be claimed before; set and cleared by the database alone.';
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
-comment on column public.ai_jobs.cost_micros is 'Known cost of those calls in millionths of cost_currency.';
+comment on column public.ai_jobs.cost_micros is 'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 

@@ -12,6 +12,11 @@ create table public.ai_provider_calls (
   provider_object_id text,
   http_status integer,
   error_code text,
+  units bigint not null default 1,
+  price_micros bigint not null default 0,
+  price_units bigint not null default 1,
+  estimated_cost_micros bigint not null default 0,
+  cost_micros bigint,
   sent_at timestamptz not null default clock_timestamp(),
   unknown_since timestamptz,
   settled_at timestamptz,
@@ -24,6 +29,16 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_success_has_object
     check (outcome not in ('succeeded', 'adopted') or provider_object_id is not null),
   constraint ai_provider_calls_unknown_since_matches_outcome check ((outcome = 'unknown') = (unknown_since is not null)),
+  constraint ai_provider_calls_units_in_range check (units between 0 and 1000000000),
+  constraint ai_provider_calls_price_in_range check (price_micros between 0 and 1000000000 and price_units between 1 and 1000000000),
+  constraint ai_provider_calls_cost_is_not_negative check (estimated_cost_micros >= 0 and cost_micros >= 0),
+  constraint ai_provider_calls_cost_matches_outcome check (
+    case
+      when outcome in ('sent', 'unknown') then cost_micros is null
+      when outcome in ('succeeded', 'adopted', 'rejected', 'absent') then cost_micros is not null
+      else true
+    end
+  ),
   constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null))
 );
 
@@ -34,6 +49,16 @@ comment on column public.ai_provider_calls.operation is 'The step of the job, fo
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
   'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+comment on column public.ai_provider_calls.units is
+  'How much was asked for, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as the '
+  'provider told, where it tells.';
+comment on column public.ai_provider_calls.price_micros is
+  'The price as it was when the call was sent, in millionths of a US dollar for price_units units. A later change of '
+  'ai_prices does not touch it.';
+comment on column public.ai_provider_calls.estimated_cost_micros is
+  'What it was taken to cost as it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
+comment on column public.ai_provider_calls.cost_micros is
+  'What it did cost: the price of its units, rounded up; 0 when nothing was made. Null while that is open.';
 comment on column public.ai_provider_calls.unknown_since is
   'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
   'and not from sent_at: a call may be with the provider for minutes.';
@@ -45,15 +70,22 @@ security invoker
 set search_path = ''
 as $$
 begin
-  new.unknown_since := case when new.outcome = 'unknown' then clock_timestamp() end;
+  if tg_op = 'INSERT' or new.outcome is distinct from old.outcome then
+    new.unknown_since := case when new.outcome = 'unknown' then clock_timestamp() end;
+  end if;
+  new.cost_micros := case
+    when new.outcome in ('succeeded', 'adopted')
+      then (new.units * new.price_micros + new.price_units - 1) / new.price_units
+    when new.outcome in ('rejected', 'absent') then 0
+  end;
   return new;
 end;
 $$;
 comment on function private.date_unknown_outcome() is
-  'Row trigger: keeps unknown_since, whoever writes the outcome.';
+  'Row trigger: keeps the cost, whoever writes the outcome or the units, and unknown_since.';
 
 create trigger ai_provider_calls_date_unknown_outcome
-before insert or update of outcome on public.ai_provider_calls
+before insert or update of outcome, units on public.ai_provider_calls
 for each row execute function private.date_unknown_outcome();
 
 create function private.doubt_unfinished_call()
@@ -97,7 +129,8 @@ create function public.begin_provider_call(
   p_lease_token uuid,
   p_operation text,
   p_progress integer,
-  p_stage text
+  p_stage text,
+  p_units bigint default 1
 )
 returns table (call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
 language plpgsql
@@ -110,6 +143,10 @@ declare
   v_call public.ai_provider_calls;
   v_decision text := 'send';
   v_type public.ai_job_types;
+  v_price_micros bigint;
+  v_price_units bigint;
+  v_estimate bigint;
+  v_month date;
 begin
   select t.* into v_type
   from public.ai_job_types as t
@@ -134,6 +171,43 @@ begin
     return;
   end if;
 
+  if v_decision = 'send' then
+    select p.price_micros, p.per_units into v_price_micros, v_price_units
+    from public.ai_jobs as j
+    join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
+    where j.id = p_job_id;
+    v_price_micros := coalesce(v_price_micros, 0);
+    v_price_units := coalesce(v_price_units, 1);
+    v_estimate := (p_units * v_price_micros + v_price_units - 1) / v_price_units;
+  end if;
+  if v_estimate > 0 then
+    -- The job's row first, as everywhere; then the user's, on which all their calls queue up. Not stronger than an
+    -- update: whoever adds a job that depends on this one need not wait.
+    select j.* into v_job
+    from public.ai_jobs as j
+    where j.id = p_job_id and j.lease_token = p_lease_token
+    for no key update;
+    if not found then
+      return;
+    end if;
+    v_month := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
+    insert into public.ai_limits (user_id) values (v_job.user_id) on conflict (user_id) do nothing;
+    update public.ai_limits as l
+    set reserved_micros = l.reserved_micros + v_estimate,
+        spent_micros = case when l.budget_month >= v_month then l.spent_micros else 0 end,
+        budget_month = greatest(l.budget_month, v_month)
+    where l.user_id = v_job.user_id
+      and case when l.budget_month >= v_month then l.spent_micros else 0 end + l.reserved_micros + v_estimate <= coalesce(
+        l.budget_micros,
+        (select d.budget_micros from public.ai_limits as d where d.user_id is null),
+        9223372036854775807
+      );
+    if not found then
+      return query select null::uuid, 'over_budget', null::text, false;
+      return;
+    end if;
+  end if;
+
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, p_progress),
       stage = case v_decision when 'send' then p_stage when 'reconcile' then 'reconciling' else j.stage end,
@@ -154,8 +228,11 @@ begin
     if current_setting('synchronous_commit') = 'off' then
       perform set_config('synchronous_commit', 'on', true);
     end if;
-    insert into public.ai_provider_calls (job_id, user_id, provider, operation, attempt)
-    values (v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt)
+    insert into public.ai_provider_calls (
+      job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros
+    ) values (
+      v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, p_units, v_price_micros, v_price_units, v_estimate
+    )
     returning * into v_call;
   elsif v_call.outcome = 'sent' then
     -- Only a begin that is asked twice comes here: whoever sent it is not waiting for an answer.
@@ -170,11 +247,13 @@ begin
     coalesce(v_call.unknown_since <= clock_timestamp() - make_interval(secs => v_type.reconcile_seconds), false);
 end;
 $$;
-comment on function public.begin_provider_call(uuid, uuid, text, integer, text) is
+comment on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) is
   'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
   'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
   'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
-  'nothing. 0 rows: the lease is lost. service_role only.';
+  'nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing) does not fit into what is '
+  'left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
+  'service_role only.';
 
 create function public.settle_provider_call(
   p_call_id uuid,
@@ -184,7 +263,8 @@ create function public.settle_provider_call(
   p_provider_object_id text default null,
   p_http_status integer default null,
   p_error_code text default null,
-  p_progress integer default 0
+  p_progress integer default 0,
+  p_units bigint default null
 )
 returns boolean
 language plpgsql
@@ -194,7 +274,7 @@ set search_path = ''
 as $$
 begin
   -- The job's row is locked first: whoever holds the lease settles, and nobody takes it over in between.
-  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
   if not found then
     return false;
   end if;
@@ -203,6 +283,7 @@ begin
       provider_object_id = p_provider_object_id,
       http_status = p_http_status,
       error_code = p_error_code,
+      units = coalesce(p_units, c.units),
       settled_at = case when p_outcome = 'unknown' then null else clock_timestamp() end
   where c.id = p_call_id and c.job_id = p_job_id and c.outcome in ('sent', 'unknown');
   if not found then
@@ -220,6 +301,9 @@ begin
         from public.ai_provider_calls as c
         where c.job_id = p_job_id
       ),
+      cost_micros = (
+        select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
+      ),
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       event_seq = j.event_seq + 1,
       last_event = 'settled'
@@ -228,12 +312,13 @@ begin
   return true;
 end;
 $$;
-comment on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer) is
-  'Writes what became of a journalled call, and the provider''s id of what it made onto the job, in one commit. '
+comment on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) is
+  'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not '
+  'tell), and the provider''s id of what it made onto the job, in one commit. '
   'False: the lease is lost or the call is settled already; nothing changed. service_role only.';
 
-revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text) from public, anon, authenticated;
-grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text) to service_role;
-revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer)
+revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) from public, anon, authenticated;
+grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) to service_role;
+revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint)
   from public, anon, authenticated;
-grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer) to service_role;
+grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) to service_role;

@@ -743,31 +743,45 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_status text;
 begin
   if p_was_made is null or p_was_made <> (p_provider_object_id is not null) then
     raise exception 'say what was made by its provider''s id, or that nothing was' using
       errcode = 'AJ073', detail = 'p_provider_object_id';
   end if;
+  -- The job's row first, as everywhere.
+  select j.status into v_status
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.status in ('failed', 'cancelled')
+  for no key update;
   update public.ai_provider_calls as c
   set outcome = case when p_was_made then 'adopted' else 'absent' end,
       provider_object_id = p_provider_object_id,
       settled_at = clock_timestamp()
-  from public.ai_jobs as j
-  where c.job_id = p_job_id and c.outcome = 'unknown' and j.id = c.job_id and j.status = 'failed';
+  where v_status is not null and c.job_id = p_job_id and c.outcome = 'unknown';
   if not found then
     return false;
   end if;
   update public.ai_jobs as j
-  set spend = case when p_was_made then 'incurred' else 'none' end,
-      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id)
+  set spend = (
+        select case when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred' else 'none' end
+        from public.ai_provider_calls as c
+        where c.job_id = p_job_id
+      ),
+      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      cost_micros = (
+        select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
+      )
   where j.id = p_job_id;
-  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
+  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id and v_status = 'failed';
   return true;
 end;
 $$;
 comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
   'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made '
-  'nothing. The job then runs again, with that object or with a new call. False: the job is not parked. service_role only.';
+  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call; a cancelled one stays '
+  'cancelled. False: no call of the job waits for this. service_role only.';
 
 create function public.pause_ai_jobs(
   p_job_type text default null,

@@ -14,6 +14,10 @@ insert into public.ai_job_types (
   10000000
 );
 
+-- Of the video. D-ID sells minutes of a plan and names no price for a second: this is about what its plans come to.
+insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+values ('avatar_video', 'd-id', 'second', 1, 20000), ('avatar_video', 'heygen', 'second', 1, 50000);
+
 create function private.check_avatar_audio()
 returns trigger
 language plpgsql

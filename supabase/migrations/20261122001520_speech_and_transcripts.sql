@@ -31,6 +31,11 @@ insert into public.ai_job_types (
     '{}'
   );
 
+insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+values
+  ('text_to_speech', 'elevenlabs', 'character', 1000, 100000),
+  ('transcription', 'elevenlabs', 'second', 3600, 220000);
+
 create function private.check_ai_job_references(
   p_user_id uuid,
   p_type public.ai_job_types,

@@ -274,6 +274,7 @@ const functions: Record<string, string[]> = {
   release_ai_job: ["service_role"],
   rescue_stalled_ai_jobs: ["service_role"],
   reuse_ai_job_result: ["service_role"],
+  revise_provider_call: ["service_role"],
   settle_provider_call: ["service_role"],
   snooze_ai_job: ["service_role"],
 };

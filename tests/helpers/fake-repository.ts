@@ -73,6 +73,10 @@ export class FakeRepository implements JobRepository {
   /** The size of each heartbeat, in order. */
   readonly beats: number[] = [];
   interrupt: Interruption = () => {};
+  /** What was written about how much settled calls did take, in order. */
+  readonly revised: { jobId: string; operation: string; units: number }[] = [];
+  /** Whether the owner's budget is used up. */
+  isOverBudget = false;
   readonly #receipts = new Set<string>();
   readonly #policy: { leaseSeconds: number; backoffBaseSeconds: number };
   #now = 0;
@@ -209,6 +213,9 @@ export class FakeRepository implements JobRepository {
       lease,
       null,
       (job) => {
+        if (this.isOverBudget && !this.journal.has(job.id, operation)) {
+          return { decision: "over_budget" };
+        }
         if (job.isCancelRequested && !this.journal.has(job.id, operation)) {
           return { decision: "cancelled" };
         }
@@ -238,6 +245,17 @@ export class FakeRepository implements JobRepository {
       }
       const isSuccess = "providerObjectId" in settlement;
       this.#extend(job, isSuccess ? settlement.progress : undefined);
+      return true;
+    });
+  }
+
+  reviseProviderCall(
+    lease: Lease,
+    operation: string,
+    units: number,
+  ): Promise<boolean> {
+    return this.#fenced("reviseProviderCall", lease, false, (job) => {
+      this.revised.push({ jobId: job.id, operation, units });
       return true;
     });
   }

@@ -269,6 +269,8 @@ export type Database = {
       "ai_limits": {
         Row: {
           "active_jobs_at_most": number;
+          "budget_micros": number | null;
+          "budget_month": string;
           "counted_on": string;
           "created_at": string;
           "id": string;
@@ -277,12 +279,16 @@ export type Database = {
           "max_concurrent_jobs": number | null;
           "max_jobs_per_day": number | null;
           "paused_at": string | null;
+          "reserved_micros": number;
+          "spent_micros": number;
           "updated_at": string;
           "user_id": string | null;
         };
         ComputedFields: never;
         Insert: {
           "active_jobs_at_most"?: number;
+          "budget_micros"?: number | null;
+          "budget_month"?: string;
           "counted_on"?: string;
           "created_at"?: string;
           "id"?: string;
@@ -291,11 +297,15 @@ export type Database = {
           "max_concurrent_jobs"?: number | null;
           "max_jobs_per_day"?: number | null;
           "paused_at"?: string | null;
+          "reserved_micros"?: number;
+          "spent_micros"?: number;
           "updated_at"?: string;
           "user_id"?: string | null;
         };
         Update: {
           "active_jobs_at_most"?: number;
+          "budget_micros"?: number | null;
+          "budget_month"?: string;
           "counted_on"?: string;
           "created_at"?: string;
           "id"?: string;
@@ -304,55 +314,121 @@ export type Database = {
           "max_concurrent_jobs"?: number | null;
           "max_jobs_per_day"?: number | null;
           "paused_at"?: string | null;
+          "reserved_micros"?: number;
+          "spent_micros"?: number;
           "updated_at"?: string;
           "user_id"?: string | null;
         };
         Relationships: [];
       };
+      "ai_prices": {
+        Row: {
+          "created_at": string;
+          "currency": string;
+          "job_type": string;
+          "per_units": number;
+          "price_micros": number;
+          "provider": string;
+          "unit": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "currency"?: string;
+          "job_type": string;
+          "per_units": number;
+          "price_micros": number;
+          "provider": string;
+          "unit": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "currency"?: string;
+          "job_type"?: string;
+          "per_units"?: number;
+          "price_micros"?: number;
+          "provider"?: string;
+          "unit"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "ai_prices_job_type_fkey";
+            columns: ["job_type"];
+            isOneToOne: false;
+            referencedRelation: "ai_job_types";
+            referencedColumns: ["job_type"];
+          },
+          {
+            foreignKeyName: "ai_prices_provider_fkey";
+            columns: ["provider"];
+            isOneToOne: false;
+            referencedRelation: "ai_providers";
+            referencedColumns: ["provider"];
+          },
+        ];
+      };
       "ai_provider_calls": {
         Row: {
           "attempt": number;
+          "cost_micros": number | null;
           "error_code": string | null;
+          "estimated_cost_micros": number;
           "http_status": number | null;
           "id": string;
           "job_id": string;
           "operation": string;
           "outcome": string;
+          "price_micros": number;
+          "price_units": number;
           "provider": string;
           "provider_object_id": string | null;
           "sent_at": string;
           "settled_at": string | null;
+          "units": number;
           "unknown_since": string | null;
           "user_id": string;
         };
         ComputedFields: never;
         Insert: {
           "attempt": number;
+          "cost_micros"?: number | null;
           "error_code"?: string | null;
+          "estimated_cost_micros"?: number;
           "http_status"?: number | null;
           "id"?: string;
           "job_id": string;
           "operation": string;
           "outcome"?: string;
+          "price_micros"?: number;
+          "price_units"?: number;
           "provider": string;
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "units"?: number;
           "unknown_since"?: string | null;
           "user_id": string;
         };
         Update: {
           "attempt"?: number;
+          "cost_micros"?: number | null;
           "error_code"?: string | null;
+          "estimated_cost_micros"?: number;
           "http_status"?: number | null;
           "id"?: string;
           "job_id"?: string;
           "operation"?: string;
           "outcome"?: string;
+          "price_micros"?: number;
+          "price_units"?: number;
           "provider"?: string;
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "units"?: number;
           "unknown_since"?: string | null;
           "user_id"?: string;
         };
@@ -1192,6 +1268,7 @@ export type Database = {
           "p_operation": string;
           "p_progress": number;
           "p_stage": string;
+          "p_units"?: number;
         };
         Returns: {
           "call_id": string;
@@ -1327,6 +1404,26 @@ export type Database = {
         };
         Returns: string;
       };
+      "get_ai_budget": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "budget_micros": number;
+          "month": string;
+          "remaining_micros": number;
+          "reserved_micros": number;
+          "spent_micros": number;
+        }[];
+      };
+      "get_ai_costs": {
+        Args: { "p_user_id"?: string };
+        Returns: {
+          "cost_micros": number;
+          "month": string;
+          "paid_calls": number;
+          "provider": string;
+          "reserved_micros": number;
+        }[];
+      };
       "get_ai_result_cache": { Args: { "p_cache_key": string }; Returns: Json };
       "get_shared_slideshow": {
         Args: { "p_share_token": string };
@@ -1409,6 +1506,19 @@ export type Database = {
         };
         Returns: boolean;
       };
+      "revise_provider_call": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_operation": string;
+          "p_units": number;
+        };
+        Returns: boolean;
+      };
+      "set_ai_budget": {
+        Args: { "p_budget_micros": number; "p_user_id": string };
+        Returns: undefined;
+      };
       "settle_provider_call": {
         Args: {
           "p_call_id": string;
@@ -1419,6 +1529,7 @@ export type Database = {
           "p_outcome": string;
           "p_progress"?: number;
           "p_provider_object_id"?: string;
+          "p_units"?: number;
         };
         Returns: boolean;
       };

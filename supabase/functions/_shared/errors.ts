@@ -250,6 +250,10 @@ const CATALOGUE = {
     message: "The AI provider answered in a way that makes no sense.",
   },
   provider_timeout: { status: null, message: "The AI provider took too long." },
+  budget_exceeded: {
+    status: null,
+    message: "The job would cost more than what is left of your budget.",
+  },
   result_not_saved: {
     status: null,
     message: "What the job made could not be saved.",

@@ -231,7 +231,43 @@ export function functionCases(stage: Stage): Case[] {
     ...common,
     subjects: ["function get_ai_result_cache", "table ai_result_cache"],
   };
+  const costs = {
+    ...common,
+    subjects: ["function get_ai_costs", "table ai_provider_calls"],
+  };
+  const callsOf = async (owner: "A" | "B") => {
+    const answer = await call(stage, actors.A, "get_ai_costs", {
+      p_user_id: ids[owner],
+    });
+    const rows = z.array(z.object({ paid_calls: z.number() }))
+      .parse(JSON.parse(answer));
+    return `${rows.reduce((sum, row) => sum + row.paid_calls, 0)} calls`;
+  };
   return [
+    {
+      ...common,
+      subjects: ["function get_ai_budget", "table ai_limits"],
+      what: "get their own budget, and nobody else's",
+      expected: "[1000000]",
+      run: async () => {
+        const answer = await call(stage, actors.A, "get_ai_budget", {});
+        const rows = z.array(z.object({ budget_micros: z.number().nullable() }))
+          .parse(JSON.parse(answer));
+        return JSON.stringify(rows.map((row) => row.budget_micros));
+      },
+    },
+    {
+      ...costs,
+      what: "get B's costs",
+      expected: "0 calls",
+      run: () => callsOf("B"),
+    },
+    {
+      ...costs,
+      what: "get their own costs",
+      expected: "1 calls",
+      run: () => callsOf("A"),
+    },
     {
       ...hash,
       what: "get the hash of B's recording",

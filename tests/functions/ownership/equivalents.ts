@@ -28,7 +28,7 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((charge_reopened_ai_job|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome|follow_ai_job_dependency|note_provider_progress|note_settled_call)\): switched off$/,
+      /^trigger \w+ on \w+ \((charge_reopened_ai_job|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome|follow_ai_job_dependency|note_provider_progress|note_settled_call|settle_reserved_cost)\): switched off$/,
     reason:
       "It keeps the queue's own counts, order and journal, what follows from a job's end, and the breaker, not who reaches them. The tests of the database hold it.",
   },
@@ -39,9 +39,15 @@ export const EQUIVALENTS: Equivalent[] = [
       "Nobody is granted an update of depends_on_job_id. The trigger holds the service to it.",
   },
   {
-    mutant: "table ai_providers: Row Level Security switched off",
+    mutant: /^table ai_(providers|prices): Row Level Security switched off$/,
     reason:
       "Nobody but the service is granted anything on it. The mutants that grant something are seen.",
+  },
+
+  {
+    mutant: 'function public.get_ai_budget: without "l.user_id = auth.uid()"',
+    reason:
+      "It runs as the caller, who reads no limits but their own and the default ones. The mutants of those policies are seen.",
   },
 
   // Grants that give nothing.

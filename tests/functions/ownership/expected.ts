@@ -67,8 +67,32 @@ export const EXPECTED: Declaration = {
       service: "select insert update",
     },
 
+    ai_prices: {
+      rows: { price: {} },
+      columns: {
+        "": [
+          "job_type",
+          "provider",
+          "unit",
+          "per_units",
+          "price_micros",
+          "currency",
+          "created_at",
+          "updated_at",
+        ],
+      },
+      service: "select insert update",
+      references: {
+        ai_prices_job_type_fkey: "shared",
+        ai_prices_provider_fkey: "shared",
+      },
+    },
+
     ai_limits: {
-      rows: { limits: { owner: "select" }, "for everybody else": {} },
+      rows: {
+        limits: { owner: "select" },
+        "for everybody else": { "signed in": "select" },
+      },
       columns: {
         select: [
           "id",
@@ -80,6 +104,10 @@ export const EXPECTED: Declaration = {
           "active_jobs_at_most",
           "counted_on",
           "jobs_that_day",
+          "budget_micros",
+          "budget_month",
+          "spent_micros",
+          "reserved_micros",
           "created_at",
           "updated_at",
         ],
@@ -196,6 +224,11 @@ export const EXPECTED: Declaration = {
           "provider_object_id",
           "http_status",
           "error_code",
+          "units",
+          "price_micros",
+          "price_units",
+          "estimated_cost_micros",
+          "cost_micros",
           "sent_at",
           "unknown_since",
           "settled_at",
@@ -589,6 +622,8 @@ export const EXPECTED: Declaration = {
     get_ai_result_cache: { roles: ["authenticated", "service_role"] },
     get_shared_slideshow: { roles: ["anon", "authenticated"] },
     cancel_ai_job: { roles: ["service_role"] },
+    get_ai_budget: { roles: ["authenticated"] },
+    get_ai_costs: { roles: ["authenticated", "service_role"] },
     heartbeat_ai_jobs: { roles: ["service_role"] },
     pause_ai_jobs: { roles: ["service_role"] },
     receive_provider_webhook: { roles: ["service_role"] },
@@ -600,6 +635,8 @@ export const EXPECTED: Declaration = {
     reorder_slideshow: { roles: ["authenticated", "service_role"] },
     rescue_stalled_ai_jobs: { roles: ["service_role"] },
     reuse_ai_job_result: { roles: ["service_role"] },
+    revise_provider_call: { roles: ["service_role"] },
+    set_ai_budget: { roles: ["service_role"] },
     settle_provider_call: { roles: ["service_role"] },
     snooze_ai_job: { roles: ["service_role"] },
   },

@@ -47,12 +47,29 @@ export function jobRows(
       }]]),
       fresh: () => ({ provider: `provider-${next()}`, max_concurrent: 1 }),
     },
+    ai_prices: {
+      rows: shared("ai_prices", [["price", {
+        job_type: "switched_off",
+        provider: "of-the-matrix",
+        unit: "second",
+        per_units: 60,
+        price_micros: 1000,
+      }]]),
+      fresh: () => ({
+        job_type: "voice_clone",
+        provider: "heygen",
+        unit: "creation",
+        per_units: 1,
+        price_micros: 1,
+      }),
+    },
     ai_limits: {
       rows: forEach("ai_limits", (owner, id) => ({
         limits: {
           id: namesOf(owner)("ai_limits", "limits"),
           user_id: id,
           max_active_jobs: 1000,
+          budget_micros: owner === "A" ? 1_000_000 : 2_000_000,
         },
       })),
       fresh: (owner) => ({ user_id: ids[owner], max_active_jobs: 10 }),

@@ -47,6 +47,7 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_error_code: () => "provider_unavailable",
   p_error_message: () => "a message",
   p_http_status: () => 200,
+  p_budget_micros: () => 1000,
   p_input_url: (stage) => `voice-samples/${keptObject(stage.people.ids.B)}`,
   p_is_retryable: () => true,
   p_item_ids: (stage) => [
@@ -75,6 +76,7 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_stage: () => "a stage",
   p_tolerance_seconds: () => 300,
   p_ttl_seconds: () => 60,
+  p_units: () => 1000,
   p_user_id: (stage) => stage.people.ids.B,
   p_value: () => ({}),
   p_product: () => ({

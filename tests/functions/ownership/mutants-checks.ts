@@ -62,6 +62,12 @@ const BODY_CHANGES: BodyChange[] = [
     subjects: ["table ai_jobs", "function reuse_ai_job_result"],
   },
   {
+    function: "public.get_ai_budget",
+    find: "l.user_id = auth.uid()",
+    replace: "l.user_id is not null",
+    subjects: ["function get_ai_budget"],
+  },
+  {
     function: "private.fill_order_item",
     find: "and (not v_is_customer or o.user_id = auth.uid())",
     replace: "",

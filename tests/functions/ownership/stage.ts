@@ -174,6 +174,25 @@ async function adoptSettings(
       stored: {},
     });
   }
+  const prices = fixture["ai_prices"]?.rows ?? [];
+  for (
+    const values of await sql<{ job_type: string; provider: string }[]>`
+      select p.job_type, p.provider from public.ai_prices as p`
+  ) {
+    if (
+      prices.some((row) =>
+        row.values["job_type"] === values.job_type &&
+        row.values["provider"] === values.provider
+      )
+    ) continue;
+    prices.push({
+      relation: "ai_prices",
+      kind: "price",
+      owner: null,
+      values: { ...values },
+      stored: {},
+    });
+  }
   for (
     const { id } of await sql<{ id: string }[]>`
       select l.id from public.ai_limits as l where l.user_id is null`

@@ -22,11 +22,13 @@ const STARTED = Date.parse("2026-11-22T10:00:00Z");
 function fakeProvider(
   pauses: AvatarVideos["pauses"],
   read: () => Promise<AvatarVideoState>,
+  chargesFailed = true,
 ): AvatarVideos {
   const refuse = () => Promise.reject(new Error("not asked for here"));
   return {
     maxAudioBytes: 1,
     audioTypes: [],
+    chargesFailed,
     pauses,
     uploadPhoto: refuse,
     uploadAudio: refuse,
@@ -38,7 +40,10 @@ function fakeProvider(
 }
 
 /** A job that was ordered and is looked at again so many seconds after its start. */
-function context(ageSeconds: number): JobContext {
+function context(
+  ageSeconds: number,
+  took: (operation: string, units: number) => void = () => {},
+): JobContext {
   return {
     job: {
       id: JOB,
@@ -67,6 +72,7 @@ function context(ageSeconds: number): JobContext {
     progress() {},
     // The order stands: its id is answered, and nothing is sent.
     pay: () => Promise.resolve("tlk_1"),
+    took: (operation, units) => Promise.resolve(took(operation, units)),
     dependency: () => Promise.resolve(null),
   };
 }
@@ -74,8 +80,16 @@ function context(ageSeconds: number): JobContext {
 function run(
   ageSeconds: number,
   read: () => Promise<AvatarVideoState>,
+  options: {
+    chargesFailed?: boolean;
+    took?: (operation: string, units: number) => void;
+  } = {},
 ): Promise<unknown> {
-  const provider = fakeProvider({ first: 5, longest: 60 }, read);
+  const provider = fakeProvider(
+    { first: 5, longest: 60 },
+    read,
+    options.chargesFailed,
+  );
   return createAvatarVideoProcessor({
     supabase: createClient<Database>("http://127.0.0.1:1", "key", {
       auth: { persistSession: false, autoRefreshToken: false },
@@ -86,7 +100,65 @@ function run(
     providers: { "d-id": provider, heygen: provider },
     fetch: () => Promise.reject(new Error("nothing is downloaded")),
     callbackUrl: () => Promise.resolve(undefined),
-  }).run(context(ageSeconds));
+  }).run(context(ageSeconds, options.took));
+}
+
+for (
+  const { what, state, chargesFailed, expected } of [
+    {
+      what: "is done is charged by its length, begun seconds as whole ones",
+      state: {
+        status: "done",
+        videoUrl: "http://127.0.0.1/film.mp4",
+        durationSeconds: 7.2,
+      },
+      chargesFailed: true,
+      expected: [["create_video", 8]],
+    },
+    {
+      what: "is done and does not say how long it is stays as estimated",
+      state: {
+        status: "done",
+        videoUrl: "http://127.0.0.1/film.mp4",
+        durationSeconds: null,
+      },
+      chargesFailed: true,
+      expected: [],
+    },
+    {
+      what: "could not be made is given back where that is not charged",
+      state: {
+        status: "failed",
+        code: "provider_render_failed",
+        reason: "no face",
+      },
+      chargesFailed: false,
+      expected: [["create_video", 0]],
+    },
+    {
+      what: "could not be made stays as estimated where that may be charged",
+      state: {
+        status: "failed",
+        code: "provider_render_failed",
+        reason: "no face",
+      },
+      chargesFailed: true,
+      expected: [],
+    },
+  ] as const
+) {
+  Deno.test(`avatar video: one that ${what}`, async () => {
+    const told: [string, number][] = [];
+    await assertRejects(
+      () =>
+        run(20, () => Promise.resolve(state), {
+          chargesFailed,
+          took: (operation, units) => told.push([operation, units]),
+        }),
+      JobFailure,
+    );
+    assertEquals<unknown>(told, expected);
+  });
 }
 
 for (

@@ -135,10 +135,12 @@ function job(
     async pay(call) {
       const known = paid.get(call.operation);
       if (known !== undefined) return known;
-      const id = await call.send(context.signal);
+      const made = await call.send(context.signal);
+      const id = typeof made === "string" ? made : made.providerObjectId;
       paid.set(call.operation, id);
       return id;
     },
+    took: () => Promise.resolve(),
   };
   return context;
 }
@@ -154,6 +156,7 @@ function provider(
       counts.spoken += 1;
       return Promise.resolve({
         id: `r${counts.spoken}`,
+        characters: undefined,
         audio: rounds(perPart, () => {}),
       });
     },

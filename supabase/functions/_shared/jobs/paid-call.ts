@@ -37,6 +37,13 @@ export class ProviderFailure extends Error {
   }
 }
 
+/** What a call made, where the provider tells how much it took for it. */
+export interface Made {
+  providerObjectId: string;
+  /** Whole ones, as {@link PaidCall.units}. */
+  units: number;
+}
+
 /** A paid call of a provider, and the way to find out what became of it. Both throw {@link ProviderFailure}. */
 export interface PaidCall {
   /** Names the step; at most one call of a step can be open or have succeeded for a job. */
@@ -44,10 +51,15 @@ export interface PaidCall {
   stage: string;
   progressBefore: number;
   progressAfter: number;
+  /**
+   * How much it asks for, in the unit of its price (`ai_prices.unit`): characters, seconds or creations, whole ones and
+   * rather too many than too few. Their price is reserved in the owner's budget before the call is sent.
+   */
+  units: number;
   /** Does beforehand what takes time, so that nothing lies between the journal and the request. */
   prepare?(): Promise<void>;
-  /** Sends it, and answers with the provider's id of what was made. */
-  send(signal: AbortSignal): Promise<string>;
+  /** Sends it, and answers with the provider's id of what was made, and how much it took if the provider tells. */
+  send(signal: AbortSignal): Promise<string | Made>;
   /** Looks for what an earlier send of this step may have made, by the job's marker. */
   find(signal: AbortSignal): Promise<string | null>;
   /** Removes what was made, when the owner cancelled meanwhile. Left out where the provider cannot. */
@@ -66,7 +78,8 @@ export interface PaidCall {
  * @throws {LeaseLost} when the job is no longer ours: nothing was sent, or nothing more is written.
  * @throws {Snooze} when the outcome is unknown: a later claim comes back here and asks the provider; and when other
  *   calls of this account have to end first.
- * @throws {JobFailure} when the provider said no, or was asked and made nothing.
+ * @throws {JobFailure} when the provider said no, or was asked and made nothing; `budget_exceeded`, and nothing is sent,
+ *   when its price does not fit into what is left of the owner's budget.
  */
 export async function makePaidCall(
   repository: Journal,
@@ -81,11 +94,14 @@ export async function makePaidCall(
     call.operation,
     call.progressBefore,
     call.stage,
+    call.units,
   );
   if (begun === null) throw new LeaseLost();
   switch (begun.decision) {
     case "cancelled":
       throw new CancelRequested();
+    case "over_budget":
+      throw new JobFailure("budget_exceeded", { isRetryable: false });
     case "done":
       return begun.provider_object_id;
     case "reconcile":
@@ -110,14 +126,14 @@ async function send(
   signal: AbortSignal,
   isOurs: () => boolean,
 ): Promise<string> {
-  let providerObjectId: string;
+  let made: string | Made;
   try {
     if (signal.aborted || !isOurs()) {
       throw new ProviderFailure("lease_expired", "rejected", true, {
         cause: signal.reason,
       });
     }
-    providerObjectId = await call.send(signal);
+    made = await call.send(signal);
   } catch (error) {
     // Whatever is not a clear no counts as a maybe: the money may be spent.
     const failure = error instanceof ProviderFailure
@@ -152,6 +168,9 @@ async function send(
     }
     throw toEnding(failure, "waiting_for_provider");
   }
+  const { providerObjectId, units } = typeof made === "string"
+    ? { providerObjectId: made, units: undefined }
+    : made;
   await settle(
     repository,
     lease,
@@ -159,6 +178,7 @@ async function send(
     "succeeded",
     providerObjectId,
     call.progressAfter,
+    units,
   );
   return providerObjectId;
 }
@@ -263,12 +283,14 @@ async function settle(
   outcome: "succeeded" | "adopted",
   providerObjectId: string,
   progress: number,
+  units?: number,
 ): Promise<void> {
   if (
     !await repository.settleProviderCall(lease, callId, {
       outcome,
       providerObjectId,
       progress,
+      ...(units === undefined ? {} : { units }),
     })
   ) {
     throw new LeaseLost();

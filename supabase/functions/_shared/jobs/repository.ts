@@ -24,6 +24,7 @@ export const begunCallSchema = z.discriminatedUnion("decision", [
     is_lookup_conclusive: z.boolean(),
   }),
   z.object({ decision: z.literal("cancelled") }),
+  z.object({ decision: z.literal("over_budget") }),
   z.object({
     decision: z.literal("done"),
     call_id: z.uuid(),
@@ -38,6 +39,8 @@ export type CallSettlement =
     outcome: "succeeded" | "adopted";
     providerObjectId: string;
     progress?: number;
+    /** How much the provider says it took; left out, as much as was estimated. */
+    units?: number | undefined;
   }
   | {
     outcome: "rejected" | "unknown" | "absent";
@@ -78,11 +81,19 @@ export interface JobRepository {
     operation: string,
     progress: number,
     stage: string,
+    /** In the unit of its price. */
+    units: number,
   ): Promise<BegunCall | null>;
   settleProviderCall(
     lease: Lease,
     callId: string,
     settlement: CallSettlement,
+  ): Promise<boolean>;
+  /** Writes how much the settled call of a step did take, where that is known only later. */
+  reviseProviderCall(
+    lease: Lease,
+    operation: string,
+    units: number,
   ): Promise<boolean>;
   /**
    * Completes the job and writes its product in the same commit.
@@ -165,7 +176,13 @@ export function createJobRepository(
       );
     },
 
-    async beginProviderCall(lease, operation, progress, stage) {
+    async beginProviderCall(
+      lease,
+      operation,
+      progress,
+      stage,
+      units,
+    ) {
       const [row] = await call(
         "begin_provider_call",
         {
@@ -173,6 +190,7 @@ export function createJobRepository(
           p_operation: operation,
           p_progress: progress,
           p_stage: stage,
+          p_units: units,
         },
         z.array(begunCallSchema).max(1),
       );
@@ -188,6 +206,9 @@ export function createJobRepository(
           ? {
             p_provider_object_id: settlement.providerObjectId,
             p_progress: settlement.progress ?? 0,
+            ...(settlement.units === undefined
+              ? {}
+              : { p_units: settlement.units }),
           }
           : {
             p_error_code: settlement.errorCode,
@@ -195,6 +216,13 @@ export function createJobRepository(
               ? {}
               : { p_http_status: settlement.httpStatus }),
           }),
+      }, z.boolean()),
+
+    reviseProviderCall: (lease, operation, units) =>
+      call("revise_provider_call", {
+        ...fence(lease),
+        p_operation: operation,
+        p_units: units,
       }, z.boolean()),
 
     complete: (lease, { resultData, outputUrl, product }) => {

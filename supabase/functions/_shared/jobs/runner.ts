@@ -35,6 +35,11 @@ export interface JobContext {
   dependency(): Promise<Dependency | null>;
   /** See {@link makePaidCall}. A shutdown does not abort it (its answer is worth waiting for), a cancellation does. */
   pay(call: PaidCall): Promise<string>;
+  /**
+   * Says how much a paid call did take, in the unit of {@link PaidCall.units}, where that is known only after it.
+   * @throws {LeaseLost} when the job is no longer ours.
+   */
+  took(operation: string, units: number): Promise<void>;
 }
 
 /** The work of one job type. It returns what to complete the job with, or throws one of outcome.ts. */
@@ -141,6 +146,12 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
         // Not after a call that failed: the run ends with what the provider said, not with the shutdown.
         if (deps.shutdown.aborted) onShutdown();
         return id;
+      },
+      async took(operation, units) {
+        await heartbeat.sent();
+        if (!await deps.repository.reviseProviderCall(job, operation, units)) {
+          throw new LeaseLost();
+        }
       },
     });
     await heartbeat.sent();

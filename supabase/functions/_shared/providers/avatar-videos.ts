@@ -42,6 +42,8 @@ export interface AvatarVideos {
   readonly maxAudioBytes: number;
   /** Types of recordings that it takes. */
   readonly audioTypes: readonly string[];
+  /** Whether a video that could not be made is charged all the same, or may be. */
+  readonly chargesFailed: boolean;
   /** Seconds between two looks at a video: from the first pause, growing to the longest. */
   readonly pauses: { first: number; longest: number };
   /** Hands over a photo; costs nothing, and the provider forgets it by itself. */

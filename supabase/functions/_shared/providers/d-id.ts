@@ -106,6 +106,8 @@ export function createDIdTalks(options: {
   return {
     maxAudioBytes: 6_000_000,
     audioTypes: ["audio/mpeg", "audio/wav", "audio/mp4", "audio/flac"],
+    // Not documented.
+    chargesFailed: true,
     pauses: { first: 5, longest: 60 },
     uploadPhoto: (file, signal) => upload("image", file, signal),
     uploadAudio: (file, signal) => upload("audio", file, signal),

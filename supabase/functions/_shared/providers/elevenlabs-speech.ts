@@ -36,6 +36,8 @@ export interface SpeechRequest {
 /** Speech that was paid for: the provider's id of it, and its bytes, which must be read or cancelled. */
 export interface Spoken {
   id: string;
+  /** How many characters were charged, which depends on model and voice as well; undefined when it does not say. */
+  characters: number | undefined;
   audio: ReadableStream<Uint8Array>;
 }
 
@@ -163,7 +165,11 @@ export function createElevenLabsSpeech(
           httpStatus: response.status,
         });
       }
-      return { id, audio: response.body };
+      return {
+        id,
+        characters: chargedCharacters(response.headers),
+        audio: response.body,
+      };
     },
 
     async find(request, since, signal) {
@@ -193,6 +199,13 @@ export function createElevenLabsSpeech(
       return response.body;
     },
   };
+}
+
+/** The header has had two names; neither is part of the documented contract, so that anything else is left alone. */
+function chargedCharacters(headers: Headers): number | undefined {
+  const text = headers.get("character-cost") ??
+    headers.get("x-character-count") ?? "";
+  return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 /** Whether the settings that the history tells are those that were asked for. What it does not tell fits. */

@@ -99,6 +99,7 @@ export function createHeyGenVideos(options: {
   return {
     maxAudioBytes: 15_000_000,
     audioTypes: ["audio/mpeg", "audio/wav"],
+    chargesFailed: false,
     pauses: { first: 10, longest: 60 },
     uploadPhoto: upload,
     uploadAudio: upload,

@@ -19,20 +19,45 @@ export async function openInput(
   inputUrl: string,
   options: { signal: AbortSignal },
 ): Promise<ReadableStream<Uint8Array>> {
-  const object = parseObjectPath(inputUrl);
-  if (object === null) {
-    throw new JobFailure("input_url_invalid", { isRetryable: false });
-  }
+  const object = objectOf(inputUrl);
   const { data: stream, error } = await supabase.storage.from(object.bucket)
     .download(object.path, {}, { signal: options.signal })
     .asStream();
   if (!error) return stream;
+  throw toFailure(error);
+}
+
+function objectOf(inputUrl: string): { bucket: string; path: string } {
+  const object = parseObjectPath(inputUrl);
+  if (object !== null) return object;
+  throw new JobFailure("input_url_invalid", { isRetryable: false });
+}
+
+function toFailure(error: Error): JobFailure {
   const status = "status" in error ? Number(error.status) : 0;
   const isGone = status === 400 || status === 404;
-  throw new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
+  return new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
     isRetryable: !isGone,
     cause: error,
   });
+}
+
+/**
+ * How many bytes the object has that a job's `input_url` names.
+ *
+ * @param supabase the service's client.
+ * @throws {JobFailure} as {@link openInput}.
+ */
+export async function sizeOfInput(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+): Promise<number> {
+  const object = objectOf(inputUrl);
+  const { data, error } = await supabase.storage.from(object.bucket)
+    .info(object.path);
+  if (error) throw toFailure(error);
+  if (data.size !== undefined) return data.size;
+  throw toFailure(new Error("Storage does not tell the size"));
 }
 
 /**

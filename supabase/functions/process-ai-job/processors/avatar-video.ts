@@ -15,6 +15,10 @@ import {
   INPUT_HEAD_BYTES,
   inputTypeOf,
 } from "../../_shared/media/input-type.ts";
+import {
+  SOUND_HEAD_BYTES,
+  soundSeconds,
+} from "../../_shared/media/sound-length.ts";
 import type {
   AvatarProvider,
   AvatarSpeech,
@@ -31,6 +35,10 @@ import {
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
+/** The one paid step. */
+const ORDER = "create_video";
+/** Characters that are spoken in a second: slow speech, so that rather too much is reserved. */
+const CHARACTERS_PER_SECOND = 12;
 /** Most bytes of a photo; D-ID takes no more. */
 const MAX_PHOTO_BYTES = 10_000_000;
 /** Most bytes of a video: half an hour at the bitrates that the providers use. */
@@ -74,6 +82,12 @@ export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
       const state = await read();
       if (state.status === "rendering") {
         throw new Snooze(pauseFor(job, provider), "rendering");
+      }
+      // The length is known only now. What failed is given back where the provider does not charge it.
+      if (state.status === "done" && state.durationSeconds !== null) {
+        await context.took(ORDER, Math.ceil(state.durationSeconds));
+      } else if (state.status === "failed" && !provider.chargesFailed) {
+        await context.took(ORDER, 0);
       }
       const video = finished(state);
 
@@ -146,7 +160,7 @@ async function submit(
 ): Promise<string> {
   const { job, signal, progress, pay } = context;
   const marker = `job:${job.id}`;
-  let handed: { photo: string; speech: AvatarSpeech } | undefined;
+  let handed: Handed | undefined;
   // What is ordered already, or may be, needs no files any more.
   if (job.spend === "none") {
     progress(10, "fetching_input");
@@ -158,16 +172,20 @@ async function submit(
   }
   try {
     return await pay({
-      operation: "create_video",
+      operation: ORDER,
       stage: "calling_provider",
       progressBefore: 30,
       progressAfter: 50,
+      // What is ordered already has its estimate.
+      units: handed?.seconds ?? spokenSeconds(order.metadata.text ?? ""),
       send: async (signal) => {
         handed ??= await unpaid(() =>
           handOver(deps, provider, context, order, signal)
         );
+        const { photo, speech } = handed;
         return await provider.create({
-          ...handed,
+          photo,
+          speech,
           marker,
           callbackUrl: await deps.callbackUrl(job.id),
         }, signal);
@@ -187,6 +205,17 @@ async function submit(
   }
 }
 
+/** What the provider has been handed, and how long the video is likely to become. */
+interface Handed {
+  photo: string;
+  speech: AvatarSpeech;
+  seconds: number;
+}
+
+function spokenSeconds(text: string): number {
+  return Math.max(1, Math.ceil(text.length / CHARACTERS_PER_SECOND));
+}
+
 /** Hands photo and recording to the provider. They cost nothing and it forgets them by itself. */
 async function handOver(
   deps: AvatarVideoDeps,
@@ -194,7 +223,7 @@ async function handOver(
   context: JobContext,
   { metadata, photo }: Order,
   signal: AbortSignal,
-): Promise<{ photo: string; speech: AvatarSpeech }> {
+): Promise<Handed> {
   const { job } = context;
   const photoFile = await fileOf(deps, job, photo, {
     types: ["image/jpeg", "image/png"],
@@ -204,6 +233,7 @@ async function handOver(
   const { text, voice_id, voice_provider } = metadata;
   if (text !== undefined && voice_id !== undefined) {
     return {
+      seconds: spokenSeconds(text),
       photo: await provider.uploadPhoto(photoFile, signal),
       speech: {
         kind: "text",
@@ -219,7 +249,9 @@ async function handOver(
     maxBytes: provider.maxAudioBytes,
     signal,
   });
+  const head = await audioFile.bytes.slice(0, SOUND_HEAD_BYTES).arrayBuffer();
   return {
+    seconds: soundSeconds(new Uint8Array(head), audioFile.bytes.size),
     photo: await provider.uploadPhoto(photoFile, signal),
     speech: {
       kind: "audio",

@@ -229,9 +229,12 @@ async function makePart(
       stage: "speaking",
       progressBefore: at(0),
       progressAfter: at(0.8),
+      units: [...part.request.text].length,
       async send(signal) {
         spoken = await deps.speech.speak(part.request, signal);
-        return spoken.id;
+        return spoken.characters === undefined
+          ? spoken.id
+          : { providerObjectId: spoken.id, units: spoken.characters };
       },
       find: (signal) => findLost(deps, job, operation, part.request, signal),
     });

@@ -23,11 +23,15 @@ import {
   toSegments,
   toSrt,
 } from "../../_shared/media/transcript.ts";
+import {
+  SOUND_HEAD_BYTES,
+  soundSeconds,
+} from "../../_shared/media/sound-length.ts";
 import type {
   ElevenLabsTranscripts,
   Transcript,
 } from "../../_shared/providers/elevenlabs-transcripts.ts";
-import { openInput } from "../../_shared/storage/object-store.ts";
+import { openInput, sizeOfInput } from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
@@ -52,7 +56,11 @@ export function createTranscriptionProcessor(deps: {
       const inputUrl = job.input_url;
 
       progress(10, "fetching_input");
-      let recording: ReadableStream<Uint8Array> | undefined;
+      const { seconds, recording } = await openRecording(
+        deps.supabase,
+        inputUrl,
+        signal,
+      );
       let transcript: Transcript | null = null;
       let id: string;
       try {
@@ -61,13 +69,8 @@ export function createTranscriptionProcessor(deps: {
           stage: "transcribing",
           progressBefore: 20,
           progressAfter: 80,
-          async prepare() {
-            recording = await openInput(deps.supabase, inputUrl, { signal });
-          },
+          units: seconds,
           async send(signal) {
-            if (recording === undefined) {
-              throw new TypeError("sent before it was prepared");
-            }
             const made = await deps.transcripts.transcribe({
               recording,
               contentType: "application/octet-stream",
@@ -77,7 +80,10 @@ export function createTranscriptionProcessor(deps: {
               tagAudioEvents: metadata.tag_audio_events,
             }, signal);
             transcript = made.transcript;
-            return made.id;
+            const { audio_duration_secs: heard } = made.transcript;
+            return typeof heard === "number"
+              ? { providerObjectId: made.id, units: Math.ceil(heard) }
+              : made.id;
           },
           find: () =>
             Promise.reject(
@@ -85,7 +91,7 @@ export function createTranscriptionProcessor(deps: {
             ),
         });
       } finally {
-        if (recording !== undefined && !recording.locked) {
+        if (!recording.locked) {
           await recording.cancel().catch(() => {});
         }
       }
@@ -117,6 +123,41 @@ export function createTranscriptionProcessor(deps: {
       };
     },
   };
+}
+
+/**
+ * The recording, to be read as it comes, and how many seconds it is likely to have: its beginning is looked at on the
+ * way.
+ */
+async function openRecording(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+  signal: AbortSignal,
+): Promise<{ seconds: number; recording: ReadableStream<Uint8Array> }> {
+  const bytes = await sizeOfInput(supabase, inputUrl);
+  const source = await openInput(supabase, inputUrl, { signal });
+  const reader = source.getReader();
+  const begun: Uint8Array[] = [];
+  const head: number[] = [];
+  try {
+    while (head.length < SOUND_HEAD_BYTES) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      begun.push(value);
+      head.push(...value.subarray(0, SOUND_HEAD_BYTES - head.length));
+    }
+  } catch (cause) {
+    throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
+  }
+  const recording = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const next = begun.shift() ?? (await reader.read()).value;
+      if (next === undefined) controller.close();
+      else controller.enqueue(next);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
+  return { seconds: soundSeconds(Uint8Array.from(head), bytes), recording };
 }
 
 /** A transcript that an earlier attempt paid for. */

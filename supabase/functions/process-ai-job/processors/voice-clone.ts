@@ -48,6 +48,7 @@ export function createVoiceCloneProcessor(deps: {
         stage: "calling_provider",
         progressBefore: 30,
         progressAfter: 70,
+        units: 1,
         prepare: () => deps.voices.prepare(),
         send: (signal) =>
           deps.voices.create({

@@ -48,6 +48,7 @@ function bench() {
           stage: "calling_provider",
           progressBefore: 30,
           progressAfter: 70,
+          units: 1,
           send: (signal) => {
             asked.push("send");
             return (provider.send ?? unexpected)(signal);
@@ -301,6 +302,7 @@ Deno.test("makePaidCall: another step of the same job has a call of its own", as
       stage: "calling_provider",
       progressBefore: 80,
       progressAfter: 90,
+      units: 1,
       send: made("video-1"),
       find: fails(new Error("not expected")),
     },
@@ -640,4 +642,44 @@ Deno.test("makePaidCall: whatever else breaks a call off undoes nothing: the nex
       stop.signal,
     ), Snooze);
   assertEquals([asked, outcomes()], [["send"], ["unknown"]]);
+});
+
+Deno.test("makePaidCall: what does not fit into the owner's budget is not sent, and fails the job for good", async () => {
+  const { attempt, asked, repository, outcomes } = bench();
+  repository.isOverBudget = true;
+  const failure = await assertRejects(() => attempt({}), JobFailure);
+  assertEquals([failure.code, failure.isRetryable], ["budget_exceeded", false]);
+  assertEquals([asked, outcomes()], [[], []]);
+});
+
+Deno.test("makePaidCall: how much is asked for goes into the journal before the call, and how much the provider says it took after it", async () => {
+  const repository = new FakeRepository();
+  const job = repository.claim(repository.insert());
+  const told: unknown[] = [];
+  const id = await makePaidCall(
+    {
+      beginProviderCall: (lease, operation, progress, stage, units) => {
+        told.push(units);
+        return repository.beginProviderCall(lease, operation, progress, stage);
+      },
+      settleProviderCall: (lease, callId, settlement) => {
+        told.push("units" in settlement ? settlement.units : null);
+        return repository.settleProviderCall(lease, callId, settlement);
+      },
+    },
+    job,
+    {
+      operation: "speak",
+      stage: "speaking",
+      progressBefore: 10,
+      progressAfter: 20,
+      units: 3_000,
+      send: () =>
+        Promise.resolve({ providerObjectId: "speech-1", units: 2_500 }),
+      find: answers(null),
+    },
+    never,
+    () => true,
+  );
+  assertEquals([id, told], ["speech-1", [3_000, 2_500]]);
 });

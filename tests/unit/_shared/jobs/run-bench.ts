@@ -89,6 +89,7 @@ export function paying(
       stage: "calling_provider",
       progressBefore: 30,
       progressAfter: 70,
+      units: 1,
       send,
       find,
       ...(undo === undefined ? {} : { undo }),

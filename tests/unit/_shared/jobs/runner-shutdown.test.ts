@@ -109,6 +109,7 @@ Deno.test("runJob: after a paid call that a shutdown waited for, nothing new is 
         stage: "x",
         progressBefore: 80,
         progressAfter: 90,
+        units: 1,
         send: () => Promise.reject(new Error("not to be sent")),
         find: () => Promise.reject(new Error("not to be asked")),
       }), ShuttingDown);

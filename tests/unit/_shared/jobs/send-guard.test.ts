@@ -48,6 +48,7 @@ function bench(options: { isLeaseHeld: boolean }) {
     stage: "calling_provider",
     progressBefore: 30,
     progressAfter: 70,
+    units: 1,
     prepare: () => {
       steps.push("prepare");
       return Promise.resolve();

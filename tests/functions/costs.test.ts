@@ -1,0 +1,195 @@
+/** What jobs cost, as an app and an operator see it: each type's unit, the budget, and what the provider told. */
+import { assert, assertEquals } from "@std/assert";
+import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import {
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { requestVideo, uploadPortrait } from "../helpers/avatar-jobs.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
+
+const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
+const ADAM = "pNInz6obpgDQGcFmaJgB";
+
+async function newJob(
+  user: TestUser,
+  body: Record<string, unknown>,
+): Promise<string> {
+  const answer = await user.call("create-ai-job", { body });
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  return createAiJobResponseSchema.parse(answer.body).job_id;
+}
+
+const speech = (text: string, metadata: Record<string, unknown> = {}) => ({
+  job_type: "text_to_speech",
+  metadata: { text, voice_id: ADAM, ...metadata },
+});
+
+async function setBudget(
+  stack: TestStack,
+  user: TestUser,
+  micros: number | null,
+): Promise<void> {
+  await stack.sql`select public.set_ai_budget(${user.id}, ${micros})`;
+}
+
+/** What the paid calls of a job were taken to cost, and did cost. */
+async function callsOf(stack: TestStack, jobId: string) {
+  const rows = await stack.sql<
+    { units: number; estimate: number; cost: number | null }
+  >`
+    select units::int, estimated_cost_micros::int as estimate, cost_micros::int as cost
+    from public.ai_provider_calls where job_id = ${jobId} order by sent_at`;
+  return rows.map((row) => ({ ...row }));
+}
+
+async function ownBudget(user: TestUser) {
+  const { data, error } = await user.client.rpc("get_ai_budget").single();
+  assertEquals(error, null);
+  return data;
+}
+
+Deno.test("costs: speech by its characters, and what the provider says it charged is what it cost", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const text = `What it costs, said by ${crypto.randomUUID()}. 😀`;
+  const characters = [...text].length;
+  const jobId = await newJob(user, speech(text));
+  await waitForJob(stack, user, jobId, "completed");
+  assertEquals(await callsOf(stack, jobId), [{
+    units: characters,
+    estimate: characters * 100,
+    cost: characters * 100,
+  }]);
+  const { data } = await user.client.rpc("get_ai_costs").single();
+  assertEquals(
+    [data?.provider, data?.paid_calls, data?.cost_micros],
+    ["elevenlabs", 1, characters * 100],
+  );
+});
+
+Deno.test("costs: a transcript by the seconds of its recording, which the provider tells at the end", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const input_url = await uploadRecording(user, {
+    bucket: "recordings",
+    recording: "speech-24s.mp3",
+  });
+  const jobId = await newJob(user, {
+    job_type: "transcription",
+    input_url,
+    metadata: {},
+  });
+  await waitForJob(stack, user, jobId, "completed");
+  const [call] = await callsOf(stack, jobId);
+  assert(call !== undefined);
+  assert(
+    call.units >= 23 && call.units <= 26,
+    `${call.units} s were charged`,
+  );
+  assertEquals(call.cost, Math.ceil(call.units * 220_000 / 3_600));
+  const estimated = call.estimate * 3_600 / 220_000;
+  assert(Math.abs(estimated - 24) < 2, `${estimated} s were estimated`);
+});
+
+for (
+  const [provider, price] of [["d-id", 20_000], ["heygen", 50_000]] as const
+) {
+  Deno.test(`costs: a video of ${provider} by the seconds that it turns out to have`, async () => {
+    const stack = running();
+    const user = await signUp(stack);
+    await stack.simulator.set({ render_ms: 0, webhooks: "lost" }, provider);
+    const photo = await uploadPortrait(user);
+    const jobId = await requestVideo(user, photo, { provider });
+    const job = await waitForJob(stack, user, jobId, "completed");
+    const seconds = Math.ceil(Number(job.result_data?.duration_seconds));
+    assertEquals(await callsOf(stack, jobId), [{
+      units: seconds,
+      // "Hello, it is me." has 16 characters.
+      estimate: 2 * price,
+      cost: seconds * price,
+    }]);
+  });
+}
+
+Deno.test("costs: a video that HeyGen could not make is given back", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  await stack.simulator.set(
+    { render_ms: 0, webhooks: "lost", outcome: "failed" },
+    "heygen",
+  );
+  const photo = await uploadPortrait(user);
+  const jobId = await requestVideo(user, photo, { provider: "heygen" });
+  await waitForJob(stack, user, jobId, "failed");
+  assertEquals(await callsOf(stack, jobId), [
+    { units: 0, estimate: 100_000, cost: 0 },
+  ]);
+});
+
+Deno.test("costs: a voice clone by the creation", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  await stack.sql`
+    update public.ai_prices set price_micros = 990000 where job_type = 'voice_clone' and provider = 'elevenlabs'`;
+  const jobId = await requestVoice(user, await uploadRecording(user), {});
+  await waitForJob(stack, user, jobId, "completed");
+  assertEquals(await callsOf(stack, jobId), [
+    { units: 1, estimate: 990_000, cost: 990_000 },
+  ]);
+});
+
+Deno.test("budget: what does not fit is never sent and not tried again by itself; raised, the job is retried and completes", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const marker = crypto.randomUUID();
+  const text = `Too dear: ${marker}.`;
+  const cost = text.length * 100;
+  await setBudget(stack, user, cost - 1);
+  const jobId = await newJob(user, speech(text));
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals(job.error_code, "budget_exceeded");
+  assertEquals(await callsOf(stack, jobId), []);
+  assertEquals(
+    (await stack.simulator.requests("speech", { jobId: marker })).length,
+    0,
+  );
+  const [row] = await stack.sql<{ attempt: number; spend: string }>`
+    select attempt, spend from public.ai_jobs where id = ${jobId}`;
+  assertEquals([row?.attempt, row?.spend], [1, "none"]);
+
+  await setBudget(stack, user, cost);
+  const retried = await user.call("retry-ai-job", { body: { job_id: jobId } });
+  assertEquals(retried.status, 202, JSON.stringify(retried.body));
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
+  const budget = await ownBudget(user);
+  assertEquals(
+    [budget?.budget_micros, budget?.spent_micros, budget?.remaining_micros],
+    [cost, cost, 0],
+  );
+  assertEquals((await stack.simulator.creations(marker)).length, 1);
+});
+
+Deno.test("budget: a long text stops where it is used up, and goes on with what is paid for when it is raised", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const marker = crypto.randomUUID();
+  const sentence = `This is ${marker} once more. `;
+  const text = sentence.repeat(Math.ceil(6_000 / sentence.length)).trim();
+  // The first part fits, the second does not.
+  await setBudget(stack, user, 550_000);
+  const jobId = await newJob(user, speech(text));
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals(job.error_code, "budget_exceeded");
+  assertEquals((await callsOf(stack, jobId)).length, 1);
+  await setBudget(stack, user, null);
+  const retried = await user.call("retry-ai-job", { body: { job_id: jobId } });
+  assertEquals(retried.status, 202, JSON.stringify(retried.body));
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
+  assertEquals((await stack.simulator.creations(marker)).length, 2);
+});
