@@ -734,6 +734,11 @@ as $$
       o.orphan_since + make_interval(secs => s.orphan_grace_seconds), null::integer, null::text
     from private.provider_objects as o, private.janitor_settings as s
     where o.standing in ('orphan', 'foreign')
+      and not exists (
+        select 1
+        from private.provider_removals as r
+        where r.provider = o.provider and r.provider_object_id = o.object_id and r.done_at is null
+      )
     union all
     select
       'removal',

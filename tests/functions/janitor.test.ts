@@ -419,7 +419,7 @@ Deno.test("janitor: what a failed job left goes in the end, and a retry then pay
   assertEquals(call?.is_discarded, true);
 
   const answer = await user.call("retry-ai-job", { body: { job_id: jobId } });
-  assertEquals(answer.status, 200, JSON.stringify(answer.body));
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
   await sweepJob(stack, jobId);
   await waitForEvent(stack, jobId, ["completed", "failed"]);
   const made = await stack.simulator.creationsOf(jobId, 2);
@@ -518,7 +518,7 @@ Deno.test("janitor: killed while it reads a list, the next run reads on", async 
   assertEquals(unfinished, []);
 });
 
-Deno.test("janitor: a row whose voice or video is gone at the provider is marked, and unmarked when it is there again", async (t) => {
+Deno.test("janitor: a row whose voice or video is gone at the provider is marked and reported", async (t) => {
   const stack = running();
   const user = await signUp(stack);
   await stack.simulator.set({ render_ms: 0 }, "d-id");
@@ -674,7 +674,7 @@ Deno.test("janitor: the parts of a speech that failed go from Storage after thei
   const jobs: string[] = [];
   for (const input of inputs) {
     await stack.simulator.fail({
-      fault: { kind: "error", name: "invalid_content" },
+      fault: { kind: "status", status: 422 },
     });
     const jobId = await requestVoice(user, input);
     await waitForJob(stack, user, jobId, "failed");
