@@ -21,7 +21,7 @@ begin
   if v_url is null
     or coalesce(v_secret !~ '^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$', true)
   then
-    raise log '% is not called: the Vault has no project_url, or no dispatch_secret of the form whsec_<base64>', p_function;
+    raise log 'nothing is dispatched to %: the Vault has no project_url, or no dispatch_secret of the form whsec_<base64>', p_function;
     return null;
   end if;
 
@@ -48,7 +48,7 @@ begin
 exception when others then
   -- A dispatch must not undo the insert that caused it: the schedule delivers later. The message of an error here
   -- could quote the secret, so only its code is written.
-  raise warning '% could not be called (%); the schedule will', p_function, sqlstate;
+  raise warning '% could not be dispatched to (%); the schedule will', p_function, sqlstate;
   return null;
 end;
 $$;

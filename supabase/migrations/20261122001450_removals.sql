@@ -135,7 +135,7 @@ begin
     values (v_path, old.user_id, tg_table_name)
     -- Asked for again: whatever kept it until now may be gone, and what lies there now is what shall go.
     on conflict (object_path) where done_at is null do update
-    set reason = excluded.reason, requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
+    set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
   end if;
   return null;
 end;
