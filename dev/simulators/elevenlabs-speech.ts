@@ -74,6 +74,8 @@ interface Generation {
 export class Speech {
   readonly #workspace: Workspace;
   #generations: Generation[] = [];
+  /** Ids that the history shows no more. */
+  readonly #deleted = new Set<string>();
 
   constructor(workspace: Workspace) {
     this.#workspace = workspace;
@@ -82,6 +84,7 @@ export class Speech {
   /** Forgets the history. */
   reset(): void {
     this.#generations = [];
+    this.#deleted.clear();
   }
 
   /** Characters that were paid for. */
@@ -204,7 +207,8 @@ export class Speech {
     }
     const { history_lag_ms, keeps_history } = account();
     const shown = this.#generations.filter((one) =>
-      keeps_history && one.createdAt <= clock.now() - history_lag_ms
+      keeps_history && !this.#deleted.has(one.id) &&
+      one.createdAt <= clock.now() - history_lag_ms
     );
     const seconds = (one: Generation) => Math.floor(one.createdAt / 1000);
     const fitting = shown.filter((one) =>
@@ -247,7 +251,10 @@ export class Speech {
   /** `GET /v1/history/{id}/audio` */
   audio({ id }: { id: string }): Answer {
     const found = this.#generations.find((one) => one.id === id);
-    if (found === undefined || !this.#workspace.account().keeps_history) {
+    if (
+      found === undefined || this.#deleted.has(id) ||
+      !this.#workspace.account().keeps_history
+    ) {
       return this.#workspace.errorAnswer("history_item_not_found");
     }
     return {
@@ -255,6 +262,18 @@ export class Speech {
       headers: { "content-type": "audio/mpeg" },
       body: found.audio,
     };
+  }
+
+  /** `DELETE /v1/history/{id}`; the characters stay paid. */
+  delete({ id }: { id: string }): Answer {
+    const { answer, errorAnswer, clock, ledger } = this.#workspace;
+    const found = this.#generations.find((one) => one.id === id);
+    if (found === undefined || this.#deleted.has(id)) {
+      return errorAnswer("history_item_not_found");
+    }
+    this.#deleted.add(id);
+    ledger.markDeleted("elevenlabs", found.requestId, clock.now());
+    return answer(200, { status: "ok" });
   }
 }
 

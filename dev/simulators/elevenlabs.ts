@@ -174,6 +174,12 @@ export class ElevenLabs implements Provider {
         (call) => this.#speech.audio(call),
       ),
       route(
+        "history.delete",
+        "DELETE",
+        "/v1/history/:id",
+        (call) => this.#speech.delete(call),
+      ),
+      route(
         "transcripts",
         "POST",
         "/v1/speech-to-text",

@@ -69,6 +69,10 @@ const CHAPTERS: Record<string, Chapter> = {
       "private.provider_webhook_receipts",
       "private.storage_removals",
       "private.provider_removals",
+      "private.provider_objects",
+      "private.provider_scans",
+      "private.former_ai_jobs",
+      "private.janitor_settings",
     ],
   },
 };

@@ -84,6 +84,7 @@ export const PRIVILEGED_NAMES: readonly string[] = [
   "supabaseAdmin",
 ];
 export const PRIVILEGED_FUNCTIONS: readonly string[] = [
+  "janitor",
   "process-ai-job",
   "provider-webhook",
 ];

@@ -20,6 +20,7 @@ create table public.ai_provider_calls (
   sent_at timestamptz not null default clock_timestamp(),
   unknown_since timestamptz,
   settled_at timestamptz,
+  discarded_at timestamptz,
   constraint ai_provider_calls_pkey primary key (id),
   constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
   constraint ai_provider_calls_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
@@ -62,6 +63,9 @@ comment on column public.ai_provider_calls.cost_micros is
 comment on column public.ai_provider_calls.unknown_since is
   'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
   'and not from sent_at: a call may be with the provider for minutes.';
+
+comment on column public.ai_provider_calls.discarded_at is
+  'Since when the janitor removes what the call made: a retry of the job does not go on with it, and sends a new call.';
 
 create function private.date_unknown_outcome()
 returns trigger
@@ -110,7 +114,7 @@ execute function private.doubt_unfinished_call();
 
 -- At most one paid call of a step may be open or have succeeded: the database itself refuses a second one.
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
-  where outcome in ('sent', 'unknown', 'succeeded', 'adopted');
+  where outcome in ('sent', 'unknown', 'succeeded', 'adopted') and discarded_at is null;
 create index ai_provider_calls_job_id_sent_at_idx on public.ai_provider_calls (job_id, sent_at);
 create index ai_provider_calls_user_id_idx on public.ai_provider_calls (user_id);
 
@@ -157,7 +161,8 @@ begin
   from public.ai_provider_calls as c
   where c.job_id = p_job_id
     and c.operation = p_operation
-    and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted');
+    and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
+    and c.discarded_at is null;
   if found then
     v_decision := case when v_call.outcome in ('sent', 'unknown') then 'reconcile' else 'done' end;
   end if;

@@ -1,6 +1,34 @@
 -- What a row named outside of the database, when the row goes: files in Storage and what providers made. Neither can be
--- deleted in SQL, so it is written down here, in the transaction that deletes the row, to be worked off later. Nothing
+-- deleted in SQL, so it is written down here, in the transaction that deletes the row, and worked off by the janitor. Nothing
 -- is left behind without a trace.
+
+create table private.janitor_settings (
+  id integer not null default 1,
+  orphan_grace_seconds integer not null default 86400,
+  failed_grace_seconds integer not null default 604800,
+  scan_interval_seconds integer not null default 21600,
+  cancelled_done_until timestamptz not null default '-infinity',
+  failed_done_until timestamptz not null default '-infinity',
+  constraint janitor_settings_pkey primary key (id),
+  constraint janitor_settings_is_one_row check (id = 1),
+  constraint janitor_settings_are_not_negative check (
+    orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0
+  )
+);
+comment on table private.janitor_settings is
+  'One row: how long the janitor waits before it removes what nobody names, and how far it has looked at ended jobs.';
+comment on column private.janitor_settings.orphan_grace_seconds is
+  'What a provider holds with our marker and no row names, and what a cancelled job left, is removed after so long. An '
+  'empty look-up by marker counts after so long, too.';
+comment on column private.janitor_settings.failed_grace_seconds is
+  'What a failed job left is kept for so long: a retry goes on with it instead of paying again.';
+comment on column private.janitor_settings.scan_interval_seconds is 'Wait between two readings of everything that a provider lists.';
+comment on column private.janitor_settings.cancelled_done_until is
+  'Left-overs of jobs that were cancelled until then are queued.';
+comment on column private.janitor_settings.failed_done_until is 'Left-overs of jobs that failed until then are queued.';
+insert into private.janitor_settings default values;
+alter table private.janitor_settings enable row level security;
+revoke all on private.janitor_settings from public, anon, authenticated, service_role;
 
 create table private.storage_removals (
   id bigint not null generated always as identity,
@@ -8,17 +36,31 @@ create table private.storage_removals (
   user_id uuid not null,
   reason text not null,
   requested_at timestamptz not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  outcome text,
   done_at timestamptz,
-  constraint storage_removals_pkey primary key (id)
+  constraint storage_removals_pkey primary key (id),
+  constraint storage_removals_outcome_is_known check (outcome in ('removed', 'replaced')),
+  constraint storage_removals_done_has_outcome check ((done_at is null) = (outcome is null))
 );
 comment on table private.storage_removals is
-  'Objects of Storage whose row, or whose owner, was deleted. private.due_storage_removals says which may go.';
+  'Objects of Storage whose row, or whose owner, was deleted, and what a job without a result left. The janitor works them '
+  'off; private.due_storage_removals says which may go.';
 comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
 comment on column private.storage_removals.user_id is 'Whose it was. Not a foreign key: the account may be gone.';
-comment on column private.storage_removals.reason is 'The table whose row named it, or users when the account was deleted.';
+comment on column private.storage_removals.reason is 'The table whose row named it, users when the account was deleted, or job_leftovers.';
+comment on column private.storage_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
+comment on column private.storage_removals.next_attempt_at is 'Not before; while it is being removed, when it is tried again if that never ends.';
+comment on column private.storage_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
+comment on column private.storage_removals.outcome is
+  'removed, or replaced: the owner has put another object there since, which is not what was to go.';
 comment on column private.storage_removals.done_at is 'When the object was found to be gone from Storage.';
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
 create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
+create index storage_removals_next_attempt_at_idx on private.storage_removals (next_attempt_at) where done_at is null;
 
 create table private.provider_removals (
   id bigint not null generated always as identity,
@@ -26,9 +68,18 @@ create table private.provider_removals (
   object_type text not null,
   provider_object_id text,
   marker text,
+  job_id uuid,
+  made_at timestamptz,
   requested_at timestamptz not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  outcome text,
   done_at timestamptz,
   constraint provider_removals_pkey primary key (id),
+  constraint provider_removals_outcome_is_known check (outcome in ('removed', 'absent')),
+  constraint provider_removals_done_has_outcome check ((done_at is null) = (outcome is null)),
   constraint provider_removals_can_be_found check (provider_object_id is not null or marker is not null)
 );
 comment on table private.provider_removals is
@@ -37,11 +88,33 @@ comment on column private.provider_removals.object_type is 'voice, avatar, or th
 comment on column private.provider_removals.provider_object_id is 'The provider''s id; null when its answer never came.';
 comment on column private.provider_removals.marker is
   'By which the provider finds what a call made (job:<id>), for a call whose outcome was unknown.';
+comment on column private.provider_removals.job_id is
+  'The job that made it. Not a foreign key: it may be deleted, and is known by this row to have been ours.';
+comment on column private.provider_removals.made_at is 'When the call was sent: narrows the look for it where there is no direct way.';
+comment on column private.provider_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
+comment on column private.provider_removals.next_attempt_at is
+  'Not before; while it is being removed, when it is tried again if that never ends.';
+comment on column private.provider_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
+comment on column private.provider_removals.outcome is 'removed (or gone already), or absent: by its marker nothing was ever found.';
 comment on column private.provider_removals.done_at is 'When the provider was found not to have it any more.';
 create unique index provider_removals_object_key on private.provider_removals (
   provider, coalesce(provider_object_id, marker)
 ) where done_at is null;
 create index provider_removals_id_idx on private.provider_removals (id) where done_at is null;
+create index provider_removals_next_attempt_at_idx on private.provider_removals (next_attempt_at) where done_at is null;
+create index provider_removals_job_id_idx on private.provider_removals (job_id) where job_id is not null;
+create index provider_removals_object_id_idx on private.provider_removals (provider, provider_object_id);
+
+create table private.former_ai_jobs (
+  job_id uuid not null,
+  deleted_at timestamptz not null default now(),
+  constraint former_ai_jobs_pkey primary key (job_id)
+);
+comment on table private.former_ai_jobs is
+  'Jobs that were deleted after a paid call: something that carries the marker of one of them was made here, and not by '
+  'another installation that shares the account.';
+alter table private.former_ai_jobs enable row level security;
+revoke all on private.former_ai_jobs from public, anon, authenticated, service_role;
 
 alter table private.storage_removals enable row level security;
 alter table private.provider_removals enable row level security;
@@ -60,7 +133,9 @@ begin
   if v_path is not null and (tg_op = 'DELETE' or v_path is distinct from to_jsonb(new) ->> v_column) then
     insert into private.storage_removals (object_path, user_id, reason)
     values (v_path, old.user_id, tg_table_name)
-    on conflict (object_path) where done_at is null do nothing;
+    -- Asked for again: whatever kept it until now may be gone, and what lies there now is what shall go.
+    on conflict (object_path) where done_at is null do update
+    set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
   end if;
   return null;
 end;
@@ -79,8 +154,8 @@ declare
   v_column text := tg_argv[1];
 begin
   if old.provider <> 'internal' then
-    insert into private.provider_removals (provider, object_type, provider_object_id)
-    values (old.provider, tg_argv[0], to_jsonb(old) ->> v_column)
+    insert into private.provider_removals (provider, object_type, provider_object_id, job_id)
+    values (old.provider, tg_argv[0], to_jsonb(old) ->> v_column, old.job_id)
     on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
   end if;
   return null;
@@ -97,6 +172,7 @@ security definer
 set search_path = ''
 as $$
 begin
+  insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
   -- A call that was refused, or found to have made nothing, leaves nothing; what has a row of its own goes with that row.
   if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
     or exists (
@@ -107,10 +183,20 @@ begin
     ) then
     return null;
   end if;
-  insert into private.provider_removals (provider, object_type, provider_object_id, marker)
+  insert into private.provider_removals (
+    provider, object_type, provider_object_id, marker, job_id, made_at, next_attempt_at
+  )
   values (
     old.provider, old.operation, old.provider_object_id,
-    case when old.provider_object_id is null then 'job:' || old.job_id end
+    case when old.provider_object_id is null then 'job:' || old.job_id end,
+    old.job_id, old.sent_at,
+    -- A call that is still under way would be looked for too early. For an account that is gone it is looked for at once,
+    -- and again until the grace is over.
+    case
+      when old.provider_object_id is null and exists (select 1 from auth.users as u where u.id = old.user_id)
+      then now() + make_interval(secs => (select s.orphan_grace_seconds from private.janitor_settings as s))
+      else now()
+    end
   )
   on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
   return null;
@@ -155,7 +241,8 @@ begin
   execute format(
     'insert into private.storage_removals (object_path, user_id, reason)
      select o.bucket_id || ''/'' || o.name, %1$L, ''users'' from storage.objects as o where o.name like %2$L
-     on conflict (object_path) where done_at is null do nothing',
+     on conflict (object_path) where done_at is null do update
+     set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at',
     old.id, old.id || '/%'
   );
   return old;
@@ -199,13 +286,18 @@ as $$
           -- A failed job may be tried again.
           (j.input_url = p_removal.object_path and j.status in ('pending', 'processing', 'failed'))
           -- Jobs that the cache answered share an output.
-          or (j.output_url = p_removal.object_path and p_removal.reason = 'ai_jobs')
+          or (j.output_url = p_removal.object_path and p_removal.reason in ('ai_jobs', 'job_leftovers'))
+          -- It goes on: what lies in its folder is its own again.
+          or (
+            p_removal.reason = 'job_leftovers' and j.id::text = split_part(p_removal.object_path, '/', 3)
+            and j.status not in ('failed', 'cancelled')
+          )
         )
     );
 $$;
 comment on function private.is_object_named(private.storage_removals) is
-  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job '
-  'asked for the removal, another job shares it as its output.';
+  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended '
+  'job asked for the removal, another job shares it as its output or the job itself goes on.';
 
 create function private.due_storage_removals(p_limit integer, p_after_id bigint default 0)
 returns setof private.storage_removals

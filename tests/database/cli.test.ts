@@ -145,6 +145,10 @@ const MEANT_TO_BE: Readonly<Record<string, string>> = {
   rls_enabled_no_policy_private_provider_webhook_receipts: "The same.",
   rls_enabled_no_policy_private_storage_removals: "The same.",
   rls_enabled_no_policy_private_provider_removals: "The same.",
+  rls_enabled_no_policy_private_provider_objects: "The same.",
+  rls_enabled_no_policy_private_provider_scans: "The same.",
+  rls_enabled_no_policy_private_former_ai_jobs: "The same.",
+  rls_enabled_no_policy_private_janitor_settings: "The same.",
   rls_enabled_no_policy_public_ai_providers:
     "The operator's settings: read and written by service_role alone.",
 };

@@ -330,7 +330,8 @@ Deno.test("removals: a path that is used and deleted again after its object went
     assertEquals(await storageRemovals(db, anna, "due"), []);
     await remove();
     assertEquals((await storageRemovals(db, anna, "all")).length, 1);
-    await db.sql`update private.storage_removals set done_at = now()`;
+    await db
+      .sql`update private.storage_removals set done_at = now(), outcome = 'removed'`;
     await insertAgain();
     await remove();
     assertEquals(await storageRemovals(db, anna, "due"), [

@@ -277,6 +277,18 @@ const functions: Record<string, string[]> = {
   revise_provider_call: ["service_role"],
   settle_provider_call: ["service_role"],
   snooze_ai_job: ["service_role"],
+  begin_janitor_run: ["service_role"],
+  begin_provider_scan: ["service_role"],
+  claim_provider_removals: ["service_role"],
+  claim_storage_removals: ["service_role"],
+  end_provider_scan: ["service_role"],
+  give_up_found_object: ["service_role"],
+  note_provider_rows: ["service_role"],
+  record_provider_page: ["service_role"],
+  report_ai_leftovers: ["service_role"],
+  settle_provider_removal: ["service_role"],
+  settle_storage_removals: ["service_role"],
+  unseen_provider_rows: ["service_role"],
 };
 const roles = ["anon", "authenticated", "service_role"] as const;
 
@@ -307,7 +319,7 @@ async function catalogue(db: TestDatabase): Promise<CatalogueFunction[]> {
         ) as executors
       from pg_proc as p
       where p.pronamespace::regnamespace::text in ('public', 'private')
-        and p.proname ~ '(ai_job|provider_call|provider_webhook|voice_clone|ai_result_cache)'
+        and p.proname ~ '(ai_job|provider_|voice_clone|ai_result_cache|janitor|removal|found_object|leftovers)'
       order by signature`,
   ];
 }

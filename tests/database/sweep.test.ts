@@ -43,7 +43,7 @@ async function sweep(
   };
 }
 
-Deno.test("sweep_ai_jobs: pg_cron runs it every two seconds, and the clean-up every hour", async () => {
+Deno.test("sweep_ai_jobs: pg_cron runs it every two seconds, the janitor every quarter, and the clean-up every hour", async () => {
   await withDatabase(async (db) => {
     const jobs = await db.sql<
       { jobname: string; schedule: string; command: string }[]
@@ -58,6 +58,11 @@ Deno.test("sweep_ai_jobs: pg_cron runs it every two seconds, and the clean-up ev
         jobname: "prune-provider-webhook-receipts",
         schedule: "23 * * * *",
         command: "select private.prune_provider_webhook_receipts()",
+      },
+      {
+        jobname: "run-janitor",
+        schedule: "*/15 * * * *",
+        command: "select private.run_janitor()",
       },
       {
         jobname: "sweep-ai-jobs",

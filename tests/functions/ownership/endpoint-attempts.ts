@@ -127,6 +127,9 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
       };
     },
   },
+  janitor: {
+    "a run, unsigned": () => ({ method: "POST", body: { type: "JANITOR" } }),
+  },
   "provider-webhook": {
     "the other's job, with a token that was guessed": (stage, subject) => ({
       method: "POST",

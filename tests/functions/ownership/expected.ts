@@ -232,6 +232,7 @@ export const EXPECTED: Declaration = {
           "sent_at",
           "unknown_since",
           "settled_at",
+          "discarded_at",
         ],
       },
       service: "select insert update",
@@ -290,6 +291,7 @@ export const EXPECTED: Declaration = {
           "sample_url",
           "created_at",
           "updated_at",
+          "provider_missing_since",
         ],
       },
       service: "select insert update delete",
@@ -353,6 +355,7 @@ export const EXPECTED: Declaration = {
           "duration_seconds",
           "created_at",
           "updated_at",
+          "provider_missing_since",
         ],
       },
       service: "select insert update delete",
@@ -639,6 +642,18 @@ export const EXPECTED: Declaration = {
     set_ai_budget: { roles: ["service_role"] },
     settle_provider_call: { roles: ["service_role"] },
     snooze_ai_job: { roles: ["service_role"] },
+    begin_janitor_run: { roles: ["service_role"] },
+    begin_provider_scan: { roles: ["service_role"] },
+    claim_provider_removals: { roles: ["service_role"] },
+    claim_storage_removals: { roles: ["service_role"] },
+    end_provider_scan: { roles: ["service_role"] },
+    give_up_found_object: { roles: ["service_role"] },
+    note_provider_rows: { roles: ["service_role"] },
+    record_provider_page: { roles: ["service_role"] },
+    report_ai_leftovers: { roles: ["service_role"] },
+    settle_provider_removal: { roles: ["service_role"] },
+    settle_storage_removals: { roles: ["service_role"] },
+    unseen_provider_rows: { roles: ["service_role"] },
   },
 
   buckets: {
@@ -707,6 +722,12 @@ export const EXPECTED: Declaration = {
       callers: [],
       own: {},
       foreign: { "the other's job, unsigned": 401 },
+    },
+    // The same.
+    janitor: {
+      callers: [],
+      own: {},
+      foreign: { "a run, unsigned": 401 },
     },
     // No key opens it either, only what the provider signs with, or knows.
     "provider-webhook": {

@@ -14,3 +14,6 @@ export const dispatchSchema = z.object({
 }).transform((body) => ({
   jobIds: [...new Set([body.record.id, ...body.job_ids ?? []])],
 }));
+
+/** The body by which the database asks the janitor for a run. */
+export const janitorDispatchSchema = z.object({ type: z.literal("JANITOR") });

@@ -14,6 +14,7 @@ import type {
   AvatarVideos,
   AvatarVideoState,
 } from "./avatar-videos.ts";
+import { markedJob, UUID, type VideoListing } from "./inventory.ts";
 import {
   asLost,
   callProvider,
@@ -72,7 +73,7 @@ export function createDIdTalks(options: {
   baseUrl: string;
   timeoutSeconds: number;
   fetch: typeof fetch;
-}): AvatarVideos {
+}): AvatarVideos & VideoListing {
   const wire = (): Wire => {
     const { apiKey, keyEncoding } = options;
     if (apiKey === undefined) throw missingKey("DID_API_KEY");
@@ -103,6 +104,20 @@ export function createDIdTalks(options: {
     return answer.url;
   }
 
+  const listTalks = (token: string | null | undefined, signal: AbortSignal) =>
+    callProvider(
+      wire(),
+      {
+        method: "GET",
+        path: `/talks?${new URLSearchParams({
+          limit: "100",
+          ...(token ? { token } : {}),
+        })}`,
+      },
+      dIdTalksSchema,
+      signal,
+    );
+
   return {
     maxAudioBytes: 6_000_000,
     audioTypes: ["audio/mpeg", "audio/wav", "audio/mp4", "audio/flac"],
@@ -126,16 +141,7 @@ export function createDIdTalks(options: {
       const jobId = marker.replace(/^job:/, "");
       let token: string | undefined;
       for (let page = 0; page < MAX_PAGES; page++) {
-        const query = new URLSearchParams({
-          limit: "100",
-          ...(token === undefined ? {} : { token }),
-        });
-        const answer = await callProvider(
-          wire(),
-          { method: "GET", path: `/talks?${query}` },
-          dIdTalksSchema,
-          signal,
-        );
+        const answer = await listTalks(token, signal);
         const texts = answer.talks.map((talk) =>
           [talk.user_data, talk.name, talk.webhook, talk.source_url]
             .filter((text) => typeof text === "string")
@@ -150,6 +156,33 @@ export function createDIdTalks(options: {
         token = answer.token;
       }
       throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+    },
+
+    async list(cursor, signal) {
+      const { talks, token } = await listTalks(cursor, signal);
+      return {
+        objects: talks.map((talk) => ({
+          id: talk.id,
+          type: "avatar",
+          jobId: jobOf(talk),
+        })),
+        next: token || null,
+      };
+    },
+
+    async has(talkId, signal) {
+      try {
+        await callProvider(
+          wire(),
+          { method: "GET", path: `/talks/${encodeURIComponent(talkId)}` },
+          z.unknown(),
+          signal,
+        );
+        return true;
+      } catch (error) {
+        if (isMissing(error)) return false;
+        throw error;
+      }
     },
 
     async read(talkId, signal) {
@@ -180,6 +213,16 @@ export function createDIdTalks(options: {
       }
     },
   };
+}
+
+/** The job that a listed talk was made for: by what we send as `user_data` and `name`, else by our webhook or file name. */
+function jobOf(
+  talk: z.output<typeof dIdTalksSchema>["talks"][number],
+): string | null {
+  return [talk.user_data, talk.name].map(markedJob)
+    .find((id) => id !== null) ??
+    new RegExp(`/d-id/(${UUID})/`).exec(talk.webhook ?? "")?.[1] ??
+    new RegExp(`/job-(${UUID})\\.`).exec(talk.source_url ?? "")?.[1] ?? null;
 }
 
 function talkBody(request: AvatarVideoRequest): Record<string, unknown> {

@@ -13,6 +13,7 @@ import type {
   AvatarVideos,
   AvatarVideoState,
 } from "./avatar-videos.ts";
+import { markedJob, type VideoListing } from "./inventory.ts";
 import {
   asLost,
   callProvider,
@@ -72,7 +73,7 @@ export function createHeyGenVideos(options: {
   baseUrl: string;
   timeoutSeconds: number;
   fetch: typeof fetch;
-}): AvatarVideos {
+}): AvatarVideos & VideoListing {
   const wire = (): Wire => {
     if (options.apiKey === undefined) throw missingKey("HEYGEN_API_KEY");
     return { ...options, headers: { "x-api-key": options.apiKey }, toFailure };
@@ -95,6 +96,25 @@ export function createHeyGenVideos(options: {
     );
     return answer.data.asset_id;
   }
+
+  const listVideos = (
+    title: string,
+    token: string | null | undefined,
+    signal: AbortSignal,
+  ) =>
+    callProvider(
+      wire(),
+      {
+        method: "GET",
+        path: `/v3/videos?${new URLSearchParams({
+          limit: "100",
+          title,
+          ...(token ? { token } : {}),
+        })}`,
+      },
+      heyGenVideosSchema,
+      signal,
+    );
 
   return {
     maxAudioBytes: 15_000_000,
@@ -122,23 +142,41 @@ export function createHeyGenVideos(options: {
     async findByMarker(marker, signal) {
       let token: string | undefined;
       for (let page = 0; page < MAX_PAGES; page++) {
-        const query = new URLSearchParams({
-          limit: "100",
-          title: marker,
-          ...(token === undefined ? {} : { token }),
-        });
-        const answer = await callProvider(
-          wire(),
-          { method: "GET", path: `/v3/videos?${query}` },
-          heyGenVideosSchema,
-          signal,
-        );
+        const answer = await listVideos(marker, token, signal);
         const found = answer.data.find(({ title }) => title === marker);
         if (found !== undefined) return found.id;
         if (!answer.has_more || !answer.next_token) return null;
         token = answer.next_token;
       }
       throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+    },
+
+    async list(cursor, signal) {
+      // The title is a filter by part: what was not made here by us is left out.
+      const answer = await listVideos("job:", cursor, signal);
+      return {
+        objects: answer.data.map(({ id, title }) => ({
+          id,
+          type: "avatar",
+          jobId: markedJob(title),
+        })),
+        next: (answer.has_more && answer.next_token) || null,
+      };
+    },
+
+    async has(videoId, signal) {
+      try {
+        await callProvider(
+          wire(),
+          { method: "GET", path: `/v3/videos/${encodeURIComponent(videoId)}` },
+          z.unknown(),
+          signal,
+        );
+        return true;
+      } catch (error) {
+        if (isMissing(error)) return false;
+        throw error;
+      }
     },
 
     async read(videoId, signal) {

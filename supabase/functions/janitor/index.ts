@@ -1,0 +1,83 @@
+import { createAdminClient } from "@supabase/server/core";
+import { type Env, readEnv, supabaseEnv } from "../_shared/config/env.ts";
+import type { Database } from "../_shared/database.types.ts";
+import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
+import { platformDeps } from "../_shared/platform/deps.ts";
+import { createDIdTalks } from "../_shared/providers/d-id.ts";
+import { createElevenLabsInventory } from "../_shared/providers/elevenlabs-inventory.ts";
+import { createHeyGenVideos } from "../_shared/providers/heygen.ts";
+import {
+  type ProviderInventory,
+  videoInventory,
+} from "../_shared/providers/inventory.ts";
+import { createHandler } from "./handler.ts";
+import { createJanitorRepository } from "./repository.ts";
+import { runJanitor } from "./run.ts";
+
+/** Nothing new is begun after this part of the isolate's life. */
+const WORK_UNTIL = 0.8;
+/** Seconds for one call of a provider: lists and deletions are quick, and a lease lasts two minutes. */
+const CALL_SECONDS = 20;
+
+const platform = platformDeps();
+const env = readEnv(platform);
+const supabase = createAdminClient<Database>({
+  env: supabaseEnv(env),
+  supabaseOptions: {
+    global: { fetch: boundedFetch(platform.fetch, env.DB_STATEMENT_TIMEOUT) },
+  },
+});
+const repository = createJanitorRepository(supabase);
+const inventories = inventoriesOf(env);
+const shutdown = new AbortController();
+platform.onShutdown((reason) => shutdown.abort(new Error(reason)));
+
+/** Of the providers that have a key. */
+function inventoriesOf(env: Env): ProviderInventory[] {
+  const shared = {
+    timeoutSeconds: Math.min(env.AI_API_TIMEOUT, CALL_SECONDS),
+    fetch: platform.fetch,
+  };
+  const elevenLabs = {
+    ...shared,
+    apiKey: env.ELEVENLABS_API_KEY,
+    baseUrl: env.ELEVENLABS_BASE_URL,
+  };
+  const dId = {
+    ...shared,
+    apiKey: env.DID_API_KEY,
+    keyEncoding: env.DID_API_KEY_ENCODING,
+    baseUrl: env.DID_BASE_URL,
+  };
+  const heyGen = {
+    ...shared,
+    apiKey: env.HEYGEN_API_KEY,
+    baseUrl: env.HEYGEN_BASE_URL,
+  };
+  return [
+    ...(elevenLabs.apiKey ? [createElevenLabsInventory(elevenLabs)] : []),
+    ...(dId.apiKey ? [videoInventory("d-id", createDIdTalks(dId))] : []),
+    ...(heyGen.apiKey
+      ? [videoInventory("heygen", createHeyGenVideos(heyGen))]
+      : []),
+  ];
+}
+
+export default {
+  fetch: createHandler({
+    platform,
+    env,
+    repository,
+    run: (log) =>
+      runJanitor({
+        repository,
+        supabase,
+        inventories,
+        hasTime: () =>
+          !shutdown.signal.aborted &&
+          platform.uptimeMs() < env.ISOLATE_WALL_CLOCK * 1000 * WORK_UNTIL,
+        signal: shutdown.signal,
+        log,
+      }),
+  }),
+};

@@ -1,0 +1,173 @@
+/** The janitor's lists, as the database offers them. Needs the service's client. */
+import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import type { Database } from "../_shared/database.types.ts";
+import { fromDatabaseError } from "../_shared/errors.ts";
+import type { VerifiedDispatch } from "../_shared/http/dispatch-signature.ts";
+import type { ListedObject } from "../_shared/providers/inventory.ts";
+
+const fileSchema = z.object({
+  id: z.number().int(),
+  lease_token: z.uuid(),
+  object_path: z.string(),
+});
+/** A file that may be removed now. */
+export type FileRemoval = z.infer<typeof fileSchema>;
+
+const removalSchema = z.object({
+  id: z.number().int(),
+  lease_token: z.uuid(),
+  provider: z.string(),
+  object_type: z.string(),
+  provider_object_id: z.string().nullable(),
+  marker: z.string().nullable(),
+  made_at: z.string().nullable(),
+  is_lookup_conclusive: z.boolean(),
+});
+/** Something at a provider that may be removed now. */
+export type ProviderRemoval = z.infer<typeof removalSchema>;
+
+const scanSchema = z.object({
+  lease_token: z.uuid(),
+  page_cursor: z.string().nullable(),
+  is_listed: z.boolean(),
+});
+/** A reading of a provider's list that is ours for a while. `is_listed`: its last page has been read. */
+export type Scan = z.infer<typeof scanSchema>;
+
+/** What became of a removal; see the comment on `settle_provider_removal`. */
+export type RemovalOutcome = "removed" | "absent" | "looking" | "failed";
+
+/**
+ * The functions of 20261122001600_janitor.sql; their comments say what each guarantees. `false` means that the lease is
+ * lost and nothing was changed. Every method throws an AppError when the database cannot be reached or refuses.
+ */
+export interface JanitorRepository {
+  /** @throws {AppError} `dispatch_stale` and `dispatch_replayed`. */
+  beginRun(dispatch: VerifiedDispatch): Promise<number>;
+  claimFiles(limit: number): Promise<FileRemoval[]>;
+  /** @returns how many are gone from Storage. */
+  settleFiles(
+    ids: number[],
+    leaseToken: string,
+    errorCode: string | null,
+  ): Promise<number>;
+  claimRemovals(
+    providers: readonly string[],
+    limit: number,
+  ): Promise<ProviderRemoval[]>;
+  mayRemove(removal: ProviderRemoval, objectId: string): Promise<boolean>;
+  settleRemoval(
+    removal: ProviderRemoval,
+    outcome: RemovalOutcome,
+    errorCode?: string,
+  ): Promise<boolean>;
+  beginScan(provider: string): Promise<Scan | null>;
+  recordPage(
+    provider: string,
+    scan: Scan,
+    objects: readonly ListedObject[],
+    next: string | null,
+  ): Promise<boolean>;
+  unseenRows(provider: string, scan: Scan, limit: number): Promise<string[]>;
+  noteRows(
+    provider: string,
+    scan: Scan,
+    rows: { missing: string[]; present: string[] },
+  ): Promise<boolean>;
+  endScan(
+    provider: string,
+    scan: Scan,
+    errorCode: string | null,
+  ): Promise<boolean>;
+}
+
+type Rpc = Database["public"]["Functions"];
+
+/** The lists through the Data API with the secret key. */
+export function createJanitorRepository(
+  supabase: SupabaseClient<Database>,
+): JanitorRepository {
+  async function call<Name extends keyof Rpc & string, T>(
+    name: Name,
+    args: Rpc[Name]["Args"],
+    schema: z.ZodType<T>,
+  ): Promise<T> {
+    const { data, error }: { data: unknown; error: PostgrestError | null } =
+      await supabase.rpc(name, args);
+    if (error) throw fromDatabaseError(error);
+    return schema.parse(data);
+  }
+  const fence = (provider: string, scan: Scan) => ({
+    p_provider: provider,
+    p_lease_token: scan.lease_token,
+  });
+
+  return {
+    beginRun: ({ messageId, sentAtUnix }) =>
+      call("begin_janitor_run", {
+        p_message_id: messageId,
+        p_sent_at_unix: sentAtUnix,
+      }, z.number()),
+    claimFiles: (limit) =>
+      call("claim_storage_removals", { p_limit: limit }, z.array(fileSchema)),
+    settleFiles: (ids, leaseToken, errorCode) =>
+      call("settle_storage_removals", {
+        p_ids: ids,
+        p_lease_token: leaseToken,
+        ...(errorCode === null ? {} : { p_error_code: errorCode }),
+      }, z.number()),
+    claimRemovals: (providers, limit) =>
+      call("claim_provider_removals", {
+        p_providers: [...providers],
+        p_limit: limit,
+      }, z.array(removalSchema)),
+    mayRemove: (removal, objectId) =>
+      call("give_up_found_object", {
+        p_id: removal.id,
+        p_lease_token: removal.lease_token,
+        p_provider_object_id: objectId,
+      }, z.boolean()),
+    settleRemoval: (removal, outcome, errorCode) =>
+      call("settle_provider_removal", {
+        p_id: removal.id,
+        p_lease_token: removal.lease_token,
+        p_outcome: outcome,
+        ...(errorCode === undefined ? {} : { p_error_code: errorCode }),
+      }, z.boolean()),
+    async beginScan(provider) {
+      const [scan] = await call(
+        "begin_provider_scan",
+        { p_provider: provider },
+        z.array(scanSchema),
+      );
+      return scan ?? null;
+    },
+    recordPage: (provider, scan, objects, next) =>
+      call("record_provider_page", {
+        ...fence(provider, scan),
+        p_objects: objects.map(({ id, type, jobId }) => ({
+          object_id: id,
+          object_type: type,
+          job_id: jobId,
+        })),
+        ...(next === null ? {} : { p_next_cursor: next }),
+      }, z.boolean()),
+    unseenRows: (provider, scan, limit) =>
+      call("unseen_provider_rows", {
+        ...fence(provider, scan),
+        p_limit: limit,
+      }, z.array(z.string())),
+    noteRows: (provider, scan, { missing, present }) =>
+      call("note_provider_rows", {
+        ...fence(provider, scan),
+        p_missing: missing,
+        p_present: present,
+      }, z.boolean()),
+    endScan: (provider, scan, errorCode) =>
+      call("end_provider_scan", {
+        ...fence(provider, scan),
+        ...(errorCode === null ? {} : { p_error_code: errorCode }),
+      }, z.boolean()),
+  };
+}

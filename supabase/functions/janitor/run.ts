@@ -1,0 +1,303 @@
+/**
+ * A run of the janitor: removes what is due from Storage and from the providers, and reads on in the providers' lists.
+ *
+ * Everything is leased from the database in small parts and written back at once, so that a run may be killed at any
+ * point and may overlap with another: what it had in hand is due again when its lease has run out, and to remove a
+ * thing twice is the same as once.
+ */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { parseObjectPath } from "../_shared/contracts/object-path.ts";
+import type { Database } from "../_shared/database.types.ts";
+import { ProviderFailure } from "../_shared/jobs/paid-call.ts";
+import type { Logger } from "../_shared/platform/log.ts";
+import type { ProviderInventory } from "../_shared/providers/inventory.ts";
+import type {
+  FileRemoval,
+  JanitorRepository,
+  ProviderRemoval,
+  Scan,
+} from "./repository.ts";
+
+/** What a run needs. */
+export interface JanitorDeps {
+  repository: JanitorRepository;
+  /** For Storage. */
+  supabase: SupabaseClient<Database>;
+  /** Of the providers that there is a key for; the others are left alone. */
+  inventories: readonly ProviderInventory[];
+  /** Whether there is time to begin something new. */
+  hasTime(): boolean;
+  /** Aborts when the isolate is about to end. */
+  signal: AbortSignal;
+  log: Logger;
+}
+
+/** What a run has done. */
+export interface JanitorSummary {
+  filesRemoved: number;
+  objectsRemoved: number;
+  removalsFailed: number;
+  pagesRead: number;
+  rowsMissing: number;
+}
+
+const FILES_AT_ONCE = 100;
+/** Small, since each is a request to a provider and all must be over within the lease. */
+const REMOVALS_AT_ONCE = 8;
+const ROWS_AT_ONCE = 20;
+/** Things with the marker of one job: a call that was repeated has made two. */
+const MAX_FOUND = 5;
+/** Trouble of the provider and not of one thing in it: nothing more is asked of it in this run. */
+const PROVIDER_TROUBLE = [
+  "provider_unavailable",
+  "provider_timeout",
+  "provider_rate_limited",
+  "provider_unauthorized",
+];
+
+/**
+ * Does what is due until there is nothing left or no time.
+ *
+ * @throws {AppError} when the database cannot be reached; what providers and Storage do wrong is written down and no error.
+ */
+export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
+  const summary: JanitorSummary = {
+    filesRemoved: 0,
+    objectsRemoved: 0,
+    removalsFailed: 0,
+    pagesRead: 0,
+    rowsMissing: 0,
+  };
+  const usable = new Map(
+    deps.inventories.map((inventory) => [inventory.provider, inventory]),
+  );
+  await removeFiles(deps, summary);
+  await removeObjects(deps, usable, summary);
+  for (const inventory of [...usable.values()]) {
+    await scan(deps, inventory, summary);
+  }
+  // What the lists have shown to be due.
+  await removeObjects(deps, usable, summary);
+  return summary;
+}
+
+async function removeFiles(
+  deps: JanitorDeps,
+  summary: JanitorSummary,
+): Promise<void> {
+  while (deps.hasTime()) {
+    const files = await deps.repository.claimFiles(FILES_AT_ONCE);
+    const [first] = files;
+    if (first === undefined) return;
+    const problem = await removeFromStorage(deps, files);
+    const removed = await deps.repository.settleFiles(
+      files.map(({ id }) => id),
+      first.lease_token,
+      problem === null ? null : "storage_unavailable",
+    );
+    summary.filesRemoved += removed;
+    summary.removalsFailed += files.length - removed;
+    if (problem !== null) {
+      deps.log.warn("files_not_removed", { error: problem });
+      return;
+    }
+  }
+}
+
+/** Deletes from Storage; answers with what went wrong, or null. Whether they are gone the database sees for itself. */
+async function removeFromStorage(
+  deps: JanitorDeps,
+  files: readonly FileRemoval[],
+): Promise<unknown> {
+  const byBucket = Map.groupBy(
+    files.map(({ object_path }) => parseObjectPath(object_path))
+      .filter((object) => object !== null),
+    ({ bucket }) => bucket,
+  );
+  let problem: unknown = null;
+  for (const [bucket, objects] of byBucket) {
+    const { error } = await deps.supabase.storage.from(bucket).remove(
+      objects.map(({ path }) => path),
+    );
+    if (error) problem = error;
+  }
+  return problem;
+}
+
+async function removeObjects(
+  deps: JanitorDeps,
+  usable: Map<string, ProviderInventory>,
+  summary: JanitorSummary,
+): Promise<void> {
+  while (deps.hasTime() && usable.size > 0) {
+    const removals = await deps.repository.claimRemovals(
+      [...usable.keys()],
+      REMOVALS_AT_ONCE,
+    );
+    if (removals.length === 0) return;
+    await Promise.all(
+      removals.map(async (removal) => {
+        const inventory = usable.get(removal.provider);
+        if (inventory === undefined) return;
+        const failure = await removeObject(deps, inventory, removal);
+        if (failure === null) {
+          summary.objectsRemoved++;
+          return;
+        }
+        if (failure === "looking") return;
+        summary.removalsFailed++;
+        deps.log.warn("object_not_removed", {
+          provider: removal.provider,
+          object_type: removal.object_type,
+          removal_id: removal.id,
+          error: failure,
+        });
+        if (isTrouble(failure)) usable.delete(removal.provider);
+      }),
+    );
+  }
+}
+
+/** Removes one thing and writes down what became of it. Answers null when the provider does not have it any more. */
+async function removeObject(
+  deps: JanitorDeps,
+  inventory: ProviderInventory,
+  removal: ProviderRemoval,
+): Promise<null | "looking" | ProviderFailure> {
+  const { repository, signal } = deps;
+  try {
+    if (removal.provider_object_id !== null) {
+      await inventory.remove({
+        id: removal.provider_object_id,
+        objectType: removal.object_type,
+        madeAt: removal.made_at === null ? null : new Date(removal.made_at),
+      }, signal);
+    } else {
+      const removed = await removeMarked(deps, inventory, removal);
+      // A list may lag behind, and a call be under way: nothing found is no proof before its time.
+      if (!removal.is_lookup_conclusive) {
+        await repository.settleRemoval(removal, "looking");
+        return "looking";
+      }
+      await repository.settleRemoval(
+        removal,
+        removed > 0 ? "removed" : "absent",
+      );
+      return null;
+    }
+  } catch (error) {
+    if (!(error instanceof ProviderFailure)) throw error;
+    await repository.settleRemoval(removal, "failed", error.code);
+    return error;
+  }
+  await repository.settleRemoval(removal, "removed");
+  return null;
+}
+
+/** Removes everything that carries the marker and that nobody has; answers how many. */
+async function removeMarked(
+  { repository, signal }: JanitorDeps,
+  inventory: ProviderInventory,
+  removal: ProviderRemoval,
+): Promise<number> {
+  const marker = removal.marker ?? "";
+  let last: string | null = null;
+  for (let removed = 0;; removed++) {
+    const id = await inventory.find(removal.object_type, marker, signal);
+    // A list that lags behind may show for a while what has just been removed.
+    if (id === null || id === last) return removed;
+    last = id;
+    if (removed === MAX_FOUND || !await repository.mayRemove(removal, id)) {
+      throw new ProviderFailure("outcome_unknown", "rejected", false);
+    }
+    await inventory.remove({
+      id,
+      objectType: removal.object_type,
+      madeAt: null,
+    }, signal);
+  }
+}
+
+async function scan(
+  deps: JanitorDeps,
+  inventory: ProviderInventory,
+  summary: JanitorSummary,
+): Promise<void> {
+  const { repository } = deps;
+  if (!deps.hasTime()) return;
+  const begun = await repository.beginScan(inventory.provider);
+  if (begun === null) return;
+  try {
+    const isWhole = (begun.is_listed ||
+      await readList(deps, inventory, begun, summary)) &&
+      await askForUnseen(deps, inventory, begun, summary);
+    // Without time its lease runs out, and the next run reads on.
+    if (isWhole) await repository.endScan(inventory.provider, begun, null);
+  } catch (error) {
+    if (!(error instanceof ProviderFailure)) throw error;
+    deps.log.warn("list_not_read", { provider: inventory.provider, error });
+    await repository.endScan(inventory.provider, begun, error.code);
+  }
+}
+
+/** Reads the list to its end; false when there was no time for that, or somebody else is at it. */
+async function readList(
+  { repository, signal, hasTime }: JanitorDeps,
+  inventory: ProviderInventory,
+  begun: Scan,
+  summary: JanitorSummary,
+): Promise<boolean> {
+  let cursor = begun.page_cursor;
+  while (hasTime()) {
+    const page = await inventory.list(cursor, signal);
+    // A list that goes in circles would keep us for ever.
+    if (page.next !== null && page.next === cursor) {
+      throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+    }
+    const isOurs = await repository.recordPage(
+      inventory.provider,
+      begun,
+      page.objects,
+      page.next,
+    );
+    if (!isOurs) return false;
+    summary.pagesRead++;
+    if (page.next === null) return true;
+    cursor = page.next;
+  }
+  return false;
+}
+
+/** Asks one by one for what rows name and the list did not show: only a plain no counts as missing. */
+async function askForUnseen(
+  { repository, signal, hasTime }: JanitorDeps,
+  inventory: ProviderInventory,
+  begun: Scan,
+  summary: JanitorSummary,
+): Promise<boolean> {
+  while (hasTime()) {
+    const ids = await repository.unseenRows(
+      inventory.provider,
+      begun,
+      ROWS_AT_ONCE,
+    );
+    if (ids.length === 0) return true;
+    const missing: string[] = [];
+    const present: string[] = [];
+    for (const id of ids) {
+      (await inventory.has(id, signal) ? present : missing).push(id);
+    }
+    const isOurs = await repository.noteRows(inventory.provider, begun, {
+      missing,
+      present,
+    });
+    if (!isOurs) return false;
+    summary.rowsMissing += missing.length;
+  }
+  return false;
+}
+
+function isTrouble({ code, options }: ProviderFailure): boolean {
+  // 409: this one thing is still being made.
+  return PROVIDER_TROUBLE.includes(code) && options.httpStatus !== 409;
+}

@@ -1,0 +1,281 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import type {
+  AvatarSpeech,
+} from "../../../../supabase/functions/_shared/providers/avatar-videos.ts";
+import { createDIdTalks } from "../../../../supabase/functions/_shared/providers/d-id.ts";
+import { createElevenLabsInventory } from "../../../../supabase/functions/_shared/providers/elevenlabs-inventory.ts";
+import { createElevenLabsSpeech } from "../../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
+import { createHeyGenVideos } from "../../../../supabase/functions/_shared/providers/heygen.ts";
+import {
+  type ListedObject,
+  markedJob,
+  type ProviderInventory,
+  videoInventory,
+} from "../../../../supabase/functions/_shared/providers/inventory.ts";
+import type { Simulators } from "../../../../dev/simulators/server.ts";
+import { control, running } from "../../simulators/running.ts";
+
+const KEY = "key-of-the-test-1234";
+const signal = () => AbortSignal.timeout(20_000);
+const SPEECH: AvatarSpeech = {
+  kind: "text",
+  text: "Hello, it is me.",
+  voiceId: "v",
+  voiceProvider: "microsoft",
+};
+
+const access = ({ url }: Pick<Simulators, "url">, name: string) => ({
+  apiKey: KEY,
+  baseUrl: `${url}/${name}`,
+  timeoutSeconds: 10,
+  fetch,
+});
+
+const dIdTalks = (simulators: Pick<Simulators, "url">) =>
+  createDIdTalks({ ...access(simulators, "d-id"), keyEncoding: "none" });
+const heyGenVideos = (simulators: Pick<Simulators, "url">) =>
+  createHeyGenVideos(access(simulators, "heygen"));
+
+/** Makes an object with the job's marker, or with none, and answers with its id. */
+type Make = (job: string | null, callbackUrl?: string) => Promise<string>;
+
+/** An inventory of each provider, and the way to make something there. */
+const PROVIDERS: {
+  name: string;
+  open(simulators: Simulators): { inventory: ProviderInventory; make: Make };
+}[] = [
+  {
+    name: "elevenlabs",
+    open: (simulators) => ({
+      inventory: createElevenLabsInventory(access(simulators, "elevenlabs")),
+      make: async (job) => {
+        const form = new FormData();
+        form.append("name", "A voice");
+        form.append(
+          "description",
+          job === null ? "by hand" : `Grandpa (job:${job})`,
+        );
+        form.append(
+          "files",
+          new File(
+            [
+              await Deno.readFile(
+                new URL(
+                  "../../../fixtures/recordings/speech.ogg",
+                  import.meta.url,
+                ),
+              ),
+            ],
+            "speech.ogg",
+            { type: "audio/ogg" },
+          ),
+        );
+        const response = await fetch(
+          `${simulators.url}/elevenlabs/v1/voices/add`,
+          { method: "POST", headers: { "xi-api-key": KEY }, body: form },
+        );
+        const { voice_id }: { voice_id: string } = await response.json();
+        return voice_id;
+      },
+    }),
+  },
+  ...[
+    { name: "d-id", client: dIdTalks },
+    { name: "heygen", client: heyGenVideos },
+  ].map(({ name, client }) => ({
+    name,
+    open: (simulators: Simulators) => {
+      const videos = client(simulators);
+      const make: Make = async (job, callbackUrl) =>
+        await videos.create({
+          photo: await videos.uploadPhoto({
+            bytes: new Blob([
+              await Deno.readFile(
+                new URL(
+                  "../../../fixtures/portraits/face.jpg",
+                  import.meta.url,
+                ),
+              ),
+            ]),
+            mimeType: "image/jpeg",
+            name: job === null ? "mine.jpg" : `job-${job}.jpg`,
+          }, signal()),
+          speech: SPEECH,
+          marker: job === null ? "by-hand.job:one" : `job:${job}`,
+          callbackUrl,
+        }, signal());
+      return { inventory: videoInventory(name, videos), make };
+    },
+  })),
+];
+
+async function listAll(inventory: ProviderInventory): Promise<ListedObject[]> {
+  const all: ListedObject[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Awaited<ReturnType<ProviderInventory["list"]>> = await inventory
+      .list(cursor, signal());
+    all.push(...page.objects);
+    cursor = page.next;
+  } while (cursor !== null);
+  return all;
+}
+
+for (const { name, open } of PROVIDERS) {
+  Deno.test(`${name}: lists all pages with the job of each marker, and none for what has none`, async () => {
+    await using simulators = await running();
+    const { inventory, make } = open(simulators);
+    const jobs = new Map<string, string | null>();
+    const own = await make(null);
+    for (let n = 0; n < 104; n++) {
+      // At HeyGen ten may render at once.
+      simulators.advanceClock(1000);
+      const job = crypto.randomUUID();
+      jobs.set(await make(job), job);
+    }
+    const listed = await listAll(inventory);
+    assertEquals(
+      new Map(
+        listed.filter(({ id }) => id !== own).map((
+          { id, jobId },
+        ) => [id, jobId]),
+      ),
+      jobs,
+    );
+    assertEquals(
+      listed.filter(({ id }) => id === own).map(({ jobId }) => jobId).filter((
+        job,
+      ) => job !== null),
+      [],
+    );
+  });
+
+  Deno.test(`${name}: removes, says what is there, and takes what is gone for removed`, async () => {
+    await using simulators = await running();
+    const { inventory, make } = open(simulators);
+    const job = crypto.randomUUID();
+    const id = await make(job);
+    simulators.advanceClock(60_000);
+    const object = { id, objectType: "create_voice", madeAt: null };
+    assertEquals(await inventory.has(id, signal()), true);
+    assertEquals(
+      await inventory.find("create_voice", `job:${job}`, signal()),
+      id,
+    );
+    await inventory.remove(object, signal());
+    assertEquals(await inventory.has(id, signal()), false);
+    assertEquals(
+      await inventory.find("create_voice", `job:${job}`, signal()),
+      null,
+    );
+    await inventory.remove(object, signal());
+    assertEquals(await inventory.has("never-made", signal()), false);
+  });
+
+  Deno.test(`${name}: an answer of 500, or a refused key, is never taken for gone`, async () => {
+    await using simulators = await running();
+    const { inventory, make } = open(simulators);
+    const id = await make(crypto.randomUUID());
+    simulators.advanceClock(60_000);
+    for (const status of [500, 401, 429]) {
+      await control(simulators, "POST", "/faults", [{
+        provider: name,
+        times: null,
+        fault: { kind: "status", status },
+      }]);
+      await assertRejects(() => inventory.has(id, signal()), ProviderFailure);
+      await assertRejects(
+        () =>
+          inventory.remove(
+            { id, objectType: "voice", madeAt: null },
+            signal(),
+          ),
+        ProviderFailure,
+      );
+      await control(simulators, "DELETE", "/faults");
+    }
+    assertEquals(await inventory.has(id, signal()), true);
+  });
+}
+
+Deno.test("d-id: a list without user_data and name still tells the job, by the webhook's address or the photo's name", async () => {
+  await using simulators = await running();
+  await control(simulators, "POST", "/settings", {
+    "d-id": { list_members: "documented", webhooks: "lost" },
+  });
+  const provider = PROVIDERS.find(({ name }) => name === "d-id");
+  assert(provider !== undefined);
+  const { inventory, make } = provider.open(simulators);
+  const [one, other] = [crypto.randomUUID(), crypto.randomUUID()];
+  const made = [
+    await make(one),
+    await make(other, `https://example.com/provider-webhook/d-id/${other}/t`),
+  ];
+  assertEquals(
+    (await listAll(inventory)).map(({ id, jobId }) => [id, jobId]),
+    [[made[1] ?? "", other], [made[0] ?? "", one]],
+  );
+});
+
+Deno.test("elevenlabs: what was spoken goes by the id of its request; what nobody knows by a marker cannot be found", async () => {
+  await using simulators = await running();
+  const inventory = createElevenLabsInventory(
+    access(simulators, "elevenlabs"),
+  );
+  const speech = createElevenLabsSpeech({
+    ...access(simulators, "elevenlabs"),
+    now: () => new Date(),
+  });
+  const request = {
+    text: "Hello, it is me.",
+    providerVoiceId: "pNInz6obpgDQGcFmaJgB",
+    model: "eleven_multilingual_v2",
+    outputFormat: "mp3_44100_128",
+    voiceSettings: {},
+  } as const;
+  const madeAt = new Date();
+  const ids: string[] = [];
+  for (let n = 0; n < 3; n++) {
+    const spoken = await speech.speak(request, signal());
+    await spoken.audio.cancel();
+    ids.push(spoken.id);
+  }
+  const [kept, gone] = ids;
+  assert(kept !== undefined && gone !== undefined);
+  for (let n = 0; n < 2; n++) {
+    await inventory.remove(
+      { id: gone, objectType: "text_to_speech:2", madeAt },
+      signal(),
+    );
+  }
+  assertEquals(await speech.open(gone, request, signal()), null);
+  const sound = await speech.open(kept, request, signal());
+  assert(sound !== null);
+  await sound.cancel();
+  for (const objectType of ["text_to_speech:1", "transcribe"]) {
+    const { code } = await assertRejects(
+      () => inventory.find(objectType, "job:x", signal()),
+      ProviderFailure,
+    );
+    assertEquals(code, "outcome_unknown");
+  }
+});
+
+Deno.test("markedJob: a marker is the whole text and nothing else", () => {
+  const job = crypto.randomUUID();
+  for (
+    const [text, expected] of [
+      [`job:${job}`, job],
+      [` job:${job}`, null],
+      [`job:${job} `, null],
+      [`job:${job}0`, null],
+      [`my job:${job}`, null],
+      [job, null],
+      ["job:", null],
+      ["", null],
+      [null, null],
+      [undefined, null],
+    ] as const
+  ) assertEquals(markedJob(text), expected, String(text));
+});
