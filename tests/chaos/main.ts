@@ -16,7 +16,7 @@ import { z } from "zod";
 import { seededRandom } from "../../dev/model/random.ts";
 import { clearUp } from "./afterwards.ts";
 import { AUDIT_RULES, type Finding } from "./audit.ts";
-import type { Moment } from "./fault-proxy.ts";
+import { chooseFew, choosePoints, pointsOf } from "./choices.ts";
 import { tryAnnouncedEnd, tryWrongClocks } from "./lives.ts";
 import {
   type Blow,
@@ -32,6 +32,7 @@ import { runStorm } from "./storm.ts";
 import { type Subject, SUBJECTS, VOICE_CLONE } from "./subjects.ts";
 import type { ChaosSummary } from "./summary.ts";
 import { isAsItShould, outcomesOf, tableOf, tableOfTypes } from "./table.ts";
+import type { ChaosWorker } from "./workers.ts";
 
 /** Points that are visited together: as many as a small machine takes without anybody losing a lease over it. */
 const GROUP = 6;
@@ -112,13 +113,21 @@ class Chaos {
     points: readonly Point[],
     subject: Subject = VOICE_CLONE,
     after?: Point,
+    visitors?: readonly ChaosWorker[],
   ): Promise<void> {
     const visits: Visit[] = [];
     let left = [...points];
     // On a busy machine a worker may lose its lease before it comes to its point; it is visited again.
     for (let round = 0; round < ROUNDS && left.length > 0; round++) {
       const again: Point[] = [];
-      for await (const visit of this.#visitAll(left, subject, after)) {
+      for await (
+        const visit of this.#visitAll(
+          left,
+          subject,
+          after,
+          round === 0 ? visitors : undefined,
+        )
+      ) {
         if (visit.isReached || round === ROUNDS - 1) visits.push(visit);
         else again.push(visit.point);
       }
@@ -147,15 +156,18 @@ class Chaos {
     points: readonly Point[],
     subject: Subject,
     after: Point | undefined,
+    first: readonly ChaosWorker[] | undefined,
   ): AsyncGenerator<Visit> {
     const groups: Point[][] = [];
     const size = points.length > 4 * GROUP ? LARGE_GROUP : GROUP;
     for (let at = 0; at < points.length; at += size) {
       groups.push(points.slice(at, at + size));
     }
-    let next = startVisitors(this.#rig, groups[0]?.length ?? 0);
+    let next: Promise<readonly ChaosWorker[]> = Promise.resolve(
+      first ?? await startVisitors(this.#rig, groups[0]?.length ?? 0),
+    );
     for (const [index, group] of groups.entries()) {
-      const visitors = await next;
+      const visitors = (await next).slice(0, group.length);
       // They start while this group is being healed.
       next = startVisitors(this.#rig, groups[index + 1]?.length ?? 0);
       yield* await visitPoints(this.#rig, group, visitors, subject, after);
@@ -216,38 +228,6 @@ function tell({ rule, about, detail }: Finding): string {
   return `${AUDIT_RULES[rule]} (${about}: ${detail})`;
 }
 
-function pointsOf(moments: readonly Moment[], blow: Blow): Point[] {
-  return moments.map(({ call, nth, phase }) => ({ call, nth, phase, blow }));
-}
-
-/** Before and after each call, and everything that a request to Storage or a provider can be cut at. */
-function chooseKills(moments: readonly Moment[]): Point[] {
-  return pointsOf(moments, "kill").filter(({ call, phase }) =>
-    phase === "headers" || phase === "answered" || call === "voices.add" ||
-    (call === "storage.download" && phase === "half answered")
-  );
-}
-
-/** Where a worker that stands still has something in hand that is no longer its own when it wakes up. */
-const STALLS = [
-  ["claim_dispatched_ai_jobs", "answered"],
-  ["begin_provider_call", "answered"],
-  ["voices.add", "headers"],
-  ["voices.add", "answered"],
-  ["settle_provider_call", "headers"],
-  ["complete_ai_job", "headers"],
-] as const;
-
-/** Where an answer that is lost leaves a worker in doubt. */
-const CUTS = [
-  ["claim_dispatched_ai_jobs", "answered"],
-  ["begin_provider_call", "answered"],
-  ["voices.add", "half sent"],
-  ["voices.add", "answered"],
-  ["settle_provider_call", "answered"],
-  ["complete_ai_job", "answered"],
-] as const;
-
 const INSIDE_THE_CALL: Point = {
   call: "voices.add",
   nth: 1,
@@ -256,58 +236,11 @@ const INSIDE_THE_CALL: Point = {
 };
 const BEFORE_THE_CALL: Point = { ...INSIDE_THE_CALL, phase: "headers" };
 
-function isOneOf(
-  list: readonly (readonly [string, string])[],
-  { call, phase }: Point,
-): boolean {
-  return list.some(([name, at]) => name === call && at === phase);
-}
-
 async function runBounded(chaos: Chaos, rig: Rig, seed: number) {
   const moments = await findMoments(rig);
-  await chaos.visit("crash points", [
-    ...chooseKills(moments),
-    ...pointsOf(moments, "stall").filter((point) => isOneOf(STALLS, point)),
-    ...pointsOf(moments, "cut").filter((point) => isOneOf(CUTS, point)),
-  ]);
+  await chaos.visit("crash points", choosePoints(moments));
   await chaos.lives();
   await chaos.storm(seed, { jobs: 16, seconds: 6, killsPostgres: false });
-}
-
-/** The calls that cost money, by their names in tables. */
-const PAID = /^(voices\.add|speech|transcripts|talks\.create|videos\.create)$/;
-
-/** Where each type is tried in little time: around what is paid, what is stored, and the end. */
-function chooseFew(moments: readonly Moment[]): Point[] {
-  const last = (call: RegExp, phase: Moment["phase"]) =>
-    moments.findLast((moment) =>
-      call.test(moment.call) && moment.phase === phase
-    );
-  const isPaid = moments.some(({ call }) => PAID.test(call));
-  const stored = /^storage\.(POST|PUT)$/;
-  const chosen: (readonly [Moment | undefined, Blow])[] = [
-    ...(isPaid
-      ? [
-        [last(PAID, "headers"), "kill"],
-        [last(PAID, "sent"), "kill"],
-        [last(PAID, "headers"), "stall"],
-        [last(PAID, "answered"), "cut"],
-      ] as const
-      : [
-        [last(/\.GET$/, "answered"), "kill"],
-        [last(stored, "half sent"), "kill"],
-        [last(stored, "headers"), "stall"],
-        [last(/^complete/, "headers"), "kill"],
-      ] as const),
-    [last(stored, "answered"), "kill"],
-    [last(/^complete/, "answered"), "cut"],
-  ];
-  // A voice clone stores nothing.
-  return chosen.flatMap(([moment, blow]) =>
-    moment === undefined
-      ? []
-      : [{ call: moment.call, nth: moment.nth, phase: moment.phase, blow }]
-  );
 }
 
 async function runTypes(
@@ -317,9 +250,17 @@ async function runTypes(
   { bounded, blows }: { bounded: boolean; blows: readonly Blow[] },
 ) {
   for (const subject of subjects) {
+    // They start while the moments are being found.
+    const visitors = bounded ? startVisitors(rig, GROUP) : undefined;
     const moments = await findMoments(rig, subject);
-    if (bounded) {
-      await chaos.visit(subject.name, chooseFew(moments), subject);
+    if (visitors !== undefined) {
+      await chaos.visit(
+        subject.name,
+        chooseFew(moments),
+        subject,
+        undefined,
+        await visitors,
+      );
       continue;
     }
     for (const blow of blows) {

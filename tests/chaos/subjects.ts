@@ -142,7 +142,7 @@ export const SUBJECTS: readonly Subject[] = [
     hasSeveralClaims: false,
   },
   {
-    name: "speech, then video",
+    name: "speech then video",
     jobs: (owner, number) => [speech(), video(owner, number, {})],
     mayPark: false,
     hasSeveralClaims: true,
