@@ -1583,7 +1583,7 @@ comment on function private.check_ai_job_references(uuid,public.ai_job_types,jso
 create function private.check_avatar_audio()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.check_avatar_audio() is
-  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011) and exists (AJ012). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked for jobs that the service inserts as well.';
+  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011), exists (AJ012) and was uploaded as sound (AJ013). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked for jobs that the service inserts as well.';
 
 create function private.check_pdf_render()
   returns trigger language plpgsql volatile security invoker set search_path="";

@@ -28,6 +28,7 @@ declare
   v_url text := new.metadata ->> 'audio_url';
   v_bucket text := split_part(v_url, '/', 1);
   v_name text := substr(v_url, strpos(v_url, '/') + 1);
+  v_mime_type text;
 begin
   if v_bucket <> all (array['uploads', 'recordings', 'voice-samples', 'outputs'])
     or v_name ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
@@ -39,16 +40,23 @@ begin
     raise exception 'metadata.audio_url lies outside your own folder' using
       errcode = 'AJ015', detail = 'metadata.audio_url';
   end if;
-  if not exists (select 1 from storage.objects as o where o.bucket_id = v_bucket and o.name = v_name) then
+  select lower(o.metadata ->> 'mimetype') into v_mime_type
+  from storage.objects as o
+  where o.bucket_id = v_bucket and o.name = v_name;
+  if not found then
     raise exception 'metadata.audio_url names no object' using errcode = 'AJ012', detail = 'metadata.audio_url';
+  end if;
+  if v_mime_type is null or v_mime_type not like 'audio/%' then
+    raise exception 'metadata.audio_url has the content type %, which is no sound', coalesce(v_mime_type, 'unknown')
+      using errcode = 'AJ013', detail = 'metadata.audio_url';
   end if;
   return new;
 end;
 $$;
 comment on function private.check_avatar_audio() is
   'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it '
-  '(AJ011) and exists (AJ012). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked '
-  'for jobs that the service inserts as well.';
+  '(AJ011), exists (AJ012) and was uploaded as sound (AJ013). After ai_jobs_admit, which has made sure of the owner. '
+  'Security definer because it is asked for jobs that the service inserts as well.';
 
 create trigger ai_jobs_check_avatar_audio
 before insert on public.ai_jobs

@@ -21,6 +21,8 @@ const jobSchema = z.object({
   billable_calls: count,
   provider_job_id: z.string().nullable(),
   cached_from_job_id: z.string().nullable(),
+  depends_on_job_id: z.string().nullable(),
+  output_url: z.string().nullable(),
   cancel_requested_at: time.nullable(),
   scheduled_at: time,
   lease_expires_at: time.nullable(),
@@ -45,6 +47,14 @@ const voiceSchema = z.object({
   job_id: z.string().nullable(),
   provider_voice_id: z.string(),
 });
+const productSchema = z.object({
+  job_id: z.string().nullable(),
+  kind: z.enum(["avatar", "pdf"]),
+});
+const providerSchema = z.object({
+  provider: z.string(),
+  max_concurrent: count,
+});
 const limitSchema = z.object({
   user_id: z.string().nullable(),
   max_concurrent_jobs: count.nullable(),
@@ -58,7 +68,6 @@ const typeSchema = z.object({
   provider: z.string(),
   may_run: z.boolean(),
   lease_seconds: count,
-  max_concurrent: count,
 });
 
 /** One billable creation at a provider. */
@@ -85,6 +94,11 @@ export interface Facts {
   events: z.output<typeof eventSchema>[];
   calls: z.output<typeof callSchema>[];
   voices: z.output<typeof voiceSchema>[];
+  /** Rows of `avatars` and `pdfs`. */
+  products: z.output<typeof productSchema>[];
+  /** Objects in Storage, as `<bucket>/<path>`. */
+  files: string[];
+  providers: z.output<typeof providerSchema>[];
   limits: z.output<typeof limitSchema>[];
   types: z.output<typeof typeSchema>[];
   creations: AuditedCreation[];
@@ -116,7 +130,10 @@ export const AUDIT_RULES = {
   caps: "no provider and no user ever ran more jobs than it may",
   limits: "what users are charged for is never less than what they have",
   events: "events are numbered without a gap, and the newest is the row's",
-  voices: "every completed job has its voice, once, and nobody else has",
+  voices:
+    "every completed voice clone has its voice, once, and nobody else has",
+  products:
+    "every other completed job has its file and its row, once, and nobody else has a row",
 } as const;
 export type AuditRule = keyof typeof AUDIT_RULES;
 
@@ -139,12 +156,18 @@ export async function readFacts(
       select job_id, operation, outcome, provider_object_id from public.ai_provider_calls`;
     const voices =
       await sql`select job_id, provider_voice_id from public.voices`;
+    const products = await sql`
+      select job_id, 'avatar' as kind from public.avatars union all select job_id, 'pdf' from public.pdfs`;
+    const files = await sql<{ file: string }[]>`
+      select bucket_id || '/' || name as file from storage.objects`;
+    const providers = await sql`
+      select provider, max_concurrent from public.ai_providers`;
     const limits = await sql`
       select user_id, max_concurrent_jobs, active_jobs_at_most, jobs_that_day, counted_on = current_date as is_counted_today,
         paused_at is not null as is_paused
       from public.ai_limits`;
     const types = await sql`
-      select t.job_type, t.provider, t.lease_seconds, p.max_concurrent,
+      select t.job_type, t.provider, t.lease_seconds,
         t.is_enabled and t.paused_at is null and p.paused_at is null as may_run
       from public.ai_job_types as t join public.ai_providers as p on p.provider = t.provider`;
     return {
@@ -153,6 +176,9 @@ export async function readFacts(
       events: z.array(eventSchema).parse([...events]),
       calls: z.array(callSchema).parse([...calls]),
       voices: z.array(voiceSchema).parse([...voices]),
+      products: z.array(productSchema).parse([...products]),
+      files: files.map(({ file }) => file),
+      providers: z.array(providerSchema).parse([...providers]),
       limits: z.array(limitSchema).parse([...limits]),
       types: z.array(typeSchema).parse([...types]),
       ...seen,
@@ -169,12 +195,16 @@ export function audit(facts: Facts): Finding[] {
     ...auditLimits(facts),
     ...auditEvents(facts),
     ...auditVoices(facts),
+    ...auditProducts(facts),
   ];
 }
 
 const FINAL = new Set(["completed", "failed", "cancelled"]);
 
-function auditEnds({ jobs, types, limits, now }: Facts): Finding[] {
+/** The provider of jobs that need none. */
+const NO_PROVIDER = "internal";
+
+function auditEnds({ jobs, types, limits, providers, now }: Facts): Finding[] {
   const findings: Finding[] = [];
   const policy = new Map(types.map((type) => [type.job_type, type]));
   const limitOf = new Map(limits.map((limit) => [limit.user_id, limit]));
@@ -207,8 +237,10 @@ function auditEnds({ jobs, types, limits, now }: Facts): Finding[] {
     ).length;
     const ofUser =
       running.filter(({ user_id }) => user_id === job.user_id).length;
+    const waitsFor = jobs.find(({ id }) => id === job.depends_on_job_id);
     const isHeldBack = type?.may_run !== true || limit?.is_paused === true ||
-      ofProvider >= type.max_concurrent ||
+      (waitsFor !== undefined && !FINAL.has(waitsFor.status)) ||
+      ofProvider >= capOf(providers, job.provider) ||
       ofUser >= (limit?.max_concurrent_jobs ?? default_);
     if (!isHeldBack && isLate(job.scheduled_at)) {
       find(
@@ -218,6 +250,11 @@ function auditEnds({ jobs, types, limits, now }: Facts): Finding[] {
     }
   }
   return findings;
+}
+
+function capOf(providers: Facts["providers"], name: string): number {
+  return providers.find(({ provider }) => provider === name)?.max_concurrent ??
+    0;
 }
 
 function auditMoney({ jobs, calls, creations }: Facts): Finding[] {
@@ -260,7 +297,7 @@ function auditMoney({ jobs, calls, creations }: Facts): Finding[] {
     }
     if (
       job.status === "completed" && job.cached_from_job_id === null &&
-      job.spend !== "incurred"
+      job.spend !== (job.provider === NO_PROVIDER ? "none" : "incurred")
     ) find("spend", `completed, and ${job.spend}`);
     const isParked = job.status === "failed" &&
       job.error_code === "outcome_unknown";
@@ -295,7 +332,7 @@ const ENDS = new Set([
 ]);
 
 function auditCaps(facts: Facts): Finding[] {
-  const { jobs, samples, limits, types } = facts;
+  const { jobs, samples, limits, providers } = facts;
   const events = facts.events.filter(({ created_at }) =>
     created_at >= facts.capsSince
   );
@@ -305,8 +342,6 @@ function auditCaps(facts: Facts): Finding[] {
   const capOfUser = (user: string) =>
     limits.find(({ user_id }) => user_id === user)?.max_concurrent_jobs ??
       default_;
-  const capOfProvider = (provider: string) =>
-    types.find((type) => type.provider === provider)?.max_concurrent ?? 0;
   const check = (kind: string, name: string, most: number, cap: number) => {
     if (most <= cap) return;
     findings.push({
@@ -323,7 +358,7 @@ function auditCaps(facts: Facts): Finding[] {
   ) {
     for (const [name, at] of most.users) check(kind, name, at, capOfUser(name));
     for (const [name, at] of most.providers) {
-      check(kind, name, at, capOfProvider(name));
+      check(kind, name, at, capOf(providers, name));
     }
   }
   return findings;
@@ -449,7 +484,8 @@ function auditVoices({ jobs, voices, creations }: Facts): Finding[] {
     findings.push({ rule: "voices", about, detail });
   for (const job of jobs) {
     const own = voices.filter(({ job_id }) => job_id === job.id);
-    const isOwed = job.status === "completed" &&
+    const isOwed = job.job_type === "voice_clone" &&
+      job.status === "completed" &&
       job.cached_from_job_id === null;
     if (own.length !== (isOwed ? 1 : 0)) {
       find(job.id, `${job.status}, with ${own.length} voices`);
@@ -459,6 +495,37 @@ function auditVoices({ jobs, voices, creations }: Facts): Finding[] {
         id === provider_voice_id && marker === job.id
       );
       if (!isMade) find(job.id, `${provider_voice_id} was not made for it`);
+    }
+  }
+  return findings;
+}
+
+/** Which rows a job type leaves, beside the file that its `output_url` names. */
+const ROW_OF: Readonly<
+  Record<string, Facts["products"][number]["kind"] | null>
+> = {
+  text_to_speech: null,
+  transcription: null,
+  avatar_video: "avatar",
+  pdf_render: "pdf",
+};
+
+function auditProducts({ jobs, products, files }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const stored = new Set(files);
+  for (const job of jobs) {
+    const find = (detail: string) =>
+      findings.push({ rule: "products", about: job.id, detail });
+    const rows = products.filter(({ job_id }) => job_id === job.id);
+    const row = ROW_OF[job.job_type];
+    const isOwed = job.status === "completed" && row !== undefined &&
+      job.cached_from_job_id === null;
+    const owed = isOwed && row !== null ? 1 : 0;
+    if (rows.length !== owed || rows.some(({ kind }) => kind !== row)) {
+      find(`${job.job_type}, ${job.status}, with ${rows.length} rows`);
+    }
+    if (isOwed && !stored.has(job.output_url ?? "")) {
+      find(`its file ${job.output_url} is not there`);
     }
   }
   return findings;

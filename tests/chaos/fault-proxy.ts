@@ -49,28 +49,56 @@ export interface FaultProxy {
   close(): Promise<void>;
 }
 
+/** The providers' calls, by the names that their simulators have for them. */
+const PROVIDER_CALLS: [method: string, path: RegExp, name: string][] = [
+  ["POST", /\/v1\/voices\/add$/, "voices.add"],
+  ["GET", /\/v2\/voices$/, "voices.search"],
+  ["DELETE", /\/v1\/voices\/[^/]+$/, "voices.delete"],
+  ["POST", /\/v1\/text-to-speech\/[^/]+$/, "speech"],
+  ["GET", /\/v1\/history$/, "history.list"],
+  ["GET", /\/v1\/history\/[^/]+\/audio$/, "history.audio"],
+  ["POST", /\/v1\/speech-to-text$/, "transcripts"],
+  ["GET", /\/v1\/speech-to-text\/transcripts\/[^/]+$/, "transcripts.get"],
+  ["POST", /^\/d-id\/talks$/, "talks.create"],
+  ["GET", /^\/d-id\/talks$/, "talks.list"],
+  ["GET", /^\/d-id\/talks\/[^/]+$/, "talks.get"],
+  ["POST", /^\/d-id\/images$/, "images.create"],
+  ["POST", /^\/d-id\/audios$/, "audios.create"],
+  ["POST", /\/v3\/videos$/, "videos.create"],
+  ["GET", /\/v3\/videos$/, "videos.list"],
+  ["GET", /\/v3\/videos\/[^/]+$/, "videos.get"],
+  ["POST", /\/v3\/assets$/, "assets.create"],
+  ["GET", /\/results\/[^/]+$/, "results.get"],
+];
+
 /** What a call to the project or to a provider is called in tables. */
 export function nameOf(method: string, path: string): string {
   const rpc = /^\/rest\/v1\/rpc\/([a-z_]+)/.exec(path)?.[1];
   if (rpc !== undefined) return rpc;
-  if (path.startsWith("/storage/")) {
+  const [place = ""] = path.split("?");
+  if (place.startsWith("/storage/")) {
+    if (place.startsWith("/storage/v1/object/info/")) return "storage.info";
     return method === "GET" ? "storage.download" : `storage.${method}`;
   }
-  if (method === "POST" && path.endsWith("/v1/voices/add")) return "voices.add";
-  if (method === "GET" && path.includes("/v2/voices")) return "voices.search";
-  if (method === "DELETE" && path.includes("/v1/voices/")) {
-    return "voices.delete";
-  }
-  return `${method} ${path.split("?")[0]}`;
+  const table = /^\/rest\/v1\/([a-z_]+)$/.exec(place)?.[1];
+  if (table !== undefined) return `${table}.${method}`;
+  const call = PROVIDER_CALLS.find(([of, pattern]) =>
+    of === method && pattern.test(place)
+  );
+  return call?.[2] ?? `${method} ${place}`;
 }
 
 /**
  * Starts a proxy to `upstream` on a free port of the loopback interface. Requests are never sent twice, and an upstream
  * that got a whole request works on it also when the worker is gone.
+ *
+ * @param options.keepsHost upstream is told the proxy's own address as the one it was called by, so that addresses that
+ *   it hands out lead through the proxy as well.
  */
 export async function startFaultProxy(
   upstream: string,
   watch: Watch,
+  options: { keepsHost?: boolean } = {},
 ): Promise<FaultProxy> {
   const target = new URL(upstream);
   const agent = new Agent({ keepAlive: false });
@@ -105,8 +133,11 @@ export async function startFaultProxy(
       method,
       path,
       headers: {
-        ...incoming.headers,
-        host: target.host,
+        // The whole body is here: its length is known now.
+        ...withoutConnection(incoming.headers),
+        host: options.keepsHost
+          ? incoming.headers.host ?? target.host
+          : target.host,
         connection: "close",
         ...(body.length > 0 ? { "content-length": String(body.length) } : {}),
       },

@@ -3,7 +3,10 @@
  *
  * usage: deno task chaos [--seed N] [--minutes M]     every crash point, then storm after storm until the time is over
  *        deno task chaos --bounded [--seed N]         a choice of them, in about a minute
+ *        deno task chaos --types all [--bounded]      every crash point (or a few) of every job type, and no storm;
+ *                                                     a name, or several with commas between, for these alone
  *
+ * `--blows kill,cut` (with `--types`) leaves out other ways of breaking them.
  * `--storms-only` leaves the points out. Every storm prints its seed, and `--seed` begins with that one. Ends with 1 when the closing audit finds anything, a
  * job does not end, or a point is not reached.
  */
@@ -13,7 +16,7 @@ import { z } from "zod";
 import { seededRandom } from "../../dev/model/random.ts";
 import { clearUp } from "./afterwards.ts";
 import { AUDIT_RULES, type Finding } from "./audit.ts";
-import type { Moment } from "./fault-proxy.ts";
+import { chooseFew, choosePoints, pointsOf } from "./choices.ts";
 import { tryAnnouncedEnd, tryWrongClocks } from "./lives.ts";
 import {
   type Blow,
@@ -26,18 +29,24 @@ import {
 } from "./points.ts";
 import { Rig } from "./rig.ts";
 import { runStorm } from "./storm.ts";
+import { type Subject, SUBJECTS, VOICE_CLONE } from "./subjects.ts";
 import type { ChaosSummary } from "./summary.ts";
-import { tableOf } from "./table.ts";
+import { isAsItShould, outcomesOf, tableOf, tableOfTypes } from "./table.ts";
+import type { ChaosWorker } from "./workers.ts";
 
-/** Points that are visited together. */
+/** Points that are visited together: as many as a small machine takes without anybody losing a lease over it. */
 const GROUP = 6;
+/** The same where there are hundreds: the groups take their time, not the points in them. */
+const LARGE_GROUP = 10;
 /** What a storm may take, its healing included. */
 const STORM_SECONDS = 180;
 /** How often a point is tried. */
 const ROUNDS = 3;
 
+const BLOWS = ["kill", "stall", "cut"] as const;
+
 const USAGE =
-  "usage: deno task chaos [--seed N] [--minutes M] [--bounded] [--storms-only]";
+  "usage: deno task chaos [--seed N] [--minutes M] [--bounded] [--storms-only] [--types all|NAME,…] [--blows kill,stall,cut]";
 
 const optionsSchema = z.strictObject({
   _: z.tuple([]),
@@ -48,6 +57,20 @@ const optionsSchema = z.strictObject({
   bounded: z.boolean().default(false),
   // For the one who looks for the cause of something in a storm.
   "storms-only": z.boolean().default(false),
+  types: z.string().transform((names, context) =>
+    names === "all" ? SUBJECTS : names.split(",").map((name) => {
+      const subject = SUBJECTS.find((subject) => subject.name === name.trim());
+      if (subject !== undefined) return subject;
+      context.addIssue({
+        code: "custom",
+        message: `is none of ${SUBJECTS.map(({ name }) => name).join(", ")}`,
+      });
+      return z.NEVER;
+    })
+  ).optional(),
+  blows: z.string().transform((names) => names.split(",")).pipe(
+    z.array(z.enum(BLOWS)),
+  ).default([...BLOWS]),
 });
 
 class Chaos {
@@ -56,6 +79,7 @@ class Chaos {
   readonly problems: string[] = [];
   points = 0;
   storms = 0;
+  readonly types: ChaosSummary["types"] = {};
 
   constructor(rig: Rig) {
     this.#rig = rig;
@@ -67,8 +91,8 @@ class Chaos {
   }
 
   summary(seed: number, jobs: number): ChaosSummary {
-    const { points, storms, problems } = this;
-    return { seed, jobs, points, storms, problems };
+    const { points, storms, problems, types } = this;
+    return { seed, jobs, points, storms, types, problems };
   }
 
   complain(where: string, what: string): void {
@@ -87,14 +111,23 @@ class Chaos {
   async visit(
     where: string,
     points: readonly Point[],
+    subject: Subject = VOICE_CLONE,
     after?: Point,
+    visitors?: readonly ChaosWorker[],
   ): Promise<void> {
     const visits: Visit[] = [];
     let left = [...points];
     // On a busy machine a worker may lose its lease before it comes to its point; it is visited again.
     for (let round = 0; round < ROUNDS && left.length > 0; round++) {
       const again: Point[] = [];
-      for await (const visit of this.#visitAll(left, after)) {
+      for await (
+        const visit of this.#visitAll(
+          left,
+          subject,
+          after,
+          round === 0 ? visitors : undefined,
+        )
+      ) {
         if (visit.isReached || round === ROUNDS - 1) visits.push(visit);
         else again.push(visit.point);
       }
@@ -106,30 +139,38 @@ class Chaos {
     for (const visit of visits) {
       const name = nameOfPoint(visit.point);
       if (!visit.isReached) this.complain(name, "it was never reached");
-      else if (visit.status !== "completed" || visit.creations !== 1) {
+      else if (!isAsItShould(subject, visit)) {
         this.complain(
-          name,
+          `${subject.name}, ${name}`,
           `${visit.status} (${visit.errorCode}) with ${visit.creations} creations`,
         );
       }
     }
+    const unfinished = await this.#rig.untilSettled(0);
+    if (unfinished > 0) this.complain(where, `${unfinished} jobs do not end`);
+    this.types[subject.name] = outcomesOf(visits, this.types[subject.name]);
     await this.audit(where);
   }
 
   async *#visitAll(
     points: readonly Point[],
+    subject: Subject,
     after: Point | undefined,
+    first: readonly ChaosWorker[] | undefined,
   ): AsyncGenerator<Visit> {
     const groups: Point[][] = [];
-    for (let at = 0; at < points.length; at += GROUP) {
-      groups.push(points.slice(at, at + GROUP));
+    const size = points.length > 4 * GROUP ? LARGE_GROUP : GROUP;
+    for (let at = 0; at < points.length; at += size) {
+      groups.push(points.slice(at, at + size));
     }
-    let next = startVisitors(this.#rig, groups[0] ?? []);
+    let next: Promise<readonly ChaosWorker[]> = Promise.resolve(
+      first ?? await startVisitors(this.#rig, groups[0]?.length ?? 0),
+    );
     for (const [index, group] of groups.entries()) {
-      const visitors = await next;
+      const visitors = (await next).slice(0, group.length);
       // They start while this group is being healed.
-      next = startVisitors(this.#rig, groups[index + 1] ?? []);
-      yield* await visitPoints(this.#rig, group, visitors, after);
+      next = startVisitors(this.#rig, groups[index + 1]?.length ?? 0);
+      yield* await visitPoints(this.#rig, group, visitors, subject, after);
     }
     await next;
   }
@@ -187,38 +228,6 @@ function tell({ rule, about, detail }: Finding): string {
   return `${AUDIT_RULES[rule]} (${about}: ${detail})`;
 }
 
-function pointsOf(moments: readonly Moment[], blow: Blow): Point[] {
-  return moments.map(({ call, nth, phase }) => ({ call, nth, phase, blow }));
-}
-
-/** Before and after each call, and everything that a request to Storage or a provider can be cut at. */
-function chooseKills(moments: readonly Moment[]): Point[] {
-  return pointsOf(moments, "kill").filter(({ call, phase }) =>
-    phase === "headers" || phase === "answered" || call === "voices.add" ||
-    (call === "storage.download" && phase === "half answered")
-  );
-}
-
-/** Where a worker that stands still has something in hand that is no longer its own when it wakes up. */
-const STALLS = [
-  ["claim_dispatched_ai_jobs", "answered"],
-  ["begin_provider_call", "answered"],
-  ["voices.add", "headers"],
-  ["voices.add", "answered"],
-  ["settle_provider_call", "headers"],
-  ["complete_ai_job", "headers"],
-] as const;
-
-/** Where an answer that is lost leaves a worker in doubt. */
-const CUTS = [
-  ["claim_dispatched_ai_jobs", "answered"],
-  ["begin_provider_call", "answered"],
-  ["voices.add", "half sent"],
-  ["voices.add", "answered"],
-  ["settle_provider_call", "answered"],
-  ["complete_ai_job", "answered"],
-] as const;
-
 const INSIDE_THE_CALL: Point = {
   call: "voices.add",
   nth: 1,
@@ -227,22 +236,41 @@ const INSIDE_THE_CALL: Point = {
 };
 const BEFORE_THE_CALL: Point = { ...INSIDE_THE_CALL, phase: "headers" };
 
-function isOneOf(
-  list: readonly (readonly [string, string])[],
-  { call, phase }: Point,
-): boolean {
-  return list.some(([name, at]) => name === call && at === phase);
-}
-
 async function runBounded(chaos: Chaos, rig: Rig, seed: number) {
   const moments = await findMoments(rig);
-  await chaos.visit("crash points", [
-    ...chooseKills(moments),
-    ...pointsOf(moments, "stall").filter((point) => isOneOf(STALLS, point)),
-    ...pointsOf(moments, "cut").filter((point) => isOneOf(CUTS, point)),
-  ]);
+  await chaos.visit("crash points", choosePoints(moments));
   await chaos.lives();
   await chaos.storm(seed, { jobs: 16, seconds: 6, killsPostgres: false });
+}
+
+async function runTypes(
+  chaos: Chaos,
+  rig: Rig,
+  subjects: readonly Subject[],
+  { bounded, blows }: { bounded: boolean; blows: readonly Blow[] },
+) {
+  for (const subject of subjects) {
+    // They start while the moments are being found.
+    const visitors = bounded ? startVisitors(rig, GROUP) : undefined;
+    const moments = await findMoments(rig, subject);
+    if (visitors !== undefined) {
+      await chaos.visit(
+        subject.name,
+        chooseFew(moments),
+        subject,
+        undefined,
+        await visitors,
+      );
+      continue;
+    }
+    for (const blow of blows) {
+      await chaos.visit(
+        `${subject.name}, every point, ${blow}`,
+        pointsOf(moments, blow),
+        subject,
+      );
+    }
+  }
 }
 
 async function runLong(
@@ -259,13 +287,20 @@ async function runLong(
     for (const after of [INSIDE_THE_CALL, BEFORE_THE_CALL]) {
       await chaos.visit(
         `repairing after ${nameOfPoint(after)}`,
-        pointsOf(await findMoments(rig, after), "kill").filter(({ phase }) =>
-          phase === "headers" || phase === "answered"
-        ),
+        pointsOf(await findMoments(rig, VOICE_CLONE, after), "kill").filter((
+          { phase },
+        ) => phase === "headers" || phase === "answered"),
+        VOICE_CLONE,
         after,
       );
     }
     await chaos.lives();
+    await runTypes(
+      chaos,
+      rig,
+      SUBJECTS.filter((subject) => subject !== VOICE_CLONE),
+      { bounded: false, blows: BLOWS },
+    );
   }
   for (let seed = options.seed;; seed++) {
     await chaos.storm(seed, {
@@ -280,7 +315,7 @@ async function runLong(
 async function main(): Promise<void> {
   const read = optionsSchema.safeParse(
     parseArgs(Deno.args, {
-      string: ["seed", "minutes"],
+      string: ["seed", "minutes", "types", "blows"],
       boolean: ["bounded", "storms-only"],
     }),
   );
@@ -293,12 +328,15 @@ async function main(): Promise<void> {
   let summary: ChaosSummary;
   {
     await using rig = await Rig.start(3);
-    await rig.setCaps(GROUP * 2, GROUP * 2);
+    await rig.setCaps(LARGE_GROUP * 2, LARGE_GROUP * 2);
     const chaos = new Chaos(rig);
-    if (options.bounded) await runBounded(chaos, rig, options.seed);
+    if (options.types !== undefined) {
+      await runTypes(chaos, rig, options.types, options);
+    } else if (options.bounded) await runBounded(chaos, rig, options.seed);
     else await runLong(chaos, rig, options);
     summary = chaos.summary(options.seed, (await rig.facts()).jobs.length);
   }
+  console.log(tableOfTypes(summary.types));
   console.log(JSON.stringify(summary));
   Deno.exit(summary.problems.length === 0 ? 0 : 1);
 }

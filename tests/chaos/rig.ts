@@ -4,7 +4,7 @@ import type postgres from "postgres";
 import { connectStandIn } from "../../dev/stack/stand-in-connection.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { putVaultSecrets } from "../../dev/stack/vault.ts";
-import { signUp, type TestUser, uploadRecording } from "../helpers/as-user.ts";
+import { signUp } from "../helpers/as-user.ts";
 import { simulatorControl } from "../helpers/simulator-control.ts";
 import {
   audit,
@@ -16,15 +16,23 @@ import {
 import { type Deliveries, receiveDeliveries } from "./deliveries.ts";
 import type { Moment, Verdict } from "./fault-proxy.ts";
 import { makeProject } from "./project.ts";
+import {
+  type NewJob,
+  type Owner,
+  prepareOwner,
+  type Subject,
+  VOICE_CLONE,
+} from "./subjects.ts";
 import { type ChaosWorker, Workers } from "./workers.ts";
 
-/** Of the job type, in the storm: short, so that a rescue takes seconds. */
+/** Of every job type, in the storm: short, so that a rescue takes seconds. */
 const POLICY = {
   lease_seconds: 4,
   reconcile_seconds: 2,
   backoff_base_seconds: 1,
   backoff_max_seconds: 2,
 };
+const RENDER_MS = 1200;
 const SAMPLE_EVERY_MS = 100;
 const HURRY_EVERY_MS = 500;
 /** A worker takes nothing new in the second half of its life, see ISOLATE_WALL_CLOCK. */
@@ -47,7 +55,10 @@ export class Rig implements AsyncDisposable {
   ) => Verdict | Promise<Verdict> = () => "go on";
   #samples: Sample[][] = [];
   #capsSince = new Date(0);
-  readonly #users: { user: TestUser; inputUrl: string }[] = [];
+  readonly #users: Owner[] = [];
+  /** What the ledger knows jobs by that it does not know by their ids. */
+  readonly #idByMarker = new Map<string, string>();
+  readonly #steps = new Map<string, number>();
   readonly #parts: AsyncDisposableStack;
   #jobs = 0;
   #healer: { worker: ChaosWorker; bornAt: number } | undefined;
@@ -92,12 +103,15 @@ export class Rig implements AsyncDisposable {
   async #prepare(users: number): Promise<void> {
     const { sql } = this;
     await sql`
-      update public.ai_job_types set ${
-      sql(POLICY)
-    } where job_type = 'voice_clone'`;
+      update public.ai_job_types set ${sql(POLICY)}`;
+    await sql`
+      update public.ai_limits set max_active_jobs = 1000, max_jobs_per_day = 100000 where user_id is null`;
+    // The look that follows the order at once finds it unfinished, every later one finds it done.
+    for (const provider of ["d-id", "heygen"] as const) {
+      await this.simulator.set({ render_ms: RENDER_MS }, provider);
+    }
     for (let made = 0; made < users; made++) {
-      const user = await signUp(this.stack);
-      this.#users.push({ user, inputUrl: await uploadRecording(user) });
+      this.#users.push(await prepareOwner(await signUp(this.stack)));
     }
     this.#watchOver();
   }
@@ -111,7 +125,7 @@ export class Rig implements AsyncDisposable {
   /** How many jobs may run at once from now on. Only while none does. */
   async setCaps(ofProvider: number, ofUser: number): Promise<void> {
     await this.sql`
-      update public.ai_providers set max_concurrent = ${ofProvider} where provider = 'elevenlabs'`;
+      update public.ai_providers set max_concurrent = ${ofProvider}`;
     await this.sql`
       update public.ai_limits set max_concurrent_jobs = ${ofUser} where user_id is null`;
     const [row] = await this.sql<{ now: Date }[]>`
@@ -120,21 +134,52 @@ export class Rig implements AsyncDisposable {
     this.#samples = [];
   }
 
+  /** Inserts a voice clone as its owner does, and answers with its id. */
+  async insertJob(userIndex?: number): Promise<string> {
+    const [id] = await this.insert(VOICE_CLONE, userIndex);
+    if (id === undefined) throw new Error("a voice clone is one job");
+    return id;
+  }
+
   /**
-   * Inserts a job as its owner does, through the Data API, and answers with its id. An insert whose answer is lost is
-   * repeated under its idempotency key, so that it is never made twice.
+   * Inserts the jobs of one visit as their owner does, through the Data API, and answers with their ids. An insert whose
+   * answer is lost is repeated under its idempotency key, so that it is never made twice.
    */
-  async insertJob(userIndex = this.#jobs): Promise<string> {
+  async insert(subject: Subject, userIndex = this.#jobs): Promise<string[]> {
     const owner = this.#users[userIndex % this.#users.length];
     if (owner === undefined) throw new Error("there are no users");
-    const name = `Voice ${++this.#jobs}`;
+    const number = ++this.#jobs;
+    const ids: string[] = [];
+    for (const { row, marker, steps } of subject.jobs(owner, number)) {
+      const before = ids.at(-1);
+      const id = await this.#insertRow(owner, {
+        ...row,
+        idempotency_key: `visit-${number}-${ids.length}`,
+        ...(before === undefined ? {} : { depends_on_job_id: before }),
+      });
+      ids.push(id);
+      this.#steps.set(id, steps);
+      if (marker !== undefined) this.#idByMarker.set(marker, id);
+    }
+    return ids;
+  }
+
+  /** Billable creations that a whole run of the job has. */
+  stepsOf(jobId: string): number {
+    return this.#steps.get(jobId) ?? 1;
+  }
+
+  async #insertRow(
+    owner: Owner,
+    row: NewJob["row"] & {
+      idempotency_key: string;
+      depends_on_job_id?: string;
+    },
+  ): Promise<string> {
     for (let tries = 0;; tries++) {
-      const { data, error } = await owner.user.client.from("ai_jobs").insert({
-        job_type: "voice_clone",
-        input_url: owner.inputUrl,
-        metadata: { name },
-        idempotency_key: name,
-      }).select("id").abortSignal(AbortSignal.timeout(5000)).single();
+      const { data, error } = await owner.user.client.from("ai_jobs").insert(
+        row,
+      ).select("id").abortSignal(AbortSignal.timeout(5000)).single();
       if (error === null) return data.id;
       // It had been made: the error names it.
       if (error.code === "AJ032") return error.hint;
@@ -236,7 +281,13 @@ export class Rig implements AsyncDisposable {
   /** The facts at this moment, of everything since the start. */
   async facts(): Promise<Facts> {
     return await readFacts(this.sql, {
-      creations: await this.simulator.creations(),
+      creations: (await this.simulator.creations()).map((creation) => ({
+        ...creation,
+        marker: this.#idByMarker.get(creation.marker ?? "") ?? creation.marker,
+        // Each part of a speech is a step of its own, and is known by what it says.
+        operation: `${creation.operation} ${creation.request.text ?? ""}`
+          .trim(),
+      })),
       capsSince: this.#capsSince,
       samples: this.#samples,
     });

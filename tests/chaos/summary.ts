@@ -6,6 +6,19 @@ const summarySchema = z.object({
   jobs: z.number(),
   points: z.number(),
   storms: z.number(),
+  /** By job type: the points tried, and how the jobs ended that were in hand there. */
+  types: z.record(
+    z.string(),
+    z.object({
+      points: z.number(),
+      completed: z.number(),
+      failed: z.number(),
+      /** As `outcome_unknown`, for a person to decide. */
+      parked: z.number(),
+      /** Billable creations of all of them. */
+      creations: z.number(),
+    }),
+  ),
   /** What the audit found, jobs that do not end, points that were not reached; in words. */
   problems: z.array(z.string()),
 });

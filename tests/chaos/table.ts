@@ -1,9 +1,63 @@
 /** The table of points and what became of their jobs. */
 import { nameOfPoint, type Visit } from "./points.ts";
+import type { Subject } from "./subjects.ts";
+import type { ChaosSummary } from "./summary.ts";
+
+type Outcomes = ChaosSummary["types"][string];
+
+/** Whether a job was left as `outcome_unknown`, which its row says. */
+function isParked({ status, errorCode, spend }: Visit): boolean {
+  return status === "failed" && errorCode === "outcome_unknown" &&
+    spend === "unknown";
+}
+
+/** Whether a job ended as it must: with everything paid once; or in doubt, where nobody can be asked. */
+export function isAsItShould(subject: Subject, visit: Visit): boolean {
+  return visit.status === "completed" && visit.creations === visit.steps ||
+    subject.mayPark && isParked(visit) && visit.creations <= visit.steps;
+}
+
+/** Counts outcomes, on top of others. */
+export function outcomesOf(
+  visits: readonly Visit[],
+  before: Outcomes = {
+    points: 0,
+    completed: 0,
+    failed: 0,
+    parked: 0,
+    creations: 0,
+  },
+): Outcomes {
+  const count = (is: (visit: Visit) => boolean) => visits.filter(is).length;
+  return {
+    points: before.points + count(({ isReached }) => isReached),
+    completed: before.completed + count(({ status }) => status === "completed"),
+    failed: before.failed +
+      count((visit) => visit.status === "failed" && !isParked(visit)),
+    parked: before.parked + count(isParked),
+    creations: before.creations +
+      visits.reduce((sum, { creations }) => sum + creations, 0),
+  };
+}
+
+/** One line for each job type: how many points were tried, and what became of the jobs. */
+export function tableOfTypes(types: ChaosSummary["types"]): string {
+  return layOut([
+    ["type", "points tried", "completed", "failed", "parked", "creations"],
+    ...Object.entries(types).map(([name, outcomes]) => [
+      name,
+      String(outcomes.points),
+      String(outcomes.completed),
+      String(outcomes.failed),
+      String(outcomes.parked),
+      String(outcomes.creations),
+    ]),
+  ]);
+}
 
 /** One line for each point: how the job ended, after how many attempts, with how many creations. */
 export function tableOf(visits: readonly Visit[]): string {
-  const rows = [
+  return layOut([
     ["point", "outcome", "attempts", "creations", "spend"],
     ...visits.map((visit) => [
       nameOfPoint(visit.point),
@@ -16,7 +70,10 @@ export function tableOf(visits: readonly Visit[]): string {
       String(visit.creations),
       visit.spend,
     ]),
-  ];
+  ]);
+}
+
+function layOut(rows: string[][]): string {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0))
   );

@@ -82,7 +82,11 @@ export class Workers implements AsyncDisposable {
     };
     const wallClockMs = options.wallClockMs ?? 400_000;
     const api: FaultProxy = await startFaultProxy(this.#stack.apiUrl, watch);
-    const provider = await startFaultProxy(this.#stack.simulatorUrl, watch);
+    const provider = await startFaultProxy(
+      this.#stack.simulatorUrl,
+      watch,
+      { keepsHost: true },
+    );
     const process = await startFunctionProcess(
       {
         ...this.#definition,
@@ -101,6 +105,10 @@ export class Workers implements AsyncDisposable {
           DISPATCH_SECRET: this.#stack.dispatchSecret,
           ELEVENLABS_API_KEY: "simulated-in-the-storm",
           ELEVENLABS_BASE_URL: `${provider.url}/elevenlabs`,
+          DID_API_KEY: "simulated-in-the-storm",
+          DID_BASE_URL: `${provider.url}/d-id`,
+          HEYGEN_API_KEY: "simulated-in-the-storm",
+          HEYGEN_BASE_URL: `${provider.url}/heygen`,
           WORKER_CONCURRENCY: String(options.concurrency),
           ISOLATE_WALL_CLOCK: String(Math.ceil(wallClockMs / 1000)),
           // Less than a test may take, so that a call that hangs ends by itself.

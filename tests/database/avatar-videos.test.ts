@@ -149,6 +149,28 @@ for (
   });
 }
 
+Deno.test("intake: a recording to speak that was uploaded as a picture or a film is refused with AJ013, and no job is made", async () => {
+  await withQueue(async ({ db }) => {
+    const { id } = await db.createUser();
+    const photo = await aPhoto(db, id);
+    for (const mimetype of ["image/png", "video/mp4", "application/pdf"]) {
+      const audio_url = await uploadSample(db, id, {
+        bucket: "uploads",
+        mimetype,
+      });
+      const refusal = await refusalOf(() =>
+        order(db, id, photo, { audio_url })
+      );
+      assertEquals(
+        [refusal.code, refusal.detail],
+        ["AJ013", "metadata.audio_url"],
+        mimetype,
+      );
+    }
+    assertEquals([...await db.sql`select id from public.ai_jobs`], []);
+  });
+});
+
 Deno.test("receive_provider_webhook: 20 deliveries of one event at once wake the job once", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();

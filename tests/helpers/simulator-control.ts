@@ -12,6 +12,7 @@ const ledgerSchema = z.object({
     api_key_tail: z.string(),
     request: z.looseObject({
       name: z.string().optional(),
+      text: z.string().optional(),
       description: z.string().nullish(),
       labels: z.record(z.string(), z.string()).optional(),
       remove_background_noise: z.boolean().optional(),

@@ -30,6 +30,8 @@ function healthy(): Facts {
     billable_calls: 1,
     provider_job_id: null,
     cached_from_job_id: null,
+    depends_on_job_id: null,
+    output_url: null,
     cancel_requested_at: null,
     scheduled_at: before(60),
     lease_expires_at: null,
@@ -53,6 +55,12 @@ function healthy(): Facts {
     now: NOW,
     jobs: [
       job("done", ANN, {}),
+      job("filmed", ANN, {
+        job_type: "avatar_video",
+        provider: "d-id",
+        output_url: "outputs/ann/filmed/video.mp4",
+        last_event: "completed",
+      }),
       job("parked", ANN, {
         status: "failed",
         error_code: "outcome_unknown",
@@ -81,6 +89,7 @@ function healthy(): Facts {
     ],
     events: [
       ...events("done", ["claimed", 50], ["completed", 30]),
+      ...events("filmed", ["claimed", 80], ["completed", 70]),
       ...events("parked", ["claimed", 25], ["failed", 20]),
       ...events("running", ["claimed", 5]),
       ...events("waiting", ["created", 60]),
@@ -91,6 +100,12 @@ function healthy(): Facts {
         operation: "voices.add",
         outcome: "succeeded",
         provider_object_id: "voice-1",
+      },
+      {
+        job_id: "filmed",
+        operation: "create_video",
+        outcome: "succeeded",
+        provider_object_id: "talk-1",
       },
       {
         job_id: "parked",
@@ -113,7 +128,7 @@ function healthy(): Facts {
         user_id: ANN,
         max_concurrent_jobs: null,
         active_jobs_at_most: 0,
-        jobs_that_day: 2,
+        jobs_that_day: 3,
         is_counted_today: true,
         is_paused: false,
       },
@@ -131,13 +146,28 @@ function healthy(): Facts {
       provider: "elevenlabs",
       may_run: true,
       lease_seconds: 10,
-      max_concurrent: 2,
+    }, {
+      job_type: "avatar_video",
+      provider: "d-id",
+      may_run: true,
+      lease_seconds: 10,
+    }],
+    products: [{ job_id: "filmed", kind: "avatar" }],
+    files: ["outputs/ann/filmed/video.mp4"],
+    providers: [{ provider: "elevenlabs", max_concurrent: 2 }, {
+      provider: "d-id",
+      max_concurrent: 1,
     }],
     creations: [{
       id: "voice-1",
       provider: "elevenlabs",
       operation: "voices.add",
       marker: "done",
+    }, {
+      id: "talk-1",
+      provider: "d-id",
+      operation: "talks.create",
+      marker: "filmed",
     }],
     capsSince: before(3600),
     samples: [[{ provider: "elevenlabs", user_id: ANN, running: 1 }]],
@@ -286,6 +316,36 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
     spoil: ({ voices }) => {
       for (const voice of voices) voice.provider_voice_id = "voice-9";
     },
+  },
+  {
+    rule: "products",
+    what: "a video without its row",
+    spoil: ({ products }) => products.splice(0),
+  },
+  {
+    rule: "products",
+    what: "two rows for one video",
+    spoil: ({ products }) =>
+      products.push({ job_id: "filmed", kind: "avatar" }),
+  },
+  {
+    rule: "products",
+    what: "a video whose file is gone",
+    spoil: ({ files }) => files.splice(0),
+  },
+  {
+    rule: "products",
+    what: "a row of a job that makes none",
+    spoil: ({ products }) => products.push({ job_id: "done", kind: "pdf" }),
+  },
+  {
+    rule: "caps",
+    what: "two videos at once at a provider that takes one",
+    spoil: (facts) =>
+      facts.samples.push([
+        { provider: "d-id", user_id: ANN, running: 1 },
+        { provider: "d-id", user_id: BOB, running: 1 },
+      ]),
   },
 ];
 

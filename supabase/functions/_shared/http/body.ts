@@ -99,7 +99,10 @@ export function fieldErrors(error: z.ZodError): FieldError[] {
   return error.issues.flatMap((issue) => {
     const base = issue.path.map(String);
     const name = (path: string[]) =>
-      path.length === 0 ? "body" : path.join(".");
+      path.length === 0
+        ? "body"
+        // A member may have the empty name, and even then the field has one.
+        : path.map((part) => part === "" ? '""' : part).join(".");
     if (issue.code === "unrecognized_keys") {
       return issue.keys.map((key) => ({
         field: name([...base, key]),

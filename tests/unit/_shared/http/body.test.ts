@@ -155,6 +155,9 @@ for (
     ["a key of a record", { name: "a", labels: { long: "x" } }, [
       ["labels.long", "Invalid key in record"],
     ]],
+    ["a member whose name is empty", { name: "a", "": 1 }, [
+      ['""', "is not known"],
+    ]],
     ["the whole body", null, [
       ["body", "Invalid input: expected object, received null"],
     ]],

@@ -1,0 +1,182 @@
+/** What crash points are visited in: every job type at every provider, and a pipeline of two. */
+import type { TestUser } from "../helpers/as-user.ts";
+import { uploadRecording } from "../helpers/as-user.ts";
+import { uploadPortrait } from "../helpers/avatar-jobs.ts";
+
+/** A user with everything that jobs of all types need. */
+export interface Owner {
+  user: TestUser;
+  recording: string;
+  portrait: string;
+  slideshow: string;
+}
+
+/** A job as it is inserted; `marker` is what the provider's ledger knows it by, the job's own id when left out. */
+export interface NewJob {
+  row: {
+    job_type: string;
+    input_url?: string;
+    metadata: Record<string, string | number>;
+  };
+  marker?: string;
+  /** Billable creations of a whole run. */
+  steps: number;
+}
+
+/** What one visit runs. */
+export interface Subject {
+  name: string;
+  /** The jobs of one visit, each of which depends on the one before it; `number` makes them unlike all others. */
+  jobs(owner: Owner, number: number): NewJob[];
+  /** The provider has no listing, so that a lost answer leaves a job that only a person can decide. */
+  mayPark: boolean;
+  /** A run is claimed more than once: it waits for a render, or for another job. */
+  hasSeveralClaims: boolean;
+}
+
+/** Two parts of the model that takes the shortest texts. */
+function speech(): NewJob {
+  const marker = crypto.randomUUID();
+  let text = "";
+  for (let line = 1; text.length < 3050; line++) {
+    text += `Sentence ${line} of ${marker}. `;
+  }
+  return {
+    row: {
+      job_type: "text_to_speech",
+      metadata: {
+        text,
+        voice_id: "pNInz6obpgDQGcFmaJgB",
+        model: "eleven_v3",
+        output_format: "mp3_22050_32",
+      },
+    },
+    marker,
+    steps: 2,
+  };
+}
+
+function video(
+  owner: Owner,
+  number: number,
+  metadata: Record<string, string>,
+): NewJob {
+  return {
+    row: {
+      job_type: "avatar_video",
+      input_url: owner.portrait,
+      metadata: { name: `Video ${number}`, ...metadata },
+    },
+    steps: 1,
+  };
+}
+
+const spoken = (number: number) => ({
+  text: `Hello, this is number ${number}.`,
+  voice_id: "en-US-JennyNeural",
+});
+
+/** A code of three letters that no other number has, so that the cache knows nothing of the job. */
+function languageOf(number: number): string {
+  const letter = (place: number) =>
+    String.fromCharCode(97 + Math.floor(number / 26 ** place) % 26);
+  return letter(2) + letter(1) + letter(0);
+}
+
+/** The first of them is what everything else in this folder works with. */
+export const VOICE_CLONE: Subject = {
+  name: "voice_clone",
+  jobs: (owner, number) => [{
+    row: {
+      job_type: "voice_clone",
+      input_url: owner.recording,
+      metadata: { name: `Voice ${number}` },
+    },
+    steps: 1,
+  }],
+  mayPark: false,
+  hasSeveralClaims: false,
+};
+
+/** All of them. */
+export const SUBJECTS: readonly Subject[] = [
+  VOICE_CLONE,
+  {
+    name: "text_to_speech",
+    jobs: () => [speech()],
+    mayPark: false,
+    hasSeveralClaims: false,
+  },
+  {
+    name: "transcription",
+    jobs: (owner, number) => [{
+      row: {
+        job_type: "transcription",
+        input_url: owner.recording,
+        metadata: { language_code: languageOf(number) },
+      },
+      steps: 1,
+    }],
+    mayPark: true,
+    hasSeveralClaims: false,
+  },
+  ...(["d-id", "heygen"] as const).map((provider): Subject => ({
+    name: `avatar_video at ${provider}`,
+    jobs: (
+      owner,
+      number,
+    ) => [video(owner, number, { provider, ...spoken(number) })],
+    mayPark: false,
+    hasSeveralClaims: true,
+  })),
+  {
+    name: "pdf_render",
+    jobs: (owner, number) => [{
+      row: {
+        job_type: "pdf_render",
+        metadata: { slideshow_id: owner.slideshow, title: `Book ${number}` },
+      },
+      steps: 0,
+    }],
+    mayPark: false,
+    hasSeveralClaims: false,
+  },
+  {
+    name: "speech then video",
+    jobs: (owner, number) => [speech(), video(owner, number, {})],
+    mayPark: false,
+    hasSeveralClaims: true,
+  },
+];
+
+/** Uploads what jobs of all types need. */
+export async function prepareOwner(user: TestUser): Promise<Owner> {
+  const portrait = await uploadPortrait(user);
+  const photo = await user.client.from("media").insert({
+    media_type: "image",
+    storage_path: portrait,
+    file_name: "face.jpg",
+    content_type: "image/jpeg",
+    size_bytes: 1,
+  }).select("id").single();
+  if (photo.error) throw photo.error;
+  const slideshow = await user.client.from("slideshows").insert({
+    title: "A summer",
+  }).select("id").single();
+  if (slideshow.error) throw slideshow.error;
+  const slides = await user.client.from("slideshow_items").insert(
+    [0, 1].map((position) => ({
+      slideshow_id: slideshow.data.id,
+      media_id: photo.data.id,
+      position,
+      caption: `Day ${position + 1}`,
+    })),
+  );
+  if (slides.error) throw slides.error;
+  return {
+    user,
+    recording: await uploadRecording(user),
+    portrait,
+    slideshow: slideshow.data.id,
+  };
+}

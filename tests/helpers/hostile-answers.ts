@@ -1,0 +1,50 @@
+/** What every refusal of a hostile request must look like. */
+import { assert, assertEquals } from "@std/assert";
+import { z } from "zod";
+
+const problemSchema = z.strictObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.number(),
+  detail: z.string(),
+  code: z.string(),
+  errors: z.array(z.strictObject({
+    field: z.string().min(1),
+    message: z.string().min(1),
+  })).optional(),
+  request_id: z.string(),
+});
+
+/** A problem document, as far as refusals are told apart by it. */
+export type Problem = z.infer<typeof problemSchema>;
+
+/** Fails unless the answer is a 4xx problem document that tells nothing of our inside; answers with it. */
+export async function refusalOf(response: Response): Promise<Problem> {
+  const text = await response.text();
+  const told = `${response.status} ${text}`;
+  assert(response.status >= 400 && response.status < 500, told);
+  assertEquals(
+    response.headers.get("content-type"),
+    "application/problem+json",
+    told,
+  );
+  const problem = problemSchema.parse(JSON.parse(text));
+  assertEquals(problem.status, response.status, told);
+  assert(!/\bat .*\.ts:|Zod|node_modules|select .* from/.test(text), told);
+  return problem;
+}
+
+/** Fails unless the problem names these fields, or members of them; with `isOneEnough`, one of them. */
+export function assertNames(
+  problem: Problem,
+  fields: readonly string[],
+  isOneEnough = false,
+): void {
+  const named = problem.errors?.map(({ field }) => field) ?? [];
+  const isNamed = (field: string) =>
+    named.some((one) => one === field || one.startsWith(`${field}.`));
+  assert(
+    isOneEnough ? fields.some(isNamed) : fields.every(isNamed),
+    `${fields.join(", ")} in ${JSON.stringify(problem)}`,
+  );
+}
