@@ -56,16 +56,87 @@ comment on table private.dispatch_receipts is
 
 CREATE INDEX dispatch_receipts_received_at_idx ON private.dispatch_receipts USING btree (received_at);
 
+create table private.former_ai_jobs (
+  job_id uuid not null,
+  deleted_at timestamp with time zone not null default now(),
+  constraint former_ai_jobs_pkey PRIMARY KEY (job_id)
+);
+alter table private.former_ai_jobs enable row level security;
+
+comment on table private.former_ai_jobs is
+  'Jobs that were deleted after a paid call: something that carries the marker of one of them was made here, and not by another installation that shares the account.';
+
+create table private.janitor_settings (
+  id integer not null default 1,
+  orphan_grace_seconds integer not null default 86400,
+  failed_grace_seconds integer not null default 604800,
+  scan_interval_seconds integer not null default 21600,
+  cancelled_done_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  failed_done_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  constraint janitor_settings_pkey PRIMARY KEY (id),
+  constraint janitor_settings_are_not_negative CHECK (orphan_grace_seconds >= 0 AND failed_grace_seconds >= 0 AND scan_interval_seconds >= 0),
+  constraint janitor_settings_is_one_row CHECK (id = 1)
+);
+alter table private.janitor_settings enable row level security;
+
+comment on table private.janitor_settings is
+  'One row: how long the janitor waits before it removes what nobody names, and how far it has looked at ended jobs.';
+comment on column private.janitor_settings.orphan_grace_seconds is
+  'What a provider holds with our marker and no row names, and what a cancelled job left, is removed after so long. An empty look-up by marker counts after so long, too.';
+comment on column private.janitor_settings.failed_grace_seconds is
+  'What a failed job left is kept for so long: a retry goes on with it instead of paying again.';
+comment on column private.janitor_settings.scan_interval_seconds is
+  'Wait between two readings of everything that a provider lists.';
+comment on column private.janitor_settings.cancelled_done_until is
+  'Left-overs of jobs that were cancelled until then are queued.';
+comment on column private.janitor_settings.failed_done_until is
+  'Left-overs of jobs that failed until then are queued.';
+
+create table private.provider_objects (
+  provider text not null,
+  object_id text not null,
+  object_type text not null,
+  job_id uuid,
+  standing text not null,
+  first_seen_at timestamp with time zone not null default clock_timestamp(),
+  last_seen_at timestamp with time zone not null default clock_timestamp(),
+  orphan_since timestamp with time zone,
+  constraint provider_objects_pkey PRIMARY KEY (provider, object_id),
+  constraint provider_objects_orphan_since_matches_standing CHECK ((standing = 'orphan'::text) = (orphan_since IS NOT NULL)),
+  constraint provider_objects_standing_is_known CHECK (standing = ANY (ARRAY['named'::text, 'live'::text, 'orphan'::text, 'foreign'::text]))
+);
+alter table private.provider_objects enable row level security;
+
+comment on table private.provider_objects is
+  'What providers list that carries a marker of the form job:<id>, or that a row names, as of the last reading of the list.';
+comment on column private.provider_objects.job_id is
+  'The job of its marker. Not a foreign key: it may be anybody''s.';
+comment on column private.provider_objects.standing is
+  'named (a row has it), live (its job may still go on with it), orphan (made here, and nobody has it), foreign (its marker is of no job of ours: reported, never removed).';
+comment on column private.provider_objects.orphan_since is
+  'When it was first seen as an orphan; the grace counts from here.';
+
+CREATE INDEX provider_objects_last_seen_at_idx ON private.provider_objects USING btree (provider, last_seen_at);
+
 create table private.provider_removals (
   id bigint not null generated always as identity,
   provider text not null,
   object_type text not null,
   provider_object_id text,
   marker text,
+  job_id uuid,
+  made_at timestamp with time zone,
   requested_at timestamp with time zone not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamp with time zone not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  outcome text,
   done_at timestamp with time zone,
   constraint provider_removals_pkey PRIMARY KEY (id),
-  constraint provider_removals_can_be_found CHECK (provider_object_id IS NOT NULL OR marker IS NOT NULL)
+  constraint provider_removals_can_be_found CHECK (provider_object_id IS NOT NULL OR marker IS NOT NULL),
+  constraint provider_removals_done_has_outcome CHECK ((done_at IS NULL) = (outcome IS NULL)),
+  constraint provider_removals_outcome_is_known CHECK (outcome = ANY (ARRAY['removed'::text, 'absent'::text]))
 );
 alter table private.provider_removals enable row level security;
 
@@ -77,11 +148,52 @@ comment on column private.provider_removals.provider_object_id is
   'The provider''s id; null when its answer never came.';
 comment on column private.provider_removals.marker is
   'By which the provider finds what a call made (job:<id>), for a call whose outcome was unknown.';
+comment on column private.provider_removals.job_id is
+  'The job that made it. Not a foreign key: it may be deleted, and is known by this row to have been ours.';
+comment on column private.provider_removals.made_at is
+  'When the call was sent: narrows the look for it where there is no direct way.';
+comment on column private.provider_removals.attempts is
+  'Removals begun. Given up never: with five and an error it counts as failing.';
+comment on column private.provider_removals.next_attempt_at is
+  'Not before; while it is being removed, when it is tried again if that never ends.';
+comment on column private.provider_removals.lease_token is
+  'Who removes it: an outcome with another token changes nothing.';
+comment on column private.provider_removals.outcome is
+  'removed (or gone already), or absent: by its marker nothing was ever found.';
 comment on column private.provider_removals.done_at is
   'When the provider was found not to have it any more.';
 
 CREATE INDEX provider_removals_id_idx ON private.provider_removals USING btree (id) WHERE (done_at IS NULL);
+CREATE INDEX provider_removals_job_id_idx ON private.provider_removals USING btree (job_id) WHERE (job_id IS NOT NULL);
+CREATE INDEX provider_removals_next_attempt_at_idx ON private.provider_removals USING btree (next_attempt_at) WHERE (done_at IS NULL);
+CREATE INDEX provider_removals_object_id_idx ON private.provider_removals USING btree (provider, provider_object_id);
 CREATE UNIQUE INDEX provider_removals_object_key ON private.provider_removals USING btree (provider, COALESCE(provider_object_id, marker)) WHERE (done_at IS NULL);
+
+create table private.provider_scans (
+  provider text not null,
+  started_at timestamp with time zone not null,
+  page_cursor text,
+  pages integer not null default 0,
+  listed_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  last_error_code text,
+  lease_token uuid,
+  lease_expires_at timestamp with time zone,
+  constraint provider_scans_pkey PRIMARY KEY (provider),
+  constraint provider_scans_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
+  constraint provider_scans_finished_after_listed CHECK (finished_at IS NULL OR listed_at IS NOT NULL),
+  constraint provider_scans_lease_is_whole CHECK ((lease_token IS NULL) = (lease_expires_at IS NULL))
+);
+alter table private.provider_scans enable row level security;
+
+comment on table private.provider_scans is
+  'How far each provider''s list has been read; a reading that broke off is gone on with.';
+comment on column private.provider_scans.page_cursor is
+  'The provider''s own word for the next page.';
+comment on column private.provider_scans.listed_at is
+  'When its last page was read.';
+comment on column private.provider_scans.finished_at is
+  'When the rows that it did not show had been asked for one by one.';
 
 create table private.provider_webhook_receipts (
   provider text not null,
@@ -104,23 +216,39 @@ create table private.storage_removals (
   user_id uuid not null,
   reason text not null,
   requested_at timestamp with time zone not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamp with time zone not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  outcome text,
   done_at timestamp with time zone,
-  constraint storage_removals_pkey PRIMARY KEY (id)
+  constraint storage_removals_pkey PRIMARY KEY (id),
+  constraint storage_removals_done_has_outcome CHECK ((done_at IS NULL) = (outcome IS NULL)),
+  constraint storage_removals_outcome_is_known CHECK (outcome = ANY (ARRAY['removed'::text, 'replaced'::text]))
 );
 alter table private.storage_removals enable row level security;
 
 comment on table private.storage_removals is
-  'Objects of Storage whose row, or whose owner, was deleted. private.due_storage_removals says which may go.';
+  'Objects of Storage whose row, or whose owner, was deleted, and what a job without a result left. The janitor works them off; private.due_storage_removals says which may go.';
 comment on column private.storage_removals.object_path is
   'As <bucket>/<path>.';
 comment on column private.storage_removals.user_id is
   'Whose it was. Not a foreign key: the account may be gone.';
 comment on column private.storage_removals.reason is
-  'The table whose row named it, or users when the account was deleted.';
+  'The table whose row named it, users when the account was deleted, or job_leftovers.';
+comment on column private.storage_removals.attempts is
+  'Removals begun. Given up never: with five and an error it counts as failing.';
+comment on column private.storage_removals.next_attempt_at is
+  'Not before; while it is being removed, when it is tried again if that never ends.';
+comment on column private.storage_removals.lease_token is
+  'Who removes it: an outcome with another token changes nothing.';
+comment on column private.storage_removals.outcome is
+  'removed, or replaced: the owner has put another object there since, which is not what was to go.';
 comment on column private.storage_removals.done_at is
   'When the object was found to be gone from Storage.';
 
 CREATE INDEX storage_removals_id_idx ON private.storage_removals USING btree (id) WHERE (done_at IS NULL);
+CREATE INDEX storage_removals_next_attempt_at_idx ON private.storage_removals USING btree (next_attempt_at) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX storage_removals_object_path_key ON private.storage_removals USING btree (object_path) WHERE (done_at IS NULL);
 
 create table public.ai_job_events (
@@ -366,6 +494,7 @@ comment on column public.ai_jobs.last_event is
 
 CREATE INDEX ai_jobs_active_idx ON public.ai_jobs USING btree (user_id) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text]));
 CREATE INDEX ai_jobs_cached_from_job_id_idx ON public.ai_jobs USING btree (cached_from_job_id) WHERE (cached_from_job_id IS NOT NULL);
+CREATE INDEX ai_jobs_cancelled_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'cancelled'::text);
 CREATE INDEX ai_jobs_depends_on_job_id_idx ON public.ai_jobs USING btree (depends_on_job_id, user_id) WHERE (depends_on_job_id IS NOT NULL);
 CREATE INDEX ai_jobs_failed_idx ON public.ai_jobs USING btree (completed_at) WHERE (status = 'failed'::text);
 CREATE INDEX ai_jobs_job_type_idx ON public.ai_jobs USING btree (job_type);
@@ -522,6 +651,7 @@ create table public.ai_provider_calls (
   sent_at timestamp with time zone not null default clock_timestamp(),
   unknown_since timestamp with time zone,
   settled_at timestamp with time zone,
+  discarded_at timestamp with time zone,
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
   constraint ai_provider_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
@@ -558,9 +688,12 @@ comment on column public.ai_provider_calls.cost_micros is
   'What it did cost: the price of its units, rounded up; 0 when nothing was made. Null while that is open.';
 comment on column public.ai_provider_calls.unknown_since is
   'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here and not from sent_at: a call may be with the provider for minutes.';
+comment on column public.ai_provider_calls.discarded_at is
+  'Since when the janitor removes what the call made: a retry of the job does not go on with it, and sends a new call.';
 
 CREATE INDEX ai_provider_calls_job_id_sent_at_idx ON public.ai_provider_calls USING btree (job_id, sent_at);
-CREATE UNIQUE INDEX ai_provider_calls_one_per_step_key ON public.ai_provider_calls USING btree (job_id, operation) WHERE (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text]));
+CREATE INDEX ai_provider_calls_object_idx ON public.ai_provider_calls USING btree (provider, provider_object_id) WHERE (provider_object_id IS NOT NULL);
+CREATE UNIQUE INDEX ai_provider_calls_one_per_step_key ON public.ai_provider_calls USING btree (job_id, operation) WHERE ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text])) AND (discarded_at IS NULL));
 CREATE INDEX ai_provider_calls_user_id_idx ON public.ai_provider_calls USING btree (user_id);
 
 create policy "users can read the provider calls of their own ai jobs" on public.ai_provider_calls for select to authenticated
@@ -665,6 +798,7 @@ create table public.avatars (
   duration_seconds numeric(10,3),
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  provider_missing_since timestamp with time zone,
   constraint avatars_pkey PRIMARY KEY (id),
   constraint avatars_job_key UNIQUE (job_id, user_id),
   constraint avatars_provider_avatar_id_key UNIQUE (provider, provider_avatar_id),
@@ -688,6 +822,8 @@ comment on column public.avatars.provider_avatar_id is
   'The provider''s id of the rendered video or talk.';
 comment on column public.avatars.video_url is
   'The video in our own Storage, as outputs/<path>.';
+comment on column public.avatars.provider_missing_since is
+  'Since when the provider does not have the video any more; ours is in Storage all the same.';
 
 CREATE INDEX avatars_photo_id_idx ON public.avatars USING btree (photo_id, user_id);
 CREATE INDEX avatars_user_id_created_at_idx ON public.avatars USING btree (user_id, created_at DESC, id DESC);
@@ -1400,6 +1536,7 @@ create table public.voices (
   sample_url text,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  provider_missing_since timestamp with time zone,
   constraint voices_pkey PRIMARY KEY (id),
   constraint voices_id_user_id_key UNIQUE (id, user_id),
   constraint voices_job_key UNIQUE (job_id, user_id),
@@ -1425,6 +1562,8 @@ comment on column public.voices.similarity_boost is
   'Setting for speech in this voice, 0 to 1: how closely to keep to the sample.';
 comment on column public.voices.sample_url is
   'The recording it was cloned from, as <bucket>/<path>.';
+comment on column public.voices.provider_missing_since is
+  'Since when the provider does not have the voice any more; nothing can be spoken in it. Null: it was there when looked at last.';
 
 CREATE INDEX voices_user_id_created_at_idx ON public.voices USING btree (user_id, created_at DESC, id DESC);
 
@@ -1598,7 +1737,7 @@ comment on function private.date_unknown_outcome() is
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
   returns bigint language plpgsql volatile security definer set search_path="";
 comment on function private.dispatch_ai_jobs(uuid[]) is
-  'Asks process-ai-job, by pg_net and signed with the Vault''s dispatch_secret, to work on these jobs. Returns the pg_net request id, or null when it could not be sent. Never raises. Security definer because the inserting role may read neither the Vault nor schema net.';
+  'Asks process-ai-job, by pg_net and signed with the Vault''s dispatch_secret, to work on these jobs. Returns the pg_net request id, or null when it could not be sent. Never raises. Security definer because the inserting role may not call private.post_signed.';
 
 create function private.dispatch_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1640,6 +1779,11 @@ create function private.forget_user()
 comment on function private.forget_user() is
   'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders. What else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth service deletes users and may touch none of this.';
 
+create function private.give_up_provider_object(p_provider text, p_object_id text, p_job_id uuid)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function private.give_up_provider_object(text,text,uuid) is
+  'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are discarded in the same transaction.';
+
 create function private.guard_ai_job_transition()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.guard_ai_job_transition() is
@@ -1678,7 +1822,7 @@ comment on function private.is_dependency_unfinished(uuid,uuid) is
 create function private.is_object_named(p_removal private.storage_removals)
   returns boolean language sql stable security invoker set search_path="";
 comment on function private.is_object_named(private.storage_removals) is
-  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted job asked for the removal, another job shares it as its output.';
+  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended job asked for the removal, another job shares it as its output or the job itself goes on.';
 
 create function private.is_provider_failure(p_error_code text)
   returns boolean language sql immutable security invoker set search_path="";
@@ -1720,6 +1864,16 @@ create function private.note_settled_call()
 comment on function private.note_settled_call() is
   'Row trigger: what became of a paid call is counted for the provider''s breaker. Security definer because it calls a function that is.';
 
+create function private.post_signed(p_function text, p_body jsonb)
+  returns bigint language plpgsql volatile security definer set search_path="";
+comment on function private.post_signed(text,jsonb) is
+  'Calls one of our Edge Functions by pg_net, signed with the Vault''s dispatch_secret. Returns the pg_net request id, or null when it could not be sent. Never raises. Security definer because the causing role may read neither the Vault nor schema net.';
+
+create function private.provider_object_standing(p_provider text, p_object_id text, p_job_id uuid)
+  returns text language sql stable security invoker set search_path="";
+comment on function private.provider_object_standing(text,text,uuid) is
+  'Who has what a provider holds: named, live, orphan or foreign, as in private.provider_objects.';
+
 create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.prune_ai_job_leftovers() is
@@ -1729,6 +1883,11 @@ create function private.prune_provider_webhook_receipts()
   returns void language sql volatile security invoker set search_path="";
 comment on function private.prune_provider_webhook_receipts() is
   'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
+
+create function private.queue_job_leftovers(p_limit integer DEFAULT 500)
+  returns integer language plpgsql volatile security invoker set search_path="";
+comment on function private.queue_job_leftovers(integer) is
+  'Writes down what jobs left that ended without a result, once their grace is over: the voice or video of a call, and the files in the job''s folder. Parked jobs keep all. Goes on where it was the last time; returns the number of jobs.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
   returns void language plpgsql volatile security invoker set search_path="";
@@ -1759,6 +1918,16 @@ create function private.record_updated_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.record_updated_ai_jobs() is
   'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because nobody is granted insert on ai_job_events.';
+
+create function private.removal_pause(p_attempts integer)
+  returns interval language sql volatile security invoker set search_path="";
+comment on function private.removal_pause(integer) is
+  'Wait after a removal that failed: 30 s, doubled with each, 6 hours at most, ±20 %.';
+
+create function private.run_janitor()
+  returns bigint language sql volatile security invoker set search_path="";
+comment on function private.run_janitor() is
+  'Asks the Edge Function janitor for a run, signed. Returns the pg_net request id, or null when it could not be sent.';
 
 create function private.settle_reserved_cost()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1792,11 +1961,23 @@ comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to service_role;
 
+create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)
+  returns integer language plpgsql volatile security definer set search_path="";
+comment on function public.begin_janitor_run(text,double precision) is
+  'Takes in a call of the janitor whose signature the caller has verified: refuses one that is more than five minutes old or ahead (AJ040), and one delivered before (AJ041). Queues what ended jobs left and returns how many were looked at. service_role only; security definer because the lists lie in schema private.';
+grant execute on function public.begin_janitor_run(text,double precision) to service_role;
+
 create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text, p_units bigint DEFAULT 1)
   returns TABLE(call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean) language plpgsql volatile security invoker set search_path="";
 comment on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint) is
   'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing) does not fit into what is left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. service_role only.';
 grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint) to service_role;
+
+create function public.begin_provider_scan(p_provider text, p_lease_seconds integer DEFAULT 120)
+  returns TABLE(lease_token uuid, page_cursor text, is_listed boolean) language plpgsql volatile security definer set search_path="";
+comment on function public.begin_provider_scan(text,integer) is
+  'Leases the reading of a provider''s list: a new one when the last is old enough, else one that broke off, from its next page on. 0 rows: nothing to do, or somebody is at it. service_role only; security definer because the scans lie in schema private.';
+grant execute on function public.begin_provider_scan(text,integer) to service_role;
 
 create function public.cancel_ai_job(p_job_id uuid, p_lease_token uuid)
   returns boolean language plpgsql volatile security definer set search_path="";
@@ -1816,11 +1997,29 @@ comment on function public.claim_dispatched_ai_jobs(text,double precision,intege
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. Security definer because the receipts lie in schema private.';
 grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer) to service_role;
 
+create function public.claim_provider_removals(p_providers text[], p_limit integer, p_lease_seconds integer DEFAULT 120)
+  returns TABLE(id bigint, lease_token uuid, provider text, object_type text, provider_object_id text, marker text, made_at timestamp with time zone, is_lookup_conclusive boolean) language plpgsql volatile security definer set search_path="";
+comment on function public.claim_provider_removals(text[],integer,integer) is
+  'Leases up to p_limit removals that are due at these providers, but for those that are paused or down, and that may go now. What a row names or a job may go on with waits an hour. is_lookup_conclusive: an empty look-up by marker means that nothing was made. service_role only; security definer because the list lies in schema private.';
+grant execute on function public.claim_provider_removals(text[],integer,integer) to service_role;
+
+create function public.claim_storage_removals(p_limit integer, p_lease_seconds integer DEFAULT 120)
+  returns TABLE(id bigint, lease_token uuid, object_path text) language plpgsql volatile security definer set search_path="";
+comment on function public.claim_storage_removals(integer,integer) is
+  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. What a row still needs waits a day, or until it is asked for again; what is gone, or was replaced by its owner since, is done. service_role only; security definer because the list lies in schema private.';
+grant execute on function public.claim_storage_removals(integer,integer) to service_role;
+
 create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text, p_product jsonb DEFAULT NULL::jsonb)
   returns boolean language plpgsql volatile security invoker set search_path="";
 comment on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) is
   'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back with it. service_role only.';
 grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) to service_role;
+
+create function public.end_provider_scan(p_provider text, p_lease_token uuid, p_error_code text DEFAULT NULL::text)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.end_provider_scan(text,uuid,text) is
+  'Ends a reading of a provider''s list: what it did not show is not kept in mind. With an error the list is read from its beginning the next time. False: the lease is lost; nothing changed. service_role only; security definer because the scans lie in schema private.';
+grant execute on function public.end_provider_scan(text,uuid,text) to service_role;
 
 create function public.fail_ai_job(p_job_id uuid, p_lease_token uuid, p_error_code text, p_error_message text, p_is_retryable boolean, p_retry_after_seconds double precision DEFAULT NULL::double precision)
   returns text language plpgsql volatile security definer set search_path="";
@@ -1855,11 +2054,23 @@ comment on function public.get_shared_slideshow(text) is
 grant execute on function public.get_shared_slideshow(text) to anon;
 grant execute on function public.get_shared_slideshow(text) to authenticated;
 
+create function public.give_up_found_object(p_id bigint, p_lease_token uuid, p_provider_object_id text)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.give_up_found_object(bigint,uuid,text) is
+  'Whether what a look-up by marker has found may be removed: the removal is still leased by the caller, no row names the object and no job may go on with it. service_role only; security definer because the list lies in schema private.';
+grant execute on function public.give_up_found_object(bigint,uuid,text) to service_role;
+
 create function public.heartbeat_ai_jobs(p_beats jsonb)
   returns TABLE(job_id uuid, is_cancel_requested boolean) language plpgsql volatile security invoker set search_path="";
 comment on function public.heartbeat_ai_jobs(jsonb) is
   'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is lost: stop. service_role only.';
 grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;
+
+create function public.note_provider_rows(p_provider text, p_lease_token uuid, p_missing text[], p_present text[])
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.note_provider_rows(text,uuid,text[],text[]) is
+  'What the provider answered when it was asked for objects one by one: the rows of those that it does not have are marked. False: the lease is lost; nothing changed. service_role only; security definer because the scan lies in schema private.';
+grant execute on function public.note_provider_rows(text,uuid,text[],text[]) to service_role;
 
 create function public.pause_ai_jobs(p_job_type text DEFAULT NULL::text, p_provider text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_is_paused boolean DEFAULT true)
   returns integer language plpgsql volatile security invoker set search_path="";
@@ -1879,6 +2090,12 @@ comment on function public.receive_provider_webhook(text,text[],uuid,text,double
   'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the provider, due at once. Returns woken, nothing_waits or replayed; nothing else about any job changes. service_role only; security definer because the receipts and the dispatch lie in schema private.';
 grant execute on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) to service_role;
 
+create function public.record_provider_page(p_provider text, p_lease_token uuid, p_objects jsonb, p_next_cursor text DEFAULT NULL::text, p_lease_seconds integer DEFAULT 120)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.record_provider_page(text,uuid,jsonb,text,integer) is
+  'Takes in a page of a provider''s list, [{object_id, object_type, job_id?}], and where the next one begins (null: it was the last). An orphan is noted when it is first seen, and queued for removal when it is seen again after the grace. False: the lease is lost; nothing changed. service_role only; security definer because the lists lie in schema private.';
+grant execute on function public.record_provider_page(text,uuid,jsonb,text,integer) to service_role;
+
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
   returns integer language plpgsql volatile security invoker set search_path="";
 comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
@@ -1897,6 +2114,12 @@ comment on function public.reorder_slideshow(uuid,uuid[]) is
   'Puts the slides of one slideshow into the given order, in one transaction; name all of them. Returns how many were placed. Security invoker: the policies decide whose slides these may be.';
 grant execute on function public.reorder_slideshow(uuid,uuid[]) to authenticated;
 grant execute on function public.reorder_slideshow(uuid,uuid[]) to service_role;
+
+create function public.report_ai_leftovers(p_limit integer DEFAULT 1000)
+  returns TABLE(kind text, state text, provider text, object_type text, object_id text, job_id uuid, since timestamp with time zone, remove_after timestamp with time zone, attempts integer, last_error_code text) language sql stable security definer set search_path="";
+comment on function public.report_ai_leftovers(integer) is
+  'For the operator: what is at providers and in Storage that nobody has, what is being removed, and rows whose provider object is gone. kind: orphan (removed after remove_after), foreign (a marker of no job of ours: never removed), removal, file, missing. state failing: five attempts, and the last one failed. service_role only; security definer because the lists lie in schema private.';
+grant execute on function public.report_ai_leftovers(integer) to service_role;
 
 create function public.rescue_stalled_ai_jobs(p_limit integer DEFAULT 500)
   returns TABLE(job_id uuid, status text) language plpgsql volatile security definer set search_path="";
@@ -1934,11 +2157,29 @@ comment on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer
   'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not tell), and the provider''s id of what it made onto the job, in one commit. False: the lease is lost or the call is settled already; nothing changed. service_role only.';
 grant execute on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer,bigint) to service_role;
 
+create function public.settle_provider_removal(p_id bigint, p_lease_token uuid, p_outcome text, p_error_code text DEFAULT NULL::text)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.settle_provider_removal(bigint,uuid,text,text) is
+  'What became of a leased removal: removed (or it was gone), absent (by its marker there is nothing), looking (nothing yet: look again later) or failed (try again later). False: somebody else has it; nothing changed. service_role only; security definer because the list lies in schema private.';
+grant execute on function public.settle_provider_removal(bigint,uuid,text,text) to service_role;
+
+create function public.settle_storage_removals(p_ids bigint[], p_lease_token uuid, p_error_code text DEFAULT NULL::text)
+  returns integer language sql volatile security definer set search_path="";
+comment on function public.settle_storage_removals(bigint[],uuid,text) is
+  'What became of leased removals: done where Storage does not have the object any more, whatever the caller thinks; else tried again later. Returns how many are done. service_role only; security definer because the list lies in schema private.';
+grant execute on function public.settle_storage_removals(bigint[],uuid,text) to service_role;
+
 create function public.snooze_ai_job(p_job_id uuid, p_lease_token uuid, p_delay_seconds double precision, p_stage text DEFAULT NULL::text)
   returns boolean language plpgsql volatile security invoker set search_path="";
 comment on function public.snooze_ai_job(uuid,uuid,double precision,text) is
   'Puts a claimed job back for later without spending the attempt: the provider is still at work, or its listing may lag. False: the lease is lost. service_role only.';
 grant execute on function public.snooze_ai_job(uuid,uuid,double precision,text) to service_role;
+
+create function public.unseen_provider_rows(p_provider text, p_lease_token uuid, p_limit integer)
+  returns SETOF text language sql stable security definer set search_path="";
+comment on function public.unseen_provider_rows(text,uuid,integer) is
+  'What rows name that a reading of the provider''s whole list did not show, but for rows younger than an hour, which lists may lag behind. service_role only; security definer because the scan lies in schema private.';
+grant execute on function public.unseen_provider_rows(text,uuid,integer) to service_role;
 
 create function public.wake_ai_job_worker()
   returns boolean language plpgsql volatile security definer set search_path="";
@@ -1987,5 +2228,7 @@ create policy "users can upload into their own folder" on storage.objects for in
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
 
 select cron.schedule('prune-provider-webhook-receipts', '23 * * * *', 'select private.prune_provider_webhook_receipts()');
+
+select cron.schedule('run-janitor', '*/15 * * * *', 'select private.run_janitor()');
 
 select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');

@@ -374,6 +374,7 @@ export type Database = {
         Row: {
           "attempt": number;
           "cost_micros": number | null;
+          "discarded_at": string | null;
           "error_code": string | null;
           "estimated_cost_micros": number;
           "http_status": number | null;
@@ -395,6 +396,7 @@ export type Database = {
         Insert: {
           "attempt": number;
           "cost_micros"?: number | null;
+          "discarded_at"?: string | null;
           "error_code"?: string | null;
           "estimated_cost_micros"?: number;
           "http_status"?: number | null;
@@ -415,6 +417,7 @@ export type Database = {
         Update: {
           "attempt"?: number;
           "cost_micros"?: number | null;
+          "discarded_at"?: string | null;
           "error_code"?: string | null;
           "estimated_cost_micros"?: number;
           "http_status"?: number | null;
@@ -526,6 +529,7 @@ export type Database = {
           "photo_id": string | null;
           "provider": string;
           "provider_avatar_id": string;
+          "provider_missing_since": string | null;
           "updated_at": string;
           "user_id": string;
           "video_url": string;
@@ -541,6 +545,7 @@ export type Database = {
           "photo_id"?: string | null;
           "provider": string;
           "provider_avatar_id": string;
+          "provider_missing_since"?: string | null;
           "updated_at"?: string;
           "user_id": string;
           "video_url": string;
@@ -555,6 +560,7 @@ export type Database = {
           "photo_id"?: string | null;
           "provider"?: string;
           "provider_avatar_id"?: string;
+          "provider_missing_since"?: string | null;
           "updated_at"?: string;
           "user_id"?: string;
           "video_url"?: string;
@@ -1199,6 +1205,7 @@ export type Database = {
           "labels": NonNullable<Json>;
           "name": string;
           "provider": string;
+          "provider_missing_since": string | null;
           "provider_voice_id": string;
           "sample_url": string | null;
           "similarity_boost": number;
@@ -1215,6 +1222,7 @@ export type Database = {
           "labels"?: NonNullable<Json>;
           "name": string;
           "provider": string;
+          "provider_missing_since"?: string | null;
           "provider_voice_id": string;
           "sample_url"?: string | null;
           "similarity_boost": number;
@@ -1230,6 +1238,7 @@ export type Database = {
           "labels"?: NonNullable<Json>;
           "name"?: string;
           "provider"?: string;
+          "provider_missing_since"?: string | null;
           "provider_voice_id"?: string;
           "sample_url"?: string | null;
           "similarity_boost"?: number;
@@ -1261,6 +1270,10 @@ export type Database = {
         };
         Returns: string;
       };
+      "begin_janitor_run": {
+        Args: { "p_message_id": string; "p_sent_at_unix": number };
+        Returns: number;
+      };
       "begin_provider_call": {
         Args: {
           "p_job_id": string;
@@ -1275,6 +1288,14 @@ export type Database = {
           "decision": string;
           "is_lookup_conclusive": boolean;
           "provider_object_id": string;
+        }[];
+      };
+      "begin_provider_scan": {
+        Args: { "p_lease_seconds"?: number; "p_provider": string };
+        Returns: {
+          "is_listed": boolean;
+          "lease_token": string;
+          "page_cursor": string;
         }[];
       };
       "cancel_ai_job": {
@@ -1383,6 +1404,31 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "claim_provider_removals": {
+        Args: {
+          "p_lease_seconds"?: number;
+          "p_limit": number;
+          "p_providers": (string)[];
+        };
+        Returns: {
+          "id": number;
+          "is_lookup_conclusive": boolean;
+          "lease_token": string;
+          "made_at": string;
+          "marker": string;
+          "object_type": string;
+          "provider": string;
+          "provider_object_id": string;
+        }[];
+      };
+      "claim_storage_removals": {
+        Args: { "p_lease_seconds"?: number; "p_limit": number };
+        Returns: {
+          "id": number;
+          "lease_token": string;
+          "object_path": string;
+        }[];
+      };
       "complete_ai_job": {
         Args: {
           "p_job_id": string;
@@ -1390,6 +1436,14 @@ export type Database = {
           "p_output_url"?: string;
           "p_product"?: Json;
           "p_result_data": Json;
+        };
+        Returns: boolean;
+      };
+      "end_provider_scan": {
+        Args: {
+          "p_error_code"?: string;
+          "p_lease_token": string;
+          "p_provider": string;
         };
         Returns: boolean;
       };
@@ -1429,12 +1483,29 @@ export type Database = {
         Args: { "p_share_token": string };
         Returns: Json;
       };
+      "give_up_found_object": {
+        Args: {
+          "p_id": number;
+          "p_lease_token": string;
+          "p_provider_object_id": string;
+        };
+        Returns: boolean;
+      };
       "heartbeat_ai_jobs": {
         Args: { "p_beats": Json };
         Returns: {
           "is_cancel_requested": boolean;
           "job_id": string;
         }[];
+      };
+      "note_provider_rows": {
+        Args: {
+          "p_lease_token": string;
+          "p_missing": (string)[];
+          "p_present": (string)[];
+          "p_provider": string;
+        };
+        Returns: boolean;
       };
       "pause_ai_jobs": {
         Args: {
@@ -1465,6 +1536,16 @@ export type Database = {
         };
         Returns: string;
       };
+      "record_provider_page": {
+        Args: {
+          "p_lease_seconds"?: number;
+          "p_lease_token": string;
+          "p_next_cursor"?: string;
+          "p_objects": Json;
+          "p_provider": string;
+        };
+        Returns: boolean;
+      };
       "redrive_ai_jobs": {
         Args: {
           "p_error_code"?: string;
@@ -1482,6 +1563,21 @@ export type Database = {
       "reorder_slideshow": {
         Args: { "p_item_ids": (string)[]; "p_slideshow_id": string };
         Returns: number;
+      };
+      "report_ai_leftovers": {
+        Args: { "p_limit"?: number };
+        Returns: {
+          "attempts": number;
+          "job_id": string;
+          "kind": string;
+          "last_error_code": string;
+          "object_id": string;
+          "object_type": string;
+          "provider": string;
+          "remove_after": string;
+          "since": string;
+          "state": string;
+        }[];
       };
       "rescue_stalled_ai_jobs": {
         Args: { "p_limit"?: number };
@@ -1533,6 +1629,23 @@ export type Database = {
         };
         Returns: boolean;
       };
+      "settle_provider_removal": {
+        Args: {
+          "p_error_code"?: string;
+          "p_id": number;
+          "p_lease_token": string;
+          "p_outcome": string;
+        };
+        Returns: boolean;
+      };
+      "settle_storage_removals": {
+        Args: {
+          "p_error_code"?: string;
+          "p_ids": (number)[];
+          "p_lease_token": string;
+        };
+        Returns: number;
+      };
       "snooze_ai_job": {
         Args: {
           "p_delay_seconds": number;
@@ -1541,6 +1654,14 @@ export type Database = {
           "p_stage"?: string;
         };
         Returns: boolean;
+      };
+      "unseen_provider_rows": {
+        Args: {
+          "p_lease_token": string;
+          "p_limit": number;
+          "p_provider": string;
+        };
+        Returns: string[];
       };
       "wake_ai_job_worker": {
         Args: Record<PropertyKey, never>;
