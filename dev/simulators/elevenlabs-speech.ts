@@ -18,6 +18,8 @@ export interface Workspace {
   errorAnswer(name: string, shape?: ErrorShape, message?: string): Answer;
 }
 
+/** Models whose characters count half. */
+const HALF_PRICE = /_(flash|turbo)_/;
 /** Most characters of a request by model, as documented. */
 const CHARACTER_LIMITS: ReadonlyMap<string, number> = new Map([
   ["eleven_multilingual_v2", 10_000],
@@ -147,10 +149,13 @@ export class Speech {
     }
     const characters = [...text].length;
     if (characters > limit) return errorAnswer("max_character_limit_exceeded");
+    const charged = Math.ceil(
+      characters * (HALF_PRICE.test(model_id) ? 0.5 : 1),
+    );
     const audio = await spokenAudio(characters);
     // From here to the creation nothing waits, so the quota holds under concurrent requests.
     const used = this.characters;
-    if (used + characters > account().character_limit) {
+    if (used + charged > account().character_limit) {
       return errorAnswer("quota_exceeded");
     }
     const generation: Generation = {
@@ -160,7 +165,7 @@ export class Speech {
       model: model_id,
       text,
       createdAt: clock.now(),
-      characters: { from: used, to: used + characters },
+      characters: { from: used, to: used + charged },
       settings: { ...voice.settings, ...rest.voice_settings },
       audio,
     };
@@ -187,7 +192,7 @@ export class Speech {
         "content-type": "audio/mpeg",
         "request-id": generation.requestId,
         "x-request-id": generation.requestId,
-        "character-cost": String(characters),
+        "character-cost": String(charged),
         "history-item-id": generation.id,
       },
       body: audio,

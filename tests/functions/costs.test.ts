@@ -71,6 +71,23 @@ Deno.test("costs: speech by its characters, and what the provider says it charge
   );
 });
 
+Deno.test("costs: a model whose characters count half is reserved in full and costs half", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const text = `At half the price, said by ${crypto.randomUUID()}.`;
+  const jobId = await newJob(
+    user,
+    speech(text, { model: "eleven_flash_v2_5" }),
+  );
+  await waitForJob(stack, user, jobId, "completed");
+  const charged = Math.ceil(text.length / 2);
+  assertEquals(await callsOf(stack, jobId), [{
+    units: charged,
+    estimate: text.length * 100,
+    cost: charged * 100,
+  }]);
+});
+
 Deno.test("costs: a transcript by the seconds of its recording, which the provider tells at the end", async () => {
   const stack = running();
   const user = await signUp(stack);

@@ -30,7 +30,7 @@ export const EQUIVALENTS: Equivalent[] = [
     mutant:
       /^trigger \w+ on \w+ \((charge_reopened_ai_job|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome|follow_ai_job_dependency|note_provider_progress|note_settled_call|settle_reserved_cost)\): switched off$/,
     reason:
-      "It keeps the queue's own counts, order and journal, what follows from a job's end, and the breaker, not who reaches them. The tests of the database hold it.",
+      "It keeps the queue's own counts, order and journal, what follows from a job's end, the breaker and the books, not who reaches them. The tests of the database hold it.",
   },
   {
     mutant:
@@ -48,6 +48,11 @@ export const EQUIVALENTS: Equivalent[] = [
     mutant: 'function public.get_ai_budget: without "l.user_id = auth.uid()"',
     reason:
       "It runs as the caller, who reads no limits but their own and the default ones. The mutants of those policies are seen.",
+  },
+  {
+    mutant: "function get_ai_budget: made security definer",
+    reason:
+      "It asks for the caller's own row besides. The mutants of the policies are seen.",
   },
 
   // Grants that give nothing.

@@ -94,6 +94,50 @@ Deno.test("createElevenLabsSpeech: speaks a text, and what was asked for arrives
   });
 });
 
+for (
+  const { headers, characters } of [
+    { headers: { "character-cost": "37" }, characters: 37 },
+    { headers: { "x-character-count": "38" }, characters: 38 },
+    {
+      headers: { "character-cost": "37", "x-character-count": "38" },
+      characters: 37,
+    },
+    { headers: { "character-cost": "0" }, characters: 0 },
+    { headers: { "character-cost": "-1" }, characters: undefined },
+    { headers: { "character-cost": "1e99" }, characters: undefined },
+    { headers: { "character-cost": "3.5" }, characters: undefined },
+    { headers: { "character-cost": "" }, characters: undefined },
+    { headers: {}, characters: undefined },
+  ]
+) {
+  Deno.test(
+    `createElevenLabsSpeech: an answer with ${
+      JSON.stringify(headers)
+    } was charged ${characters ?? "nobody knows how many"} characters`,
+    async () => {
+      const speech = createElevenLabsSpeech({
+        apiKey: "sk_test_key_1234",
+        baseUrl: "http://127.0.0.1:1/",
+        timeoutSeconds: 5,
+        fetch: () =>
+          Promise.resolve(
+            new Response("sound", {
+              headers: new Headers([
+                ["content-type", "audio/mpeg"],
+                ["request-id", "r1"],
+                ...Object.entries(headers),
+              ]),
+            }),
+          ),
+        now: () => new Date(),
+      });
+      const spoken = await speech.speak(request(), never);
+      await spoken.audio.cancel();
+      assertEquals(spoken.characters, characters);
+    },
+  );
+}
+
 Deno.test("createElevenLabsSpeech: eleven_v3, which takes no text around it, is not sent any", async () => {
   await using at = await provider();
   const { audio } = await at.speech.speak(
