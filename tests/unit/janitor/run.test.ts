@@ -1,0 +1,224 @@
+/** A run of the janitor against made-up lists and providers: what it asks for, and when it stops asking. */
+import { assertEquals } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
+import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
+import { ProviderFailure } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import type { Logger } from "../../../supabase/functions/_shared/platform/log.ts";
+import type { ProviderInventory } from "../../../supabase/functions/_shared/providers/inventory.ts";
+import type {
+  JanitorRepository,
+  ProviderRemoval,
+} from "../../../supabase/functions/janitor/repository.ts";
+import { runJanitor } from "../../../supabase/functions/janitor/run.ts";
+
+const LEASE = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
+const silent: Logger = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  with: () => silent,
+};
+
+function removal(id: number, provider = "elevenlabs"): ProviderRemoval {
+  return {
+    id,
+    lease_token: LEASE,
+    provider,
+    object_type: "voice",
+    provider_object_id: `v_${id}`,
+    marker: null,
+    made_at: null,
+    is_lookup_conclusive: false,
+  };
+}
+
+/** Lists from which each removal is given out once, in batches; `calls` is everything that was asked of them. */
+function lists(batches: ProviderRemoval[][] = []) {
+  const calls: string[] = [];
+  const say = <T>(what: string, answer: T): Promise<T> => {
+    calls.push(what);
+    return Promise.resolve(answer);
+  };
+  const repository: JanitorRepository = {
+    beginRun: () => say("begin", 0),
+    claimFiles: () => say("files", []),
+    settleFiles: () => say("settle files", 0),
+    claimRemovals: (providers) =>
+      say(`claim ${providers.join(" ")}`, batches.shift() ?? []),
+    mayRemove: (_removal, id) => say(`may remove ${id}`, true),
+    settleRemoval: (one, outcome, code) =>
+      say(`${one.id} ${outcome}${code === undefined ? "" : ` ${code}`}`, true),
+    beginScan: (provider) =>
+      say(`scan ${provider}`, {
+        lease_token: LEASE,
+        page_cursor: null,
+        is_listed: false,
+      }),
+    recordPage: (provider, _scan, _objects, next) =>
+      say(`page ${provider} ${next}`, true),
+    unseenRows: () => say("unseen", []),
+    noteRows: () => say("note", true),
+    endScan: (provider, _scan, code) => say(`end ${provider} ${code}`, true),
+  };
+  return { calls, repository };
+}
+
+function inventory(
+  provider: string,
+  changes: Partial<ProviderInventory> = {},
+): ProviderInventory {
+  return {
+    provider,
+    list: () => Promise.resolve({ objects: [], next: null }),
+    has: () => Promise.resolve(true),
+    find: () => Promise.resolve(null),
+    remove: () => Promise.resolve(),
+    ...changes,
+  };
+}
+
+async function run(
+  repository: JanitorRepository,
+  inventories: ProviderInventory[],
+  hasTime: () => boolean = () => true,
+) {
+  return await runJanitor({
+    repository,
+    supabase: createClient<Database>("http://127.0.0.1:9", "key", {
+      auth: { persistSession: false, autoRefreshToken: false },
+    }),
+    inventories,
+    hasTime,
+    signal: new AbortController().signal,
+    log: silent,
+  });
+}
+
+Deno.test("runJanitor: without any provider it looks after files alone", async () => {
+  const { calls, repository } = lists();
+  await run(repository, []);
+  assertEquals(calls, ["files"]);
+});
+
+Deno.test("runJanitor: without time it begins nothing", async () => {
+  const { calls, repository } = lists([[removal(1)]]);
+  await run(repository, [inventory("elevenlabs")], () => false);
+  assertEquals(calls, []);
+});
+
+Deno.test("runJanitor: a provider in trouble is asked no more, the others are", async () => {
+  const { calls, repository } = lists([
+    [removal(1), removal(2, "d-id")],
+    [removal(3, "d-id")],
+  ]);
+  const down = inventory("elevenlabs", {
+    remove: () =>
+      Promise.reject(
+        new ProviderFailure("provider_unavailable", "unknown", true),
+      ),
+  });
+  const summary = await run(repository, [down, inventory("d-id")]);
+  assertEquals(
+    calls.filter((call) => !/^(scan|page|un|end|files)/.test(call)),
+    [
+      "claim elevenlabs d-id",
+      "1 failed provider_unavailable",
+      "2 removed",
+      "claim d-id",
+      "3 removed",
+      "claim d-id",
+      "claim d-id",
+    ],
+  );
+  assertEquals(calls.includes("scan elevenlabs"), false);
+  assertEquals([summary.objectsRemoved, summary.removalsFailed], [2, 1]);
+});
+
+Deno.test("runJanitor: one thing that cannot be removed yet does not keep the others", async () => {
+  const { calls, repository } = lists([[removal(1)], [removal(2)]]);
+  const busy = inventory("elevenlabs", {
+    remove: ({ id }) =>
+      id === "v_1"
+        ? Promise.reject(
+          new ProviderFailure("provider_unavailable", "unknown", true, {
+            httpStatus: 409,
+          }),
+        )
+        : Promise.resolve(),
+  });
+  await run(repository, [busy]);
+  assertEquals(
+    calls.filter((call) => /^\d/.test(call)),
+    ["1 failed provider_unavailable", "2 removed"],
+  );
+});
+
+Deno.test("runJanitor: by marker it removes all that it may, and an empty look-up is an end only when it is conclusive", async (t) => {
+  for (const isConclusive of [true, false]) {
+    await t.step(isConclusive ? "conclusive" : "too early", async () => {
+      const { calls, repository } = lists([[{
+        ...removal(1),
+        provider_object_id: null,
+        marker: "job:x",
+        is_lookup_conclusive: isConclusive,
+      }]]);
+      const there = ["v_a", "v_b"];
+      await run(repository, [
+        inventory("elevenlabs", {
+          find: () => Promise.resolve(there[0] ?? null),
+          remove: () => {
+            there.shift();
+            return Promise.resolve();
+          },
+        }),
+      ]);
+      assertEquals(there, []);
+      assertEquals(
+        calls.filter((call) => /^(\d|may)/.test(call)),
+        [
+          "may remove v_a",
+          "may remove v_b",
+          isConclusive ? "1 removed" : "1 looking",
+        ],
+      );
+    });
+  }
+});
+
+Deno.test("runJanitor: a list that goes in circles ends with an error and not never", async () => {
+  const { calls, repository } = lists();
+  await run(repository, [
+    inventory("heygen", {
+      list: () => Promise.resolve({ objects: [], next: "again" }),
+    }),
+  ]);
+  assertEquals(calls.filter((call) => /heygen/.test(call)), [
+    "claim heygen",
+    "scan heygen",
+    "page heygen again",
+    "end heygen provider_answer_invalid",
+    "claim heygen",
+  ]);
+});
+
+Deno.test("runJanitor: a provider that does not answer for one row leaves the rows as they are", async () => {
+  const { calls, repository } = lists();
+  await run(
+    {
+      ...repository,
+      unseenRows: () => Promise.resolve(["v_1", "v_2"]),
+    },
+    [
+      inventory("elevenlabs", {
+        has: (id) =>
+          id === "v_1" ? Promise.resolve(false) : Promise.reject(
+            new ProviderFailure("provider_timeout", "unknown", true),
+          ),
+      }),
+    ],
+  );
+  assertEquals(calls.filter((call) => /^(note|end)/.test(call)), [
+    "end elevenlabs provider_timeout",
+  ]);
+});
