@@ -1487,7 +1487,7 @@ comment on function private.dispatch_ai_jobs(uuid[]) is
 create function private.dispatch_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
+  'Statement trigger: one signed call per insert, whatever the number of rows, for what is due of them and of the jobs that they wait for. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
 
 create function private.doubt_unfinished_call()
   returns trigger language plpgsql volatile security invoker set search_path="";

@@ -81,10 +81,17 @@ begin
   perform private.dispatch_ai_jobs((
     select array_agg(due.id)
     from (
-      select i.id
+      select i.id, i.priority
       from inserted as i
       where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
-      order by i.priority, i.id
+      union
+      -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
+      select d.id, d.priority
+      from public.ai_jobs as d
+      -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
+      where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
+        and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
+      order by priority, id
       limit 50
     ) as due
   ));
@@ -92,8 +99,8 @@ begin
 end;
 $$;
 comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call per insert, whatever the number of rows. Security definer because the inserting '
-  'role may not call private.dispatch_ai_jobs.';
+  'Statement trigger: one signed call per insert, whatever the number of rows, for what is due of them and of the jobs that '
+  'they wait for. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
 
 create trigger ai_jobs_dispatch
 after insert on public.ai_jobs referencing new table as inserted

@@ -95,7 +95,7 @@ Deno.test("depends_on_job_id: the job waits, cannot be claimed, and is dispatche
       [second.is_blocked, second.stage],
       [true, "waiting_for_dependency"],
     );
-    assertEquals(await wakes(bench), [[first.id]]);
+    assertEquals(await wakes(bench), [[first.id], [first.id]]);
     assertEquals(await queue.claim(5, [second.id]), []);
 
     const claimed = await claimJob(bench, first.id);
@@ -109,6 +109,23 @@ Deno.test("depends_on_job_id: the job waits, cannot be claimed, and is dispatche
     );
     assertEquals((await readJob(db, second.id)).stage, null);
     assertEquals((await queue.claim(5)).map(({ id }) => id), [second.id]);
+  });
+});
+
+Deno.test("depends_on_job_id: the job that it waits for is asked for anew: a claim during the insert passes over it", async () => {
+  await withDispatch(async (bench) => {
+    const { db } = bench;
+    const first = await insertJob(db);
+    assertEquals(await wakes(bench), [[first.id]]);
+    await db.sql.begin(async (sql) => {
+      await sql`insert into public.ai_jobs (user_id, job_type, input_url, depends_on_job_id)
+        values (${first.user_id}, ${first.job_type}, ${first.input_url}, ${first.id})`;
+      assertEquals(await bench.queue.claim(1), [], "the insert holds it");
+    });
+    assertEquals(await wakes(bench), [[first.id]]);
+    await claimJob(bench, first.id);
+    await insertAfter(bench, first);
+    assertEquals(await wakes(bench), [], "it is under way: nothing is due");
   });
 });
 

@@ -264,6 +264,8 @@ Deno.test("environment: a real key makes a provider real, and the developer's va
     assertStringIncludes(seen.SUPABASE_JWKS, '"alg":"ES256"');
     assertEquals(stack.providers.map(({ name, mode }) => `${name} ${mode}`), [
       "ElevenLabs real",
+      "D-ID simulated",
+      "HeyGen simulated",
       "Upstash simulated",
     ]);
   } finally {

@@ -212,9 +212,6 @@ Deno.test("speech: in a voice that is still being cloned: it waits for the clone
   const { text, marker } = textOf();
   await stack.simulator.fail({ fault: { kind: "hang" } });
   const clone = await requestVoice(user, await uploadRecording(user));
-  // A claim that comes while the dependent is being inserted passes over the clone, which that insert holds; then only
-  // the next sweep would find it.
-  await stack.simulator.requests("voices.add", { jobId: clone, atLeast: 1 });
   const answer = await user.call("create-ai-job", {
     body: {
       job_type: "text_to_speech",
@@ -224,6 +221,7 @@ Deno.test("speech: in a voice that is still being cloned: it waits for the clone
   });
   assertEquals(answer.status, 202, JSON.stringify(answer.body));
   const { job_id } = createAiJobResponseSchema.parse(answer.body);
+  await stack.simulator.requests("voices.add", { jobId: clone, atLeast: 1 });
   assertEquals(await stack.simulator.creations(marker), []);
   await stack.simulator.release();
   await waitForJob(stack, user, clone, "completed");

@@ -28,9 +28,15 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((charge_reopened_ai_job|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome)\): switched off$/,
+      /^trigger \w+ on \w+ \((charge_reopened_ai_job|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome|follow_ai_job_dependency|note_provider_progress|note_settled_call)\): switched off$/,
     reason:
-      "It keeps the queue's own counts, order and journal, not who reaches them. The tests of the database hold it.",
+      "It keeps the queue's own counts, order and journal, what follows from a job's end, and the breaker, not who reaches them. The tests of the database hold it.",
+  },
+  {
+    mutant:
+      "trigger ai_jobs_fix_dependency on ai_jobs (keep_ai_job_dependency): switched off",
+    reason:
+      "Nobody is granted an update of depends_on_job_id. The trigger holds the service to it.",
   },
   {
     mutant: "table ai_providers: Row Level Security switched off",
@@ -132,6 +138,11 @@ export const EQUIVALENTS: Equivalent[] = [
   },
 
   // Constraints beside a trigger.
+  {
+    mutant: "foreign key ai_jobs_dependency_fkey on ai_jobs: dropped",
+    reason:
+      "private.is_dependency_unfinished refuses a foreign job before the constraint is asked. The mutant of that check is seen.",
+  },
   {
     mutant: "foreign key deliveries_order_fkey on deliveries: dropped",
     reason:

@@ -50,6 +50,12 @@ const BODY_CHANGES: BodyChange[] = [
     subjects: ["table ai_jobs"],
   },
   {
+    function: "private.is_dependency_unfinished",
+    find: "d.id = p_job_id and d.user_id = p_user_id;",
+    replace: "d.id = p_job_id;",
+    subjects: ["table ai_jobs"],
+  },
+  {
     function: "private.is_ai_job_result_reusable",
     find: "p_source.user_id = p_user_id",
     replace: "true",
