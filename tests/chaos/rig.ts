@@ -32,7 +32,7 @@ const POLICY = {
   backoff_base_seconds: 1,
   backoff_max_seconds: 2,
 };
-const RENDER_MS = 1200;
+const RENDER_MS = 600;
 const SAMPLE_EVERY_MS = 100;
 const HURRY_EVERY_MS = 500;
 /** A worker takes nothing new in the second half of its life, see ISOLATE_WALL_CLOCK. */
