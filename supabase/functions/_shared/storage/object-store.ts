@@ -27,9 +27,60 @@ export async function openInput(
     .download(object.path, {}, { signal: options.signal })
     .asStream();
   if (!error) return stream;
+  throw unreadable(error);
+}
+
+/**
+ * Bytes of the object that a job's `input_url` names, as Storage has it; nothing is transferred.
+ *
+ * @throws {JobFailure} as {@link openInput} does.
+ */
+export async function inputSize(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+): Promise<number> {
+  const object = parseObjectPath(inputUrl);
+  if (object === null) {
+    throw new JobFailure("input_url_invalid", { isRetryable: false });
+  }
+  const { data, error } = await supabase.storage.from(object.bucket)
+    .info(object.path);
+  if (error) throw unreadable(error);
+  if (data.size === undefined) {
+    throw new JobFailure("storage_unavailable", {
+      isRetryable: true,
+      cause: new Error("Storage does not say how large the object is"),
+    });
+  }
+  return data.size;
+}
+
+/**
+ * An address by which a provider fetches the object itself, for `expiresIn` seconds.
+ *
+ * @param baseUrl the project as the provider reaches it.
+ * @throws {JobFailure} as {@link openInput} does.
+ */
+export async function signInput(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+  options: { baseUrl: string; expiresIn: number },
+): Promise<string> {
+  const object = parseObjectPath(inputUrl);
+  if (object === null) {
+    throw new JobFailure("input_url_invalid", { isRetryable: false });
+  }
+  const { data, error } = await supabase.storage.from(object.bucket)
+    .createSignedUrl(object.path, options.expiresIn);
+  if (error) throw unreadable(error);
+  const { pathname, search } = new URL(data.signedUrl);
+  return new URL(pathname + search, options.baseUrl).href;
+}
+
+function unreadable(error: object): JobFailure {
   const status = "status" in error ? Number(error.status) : 0;
   const isGone = status === 400 || status === 404;
-  throw new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
+  return new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
     isRetryable: !isGone,
     cause: error,
   });

@@ -1,6 +1,9 @@
 /**
  * The job type `transcription`: a recording becomes a text with times and speakers.
  *
+ * A short recording is sent along and its transcript is the answer. A long one is ordered: the provider fetches it, and
+ * the job sleeps until its webhook or the next look, which reads the transcript by its id.
+ *
  * The provider keeps no list of transcripts, so that one whose answer was lost cannot be found: such a job is parked
  * (`outcome_unknown`) and never sent again by itself.
  */
@@ -13,8 +16,13 @@ import {
   type TranscriptionResult,
 } from "../../_shared/contracts/transcription.ts";
 import type { Database } from "../../_shared/database.types.ts";
-import { type Completion, JobFailure } from "../../_shared/jobs/outcome.ts";
+import {
+  type Completion,
+  JobFailure,
+  Snooze,
+} from "../../_shared/jobs/outcome.ts";
 import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
+import { patiently, pauseFor } from "../../_shared/jobs/pauses.ts";
 import type { Product } from "../../_shared/jobs/products.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
 import {
@@ -27,21 +35,44 @@ import type {
   ElevenLabsTranscripts,
   Transcript,
 } from "../../_shared/providers/elevenlabs-transcripts.ts";
-import { openInput } from "../../_shared/storage/object-store.ts";
+import {
+  inputSize,
+  openInput,
+  signInput,
+} from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
 const MAX_FILE_BYTES = 52_428_800;
-const RETRIEVE_PAUSE_SECONDS = 15;
+/** Between two looks at a transcript that is not there yet. */
+const PAUSES = { first: 5, longest: 60 };
+/** How long a provider may fetch a recording: it does so when the order's turn comes. */
+const FETCH_SECONDS = 6 * 60 * 60;
 
-/**
- * The processor. Progress: 10 while the recording is opened, 20 when it is sent, 80 when the transcript is there, 90
- * while its file is stored, 100 with the transcript of the call.
- */
-export function createTranscriptionProcessor(deps: {
+/** What the processor is made of. */
+export interface TranscriptionDeps {
   supabase: SupabaseClient<Database>;
   transcripts: ElevenLabsTranscripts;
-}): Processor {
+  /** Recordings of up to so many bytes are waited for; longer ones are ordered. */
+  waitMaxBytes: number;
+  /** Whether the provider's webhook is set up; it takes no orders without one. */
+  hasWebhook: boolean;
+  /** The project as the provider reaches its Storage; undefined where it cannot, and a long recording is sent along. */
+  storageUrl: string | undefined;
+}
+
+/** A recording on its way to the provider. */
+type Handed =
+  | { kind: "sent"; isLong: boolean; recording: ReadableStream<Uint8Array> }
+  | { kind: "fetched"; url: string };
+
+/**
+ * The processor. Progress: 10 while the recording is looked up, 20 when it is sent or ordered, 80 when that is done, 90
+ * while the transcript's file is stored, 100 with the transcript of the call.
+ */
+export function createTranscriptionProcessor(
+  deps: TranscriptionDeps,
+): Processor {
   return {
     jobType: "transcription",
     async run({ job, signal, progress, pay }) {
@@ -51,31 +82,49 @@ export function createTranscriptionProcessor(deps: {
       }
       const inputUrl = job.input_url;
 
-      progress(10, "fetching_input");
-      let recording: ReadableStream<Uint8Array> | undefined;
+      let handed: Handed | undefined;
       let transcript: Transcript | null = null;
       let id: string;
       try {
+        // What is paid for, or may be, needs no recording any more.
+        if (job.spend === "none") {
+          progress(10, "fetching_input");
+          handed = await handOver(deps, inputUrl, signal);
+        }
         id = await pay({
           operation: "transcribe",
           stage: "transcribing",
           progressBefore: 20,
           progressAfter: 80,
-          async prepare() {
-            recording = await openInput(deps.supabase, inputUrl, { signal });
-          },
           async send(signal) {
-            if (recording === undefined) {
-              throw new TypeError("sent before it was prepared");
-            }
-            const made = await deps.transcripts.transcribe({
-              recording,
-              contentType: "application/octet-stream",
-              marker: `job:${job.id}`,
+            handed ??= await unpaid(() => handOver(deps, inputUrl, signal));
+            const options = {
               languageCode: metadata.language_code,
               speakers: metadata.speakers,
               tagAudioEvents: metadata.tag_audio_events,
-            }, signal);
+            };
+            const jobId = job.id;
+            if (handed.kind === "fetched") {
+              return await deps.transcripts.order(
+                { ...options, jobId, source: { url: handed.url } },
+                signal,
+              );
+            }
+            const source = {
+              recording: handed.recording,
+              contentType: "application/octet-stream",
+              marker: `job:${jobId}`,
+            };
+            if (handed.isLong) {
+              return await deps.transcripts.order(
+                { ...options, jobId, source },
+                signal,
+              );
+            }
+            const made = await deps.transcripts.transcribe(
+              { ...options, ...source },
+              signal,
+            );
             transcript = made.transcript;
             return made.id;
           },
@@ -85,11 +134,11 @@ export function createTranscriptionProcessor(deps: {
             ),
         });
       } finally {
-        if (recording !== undefined && !recording.locked) {
-          await recording.cancel().catch(() => {});
+        if (handed?.kind === "sent" && !handed.recording.locked) {
+          await handed.recording.cancel().catch(() => {});
         }
       }
-      transcript ??= await retrieve(deps.transcripts, id, signal);
+      transcript ??= await retrieve(deps.transcripts, job, id, signal);
 
       progress(90, "storing");
       const file = toFile(transcript);
@@ -119,20 +168,54 @@ export function createTranscriptionProcessor(deps: {
   };
 }
 
-/** A transcript that an earlier attempt paid for. */
+/** Looks how large the recording is, and opens it or makes an address for it. */
+async function handOver(
+  deps: TranscriptionDeps,
+  inputUrl: string,
+  signal: AbortSignal,
+): Promise<Handed> {
+  const isLong = await inputSize(deps.supabase, inputUrl) > deps.waitMaxBytes;
+  if (isLong && !deps.hasWebhook) {
+    throw new JobFailure("provider_webhook_missing", { isRetryable: false });
+  }
+  if (isLong && deps.storageUrl !== undefined) {
+    const url = await signInput(deps.supabase, inputUrl, {
+      baseUrl: deps.storageUrl,
+      expiresIn: FETCH_SECONDS,
+    });
+    return { kind: "fetched", url };
+  }
+  const recording = await openInput(deps.supabase, inputUrl, { signal });
+  return { kind: "sent", isLong, recording };
+}
+
+/** Within the sending of a paid call: what fails before the request itself is a definite no. */
+async function unpaid<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw error instanceof JobFailure
+      ? new ProviderFailure(error.code, "rejected", error.isRetryable, {
+        cause: error,
+      })
+      : error;
+  }
+}
+
+/** A transcript that is paid for. While it is not there, the job waits for it: it is never made again. */
 async function retrieve(
   transcripts: ElevenLabsTranscripts,
+  job: ClaimedJob,
   id: string,
   signal: AbortSignal,
 ): Promise<Transcript> {
-  const transcript = await transcripts.get(id, signal);
+  const transcript = await patiently(
+    job,
+    PAUSES,
+    () => transcripts.get(id, signal),
+  );
   if (transcript !== null) return transcript;
-  // It is never made again: it is paid.
-  throw new JobFailure("provider_unavailable", {
-    isRetryable: true,
-    retryAfterSeconds: RETRIEVE_PAUSE_SECONDS,
-    cause: new Error(`the provider does not have ${id}`),
-  });
+  throw new Snooze(pauseFor(job, PAUSES), "transcribing");
 }
 
 function heardWords(transcript: Transcript): HeardWord[] {
