@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Clock } from "./provider.ts";
+import { webhookSettings } from "./webhooks.ts";
 
 /** What the control API can change. */
 export const accountSchema = z.strictObject({
@@ -16,6 +17,12 @@ export const accountSchema = z.strictObject({
   max_voice_add_edits: z.int().min(0).nullable(),
   can_use_instant_voice_cloning: z.boolean(),
   character_limit: z.int().min(0),
+  /** Milliseconds that a transcript takes which is asked for with `webhook=true`. */
+  transcript_ms: z.int().min(0).max(86_400_000),
+  /** Where the webhooks of the workspace go, and what they are signed with; null: none is configured. */
+  webhook_endpoint: z.strictObject({ url: z.url(), secret: z.string() })
+    .nullable(),
+  ...webhookSettings,
 });
 
 /** The account and how the service behaves towards it. */
@@ -31,6 +38,10 @@ export const DEFAULT_ACCOUNT: Account = {
   max_voice_add_edits: null,
   can_use_instant_voice_cloning: true,
   character_limit: 100_000_000,
+  transcript_ms: 800,
+  webhook_endpoint: null,
+  webhooks: "once",
+  webhook_delay_ms: 0,
 };
 
 /** The body of `GET /v1/user/subscription`. */

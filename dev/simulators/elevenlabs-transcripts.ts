@@ -5,6 +5,7 @@ import type { Workspace } from "./elevenlabs-speech.ts";
 import { findMarker } from "./marker.ts";
 import type { Answer, ReceivedRequest } from "./provider.ts";
 import { decodedSeconds, sha256 } from "./sound.ts";
+import { type Delivery, hexHmac, WebhookSender } from "./webhooks.ts";
 
 /** The vendor takes files of at least so much sound. */
 const MINIMUM_SECONDS = 0.1;
@@ -18,7 +19,19 @@ const formSchema = z.object({
   timestamps_granularity: z.enum(["none", "word", "character"]).default("word"),
   tag_audio_events: flag.default(true),
   webhook: flag.default(false),
+  webhook_metadata: z.string().max(16_384).transform((text, context) => {
+    try {
+      return z.looseObject({}).parse(JSON.parse(text));
+    } catch {
+      context.addIssue({ code: "custom", message: "is no JSON object" });
+      return z.NEVER;
+    }
+  }).optional(),
+  cloud_storage_url: z.url().optional(),
 });
+
+/** Hosts that files are fetched from: this machine's, since a simulator asks nobody outside. */
+const OWN_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 
 /** What is heard in every recording, over and over until its end. */
 const HEARD =
@@ -26,6 +39,13 @@ const HEARD =
     .split(" ");
 const SECONDS_PER_WORD = 0.3;
 const WORDS_PER_TURN = HEARD.length;
+
+/** A transcript, and when it can be read. */
+interface Made {
+  readonly body: unknown;
+  readonly marker: string | null;
+  readonly readyAt: number;
+}
 
 /** A form as it was sent, or null when it is none. */
 interface SentForm {
@@ -37,51 +57,61 @@ interface SentForm {
 export class Transcripts {
   readonly #workspace: Workspace;
   readonly #forms = new WeakMap<ReceivedRequest, Promise<SentForm | null>>();
-  #made = new Map<string, { body: unknown; marker: string | null }>();
+  readonly #webhooks = new WebhookSender();
+  #made = new Map<string, Made>();
 
   constructor(workspace: Workspace) {
     this.#workspace = workspace;
   }
 
-  /** Forgets every transcript. */
-  reset(): void {
+  /** Forgets every transcript, and what is to be announced. */
+  async reset(): Promise<void> {
     this.#made = new Map();
+    await this.#webhooks.clear();
   }
 
-  /** The marker of a request: in the name of its file, or in that of the transcript it asks for. */
+  /** The marker of a request: in its webhook's metadata, in the name of its file, or in that of the transcript it asks for. */
   async marker(request: ReceivedRequest, id: string): Promise<string | null> {
     const form = await this.#form(request);
-    return findMarker([form?.file?.name]) ?? this.#made.get(id)?.marker ?? null;
+    return findMarker([form?.fields["webhook_metadata"], form?.file?.name]) ??
+      this.#made.get(id)?.marker ?? null;
   }
 
   /** `POST /v1/speech-to-text` */
   async transcribe(
     { request, apiKey }: { request: ReceivedRequest; apiKey: string },
   ): Promise<Answer> {
-    const { answer, refuse, errorAnswer, clock, ledger } = this.#workspace;
+    const { answer, refuse, errorAnswer, account, clock, ledger } =
+      this.#workspace;
     const form = await this.#form(request);
     if (form === null) {
       return answer(400, { detail: "There was an error parsing the body" });
     }
     const given = formSchema.safeParse(form.fields);
     if (!given.success) return refuse(toIssues("body", given.error));
-    if (form.file === null) return refuse([missing("body", "file")]);
-    if (given.data.webhook) {
+    const { cloud_storage_url: url, webhook } = given.data;
+    if ((form.file === null) === (url === undefined)) {
+      return refuse([missing("body", "file")]);
+    }
+    if (webhook && account().webhook_endpoint === null) {
       return refuse([{
         loc: ["body", "webhook"],
         msg: "no webhook is configured",
         type: "value_error",
       }]);
     }
-    const bytes = new Uint8Array(await form.file.arrayBuffer());
+    const file = form.file ?? await fetchFile(url ?? "");
+    if (file === null) return errorAnswer("invalid_content");
+    const bytes = new Uint8Array(await file.arrayBuffer());
     const seconds = await decodedSeconds(bytes);
     if (seconds === null || seconds < MINIMUM_SECONDS) {
       return errorAnswer("invalid_content");
     }
     const id = crypto.randomUUID().replaceAll("-", "").slice(0, 20);
-    const marker = findMarker([form.file.name]);
+    const marker = findMarker([form.fields["webhook_metadata"], file.name]);
     const body = transcriptBody(id, seconds, given.data);
-    this.#made.set(id, { body, marker });
+    const readyAt = clock.now() + (webhook ? account().transcript_ms : 0);
+    this.#made.set(id, { body, marker, readyAt });
     ledger.add({
       provider: "elevenlabs",
       operation: "transcripts",
@@ -91,8 +121,8 @@ export class Transcripts {
         ...form.fields,
         seconds: Math.round(seconds * 1000) / 1000,
         files: [{
-          name: form.file.name,
-          type: form.file.type,
+          name: file.name,
+          type: file.type,
           bytes: bytes.length,
           sha256: await sha256(bytes),
           seconds: Math.round(seconds * 1000) / 1000,
@@ -101,13 +131,58 @@ export class Transcripts {
       bytes: bytes.length,
       api_key_tail: apiKey.slice(-4),
     }, clock.now());
-    return answer(200, body);
+    if (!webhook) return answer(200, body);
+    const requestId = crypto.randomUUID().replaceAll("-", "").slice(0, 20);
+    this.#announce(requestId, body, given.data.webhook_metadata);
+    return answer(200, {
+      message: "Request processed successfully",
+      request_id: requestId,
+      transcription_id: id,
+    });
+  }
+
+  /** The webhook of a transcript: signed as docs/simulators.md says, and told once. */
+  #announce(requestId: string, transcription: unknown, metadata: unknown) {
+    const { webhooks, webhook_delay_ms, transcript_ms } = this.#workspace
+      .account();
+    if (webhooks === "lost") return;
+    const wait = webhooks === "early" ? 0 : transcript_ms;
+    this.#webhooks.schedule(wait + webhook_delay_ms, async () => {
+      const endpoint = this.#workspace.account().webhook_endpoint;
+      if (endpoint === null) return [];
+      const isTrue = webhooks !== "forged" && webhooks !== "early";
+      // The receiver's clock is the real one, however far the simulators' has been moved.
+      const time = String(Math.floor(Date.now() / 1000));
+      const body = JSON.stringify({
+        type: "speech_to_text_transcription",
+        event_timestamp: Number(time),
+        data: {
+          request_id: requestId,
+          webhook_metadata: metadata,
+          transcription: isTrue
+            ? transcription
+            : { text: "Nobody has said this.", words: [] },
+        },
+      });
+      const secret = webhooks === "forged" ? "guessed" : endpoint.secret;
+      const delivery: Delivery = {
+        url: endpoint.url,
+        headers: {
+          "elevenlabs-signature": `t=${time},v0=${await hexHmac(
+            secret,
+            `${time}.${body}`,
+          )}`,
+        },
+        body,
+      };
+      return webhooks === "doubled" ? [delivery, delivery] : [delivery];
+    });
   }
 
   /** `GET /v1/speech-to-text/transcripts/{id}` */
   get({ id }: { id: string }): Answer {
     const made = this.#made.get(id);
-    return made === undefined
+    return made === undefined || made.readyAt > this.#workspace.clock.now()
       ? this.#workspace.answer(404, {
         detail: {
           status: "transcript_not_found",
@@ -121,7 +196,8 @@ export class Transcripts {
   delete({ id }: { id: string }): Answer {
     const { clock, ledger } = this.#workspace;
     const answer = this.get({ id });
-    if (!this.#made.delete(id)) return answer;
+    if (answer.status !== 200) return answer;
+    this.#made.delete(id);
     ledger.markDeleted("elevenlabs", id, clock.now());
     return this.#workspace.answer(200, {
       message: "Delete completed successfully.",
@@ -132,6 +208,22 @@ export class Transcripts {
     const form = this.#forms.get(request) ?? readForm(request);
     this.#forms.set(request, form);
     return form;
+  }
+}
+
+/** The file at an address of this machine, or null. */
+async function fetchFile(address: string): Promise<File | null> {
+  const url = new URL(address);
+  if (!OWN_HOSTS.includes(url.hostname)) return null;
+  try {
+    const response = await fetch(url);
+    const bytes = await response.arrayBuffer();
+    if (!response.ok) return null;
+    return new File([bytes], url.pathname.split("/").at(-1) ?? "", {
+      type: response.headers.get("content-type") ?? "",
+    });
+  } catch {
+    return null;
   }
 }
 

@@ -213,10 +213,15 @@ export class ElevenLabs implements Provider {
       ),
     ];
     this.operations = new Set(this.#routes.map(({ operation }) => operation));
-    this.reset();
+    this.#start();
   }
 
-  reset(): void {
+  async reset(): Promise<void> {
+    this.#start();
+    await this.#transcripts.reset();
+  }
+
+  #start(): void {
     this.#voices = new Map(
       PREMADE_VOICES.map((voice) => [voice.id, structuredClone(voice)]),
     );
@@ -224,7 +229,6 @@ export class ElevenLabs implements Provider {
     this.#addEdits = 0;
     this.#account = DEFAULT_ACCOUNT;
     this.#speech.reset();
-    this.#transcripts.reset();
   }
 
   settings(): Readonly<Account> {

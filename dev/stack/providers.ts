@@ -73,6 +73,13 @@ export function chooseProviders(
   ) {
     env["PROVIDER_WEBHOOK_URL"] ||= `${apiUrl}/functions/v1/provider-webhook`;
   }
+  // A simulated provider fetches long recordings from this machine, which the real one could not.
+  if (
+    apiUrl !== undefined &&
+    choices.some(({ name, mode }) =>
+      name === "ElevenLabs" && mode === "simulated"
+    )
+  ) env["PROVIDER_STORAGE_URL"] ||= apiUrl;
   const redis = { name: "Upstash", keyVariable: "UPSTASH_REDIS_REST_URL" };
   if (given["UPSTASH_REDIS_REST_URL"]) {
     choices.push({ ...redis, mode: "real" });

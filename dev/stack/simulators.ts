@@ -55,7 +55,7 @@ export async function startSimulators(
   return child;
 }
 
-/** Tells the simulated HeyGen where its webhooks go, as one registers an endpoint at the real one. */
+/** Tells the simulated ElevenLabs and HeyGen where their webhooks go, as one registers an endpoint at the real ones. */
 export async function registerWebhooks(
   simulatorUrl: string,
   webhookUrl: string,
@@ -63,6 +63,12 @@ export async function registerWebhooks(
   const response = await fetch(`${simulatorUrl}/_control/settings`, {
     method: "POST",
     body: JSON.stringify({
+      elevenlabs: {
+        webhook_endpoint: {
+          url: `${webhookUrl}/elevenlabs`,
+          secret: simulatedWebhookSecret,
+        },
+      },
       heygen: {
         webhook_endpoint: {
           url: `${webhookUrl}/heygen`,

@@ -110,12 +110,9 @@ before update on public.ai_limits
 for each row execute function private.touch_updated_at();
 
 alter table public.ai_limits enable row level security;
-create policy "users can read their own limits"
+create policy "users can read the default limits and their own"
 on public.ai_limits for select to authenticated
-using (user_id = (select auth.uid()));
-create policy "signed-in users can read the default limits"
-on public.ai_limits for select to authenticated
-using (user_id is null);
+using (user_id is null or user_id = (select auth.uid()));
 revoke all on public.ai_limits from public, anon, authenticated, service_role;
 grant select on public.ai_limits to authenticated;
 grant select, insert, update on public.ai_limits to service_role;

@@ -9,25 +9,29 @@ comment on column public.ai_job_types.stock_voice_ids is
   'voice of the owner''s own: all users share one account at the provider.';
 
 insert into public.ai_job_types (
-  job_type, provider, max_attempts, reconcile_seconds, is_input_required, input_buckets, input_mime_types,
-  input_max_bytes, stock_voice_ids
+  job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_buckets,
+  input_mime_types, input_max_bytes, stock_voice_ids
 ) values
   (
     'text_to_speech', 'elevenlabs', 5,
     -- How late an item may come into the provider's history is not documented.
     180,
+    86400,
     false, '{}', '{}', 1,
     array['21m00Tcm4TlvDq8ikWAM', 'pNInz6obpgDQGcFmaJgB']
   ),
   (
-    'transcription', 'elevenlabs', 5, 60, true,
+    'transcription', 'elevenlabs', 5, 60,
+    -- An outage of an hour and a long queue fit in; a transcript that never comes does not keep its job for a day.
+    14400,
+    true,
     array['recordings', 'uploads', 'voice-samples', 'outputs'],
     array[
       'audio/mpeg', 'audio/mp3', 'audio/wav', 'audio/x-wav', 'audio/wave', 'audio/mp4', 'audio/m4a', 'audio/x-m4a',
       'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/x-flac', 'video/mp4', 'video/webm'
     ],
-    -- The answer is waited for, and an isolate lives for a minute or two only.
-    26214400,
+    -- What the bucket takes. What is too long to be waited for is fetched and written down by the provider on its own.
+    524288000,
     '{}'
   );
 

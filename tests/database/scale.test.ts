@@ -117,6 +117,8 @@ const FURTHER = [
 const SMALL = [
   "ai_job_types",
   "ai_providers",
+  // One row.
+  "janitor_settings",
   // A row per user, found through its index where it is large; this population's fills a few pages.
   "ai_limits",
   "buckets",

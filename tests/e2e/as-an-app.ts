@@ -25,15 +25,19 @@ export interface AppUser {
 /** A task of this repository, started as a person starts it. */
 export function startTask(
   args: string[],
-  options: { stdout: "piped" | "null" },
+  options: {
+    stdout: "piped" | "null";
+    stderr?: "piped";
+    env?: Record<string, string>;
+  },
 ): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", ...args],
     cwd: repository,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...options.env },
     stdin: "null",
     stdout: options.stdout,
-    stderr: "inherit",
+    stderr: options.stderr ?? "inherit",
   }).spawn();
 }
 

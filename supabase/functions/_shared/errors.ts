@@ -249,6 +249,11 @@ const CATALOGUE = {
     status: null,
     message: "The AI provider answered in a way that makes no sense.",
   },
+  provider_webhook_missing: {
+    status: null,
+    message:
+      "Recordings of this size cannot be transcribed here: the AI provider's webhook is not set up.",
+  },
   provider_timeout: { status: null, message: "The AI provider took too long." },
   budget_exceeded: {
     status: null,

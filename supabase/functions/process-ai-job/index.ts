@@ -1,6 +1,7 @@
 import { createAdminClient } from "@supabase/server/core";
 import { openResultCache } from "../_shared/cache/open-cache.ts";
 import {
+  providerStorageUrl,
   readEnv,
   secretsOf,
   supabaseEnv,
@@ -69,6 +70,9 @@ const processors = [
   createTranscriptionProcessor({
     supabase,
     transcripts: createElevenLabsTranscripts(elevenLabs),
+    waitMaxBytes: env.TRANSCRIPT_WAIT_MAX_BYTES,
+    hasWebhook: env.ELEVENLABS_WEBHOOK_SECRET !== undefined,
+    storageUrl: providerStorageUrl(env),
   }),
   createAvatarVideoProcessor({
     supabase,

@@ -436,7 +436,7 @@ Deno.test("monthly add/edit limit and a plan without cloning: each refuses with 
     name === "elevenlabs"
   );
   const refusal = async (changes: Record<string, unknown>) => {
-    settings?.reset();
+    await settings?.reset();
     settings?.changeSettings(changes);
     const error = await failureOf(clone(simulators, JOB));
     assert(error instanceof ElevenLabsError);

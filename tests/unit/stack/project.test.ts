@@ -169,6 +169,14 @@ Deno.test("chooseProviders: a key makes a provider real, none makes it simulated
     "a real D-ID is not given an address that it cannot reach",
   );
   assertEquals(
+    [{}, { ELEVENLABS_API_KEY: "k" }].map((keys) =>
+      chooseProviders(keys, url, "none", "http://127.0.0.1:2")
+        .env["PROVIDER_STORAGE_URL"]
+    ),
+    ["http://127.0.0.1:2", undefined],
+    "nor is a real ElevenLabs",
+  );
+  assertEquals(
     chooseProviders({ ELEVENLABS_API_KEY: "k" }, url, "none").env[
       "ELEVENLABS_BASE_URL"
     ],

@@ -90,6 +90,13 @@ export const envSchema = z.object({
   PROVIDER_WEBHOOK_URL: url.optional().describe(
     "Address of provider-webhook as providers reach it; without it, the project's own if that is https.",
   ),
+  PROVIDER_STORAGE_URL: url.optional().describe(
+    "Address of the project from which providers fetch long recordings; without it, the project's own if that is https.",
+  ),
+  TRANSCRIPT_WAIT_MAX_BYTES: z.coerce.number().int().min(1).max(5_368_709_120)
+    .default(26_214_400).describe(
+      "Recordings of up to so many bytes are transcribed while the worker waits; longer ones need ELEVENLABS_WEBHOOK_SECRET.",
+    ),
   UPSTASH_REDIS_REST_URL: url.optional().describe(
     "Upstash Redis for the result cache; without it Postgres is used.",
   ),
@@ -185,6 +192,16 @@ export function webhookUrl(env: Env): string | undefined {
   );
   return env.PROVIDER_WEBHOOK_URL?.replace(/\/+$/, "") ??
     (own.protocol === "https:" ? own.href : undefined);
+}
+
+/**
+ * The project as providers reach its Storage: PROVIDER_STORAGE_URL, else the project's own address when that is https,
+ * else undefined. Without a slash at the end.
+ */
+export function providerStorageUrl(env: Env): string | undefined {
+  const own = new URL(env.API_PUBLIC_URL ?? env.SUPABASE_URL);
+  return env.PROVIDER_STORAGE_URL?.replace(/\/+$/, "") ??
+    (own.protocol === "https:" ? own.origin : undefined);
 }
 
 /**

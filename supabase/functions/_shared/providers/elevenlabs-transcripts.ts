@@ -7,18 +7,33 @@ import {
   requestElevenLabs,
 } from "./elevenlabs-client.ts";
 
-/** A recording to be written down. */
-export interface TranscriptRequest {
-  /** Read once, as it is sent; when it breaks off, the request counts as never sent. */
-  recording: ReadableStream<Uint8Array>;
-  contentType: string;
-  /** Becomes the name of the uploaded file, by which a person finds it at the provider. */
-  marker: string;
+/** What a recording is written down with. */
+interface TranscriptOptions {
   /** ISO 639; left out, the provider finds out. */
   languageCode?: string | undefined;
   /** Left out, the provider finds out. */
   speakers?: number | undefined;
   tagAudioEvents: boolean;
+}
+
+/** A recording that is sent along. */
+interface SentRecording {
+  /** Read once, as it is sent; when it breaks off, the request counts as never sent. */
+  recording: ReadableStream<Uint8Array>;
+  contentType: string;
+  /** Becomes the name of the uploaded file, by which a person finds it at the provider. */
+  marker: string;
+}
+
+/** A recording to be written down at once. */
+export interface TranscriptRequest extends TranscriptOptions, SentRecording {}
+
+/** A recording to be written down in the provider's own time. */
+export interface TranscriptOrder extends TranscriptOptions {
+  /** Comes back with the webhook, and says which job it is about. */
+  jobId: string;
+  /** An https address from which the provider fetches the recording (2 GB at most), or the recording itself. */
+  source: { url: string } | SentRecording;
 }
 
 /** What the provider heard. */
@@ -38,6 +53,12 @@ export const transcriptSchema = z.object({
 });
 export type Transcript = z.infer<typeof transcriptSchema>;
 
+/** What is answered to an order. The id of the transcript is optional in the provider's own types. */
+export const transcriptOrderedSchema = z.object({
+  request_id: z.string().min(1),
+  transcription_id: z.string().min(1).nullish(),
+});
+
 /** Transcripts at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
 export interface ElevenLabsTranscripts {
   /** Writes a recording down and answers with it. One request, never repeated; its minutes are paid. */
@@ -45,12 +66,20 @@ export interface ElevenLabsTranscripts {
     request: TranscriptRequest,
     signal: AbortSignal,
   ): Promise<{ id: string; transcript: Transcript }>;
-  /** A transcript made before, or null when the provider does not have it. Costs nothing. */
+  /**
+   * Orders a transcript, and answers with its id as soon as the order is taken. One request, never repeated; its minutes
+   * are paid. The provider tells the webhook of its workspace when it is there, and refuses when it has none.
+   */
+  order(request: TranscriptOrder, signal: AbortSignal): Promise<string>;
+  /** A transcript made before, or null when the provider does not have it, or not yet. Costs nothing. */
   get(id: string, signal: AbortSignal): Promise<Transcript | null>;
 }
 
 /** The model for recordings as files; its predecessor lacks some of the parameters. */
 const MODEL = "scribe_v2";
+
+/** Not there, or not yet; which of them is answered while a transcript is being made is not documented. */
+const NOT_THERE = [404, 425];
 
 /** The transcripts of an ElevenLabs account. */
 export function createElevenLabsTranscripts(
@@ -58,33 +87,7 @@ export function createElevenLabsTranscripts(
 ): ElevenLabsTranscripts {
   return {
     async transcribe(request, signal) {
-      const form = streamForm({
-        model_id: MODEL,
-        diarize: "true",
-        timestamps_granularity: "word",
-        tag_audio_events: String(request.tagAudioEvents),
-        ...(request.languageCode === undefined
-          ? {}
-          : { language_code: request.languageCode }),
-        ...(request.speakers === undefined
-          ? {}
-          : { num_speakers: String(request.speakers) }),
-      }, request);
-      let response: Response;
-      try {
-        response = await requestElevenLabs(access, {
-          method: "POST",
-          path: "/v1/speech-to-text",
-          contentType: form.contentType,
-          body: form.body,
-        }, signal);
-      } catch (error) {
-        // A form without its end is never worked on: the provider cannot have done anything.
-        if (form.state.broken === null) throw error;
-        throw new ProviderFailure("storage_unavailable", "rejected", true, {
-          cause: form.state.broken,
-        });
-      }
+      const response = await send(access, fieldsOf(request), request, signal);
       const transcript = await readElevenLabsJson(response, transcriptSchema);
       const id = transcript.transcription_id ??
         response.headers.get("request-id");
@@ -92,6 +95,27 @@ export function createElevenLabsTranscripts(
         throw new ProviderFailure("provider_answer_invalid", "unknown", true);
       }
       return { id, transcript };
+    },
+
+    async order({ jobId, source, ...request }, signal) {
+      const fields = {
+        ...fieldsOf(request),
+        webhook: "true",
+        webhook_metadata: JSON.stringify({ job_id: jobId }),
+      };
+      const response = "url" in source
+        ? await send(
+          access,
+          { ...fields, cloud_storage_url: source.url },
+          null,
+          signal,
+        )
+        : await send(access, fields, source, signal);
+      const ordered = await readElevenLabsJson(
+        response,
+        transcriptOrderedSchema,
+      );
+      return ordered.transcription_id ?? ordered.request_id;
     },
 
     async get(id, signal) {
@@ -103,7 +127,8 @@ export function createElevenLabsTranscripts(
         }, signal);
       } catch (error) {
         if (
-          error instanceof ProviderFailure && error.options.httpStatus === 404
+          error instanceof ProviderFailure &&
+          NOT_THERE.includes(error.options.httpStatus ?? 0)
         ) return null;
         throw error;
       }
@@ -112,10 +137,49 @@ export function createElevenLabsTranscripts(
   };
 }
 
-/** A multipart form (RFC 7578) whose one file passes through, however large; `state.broken` is what the file ended with. */
+function fieldsOf(request: TranscriptOptions): Record<string, string> {
+  return {
+    model_id: MODEL,
+    diarize: "true",
+    timestamps_granularity: "word",
+    tag_audio_events: String(request.tagAudioEvents),
+    ...(request.languageCode === undefined
+      ? {}
+      : { language_code: request.languageCode }),
+    ...(request.speakers === undefined
+      ? {}
+      : { num_speakers: String(request.speakers) }),
+  };
+}
+
+/** Sends the form, once. */
+async function send(
+  access: ElevenLabsAccess,
+  fields: Readonly<Record<string, string>>,
+  file: SentRecording | null,
+  signal: AbortSignal,
+): Promise<Response> {
+  const form = streamForm(fields, file);
+  try {
+    return await requestElevenLabs(access, {
+      method: "POST",
+      path: "/v1/speech-to-text",
+      contentType: form.contentType,
+      body: form.body,
+    }, signal);
+  } catch (error) {
+    // A form without its end is never worked on: the provider cannot have done anything.
+    if (form.state.broken === null) throw error;
+    throw new ProviderFailure("storage_unavailable", "rejected", true, {
+      cause: form.state.broken,
+    });
+  }
+}
+
+/** A multipart form (RFC 7578) whose one file, if any, passes through, however large; `state.broken` is what the file ended with. */
 function streamForm(
   fields: Readonly<Record<string, string>>,
-  file: Pick<TranscriptRequest, "recording" | "contentType" | "marker">,
+  file: SentRecording | null,
 ): {
   contentType: string;
   body: ReadableStream<Uint8Array>;
@@ -124,21 +188,26 @@ function streamForm(
   const boundary = `form-${crypto.randomUUID()}`;
   const encoder = new TextEncoder();
   const state: { broken: { error: unknown } | null } = { broken: null };
-  const name = file.marker.replace(/[^A-Za-z0-9._-]/g, "-");
-  const before =
-    Object.entries(fields).map(([field, value]) =>
-      `--${boundary}\r\ncontent-disposition: form-data; name="${field}"\r\n\r\n${value}\r\n`
-    ).join("") +
-    `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${name}"\r\ncontent-type: ${file.contentType}\r\n\r\n`;
   async function* parts() {
-    yield encoder.encode(before);
-    try {
-      yield* file.recording;
-    } catch (error) {
-      state.broken = { error };
-      throw error;
+    for (const [field, value] of Object.entries(fields)) {
+      yield encoder.encode(
+        `--${boundary}\r\ncontent-disposition: form-data; name="${field}"\r\n\r\n${value}\r\n`,
+      );
     }
-    yield encoder.encode(`\r\n--${boundary}--\r\n`);
+    if (file !== null) {
+      const name = file.marker.replace(/[^A-Za-z0-9._-]/g, "-");
+      yield encoder.encode(
+        `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${name}"\r\ncontent-type: ${file.contentType}\r\n\r\n`,
+      );
+      try {
+        yield* file.recording;
+      } catch (error) {
+        state.broken = { error };
+        throw error;
+      }
+      yield encoder.encode("\r\n");
+    }
+    yield encoder.encode(`--${boundary}--\r\n`);
   }
   return {
     contentType: `multipart/form-data; boundary=${boundary}`,

@@ -27,6 +27,25 @@ export async function openInput(
   throw toFailure(error);
 }
 
+/**
+ * An address by which a provider fetches the object itself, for `expiresIn` seconds.
+ *
+ * @param baseUrl the project as the provider reaches it.
+ * @throws {JobFailure} as {@link openInput} does.
+ */
+export async function signInput(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+  options: { baseUrl: string; expiresIn: number },
+): Promise<string> {
+  const object = objectOf(inputUrl);
+  const { data, error } = await supabase.storage.from(object.bucket)
+    .createSignedUrl(object.path, options.expiresIn);
+  if (error) throw toFailure(error);
+  const { pathname, search } = new URL(data.signedUrl);
+  return new URL(pathname + search, options.baseUrl).href;
+}
+
 function objectOf(inputUrl: string): { bucket: string; path: string } {
   const object = parseObjectPath(inputUrl);
   if (object !== null) return object;

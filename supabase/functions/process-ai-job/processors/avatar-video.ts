@@ -10,6 +10,7 @@ import { parseObjectPath } from "../../_shared/contracts/object-path.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure, Snooze } from "../../_shared/jobs/outcome.ts";
 import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
+import { patiently, pauseFor } from "../../_shared/jobs/pauses.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
 import {
   INPUT_HEAD_BYTES,
@@ -45,12 +46,6 @@ const MAX_PHOTO_BYTES = 10_000_000;
 const MAX_VIDEO_BYTES = 209_715_200;
 /** What object stores answer to an address that has expired. */
 const EXPIRED = [401, 403, 404, 410];
-/** Trouble that passes and costs nothing to wait for: it spends no attempt, the type's max_age_seconds ends it. */
-const PASSING = [
-  "provider_rate_limited",
-  "provider_unavailable",
-  "provider_timeout",
-];
 
 /** What the processor is made of. */
 export interface AvatarVideoDeps {
@@ -78,10 +73,10 @@ export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
       const videoId = await submit(deps, provider, context, order);
 
       const read = () =>
-        patiently(job, provider, () => provider.read(videoId, signal));
+        patiently(job, provider.pauses, () => provider.read(videoId, signal));
       const state = await read();
       if (state.status === "rendering") {
-        throw new Snooze(pauseFor(job, provider), "rendering");
+        throw new Snooze(pauseFor(job, provider.pauses), "rendering");
       }
       // The length is known only now. What failed is given back where the provider does not charge it.
       if (state.status === "done" && state.durationSeconds !== null) {
@@ -166,7 +161,7 @@ async function submit(
     progress(10, "fetching_input");
     handed = await patiently(
       job,
-      provider,
+      provider.pauses,
       () => handOver(deps, provider, context, order, signal),
     );
   }
@@ -197,7 +192,7 @@ async function submit(
     // A full plan is a matter of waiting until other videos are done, not of attempts.
     if (error instanceof JobFailure && error.code === "provider_rate_limited") {
       throw new Snooze(
-        error.retryAfterSeconds ?? pauseFor(job, provider),
+        error.retryAfterSeconds ?? pauseFor(job, provider.pauses),
         "waiting_for_provider",
       );
     }
@@ -349,31 +344,6 @@ async function openVideo(
   });
 }
 
-/** A call that costs nothing: passing trouble is waited out, everything else fails the attempt. */
-async function patiently<T>(
-  job: ClaimedJob,
-  provider: AvatarVideos,
-  call: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    if (!(error instanceof ProviderFailure)) throw error;
-    const { retryAfterSeconds } = error.options;
-    if (PASSING.includes(error.code)) {
-      throw new Snooze(
-        retryAfterSeconds ?? pauseFor(job, provider),
-        "waiting_for_provider",
-      );
-    }
-    throw new JobFailure(error.code, {
-      isRetryable: error.isRetryable,
-      retryAfterSeconds,
-      cause: error,
-    });
-  }
-}
-
 /** Within the sending of a paid call: what fails before the order itself is a definite no. */
 async function unpaid<T>(call: () => Promise<T>): Promise<T> {
   try {
@@ -385,14 +355,4 @@ async function unpaid<T>(call: () => Promise<T>): Promise<T> {
       })
       : asUnpaid(error);
   }
-}
-
-/**
- * Seconds until the next look: half of the time that has gone by, within the provider's bounds. Both times are the
- * database's.
- */
-function pauseFor(job: ClaimedJob, { pauses }: AvatarVideos): number {
-  const seconds = (Date.parse(job.updated_at) - Date.parse(job.started_at)) /
-    1000;
-  return Math.min(Math.max(seconds / 2, pauses.first), pauses.longest);
 }

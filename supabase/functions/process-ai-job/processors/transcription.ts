@@ -1,6 +1,9 @@
 /**
  * The job type `transcription`: a recording becomes a text with times and speakers.
  *
+ * A short recording is sent along and its transcript is the answer. A long one is ordered: the provider fetches it, and
+ * the job sleeps until its webhook or the next look, which reads the transcript by its id.
+ *
  * The provider keeps no list of transcripts, so that one whose answer was lost cannot be found: such a job is parked
  * (`outcome_unknown`) and never sent again by itself.
  */
@@ -13,8 +16,13 @@ import {
   type TranscriptionResult,
 } from "../../_shared/contracts/transcription.ts";
 import type { Database } from "../../_shared/database.types.ts";
-import { type Completion, JobFailure } from "../../_shared/jobs/outcome.ts";
+import {
+  type Completion,
+  JobFailure,
+  Snooze,
+} from "../../_shared/jobs/outcome.ts";
 import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
+import { patiently, pauseFor } from "../../_shared/jobs/pauses.ts";
 import type { Product } from "../../_shared/jobs/products.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
 import {
@@ -31,21 +39,50 @@ import type {
   ElevenLabsTranscripts,
   Transcript,
 } from "../../_shared/providers/elevenlabs-transcripts.ts";
-import { openInput, sizeOfInput } from "../../_shared/storage/object-store.ts";
+import {
+  openInput,
+  signInput,
+  sizeOfInput,
+} from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
 const MAX_FILE_BYTES = 52_428_800;
-const RETRIEVE_PAUSE_SECONDS = 15;
+/** Between two looks at a transcript that is not there yet. */
+const PAUSES = { first: 5, longest: 60 };
+/** How long a provider may fetch a recording: it does so when the order's turn comes. */
+const FETCH_SECONDS = 6 * 60 * 60;
 
-/**
- * The processor. Progress: 10 while the recording is opened, 20 when it is sent, 80 when the transcript is there, 90
- * while its file is stored, 100 with the transcript of the call.
- */
-export function createTranscriptionProcessor(deps: {
+/** What the processor is made of. */
+export interface TranscriptionDeps {
   supabase: SupabaseClient<Database>;
   transcripts: ElevenLabsTranscripts;
-}): Processor {
+  /** Recordings of up to so many bytes are waited for; longer ones are ordered. */
+  waitMaxBytes: number;
+  /** Whether the provider's webhook is set up; it takes no orders without one. */
+  hasWebhook: boolean;
+  /** The project as the provider reaches its Storage; undefined where it cannot, and a long recording is sent along. */
+  storageUrl: string | undefined;
+}
+
+/** A recording on its way to the provider. */
+type Handed =
+  & {
+    /** How many it is likely to have. */
+    seconds: number;
+  }
+  & (
+    | { kind: "sent"; isLong: boolean; recording: ReadableStream<Uint8Array> }
+    | { kind: "fetched"; url: string }
+  );
+
+/**
+ * The processor. Progress: 10 while the recording is looked up, 20 when it is sent or ordered, 80 when that is done, 90
+ * while the transcript's file is stored, 100 with the transcript of the call.
+ */
+export function createTranscriptionProcessor(
+  deps: TranscriptionDeps,
+): Processor {
   return {
     jobType: "transcription",
     async run({ job, signal, progress, pay }) {
@@ -55,30 +92,51 @@ export function createTranscriptionProcessor(deps: {
       }
       const inputUrl = job.input_url;
 
-      progress(10, "fetching_input");
-      const { seconds, recording } = await openRecording(
-        deps.supabase,
-        inputUrl,
-        signal,
-      );
+      let handed: Handed | undefined;
       let transcript: Transcript | null = null;
       let id: string;
       try {
+        // What is paid for, or may be, needs no recording any more.
+        if (job.spend === "none") {
+          progress(10, "fetching_input");
+          handed = await handOver(deps, inputUrl, signal);
+        }
         id = await pay({
           operation: "transcribe",
           stage: "transcribing",
           progressBefore: 20,
           progressAfter: 80,
-          units: seconds,
+          units: handed?.seconds ??
+            await likelySeconds(deps.supabase, inputUrl),
           async send(signal) {
-            const made = await deps.transcripts.transcribe({
-              recording,
-              contentType: "application/octet-stream",
-              marker: `job:${job.id}`,
+            handed ??= await unpaid(() => handOver(deps, inputUrl, signal));
+            const options = {
               languageCode: metadata.language_code,
               speakers: metadata.speakers,
               tagAudioEvents: metadata.tag_audio_events,
-            }, signal);
+            };
+            const jobId = job.id;
+            if (handed.kind === "fetched") {
+              return await deps.transcripts.order(
+                { ...options, jobId, source: { url: handed.url } },
+                signal,
+              );
+            }
+            const source = {
+              recording: handed.recording,
+              contentType: "application/octet-stream",
+              marker: `job:${jobId}`,
+            };
+            if (handed.isLong) {
+              return await deps.transcripts.order(
+                { ...options, jobId, source },
+                signal,
+              );
+            }
+            const made = await deps.transcripts.transcribe(
+              { ...options, ...source },
+              signal,
+            );
             transcript = made.transcript;
             const { audio_duration_secs: heard } = made.transcript;
             return typeof heard === "number"
@@ -91,11 +149,11 @@ export function createTranscriptionProcessor(deps: {
             ),
         });
       } finally {
-        if (!recording.locked) {
-          await recording.cancel().catch(() => {});
+        if (handed?.kind === "sent" && !handed.recording.locked) {
+          await handed.recording.cancel().catch(() => {});
         }
       }
-      transcript ??= await retrieve(deps.transcripts, id, signal);
+      transcript ??= await retrieve(deps.transcripts, job, id, signal);
 
       progress(90, "storing");
       const file = toFile(transcript);
@@ -132,9 +190,9 @@ export function createTranscriptionProcessor(deps: {
 async function openRecording(
   supabase: SupabaseClient<Database>,
   inputUrl: string,
+  bytes: number,
   signal: AbortSignal,
 ): Promise<{ seconds: number; recording: ReadableStream<Uint8Array> }> {
-  const bytes = await sizeOfInput(supabase, inputUrl);
   const source = await openInput(supabase, inputUrl, { signal });
   const reader = source.getReader();
   const begun: Uint8Array[] = [];
@@ -160,20 +218,76 @@ async function openRecording(
   return { seconds: soundSeconds(Uint8Array.from(head), bytes), recording };
 }
 
-/** A transcript that an earlier attempt paid for. */
+/** By its size alone, for a job that has paid before and most likely asks for nothing more; 0 when it cannot be told. */
+async function likelySeconds(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+): Promise<number> {
+  try {
+    return soundSeconds(
+      new Uint8Array(),
+      await sizeOfInput(supabase, inputUrl),
+    );
+  } catch {
+    return 0;
+  }
+}
+
+/** Looks how large and how long the recording is, and opens it or makes an address for it. */
+async function handOver(
+  deps: TranscriptionDeps,
+  inputUrl: string,
+  signal: AbortSignal,
+): Promise<Handed> {
+  const bytes = await sizeOfInput(deps.supabase, inputUrl);
+  const isLong = bytes > deps.waitMaxBytes;
+  if (isLong && !deps.hasWebhook) {
+    throw new JobFailure("provider_webhook_missing", { isRetryable: false });
+  }
+  const { seconds, recording } = await openRecording(
+    deps.supabase,
+    inputUrl,
+    bytes,
+    signal,
+  );
+  if (isLong && deps.storageUrl !== undefined) {
+    await recording.cancel().catch(() => {});
+    const url = await signInput(deps.supabase, inputUrl, {
+      baseUrl: deps.storageUrl,
+      expiresIn: FETCH_SECONDS,
+    });
+    return { kind: "fetched", seconds, url };
+  }
+  return { kind: "sent", seconds, isLong, recording };
+}
+
+/** Within the sending of a paid call: what fails before the request itself is a definite no. */
+async function unpaid<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw error instanceof JobFailure
+      ? new ProviderFailure(error.code, "rejected", error.isRetryable, {
+        cause: error,
+      })
+      : error;
+  }
+}
+
+/** A transcript that is paid for. While it is not there, the job waits for it: it is never made again. */
 async function retrieve(
   transcripts: ElevenLabsTranscripts,
+  job: ClaimedJob,
   id: string,
   signal: AbortSignal,
 ): Promise<Transcript> {
-  const transcript = await transcripts.get(id, signal);
+  const transcript = await patiently(
+    job,
+    PAUSES,
+    () => transcripts.get(id, signal),
+  );
   if (transcript !== null) return transcript;
-  // It is never made again: it is paid.
-  throw new JobFailure("provider_unavailable", {
-    isRetryable: true,
-    retryAfterSeconds: RETRIEVE_PAUSE_SECONDS,
-    cause: new Error(`the provider does not have ${id}`),
-  });
+  throw new Snooze(pauseFor(job, PAUSES), "transcribing");
 }
 
 function heardWords(transcript: Transcript): HeardWord[] {

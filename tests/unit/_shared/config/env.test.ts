@@ -9,6 +9,7 @@ import {
   type Env,
   EnvError,
   envSchema,
+  providerStorageUrl,
   readEnv,
   secretsOf,
   supabaseEnv,
@@ -39,6 +40,7 @@ Deno.test("readEnv: the required variables are enough, and the rest has these de
     REQUEST_TIMEOUT: 10,
     ISOLATE_WALL_CLOCK: 150,
     WORKER_CONCURRENCY: 5,
+    TRANSCRIPT_WAIT_MAX_BYTES: 26_214_400,
     LOG_LEVEL: "info",
   });
 });
@@ -183,6 +185,22 @@ Deno.test("webhookUrl: what is set, else the project's own address if providers 
   assertEquals(
     webhookUrl(read({ PROVIDER_WEBHOOK_URL: "http://127.0.0.1:9/hook/" })),
     "http://127.0.0.1:9/hook",
+  );
+});
+
+Deno.test("providerStorageUrl: what is set, else the project's own address if providers take it, else none", () => {
+  assertEquals(providerStorageUrl(read({})), "https://project.test");
+  assertEquals(
+    providerStorageUrl(read({ API_PUBLIC_URL: "https://apps.test/" })),
+    "https://apps.test",
+  );
+  assertEquals(
+    providerStorageUrl(read({ SUPABASE_URL: "http://127.0.0.1:54321" })),
+    undefined,
+  );
+  assertEquals(
+    providerStorageUrl(read({ PROVIDER_STORAGE_URL: "http://127.0.0.1:9/" })),
+    "http://127.0.0.1:9",
   );
 });
 

@@ -3,6 +3,7 @@ import { startSimulators } from "../../../../dev/simulators/server.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
 import {
   createElevenLabsTranscripts,
+  type TranscriptOrder,
   type TranscriptRequest,
 } from "../../../../supabase/functions/_shared/providers/elevenlabs-transcripts.ts";
 
@@ -36,6 +37,10 @@ async function provider(timeoutSeconds = 60) {
       simulators.ledger.list({ operation: "transcripts", marker: JOB }),
     fail: (fault: Record<string, unknown>, operation = "transcripts") => {
       simulators.faults.add({ provider: "elevenlabs", operation, fault });
+    },
+    set: (settings: Record<string, unknown>) => {
+      simulators.providers.find(({ name }) => name === "elevenlabs")
+        ?.changeSettings(settings);
     },
     [Symbol.asyncDispose]: () => simulators.stop(),
   };
@@ -229,4 +234,96 @@ Deno.test("createElevenLabsTranscripts: a large recording passes through in boun
   } finally {
     await server.shutdown();
   }
+});
+
+const ENDPOINT = { url: "http://127.0.0.1:1/", secret: "of-the-test" };
+
+function order(values: Partial<TranscriptOrder> = {}): TranscriptOrder {
+  return {
+    jobId: JOB,
+    tagAudioEvents: false,
+    source: request(),
+    ...values,
+  };
+}
+
+Deno.test("createElevenLabsTranscripts: an order is answered at once, and read by its id when it is done", async () => {
+  await using at = await provider();
+  at.set({
+    webhook_endpoint: ENDPOINT,
+    webhooks: "lost",
+    transcript_ms: 60_000,
+  });
+  const id = await at.transcripts.order(order({ speakers: 2 }), never);
+  assertEquals(await at.transcripts.get(id, never), null);
+  at.simulators.advanceClock(60_000);
+  const transcript = await at.transcripts.get(id, never);
+  assert(transcript?.text.startsWith("And Mister John Dashwood"));
+  const [entry, ...more] = at.paid();
+  assertEquals([more, entry?.id, entry?.bytes], [[], id, bytes.length]);
+  assertEquals(
+    ["webhook", "webhook_metadata", "num_speakers", "diarize"].map((field) =>
+      entry?.request[field]
+    ),
+    ["true", `{"job_id":"${JOB}"}`, "2", "true"],
+  );
+});
+
+Deno.test("createElevenLabsTranscripts: an order names the address, and no file goes with it", async () => {
+  let received: FormData | undefined;
+  const transcripts = createElevenLabsTranscripts({
+    apiKey: "k",
+    baseUrl: "https://provider.test",
+    timeoutSeconds: 60,
+    fetch: async (_, init) => {
+      received = await new Response(init?.body, init).formData();
+      return Response.json({ message: "ok", request_id: "r1" });
+    },
+  });
+  const url = "https://project.test/storage/v1/object/sign/a?token=t";
+  assertEquals(
+    await transcripts.order(order({ source: { url } }), never),
+    "r1",
+    "an answer without the transcript's id leaves that of the request",
+  );
+  assertEquals(
+    [received?.get("cloud_storage_url"), received?.get("file")],
+    [url, null],
+  );
+});
+
+Deno.test("createElevenLabsTranscripts: 404 and 425 say that a transcript is not there", async () => {
+  await using at = await provider();
+  for (const status of [404, 425]) {
+    at.fail({ kind: "status", status }, "transcripts.get");
+    assertEquals(await at.transcripts.get("t1", never), null);
+  }
+});
+
+Deno.test("createElevenLabsTranscripts: an order whose answer is lost is unknown, and sent once", async () => {
+  await using at = await provider();
+  for (
+    const [fault, code] of [
+      [{ kind: "close_after" }, "provider_unavailable"],
+      [{ kind: "missing_fields" }, "provider_answer_invalid"],
+      [{ kind: "truncated_json" }, "provider_answer_invalid"],
+    ] as const
+  ) {
+    await at.simulators.reset();
+    at.set({ webhook_endpoint: ENDPOINT, webhooks: "lost" });
+    at.fail(fault);
+    const failure = await failureOf(at.transcripts.order(order(), never));
+    assertEquals([failure.code, failure.certainty], [code, "unknown"]);
+    assertEquals(at.paid().length, 1);
+  }
+});
+
+Deno.test("createElevenLabsTranscripts: an account without a webhook takes no order", async () => {
+  await using at = await provider();
+  const failure = await failureOf(at.transcripts.order(order(), never));
+  assertEquals([failure.code, failure.certainty], [
+    "provider_rejected_input",
+    "rejected",
+  ]);
+  assertEquals(at.paid(), []);
 });

@@ -1,0 +1,464 @@
+/** The demo of every job type: what each of them makes of a family's recording and photos, as files to open. */
+import { fromFileUrl, join, resolve } from "@std/path";
+import { avatarVideoResultSchema } from "../../supabase/functions/_shared/contracts/avatar-video.ts";
+import {
+  type AiJob,
+  voiceCloneResultSchema,
+} from "../../supabase/functions/_shared/contracts/jobs.ts";
+import { pdfRenderResultSchema } from "../../supabase/functions/_shared/contracts/keepsake.ts";
+import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/speech.ts";
+import {
+  type TranscriptFile,
+  transcriptFileSchema,
+  transcriptionResultSchema,
+} from "../../supabase/functions/_shared/contracts/transcription.ts";
+import { type Stack, StackError, startStack } from "../stack/stack.ts";
+import {
+  type AppFile,
+  type Client,
+  createJob,
+  downloadOutput,
+  getJob,
+  signUp,
+  upload,
+} from "./as-an-app.ts";
+import {
+  LETTER,
+  photoOf,
+  readPortrait,
+  readRecording,
+  SUMMER,
+} from "./family.ts";
+import { showWaiting } from "./progress-line.ts";
+import { say, step } from "./words.ts";
+
+/** What `deno task demo --all` was asked for; paths are absolute. */
+export interface EveryJobOptions {
+  out?: string | undefined;
+  recording?: string | undefined;
+  portrait?: string | undefined;
+}
+
+const DEFAULT_OUT = fromFileUrl(new URL("../../.data/demo", import.meta.url));
+
+/** How long the jobs may take before the demo gives up. Real renders take minutes, in a queue of the provider's. */
+const PATIENCE_MS = { simulated: 300_000, real: 3_600_000 };
+const LOOK_EVERY_MS = 250;
+const FACE_MAKERS = ["D-ID", "HeyGen"];
+/** Width of the column with the job's name. */
+const COLUMN = 22;
+
+/** One of the jobs: what it is asked to do, what it says when it is done, and which files it leaves. */
+interface Task {
+  label: string;
+  jobId: string;
+  told(job: AiJob): string;
+  files: Readonly<
+    Record<string, (output: Uint8Array<ArrayBuffer>) => Uint8Array | string>
+  >;
+}
+
+/**
+ * Runs every job type once on an ephemeral stack (an avatar video at each of its providers) and leaves their files in
+ * `out`. What is done is saved even when another job fails.
+ *
+ * @throws {StackError} when a file that was named is not usable, or a real provider needs a portrait that was not named.
+ * @throws {Error} that says which jobs have failed, and why; or which row a completed job has not written.
+ */
+export async function showEveryJob(options: EveryJobOptions): Promise<void> {
+  const [recording, portrait] = await Promise.all([
+    readRecording(options.recording),
+    readPortrait(options.portrait),
+  ]);
+  const out = resolve(options.out ?? DEFAULT_OUT);
+  await makeFolder(out);
+
+  say("Starting the embedded stack: Postgres, Auth, Storage, functions …");
+  await using stack = await startStack({ ephemeral: true });
+  const isAllSimulated = sayProviders(stack);
+  requirePortrait(stack, options);
+
+  const { client } = await signUp(stack, "ada@example.com");
+  step("signed up", "ada@example.com", COLUMN);
+  const order = await uploadFamily(client, recording, portrait);
+  const tasks = await createJobs(client, order);
+  step(
+    "ordered",
+    "six jobs; the speech waits for the voice, the videos wait for the speech",
+    COLUMN,
+  );
+
+  say("");
+  const jobs = await watch(
+    client,
+    tasks,
+    isAllSimulated ? PATIENCE_MS.simulated : PATIENCE_MS.real,
+  );
+  say("");
+  const failures: string[] = [];
+  let paidCalls = 0;
+  for (const { task, job } of jobs) {
+    paidCalls += job.billable_calls;
+    if (job.status === "completed") await saveFiles(task, job, out);
+    else {
+      failures.push(
+        `${task.label} ${job.status}: ${job.error_code}, ${job.error_message}`,
+      );
+    }
+  }
+  step("paid calls", String(paidCalls), COLUMN);
+  if (failures.length > 0) throw new StackError(failures.join("\n"));
+  await requireRows(client, order.callId);
+  say("\nStopping the stack …");
+}
+
+async function makeFolder(out: string): Promise<void> {
+  try {
+    await Deno.mkdir(out, { recursive: true });
+  } catch (cause) {
+    throw new StackError(
+      `--out ${out} cannot be made: ${
+        cause instanceof Error ? cause.message : cause
+      }`,
+      { cause },
+    );
+  }
+}
+
+/** Says who is real; true when nobody is. */
+function sayProviders(stack: Stack): boolean {
+  const ai = stack.providers.filter(({ name }) => name !== "Upstash");
+  for (const { name, mode, keyVariable } of ai) {
+    step(
+      name,
+      mode === "real"
+        ? "real, with your key: this is paid for"
+        : `simulated; ${keyVariable} makes it real`,
+      COLUMN,
+    );
+  }
+  const isAllSimulated = ai.every(({ mode }) => mode === "simulated");
+  if (ai.some(({ mode }) => mode === "simulated")) {
+    say(
+      "  A simulated voice always reads the same page of Jane Austen, and a simulated film always shows the same face.",
+    );
+  }
+  say("");
+  return isAllSimulated;
+}
+
+/** The drawn face of the repository has no features that a real provider would find. */
+function requirePortrait(stack: Stack, options: EveryJobOptions): void {
+  const real = stack.providers.filter(({ name, mode }) =>
+    FACE_MAKERS.includes(name) && mode === "real"
+  );
+  if (real.length > 0 && options.portrait === undefined) {
+    throw new StackError(
+      `${
+        real.map(({ name }) => name).join(" and ")
+      } would be real, and needs the photo of a face: name one with --portrait FILE, or unset ${
+        real.map(({ keyVariable }) => keyVariable).join(" and ")
+      }.`,
+    );
+  }
+}
+
+/** What the jobs work with. */
+interface Order {
+  sample: string;
+  portrait: string;
+  call: string;
+  callId: string;
+  slideshowId: string;
+}
+
+async function uploadFamily(
+  client: Client,
+  recording: AppFile,
+  portrait: AppFile,
+): Promise<Order> {
+  const { error } = await client.from("profiles").insert({
+    display_name: "Ada Berger",
+    locale: "en-GB",
+  });
+  if (error) throw error;
+  const sample = await upload(client, recording);
+  const face = await upload(client, portrait);
+
+  const call = await upload(client, { ...recording, bucket: "recordings" });
+  const { data: held, error: callError } = await client.from("calls").insert({
+    title: "Sunday call",
+    recording_id: await addMedia(client, "audio", recording, call.input_url),
+  }).select("id").single();
+  if (callError) throw callError;
+
+  const { data: slideshow, error: showError } = await client.from("slideshows")
+    .insert({ title: SUMMER.title, description: SUMMER.description })
+    .select("id").single();
+  if (showError) throw showError;
+  let bytes = recording.bytes.length * 2 + portrait.bytes.length;
+  for (const [position, { picture, caption }] of SUMMER.slides.entries()) {
+    const photo = photoOf(picture);
+    bytes += photo.bytes.length;
+    const { input_url } = await upload(client, photo);
+    const { error } = await client.from("slideshow_items").insert({
+      slideshow_id: slideshow.id,
+      media_id: await addMedia(client, "image", photo, input_url),
+      position,
+      caption,
+    });
+    if (error) throw error;
+  }
+  step(
+    "uploaded",
+    `two recordings, a portrait, ${SUMMER.slides.length} photos: ${
+      sizeText(bytes)
+    }`,
+    COLUMN,
+  );
+  return {
+    sample: sample.input_url,
+    portrait: face.input_url,
+    call: call.input_url,
+    callId: held.id,
+    slideshowId: slideshow.id,
+  };
+}
+
+async function addMedia(
+  client: Client,
+  mediaType: "audio" | "image",
+  file: AppFile,
+  path: string,
+): Promise<string> {
+  const { data, error } = await client.from("media").insert({
+    media_type: mediaType,
+    storage_path: path,
+    file_name: file.name,
+    content_type: file.type,
+    size_bytes: file.bytes.length,
+  }).select("id").single();
+  if (error) throw error;
+  return data.id;
+}
+
+async function createJobs(client: Client, order: Order): Promise<Task[]> {
+  const voice = await createJob(client, {
+    job_type: "voice_clone",
+    input_url: order.sample,
+    metadata: { name: "Ada", description: "A calm reading voice" },
+  });
+  const speech = await createJob(client, {
+    job_type: "text_to_speech",
+    metadata: { text: LETTER },
+    depends_on: voice,
+  });
+  const video = (provider: string) =>
+    createJob(client, {
+      job_type: "avatar_video",
+      input_url: order.portrait,
+      metadata: { name: `The letter, by ${provider}`, provider },
+      depends_on: speech,
+    });
+  const videos = { dId: await video("d-id"), heyGen: await video("heygen") };
+  const transcript = await createJob(client, {
+    job_type: "transcription",
+    input_url: order.call,
+    metadata: { call_id: order.callId },
+  });
+  const keepsake = await createJob(client, {
+    job_type: "pdf_render",
+    metadata: { slideshow_id: order.slideshowId, page_size: "square" },
+  });
+  const same = (output: Uint8Array<ArrayBuffer>) => output;
+  const filmed = (job: AiJob) => {
+    const { duration_seconds } = avatarVideoResultSchema.parse(job.result_data);
+    return `the portrait says it${
+      duration_seconds === null ? "" : `, ${duration_seconds.toFixed(0)} s`
+    }`;
+  };
+  return [
+    {
+      label: "voice_clone",
+      jobId: voice,
+      told: (job) => {
+        const result = voiceCloneResultSchema.parse(job.result_data);
+        return `the voice "${result.voice_name}", ${result.voice_id}`;
+      },
+      files: {},
+    },
+    {
+      label: "text_to_speech",
+      jobId: speech,
+      told: (job) => {
+        const result = textToSpeechResultSchema.parse(job.result_data);
+        return `a letter of ${result.characters} characters in that voice, ${
+          result.duration_seconds.toFixed(0)
+        } s`;
+      },
+      files: { "letter.mp3": same },
+    },
+    {
+      label: "avatar_video, D-ID",
+      jobId: videos.dId,
+      told: filmed,
+      files: { "talking-portrait-d-id.mp4": same },
+    },
+    {
+      label: "avatar_video, HeyGen",
+      jobId: videos.heyGen,
+      told: filmed,
+      files: { "talking-portrait-heygen.mp4": same },
+    },
+    {
+      label: "transcription",
+      jobId: transcript,
+      told: (job) => {
+        const result = transcriptionResultSchema.parse(job.result_data);
+        return `${result.words} words of ${
+          count(result.speakers, "speaker")
+        } in the call`;
+      },
+      files: {
+        "call-transcript.txt": (output) => toDialogue(readTranscript(output)),
+        "call-transcript.json": (output) =>
+          `${JSON.stringify(readTranscript(output), null, 2)}\n`,
+      },
+    },
+    {
+      label: "pdf_render",
+      jobId: keepsake,
+      told: (job) => {
+        const result = pdfRenderResultSchema.parse(job.result_data);
+        return `"${result.title}", ${count(result.page_count, "page")}`;
+      },
+      files: { "keepsake.pdf": same },
+    },
+  ];
+}
+
+/** Follows all jobs until the last is over; tells each end as it comes. Answers in the order of the tasks. */
+async function watch(
+  client: Client,
+  tasks: readonly Task[],
+  patienceMs: number,
+): Promise<{ task: Task; job: AiJob }[]> {
+  const line = showWaiting();
+  const giveUpAt = Date.now() + patienceMs;
+  const ended = new Map<Task, AiJob>();
+  try {
+    while (ended.size < tasks.length) {
+      const open = tasks.filter((task) => !ended.has(task));
+      const { data: rows, error } = await client.from("ai_jobs")
+        .select("id,status,progress_percentage,stage")
+        .in("id", open.map(({ jobId }) => jobId));
+      if (error) throw error;
+      for (const task of open) {
+        const row = rows.find(({ id }) => id === task.jobId);
+        if (
+          row?.status !== "completed" && row?.status !== "failed" &&
+          row?.status !== "cancelled"
+        ) continue;
+        const job = await getJob(client, task.jobId);
+        ended.set(task, job);
+        line.clear();
+        step(task.label, `${secondsOf(job)}  ${endOf(task, job)}`, COLUMN);
+      }
+      if (ended.size === tasks.length) break;
+      if (Date.now() > giveUpAt) {
+        throw new Error(`not finished after ${patienceMs / 60_000} minutes`);
+      }
+      line.update(
+        open.filter((task) => !ended.has(task)).map(({ label, jobId }) => {
+          const row = rows.find(({ id }) => id === jobId);
+          return `${label} ${row?.progress_percentage ?? 0} %`;
+        }),
+      );
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+  } finally {
+    line.clear();
+  }
+  return tasks.flatMap((task) => {
+    const job = ended.get(task);
+    return job === undefined ? [] : [{ task, job }];
+  });
+}
+
+function endOf(task: Task, job: AiJob): string {
+  return job.status === "completed"
+    ? task.told(job)
+    : `${job.status}: ${job.error_code}, ${job.error_message}`;
+}
+
+/** From the order to the end, as the database's clock has it. */
+function secondsOf(job: AiJob): string {
+  const ms = Date.parse(job.completed_at ?? job.updated_at) -
+    Date.parse(job.created_at);
+  return `${(ms / 1000).toFixed(1).padStart(6)} s`;
+}
+
+async function saveFiles(task: Task, job: AiJob, out: string): Promise<void> {
+  const files = Object.entries(task.files);
+  if (files.length === 0) return;
+  const output = await downloadOutput(job);
+  for (const [name, make] of files) {
+    const made = make(output);
+    const bytes = typeof made === "string"
+      ? new TextEncoder().encode(made)
+      : made;
+    const path = join(out, name);
+    await Deno.writeFile(path, bytes);
+    step("saved", `${path}  (${sizeText(bytes.length)})`, COLUMN);
+  }
+}
+
+function readTranscript(output: Uint8Array): TranscriptFile {
+  return transcriptFileSchema.parse(
+    JSON.parse(new TextDecoder().decode(output)),
+  );
+}
+
+/** A transcript as people read one: who begins when, and what they say. */
+function toDialogue({ segments, text }: TranscriptFile): string {
+  if (segments.length === 0) return `${text}\n`;
+  return segments.map(({ speaker, start, text }) => {
+    const seconds = Math.floor(start);
+    const clock = `${Math.floor(seconds / 60)}:${
+      String(seconds % 60).padStart(2, "0")
+    }`;
+    const name = speaker?.replace("speaker_", "Speaker ") ?? "Speaker";
+    return `[${clock}] ${name}\n${text}\n`;
+  }).join("\n");
+}
+
+/** The rows that completed jobs have written beside their own. */
+async function requireRows(client: Client, callId: string): Promise<void> {
+  const [voices, avatars, pdfs, call] = await Promise.all([
+    client.from("voices").select("id"),
+    client.from("avatars").select("id"),
+    client.from("pdfs").select("id"),
+    client.from("calls").select("transcript").eq("id", callId).single(),
+  ]);
+  const counts = [voices, avatars, pdfs].map(({ data }) => data?.length);
+  if (counts.join() !== "1,2,1" || !call.data?.transcript) {
+    throw new Error(
+      `rows are missing: ${counts.join()} voices, avatars and pdfs, transcript ${call.data?.transcript}`,
+    );
+  }
+  step(
+    "rows written",
+    "1 voice, 2 avatars, 1 pdf, the transcript of 1 call",
+    COLUMN,
+  );
+}
+
+function count(number: number, thing: string): string {
+  return `${number} ${thing}${number === 1 ? "" : "s"}`;
+}
+
+function sizeText(bytes: number): string {
+  return bytes < 1_048_576
+    ? `${Math.ceil(bytes / 1024)} KiB`
+    : `${(bytes / 1_048_576).toFixed(1)} MiB`;
+}

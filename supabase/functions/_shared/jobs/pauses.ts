@@ -1,0 +1,63 @@
+/** How long to leave a provider alone between two looks at what it is making. */
+import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { ErrorCode } from "../errors.ts";
+import { JobFailure, Snooze } from "./outcome.ts";
+import { ProviderFailure } from "./paid-call.ts";
+
+/** Trouble that passes and costs nothing to wait for: it spends no attempt, the type's max_age_seconds ends it. */
+const PASSING: readonly ErrorCode[] = [
+  "provider_rate_limited",
+  "provider_concurrency_limited",
+  "provider_unavailable",
+  "provider_timeout",
+];
+
+/** Bounds of the pause between two looks, in seconds. */
+export interface Pauses {
+  first: number;
+  longest: number;
+}
+
+/**
+ * Seconds until the next look: half of the time that has gone by since the job began, within the bounds. Both times are
+ * the database's.
+ */
+export function pauseFor(
+  job: Pick<ClaimedJob, "started_at" | "updated_at">,
+  { first, longest }: Pauses,
+): number {
+  const seconds = (Date.parse(job.updated_at) - Date.parse(job.started_at)) /
+    1000;
+  return Math.min(Math.max(seconds / 2, first), longest);
+}
+
+/**
+ * Makes a call that costs nothing.
+ *
+ * @throws {Snooze} when the provider is in trouble that passes: it spends no attempt.
+ * @throws {JobFailure} for every other failure of the provider. What is no {@link ProviderFailure} is thrown as it is.
+ */
+export async function patiently<T>(
+  job: Pick<ClaimedJob, "started_at" | "updated_at">,
+  pauses: Pauses,
+  call: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof ProviderFailure)) throw error;
+    const { retryAfterSeconds } = error.options;
+    if (PASSING.includes(error.code)) {
+      throw new Snooze(
+        retryAfterSeconds ?? pauseFor(job, pauses),
+        "waiting_for_provider",
+        { cause: error },
+      );
+    }
+    throw new JobFailure(error.code, {
+      isRetryable: error.isRetryable,
+      retryAfterSeconds,
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * Recordings that are too long to be waited for: ordered once, fetched by the provider, told by its webhook, and read by
+ * id. Here every recording of more than 100,000 bytes counts as long.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import {
+  transcriptFileSchema,
+  transcriptionResultSchema,
+} from "../../supabase/functions/_shared/contracts/transcription.ts";
+import {
+  readRecording,
+  type Recording,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import {
+  sweepJob,
+  timeline,
+  waitForEvent,
+  waitForJob,
+  waitForLog,
+} from "../helpers/wait-for.ts";
+
+const SECRET = "whsec_of-the-test-0123456789abcdef0123";
+const running = useStack({
+  env: {
+    TRANSCRIPT_WAIT_MAX_BYTES: "100000",
+    ELEVENLABS_WEBHOOK_SECRET: SECRET,
+  },
+});
+let someone: TestUser | undefined;
+
+/** The simulated workspace with a webhook, and how it behaves. */
+async function workspace(
+  settings: Record<string, unknown> = {},
+): Promise<TestStack> {
+  const stack = running();
+  await stack.simulator.set({
+    webhook_endpoint: {
+      url: `${stack.apiUrl}/functions/v1/provider-webhook/elevenlabs`,
+      secret: SECRET,
+    },
+    ...settings,
+  });
+  return stack;
+}
+
+async function newJob(
+  metadata: Record<string, unknown> = {},
+  recording: Recording = "speech-24s.mp3",
+): Promise<{ user: TestUser; jobId: string }> {
+  const user = someone ??= await signUp(running());
+  const input_url = await uploadRecording(user, {
+    bucket: "recordings",
+    recording,
+  });
+  const answer = await user.call("create-ai-job", {
+    body: { job_type: "transcription", input_url, metadata },
+  });
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  const { job_id } = createAiJobResponseSchema.parse(answer.body);
+  return { user, jobId: job_id };
+}
+
+/** Fails unless the recording was sent once and paid once. */
+async function assertOnce(stack: TestStack, jobId: string) {
+  const sent = await stack.simulator.requests("transcripts", { jobId });
+  const paid = await stack.simulator.creations(jobId);
+  assertEquals([sent.length, paid.length], [1, 1]);
+  return paid[0];
+}
+
+async function stepsOf(stack: TestStack, jobId: string): Promise<string[]> {
+  const steps = timeline(await waitForEvent(stack, jobId, "completed"));
+  return steps.filter((step) =>
+    ["claimed", "submitted", "snoozed", "retried", "completed"].includes(step)
+  );
+}
+
+Deno.test("long transcript: ordered, fetched by the provider, woken by its webhook, and in the call", async () => {
+  const stack = await workspace({ transcript_ms: 700 });
+  const user = someone ??= await signUp(stack);
+  const { data: call } = await user.client.from("calls")
+    .insert({ title: "Sunday call" }).select("id").single();
+  assert(call !== null);
+  const { jobId } = await newJob({ call_id: call.id });
+  const job = await waitForJob(stack, user, jobId, "completed");
+
+  assertEquals(await stepsOf(stack, jobId), [
+    "claimed",
+    "submitted",
+    "snoozed",
+    "claimed",
+    "completed",
+  ]);
+  const [receipt] = await waitForLog(stack, "provider-webhook", {
+    receipt: "woken",
+    job_id: jobId,
+  });
+  assert(receipt !== undefined);
+  assertEquals([job.attempt, job.spend, job.billable_calls], [
+    1,
+    "incurred",
+    1,
+  ]);
+  const entry = await assertOnce(stack, jobId);
+  const result = transcriptionResultSchema.parse(job.result_data);
+  assertEquals(result.transcription_id, entry?.id);
+  assertEquals(entry?.bytes, (await readRecording("speech-24s.mp3")).length);
+  const address = String(entry?.request["cloud_storage_url"]);
+  assert(
+    address.startsWith(`${stack.apiUrl}/storage/v1/object/sign/recordings/`),
+    address,
+  );
+  assertEquals(entry?.request["webhook_metadata"], `{"job_id":"${jobId}"}`);
+
+  const { data: filled } = await user.client.from("calls").select("transcript")
+    .eq("id", call.id).single();
+  assertEquals(filled?.transcript, result.text);
+  const { data: file } = await user.client.storage.from("outputs").download(
+    job.output_url?.slice("outputs/".length) ?? "",
+  );
+  assertEquals(
+    transcriptFileSchema.parse(JSON.parse(await file?.text() ?? "")).text,
+    result.text,
+  );
+});
+
+Deno.test("long transcript: a short recording is waited for, and asks for no webhook", async () => {
+  const stack = await workspace();
+  const { user, jobId } = await newJob({}, "speech.webm");
+  await waitForJob(stack, user, jobId, "completed");
+  const entry = await assertOnce(stack, jobId);
+  assertEquals(entry?.request["webhook"], undefined);
+  assertEquals(await stepsOf(stack, jobId), [
+    "claimed",
+    "submitted",
+    "completed",
+  ]);
+});
+
+for (
+  const [webhooks, receipt] of [
+    ["doubled", { receipt: "replayed" }],
+    ["early", { receipt: "woken" }],
+    ["forged", { event: "request_answered", status: 401 }],
+    ["lost", null],
+  ] as const
+) {
+  Deno.test(`long transcript: a webhook that is ${webhooks} changes nothing but speed`, async () => {
+    const isEarly = webhooks === "early";
+    const stack = await workspace({
+      transcript_ms: isEarly ? 60_000 : 700,
+      webhooks,
+      // The job sleeps already when it comes.
+      webhook_delay_ms: isEarly ? 500 : 0,
+    });
+    const { user, jobId } = await newJob();
+    await waitForEvent(stack, jobId, "snoozed");
+    if (isEarly) {
+      // Woken for nothing: the transcript is not there, whatever the webhook says.
+      await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
+    }
+    if (receipt !== null) {
+      await waitForLog(stack, "provider-webhook", receipt);
+    }
+    if (webhooks !== "doubled") {
+      await stack.simulator.advanceClock(60_000);
+      await sweepJob(stack, jobId);
+    }
+    const job = await waitForJob(stack, user, jobId, "completed");
+    const result = transcriptionResultSchema.parse(job.result_data);
+    assert(result.text.startsWith("And Mister John Dashwood"), result.text);
+    assertEquals(job.attempt, 1);
+    await assertOnce(stack, jobId);
+  });
+}
+
+Deno.test("long transcript: a webhook that comes after the end changes nothing", async () => {
+  const stack = await workspace({ transcript_ms: 0, webhook_delay_ms: 1500 });
+  const { user, jobId } = await newJob();
+  await waitForEvent(stack, jobId, ["snoozed", "completed"]);
+  await sweepJob(stack, jobId);
+  const before = await waitForJob(stack, user, jobId, "completed");
+  await waitForLog(stack, "provider-webhook", {
+    receipt: "nothing_waits",
+    job_id: jobId,
+  });
+  const after = await waitForJob(stack, user, jobId, "completed");
+  assertEquals(after, before);
+  await assertOnce(stack, jobId);
+});
+
+Deno.test("long transcript: an order whose answer is lost is parked, and never placed again", async () => {
+  const stack = await workspace({ transcript_ms: 0, webhooks: "lost" });
+  await stack.simulator.fail({
+    operation: "transcripts",
+    fault: { kind: "close_after" },
+  });
+  const { user, jobId } = await newJob();
+  await waitForEvent(stack, jobId, "snoozed");
+  await sweepJob(stack, jobId);
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals([job.error_code, job.spend], ["outcome_unknown", "unknown"]);
+  const entry = await assertOnce(stack, jobId);
+
+  await stack.sql`select public.resolve_unknown_ai_job(${jobId}, true, ${
+    entry?.id ?? ""
+  })`;
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "completed");
+  await assertOnce(stack, jobId);
+});
+
+Deno.test("long transcript: the provider is down when the transcript is to be read: the job goes on, nothing is paid again", async () => {
+  const stack = await workspace({ transcript_ms: 0, webhooks: "lost" });
+  await stack.simulator.fail({
+    operation: "transcripts.get",
+    fault: { kind: "status", status: 503 },
+  });
+  const { user, jobId } = await newJob();
+  await waitForEvent(stack, jobId, "snoozed");
+  await sweepJob(stack, jobId);
+  const job = await waitForJob(stack, user, jobId, "completed");
+  assertEquals(job.attempt, 1, "to wait spends no attempt");
+  await assertOnce(stack, jobId);
+});
+
+Deno.test("long transcript: a worker killed before the transcript is there leaves the order to the next", async () => {
+  const stack = await workspace({ transcript_ms: 60_000, webhooks: "lost" });
+  const { user, jobId } = await newJob();
+  await waitForEvent(stack, jobId, "snoozed");
+  await stack.kill("process-ai-job", "SIGKILL");
+  await stack.simulator.advanceClock(60_000);
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  await assertOnce(stack, jobId);
+});
+
+Deno.test("long transcript: an account without a webhook refuses the order, and nothing is paid", async () => {
+  const stack = running();
+  await stack.simulator.set({ webhook_endpoint: null });
+  const { user, jobId } = await newJob();
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals([job.error_code, job.spend], [
+    "provider_rejected_input",
+    "none",
+  ]);
+});

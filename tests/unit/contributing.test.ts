@@ -1,0 +1,62 @@
+/** What CONTRIBUTING.md tells people to open, call and fill in is there. */
+import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import {
+  listSourcePaths,
+  readSourceTree,
+} from "../../dev/tools/source-tree.ts";
+
+const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
+const howTo = (await Deno.readTextFile(`${root}/CONTRIBUTING.md`))
+  .split("### a job type")[1] ?? "";
+/** What the worked examples invent. */
+const INVENTED = /sound_?effect|\bsounds?\b|ElevenLabsSounds|lumen|SOUND/i;
+const prose = howTo.replaceAll(/^ *```[^]*?^ *```/gm, "");
+const code = [...howTo.matchAll(/^ *```(?:ts|sql)\n([^]*?)^ *```/gm)].map((
+  [, text = ""],
+) => text);
+const quoted = [...prose.matchAll(/`([^`]+)`/g)].map(([, text = ""]) =>
+  text.replaceAll(/\s+/g, " ")
+).filter((text) => !INVENTED.test(text) && !text.includes("<"));
+
+const paths = await listSourcePaths(root);
+const sources = (await readSourceTree(root)).filter(({ path }) =>
+  /^(supabase|dev)\/.*\.(ts|sql)$/.test(path)
+);
+
+Deno.test("CONTRIBUTING: every file and folder that the worked examples name is there", () => {
+  const named = quoted.filter((text) => /\.ts$|\/$|^\.env/.test(text));
+  assert(named.length > 15, `${named.length} are named`);
+  const lost = named.filter((name) =>
+    ![
+      name,
+      `supabase/functions/${name}`,
+      `supabase/functions/process-ai-job/processors/${name}`,
+    ].some((path) =>
+      paths.includes(path) ||
+      paths.some((one) => path.endsWith("/") && one.startsWith(path))
+    )
+  );
+  assertEquals(lost, []);
+});
+
+Deno.test("CONTRIBUTING: every name that the worked examples use is in the code", () => {
+  const text = sources.map(({ text }) => text).join("\n");
+  const named = new Set([
+    ...quoted.filter((one) =>
+      /^[A-Za-z_.]+$/.test(one) && !/\.(ts|md)$|^\.env|…/.test(one)
+    ).flatMap((one) => one.split(".").at(-1) ?? []),
+    // Whatever an example calls or fills in, but what it makes up itself.
+    ...code.flatMap((one) =>
+      [
+        ...one.replaceAll(/\/\/.*|"[^"]*"|'[^']*'/g, "")
+          .matchAll(/[A-Za-z_]\w{4,}/g),
+      ].map(([word]) => word)
+    ),
+  ]);
+  assert(named.size > 50, `${named.size} are named`);
+  const lost = [...named].filter((name) =>
+    !INVENTED.test(name) && !new RegExp(`\\b${name}\\b`).test(text)
+  );
+  assertEquals(lost, []);
+});

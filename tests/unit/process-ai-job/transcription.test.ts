@@ -1,0 +1,229 @@
+/** Which way a recording goes to the provider, and what is left alone while its transcript is waited for. */
+import { assert, assertEquals } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
+import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
+import {
+  JobFailure,
+  Snooze,
+} from "../../../supabase/functions/_shared/jobs/outcome.ts";
+import { ProviderFailure } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
+import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
+import type {
+  ElevenLabsTranscripts,
+  Transcript,
+  TranscriptOrder,
+} from "../../../supabase/functions/_shared/providers/elevenlabs-transcripts.ts";
+import {
+  createTranscriptionProcessor,
+  type TranscriptionDeps,
+} from "../../../supabase/functions/process-ai-job/processors/transcription.ts";
+
+const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
+const USER = "9c1d7f04-1c8b-4b8e-8f53-2f9b0a6f7e22";
+const STARTED = Date.parse("2026-11-22T10:00:00Z");
+const RECORDING = new TextEncoder().encode("a recording");
+const never = new AbortController().signal;
+
+/** A Storage with one recording, which notes what it is asked for. */
+function storage(size: number, asked: string[]) {
+  const object = `recordings/${USER}/call.mp3`;
+  return createClient<Database>("http://project.test", "key", {
+    global: {
+      fetch: (input) => {
+        const { pathname } = new URL(
+          input instanceof Request ? input.url : input,
+        );
+        const path = pathname.replace("/storage/v1/object/", "");
+        asked.push(path.replace(object, "…"));
+        return Promise.resolve(
+          path === `info/${object}`
+            ? Response.json({ id: "1", name: object, size })
+            : path === `sign/${object}`
+            ? Response.json({ signedURL: `/object/sign/${object}?token=t` })
+            : path === object
+            ? new Response(RECORDING)
+            : Response.json({ message: "not found" }, { status: 404 }),
+        );
+      },
+    },
+  });
+}
+
+interface Case {
+  size?: number;
+  deps?: Partial<TranscriptionDeps>;
+  context?: Partial<JobContext>;
+  spend?: "none" | "unknown" | "incurred";
+  ageSeconds?: number;
+  get?: () => Promise<Transcript | null>;
+}
+
+/** Runs a job whose order is always taken; the transcript is not there. */
+async function run(
+  { size = 1000, spend = "none", ageSeconds = 0, ...given }: Case,
+) {
+  const asked: string[] = [];
+  const orders: TranscriptOrder[] = [];
+  const bodies: string[] = [];
+  const transcripts: ElevenLabsTranscripts = {
+    transcribe: async ({ recording }) => {
+      bodies.push(await new Response(recording).text());
+      throw new ProviderFailure("provider_timeout", "unknown", true);
+    },
+    order: async (order) => {
+      orders.push(order);
+      if ("recording" in order.source) {
+        bodies.push(await new Response(order.source.recording).text());
+      }
+      return "t1";
+    },
+    get: given.get ?? (() => Promise.resolve(null)),
+  };
+  const context: JobContext = {
+    job: {
+      id: JOB,
+      user_id: USER,
+      job_type: "transcription",
+      provider: "elevenlabs",
+      spend,
+      input_url: `recordings/${USER}/call.mp3`,
+      metadata: { speakers: 2 },
+      attempt: 1,
+      max_attempts: 5,
+      input_hash: null,
+      depends_on_job_id: null,
+      lease_token: crypto.randomUUID(),
+      lease_expires_at: new Date(STARTED).toISOString(),
+      started_at: new Date(STARTED).toISOString(),
+      updated_at: new Date(STARTED + ageSeconds * 1000).toISOString(),
+    },
+    log: createLogger({ now: () => new Date(), writeLine() {} }, {
+      level: "error",
+      secrets: [],
+      fields: {},
+    }),
+    signal: never,
+    remainingMs: () => 100_000,
+    progress() {},
+    pay: (call) => call.send(never),
+    dependency: () => Promise.resolve(null),
+    ...given.context,
+  };
+  const processor = createTranscriptionProcessor({
+    supabase: storage(size, asked),
+    transcripts,
+    waitMaxBytes: 1000,
+    hasWebhook: true,
+    storageUrl: "https://project.example",
+    ...given.deps,
+  });
+  const ending: unknown = await processor.run(context).then(
+    () => null,
+    (error) => error,
+  );
+  return { ending, asked, orders, bodies };
+}
+
+Deno.test("transcription: a recording at the bound is sent along and waited for", async () => {
+  const { asked, orders, bodies } = await run({ size: 1000 });
+  assertEquals([asked, orders, bodies], [["info/…", "…"], [], ["a recording"]]);
+});
+
+Deno.test("transcription: a longer one is ordered by an address that the provider reaches; not a byte of it is read here", async () => {
+  const { ending, asked, orders } = await run({ size: 1001 });
+  assertEquals(asked, ["info/…", "sign/…"]);
+  assertEquals(orders, [{
+    jobId: JOB,
+    languageCode: undefined,
+    speakers: 2,
+    tagAudioEvents: false,
+    source: {
+      url:
+        `https://project.example/storage/v1/object/sign/recordings/${USER}/call.mp3?token=t`,
+    },
+  }]);
+  assert(ending instanceof Snooze);
+  assertEquals([ending.seconds, ending.stage], [5, "transcribing"]);
+});
+
+Deno.test("transcription: where the provider cannot reach Storage, a longer one is ordered and sent along", async () => {
+  const { asked, orders, bodies } = await run({
+    size: 1001,
+    deps: { storageUrl: undefined },
+  });
+  assertEquals(asked, ["info/…", "…"]);
+  assertEquals([orders.length, bodies], [1, ["a recording"]]);
+});
+
+Deno.test("transcription: a longer one without a webhook is refused before anything is paid", async () => {
+  let paid = 0;
+  const { ending, asked, orders } = await run({
+    size: 1001,
+    deps: { hasWebhook: false },
+    context: { pay: () => Promise.resolve(String(++paid)) },
+  });
+  assert(ending instanceof JobFailure);
+  assertEquals([ending.code, ending.isRetryable, paid, asked, orders.length], [
+    "provider_webhook_missing",
+    false,
+    0,
+    ["info/…"],
+    0,
+  ]);
+});
+
+Deno.test("transcription: what is ordered already needs no recording, and is looked at less and less often", async () => {
+  for (const [ageSeconds, seconds] of [[2, 5], [40, 20], [3000, 60]] as const) {
+    const { ending, asked, orders } = await run({
+      spend: "incurred",
+      ageSeconds,
+      context: { pay: () => Promise.resolve("t1") },
+    });
+    assert(ending instanceof Snooze);
+    assertEquals([ending.seconds, asked, orders], [seconds, [], []]);
+  }
+});
+
+Deno.test("transcription: passing trouble while it is looked for spends no attempt, a refusal fails the job", async () => {
+  for (
+    const [failure, expected] of [
+      [new ProviderFailure("provider_unavailable", "unknown", true), Snooze],
+      [new ProviderFailure("provider_rate_limited", "rejected", true), Snooze],
+      [
+        new ProviderFailure("provider_unauthorized", "rejected", false),
+        JobFailure,
+      ],
+    ] as const
+  ) {
+    const { ending } = await run({
+      spend: "incurred",
+      context: { pay: () => Promise.resolve("t1") },
+      get: () => Promise.reject(failure),
+    });
+    assert(ending instanceof expected, String(ending));
+  }
+});
+
+Deno.test("transcription: what fails between the journal and the request is a definite no", async () => {
+  let failure: unknown;
+  const { orders } = await run({
+    // A refused call stands open no more, and so the recording is looked up when it is sent again.
+    spend: "unknown",
+    size: 1001,
+    deps: { hasWebhook: false },
+    context: {
+      pay: (call) =>
+        call.send(never).catch((error) => {
+          failure = error;
+          throw error;
+        }),
+    },
+  });
+  assert(failure instanceof ProviderFailure);
+  assertEquals([failure.code, failure.certainty, orders], [
+    "provider_webhook_missing",
+    "rejected",
+    [],
+  ]);
+});
