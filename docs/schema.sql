@@ -588,10 +588,8 @@ comment on column public.ai_limits.spent_micros is
 comment on column public.ai_limits.reserved_micros is
   'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
 
-create policy "signed-in users can read the default limits" on public.ai_limits for select to authenticated
-  using ((user_id IS NULL));
-create policy "users can read their own limits" on public.ai_limits for select to authenticated
-  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can read the default limits and their own" on public.ai_limits for select to authenticated
+  using (((user_id IS NULL) OR (user_id = ( SELECT auth.uid() AS uid))));
 
 CREATE TRIGGER ai_limits_touch_updated_at BEFORE UPDATE ON public.ai_limits FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 

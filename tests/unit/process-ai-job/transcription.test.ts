@@ -6,7 +6,10 @@ import {
   JobFailure,
   Snooze,
 } from "../../../supabase/functions/_shared/jobs/outcome.ts";
-import { ProviderFailure } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import {
+  type Made,
+  ProviderFailure,
+} from "../../../supabase/functions/_shared/jobs/paid-call.ts";
 import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import type {
@@ -50,7 +53,12 @@ function storage(size: number, asked: string[]) {
   });
 }
 
+function idOf(made: string | Made): string {
+  return typeof made === "string" ? made : made.providerObjectId;
+}
+
 interface Case {
+  inputUrl?: string;
   size?: number;
   deps?: Partial<TranscriptionDeps>;
   context?: Partial<JobContext>;
@@ -66,6 +74,7 @@ async function run(
   const asked: string[] = [];
   const orders: TranscriptOrder[] = [];
   const bodies: string[] = [];
+  const heard: number[] = [];
   const transcripts: ElevenLabsTranscripts = {
     transcribe: async ({ recording }) => {
       bodies.push(await new Response(recording).text());
@@ -87,7 +96,7 @@ async function run(
       job_type: "transcription",
       provider: "elevenlabs",
       spend,
-      input_url: `recordings/${USER}/call.mp3`,
+      input_url: given.inputUrl ?? `recordings/${USER}/call.mp3`,
       metadata: { speakers: 2 },
       attempt: 1,
       max_attempts: 5,
@@ -106,7 +115,8 @@ async function run(
     signal: never,
     remainingMs: () => 100_000,
     progress() {},
-    pay: (call) => call.send(never),
+    pay: (call) => call.send(never).then(idOf),
+    took: (_operation, units) => Promise.resolve(void heard.push(units)),
     dependency: () => Promise.resolve(null),
     ...given.context,
   };
@@ -122,7 +132,7 @@ async function run(
     () => null,
     (error) => error,
   );
-  return { ending, asked, orders, bodies };
+  return { ending, asked, orders, bodies, heard };
 }
 
 Deno.test("transcription: a recording at the bound is sent along and waited for", async () => {
@@ -130,9 +140,9 @@ Deno.test("transcription: a recording at the bound is sent along and waited for"
   assertEquals([asked, orders, bodies], [["info/…", "…"], [], ["a recording"]]);
 });
 
-Deno.test("transcription: a longer one is ordered by an address that the provider reaches; not a byte of it is read here", async () => {
+Deno.test("transcription: a longer one is ordered by an address that the provider reaches; only how long it is is looked up here", async () => {
   const { ending, asked, orders } = await run({ size: 1001 });
-  assertEquals(asked, ["info/…", "sign/…"]);
+  assertEquals(asked, ["info/…", "…", "sign/…"]);
   assertEquals(orders, [{
     jobId: JOB,
     languageCode: undefined,
@@ -181,8 +191,22 @@ Deno.test("transcription: what is ordered already needs no recording, and is loo
       context: { pay: () => Promise.resolve("t1") },
     });
     assert(ending instanceof Snooze);
-    assertEquals([ending.seconds, asked, orders], [seconds, [], []]);
+    assertEquals([ending.seconds, asked, orders], [seconds, ["info/…"], []]);
   }
+});
+
+Deno.test("transcription: what is ordered already goes on when the recording is gone, and costs what the provider heard", async () => {
+  const { ending, heard } = await run({
+    spend: "incurred",
+    inputUrl: `recordings/${USER}/gone.mp3`,
+    context: { pay: () => Promise.resolve("t1") },
+    get: () =>
+      Promise.resolve({ text: "", words: [], audio_duration_secs: 61.5 }),
+  });
+  assertEquals(heard, [62]);
+  // The transcript itself has nowhere to go in this Storage.
+  assert(ending instanceof JobFailure);
+  assertEquals(ending.code, "storage_unavailable");
 });
 
 Deno.test("transcription: passing trouble while it is looked for spends no attempt, a refusal fails the job", async () => {
@@ -214,7 +238,7 @@ Deno.test("transcription: what fails between the journal and the request is a de
     deps: { hasWebhook: false },
     context: {
       pay: (call) =>
-        call.send(never).catch((error) => {
+        call.send(never).then(idOf, (error) => {
           failure = error;
           throw error;
         }),

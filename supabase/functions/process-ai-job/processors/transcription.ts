@@ -47,6 +47,8 @@ import {
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
+/** The one paid step of the job. */
+const STEP = "transcribe";
 const MAX_FILE_BYTES = 52_428_800;
 /** Between two looks at a transcript that is not there yet. */
 const PAUSES = { first: 5, longest: 60 };
@@ -85,7 +87,7 @@ export function createTranscriptionProcessor(
 ): Processor {
   return {
     jobType: "transcription",
-    async run({ job, signal, progress, pay }) {
+    async run({ job, signal, progress, pay, took }) {
       const metadata = readMetadata(job, transcriptionMetadataSchema);
       if (job.input_url === null) {
         throw new JobFailure("input_required", { isRetryable: false });
@@ -102,7 +104,7 @@ export function createTranscriptionProcessor(
           handed = await handOver(deps, inputUrl, signal);
         }
         id = await pay({
-          operation: "transcribe",
+          operation: STEP,
           stage: "transcribing",
           progressBefore: 20,
           progressAfter: 80,
@@ -153,7 +155,11 @@ export function createTranscriptionProcessor(
           await handed.recording.cancel().catch(() => {});
         }
       }
-      transcript ??= await retrieve(deps.transcripts, job, id, signal);
+      if (transcript === null) {
+        transcript = await retrieve(deps.transcripts, job, id, signal);
+        const { audio_duration_secs: heard } = transcript;
+        if (typeof heard === "number") await took(STEP, Math.ceil(heard));
+      }
 
       progress(90, "storing");
       const file = toFile(transcript);
