@@ -151,6 +151,7 @@ const MEANT_TO_BE: Readonly<Record<string, string>> = {
   rls_enabled_no_policy_private_janitor_settings: "The same.",
   rls_enabled_no_policy_public_ai_providers:
     "The operator's settings: read and written by service_role alone.",
+  rls_enabled_no_policy_public_ai_prices: "The same.",
 };
 
 Deno.test("supabase db advisors: no warning, no error, and no remark without a written reason", async () => {

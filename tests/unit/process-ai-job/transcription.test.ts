@@ -32,6 +32,11 @@ const never = new AbortController().signal;
 function storage(size: number, asked: string[]) {
   const object = `recordings/${USER}/call.mp3`;
   return createClient<Database>("http://project.test", "key", {
+    auth: {
+      persistSession: false,
+      autoRefreshToken: false,
+      detectSessionInUrl: false,
+    },
     global: {
       fetch: (input) => {
         const { pathname } = new URL(

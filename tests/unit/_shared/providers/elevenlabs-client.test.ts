@@ -327,6 +327,8 @@ Deno.test("docs/error-codes.md: says of the provider's codes whether they are re
     ["provider_answer_invalid", true],
     // Of those that render: this one does not.
     ["provider_render_failed", false],
+    // Not the provider's word: nothing is sent.
+    ["provider_webhook_missing", false],
   ]);
   assertEquals(
     [...retried.keys()].sort(),
