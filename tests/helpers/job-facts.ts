@@ -63,8 +63,10 @@ export async function jobFacts(
         from public.ai_job_events as e where e.job_id = j.id
       ) as events,
       (
-        select coalesce(jsonb_agg(to_jsonb(c) - '{id,job_id,user_id,provider,operation,sent_at,unknown_since,settled_at}'::text[]
-          order by c.sent_at), '[]')
+        select coalesce(jsonb_agg(jsonb_build_object(
+          'attempt', c.attempt, 'outcome', c.outcome, 'http_status', c.http_status, 'error_code', c.error_code,
+          'provider_object_id', c.provider_object_id
+        ) order by c.sent_at), '[]')
         from public.ai_provider_calls as c where c.job_id = j.id
       ) as journal,
       (
