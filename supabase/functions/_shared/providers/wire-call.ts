@@ -1,6 +1,7 @@
 /** One HTTP request to a provider, and what its answer says about the money. For providers that we call without a package. */
 import { z } from "zod";
 import type { ErrorCode } from "../errors.ts";
+import { JobFailure } from "../jobs/outcome.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
 
 /** How a provider is reached. */
@@ -131,18 +132,26 @@ export function statusFailure(
 }
 
 /**
- * The same failure as a definite no: for calls that cost nothing and come before the paid one, whose loss leaves nothing
- * to ask about.
+ * Makes what comes before the request within the sending of a paid call: nothing has been paid for yet, so that a
+ * failure is a definite no.
+ *
+ * @throws {ProviderFailure} `rejected`, for a failure of the provider and for a {@link JobFailure}, with its code. What is
+ *   neither is thrown as it is.
  */
-export function asUnpaid(error: unknown): unknown {
-  return error instanceof ProviderFailure
-    ? new ProviderFailure(
-      error.code,
-      "rejected",
-      error.isRetryable,
-      error.options,
-    )
-    : error;
+export async function unpaid<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof ProviderFailure) {
+      const { code, isRetryable, options } = error;
+      throw new ProviderFailure(code, "rejected", isRetryable, options);
+    }
+    throw error instanceof JobFailure
+      ? new ProviderFailure(error.code, "rejected", error.isRetryable, {
+        cause: error,
+      })
+      : error;
+  }
 }
 
 /** Whether the provider says that there is no such thing. */

@@ -9,7 +9,6 @@ import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
 import { parseObjectPath } from "../../_shared/contracts/object-path.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure, Snooze } from "../../_shared/jobs/outcome.ts";
-import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
 import { patiently, pauseFor } from "../../_shared/jobs/pauses.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
 import {
@@ -28,7 +27,7 @@ import type {
   ProviderFile,
 } from "../../_shared/providers/avatar-videos.ts";
 import { AVATAR_PROVIDERS } from "../../_shared/providers/avatar-videos.ts";
-import { asUnpaid } from "../../_shared/providers/wire-call.ts";
+import { unpaid } from "../../_shared/providers/wire-call.ts";
 import {
   downloadInput,
   STORAGE_TIMEOUT_SECONDS,
@@ -342,17 +341,4 @@ async function openVideo(
     isRetryable: true,
     cause: new Error(`the result answers ${response.status}`),
   });
-}
-
-/** Within the sending of a paid call: what fails before the order itself is a definite no. */
-async function unpaid<T>(call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    throw error instanceof JobFailure
-      ? new ProviderFailure(error.code, "rejected", error.isRetryable, {
-        cause: error,
-      })
-      : asUnpaid(error);
-  }
 }

@@ -44,6 +44,7 @@ import {
   signInput,
   sizeOfInput,
 } from "../../_shared/storage/object-store.ts";
+import { unpaid } from "../../_shared/providers/wire-call.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
@@ -265,19 +266,6 @@ async function handOver(
     return { kind: "fetched", seconds, url };
   }
   return { kind: "sent", seconds, isLong, recording };
-}
-
-/** Within the sending of a paid call: what fails before the request itself is a definite no. */
-async function unpaid<T>(call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    throw error instanceof JobFailure
-      ? new ProviderFailure(error.code, "rejected", error.isRetryable, {
-        cause: error,
-      })
-      : error;
-  }
 }
 
 /** A transcript that is paid for. While it is not there, the job waits for it: it is never made again. */
