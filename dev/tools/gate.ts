@@ -58,12 +58,12 @@ const DATABASE_CHECKS: Check[] = [
 const QUICK_RINGS: Ring[] = ["unit", "database"];
 const ALL_RINGS: Ring[] = [...QUICK_RINGS, "functions", "e2e"];
 
-/** Runs checks in order and returns how many failed; with `stopAtFirst` none runs after a failure. */
+/** Runs checks in order and returns the names of those that failed; with `stopAtFirst` none runs after a failure. */
 async function runChecks(
   checks: Check[],
   { stopAtFirst }: { stopAtFirst: boolean },
-): Promise<number> {
-  let failed = 0;
+): Promise<string[]> {
+  const failed: string[] = [];
   for (const { name, args } of checks) {
     await say(name);
     const { code } = await new Deno.Command(Deno.execPath(), {
@@ -74,7 +74,7 @@ async function runChecks(
       stderr: "inherit",
     }).spawn().status;
     if (code === 0) continue;
-    failed++;
+    failed.push(name);
     if (stopAtFirst) break;
   }
   return failed;
@@ -96,10 +96,10 @@ async function shareCluster(stack: AsyncDisposableStack): Promise<boolean> {
 /** Stops at the first failure. Resolves with the exit code. */
 async function runQuick(): Promise<0 | 1> {
   const options = { stopAtFirst: true };
-  if (await runChecks(TEXT_CHECKS, options) > 0) return 1;
+  if ((await runChecks(TEXT_CHECKS, options)).length > 0) return 1;
   await using stack = new AsyncDisposableStack();
   if (!await shareCluster(stack)) return 1;
-  if (await runChecks(DATABASE_CHECKS, options) > 0) return 1;
+  if ((await runChecks(DATABASE_CHECKS, options)).length > 0) return 1;
   for (const ring of QUICK_RINGS) {
     const tally = await runRings([ring]);
     if (tally.failed > 0) return 1;
@@ -110,13 +110,17 @@ async function runQuick(): Promise<0 | 1> {
 /** Runs everything to the end, so that one line out of format hides no failed test. Each failed check counts as one. */
 async function runWhole(): Promise<Tally> {
   const options = { stopAtFirst: false };
-  let failedChecks = await runChecks(TEXT_CHECKS, options);
+  const failedChecks = await runChecks(TEXT_CHECKS, options);
   await using stack = new AsyncDisposableStack();
   if (await shareCluster(stack)) {
-    failedChecks += await runChecks(DATABASE_CHECKS, options);
-  } else failedChecks++;
-  const { passed, failed } = await runRings(ALL_RINGS);
-  return { passed, failed: failed + failedChecks };
+    failedChecks.push(...await runChecks(DATABASE_CHECKS, options));
+  } else failedChecks.push("database: a cluster that the run shares");
+  const { passed, failed, failures } = await runRings(ALL_RINGS);
+  return {
+    passed,
+    failed: failed + failedChecks.length,
+    failures: [...failedChecks.map((name) => `not ok: ${name}`), ...failures],
+  };
 }
 
 const started = performance.now();

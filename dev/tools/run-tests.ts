@@ -36,6 +36,8 @@ export type Ring = keyof typeof RINGS;
 export interface Tally {
   passed: number;
   failed: number;
+  /** What was said of each failure, to be repeated at the end of a long run. */
+  failures: string[];
 }
 
 /** Whether a word names a ring. */
@@ -51,11 +53,18 @@ const COLOURS = /\u001b\[[0-9;]*m/g;
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/gm;
 
+const ERRORS = "\n ERRORS \n";
+
+/** Of what failed in one ring, so many characters are repeated at the end. */
+const FAILURE_LENGTH = 6_000;
+
 /**
  * The counts in the last summary line of an output of `deno test`, with or without colours; undefined when there is
  * none. Steps are not counted.
  */
-export function readTally(output: string): Tally | undefined {
+export function readTally(
+  output: string,
+): Pick<Tally, "passed" | "failed"> | undefined {
   const [, passed, failed] =
     [...output.replace(COLOURS, "").matchAll(SUMMARY)].at(-1) ?? [];
   return passed === undefined || failed === undefined
@@ -64,10 +73,25 @@ export function readTally(output: string): Tally | undefined {
 }
 
 /**
+ * What `deno test` says in the end of the tests that failed: its section of errors, without colours; undefined when
+ * the output has none.
+ */
+export function readErrors(output: string): string | undefined {
+  const plain = output.replace(COLOURS, "");
+  const from = plain.lastIndexOf(ERRORS);
+  if (from < 0) return undefined;
+  const end = plain.lastIndexOf("\n FAILURES \n");
+  return plain.slice(from + ERRORS.length, end > from ? end : undefined).trim();
+}
+
+/**
  * What a ring counts as: its tally, plus one failure when it ended badly without a failed test, and one failure when
  * it ran no test: a ring that is not there proves nothing.
  */
-export function judge(code: number, output: string): Tally {
+export function judge(
+  code: number,
+  output: string,
+): Pick<Tally, "passed" | "failed"> {
   const { passed, failed } = readTally(output) ?? { passed: 0, failed: 0 };
   const isBad = code !== 0 && failed === 0;
   const isEmpty = passed + failed === 0;
@@ -111,7 +135,13 @@ async function runRing(
   if (ran === undefined || ran.passed + ran.failed === 0) {
     await say(`ring ${ring} ran no test, which counts as a failure`);
   }
-  return judge(code, output);
+  const judged = judge(code, output);
+  if (judged.failed === 0) return { ...judged, failures: [] };
+  const said = readErrors(output) ??
+    `it ended with code ${code}; its last lines:\n${
+      output.replace(COLOURS, "").trimEnd().split("\n").slice(-20).join("\n")
+    }`;
+  return { ...judged, failures: [`ring ${ring}\n\n${said}`] };
 }
 
 async function write(to: typeof Deno.stdout, bytes: Uint8Array): Promise<void> {
@@ -130,7 +160,7 @@ export async function say(text: string): Promise<void> {
 export async function runRings(rings: Ring[]): Promise<Tally> {
   await using stack = new AsyncDisposableStack();
   const env: Record<string, string> = {};
-  const total: Tally = { passed: 0, failed: 0 };
+  const total: Tally = { passed: 0, failed: 0, failures: [] };
   for (const ring of rings) {
     const isMissing = RINGS[ring].needsCluster &&
       Deno.env.get(TEST_CLUSTER_VARIABLE) === undefined &&
@@ -141,14 +171,17 @@ export async function runRings(rings: Ring[]): Promise<Tally> {
         env[TEST_CLUSTER_VARIABLE] = clusterValue(cluster);
       } catch (error) {
         if (!(error instanceof StackError)) throw error;
-        await say(`ring ${ring} cannot run: ${error.message}`);
+        const said = `ring ${ring} cannot run: ${error.message}`;
+        await say(said);
         total.failed++;
+        total.failures.push(said);
         continue;
       }
     }
-    const { passed, failed } = await runRing(ring, env);
+    const { passed, failed, failures } = await runRing(ring, env);
     total.passed += passed;
     total.failed += failed;
+    total.failures.push(...failures);
   }
   return total;
 }
@@ -164,8 +197,20 @@ export function clusterValue(
   return JSON.stringify({ dbUrl, adminUrl, authenticatorUrl });
 }
 
-/** Prints the last line of a test run, alone on its line, for people and for programs. */
-export async function sayTally({ passed, failed }: Tally): Promise<void> {
+/**
+ * Prints the end of a test run: once more what failed, so that nobody has to look for it in what a quarter of an hour
+ * printed, and the sum, alone on its line, for people and for programs.
+ */
+export async function sayTally(
+  { passed, failed, failures }: Tally,
+): Promise<void> {
+  for (const failure of failures) {
+    await say(
+      failure.length > FAILURE_LENGTH
+        ? `${failure.slice(0, FAILURE_LENGTH)}\n… more above`
+        : failure,
+    );
+  }
   await write(
     Deno.stdout,
     encoder.encode(`\n${passed} passed, ${failed} failed\n`),

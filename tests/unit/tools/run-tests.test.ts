@@ -1,5 +1,10 @@
 import { assertEquals } from "@std/assert";
-import { isRing, judge, readTally } from "../../../dev/tools/run-tests.ts";
+import {
+  isRing,
+  judge,
+  readErrors,
+  readTally,
+} from "../../../dev/tools/run-tests.ts";
 
 Deno.test("readTally: reads the last summary, with colours, steps and ignored tests", () => {
   assertEquals(readTally("ok | 6 passed | 0 failed (2s)\n"), {
@@ -23,6 +28,19 @@ Deno.test("readTally: reads the last summary, with colours, steps and ignored te
 Deno.test("readTally: a line of a test's own output is no summary", () => {
   assertEquals(readTally("it said: ok | 6 passed | 0 failed\n"), undefined);
   assertEquals(readTally(""), undefined);
+});
+
+Deno.test("readErrors: is what deno test says of the failed tests, and nothing where none failed", () => {
+  assertEquals(
+    readErrors(
+      "bad ... FAILED (2ms)\n\n\u001b[41m ERRORS \u001b[0m\n\nbad => ./a.test.ts:2:6\nerror: Error: boo\n\n\u001b[41m FAILURES \u001b[0m\n\nbad => ./a.test.ts:2:6\n\nFAILED | 1 passed | 1 failed (58ms)\n",
+    ),
+    "bad => ./a.test.ts:2:6\nerror: Error: boo",
+  );
+  assertEquals(
+    readErrors("good ... ok\n\nok | 1 passed | 0 failed\n"),
+    undefined,
+  );
 });
 
 Deno.test("judge: counts what ran, and a bad end or an empty ring as a failure", () => {
