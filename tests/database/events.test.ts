@@ -1,6 +1,6 @@
 /** ai_job_events: the timeline is complete, numbered without a gap, and nobody writes it by hand. */
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import fc from "../helpers/fast-check.ts";
 import { withDatabase } from "../helpers/database.ts";
 import {
   aVoice,

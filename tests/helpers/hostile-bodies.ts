@@ -1,5 +1,5 @@
 /** Bodies that lie, as arbitraries: for each endpoint a body that is right, and what can be wrong with each member. */
-import fc from "fast-check";
+import fc from "./fast-check.ts";
 
 /** A body and the fields that its refusal must name. */
 export interface HostileBody {

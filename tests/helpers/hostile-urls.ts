@@ -1,5 +1,5 @@
 /** Addresses in every disguise that a URL can wear, none of which is an object of the project. */
-import fc from "fast-check";
+import fc from "./fast-check.ts";
 
 /** The ways to write an IPv4 address, of which URL parsers make the same host. */
 export function writingsOf(address: string): string[] {

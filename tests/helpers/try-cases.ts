@@ -1,24 +1,11 @@
 /** Runs a property over many made-up cases, says how many there were, and how to see a failed one again. */
 // deno-lint-ignore-file no-console -- the count of cases is told to whoever reads the test's output
-import fc from "fast-check";
-import { z } from "zod";
-
-/**
- * The seed of this process: HOSTILE_SEED, which may be `random`. Without it always the same cases are tried, so that a
- * change is never held up by a case that has nothing to do with it.
- */
-export const HOSTILE_SEED = seedOf(Deno.env.get("HOSTILE_SEED") ?? "20261123");
-
-function seedOf(text: string): number {
-  return text === "random"
-    ? Math.floor(Math.random() * 2 ** 31)
-    : z.coerce.number().int().parse(text);
-}
+import fc, { PROPERTY_SEED } from "./fast-check.ts";
 
 /**
  * Checks that many cases of an arbitrary and prints `<subject>: <n> cases`.
  *
- * @throws with the smallest case that fails and `HOSTILE_SEED=…`, by which a run makes the same cases again.
+ * @throws with the smallest case that fails and `PROPERTY_SEED=…`, by which a run makes the same cases again.
  */
 export async function tryCases<T>(
   subject: string,
@@ -32,11 +19,11 @@ export async function tryCases<T>(
       tried++;
       await check(one);
     }),
-    { numRuns, seed: HOSTILE_SEED, endOnFailure: false },
+    { numRuns, endOnFailure: false },
   );
   if (result.failed) {
     throw new Error(
-      `${subject}: HOSTILE_SEED=${HOSTILE_SEED} makes it fail again\n${await fc
+      `${subject}: PROPERTY_SEED=${PROPERTY_SEED} makes it fail again\n${await fc
         .asyncDefaultReportMessage(result)}`,
       { cause: result.errorInstance },
     );
@@ -46,5 +33,5 @@ export async function tryCases<T>(
 
 /** Prints how many cases there were. */
 export function tellCases(subject: string, count: number): void {
-  console.log(`${subject}: ${count} cases, seed ${HOSTILE_SEED}`);
+  console.log(`${subject}: ${count} cases, seed ${PROPERTY_SEED}`);
 }

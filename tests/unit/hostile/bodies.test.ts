@@ -1,6 +1,6 @@
 /** Thousands of bodies that lie, against the endpoints themselves: nothing leaves the process but a refusal. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../helpers/fast-check.ts";
 import { Webhook } from "standardwebhooks";
 import type { AppDeps } from "../../../supabase/functions/_shared/http/endpoint.ts";
 import { createHandler as cancelAiJob } from "../../../supabase/functions/cancel-ai-job/handler.ts";

@@ -1,6 +1,6 @@
 /** `input_url` in every disguise: refused by its name, and nobody is asked anything. */
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../helpers/fast-check.ts";
 import { avatarVideoMetadataSchema } from "../../../supabase/functions/_shared/contracts/avatar-video.ts";
 import {
   normaliseInputUrl,

@@ -1,7 +1,7 @@
 /** Files that lie about what they are: never stored as what they are not, however they come and however much they claim. */
 import { createClient } from "@supabase/supabase-js";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../helpers/fast-check.ts";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import { JobFailure } from "../../../supabase/functions/_shared/jobs/outcome.ts";
 import {

@@ -1,7 +1,7 @@
 /** Every byte of every signature, flipped, cut, prolonged or set over another body: nothing gets past it. */
 import { createClient } from "@supabase/supabase-js";
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../helpers/fast-check.ts";
 import { Webhook } from "standardwebhooks";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import { dIdCallbackPath } from "../../../supabase/functions/_shared/http/webhook-signatures.ts";

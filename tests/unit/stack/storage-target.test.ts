@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import * as fc from "fast-check";
+import fc from "../../helpers/fast-check.ts";
 import { join } from "@std/path";
 import { refuseBadName, targetOf } from "../../../dev/stack/storage-target.ts";
 import { StorageRefusal } from "../../../dev/stack/storage-upload.ts";

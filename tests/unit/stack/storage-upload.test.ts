@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import * as fc from "fast-check";
+import fc from "../../helpers/fast-check.ts";
 import {
   readUpload,
   splitForm,

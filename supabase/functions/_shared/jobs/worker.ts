@@ -60,7 +60,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   // Slots taken: jobs that run, and room that a claim under way may fill.
   let taken = 0;
   let isFilling = false;
-  // A dispatch came while every slot was taken by a job or a claim: what it told of may still wait.
+  // A dispatch found no room, or only as much as it filled: more of what it told of may still wait.
   let isHintMissed = false;
 
   const isClosing = () =>
@@ -73,10 +73,10 @@ export function createWorker(deps: WorkerDeps): Worker {
   ): Promise<ClaimedJob[]> {
     const limit = isClosing() ? 0 : Math.max(0, deps.concurrency - taken);
     taken += limit;
-    if (limit === 0) isHintMissed = true;
     let jobs: ClaimedJob[] = [];
     try {
       jobs = await claim(limit);
+      if (jobs.length === limit) isHintMissed = true;
     } finally {
       taken -= limit - jobs.length;
       for (const job of jobs) deps.waitUntil(work(job, log));

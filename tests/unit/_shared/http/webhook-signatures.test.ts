@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../../helpers/fast-check.ts";
 import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
 import {
   dIdCallbackPath,

@@ -6,7 +6,7 @@
  * provider's listing lags are together shorter than that time.
  */
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../../helpers/fast-check.ts";
 import { ShuttingDown } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
 import {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../../helpers/fast-check.ts";
 import type { Completion } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import type { JobContext } from "../../../../supabase/functions/_shared/jobs/runner.ts";
 import { createWorker } from "../../../../supabase/functions/_shared/jobs/worker.ts";
@@ -197,6 +197,28 @@ Deno.test("createWorker: a dispatch that comes while the refill's own claim come
   await finish(1);
 });
 
+Deno.test("createWorker: what a dispatch had no room for, because a refill's claim held a slot, is not forgotten", async () => {
+  const { insert, take, finish, platform, repository, state } = isolate({
+    concurrency: 2,
+  });
+  insert(2);
+  await take();
+  await turn();
+  const answer = Promise.withResolvers<void>();
+  repository.interrupt = (method, phase) =>
+    method === "claimDue" && phase === "after" ? answer.promise : undefined;
+  await finish(1);
+  await finish(1);
+  const rows = insert(3);
+  repository.interrupt = () => {};
+  assertEquals((await take()).length, 1);
+  await finish(1);
+  answer.resolve();
+  for (await turn(); state.running > 0;) await finish(1);
+  await platform.background();
+  assert(rows.every((row) => row.status === "completed"));
+});
+
 Deno.test("createWorker: a dispatch that comes while a claim that fails holds the slots is not forgotten", async () => {
   const { insert, take, finish, worker, log, state } = isolate({
     concurrency: 1,
@@ -350,6 +372,6 @@ Deno.test("createWorker: however many dispatches come and whenever jobs end, the
         assertEquals(left, []);
       },
     ),
-    { numRuns: 200 },
+    { numRuns: 2000 },
   );
 });

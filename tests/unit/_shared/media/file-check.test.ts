@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../../helpers/fast-check.ts";
 import {
   CHECKED_TYPES,
   type CheckedType,

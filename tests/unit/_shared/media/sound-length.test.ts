@@ -1,6 +1,6 @@
 /** How long a recording is taken to be before anybody has heard it. */
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../../helpers/fast-check.ts";
 import {
   SOUND_HEAD_BYTES,
   soundSeconds,

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../../helpers/fast-check.ts";
 import { splitText } from "../../../../supabase/functions/_shared/media/split-text.ts";
 
 const solid = (text: string) => text.replace(/\s+/g, "");

@@ -4,7 +4,7 @@ import {
   assertObjectMatch,
   assertStringIncludes,
 } from "@std/assert";
-import fc from "fast-check";
+import fc from "../../../helpers/fast-check.ts";
 import {
   createLogger,
   type LogLevel,

@@ -198,7 +198,7 @@ Deno.test("createElevenLabsTranscripts: an answer that stalls is given up, as un
 });
 
 Deno.test("createElevenLabsTranscripts: a large recording passes through in bounded memory", async () => {
-  const total = 64 * 1024 * 1024;
+  const total = 256 * 1024 * 1024;
   const chunk = new Uint8Array(65_536);
   let made = 0, taken = 0, ahead = 0;
   const server = Deno.serve(
@@ -230,7 +230,8 @@ Deno.test("createElevenLabsTranscripts: a large recording passes through in boun
       "t1",
     );
     assert(taken > total);
-    assert(ahead < 12 * 1024 * 1024, `${ahead} bytes were ahead`);
+    // What is not yet at the server: what the kernel's buffers hold, on some machines tens of megabytes.
+    assert(ahead < total / 2, `${ahead} bytes were ahead`);
   } finally {
     await server.shutdown();
   }

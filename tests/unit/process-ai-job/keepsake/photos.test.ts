@@ -1,7 +1,7 @@
 /** Readers of files that anybody may have made. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { deflateSync, inflateSync } from "node:zlib";
-import fc from "fast-check";
+import fc from "../../../helpers/fast-check.ts";
 import {
   JpegError,
   readJpeg,
