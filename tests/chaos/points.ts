@@ -228,11 +228,20 @@ async function tell(
   ids: readonly string[],
 ): Promise<Visit[]> {
   const { jobs, creations } = await rig.facts();
-  // Whose answer to the claim never came has one of those that nobody was told of.
+  const known = new Map(
+    [...places.keys()].map((worker) => [
+      worker,
+      reached.get(worker) ?? worker.jobs[0],
+    ]),
+  );
+  // Whose claim never came, or its answer, has one that nobody was told of, or that another did beside its own.
   const told = new Set([...places.keys()].flatMap(({ jobs }) => jobs));
-  const untold = ids.filter((id) => !told.has(id));
+  const counted = new Set(known.values());
+  const left = ids.filter((id) => !counted.has(id)).sort((one, other) =>
+    Number(told.has(other)) - Number(told.has(one))
+  );
   return [...places].map(([worker, point]) => {
-    const id = reached.get(worker) ?? worker.jobs[0] ?? untold.pop();
+    const id = known.get(worker) ?? left.pop();
     const job = jobs.find((job) => job.id === id);
     return {
       point,
