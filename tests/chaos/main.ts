@@ -117,7 +117,8 @@ class Chaos {
   ): Promise<void> {
     const visits: Visit[] = [];
     let left = [...points];
-    // On a busy machine a worker may lose its lease before it comes to its point; it is visited again.
+    // A worker may lose its lease, or the next job of a pipeline to another, before it comes to its point; it is
+    // visited again, at last with nobody beside it.
     for (let round = 0; round < ROUNDS && left.length > 0; round++) {
       const again: Point[] = [];
       for await (
@@ -126,6 +127,7 @@ class Chaos {
           subject,
           after,
           round === 0 ? visitors : undefined,
+          round === ROUNDS - 1,
         )
       ) {
         if (visit.isReached || round === ROUNDS - 1) visits.push(visit);
@@ -157,9 +159,10 @@ class Chaos {
     subject: Subject,
     after: Point | undefined,
     first: readonly ChaosWorker[] | undefined,
+    isAlone: boolean,
   ): AsyncGenerator<Visit> {
     const groups: Point[][] = [];
-    const size = points.length > 4 * GROUP ? LARGE_GROUP : GROUP;
+    const size = isAlone ? 1 : points.length > 4 * GROUP ? LARGE_GROUP : GROUP;
     for (let at = 0; at < points.length; at += size) {
       groups.push(points.slice(at, at + size));
     }
