@@ -64,7 +64,7 @@ create table public.ai_limits (
   max_concurrent_jobs integer,
   paused_at timestamptz,
   active_jobs_at_most integer not null default 0,
-  counted_on date not null default current_date,
+  counted_on date not null default (now() at time zone 'UTC')::date,
   jobs_that_day integer not null default 0,
   budget_micros bigint,
   budget_month date not null default date_trunc('month', now() at time zone 'UTC')::date,

@@ -13,13 +13,15 @@ declare
   v_max_active integer;
   v_max_per_day integer;
   v_active integer;
+  -- Not current_date, which follows the time zone that a request may ask the Data API for.
+  v_today constant date := (clock_timestamp() at time zone 'UTC')::date;
 begin
   insert into public.ai_limits as l (user_id, active_jobs_at_most, counted_on, jobs_that_day)
-  values (p_user_id, p_active, current_date, p_created)
+  values (p_user_id, p_active, v_today, p_created)
   on conflict (user_id) do update
   set active_jobs_at_most = l.active_jobs_at_most + p_active,
-      jobs_that_day = case when l.counted_on = current_date then l.jobs_that_day + p_created else p_created end,
-      counted_on = current_date
+      jobs_that_day = case when l.counted_on >= v_today then l.jobs_that_day + p_created else p_created end,
+      counted_on = greatest(l.counted_on, v_today)
   returning l.* into v_limits;
   select coalesce(v_limits.max_active_jobs, d.max_active_jobs), coalesce(v_limits.max_jobs_per_day, d.max_jobs_per_day)
   into v_max_active, v_max_per_day

@@ -105,7 +105,8 @@ begin
   end if;
   update public.ai_provider_calls as c
   set units = p_units
-  where c.job_id = p_job_id and c.operation = p_operation and c.outcome in ('succeeded', 'adopted') and c.units <> p_units;
+  where c.job_id = p_job_id and c.operation = p_operation and c.outcome in ('succeeded', 'adopted')
+    and c.discarded_at is null and c.units <> p_units;
   if found then
     update public.ai_jobs as j
     set cost_micros = (
@@ -118,7 +119,7 @@ end;
 $$;
 comment on function public.revise_provider_call(uuid, uuid, text, bigint) is
   'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before '
-  'anybody knows how long it will be. 0 gives it back. False: the lease is lost; nothing changed. service_role only.';
+  'anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; nothing changed. service_role only.';
 revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint) from public, anon, authenticated;
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
 

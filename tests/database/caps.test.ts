@@ -286,6 +286,26 @@ Deno.test("quota: the daily limit counts what was created today and starts again
   });
 });
 
+Deno.test("quota: the day is that of UTC, whatever time zone the request asks for", async () => {
+  await withQueue(async ({ db }) => {
+    const customer = await aCustomer(db);
+    await db
+      .sql`insert into public.ai_limits (user_id, max_jobs_per_day) values (${customer.id}, 2)`;
+    // Twenty-six hours apart: it is never the same day in both.
+    const submitFrom = (zone: string) =>
+      db.asUser(customer.id, async (sql) => {
+        await sql`select set_config('timezone', ${zone}, true)`;
+        return await submit(sql, customer.id, customer.inputUrl);
+      });
+    await submitFrom("Pacific/Kiritimati");
+    await submitFrom("Etc/GMT+12");
+    for (const zone of ["Pacific/Kiritimati", "Etc/GMT+12"]) {
+      const refusal = await assertRejects(() => submitFrom(zone));
+      assertEquals("code" in refusal && refusal.code, "AJ035", zone);
+    }
+  });
+});
+
 Deno.test("quota: a bulk insert that would exceed it inserts nothing", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);

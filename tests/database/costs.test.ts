@@ -249,6 +249,21 @@ Deno.test("revise_provider_call: what is known later replaces the estimate, and 
   });
 });
 
+Deno.test("revise_provider_call: an earlier call of the step that was given up keeps what it cost", async () => {
+  await withPrices(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    const first = await begin(bench, job, 3_000);
+    await settle(bench, job, first.call_id, "succeeded");
+    await bench.db
+      .sql`update public.ai_provider_calls set discarded_at = now() where id = ${first.call_id}`;
+    const second = await begin(bench, job, 3_000);
+    assertEquals(second.decision, "send");
+    await settle(bench, job, second.call_id, "succeeded");
+    await revise(bench, job, 37);
+    assertEquals((await budgetOf(bench, job.user_id)).spent, 3_037);
+  });
+});
+
 Deno.test("revise_provider_call: whoever has lost the lease changes nothing", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
