@@ -73,7 +73,6 @@ create table public.ai_limits (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint ai_limits_pkey primary key (id),
-  constraint ai_limits_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
   constraint ai_limits_user_id_key unique nulls not distinct (user_id),
   constraint ai_limits_are_not_negative check (
     max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0

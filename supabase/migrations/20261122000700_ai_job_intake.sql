@@ -277,6 +277,10 @@ begin
   end if;
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
+  if new.depends_on_job_id is not null then
+    -- Before the other job: whoever deletes the account holds it and wants its jobs.
+    perform 1 from auth.users as u where u.id = new.user_id for key share;
+  end if;
   new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
   if new.is_blocked then
     new.stage := 'waiting_for_dependency';

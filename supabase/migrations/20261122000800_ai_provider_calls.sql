@@ -23,7 +23,6 @@ create table public.ai_provider_calls (
   discarded_at timestamptz,
   constraint ai_provider_calls_pkey primary key (id),
   constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
-  constraint ai_provider_calls_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
   constraint ai_provider_calls_operation_is_word check (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'),
   constraint ai_provider_calls_outcome_is_known
     check (outcome in ('sent', 'unknown', 'succeeded', 'adopted', 'rejected', 'absent')),
@@ -46,6 +45,9 @@ create table public.ai_provider_calls (
 comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the '
   'call made is job:<job_id>.';
+comment on column public.ai_provider_calls.user_id is
+  'The job''s owner. No foreign key of its own: it goes with the job, and a check at each call would wait for an account that '
+  'is being deleted, which waits for the job.';
 comment on column public.ai_provider_calls.operation is 'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '

@@ -276,12 +276,20 @@ create function public.complete_ai_job(
 returns boolean
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
   v_job public.ai_jobs;
 begin
+  if p_product is not null then
+    -- What is inserted below belongs to the owner's account. Whoever deletes that holds it and wants its jobs, so it is
+    -- held before the job.
+    perform 1
+    from auth.users as u
+    where u.id = (select j.user_id from public.ai_jobs as j where j.id = p_job_id)
+    for key share;
+  end if;
   update public.ai_jobs as j
   set status = 'completed',
       progress_percentage = 100,
@@ -360,7 +368,7 @@ comment on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) is
   'similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, '
   'size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come '
   'from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back '
-  'with it. service_role only.';
+  'with it. service_role only; security definer because it holds the owner''s account, in schema auth, before the job.';
 
 create function private.ai_job_backoff(p_job_type text, p_attempt integer)
 returns interval

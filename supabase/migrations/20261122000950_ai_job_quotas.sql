@@ -1,6 +1,11 @@
 -- Quotas per user, exact under any number of parallel inserts: one row per user, which each transaction that adds jobs of
 -- the user locks. A job that ends does not touch it: its count is an upper bound, made exact before it refuses anything.
 
+-- Added here and not with the table: an account's rows go in the order of the foreign keys, and jobs are locked before
+-- limits everywhere.
+alter table public.ai_limits
+  add constraint ai_limits_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade;
+
 create function private.charge_ai_job_quota(p_user_id uuid, p_active integer, p_created integer)
 returns void
 language plpgsql

@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { type TestDatabase, withDatabase } from "../helpers/database.ts";
 import {
   aVoice,
+  backendOf,
   type Bench,
   claimJob,
   insertClaimedJob,
@@ -11,6 +12,7 @@ import {
   insertJob,
   readJob,
   refusalOf,
+  untilBlocked,
   uploadSample,
   withQueue,
 } from "./factories.ts";
@@ -591,6 +593,47 @@ Deno.test("account: nothing personal is left in any table when it is deleted, an
     assertEquals((await rowsWith(db, [ADDRESS.line1]))["public.orders"], 8);
     assertEquals([...await books(db)], booked);
     assertEquals(await rowsWith(db, paulsWords), paulsRows);
+  });
+});
+
+Deno.test("account: a worker in the middle of its job neither holds up the deletion nor is held by it", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const paying = await insertClaimedJob(bench);
+    const ending = await insertClaimedJob(bench, { user_id: paying.user_id });
+    const [deleting, worker, other] = [
+      ...await db.connections(1),
+      ...await db.connections(2, "service_role"),
+    ];
+    assert(deleting && worker && other);
+    await db.sql`
+      insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+      values ('voice_clone', 'elevenlabs', 'creation', 1, 1000000)
+      on conflict (job_type, provider) do update set price_micros = excluded.price_micros`;
+    const pid = await backendOf(other);
+    const answers = await deleting.begin(async (sql) => {
+      // As a deletion begins: it holds the account while it writes down what has to go.
+      await sql`select 1 from auth.users where id = ${paying.user_id} for update`;
+      const [begun] = await worker`
+        select decision from public.begin_provider_call(
+          ${paying.id}, ${paying.lease_token}, 'create_voice', 30, 'calling_provider', 1)`;
+      const completed = other`
+        select public.complete_ai_job(${ending.id}, ${ending.lease_token}, '{"voice_id": "v"}', null,
+          ${other.json(aVoice())}) as is_completed`.execute();
+      await untilBlocked(db, pid);
+      await sql`delete from auth.users where id = ${paying.user_id}`;
+      return { begun, completed };
+    });
+    assertEquals(answers.begun?.decision, "send");
+    assertEquals((await answers.completed)[0]?.is_completed, false);
+    assertEquals(
+      [
+        ...await db.sql`
+        select 1 from public.ai_jobs union all select 1 from public.ai_provider_calls
+        union all select 1 from public.voices union all select 1 from public.ai_limits where user_id is not null`,
+      ],
+      [],
+    );
   });
 });
 

@@ -238,7 +238,6 @@ export const EXPECTED: Declaration = {
       service: "select insert update",
       references: {
         ai_provider_calls_job_id_fkey: FROM_THE_JOB,
-        ai_provider_calls_user_id_fkey: "owner",
       },
     },
 
