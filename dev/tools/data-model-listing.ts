@@ -45,7 +45,7 @@ export interface Table {
 }
 
 const ACTION = `case k.confdeltype
-  when 'c' then 'goes with it' when 'n' then 'link is emptied' when 'd' then 'default' else 'keeps it' end`;
+  when 'c' then 'goes with it' when 'n' then 'link is emptied' when 'd' then 'default' else 'refused while this row is there' end`;
 
 const TABLES = `
   select

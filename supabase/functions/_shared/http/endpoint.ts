@@ -68,7 +68,7 @@ export function createEndpoint(
         () =>
           handle({
             request,
-            url: new URL(request.url),
+            url: addressOf(request),
             requestId,
             log,
             signal: budget.signal,
@@ -113,6 +113,13 @@ async function within<T>(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The request's address, without what functions-js adds to it for the platform when its client has a region. */
+function addressOf(request: Request): URL {
+  const url = new URL(request.url);
+  url.searchParams.delete("forceFunctionRegion");
+  return url;
 }
 
 function requestIdOf(request: Request, platform: PlatformDeps): string {

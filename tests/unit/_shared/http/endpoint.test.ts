@@ -36,8 +36,10 @@ function endpoint(
   );
   return {
     platform,
-    call: (init: RequestInit = { method }) =>
-      answer(new Request("https://project.test/functions/v1/x?id=7", init)),
+    call: (init: RequestInit = { method }, more = "") =>
+      answer(
+        new Request(`https://project.test/functions/v1/x?id=7${more}`, init),
+      ),
   };
 }
 
@@ -62,6 +64,16 @@ Deno.test("createEndpoint: answers with what the handler made, and logs one line
     status: 202,
     duration_ms: 12,
   });
+});
+
+Deno.test("createEndpoint: the region that a client of functions-js asks the platform for is no parameter", async () => {
+  const seen: string[] = [];
+  const { call } = endpoint(({ url }) => {
+    seen.push(url.search);
+    return Promise.resolve(jsonResponse({}));
+  });
+  await call({ method: "POST" }, "&forceFunctionRegion=eu-central-1");
+  assertEquals(seen, ["?id=7"]);
 });
 
 Deno.test("createEndpoint: OPTIONS is answered at once, with the CORS headers and without the handler", async () => {
