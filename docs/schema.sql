@@ -247,6 +247,7 @@ comment on column private.storage_removals.outcome is
 comment on column private.storage_removals.done_at is
   'When the object was found to be gone from Storage.';
 
+CREATE INDEX storage_removals_done_at_idx ON private.storage_removals USING btree (done_at) WHERE (done_at IS NOT NULL);
 CREATE INDEX storage_removals_id_idx ON private.storage_removals USING btree (id) WHERE (done_at IS NULL);
 CREATE INDEX storage_removals_next_attempt_at_idx ON private.storage_removals USING btree (next_attempt_at) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX storage_removals_object_path_key ON private.storage_removals USING btree (object_path) WHERE (done_at IS NULL);
@@ -547,7 +548,7 @@ create table public.ai_limits (
   max_concurrent_jobs integer,
   paused_at timestamp with time zone,
   active_jobs_at_most integer not null default 0,
-  counted_on date not null default CURRENT_DATE,
+  counted_on date not null default ((now() AT TIME ZONE 'UTC'::text))::date,
   jobs_that_day integer not null default 0,
   budget_micros bigint,
   budget_month date not null default (date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text)))::date,
@@ -652,7 +653,6 @@ create table public.ai_provider_calls (
   discarded_at timestamp with time zone,
   constraint ai_provider_calls_pkey PRIMARY KEY (id),
   constraint ai_provider_calls_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
-  constraint ai_provider_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint ai_provider_calls_cost_is_not_negative CHECK (estimated_cost_micros >= 0 AND cost_micros >= 0),
   constraint ai_provider_calls_cost_matches_outcome CHECK (
 CASE
@@ -672,6 +672,8 @@ alter table public.ai_provider_calls enable row level security;
 
 comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the call made is job:<job_id>.';
+comment on column public.ai_provider_calls.user_id is
+  'The job''s owner. No foreign key of its own: it goes with the job, and a check at each call would wait for an account that is being deleted, which waits for the job.';
 comment on column public.ai_provider_calls.operation is
   'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.outcome is
@@ -984,6 +986,7 @@ create table public.media (
   constraint media_media_type_is_known CHECK (media_type = ANY (ARRAY['image'::text, 'audio'::text, 'video'::text, 'document'::text])),
   constraint media_size_is_positive CHECK (size_bytes > 0),
   constraint media_storage_path_is_owners CHECK (storage_path ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'::text AND storage_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text AND split_part(storage_path, '/'::text, 2) = user_id::text),
+  constraint media_storage_path_names_a_bucket_for_media CHECK (split_part(storage_path, '/'::text, 1) = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'profile-photos'::text, 'published-media'::text, 'outputs'::text, 'pdfs'::text])),
   constraint media_title_length CHECK (length(title) >= 1 AND length(title) <= 200)
 );
 alter table public.media enable row level security;
@@ -1612,9 +1615,9 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
            FROM public.ai_provider_calls c
           WHERE c.job_id = j.id) AS provider_calls
    FROM public.ai_jobs j
-  WHERE status = 'failed'::text;
+  WHERE status = 'failed'::text OR status = 'cancelled'::text AND spend = 'unknown'::text;
 comment on view private.ai_job_dead_letters is
-  'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
+  'Jobs that failed for good, and cancelled ones of which it is unknown whether they were paid for, with their last cause and what was asked of the provider. For the operator.';
 
 create view private.ai_provider_costs with (security_invoker=true) as
  SELECT provider,
@@ -1777,10 +1780,10 @@ create function private.forget_user()
 comment on function private.forget_user() is
   'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders. What else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth service deletes users and may touch none of this.';
 
-create function private.give_up_provider_object(p_provider text, p_object_id text, p_job_id uuid)
+create function private.give_up_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
   returns boolean language plpgsql volatile security invoker set search_path="";
-comment on function private.give_up_provider_object(text,text,uuid) is
-  'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are discarded in the same transaction.';
+comment on function private.give_up_provider_object(text,text,text,uuid) is
+  'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are discarded in the same transaction, and the lost call of a cancelled job is settled by it.';
 
 create function private.guard_ai_job_transition()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1875,7 +1878,7 @@ comment on function private.provider_object_standing(text,text,uuid) is
 create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.prune_ai_job_leftovers() is
-  'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+  'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their names are those of people who may have left), and pg_cron''s own history, which grows for ever otherwise.';
 
 create function private.prune_provider_webhook_receipts()
   returns void language sql volatile security invoker set search_path="";
@@ -1927,6 +1930,11 @@ create function private.run_janitor()
 comment on function private.run_janitor() is
   'Asks the Edge Function janitor for a run, signed. Returns the pg_net request id, or null when it could not be sent.';
 
+create function private.settle_cancelled_call(p_job_id uuid, p_provider text, p_object_type text, p_object_id text)
+  returns void language plpgsql volatile security invoker set search_path="";
+comment on function private.settle_cancelled_call(uuid,text,text,text) is
+  'The janitor knows what became of a cancelled job''s call that nobody waited for: what it made (by its id), which goes now, or null for nothing. Settles the call, so that what was reserved for it is spent or given back, and what the row says about the money.';
+
 create function private.settle_reserved_cost()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.settle_reserved_cost() is
@@ -1946,6 +1954,16 @@ create function private.touch_updated_at()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.touch_updated_at() is
   'Row trigger: sets updated_at to the time of the write. Shared by every table that has the column.';
+
+create function private.try_ai_job_again(p_job_id uuid)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function private.try_ai_job_again(uuid) is
+  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, it was tried too often, or what it depends on is gone: that is no reason to leave others undone.';
+
+create function private.users_without_room()
+  returns uuid[] language plpgsql stable security invoker set search_path="";
+comment on function private.users_without_room() is
+  'Users whose jobs may not start now: as many run as may, or they are paused.';
 
 create function private.withdraw_slideshow()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -2008,9 +2026,9 @@ comment on function public.claim_storage_removals(integer,integer) is
 grant execute on function public.claim_storage_removals(integer,integer) to service_role;
 
 create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text, p_product jsonb DEFAULT NULL::jsonb)
-  returns boolean language plpgsql volatile security invoker set search_path="";
+  returns boolean language plpgsql volatile security definer set search_path="";
 comment on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) is
-  'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back with it. service_role only.';
+  'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back with it. service_role only; security definer because it holds the owner''s account, in schema auth, before the job.';
 grant execute on function public.complete_ai_job(uuid,uuid,jsonb,text,jsonb) to service_role;
 
 create function public.end_provider_scan(p_provider text, p_lease_token uuid, p_error_code text DEFAULT NULL::text)
@@ -2095,9 +2113,9 @@ comment on function public.record_provider_page(text,uuid,jsonb,text,integer) is
 grant execute on function public.record_provider_page(text,uuid,jsonb,text,integer) to service_role;
 
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
-  returns integer language plpgsql volatile security invoker set search_path="";
+  returns integer language plpgsql volatile security definer set search_path="";
 comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
-  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come back with that one. For the operator; service_role only.';
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose owner has no room for it stays failed. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come back with that one. For the operator; service_role only; security definer for the retry in schema private.';
 grant execute on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) to service_role;
 
 create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
@@ -2126,9 +2144,9 @@ comment on function public.rescue_stalled_ai_jobs(integer) is
 grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role;
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text DEFAULT NULL::text)
-  returns boolean language plpgsql volatile security invoker set search_path="";
+  returns boolean language plpgsql volatile security definer set search_path="";
 comment on function public.resolve_unknown_ai_job(uuid,boolean,text) is
-  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made nothing, and so what it cost. A failed job then runs again, with that object or with a new call; a cancelled one stays cancelled. False: no call of the job waits for this. service_role only.';
+  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has as many waiting as they may: then it is left to them to retry it; a cancelled one stays cancelled. False: no call of the job waits for this. service_role only; security definer for the retry in schema private.';
 grant execute on function public.resolve_unknown_ai_job(uuid,boolean,text) to service_role;
 
 create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
@@ -2140,7 +2158,7 @@ grant execute on function public.reuse_ai_job_result(uuid,uuid,uuid) to service_
 create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
   returns boolean language plpgsql volatile security invoker set search_path="";
 comment on function public.revise_provider_call(uuid,uuid,text,bigint) is
-  'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before anybody knows how long it will be. 0 gives it back. False: the lease is lost; nothing changed. service_role only.';
+  'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; nothing changed. service_role only.';
 grant execute on function public.revise_provider_call(uuid,uuid,text,bigint) to service_role;
 
 create function public.set_ai_budget(p_user_id uuid, p_budget_micros bigint)

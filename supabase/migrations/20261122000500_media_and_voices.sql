@@ -22,6 +22,13 @@ create table public.media (
       and storage_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
       and split_part(storage_path, '/', 2) = user_id::text
     ),
+  -- What a row named is removed with it, so it names nothing that its owner could not remove: an app's own buckets have
+  -- their own rules.
+  constraint media_storage_path_names_a_bucket_for_media
+    check (
+      split_part(storage_path, '/', 1)
+        in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media', 'outputs', 'pdfs')
+    ),
   constraint media_file_name_length check (length(file_name) between 1 and 255),
   constraint media_content_type_is_mime check (content_type ~ '^[a-z]+/[a-z0-9.+-]+$'),
   constraint media_size_is_positive check (size_bytes > 0),

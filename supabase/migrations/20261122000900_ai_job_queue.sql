@@ -26,6 +26,36 @@ $$;
 comment on function private.ready_due_ai_jobs(integer) is
   'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones.';
 
+create function private.users_without_room()
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(array_agg(u.user_id), '{}')
+    from (
+      select r.user_id
+      from (
+        select j.user_id, count(*) as running from public.ai_jobs as j where j.status = 'processing' group by j.user_id
+      ) as r
+      left join public.ai_limits as l on l.user_id = r.user_id
+      where r.running >= coalesce(
+        l.max_concurrent_jobs, (select d.max_concurrent_jobs from public.ai_limits as d where d.user_id is null)
+      )
+      union
+      select l.user_id
+      from public.ai_limits as l
+      where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
+    ) as u
+  );
+end;
+$$;
+comment on function private.users_without_room() is
+  'Users whose jobs may not start now: as many run as may, or they are paused.';
+
 create sequence private.ai_job_claims;
 comment on sequence private.ai_job_claims is 'Counts claims, so that every eighth can go to the job that waits longest.';
 revoke all on sequence private.ai_job_claims from public, anon, authenticated, service_role;
@@ -62,19 +92,7 @@ begin
   perform private.ready_due_ai_jobs(200);
 
   select l.max_concurrent_jobs into v_default_cap from public.ai_limits as l where l.user_id is null;
-  select coalesce(array_agg(u.user_id), '{}') into v_blocked_users
-  from (
-    select r.user_id
-    from (
-      select j.user_id, count(*) as running from public.ai_jobs as j where j.status = 'processing' group by j.user_id
-    ) as r
-    left join public.ai_limits as l on l.user_id = r.user_id
-    where r.running >= coalesce(l.max_concurrent_jobs, v_default_cap)
-    union
-    select l.user_id
-    from public.ai_limits as l
-    where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
-  ) as u;
+  v_blocked_users := private.users_without_room();
   select array_agg(p.provider) into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
 
   for v_job in
@@ -87,6 +105,12 @@ begin
       ) as room
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
+      -- What waits for a provider that its type no longer names goes on with it: it may be paid for.
+      or exists (
+        select 1
+        from public.ai_jobs as j
+        where j.job_type = t.job_type and j.provider = p.provider and j.status = 'pending' and j.queue_key is not null
+      )
     where t.is_enabled and t.paused_at is null and p.paused_at is null
       and (
         p.breaker_opened_at is null
@@ -537,11 +561,6 @@ security definer
 set search_path = ''
 as $$
 begin
-  update public.ai_provider_calls as c
-  set outcome = 'unknown'
-  from public.ai_jobs as j
-  where c.job_id = p_job_id and c.outcome = 'sent'
-    and j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null;
   update public.ai_jobs as j
   set status = 'cancelled',
       stage = null,
@@ -703,6 +722,25 @@ using (user_id = (select auth.uid()))
 with check (user_id = (select auth.uid()));
 grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
 
+create function private.try_ai_job_again(p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
+  return true;
+exception
+  when sqlstate 'AJ034' or sqlstate 'AJ070' or sqlstate 'AJ017' then
+    return false;
+end;
+$$;
+comment on function private.try_ai_job_again(uuid) is
+  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, it was '
+  'tried too often, or what it depends on is gone: that is no reason to leave others undone.';
+
 create function public.redrive_ai_jobs(
   p_job_type text default null,
   p_error_code text default null,
@@ -713,15 +751,14 @@ create function public.redrive_ai_jobs(
 returns integer
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
-  v_count integer;
+  v_id uuid;
+  v_count integer := 0;
 begin
-  update public.ai_jobs as j
-  set retry_requested_at = clock_timestamp()
-  where j.id in (
+  for v_id in
     select f.id
     from public.ai_jobs as f
     where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
@@ -734,21 +771,23 @@ begin
     order by f.completed_at
     limit p_limit
     for update skip locked
-  );
-  get diagnostics v_count = row_count;
+  loop
+    v_count := v_count + private.try_ai_job_again(v_id)::integer;
+  end loop;
   return v_count;
 end;
 $$;
 comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
-  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. Jobs whose '
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose '
+  'owner has no room for it stays failed. Jobs whose '
   'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
-  'back with that one. For the operator; service_role only.';
+  'back with that one. For the operator; service_role only; security definer for the retry in schema private.';
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
@@ -782,14 +821,18 @@ begin
         select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
       )
   where j.id = p_job_id;
-  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id and v_status = 'failed';
+  if v_status = 'failed' then
+    perform private.try_ai_job_again(p_job_id);
+  end if;
   return true;
 end;
 $$;
 comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
   'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made '
-  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call; a cancelled one stays '
-  'cancelled. False: no call of the job waits for this. service_role only.';
+  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has '
+  'as many waiting as they may: then it is left to them to retry it; a cancelled one stays '
+  'cancelled. False: no call of the job waits for this. service_role only; security definer for the retry in '
+  'schema private.';
 
 create function public.pause_ai_jobs(
   p_job_type text default null,
@@ -847,8 +890,10 @@ select
     where c.job_id = j.id
   ) as provider_calls
 from public.ai_jobs as j
-where j.status = 'failed';
-comment on view private.ai_job_dead_letters is 'Jobs that failed for good, with their last cause and what was asked of the provider. For the operator.';
+where j.status = 'failed' or (j.status = 'cancelled' and j.spend = 'unknown');
+comment on view private.ai_job_dead_letters is
+  'Jobs that failed for good, and cancelled ones of which it is unknown whether they were paid for, with their last cause '
+  'and what was asked of the provider. For the operator.';
 revoke all on private.ai_job_dead_letters from public, anon, authenticated, service_role;
 create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
 

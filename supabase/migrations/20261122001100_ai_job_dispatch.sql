@@ -153,6 +153,7 @@ declare
   v_rescue_error text;
   v_chunk uuid[];
   v_dispatched integer := 0;
+  v_blocked_users uuid[] := private.users_without_room();
 begin
   -- In a block of its own: a row that cannot be rescued must not keep the others from being dispatched.
   begin
@@ -168,17 +169,22 @@ begin
     from (
       select j.id, row_number() over () as position
       from public.ai_job_types as t
-      join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
+      cross join public.ai_providers as p
       cross join lateral (
         select w.id
         from public.ai_jobs as w
         where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
           and w.attempt < w.max_attempts
+          -- Nobody could claim them, and each call costs.
+          and w.user_id <> all (v_blocked_users)
         order by w.scheduled_at
         limit 200
       ) as j
       where t.is_enabled and t.paused_at is null and p.paused_at is null
         and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
+        and p.max_concurrent > (
+          select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider
+        )
       limit 200
     ) as due
     group by (due.position - 1) / 20
@@ -207,11 +213,13 @@ set search_path = ''
 as $$
 begin
   delete from public.ai_result_cache as c where c.expires_at < now();
+  delete from private.storage_removals as r where r.done_at < now() - interval '30 days';
   delete from cron.job_run_details as d where d.end_time < now() - interval '1 day';
 end;
 $$;
 comment on function private.prune_ai_job_leftovers() is
-  'Hourly: removes cache entries that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+  'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their '
+  'names are those of people who may have left), and pg_cron''s own history, which grows for ever otherwise.';
 
 select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');

@@ -116,6 +116,7 @@ comment on table private.former_ai_jobs is
 alter table private.former_ai_jobs enable row level security;
 revoke all on private.former_ai_jobs from public, anon, authenticated, service_role;
 
+create index storage_removals_done_at_idx on private.storage_removals (done_at) where done_at is not null;
 alter table private.storage_removals enable row level security;
 alter table private.provider_removals enable row level security;
 revoke all on private.storage_removals, private.provider_removals from public, anon, authenticated, service_role;

@@ -114,7 +114,53 @@ $$;
 comment on function private.provider_object_standing(text, text, uuid) is
   'Who has what a provider holds: named, live, orphan or foreign, as in private.provider_objects.';
 
-create function private.give_up_provider_object(p_provider text, p_object_id text, p_job_id uuid)
+create function private.settle_cancelled_call(p_job_id uuid, p_provider text, p_object_type text, p_object_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.status = 'cancelled' for no key update;
+  if not found then
+    return;
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = case when p_object_id is null then 'absent' else 'adopted' end,
+      provider_object_id = p_object_id,
+      settled_at = clock_timestamp(),
+      discarded_at = clock_timestamp()
+  where c.job_id = p_job_id and c.provider = p_provider and c.outcome = 'unknown'
+    and c.operation = case p_object_type when 'voice' then 'create_voice' when 'avatar' then 'create_video' else p_object_type end;
+  if not found then
+    return;
+  end if;
+  update public.ai_jobs as j
+  set spend = k.spend,
+      error_message = private.cancellation_message(k.spend),
+      provider_job_id = coalesce(p_object_id, j.provider_job_id),
+      cost_micros = k.cost_micros
+  from (
+    select
+      case
+        when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+        when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+        else 'none'
+      end as spend,
+      coalesce(sum(c.cost_micros), 0) as cost_micros
+    from public.ai_provider_calls as c
+    where c.job_id = p_job_id
+  ) as k
+  where j.id = p_job_id;
+end;
+$$;
+comment on function private.settle_cancelled_call(uuid, text, text, text) is
+  'The janitor knows what became of a cancelled job''s call that nobody waited for: what it made (by its id), which goes now, '
+  'or null for nothing. Settles the call, so that what was reserved for it is spent or given back, and what the row says '
+  'about the money.';
+
+create function private.give_up_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -125,12 +171,16 @@ begin
   -- Locked first: a job that is being retried at this moment either goes on with the object, or finds it discarded.
   perform 1
   from public.ai_jobs as j
-  where j.id = p_job_id
-    or j.id in (
+  -- An array, so that they are looked up by their ids: the table is as long as the project is old.
+  where j.id = any (
+    array(
+      select p_job_id
+      union
       select c.job_id
       from public.ai_provider_calls as c
       where c.provider = p_provider and c.provider_object_id = p_object_id
     )
+  )
   order by j.id
   for update;
   if private.provider_object_standing(p_provider, p_object_id, p_job_id) in ('named', 'live') then
@@ -139,12 +189,15 @@ begin
   update public.ai_provider_calls as c
   set discarded_at = clock_timestamp()
   where c.provider = p_provider and c.provider_object_id = p_object_id and c.discarded_at is null;
+  if p_object_id is not null then
+    perform private.settle_cancelled_call(p_job_id, p_provider, p_object_type, p_object_id);
+  end if;
   return true;
 end;
 $$;
-comment on function private.give_up_provider_object(text, text, uuid) is
+comment on function private.give_up_provider_object(text, text, text, uuid) is
   'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are '
-  'discarded in the same transaction.';
+  'discarded in the same transaction, and the lost call of a cancelled job is settled by it.';
 
 create function private.removal_pause(p_attempts integer)
 returns interval
@@ -399,13 +452,17 @@ begin
     from private.provider_removals as r
     join public.ai_providers as p on p.provider = r.provider
     where r.done_at is null and r.next_attempt_at <= clock_timestamp() and r.provider = any (p_providers)
-      and p.paused_at is null and p.breaker_opened_at is null
+      and p.paused_at is null
+      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
     order by r.next_attempt_at
     limit p_limit * 10
     for update of r skip locked
   loop
     exit when v_claimed >= p_limit;
-    if not private.give_up_provider_object(v_removal.provider, v_removal.provider_object_id, v_removal.job_id) then
+    if not private.give_up_provider_object(
+      v_removal.provider, v_removal.object_type, v_removal.provider_object_id, v_removal.job_id
+    ) then
       update private.provider_removals as r
       set next_attempt_at = clock_timestamp() + interval '1 hour'
       where r.id = v_removal.id;
@@ -451,7 +508,9 @@ begin
   if not found then
     return false;
   end if;
-  return private.give_up_provider_object(v_removal.provider, p_provider_object_id, v_removal.job_id);
+  return private.give_up_provider_object(
+    v_removal.provider, v_removal.object_type, p_provider_object_id, v_removal.job_id
+  );
 end;
 $$;
 comment on function public.give_up_found_object(bigint, uuid, text) is
@@ -491,11 +550,8 @@ begin
     delete from private.provider_objects as o
     where o.provider = v_removal.provider and o.object_id = v_removal.provider_object_id;
     if v_removal.provider_object_id is null then
-      update public.ai_provider_calls as c
-      set discarded_at = clock_timestamp()
-      from public.ai_jobs as j
-      where c.job_id = v_removal.job_id and c.provider = v_removal.provider and c.outcome = 'unknown'
-        and c.discarded_at is null and j.id = c.job_id and j.status = 'cancelled';
+      -- What was found has settled it before.
+      perform private.settle_cancelled_call(v_removal.job_id, v_removal.provider, v_removal.object_type, null);
     end if;
   end if;
   return true;
@@ -520,7 +576,9 @@ begin
   if not exists (
     select 1
     from public.ai_providers as p
-    where p.provider = p_provider and p.paused_at is null and p.breaker_opened_at is null
+    where p.provider = p_provider and p.paused_at is null
+      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
   ) then
     return;
   end if;

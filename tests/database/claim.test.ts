@@ -204,6 +204,18 @@ Deno.test("claim_ai_jobs: a job of a type that is switched off waits; switched o
   });
 });
 
+Deno.test("claim_ai_jobs: what waits for a provider that its type no longer names is taken all the same", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const { id } = await insertJob(db);
+    await db
+      .sql`update public.ai_job_types set provider = 'heygen', other_providers = '{}' where job_type = 'voice_clone'`;
+    assertEquals(
+      (await queue.claim(1)).map((job) => [job.id, job.provider]),
+      [[id, "elevenlabs"]],
+    );
+  });
+});
+
 Deno.test("claim_ai_jobs: a job for later is not taken before its time, and is after it", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await insertJob(db, { scheduled_at: inAnHour() });

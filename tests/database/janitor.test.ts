@@ -154,6 +154,10 @@ Deno.test("claim_provider_removals: leaves providers alone that are not named, p
     const open = await db.sql`
       select 1 from private.provider_removals where attempts = 0 and last_error_code is null`;
     assertEquals(open.length, 2, "waiting costs no attempt");
+    // No job has probed it for ten minutes: there is none.
+    await db.sql`
+      update public.ai_providers set breaker_probe_at = now() - interval '11 minutes' where provider = 'heygen'`;
+    assertEquals((await claim(db.sql, 10, ["d-id", "heygen"])).length, 1);
   });
 });
 
@@ -250,6 +254,69 @@ Deno.test("claim_provider_removals: by marker, an empty look-up counts only afte
     assertEquals(await ask(token, voice?.provider_voice_id ?? ""), false);
     assertEquals(await ask(early?.lease_token ?? "", "v_lost"), false);
     assertEquals(await ask(token, "v_lost"), true);
+  });
+});
+
+Deno.test("settle_cancelled_call: what a cancelled job reserved is spent or given back once the janitor knows what its call made", async (t) => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    await db.sql`
+      update public.ai_prices set price_micros = 3000000 where job_type = 'voice_clone' and provider = 'elevenlabs'`;
+    for (
+      const [made, standing, spent] of [
+        ["v_lost", "incurred", 3_000_000],
+        [null, "none", 0],
+      ] as const
+    ) {
+      await t.step(made === null ? "nothing" : "a voice", async () => {
+        const job = await insertClaimedJob(bench);
+        await bench.queue.begin(job);
+        await db.sql`
+          update public.ai_jobs set cancel_requested_at = now() where id = ${job.id}`;
+        await db.asService((sql) =>
+          sql`select public.cancel_ai_job(${job.id}, ${job.lease_token})`
+        );
+        const money = async () => {
+          const [row] = await db.sql<
+            { spend: string; cost: number; spent: number; reserved: number }[]
+          >`
+            select j.spend, j.cost_micros::float8 as cost, l.spent_micros::float8 as spent,
+              l.reserved_micros::float8 as reserved
+            from public.ai_jobs as j join public.ai_limits as l on l.user_id = j.user_id where j.id = ${job.id}`;
+          return { ...row };
+        };
+        assertEquals(await money(), {
+          spend: "unknown",
+          cost: 0,
+          spent: 0,
+          reserved: 3_000_000,
+        });
+        const [listed] = await db.sql<{ id: string }[]>`
+          select id from private.ai_job_dead_letters`;
+        assertEquals(listed?.id, job.id, "the operator sees it");
+
+        await setGrace(db, { orphan: 0 });
+        await db.sql`select private.queue_job_leftovers()`;
+        const [removal] = await claim(db.sql);
+        assert(removal !== undefined);
+        if (made !== null) {
+          const [row] = await db.sql<{ may: boolean }[]>`
+            select public.give_up_found_object(${removal.id}, ${removal.lease_token}, ${made}) as may`;
+          assertEquals(row?.may, true);
+        }
+        await settle(db.sql, removal, made === null ? "absent" : "removed");
+        assertEquals(await money(), {
+          spend: standing,
+          cost: spent,
+          spent,
+          reserved: 0,
+        });
+        assertEquals(
+          [...await db.sql`select id from private.ai_job_dead_letters`],
+          [],
+        );
+      });
+    }
   });
 });
 

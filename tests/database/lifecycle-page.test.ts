@@ -68,7 +68,7 @@ async function testsOf(file: string): Promise<RegExp[]> {
   );
 }
 
-/** Whether a function's source writes the status of a job, or asks for a retry, which writes it by a trigger. */
+/** Whether a function's source writes the status of a job, or asks for a retry, which writes it by a trigger, itself or by another. */
 function writesStatus(source: string): boolean {
   const flat = source.replaceAll(/--.*$/gm, "").replaceAll(/\s+/g, " ");
   const updates = [...flat.matchAll(/update public\.ai_jobs as j set ([^;]*)/g)]
@@ -76,7 +76,8 @@ function writesStatus(source: string): boolean {
   return updates.some((set) =>
     /(^|, )(status|retry_requested_at) = /.test(set)
   ) ||
-    (/\bnew\.status := /.test(flat) && flat.includes("last_event :="));
+    (/\bnew\.status := /.test(flat) && flat.includes("last_event :=")) ||
+    flat.includes("private.try_ai_job_again(");
 }
 
 Deno.test("docs/job-lifecycle.md: its changes of status are those that the database allows", async () => {

@@ -52,6 +52,11 @@ Deno.test("media: a row that makes no sense is refused by the constraint of that
         good: { storage_path: `uploads/${userId}/a/b c/${++count}.mp3` },
       })),
       {
+        bad: { storage_path: `invoices/${userId}/a.pdf` },
+        constraint: "media_storage_path_names_a_bucket_for_media",
+        good: { storage_path: `pdfs/${userId}/a.pdf` },
+      },
+      {
         bad: { file_name: "" },
         constraint: "media_file_name_length",
         good: { file_name: "x".repeat(255) },

@@ -273,6 +273,35 @@ Deno.test("redrive_ai_jobs: runs again what matches, and leaves parked jobs alon
   });
 });
 
+Deno.test("redrive_ai_jobs, resolve_unknown_ai_job: somebody without room for more holds up nobody else, and no answer is lost", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const full = await failed(bench);
+    const parked = await insertClaimedJob(bench, { user_id: full.user_id });
+    await bench.queue.begin(parked, "create_voice");
+    await bench.queue.fail(parked, { isRetryable: false });
+    const other = await failed(bench);
+    await db.sql`
+      update public.ai_limits set max_active_jobs = 0, active_jobs_at_most = 1 where user_id = ${full.user_id}`;
+    const [row] = await db.asService((sql) =>
+      sql<{ n: number }[]>`
+        select public.redrive_ai_jobs(p_error_code => 'provider_rejected_input') as n`
+    );
+    assertEquals(row?.n, 1);
+    assertEquals((await readJob(db, other.id)).status, "pending");
+    assertEquals((await readJob(db, full.id)).status, "failed");
+
+    const [resolved] = await db.asService((sql) =>
+      sql<{ done: boolean }[]>`
+        select public.resolve_unknown_ai_job(${parked.id}, false) as done`
+    );
+    assertEquals(resolved?.done, true);
+    const [job] = await db.sql<Pick<Standing, "status" | "spend">[]>`
+      select status, spend from public.ai_jobs where id = ${parked.id}`;
+    assertEquals({ ...job }, { status: "failed", spend: "none" });
+  });
+});
+
 Deno.test("pause_ai_jobs: a paused type, provider or user waits and keeps its place; resumed, it goes on", async () => {
   await withQueue(async (bench) => {
     const job = await insertJob(bench.db);

@@ -125,7 +125,7 @@ Deno.test("sweep_ai_jobs: a dead worker's job is taken back and announced in the
   });
 });
 
-Deno.test("sweep_ai_jobs: jobs for later, of a type that is switched off, or without attempts left are not announced", async (t) => {
+Deno.test("sweep_ai_jobs: what nobody may claim is not announced: for later, switched off, paused, without room or attempts", async (t) => {
   const cases: Record<
     string,
     { keep: (db: TestDatabase, id: string) => Promise<unknown> } & {
@@ -140,6 +140,23 @@ Deno.test("sweep_ai_jobs: jobs for later, of a type that is switched off, or wit
     "switched off": {
       keep: (db) => db.sql`update public.ai_job_types set is_enabled = false`,
       free: (db) => db.sql`update public.ai_job_types set is_enabled = true`,
+    },
+    "of somebody who is paused": {
+      keep: (db, id) =>
+        db.sql`
+        select public.pause_ai_jobs(p_user_id => (select user_id from public.ai_jobs where id = ${id}))`,
+      free: (db, id) =>
+        db.sql`
+        select public.pause_ai_jobs(
+          p_user_id => (select user_id from public.ai_jobs where id = ${id}), p_is_paused => false)`,
+    },
+    "for a provider without room": {
+      keep: async (db) => {
+        const { id } = await insertJob(db);
+        await db.sql`select public.claim_ai_jobs(1, ${[id]})`;
+        await db.sql`update public.ai_providers set max_concurrent = 1`;
+      },
+      free: (db) => db.sql`update public.ai_providers set max_concurrent = 2`,
     },
     "no attempts left": {
       keep: (db, id) => setAttempts(db, id, { attempt: 5 }),
@@ -189,6 +206,24 @@ Deno.test("sweep_ai_jobs: receipts are kept longer than their dispatch is valid,
       { message_id: string }[]
     >`select message_id from private.dispatch_receipts`;
     assertEquals(left.map((row) => row.message_id), ["kept"]);
+  });
+});
+
+Deno.test("prune_ai_job_leftovers: the names of files that were removed a month ago are forgotten", async () => {
+  await withDatabase(async (db) => {
+    await db.sql`
+      insert into private.storage_removals (object_path, user_id, reason, outcome, done_at)
+      select 'uploads/' || name, gen_random_uuid(), 'media', outcome, now() - age
+      from (values
+        ('old', 'removed', interval '31 days'), ('recent', 'removed', interval '29 days'), ('open', null, null)
+      ) as r (name, outcome, age)`;
+    await db.sql`select private.prune_ai_job_leftovers()`;
+    const left = await db.sql<{ object_path: string }[]>`
+      select object_path from private.storage_removals order by 1`;
+    assertEquals(left.map((row) => row.object_path), [
+      "uploads/open",
+      "uploads/recent",
+    ]);
   });
 });
 
