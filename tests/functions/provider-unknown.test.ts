@@ -349,14 +349,40 @@ Deno.test("provider: a look-up that fails is repeated, and the voice is found in
   for (const [index, fault] of answers.entries()) {
     await stack.simulator.fail({ operation: "voices.search", fault });
     await sweepJob(stack, jobId);
-    await waitForEvent(stack, jobId, "retried", { nth: index + 1 });
+    // The first two pass; an answer without what was asked for costs an attempt.
+    await (index < 2
+      ? waitForEvent(stack, jobId, "snoozed", { nth: index + 2 })
+      : waitForEvent(stack, jobId, "retried"));
     assertEquals((await jobFacts(stack, jobId)).journal[0]?.outcome, "unknown");
   }
   await sweepJob(stack, jobId);
   await waitForJob(stack, user, jobId, "completed");
   const facts = await assertDoneOnce(stack, jobId);
-  assertEquals(facts.attempt, 1 + answers.length);
+  assertEquals(facts.attempt, 2);
   assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
+});
+
+Deno.test("provider: one that is away for minutes parks nothing: it is asked until it is back, at no attempt's cost", async () => {
+  const stack = running();
+  const { user, jobId } = await intoDoubt(stack, {
+    name: "",
+    fault: { kind: "close_after" },
+    code: "provider_unavailable",
+  }, 1);
+  const looks = 8;
+  await stack.simulator.fail({
+    operation: "voices.search",
+    times: looks,
+    fault: { kind: "status", status: 503 },
+  });
+  for (let look = 1; look <= looks; look++) {
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "snoozed", { nth: look + 1 });
+  }
+  await sweepJob(stack, jobId);
+  await waitForJob(stack, user, jobId, "completed");
+  const facts = await assertDoneOnce(stack, jobId);
+  assertEquals(facts.attempt, 1);
 });
 
 for (
@@ -368,10 +394,10 @@ for (
       "provider_unauthorized",
     ],
     [
-      "answers no look-up",
-      { kind: "status", status: 503 },
+      "answers look-ups with something else",
+      { kind: "missing_fields", fields: ["voices"] },
       5,
-      "provider_unavailable",
+      "provider_answer_invalid",
     ],
   ] as const
 ) {

@@ -37,6 +37,18 @@ export class ProviderFailure extends Error {
   }
 }
 
+/** Trouble that passes, for questions that cost nothing: it spends no attempt, and the type's max_age_seconds ends it. */
+export function isPassing({ code }: ProviderFailure): boolean {
+  return PASSING.includes(code);
+}
+
+const PASSING: readonly ErrorCode[] = [
+  "provider_rate_limited",
+  "provider_concurrency_limited",
+  "provider_unavailable",
+  "provider_timeout",
+];
+
 /** What a call made, where the provider tells how much it took for it. */
 export interface Made {
   providerObjectId: string;
@@ -198,9 +210,17 @@ async function reconcile(
       await abandon(repository, lease, call, begun);
       throw signal.reason;
     }
-    throw error instanceof ProviderFailure
-      ? toEnding(error, "reconciling")
-      : error;
+    if (!(error instanceof ProviderFailure)) throw error;
+    throw isPassing(error)
+      ? new Snooze(
+        Math.max(
+          RECONCILE_PAUSE_SECONDS,
+          error.options.retryAfterSeconds ?? 0,
+        ),
+        "reconciling",
+        { cause: error },
+      )
+      : toEnding(error, "reconciling");
   }
   if (found !== null) {
     await settle(

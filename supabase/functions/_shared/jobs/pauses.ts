@@ -1,16 +1,7 @@
 /** How long to leave a provider alone between two looks at what it is making. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
-import type { ErrorCode } from "../errors.ts";
 import { JobFailure, Snooze } from "./outcome.ts";
-import { ProviderFailure } from "./paid-call.ts";
-
-/** Trouble that passes and costs nothing to wait for: it spends no attempt, the type's max_age_seconds ends it. */
-const PASSING: readonly ErrorCode[] = [
-  "provider_rate_limited",
-  "provider_concurrency_limited",
-  "provider_unavailable",
-  "provider_timeout",
-];
+import { isPassing, ProviderFailure } from "./paid-call.ts";
 
 /** Bounds of the pause between two looks, in seconds. */
 export interface Pauses {
@@ -47,7 +38,7 @@ export async function patiently<T>(
   } catch (error) {
     if (!(error instanceof ProviderFailure)) throw error;
     const { retryAfterSeconds } = error.options;
-    if (PASSING.includes(error.code)) {
+    if (isPassing(error)) {
       throw new Snooze(
         retryAfterSeconds ?? pauseFor(job, pauses),
         "waiting_for_provider",

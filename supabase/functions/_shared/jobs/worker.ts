@@ -80,8 +80,11 @@ export function createWorker(deps: WorkerDeps): Worker {
     } finally {
       taken -= limit - jobs.length;
       for (const job of jobs) deps.waitUntil(work(job, log));
-      // Also after a claim that failed: the slots that it held are what the other dispatch lacked.
-      if (isHintMissed && taken < deps.concurrency) deps.waitUntil(fill(log));
+      // Also after a claim that failed: the slots that it held are what the other dispatch lacked. Not by one that is
+      // closing: it would ask for another isolate, and where that is itself, be asked again without end.
+      if (isHintMissed && taken < deps.concurrency && !isClosing()) {
+        deps.waitUntil(fill(log));
+      }
     }
     return jobs;
   }

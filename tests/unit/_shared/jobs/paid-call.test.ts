@@ -332,6 +332,26 @@ for (const isRetryable of [true, false]) {
   });
 }
 
+Deno.test("makePaidCall: a provider in trouble that passes is asked again later, at no attempt's cost", async () => {
+  for (
+    const [retryAfterSeconds, seconds] of [
+      [undefined, RECONCILE_PAUSE_SECONDS],
+      [60, 60],
+    ] as const
+  ) {
+    const { attempt, outcomes, asked } = await withUnknownOutcome();
+    const error = new ProviderFailure("provider_unavailable", "unknown", true, {
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    });
+    const snooze = await assertRejects(
+      () => attempt({ find: fails(error) }),
+      Snooze,
+    );
+    assertEquals([snooze.seconds, snooze.stage], [seconds, "reconciling"]);
+    assertEquals([outcomes(), asked], [["unknown"], ["find"]]);
+  }
+});
+
 Deno.test("makePaidCall: a look-up that breaks in a way nobody foresaw leaves the outcome unknown too", async () => {
   const { attempt, outcomes } = await withUnknownOutcome();
   const bug = new RangeError("a bug");

@@ -282,6 +282,16 @@ Deno.test("createWorker: after half of the wall clock nothing is claimed, neithe
   assertEquals(repository.effects.at(-1), "wake");
 });
 
+Deno.test("createWorker: a dispatch that still comes to one too old to claim asks for no other", async () => {
+  const { insert, take, platform, repository } = isolate();
+  insert(1);
+  platform.advance(WALL_CLOCK_MS / 2);
+  assertEquals(await take(), []);
+  await platform.background();
+  // Were it the same isolate again, as where it lives longer than it was told, it would ask without end.
+  assertEquals(repository.calls.includes("wake"), false);
+});
+
 Deno.test("createWorker: twin: a worker that is young enough goes on by itself and wakes nobody", async () => {
   const { insert, take, finishAll, platform, repository } = isolate();
   const rows = insert(4);
