@@ -1865,6 +1865,11 @@ create function private.note_settled_call()
 comment on function private.note_settled_call() is
   'Row trigger: what became of a paid call is counted for the provider''s breaker. Security definer because it calls a function that is.';
 
+create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id text)
+  returns void language plpgsql volatile security invoker set search_path="";
+comment on function private.note_settled_doubt(uuid,text) is
+  'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an operator or the janitor, and what that call made, by the provider''s id, if anything.';
+
 create function private.post_signed(p_function text, p_body jsonb)
   returns bigint language plpgsql volatile security definer set search_path="";
 comment on function private.post_signed(text,jsonb) is
@@ -2146,7 +2151,7 @@ grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text DEFAULT NULL::text)
   returns boolean language plpgsql volatile security definer set search_path="";
 comment on function public.resolve_unknown_ai_job(uuid,boolean,text) is
-  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has as many waiting as they may: then it is left to them to retry it; a cancelled one stays cancelled. False: no call of the job waits for this. service_role only; security definer for the retry in schema private.';
+  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has as many waiting as they may: then it is left to them to retry it. A cancelled one stays cancelled. False: no call of the job waits for this. service_role only; security definer for the retry in schema private.';
 grant execute on function public.resolve_unknown_ai_job(uuid,boolean,text) to service_role;
 
 create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)

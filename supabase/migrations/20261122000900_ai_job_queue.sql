@@ -106,10 +106,13 @@ begin
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
       -- What waits for a provider that its type no longer names goes on with it: it may be paid for.
-      or exists (
-        select 1
+      -- One row in the order of the index: to an exists the planner may answer by reading all that waits.
+      or (
+        select true
         from public.ai_jobs as j
         where j.job_type = t.job_type and j.provider = p.provider and j.status = 'pending' and j.queue_key is not null
+        order by j.priority
+        limit 1
       )
     where t.is_enabled and t.paused_at is null and p.paused_at is null
       and (
@@ -130,8 +133,10 @@ begin
       where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
         and not v_is_oldest_first
-        and j.user_id <> all (v_blocked_users)
-        and (p_job_ids is null or j.id = any (p_job_ids))
+        -- In coalesce, of which the planner expects half: of the arrays themselves, which it does not know, it expects next
+        -- to nothing, and then reads all that waits and sorts it instead of following the index to its first rows.
+        and coalesce(j.user_id <> all (v_blocked_users), true)
+        and coalesce(j.id = any (p_job_ids), true)
       order by j.priority, j.queue_key, j.scheduled_at, j.id
       limit p_limit * 4
     ) as c
@@ -145,8 +150,8 @@ begin
       where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
         and v_is_oldest_first
-        and j.user_id <> all (v_blocked_users)
-        and (p_job_ids is null or j.id = any (p_job_ids))
+        and coalesce(j.user_id <> all (v_blocked_users), true)
+        and coalesce(j.id = any (p_job_ids), true)
       order by j.scheduled_at, j.id
       limit p_limit * 4
     ) as c
@@ -783,6 +788,37 @@ comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, intege
   'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
   'back with that one. For the operator; service_role only; security definer for the retry in schema private.';
 
+create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j
+  set spend = k.spend,
+      error_message = case when j.status = 'cancelled' then private.cancellation_message(k.spend) else j.error_message end,
+      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      cost_micros = k.cost_micros
+  from (
+    select
+      case
+        when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+        when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+        else 'none'
+      end as spend,
+      coalesce(sum(c.cost_micros), 0) as cost_micros
+    from public.ai_provider_calls as c
+    where c.job_id = p_job_id
+  ) as k
+  where j.id = p_job_id;
+end;
+$$;
+comment on function private.note_settled_doubt(uuid, text) is
+  'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an '
+  'operator or the janitor, and what that call made, by the provider''s id, if anything.';
+
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
 language plpgsql
@@ -810,17 +846,7 @@ begin
   if not found then
     return false;
   end if;
-  update public.ai_jobs as j
-  set spend = (
-        select case when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred' else 'none' end
-        from public.ai_provider_calls as c
-        where c.job_id = p_job_id
-      ),
-      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
-      cost_micros = (
-        select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
-      )
-  where j.id = p_job_id;
+  perform private.note_settled_doubt(p_job_id, p_provider_object_id);
   if v_status = 'failed' then
     perform private.try_ai_job_again(p_job_id);
   end if;
@@ -829,10 +855,9 @@ end;
 $$;
 comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
   'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made '
-  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has '
-  'as many waiting as they may: then it is left to them to retry it; a cancelled one stays '
-  'cancelled. False: no call of the job waits for this. service_role only; security definer for the retry in '
-  'schema private.';
+  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has as '
+  'many waiting as they may: then it is left to them to retry it. A cancelled one stays cancelled. False: no call of the job '
+  'waits for this. service_role only; security definer for the retry in schema private.';
 
 create function public.pause_ai_jobs(
   p_job_type text default null,

@@ -119,7 +119,8 @@ end;
 $$;
 comment on function public.revise_provider_call(uuid, uuid, text, bigint) is
   'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before '
-  'anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; nothing changed. service_role only.';
+  'anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; '
+  'nothing changed. service_role only.';
 revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint) from public, anon, authenticated;
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
 

@@ -153,7 +153,7 @@ declare
   v_rescue_error text;
   v_chunk uuid[];
   v_dispatched integer := 0;
-  v_blocked_users uuid[] := private.users_without_room();
+  v_blocked_users uuid[];
 begin
   -- In a block of its own: a row that cannot be rescued must not keep the others from being dispatched.
   begin
@@ -163,6 +163,8 @@ begin
     raise warning 'stalled ai jobs could not be rescued (%)', v_rescue_error;
   end;
 
+  -- After the rescue: what was taken back from the dead is room.
+  v_blocked_users := private.users_without_room();
   perform private.ready_due_ai_jobs(1000);
   for v_chunk in
     select array_agg(due.id order by due.position)
@@ -175,8 +177,8 @@ begin
         from public.ai_jobs as w
         where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
           and w.attempt < w.max_attempts
-          -- Nobody could claim them, and each call costs.
-          and w.user_id <> all (v_blocked_users)
+          -- Nobody could claim them, and each call costs. In coalesce for the planner's sake, as in claim_ai_jobs.
+          and coalesce(w.user_id <> all (v_blocked_users), true)
         order by w.scheduled_at
         limit 200
       ) as j

@@ -61,6 +61,7 @@ comment on column private.storage_removals.done_at is 'When the object was found
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
 create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
 create index storage_removals_next_attempt_at_idx on private.storage_removals (next_attempt_at) where done_at is null;
+create index storage_removals_done_at_idx on private.storage_removals (done_at) where done_at is not null;
 
 create table private.provider_removals (
   id bigint not null generated always as identity,
@@ -116,7 +117,6 @@ comment on table private.former_ai_jobs is
 alter table private.former_ai_jobs enable row level security;
 revoke all on private.former_ai_jobs from public, anon, authenticated, service_role;
 
-create index storage_removals_done_at_idx on private.storage_removals (done_at) where done_at is not null;
 alter table private.storage_removals enable row level security;
 alter table private.provider_removals enable row level security;
 revoke all on private.storage_removals, private.provider_removals from public, anon, authenticated, service_role;

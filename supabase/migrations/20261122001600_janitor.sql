@@ -136,23 +136,7 @@ begin
   if not found then
     return;
   end if;
-  update public.ai_jobs as j
-  set spend = k.spend,
-      error_message = private.cancellation_message(k.spend),
-      provider_job_id = coalesce(p_object_id, j.provider_job_id),
-      cost_micros = k.cost_micros
-  from (
-    select
-      case
-        when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
-        when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
-        else 'none'
-      end as spend,
-      coalesce(sum(c.cost_micros), 0) as cost_micros
-    from public.ai_provider_calls as c
-    where c.job_id = p_job_id
-  ) as k
-  where j.id = p_job_id;
+  perform private.note_settled_doubt(p_job_id, p_object_id);
 end;
 $$;
 comment on function private.settle_cancelled_call(uuid, text, text, text) is

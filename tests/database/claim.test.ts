@@ -216,6 +216,27 @@ Deno.test("claim_ai_jobs: what waits for a provider that its type no longer name
   });
 });
 
+Deno.test("claim_ai_jobs, sweep_ai_jobs: neither reads all that waits", async () => {
+  await withQueue(async ({ db }) => {
+    await insertJobs(db, 5000);
+    await db.sql`analyze public.ai_jobs`;
+    for (
+      const statement of [
+        "select public.claim_ai_jobs(5)",
+        "select private.sweep_ai_jobs()",
+      ]
+    ) {
+      const [read] = await db.sql.begin(async (sql) => {
+        await sql.unsafe(statement);
+        return await sql<{ rows: number }[]>`
+          select seq_tup_read::int as rows from pg_stat_xact_user_tables
+          where relid = 'public.ai_jobs'::regclass`;
+      });
+      assertEquals(read?.rows, 0, statement);
+    }
+  });
+});
+
 Deno.test("claim_ai_jobs: a job for later is not taken before its time, and is after it", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await insertJob(db, { scheduled_at: inAnHour() });

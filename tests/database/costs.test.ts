@@ -304,10 +304,13 @@ Deno.test("cost: a call that was open when its owner cancelled is resolved as we
       assertEquals(await resolve(bench, job, isMade), true);
       assertEquals(await budgetOf(bench, job.user_id), { spent, reserved: 0 });
       const [row] = await db.sql`
-        select status, spend from public.ai_jobs where id = ${job.id}`;
+        select status, spend, error_message from public.ai_jobs where id = ${job.id}`;
       assertEquals({ ...row }, {
         status: "cancelled",
         spend: isMade ? "incurred" : "none",
+        error_message: isMade
+          ? "Cancelled after the AI provider had done paid work."
+          : "Cancelled before anything was paid.",
       });
     }
   });

@@ -637,6 +637,30 @@ Deno.test("account: a worker in the middle of its job neither holds up the delet
   });
 });
 
+Deno.test("account: a job that is added to another while the account goes waits for that, and holds nothing that has to go", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const first = await insertClaimedJob(bench);
+    const [deleting, adding] = await db.connections(2);
+    assert(deleting && adding);
+    const pid = await backendOf(adding);
+    const answer = await deleting.begin(async (sql) => {
+      await sql`select 1 from auth.users where id = ${first.user_id} for update`;
+      const code = refusalOf(() =>
+        adding`
+          insert into public.ai_jobs (user_id, job_type, input_url, metadata, depends_on_job_id)
+          values (${first.user_id}, 'voice_clone', ${first.input_url}, '{"name": "v"}', ${first.id})`
+      ).then((refusal) => refusal?.code);
+      await untilBlocked(db, pid);
+      await sql`delete from auth.users where id = ${first.user_id}`;
+      return { code };
+    });
+    // What it was to wait for is not there any more.
+    assertEquals(await answer.code, "AJ016");
+    assertEquals([...await db.sql`select 1 from public.ai_jobs`], []);
+  });
+});
+
 Deno.test("account: orders in every status outlive it without customer and address; what nobody paid for is cancelled", async (t) => {
   await withQueue(async ({ db }) => {
     const shop = await openShop(db);

@@ -125,6 +125,18 @@ Deno.test("sweep_ai_jobs: a dead worker's job is taken back and announced in the
   });
 });
 
+Deno.test("sweep_ai_jobs: what a dead worker held is room for its owner in the same sweep", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    await setVault(db);
+    const dead = await insertClaimedJob(bench);
+    await db.sql`
+      update public.ai_limits set max_concurrent_jobs = 1 where user_id = ${dead.user_id}`;
+    await expireLease(db, dead.id);
+    assertEquals((await sweep(db)).calls, [[dead.id]]);
+  });
+});
+
 Deno.test("sweep_ai_jobs: what nobody may claim is not announced: for later, switched off, paused, without room or attempts", async (t) => {
   const cases: Record<
     string,

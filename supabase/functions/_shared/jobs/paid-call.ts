@@ -37,17 +37,20 @@ export class ProviderFailure extends Error {
   }
 }
 
-/** Trouble that passes, for questions that cost nothing: it spends no attempt, and the type's max_age_seconds ends it. */
-export function isPassing({ code }: ProviderFailure): boolean {
-  return PASSING.includes(code);
-}
-
 const PASSING: readonly ErrorCode[] = [
   "provider_rate_limited",
   "provider_concurrency_limited",
   "provider_unavailable",
   "provider_timeout",
 ];
+
+/**
+ * Whether the provider is in trouble that passes. A question that costs nothing is then asked again later and spends no
+ * attempt; the type's max_age_seconds ends that.
+ */
+export function isPassing({ code }: ProviderFailure): boolean {
+  return PASSING.includes(code);
+}
 
 /** What a call made, where the provider tells how much it took for it. */
 export interface Made {
