@@ -518,7 +518,6 @@ create policy "users can read their own ai jobs" on public.ai_jobs for select to
 
 CREATE TRIGGER ai_jobs_admit BEFORE INSERT ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.admit_ai_job();
 CREATE TRIGGER ai_jobs_after_end_follow_dependency AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND ((new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) OR (old.status = 'failed'::text)))) EXECUTE FUNCTION private.follow_ai_job_dependency();
-CREATE TRIGGER ai_jobs_after_insert_charge AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.charge_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.record_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (new.status = ANY (ARRAY['pending'::text, 'processing'::text])))) EXECUTE FUNCTION private.charge_reopened_ai_job();
 CREATE TRIGGER ai_jobs_after_step_note_provider AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (((new.status = 'completed'::text) AND (new.cached_from_job_id IS NULL)) OR ((new.status = 'pending'::text) AND (new.last_event = 'snoozed'::text))))) EXECUTE FUNCTION private.note_provider_progress();
@@ -533,6 +532,7 @@ CREATE TRIGGER ai_jobs_fix_dependency BEFORE UPDATE OF depends_on_job_id ON publ
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
 CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
+CREATE TRIGGER ai_jobs_take_quota AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.charge_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant select on public.ai_jobs to authenticated;
@@ -1826,7 +1826,7 @@ comment on function private.is_object_named(private.storage_removals) is
   'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended job asked for the removal, another job shares it as its output or the job itself goes on.';
 
 create function private.is_provider_failure(p_error_code text)
-  returns boolean language sql immutable security invoker set search_path="";
+  returns boolean language plpgsql immutable security invoker set search_path="";
 comment on function private.is_provider_failure(text) is
   'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';
 
@@ -1841,7 +1841,7 @@ comment on function private.leave_ai_job_queue() is
   'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
 
 create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
-  returns bigint language plpgsql volatile security invoker set search_path="";
+  returns bigint language plpgsql volatile security invoker set search_path="" set plan_cache_mode=force_generic_plan;
 comment on function private.next_queue_key(uuid,text,text,integer) is
   'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of one statement see each other.';
 
@@ -1976,7 +1976,7 @@ comment on function private.withdraw_slideshow() is
   'Row trigger: a slideshow that is no longer published gets a new secret, so that links that were given away stay void when it is published again, and its slides let go of their public copies.';
 
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
-  returns text language plpgsql stable security invoker set search_path="";
+  returns text language plpgsql stable security invoker set search_path="" set plan_cache_mode=force_generic_plan;
 comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
   'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
@@ -2082,7 +2082,7 @@ comment on function public.give_up_found_object(bigint,uuid,text) is
 grant execute on function public.give_up_found_object(bigint,uuid,text) to service_role;
 
 create function public.heartbeat_ai_jobs(p_beats jsonb)
-  returns TABLE(job_id uuid, is_cancel_requested boolean) language plpgsql volatile security invoker set search_path="";
+  returns TABLE(job_id uuid, is_cancel_requested boolean) language plpgsql volatile security invoker set search_path="" set enable_seqscan=off;
 comment on function public.heartbeat_ai_jobs(jsonb) is
   'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is lost: stop. service_role only.';
 grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;

@@ -36,6 +36,7 @@ export class EngineDatabase {
   readonly #control: postgres.Sql;
   /** As an app's own backend would insert. */
   readonly #app: postgres.Sql;
+  #turn = 0;
 
   private constructor(
     users: EngineUser[],
@@ -112,11 +113,16 @@ export class EngineDatabase {
   /** See {@link Contender.insert}. */
   async insert(count: number, owner: Owner): Promise<string[]> {
     const users = this.#usersOf(owner);
+    // Where single jobs are created, each is the next user's, as the other contender's are.
+    const first = this.#turn;
+    this.#turn += count;
     const rows = await this.#app`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata)
       select u.id, 'voice_clone', ${BUCKET} || '/' || u.id || ${`/${FILE}`},
         jsonb_build_object('name', 'Voice ' || gen_random_uuid())
-      from generate_series(0, ${count - 1}::integer) as n
+      from generate_series(${first}::integer, ${
+      first + count - 1
+    }::integer) as n
       join unnest(${users}::uuid[]) with ordinality as u (id, position)
         on u.position = n % ${users.length}::integer + 1
       returning id`;

@@ -7,6 +7,8 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
+-- Planning it anew for each job takes four times as long as running it.
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- jsonb's own text form is canonical: keys sorted, doubles removed, spaces fixed.
@@ -159,6 +161,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+-- Planning it anew for each job takes longer than running it.
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   return coalesce(

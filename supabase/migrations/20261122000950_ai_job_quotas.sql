@@ -99,7 +99,8 @@ comment on function private.charge_reopened_ai_job() is
   'Row trigger: a failed job that is tried again waits and runs like a new one, but was created before. Security definer '
   'because it calls a function that is.';
 
-create trigger ai_jobs_after_insert_charge
+-- The last of its kind, by its name: what it locks is what other inserts of the user wait for.
+create trigger ai_jobs_take_quota
 after insert on public.ai_jobs referencing new table as inserted
 for each statement execute function private.charge_inserted_ai_jobs();
 

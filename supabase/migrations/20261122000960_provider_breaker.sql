@@ -6,12 +6,15 @@
 
 create function private.is_provider_failure(p_error_code text)
 returns boolean
-language sql
+-- Not sql, whose text Postgres would plan anew at each step of a job.
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select coalesce(p_error_code in ('provider_unavailable', 'provider_timeout', 'provider_rate_limited'), false);
+begin
+  return coalesce(p_error_code in ('provider_unavailable', 'provider_timeout', 'provider_rate_limited'), false);
+end;
 $$;
 comment on function private.is_provider_failure(text) is
   'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';

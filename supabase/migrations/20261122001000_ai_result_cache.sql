@@ -35,6 +35,8 @@ security invoker
 set search_path = ''
 as $$
 begin
+  -- All that a crash of Postgres can take back is this entry, which is a shortcut.
+  perform set_config('synchronous_commit', 'off', true);
   insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
   values (p_cache_key, p_user_id, p_value, now() + make_interval(secs => p_ttl_seconds))
   on conflict (cache_key) do update

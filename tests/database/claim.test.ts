@@ -4,6 +4,7 @@ import { withDatabase } from "../helpers/database.ts";
 import {
   claimJob,
   eventsOf,
+  insertClaimedJob,
   insertJob,
   insertJobs,
   makeDue,
@@ -216,13 +217,19 @@ Deno.test("claim_ai_jobs: what waits for a provider that its type no longer name
   });
 });
 
-Deno.test("claim_ai_jobs, sweep_ai_jobs: neither reads all that waits", async () => {
-  await withQueue(async ({ db }) => {
+Deno.test("claim_ai_jobs, heartbeat_ai_jobs, sweep_ai_jobs: none reads all that waits", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const job = await insertClaimedJob(bench);
     await insertJobs(db, 5000);
     await db.sql`analyze public.ai_jobs`;
+    const beats = JSON.stringify([
+      { job_id: job.id, lease_token: job.lease_token, progress: 10 },
+    ]);
     for (
       const statement of [
         "select public.claim_ai_jobs(5)",
+        `select public.heartbeat_ai_jobs('${beats}')`,
         "select private.sweep_ai_jobs()",
       ]
     ) {
