@@ -100,13 +100,14 @@ export function createDirectRepository(sql: postgres.Sql): JobRepository {
       );
     },
 
-    async beginProviderCall(lease, operation, progress, stage, units) {
+    async beginProviderCall(lease, operation, progress, stage, units, callId) {
       const [begun] = await rows("begin_provider_call", {
         ...fence(lease),
         p_operation: operation,
         p_progress: progress,
         p_stage: stage,
         p_units: units,
+        p_call_id: callId,
       }, z.array(begunCallSchema).max(1));
       return begun ?? null;
     },

@@ -136,7 +136,8 @@ create function public.begin_provider_call(
   p_operation text,
   p_progress integer,
   p_stage text,
-  p_units bigint default 1
+  p_units bigint default 1,
+  p_call_id uuid default null
 )
 returns table (call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
 language plpgsql
@@ -154,10 +155,16 @@ declare
   v_estimate bigint;
   v_month date;
 begin
-  select t.* into v_type
-  from public.ai_job_types as t
-  join public.ai_jobs as j on j.job_type = t.job_type
-  where j.id = p_job_id;
+  -- The job's row first, as everywhere; then the user's, on which all their calls queue up. Not stronger than an update:
+  -- whoever adds a job that depends on this one need not wait.
+  select j.* into v_job
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.lease_token = p_lease_token
+  for no key update;
+  if not found then
+    return;
+  end if;
+  select t.* into v_type from public.ai_job_types as t where t.job_type = v_job.job_type;
 
   select * into v_call
   from public.ai_provider_calls as c
@@ -166,37 +173,29 @@ begin
     and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
     and c.discarded_at is null;
   if found then
+    if v_call.id = p_call_id and v_call.outcome = 'sent' then
+      -- Asked again, since the first answer was lost on its way: nothing is sent before one is there.
+      return query select v_call.id, 'send', null::text, false;
+      return;
+    end if;
     v_decision := case when v_call.outcome in ('sent', 'unknown') then 'reconcile' else 'done' end;
   end if;
 
   -- Nothing is sent for somebody who no longer wants it.
-  if v_decision = 'send' and exists (
-    select 1 from public.ai_jobs as j
-    where j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null
-  ) then
+  if v_decision = 'send' and v_job.cancel_requested_at is not null then
     return query select null::uuid, 'cancelled', null::text, false;
     return;
   end if;
 
   if v_decision = 'send' then
     select p.price_micros, p.per_units into v_price_micros, v_price_units
-    from public.ai_jobs as j
-    join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
-    where j.id = p_job_id;
+    from public.ai_prices as p
+    where p.job_type = v_job.job_type and p.provider = v_job.provider;
     v_price_micros := coalesce(v_price_micros, 0);
     v_price_units := coalesce(v_price_units, 1);
     v_estimate := (p_units * v_price_micros + v_price_units - 1) / v_price_units;
   end if;
   if v_estimate > 0 then
-    -- The job's row first, as everywhere; then the user's, on which all their calls queue up. Not stronger than an
-    -- update: whoever adds a job that depends on this one need not wait.
-    select j.* into v_job
-    from public.ai_jobs as j
-    where j.id = p_job_id and j.lease_token = p_lease_token
-    for no key update;
-    if not found then
-      return;
-    end if;
     v_month := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
     insert into public.ai_limits (user_id) values (v_job.user_id) on conflict (user_id) do nothing;
     update public.ai_limits as l
@@ -223,11 +222,7 @@ begin
       lease_expires_at = clock_timestamp() + make_interval(secs => v_type.lease_seconds),
       event_seq = j.event_seq + 1,
       last_event = case v_decision when 'send' then 'submitted' else 'progress' end
-  where j.id = p_job_id and j.lease_token = p_lease_token
-  returning j.* into v_job;
-  if not found then
-    return;
-  end if;
+  where j.id = p_job_id;
 
   if v_decision = 'send' then
     -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
@@ -236,9 +231,10 @@ begin
       perform set_config('synchronous_commit', 'on', true);
     end if;
     insert into public.ai_provider_calls (
-      job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros
+      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros
     ) values (
-      v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, p_units, v_price_micros, v_price_units, v_estimate
+      coalesce(p_call_id, gen_random_uuid()), v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, p_units,
+      v_price_micros, v_price_units, v_estimate
     )
     returning * into v_call;
   elsif v_call.outcome = 'sent' then
@@ -254,12 +250,13 @@ begin
     coalesce(v_call.unknown_since <= clock_timestamp() - make_interval(secs => v_type.reconcile_seconds), false);
 end;
 $$;
-comment on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) is
+comment on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) is
   'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
   'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
   'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
   'nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing) does not fit into what is '
   'left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
+  'p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. '
   'service_role only.';
 
 create function public.settle_provider_call(
@@ -294,7 +291,12 @@ begin
       settled_at = case when p_outcome = 'unknown' then null else clock_timestamp() end
   where c.id = p_call_id and c.job_id = p_job_id and c.outcome in ('sent', 'unknown');
   if not found then
-    return false;
+    -- Told the same again, by whoever did not hear the answer to the first time.
+    return exists (
+      select 1 from public.ai_provider_calls as c
+      where c.id = p_call_id and c.job_id = p_job_id and c.outcome = p_outcome
+        and c.provider_object_id is not distinct from p_provider_object_id
+    );
   end if;
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, p_progress),
@@ -322,10 +324,11 @@ $$;
 comment on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) is
   'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not '
   'tell), and the provider''s id of what it made onto the job, in one commit. '
-  'False: the lease is lost or the call is settled already; nothing changed. service_role only.';
+  'True and no change when it is told the same again. False: the lease is lost, or the call was settled otherwise; nothing '
+  'changed. service_role only.';
 
-revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) from public, anon, authenticated;
-grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint) to service_role;
+revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) from public, anon, authenticated;
+grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) to service_role;
 revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint)
   from public, anon, authenticated;
 grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) to service_role;

@@ -1,7 +1,9 @@
 /** begin_provider_call and settle_provider_call: a paid call is written down before it is sent, and never sent blindly. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import type postgres from "postgres";
 import type { TestDatabase } from "../helpers/database.ts";
 import {
+  backendOf,
   type Bench,
   claimJob,
   eventsOf,
@@ -12,6 +14,7 @@ import {
   pictureOf,
   readJob,
   refusalOf,
+  untilBlocked,
   withQueue,
 } from "./factories.ts";
 import { type BegunCall, type ClaimedJob, queueOver } from "./queue.ts";
@@ -323,6 +326,83 @@ Deno.test("settle_provider_call: a call is settled once, and only through its ow
       assertEquals(await queue.settle(job, call_id, outcome, "voice-2"), false);
     }
     assertEquals(await pictureOf(db), before);
+  });
+});
+
+Deno.test("settle_provider_call: told the same again it is true, and nothing changes", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    const { call_id } = await begin(bench, job);
+    assert(await queue.settle(job, call_id, "succeeded", "voice-1", 70));
+    const before = await pictureOf(db);
+    assert(await queue.settle(job, call_id, "succeeded", "voice-1", 70));
+    assertEquals(await pictureOf(db), before);
+    const later = await changeOwner(bench, job);
+    assertEquals(
+      [
+        await queue.settle(job, call_id, "succeeded", "voice-1", 70),
+        await queue.settle(later, call_id, "adopted", "voice-1", 70),
+      ],
+      [false, false],
+      "a lost lease, and another outcome",
+    );
+  });
+});
+
+Deno.test("begin_provider_call: asked again under the caller's own id it is the same call; under another it is one to look for", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const job = await insertClaimedJob(bench);
+    const id = crypto.randomUUID();
+    const ask = async (lease: typeof job, callId: string) => {
+      const [row] = await db.sql<{ call_id: string; decision: string }[]>`
+        select call_id, decision from public.begin_provider_call(
+          ${lease.id}, ${lease.lease_token}, 'create_voice', 30, 'calling_provider', 1, ${callId})`;
+      return row === undefined ? null : { ...row };
+    };
+    const send = { call_id: id, decision: "send" };
+    assertEquals(await ask(job, id), send);
+    const before = await pictureOf(db);
+    assertEquals(await ask(job, id), send);
+    assertEquals(await pictureOf(db), before);
+
+    const stranger = { ...job, lease_token: crypto.randomUUID() };
+    assertEquals(await ask(stranger, id), null);
+    assertEquals(await pictureOf(db), before);
+    assertEquals(
+      await ask(job, crypto.randomUUID()),
+      { call_id: id, decision: "reconcile" },
+    );
+    // What is looked for was sent, as far as anybody knows.
+    assertEquals(
+      await ask(job, id),
+      { call_id: id, decision: "reconcile" },
+    );
+  });
+});
+
+Deno.test("begin_provider_call: asked again while the first asking is not through, it waits for that and is the same call", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const job = await insertClaimedJob(bench);
+    const id = crypto.randomUUID();
+    const [first, second] = await db.connections(2);
+    assert(first && second);
+    const ask = (sql: postgres.ISql) =>
+      sql<{ decision: string }[]>`
+        select decision from public.begin_provider_call(
+          ${job.id}, ${job.lease_token}, 'create_voice', 30, 'calling_provider', 1, ${id})`;
+    const pid = await backendOf(second);
+    const again = await first.begin(async (sql) => {
+      await ask(sql);
+      const answer = ask(second).then(([row]) => row?.decision);
+      await untilBlocked(db, pid);
+      return { answer };
+    });
+    assertEquals(await again.answer, "send");
+    assertEquals((await callsOf(db, job.id)).length, 1);
+    assertEquals((await readJob(db, job.id)).billable_calls, 1);
   });
 });
 

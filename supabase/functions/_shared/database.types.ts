@@ -1276,6 +1276,7 @@ export type Database = {
       };
       "begin_provider_call": {
         Args: {
+          "p_call_id"?: string;
           "p_job_id": string;
           "p_lease_token": string;
           "p_operation": string;

@@ -345,28 +345,27 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
 };
 
 /**
+ * No state at all: what answered was not the Data API, or nothing did. Otherwise lost connections, lack of resources, an
+ * operator who stops the server or the statement, deadlocks and lock timeouts; and the Data API without a database.
+ */
+const PASSING_STATES = /^(|08...|53...|57...|40001|40P01|55P03|PGRST00[0-3])$/;
+
+/**
  * The error that the Data API answered, as ours. The database's own states (AJ…) keep their message, which our
  * migrations word safely, and name the field that they carry as DETAIL; everything else is an internal error or,
- * when the database is overloaded or cancels a statement, `service_unavailable`.
+ * when the database cannot be reached, is overloaded, or cancels a statement, `service_unavailable`.
  */
 export function fromDatabaseError(
   error: { code?: string; message: string; details?: string | null },
 ): AppError {
   const code = CODE_BY_SQLSTATE[error.code ?? ""];
   if (code === undefined) {
-    const isPassing = [
-      "57014",
-      "53300",
-      "55P03",
-      "PGRST000",
-      "PGRST001",
-      "PGRST002",
-      "PGRST003",
-    ]
-      .includes(error.code ?? "");
-    return new AppError(isPassing ? "service_unavailable" : "internal_error", {
-      cause: error,
-    });
+    return new AppError(
+      PASSING_STATES.test(error.code ?? "")
+        ? "service_unavailable"
+        : "internal_error",
+      { cause: error },
+    );
   }
   const field = error.details ?? "";
   return new AppError(code, {

@@ -9,6 +9,7 @@ import {
 } from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { dIdCallbackPath } from "../_shared/http/webhook-signatures.ts";
+import { repeatWrites } from "../_shared/jobs/repeated-writes.ts";
 import { createJobRepository } from "../_shared/jobs/repository.ts";
 import { createWorker } from "../_shared/jobs/worker.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
@@ -51,7 +52,14 @@ const log = createLogger(platform, {
   secrets: secretsOf(env),
   fields: { function: "process-ai-job" },
 });
-const repository = createJobRepository(supabase);
+const repository = repeatWrites(
+  createJobRepository(supabase),
+  // Uneven, so that jobs that lost the database together do not return together.
+  (ms) =>
+    new Promise((resolve) =>
+      setTimeout(resolve, ms * (0.5 + platform.random()))
+    ),
+);
 const elevenLabs = {
   apiKey: env.ELEVENLABS_API_KEY,
   baseUrl: env.ELEVENLABS_BASE_URL,

@@ -144,7 +144,11 @@ for (const [sqlstate, code] of Object.entries(CODE_BY_SQLSTATE)) {
 
 for (
   const [sqlstate, code] of [
+    ["08006", "service_unavailable"],
+    ["40001", "service_unavailable"],
+    ["40P01", "service_unavailable"],
     ["57014", "service_unavailable"],
+    ["57P01", "service_unavailable"],
     ["53300", "service_unavailable"],
     ["55P03", "service_unavailable"],
     ["PGRST000", "service_unavailable"],
@@ -155,8 +159,9 @@ for (
     ["AJ999", "internal_error"],
     ["42501", "internal_error"],
     ["23514", "internal_error"],
-    ["", "internal_error"],
-    [undefined, "internal_error"],
+    ["", "service_unavailable"],
+    [undefined, "service_unavailable"],
+    ["PGRST202", "internal_error"],
   ] as const
 ) {
   Deno.test(`fromDatabaseError: ${sqlstate ?? "no state"} is ${code}, and what the database said is the cause alone`, () => {

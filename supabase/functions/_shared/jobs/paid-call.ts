@@ -110,6 +110,7 @@ export async function makePaidCall(
     call.progressBefore,
     call.stage,
     call.units,
+    crypto.randomUUID(),
   );
   if (begun === null) throw new LeaseLost();
   switch (begun.decision) {

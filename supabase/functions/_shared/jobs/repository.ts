@@ -83,6 +83,8 @@ export interface JobRepository {
     stage: string,
     /** In the unit of its price. */
     units: number,
+    /** Drawn by the caller: asked again with the same one, because an answer was lost, it is the same call. */
+    callId: string,
   ): Promise<BegunCall | null>;
   settleProviderCall(
     lease: Lease,
@@ -182,6 +184,7 @@ export function createJobRepository(
       progress,
       stage,
       units,
+      callId,
     ) {
       const [row] = await call(
         "begin_provider_call",
@@ -191,6 +194,7 @@ export function createJobRepository(
           p_progress: progress,
           p_stage: stage,
           p_units: units,
+          p_call_id: callId,
         },
         z.array(begunCallSchema).max(1),
       );
