@@ -162,6 +162,23 @@ Deno.test("transcription: a longer one is ordered by an address that the provide
   assertEquals([ending.seconds, ending.stage], [5, "transcribing"]);
 });
 
+Deno.test("transcription: a small one that is long is ordered as well where there is a webhook, and waited for where there is none", async () => {
+  // 4,000 bytes are taken for a second: a quarter of an hour, and a second more.
+  for (
+    const [size, hasWebhook, isOrdered] of [
+      [3_600_000, true, false],
+      [3_604_000, true, true],
+      [3_604_000, false, false],
+    ] as const
+  ) {
+    const { orders, bodies } = await run({
+      size,
+      deps: { waitMaxBytes: 10_000_000, hasWebhook },
+    });
+    assertEquals([orders.length, bodies.length], isOrdered ? [1, 0] : [0, 1]);
+  }
+});
+
 Deno.test("transcription: where the provider cannot reach Storage, a longer one is ordered and sent along", async () => {
   const { asked, orders, bodies } = await run({
     size: 1001,

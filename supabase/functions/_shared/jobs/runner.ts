@@ -33,7 +33,7 @@ export interface JobContext {
   progress(percentage: number, stage: string): void;
   /** Result and output of the job that this one depends on, which is completed; null when it names none. */
   dependency(): Promise<Dependency | null>;
-  /** See {@link makePaidCall}. A shutdown does not abort it (its answer is worth waiting for), a cancellation does. */
+  /** See {@link makePaidCall}. Neither a shutdown nor the end of its time aborts it (its answer is worth waiting for), a cancellation does. */
   pay(call: PaidCall): Promise<string>;
   /**
    * Says how much a paid call did take, in the unit of {@link PaidCall.units}, where that is known only after it.
@@ -84,16 +84,26 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
   const heartbeat = deps.heartbeats.watch(job, (reason) => stop.abort(reason));
   const isPaying = { now: false };
   const made: { call: PaidCall; providerObjectId: string }[] = [];
+  // Why the run should stop, once it does not pay: what is paid for is worth waiting for as long as the isolate lives.
+  let ending: ShuttingDown | undefined;
+  const stopUnlessPaying = () => {
+    if (ending !== undefined && !isPaying.now) stop.abort(ending);
+  };
   const onShutdown = () => {
-    if (!isPaying.now) stop.abort(deps.shutdown.reason);
+    ending ??= deps.shutdown.reason;
+    stopUnlessPaying();
   };
   const timeIsUp = setTimeout(
-    () => stop.abort(new ShuttingDown("time is up")),
+    () => {
+      ending ??= new ShuttingDown("time is up");
+      stopUnlessPaying();
+    },
     Math.max(0, deps.deadlineMs - deps.platform.uptimeMs()),
   );
   deps.shutdown.addEventListener("abort", onShutdown);
   const mayGoOn = () => {
     if (deps.shutdown.aborted) onShutdown();
+    stopUnlessPaying();
     stop.signal.throwIfAborted();
   };
   log.info("job_started");
@@ -143,8 +153,8 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
           operation: call.operation,
           provider_object_id: id,
         });
-        // Not after a call that failed: the run ends with what the provider said, not with the shutdown.
-        if (deps.shutdown.aborted) onShutdown();
+        // Not after a call that failed: the run ends with what the provider said, not with the end of the isolate.
+        stopUnlessPaying();
         return id;
       },
       async took(operation, units) {

@@ -51,6 +51,11 @@ import { readMetadata } from "./metadata.ts";
 /** The one paid step of the job. */
 const STEP = "transcribe";
 const MAX_FILE_BYTES = 52_428_800;
+/**
+ * Longer recordings are ordered, however small they are, where that is possible: an isolate that ends while it waits
+ * leaves a transcript that is paid for and that nobody can find.
+ */
+const WAIT_MAX_SECONDS = 900;
 /** Between two looks at a transcript that is not there yet. */
 const PAUSES = { first: 5, longest: 60 };
 /** How long a provider may fetch a recording: it does so when the order's turn comes. */
@@ -60,7 +65,7 @@ const FETCH_SECONDS = 6 * 60 * 60;
 export interface TranscriptionDeps {
   supabase: SupabaseClient<Database>;
   transcripts: ElevenLabsTranscripts;
-  /** Recordings of up to so many bytes are waited for; longer ones are ordered. */
+  /** Recordings of up to so many bytes, and a quarter of an hour, are waited for; others are ordered. */
   waitMaxBytes: number;
   /** Whether the provider's webhook is set up; it takes no orders without one. */
   hasWebhook: boolean;
@@ -247,8 +252,8 @@ async function handOver(
   signal: AbortSignal,
 ): Promise<Handed> {
   const bytes = await sizeOfInput(deps.supabase, inputUrl);
-  const isLong = bytes > deps.waitMaxBytes;
-  if (isLong && !deps.hasWebhook) {
+  const isLarge = bytes > deps.waitMaxBytes;
+  if (isLarge && !deps.hasWebhook) {
     throw new JobFailure("provider_webhook_missing", { isRetryable: false });
   }
   const { seconds, recording } = await openRecording(
@@ -257,6 +262,7 @@ async function handOver(
     bytes,
     signal,
   );
+  const isLong = isLarge || (deps.hasWebhook && seconds > WAIT_MAX_SECONDS);
   if (isLong && deps.storageUrl !== undefined) {
     await recording.cancel().catch(() => {});
     const url = await signInput(deps.supabase, inputUrl, {

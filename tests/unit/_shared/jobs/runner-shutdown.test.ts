@@ -219,23 +219,26 @@ Deno.test("runJob: when the isolate's time is up, work that costs nothing is han
   assertEquals(platform.events().at(-1), "job_released");
 });
 
-Deno.test("runJob: when the isolate's time is up, a paid call is broken off with an unknown outcome, to be asked about later", async () => {
+Deno.test("runJob: when the isolate's time is up, a paid call is waited for, and nothing new is begun after it", async () => {
   using timers = heldTimers();
-  const work: Work = paying((signal) =>
-    untilAborted(signal).catch((cause) => {
-      throw new ProviderFailure("provider_timeout", "unknown", true, { cause });
-    })
-  );
-  const { run, row, repository } = bench(work);
+  const answer = Promise.withResolvers<string>();
+  const signals: AbortSignal[] = [];
+  const pay = paying((signal) => {
+    signals.push(signal);
+    return answer.promise;
+  });
+  const { run, row, repository } = bench(async (context) => {
+    await pay(context);
+    return await untilAborted(context.signal);
+  });
   const running = run();
   await timers.pass(DEADLINE_MS);
+  assertEquals([signals[0]?.aborted, row.status], [false, "processing"]);
+  answer.resolve("voice-1");
   await running;
-  assertEquals(repository.journal.calls[0]?.outcome, "unknown");
-  assertEquals(
-    [row.status, row.stage, repository.wait(row)],
-    ["pending", "reconciling", 10],
-  );
-  assertEquals(repository.effects.at(-1), "snooze");
+  assertEquals(repository.journal.calls[0]?.outcome, "succeeded");
+  assertEquals([row.status, row.attempt], ["pending", 0]);
+  assertEquals(repository.effects.at(-1), "release");
 });
 
 Deno.test("runJob: a job that is claimed after the isolate's time is handed back at once", async () => {
