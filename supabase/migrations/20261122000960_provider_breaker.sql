@@ -130,8 +130,9 @@ security definer
 set search_path = ''
 as $$
 begin
-  if new.status = 'pending' and exists (
-    select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome = 'unknown'
+  if new.status = 'pending' and (
+    new.stage = 'waiting_for_recovery'
+    or exists (select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome = 'unknown')
   ) then
     return null;
   end if;
@@ -141,6 +142,7 @@ end;
 $$;
 comment on function private.note_provider_progress() is
   'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. '
+  'One that waits until a call can be looked for, or until trouble is over, has not. '
   'Security definer because it calls a function that is.';
 
 create trigger ai_jobs_after_step_note_provider

@@ -263,6 +263,24 @@ Deno.test("breaker: a provider that is still at work has answered: the poll of a
   });
 });
 
+Deno.test("breaker: a probe that waits for the provider to come back has had no answer: the next one tries", async () => {
+  await withQueue(async (bench) => {
+    const { queue, db } = bench;
+    const render = await insertClaimedJob(bench);
+    await answer(bench, render, "succeeded");
+    await queue.snooze(render, 3600, "rendering");
+    await open(bench);
+    await db
+      .sql`update public.ai_jobs set scheduled_at = now() where id = ${render.id}`;
+    await pass(bench);
+    const poll = await claimJob(bench, render.id);
+    await queue.snooze(poll, 3600, "waiting_for_recovery");
+    assertEquals((await stateOf(bench)).state === "working", false);
+    await insertJobs(db, 2);
+    assertEquals((await queue.claim(5)).length, 1);
+  });
+});
+
 Deno.test("breaker: what was under way when it opened neither closes it nor makes the pause longer", async () => {
   await withQueue(async (bench) => {
     const { queue } = bench;

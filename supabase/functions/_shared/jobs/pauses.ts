@@ -1,7 +1,27 @@
 /** How long to leave a provider alone between two looks at what it is making. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { ErrorCode } from "../errors.ts";
 import { JobFailure, Snooze } from "./outcome.ts";
 import { isPassing, ProviderFailure } from "./paid-call.ts";
+
+/**
+ * Stage of a job that waits until trouble of its provider, or ours, is over. The breaker knows the word: to have waited so
+ * is no sign that the provider works (`private.note_provider_progress`).
+ */
+export const RECOVERY_STAGE = "waiting_for_recovery";
+
+/** Trouble that passes by itself, whoever is in it. */
+const TROUBLE: readonly ErrorCode[] = [
+  "provider_unavailable",
+  "provider_timeout",
+  "service_unavailable",
+  "storage_unavailable",
+];
+
+/** Whether an error is one of trouble that is over sooner or later, so that a job that has paid can wait for that. */
+export function isTrouble(code: ErrorCode): boolean {
+  return TROUBLE.includes(code);
+}
 
 /** Bounds of the pause between two looks, in seconds. */
 export interface Pauses {
@@ -41,7 +61,7 @@ export async function patiently<T>(
     if (isPassing(error)) {
       throw new Snooze(
         retryAfterSeconds ?? pauseFor(job, pauses),
-        "waiting_for_provider",
+        isTrouble(error.code) ? RECOVERY_STAGE : "waiting_for_provider",
         { cause: error },
       );
     }

@@ -19,6 +19,7 @@ import {
   toEnding,
   undoPaidCalls,
 } from "./paid-call.ts";
+import { isTrouble, pauseFor, RECOVERY_STAGE } from "./pauses.ts";
 import type { JobRepository } from "./repository.ts";
 
 /** What a processor works with. */
@@ -84,6 +85,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
   const heartbeat = deps.heartbeats.watch(job, (reason) => stop.abort(reason));
   const isPaying = { now: false };
   const made: { call: PaidCall; providerObjectId: string }[] = [];
+  let failedToPay: unknown;
   // Why the run should stop, once it does not pay: what is paid for is worth waiting for as long as the isolate lives.
   let ending: ShuttingDown | undefined;
   const stopUnlessPaying = () => {
@@ -145,6 +147,9 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
             stop.signal,
             heartbeat.isOurs,
           );
+        } catch (error) {
+          failedToPay = error;
+          throw error;
         } finally {
           isPaying.now = false;
         }
@@ -180,6 +185,8 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
       job,
       stop.signal.aborted ? stop.signal.reason : error,
       error,
+      // What failed in paying is no matter of waiting: an attempt is what bounds how often that is tried.
+      error !== failedToPay && (made.length > 0 || job.spend === "incurred"),
       log,
     );
   } finally {
@@ -188,6 +195,9 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
     await heartbeat.stop();
   }
 }
+
+/** Seconds between two tries of a job that has paid, while what it needs is away. */
+const RECOVERY_PAUSES = { first: 5, longest: 300 };
 
 async function reuse(
   deps: RunnerDeps,
@@ -206,13 +216,15 @@ async function reuse(
 
 /**
  * Writes how a run ended. `reason` is why it was stopped, or `thrown` itself when nothing stopped it: an aborted
- * provider call throws an error of its own that must not be taken for the provider's fault.
+ * provider call throws an error of its own that must not be taken for the provider's fault. A run that has paid
+ * (`hasPaid`) does not spend its attempts on trouble that passes: it waits, as long as its type's max_age_seconds allow.
  */
 async function end(
   repository: JobRepository,
   job: ClaimedJob,
   reason: unknown,
   thrown: unknown,
+  hasPaid: boolean,
   log: Logger,
 ): Promise<void> {
   // Of a call that costs nothing: those that are paid for are dealt with where they are made.
@@ -247,6 +259,13 @@ async function end(
           : "internal_error",
         { isRetryable: true, cause: error },
       );
+      if (hasPaid && failure.isRetryable && isTrouble(failure.code)) {
+        const seconds = failure.retryAfterSeconds ??
+          pauseFor(job, RECOVERY_PAUSES);
+        await repository.snooze(job, seconds, RECOVERY_STAGE);
+        log.warn("job_waits_for_recovery", { seconds, error: failure });
+        return;
+      }
       const status = await repository.fail(job, {
         code: failure.code,
         message: failure.message,

@@ -335,3 +335,78 @@ Deno.test("runJob: the processor gets result and output of the job that this one
     result_data: DONE.resultData,
   }]);
 });
+
+for (
+  const [code, cause] of [
+    [
+      "storage_unavailable",
+      new JobFailure("storage_unavailable", { isRetryable: true }),
+    ],
+    ["service_unavailable", new AppError("service_unavailable")],
+    [
+      "provider_unavailable",
+      new ProviderFailure("provider_unavailable", "unknown", true),
+    ],
+  ] as const
+) {
+  Deno.test(`runJob: ${code} after a paid call spends no attempt: the job waits, and goes on with what was paid for`, async () => {
+    const failures: Error[] = [cause, cause];
+    const { run, row, repository } = bench(async (context) => {
+      const completion = await paying(() => Promise.resolve("voice-1"))(
+        context,
+      );
+      const failure = failures.pop();
+      if (failure !== undefined) throw failure;
+      return completion;
+    });
+    for (let n = 0; n < 2; n++) {
+      await run();
+      assertEquals(
+        [row.status, row.attempt, row.stage, repository.wait(row)],
+        ["pending", 0, "waiting_for_recovery", 5],
+      );
+    }
+    await run();
+    assertEquals([row.status, row.attempt], ["completed", 1]);
+    assertEquals(repository.journal.calls.length, 1);
+  });
+}
+
+Deno.test("runJob: trouble before anything is paid, a failure for good after it, and a second paid call that is refused do spend the attempt", async () => {
+  const unpaid = bench(() =>
+    Promise.reject(
+      new JobFailure("storage_unavailable", { isRetryable: true }),
+    )
+  );
+  await unpaid.run();
+  assertEquals([unpaid.row.status, unpaid.row.attempt], ["pending", 1]);
+
+  const spoilt = bench(async (context) => {
+    await paying(() => Promise.resolve("voice-1"))(context);
+    throw new JobFailure("output_too_large", { isRetryable: false });
+  });
+  await spoilt.run();
+  assertEquals([spoilt.row.status, spoilt.row.attempt], ["failed", 1]);
+
+  const refused = bench(async (context) => {
+    await paying(() => Promise.resolve("voice-1"))(context);
+    await context.pay({
+      operation: "create_video",
+      stage: "x",
+      progressBefore: 80,
+      progressAfter: 90,
+      units: 1,
+      send: () =>
+        Promise.reject(
+          new ProviderFailure("provider_unavailable", "rejected", true),
+        ),
+      find: () => Promise.resolve(null),
+    });
+    return DONE;
+  });
+  await refused.run();
+  assertEquals(
+    [refused.row.status, refused.row.attempt, refused.row.errorCode],
+    ["pending", 1, "provider_unavailable"],
+  );
+});
