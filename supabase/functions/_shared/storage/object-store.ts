@@ -3,6 +3,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
 import { JobFailure } from "../jobs/outcome.ts";
+import { storageStatus } from "./storage-status.ts";
 
 /** Seconds after which a transfer from or to Storage is given up. */
 export const STORAGE_TIMEOUT_SECONDS = 60;
@@ -53,8 +54,7 @@ function objectOf(inputUrl: string): { bucket: string; path: string } {
 }
 
 function toFailure(error: Error): JobFailure {
-  const status = "status" in error ? Number(error.status) : 0;
-  const isGone = status === 400 || status === 404;
+  const isGone = storageStatus(error) === 404;
   return new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
     isRetryable: !isGone,
     cause: error,

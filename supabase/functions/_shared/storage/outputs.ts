@@ -5,6 +5,7 @@ import type { Database } from "../database.types.ts";
 import { JobFailure } from "../jobs/outcome.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
 import { type CheckedType, createFileCheck } from "../media/file-check.ts";
+import { storageStatus } from "./storage-status.ts";
 
 /** The bucket of what jobs make, where no other is named. */
 export const OUTPUTS = "outputs";
@@ -74,8 +75,7 @@ export async function hasOutput(
   const { bucket, path } = objectOf(place);
   const { error } = await supabase.storage.from(bucket).info(path);
   if (error === null) return true;
-  const status = "status" in error ? Number(error.status) : 0;
-  if (status === 400 || status === 404) return false;
+  if (storageStatus(error) === 404) return false;
   throw new JobFailure("storage_unavailable", {
     isRetryable: true,
     cause: error,

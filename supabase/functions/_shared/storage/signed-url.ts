@@ -1,9 +1,10 @@
 /** What a signed URL of Storage says about itself, and where apps reach it. */
-import { StorageApiError, type SupabaseClient } from "@supabase/supabase-js";
+import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { ObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
 import { AppError } from "../errors.ts";
+import { storageStatus } from "./storage-status.ts";
 
 const tokenPayload = z.object({ exp: z.number().int().positive() });
 
@@ -79,7 +80,7 @@ export async function signDownload(
 
 /** What an error of Storage means for the caller: a refusal looks like absence, all else is passing trouble. */
 export function storageFailure(error: Error): AppError {
-  const status = error instanceof StorageApiError ? error.status : 0;
+  const status = storageStatus(error);
   return new AppError(
     status >= 400 && status < 500 && status !== 429
       ? "object_not_found"

@@ -99,19 +99,28 @@ Deno.test("downloadInput: an empty object is refused for good", async () => {
 });
 
 for (
-  const [status, code, isRetryable] of [
-    [400, "input_not_found", false],
-    [404, "input_not_found", false],
-    [401, "storage_unavailable", true],
-    [403, "storage_unavailable", true],
-    [429, "storage_unavailable", true],
-    [500, "storage_unavailable", true],
-    [503, "storage_unavailable", true],
+  const [status, said, code, isRetryable] of [
+    [400, { statusCode: "404", error: "not_found" }, "input_not_found", false],
+    [400, { statusCode: "400", code: "NoSuchKey" }, "input_not_found", false],
+    [404, { statusCode: "404" }, "input_not_found", false],
+    [400, { statusCode: "400" }, "storage_unavailable", true],
+    [400, { statusCode: "544" }, "storage_unavailable", true],
+    [
+      400,
+      { statusCode: "403", code: "InvalidJWT" },
+      "storage_unavailable",
+      true,
+    ],
+    [401, { statusCode: "401" }, "storage_unavailable", true],
+    [403, { statusCode: "403" }, "storage_unavailable", true],
+    [429, { statusCode: "429" }, "storage_unavailable", true],
+    [500, { statusCode: "500" }, "storage_unavailable", true],
+    [503, { statusCode: "503" }, "storage_unavailable", true],
   ] as const
 ) {
-  Deno.test(`downloadInput: a ${status} of Storage is ${code}, ${isRetryable ? "worth another attempt" : "final"}`, async () => {
+  Deno.test(`downloadInput: a ${status} of Storage with ${JSON.stringify(said)} is ${code}, ${isRetryable ? "worth another attempt" : "final"}`, async () => {
     const { supabase } = storage(() =>
-      Response.json({ statusCode: String(status), message: "x" }, { status })
+      Response.json({ ...said, message: "x" }, { status })
     );
     const failure = await failureOf(() =>
       downloadInput(supabase, OBJECT, { maxBytes: 4, signal: never })

@@ -112,18 +112,22 @@ for (
 }
 
 for (
-  const [status, code] of [
-    [400, "object_not_found"],
-    [403, "object_not_found"],
-    [404, "object_not_found"],
-    [429, "service_unavailable"],
-    [500, "service_unavailable"],
-    [503, "service_unavailable"],
-    [0, "service_unavailable"],
+  const [status, meant, code] of [
+    [400, "404", "object_not_found"],
+    [400, "403", "object_not_found"],
+    [400, "x", "object_not_found"],
+    [403, "403", "object_not_found"],
+    [404, "404", "object_not_found"],
+    [400, "544", "service_unavailable"],
+    [400, "429", "service_unavailable"],
+    [429, "429", "service_unavailable"],
+    [500, "500", "service_unavailable"],
+    [503, "x", "service_unavailable"],
+    [0, "x", "service_unavailable"],
   ] as const
 ) {
-  Deno.test(`storageFailure: a ${status} of Storage is ${code}`, () => {
-    const error = new StorageApiError("said Storage", status, "x");
+  Deno.test(`storageFailure: a ${status} of Storage that means ${meant} is ${code}`, () => {
+    const error = new StorageApiError("said Storage", status, meant);
     const failure = storageFailure(error);
     assertEquals([failure.code, failure.cause], [code, error]);
   });
