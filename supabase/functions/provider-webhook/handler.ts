@@ -90,7 +90,8 @@ async function verify(
 ): Promise<Delivery> {
   const [, rest = ""] = url.pathname.split("/provider-webhook/");
   const [provider = "", ...more] = rest.replace(/\/$/, "").split("/");
-  const body = () => readBytes(request, MAX_WEBHOOK_BYTES);
+  let bytes = new Uint8Array();
+  const body = async () => bytes = await readBytes(request, MAX_WEBHOOK_BYTES);
   const secretOf = (secret: string | undefined, parts: number) => {
     if (secret === undefined || more.length !== parts) {
       throw new AppError("not_found");
@@ -100,29 +101,22 @@ async function verify(
   switch (provider) {
     case "elevenlabs": {
       const secret = secretOf(env.ELEVENLABS_WEBHOOK_SECRET, 0);
-      const bytes = await body();
       const webhook = await verifyElevenLabsWebhook(
         request.headers,
-        bytes,
+        body,
         secret,
       );
       return { provider, webhook, job: read(bytes, elevenLabsWebhookSchema) };
     }
     case "heygen": {
       const secret = secretOf(env.HEYGEN_WEBHOOK_SECRET, 0);
-      const bytes = await body();
-      const webhook = await verifyHeyGenWebhook(request.headers, bytes, secret);
+      const webhook = await verifyHeyGenWebhook(request.headers, body, secret);
       return { provider, webhook, job: read(bytes, heyGenWebhookSchema) };
     }
     case "d-id": {
       const secret = secretOf(env.DID_WEBHOOK_SECRET, 2);
       const [jobId = "", token = ""] = more;
-      const webhook = await verifyDIdWebhook(
-        jobId,
-        token,
-        await body(),
-        secret,
-      );
+      const webhook = await verifyDIdWebhook(jobId, token, body, secret);
       return { provider, webhook, job: { jobId: parse(jobId, z.uuid()) } };
     }
     default:

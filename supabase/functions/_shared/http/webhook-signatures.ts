@@ -1,7 +1,8 @@
 /**
  * Verifies webhooks of AI providers over the raw body, in constant time. None of them follows Standard Webhooks.
  *
- * What is verified is who speaks, never what is said: the job reads its own truth from the provider.
+ * What is verified is who speaks, never what is said: the job reads its own truth from the provider. The body is read only
+ * once the headers have the form of the provider's, so that strangers cannot make a function hold what they send.
  */
 import { AppError } from "../errors.ts";
 
@@ -25,13 +26,15 @@ type Bytes = Uint8Array<ArrayBuffer>;
  */
 export async function verifyElevenLabsWebhook(
   headers: Headers,
-  body: Bytes,
+  readBody: () => Promise<Bytes>,
   secret: string,
 ): Promise<VerifiedWebhook> {
   const header = /^t=([0-9]{1,12})((?:,v0=[0-9a-f]{64}){1,5})$/.exec(
     headers.get("elevenlabs-signature") ?? "",
   );
-  const [, timestamp = "", rest = ""] = header ?? [];
+  if (header === null) throw new AppError("webhook_signature_invalid");
+  const [, timestamp = "", rest = ""] = header;
+  const body = await readBody();
   const signed = await new Blob([`${timestamp}.`, body]).arrayBuffer();
   const signatures = rest.split(",v0=").slice(1);
   await requireSignature(secret, new Uint8Array(signed), signatures);
@@ -53,7 +56,7 @@ export async function verifyElevenLabsWebhook(
  */
 export async function verifyHeyGenWebhook(
   headers: Headers,
-  body: Bytes,
+  readBody: () => Promise<Bytes>,
   secret: string,
 ): Promise<VerifiedWebhook> {
   const timestamp = headers.get("heygen-timestamp") ?? "";
@@ -65,6 +68,7 @@ export async function verifyHeyGenWebhook(
   ) {
     throw new AppError("webhook_signature_invalid");
   }
+  const body = await readBody();
   await requireSignature(secret, body, [signature]);
   return {
     eventIds: [`id:${eventId}`, await digestOf(body)],
@@ -98,13 +102,13 @@ export async function dIdCallbackPath(
 export async function verifyDIdWebhook(
   jobId: string,
   token: string,
-  body: Bytes,
+  readBody: () => Promise<Bytes>,
   secret: string,
 ): Promise<VerifiedWebhook> {
   const signatures = /^[0-9a-f]{64}$/.test(token) ? [token] : [];
   await requireSignature(secret, tokenText(jobId), signatures);
   return {
-    eventIds: [`${jobId}:${await digestOf(body)}`],
+    eventIds: [`${jobId}:${await digestOf(await readBody())}`],
     sentAtUnix: undefined,
     toleranceSeconds: 0,
   };

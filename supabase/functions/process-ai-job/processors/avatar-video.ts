@@ -28,10 +28,7 @@ import type {
 } from "../../_shared/providers/avatar-videos.ts";
 import { AVATAR_PROVIDERS } from "../../_shared/providers/avatar-videos.ts";
 import { unpaid } from "../../_shared/providers/wire-call.ts";
-import {
-  downloadInput,
-  STORAGE_TIMEOUT_SECONDS,
-} from "../../_shared/storage/object-store.ts";
+import { downloadInput } from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
@@ -43,6 +40,8 @@ const CHARACTERS_PER_SECOND = 12;
 const MAX_PHOTO_BYTES = 10_000_000;
 /** Most bytes of a video: half an hour at the bitrates that the providers use. */
 const MAX_VIDEO_BYTES = 209_715_200;
+/** Most seconds in which a video is copied; the isolate may end sooner. */
+const COPY_SECONDS = 300;
 /** What object stores answer to an address that has expired. */
 const EXPIRED = [401, 403, 404, 410];
 
@@ -328,7 +327,7 @@ async function openVideo(
     response = await deps.fetch(url, {
       signal: AbortSignal.any([
         signal,
-        AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
+        AbortSignal.timeout(COPY_SECONDS * 1000),
       ]),
     });
   } catch (cause) {

@@ -13,6 +13,8 @@ const SECRET = "whsec_0123456789abcdef0123456789abcdef";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const OTHER_JOB = "9c1d7f04-1c8b-4b8e-8f53-2f9b0a6f7e22";
 const encode = (text: string) => new TextEncoder().encode(text);
+/** A body, to be read. */
+const sent = (text: string) => () => Promise.resolve(encode(text));
 
 /** HMAC-SHA256 in hex, made here by itself, so that the product is not checked with its own help. */
 async function mac(secret: string, text: string): Promise<string> {
@@ -48,7 +50,7 @@ const SCHEMES: Scheme[] = [
     verify: ([header = "", body = ""]) =>
       verifyElevenLabsWebhook(
         new Headers({ "ElevenLabs-Signature": header }),
-        encode(body),
+        sent(body),
         SECRET,
       ),
   },
@@ -62,7 +64,7 @@ const SCHEMES: Scheme[] = [
           "Heygen-Timestamp": "1795374600",
           "Heygen-Event-Id": "evt_1",
         }),
-        encode(body),
+        sent(body),
         SECRET,
       ),
   },
@@ -70,7 +72,7 @@ const SCHEMES: Scheme[] = [
     name: "D-ID",
     parts: async () => (await dIdCallbackPath(JOB, SECRET)).split("/"),
     verify: ([jobId = "", token = ""]) =>
-      verifyDIdWebhook(jobId, token, encode("{}"), SECRET),
+      verifyDIdWebhook(jobId, token, sent("{}"), SECRET),
   },
 ];
 
@@ -124,7 +126,7 @@ Deno.test("ElevenLabs: one of several signatures is enough, as when a secret is 
     new Headers({
       "elevenlabs-signature": `t=1795374600,v0=${"0".repeat(64)},v0=${good}`,
     }),
-    encode(body),
+    sent(body),
     SECRET,
   );
   assertEquals(verified.sentAtUnix, 1795374600);
@@ -140,7 +142,7 @@ Deno.test("ElevenLabs: the same body sent at another time is the same event", as
           `${time}.{}`,
         )}`,
       }),
-      encode("{}"),
+      sent("{}"),
       SECRET,
     )).eventIds;
   assertEquals(await at(1795374600), await at(1795374601));
@@ -164,7 +166,7 @@ for (
           ...headers,
           "heygen-signature": await mac(SECRET, body),
         }),
-        encode(body),
+        sent(body),
         SECRET,
       )
     )();
@@ -180,7 +182,7 @@ Deno.test("HeyGen: a recorded body under another event id still counts as the sa
         "heygen-timestamp": "1795374600",
         "heygen-event-id": id,
       }),
-      encode(body),
+      sent(body),
       SECRET,
     )).eventIds;
   const [first, second] = [await under("evt_1"), await under("evt_2")];
@@ -190,12 +192,8 @@ Deno.test("HeyGen: a recorded body under another event id still counts as the sa
 
 Deno.test("D-ID: the token of one job does not fit another, nor that of another secret", async () => {
   const [, token = ""] = (await dIdCallbackPath(JOB, SECRET)).split("/");
-  await refused(() =>
-    verifyDIdWebhook(OTHER_JOB, token, encode("{}"), SECRET)
-  )();
-  await refused(() =>
-    verifyDIdWebhook(JOB, token, encode("{}"), `${SECRET}-`)
-  )();
+  await refused(() => verifyDIdWebhook(OTHER_JOB, token, sent("{}"), SECRET))();
+  await refused(() => verifyDIdWebhook(JOB, token, sent("{}"), `${SECRET}-`))();
 });
 
 Deno.test("D-ID: the address of a job is always the same, and says nothing of the secret", async () => {
@@ -203,4 +201,31 @@ Deno.test("D-ID: the address of a job is always the same, and says nothing of th
   assertEquals(path, await dIdCallbackPath(JOB, SECRET));
   assert(!path.includes(SECRET));
   assertEquals(path.length, JOB.length + 1 + 64);
+});
+
+Deno.test("webhooks: of a delivery whose signature is missing or has another form no byte is read", async () => {
+  let reads = 0;
+  const body = () => {
+    reads++;
+    return Promise.resolve(encode("{}"));
+  };
+  const hex = "0".repeat(64);
+  for (
+    const verify of [
+      () => verifyElevenLabsWebhook(new Headers(), body, SECRET),
+      () =>
+        verifyElevenLabsWebhook(
+          new Headers({ "ElevenLabs-Signature": "t=1,v0=short" }),
+          body,
+          SECRET,
+        ),
+      () => verifyHeyGenWebhook(new Headers(), body, SECRET),
+      () => verifyDIdWebhook(JOB, "", body, SECRET),
+      () => verifyDIdWebhook(JOB, hex, body, SECRET),
+    ]
+  ) {
+    const error = await assertRejects(verify, AppError);
+    assertEquals(error.code, "webhook_signature_invalid");
+  }
+  assertEquals(reads, 0);
 });
