@@ -1858,7 +1858,7 @@ comment on function private.note_provider_answer(text,uuid,boolean) is
 create function private.note_provider_progress()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.note_provider_progress() is
-  'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. Security definer because it calls a function that is.';
+  'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. One that waits until a call can be looked for, or until trouble is over, has not. Security definer because it calls a function that is.';
 
 create function private.note_settled_call()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -1988,11 +1988,11 @@ comment on function public.begin_janitor_run(text,double precision) is
   'Takes in a call of the janitor whose signature the caller has verified: refuses one that is more than five minutes old or ahead (AJ040), and one delivered before (AJ041). Queues what ended jobs left and returns how many were looked at. service_role only; security definer because the lists lie in schema private.';
 grant execute on function public.begin_janitor_run(text,double precision) to service_role;
 
-create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text, p_units bigint DEFAULT 1)
+create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text, p_units bigint DEFAULT 1, p_call_id uuid DEFAULT NULL::uuid)
   returns TABLE(call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean) language plpgsql volatile security invoker set search_path="";
-comment on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint) is
-  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing) does not fit into what is left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. service_role only.';
-grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint) to service_role;
+comment on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint,uuid) is
+  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing) does not fit into what is left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. service_role only.';
+grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint,uuid) to service_role;
 
 create function public.begin_provider_scan(p_provider text, p_lease_seconds integer DEFAULT 120)
   returns TABLE(lease_token uuid, page_cursor text, is_listed boolean) language plpgsql volatile security definer set search_path="";
@@ -2105,11 +2105,11 @@ comment on function public.put_ai_result_cache(text,uuid,jsonb,integer) is
   'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
 grant execute on function public.put_ai_result_cache(text,uuid,jsonb,integer) to service_role;
 
-create function public.receive_provider_webhook(p_provider text, p_event_ids text[], p_job_id uuid DEFAULT NULL::uuid, p_provider_job_id text DEFAULT NULL::text, p_sent_at_unix double precision DEFAULT NULL::double precision, p_tolerance_seconds integer DEFAULT 300)
+create function public.receive_provider_webhook(p_provider text, p_event_ids text[], p_job_id uuid DEFAULT NULL::uuid, p_provider_job_id text DEFAULT NULL::text, p_sent_at_unix double precision DEFAULT NULL::double precision, p_tolerance_seconds integer DEFAULT 300, p_order_id text DEFAULT NULL::text)
   returns text language plpgsql volatile security definer set search_path="";
-comment on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) is
-  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the provider, due at once. Returns woken, nothing_waits or replayed; nothing else about any job changes. service_role only; security definer because the receipts and the dispatch lie in schema private.';
-grant execute on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer) to service_role;
+comment on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer,text) is
+  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the provider, due at once. p_order_id: the provider''s id of the order, where it tells that beside the id of what was made; a job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job changes. service_role only; security definer because the receipts and the dispatch lie in schema private.';
+grant execute on function public.receive_provider_webhook(text,text[],uuid,text,double precision,integer,text) to service_role;
 
 create function public.record_provider_page(p_provider text, p_lease_token uuid, p_objects jsonb, p_next_cursor text DEFAULT NULL::text, p_lease_seconds integer DEFAULT 120)
   returns boolean language plpgsql volatile security definer set search_path="";
@@ -2175,7 +2175,7 @@ grant execute on function public.set_ai_budget(uuid,bigint) to service_role;
 create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0, p_units bigint DEFAULT NULL::bigint)
   returns boolean language plpgsql volatile security invoker set search_path="";
 comment on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer,bigint) is
-  'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not tell), and the provider''s id of what it made onto the job, in one commit. False: the lease is lost or the call is settled already; nothing changed. service_role only.';
+  'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not tell), and the provider''s id of what it made onto the job, in one commit. True and no change when it is told the same again. False: the lease is lost, or the call was settled otherwise; nothing changed. service_role only.';
 grant execute on function public.settle_provider_call(uuid,uuid,uuid,text,text,integer,text,integer,bigint) to service_role;
 
 create function public.settle_provider_removal(p_id bigint, p_lease_token uuid, p_outcome text, p_error_code text DEFAULT NULL::text)

@@ -19,6 +19,8 @@ export const accountSchema = z.strictObject({
   character_limit: z.int().min(0),
   /** Milliseconds that a transcript takes which is asked for with `webhook=true`. */
   transcript_ms: z.int().min(0).max(86_400_000),
+  /** Whether an order is answered with the id of its transcript; the provider's own types leave that open. */
+  tells_transcript_id: z.boolean(),
   /** Where the webhooks of the workspace go, and what they are signed with; null: none is configured. */
   webhook_endpoint: z.strictObject({ url: z.url(), secret: z.string() })
     .nullable(),
@@ -39,6 +41,7 @@ export const DEFAULT_ACCOUNT: Account = {
   can_use_instant_voice_cloning: true,
   character_limit: 100_000_000,
   transcript_ms: 800,
+  tells_transcript_id: true,
   webhook_endpoint: null,
   webhooks: "once",
   webhook_delay_ms: 0,

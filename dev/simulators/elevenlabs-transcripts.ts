@@ -137,7 +137,7 @@ export class Transcripts {
     return answer(200, {
       message: "Request processed successfully",
       request_id: requestId,
-      transcription_id: id,
+      ...(account().tells_transcript_id ? { transcription_id: id } : {}),
     });
   }
 

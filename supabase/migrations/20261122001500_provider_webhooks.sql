@@ -25,7 +25,8 @@ create function public.receive_provider_webhook(
   p_job_id uuid default null,
   p_provider_job_id text default null,
   p_sent_at_unix double precision default null,
-  p_tolerance_seconds integer default 300
+  p_tolerance_seconds integer default 300,
+  p_order_id text default null
 )
 returns text
 language plpgsql
@@ -35,6 +36,7 @@ set search_path = ''
 as $$
 declare
   v_event_id text;
+  v_ordered uuid;
   v_woken uuid[];
 begin
   if p_sent_at_unix is not null
@@ -48,6 +50,24 @@ begin
       return 'replayed';
     end if;
   end loop;
+
+  if p_order_id <> p_provider_job_id then
+    -- The order was answered without the id of what it makes. No lease is needed for that: it says what was paid for, and
+    -- nothing about whose turn it is.
+    update public.ai_jobs as j
+    set provider_job_id = p_provider_job_id
+    where j.id = p_job_id and j.provider = p_provider and j.provider_job_id = p_order_id
+      and j.status in ('pending', 'processing')
+      -- Whoever has the webhook's secret must not make a job read what is another's.
+      and not exists (
+        select 1 from public.ai_provider_calls as c
+        where c.provider = p_provider and c.provider_object_id = p_provider_job_id
+      )
+    returning j.id into v_ordered;
+    update public.ai_provider_calls as c
+    set provider_object_id = p_provider_job_id
+    where c.job_id = v_ordered and c.provider_object_id = p_order_id;
+  end if;
 
   with woken as (
     update public.ai_jobs as j
@@ -70,14 +90,16 @@ begin
   return 'woken';
 end;
 $$;
-comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer) is
+comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
   'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by '
   'this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the '
-  'provider, due at once. Returns woken, nothing_waits or replayed; nothing else about any job changes. service_role only; '
+  'provider, due at once. p_order_id: the provider''s id of the order, where it tells that beside the id of what was made; a '
+  'job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
+  'changes. service_role only; '
   'security definer because the receipts and the dispatch lie in schema private.';
-revoke execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer)
+revoke execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text)
   from public, anon, authenticated;
-grant execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer) to service_role;
+grant execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) to service_role;
 
 create function private.prune_provider_webhook_receipts()
 returns void

@@ -1,5 +1,5 @@
 /** A job type that two providers can do: each job is one provider's, and counts towards that one's cap. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { TestDatabase } from "../helpers/database.ts";
 import { refusalOf, uploadSample, withQueue } from "./factories.ts";
 import type { Job } from "./queue.ts";
@@ -188,6 +188,54 @@ Deno.test("receive_provider_webhook: 20 deliveries of one event at once wake the
     }));
     assertEquals(answers.filter((answer) => answer === "woken").length, 1);
     assertEquals(answers.filter((answer) => answer === "replayed").length, 19);
+  });
+});
+
+Deno.test("receive_provider_webhook: a job that knows its order alone gets the id of what it made, and no other job does", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const { id } = await db.createUser();
+    const photo = await aPhoto(db, id);
+    const jobs = [
+      await order(db, id, photo, {}),
+      await order(db, id, photo, {}),
+    ];
+    for (const job of await queue.claim(2)) {
+      const begun = await queue.begin(job, "create_video");
+      assert(begun !== undefined);
+      assert(
+        await queue.settle(job, begun.call_id, "succeeded", `order-${job.id}`),
+      );
+      await db
+        .sql`select public.snooze_ai_job(${job.id}, ${job.lease_token}, 60, 'rendering')`;
+    }
+    const receive = (event: string, named: string, orderOf: string) =>
+      db.sql`
+        select public.receive_provider_webhook(
+          'd-id', array[${event}], p_job_id => ${named}, p_provider_job_id => ${`made-${event}`},
+          p_order_id => ${`order-${orderOf}`}
+        )`;
+    const idsOf = async () =>
+      [
+        ...await db.sql<{ id: string; on_job: string; in_journal: string }[]>`
+        select j.id, j.provider_job_id as on_job, c.provider_object_id as in_journal
+        from public.ai_jobs as j join public.ai_provider_calls as c on c.job_id = j.id order by j.id`,
+      ].map((row) => [row.id, row.on_job, row.in_journal]);
+    const [own = "", other = ""] = jobs.map((job) => job.id).sort();
+    const ordered = [own, other].map((
+      job,
+    ) => [job, `order-${job}`, `order-${job}`]);
+    await receive("1", own, other);
+    assertEquals(await idsOf(), ordered);
+    await receive("2", own, own);
+    assertEquals(await idsOf(), [[own, "made-2", "made-2"], ordered[1] ?? []]);
+    // What one job made is never another's.
+    await db.sql`
+      select public.receive_provider_webhook(
+        'd-id', array['stolen'], p_job_id => ${other}, p_provider_job_id => 'made-2',
+        p_order_id => ${`order-${other}`}
+      )`;
+    await receive("3", own, own);
+    assertEquals(await idsOf(), [[own, "made-2", "made-2"], ordered[1] ?? []]);
   });
 });
 

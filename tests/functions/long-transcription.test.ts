@@ -129,6 +129,22 @@ Deno.test("long transcript: ordered, fetched by the provider, woken by its webho
   );
 });
 
+Deno.test("long transcript: an order that is answered without the transcript's id is read by the one that the webhook names", async () => {
+  const stack = await workspace({
+    transcript_ms: 700,
+    tells_transcript_id: false,
+  });
+  try {
+    const { user, jobId } = await newJob({ speakers: 3 });
+    const job = await waitForJob(stack, user, jobId, "completed");
+    const entry = await assertOnce(stack, jobId);
+    const result = transcriptionResultSchema.parse(job.result_data);
+    assertEquals(result.transcription_id, entry?.id);
+  } finally {
+    await stack.simulator.set({ tells_transcript_id: true });
+  }
+});
+
 Deno.test("long transcript: a short recording is waited for, and asks for no webhook", async () => {
   const stack = await workspace();
   const { user, jobId } = await newJob({}, "speech.webm");

@@ -1530,6 +1530,7 @@ export type Database = {
         Args: {
           "p_event_ids": (string)[];
           "p_job_id"?: string;
+          "p_order_id"?: string;
           "p_provider": string;
           "p_provider_job_id"?: string;
           "p_sent_at_unix"?: number;

@@ -39,8 +39,8 @@ interface Delivery {
  * POST `/provider-webhook/<provider>`, for D-ID `/provider-webhook/d-id/<job id>/<token>`.
  *
  * Answers 200 `{status}`: `woken`, `nothing_waits` or `replayed`; 401 when it is not the provider's, 404 when there is no
- * such provider or no secret is set for it. Guarantees: nothing of the body is written anywhere or believed; all that can
- * change is when the named job is looked after.
+ * such provider or no secret is set for it. Guarantees: nothing of the body is believed but names; all that can change is
+ * when the named job is looked after, and by which id it reads what it ordered, when it knows the order's alone.
  */
 export function createHandler(
   deps: WebhookDeps,
@@ -60,6 +60,7 @@ export function createHandler(
           ...(job.providerJobId === undefined
             ? {}
             : { p_provider_job_id: job.providerJobId }),
+          ...(job.orderId === undefined ? {} : { p_order_id: job.orderId }),
           ...(webhook.sentAtUnix === undefined
             ? {}
             : { p_sent_at_unix: webhook.sentAtUnix }),

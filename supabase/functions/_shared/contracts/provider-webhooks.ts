@@ -8,6 +8,8 @@ import { z } from "zod";
 export interface NamedJob {
   jobId?: string;
   providerJobId?: string;
+  /** Their id of the order, beside that of what it made: an order may have been answered with this one alone. */
+  orderId?: string;
 }
 
 const marker = z.string().regex(/^(job:)?[0-9a-f-]{36}$/i).transform((text) =>
@@ -52,13 +54,15 @@ export const elevenLabsWebhookSchema = z.object({
     request_id: hint(providerId),
     transcription: hint(z.object({ transcription_id: hint(providerId) })),
   }),
-}).transform(({ data }): NamedJob =>
-  named(
-    data.webhook_metadata?.job_id,
-    data.transcription_id ?? data.transcription?.transcription_id ??
-      data.request_id,
-  )
-);
+}).transform(({ data }): NamedJob => {
+  const made = data.transcription_id ?? data.transcription?.transcription_id;
+  return {
+    ...named(data.webhook_metadata?.job_id, made ?? data.request_id),
+    ...(made === undefined || data.request_id === undefined
+      ? {}
+      : { orderId: data.request_id }),
+  };
+});
 
 function named(
   jobId: string | undefined,

@@ -46,10 +46,17 @@ for (
           transcription: { transcription_id: "t", text: "…" },
         },
       }),
-      { jobId: JOB, providerJobId: "t" },
+      { jobId: JOB, providerJobId: "t", orderId: "r" },
     );
   });
 }
+
+Deno.test("elevenLabsWebhookSchema: without the id of a transcript the order's is all there is", () => {
+  assertEquals(
+    elevenLabsWebhookSchema.parse({ data: { request_id: "r" } }),
+    { providerJobId: "r" },
+  );
+});
 
 Deno.test("webhook schemas: whatever comes, they name a job or nothing, and never throw anything but refusal", () => {
   fc.assert(
