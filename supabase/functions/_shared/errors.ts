@@ -205,6 +205,10 @@ const CATALOGUE = {
     status: null,
     message: "The AI provider's file is empty, cut or not what it says.",
   },
+  provider_answer_too_large: {
+    status: null,
+    message: "The AI provider's answer is larger than we can take.",
+  },
   output_too_large: {
     status: null,
     message: "The AI provider's file is larger than we store.",

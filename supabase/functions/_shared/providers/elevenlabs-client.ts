@@ -7,6 +7,7 @@
 import { z } from "zod";
 import type { ErrorCode } from "../errors.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
+import { readAnswer } from "./answer-text.ts";
 import { retryAfterSeconds } from "./retry-after.ts";
 
 /** How to reach an ElevenLabs account. */
@@ -88,10 +89,14 @@ export async function requestElevenLabs(
   }
 }
 
+/** Most bytes of JSON: twelve hours of talk, word by word. Parsed, they take eight times as much of an isolate's 256 MB. */
+const MAX_JSON_BYTES = 20_971_520;
+
 /**
  * The JSON body of an answer.
  *
- * @throws {ProviderFailure} unknown: of a paid request the work is done, and what came of it cannot be read.
+ * @throws {ProviderFailure} unknown: of a paid request the work is done, and what came of it cannot be read;
+ *   `provider_answer_too_large` (final) when it has more than 20 MiB.
  */
 export async function readElevenLabsJson<T>(
   response: Response,
@@ -99,8 +104,9 @@ export async function readElevenLabsJson<T>(
 ): Promise<T> {
   let json: unknown;
   try {
-    json = await response.json();
+    json = JSON.parse(await readAnswer(response, MAX_JSON_BYTES));
   } catch (error) {
+    if (error instanceof ProviderFailure) throw error;
     throw error instanceof SyntaxError
       ? new ProviderFailure("provider_answer_invalid", "unknown", true, {
         httpStatus: response.status,

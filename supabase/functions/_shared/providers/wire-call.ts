@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { ErrorCode } from "../errors.ts";
 import { JobFailure } from "../jobs/outcome.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
+import { readAnswer } from "./answer-text.ts";
 
 /** How a provider is reached. */
 export interface Wire {
@@ -32,7 +33,8 @@ const MAX_ANSWER_BYTES = 4_194_304;
  * @param body sent as JSON when it is not a form. As a Blob, since Deno sends a text again by itself when the connection
  *   that it reuses turns out to be closed: the paid call would go out twice.
  * @throws {ProviderFailure} and nothing else: `provider_timeout` or `provider_unavailable` (unknown) without an answer,
- *   what `toFailure` makes of a status other than 2xx, `provider_answer_invalid` (unknown) when `schema` does not fit.
+ *   what `toFailure` makes of a status other than 2xx, `provider_answer_invalid` (unknown) when `schema` does not fit,
+ *   and what {@link readAnswer} throws.
  */
 export async function callProvider<T>(
   wire: Wire,
@@ -71,7 +73,7 @@ export async function callProvider<T>(
         signal: AbortSignal.any([signal, timeout]),
       },
     );
-    text = await readText(response);
+    text = await readAnswer(response, MAX_ANSWER_BYTES);
   } catch (cause) {
     if (cause instanceof ProviderFailure) throw cause;
     throw new ProviderFailure(
@@ -177,23 +179,6 @@ export function missingKey(variable: string): ProviderFailure {
   return new ProviderFailure("provider_unauthorized", "rejected", false, {
     cause: new Error(`${variable} is not set`),
   });
-}
-
-async function readText(response: Response): Promise<string> {
-  if (response.body === null) return "";
-  const decoder = new TextDecoder();
-  let text = "";
-  let size = 0;
-  for await (const chunk of response.body) {
-    size += chunk.byteLength;
-    if (size > MAX_ANSWER_BYTES) {
-      throw new ProviderFailure("provider_answer_invalid", "unknown", true, {
-        httpStatus: response.status,
-      });
-    }
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
 }
 
 function parseJson(text: string): unknown {

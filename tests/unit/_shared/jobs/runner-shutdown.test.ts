@@ -11,14 +11,7 @@ import {
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
 import { heldTimers, turn } from "../../../helpers/held-timers.ts";
-import {
-  bench,
-  DEADLINE_MS,
-  DONE,
-  paying,
-  untilAborted,
-  type Work,
-} from "./run-bench.ts";
+import { bench, DEADLINE_MS, DONE, paying, untilAborted } from "./run-bench.ts";
 
 Deno.test("runJob: a shutdown stops work that costs nothing and hands the job back, attempt included", async () => {
   const { run, row, repository, platform, shutDown } = bench(({ signal }) =>

@@ -325,6 +325,7 @@ Deno.test("docs/error-codes.md: says of the provider's codes whether they are re
     ["provider_unavailable", true],
     ["provider_timeout", true],
     ["provider_answer_invalid", true],
+    ["provider_answer_too_large", false],
     // Of those that render: this one does not.
     ["provider_render_failed", false],
     // Not the provider's word: nothing is sent.

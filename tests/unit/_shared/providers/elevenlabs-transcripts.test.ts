@@ -328,3 +328,32 @@ Deno.test("createElevenLabsTranscripts: an account without a webhook takes no or
   ]);
   assertEquals(at.paid(), []);
 });
+
+Deno.test("createElevenLabsTranscripts: a transcript that does not fit into an isolate is given up after 20 MiB, for good", async () => {
+  const chunk = new Uint8Array(1_048_576).fill(0x20);
+  let sent = 0;
+  const transcripts = createElevenLabsTranscripts({
+    apiKey: "sk_test_key_1234",
+    baseUrl: "https://provider.example",
+    timeoutSeconds: 60,
+    fetch: () =>
+      Promise.resolve(
+        new Response(
+          new ReadableStream({
+            pull(controller) {
+              sent++;
+              controller.enqueue(chunk);
+              if (sent === 100) controller.close();
+            },
+          }, { highWaterMark: 0 }),
+        ),
+      ),
+  });
+  const failure = await failureOf(transcripts.get("t1", never));
+  assertEquals([failure.code, failure.certainty, failure.isRetryable, sent], [
+    "provider_answer_too_large",
+    "unknown",
+    false,
+    21,
+  ]);
+});

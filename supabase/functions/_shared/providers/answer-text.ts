@@ -1,0 +1,28 @@
+/** The body of a provider's answer as text, which must fit into an isolate. */
+import { ProviderFailure } from "../jobs/paid-call.ts";
+
+/**
+ * Reads the body to its end, as UTF-8.
+ *
+ * @throws {ProviderFailure} `provider_answer_too_large` (unknown, final) as soon as more than `maxBytes` have come,
+ *   whatever Content-Length says; and whatever the connection breaks off with.
+ */
+export async function readAnswer(
+  response: Response,
+  maxBytes: number,
+): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maxBytes) {
+      throw new ProviderFailure("provider_answer_too_large", "unknown", false, {
+        httpStatus: response.status,
+        cause: new Error(`the answer has more than ${maxBytes} bytes`),
+      });
+    }
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
