@@ -353,8 +353,18 @@ Deno.test("webhook: an unknown provider is 404, GET is 405, OPTIONS is 200, and 
     method: "OPTIONS",
   });
   assertEquals(probe.status, 200);
+  const body = new Blob([new Uint8Array(17_000_000)]);
+  const unsigned = await callFunction(stack, "provider-webhook/heygen", {
+    body,
+  });
+  assertEquals(unsigned.status, 401, "unsigned, it is not even read");
   const flood = await callFunction(stack, "provider-webhook/heygen", {
-    body: new Blob([new Uint8Array(17_000_000)]),
+    body,
+    headers: {
+      "heygen-timestamp": String(now()),
+      "heygen-event-id": "flood",
+      "heygen-signature": "0".repeat(64),
+    },
   });
   assertEquals(flood.status, 413);
 });

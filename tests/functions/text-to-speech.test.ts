@@ -443,10 +443,13 @@ Deno.test("speech: sound that is lost and not in the history fails the job, and 
     fault: { kind: "close_in_body" },
   });
   const { user, jobId } = await newJob({ text });
-  for (const nth of [1, 2, 3, 4]) {
-    await waitForEvent(stack, jobId, "retried", { nth });
-    await sweepJob(stack, jobId);
-  }
+  await waitForEvent(stack, jobId, "retried");
+  await sweepJob(stack, jobId);
+  // As long as it may only lag behind, that costs no attempt.
+  await waitForEvent(stack, jobId, "snoozed");
+  await stack.sql`
+    update public.ai_provider_calls set settled_at = settled_at - interval '10 minutes' where job_id = ${jobId}`;
+  await sweepJob(stack, jobId);
   const job = await waitForJob(stack, user, jobId, "failed");
   assertEquals([job.error_code, job.spend], [
     "provider_unavailable",

@@ -18,6 +18,7 @@ import {
 } from "../../_shared/contracts/speech.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure, Snooze } from "../../_shared/jobs/outcome.ts";
+import { RECOVERY_STAGE } from "../../_shared/jobs/pauses.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
 import { Mp3Error, Mp3Frames } from "../../_shared/media/mp3-frames.ts";
 import { splitText } from "../../_shared/media/split-text.ts";
@@ -45,6 +46,8 @@ const MAX_PART_CHARACTERS = 5_000;
 const PART_MS = 40_000;
 /** Seconds until the history is asked again for sound that was paid for and got lost. */
 const HISTORY_PAUSE_SECONDS = 15;
+/** After so long what is not in the history does not come any more, for example with zero retention. */
+const HISTORY_LAG_MS = 600_000;
 /** How far the provider's clock may be behind the database's. */
 const CLOCK_SKEW_MS = 300_000;
 const MAX_PART_BYTES = 104_857_600;
@@ -241,7 +244,7 @@ async function makePart(
     const file = output(job, part.fileName, signal);
     if (spoken === undefined && await hasOutput(deps.supabase, file)) return;
     const audio = spoken?.audio ??
-      await openSpoken(deps.speech, id, part.request, signal);
+      await openSpoken(deps, job, operation, id, part.request, signal);
     await storeOutput(deps.supabase, {
       ...file,
       contentType: "audio/mpeg",
@@ -293,21 +296,34 @@ function unavailable(cause: unknown): JobFailure {
   return new JobFailure("service_unavailable", { isRetryable: true, cause });
 }
 
-/** The sound of a paid part from the provider's history. */
+/**
+ * The sound of a paid part from the provider's history.
+ *
+ * @throws {Snooze} while the history may lag behind; {JobFailure} `provider_unavailable` (final) after that.
+ */
 async function openSpoken(
-  speech: ElevenLabsSpeech,
+  deps: { supabase: SupabaseClient<Database>; speech: ElevenLabsSpeech },
+  job: ClaimedJob,
+  operation: string,
   id: string,
   request: SpeechRequest,
   signal: AbortSignal,
 ): Promise<ReadableStream<Uint8Array>> {
-  const audio = await speech.open(id, request, signal);
+  const audio = await deps.speech.open(id, request, signal);
   if (audio !== null) return audio;
-  // The history may lag behind. It is never made again: it is paid.
-  throw new JobFailure("provider_unavailable", {
-    isRetryable: true,
-    retryAfterSeconds: HISTORY_PAUSE_SECONDS,
-    cause: new Error(`the history does not have ${id}`),
-  });
+  const cause = new Error(`the history does not have ${id}`);
+  const call = await deps.supabase.from("ai_provider_calls")
+    .select("settled_at").eq("job_id", job.id).eq("operation", operation)
+    .eq("provider_object_id", id).maybeSingle();
+  if (call.error) throw unavailable(call.error);
+  // Both times are the database's.
+  const age = Date.parse(job.updated_at) -
+    Date.parse(call.data?.settled_at ?? job.updated_at);
+  if (age < HISTORY_LAG_MS) {
+    throw new Snooze(HISTORY_PAUSE_SECONDS, RECOVERY_STAGE, { cause });
+  }
+  // It is never made again: it is paid.
+  throw new JobFailure("provider_unavailable", { isRetryable: false, cause });
 }
 
 /** The frames of one file after another's; no file is opened before the one in front of it is read to its end. */
