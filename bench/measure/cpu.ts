@@ -18,6 +18,8 @@ interface Process {
   parent: number;
   name: string;
   ms: number;
+  /** Of its children that have ended. */
+  childrenMs: number;
 }
 
 /** Of a clock tick of the kernel; 100 a second on all platforms of Linux that Deno runs on. */
@@ -36,34 +38,37 @@ async function processes(): Promise<Map<number, Process>> {
     const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
     // proc(5): parent is field 4; utime, stime, cutime, cstime are 14 to 17. The latter are of children that have ended.
-    const ticks = fields.slice(11, 15).reduce((sum, value) => sum + value, 0);
+    const [user = 0, system = 0, ...children] = fields.slice(11, 15);
     const pid = Number(folder);
-    all.set(pid, { pid, parent: fields[1] ?? 0, name, ms: ticks * TICK_MS });
+    all.set(pid, {
+      pid,
+      parent: fields[1] ?? 0,
+      name,
+      ms: (user + system) * TICK_MS,
+      childrenMs: children.reduce((sum, ticks) => sum + ticks, 0) * TICK_MS,
+    });
   }
   return all;
 }
 
+/** What each process of the benchmark has used so far. */
 async function snapshot(
   pids: { provider: number; stack: number },
-): Promise<CpuTimes> {
+): Promise<Map<number, { part: Part; ms: number }>> {
   const all = await processes();
-  const times: CpuTimes = {
-    driver: 0,
-    postgres: 0,
-    provider: 0,
-    gateway: 0,
-    worker: 0,
-  };
   const isOurs = (process: Process): boolean => {
     if (process.pid === Deno.pid) return true;
     const parent = all.get(process.parent);
     return parent !== undefined && isOurs(parent);
   };
-  for (const process of all.values()) {
-    if (!isOurs(process)) continue;
-    times[partOf(process, pids)] += process.ms;
-  }
-  return times;
+  return new Map(
+    [...all.values()].filter(isOurs).map((process) => {
+      const part = partOf(process, pids);
+      // The connections of Postgres that have ended are its own; the children of the others are other parts.
+      const ms = process.ms + (part === "postgres" ? process.childrenMs : 0);
+      return [process.pid, { part, ms }];
+    }),
+  );
 }
 
 function partOf(
@@ -78,7 +83,7 @@ function partOf(
 
 /**
  * Runs `work` and says how much processor time each part used meanwhile; undefined where there is no `/proc`. The
- * functions of the stack count as `worker`. No process of the benchmark may begin or end meanwhile.
+ * functions of the stack count as `worker`. A process that ends meanwhile is left out, apart from connections of Postgres.
  */
 export async function withCpu<T>(
   pids: { provider: number; stack: number },
@@ -89,15 +94,20 @@ export async function withCpu<T>(
   }
   const before = await snapshot(pids);
   const result = await work();
-  const after = await snapshot(pids);
-  return {
-    result,
-    cpu: {
-      driver: after.driver - before.driver,
-      postgres: after.postgres - before.postgres,
-      provider: after.provider - before.provider,
-      gateway: after.gateway - before.gateway,
-      worker: after.worker - before.worker,
-    },
+  const cpu: CpuTimes = {
+    driver: 0,
+    postgres: 0,
+    provider: 0,
+    gateway: 0,
+    worker: 0,
   };
+  const after = await snapshot(pids);
+  for (const [pid, { part, ms }] of after) {
+    cpu[part] += ms - (before.get(pid)?.ms ?? 0);
+  }
+  for (const [pid, { part, ms }] of before) {
+    // A connection that has ended: the server has taken over what it had used before, too.
+    if (part === "postgres" && !after.has(pid)) cpu.postgres -= ms;
+  }
+  return { result, cpu };
 }
