@@ -13,6 +13,7 @@ import type {
   AvatarVideos,
   AvatarVideoState,
 } from "../../../supabase/functions/_shared/providers/avatar-videos.ts";
+import { heldTimers } from "../../helpers/held-timers.ts";
 import { createAvatarVideoProcessor } from "../../../supabase/functions/process-ai-job/processors/avatar-video.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
@@ -83,6 +84,7 @@ function run(
   options: {
     chargesFailed?: boolean;
     took?: (operation: string, units: number) => void;
+    fetch?: typeof fetch;
   } = {},
 ): Promise<unknown> {
   const provider = fakeProvider(
@@ -98,7 +100,8 @@ function run(
       },
     }),
     providers: { "d-id": provider, heygen: provider },
-    fetch: () => Promise.reject(new Error("nothing is downloaded")),
+    fetch: options.fetch ??
+      (() => Promise.reject(new Error("nothing is downloaded"))),
     callbackUrl: () => Promise.resolve(undefined),
   }).run(context(ageSeconds, options.took));
 }
@@ -211,4 +214,36 @@ Deno.test("avatar video: an answer that makes no sense spends an attempt, so tha
     "provider_answer_invalid",
     true,
   ]);
+});
+
+Deno.test("avatar video: a result's address that does not answer is given up after a minute, and tried again", async () => {
+  using timers = heldTimers();
+  const signals: AbortSignal[] = [];
+  const failure = assertRejects(
+    () =>
+      run(20, () =>
+        Promise.resolve({
+          status: "done",
+          videoUrl: "https://results.example/video.mp4",
+          durationSeconds: 4,
+        }), {
+        fetch: (_url, init) => {
+          const { promise, reject } = Promise.withResolvers<Response>();
+          if (init?.signal) {
+            const { signal } = init;
+            signals.push(signal);
+            signal.addEventListener("abort", () => reject(signal.reason));
+          }
+          return promise;
+        },
+      }),
+    JobFailure,
+  );
+  await timers.pass(59_000);
+  assertEquals(signals.map(({ aborted }) => aborted), [false]);
+  await timers.pass(1_000);
+  assertEquals(
+    [(await failure).code, (await failure).isRetryable],
+    ["provider_unavailable", true],
+  );
 });

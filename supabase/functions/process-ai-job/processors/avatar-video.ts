@@ -28,7 +28,10 @@ import type {
 } from "../../_shared/providers/avatar-videos.ts";
 import { AVATAR_PROVIDERS } from "../../_shared/providers/avatar-videos.ts";
 import { unpaid } from "../../_shared/providers/wire-call.ts";
-import { downloadInput } from "../../_shared/storage/object-store.ts";
+import {
+  downloadInput,
+  STORAGE_TIMEOUT_SECONDS,
+} from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
@@ -40,7 +43,7 @@ const CHARACTERS_PER_SECOND = 12;
 const MAX_PHOTO_BYTES = 10_000_000;
 /** Most bytes of a video: half an hour at the bitrates that the providers use. */
 const MAX_VIDEO_BYTES = 209_715_200;
-/** Most seconds in which a video is copied; the isolate may end sooner. */
+/** Most seconds in which a video is copied, once its first byte is there; the isolate may end sooner. */
 const COPY_SECONDS = 300;
 /** What object stores answer to an address that has expired. */
 const EXPIRED = [401, 403, 404, 410];
@@ -322,16 +325,24 @@ async function openVideo(
   url: string,
   signal: AbortSignal,
 ): Promise<ReadableStream<Uint8Array> | null> {
+  const silence = new AbortController();
+  const tooLong = setTimeout(
+    () => silence.abort(new DOMException("no answer", "TimeoutError")),
+    STORAGE_TIMEOUT_SECONDS * 1000,
+  );
   let response: Response;
   try {
     response = await deps.fetch(url, {
       signal: AbortSignal.any([
         signal,
+        silence.signal,
         AbortSignal.timeout(COPY_SECONDS * 1000),
       ]),
     });
   } catch (cause) {
     throw new JobFailure("provider_unavailable", { isRetryable: true, cause });
+  } finally {
+    clearTimeout(tooLong);
   }
   if (response.ok && response.body !== null) return response.body;
   await response.body?.cancel();
