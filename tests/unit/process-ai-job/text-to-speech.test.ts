@@ -44,14 +44,21 @@ function rounds(
   }, { highWaterMark: 0 });
 }
 
-/** A Storage that keeps sizes, and makes the sound of a part when it is read. */
-function storage(perPart: number) {
+/**
+ * A Storage that keeps sizes, and makes the sound of a part when it is read; and a journal whose calls were settled so
+ * many seconds ago.
+ */
+function storage(perPart: number, settledSecondsAgo = 0) {
   const state = { given: 0, taken: 0, ahead: 0, open: 0, mostOpen: 0 };
   const stored = new Map<string, number>();
   const server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     async (request) => {
       const path = new URL(request.url).pathname;
+      if (path === "/rest/v1/ai_provider_calls") {
+        const at = new Date(Date.now() - settledSecondsAgo * 1000);
+        return Response.json([{ settled_at: at.toISOString() }]);
+      }
       const name = path.slice(path.lastIndexOf("/") + 1);
       if (request.method === "POST") {
         let size = 0;
@@ -222,25 +229,33 @@ Deno.test("text to speech: a part is not begun when the isolate is about to end;
   assertEquals([speaking.spoken, [...at.stored.keys()]], [1, ["part-1.mp3"]]);
 });
 
-Deno.test("text to speech: a part whose sound is paid and not to be had is no reason to pay again", async () => {
-  await using at = storage(1);
-  const speaking = provider(1);
-  speaking.open = () => Promise.resolve(null);
-  const processor = createTextToSpeechProcessor({
-    supabase: at.supabase,
-    speech: speaking,
-  });
-  const failure = await assertRejects(
-    () => processor.run(job(1, new Map([["text_to_speech:1", "a"]]))),
-    JobFailure,
-  );
-  assertEquals(
-    [
-      failure.code,
-      failure.isRetryable,
-      failure.retryAfterSeconds,
-      speaking.spoken,
-    ],
-    ["provider_unavailable", true, 15, 0],
-  );
+Deno.test("text to speech: a part whose sound is paid and not to be had is no reason to pay again: it is waited for, ten minutes", async () => {
+  for (
+    const [secondsAgo, isWaitedFor] of [[570, true], [630, false]] as const
+  ) {
+    await using at = storage(1, secondsAgo);
+    const speaking = provider(1);
+    speaking.open = () => Promise.resolve(null);
+    const processor = createTextToSpeechProcessor({
+      supabase: at.supabase,
+      speech: speaking,
+    });
+    const ending = await assertRejects(() =>
+      processor.run(job(1, new Map([["text_to_speech:1", "a"]])))
+    );
+    if (isWaitedFor) {
+      assert(ending instanceof Snooze);
+      assertEquals([ending.seconds, ending.stage], [
+        15,
+        "waiting_for_recovery",
+      ]);
+    } else {
+      assert(ending instanceof JobFailure);
+      assertEquals([ending.code, ending.isRetryable], [
+        "provider_unavailable",
+        false,
+      ]);
+    }
+    assertEquals(speaking.spoken, 0);
+  }
 });
