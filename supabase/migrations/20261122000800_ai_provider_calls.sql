@@ -289,7 +289,8 @@ begin
       error_code = p_error_code,
       units = coalesce(p_units, c.units),
       settled_at = case when p_outcome = 'unknown' then null else clock_timestamp() end
-  where c.id = p_call_id and c.job_id = p_job_id and c.outcome in ('sent', 'unknown');
+  where c.id = p_call_id and c.job_id = p_job_id
+    and (c.outcome = 'sent' or (c.outcome = 'unknown' and p_outcome is distinct from 'unknown'));
   if not found then
     -- Told the same again, by whoever did not hear the answer to the first time.
     return exists (

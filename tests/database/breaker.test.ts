@@ -86,6 +86,18 @@ async function open(bench: Bench, threshold = 3): Promise<ClaimedJob[]> {
   return jobs;
 }
 
+/** An open breaker, tried by the look at a render that was ordered before. */
+async function probeByPoll(bench: Bench): Promise<ClaimedJob> {
+  const render = await insertClaimedJob(bench);
+  await answer(bench, render, "succeeded");
+  await bench.queue.snooze(render, 3600, "rendering");
+  await open(bench);
+  await bench.db
+    .sql`update public.ai_jobs set scheduled_at = now() where id = ${render.id}`;
+  await pass(bench);
+  return await claimJob(bench, render.id);
+}
+
 for (
   const [name, code] of [
     ["429", "provider_rate_limited"],
@@ -249,15 +261,8 @@ Deno.test("breaker: a probe that comes to no answer makes room for the next: rel
 
 Deno.test("breaker: a provider that is still at work has answered: the poll of a render closes it", async () => {
   await withQueue(async (bench) => {
-    const { queue, db } = bench;
-    const render = await insertClaimedJob(bench);
-    await answer(bench, render, "succeeded");
-    await queue.snooze(render, 3600, "rendering");
-    await open(bench);
-    await db
-      .sql`update public.ai_jobs set scheduled_at = now() where id = ${render.id}`;
-    await pass(bench);
-    const poll = await claimJob(bench, render.id);
+    const { queue } = bench;
+    const poll = await probeByPoll(bench);
     await queue.snooze(poll, 10, "rendering");
     assertEquals((await stateOf(bench)).state, "working");
   });
@@ -266,14 +271,7 @@ Deno.test("breaker: a provider that is still at work has answered: the poll of a
 Deno.test("breaker: a probe that waits for the provider to come back has had no answer: the next one tries", async () => {
   await withQueue(async (bench) => {
     const { queue, db } = bench;
-    const render = await insertClaimedJob(bench);
-    await answer(bench, render, "succeeded");
-    await queue.snooze(render, 3600, "rendering");
-    await open(bench);
-    await db
-      .sql`update public.ai_jobs set scheduled_at = now() where id = ${render.id}`;
-    await pass(bench);
-    const poll = await claimJob(bench, render.id);
+    const poll = await probeByPoll(bench);
     await queue.snooze(poll, 3600, "waiting_for_recovery");
     assertEquals((await stateOf(bench)).state === "working", false);
     await insertJobs(db, 2);

@@ -359,3 +359,19 @@ Deno.test("idempotency: 1,000 parallel submits with one key make one job; the sa
     assertEquals(row?.n, 1);
   });
 });
+
+Deno.test("quota: its row is locked last, after all else that an insert does", async () => {
+  await withQueue(async ({ db }) => {
+    const triggers = await db.sql<{ tgname: string }[]>`
+      select t.tgname from pg_trigger as t
+      where t.tgrelid = 'public.ai_jobs'::regclass and not t.tgisinternal
+        and t.tgtype & 1 = 0 and t.tgtype & 2 = 0 and t.tgtype & 4 = 4
+      order by t.tgname collate "C"`;
+    // Postgres fires them in the order of their names.
+    assertEquals(triggers.map(({ tgname }) => tgname), [
+      "ai_jobs_after_insert_record",
+      "ai_jobs_dispatch",
+      "ai_jobs_take_quota",
+    ]);
+  });
+});

@@ -334,6 +334,10 @@ Deno.test("settle_provider_call: told the same again it is true, and nothing cha
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
     const { call_id } = await begin(bench, job);
+    assert(await queue.settle(job, call_id, "unknown"));
+    const inDoubt = await pictureOf(db);
+    assert(await queue.settle(job, call_id, "unknown"));
+    assertEquals(await pictureOf(db), inDoubt);
     assert(await queue.settle(job, call_id, "succeeded", "voice-1", 70));
     const before = await pictureOf(db);
     assert(await queue.settle(job, call_id, "succeeded", "voice-1", 70));

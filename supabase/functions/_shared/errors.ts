@@ -205,10 +205,6 @@ const CATALOGUE = {
     status: null,
     message: "The AI provider's file is empty, cut or not what it says.",
   },
-  provider_answer_too_large: {
-    status: null,
-    message: "The AI provider's answer is larger than we can take.",
-  },
   output_too_large: {
     status: null,
     message: "The AI provider's file is larger than we store.",
@@ -252,6 +248,10 @@ const CATALOGUE = {
   provider_answer_invalid: {
     status: null,
     message: "The AI provider answered in a way that makes no sense.",
+  },
+  provider_answer_too_large: {
+    status: null,
+    message: "The AI provider's answer is larger than we can take.",
   },
   provider_webhook_missing: {
     status: null,

@@ -8,10 +8,10 @@ const PAUSES_MS = [250, 500, 1_000, 2_000, 4_000];
 /**
  * The same repository, whose writes that carry a lease are told again while it throws `service_unavailable`.
  *
- * Guarantees: nothing happens twice. What was written although its answer was lost has ended the lease, and is then
- * answered as lost; a paid call is begun and settled under an id of its own, and answered as the first time. Claims,
- * heartbeats and the wake are not told again: whoever waits for those has other ways. Throws what the last telling throws,
- * and every other error at once.
+ * Guarantees: nothing happens twice. An ending that was written although its answer was lost has ended the lease, and is
+ * then answered as lost; a paid call is begun and settled under an id of its own, and answered as the first time; to revise
+ * one twice is to revise it once. Not told again: claims, heartbeats and the wake, since whoever waits for those has other
+ * ways, and reading, which supabase-js repeats by itself. Throws what the last telling throws, and every other error at once.
  *
  * @param sleep resolves after so many milliseconds.
  */
@@ -35,7 +35,7 @@ export function repeatWrites(
     claimDue: (...args) => repository.claimDue(...args),
     heartbeat: (...args) => repository.heartbeat(...args),
     wake: () => repository.wake(),
-    dependencyOf: (...args) => repeated(() => repository.dependencyOf(...args)),
+    dependencyOf: (...args) => repository.dependencyOf(...args),
     beginProviderCall: (...args) =>
       repeated(() => repository.beginProviderCall(...args)),
     settleProviderCall: (...args) =>

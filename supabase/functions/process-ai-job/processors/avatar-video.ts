@@ -43,7 +43,7 @@ const CHARACTERS_PER_SECOND = 12;
 const MAX_PHOTO_BYTES = 10_000_000;
 /** Most bytes of a video: half an hour at the bitrates that the providers use. */
 const MAX_VIDEO_BYTES = 209_715_200;
-/** Most seconds in which a video is copied, once its first byte is there; the isolate may end sooner. */
+/** Most seconds from asking for a video to its last byte; the isolate may end sooner. */
 const COPY_SECONDS = 300;
 /** What object stores answer to an address that has expired. */
 const EXPIRED = [401, 403, 404, 410];
