@@ -20,7 +20,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
   "database.types.ts": [],
   contracts: [],
-  media: [],
+  media: ["platform"],
   platform: [],
   config: ["platform"],
   jobs: ["contracts", "errors.ts", "database.types.ts", "platform"],

@@ -80,13 +80,15 @@ declare module "@std/assert" {
 
 declare module "@std/encoding" {
   export function encodeBase64(data: ArrayBuffer | Uint8Array | string): string;
-  export function decodeBase64(b64: string): Uint8Array<ArrayBuffer>;
+  export function decodeBase64(b64: string): ReturnType<typeof Uint8Array.from>;
   export function encodeBase64Url(
     data: ArrayBuffer | Uint8Array | string,
   ): string;
-  export function decodeBase64Url(b64: string): Uint8Array<ArrayBuffer>;
+  export function decodeBase64Url(
+    b64: string,
+  ): ReturnType<typeof Uint8Array.from>;
   export function encodeHex(data: ArrayBuffer | Uint8Array | string): string;
-  export function decodeHex(hex: string): Uint8Array<ArrayBuffer>;
+  export function decodeHex(hex: string): ReturnType<typeof Uint8Array.from>;
 }
 
 declare module "@std/toml" {

@@ -79,5 +79,5 @@ declare module "subset-font" {
       /** True leaves out the glyphs that only substitutions lead to, such as small capitals. */
       noLayoutClosure?: boolean;
     },
-  ): Promise<Uint8Array<ArrayBuffer>>;
+  ): Promise<ReturnType<typeof Uint8Array.from>>;
 }

@@ -11,6 +11,7 @@ import { AppError, fromDatabaseError } from "../_shared/errors.ts";
 import { parse, parseJson, readBytes } from "../_shared/http/body.ts";
 import { type AppDeps, createEndpoint } from "../_shared/http/endpoint.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
+import type { Bytes } from "../_shared/platform/bytes.ts";
 import {
   type VerifiedWebhook,
   verifyDIdWebhook,
@@ -127,7 +128,7 @@ async function verify(
 
 /** An event that names nothing (of a batch, or of a kind we do not know) is fine, and wakes nobody. */
 function read(
-  bytes: Uint8Array<ArrayBuffer>,
+  bytes: Bytes,
   schema: z.ZodType<NamedJob>,
 ): NamedJob {
   const body = parseJson(new TextDecoder().decode(bytes));

@@ -1,6 +1,7 @@
 /** Reading request bodies: bounded, typed, and with the wrong field named. */
 import type { z } from "zod";
 import { AppError, type FieldError } from "../errors.ts";
+import type { Bytes } from "../platform/bytes.ts";
 
 /** Most bytes of a JSON body. Recordings and photos go straight to Storage, never through a function. */
 export const MAX_BODY_BYTES = 131_072;
@@ -34,7 +35,7 @@ export async function readText(
 export async function readBytes(
   request: Request,
   maxBytes: number,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<Bytes> {
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;

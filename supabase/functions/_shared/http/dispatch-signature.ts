@@ -1,6 +1,7 @@
 /** Verifies that a request comes from our own database: Standard Webhooks, HMAC-SHA256. */
 import { decodeBase64 } from "@std/encoding";
 import { AppError } from "../errors.ts";
+import type { Bytes } from "../platform/bytes.ts";
 
 /** Who sent a verified dispatch: its id, and when it was signed, by the database's clock (unix seconds). */
 export interface VerifiedDispatch {
@@ -52,7 +53,7 @@ export async function verifyDispatchSignature(
   return { messageId, sentAtUnix: Number(timestamp) };
 }
 
-function tryDecodeBase64(text: string): Uint8Array<ArrayBuffer> | null {
+function tryDecodeBase64(text: string): Bytes | null {
   try {
     return decodeBase64(text);
   } catch {

@@ -5,6 +5,7 @@
  * once the headers have the form of the provider's, so that strangers cannot make a function hold what they send.
  */
 import { AppError } from "../errors.ts";
+import type { Bytes } from "../platform/bytes.ts";
 
 /** A webhook that comes from its provider. */
 export interface VerifiedWebhook {
@@ -15,8 +16,6 @@ export interface VerifiedWebhook {
   /** How far that may lie from now, which the database judges. */
   toleranceSeconds: number;
 }
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
  * ElevenLabs: `ElevenLabs-Signature: t=<unix seconds>,v0=<hex>`, HMAC-SHA256 of `<t>.<raw body>` with the secret as text.

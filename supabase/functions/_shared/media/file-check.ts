@@ -2,6 +2,7 @@
  * Whether a file is what its content type says, told while it passes by: its first bytes, and its end where the
  * format says where that must be. Holds a few hundred bytes, whatever the size of the file.
  */
+import type { Bytes } from "../platform/bytes.ts";
 import { Mp3Error, Mp3Frames } from "./mp3-frames.ts";
 
 const HEAD_BYTES = 512;
@@ -88,10 +89,7 @@ function edgesCheck(
   };
 }
 
-function joinTail(
-  tail: Uint8Array,
-  chunk: Uint8Array,
-): Uint8Array<ArrayBuffer> {
+function joinTail(tail: Uint8Array, chunk: Uint8Array): Bytes {
   if (chunk.length >= TAIL_BYTES) return chunk.slice(-TAIL_BYTES);
   const joined = new Uint8Array(tail.length + chunk.length);
   joined.set(tail);

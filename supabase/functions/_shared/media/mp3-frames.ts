@@ -2,6 +2,7 @@
  * MP3 as a row of frames (ISO/IEC 11172-3 and 13818-3, layer III): enough to cut a stream into them, to count its
  * seconds and to leave out everything that is no sound. Nothing is decoded.
  */
+import type { Bytes } from "../platform/bytes.ts";
 
 /** Kbit/s by the index in a frame's header; 0 and 15 stand for no usable rate. */
 const BITRATES = {
@@ -88,7 +89,7 @@ export class Mp3Frames {
   }
 
   /** Takes the next bytes and returns the frames that they complete. @throws {Mp3Error} when they are no MP3. */
-  add(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+  add(chunk: Uint8Array): Bytes {
     const bytes = new Uint8Array(this.#held.length + chunk.length);
     bytes.set(this.#held);
     bytes.set(chunk, this.#held.length);

@@ -16,10 +16,12 @@ export function boundedFetch(
     const bound = typeof seconds === "number"
       ? seconds
       : seconds(new URL(request?.url ?? String(input)));
+    // Under Deno 2.1 the union of fetch's options includes one that declares no signal.
+    const given: { signal?: AbortSignal | null } | undefined = init;
     const signals = [
       AbortSignal.timeout(bound * 1000),
       // As fetch has it: a signal in the options takes the place of the request's own.
-      init?.signal === undefined ? request?.signal : init.signal,
+      given?.signal === undefined ? request?.signal : given.signal,
       signal,
     ];
     return inner(input, {

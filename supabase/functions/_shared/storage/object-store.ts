@@ -3,6 +3,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
 import { JobFailure } from "../jobs/outcome.ts";
+import type { Bytes } from "../platform/bytes.ts";
 import { storageStatus } from "./storage-status.ts";
 
 /** Seconds after which a transfer from or to Storage is given up. */
@@ -97,7 +98,7 @@ export async function downloadInput(
     AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
   ]);
   const stream = await openInput(supabase, inputUrl, { signal });
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  const chunks: Bytes[] = [];
   let size = 0;
   try {
     for await (const chunk of stream) {
