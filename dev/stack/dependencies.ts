@@ -1,15 +1,17 @@
 /** The npm packages of the functions, fetched before any of them starts. */
 import { denoArguments } from "./function-process.ts";
+import type { DenoCommand } from "./functions-deno.ts";
 import type { FunctionDefinition } from "./project.ts";
 import { StackError } from "./stack-error.ts";
 
 /** Puts what entry files import into Deno's cache. Undefined when that worked, else what Deno said. */
 async function cache(
+  deno: DenoCommand,
   args: string[],
   definitions: FunctionDefinition[],
   projectDir: string,
 ): Promise<string | undefined> {
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+  const { success, stderr } = await new Deno.Command(deno.program, {
     args: [
       "cache",
       "--quiet",
@@ -17,7 +19,7 @@ async function cache(
       ...definitions.map(({ entrypoint }) => entrypoint),
     ],
     cwd: projectDir,
-    env: { NO_COLOR: "1" },
+    env: { ...deno.env, NO_COLOR: "1" },
     stdin: "null",
     stdout: "null",
     stderr: "piped",
@@ -35,22 +37,23 @@ async function cache(
 export async function fetchDependencies(
   definitions: FunctionDefinition[],
   projectDir: string,
+  deno: DenoCommand,
 ): Promise<void> {
   const groups = new Map<
     string,
     { args: string[]; members: FunctionDefinition[] }
   >();
   for (const definition of definitions) {
-    const args = await denoArguments(definition, projectDir);
+    const args = await denoArguments(definition, projectDir, deno);
     const group = groups.get(args.join(" ")) ?? { args, members: [] };
     group.members.push(definition);
     groups.set(args.join(" "), group);
   }
   for (const { args, members } of groups.values()) {
-    if (await cache(args, members, projectDir) === undefined) continue;
+    if (await cache(deno, args, members, projectDir) === undefined) continue;
     // All at once is fast; one after another tells which it was.
     for (const definition of members) {
-      const said = await cache(args, [definition], projectDir);
+      const said = await cache(deno, args, [definition], projectDir);
       if (said === undefined) continue;
       throw new StackError(
         `Function ${definition.slug} cannot be loaded. Deno said:\n${said}`,

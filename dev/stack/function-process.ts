@@ -2,6 +2,7 @@
 import { fromFileUrl, join } from "@std/path";
 import { z } from "zod";
 import { type ChildSignal, type GuardedChild, spawnGuarded } from "./child.ts";
+import type { DenoCommand } from "./functions-deno.ts";
 import type { LogBook } from "./log-book.ts";
 import type { FunctionDefinition } from "./project.ts";
 import { StackError } from "./stack-error.ts";
@@ -9,6 +10,8 @@ import { StackError } from "./stack-error.ts";
 /** What every process of a stack's functions has in common. */
 export interface FunctionSettings {
   projectDir: string;
+  /** What runs them. */
+  deno: DenoCommand;
   env: Record<string, string>;
   /** How long a process may live after its first request, in milliseconds. */
   wallClockMs: number;
@@ -77,9 +80,11 @@ const networkEnv = [
 export async function denoArguments(
   definition: FunctionDefinition,
   projectDir: string,
+  deno: DenoCommand,
 ): Promise<string[]> {
   const lock = join(projectDir, "deno.lock");
-  const hasLock = await Deno.stat(lock).then(() => true, () => false);
+  const hasLock = deno.readsLock &&
+    await Deno.stat(lock).then(() => true, () => false);
   return [
     "--node-modules-dir=none",
     hasLock ? `--lock=${lock}` : "--no-lock",
@@ -135,7 +140,7 @@ export async function startFunctionProcess(
   };
   const child: GuardedChild = await spawnGuarded({
     command: [
-      Deno.execPath(),
+      settings.deno.program,
       "run",
       "--quiet",
       "--no-prompt",
@@ -145,7 +150,11 @@ export async function startFunctionProcess(
       "--allow-read",
       // The memory of an edge function is 256 MB; V8's heap is the part of it that can be limited here.
       "--v8-flags=--max-old-space-size=256",
-      ...await denoArguments(definition, settings.projectDir),
+      ...await denoArguments(
+        definition,
+        settings.projectDir,
+        settings.deno,
+      ),
       runtime,
       JSON.stringify({
         entry: new URL(`file://${definition.entrypoint}`).href,
@@ -155,7 +164,12 @@ export async function startFunctionProcess(
         hiddenEnv: [...cacheEnv, "NO_COLOR", "PWD", "OLDPWD", "SHLVL", "_"],
       }),
     ],
-    env: { ...inherited, ...settings.env, NO_COLOR: "1" },
+    env: {
+      ...inherited,
+      ...settings.deno.env,
+      ...settings.env,
+      NO_COLOR: "1",
+    },
     cwd: settings.projectDir,
     endSignal: "TERM",
     graceSeconds,

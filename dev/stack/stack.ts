@@ -9,6 +9,7 @@ import { openDataFolder } from "./data-folder.ts";
 import { type DataServices, startDataServices } from "./data-services.ts";
 import { fetchDependencies } from "./dependencies.ts";
 import { freePort, isPortTaken } from "./free-port.ts";
+import { denoCommand, type FunctionsDeno } from "./functions-deno.ts";
 import { Functions } from "./functions.ts";
 import { listenGateway } from "./gateway.ts";
 import { generateKeys, loadKeys } from "./keys.ts";
@@ -53,6 +54,8 @@ export interface StackOptions {
   upstash?: "simulated" | "none";
   /** Further variables for the functions; over everything else. */
   env?: Record<string, string>;
+  /** The Deno that runs the functions; that of this process when absent. */
+  functionsDeno?: FunctionsDeno;
   /** Print nothing (default true). Otherwise what the parts say goes to standard error, line by line. */
   quiet?: boolean;
   /** Life of a function process after its first request, in milliseconds; 150 s, the shortest of the hosted plans. */
@@ -122,7 +125,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const projectDir = options.projectDir ?? repository;
   const project = await readProject(projectDir);
   const logs = new LogBook();
-  const fetching = fetchDependencies(project.functions, project.dir);
+  const deno = denoCommand(options.functionsDeno);
+  const fetching = fetchDependencies(project.functions, project.dir, deno);
   // Waited for later; until then a failure must not count as unhandled.
   fetching.catch(() => {});
 
@@ -177,6 +181,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await fetching;
   const functions = new Functions(project.functions, {
     projectDir: project.dir,
+    deno,
     env: {
       ...env,
       DISPATCH_SECRET: keys.dispatchSecret,

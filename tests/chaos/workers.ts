@@ -1,4 +1,5 @@
 /** Worker processes: the deployed function in the process that the stack gives it, behind fault proxies of its own. */
+import { denoCommand } from "../../dev/stack/functions-deno.ts";
 import { startFunctionProcess } from "../../dev/stack/function-process.ts";
 import type { FunctionDefinition } from "../../dev/stack/project.ts";
 import type { Stack } from "../../dev/stack/stack.ts";
@@ -94,6 +95,7 @@ export class Workers implements AsyncDisposable {
       },
       {
         projectDir: ROOT,
+        deno: denoCommand(undefined),
         env: {
           SUPABASE_URL: api.url,
           SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({

@@ -4,7 +4,8 @@ import { z } from "zod";
 import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/errors.ts";
 import type { FunctionAnswer } from "./as-user.ts";
 
-const problemSchema = z.strictObject({
+/** A problem document of an endpoint (RFC 9457). */
+export const problemSchema = z.strictObject({
   type: z.string(),
   title: z.string(),
   status: z.number(),

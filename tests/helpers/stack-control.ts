@@ -6,6 +6,10 @@ export const testStackOptionsSchema = z.strictObject({
   upstash: z.enum(["simulated", "none"]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
   wallClockMs: z.number().int().exactOptional(),
+  functionsDeno: z.strictObject({
+    program: z.string(),
+    cacheDir: z.string(),
+  }).exactOptional(),
 });
 export type TestStackOptions = z.output<typeof testStackOptionsSchema>;
 

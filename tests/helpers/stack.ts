@@ -46,10 +46,14 @@ const host = fromFileUrl(new URL("./stack-host.ts", import.meta.url));
  * Starts a stack before the first test of the calling file and stops it after the last; each test finds the simulators
  * as after their start, and deliveries going. The answer gives the stack to tests and throws outside of them.
  */
-export function useStack(options: TestStackOptions = {}): () => TestStack {
+export function useStack(
+  options: TestStackOptions | (() => Promise<TestStackOptions>) = {},
+): () => TestStack {
   let running: { stack: TestStack; stop(): Promise<void> } | undefined;
   Deno.test.beforeAll(async () => {
-    running = await start(options);
+    running = await start(
+      typeof options === "function" ? await options() : options,
+    );
   });
   Deno.test.beforeEach(async () => {
     await running?.stack.resumeNet();

@@ -1,0 +1,57 @@
+/**
+ * The Deno whose API the hosted edge runtime has (`DENO_VERSION` of supabase/edge-runtime), from npm. Functions that
+ * start, answer and type-check under it use nothing newer.
+ */
+import { fromFileUrl, join } from "@std/path";
+import { z } from "zod";
+import type { FunctionsDeno } from "../stack/functions-deno.ts";
+
+/** The version of the `@deno/…` packages in import_map.json. */
+export const HOSTED_DENO_VERSION = "2.1.4";
+
+const PLATFORMS: Readonly<Record<string, string>> = {
+  "linux-x86_64": "linux-x64-glibc",
+  "linux-aarch64": "linux-arm64-glibc",
+  "darwin-x86_64": "darwin-x64",
+  "darwin-aarch64": "darwin-arm64",
+};
+
+const infoSchema = z.object({ denoDir: z.string() });
+
+/** The folder in which the Deno of this process keeps what it downloads. */
+async function ownCacheDir(): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "--no-config"],
+    stdin: "null",
+    stderr: "null",
+  }).output();
+  return infoSchema.parse(JSON.parse(new TextDecoder().decode(stdout))).denoDir;
+}
+
+/**
+ * The program and the cache of Deno {@link HOSTED_DENO_VERSION} for this platform. Downloads that platform's package
+ * on first use.
+ *
+ * @throws {Error} naming the package when there is none for this platform or it cannot be fetched.
+ */
+export async function locateHostedDeno(): Promise<FunctionsDeno> {
+  const { os, arch } = Deno.build;
+  const name = `@deno/${PLATFORMS[`${os}-${arch}`] ?? `${os}-${arch}`}`;
+  try {
+    // Computed, so that Deno fetches no other platform's package. The import makes Deno download the package; only
+    // then does resolving give the path of a file.
+    await import(`${name}/package.json`, { with: { type: "json" } });
+  } catch (cause) {
+    throw new Error(
+      `Deno ${HOSTED_DENO_VERSION} could not be loaded from npm (${name}).`,
+      { cause },
+    );
+  }
+  const program = fromFileUrl(import.meta.resolve(`${name}/deno`));
+  // The archive does not mark it as executable; the npm package `deno` sets the mode in the same way.
+  await Deno.chmod(program, 0o755);
+  return {
+    program,
+    cacheDir: join(await ownCacheDir(), `deno-${HOSTED_DENO_VERSION}`),
+  };
+}

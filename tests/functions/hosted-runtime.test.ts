@@ -1,0 +1,217 @@
+/**
+ * The functions under the Deno of the hosted runtime: its API, its TypeScript, and no environment but what a hosted
+ * project gives. The rest of the stack runs under the Deno of this repository.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { parse as parseToml } from "@std/toml";
+import { z } from "zod";
+import {
+  HOSTED_DENO_VERSION,
+  locateHostedDeno,
+} from "../../dev/tools/hosted-deno.ts";
+import { startStack } from "../../dev/stack/stack.ts";
+import {
+  createAiJobResponseSchema,
+  voiceCloneResultSchema,
+} from "../../supabase/functions/_shared/contracts/jobs.ts";
+import { pdfRenderResultSchema } from "../../supabase/functions/_shared/contracts/keepsake.ts";
+import { problemSchema } from "../helpers/problem.ts";
+import {
+  callFunction,
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
+import { makeProject } from "../helpers/stack-fixture.ts";
+import { useStack } from "../helpers/stack.ts";
+import { waitForJob } from "../helpers/wait-for.ts";
+
+const root = fromFileUrl(new URL("../../", import.meta.url));
+
+const running = useStack(async () => ({
+  functionsDeno: await locateHostedDeno(),
+}));
+
+/** Every function of config.toml, and whether it serves users. */
+async function functionsOfProject(): Promise<
+  { slug: string; isForUsers: boolean }[]
+> {
+  const { functions } = z.object({
+    functions: z.record(z.string(), z.object({ verify_jwt: z.boolean() })),
+  }).parse(
+    parseToml(await Deno.readTextFile(join(root, "supabase/config.toml"))),
+  );
+  return Object.entries(functions).map(([slug, { verify_jwt }]) => ({
+    slug,
+    isForUsers: verify_jwt,
+  }));
+}
+
+/** Type-checks files with the options of this repository's deno.json; resolves with what Deno says. */
+async function typeCheck(
+  entrypoints: string[],
+): Promise<{ isClean: boolean; said: string }> {
+  const { program, cacheDir } = await locateHostedDeno();
+  const { success, stderr } = await new Deno.Command(program, {
+    args: [
+      "check",
+      "--no-lock",
+      `--config=${join(root, "deno.json")}`,
+      `--import-map=${join(root, "import_map.json")}`,
+      ...entrypoints,
+    ],
+    cwd: root,
+    env: {
+      DENO_DIR: cacheDir,
+      DENO_TLS_CA_STORE: "mozilla,system",
+      NO_COLOR: "1",
+    },
+    stdin: "null",
+  }).output();
+  return { isClean: success, said: new TextDecoder().decode(stderr) };
+}
+
+Deno.test("hosted runtime: every function type-checks under the TypeScript of its Deno", async () => {
+  const entrypoints = (await functionsOfProject()).map(({ slug }) =>
+    join(root, "supabase/functions", slug, "index.ts")
+  );
+  assert(entrypoints.length > 0);
+  const { isClean, said } = await typeCheck(entrypoints);
+  assert(isClean, said);
+});
+
+Deno.test("hosted runtime: a type that its TypeScript does not know is found", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(
+      file,
+      "export const bytes: Uint8Array<ArrayBuffer> = new Uint8Array(1);\n",
+    );
+    const { isClean, said } = await typeCheck([file]);
+    assertEquals(isClean, false);
+    assertMatch(said, /'Uint8Array' is not generic/);
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("hosted runtime: functions find its version and the variables of a hosted project, and nothing of this machine but its proxy and certificates", async () => {
+  await using project = await makeProject({
+    "supabase/functions/hello/index.ts": `export default {
+      fetch: () => Response.json({ version: Deno.version.deno, env: Object.keys(Deno.env.toObject()).sort() }),
+    };`,
+  });
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+    functionsDeno: await locateHostedDeno(),
+  });
+  const answer = await callFunction(stack, "hello", {
+    headers: {
+      authorization: `Bearer ${await stack.signToken({
+        sub: crypto.randomUUID(),
+        role: "authenticated",
+      })}`,
+    },
+  });
+  assertEquals(answer.status, 200);
+  const { version, env } = z.object({
+    version: z.string(),
+    env: z.array(z.string()),
+  }).parse(answer.body);
+  assertEquals(version, HOSTED_DENO_VERSION);
+  assertEquals(
+    env.filter((name) => !/_proxy$|_CERT|^DENO_CERT$|^DENO_TLS/i.test(name)),
+    [
+      "DENO_DEPLOYMENT_ID",
+      "DISPATCH_SECRET",
+      "SB_EXECUTION_ID",
+      "SB_REGION",
+      "SUPABASE_DB_URL",
+      "SUPABASE_JWKS",
+      "SUPABASE_PUBLISHABLE_KEYS",
+      "SUPABASE_SECRET_KEYS",
+      "SUPABASE_URL",
+    ],
+  );
+});
+
+Deno.test("hosted runtime: every function starts and answers for itself", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const functions = await functionsOfProject();
+  for (const { slug, isForUsers } of functions) {
+    // A method that none takes, with a valid token: the answer is the function's own, not the gateway's.
+    const answer = await user.call(slug, { method: "PUT", body: {} });
+    const { code } = problemSchema.parse(answer.body);
+    assertEquals(
+      [slug, answer.status, code],
+      [slug, 405, "method_not_allowed"],
+    );
+    if (isForUsers) continue;
+    const unsigned = await callFunction(stack, slug, { body: {} });
+    assert(
+      [401, 404].includes(unsigned.status),
+      `${slug}: ${unsigned.status} ${JSON.stringify(unsigned.body)}`,
+    );
+  }
+});
+
+/** Submits a job and resolves with it once it is completed. */
+async function complete(user: TestUser, body: Record<string, unknown>) {
+  const answer = await user.call("create-ai-job", { body });
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  const { job_id } = createAiJobResponseSchema.parse(answer.body);
+  return await waitForJob(running(), user, job_id, "completed");
+}
+
+Deno.test("hosted runtime: a recording becomes a voice, the voice reads a text, and a slideshow becomes a PDF", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const cloneId = await requestVoice(user, await uploadRecording(user));
+  const clone = await waitForJob(stack, user, cloneId, "completed");
+  const { voice_id } = voiceCloneResultSchema.parse(clone.result_data);
+  const { data: voice } = await user.client.from("voices").select(
+    "id,provider_voice_id",
+  ).single();
+  assertEquals(voice?.provider_voice_id, voice_id);
+
+  const speech = await complete(user, {
+    job_type: "text_to_speech",
+    metadata: { text: "Good evening.", voice_id: voice?.id },
+  });
+  assertEquals(speech.output_url, `outputs/${user.id}/${speech.id}/speech.mp3`);
+
+  const { data: slideshow } = await user.client.from("slideshows").insert({
+    title: "Grandma's summers",
+  }).select("id").single();
+  const path = `${user.id}/${crypto.randomUUID()}/photo`;
+  const photo = await Deno.readFile(
+    new URL("../fixtures/photos/rgb.png", import.meta.url),
+  );
+  await user.client.storage.from("uploads").upload(path, photo, {
+    contentType: "image/png",
+  });
+  const { data: media } = await user.client.from("media").insert({
+    media_type: "image",
+    storage_path: `uploads/${path}`,
+    file_name: "photo",
+    content_type: "image/png",
+    size_bytes: photo.length,
+  }).select("id").single();
+  assert(slideshow && media);
+  const { error } = await user.client.from("slideshow_items").insert({
+    slideshow_id: slideshow.id,
+    media_id: media.id,
+    position: 0,
+  });
+  assertEquals(error, null);
+  const book = await complete(user, {
+    job_type: "pdf_render",
+    metadata: { slideshow_id: slideshow.id },
+  });
+  assert(pdfRenderResultSchema.parse(book.result_data).page_count > 0);
+});
