@@ -14,6 +14,8 @@ import { FileStorage } from "./storage-files.ts";
 export interface DataServices {
   fetch(request: Request): Promise<Response>;
   connection: RestConnection;
+  /** The bytes of Storage objects. */
+  files: FileStorage;
   close(): Promise<void>;
 }
 
@@ -106,7 +108,8 @@ export async function startDataServices(options: {
       },
     },
   });
-  app._storageAdapter = new FileStorage(options.storageDir);
+  const files = new FileStorage(options.storageDir);
+  app._storageAdapter = files;
 
   const stopListening = await serving.run({ logs, notes: {} }, async () => {
     await app.init();
@@ -127,6 +130,7 @@ export async function startDataServices(options: {
         : response;
     },
     connection,
+    files,
     async close() {
       await Promise.all([stopListening(), connection.close()]);
     },

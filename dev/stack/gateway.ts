@@ -163,7 +163,8 @@ function isKeylessStorage(method: string, path: string): boolean {
   switch (method) {
     case "GET":
     case "HEAD":
-      return /^\/storage\/v1\/(status$|object\/(public|sign)\/)/.test(path);
+      return /^\/storage\/v1\/(status$|(object|render\/image)\/(public|sign)\/)/
+        .test(path);
     case "PUT":
       return path.startsWith("/storage/v1/object/upload/sign/");
     default:

@@ -39,12 +39,28 @@ const errorCodes: Record<string, string> = {
   "Invalid key": "InvalidKey",
   InvalidSignature: "InvalidSignature",
   InvalidRequest: "InvalidRequest",
+  InvalidParameter: "InvalidParameter",
+  RelatedResourceNotFound: "RelatedResourceNotFound",
+  FeatureNotEnabled: "FeatureNotEnabled",
 };
 
-const errorAnswer = z.looseObject({ error: z.string() });
+/** Hosted Storage names neither the limit nor the allowed types. */
+const messages: Record<string, (given: string) => string> = {
+  "Payload too large": () => "The object exceeded the maximum allowed size",
+  invalid_mime_type: (given) =>
+    given.replace(/ Supported: .*$/s, "").replace(/\.$/, ""),
+};
 
-/** storage-js tells "there is no such object" from other failures by the `code` that hosted Storage adds. */
-export async function addErrorCode(response: Response): Promise<Response> {
+const errorAnswer = z.looseObject({
+  error: z.string(),
+  message: z.string().optional(),
+});
+
+/**
+ * A refusal as hosted Storage words it: with its `code`, by which storage-js tells "there is no such object" from other
+ * failures, and with its message.
+ */
+export async function asHostedRefusal(response: Response): Promise<Response> {
   const isJson = response.headers.get("content-type")?.includes("json");
   if (response.ok || !isJson || response.body === null) return response;
   const text = await response.text();
@@ -53,7 +69,12 @@ export async function addErrorCode(response: Response): Promise<Response> {
   const parsed = errorAnswer.safeParse(parseJson(text));
   const code = parsed.success ? errorCodes[parsed.data.error] : undefined;
   const body = parsed.success && code !== undefined
-    ? JSON.stringify({ ...parsed.data, code })
+    ? JSON.stringify({
+      ...parsed.data,
+      message: messages[parsed.data.error]?.(parsed.data.message ?? "") ??
+        parsed.data.message,
+      code,
+    })
     : text;
   return new Response(body, { status: response.status, headers });
 }

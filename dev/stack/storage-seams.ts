@@ -8,15 +8,18 @@ import type { DataServices } from "./data-services.ts";
 import type { TokenExchange } from "./tokens.ts";
 import { sameRequest } from "./same-request.ts";
 import {
-  addErrorCode,
   asAttachment,
+  asHostedRefusal,
   cutRange,
   mendAnswer,
   parseJson,
   relative,
   signedAnswer,
 } from "./storage-answers.ts";
+import { changeBucket } from "./storage-buckets.ts";
 import { listObjects } from "./storage-list.ts";
+import { listObjectsV2 } from "./storage-list-v2.ts";
+import { copyObject, moveObject } from "./storage-relocate.ts";
 import {
   refuseBadName,
   type StorageTarget,
@@ -165,6 +168,10 @@ function errorMessage(body: unknown): string {
   return parsed.success ? parsed.data.message : "Error";
 }
 
+async function readJson(request: Request): Promise<unknown> {
+  return await request.json().catch(() => undefined);
+}
+
 const downloadKinds = new Set(["", "sign", "public", "authenticated"]);
 
 /**
@@ -177,10 +184,10 @@ export async function answerStorage(
   caller: StorageCaller | undefined,
 ): Promise<Response> {
   try {
-    return await addErrorCode(await serveStorage(deps, request, caller));
+    return await asHostedRefusal(await serveStorage(deps, request, caller));
   } catch (error) {
     if (error instanceof StorageRefusal) {
-      return await addErrorCode(error.response());
+      return await asHostedRefusal(error.response());
     }
     throw error;
   }
@@ -194,15 +201,40 @@ async function serveStorage(
   const url = new URL(request.url);
   const { method } = request;
   const target = targetOf(method, url.pathname);
-  const listed = /^\/storage\/v1\/object\/list\/([^/]+)$/.exec(url.pathname);
-  if (method === "POST" && listed?.[1] !== undefined && caller) {
-    return await listObjects(
+  if (url.pathname.startsWith("/storage/v1/render/image/")) {
+    return Response.json({
+      statusCode: "403",
+      error: "FeatureNotEnabled",
+      message: "feature not enabled for this tenant",
+    }, { status: 403 });
+  }
+  const listed = /^\/storage\/v1\/object\/(list|list-v2)\/([^/]+)$/.exec(
+    url.pathname,
+  );
+  if (method === "POST" && listed?.[2] !== undefined && caller) {
+    const list = listed[1] === "list" ? listObjects : listObjectsV2;
+    return await list(
       deps.services.connection,
       caller,
-      decodeURIComponent(listed[1]),
-      await request.json().catch(() => undefined),
+      decodeURIComponent(listed[2]),
+      await readJson(request),
     );
   }
+  const relocated = /^\/storage\/v1\/object\/(move|copy)$/.exec(url.pathname);
+  if (method === "POST" && relocated !== null && caller) {
+    const { connection, files } = deps.services;
+    const body = await readJson(request);
+    return relocated[1] === "move"
+      ? await moveObject({ connection, files, caller }, body)
+      : await copyObject(
+        { connection, files, caller },
+        body,
+        request.headers.get("x-upsert") === "true",
+      );
+  }
+  const isBucketChange = (method === "POST" || method === "PUT") &&
+    /^\/storage\/v1\/bucket(\/[^/]+)?$/.test(url.pathname);
+  if (isBucketChange) return await changeBucket(deps, request);
   const bulk = /^\/storage\/v1\/object\/sign\/([^/]+)$/.exec(url.pathname);
   if (method === "POST" && bulk?.[1] !== undefined) {
     return await signMany(deps, request, bulk[1]);

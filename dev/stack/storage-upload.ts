@@ -32,6 +32,11 @@ export function tooLarge(): StorageRefusal {
   );
 }
 
+/** What is refused as 404: an object that is not there, or that the caller may not see or change. */
+export function noSuchKey(): StorageRefusal {
+  return new StorageRefusal("404", "not_found", "Object not found");
+}
+
 /** A file on its way in, whatever form it came in. */
 export interface Upload {
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>>;
