@@ -68,6 +68,10 @@ export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
     pagesRead: 0,
     rowsMissing: 0,
   };
+  if (!deps.hasTime()) {
+    deps.log.warn("janitor_has_no_time");
+    return summary;
+  }
   const usable = new Map(
     deps.inventories.map((inventory) => [inventory.provider, inventory]),
   );

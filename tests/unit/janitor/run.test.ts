@@ -82,6 +82,7 @@ async function run(
   repository: JanitorRepository,
   inventories: ProviderInventory[],
   hasTime: () => boolean = () => true,
+  log = silent,
 ) {
   return await runJanitor({
     repository,
@@ -91,7 +92,7 @@ async function run(
     inventories,
     hasTime,
     signal: new AbortController().signal,
-    log: silent,
+    log,
   });
 }
 
@@ -101,10 +102,15 @@ Deno.test("runJanitor: without any provider it looks after files alone", async (
   assertEquals(calls, ["files"]);
 });
 
-Deno.test("runJanitor: without time it begins nothing", async () => {
+Deno.test("runJanitor: without time it begins nothing, and says so", async () => {
   const { calls, repository } = lists([[removal(1)]]);
-  await run(repository, [inventory("elevenlabs")], () => false);
+  const warnings: string[] = [];
+  await run(repository, [inventory("elevenlabs")], () => false, {
+    ...silent,
+    warn: (event) => warnings.push(event),
+  });
   assertEquals(calls, []);
+  assertEquals(warnings, ["janitor_has_no_time"]);
 });
 
 Deno.test("runJanitor: a provider in trouble is asked no more, the others are", async () => {

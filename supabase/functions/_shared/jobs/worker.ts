@@ -32,7 +32,8 @@ export interface Worker {
    * Claims as many jobs as fit and begins them in the background, and afterwards whatever else is due as slots come
    * free.
    *
-   * @param claim claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or about to end.
+   * @param claim claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or about to end. Then the log
+   *   says which, as `claim_refused`.
    * @returns the jobs that were claimed. Throws what `claim` throws.
    */
   take(
@@ -45,8 +46,9 @@ export interface Worker {
  * Makes the worker of this isolate.
  *
  * Guarantees: never more than `concurrency` jobs at once, over all dispatches, however they overlap; nothing is claimed
- * after half of the wall clock or once the end is announced, and then another isolate is asked to go on; on that
- * announcement the jobs in hand are handed back to the queue.
+ * after half of the wall clock or once the end is announced, and then another isolate is asked to go on, once for the
+ * dispatches that still come and once for each job that ends; on that announcement the jobs in hand are handed back to
+ * the queue.
  */
 export function createWorker(deps: WorkerDeps): Worker {
   const shutdown = new AbortController();
@@ -62,31 +64,68 @@ export function createWorker(deps: WorkerDeps): Worker {
   let isFilling = false;
   // A dispatch found no room, or only as much as it filled: more of what it told of may still wait.
   let isHintMissed = false;
+  let hasWoken = false;
 
-  const isClosing = () =>
-    shutdown.signal.aborted ||
-    deps.platform.uptimeMs() >= deps.wallClockMs * CLAIM_UNTIL;
+  /** Why nothing may be claimed any more. */
+  const closing = () =>
+    shutdown.signal.aborted
+      ? "ending"
+      : deps.platform.uptimeMs() >= deps.wallClockMs * CLAIM_UNTIL
+      ? "too_old"
+      : undefined;
+  const isClosing = () => closing() !== undefined;
 
   async function take(
     claim: (limit: number) => Promise<ClaimedJob[]>,
     log: Logger,
   ): Promise<ClaimedJob[]> {
-    const limit = isClosing() ? 0 : Math.max(0, deps.concurrency - taken);
+    const reason = closing() ??
+      (taken >= deps.concurrency ? "full" : undefined);
+    const limit = reason === undefined ? deps.concurrency - taken : 0;
     taken += limit;
     let jobs: ClaimedJob[] = [];
     try {
       jobs = await claim(limit);
       if (jobs.length === limit) isHintMissed = true;
+      if (reason !== undefined) refuse(reason, log);
     } finally {
       taken -= limit - jobs.length;
       for (const job of jobs) deps.waitUntil(work(job, log));
       // Also after a claim that failed: the slots that it held are what the other dispatch lacked. Not by one that is
-      // closing: it would ask for another isolate, and where that is itself, be asked again without end.
+      // closing: it has nothing to fill them with.
       if (isHintMissed && taken < deps.concurrency && !isClosing()) {
         deps.waitUntil(fill(log));
       }
     }
     return jobs;
+  }
+
+  /** Says why a dispatch gets nothing here, and has another isolate asked where this one will not come back to it. */
+  function refuse(reason: "ending" | "too_old" | "full", log: Logger): void {
+    const fields = {
+      reason,
+      uptime_ms: Math.round(deps.platform.uptimeMs()),
+    };
+    // The platform gives a retired isolate nothing: one that is asked often at this age lives longer than it was told.
+    if (reason === "too_old") log.warn("claim_refused", fields);
+    else log.info("claim_refused", fields);
+    if (reason !== "full") deps.waitUntil(wakeOnce(log));
+  }
+
+  /**
+   * Once in the life of this isolate: where it lives longer than ISOLATE_WALL_CLOCK says, the call may come to itself, and
+   * would be answered by another without end. The sweep dispatches what is then still due.
+   */
+  async function wakeOnce(log: Logger): Promise<void> {
+    if (hasWoken) return;
+    hasWoken = true;
+    try {
+      // Nothing was waiting: the next dispatch may find something that is.
+      if (!await deps.repository.wake()) hasWoken = false;
+    } catch (error) {
+      hasWoken = false;
+      log.warn("wake_failed", { error });
+    }
   }
 
   async function work(job: ClaimedJob, log: Logger): Promise<void> {

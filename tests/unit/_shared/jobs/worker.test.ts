@@ -1,4 +1,9 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertObjectMatch,
+  assertRejects,
+} from "@std/assert";
 import fc from "../../../helpers/fast-check.ts";
 import type { Completion } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import type { JobContext } from "../../../../supabase/functions/_shared/jobs/runner.ts";
@@ -85,6 +90,10 @@ function isolate(
     log,
   };
 }
+
+/** How often another isolate was asked while something was waiting. */
+const woken = (repository: FakeRepository) =>
+  repository.effects.filter((method) => method === "wake").length;
 
 const ids = (rows: { id: string }[]) => rows.map((row) => row.id);
 
@@ -282,14 +291,80 @@ Deno.test("createWorker: after half of the wall clock nothing is claimed, neithe
   assertEquals(repository.effects.at(-1), "wake");
 });
 
-Deno.test("createWorker: a dispatch that still comes to one too old to claim asks for no other", async () => {
+Deno.test("createWorker: a dispatch that still comes to one too old to claim has another isolate asked at once, and the log says why", async () => {
   const { insert, take, platform, repository } = isolate();
   insert(1);
   platform.advance(WALL_CLOCK_MS / 2);
   assertEquals(await take(), []);
   await platform.background();
-  // Were it the same isolate again, as where it lives longer than it was told, it would ask without end.
-  assertEquals(repository.calls.includes("wake"), false);
+  assertEquals(woken(repository), 1);
+  assertObjectMatch(platform.logged().at(-1) ?? {}, {
+    level: "warn",
+    event: "claim_refused",
+    reason: "too_old",
+    uptime_ms: WALL_CLOCK_MS / 2,
+  });
+});
+
+Deno.test("createWorker: one that lives longer than it was told, and so answers its own call, does not call again", async () => {
+  const { insert, take, platform, repository } = isolate();
+  insert(1);
+  platform.advance(WALL_CLOCK_MS / 2);
+  let calls = 0;
+  repository.interrupt = async (method, phase) => {
+    if (method !== "wake" || phase === "before") return;
+    if (++calls > 3) throw new Error("it calls itself without end");
+    await take();
+  };
+  await take();
+  await platform.background();
+  await take();
+  await platform.background();
+  assertEquals(calls, 1);
+});
+
+Deno.test("createWorker: one too old to claim that found nothing waiting, or could not ask, asks again at the next dispatch", async () => {
+  const { insert, take, platform, repository } = isolate();
+  platform.advance(WALL_CLOCK_MS / 2);
+  await take();
+  await platform.background();
+  repository.interrupt = (method) => {
+    if (method === "wake") throw new Error("the database is away");
+  };
+  await take();
+  await platform.background();
+  assertEquals(platform.events().at(-1), "wake_failed");
+  repository.interrupt = () => {};
+  assertEquals(woken(repository), 0);
+  insert(1);
+  await take();
+  await platform.background();
+  assertEquals(woken(repository), 1);
+});
+
+Deno.test("createWorker: one that hears its end has another isolate asked, and a full one nobody", async () => {
+  const ending = isolate();
+  ending.insert(1);
+  ending.platform.shutDown("early_drop");
+  assertEquals(await ending.take(), []);
+  await ending.platform.background();
+  assertEquals(woken(ending.repository), 1);
+
+  const full = isolate({ concurrency: 1 });
+  full.insert(2);
+  await full.take();
+  assertEquals(await full.take(), []);
+  await turn();
+  assertEquals(full.repository.calls.includes("wake"), false);
+  assertEquals(
+    [ending, full].map(({ platform }) =>
+      platform.logged().find(({ event }) => event === "claim_refused")
+        ?.["reason"]
+    ),
+    ["ending", "full"],
+  );
+  await full.finishAll();
+  await full.platform.background();
 });
 
 Deno.test("createWorker: twin: a worker that is young enough goes on by itself and wakes nobody", async () => {
