@@ -1,5 +1,5 @@
 /** The npm packages of the functions, fetched before any of them starts. */
-import { denoArguments } from "./function-process.ts";
+import { denoArguments } from "./function-command.ts";
 import type { DenoCommand } from "./functions-deno.ts";
 import type { FunctionDefinition } from "./project.ts";
 import { StackError } from "./stack-error.ts";

@@ -3,25 +3,24 @@
  * the main module; the function's own entry file is imported unmodified, whether it says `Deno.serve(handler)` or
  * `export default { fetch }`.
  *
- * The life of the process follows the open-source supervisor of the edge runtime (`strategy_per_worker.rs`): half
- * of the wall clock after the first request it takes no new ones, at 90 % it announces its end by `beforeunload`,
- * at 100 % it is killed by the stack. It ends early when everything it accepted and everything given to
- * `waitUntil` is done. It only uses what Deno 2.1 has, as the functions must.
+ * When the process has to go is decided outside of it, by `supervisor.ts`, which sends its orders as requests to
+ * `/@stack/…`; no function can have such a path. It ends by itself once it is released and everything it accepted and
+ * everything given to `waitUntil` is done. It only uses what Deno 2.1 has, as the functions must.
  */
 
 interface Settings {
   entry: string;
   slug: string;
-  wallClockMs: number;
   /** How long a function may go on after it was told to end, in milliseconds. */
   graceMs: number;
   hiddenEnv: string[];
+  /** What an order must bring along. */
+  orderToken: string;
 }
 
 /** Lines that begin so are for the stack, not for the log. */
 const marker = "\u001e@stack ";
 
-type UnloadReason = "wall_clock" | "early_drop" | "termination";
 type Handler = (
   request: Request,
   info: Deno.ServeHandlerInfo<Deno.NetAddr>,
@@ -50,20 +49,67 @@ Deno.env.set("SB_EXECUTION_ID", crypto.randomUUID());
 Deno.env.set("SB_REGION", "local");
 Deno.env.set("DENO_DEPLOYMENT_ID", `local_${settings.slug}_1`);
 
+/**
+ * The clock of the isolate, which `performance.now()` reads. On a hosted project the first request boots an isolate; here
+ * one waits for that request, and its clock stands still meanwhile. So it has the age that its supervisor counts.
+ */
+class IsolateClock {
+  readonly #passed = performance.now.bind(performance);
+  #stoodStillMs = 0;
+  #stoppedAt: number | undefined;
+  #advancedMs = 0;
+
+  /** Milliseconds that this isolate has lived. */
+  age(): number {
+    return this.#stoppedAt ?? this.#running();
+  }
+
+  /** Milliseconds since 1970 at which it would have begun, had it never stood still. */
+  origin(): number {
+    return Date.now() - this.age();
+  }
+
+  stop(): void {
+    this.#stoppedAt ??= this.#running();
+  }
+
+  get isStopped(): boolean {
+    return this.#stoppedAt !== undefined;
+  }
+
+  start(): void {
+    if (this.#stoppedAt === undefined) return;
+    this.#stoodStillMs += this.#running() - this.#stoppedAt;
+    this.#stoppedAt = undefined;
+  }
+
+  /** Lets so many milliseconds pass at once. */
+  advance(milliseconds: number): void {
+    this.#advancedMs += milliseconds;
+  }
+
+  #running(): number {
+    return this.#passed() + this.#advancedMs - this.#stoodStillMs;
+  }
+}
+
+const clock = new IsolateClock();
+Object.defineProperty(performance, "now", { value: () => clock.age() });
+Object.defineProperty(performance, "timeOrigin", { get: () => clock.origin() });
+
 let activeRequests = 0;
 let backgroundTasks = 0;
-let isRetired = false;
+let isReleased = false;
 let isEnding = false;
-let clockStarted = false;
 
-function announceEnd(reason: UnloadReason): void {
+function announceEnd(reason: string): void {
   log(`shutdown announced: ${reason}`);
   dispatchEvent(new CustomEvent("beforeunload", { detail: { reason } }));
 }
 
 /** A worker that is not needed any more goes at once, as the early drop of the edge runtime. */
 function endWhenIdle(): void {
-  if (!isRetired || isEnding) return;
+  if (!isReleased || isEnding) return;
   if (activeRequests > 0 || backgroundTasks > 0) return;
   isEnding = true;
   log("early termination has been triggered");
@@ -72,20 +118,10 @@ function endWhenIdle(): void {
   Deno.exit(0);
 }
 
-function startWallClock(): void {
-  if (clockStarted) return;
-  clockStarted = true;
-  const { wallClockMs } = settings;
-  Deno.unrefTimer(setTimeout(() => {
-    isRetired = true;
-    log("wall clock duration warning");
-    tellStack({ event: "retired" });
-    endWhenIdle();
-  }, wallClockMs * 0.5));
-  Deno.unrefTimer(
-    setTimeout(() => announceEnd("wall_clock"), wallClockMs * 0.9),
-  );
-  tellStack({ event: "clock-started" });
+function startClock(): void {
+  if (!clock.isStopped) return;
+  clock.start();
+  tellStack({ event: "clock-started", ageMs: clock.age() });
 }
 
 Object.defineProperty(globalThis, "EdgeRuntime", {
@@ -176,6 +212,34 @@ if (isRecord(declared) && isHandler(declared["fetch"])) {
   );
 }
 const handler = await served.promise;
+clock.stop();
+
+/** Whether a request is an order of the stack. */
+function isOrder(request: Request): boolean {
+  // Most requests are none, and need no second look.
+  return request.url.includes("/@stack/") &&
+    new URL(request.url).pathname.startsWith("/@stack/") &&
+    request.headers.get("x-stack-order") === settings.orderToken;
+}
+
+async function obey(request: Request): Promise<Response> {
+  const value: unknown = await request.json();
+  switch (new URL(request.url).pathname) {
+    case "/@stack/release":
+      isReleased = true;
+      endWhenIdle();
+      break;
+    case "/@stack/announce":
+      announceEnd(String(value));
+      break;
+    case "/@stack/advance":
+      clock.advance(Number(value));
+      break;
+    default:
+      return new Response(null, { status: 404 });
+  }
+  return new Response(null, { status: 204 });
+}
 
 serve({
   hostname: "127.0.0.1",
@@ -189,10 +253,14 @@ serve({
     });
   },
 }, async (request, info) => {
-  startWallClock();
+  if (isOrder(request)) return await obey(request);
   activeRequests += 1;
   // Accepted means: until the answer is sent, not only until it is made.
   info.completed.then(done, done);
+  const id = request.headers.get("x-stack-request");
+  // From here on nobody else may be given this request.
+  if (id !== null) tellStack({ event: "begun", id });
+  startClock();
   return await handler(request, info);
 });
 

@@ -1,6 +1,11 @@
 /** `/functions/v1/<slug>`: what stands between the internet and a function on a hosted project. */
-import type { FunctionProcess } from "./function-process.ts";
+import {
+  type FunctionProcess,
+  NotBegun,
+  ProcessEnded,
+} from "./function-process.ts";
 import type { Functions } from "./functions.ts";
+import { RepeatableBody } from "./repeatable-body.ts";
 import type { TokenExchange } from "./tokens.ts";
 
 const methods = new Set([
@@ -15,6 +20,9 @@ const methods = new Set([
 
 /** How long the gateway waits for a function that is booting again after a crash, in milliseconds. */
 const bootPatienceMs = 10_000;
+
+/** How many processes may be met that end before they begin a request. */
+const mostAttempts = 5;
 
 /** Headers that belong to one connection, not to the message (RFC 9110, 7.6.1). */
 const connectionHeaders = [
@@ -86,10 +94,11 @@ async function processFor(
 }
 
 /**
- * Answers a request for `/functions/v1/<slug>…` by its function. Bodies are passed through as streams. Without an
- * answer the gateway's own comes, with `sb-error-code` as hosted: 401 before the code when `verify_jwt` is set,
- * 404, 405, 502 when the process died, 503 when it does not boot, 504 after `idleTimeoutMs` without a response,
- * 546 when its wall clock ended.
+ * Answers a request for `/functions/v1/<slug>…` by its function. Bodies are passed through as streams. A request that
+ * met a process at its end, and that the function was not given, goes to the next one. Without an answer the
+ * gateway's own comes, with `sb-error-code` as hosted: 401 before the code when `verify_jwt` is set, 404, 405, 502
+ * when the process died, 503 when it does not boot, 504 after `idleTimeoutMs` without a response, 546 when it was
+ * killed for what it had used up.
  */
 export async function answerFunction(
   deps: { functions: Functions; tokens: TokenExchange; idleTimeoutMs: number },
@@ -110,11 +119,6 @@ export async function answerFunction(
     const refused = await refuseUnverified(request, deps.tokens);
     if (refused) return refused;
   }
-  const process = await processFor(deps.functions, slug);
-  if (process === undefined) {
-    return refusal(503, "BOOT_ERROR", "Function failed to start");
-  }
-
   const headers = new Headers(request.headers);
   for (const name of connectionHeaders) headers.delete(name);
   // Encoded once, at the outer edge, and not here.
@@ -124,28 +128,47 @@ export async function answerFunction(
   headers.set("x-forwarded-proto", url.protocol.replace(":", ""));
   const controller = new AbortController();
   const idle = setTimeout(() => controller.abort("idle"), deps.idleTimeoutMs);
-  info.completed.catch(() => controller.abort("client left"));
+  const onClientLeft = () => controller.abort("client left");
+  info.completed.catch(onClientLeft);
+  const body = request.body === null
+    ? undefined
+    : new RepeatableBody(request.body, onClientLeft);
   try {
-    const answer = await fetch(
-      `${process.origin}/${slug}${rest}${url.search}`,
-      {
-        method: request.method,
-        headers,
-        body: request.body,
-        redirect: "manual",
-        signal: controller.signal,
-      },
-    );
-    return relay(request, answer);
-  } catch {
-    if (controller.signal.reason === "idle") {
-      return refusal(
-        504,
-        "IDLE_TIMEOUT",
-        "The function did not answer in time",
-      );
+    for (let attempt = 1;; attempt++) {
+      const process = await processFor(deps.functions, slug);
+      if (process === undefined) {
+        body?.close();
+        return refusal(503, "BOOT_ERROR", "Function failed to start");
+      }
+      try {
+        const answer = await process.send(
+          `/${slug}${rest}${url.search}`,
+          {
+            method: request.method,
+            headers,
+            body: body?.open() ?? null,
+            redirect: "manual",
+            signal: controller.signal,
+          },
+          () => body?.forget(),
+        );
+        return relay(request, answer);
+      } catch (error) {
+        if (controller.signal.aborted) {
+          body?.close();
+          return refusal(
+            504,
+            "IDLE_TIMEOUT",
+            "The function did not answer in time",
+          );
+        }
+        const isRepeatable = error instanceof NotBegun &&
+          attempt < mostAttempts && body?.isWhole !== false;
+        if (isRepeatable) continue;
+        body?.close();
+        return processEnded(error);
+      }
     }
-    return await deadProcess(process);
   } finally {
     clearTimeout(idle);
   }
@@ -167,16 +190,13 @@ function relay(request: Request, answer: Response): Response {
   });
 }
 
-async function deadProcess(process: FunctionProcess): Promise<Response> {
-  const late = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => late.resolve(undefined), 200);
-  const ended = await Promise.race([process.exited, late.promise]);
-  clearTimeout(timer);
-  return ended?.byWallClock
-    ? refusal(
+function processEnded(error: unknown): Response {
+  const end = error instanceof ProcessEnded ? error.end : undefined;
+  return end?.killedFor === undefined
+    ? refusal(502, "EDGE_FUNCTION_ERROR", "The function ended while it worked")
+    : refusal(
       546,
       "WORKER_RESOURCE_LIMIT",
       "Function failed due to not having enough compute resources (please check logs)",
-    )
-    : refusal(502, "EDGE_FUNCTION_ERROR", "The function ended while it worked");
+    );
 }

@@ -1,11 +1,15 @@
-/** One process of one function: started under the watchdog, with the permissions and names of an edge function. */
-import { fromFileUrl, join } from "@std/path";
+/**
+ * One process of one function: started under the watchdog, with the permissions and names of an edge function, sent
+ * requests and orders, and watched by a supervisor.
+ */
 import { z } from "zod";
 import { type ChildSignal, type GuardedChild, spawnGuarded } from "./child.ts";
+import { functionCommand } from "./function-command.ts";
 import type { DenoCommand } from "./functions-deno.ts";
 import type { LogBook } from "./log-book.ts";
 import type { FunctionDefinition } from "./project.ts";
 import { StackError } from "./stack-error.ts";
+import { type KillReason, Supervisor } from "./supervisor.ts";
 
 /** What every process of a stack's functions has in common. */
 export interface FunctionSettings {
@@ -13,11 +17,17 @@ export interface FunctionSettings {
   /** What runs them. */
   deno: DenoCommand;
   env: Record<string, string>;
-  /** How long a process may live after its first request, in milliseconds. */
+  /** How long an isolate lives by its own clock, which stands still until its first request, in milliseconds. */
   wallClockMs: number;
   /** How long a process may take to accept requests, in milliseconds. */
   bootTimeoutMs: number;
   logs: LogBook;
+}
+
+/** How a process ended; `killedFor` when the supervisor has killed it. */
+export interface ProcessEnd {
+  code: number;
+  killedFor?: KillReason;
 }
 
 /** A process that accepts requests. */
@@ -26,76 +36,63 @@ export interface FunctionProcess {
   /** `http://127.0.0.1:<port>` */
   origin: string;
   startedAt: Date;
-  /** Resolves when it takes no new requests: retired by age, or over. */
+  /** Whether it takes no new requests: retired, or over. */
+  readonly isRetired: boolean;
+  /** Whether it is over. */
+  readonly isOver: boolean;
+  /** How many requests are on their way to it or wait for the beginning of an answer. */
+  readonly unanswered: number;
+  /** Resolves when it takes no new requests. */
   retired: Promise<void>;
-  /** Resolves with why it ended. */
-  exited: Promise<{ code: number; byWallClock: boolean }>;
+  /** Resolves with how it ended. */
+  exited: Promise<ProcessEnd>;
+  /**
+   * Sends it a request and resolves with the answer, whose body may still be on its way. `path` begins with a slash.
+   * `onBegun` is called when the function has been given the request.
+   *
+   * @throws {NotBegun} when it is retired, or ended before the function was given the request: another may have it.
+   * @throws {ProcessEnded} when the connection was lost and the function may have begun.
+   * @throws the reason of `init.signal` when that is aborted.
+   */
+  send(
+    path: string,
+    init: RequestInit & { signal: AbortSignal },
+    onBegun?: () => void,
+  ): Promise<Response>;
   signal(name: ChildSignal): Promise<void>;
+  /** Lets so many milliseconds pass for its clock and its supervisor, for tests. */
+  advance(milliseconds: number): Promise<void>;
   /** Asks it to end, and kills it when it does not. */
   end(): Promise<void>;
 }
 
-const runtime = fromFileUrl(new URL("./edge-runtime.ts", import.meta.url));
+/** A request that a process did not begin, and will not. */
+export class NotBegun extends Error {
+  override readonly name = "NotBegun";
+  constructor(options: ErrorOptions = {}) {
+    super("the process takes no requests any more", options);
+  }
+}
+
+/** A process that lost a request which it may have begun; `end` when it is over. */
+export class ProcessEnded extends Error {
+  override readonly name = "ProcessEnded";
+  constructor(readonly end: ProcessEnd | undefined, options: ErrorOptions) {
+    super("the process ended while it worked", options);
+  }
+}
+
 const marker = "\u001e@stack ";
 const graceSeconds = 3;
+/** How long a process that broke off a connection may take to be over, in milliseconds. */
+const endPatienceMs = 5000;
 
 const eventSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("ready"), port: z.number().int() }),
-  z.object({ event: z.literal("clock-started") }),
-  z.object({ event: z.literal("retired") }),
+  z.object({ event: z.literal("clock-started"), ageMs: z.number() }),
+  z.object({ event: z.literal("begun"), id: z.uuid() }),
   z.object({ event: z.literal("shutdown"), reason: z.string() }),
 ]);
-
-/** What Deno needs to find its cache; hidden from the function itself. */
-const cacheEnv = [
-  "HOME",
-  "PATH",
-  "DENO_DIR",
-  "XDG_CACHE_HOME",
-  "TMPDIR",
-  "NPM_CONFIG_REGISTRY",
-  "npm_config_registry",
-  "NPM_CONFIG_USERCONFIG",
-  "npm_config_userconfig",
-];
-
-/** How this machine reaches the internet, where that takes more than a connection. */
-const networkEnv = [
-  "HTTP_PROXY",
-  "http_proxy",
-  "HTTPS_PROXY",
-  "https_proxy",
-  "ALL_PROXY",
-  "all_proxy",
-  "NO_PROXY",
-  "no_proxy",
-  "DENO_CERT",
-  "DENO_TLS_CA_STORE",
-  "SSL_CERT_FILE",
-  "SSL_CERT_DIR",
-  "NODE_EXTRA_CA_CERTS",
-];
-
-/** How Deno resolves what a function imports: its import map or configuration, and the project's lock file. */
-export async function denoArguments(
-  definition: FunctionDefinition,
-  projectDir: string,
-  deno: DenoCommand,
-): Promise<string[]> {
-  const lock = join(projectDir, "deno.lock");
-  const hasLock = deno.readsLock &&
-    await Deno.stat(lock).then(() => true, () => false);
-  return [
-    "--node-modules-dir=none",
-    hasLock ? `--lock=${lock}` : "--no-lock",
-    ...(definition.imports?.kind === "config"
-      ? [`--config=${definition.imports.path}`]
-      : ["--no-config"]),
-    ...(definition.imports?.kind === "import-map"
-      ? [`--import-map=${definition.imports.path}`]
-      : []),
-  ];
-}
 
 /**
  * Starts a function and resolves once it accepts requests.
@@ -109,67 +106,77 @@ export async function startFunctionProcess(
 ): Promise<FunctionProcess> {
   const { slug } = definition;
   const source = `function:${slug}`;
-  const inherited = Object.fromEntries(
-    [...cacheEnv, ...networkEnv].flatMap((name) => {
-      const value = Deno.env.get(name);
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
   const ready = Promise.withResolvers<number>();
   const retired = Promise.withResolvers<void>();
   const words: string[] = [];
-  let killTimer: ReturnType<typeof setTimeout> | undefined;
-  let byWallClock = false;
+  const log = (line: string) => settings.logs.add(source, "stderr", line);
+  const orderToken = crypto.randomUUID();
+  const orders = new Set<Promise<void>>();
+  /** Requests without an answer yet, by id: what to do when the function is given one. */
+  const unanswered = new Map<string, { isBegun: boolean; onBegun(): void }>();
+  let origin = "";
+  let isRetired = false, isReleased = false, isOver = false;
+  let killedFor: KillReason | undefined;
+
+  const order = (name: "release" | "announce" | "advance", value: unknown) => {
+    const sent = (async () => {
+      try {
+        const answer = await fetch(`${origin}/@stack/${name}`, {
+          method: "POST",
+          headers: { "x-stack-order": orderToken },
+          body: JSON.stringify(value),
+        });
+        await answer.body?.cancel();
+      } catch {
+        // It is over, which all orders lead to.
+      }
+    })();
+    orders.add(sent);
+    return sent.finally(() => orders.delete(sent));
+  };
+  /** Once nothing more can come to it, it may go as soon as it has done what it has. */
+  const releaseWhenLeft = () => {
+    if (!isRetired || isReleased || unanswered.size > 0) return;
+    isReleased = true;
+    order("release", null);
+  };
+  const retire = () => {
+    if (isRetired) return;
+    isRetired = true;
+    retired.resolve();
+    releaseWhenLeft();
+  };
+  const supervisor = new Supervisor(settings, {
+    retire,
+    log,
+    announce: (reason) => order("announce", reason),
+    kill(reason) {
+      killedFor = reason;
+      child.signal("KILL");
+    },
+  });
 
   const onEvent = (event: z.infer<typeof eventSchema>) => {
     switch (event.event) {
       case "ready":
         return ready.resolve(event.port);
       case "clock-started":
-        killTimer = setTimeout(() => {
-          byWallClock = true;
-          settings.logs.add(source, "stderr", "wall clock duration reached");
-          child.signal("KILL");
-        }, settings.wallClockMs);
-        return;
-      case "retired":
-        return retired.resolve();
+        return supervisor.begin(event.ageMs);
+      case "begun": {
+        const request = unanswered.get(event.id);
+        if (request === undefined) return;
+        request.isBegun = true;
+        return request.onBegun();
+      }
       case "shutdown":
-        settings.logs.add(source, "stderr", `shutdown: ${event.reason}`);
+        log(`shutdown: ${event.reason}`);
     }
   };
   const child: GuardedChild = await spawnGuarded({
-    command: [
-      settings.deno.program,
-      "run",
-      "--quiet",
-      "--no-prompt",
-      "--cached-only",
-      "--allow-net",
-      "--allow-env",
-      "--allow-read",
-      // The memory of an edge function is 256 MB; V8's heap is the part of it that can be limited here.
-      "--v8-flags=--max-old-space-size=256",
-      ...await denoArguments(
-        definition,
-        settings.projectDir,
-        settings.deno,
-      ),
-      runtime,
-      JSON.stringify({
-        entry: new URL(`file://${definition.entrypoint}`).href,
-        slug,
-        wallClockMs: settings.wallClockMs,
-        graceMs: (graceSeconds - 1) * 1000,
-        hiddenEnv: [...cacheEnv, "NO_COLOR", "PWD", "OLDPWD", "SHLVL", "_"],
-      }),
-    ],
-    env: {
-      ...inherited,
-      ...settings.deno.env,
-      ...settings.env,
-      NO_COLOR: "1",
-    },
+    ...await functionCommand(definition, settings, {
+      orderToken,
+      graceMs: (graceSeconds - 1) * 1000,
+    }),
     cwd: settings.projectDir,
     endSignal: "TERM",
     graceSeconds,
@@ -186,9 +193,11 @@ export async function startFunctionProcess(
       settings.logs.add(source, stream, line);
     },
   });
-  const exited = child.exited.then((code) => {
-    clearTimeout(killTimer);
-    retired.resolve();
+  const exited = child.exited.then((code): ProcessEnd => {
+    supervisor.stop();
+    isOver = true;
+    isReleased = true;
+    retire();
     ready.reject(
       new StackError(
         `Function ${slug} did not start (code ${code}). It said:\n${
@@ -196,7 +205,7 @@ export async function startFunctionProcess(
         }`,
       ),
     );
-    return { code, byWallClock };
+    return killedFor === undefined ? { code } : { code, killedFor };
   });
   const tooLate = setTimeout(() =>
     ready.reject(
@@ -209,9 +218,8 @@ export async function startFunctionProcess(
   const abandon = () => ready.reject(signal.reason);
   signal.addEventListener("abort", abandon);
   if (signal.aborted) abandon();
-  let port: number;
   try {
-    port = await ready.promise;
+    origin = `http://127.0.0.1:${await ready.promise}`;
   } catch (error) {
     await child.signal("KILL");
     await exited;
@@ -220,15 +228,77 @@ export async function startFunctionProcess(
     clearTimeout(tooLate);
     signal.removeEventListener("abort", abandon);
   }
+  async function send(
+    path: string,
+    init: RequestInit & { signal: AbortSignal },
+    onBegun: () => void = () => {},
+  ): Promise<Response> {
+    if (isRetired) throw new NotBegun();
+    const id = crypto.randomUUID();
+    const request = { isBegun: false, onBegun };
+    unanswered.set(id, request);
+    try {
+      const headers = new Headers(init.headers);
+      headers.set("x-stack-request", id);
+      return await fetch(`${origin}${path}`, { ...init, headers });
+    } catch (cause) {
+      init.signal.throwIfAborted();
+      // Only once it is over, and all that it said is read, is it certain what it has not begun.
+      const end = await within(endPatienceMs, exited);
+      if (end !== undefined && !request.isBegun) throw new NotBegun({ cause });
+      throw new ProcessEnded(end, { cause });
+    } finally {
+      unanswered.delete(id);
+      releaseWhenLeft();
+    }
+  }
   return {
     pid: child.pid,
-    origin: `http://127.0.0.1:${port}`,
+    origin,
     startedAt: new Date(),
+    get isRetired() {
+      return isRetired;
+    },
+    get isOver() {
+      return isOver;
+    },
+    get unanswered() {
+      return unanswered.size;
+    },
     retired: retired.promise,
     exited,
-    signal: child.signal,
+    send,
+    async signal(name) {
+      // What is asked to end is given nothing more, and ends by itself; what is killed gives no warning.
+      if (name === "TERM") {
+        isReleased = true;
+        retire();
+      }
+      await child.signal(name);
+    },
+    async advance(milliseconds) {
+      supervisor.advance(milliseconds);
+      await order("advance", milliseconds);
+    },
     async end() {
+      isReleased = true;
+      retire();
       await child.end();
+      await Promise.all(orders);
     },
   };
+}
+
+/** What a promise resolves with, or undefined when that takes longer than so many milliseconds. */
+async function within<T>(
+  milliseconds: number,
+  promise: Promise<T>,
+): Promise<T | undefined> {
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => late.resolve(undefined), milliseconds);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

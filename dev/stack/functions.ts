@@ -30,8 +30,13 @@ class ManagedFunction {
   }
 
   /** The process that takes requests; waits for one that is booting. */
-  get current(): Promise<FunctionProcess> {
-    return this.#current;
+  async current(): Promise<FunctionProcess> {
+    for (;;) {
+      const process = await this.#current;
+      // Its successor is put in its place in the turn in which it retires.
+      if (!process.isRetired || this.#stopping.signal.aborted) return process;
+      await process.retired;
+    }
   }
 
   get processes(): FunctionProcess[] {
@@ -55,8 +60,7 @@ class ManagedFunction {
     if (this.#stopping.signal.aborted) return;
     const age = Date.now() - old.startedAt.getTime();
     if (age > healthyMs) this.#pauseMs = firstPauseMs;
-    const isOver = !this.#alive.has(old);
-    this.#current = this.#bootUntilItWorks(isOver && age < healthyMs);
+    this.#current = this.#bootUntilItWorks(old.isOver && age < healthyMs);
     // Nobody may be waiting for it; whoever calls the function gets the error then.
     await this.#current.catch(() => {});
   }
@@ -119,7 +123,7 @@ export class Functions {
   /** Resolves when every function accepts requests. Rejects with the first that does not; the others go on. */
   async ready(): Promise<void> {
     await Promise.all(
-      [...this.#functions.values()].map(({ current }) => current),
+      [...this.#functions.values()].map((managed) => managed.current()),
     );
   }
 
@@ -130,7 +134,7 @@ export class Functions {
 
   /** The process of a function that takes requests, waiting for it when it is booting. */
   process(slug: string): Promise<FunctionProcess> {
-    return this.#get(slug).current;
+    return this.#get(slug).current();
   }
 
   /** Every live process of a function: the one that takes requests, and retired ones that still work. */
@@ -149,6 +153,15 @@ export class Functions {
         await process.signal(name);
         if (name === "KILL") await process.exited;
       }),
+    );
+  }
+
+  /** Lets so many milliseconds pass for every live process, as if nothing had happened meanwhile; for tests. */
+  async advance(milliseconds: number): Promise<void> {
+    await Promise.all(
+      [...this.#functions.values()].flatMap(({ processes }) =>
+        processes.map((process) => process.advance(milliseconds))
+      ),
     );
   }
 

@@ -58,7 +58,7 @@ export interface StackOptions {
   functionsDeno?: FunctionsDeno;
   /** Print nothing (default true). Otherwise what the parts say goes to standard error, line by line. */
   quiet?: boolean;
-  /** Life of a function process after its first request, in milliseconds; 150 s, the shortest of the hosted plans. */
+  /** Life of an isolate by its own clock, in milliseconds; 150 s, the shortest of the hosted plans. */
   wallClockMs?: number;
   /** How long a function may take to begin its answer, in milliseconds; 150 s as hosted. */
   idleTimeoutMs?: number;

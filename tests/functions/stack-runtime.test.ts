@@ -49,10 +49,7 @@ Deno.test("functions: a process that dies is replaced, and the caller gets an an
       const before = await isolate(stack);
       const [killed] = stack.functions.processes("hook");
       const waiting = hook(stack, "/never");
-      await until(
-        "the request is under way",
-        () => stack.functions.processes("hook").length === 1,
-      );
+      await stack.logs.find(({ line }) => line === "never begun", soon());
       await stack.functions.kill("hook", "SIGKILL");
       const answer = await waiting;
       await answer.body?.cancel();
@@ -137,6 +134,45 @@ Deno.test("wall clock: half of it retires an isolate, nine tenths announce its e
         soon(),
       );
       assertEquals(done.source, "function:hook");
+    },
+  );
+});
+
+Deno.test("isolate clock: it stands still until the first request, and is the same inside and outside", async (t) => {
+  await using project = await makeProject();
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+  });
+  const age = async () => {
+    const answer = await (await hook(stack, "/age")).json();
+    assert(Math.abs(answer.origin + answer.age - Date.now()) < 60_000);
+    return answer.age;
+  };
+  const bornAfter = Date.now();
+
+  await t.step("160 s of waiting make nobody older", async () => {
+    await stack.functions.advance(160_000);
+    assert(await age() < Date.now() - bornAfter + 10_000);
+  });
+
+  await t.step("from the first request on it passes", async () => {
+    const before = await isolate(stack);
+    await stack.functions.advance(50_000);
+    const now = await age();
+    assert(now >= 50_000 && now < 75_000, `${now} ms`);
+    assertEquals(await isolate(stack), before);
+  });
+
+  await t.step(
+    "at half of 150 s by that clock another isolate serves, which is young",
+    async () => {
+      const before = await isolate(stack);
+      await stack.functions.advance(25_000);
+      const now = await age();
+      assert(now < 50_000, `${now} ms`);
+      assertNotEquals(await isolate(stack), before);
     },
   );
 });

@@ -49,13 +49,6 @@ const bound = z.number().int().min(0).max(120_000);
 
 /** The commands by path, what each is given and what it answers. */
 export const COMMANDS = {
-  "/sweep": {
-    given: z.null(),
-    answer: z.object({
-      status: z.enum(["succeeded", "failed"]),
-      message: z.string(),
-    }),
-  },
   "/net/pause": { given: z.null(), answer: z.null() },
   "/net/resume": { given: z.null(), answer: z.null() },
   "/functions/kill": {
@@ -68,6 +61,16 @@ export const COMMANDS = {
   "/functions/pids": { given: z.string(), answer: z.array(z.number()) },
   /** Address of the function itself, without the gateway in front of it. */
   "/functions/origin": { given: z.string(), answer: z.string() },
+  /** Lets so many milliseconds pass for every process of every function. */
+  "/functions/advance": { given: z.number().int().min(1), answer: z.null() },
+  /** Runs a schedule of the database once, now. */
+  "/cron/run": {
+    given: z.string(),
+    answer: z.object({
+      status: z.enum(["succeeded", "failed"]),
+      message: z.string(),
+    }),
+  },
   "/tokens": {
     given: z.record(z.string(), z.union([z.string(), z.number()])),
     answer: z.string(),

@@ -104,7 +104,11 @@ addEventListener("beforeunload", (event) => { left = JSON.stringify((event as Cu
 Deno.serve({ port: 9999 }, async (request) => {
   const url = new URL(request.url);
   if (url.pathname.endsWith("/crash")) Deno.exit(3);
-  if (url.pathname.endsWith("/never")) await new Promise(() => {});
+  if (url.pathname.endsWith("/never")) {
+    console.log("never begun");
+    await new Promise(() => {});
+  }
+  if (url.pathname.endsWith("/age")) return Response.json({ age: performance.now(), origin: performance.timeOrigin });
   if (url.pathname.endsWith("/background")) {
     EdgeRuntime.waitUntil((async () => { await new Promise((r) => setTimeout(r, 200)); console.log("background done"); })());
     return new Response(null, { status: 202 });

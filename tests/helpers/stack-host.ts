@@ -101,10 +101,6 @@ function createCommands(
   lines: Growing<LogLine>,
 ): Record<Command, (body: unknown) => Promise<unknown>> {
   return {
-    "/sweep": command(
-      COMMANDS["/sweep"],
-      () => stack.cron.runNow("sweep-ai-jobs"),
-    ),
     "/net/pause": command(COMMANDS["/net/pause"], async () => {
       await stack.net.pause();
       return null;
@@ -127,6 +123,17 @@ function createCommands(
     "/functions/origin": command(
       COMMANDS["/functions/origin"],
       async (slug) => (await stack.functions.process(slug)).origin,
+    ),
+    "/functions/advance": command(
+      COMMANDS["/functions/advance"],
+      async (milliseconds) => {
+        await stack.functions.advance(milliseconds);
+        return null;
+      },
+    ),
+    "/cron/run": command(
+      COMMANDS["/cron/run"],
+      (name) => stack.cron.runNow(name),
     ),
     "/tokens": command(
       COMMANDS["/tokens"],

@@ -20,11 +20,15 @@ export interface TestStack extends StackFacts {
   readonly simulator: SimulatorControl;
   /** Runs the sweep once, now; by itself it never runs. Fails when it fails. */
   sweep(): Promise<void>;
+  /** Runs a schedule of the database once, now. Fails when it fails. */
+  runSchedule(name: string): Promise<void>;
   /** Holds back what the database sends, once what is under way is delivered. */
   pauseNet(): Promise<void>;
   resumeNet(): Promise<void>;
   /** Sends a signal to every process of a function; with SIGKILL they are gone when this resolves. */
   kill(slug: string, signal: "SIGKILL" | "SIGTERM"): Promise<void>;
+  /** Lets so many milliseconds pass for the processes of all functions, by their clocks and their supervisors'. */
+  advance(milliseconds: number): Promise<void>;
   /** Process ids of a function. */
   pids(slug: string): Promise<number[]>;
   /** A user token of the test's own making, signed as the project signs. */
@@ -112,6 +116,10 @@ function createStack(facts: StackFacts): TestStack {
     if (!response.ok) throw new Error(`${command}: ${text}`);
     return COMMANDS[command].answer.parse(JSON.parse(text));
   }
+  async function runSchedule(name: string): Promise<void> {
+    const { status, message } = await ask("/cron/run", name);
+    if (status === "failed") throw new Error(`${name} failed: ${message}`);
+  }
   const connect = () => {
     const sql = postgres(facts.dbUrl, { max: 1, onnotice: () => {} });
     return {
@@ -122,9 +130,10 @@ function createStack(facts: StackFacts): TestStack {
   return {
     ...facts,
     simulator: simulatorControl(facts.simulatorUrl),
-    async sweep() {
-      const { status, message } = await ask("/sweep", null);
-      if (status === "failed") throw new Error(`the sweep failed: ${message}`);
+    sweep: () => runSchedule("sweep-ai-jobs"),
+    runSchedule,
+    async advance(milliseconds) {
+      await ask("/functions/advance", milliseconds);
     },
     async pauseNet() {
       await ask("/net/pause", null);

@@ -1,0 +1,65 @@
+/** Nothing that waits grows old: after any idle time a job is taken at once, and the janitor has time for its work. */
+import { assert, assertEquals } from "@std/assert";
+import { requestVoice, signUp, uploadRecording } from "../helpers/as-user.ts";
+import { type TestStack, useStack } from "../helpers/stack.ts";
+import { waitForJob, waitForLog } from "../helpers/wait-for.ts";
+
+/** More than an isolate lives. */
+const IDLE_MS = 160_000;
+
+const running = useStack();
+
+/** Seconds from the insert of a job to its first claim. */
+async function secondsToClaim(
+  stack: TestStack,
+  jobId: string,
+): Promise<number> {
+  const [row] = await stack.sql<{ seconds: number }>`
+    select extract(epoch from started_at - created_at)::float8 as seconds from public.ai_jobs where id = ${jobId}`;
+  assert(row !== undefined);
+  return row.seconds;
+}
+
+Deno.test("isolate clock: a stack that was idle for longer than an isolate lives takes a job in under two seconds, without the sweep", async (t) => {
+  const stack = running();
+  const user = await signUp(stack);
+  for (
+    const before of ["nothing", "another job, by an isolate that has grown old"]
+  ) {
+    await t.step(`before it: ${before}`, async () => {
+      await stack.advance(IDLE_MS);
+      // The successor of one that has grown old is ready, as after so long a time.
+      await stack.ask("/functions/origin", "process-ai-job");
+      const jobId = await requestVoice(user, await uploadRecording(user));
+      await waitForJob(stack, user, jobId, "completed");
+      const seconds = await secondsToClaim(stack, jobId);
+      assert(seconds < 2, `${seconds} s`);
+    });
+  }
+  assertEquals(
+    (await stack.ask("/logs", {
+      source: "function:process-ai-job",
+      fields: { event: "claim_refused" },
+    })).lines,
+    [],
+  );
+});
+
+Deno.test("isolate clock: the janitor reads the providers' lists at its schedule, a quarter of an hour after the last run", async () => {
+  const stack = running();
+  await stack
+    .sql`update private.janitor_settings set scan_interval_seconds = 0`;
+  for (const run of [1, 2]) {
+    await stack.advance(900_000);
+    await stack.ask("/functions/origin", "janitor");
+    await stack.runSchedule("run-janitor");
+    const lines = await waitForLog(
+      stack,
+      "janitor",
+      { event: "janitor_done" },
+      run,
+    );
+    const pages = Number(lines.at(-1)?.fields?.["pages_read"]);
+    assert(pages >= 3, `${pages} pages of three providers`);
+  }
+});

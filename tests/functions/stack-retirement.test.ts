@@ -1,0 +1,180 @@
+/** One isolate after another: no request is lost between two of them, and none is given to both. */
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { type Stack, startStack } from "../../dev/stack/stack.ts";
+import { makeProject, until } from "../helpers/stack-fixture.ts";
+
+const url = (stack: Stack, path = "") =>
+  `${stack.apiUrl}/functions/v1/hook${path}`;
+
+const soon = () => AbortSignal.timeout(20_000);
+
+/** How often the function was given a request with this body. */
+function timesBegun(stack: Stack, body: string): number {
+  return stack.logs.records("function:hook").filter(({ line }) =>
+    line === `echo ${body}`
+  ).length;
+}
+
+/** A body that says when its reader has come to its second part, which then ends it. */
+function slowBody(first: string | Uint8Array<ArrayBuffer>) {
+  const reached = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const parts = [
+    typeof first === "string" ? new TextEncoder().encode(first) : first,
+  ];
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      const part = parts.shift();
+      if (part !== undefined) return controller.enqueue(part);
+      reached.resolve();
+      await goOn.promise;
+      controller.close();
+    },
+  }, { highWaterMark: 0 });
+  return { body, reached: reached.promise, goOn: goOn.resolve };
+}
+
+/** The fixture's project with a function that says what it was given, and by whom it was taken. */
+const project = () =>
+  makeProject({
+    "supabase/functions/hook/index.ts": `
+      export default {
+        async fetch(request: Request) {
+          const body = await request.text() || new URL(request.url).pathname;
+          console.log("echo " + body);
+          if (body === "/hook/never") await new Promise(() => {});
+          return Response.json({ body, isolate: Deno.env.get("SB_EXECUTION_ID") });
+        },
+      };
+    `,
+  });
+
+Deno.test("retirement under load: at 60 requests a second over a dozen isolates each is answered, and begun once", async () => {
+  await using fixture = await project();
+  await using stack = await startStack({
+    projectDir: fixture.dir,
+    ephemeral: true,
+    simulators: false,
+    wallClockMs: 1200,
+  });
+  const isolates = new Set<string>();
+  const failures: string[] = [];
+  const wanted = { isolates: 12, requests: 400, seconds: 60 };
+  const begun = performance.now();
+  const sent: Promise<void>[] = [];
+  for (
+    let number = 0;
+    isolates.size < wanted.isolates || number < wanted.requests;
+    number++
+  ) {
+    if (performance.now() - begun > wanted.seconds * 1000) break;
+    sent.push((async () => {
+      const response = await fetch(url(stack), {
+        method: "POST",
+        body: `number ${number}`,
+      });
+      const text = await response.text();
+      if (response.status !== 200) {
+        failures.push(`${number}: ${response.status} ${text}`);
+        return;
+      }
+      const { body, isolate } = JSON.parse(text);
+      assertEquals(body, `number ${number}`);
+      isolates.add(isolate);
+    })());
+    const due = begun + (number + 1) * (1000 / 60);
+    const early = due - performance.now();
+    if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+  }
+  await Promise.all(sent);
+  assertEquals(failures, []);
+  assert(isolates.size >= wanted.isolates, `${isolates.size} isolates`);
+  const times = sent.map((_, number) => timesBegun(stack, `number ${number}`));
+  assertEquals(times.filter((count) => count !== 1), []);
+});
+
+Deno.test("retirement: who meets a process at its end", async (t) => {
+  await using fixture = await project();
+  await using stack = await startStack({
+    projectDir: fixture.dir,
+    ephemeral: true,
+    simulators: false,
+  });
+  const isolate = async () =>
+    (await (await fetch(url(stack))).json()).isolate as string;
+
+  await t.step(
+    "a request on its way to a process that retires is answered by it; others go elsewhere meanwhile",
+    async () => {
+      const old = await stack.functions.process("hook");
+      const before = await isolate();
+      await old.signal("STOP");
+      const { body, reached, goOn } = slowBody("on its way");
+      const answer = old.send("/hook", {
+        method: "POST",
+        body,
+        signal: soon(),
+      });
+      await reached;
+      // It cannot hear that time has passed; its supervisor does.
+      const passing = stack.functions.advance(75_000);
+      assertNotEquals(await isolate(), before);
+      goOn();
+      await old.signal("CONT");
+      assertEquals(await (await answer).json(), {
+        body: "on its way",
+        isolate: before,
+      });
+      await passing;
+      assertEquals((await old.exited).code, 0);
+    },
+  );
+
+  await t.step(
+    "a request that a process died of before it was begun is given to the next, whole",
+    async () => {
+      const old = await stack.functions.process("hook");
+      const before = await isolate();
+      await old.signal("STOP");
+      const answer = fetch(url(stack), { method: "POST", body: "not begun" });
+      await until(
+        "the request is with the process",
+        () => old.unanswered === 1,
+      );
+      await old.signal("KILL");
+      const { body, isolate: after } = await (await answer).json();
+      assertEquals(body, "not begun");
+      assertNotEquals(after, before);
+      assertEquals(timesBegun(stack, "not begun"), 1);
+    },
+  );
+
+  await t.step(
+    "one that was begun is given to nobody else",
+    async () => {
+      const answer = fetch(url(stack, "/never"), { signal: soon() });
+      await stack.logs.find(({ line }) => line === "echo /hook/never", soon());
+      await stack.functions.kill("hook", "SIGKILL");
+      const { status, headers, body } = await answer;
+      await body?.cancel();
+      assertEquals([status, headers.get("sb-error-code")], [
+        502,
+        "EDGE_FUNCTION_ERROR",
+      ]);
+      await isolate();
+      assertEquals(timesBegun(stack, "/hook/never"), 1);
+    },
+  );
+
+  await t.step(
+    "one that is asked to end is given nothing more, and ends what it has",
+    async () => {
+      const [old] = stack.functions.processes("hook");
+      assert(old !== undefined);
+      const before = await isolate();
+      await stack.functions.kill("hook", "SIGTERM");
+      assertNotEquals(await isolate(), before);
+      assertEquals((await old.exited).code, 0);
+    },
+  );
+});
