@@ -278,6 +278,8 @@ comment on column public.ai_job_events.event is
 create policy "users can read the events of their own ai jobs" on public.ai_job_events for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER ai_job_events_after_insert_broadcast AFTER INSERT ON public.ai_job_events REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.broadcast_ai_job_events();
+
 grant select on public.ai_job_events to authenticated;
 grant select on public.ai_job_events to service_role;
 
@@ -1685,6 +1687,11 @@ create function private.apply_owner_request()
 comment on function private.apply_owner_request() is
   'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a type that is switched off.';
 
+create function private.broadcast_ai_job_events()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.broadcast_ai_job_events() is
+  'Statement trigger: one private broadcast ai_job_events for each owner, on the topic ai_jobs:<user id>, with {events: [...]} of at most 100 events, else {more: true}. Does nothing while no client is connected to Realtime, and never fails the statement. Security definer because the roles that change jobs may not write for other people''s topics.';
+
 create function private.cancellation_message(p_spend text)
   returns text language sql immutable security invoker set search_path="";
 comment on function private.cancellation_message(text) is
@@ -2243,6 +2250,11 @@ create policy "users can replace their own profile photos" on storage.objects fo
 
 create policy "users can upload into their own folder" on storage.objects for insert to authenticated
   with check (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+
+-- Realtime
+
+create policy "users can receive the events of their own ai jobs" on realtime.messages for select to authenticated
+  using (((extension = 'broadcast'::text) AND (( SELECT realtime.topic() AS topic) = ('ai_jobs:'::text || (( SELECT auth.uid() AS uid))::text))));
 
 -- Scheduled work
 

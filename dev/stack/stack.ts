@@ -18,6 +18,7 @@ import { bypassProxyForLoopback } from "./loopback.ts";
 import { applyMigrations, type MigrationReport } from "./migrate.ts";
 import { NetWorker } from "./net-worker.ts";
 import { startPostgres } from "./postgres.ts";
+import { RealtimeServer } from "./realtime/server.ts";
 import { readProject } from "./project.ts";
 import { readProjectEnv } from "./project-env.ts";
 import { chooseProviders, type ProviderChoice } from "./providers.ts";
@@ -87,6 +88,7 @@ export interface Stack extends AsyncDisposable {
   functions: Functions;
   net: NetWorker;
   cron: CronTicker;
+  realtime: RealtimeServer;
   logs: LogBook;
   /** Signs claims as the project's Auth would (ES256); for tests that need a token of their own making. */
   signToken(claims: JWTPayload): Promise<string>;
@@ -228,6 +230,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   parts.defer(async () => {
     await preparing.catch(() => {});
   });
+  const realtime = new RealtimeServer({
+    adminUrl: database.adminUrl,
+    keys,
+    tokens,
+    logs,
+  });
+  parts.defer(() => realtime.stop());
   const [prepared] = await Promise.all([
     preparing,
     functions.ready(),
@@ -238,6 +247,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     tokens,
     services: prepared.services,
     functions,
+    realtime,
     logs,
     fileSizeLimit: project.fileSizeLimit,
     idleTimeoutMs: options.idleTimeoutMs ?? 150_000,
@@ -275,6 +285,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     functions,
     net,
     cron,
+    realtime,
     logs,
     signToken: (claims) => tokens.sign(claims),
     crashed: crashed.promise,
