@@ -2058,7 +2058,7 @@ grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double 
 create function public.get_ai_budget()
   returns TABLE(month date, budget_micros bigint, spent_micros bigint, reserved_micros bigint, remaining_micros bigint) language sql stable security invoker set search_path="";
 comment on function public.get_ai_budget() is
-  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open what became of them, and left; in millionths of a US dollar. Security invoker: the caller reads their own limits and the default ones, and no others.';
+  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open what became of them, and left (null: no limit); in millionths of a US dollar. Security invoker: the caller reads their own limits and the default ones, and no others.';
 grant execute on function public.get_ai_budget() to authenticated;
 
 create function public.get_ai_costs(p_user_id uuid DEFAULT auth.uid())
@@ -2103,7 +2103,7 @@ grant execute on function public.note_provider_rows(text,uuid,text[],text[]) to 
 create function public.pause_ai_jobs(p_job_type text DEFAULT NULL::text, p_provider text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_is_paused boolean DEFAULT true)
   returns integer language plpgsql volatile security invoker set search_path="";
 comment on function public.pause_ai_jobs(text,text,uuid,boolean) is
-  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were found. service_role only.';
+  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that does not exist is an error (AJ075), and nothing changes. service_role only.';
 grant execute on function public.pause_ai_jobs(text,text,uuid,boolean) to service_role;
 
 create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
@@ -2127,7 +2127,7 @@ grant execute on function public.record_provider_page(text,uuid,jsonb,text,integ
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
   returns integer language plpgsql volatile security definer set search_path="";
 comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
-  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose owner has no room for it stays failed. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come back with that one. For the operator; service_role only; security definer for the retry in schema private.';
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose owner has no room for it stays failed. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come back with that one. A job type or user that does not exist is an error (AJ075). For the operator; service_role only; security definer for the retry in schema private.';
 grant execute on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) to service_role;
 
 create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
@@ -2176,7 +2176,7 @@ grant execute on function public.revise_provider_call(uuid,uuid,text,bigint) to 
 create function public.set_ai_budget(p_user_id uuid, p_budget_micros bigint)
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function public.set_ai_budget(uuid,bigint) is
-  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved or spent already counts. service_role only.';
+  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved or spent already counts. A user who does not exist is an error (AJ075). service_role only.';
 grant execute on function public.set_ai_budget(uuid,bigint) to service_role;
 
 create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0, p_units bigint DEFAULT NULL::bigint)

@@ -774,6 +774,12 @@ declare
   v_id uuid;
   v_count integer := 0;
 begin
+  if p_job_type is not null and not exists (select 1 from public.ai_job_types as t where t.job_type = p_job_type) then
+    raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
+  end if;
+  if p_user_id is not null and not exists (select 1 from auth.users as u where u.id = p_user_id) then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
+  end if;
   for v_id in
     select f.id
     from public.ai_jobs as f
@@ -797,7 +803,8 @@ comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, intege
   'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose '
   'owner has no room for it stays failed. Jobs whose '
   'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
-  'back with that one. For the operator; service_role only; security definer for the retry in schema private.';
+  'back with that one. A job type or user that does not exist is an error (AJ075). For the operator; service_role only; '
+  'security definer for the retry in schema private.';
 
 create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id text)
 returns void
@@ -892,9 +899,15 @@ begin
   end if;
   update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
   get diagnostics v_changed = row_count;
+  if p_job_type is not null and v_changed = 0 then
+    raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
+  end if;
   v_count := v_count + v_changed;
   update public.ai_providers as p set paused_at = v_paused_at where p.provider = p_provider;
   get diagnostics v_changed = row_count;
+  if p_provider is not null and v_changed = 0 then
+    raise exception 'there is no provider %', p_provider using errcode = 'AJ075', detail = 'p_provider';
+  end if;
   v_count := v_count + v_changed;
   if p_user_id is not null then
     insert into public.ai_limits (user_id, paused_at) values (p_user_id, v_paused_at)
@@ -902,11 +915,15 @@ begin
     v_count := v_count + 1;
   end if;
   return v_count;
+exception
+  when foreign_key_violation then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
 end;
 $$;
 comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
   'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
-  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were found. service_role only.';
+  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
+  'does not exist is an error (AJ075), and nothing changes. service_role only.';
 
 create view private.ai_job_dead_letters
 with (security_invoker = true)
