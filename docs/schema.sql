@@ -1767,10 +1767,10 @@ create function private.end_instead_of_waiting()
 comment on function private.end_instead_of_waiting() is
   'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads the policy of the type for whoever hands back.';
 
-create function private.ending_message(p_error_code text, p_last_cause text)
-  returns text language sql immutable security invoker set search_path="";
-comment on function private.ending_message(text,text) is
-  'The words of outcome_unknown or job_expired, with what was known last after them; both are safe to show.';
+create function private.ending_message(p_job_id uuid, p_error_code text, p_last_cause text)
+  returns text language sql stable security invoker set search_path="";
+comment on function private.ending_message(uuid,text,text) is
+  'The words of outcome_unknown, with how the calls in question ended, or of job_expired; then what was known last. All of it is safe to show.';
 
 create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";

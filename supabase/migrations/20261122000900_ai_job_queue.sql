@@ -428,28 +428,40 @@ comment on function private.ai_job_backoff(text, integer) is
   'Wait after a failed attempt: base × 2^(attempt-1) seconds of the job type, capped, ±20 % so that jobs that failed '
   'together do not return together.';
 
-create function private.ending_message(p_error_code text, p_last_cause text)
+create function private.ending_message(p_job_id uuid, p_error_code text, p_last_cause text)
 returns text
 language sql
-immutable
+stable
 security invoker
 set search_path = ''
 as $$
-  select case
-    -- What says so already is not said twice.
-    when starts_with(p_last_cause, m.sentence) then p_last_cause
-    else concat_ws(' Last: ', m.sentence, p_last_cause)
-  end
-  from (
-    select case p_error_code
-      when 'outcome_unknown' then
-        'It is unknown whether the AI provider did the work; it was not sent again.'
+  select concat_ws(
+    ' ',
+    case p_error_code
+      when 'outcome_unknown' then 'It is unknown whether the AI provider did the work; it was not sent again.'
       when 'job_expired' then 'The job was not finished in the time it had.'
-    end
-  ) as m (sentence);
+    end,
+    case when p_error_code = 'outcome_unknown' then (
+      select string_agg(
+        format(
+          'Its call %s %s.',
+          c.operation,
+          case
+            when c.error_code is null then 'was cut off before an answer came'
+            else 'ended with ' || c.error_code || coalesce(' (HTTP ' || c.http_status || ')', '')
+          end
+        ),
+        ' ' order by c.sent_at
+      )
+      from public.ai_provider_calls as c
+      where c.job_id = p_job_id and c.outcome in ('sent', 'unknown')
+    ) end,
+    'Last: ' || p_last_cause
+  );
 $$;
-comment on function private.ending_message(text, text) is
-  'The words of outcome_unknown or job_expired, with what was known last after them; both are safe to show.';
+comment on function private.ending_message(uuid, text, text) is
+  'The words of outcome_unknown, with how the calls in question ended, or of job_expired; then what was known last. All of '
+  'it is safe to show.';
 
 create function public.fail_ai_job(
   p_job_id uuid,
@@ -489,7 +501,7 @@ begin
       progress_percentage = case when v_retry then 0 else j.progress_percentage end,
       error_code = case when v_is_unknown then 'outcome_unknown' else p_error_code end,
       error_message =
-        case when v_is_unknown then private.ending_message('outcome_unknown', p_error_message) else p_error_message end,
+        case when v_is_unknown then private.ending_message(j.id, 'outcome_unknown', p_error_message) else p_error_message end,
       scheduled_at = case
         when v_retry then clock_timestamp() + greatest(
           -- While the breaker is open it decides when the job may try again.
@@ -713,7 +725,7 @@ begin
       ) then 'outcome_unknown'
       else 'job_expired'
     end;
-    new.error_message := private.ending_message(new.error_code, new.error_message);
+    new.error_message := private.ending_message(new.id, new.error_code, new.error_message);
     new.last_event := 'failed';
   end if;
   new.stage := null;
@@ -1004,7 +1016,7 @@ begin
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
     error_message = case
       when d.has_open_call and j.attempt >= j.max_attempts
-        then private.ending_message('outcome_unknown', 'The work stopped without an answer.')
+        then private.ending_message(j.id, 'outcome_unknown', 'The work stopped without an answer.')
       else 'The work stopped without an answer.'
     end,
     completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,
