@@ -1,5 +1,6 @@
 /** The command line and the environment of a function's process. */
 import { fromFileUrl, join } from "@std/path";
+import type { FunctionSettings } from "./function-process.ts";
 import type { DenoCommand } from "./functions-deno.ts";
 import type { FunctionDefinition } from "./project.ts";
 
@@ -62,11 +63,7 @@ export async function denoArguments(
  */
 export async function functionCommand(
   definition: FunctionDefinition,
-  project: {
-    projectDir: string;
-    deno: DenoCommand;
-    env: Record<string, string>;
-  },
+  { projectDir, deno, env, limits: { memoryBytes } }: FunctionSettings,
   settings: { orderToken: string; graceMs: number },
 ): Promise<{ command: [string, ...string[]]; env: Record<string, string> }> {
   const inherited = Object.fromEntries(
@@ -77,7 +74,7 @@ export async function functionCommand(
   );
   return {
     command: [
-      project.deno.program,
+      deno.program,
       "run",
       "--quiet",
       "--no-prompt",
@@ -85,9 +82,11 @@ export async function functionCommand(
       "--allow-net",
       "--allow-env",
       "--allow-read",
-      // The memory of an edge function is 256 MB; V8's heap is the part of it that can be limited here.
-      "--v8-flags=--max-old-space-size=256",
-      ...await denoArguments(definition, project.projectDir, project.deno),
+      // So that V8 collects garbage as where it has no more; what else there is in memory, the supervisor counts.
+      ...(memoryBytes === 0
+        ? []
+        : [`--v8-flags=--max-old-space-size=${memoryBytes / 1_048_576}`]),
+      ...await denoArguments(definition, projectDir, deno),
       runtime,
       JSON.stringify({
         ...settings,
@@ -96,11 +95,6 @@ export async function functionCommand(
         hiddenEnv: [...cacheEnv, "NO_COLOR", "PWD", "OLDPWD", "SHLVL", "_"],
       }),
     ],
-    env: {
-      ...inherited,
-      ...project.deno.env,
-      ...project.env,
-      NO_COLOR: "1",
-    },
+    env: { ...inherited, ...deno.env, ...env, NO_COLOR: "1" },
   };
 }

@@ -9,7 +9,13 @@ import type { DenoCommand } from "./functions-deno.ts";
 import type { LogBook } from "./log-book.ts";
 import type { FunctionDefinition } from "./project.ts";
 import { StackError } from "./stack-error.ts";
-import { type KillReason, Supervisor } from "./supervisor.ts";
+import { readResourceUsage, type ResourceUsage } from "./resource-usage.ts";
+import {
+  type IsolateLimits,
+  type KillReason,
+  Supervisor,
+  type UnloadReason,
+} from "./supervisor.ts";
 
 /** What every process of a stack's functions has in common. */
 export interface FunctionSettings {
@@ -17,8 +23,7 @@ export interface FunctionSettings {
   /** What runs them. */
   deno: DenoCommand;
   env: Record<string, string>;
-  /** How long an isolate lives by its own clock, which stands still until its first request, in milliseconds. */
-  wallClockMs: number;
+  limits: IsolateLimits;
   /** How long a process may take to accept requests, in milliseconds. */
   bootTimeoutMs: number;
   logs: LogBook;
@@ -118,13 +123,14 @@ export async function startFunctionProcess(
   let isRetired = false, isReleased = false, isOver = false;
   let killedFor: KillReason | undefined;
 
-  const order = (name: "release" | "announce" | "advance", value: unknown) => {
+  const order = (
+    path: "release" | `announce/${UnloadReason}` | `advance/${number}`,
+  ) => {
     const sent = (async () => {
       try {
-        const answer = await fetch(`${origin}/@stack/${name}`, {
+        const answer = await fetch(`${origin}/@stack/${path}`, {
           method: "POST",
           headers: { "x-stack-order": orderToken },
-          body: JSON.stringify(value),
         });
         await answer.body?.cancel();
       } catch {
@@ -138,7 +144,7 @@ export async function startFunctionProcess(
   const releaseWhenLeft = () => {
     if (!isRetired || isReleased || unanswered.size > 0) return;
     isReleased = true;
-    order("release", null);
+    order("release");
   };
   const retire = () => {
     if (isRetired) return;
@@ -146,10 +152,16 @@ export async function startFunctionProcess(
     retired.resolve();
     releaseWhenLeft();
   };
-  const supervisor = new Supervisor(settings, {
+  /** What its start has used, which a hosted project does once, when the function is deployed. */
+  let atStart: ResourceUsage | undefined;
+  const supervisor = new Supervisor(settings.limits, {
+    async usage() {
+      const now = await readResourceUsage(child.pid);
+      return now && { ...now, cpuMs: now.cpuMs - (atStart?.cpuMs ?? 0) };
+    },
     retire,
     log,
-    announce: (reason) => order("announce", reason),
+    announce: (reason) => order(`announce/${reason}`),
     kill(reason) {
       killedFor = reason;
       child.signal("KILL");
@@ -166,6 +178,7 @@ export async function startFunctionProcess(
         const request = unanswered.get(event.id);
         if (request === undefined) return;
         request.isBegun = true;
+        supervisor.work();
         return request.onBegun();
       }
       case "shutdown":
@@ -220,6 +233,7 @@ export async function startFunctionProcess(
   if (signal.aborted) abandon();
   try {
     origin = `http://127.0.0.1:${await ready.promise}`;
+    atStart = await readResourceUsage(child.pid);
   } catch (error) {
     await child.signal("KILL");
     await exited;
@@ -278,7 +292,7 @@ export async function startFunctionProcess(
     },
     async advance(milliseconds) {
       supervisor.advance(milliseconds);
-      await order("advance", milliseconds);
+      await order(`advance/${milliseconds}`);
     },
     async end() {
       isReleased = true;

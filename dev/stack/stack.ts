@@ -18,10 +18,10 @@ import { bypassProxyForLoopback } from "./loopback.ts";
 import { applyMigrations, type MigrationReport } from "./migrate.ts";
 import { NetWorker } from "./net-worker.ts";
 import { startPostgres } from "./postgres.ts";
-import { RealtimeServer } from "./realtime/server.ts";
 import { readProject } from "./project.ts";
 import { readProjectEnv } from "./project-env.ts";
 import { chooseProviders, type ProviderChoice } from "./providers.ts";
+import { canReadResourceUsage } from "./resource-usage.ts";
 import { applySeed, isNewDatabase } from "./seed.ts";
 import { registerWebhooks, startSimulators } from "./simulators.ts";
 import { StackError } from "./stack-error.ts";
@@ -61,6 +61,10 @@ export interface StackOptions {
   quiet?: boolean;
   /** Life of an isolate by its own clock, in milliseconds; 150 s, the shortest of the hosted plans. */
   wallClockMs?: number;
+  /** Processor time of an isolate in milliseconds; 2 s as hosted, of which one retires it. 0: no limit. */
+  cpuMs?: number;
+  /** Resident memory of an isolate in mebibytes; 256 as hosted. 0: no limit. */
+  memoryMb?: number;
   /** How long a function may take to begin its answer, in milliseconds; 150 s as hosted. */
   idleTimeoutMs?: number;
   /** How long a function may take to accept requests at the start, in milliseconds; 30 s. */
@@ -88,7 +92,6 @@ export interface Stack extends AsyncDisposable {
   functions: Functions;
   net: NetWorker;
   cron: CronTicker;
-  realtime: RealtimeServer;
   logs: LogBook;
   /** Signs claims as the project's Auth would (ES256); for tests that need a token of their own making. */
   signToken(claims: JWTPayload): Promise<string>;
@@ -196,7 +199,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       SUPABASE_JWKS: JSON.stringify(tokens.jwks),
       ...options.env,
     },
-    wallClockMs: options.wallClockMs ?? 150_000,
+    limits: {
+      wallClockMs: options.wallClockMs ?? 150_000,
+      cpuMs: options.cpuMs ?? 2000,
+      memoryBytes: (options.memoryMb ?? 256) * 1_048_576,
+    },
     bootTimeoutMs: options.bootTimeoutMs ?? 30_000,
     logs,
   });
@@ -230,13 +237,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   parts.defer(async () => {
     await preparing.catch(() => {});
   });
-  const realtime = new RealtimeServer({
-    adminUrl: database.adminUrl,
-    keys,
-    tokens,
-    logs,
-  });
-  parts.defer(() => realtime.stop());
   const [prepared] = await Promise.all([
     preparing,
     functions.ready(),
@@ -247,7 +247,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     tokens,
     services: prepared.services,
     functions,
-    realtime,
     logs,
     fileSizeLimit: project.fileSizeLimit,
     idleTimeoutMs: options.idleTimeoutMs ?? 150_000,
@@ -260,6 +259,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   // From here on only: what led to a failed start is in its one message.
   if (options.quiet === false) printing(logs);
+  if (!canReadResourceUsage) {
+    logs.add(
+      "stack",
+      "stderr",
+      "functions have no limit of CPU time and memory here; on Linux, and on a hosted project, they have",
+    );
+  }
   const running = parts.move();
   let stopping: Promise<void> | undefined;
   const crashed = Promise.withResolvers<never>();
@@ -285,7 +291,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     functions,
     net,
     cron,
-    realtime,
     logs,
     signToken: (claims) => tokens.sign(claims),
     crashed: crashed.promise,

@@ -118,7 +118,8 @@ export class Workers implements AsyncDisposable {
           DB_STATEMENT_TIMEOUT: "4",
           ...options.env,
         },
-        wallClockMs,
+        // The one worker of a storm stands for many isolates.
+        limits: { wallClockMs, cpuMs: 0, memoryBytes: 0 },
         bootTimeoutMs: 60_000,
         logs: this.#stack.logs,
       },

@@ -6,6 +6,8 @@ export const testStackOptionsSchema = z.strictObject({
   upstash: z.enum(["simulated", "none"]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
   wallClockMs: z.number().int().exactOptional(),
+  cpuMs: z.number().int().exactOptional(),
+  memoryMb: z.number().int().exactOptional(),
   functionsDeno: z.strictObject({
     program: z.string(),
     cacheDir: z.string(),
@@ -74,14 +76,6 @@ export const COMMANDS = {
   "/tokens": {
     given: z.record(z.string(), z.union([z.string(), z.number()])),
     answer: z.string(),
-  },
-  /** Closes every Realtime connection, and refuses new ones until it is resumed. */
-  "/realtime/pause": { given: z.null(), answer: z.null() },
-  "/realtime/resume": { given: z.null(), answer: z.null() },
-  /** Ends every Realtime channel, in the server's words for an expired token or for too many messages. */
-  "/realtime/drop": {
-    given: z.enum(["expired", "rate_limited"]),
-    answer: z.null(),
   },
   /** All events of a job, once the `nth` of those named is among them or the time is over. */
   "/events": {

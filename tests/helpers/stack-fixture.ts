@@ -100,6 +100,11 @@ export default {
 
 const hook = `
 let left = "";
+const held: unknown[] = [];
+let sum = 0;
+/** Some milliseconds of processor time. */
+const work = () => { for (let i = 0; i < 5_000_000; i++) sum += i % 7; };
+const pause = (_after?: void) => new Promise((resolve) => setTimeout(resolve, 10));
 addEventListener("beforeunload", (event) => { left = JSON.stringify((event as CustomEvent).detail); console.log("leaving " + left); });
 Deno.serve({ port: 9999 }, async (request) => {
   const url = new URL(request.url);
@@ -108,6 +113,23 @@ Deno.serve({ port: 9999 }, async (request) => {
     console.log("never begun");
     await new Promise(() => {});
   }
+  if (url.pathname.endsWith("/work")) work();
+  if (url.pathname.endsWith("/work/endless")) for (;;) work();
+  if (url.pathname.endsWith("/work/in-parts")) for (;;) await pause(work());
+  if (url.pathname.endsWith("/work/in-background")) {
+    EdgeRuntime.waitUntil((async () => { await pause(); for (;;) work(); })());
+    return new Response(null, { status: 202 });
+  }
+  if (url.pathname.endsWith("/memory/at-once")) {
+    const parts = Array.from({ length: 40 }, () => new Uint8Array(10_000_000).fill(1));
+    if (url.search === "?kept") await new Promise(() => {});
+    return Response.json(parts.length);
+  }
+  if (url.pathname.endsWith("/memory/in-parts")) {
+    for (;;) { held.push(new Uint8Array(1_000_000).fill(1)); await pause(); }
+  }
+  if (url.pathname.endsWith("/memory/of-objects")) for (;;) held.push(Array.from({ length: 1000 }, () => ({ held })));
+  if (url.pathname.endsWith("/memory/half")) held.push(new Uint8Array(140_000_000).fill(1));
   if (url.pathname.endsWith("/age")) return Response.json({ age: performance.now(), origin: performance.timeOrigin });
   if (url.pathname.endsWith("/background")) {
     EdgeRuntime.waitUntil((async () => { await new Promise((r) => setTimeout(r, 200)); console.log("background done"); })());

@@ -1,0 +1,168 @@
+/** What an isolate may use up: processor time and memory, with the limits of a hosted project, which are on by default. */
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { type Stack, startStack } from "../../dev/stack/stack.ts";
+import { makeProject } from "../helpers/stack-fixture.ts";
+
+const hook = (stack: Stack, path = "") =>
+  fetch(`${stack.apiUrl}/functions/v1/hook${path}`);
+
+/** The isolate that answers now. */
+async function isolate(stack: Stack, path = ""): Promise<string> {
+  const { id } = await (await hook(stack, path)).json();
+  return id;
+}
+
+/** Waits for a line of the function's log that has this text. */
+async function logged(stack: Stack, text: string): Promise<string> {
+  const { line } = await stack.logs.find(
+    ({ source, line }) => source === "function:hook" && line.includes(text),
+    AbortSignal.timeout(20_000),
+  );
+  return line;
+}
+
+async function assertResourceLimit(answer: Promise<Response>): Promise<void> {
+  const response = await answer;
+  assertEquals([response.status, response.headers.get("sb-error-code")], [
+    546,
+    "WORKER_RESOURCE_LIMIT",
+  ]);
+  assertEquals(await response.json(), {
+    code: "WORKER_RESOURCE_LIMIT",
+    message:
+      "Function failed due to not having enough compute resources (please check logs)",
+  });
+}
+
+const cases: {
+  name: string;
+  path: string;
+  /** What the log must have, in any order. */
+  log: string[];
+  /** Another limit of processor time than that of a hosted project. */
+  cpuMs?: number;
+}[] = [
+  {
+    name: "an endless loop",
+    path: "/work/endless",
+    log: ["CPU time soft limit reached", "CPU time hard limit reached"],
+  },
+  {
+    name: "much work in small parts hears of its end before it",
+    path: "/work/in-parts",
+    cpuMs: 4000,
+    log: [
+      "CPU time soft limit reached",
+      'leaving {"reason":"cpu"}',
+      "CPU time hard limit reached",
+    ],
+  },
+  {
+    name: "400 MB at once, outside of the heap",
+    path: "/memory/at-once?kept",
+    log: ["memory limit reached"],
+  },
+  {
+    name: "memory that grows in small parts hears of its end",
+    path: "/memory/in-parts",
+    log: [
+      "half of the memory limit reached",
+      'leaving {"reason":"memory"}',
+      "memory limit reached: this isolate had 2",
+    ],
+  },
+  {
+    name: "a heap that grows faster than anybody looks",
+    path: "/memory/of-objects",
+    log: ["memory limit reached"],
+  },
+];
+
+for (const { name, path, log, cpuMs } of cases) {
+  Deno.test({
+    name: `limits: ${name}: 546, and the log says why`,
+    ignore: Deno.build.os !== "linux",
+    async fn() {
+      await using project = await makeProject();
+      await using stack = await startStack({
+        projectDir: project.dir,
+        ephemeral: true,
+        simulators: false,
+        ...(cpuMs === undefined ? {} : { cpuMs }),
+      });
+      const before = await isolate(stack);
+      await assertResourceLimit(hook(stack, path));
+      for (const text of log) await logged(stack, text);
+      assertNotEquals(await isolate(stack), before);
+    },
+  });
+}
+
+Deno.test({
+  name:
+    "limits: what an isolate uses adds up over its requests and background work",
+  ignore: Deno.build.os !== "linux",
+  async fn(t) {
+    await using project = await makeProject();
+    await using stack = await startStack({
+      projectDir: project.dir,
+      ephemeral: true,
+      simulators: false,
+    });
+
+    await t.step(
+      "after a second in all another isolate serves, and the first leaves without a fault",
+      async () => {
+        const first = await isolate(stack);
+        let requests = 0;
+        while (await isolate(stack, "/work") === first) {
+          requests++;
+          assert(requests < 2000, "it goes on for ever");
+        }
+        assert(requests > 3, `${requests} requests`);
+        await logged(stack, "CPU time soft limit reached");
+        await logged(stack, "shutdown: EarlyDrop");
+        assertEquals(
+          stack.logs.records("function:hook").filter(({ line }) =>
+            line.includes("hard limit")
+          ),
+          [],
+        );
+      },
+    );
+
+    await t.step(
+      "work after the answer counts, and is ended; who asks meanwhile is served by another",
+      async () => {
+        const before = await isolate(stack);
+        const answer = await hook(stack, "/work/in-background");
+        await answer.body?.cancel();
+        assertEquals(answer.status, 202);
+        await logged(stack, "CPU time hard limit reached");
+        assertNotEquals(await isolate(stack), before);
+      },
+    );
+
+    await t.step("half of the memory retires an isolate", async () => {
+      const before = await isolate(stack);
+      assertEquals(await isolate(stack, "/memory/half"), before);
+      await logged(stack, "half of the memory limit reached");
+      assertNotEquals(await isolate(stack), before);
+    });
+  },
+});
+
+Deno.test("limits: 0 is no limit", async () => {
+  await using project = await makeProject();
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+    cpuMs: 0,
+    memoryMb: 0,
+  });
+  const before = await isolate(stack);
+  const answer = await hook(stack, "/memory/at-once");
+  assertEquals([answer.status, await answer.json()], [200, 40]);
+  assertEquals(await isolate(stack), before);
+});
