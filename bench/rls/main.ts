@@ -21,7 +21,11 @@ import {
 } from "../../dev/tools/test-cluster.ts";
 import { populate, type Population } from "./population.ts";
 
-const optionsSchema = z.object({
+const USAGE = "usage: deno task bench:rls [--jobs N] [--runs N]";
+
+const optionsSchema = z.strictObject({
+  _: z.tuple([]),
+  help: z.boolean(),
   jobs: z.coerce.number().int().min(1000).default(1_000_000),
   runs: z.coerce.number().int().min(10).default(1000),
 });
@@ -251,9 +255,14 @@ function table(measurements: Measurement[], rows: number): string[] {
   ];
 }
 
-const { jobs, runs } = optionsSchema.parse(
-  parseArgs(Deno.args, { string: ["jobs", "runs"] }),
+const read = optionsSchema.safeParse(
+  parseArgs(Deno.args, { string: ["jobs", "runs"], boolean: ["help"] }),
 );
+if (!read.success || read.data.help) {
+  print(read.success ? USAGE : `${z.prettifyError(read.error)}\n${USAGE}`);
+  Deno.exit(read.success ? 0 : 2);
+}
+const { jobs, runs } = read.data;
 await using cluster = await startTestCluster();
 const subjects = [
   await makeSubject(cluster, SMALL_ROWS),

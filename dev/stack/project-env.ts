@@ -1,6 +1,6 @@
 /** The developer's own variables for the functions. */
 import { join } from "@std/path";
-import { parseEnv } from "node:util";
+import { parse } from "dotenv";
 
 async function readIfThere(path: string): Promise<string> {
   try {
@@ -9,14 +9,6 @@ async function readIfThere(path: string): Promise<string> {
     if (error instanceof Deno.errors.NotFound) return "";
     throw error;
   }
-}
-
-function parse(text: string): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(parseEnv(text)).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, value]]
-    ),
-  );
 }
 
 /** Every name that `.env.example` mentions, also where it is commented out. */

@@ -19,11 +19,12 @@ const argsSchema = z.strictObject({
   only: z.string().optional(),
   count: z.string().regex(/^[1-9]\d*$/).optional(),
   seed: z.string().regex(/^\d+$/).optional(),
+  help: z.boolean(),
 });
 
 const args = argsSchema.safeParse(
   parseArgs(Deno.args, {
-    boolean: ["write"],
+    boolean: ["write", "help"],
     string: ["only", "count", "seed"],
   }),
 );
@@ -31,7 +32,11 @@ if (!args.success) {
   Deno.stderr.writeSync(new TextEncoder().encode(usage));
   Deno.exit(2);
 }
-const { write, only, count, seed } = args.data;
+const { write, only, count, seed, help } = args.data;
+if (help) {
+  Deno.stdout.writeSync(new TextEncoder().encode(usage));
+  Deno.exit(0);
+}
 
 const { code } = await new Deno.Command(Deno.execPath(), {
   args: ["test", "--allow-all", "tests/functions/ownership/"],

@@ -71,6 +71,7 @@ const optionsSchema = z.strictObject({
   blows: z.string().transform((names) => names.split(",")).pipe(
     z.array(z.enum(BLOWS)),
   ).default([...BLOWS]),
+  help: z.boolean(),
 });
 
 class Chaos {
@@ -319,7 +320,7 @@ async function main(): Promise<void> {
   const read = optionsSchema.safeParse(
     parseArgs(Deno.args, {
       string: ["seed", "minutes", "types", "blows"],
-      boolean: ["bounded", "storms-only"],
+      boolean: ["bounded", "storms-only", "help"],
     }),
   );
   if (!read.success) {
@@ -327,6 +328,10 @@ async function main(): Promise<void> {
     Deno.exit(2);
   }
   const options = read.data;
+  if (options.help) {
+    console.log(USAGE);
+    return;
+  }
   console.log(`seed ${options.seed}`);
   let summary: ChaosSummary;
   {

@@ -7,7 +7,7 @@ import { fromFileUrl, join } from "@std/path";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 
-/** What `deno task start --env-file` writes. */
+/** What `deno task start --write-env` writes. */
 export interface ProjectEnv {
   API_URL: string;
   DB_URL: string;
@@ -55,7 +55,7 @@ export function useProject(): () => ProjectEnv {
       "start",
       "--ephemeral",
       "--quiet",
-      "--env-file",
+      "--write-env",
       envFile,
     ], { stdout: "null" });
     env = await appearing(envFile, project);

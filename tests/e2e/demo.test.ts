@@ -9,10 +9,15 @@ import decode from "@audio/decode";
 import { join } from "@std/path";
 import { getDocumentProxy } from "unpdf";
 import { alive, descendants } from "../helpers/processes.ts";
-import { startTask } from "./as-an-app.ts";
+import { runAsWritten, startAsWritten } from "../helpers/as-written.ts";
+import { repository } from "../helpers/documented-commands.ts";
 
 Deno.test("deno task demo: shows the whole way, exits 0 and leaves no process behind", async () => {
-  const demo = startTask(["demo"], { stdout: "piped" });
+  const demo = startAsWritten("npx -y deno@2.9.6 task demo", {
+    cwd: repository,
+    stdout: "piped",
+    stderr: "inherit",
+  });
   const children = new Set<number>();
   let output = "";
   for await (const text of demo.stdout.pipeThrough(new TextDecoderStream())) {
@@ -68,10 +73,10 @@ function filmSeconds(film: Uint8Array): number {
 
 Deno.test("deno task demo --all: every job type leaves a file that plays, and no process is left", async () => {
   const out = await Deno.makeTempDir({ prefix: "demo-" });
-  const demo = startTask(["demo", "--all", "--out", out], {
-    stdout: "piped",
-    env: noKeys,
-  });
+  const demo = startAsWritten(
+    `npx -y deno@2.9.6 task demo --all --out '${out}'`,
+    { cwd: repository, stdout: "piped", stderr: "inherit", env: noKeys },
+  );
   const children = new Set<number>();
   let output = "";
   for await (const text of demo.stdout.pipeThrough(new TextDecoderStream())) {
@@ -150,12 +155,11 @@ async function refusal(
   args: string[],
   env: Record<string, string> = {},
 ): Promise<[code: number, words: string]> {
-  const { code, stderr } = await startTask(["demo", ...args], {
-    stdout: "piped",
-    stderr: "piped",
-    env: { ...noKeys, ...env },
-  }).output();
-  return [code, new TextDecoder().decode(stderr)];
+  const { code, stderr } = await runAsWritten(
+    `deno task --quiet demo ${args.join(" ")}`,
+    { cwd: repository, env: { ...noKeys, ...env } },
+  );
+  return [code, stderr];
 }
 
 Deno.test("deno task demo: an argument that it does not take is named, and nothing is started", async () => {

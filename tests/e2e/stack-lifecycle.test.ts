@@ -64,9 +64,12 @@ async function failure(
 
 Deno.test("start: the env file appears, readable by its owner only, when everything answers", async () => {
   await using project = await makeProject();
+  const envFile = join(project.dir, "new.env");
   await using stack = await startChild(project.dir, ["--ephemeral"], {
     simulators: true,
+    envFile,
   });
+  assertEquals(((await Deno.stat(envFile)).mode ?? 0) & 0o777, 0o600);
   const { env } = stack;
   const ann = await newPerson(env, "ann");
   await dataOf(ann.client.from("notes").select());
@@ -91,18 +94,69 @@ Deno.test("start: the env file appears, readable by its owner only, when everyth
   assertMatch(output, /ElevenLabs\s+simulated/);
 });
 
-Deno.test("start: the env file has mode 600 and replaces that of an earlier run", async () => {
-  await using project = await makeProject();
-  const path = join(project.dir, "stack.env");
-  await Deno.writeTextFile(path, "not one of this run\n", { mode: 0o644 });
-  await using stack = await startChild(project.dir, ["--ephemeral"], {
-    envFile: path,
+Deno.test("start: an env file that is there keeps its mode and every line that is not ours, and changes only once everything answers", async (t) => {
+  const path = "stack.env";
+  const before =
+    "# of the app\nSTRIPE_KEY=sk_live_1\nexport API_URL='http://old' # local\nLAST=\"two\nlines\"";
+  const written = async (dir: string) => {
+    const file = join(dir, path);
+    await Deno.writeTextFile(file, before);
+    await Deno.chmod(file, 0o640);
+    return file;
+  };
+  await t.step("not by a start that fails", async () => {
+    await using project = await makeProject({
+      "supabase/migrations/20260102000000_broken.sql": "select 1/0;\n",
+    });
+    const envFile = await written(project.dir);
+    await assertRejects(
+      () => startChild(project.dir, ["--ephemeral"], { envFile }),
+      StackDidNotStart,
+    );
+    assertEquals(await Deno.readTextFile(envFile), before);
   });
-  const names = (await Deno.readTextFile(path)).trim().split("\n").map((line) =>
-    line.split("=")[0]
-  );
-  assertEquals(names, Object.keys(stack.env));
-  assertEquals(((await Deno.stat(path)).mode ?? 0) & 0o777, 0o600);
+  await t.step("by one that works", async () => {
+    await using project = await makeProject();
+    const envFile = await written(project.dir);
+    await using stack = await startChild(project.dir, ["--ephemeral"], {
+      envFile,
+    });
+    const { API_URL: _, ...appended } = stack.env;
+    const [, url] = /API_URL='(.*)' # local/.exec(
+      await Deno.readTextFile(envFile),
+    ) ?? [];
+    assertEquals(await answersOn(url ?? ""), true);
+    assertEquals(
+      await Deno.readTextFile(envFile),
+      before.replace("http://old", url ?? "") + "\n" +
+        Object.entries(appended).map(([name, value]) => `${name}=${value}\n`)
+          .join(""),
+    );
+    assertEquals(((await Deno.stat(envFile)).mode ?? 0) & 0o777, 0o640);
+  });
+});
+
+Deno.test("start: an env file that cannot be written is one message, and nothing has been started for it", async () => {
+  await using project = await makeProject();
+  const data = join(project.dir, "data");
+  for (
+    const [envFile, reason] of [
+      [project.dir, "it is a folder"],
+      [join(project.dir, "none/.env"), "its folder does not exist"],
+    ] as const
+  ) {
+    const error = await failure(project.dir, [
+      "--data",
+      data,
+      "--write-env",
+      envFile,
+    ]);
+    assertEquals(
+      [error.code, error.stdout, error.stderr],
+      [1, "", `The env file ${envFile} cannot be written: ${reason}.\n`],
+    );
+    await assertRejects(() => Deno.lstat(data), Deno.errors.NotFound);
+  }
 });
 
 Deno.test("stop: SIGTERM and SIGINT end it with code 0, and no process, port or folder is left", async (t) => {
@@ -144,7 +198,7 @@ Deno.test("crash: SIGKILL of `deno task` around the stack ends the stack too", a
       "--no-simulators",
       "--project",
       project.dir,
-      "--env-file",
+      "--write-env",
       envFile,
     ],
     cwd: repository,

@@ -3,6 +3,7 @@
  * process. Nothing here imports source of the stack.
  */
 import { dirname, fromFileUrl, join } from "@std/path";
+import { parse } from "dotenv";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 
@@ -185,7 +186,7 @@ export async function makeProject(
   };
 }
 
-/** What `--env-file` holds. */
+/** What `--write-env` holds. */
 export interface StackEnv {
   API_URL: string;
   DB_URL: string;
@@ -229,12 +230,7 @@ function collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
 class NotAnEnvFile extends Error {}
 
 function parseEnvFile(text: string): StackEnv {
-  const values = Object.fromEntries(
-    text.trim().split("\n").map((line) => {
-      const equals = line.indexOf("=");
-      return [line.slice(0, equals), line.slice(equals + 1)];
-    }),
-  );
+  const values = parse(text);
   const value = (name: string) => {
     const found = values[name];
     if (found === undefined) throw new NotAnEnvFile(name);
@@ -279,7 +275,7 @@ export async function startChild(
       ...await startTask(),
       "--project",
       projectDir,
-      "--env-file",
+      "--write-env",
       envFile,
       ...(args.includes("--port") ? [] : ["--port", "0"]),
       ...(options.simulators ? [] : ["--no-simulators"]),

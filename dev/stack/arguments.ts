@@ -1,0 +1,104 @@
+/** The command line of `deno task start`. */
+import { parseArgs } from "@std/cli/parse-args";
+import { resolve } from "@std/path";
+import { z } from "zod";
+import { StackError } from "./stack-error.ts";
+import { defaultPort, type StackOptions } from "./stack.ts";
+
+/** What `--help` prints. */
+export const usage = `Usage: deno task start [options]
+
+  --port N            port of the API (default ${defaultPort}; 0 for any free one)
+  --data DIR          folder that keeps the data (default .data/stack)
+  --ephemeral         keep nothing; without --port any free port
+  --write-env PATH    once ready, set API_URL, DB_URL, PUBLISHABLE_KEY, SECRET_KEY and SIMULATOR_URL in this env file
+  --project DIR       the folder with supabase/ (default: this repository)
+  --no-seed           leave a new data folder without the project's seed data (--seed: give it to --ephemeral too)
+  --no-simulators     no simulated providers
+  --simulate-upstash  give the functions a simulated Upstash Redis
+  --exit-with-parent  stop when the process that started this one ends
+  --quiet             do not print what the functions say
+  --help              show this
+`;
+
+const path = z.string().min(1, "needs a value").transform((text) =>
+  resolve(text)
+).optional();
+
+const argumentsSchema = z.object({
+  port: z.string()
+    .regex(/^\d{1,5}$/, "needs a number from 0 to 65535").transform(Number)
+    .refine((port) => port < 65536, "needs a number from 0 to 65535")
+    .optional(),
+  data: path,
+  project: path,
+  "write-env": path,
+  ephemeral: z.boolean().default(false),
+  seed: z.boolean().optional(),
+  simulators: z.boolean().default(true),
+  "simulate-upstash": z.boolean().default(false),
+  "exit-with-parent": z.boolean().default(false),
+  quiet: z.boolean().default(false),
+  help: z.boolean().default(false),
+});
+
+/** What was typed. */
+export interface Invocation {
+  help: boolean;
+  exitWithParent: boolean;
+  /** Absolute. */
+  envFile: string | undefined;
+  options: StackOptions;
+}
+
+/** Reads the command line. Throws {@link StackError} with the usage when it cannot be understood. */
+export function readArguments(args: string[]): Invocation {
+  const unknown: string[] = [];
+  const parsed = parseArgs(args, {
+    string: ["port", "data", "write-env", "project"],
+    boolean: [
+      "ephemeral",
+      "seed",
+      "simulate-upstash",
+      "exit-with-parent",
+      "quiet",
+      "help",
+      "simulators",
+    ],
+    default: { simulators: true, seed: undefined },
+    negatable: ["simulators", "seed"],
+    // Node takes --env-file for itself wherever it stands, so through npx only the other name arrives here.
+    alias: { "write-env": "env-file" },
+    unknown: (arg) => {
+      unknown.push(arg);
+      return false;
+    },
+  });
+  const refuse = (message: string) => new StackError(`${message}\n\n${usage}`);
+  if (unknown.length > 0) throw refuse(`Unknown argument ${unknown[0]}.`);
+  const checked = argumentsSchema.safeParse(parsed);
+  if (!checked.success) {
+    const [issue] = checked.error.issues;
+    throw refuse(`--${issue?.path.join(".")} ${issue?.message}.`);
+  }
+  const given = checked.data;
+  if (given.ephemeral && given.data !== undefined) {
+    throw refuse("--ephemeral and --data exclude each other.");
+  }
+  return {
+    help: given.help,
+    exitWithParent: given["exit-with-parent"],
+    envFile: given["write-env"],
+    options: {
+      ephemeral: given.ephemeral,
+      // What is thrown away at the end is made for a test or a trial, and starts empty.
+      seed: given.seed ?? !given.ephemeral,
+      simulators: given.simulators,
+      upstash: given["simulate-upstash"] ? "simulated" : "none",
+      quiet: given.quiet,
+      ...(given.port === undefined ? {} : { port: given.port }),
+      ...(given.data === undefined ? {} : { dataDir: given.data }),
+      ...(given.project === undefined ? {} : { projectDir: given.project }),
+    },
+  };
+}

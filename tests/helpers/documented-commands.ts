@@ -1,0 +1,209 @@
+/**
+ * The shell commands of README and docs, taken from the Markdown, and how each is tried. The unit ring holds that a
+ * rule covers each of them, and checks those that cannot run here; the ring e2e runs the others through npx.
+ */
+import { fromFileUrl, join } from "@std/path";
+
+/** The root of the repository, without a slash at the end. */
+export const repository = fromFileUrl(new URL("../../", import.meta.url))
+  .replace(/\/$/, "");
+
+/** A command as it stands on a page. */
+export interface DocumentedCommand {
+  page: string;
+  /** 1-based, of its first line. */
+  line: number;
+  /** Without the comment behind it, with the line breaks in it. */
+  text: string;
+  /** What the page says that it prints: the comment lines right below it. `…` stands for anything. */
+  answer: string[];
+}
+
+/** How a command is tried. */
+export type Trial =
+  /** As it stands. */
+  | { how: "run" }
+  /** As it stands, but for a port: it goes on until it is ended. */
+  | { how: "serve"; port: string }
+  /** With `--help`, which our programs answer only once they have understood the other arguments. */
+  | { how: "help"; why: string }
+  /** By a file that runs it and has it in its text. */
+  | { how: "elsewhere"; file: string }
+  /** Not run, but `deno.json` has the task and its program is there. */
+  | { how: "task"; why: string }
+  /** Not run, but the Supabase CLI has the command and its options. */
+  | { how: "supabase"; why: string }
+  /** Not run, but the shell can read it. */
+  | { how: "read"; why: string };
+
+const minutes = "takes minutes";
+const project = "needs a login and a hosted project, or Docker";
+
+/** The first that matches says how a command is tried. `deno` stands for `npx -y deno@…` too. */
+export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
+  [/^deno task demo( --all)?$/, {
+    how: "elsewhere",
+    file: "tests/e2e/demo.test.ts",
+  }],
+  [/^deno task start/, { how: "serve", port: " --port 0" }],
+  [/^deno task (ok|test|test:(unit|database|functions))$/, {
+    how: "task",
+    why: "would run this test",
+  }],
+  [/^deno$/, { how: "run" }],
+  [/^deno (fmt|lint|check|task check:\w+|task db:\w+ --check)$/, {
+    how: "elsewhere",
+    file: "dev/tools/gate.ts",
+  }],
+  [/^deno task (bench|bench:rls|chaos|test:mutations)\b/, {
+    how: "help",
+    why: minutes,
+  }],
+  [/^deno task (db:\w+|model|fonts)$/, { how: "run" }],
+  [/^deno test -A tests\/database\/claim\.test\.ts$/, { how: "run" }],
+  [/^deno task supabase( migration new subject)?$/, { how: "run" }],
+  [/^deno run .*dev\/simulators\/main\.ts --port 4010$/, {
+    how: "serve",
+    port: "4010",
+  }],
+  [/^curl .*localhost:4010\//, { how: "run" }],
+  [/^printf .*> supabase\/\.env$/, { how: "run" }],
+  [/^\. supabase\/\.env$/, { how: "run" }],
+  [/^(npx )?supabase\b/, { how: "supabase", why: project }],
+  [/^curl .*https:\/\/api\.heygen\.com\//, {
+    how: "read",
+    why: "registers a webhook at HeyGen",
+  }],
+];
+
+/** How a command is tried; undefined for one that nobody has thought of. */
+export function trialOf({ text }: DocumentedCommand): Trial | undefined {
+  const plain = text.replace(/^npx -y deno@[\d.]+/, "deno")
+    .replace(/^npx supabase@[\d.]+/, "npx supabase").replaceAll(/\s+/g, " ");
+  return rules.find(([pattern]) => pattern.test(plain))?.[1];
+}
+
+const blanks: Record<string, string> = {
+  "<ref>": "abcdefghijklmnopqrst",
+  "<key>": "a-key",
+  "<subject>": "subject",
+  "<name>": "voice_clone",
+  " …": "",
+};
+
+function fillIn(text: string): string {
+  return Object.entries(blanks).reduce(
+    (filled, [blank, value]) => filled.replaceAll(blank, value),
+    text,
+  );
+}
+
+interface Block {
+  line: number;
+  lines: string[];
+}
+
+function shellBlocks(markdown: string): Block[] {
+  const blocks: Block[] = [];
+  let open: (Block & { indent: number; isShell: boolean }) | undefined;
+  for (const [index, row] of markdown.split("\n").entries()) {
+    const [, indent = "", language] = /^( *)```(\w*)$/.exec(row) ?? [];
+    if (language === undefined) open?.lines.push(row.slice(open.indent));
+    else if (open === undefined) {
+      open = {
+        line: index + 2,
+        lines: [],
+        indent: indent.length,
+        isShell: /^(sh|bash|shell|console)$/.test(language),
+      };
+    } else {
+      if (open.isShell) blocks.push(open);
+      open = undefined;
+    }
+  }
+  return blocks;
+}
+
+/** A command without the comment behind it; undefined while it goes on in the next line. */
+function closed(text: string): string | undefined {
+  let quote = "";
+  for (let at = 0; at < text.length; at++) {
+    const sign = text.charAt(at);
+    if (sign === "\\" && quote !== "'") at++;
+    else if (quote !== "") quote = sign === quote ? "" : quote;
+    else if (sign === "'" || sign === '"') quote = sign;
+    else if (sign === "#" && /(^|\s)$/.test(text.slice(0, at))) {
+      return text.slice(0, at).trimEnd();
+    }
+  }
+  const isOpen = quote !== "" || text.endsWith("\\");
+  return isOpen ? undefined : text.trimEnd();
+}
+
+function commandsOfBlock(page: string, block: Block): DocumentedCommand[] {
+  const commands: DocumentedCommand[] = [];
+  let text = "", line = 0;
+  for (const [index, row] of block.lines.entries()) {
+    if (text === "") line = block.line + index;
+    text += text === "" ? row : `\n${row}`;
+    const command = closed(text);
+    if (command === undefined) continue;
+    const [, comment] = /^\s*# ?(.*)$/.exec(text) ?? [];
+    if (command !== "") {
+      commands.push({ page, line, text: fillIn(command), answer: [] });
+    } else if (comment !== undefined && /^[{[]|^simulators /.test(comment)) {
+      commands.at(-1)?.answer.push(comment);
+    }
+    text = "";
+  }
+  if (text !== "") commands.push({ page, line, text, answer: [] });
+  return commands;
+}
+
+const inProse =
+  /`((?:npx |deno (?:task|run|test|fmt|lint|check|cache)|deno (?=fmt|lint|check)|supabase (?!is\b))[^`]*)`/g;
+
+function commandsInProse(page: string, markdown: string): DocumentedCommand[] {
+  const prose = markdown.replaceAll(
+    /^( *)```[^]*?^\1```$/gm,
+    (block) => block.replaceAll(/[^\n]/g, " "),
+  );
+  return [...prose.matchAll(inProse)].map(({ index, 1: text = "" }) => ({
+    page,
+    line: prose.slice(0, index).split("\n").length,
+    text: fillIn(text.replaceAll(/\s+/g, " ")).trim(),
+    answer: [],
+  }));
+}
+
+/** The commands of a page: those of its shell blocks in order, then those within the prose. */
+export function commandsOf(
+  page: string,
+  markdown: string,
+): DocumentedCommand[] {
+  return [
+    ...shellBlocks(markdown).flatMap((block) => commandsOfBlock(page, block)),
+    ...commandsInProse(page, markdown),
+  ];
+}
+
+/** The pages that a reader is sent to: README, CONTRIBUTING, docs, and the notes of the ownership matrix. */
+export async function documentedCommands(): Promise<DocumentedCommand[]> {
+  const pages = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "tests/functions/ownership/README.md",
+  ];
+  for await (const { name } of Deno.readDir(join(repository, "docs"))) {
+    if (name.endsWith(".md")) pages.push(`docs/${name}`);
+  }
+  for await (const { name } of Deno.readDir(join(repository, "docs/adr"))) {
+    if (name.endsWith(".md")) pages.push(`docs/adr/${name}`);
+  }
+  const found: DocumentedCommand[] = [];
+  for (const page of pages.sort()) {
+    const text = await Deno.readTextFile(join(repository, page));
+    found.push(...commandsOf(page, text));
+  }
+  return found;
+}

@@ -1,0 +1,119 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  commandsOf,
+  documentedCommands,
+  repository,
+  rules,
+  trialOf,
+} from "../helpers/documented-commands.ts";
+
+const commands = await documentedCommands();
+const at = ({ page, line, text }: (typeof commands)[number]) =>
+  `${page}:${line} ${text}`;
+
+async function readFile(path: string): Promise<string> {
+  return await Deno.readTextFile(`${repository}/${path}`);
+}
+
+Deno.test("documented commands: each is tried in some way, and no way is there for none", () => {
+  assert(commands.length > 80, `${commands.length} are found`);
+  assertEquals(commands.filter((one) => !trialOf(one)).map(at), []);
+  const used = new Set(commands.map(trialOf));
+  assertEquals(
+    rules.filter(([, trial]) => !used.has(trial)).map(([pattern]) => pattern),
+    [],
+  );
+});
+
+Deno.test("documented commands: the shell can read each", async () => {
+  for (const command of commands) {
+    const { success, stderr } = await new Deno.Command("/bin/sh", {
+      args: ["-n", "-c", command.text],
+    }).output();
+    assert(success, `${at(command)}: ${new TextDecoder().decode(stderr)}`);
+  }
+});
+
+Deno.test("documented commands: those that another file runs stand in its text", async () => {
+  for (const command of commands) {
+    const trial = trialOf(command);
+    if (trial?.how !== "elsewhere") continue;
+    const words = command.text.replace(/^npx -y deno@[\d.]+/, "deno");
+    const text = (await readFile(trial.file)).replaceAll(
+      /npx -y deno@[\d.]+/g,
+      "deno",
+    );
+    assert(text.includes(words), `${at(command)}: not in ${trial.file}`);
+  }
+});
+
+Deno.test("documented commands: each task is one of deno.json, and its program is there", async () => {
+  const { tasks }: { tasks: Record<string, string> } = JSON.parse(
+    await readFile("deno.json"),
+  );
+  for (const command of commands) {
+    const [, name] = /^(?:npx -y deno@[\d.]+|deno) task (\S+)/.exec(
+      command.text,
+    ) ?? [];
+    if (name === undefined) continue;
+    const program = /[\w/-]+\.ts/.exec(tasks[name] ?? "")?.[0];
+    assert(program !== undefined, `${at(command)}: there is no such task`);
+    await readFile(program);
+  }
+});
+
+Deno.test("documented commands: npx names the versions that the project is made with", async () => {
+  const lock = await readFile("import_map.json");
+  const [, cli] = /@supabase\/cli-linux-x64@([\d.]+)/.exec(lock) ?? [];
+  const versions = commands.flatMap(({ text }) =>
+    /^npx (?:-y )?(\S+@[\d.]+)/.exec(text)?.[1] ?? []
+  );
+  assertEquals(
+    [...new Set(versions)].sort(),
+    [`deno@${Deno.version.deno}`, `supabase@${cli}`],
+  );
+});
+
+Deno.test("documented commands: none gives npx an option that Node takes for itself", () => {
+  assertEquals(
+    commands.filter(({ text }) => /^npx .* --env-file/.test(text)).map(at),
+    [],
+  );
+});
+
+Deno.test("documented commands: a page's shell blocks and prose are read as a reader reads them", () => {
+  const page = [
+    "Run `deno task",
+    "ok`, not `deno.json`, then with <ref>:",
+    "",
+    "  ```sh",
+    "  npx a   # why",
+    "  # a comment",
+    "  printf '%s #1' \\",
+    '    "b # c" > d',
+    '  curl x -d \'{"a":',
+    "    1}'",
+    '  # {"a":…}',
+    "  ```",
+    "",
+    "```ts",
+    "deno task no;",
+    "```",
+  ].join("\n");
+  assertEquals(commandsOf("page.md", page), [
+    { page: "page.md", line: 5, text: "npx a", answer: [] },
+    {
+      page: "page.md",
+      line: 7,
+      text: "printf '%s #1' \\\n  \"b # c\" > d",
+      answer: [],
+    },
+    {
+      page: "page.md",
+      line: 9,
+      text: "curl x -d '{\"a\":\n  1}'",
+      answer: ['{"a":…}'],
+    },
+    { page: "page.md", line: 1, text: "deno task ok", answer: [] },
+  ]);
+});
