@@ -278,6 +278,8 @@ comment on column public.ai_job_events.event is
 create policy "users can read the events of their own ai jobs" on public.ai_job_events for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER ai_job_events_after_insert_broadcast AFTER INSERT ON public.ai_job_events REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.broadcast_ai_job_events();
+
 grant select on public.ai_job_events to authenticated;
 grant select on public.ai_job_events to service_role;
 
@@ -1535,9 +1537,9 @@ create table public.voices (
   stability numeric(4,3) not null,
   similarity_boost numeric(4,3) not null,
   sample_url text,
+  provider_missing_since timestamp with time zone,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
-  provider_missing_since timestamp with time zone,
   constraint voices_pkey PRIMARY KEY (id),
   constraint voices_id_user_id_key UNIQUE (id, user_id),
   constraint voices_job_key UNIQUE (job_id, user_id),
@@ -1685,6 +1687,11 @@ create function private.apply_owner_request()
 comment on function private.apply_owner_request() is
   'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a type that is switched off.';
 
+create function private.broadcast_ai_job_events()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.broadcast_ai_job_events() is
+  'Statement trigger: one private broadcast ai_job_events for each owner, on the topic ai_jobs:<user id>, with {events: [...]} of at most 100 events, else {more: true}. Does nothing while no client is connected to Realtime, and never fails the statement. Security definer because the roles that change jobs may not write for other people''s topics.';
+
 create function private.cancellation_message(p_spend text)
   returns text language sql immutable security invoker set search_path="";
 comment on function private.cancellation_message(text) is
@@ -1760,10 +1767,10 @@ create function private.end_instead_of_waiting()
 comment on function private.end_instead_of_waiting() is
   'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads the policy of the type for whoever hands back.';
 
-create function private.ending_message(p_error_code text, p_last_cause text)
-  returns text language sql immutable security invoker set search_path="";
-comment on function private.ending_message(text,text) is
-  'The words of outcome_unknown or job_expired, with what was known last after them; both are safe to show.';
+create function private.ending_message(p_job_id uuid, p_error_code text, p_last_cause text)
+  returns text language sql stable security invoker set search_path="";
+comment on function private.ending_message(uuid,text,text) is
+  'The words of outcome_unknown, with how the calls in question ended, or of job_expired; then what was known last. All of it is safe to show.';
 
 create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -2051,7 +2058,7 @@ grant execute on function public.fail_ai_job(uuid,uuid,text,text,boolean,double 
 create function public.get_ai_budget()
   returns TABLE(month date, budget_micros bigint, spent_micros bigint, reserved_micros bigint, remaining_micros bigint) language sql stable security invoker set search_path="";
 comment on function public.get_ai_budget() is
-  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open what became of them, and left; in millionths of a US dollar. Security invoker: the caller reads their own limits and the default ones, and no others.';
+  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open what became of them, and left (null: no limit); in millionths of a US dollar. Security invoker: the caller reads their own limits and the default ones, and no others.';
 grant execute on function public.get_ai_budget() to authenticated;
 
 create function public.get_ai_costs(p_user_id uuid DEFAULT auth.uid())
@@ -2096,7 +2103,7 @@ grant execute on function public.note_provider_rows(text,uuid,text[],text[]) to 
 create function public.pause_ai_jobs(p_job_type text DEFAULT NULL::text, p_provider text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_is_paused boolean DEFAULT true)
   returns integer language plpgsql volatile security invoker set search_path="";
 comment on function public.pause_ai_jobs(text,text,uuid,boolean) is
-  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were found. service_role only.';
+  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that does not exist is an error (AJ075), and nothing changes. service_role only.';
 grant execute on function public.pause_ai_jobs(text,text,uuid,boolean) to service_role;
 
 create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
@@ -2120,7 +2127,7 @@ grant execute on function public.record_provider_page(text,uuid,jsonb,text,integ
 create function public.redrive_ai_jobs(p_job_type text DEFAULT NULL::text, p_error_code text DEFAULT NULL::text, p_user_id uuid DEFAULT NULL::uuid, p_failed_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone, p_limit integer DEFAULT 1000)
   returns integer language plpgsql volatile security definer set search_path="";
 comment on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) is
-  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose owner has no room for it stays failed. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come back with that one. For the operator; service_role only; security definer for the retry in schema private.';
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose owner has no room for it stays failed. Jobs whose spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come back with that one. A job type or user that does not exist is an error (AJ075). For the operator; service_role only; security definer for the retry in schema private.';
 grant execute on function public.redrive_ai_jobs(text,text,uuid,timestamp with time zone,integer) to service_role;
 
 create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
@@ -2169,7 +2176,7 @@ grant execute on function public.revise_provider_call(uuid,uuid,text,bigint) to 
 create function public.set_ai_budget(p_user_id uuid, p_budget_micros bigint)
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function public.set_ai_budget(uuid,bigint) is
-  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved or spent already counts. service_role only.';
+  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved or spent already counts. A user who does not exist is an error (AJ075). service_role only.';
 grant execute on function public.set_ai_budget(uuid,bigint) to service_role;
 
 create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0, p_units bigint DEFAULT NULL::bigint)
@@ -2243,6 +2250,11 @@ create policy "users can replace their own profile photos" on storage.objects fo
 
 create policy "users can upload into their own folder" on storage.objects for insert to authenticated
   with check (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+
+-- Realtime
+
+create policy "users can receive the events of their own ai jobs" on realtime.messages for select to authenticated
+  using (((extension = 'broadcast'::text) AND (( SELECT realtime.topic() AS topic) = ('ai_jobs:'::text || (( SELECT auth.uid() AS uid))::text))));
 
 -- Scheduled work
 

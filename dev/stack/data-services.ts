@@ -8,6 +8,7 @@ import type { LogBook } from "./log-book.ts";
 import type { Project } from "./project.ts";
 import { mendRestError, type RequestNotes } from "./rest-errors.ts";
 import { listenForReload, RestConnection } from "./rest-connection.ts";
+import { answersWithMore, answerWrite } from "./rest-writes.ts";
 import { FileStorage } from "./storage-files.ts";
 
 /** The three services behind one `fetch`. They see tokens in their inner form only. */
@@ -47,6 +48,17 @@ function captureConsole(): void {
   }
 }
 let isConsoleCaptured = false;
+
+async function keyOf(
+  connection: RestConnection,
+  schema: string,
+  table: string,
+): Promise<string[]> {
+  const { primary_keys } = await connection.introspect({ useCache: true });
+  return primary_keys.find((key) =>
+    key.table === table && (key.schema ?? "public") === schema
+  )?.columns ?? [];
+}
 
 /**
  * Starts the services. They answer once the returned promise is resolved: connected, with the schema read.
@@ -123,7 +135,16 @@ export async function startDataServices(options: {
       const notes: RequestNotes = {};
       const response = await serving.run(
         { logs, notes },
-        () => app.fetch(request),
+        () =>
+          answersWithMore(request)
+            ? connection.inOneTransaction(() =>
+              answerWrite(
+                request,
+                async (inner) => await app.fetch(inner),
+                (schema, table) => keyOf(connection, schema, table),
+              )
+            )
+            : app.fetch(request),
       );
       return new URL(request.url).pathname.startsWith("/rest/")
         ? mendRestError(response, notes)

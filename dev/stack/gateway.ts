@@ -7,6 +7,7 @@ import { answerFunction } from "./function-gateway.ts";
 import type { Functions } from "./functions.ts";
 import type { StackKeys } from "./keys.ts";
 import type { LogBook } from "./log-book.ts";
+import type { RealtimeServer } from "./realtime/server.ts";
 import { sameRequest } from "./same-request.ts";
 import { StackError } from "./stack-error.ts";
 import { answerStorage, type StorageCaller } from "./storage-seams.ts";
@@ -18,6 +19,7 @@ export interface GatewayDeps {
   tokens: TokenExchange;
   services: DataServices;
   functions: Functions;
+  realtime: RealtimeServer;
   logs: LogBook;
   fileSizeLimit: number;
   /** How long a function may take to begin its answer, in milliseconds; 150 s on a hosted project. */
@@ -172,6 +174,22 @@ function isKeylessStorage(method: string, path: string): boolean {
   }
 }
 
+async function answerBroadcast(
+  deps: GatewayDeps,
+  request: Request,
+): Promise<Response> {
+  if (request.method !== "POST") {
+    return Response.json({ message: "no Route matched with those values" }, {
+      status: 404,
+    });
+  }
+  const { request: inner, caller } = await toInner(deps, request);
+  if (caller === undefined) {
+    return Response.json({ message: "Invalid token" }, { status: 401 });
+  }
+  return await deps.realtime.broadcast(inner, caller);
+}
+
 async function answer(
   deps: GatewayDeps,
   self: string,
@@ -184,6 +202,12 @@ async function answer(
     return await answerFunction(deps, request, info);
   }
   if (request.method === "OPTIONS") return preflight(request);
+  if (path === "/realtime/v1/websocket") {
+    return await deps.realtime.connect(request);
+  }
+  if (path.startsWith("/realtime/v1/api/broadcast")) {
+    return withCors(await answerBroadcast(deps, request));
+  }
   if (path === "/health") return Response.json({ status: "ok" });
   if (path === "/auth/v1/.well-known/jwks.json") {
     return withCors(Response.json(deps.tokens.jwks));

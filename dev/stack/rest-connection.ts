@@ -5,6 +5,7 @@
  */
 import { PostgresConnection } from "@supabase/lite/postgres";
 import { CompiledQuery } from "kysely";
+import { AsyncLocalStorage } from "node:async_hooks";
 import postgres from "postgres";
 import { z } from "zod";
 import { noteDatabaseError, type RequestNotes } from "./rest-errors.ts";
@@ -79,8 +80,16 @@ function literal(text: string): string {
   return `'${text.replaceAll("'", "''").replaceAll("\0", "")}'`;
 }
 
+/** A transaction that several requests of the library share. */
+interface Shared {
+  db: Database;
+  /** Whether it is the caller's already. */
+  hasContext: boolean;
+}
+
 /** A connection for `@supabase/lite` that keeps the rules of a hosted project. */
 export class RestConnection extends PostgresConnection {
+  readonly #shared = new AsyncLocalStorage<Shared>();
   readonly #asAuthenticator: PostgresConnection;
   /** Of the request that is being served. */
   readonly #notes: () => RequestNotes | undefined;
@@ -147,6 +156,21 @@ export class RestConnection extends PostgresConnection {
       }
       return await run(options.transaction);
     }
+    const shared = this.#shared.getStore();
+    if (shared !== undefined && vars !== undefined) {
+      try {
+        if (!shared.hasContext) {
+          await shared.db.executeQuery(
+            CompiledQuery.raw(await this.#context(vars, options)),
+          );
+        }
+        shared.hasContext = true;
+        return await run(shared.db);
+      } catch (error) {
+        noteDatabaseError(this.#notes(), error);
+        throw error;
+      }
+    }
     const pool = vars === undefined ? this : this.#asAuthenticator;
     const context = vars === undefined
       ? ""
@@ -157,7 +181,12 @@ export class RestConnection extends PostgresConnection {
         // One message to the server, not two.
         await say(`begin; ${context}`);
         const result = await run(db);
-        await say(options?.forceRollback === true ? "rollback" : "commit");
+        // What is answered as an error has changed nothing: `single()` of two updated rows, for one.
+        await say(
+          options?.forceRollback === true || isRefusal(result)
+            ? "rollback"
+            : "commit",
+        );
         return result;
       } catch (error) {
         noteDatabaseError(this.#notes(), error);
@@ -167,6 +196,31 @@ export class RestConnection extends PostgresConnection {
         throw error;
       }
     });
+  }
+
+  /**
+   * Runs requests of the library in one transaction of the caller whose token they carry. It is committed unless the
+   * answer is an error.
+   */
+  async inOneTransaction(run: () => Promise<Response>): Promise<Response> {
+    return await this.#asAuthenticator.kysely.connection().execute(
+      async (db) => {
+        const say = (text: string) => db.executeQuery(CompiledQuery.raw(text));
+        try {
+          await say("begin");
+          const response = await this.#shared.run(
+            { db, hasContext: false },
+            run,
+          );
+          await say(isRefusal(response) ? "rollback" : "commit");
+          return response;
+        } catch (error) {
+          noteDatabaseError(this.#notes(), error);
+          if (!isConnectionLost(error)) await say("rollback").catch(() => {});
+          throw error;
+        }
+      },
+    );
   }
 
   /** The statement that makes a transaction the caller's: role, claims, and the role's own settings. */
@@ -229,6 +283,10 @@ export class RestConnection extends PostgresConnection {
       }),
     ]));
   }
+}
+
+function isRefusal(result: unknown): boolean {
+  return result instanceof Response && result.status >= 400;
 }
 
 /** Whether the server ended the session (class 57P), or the driver lost it. */

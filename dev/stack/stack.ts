@@ -18,6 +18,7 @@ import { bypassProxyForLoopback } from "./loopback.ts";
 import { applyMigrations, type MigrationReport } from "./migrate.ts";
 import { NetWorker } from "./net-worker.ts";
 import { startPostgres } from "./postgres.ts";
+import { RealtimeServer } from "./realtime/server.ts";
 import { readProject } from "./project.ts";
 import { readProjectEnv } from "./project-env.ts";
 import { chooseProviders, type ProviderChoice } from "./providers.ts";
@@ -92,6 +93,7 @@ export interface Stack extends AsyncDisposable {
   functions: Functions;
   net: NetWorker;
   cron: CronTicker;
+  realtime: RealtimeServer;
   logs: LogBook;
   /** Signs claims as the project's Auth would (ES256); for tests that need a token of their own making. */
   signToken(claims: JWTPayload): Promise<string>;
@@ -237,6 +239,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   parts.defer(async () => {
     await preparing.catch(() => {});
   });
+  const realtime = new RealtimeServer({
+    adminUrl: database.adminUrl,
+    keys,
+    tokens,
+    logs,
+  });
+  parts.defer(() => realtime.stop());
   const [prepared] = await Promise.all([
     preparing,
     functions.ready(),
@@ -247,6 +256,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     tokens,
     services: prepared.services,
     functions,
+    realtime,
     logs,
     fileSizeLimit: project.fileSizeLimit,
     idleTimeoutMs: options.idleTimeoutMs ?? 150_000,
@@ -291,6 +301,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     functions,
     net,
     cron,
+    realtime,
     logs,
     signToken: (claims) => tokens.sign(claims),
     crashed: crashed.promise,

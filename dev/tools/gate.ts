@@ -37,6 +37,10 @@ const TEXT_CHECKS: Check[] = [
     name: "docs: deno task check:docs",
     args: ["run", "--allow-all", "dev/tools/check-docs.ts"],
   },
+  {
+    name: "client: deno task build:client --check",
+    args: ["run", "--allow-all", "dev/tools/build-client.ts", "--check"],
+  },
 ];
 
 /** Of what is generated from a database with the migrations. */

@@ -1,14 +1,16 @@
 /**
  * Writes `supabase/functions/_shared/database.types.ts` from a database with the migrations of the tree, by the
- * Supabase CLI, formatted so that a change of the schema is a small diff.
+ * Supabase CLI, corrected where it cannot know better and formatted so that a change of the schema is a small diff.
  *
  * usage: deno task db:types [--check]
  */
 import { fromFileUrl } from "@std/path";
+import postgres from "postgres";
 import { formatText } from "./deno-fmt.ts";
 import { writeOrCheck } from "./generated-file.ts";
 import { runSupabaseCli } from "./supabase-cli.ts";
 import { withMigratedDatabase } from "./test-cluster.ts";
+import { columnsFilledByTriggers, correctTypes } from "./type-corrections.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const target = fromFileUrl(
@@ -23,7 +25,7 @@ const HEAD =
 
 /**
  * The TypeScript types of schema `public` of the database at `dbUrl`, formatted by `deno fmt`, with a first line that
- * says where they come from. The same schema gives the same text.
+ * says where they come from. The same schema gives the same text. Columns that a trigger fills are optional on insert.
  *
  * @throws {Error} with the words of the CLI when it fails.
  */
@@ -33,7 +35,13 @@ export async function generateTypes(dbUrl: string): Promise<string> {
     { cwd: root },
   );
   if (code !== 0) throw new Error(`supabase gen types failed: ${stderr}`);
-  return HEAD + await formatText(stdout, "ts");
+  const sql = postgres(dbUrl, { max: 1 });
+  try {
+    const columns = await columnsFilledByTriggers(sql);
+    return HEAD + await formatText(correctTypes(stdout, columns), "ts");
+  } finally {
+    await sql.end();
+  }
 }
 
 if (import.meta.main) {

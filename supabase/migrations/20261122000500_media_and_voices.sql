@@ -84,6 +84,7 @@ create table public.voices (
   stability numeric(4, 3) not null,
   similarity_boost numeric(4, 3) not null,
   sample_url text,
+  provider_missing_since timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint voices_pkey primary key (id),
@@ -103,6 +104,8 @@ comment on column public.voices.provider_voice_id is 'The provider''s id of the 
 comment on column public.voices.stability is 'Setting for speech in this voice, 0 to 1: low is expressive, high is even.';
 comment on column public.voices.similarity_boost is 'Setting for speech in this voice, 0 to 1: how closely to keep to the sample.';
 comment on column public.voices.sample_url is 'The recording it was cloned from, as <bucket>/<path>.';
+comment on column public.voices.provider_missing_since is
+  'Since when the provider does not have the voice any more; nothing can be spoken in it. Null: it was there when looked at last.';
 
 create index voices_user_id_created_at_idx on public.voices (user_id, created_at desc, id desc);
 

@@ -126,6 +126,7 @@ begin
         or exists (
           select 1 from public.voices as v
           where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+            and v.provider_missing_since is null
         )
       )
       -- A call that was written down again since then is filled anew.

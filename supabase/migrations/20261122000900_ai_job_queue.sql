@@ -428,28 +428,40 @@ comment on function private.ai_job_backoff(text, integer) is
   'Wait after a failed attempt: base × 2^(attempt-1) seconds of the job type, capped, ±20 % so that jobs that failed '
   'together do not return together.';
 
-create function private.ending_message(p_error_code text, p_last_cause text)
+create function private.ending_message(p_job_id uuid, p_error_code text, p_last_cause text)
 returns text
 language sql
-immutable
+stable
 security invoker
 set search_path = ''
 as $$
-  select case
-    -- What says so already is not said twice.
-    when starts_with(p_last_cause, m.sentence) then p_last_cause
-    else concat_ws(' Last: ', m.sentence, p_last_cause)
-  end
-  from (
-    select case p_error_code
-      when 'outcome_unknown' then
-        'It is unknown whether the AI provider did the work; it was not sent again.'
+  select concat_ws(
+    ' ',
+    case p_error_code
+      when 'outcome_unknown' then 'It is unknown whether the AI provider did the work; it was not sent again.'
       when 'job_expired' then 'The job was not finished in the time it had.'
-    end
-  ) as m (sentence);
+    end,
+    case when p_error_code = 'outcome_unknown' then (
+      select string_agg(
+        format(
+          'Its call %s %s.',
+          c.operation,
+          case
+            when c.error_code is null then 'was cut off before an answer came'
+            else 'ended with ' || c.error_code || coalesce(' (HTTP ' || c.http_status || ')', '')
+          end
+        ),
+        ' ' order by c.sent_at
+      )
+      from public.ai_provider_calls as c
+      where c.job_id = p_job_id and c.outcome in ('sent', 'unknown')
+    ) end,
+    'Last: ' || p_last_cause
+  );
 $$;
-comment on function private.ending_message(text, text) is
-  'The words of outcome_unknown or job_expired, with what was known last after them; both are safe to show.';
+comment on function private.ending_message(uuid, text, text) is
+  'The words of outcome_unknown, with how the calls in question ended, or of job_expired; then what was known last. All of '
+  'it is safe to show.';
 
 create function public.fail_ai_job(
   p_job_id uuid,
@@ -489,7 +501,7 @@ begin
       progress_percentage = case when v_retry then 0 else j.progress_percentage end,
       error_code = case when v_is_unknown then 'outcome_unknown' else p_error_code end,
       error_message =
-        case when v_is_unknown then private.ending_message('outcome_unknown', p_error_message) else p_error_message end,
+        case when v_is_unknown then private.ending_message(j.id, 'outcome_unknown', p_error_message) else p_error_message end,
       scheduled_at = case
         when v_retry then clock_timestamp() + greatest(
           -- While the breaker is open it decides when the job may try again.
@@ -713,7 +725,7 @@ begin
       ) then 'outcome_unknown'
       else 'job_expired'
     end;
-    new.error_message := private.ending_message(new.error_code, new.error_message);
+    new.error_message := private.ending_message(new.id, new.error_code, new.error_message);
     new.last_event := 'failed';
   end if;
   new.stage := null;
@@ -774,6 +786,12 @@ declare
   v_id uuid;
   v_count integer := 0;
 begin
+  if p_job_type is not null and not exists (select 1 from public.ai_job_types as t where t.job_type = p_job_type) then
+    raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
+  end if;
+  if p_user_id is not null and not exists (select 1 from auth.users as u where u.id = p_user_id) then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
+  end if;
   for v_id in
     select f.id
     from public.ai_jobs as f
@@ -797,7 +815,8 @@ comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, intege
   'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose '
   'owner has no room for it stays failed. Jobs whose '
   'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
-  'back with that one. For the operator; service_role only; security definer for the retry in schema private.';
+  'back with that one. A job type or user that does not exist is an error (AJ075). For the operator; service_role only; '
+  'security definer for the retry in schema private.';
 
 create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id text)
 returns void
@@ -892,9 +911,15 @@ begin
   end if;
   update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
   get diagnostics v_changed = row_count;
+  if p_job_type is not null and v_changed = 0 then
+    raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
+  end if;
   v_count := v_count + v_changed;
   update public.ai_providers as p set paused_at = v_paused_at where p.provider = p_provider;
   get diagnostics v_changed = row_count;
+  if p_provider is not null and v_changed = 0 then
+    raise exception 'there is no provider %', p_provider using errcode = 'AJ075', detail = 'p_provider';
+  end if;
   v_count := v_count + v_changed;
   if p_user_id is not null then
     insert into public.ai_limits (user_id, paused_at) values (p_user_id, v_paused_at)
@@ -902,11 +927,15 @@ begin
     v_count := v_count + 1;
   end if;
   return v_count;
+exception
+  when foreign_key_violation then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
 end;
 $$;
 comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
   'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
-  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were found. service_role only.';
+  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
+  'does not exist is an error (AJ075), and nothing changes. service_role only.';
 
 create view private.ai_job_dead_letters
 with (security_invoker = true)
@@ -987,7 +1016,7 @@ begin
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
     error_message = case
       when d.has_open_call and j.attempt >= j.max_attempts
-        then private.ending_message('outcome_unknown', 'The work stopped without an answer.')
+        then private.ending_message(j.id, 'outcome_unknown', 'The work stopped without an answer.')
       else 'The work stopped without an answer.'
     end,
     completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,

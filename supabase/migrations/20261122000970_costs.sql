@@ -138,12 +138,15 @@ begin
     insert into public.ai_limits as l (user_id, budget_micros) values (p_user_id, p_budget_micros)
     on conflict (user_id) do update set budget_micros = excluded.budget_micros;
   end if;
+exception
+  when foreign_key_violation then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
 end;
 $$;
 comment on function public.set_ai_budget(uuid, bigint) is
   'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of '
   'everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved '
-  'or spent already counts. service_role only.';
+  'or spent already counts. A user who does not exist is an error (AJ075). service_role only.';
 revoke execute on function public.set_ai_budget(uuid, bigint) from public, anon, authenticated;
 grant execute on function public.set_ai_budget(uuid, bigint) to service_role;
 
@@ -159,7 +162,8 @@ as $$
     b.budget_micros,
     c.spent_micros,
     c.reserved_micros,
-    greatest(b.budget_micros - c.spent_micros - c.reserved_micros, 0)
+    -- Null without a budget; greatest alone would pass over the null and say 0.
+    case when b.budget_micros is not null then greatest(b.budget_micros - c.spent_micros - c.reserved_micros, 0) end
   from (select date_trunc('month', now() at time zone 'UTC')::date as month) as m
   join public.ai_limits as d on d.user_id is null
   left join public.ai_limits as l on l.user_id = auth.uid()
@@ -172,7 +176,7 @@ as $$
 $$;
 comment on function public.get_ai_budget() is
   'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open '
-  'what became of them, and left; in millionths of a US dollar. Security invoker: the caller reads their own limits and '
+  'what became of them, and left (null: no limit); in millionths of a US dollar. Security invoker: the caller reads their own limits and '
   'the default ones, and no others.';
 revoke execute on function public.get_ai_budget() from public, anon;
 grant execute on function public.get_ai_budget() to authenticated;

@@ -2,9 +2,6 @@
 -- is removed that a row names or that a job may still go on with; nothing is removed that was not made here. All of its
 -- work is leased in small parts, so that a run that is killed half-way is finished by the next one.
 
-alter table public.voices add column provider_missing_since timestamptz;
-comment on column public.voices.provider_missing_since is
-  'Since when the provider does not have the voice any more; nothing can be spoken in it. Null: it was there when looked at last.';
 alter table public.avatars add column provider_missing_since timestamptz;
 comment on column public.avatars.provider_missing_since is
   'Since when the provider does not have the video any more; ours is in Storage all the same.';

@@ -458,7 +458,10 @@ Deno.test("set_ai_budget: a user's own goes before everybody's; null gives the d
     await setBudget(bench, null, null);
     assertEquals(await decide(), "send");
     await assertRejects(() => setBudget(bench, userId, -1));
-    await assertRejects(() => setBudget(bench, crypto.randomUUID(), 1));
+    const unknown: postgres.PostgresError = await assertRejects(() =>
+      setBudget(bench, crypto.randomUUID(), 1)
+    );
+    assertEquals([unknown.code, unknown.detail], ["AJ075", "p_user_id"]);
   });
 });
 
@@ -480,6 +483,21 @@ Deno.test("get_ai_budget: an owner sees their own budget, what is spent, reserve
     });
     await revise(bench, mine, 9_000);
     assertEquals((await ownBudget(bench, mine.user_id)).remaining, 0);
+  });
+});
+
+Deno.test("get_ai_budget: without a budget nothing is said to be left, which would read as nothing at all", async () => {
+  await withPrices(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    await begin(bench, job, 1_200);
+    const { budget, reserved, remaining } = await ownBudget(bench, job.user_id);
+    assertEquals({ budget, reserved, remaining }, {
+      budget: null,
+      reserved: 1_200,
+      remaining: null,
+    });
+    await setBudget(bench, job.user_id, 1_200);
+    assertEquals((await ownBudget(bench, job.user_id)).remaining, 0);
   });
 });
 

@@ -330,6 +330,61 @@ Deno.test("pause_ai_jobs: a paused type, provider or user waits and keeps its pl
   });
 });
 
+Deno.test("pause_ai_jobs, redrive_ai_jobs: a name that does not exist is an error that says which, and nothing changes", async (t) => {
+  await withQueue(async ({ db }) => {
+    const nobody = crypto.randomUUID();
+    for (
+      const [call, argument, message] of [
+        [
+          "pause_ai_jobs(p_job_type => 'voice_cloning')",
+          "p_job_type",
+          "there is no job type voice_cloning",
+        ],
+        [
+          "pause_ai_jobs(p_job_type => 'voice_clone', p_provider => '11labs')",
+          "p_provider",
+          "there is no provider 11labs",
+        ],
+        [
+          `pause_ai_jobs(p_provider => 'heygen', p_user_id => '${nobody}')`,
+          "p_user_id",
+          `there is no user ${nobody}`,
+        ],
+        [
+          "redrive_ai_jobs(p_job_type => 'voice_cloning')",
+          "p_job_type",
+          "there is no job type voice_cloning",
+        ],
+        [
+          `redrive_ai_jobs(p_user_id => '${nobody}')`,
+          "p_user_id",
+          `there is no user ${nobody}`,
+        ],
+      ] as const
+    ) {
+      await t.step(call, async () => {
+        const error: postgres.PostgresError = await assertRejects(() =>
+          db.asService((sql) => sql.unsafe(`select public.${call}`))
+        );
+        assertEquals([error.code, error.detail, error.message], [
+          "AJ075",
+          argument,
+          message,
+        ]);
+      });
+    }
+    assertEquals(
+      [
+        ...await db.sql`
+        select 'type' from public.ai_job_types where paused_at is not null
+        union all select 'provider' from public.ai_providers where paused_at is not null
+        union all select 'user' from public.ai_limits where paused_at is not null`,
+      ],
+      [],
+    );
+  });
+});
+
 Deno.test("ai_job_dead_letters: a failed job with its last cause and what was asked of the provider; for the operator alone", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);

@@ -172,6 +172,7 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died inside a paid call i
       [
         "outcome_unknown",
         "It is unknown whether the AI provider did the work; it was not sent again. " +
+        "Its call create_voice was cut off before an answer came. " +
         "Last: The work stopped without an answer.",
       ],
     );

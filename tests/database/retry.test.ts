@@ -179,6 +179,11 @@ Deno.test("fail_ai_job: a longer wait that the provider asks for is kept, up to 
   });
 });
 
+/** How the call of a job in doubt ended, as `error_message` says it. */
+const CUT_OFF = "Its call create_voice was cut off before an answer came.";
+const ENDED =
+  "Its call create_voice ended with provider_unavailable (HTTP 502).";
+
 Deno.test("fail_ai_job: a job that fails while a paid call may have happened fails with outcome_unknown", async (t) => {
   const cases = [
     { call: "sent", settle: null, code: "outcome_unknown" },
@@ -203,7 +208,12 @@ Deno.test("fail_ai_job: a job that fails while a paid call may have happened fai
             assert(begun !== undefined);
             if (settle !== null) {
               const objectId = settle === "succeeded" ? "voice-1" : null;
-              assert(await queue.settle(job, begun.call_id, settle, objectId));
+              await db.asService((sql) =>
+                sql`select public.settle_provider_call(
+                  p_call_id => ${begun.call_id}, p_job_id => ${job.id}, p_lease_token => ${job.lease_token},
+                  p_outcome => ${settle}, p_provider_object_id => ${objectId}, p_http_status => 502,
+                  p_error_code => 'provider_unavailable')`
+              );
             }
             assertEquals(await queue.fail(job, { isRetryable }), "failed");
             const failed = await readJob(db, id);
@@ -212,7 +222,9 @@ Deno.test("fail_ai_job: a job that fails while a paid call may have happened fai
             assertEquals(
               failed.error_message,
               code === "outcome_unknown"
-                ? `${ERROR_CATALOGUE.outcome_unknown.message} Last: ${cause}`
+                ? `${ERROR_CATALOGUE.outcome_unknown.message} ${
+                  settle === null ? CUT_OFF : ENDED
+                } Last: ${cause}`
                 : cause,
             );
           }),
@@ -251,14 +263,14 @@ Deno.test("ai_jobs: a job that is too old to wait once more fails, and keeps wha
         way: "retried",
         isOpen: true,
         code: "outcome_unknown",
-        message: `${unknown} Last: ${cause}`,
+        message: `${unknown} ${CUT_OFF} Last: ${cause}`,
       },
       { way: "snoozed", isOpen: false, code: "job_expired", message: expired },
       {
         way: "snoozed",
         isOpen: true,
         code: "outcome_unknown",
-        message: unknown,
+        message: `${unknown} ${CUT_OFF}`,
       },
       {
         way: "released",
@@ -276,7 +288,8 @@ Deno.test("ai_jobs: a job that is too old to wait once more fails, and keeps wha
         way: "rescued",
         isOpen: true,
         code: "outcome_unknown",
-        message: `${unknown} Last: ${ERROR_CATALOGUE.lease_expired.message}`,
+        message:
+          `${unknown} ${CUT_OFF} Last: ${ERROR_CATALOGUE.lease_expired.message}`,
       },
     ]
   ) {

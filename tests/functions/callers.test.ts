@@ -221,6 +221,11 @@ Deno.test("endpoints: a page on another origin may ask before it calls, without 
         "x-client-info",
         "idempotency-key",
         "x-request-id",
+        "x-region",
+        "sentry-trace",
+        "baggage",
+        "traceparent",
+        "tracestate",
       ]
     ) assertStringIncludes(names, name);
     const methods = headers.get("access-control-allow-methods") ?? "";

@@ -425,9 +425,10 @@ for (
     assertEquals(job.error_code, "outcome_unknown");
     assertEquals(
       job.error_message,
-      `${ERROR_CATALOGUE.outcome_unknown.message} Last: ${
-        ERROR_CATALOGUE[last].message
-      }`,
+      `${ERROR_CATALOGUE.outcome_unknown.message} ` +
+        `Its call create_voice ended with provider_unavailable. Last: ${
+          ERROR_CATALOGUE[last].message
+        }`,
     );
     const facts = await jobFacts(stack, jobId);
     assertEquals(facts.attempt, attempts);

@@ -248,6 +248,49 @@ Deno.test("speech: in a voice that is still being cloned: it waits for the clone
   });
 });
 
+Deno.test("speech: in a voice that the provider no longer has it fails and says so, and the same recording is cloned anew", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const recording = await uploadRecording(user);
+  const voices = () =>
+    stack.sql<{ id: string; provider_voice_id: string; is_missing: boolean }>`
+      select id, provider_voice_id, provider_missing_since is not null as is_missing from public.voices
+      where user_id = ${user.id} order by created_at`;
+  await waitForJob(
+    stack,
+    user,
+    await requestVoice(user, recording),
+    "completed",
+  );
+  const [lost] = await voices();
+  assert(lost !== undefined);
+  const removed = await fetch(
+    `${stack.simulatorUrl}/elevenlabs/v1/voices/${lost.provider_voice_id}`,
+    { method: "DELETE", headers: { "xi-api-key": "an operator's" } },
+  );
+  assertEquals(await removed.json(), { status: "ok" });
+
+  const { text, marker } = textOf();
+  const { jobId } = await newJob({ text, voice_id: lost.id }, user);
+  const failed = await waitForJob(stack, user, jobId, "failed");
+  assertEquals([failed.error_code, failed.error_message], [
+    "voice_not_found",
+    "The AI provider no longer has this voice. Clone the recording again, and use the new voice.",
+  ]);
+  assertEquals((await facts(stack, jobId, marker)).paid, []);
+
+  await waitForJob(
+    stack,
+    user,
+    await requestVoice(user, recording),
+    "completed",
+  );
+  const [old, made, ...more] = await voices();
+  assertEquals([old?.is_missing, made?.is_missing, more], [true, false, []]);
+  const next = await newJob({ text, voice_id: made?.id }, user);
+  await waitForJob(stack, user, next.jobId, "completed");
+});
+
 Deno.test("speech: parameters that are wrong are named, and change nothing", async () => {
   const user = someone ??= await signUp(running());
   for (
@@ -490,7 +533,7 @@ Deno.test("speech: an outcome that the history refuses to tell parks the job", a
 for (
   const [error, code] of [
     ["quota_exceeded", "provider_quota_exceeded"],
-    ["voice_not_found", "provider_rejected_input"],
+    ["voice_not_found", "voice_not_found"],
     ["max_character_limit_exceeded", "provider_rejected_input"],
     ["invalid_api_key", "provider_unauthorized"],
   ] as const

@@ -203,12 +203,20 @@ Deno.test("transcript: a call that is deleted meanwhile takes none, and what was
 });
 
 for (
-  const fault of [
-    { kind: "close_after" },
-    { kind: "close_in_body" },
-    { kind: "truncated_json" },
-    { kind: "status", status: 500, processed: "before" },
-    { kind: "hang", processed: "before" },
+  const { ending, ...fault } of [
+    { kind: "close_after", ending: "provider_unavailable" },
+    { kind: "close_in_body", ending: "provider_unavailable" },
+    {
+      kind: "truncated_json",
+      ending: "provider_answer_invalid (HTTP 200)",
+    },
+    {
+      kind: "status",
+      status: 500,
+      processed: "before",
+      ending: "provider_unavailable (HTTP 500)",
+    },
+    { kind: "hang", processed: "before", ending: "provider_timeout" },
   ]
 ) {
   Deno.test(`transcript: made, and the answer is lost (${fault.kind}): parked, never sent again; the operator brings it in`, async () => {
@@ -219,6 +227,12 @@ for (
     await sweepJob(stack, jobId);
     const job = await waitForJob(stack, user, jobId, "failed");
     assertEquals([job.error_code, job.spend], ["outcome_unknown", "unknown"]);
+    assertEquals(
+      job.error_message,
+      "It is unknown whether the AI provider did the work; it was not sent again. " +
+        `Its call transcribe ended with ${ending}. ` +
+        "Last: ElevenLabs keeps no list of transcripts in which this one could be looked up.",
+    );
     const parked = await facts(stack, jobId);
     assertEquals([parked.sent, parked.paid.length], [1, 1]);
     assertEquals(parked.journal.map(({ outcome }) => outcome), ["unknown"]);

@@ -77,6 +77,14 @@ export const COMMANDS = {
     given: z.record(z.string(), z.union([z.string(), z.number()])),
     answer: z.string(),
   },
+  /** Closes every Realtime connection, and refuses new ones until it is resumed. */
+  "/realtime/pause": { given: z.null(), answer: z.null() },
+  "/realtime/resume": { given: z.null(), answer: z.null() },
+  /** Ends every Realtime channel, in the server's words for an expired token or for too many messages. */
+  "/realtime/drop": {
+    given: z.enum(["expired", "rate_limited"]),
+    answer: z.null(),
+  },
   /** All events of a job, once the `nth` of those named is among them or the time is over. */
   "/events": {
     given: z.object({

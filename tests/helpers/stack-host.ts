@@ -135,6 +135,18 @@ function createCommands(
       COMMANDS["/cron/run"],
       (name) => stack.cron.runNow(name),
     ),
+    "/realtime/pause": command(COMMANDS["/realtime/pause"], () => {
+      stack.realtime.pause();
+      return null;
+    }),
+    "/realtime/resume": command(COMMANDS["/realtime/resume"], () => {
+      stack.realtime.resume();
+      return null;
+    }),
+    "/realtime/drop": command(COMMANDS["/realtime/drop"], (reason) => {
+      stack.realtime.dropChannels(reason);
+      return null;
+    }),
     "/tokens": command(
       COMMANDS["/tokens"],
       (claims) => stack.signToken(claims),

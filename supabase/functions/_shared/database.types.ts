@@ -674,7 +674,7 @@ export type Database = {
           "tracking_number"?: string | null;
           "updated_at"?: string;
           "user_id"?: string | null;
-          "vendor_id": string;
+          "vendor_id"?: string;
         };
         Update: {
           "carrier"?: string | null;
@@ -760,17 +760,17 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "created_at"?: string;
-          "currency": string;
-          "description": string;
+          "currency"?: string;
+          "description"?: string;
           "id"?: string;
           "line_total_minor"?: never;
           "order_id": string;
           "pdf_id"?: string | null;
           "product_id": string;
           "quantity": number;
-          "unit_price_minor": number;
+          "unit_price_minor"?: number;
           "updated_at"?: string;
-          "vendor_id": string;
+          "vendor_id"?: string;
         };
         Update: {
           "created_at"?: string;
@@ -1462,9 +1462,9 @@ export type Database = {
       "get_ai_budget": {
         Args: Record<PropertyKey, never>;
         Returns: {
-          "budget_micros": number;
+          "budget_micros": number | null;
           "month": string;
-          "remaining_micros": number;
+          "remaining_micros": number | null;
           "reserved_micros": number;
           "spent_micros": number;
         }[];

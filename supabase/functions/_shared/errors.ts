@@ -80,7 +80,8 @@ const CATALOGUE = {
   },
   voice_not_found: {
     status: 400,
-    message: "voice_id names no voice of yours and no stock voice.",
+    message:
+      "voice_id names no voice of yours and no stock voice, or one that the AI provider no longer has.",
   },
   call_not_found: { status: 400, message: "call_id names no call of yours." },
   slideshow_not_found: {

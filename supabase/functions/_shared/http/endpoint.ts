@@ -4,7 +4,8 @@ import { secretsOf } from "../config/env.ts";
 import { AppError } from "../errors.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import { createLogger, type Logger } from "../platform/log.ts";
-import { CORS_HEADERS, problemResponse } from "./problem.ts";
+import { CORS_HEADERS } from "./cors.ts";
+import { problemResponse } from "./problem.ts";
 
 /** What the functions are made of: the platform and the checked environment. */
 export interface AppDeps {

@@ -1,6 +1,6 @@
 /** Answers: JSON for success, RFC 9457 problem documents for errors. */
-import { corsHeaders } from "@supabase/supabase-js/cors";
 import { AppError, type FieldError } from "../errors.ts";
+import { CORS_HEADERS } from "./cors.ts";
 
 /** An error as it is sent: RFC 9457 with our `code`, the wrong fields, and the id to find it in the log. */
 export interface Problem {
@@ -12,16 +12,6 @@ export interface Problem {
   errors?: readonly FieldError[];
   request_id: string;
 }
-
-/** Headers that let a page on another origin call an endpoint and read what it needs of the answer. */
-export const CORS_HEADERS: Readonly<Record<string, string>> = {
-  ...corsHeaders,
-  "Access-Control-Allow-Headers": `${
-    corsHeaders["Access-Control-Allow-Headers"]
-  }, idempotency-key, x-request-id`,
-  "Access-Control-Expose-Headers": "location, retry-after, x-request-id",
-  "Access-Control-Max-Age": "86400",
-};
 
 /** A JSON answer. `null` members stay; nothing is cached on the way, since every answer belongs to one user. */
 export function jsonResponse(

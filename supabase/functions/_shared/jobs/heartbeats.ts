@@ -7,9 +7,12 @@ import type { Beat, JobRepository } from "./repository.ts";
 
 /** The heartbeat of one job. */
 export interface Heartbeat {
-  /** Reports progress (1 to 99) and stage soon, together with what others report; the newest report counts. */
+  /**
+   * Reports progress (1 to 99) and stage, together with what others report: at once, or half a second after this job's
+   * report before it. Of several in that time the newest counts.
+   */
   report(progress: number, stage: string): void;
-  /** Resolves when what was reported has been sent, so that a write that follows is not overtaken by it. */
+  /** Sends what was reported without waiting, and resolves when it is sent, so that no write that follows is overtaken by it. */
   sent(): Promise<void>;
   /** Whether the lease cannot have run out: a heartbeat came through less than its length ago. */
   isOurs(): boolean;
@@ -20,12 +23,18 @@ export interface Heartbeat {
 /** However short a lease is. */
 const MIN_PERIOD_MS = 500;
 
+/** Between two reports of a job. Each is an event, and every device of the owner is sent it. */
+const REPORT_PERIOD_MS = 500;
+
 interface Watched {
   job: ClaimedJob;
   onEnd(reason: LeaseLost | CancelRequested): void;
   /** Uptime in milliseconds at which the lease was last known to be extended. */
   aliveAt: number;
   pending: { progress: number; stage: string } | undefined;
+  /** Uptime in milliseconds from which the next report may travel. */
+  reportsFrom: number;
+  reportTimer: ReturnType<typeof setTimeout> | undefined;
   isEnded: boolean;
 }
 
@@ -33,7 +42,7 @@ interface Watched {
  * The heartbeats of an isolate.
  *
  * Guarantees: while any job is watched, all leases are extended at least every third of the shortest one, by one call;
- * reports that come while a call is under way travel together in the next; `onEnd` is called once when the job turns
+ * reports that come while a call is under way travel together in the next, those of one job at most twice a second; `onEnd` is called once when the job turns
  * out to be lost, or its owner asks for it to be cancelled, or when no heartbeat has come through for the length of the
  * lease (to half a period): the sweep may have given the job to somebody else by then, and a worker that cannot know must stop.
  */
@@ -67,6 +76,8 @@ export class Heartbeats {
       onEnd,
       aliveAt: this.#platform.uptimeMs(),
       pending: undefined,
+      reportsFrom: 0,
+      reportTimer: undefined,
       isEnded: false,
     };
     this.#beatEvery(Math.max(MIN_PERIOD_MS, leaseMs(job) / 3));
@@ -74,13 +85,13 @@ export class Heartbeats {
     return {
       report: (progress, stage) => {
         entry.pending = { progress, stage };
-        void this.#flush();
+        this.#reportInTime(entry);
       },
       sent: async () => {
         while (
           entry.pending !== undefined && this.#watched.has(job.lease_token)
         ) {
-          await this.#flush();
+          await this.#flush(entry);
         }
         await this.#sending;
       },
@@ -102,7 +113,17 @@ export class Heartbeats {
     this.#timer = setInterval(() => this.#beat(), periodMs);
   }
 
+  #reportInTime(entry: Watched): void {
+    const wait = entry.reportsFrom - this.#platform.uptimeMs();
+    if (wait <= 0) return void this.#flush();
+    entry.reportTimer ??= setTimeout(() => {
+      entry.reportTimer = undefined;
+      void this.#flush();
+    }, wait);
+  }
+
   #unwatch(entry: Watched): void {
+    clearTimeout(entry.reportTimer);
     this.#watched.delete(entry.job.lease_token);
     if (this.#watched.size > 0) return;
     clearInterval(this.#timer);
@@ -133,10 +154,13 @@ export class Heartbeats {
     entry.onEnd(reason);
   }
 
-  async #flush(): Promise<void> {
+  /** Sends the reports whose time has come, and that of `urgent` whatever its time. */
+  async #flush(urgent?: Watched): Promise<void> {
     await this.#sending;
-    const due = [...this.#watched.values()].filter(({ pending }) =>
-      pending !== undefined
+    const now = this.#platform.uptimeMs();
+    const due = [...this.#watched.values()].filter((entry) =>
+      entry.pending !== undefined &&
+      (entry === urgent || entry.reportsFrom <= now)
     );
     if (due.length > 0) await this.#send(due);
   }
@@ -152,7 +176,12 @@ export class Heartbeats {
   async #call(entries: Watched[]): Promise<void> {
     const beats = entries.map((entry): Beat => {
       const beat = { lease: entry.job, ...entry.pending };
-      entry.pending = undefined;
+      if (entry.pending !== undefined) {
+        entry.pending = undefined;
+        entry.reportsFrom = this.#platform.uptimeMs() + REPORT_PERIOD_MS;
+        clearTimeout(entry.reportTimer);
+        entry.reportTimer = undefined;
+      }
       return beat;
     });
     // Before the answer: the lease runs from when the database wrote it, not from when we heard of it.

@@ -30,6 +30,8 @@ export class ProviderFailure extends Error {
       httpStatus?: number;
       retryAfterSeconds?: number;
       isOwnLoad?: boolean;
+      /** What the owner reads instead of the code's own words, where these do not say enough; safe to show. */
+      details?: string;
       cause?: unknown;
     } = {},
   ) {
@@ -326,7 +328,7 @@ export function toEnding(
   failure: ProviderFailure,
   stage: string,
 ): Snooze | JobFailure {
-  const { isOwnLoad, retryAfterSeconds } = failure.options;
+  const { isOwnLoad, retryAfterSeconds, details } = failure.options;
   return isOwnLoad
     ? new Snooze(retryAfterSeconds ?? OWN_LOAD_PAUSE_SECONDS, stage, {
       cause: failure,
@@ -334,6 +336,7 @@ export function toEnding(
     : new JobFailure(failure.code, {
       isRetryable: failure.isRetryable,
       retryAfterSeconds,
+      ...(details === undefined ? {} : { details }),
       cause: failure,
     });
 }

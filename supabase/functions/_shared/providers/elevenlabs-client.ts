@@ -163,6 +163,8 @@ const REFUSAL_BY_CODE: ReadonlyMap<string | undefined, ErrorCode> = new Map([
   ["can_not_use_instant_voice_cloning", "provider_limit_reached"],
   ["ivc_not_permitted", "provider_limit_reached"],
   ["only_for_creator+", "provider_limit_reached"],
+  // 400 by the errors page, 404 from some versions of the service.
+  ["voice_not_found", "voice_not_found"],
   // Not on the errors page; met by others who call the API, all with 403.
   ["content_against_policy", "provider_content_refused"],
   ["famous_voice_not_permitted", "provider_content_refused"],

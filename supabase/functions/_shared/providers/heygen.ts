@@ -275,6 +275,8 @@ function toFailure(answer: WireAnswer): ProviderFailure {
 function codeOf(code: string): ErrorCode | undefined {
   if (REFUSED_CONTENT.test(code)) return "provider_content_refused";
   if (code === "insufficient_credit") return "provider_quota_exceeded";
+  // The name that v2 had; what v3 answers is not documented.
+  if (code === "voice_not_found") return "voice_not_found";
   return code === "resource_limit_exceeded"
     ? "provider_limit_reached"
     : undefined;

@@ -90,7 +90,7 @@ export function createTextToSpeechProcessor(deps: {
           throw new Snooze(0, "next_part");
         }
         const fileName = `part-${index + 1}.mp3`;
-        await makePart(deps, context, {
+        const part = makePart(deps, context, {
           number: index + 1,
           of: texts.length,
           fileName,
@@ -104,6 +104,9 @@ export function createTextToSpeechProcessor(deps: {
             previousText: texts[index - 1],
             nextText: texts[index + 1],
           },
+        });
+        await part.catch(async (failure) => {
+          throw await withAdvice(deps.supabase, job, voiceId, failure);
         });
         files.push(fileName);
       }
@@ -257,6 +260,39 @@ async function makePart(
       await spoken.audio.cancel().catch(() => {});
     }
   }
+}
+
+/**
+ * What a part's failure means for its owner: when the provider no longer has the voice, the words say what to do, and the
+ * voice's row is marked, so that the same recording is cloned anew instead of being answered with this voice again.
+ */
+async function withAdvice(
+  supabase: SupabaseClient<Database>,
+  job: ClaimedJob,
+  voiceId: string,
+  failure: unknown,
+): Promise<unknown> {
+  if (!(failure instanceof JobFailure) || failure.code !== "voice_not_found") {
+    return failure;
+  }
+  const gone = (details: string) =>
+    new JobFailure("voice_not_found", {
+      isRetryable: false,
+      details,
+      cause: failure,
+    });
+  if (!z.uuid().safeParse(voiceId).success) {
+    return gone(
+      "The AI provider no longer has this stock voice. Choose another one.",
+    );
+  }
+  const { error } = await supabase.from("voices")
+    // The database's time, of the claim.
+    .update({ provider_missing_since: job.updated_at })
+    .eq("id", voiceId).is("provider_missing_since", null);
+  return error ? unavailable(error) : gone(
+    "The AI provider no longer has this voice. Clone the recording again, and use the new voice.",
+  );
 }
 
 /**

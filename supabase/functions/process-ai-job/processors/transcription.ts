@@ -153,7 +153,10 @@ export function createTranscriptionProcessor(
           },
           find: () =>
             Promise.reject(
-              new ProviderFailure("outcome_unknown", "unknown", false),
+              new ProviderFailure("outcome_unknown", "unknown", false, {
+                details:
+                  "ElevenLabs keeps no list of transcripts in which this one could be looked up.",
+              }),
             ),
         });
       } finally {

@@ -6,14 +6,12 @@ import {
 } from "@std/assert";
 import { readEnv } from "../../../../supabase/functions/_shared/config/env.ts";
 import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { CORS_HEADERS } from "../../../../supabase/functions/_shared/http/cors.ts";
 import {
   createEndpoint,
   type EndpointHandler,
 } from "../../../../supabase/functions/_shared/http/endpoint.ts";
-import {
-  CORS_HEADERS,
-  jsonResponse,
-} from "../../../../supabase/functions/_shared/http/problem.ts";
+import { jsonResponse } from "../../../../supabase/functions/_shared/http/problem.ts";
 import { COMPLETE_ENV, fakePlatform } from "../../../helpers/fake-platform.ts";
 import { heldTimers } from "../../../helpers/held-timers.ts";
 

@@ -116,6 +116,7 @@ Deno.test("Heartbeats: reports that come while a call is under way travel togeth
   one.heartbeat.report(40, "ready");
   await turn();
   assertEquals(at.repository.beats, [1]);
+  await at.pass(500);
   letGo();
   await turn();
   assertEquals(at.repository.beats, [1, 2]);
@@ -139,6 +140,34 @@ Deno.test("Heartbeats: a report goes at once, for its own job only", async () =>
   one.heartbeat.report(10, "fetching_input");
   await turn();
   assertEquals([at.repository.beats, one.row.progress], [[1], 10]);
+});
+
+Deno.test("Heartbeats: a processor that reports without end travels twice a second, and its newest report arrives", async () => {
+  using at = isolate();
+  const { row, heartbeat } = at.watch();
+  for (let moment = 1; moment <= 95; moment++) {
+    heartbeat.report(moment, `step_${moment}`);
+    await at.pass(10);
+  }
+  assertEquals([at.repository.beats.length, row.progress], [2, 51]);
+  await at.pass(500);
+  assertEquals([at.repository.beats.length, row.progress], [3, 95]);
+  // The twin: one that reports seldom waits for nothing.
+  await at.pass(500);
+  heartbeat.report(96, "last");
+  await turn();
+  assertEquals([at.repository.beats.length, row.progress], [4, 96]);
+});
+
+Deno.test("Heartbeats: nothing is sent for a job that ended before its report's time came", async () => {
+  using at = isolate();
+  const { heartbeat } = at.watch();
+  heartbeat.report(10, "fetching_input");
+  await turn();
+  heartbeat.report(20, "ready");
+  await heartbeat.stop();
+  await at.pass(1_000);
+  assertEquals(at.repository.beats, [1]);
 });
 
 Deno.test("Heartbeats: sent waits for what was reported, also behind a slow call, so that no write overtakes it", async () => {

@@ -248,7 +248,13 @@ for (
     [
       "a voice that is gone",
       { kind: "status", error: "voice_not_found" },
-      "provider_rejected_input",
+      "voice_not_found",
+      "rejected",
+    ],
+    [
+      "a voice that is gone, the old way and with a 404",
+      { kind: "status", status: 404, error: "voice_not_found", shape: "old" },
+      "voice_not_found",
       "rejected",
     ],
     [

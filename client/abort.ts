@@ -1,0 +1,75 @@
+/**
+ * Signals with nothing but what every platform has: React Native knows neither `AbortSignal.any` and `AbortSignal.timeout`
+ * nor `throwIfAborted`.
+ */
+
+/** What a signal was aborted with; an AbortError where the platform keeps no reason. */
+export function reasonOf(signal: AbortSignal | undefined): unknown {
+  return signal?.reason ?? new DOMException("Aborted", "AbortError");
+}
+
+/** Throws the reason of a signal that is aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw reasonOf(signal);
+}
+
+/** Calls back when the signal is aborted, at once if it is already. The answer takes that back. */
+export function onAbort(
+  signal: AbortSignal | undefined,
+  aborted: () => void,
+): () => void {
+  if (signal?.aborted) aborted();
+  else signal?.addEventListener("abort", aborted, { once: true });
+  return () => signal?.removeEventListener("abort", aborted);
+}
+
+/** Resolves after `ms`; rejects with the signal's reason as soon as it is aborted. */
+export function pause(
+  ms: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      forget();
+      resolve();
+    }, ms);
+    const forget = onAbort(signal, () => {
+      clearTimeout(timer);
+      reject(reasonOf(signal));
+    });
+  });
+}
+
+/** A signal that follows another and ends by itself after a time. */
+export interface Deadline {
+  readonly signal: AbortSignal;
+  /** Whether the time is what ended it. */
+  readonly isLate: boolean;
+  /** Forgets the timer and the other signal. */
+  clear(): void;
+}
+
+/** Follows `signal`, and is aborted after `ms`. */
+export function deadline(
+  signal: AbortSignal | undefined,
+  ms: number | undefined,
+): Deadline {
+  const controller = new AbortController();
+  let isLate = false;
+  const forget = onAbort(signal, () => controller.abort(reasonOf(signal)));
+  const timer = ms === undefined ? undefined : setTimeout(() => {
+    if (controller.signal.aborted) return;
+    isLate = true;
+    controller.abort();
+  }, ms);
+  return {
+    signal: controller.signal,
+    get isLate() {
+      return isLate;
+    },
+    clear() {
+      clearTimeout(timer);
+      forget();
+    },
+  };
+}

@@ -1,0 +1,471 @@
+/** The client: create jobs, follow them, and get what they made. */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { deadline, throwIfAborted } from "./abort.ts";
+import {
+  JobCancelled,
+  JobFailed,
+  NotFound,
+  RequestInvalid,
+  WaitTimeout,
+} from "./errors.ts";
+import {
+  type CompletedJob,
+  type Job,
+  type JobEvent,
+  type JobRequest,
+  type JobStatus,
+  type JobType,
+  type Spend,
+} from "./job-types.ts";
+import { Live } from "./live.ts";
+import { callFunction, type Fields, readJob } from "./server.ts";
+import { plainType, sendFile } from "./upload.ts";
+import {
+  watchAllJobs,
+  type WatchDeps,
+  watchJob,
+  type WatchOptions,
+} from "./watch.ts";
+
+/** How the client works. */
+export interface AiJobsOptions {
+  /** False polls only; true, the default, also listens to Realtime. */
+  live?: boolean;
+  /** Milliseconds between two reads while Realtime is not joined; 2000 by default. */
+  pollMs?: number;
+}
+
+/** An abort rejects the call with the signal's reason. It never cancels a job. */
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+/** What `wait` is told. */
+export interface WaitForOptions extends CallOptions {
+  /** Rejects with `WaitTimeout` after this time; the job goes on. */
+  timeoutMs?: number;
+  /** Called with each event that changes progress, stage or status. */
+  onProgress?(snapshot: JobSnapshot): void;
+}
+
+/** Where a job stands. */
+export interface JobSnapshot {
+  id: string;
+  status: JobStatus;
+  progress: number;
+  stage: string | null;
+  /** Number of the event that said so. */
+  seq: number;
+}
+
+/** How a file is uploaded. */
+export interface UploadOptions extends CallOptions {
+  /** `uploads` by default. */
+  bucket?: string;
+  /** Name of the file; that of a `File` by default. */
+  name?: string;
+  /** MIME type; that of the blob by default. Parameters such as `codecs=opus` are dropped. */
+  contentType?: string;
+  /** Called with the part that has arrived, 0 to 1. */
+  onProgress?(fraction: number): void;
+}
+
+/** An uploaded file. */
+export interface UploadedFile {
+  /** What a job takes as its `input_url`: `<bucket>/<path>`. */
+  input_url: string;
+  bucket: string;
+  path: string;
+}
+
+/** Which jobs to list. */
+export interface ListOptions extends CallOptions {
+  status?: JobStatus;
+  job_type?: JobType;
+  /** At most 100; 20 by default. */
+  limit?: number;
+  /** The `next` of the page before. */
+  cursor?: string;
+}
+
+/** What became of a request to cancel or retry. */
+export interface JobStanding {
+  status: JobStatus;
+  spend: Spend;
+}
+
+/** A job of the user's, by its id. */
+export class JobHandle<T extends JobType = JobType> {
+  readonly id: string;
+  readonly #client: AiJobs;
+
+  /** Use `jobs.job(id)` or `jobs.create(…)`. */
+  constructor(client: AiJobs, id: string) {
+    this.#client = client;
+    this.id = id;
+  }
+
+  /** The job as it is now. @throws {NotFound} */
+  get(options: CallOptions = {}): Promise<Job<T>> {
+    return this.#client.get<T>(this.id, options);
+  }
+
+  /**
+   * Every event once and in order, through lost connections, until the job has ended. Pass the `seq` of the last event as
+   * `after` to go on after a reload.
+   */
+  watch(options: WatchOptions = {}): AsyncGenerator<JobEvent, void, void> {
+    return this.#client.watch(this.id, options);
+  }
+
+  /**
+   * Resolves once the job is completed.
+   *
+   * @throws {JobFailed} with the job's own code, {@link JobCancelled}, {@link WaitTimeout}, {@link NotFound}; the signal's
+   *   reason once it is aborted, which does not cancel the job.
+   */
+  async wait(options: WaitForOptions = {}): Promise<CompletedJob<T>> {
+    const { timeoutMs, onProgress } = options;
+    const limit = deadline(options.signal, timeoutMs);
+    const { signal } = limit;
+    let snapshot: JobSnapshot = {
+      id: this.id,
+      status: "pending",
+      progress: 0,
+      stage: null,
+      seq: 0,
+    };
+    try {
+      for (;;) {
+        for await (
+          const event of this.watch({ after: snapshot.seq, signal })
+        ) {
+          snapshot = {
+            id: this.id,
+            seq: event.seq,
+            status: event.status ?? snapshot.status,
+            progress: event.progress ?? snapshot.progress,
+            stage: event.stage ?? null,
+          };
+          onProgress?.(snapshot);
+        }
+        const job = await this.#client.get<T>(this.id, { signal });
+        if (isCompleted(job)) return job;
+        if (job.status === "failed") {
+          throw new JobFailed(job.error_message ?? "The job has failed.", {
+            code: job.error_code ?? "unknown",
+            jobId: job.id,
+            spend: job.spend,
+          });
+        }
+        if (job.status === "cancelled") {
+          throw new JobCancelled(job.id, job.spend);
+        }
+        // It was retried between its last event and this look.
+        throwIfAborted(signal);
+      }
+    } catch (error) {
+      throw limit.isLate ? new WaitTimeout(this.id, timeoutMs ?? 0) : error;
+    } finally {
+      limit.clear();
+    }
+  }
+
+  /** Asks for the job to be stopped; a running one ends within a heartbeat. Asking twice changes nothing. */
+  cancel(options: CallOptions = {}): Promise<JobStanding> {
+    return this.#client.cancel(this.id, options);
+  }
+
+  /** Runs a failed job again. @throws {Conflict} when it has not failed, or when nobody knows whether it was paid for. */
+  retry(options: CallOptions = {}): Promise<JobStanding> {
+    return this.#client.retry(this.id, options);
+  }
+
+  /**
+   * A signed address of the job's output, good for `expiresIn` seconds (an hour by default, seven days at most).
+   *
+   * @throws {NotFound} when the job has no output, or not yet.
+   */
+  async downloadUrl(
+    options: CallOptions & { expiresIn?: number } = {},
+  ): Promise<string> {
+    const { output_path, output_url } = await this.get(options);
+    if (output_path === null) {
+      throw new NotFound("The job has no output.", {
+        code: "output_not_found",
+      });
+    }
+    if (options.expiresIn === undefined && output_url !== null) {
+      return output_url;
+    }
+    return await this.#client.downloadUrl(output_path, options);
+  }
+}
+
+/** A handle on a job that was just created. */
+export class CreatedJob<T extends JobType = JobType> extends JobHandle<T> {
+  /** Where the job stood when it was created: `completed` when an earlier equal job answers it. */
+  readonly status: JobStatus;
+  /** Whether an earlier equal job answers it. */
+  readonly cached: boolean;
+
+  /** Use `jobs.create(…)`. */
+  constructor(client: AiJobs, id: string, answer: Fields) {
+    super(client, id);
+    this.status = statusOf(answer);
+    this.cached = answer["cached"] === true;
+  }
+}
+
+function isCompleted<T extends JobType>(job: Job<T>): job is CompletedJob<T> {
+  return job.status === "completed" && job.result !== null;
+}
+
+function statusOf(answer: Fields): JobStatus {
+  const status = answer["status"];
+  return status === "processing" || status === "completed" ||
+      status === "failed" || status === "cancelled"
+    ? status
+    : "pending";
+}
+
+function standingOf(answer: Fields): JobStanding {
+  const spend = answer["spend"];
+  return {
+    status: statusOf(answer),
+    spend: spend === "incurred" || spend === "unknown" ? spend : "none",
+  };
+}
+
+/** React Native has no `crypto` without a polyfill. The key only has to differ from this user's other keys. */
+function drawKey(): string {
+  if (typeof crypto !== "undefined" && "randomUUID" in crypto) {
+    return crypto.randomUUID();
+  }
+  return Array.from(
+    { length: 4 },
+    () => Math.random().toString(36).slice(2, 12),
+  ).join("");
+}
+
+/** The jobs of the user who is signed in at one Supabase client. */
+export class AiJobs {
+  readonly #supabase: SupabaseClient;
+  readonly #deps: WatchDeps;
+
+  /** Use {@link createAiJobs}. */
+  constructor(supabase: SupabaseClient, options: AiJobsOptions) {
+    this.#supabase = supabase;
+    this.#deps = {
+      supabase,
+      live: new Live(supabase, options.live ?? true),
+      pollMs: options.pollMs ?? 2000,
+    };
+  }
+
+  /**
+   * Uploads a recording or photo straight to Storage.
+   *
+   * @throws {RequestInvalid} when the bucket does not take its type or size.
+   */
+  async upload(file: Blob, options: UploadOptions = {}): Promise<UploadedFile> {
+    const { signal, onProgress } = options;
+    const name = options.name ??
+      (file instanceof File && file.name !== "" ? file.name : "file");
+    const contentType = plainType(options.contentType ?? file.type);
+    if (contentType === "") {
+      throw new RequestInvalid(
+        "The file has no type: pass contentType, such as audio/mpeg.",
+        {
+          code: "invalid_request",
+          fields: [{ field: "contentType", message: "is required" }],
+        },
+      );
+    }
+    const answer = await callFunction(this.#supabase, "create-upload-url", {
+      body: {
+        bucket: options.bucket ?? "uploads",
+        file_name: name,
+        content_type: contentType,
+        size_bytes: file.size,
+      },
+      signal,
+      repeatable: true,
+    });
+    const text = (field: string) => String(answer[field]);
+    const target = {
+      upload_url: text("upload_url"),
+      token: text("token"),
+      bucket: text("bucket"),
+      path: text("path"),
+    };
+    await sendFile(target, file, { contentType, onProgress, signal });
+    return {
+      input_url: text("input_url"),
+      bucket: target.bucket,
+      path: target.path,
+    };
+  }
+
+  /**
+   * Creates a job. Resolves with its id as soon as it is accepted. Draws an idempotency key of its own, so that a request
+   * whose answer is lost is repeated without a second job; pass a key to make one request of several calls.
+   *
+   * @throws {RequestInvalid} with the wrong fields, {@link LimitReached}, {@link NotSignedIn}, {@link Conflict}.
+   */
+  async create<T extends JobType>(
+    request: JobRequest<T>,
+    options: CallOptions & { idempotencyKey?: string } = {},
+  ): Promise<CreatedJob<T>> {
+    const answer = await callFunction(this.#supabase, "create-ai-job", {
+      body: { ...request },
+      headers: {
+        "Idempotency-Key": options.idempotencyKey ?? drawKey(),
+      },
+      signal: options.signal,
+      repeatable: true,
+    });
+    return new CreatedJob<T>(this, String(answer["job_id"]), answer);
+  }
+
+  /** Creates a job and waits for it: see `create` and `wait`. */
+  async run<T extends JobType>(
+    request: JobRequest<T>,
+    options: WaitForOptions & { idempotencyKey?: string } = {},
+  ): Promise<CompletedJob<T>> {
+    const { signal, idempotencyKey } = options;
+    const job = await this.create<T>(request, {
+      ...(signal === undefined ? {} : { signal }),
+      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    });
+    return await job.wait(options);
+  }
+
+  /** A handle on a job whose id is known, without a request; to go on after a reload. */
+  job<T extends JobType = JobType>(id: string): JobHandle<T> {
+    return new JobHandle<T>(this, id);
+  }
+
+  /** A job of the user's. @throws {NotFound} */
+  async get<T extends JobType = JobType>(
+    id: string,
+    options: CallOptions = {},
+  ): Promise<Job<T>> {
+    return readJob<T>(
+      await callFunction(
+        this.#supabase,
+        `get-ai-job?id=${encodeURIComponent(id)}`,
+        { method: "GET", signal: options.signal, repeatable: true },
+      ),
+    );
+  }
+
+  /** A page of the user's jobs, newest first. `next` is the cursor of the page after it, null on the last. */
+  async list(
+    options: ListOptions = {},
+  ): Promise<{ jobs: Job[]; next: string | null }> {
+    const { signal, ...wanted } = options;
+    const query = new URLSearchParams(
+      Object.entries(wanted).map(([name, value]) => [name, String(value)]),
+    );
+    const answer = await callFunction(
+      this.#supabase,
+      `list-ai-jobs?${query}`,
+      { method: "GET", signal, repeatable: true },
+    );
+    const rows = answer["jobs"];
+    const next = answer["next_cursor"];
+    return {
+      jobs: (Array.isArray(rows) ? rows : []).map((row) => readJob(row)),
+      next: typeof next === "string" ? next : null,
+    };
+  }
+
+  /** All the user's jobs, newest first, page by page. */
+  async *listAll(
+    options: Omit<ListOptions, "cursor"> = {},
+  ): AsyncGenerator<Job, void, void> {
+    let cursor: string | null = null;
+    do {
+      const page: { jobs: Job[]; next: string | null } = await this.list({
+        limit: 100,
+        ...options,
+        ...(cursor === null ? {} : { cursor }),
+      });
+      yield* page.jobs;
+      cursor = page.next;
+    } while (cursor !== null);
+  }
+
+  /** See {@link JobHandle.watch}. */
+  watch(
+    id: string,
+    options: WatchOptions = {},
+  ): AsyncGenerator<JobEvent, void, void> {
+    return watchJob(
+      this.#deps,
+      id,
+      options,
+      () => this.get(id, options.signal && { signal: options.signal }),
+    );
+  }
+
+  /** The events of all the user's jobs from now on; those of one job each once and in order. */
+  watchAll(options: WatchOptions = {}): AsyncGenerator<JobEvent, void, void> {
+    return watchAllJobs(this.#deps, options);
+  }
+
+  /** See {@link JobHandle.cancel}. */
+  async cancel(id: string, options: CallOptions = {}): Promise<JobStanding> {
+    return standingOf(
+      await callFunction(this.#supabase, "cancel-ai-job", {
+        body: { job_id: id },
+        signal: options.signal,
+        repeatable: true,
+      }),
+    );
+  }
+
+  /** See {@link JobHandle.retry}. Not repeated by itself: a second request would find a job that has not failed. */
+  async retry(id: string, options: CallOptions = {}): Promise<JobStanding> {
+    return standingOf(
+      await callFunction(this.#supabase, "retry-ai-job", {
+        body: { job_id: id },
+        signal: options.signal,
+      }),
+    );
+  }
+
+  /** A signed address of an object of the user's, named as `<bucket>/<path>`. */
+  async downloadUrl(
+    object: string,
+    options: CallOptions & { expiresIn?: number } = {},
+  ): Promise<string> {
+    const slash = object.indexOf("/");
+    const answer = await callFunction(this.#supabase, "create-download-url", {
+      body: {
+        bucket: object.slice(0, slash),
+        path: object.slice(slash + 1),
+        ...(options.expiresIn === undefined
+          ? {}
+          : { expires_in: options.expiresIn }),
+      },
+      signal: options.signal,
+      repeatable: true,
+    });
+    return String(answer["download_url"]);
+  }
+
+  /** Leaves the Realtime channel and ends everything that is watched. */
+  close(): void {
+    this.#deps.live.close();
+  }
+}
+
+/** A client for the user who is signed in at `supabase`. One for each Supabase client is enough. */
+export function createAiJobs(
+  supabase: SupabaseClient,
+  options: AiJobsOptions = {},
+): AiJobs {
+  return new AiJobs(supabase, options);
+}

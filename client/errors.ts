@@ -1,0 +1,144 @@
+/** Every error of the client. Each has a `code` that never changes, and says whether the same call may succeed later. */
+
+/** What is known of an error. */
+export interface ErrorDetails {
+  code: string;
+  /** Names the request in the log of the function. */
+  requestId?: string | undefined;
+  retryable?: boolean | undefined;
+  cause?: unknown;
+}
+
+/** The base of all errors. Use {@link isAiJobsError} instead of `instanceof` where two copies of the package may meet. */
+export class AiJobsError extends Error {
+  override name = "AiJobsError";
+  readonly isAiJobsError = true;
+  readonly code: string;
+  readonly requestId: string | undefined;
+  readonly retryable: boolean;
+
+  constructor(message: string, details: ErrorDetails) {
+    super(
+      message,
+      details.cause === undefined ? undefined : { cause: details.cause },
+    );
+    this.code = details.code;
+    this.requestId = details.requestId;
+    this.retryable = details.retryable ?? false;
+  }
+}
+
+/** Which part of a request is wrong, and why. `field` is a path such as `metadata.text`. */
+export interface FieldError {
+  field: string;
+  message: string;
+}
+
+/** The request is not valid, and would not be if it were repeated. */
+export class RequestInvalid extends AiJobsError {
+  override name = "RequestInvalid";
+  readonly fields: readonly FieldError[];
+
+  constructor(
+    message: string,
+    details: ErrorDetails & { fields?: readonly FieldError[] },
+  ) {
+    super(message, details);
+    this.fields = details.fields ?? [];
+  }
+
+  /** What is wrong with one field. */
+  fieldErrors(field: string): string[] {
+    return this.fields.filter((one) => one.field === field)
+      .map(({ message }) => message);
+  }
+}
+
+/** There is no session, or it has ended. */
+export class NotSignedIn extends AiJobsError {
+  override name = "NotSignedIn";
+}
+
+/** There is no such job or object, or it belongs to somebody else. */
+export class NotFound extends AiJobsError {
+  override name = "NotFound";
+}
+
+/** The job is in a state that does not allow this. */
+export class Conflict extends AiJobsError {
+  override name = "Conflict";
+}
+
+/** A limit of the user is reached. */
+export class LimitReached extends AiJobsError {
+  override name = "LimitReached";
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    details: ErrorDetails & { retryAfterMs?: number | undefined },
+  ) {
+    super(message, details);
+    this.retryAfterMs = details.retryAfterMs;
+  }
+}
+
+/** The service answered that it cannot serve the request now. */
+export class ServiceUnavailable extends AiJobsError {
+  override name = "ServiceUnavailable";
+}
+
+/** No answer came. Whether the request arrived is unknown. */
+export class NetworkError extends AiJobsError {
+  override name = "NetworkError";
+}
+
+/** The job has failed; `code` and message are the job's own. */
+export class JobFailed extends AiJobsError {
+  override name = "JobFailed";
+  readonly jobId: string;
+  /** Whether money was spent all the same. */
+  readonly spend: string;
+
+  constructor(
+    message: string,
+    details: ErrorDetails & { jobId: string; spend: string },
+  ) {
+    super(message, details);
+    this.jobId = details.jobId;
+    this.spend = details.spend;
+  }
+}
+
+/** The job was cancelled. */
+export class JobCancelled extends AiJobsError {
+  override name = "JobCancelled";
+  readonly jobId: string;
+  readonly spend: string;
+
+  constructor(jobId: string, spend: string) {
+    super("The job was cancelled.", { code: "cancelled" });
+    this.jobId = jobId;
+    this.spend = spend;
+  }
+}
+
+/** The job has not ended in the time that `wait` was given. The job goes on. */
+export class WaitTimeout extends AiJobsError {
+  override name = "WaitTimeout";
+  readonly jobId: string;
+
+  constructor(jobId: string, timeoutMs: number) {
+    super(`The job has not ended within ${timeoutMs} ms; it goes on.`, {
+      code: "wait_timeout",
+      retryable: true,
+    });
+    this.jobId = jobId;
+  }
+}
+
+/** Whether an error is one of this package, of whichever copy. */
+export function isAiJobsError(error: unknown): error is AiJobsError {
+  return error instanceof Error && "isAiJobsError" in error &&
+    error.isAiJobsError === true;
+}

@@ -1,0 +1,263 @@
+/**
+ * The job types: what each takes as `metadata` and gives back as `result`. Held to the contracts of the functions by
+ * tests/unit/client/job-types.test.ts, so that this package needs no schema library.
+ */
+
+/** Clones a voice from a recording. */
+export interface VoiceCloneMetadata {
+  /** Name of the voice, at most 100 characters. */
+  name: string;
+  description?: string | undefined;
+  labels?: Record<string, string> | undefined;
+  /** 0 is expressive, 1 is even; 0.5 when left out. */
+  stability?: number | undefined;
+  /** How closely to keep to the recording, 0 to 1; 0.75 when left out. */
+  similarity_boost?: number | undefined;
+  remove_background_noise?: boolean | undefined;
+}
+
+/** Result of a voice clone. */
+export interface VoiceCloneResult {
+  /** The voice's id at the provider. */
+  voice_id: string;
+  voice_name: string;
+  /** There when an earlier equal job was reused. */
+  cached?: true | undefined;
+}
+
+/** Speaks a text. */
+export interface TextToSpeechMetadata {
+  text: string;
+  /** A row of `voices`, or a stock voice. Left out when the job depends on a voice clone. */
+  voice_id?: string | undefined;
+  model?:
+    | "eleven_multilingual_v2"
+    | "eleven_v3"
+    | "eleven_flash_v2_5"
+    | "eleven_flash_v2"
+    | "eleven_turbo_v2_5"
+    | "eleven_turbo_v2"
+    | undefined;
+  output_format?:
+    | "mp3_22050_32"
+    | "mp3_44100_32"
+    | "mp3_44100_64"
+    | "mp3_44100_96"
+    | "mp3_44100_128"
+    | "mp3_44100_192"
+    | undefined;
+  /** ISO 639, such as `en`. */
+  language_code?: string | undefined;
+  settings?: {
+    stability?: number | undefined;
+    similarity_boost?: number | undefined;
+    style?: number | undefined;
+    use_speaker_boost?: boolean | undefined;
+    speed?: number | undefined;
+  } | undefined;
+  seed?: number | undefined;
+}
+
+/** Result of speech; the MP3 is the job's output. */
+export interface TextToSpeechResult {
+  voice_id: string;
+  model: string;
+  characters: number;
+  parts: number;
+  duration_seconds: number;
+  size_bytes: number;
+  content_type: "audio/mpeg";
+  cached?: true | undefined;
+}
+
+/** Transcribes a recording. */
+export interface TranscriptionMetadata {
+  /** A call of yours, whose transcript is filled in. */
+  call_id?: string | undefined;
+  /** ISO 639; detected when left out. */
+  language_code?: string | undefined;
+  /** How many people speak, 1 to 32; detected when left out. */
+  speakers?: number | undefined;
+  tag_audio_events?: boolean | undefined;
+  output_format?: "json" | "srt" | undefined;
+}
+
+/** Result of a transcription; the whole transcript is the job's output. */
+export interface TranscriptionResult {
+  transcription_id: string;
+  /** The first 10,000 characters. */
+  text: string;
+  is_text_cut: boolean;
+  language: string | null;
+  duration_seconds: number | null;
+  words: number;
+  speakers: number;
+  content_type: "application/json" | "text/plain";
+  cached?: true | undefined;
+}
+
+/** Makes a photo talk: `text` with `voice_id`, or `audio_url`, or neither when the job depends on speech. */
+export interface AvatarVideoMetadata {
+  name?: string | undefined;
+  provider?: "d-id" | "heygen" | undefined;
+  text?: string | undefined;
+  /** A voice of the provider; needed with `text`. */
+  voice_id?: string | undefined;
+  voice_provider?: "microsoft" | "elevenlabs" | "amazon" | "google" | undefined;
+  /** A recording of yours, as `<bucket>/<path>`. */
+  audio_url?: string | undefined;
+}
+
+/** Result of an avatar video; the film is the job's output. */
+export interface AvatarVideoResult {
+  provider: string;
+  provider_video_id: string;
+  duration_seconds: number | null;
+  size_bytes: number;
+  cached?: true | undefined;
+}
+
+/** Prints a slideshow as a PDF. */
+export interface PdfRenderMetadata {
+  slideshow_id: string;
+  page_size?: "a4" | "letter" | "square" | undefined;
+  /** For the cover, instead of the slideshow's own. */
+  title?: string | undefined;
+}
+
+/** Result of a keepsake; the PDF is the job's output. */
+export interface PdfRenderResult {
+  slideshow_id: string;
+  title: string;
+  page_size: string;
+  page_count: number;
+  size_bytes: number;
+  pictures_left_out: number;
+  content_type: "application/pdf";
+}
+
+/** Metadata and result of each job type, and whether it has an input object. */
+export interface JobTypes {
+  voice_clone: {
+    metadata: VoiceCloneMetadata;
+    result: VoiceCloneResult;
+    input: true;
+  };
+  text_to_speech: {
+    metadata: TextToSpeechMetadata;
+    result: TextToSpeechResult;
+    input: false;
+  };
+  transcription: {
+    metadata: TranscriptionMetadata;
+    result: TranscriptionResult;
+    input: true;
+  };
+  avatar_video: {
+    metadata: AvatarVideoMetadata;
+    result: AvatarVideoResult;
+    input: true;
+  };
+  pdf_render: {
+    metadata: PdfRenderMetadata;
+    result: PdfRenderResult;
+    input: false;
+  };
+}
+
+/** The name of a job type. */
+export type JobType = keyof JobTypes;
+
+/** A request for a job of type `T`, or of any type. */
+export type JobRequest<T extends JobType = JobType> = T extends JobType ?
+    & {
+      job_type: T;
+      /** A job of yours: this one waits for it and works with its result. */
+      depends_on?: string | undefined;
+    }
+    & (T extends "transcription" ? { metadata?: JobTypes[T]["metadata"] }
+      : { metadata: JobTypes[T]["metadata"] })
+    & (JobTypes[T]["input"] extends true ? {
+        /** The input object, as `<bucket>/<path>`: what `upload` returns. */
+        input_url: string;
+      }
+      : { input_url?: undefined })
+  : never;
+
+/** The result of a job of type `T`. */
+export type JobResult<T extends JobType = JobType> = JobTypes[T]["result"];
+
+/** Where a job is in its life; the last three are final. */
+export type JobStatus =
+  | "pending"
+  | "processing"
+  | "completed"
+  | "failed"
+  | "cancelled";
+
+/** Whether money was spent: `unknown` while nobody can know. */
+export type Spend = "none" | "unknown" | "incurred";
+
+/** A job as its owner reads it. Times are ISO 8601. */
+export interface Job<T extends JobType = JobType> {
+  id: string;
+  job_type: T;
+  status: JobStatus;
+  progress_percentage: number;
+  stage: string | null;
+  input_url: string | null;
+  metadata: JobTypes[T]["metadata"];
+  /** Null until the job is completed. */
+  result: JobResult<T> | null;
+  /** A signed address of the output, good for an hour after this answer; null where there is none. */
+  output_url: string | null;
+  /** The output as `<bucket>/<path>`. */
+  output_path: string | null;
+  error_code: string | null;
+  error_message: string | null;
+  provider: string;
+  attempt: number;
+  max_attempts: number;
+  billable_calls: number;
+  spend: Spend;
+  cancel_requested_at: string | null;
+  cached_from_job_id: string | null;
+  depends_on_job_id: string | null;
+  scheduled_at: string;
+  created_at: string;
+  started_at: string | null;
+  completed_at: string | null;
+  updated_at: string;
+}
+
+/** A job that has succeeded. */
+export type CompletedJob<T extends JobType = JobType> = Job<T> & {
+  status: "completed";
+  result: JobResult<T>;
+};
+
+/** One entry of a job's timeline. `seq` counts from 1 without a gap. */
+export interface JobEvent {
+  job_id: string;
+  seq: number;
+  /** `created`, `claimed`, `progress`, `submitted`, `completed` and so on: docs/job-lifecycle.md has all. */
+  event: string;
+  attempt: number;
+  status?: JobStatus | undefined;
+  /** 0 to 100. */
+  progress?: number | undefined;
+  stage?: string | undefined;
+  error_code?: string | undefined;
+  created_at: string;
+}
+
+const FINAL: ReadonlySet<string> = new Set([
+  "completed",
+  "failed",
+  "cancelled",
+]);
+
+/** Whether a status or event ends a job, as long as nobody retries it. */
+export function isFinal(status: string): boolean {
+  return FINAL.has(status);
+}

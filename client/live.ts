@@ -1,0 +1,167 @@
+/**
+ * One private Realtime channel for everything that one client watches. What arrives is a hint: whoever watches reads the
+ * table when an event is missing, and polls while the channel is not joined.
+ */
+import type { RealtimeChannel, SupabaseClient } from "@supabase/supabase-js";
+import type { JobEvent } from "./job-types.ts";
+import { isFields, readEvent } from "./server.ts";
+
+/** Hears what the channel carries. */
+export interface LiveListener {
+  /** Events of one job, in order; null when something may have been missed and the table is to be read. */
+  onEvents(events: readonly JobEvent[] | null): void;
+  /** The channel was joined or lost. */
+  onChange?(): void;
+  /** Only events of this job; of every job when undefined. */
+  jobId?: string;
+}
+
+/** The channel stays this long after nobody watches: a page that mounts twice opens one. */
+const LINGER_MS = 1000;
+const FIRST_REOPEN_MS = 500;
+const LONGEST_REOPEN_MS = 30_000;
+
+/** The shared channel. */
+export class Live {
+  readonly #supabase: SupabaseClient;
+  readonly #isEnabled: boolean;
+  readonly #listeners = new Set<LiveListener>();
+  #channel: RealtimeChannel | undefined;
+  #isOpening = false;
+  #isJoined = false;
+  #isClosed = false;
+  #reopenMs = FIRST_REOPEN_MS;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(supabase: SupabaseClient, isEnabled: boolean) {
+    this.#supabase = supabase;
+    this.#isEnabled = isEnabled;
+  }
+
+  /** Whether events arrive by themselves now. */
+  get isJoined(): boolean {
+    return this.#isJoined;
+  }
+
+  /** Whether {@link close} was called. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Opens the channel, if it is not open, and keeps it until the answer is called. */
+  listen(listener: LiveListener): () => void {
+    this.#listeners.add(listener);
+    clearTimeout(this.#timer);
+    if (this.#isEnabled) void this.#open();
+    return () => {
+      if (!this.#listeners.delete(listener) || this.#listeners.size > 0) return;
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#leave(), LINGER_MS);
+    };
+  }
+
+  /** Leaves the channel for good. */
+  close(): void {
+    this.#isClosed = true;
+    this.#listeners.clear();
+    this.#leave();
+  }
+
+  #leave(): void {
+    clearTimeout(this.#timer);
+    const channel = this.#channel;
+    this.#channel = undefined;
+    this.#isJoined = false;
+    if (channel !== undefined) void this.#supabase.removeChannel(channel);
+  }
+
+  async #open(): Promise<void> {
+    if (this.#channel !== undefined || this.#isOpening || this.#isClosed) {
+      return;
+    }
+    this.#isOpening = true;
+    try {
+      // The join carries the token that the socket knows by then.
+      await this.#supabase.realtime.setAuth();
+      const userId = subjectOf(this.#supabase.realtime.accessTokenValue);
+      if (this.#isClosed || this.#listeners.size === 0) return;
+      if (userId === undefined) this.#reopenLater();
+      else this.#join(userId);
+    } catch {
+      this.#reopenLater();
+    } finally {
+      this.#isOpening = false;
+    }
+  }
+
+  #join(userId: string): void {
+    const channel = this.#supabase.channel(`ai_jobs:${userId}`, {
+      config: { private: true },
+    });
+    this.#channel = channel;
+    channel.on("broadcast", { event: "ai_job_events" }, ({ payload }) => {
+      if (channel === this.#channel) this.#receive(payload);
+    }).subscribe((status) => {
+      if (channel !== this.#channel) return;
+      const wasJoined = this.#isJoined;
+      this.#isJoined = status === "SUBSCRIBED";
+      if (this.#isJoined) {
+        this.#reopenMs = FIRST_REOPEN_MS;
+        // Whatever was written before the join did not arrive.
+        this.#tell(null);
+      }
+      if (this.#isJoined !== wasJoined) {
+        for (const { onChange } of this.#listeners) onChange?.();
+      }
+      // Errors and time-outs are joined again by supabase-js; a channel that the server closes is not.
+      if (status === "CLOSED") {
+        this.#leave();
+        this.#reopenLater();
+      }
+    });
+  }
+
+  #reopenLater(): void {
+    if (this.#isClosed || this.#listeners.size === 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#open(), this.#reopenMs);
+    this.#reopenMs = Math.min(this.#reopenMs * 2, LONGEST_REOPEN_MS);
+  }
+
+  #receive(payload: unknown): void {
+    const list = isFields(payload) ? payload["events"] : undefined;
+    if (!Array.isArray(list)) return this.#tell(null);
+    const byJob = new Map<string, JobEvent[]>();
+    for (const row of list) {
+      const event = readEvent(row);
+      if (event === undefined) continue;
+      const events = byJob.get(event.job_id);
+      if (events === undefined) byJob.set(event.job_id, [event]);
+      else events.push(event);
+    }
+    for (const [jobId, events] of byJob) this.#tell(events, jobId);
+  }
+
+  #tell(events: readonly JobEvent[] | null, jobId?: string): void {
+    for (const listener of this.#listeners) {
+      const isMeant = jobId === undefined || listener.jobId === undefined ||
+        listener.jobId === jobId;
+      if (isMeant) listener.onEvents(events);
+    }
+  }
+}
+
+/** The user of an access token; undefined for an API key or no token. */
+function subjectOf(token: string | null): string | undefined {
+  const [, part] = token?.split(".") ?? [];
+  if (part === undefined) return undefined;
+  try {
+    const claims: unknown = JSON.parse(
+      atob(part.replaceAll("-", "+").replaceAll("_", "/")),
+    );
+    const sub = isFields(claims) ? claims["sub"] : undefined;
+    return typeof sub === "string" ? sub : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,222 @@
+/** Files on their way to Storage: by a signed address, or in pieces that can be resumed where the project offers it. */
+import { onAbort, pause, reasonOf, throwIfAborted } from "./abort.ts";
+import { type AiJobsError, NetworkError, RequestInvalid } from "./errors.ts";
+
+/** Where a file may be put, as create-upload-url answers it. */
+export interface UploadTarget {
+  upload_url: string;
+  token: string;
+  bucket: string;
+  path: string;
+}
+
+/** What is told and heard while a file is sent. */
+export interface SendOptions {
+  contentType: string;
+  /** Called with the part that has arrived, 0 to 1. */
+  onProgress?: ((fraction: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** The part of XMLHttpRequest that is used here. This file is also read where there is no DOM. */
+declare class XMLHttpRequest {
+  readonly upload: {
+    onprogress: ((event: { loaded: number; total: number }) => void) | null;
+  };
+  readonly status: number;
+  readonly responseText: string;
+  onload: (() => void) | null;
+  onerror: (() => void) | null;
+  onabort: (() => void) | null;
+  open(method: string, url: string): void;
+  setRequestHeader(name: string, value: string): void;
+  send(body: Blob): void;
+  abort(): void;
+}
+
+/** Files of up to this size go in one request; Supabase recommends resumable uploads above. Also the size of a piece. */
+const PIECE_BYTES = 6 * 1024 * 1024;
+const RESUMES = 5;
+
+/** `audio/webm;codecs=opus` is `audio/webm`: Storage and the functions know types without parameters. */
+export function plainType(type: string): string {
+  return type.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+}
+
+/**
+ * Puts a file where it belongs.
+ *
+ * @throws {RequestInvalid} when Storage refuses it, {@link NetworkError} when it does not arrive; the signal's reason once
+ *   it is aborted.
+ */
+export async function sendFile(
+  target: UploadTarget,
+  file: Blob,
+  options: SendOptions,
+): Promise<void> {
+  if (file.size > PIECE_BYTES && await sendInPieces(target, file, options)) {
+    return;
+  }
+  await sendAtOnce(target, file, options);
+}
+
+async function sendAtOnce(
+  target: UploadTarget,
+  file: Blob,
+  options: SendOptions,
+): Promise<void> {
+  const { contentType, onProgress, signal } = options;
+  // fetch has no progress of what is sent; XMLHttpRequest is there in browsers and React Native.
+  if (onProgress !== undefined && typeof XMLHttpRequest !== "undefined") {
+    return await sendByXhr(target, file, options);
+  }
+  let response: Response;
+  try {
+    response = await fetch(target.upload_url, {
+      method: "PUT",
+      headers: { "content-type": contentType, "cache-control": "max-age=3600" },
+      body: file,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  } catch (cause) {
+    throwIfAborted(signal);
+    throw lost(cause);
+  }
+  if (!response.ok) throw refused(response.status, await response.text());
+  await response.body?.cancel();
+  onProgress?.(1);
+}
+
+function sendByXhr(
+  target: UploadTarget,
+  file: Blob,
+  { contentType, onProgress, signal }: SendOptions,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    throwIfAborted(signal);
+    const request = new XMLHttpRequest();
+    const settle = (end: () => void) => {
+      forget();
+      end();
+    };
+    request.upload.onprogress = ({ loaded, total }) => {
+      if (total > 0) onProgress?.(loaded / total);
+    };
+    request.onload = () =>
+      settle(() =>
+        request.status < 300
+          ? resolve()
+          : reject(refused(request.status, request.responseText))
+      );
+    request.onerror = () => settle(() => reject(lost(undefined)));
+    request.onabort = () => settle(() => reject(reasonOf(signal)));
+    request.open("PUT", target.upload_url);
+    request.setRequestHeader("content-type", contentType);
+    request.setRequestHeader("cache-control", "max-age=3600");
+    request.send(file);
+    const forget = onAbort(signal, () => request.abort());
+  });
+}
+
+/**
+ * The TUS protocol (https://tus.io/protocols/resumable-upload, version 1.0.0) with a signed token, as Supabase Storage has
+ * it at `/upload/resumable/sign`. False when the project does not offer it; nothing was sent then.
+ */
+async function sendInPieces(
+  target: UploadTarget,
+  file: Blob,
+  { contentType, onProgress, signal }: SendOptions,
+): Promise<boolean> {
+  const base = target.upload_url.split("/object/upload/sign/", 1)[0] ?? "";
+  const tus = { "tus-resumable": "1.0.0", "x-signature": target.token };
+  const send = async (url: string, init: RequestInit) => {
+    try {
+      return await fetch(url, {
+        ...init,
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch {
+      throwIfAborted(signal);
+      return undefined;
+    }
+  };
+  const created = await send(`${base}/upload/resumable/sign`, {
+    method: "POST",
+    headers: {
+      ...tus,
+      "upload-length": String(file.size),
+      "upload-metadata": Object.entries({
+        bucketName: target.bucket,
+        objectName: target.path,
+        contentType,
+        cacheControl: "3600",
+      }).map(([name, value]) => `${name} ${base64(value)}`).join(","),
+    },
+  });
+  await created?.body?.cancel();
+  const location = created?.headers.get("location");
+  if (created?.status !== 201 || !location) return false;
+  const url = new URL(location, `${base}/upload/resumable/sign`).href;
+
+  let offset = 0;
+  let failures = 0;
+  while (offset < file.size) {
+    const sent = await send(url, {
+      method: "PATCH",
+      headers: {
+        ...tus,
+        "upload-offset": String(offset),
+        "content-type": "application/offset+octet-stream",
+      },
+      body: file.slice(offset, offset + PIECE_BYTES),
+    });
+    const text = await sent?.text() ?? "";
+    if (sent !== undefined && sent.ok) {
+      offset = Number(sent.headers.get("upload-offset"));
+      failures = 0;
+      onProgress?.(offset / file.size);
+      continue;
+    }
+    const isFinal = sent !== undefined && sent.status < 500 &&
+      sent.status !== 409 && sent.status !== 423;
+    if (isFinal) throw refused(sent.status, text);
+    failures += 1;
+    if (failures > RESUMES) throw lost(text);
+    await pause(500 * 2 ** (failures - 1), signal);
+    const known = await send(url, { method: "HEAD", headers: tus });
+    await known?.body?.cancel();
+    const arrived = known?.headers.get("upload-offset");
+    if (known?.ok && arrived) offset = Number(arrived);
+  }
+  return true;
+}
+
+function base64(text: string): string {
+  return btoa(
+    Array.from(
+      new TextEncoder().encode(text),
+      (byte) => String.fromCharCode(byte),
+    ).join(""),
+  );
+}
+
+function lost(cause: unknown): AiJobsError {
+  return new NetworkError("The file did not arrive.", {
+    code: "network_error",
+    retryable: true,
+    cause,
+  });
+}
+
+function refused(status: number, text: string): AiJobsError {
+  let message = `Storage refused the file with status ${status}.`;
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === "object" && body !== null && "message" in body) {
+      message = String(body.message);
+    }
+  } catch {
+    // Not JSON: the status says all that there is.
+  }
+  return new RequestInvalid(message, { code: "upload_refused" });
+}

@@ -1,0 +1,170 @@
+/**
+ * The messages of `pgoutput`, the output plugin of logical replication, protocol version 1 (PostgreSQL 17, "Logical
+ * Replication Message Formats"), as far as rows are concerned. Values stay the text that Postgres writes.
+ */
+
+/** A column as a relation message describes it. */
+export interface Column {
+  name: string;
+  typeId: number;
+  /** Whether it belongs to the replica identity: the primary key, if nothing else was chosen. */
+  isKey: boolean;
+}
+
+/** A row: text, or null. A large value that an update left alone is absent. */
+export type Row = Record<string, string | null>;
+
+/** A row that a transaction wrote. */
+export interface WrittenRow {
+  type: "INSERT" | "UPDATE" | "DELETE";
+  schema: string;
+  table: string;
+  columns: readonly Column[];
+  committedAt: Date;
+  record: Row | null;
+  /** What was there before, as far as the replica identity has it. */
+  old: Row | null;
+}
+
+interface Relation {
+  schema: string;
+  table: string;
+  columns: Column[];
+}
+
+const EPOCH_2000_MS = Date.UTC(2000, 0, 1);
+
+/** Milliseconds of the epoch, of a time of the replication protocol (microseconds since 2000). */
+export function fromPostgresTime(microseconds: bigint): number {
+  return EPOCH_2000_MS + Number(microseconds / 1000n);
+}
+
+/** The inverse of {@link fromPostgresTime}. */
+export function toPostgresTime(milliseconds: number): bigint {
+  return BigInt(milliseconds - EPOCH_2000_MS) * 1000n;
+}
+
+/** Reads numbers and texts one after another. */
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  byte(): number {
+    return this.#view.getUint8(this.#at++);
+  }
+
+  letter(): string {
+    return String.fromCharCode(this.byte());
+  }
+
+  int16(): number {
+    this.#at += 2;
+    return this.#view.getInt16(this.#at - 2);
+  }
+
+  int32(): number {
+    this.#at += 4;
+    return this.#view.getUint32(this.#at - 4);
+  }
+
+  int64(): bigint {
+    this.#at += 8;
+    return this.#view.getBigInt64(this.#at - 8);
+  }
+
+  /** A text that a zero byte ends. */
+  name(): string {
+    const end = this.#bytes.indexOf(0, this.#at);
+    const text = new TextDecoder().decode(this.#bytes.subarray(this.#at, end));
+    this.#at = end + 1;
+    return text;
+  }
+
+  text(length: number): string {
+    this.#at += length;
+    return new TextDecoder().decode(
+      this.#bytes.subarray(this.#at - length, this.#at),
+    );
+  }
+}
+
+/** Follows the messages of one replication connection. */
+export class PgOutputReader {
+  readonly #relations = new Map<number, Relation>();
+  #committedAt = new Date(0);
+
+  /** Reads one message; the row that it says was written, or undefined when it is about something else. */
+  read(message: Uint8Array): WrittenRow | undefined {
+    const reader = new Reader(message);
+    switch (reader.letter()) {
+      case "B":
+        reader.int64();
+        this.#committedAt = new Date(fromPostgresTime(reader.int64()));
+        return undefined;
+      case "R":
+        this.#learn(reader);
+        return undefined;
+      case "I":
+        return this.#written("INSERT", reader);
+      case "U":
+        return this.#written("UPDATE", reader);
+      case "D":
+        return this.#written("DELETE", reader);
+      default:
+        return undefined;
+    }
+  }
+
+  #learn(reader: Reader): void {
+    const id = reader.int32();
+    const schema = reader.name() || "pg_catalog";
+    const table = reader.name();
+    reader.byte();
+    const columns: Column[] = [];
+    for (let count = reader.int16(); count > 0; count--) {
+      const isKey = (reader.byte() & 1) === 1;
+      columns.push({ isKey, name: reader.name(), typeId: reader.int32() });
+      reader.int32();
+    }
+    this.#relations.set(id, { schema, table, columns });
+  }
+
+  #written(
+    type: WrittenRow["type"],
+    reader: Reader,
+  ): WrittenRow | undefined {
+    const relation = this.#relations.get(reader.int32());
+    if (relation === undefined) return undefined;
+    let record: Row | null = null;
+    let old: Row | null = null;
+    let kind = reader.letter();
+    if (kind === "K" || kind === "O") {
+      old = readRow(reader, relation.columns);
+      kind = type === "UPDATE" ? reader.letter() : "";
+    }
+    if (kind === "N") record = readRow(reader, relation.columns);
+    return { type, ...relation, committedAt: this.#committedAt, record, old };
+  }
+}
+
+function readRow(reader: Reader, columns: readonly Column[]): Row {
+  const row: Row = {};
+  const count = reader.int16();
+  for (const { name } of columns.slice(0, count)) {
+    switch (reader.letter()) {
+      case "n":
+        row[name] = null;
+        break;
+      case "t":
+        row[name] = reader.text(reader.int32());
+        break;
+    }
+  }
+  return row;
+}

@@ -1,0 +1,125 @@
+/**
+ * Builds the npm package `edge-ai-jobs` from `client/`: ES modules and types, file by file, and no dependency.
+ *
+ * usage: deno task build:client [--out DIR]     writes dist/client, ready for `npm publish` or `npm pack`
+ *        deno task build:client --check         builds in memory; fails when the core is larger than its budget
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { dirname, fromFileUrl, join } from "@std/path";
+import ts from "typescript";
+
+const root = fromFileUrl(new URL("../../", import.meta.url));
+const source = join(root, "client");
+
+/** Most bytes of everything that `edge-ai-jobs` loads, minified and gzipped. */
+export const CORE_BUDGET_BYTES = 6144;
+
+const OPTIONS: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ESNext,
+  rewriteRelativeImportExtensions: true,
+  isolatedDeclarations: true,
+  declaration: true,
+  strict: true,
+};
+
+/** A file of the package that does not follow from its own source alone. */
+export class BuildError extends Error {}
+
+/**
+ * The files of the package by path, as text.
+ *
+ * @throws {BuildError} naming the file when an exported name lacks its type.
+ */
+export async function buildClient(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for await (const { name } of Deno.readDir(source)) {
+    const text = await Deno.readTextFile(join(source, name));
+    if (!name.endsWith(".ts")) {
+      files.set(name, text);
+      continue;
+    }
+    const base = name.replace(/\.ts$/, "");
+    const code = ts.transpileModule(text, {
+      fileName: name,
+      compilerOptions: OPTIONS,
+    });
+    const types = ts.transpileDeclaration(text, {
+      fileName: name,
+      compilerOptions: OPTIONS,
+    });
+    const [problem] = types.diagnostics ?? [];
+    if (problem !== undefined) {
+      throw new BuildError(
+        `client/${name}: ${
+          ts.flattenDiagnosticMessageText(problem.messageText, "\n")
+        }`,
+      );
+    }
+    files.set(`${base}.js`, code.outputText);
+    files.set(
+      `${base}.d.ts`,
+      types.outputText.replace(/(from "\.\/[\w-]+)\.ts"/g, '$1.js"'),
+    );
+  }
+  return files;
+}
+
+/** Bytes of an entry with all that it imports from the package, minified and gzipped. */
+export async function measureEntry(entry: string): Promise<number> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "bundle",
+      "--quiet",
+      "--platform=browser",
+      "--minify",
+      "--external=@supabase/supabase-js",
+      "--external=react",
+      join(source, entry),
+    ],
+    cwd: root,
+    stdin: "null",
+  }).output();
+  if (!success) throw new BuildError(new TextDecoder().decode(stderr));
+  const packed = new Response(
+    new Blob([stdout]).stream().pipeThrough(new CompressionStream("gzip")),
+  );
+  return (await packed.arrayBuffer()).byteLength;
+}
+
+async function main(): Promise<void> {
+  const { out, check } = parseArgs(Deno.args, {
+    string: ["out"],
+    boolean: ["check"],
+  });
+  const say = (text: string) =>
+    Deno.stdout.write(new TextEncoder().encode(`${text}\n`));
+  const files = await buildClient();
+  const bytes = await measureEntry("mod.ts");
+  await say(`edge-ai-jobs: ${bytes} bytes minified and gzipped`);
+  if (bytes > CORE_BUDGET_BYTES) {
+    throw new BuildError(
+      `That is over the budget of ${CORE_BUDGET_BYTES} bytes.`,
+    );
+  }
+  if (check) return;
+  const target = typeof out === "string" && out !== ""
+    ? out
+    : join(root, "dist", "client");
+  await Deno.remove(target, { recursive: true }).catch(() => {});
+  for (const [path, text] of files) {
+    await Deno.mkdir(dirname(join(target, path)), { recursive: true });
+    await Deno.writeTextFile(join(target, path), text);
+  }
+  await say(`written to ${target}`);
+}
+
+if (import.meta.main) {
+  try {
+    await main();
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    await Deno.stderr.write(new TextEncoder().encode(`${error.message}\n`));
+    Deno.exit(1);
+  }
+}
