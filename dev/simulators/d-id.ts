@@ -4,6 +4,7 @@ import type { Ledger } from "./ledger.ts";
 import { findMarker } from "./marker.ts";
 import {
   type Answer,
+  chosenId,
   type Clock,
   type Description,
   jsonAnswer,
@@ -18,6 +19,7 @@ import {
   type Route,
   route,
 } from "./routes.ts";
+import type { Records, State } from "./state.ts";
 import {
   answerResult,
   signedResultUrl,
@@ -86,14 +88,15 @@ const DEFAULT_SETTINGS: Settings = {
   webhook_delay_ms: 0,
 };
 
-interface Talk {
-  readonly seq: number;
-  readonly id: string;
-  readonly createdAt: number;
-  readonly renderMs: number;
-  readonly outcome: Settings["outcome"];
-  readonly asked: TalkRequest;
-}
+const storedTalkSchema = z.object({
+  seq: z.int(),
+  id: z.string(),
+  createdAt: z.number(),
+  renderMs: z.int(),
+  outcome: settingsSchema.shape.outcome,
+  asked: talkSchema,
+}).readonly();
+type Talk = z.output<typeof storedTalkSchema>;
 
 /** Sizes that the vendor documents for uploads. */
 const MAX_IMAGE_BYTES = 10_000_000;
@@ -113,14 +116,16 @@ export class DId implements Provider {
   readonly #ledger: Ledger;
   readonly #routes: readonly Route[];
   readonly #webhooks = new WebhookSender();
-  #talks = new Map<string, Talk>();
-  #uploads = new Set<string>();
-  #seq = 0;
-  #settings: Settings = DEFAULT_SETTINGS;
+  readonly #talks: Records<Talk>;
+  readonly #uploads: Records<string>;
+  readonly #account: Records<Settings>;
 
-  constructor(clock: Clock, ledger: Ledger) {
+  constructor(clock: Clock, ledger: Ledger, state: State) {
     this.#clock = clock;
     this.#ledger = ledger;
+    this.#talks = state.records("d-id.talks", storedTalkSchema);
+    this.#uploads = state.records("d-id.uploads", z.string());
+    this.#account = state.records("d-id.account", settingsSchema);
     this.#routes = [
       route("talks.create", "POST", "/talks", (call) => this.#create(call)),
       route("talks.list", "GET", "/talks", (call) => this.#list(call)),
@@ -176,11 +181,18 @@ export class DId implements Provider {
   }
 
   async reset(): Promise<void> {
+    await this.stop();
+    this.#talks.clear();
+    this.#uploads.clear();
+    this.#account.clear();
+  }
+
+  async stop(): Promise<void> {
     await this.#webhooks.clear();
-    this.#talks = new Map();
-    this.#uploads = new Set();
-    this.#seq = 0;
-    this.#settings = DEFAULT_SETTINGS;
+  }
+
+  get #settings(): Settings {
+    return this.#account.get("settings") ?? DEFAULT_SETTINGS;
   }
 
   settings(): Readonly<Settings> {
@@ -189,7 +201,10 @@ export class DId implements Provider {
 
   changeSettings(changes: unknown): void {
     const changed = settingsSchema.partial().parse(changes);
-    this.#settings = settingsSchema.parse({ ...this.#settings, ...changed });
+    this.#account.set(
+      "settings",
+      settingsSchema.parse({ ...this.#settings, ...changed }),
+    );
   }
 
   describe(request: ReceivedRequest): Promise<Description> {
@@ -247,10 +262,11 @@ export class DId implements Provider {
       return dIdError("invalid_actor_url");
     }
     if (this.#settings.credits === 0) return dIdError("insufficient_credits");
-    this.#settings = { ...this.#settings, credits: this.#settings.credits - 1 };
+    this.changeSettings({ credits: this.#settings.credits - 1 });
     const talk: Talk = {
-      seq: ++this.#seq,
-      id: `tlk_${crypto.randomUUID().replaceAll("-", "").slice(0, 21)}`,
+      seq: ([...this.#talks.values()].at(-1)?.seq ?? 0) + 1,
+      id: chosenId(request) ??
+        `tlk_${crypto.randomUUID().replaceAll("-", "").slice(0, 21)}`,
       createdAt: this.#clock.now(),
       renderMs: this.#settings.render_ms,
       outcome: this.#settings.outcome,
@@ -423,7 +439,7 @@ export class DId implements Provider {
       ? file.name
       : file.name.replace(/\.[^.]+$/, ".wav");
     const url = `s3://d-id-${kind}s-prod/simulated/${id}/${name}`;
-    this.#uploads.add(url);
+    this.#uploads.set(url, id);
     return jsonAnswer(201, { url, id });
   }
 }

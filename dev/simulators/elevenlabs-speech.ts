@@ -6,6 +6,8 @@ import type { StoredVoice } from "./elevenlabs-voices.ts";
 import type { Ledger } from "./ledger.ts";
 import { findMarker } from "./marker.ts";
 import type { Answer, Clock, ErrorShape, ReceivedRequest } from "./provider.ts";
+import { spokenSound } from "./spoken.ts";
+import type { Records, State } from "./state.ts";
 
 /** What the parts of the simulated ElevenLabs have in common. */
 export interface Workspace {
@@ -59,39 +61,47 @@ const historyQuerySchema = z.object({
   source: z.enum(["TTS", "STS"]).optional(),
 });
 
-/** One generation. */
-interface Generation {
-  readonly id: string;
-  readonly requestId: string;
-  readonly voice: StoredVoice;
-  readonly model: string;
-  readonly text: string;
-  readonly createdAt: number;
-  readonly characters: { readonly from: number; readonly to: number };
-  readonly settings: Readonly<Record<string, unknown>>;
-  readonly audio: Uint8Array<ArrayBuffer>;
-}
+const generationSchema = z.object({
+  id: z.string(),
+  requestId: z.string(),
+  voice: z.object({ id: z.string(), name: z.string(), category: z.string() })
+    .readonly(),
+  model: z.string(),
+  text: z.string(),
+  createdAt: z.number(),
+  /** What the account had used before and after it. */
+  characters: z.object({ from: z.int(), to: z.int() }).readonly(),
+  settings: z.record(z.string(), z.unknown()),
+  /** The history shows it no more. */
+  isDeleted: z.boolean(),
+}).readonly();
+/** One generation. Its sound follows from its text. */
+type Generation = z.output<typeof generationSchema>;
 
 /** Text to speech and its history. */
 export class Speech {
   readonly #workspace: Workspace;
-  #generations: Generation[] = [];
-  /** Ids that the history shows no more. */
-  readonly #deleted = new Set<string>();
+  readonly #generations: Records<Generation>;
+  readonly #usage: Records<number>;
 
-  constructor(workspace: Workspace) {
+  constructor(workspace: Workspace, state: State) {
     this.#workspace = workspace;
+    this.#generations = state.records(
+      "elevenlabs.generations",
+      generationSchema,
+    );
+    this.#usage = state.records("elevenlabs.characters", z.int());
   }
 
   /** Forgets the history. */
   reset(): void {
-    this.#generations = [];
-    this.#deleted.clear();
+    this.#generations.clear();
+    this.#usage.clear();
   }
 
   /** Characters that were paid for. */
   get characters(): number {
-    return this.#generations.at(-1)?.characters.to ?? 0;
+    return this.#usage.get("characters") ?? 0;
   }
 
   /** The marker of a request: a uuid in the text that it speaks or, for the sound of an item, that it spoke. */
@@ -101,7 +111,7 @@ export class Speech {
     );
     return findMarker([
       given.data?.text,
-      this.#generations.find((one) => one.id === id)?.text,
+      this.#generations.get(id)?.text,
     ]);
   }
 
@@ -152,7 +162,7 @@ export class Speech {
     const charged = Math.ceil(
       characters * (HALF_PRICE.test(model_id) ? 0.5 : 1),
     );
-    const audio = await spokenAudio(characters);
+    const audio = await spokenSound(text);
     // From here to the creation nothing waits, so the quota holds under concurrent requests.
     const used = this.characters;
     if (used + charged > account().character_limit) {
@@ -161,15 +171,16 @@ export class Speech {
     const generation: Generation = {
       id: crypto.randomUUID().replaceAll("-", "").slice(0, 20),
       requestId: crypto.randomUUID().replaceAll("-", ""),
-      voice,
+      voice: { id: voice.id, name: voice.name, category: voice.category },
       model: model_id,
       text,
       createdAt: clock.now(),
       characters: { from: used, to: used + charged },
       settings: { ...voice.settings, ...rest.voice_settings },
-      audio,
+      isDeleted: false,
     };
-    this.#generations.push(generation);
+    this.#generations.set(generation.id, generation);
+    this.#usage.set("characters", generation.characters.to);
     ledger.add({
       provider: "elevenlabs",
       operation: "speech",
@@ -211,8 +222,8 @@ export class Speech {
       return refuse([missing("query", "source")]);
     }
     const { history_lag_ms, keeps_history } = account();
-    const shown = this.#generations.filter((one) =>
-      keeps_history && !this.#deleted.has(one.id) &&
+    const shown = [...this.#generations.values()].filter((one) =>
+      keeps_history && !one.isDeleted &&
       one.createdAt <= clock.now() - history_lag_ms
     );
     const seconds = (one: Generation) => Math.floor(one.createdAt / 1000);
@@ -254,71 +265,30 @@ export class Speech {
   }
 
   /** `GET /v1/history/{id}/audio` */
-  audio({ id }: { id: string }): Answer {
-    const found = this.#generations.find((one) => one.id === id);
-    if (
-      found === undefined || this.#deleted.has(id) ||
-      !this.#workspace.account().keeps_history
-    ) {
+  async audio({ id }: { id: string }): Promise<Answer> {
+    const found = this.#shown(id);
+    if (found === null || !this.#workspace.account().keeps_history) {
       return this.#workspace.errorAnswer("history_item_not_found");
     }
     return {
       status: 200,
       headers: { "content-type": "audio/mpeg" },
-      body: found.audio,
+      body: await spokenSound(found.text),
     };
   }
 
   /** `DELETE /v1/history/{id}`; the characters stay paid. */
   delete({ id }: { id: string }): Answer {
     const { answer, errorAnswer, clock, ledger } = this.#workspace;
-    const found = this.#generations.find((one) => one.id === id);
-    if (found === undefined || this.#deleted.has(id)) {
-      return errorAnswer("history_item_not_found");
-    }
-    this.#deleted.add(id);
+    const found = this.#shown(id);
+    if (found === null) return errorAnswer("history_item_not_found");
+    this.#generations.set(id, { ...found, isDeleted: true });
     ledger.markDeleted("elevenlabs", found.requestId, clock.now());
     return answer(200, { status: "ok" });
   }
-}
 
-/** Somebody reads this fast. */
-const CHARACTERS_PER_SECOND = 15;
-/** Of the kept recording. */
-const RECORDED_SECONDS = 6;
-let recorded: Promise<Uint8Array<ArrayBuffer>> | undefined;
-
-/**
- * A playable MP3, as long as the text takes to read: real speech over and over, never less than once. It begins with a
- * tag and an Info frame, as the provider's files do; those promise the length of one round.
- */
-async function spokenAudio(
-  characters: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const one = await (recorded ??= Deno.readFile(
-    new URL("./media/spoken.mp3", import.meta.url),
-  ));
-  const rounds = Math.max(
-    1,
-    Math.round(characters / CHARACTERS_PER_SECOND / RECORDED_SECONDS),
-  );
-  // Tag and Info frame of the later rounds must not stand in the middle.
-  const sound = one.subarray(soundBegin(one));
-  const file = new Uint8Array(one.length + (rounds - 1) * sound.length);
-  file.set(one);
-  for (let round = 1; round < rounds; round++) {
-    file.set(sound, one.length + (round - 1) * sound.length);
+  #shown(id: string): Generation | null {
+    const found = this.#generations.get(id);
+    return found === undefined || found.isDeleted ? null : found;
   }
-  return file;
-}
-
-/** Where the second frame of the kept file begins; the first one holds no sound. 128 kbit/s at 44.1 kHz. */
-function soundBegin(file: Uint8Array): number {
-  const FRAME_BYTES = 417;
-  let at = 10;
-  for (const [index, byte] of file.subarray(6, 10).entries()) {
-    at += byte << (7 * (3 - index));
-  }
-  const padding = ((file[at + 2] ?? 0) >> 1) & 1;
-  return at + FRAME_BYTES + padding;
 }

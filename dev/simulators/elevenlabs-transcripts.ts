@@ -5,6 +5,7 @@ import type { Workspace } from "./elevenlabs-speech.ts";
 import { findMarker } from "./marker.ts";
 import type { Answer, ReceivedRequest } from "./provider.ts";
 import { decodedSeconds, sha256 } from "./sound.ts";
+import type { Records, State } from "./state.ts";
 import { type Delivery, hexHmac, WebhookSender } from "./webhooks.ts";
 
 /** The vendor takes files of at least so much sound. */
@@ -40,12 +41,13 @@ const HEARD =
 const SECONDS_PER_WORD = 0.3;
 const WORDS_PER_TURN = HEARD.length;
 
+const madeSchema = z.object({
+  body: z.unknown(),
+  marker: z.string().nullable(),
+  readyAt: z.number(),
+}).readonly();
 /** A transcript, and when it can be read. */
-interface Made {
-  readonly body: unknown;
-  readonly marker: string | null;
-  readonly readyAt: number;
-}
+type Made = z.output<typeof madeSchema>;
 
 /** A form as it was sent, or null when it is none. */
 interface SentForm {
@@ -58,15 +60,21 @@ export class Transcripts {
   readonly #workspace: Workspace;
   readonly #forms = new WeakMap<ReceivedRequest, Promise<SentForm | null>>();
   readonly #webhooks = new WebhookSender();
-  #made = new Map<string, Made>();
+  readonly #made: Records<Made>;
 
-  constructor(workspace: Workspace) {
+  constructor(workspace: Workspace, state: State) {
     this.#workspace = workspace;
+    this.#made = state.records("elevenlabs.transcripts", madeSchema);
   }
 
   /** Forgets every transcript, and what is to be announced. */
   async reset(): Promise<void> {
-    this.#made = new Map();
+    this.#made.clear();
+    await this.stop();
+  }
+
+  /** Announces nothing any more. */
+  async stop(): Promise<void> {
     await this.#webhooks.clear();
   }
 

@@ -1,16 +1,18 @@
 import { z } from "zod";
 
+/** See {@link VoiceSettings}. */
+export const voiceSettingsSchema = z.object({
+  stability: z.number(),
+  similarity_boost: z.number(),
+  style: z.number(),
+  use_speaker_boost: z.boolean(),
+  speed: z.number(),
+}).readonly();
 /** How a voice speaks, as the service keeps it. */
-export interface VoiceSettings {
-  stability: number;
-  similarity_boost: number;
-  style: number;
-  use_speaker_boost: boolean;
-  speed: number;
-}
+export type VoiceSettings = z.output<typeof voiceSettingsSchema>;
 
 /** What the service uses where nothing was set. */
-export const DEFAULT_VOICE_SETTINGS: Readonly<VoiceSettings> = {
+export const DEFAULT_VOICE_SETTINGS: VoiceSettings = {
   stability: 0.5,
   similarity_boost: 0.75,
   style: 0,
@@ -18,29 +20,32 @@ export const DEFAULT_VOICE_SETTINGS: Readonly<VoiceSettings> = {
   speed: 1,
 };
 
+const sampleSchema = z.object({
+  name: z.string(),
+  type: z.string(),
+  bytes: z.number(),
+  sha256: z.string(),
+  seconds: z.number(),
+}).readonly();
 /** A file that a voice was made from. */
-export interface Sample {
-  readonly name: string;
-  readonly type: string;
-  readonly bytes: number;
-  readonly sha256: string;
-  readonly seconds: number;
-}
+export type Sample = z.output<typeof sampleSchema>;
 
-/** A voice as the simulator keeps it. */
-export interface StoredVoice {
+/** See {@link StoredVoice}. */
+export const storedVoiceSchema = z.object({
   /** Order of creation; premade voices come first. */
-  readonly seq: number;
-  readonly id: string;
-  name: string;
-  description: string | null;
-  labels: Record<string, string>;
-  readonly category: "premade" | "cloned";
+  seq: z.int(),
+  id: z.string(),
+  name: z.string(),
+  description: z.string().nullable(),
+  labels: z.record(z.string(), z.string()),
+  category: z.enum(["premade", "cloned"]),
   /** Unix milliseconds; null for premade voices. */
-  readonly createdAt: number | null;
-  samples: readonly Sample[];
-  settings: VoiceSettings;
-}
+  createdAt: z.number().nullable(),
+  samples: z.array(sampleSchema).readonly(),
+  settings: voiceSettingsSchema,
+}).readonly();
+/** A voice as the simulator keeps it. */
+export type StoredVoice = z.output<typeof storedVoiceSchema>;
 
 /** The voices that every account has. */
 export const PREMADE_VOICES: readonly StoredVoice[] = [
@@ -63,7 +68,7 @@ function premade(
     category: "premade",
     createdAt: null,
     samples: [],
-    settings: { ...DEFAULT_VOICE_SETTINGS },
+    settings: DEFAULT_VOICE_SETTINGS,
   };
 }
 

@@ -27,12 +27,15 @@ import {
   searchQuerySchema,
   searchVoices,
   type StoredVoice,
+  storedVoiceSchema,
   voiceBody,
+  voiceSettingsSchema,
 } from "./elevenlabs-voices.ts";
 import type { Ledger } from "./ledger.ts";
 import { findMarker } from "./marker.ts";
 import {
   type Answer,
+  chosenId,
   type Clock,
   type Description,
   type ErrorShape,
@@ -40,8 +43,9 @@ import {
   type Provider,
   type ReceivedRequest,
 } from "./provider.ts";
+import type { Records, State } from "./state.ts";
 
-const voiceSettingsSchema = z.object({
+const settingsEditSchema = z.object({
   stability: z.number().min(0).max(1).optional(),
   similarity_boost: z.number().min(0).max(1).optional(),
   style: z.number().min(0).max(1).optional(),
@@ -79,14 +83,16 @@ export class ElevenLabs implements Provider {
   readonly #forms = new WeakMap<ReceivedRequest, Promise<VoiceForm | null>>();
   readonly #speech: Speech;
   readonly #transcripts: Transcripts;
-  #voices = new Map<string, StoredVoice>();
-  #lastSeq = 0;
-  #addEdits = 0;
-  #account: Account = DEFAULT_ACCOUNT;
+  readonly #voices: Records<StoredVoice>;
+  readonly #usage: Records<number>;
+  readonly #accounts: Records<Account>;
 
-  constructor(clock: Clock, ledger: Ledger) {
+  constructor(clock: Clock, ledger: Ledger, state: State) {
     this.#clock = clock;
     this.#ledger = ledger;
+    this.#voices = state.records("elevenlabs.voices", storedVoiceSchema);
+    this.#usage = state.records("elevenlabs.usage", z.int());
+    this.#accounts = state.records("elevenlabs.account", accountSchema);
     const workspace: Workspace = {
       clock,
       ledger,
@@ -97,8 +103,8 @@ export class ElevenLabs implements Provider {
       errorAnswer: (name, shape, message) =>
         this.errorAnswer(name, shape, message),
     };
-    this.#speech = new Speech(workspace);
-    this.#transcripts = new Transcripts(workspace);
+    this.#speech = new Speech(workspace, state);
+    this.#transcripts = new Transcripts(workspace, state);
     const route = (
       operation: string,
       method: string,
@@ -206,29 +212,44 @@ export class ElevenLabs implements Provider {
             200,
             subscriptionBody(this.#account, {
               voiceSlots: this.#slotsUsed(),
-              addEdits: this.#addEdits,
+              addEdits: this.#usage.get("add_edits") ?? 0,
               characters: this.#speech.characters,
             }, this.#clock),
           ),
       ),
     ];
     this.operations = new Set(this.#routes.map(({ operation }) => operation));
-    this.#start();
+    if (this.#voices.size === 0) this.#open();
   }
 
   async reset(): Promise<void> {
-    this.#start();
+    this.#voices.clear();
+    this.#usage.clear();
+    this.#accounts.clear();
+    this.#open();
+    this.#speech.reset();
     await this.#transcripts.reset();
   }
 
-  #start(): void {
-    this.#voices = new Map(
-      PREMADE_VOICES.map((voice) => [voice.id, structuredClone(voice)]),
-    );
-    this.#lastSeq = PREMADE_VOICES.length;
-    this.#addEdits = 0;
-    this.#account = DEFAULT_ACCOUNT;
-    this.#speech.reset();
+  async stop(): Promise<void> {
+    await this.#transcripts.stop();
+  }
+
+  /** The account on its first day. */
+  #open(): void {
+    for (const voice of PREMADE_VOICES) this.#voices.set(voice.id, voice);
+    this.#usage.set("voices", PREMADE_VOICES.length);
+  }
+
+  get #account(): Account {
+    return this.#accounts.get("account") ?? DEFAULT_ACCOUNT;
+  }
+
+  /** Counts one more, and answers how many that makes. */
+  #count(what: "voices" | "add_edits"): number {
+    const count = (this.#usage.get(what) ?? 0) + 1;
+    this.#usage.set(what, count);
+    return count;
   }
 
   settings(): Readonly<Account> {
@@ -237,7 +258,10 @@ export class ElevenLabs implements Provider {
 
   changeSettings(changes: unknown): void {
     const changed = accountSchema.partial().parse(changes);
-    this.#account = accountSchema.parse({ ...this.#account, ...changed });
+    this.#accounts.set(
+      "account",
+      accountSchema.parse({ ...this.#account, ...changed }),
+    );
   }
 
   async describe(request: ReceivedRequest): Promise<Description> {
@@ -359,18 +383,18 @@ export class ElevenLabs implements Provider {
     const limit = this.#limitReached();
     if (limit !== null) return limit;
     const voice: StoredVoice = {
-      seq: ++this.#lastSeq,
-      id: voiceId(),
+      seq: this.#count("voices"),
+      id: chosenId(request) ?? voiceId(),
       name,
       description,
       labels,
       category: "cloned",
       createdAt: this.#clock.now(),
       samples,
-      settings: { ...DEFAULT_VOICE_SETTINGS },
+      settings: DEFAULT_VOICE_SETTINGS,
     };
     this.#voices.set(voice.id, voice);
-    this.#addEdits += 1;
+    this.#count("add_edits");
     this.#ledger.add({
       provider: this.name,
       operation: "voices.add",
@@ -404,7 +428,8 @@ export class ElevenLabs implements Provider {
         `You have reached your maximum amount of custom voices (${this.#slotsUsed()} / ${voice_limit}). You can upgrade your subscription to increase your custom voice limit.`,
       );
     }
-    return this.#addEdits >= (max_voice_add_edits ?? Infinity)
+    return (this.#usage.get("add_edits") ?? 0) >=
+        (max_voice_add_edits ?? Infinity)
       ? this.errorAnswer("voice_add_edit_limit_reached")
       : null;
   }
@@ -432,9 +457,14 @@ export class ElevenLabs implements Provider {
     const samples = await readSamples(form.files);
     if (samples === null) return this.errorAnswer("invalid_content");
     return this.#withVoice(voiceId, (voice) => {
-      Object.assign(voice, { name, description, labels });
-      voice.samples = [...voice.samples, ...samples];
-      this.#addEdits += 1;
+      this.#voices.set(voice.id, {
+        ...voice,
+        name,
+        description,
+        labels,
+        samples: [...voice.samples, ...samples],
+      });
+      this.#count("add_edits");
       return { status: "ok" };
     });
   }
@@ -442,12 +472,18 @@ export class ElevenLabs implements Provider {
   #editSettings(
     { request, voiceId }: { request: ReceivedRequest; voiceId: string },
   ): Answer {
-    const given = voiceSettingsSchema.safeParse(
+    const given = settingsEditSchema.safeParse(
       parseJson(new TextDecoder().decode(request.body)),
     );
     if (!given.success) return this.#refuse(toIssues("body", given.error));
     return this.#withVoice(voiceId, (voice) => {
-      Object.assign(voice.settings, given.data);
+      this.#voices.set(voice.id, {
+        ...voice,
+        settings: voiceSettingsSchema.parse({
+          ...voice.settings,
+          ...given.data,
+        }),
+      });
       return { status: "ok" };
     });
   }

@@ -17,6 +17,7 @@ export class Exchange {
   readonly #request: ReceivedRequest;
   readonly #response: ServerResponse;
   readonly #provider: Provider;
+  readonly #handle: () => Promise<Answer>;
   readonly #log: RequestLog;
   readonly #entry: RequestEntry;
   readonly #holds: Holds;
@@ -27,6 +28,8 @@ export class Exchange {
     request: ReceivedRequest;
     response: ServerResponse;
     provider: Provider;
+    /** Lets the provider do what the request asks. */
+    handle: () => Promise<Answer>;
     log: RequestLog;
     entry: RequestEntry;
     holds: Holds;
@@ -35,6 +38,7 @@ export class Exchange {
     this.#request = parts.request;
     this.#response = parts.response;
     this.#provider = parts.provider;
+    this.#handle = parts.handle;
     this.#log = parts.log;
     this.#entry = parts.entry;
     this.#holds = parts.holds;
@@ -95,7 +99,7 @@ export class Exchange {
   }
 
   #process(): Promise<Answer> {
-    return this.#provider.handle(this.#request);
+    return this.#handle();
   }
 
   #hold(ms: number | null, deaf: boolean): Promise<End> {

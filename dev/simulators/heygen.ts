@@ -18,6 +18,7 @@ import {
   type Route,
   route,
 } from "./routes.ts";
+import type { Records, State } from "./state.ts";
 import {
   answerResult,
   signedResultUrl,
@@ -101,14 +102,25 @@ const DEFAULT_SETTINGS: Settings = {
   webhook_delay_ms: 0,
 };
 
-interface Video {
-  readonly seq: number;
-  readonly id: string;
-  readonly createdAt: number;
-  readonly renderMs: number;
-  readonly outcome: Settings["outcome"];
-  readonly asked: VideoRequest;
-}
+const storedVideoSchema = z.object({
+  seq: z.int(),
+  id: z.string(),
+  createdAt: z.number(),
+  renderMs: z.int(),
+  outcome: settingsSchema.shape.outcome,
+  asked: videoSchema,
+}).readonly();
+type Video = z.output<typeof storedVideoSchema>;
+
+/** What was answered under an `Idempotency-Key`. */
+const storedAnswerSchema = z.object({
+  at: z.number(),
+  answer: z.object({
+    status: z.int(),
+    headers: z.record(z.string(), z.string()).readonly(),
+    body: z.string(),
+  }).readonly(),
+}).readonly();
 
 /**
  * HeyGen v3 as far as this project uses it: image videos, assets, the account and webhook endpoints, as the vendor's
@@ -124,15 +136,18 @@ export class HeyGen implements Provider {
   readonly #ledger: Ledger;
   readonly #routes: readonly Route[];
   readonly #webhooks = new WebhookSender();
-  #videos = new Map<string, Video>();
-  #assets = new Set<string>();
-  #answers = new Map<string, { at: number; answer: Answer }>();
-  #seq = 0;
-  #settings: Settings = DEFAULT_SETTINGS;
+  readonly #videos: Records<Video>;
+  readonly #assets: Records<string>;
+  readonly #answers: Records<z.output<typeof storedAnswerSchema>>;
+  readonly #account: Records<Settings>;
 
-  constructor(clock: Clock, ledger: Ledger) {
+  constructor(clock: Clock, ledger: Ledger, state: State) {
     this.#clock = clock;
     this.#ledger = ledger;
+    this.#videos = state.records("heygen.videos", storedVideoSchema);
+    this.#assets = state.records("heygen.assets", z.string());
+    this.#answers = state.records("heygen.answers", storedAnswerSchema);
+    this.#account = state.records("heygen.account", settingsSchema);
     this.#routes = [
       route(
         "videos.create",
@@ -190,7 +205,7 @@ export class HeyGen implements Provider {
           }),
       ),
       route("webhooks.delete", "DELETE", "/v3/webhooks/endpoints/:id", () => {
-        this.#settings = { ...this.#settings, webhook_endpoint: null };
+        this.changeSettings({ webhook_endpoint: null });
         return jsonAnswer(200, { data: { deleted: true } });
       }),
       route(
@@ -209,12 +224,19 @@ export class HeyGen implements Provider {
   }
 
   async reset(): Promise<void> {
+    await this.stop();
+    this.#videos.clear();
+    this.#assets.clear();
+    this.#answers.clear();
+    this.#account.clear();
+  }
+
+  async stop(): Promise<void> {
     await this.#webhooks.clear();
-    this.#videos = new Map();
-    this.#assets = new Set();
-    this.#answers = new Map();
-    this.#seq = 0;
-    this.#settings = DEFAULT_SETTINGS;
+  }
+
+  get #settings(): Settings {
+    return this.#account.get("settings") ?? DEFAULT_SETTINGS;
   }
 
   settings(): Readonly<Settings> {
@@ -223,7 +245,10 @@ export class HeyGen implements Provider {
 
   changeSettings(changes: unknown): void {
     const changed = settingsSchema.partial().parse(changes);
-    this.#settings = settingsSchema.parse({ ...this.#settings, ...changed });
+    this.#account.set(
+      "settings",
+      settingsSchema.parse({ ...this.#settings, ...changed }),
+    );
   }
 
   describe(request: ReceivedRequest): Promise<Description> {
@@ -263,13 +288,13 @@ export class HeyGen implements Provider {
     return heyGenError(name);
   }
 
-  /** What was answered under the key before, or what `make` answers now. Refusals are not remembered. */
-  async #once(
-    { request }: Call,
-    make: () => Answer | Promise<Answer>,
-  ): Promise<Answer> {
+  /**
+   * What was answered under the key before, or what `make` answers now. Refusals are not remembered. In one go, so that
+   * there is never a video without the answer under its key.
+   */
+  #once({ request }: Call, make: () => Answer): Answer {
     const key = request.headers.get("idempotency-key");
-    if (key === null) return await make();
+    if (key === null) return make();
     if (!/^[A-Za-z0-9_:.-]{1,255}$/.test(key)) {
       return heyGenError("invalid_parameter", { param: "Idempotency-Key" });
     }
@@ -278,9 +303,13 @@ export class HeyGen implements Provider {
     if (known !== undefined && this.#clock.now() - known.at < 24 * HOUR_MS) {
       return known.answer;
     }
-    const answer = await make();
-    if (answer.status < 300) {
-      this.#answers.set(slot, { at: this.#clock.now(), answer });
+    const answer = make();
+    const { status, headers, body } = answer;
+    if (status < 300 && typeof body === "string") {
+      this.#answers.set(slot, {
+        at: this.#clock.now(),
+        answer: { status, headers, body },
+      });
     }
     return answer;
   }
@@ -318,12 +347,9 @@ export class HeyGen implements Provider {
     if (running.length >= this.#settings.max_concurrent) {
       return heyGenError("rate_limit_exceeded");
     }
-    this.#settings = {
-      ...this.#settings,
-      wallet_credits: this.#settings.wallet_credits - 1,
-    };
+    this.changeSettings({ wallet_credits: this.#settings.wallet_credits - 1 });
     const video: Video = {
-      seq: ++this.#seq,
+      seq: ([...this.#videos.values()].at(-1)?.seq ?? 0) + 1,
       id: crypto.randomUUID().replaceAll("-", ""),
       createdAt: this.#clock.now(),
       renderMs: this.#settings.render_ms,
@@ -494,7 +520,7 @@ export class HeyGen implements Provider {
       });
     }
     const id = crypto.randomUUID().replaceAll("-", "");
-    this.#assets.add(id);
+    this.#assets.set(id, file.type);
     return jsonAnswer(200, {
       data: {
         asset_id: id,
@@ -511,10 +537,7 @@ export class HeyGen implements Provider {
       return heyGenError("invalid_parameter", { param: "url" });
     }
     const secret = `whsec_${crypto.randomUUID().replaceAll("-", "")}`;
-    this.#settings = {
-      ...this.#settings,
-      webhook_endpoint: { url: given.data.url, secret },
-    };
+    this.changeSettings({ webhook_endpoint: { url: given.data.url, secret } });
     return jsonAnswer(200, {
       data: { endpoint_id: "ep_1", ...this.#endpoint(), secret },
     });

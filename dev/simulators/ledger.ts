@@ -1,23 +1,27 @@
-/** One billable creation. It is written when the object exists, whether or not the answer reaches the client. */
-export interface LedgerEntry {
-  readonly seq: number;
+import { z } from "zod";
+import type { Records, State } from "./state.ts";
+
+const ledgerEntrySchema = z.object({
+  seq: z.int(),
   /** ISO time of the creation. */
-  readonly at: string;
-  readonly provider: string;
-  readonly operation: string;
+  at: z.string(),
+  provider: z.string(),
+  operation: z.string(),
   /** The id that the provider gave to the object. */
-  readonly id: string;
+  id: z.string(),
   /** The job's uuid, found in labels, name or description. */
-  readonly marker: string | null;
+  marker: z.string().nullable(),
   /** What was asked for, without secrets. */
-  readonly request: Readonly<Record<string, unknown>>;
+  request: z.record(z.string(), z.unknown()),
   /** Bytes of all uploaded files together. */
-  readonly bytes: number;
+  bytes: z.number(),
   /** The last four characters of the API key that paid. */
-  readonly api_key_tail: string;
-  state: "created" | "deleted";
-  deleted_at: string | null;
-}
+  api_key_tail: z.string(),
+  state: z.enum(["created", "deleted"]),
+  deleted_at: z.string().nullable(),
+}).readonly();
+/** One billable creation. It is written when the object exists, whether or not the answer reaches the client. */
+export type LedgerEntry = z.output<typeof ledgerEntrySchema>;
 
 /** One request, kept from its arrival on. */
 export interface RequestEntry {
@@ -77,10 +81,14 @@ class Changes {
   }
 }
 
-/** Every billable creation since the start or the last reset, oldest first. */
+/** Every billable creation since the last reset, oldest first. */
 export class Ledger {
-  #entries: LedgerEntry[] = [];
+  readonly #entries: Records<LedgerEntry>;
   readonly #changes = new Changes();
+
+  constructor(state: State) {
+    this.#entries = state.records("ledger", ledgerEntrySchema);
+  }
 
   /** Adds an entry in state `created` and returns it. */
   add(
@@ -88,31 +96,34 @@ export class Ledger {
     now: number,
   ): LedgerEntry {
     const entry: LedgerEntry = {
-      seq: this.#entries.length + 1,
+      seq: this.#entries.size + 1,
       at: new Date(now).toISOString(),
       ...creation,
       state: "created",
       deleted_at: null,
     };
-    this.#entries.push(entry);
+    this.#entries.set(String(entry.seq), entry);
     this.#changes.announce();
     return entry;
   }
 
   /** Marks the object as deleted; the entry stays, since what was paid was paid. */
   markDeleted(provider: string, id: string, now: number): void {
-    const entry = this.#entries.find((one) =>
+    const entry = [...this.#entries.values()].find((one) =>
       one.provider === provider && one.id === id
     );
     if (entry === undefined) return;
-    entry.state = "deleted";
-    entry.deleted_at = new Date(now).toISOString();
+    this.#entries.set(String(entry.seq), {
+      ...entry,
+      state: "deleted",
+      deleted_at: new Date(now).toISOString(),
+    });
     this.#changes.announce();
   }
 
   /** The matching entries, oldest first. */
   list(filter: EntryFilter = {}): readonly LedgerEntry[] {
-    return this.#entries.filter((entry) =>
+    return [...this.#entries.values()].filter((entry) =>
       (filter.provider ?? entry.provider) === entry.provider &&
       (filter.operation ?? entry.operation) === entry.operation &&
       (filter.marker ?? entry.marker) === entry.marker
@@ -133,7 +144,7 @@ export class Ledger {
 
   /** Forgets everything. */
   clear(): void {
-    this.#entries = [];
+    this.#entries.clear();
   }
 
   /** Ends every `waitFor` with false. */

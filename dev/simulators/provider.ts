@@ -54,11 +54,18 @@ export interface Provider {
   settings(): Readonly<Record<string, unknown>>;
   /** Changes the settings named in `changes`; throws `z.ZodError` when they are wrong, changing nothing. */
   changeSettings(changes: unknown): void;
-  /**
-   * Back to the state after the start: no objects, settings as by default, and nothing under way of its own. Also called
-   * when the simulators stop.
-   */
+  /** Forgets everything: no objects, settings as by default, and nothing under way of its own. */
   reset(): void | Promise<void>;
+  /** Ends what is under way of its own, and forgets nothing. */
+  stop(): void | Promise<void>;
+}
+
+/**
+ * The id that a request wants for what it creates, in the header `x-simulated-id`: of an object that rows name already.
+ * Undefined when it leaves that to the provider, as every request to a real one does.
+ */
+export function chosenId({ headers }: ReceivedRequest): string | undefined {
+  return headers.get("x-simulated-id") ?? undefined;
 }
 
 /** An answer with a JSON body. */

@@ -1,4 +1,6 @@
+import { z } from "zod";
 import type { Clock } from "./provider.ts";
+import type { Records, State } from "./state.ts";
 
 /** What a command answers, in the types of RESP. */
 export type RedisReply = string | number | null | readonly RedisReply[];
@@ -8,11 +10,12 @@ export class RedisError extends Error {
   override readonly name = "RedisError";
 }
 
-interface Held {
-  readonly value: string;
+const heldSchema = z.object({
+  value: z.string(),
   /** Unix milliseconds; null: never expires. */
-  readonly expiresAt: number | null;
-}
+  expiresAt: z.number().nullable(),
+}).readonly();
+type Held = z.output<typeof heldSchema>;
 
 interface Command {
   /** Arguments after the name, at least and at most. */
@@ -22,14 +25,15 @@ interface Command {
 
 const NOT_AN_INTEGER = "ERR value is not an integer or out of range";
 
-/** The commands of Redis that a cache and a lock need, on strings only, in memory, with Redis's own error texts. */
+/** The commands of Redis that a cache and a lock need, on strings only, with Redis's own error texts. */
 export class RedisStore {
   readonly #clock: Clock;
-  readonly #held = new Map<string, Held>();
+  readonly #held: Records<Held>;
   readonly #commands: ReadonlyMap<string, Command>;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, state: State) {
     this.#clock = clock;
+    this.#held = state.records("upstash.keys", heldSchema);
     const expire = (unit: number): Command["run"] => ([key = "", time]) => {
       const found = this.#get(key);
       if (found === null) return 0;

@@ -4,6 +4,7 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from "node:http";
+import { z } from "zod";
 import { type ControlTargets, handleControl } from "./control.ts";
 import { DId } from "./d-id.ts";
 import { ElevenLabs } from "./elevenlabs.ts";
@@ -13,6 +14,7 @@ import { HeyGen } from "./heygen.ts";
 import { Holds } from "./holds.ts";
 import { Ledger, RequestLog } from "./ledger.ts";
 import { jsonAnswer, type Provider } from "./provider.ts";
+import { State } from "./state.ts";
 import { Upstash } from "./upstash.ts";
 
 /** Running simulators, seen from the process that started them. */
@@ -27,11 +29,31 @@ export interface Simulators extends ControlTargets {
 /**
  * Starts all simulators on one port of the loopback interface (0 or absent: a free one). Rejects with the system's
  * error when the port is taken.
+ *
+ * @param options.state file in which they remember everything that an app may refer to; without it they forget it when
+ *   they stop. What a request has done is in it before the request is answered.
+ * @throws {StateError} when that file cannot be used.
  */
 export async function startSimulators(
-  options: { port?: number; hostname?: "127.0.0.1" | "localhost" } = {},
+  options: {
+    port?: number;
+    hostname?: "127.0.0.1" | "localhost";
+    state?: string;
+  } = {},
 ): Promise<Simulators> {
-  const parts = assemble();
+  const state = new State(options.state);
+  try {
+    return await listen(assemble(state), options);
+  } catch (error) {
+    state.close();
+    throw error;
+  }
+}
+
+async function listen(
+  parts: ReturnType<typeof assemble>,
+  options: { port?: number; hostname?: "127.0.0.1" | "localhost" },
+): Promise<Simulators> {
   const server = createServer((incoming, response) =>
     parts.serve(incoming, response)
   );
@@ -54,22 +76,24 @@ export async function startSimulators(
       server.closeAllConnections();
       await closed;
       await parts.settled();
-      for (const provider of parts.targets.providers) await provider.reset();
+      for (const provider of parts.targets.providers) await provider.stop();
+      parts.state.close();
     },
   };
 }
 
 /** The simulators without a port. */
-function assemble() {
-  let ahead = 0;
-  const clock = { now: () => Date.now() + ahead };
-  const ledger = new Ledger();
+function assemble(state: State) {
+  const clockState = state.records("clock", z.int().min(0));
+  const ahead = () => clockState.get("ahead_ms") ?? 0;
+  const clock = { now: () => Date.now() + ahead() };
+  const ledger = new Ledger(state);
   const requests = new RequestLog();
   const providers: readonly Provider[] = [
-    new ElevenLabs(clock, ledger),
-    new DId(clock, ledger),
-    new HeyGen(clock, ledger),
-    new Upstash(clock),
+    new ElevenLabs(clock, ledger, state),
+    new DId(clock, ledger, state),
+    new HeyGen(clock, ledger, state),
+    new Upstash(clock, state),
   ];
   const faults = new FaultRules(providers);
   const holds = new Holds();
@@ -89,13 +113,16 @@ function assemble() {
       holds.dropAll();
       // A clone that is being decoded at this moment must not appear in the ledger afterwards.
       await settled();
-      ahead = 0;
+      clockState.clear();
       ledger.clear();
       requests.clear();
       for (const provider of providers) await provider.reset();
+      state.clearBlobs();
+      state.commit();
     },
     advanceClock(ms) {
-      ahead += ms;
+      clockState.set("ahead_ms", ahead() + ms);
+      state.commit();
       return clock.now();
     },
   };
@@ -147,6 +174,11 @@ function assemble() {
       request,
       response,
       provider,
+      async handle() {
+        const answer = await provider.handle(request);
+        state.commit();
+        return answer;
+      },
       log: requests,
       entry,
       holds,
@@ -165,6 +197,7 @@ function assemble() {
       if (url.pathname.startsWith("/_control/")) {
         const method = incoming.method ?? "GET";
         const answer = await handleControl(method, url, body, targets);
+        state.commit();
         return writeAnswer(response, answer);
       }
       const exchange = toProvider(incoming, response, url, body);
@@ -184,6 +217,7 @@ function assemble() {
   }
 
   return {
+    state,
     targets,
     serve,
     settled,

@@ -10,6 +10,7 @@ import {
   type ReceivedRequest,
 } from "./provider.ts";
 import { RedisError, type RedisReply, RedisStore } from "./redis-store.ts";
+import type { State } from "./state.ts";
 
 const argument = z.union([z.string(), z.number(), z.boolean()]).transform(
   String,
@@ -30,7 +31,7 @@ const ERRORS: ReadonlyMap<string, readonly [number, string]> = new Map([
 type Outcome = { result: RedisReply } | { error: string };
 
 /**
- * The REST front of Upstash Redis on an in-memory store: `POST /`, `/pipeline` and `/multi-exec`, as
+ * The REST front of Upstash Redis on a small store of its own: `POST /`, `/pipeline` and `/multi-exec`, as
  * `@upstash/redis` 1.39.0 calls them. Any bearer token passes that does not start with `invalid`.
  */
 export class Upstash implements Provider {
@@ -40,8 +41,8 @@ export class Upstash implements Provider {
   readonly #store: RedisStore;
   #writes = 0;
 
-  constructor(clock: Clock) {
-    this.#store = new RedisStore(clock);
+  constructor(clock: Clock, state: State) {
+    this.#store = new RedisStore(clock, state);
     this.operations = new Set([
       "command",
       "pipeline",
@@ -53,6 +54,8 @@ export class Upstash implements Provider {
   reset(): void {
     this.#store.clear();
   }
+
+  stop(): void {}
 
   settings(): Readonly<Record<string, unknown>> {
     return {};

@@ -6,6 +6,8 @@ import { StackError } from "./stack-error.ts";
 export interface DataFolder extends Disposable {
   path: string;
   storageDir: string;
+  /** Of what the simulated providers remember. */
+  simulatorsDir: string;
 }
 
 /**
@@ -15,10 +17,12 @@ export interface DataFolder extends Disposable {
 export async function openDataFolder(dir: string): Promise<DataFolder> {
   const path = resolve(dir);
   const storageDir = join(path, "storage");
+  const simulatorsDir = join(path, "simulators");
   let file: Deno.FsFile;
   try {
     await Deno.mkdir(path, { recursive: true });
     await Deno.mkdir(storageDir, { recursive: true, mode: 0o700 });
+    await Deno.mkdir(simulatorsDir, { recursive: true, mode: 0o700 });
     file = await Deno.open(join(path, "lock"), {
       create: true,
       read: true,
@@ -39,5 +43,10 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
       `The data folder ${path} is in use by another stack. Stop that one, or choose another folder with --data.`,
     );
   }
-  return { path, storageDir, [Symbol.dispose]: () => file.close() };
+  return {
+    path,
+    storageDir,
+    simulatorsDir,
+    [Symbol.dispose]: () => file.close(),
+  };
 }

@@ -1,5 +1,5 @@
 /** The simulated providers, as a process of their own. */
-import { fromFileUrl } from "@std/path";
+import { fromFileUrl, join } from "@std/path";
 import { type GuardedChild, spawnGuarded } from "./child.ts";
 import type { LogBook } from "./log-book.ts";
 import { simulatedWebhookSecret } from "./providers.ts";
@@ -11,10 +11,13 @@ const repository = new URL("../../", import.meta.url);
 /**
  * Starts `dev/simulators` on a port and resolves once it listens.
  * Throws {@link StackError} with what it printed when it does not.
+ *
+ * @param memoryDir folder in which the providers keep what they remember; without it they forget it when they end.
  */
 export async function startSimulators(
   port: number,
   logs: LogBook,
+  memoryDir?: string,
 ): Promise<GuardedChild> {
   const ready = Promise.withResolvers<void>();
   const words: string[] = [];
@@ -27,9 +30,13 @@ export async function startSimulators(
       "--allow-net",
       "--allow-env",
       "--allow-read",
+      ...(memoryDir === undefined ? [] : [`--allow-write=${memoryDir}`]),
       fromFileUrl(program),
       "--port",
       String(port),
+      ...(memoryDir === undefined
+        ? []
+        : ["--state", join(memoryDir, "state.sqlite")]),
     ],
     env: { ...Deno.env.toObject(), NO_COLOR: "1" },
     cwd: fromFileUrl(repository),

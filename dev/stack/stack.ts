@@ -153,7 +153,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const simulatorPort = options.simulators === false ? undefined : freePort();
   const simulating = simulatorPort === undefined
     ? undefined
-    : startSimulators(simulatorPort, logs);
+    : startSimulators(simulatorPort, logs, folder?.simulatorsDir);
   parts.defer(async () => {
     await (await simulating?.catch(() => undefined))?.end();
   });

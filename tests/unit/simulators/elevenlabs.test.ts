@@ -473,3 +473,27 @@ Deno.test("unknown routes: 404 for a path, 405 for a method, as the real service
     [405, { detail: "Method Not Allowed" }],
   ]);
 });
+
+Deno.test("x-simulated-id: a voice gets the id that rows name already, and speaks", async () => {
+  await using simulators = await running();
+  const form = new FormData();
+  form.append("name", "Grandpa Josef");
+  form.append("files", audioFile());
+  const { status, body } = await post(simulators.url, form, {
+    "x-simulated-id": "seedVoiceOfGrandpa01",
+  });
+  assertEquals([status, body], [200, {
+    voice_id: "seedVoiceOfGrandpa01",
+    requires_verification: false,
+  }]);
+  const spoken = await fetch(
+    `${simulators.url}/elevenlabs/v1/text-to-speech/seedVoiceOfGrandpa01`,
+    {
+      method: "POST",
+      headers: { "xi-api-key": "sk_1" },
+      body: JSON.stringify({ text: "Have you eaten?" }),
+    },
+  );
+  await spoken.body?.cancel();
+  assertEquals(spoken.status, 200);
+});

@@ -1,9 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { RedisError, RedisStore } from "../../../dev/simulators/redis-store.ts";
+import { State } from "../../../dev/simulators/state.ts";
 
 function storeAt(start: number) {
   const clock = { time: start, now: () => clock.time };
-  const store = new RedisStore(clock);
+  const store = new RedisStore(clock, new State());
   return { clock, run: (line: string) => store.run(line.split(" ")) };
 }
 
