@@ -299,7 +299,11 @@ export class AiJobs {
       bucket: text("bucket"),
       path: text("path"),
     };
-    await sendFile(target, file, { contentType, onProgress, signal });
+    await sendFile(target, file, {
+      contentType: text("content_type"),
+      onProgress,
+      signal,
+    });
     return {
       input_url: text("input_url"),
       bucket: target.bucket,

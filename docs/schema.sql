@@ -341,7 +341,7 @@ comment on column public.ai_job_types.max_age_seconds is
 comment on column public.ai_job_types.input_buckets is
   'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is
-  'Content types that the input object may have.';
+  'Content types that the input object may have, by their canonical names: audio/wav also stands for audio/x-wav.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
 comment on column public.ai_job_types.stock_voice_ids is
@@ -352,6 +352,7 @@ CREATE INDEX ai_job_types_provider_idx ON public.ai_job_types USING btree (provi
 create policy "signed-in users can read the enabled job types" on public.ai_job_types for select to authenticated
   using (is_enabled);
 
+CREATE TRIGGER ai_job_types_name_input_mime_types BEFORE INSERT OR UPDATE OF input_mime_types ON public.ai_job_types FOR EACH ROW EXECUTE FUNCTION private.name_input_mime_types();
 CREATE TRIGGER ai_job_types_touch_updated_at BEFORE UPDATE ON public.ai_job_types FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant select on public.ai_job_types to authenticated;
@@ -997,6 +998,8 @@ comment on table public.media is
   'A recording, photo, video or document that its owner keeps in Storage.';
 comment on column public.media.storage_path is
   'The object as <bucket>/<path>; its first folder is the owner''s id.';
+comment on column public.media.content_type is
+  'The canonical name: what is written as audio/webm;codecs=opus or audio/x-wav is kept as audio/webm or audio/wav.';
 
 CREATE INDEX media_user_id_created_at_idx ON public.media USING btree (user_id, created_at DESC, id DESC);
 
@@ -1010,6 +1013,7 @@ create policy "users can retitle their own media" on public.media for update to 
   using ((user_id = ( SELECT auth.uid() AS uid)))
   with check ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE TRIGGER media_name_content_type BEFORE INSERT OR UPDATE OF content_type ON public.media FOR EACH ROW EXECUTE FUNCTION private.name_media_content_type();
 CREATE TRIGGER media_record_object AFTER DELETE OR UPDATE OF storage_path ON public.media FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('storage_path');
 CREATE TRIGGER media_touch_updated_at BEFORE UPDATE ON public.media FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
@@ -1697,6 +1701,11 @@ create function private.cancellation_message(p_spend text)
 comment on function private.cancellation_message(text) is
   'What the owner of a cancelled job is told about the money.';
 
+create function private.canonical_mime_type(p_content_type text)
+  returns text language sql immutable security invoker set search_path="";
+comment on function private.canonical_mime_type(text) is
+  'The canonical name of a content type: lower case, without parameters, synonyms replaced. A type that is not known keeps its own name; null for null or an empty text. The same as canonicalMimeType in _shared/contracts/mime-type.ts.';
+
 create function private.captured_for_order(p_order_id uuid)
   returns bigint language sql stable security invoker set search_path="";
 comment on function private.captured_for_order(uuid) is
@@ -1846,6 +1855,16 @@ create function private.leave_ai_job_queue()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.leave_ai_job_queue() is
   'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives it a new one when it is due.';
+
+create function private.name_input_mime_types()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.name_input_mime_types() is
+  'Row trigger: writes the content types of a job type under their canonical names, each once, since that is what inputs are compared with. Security definer because the service may not use schema private.';
+
+create function private.name_media_content_type()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.name_media_content_type() is
+  'Row trigger: writes the content type under its canonical name, without parameters; AJ076 when it says nothing. Security definer because owners may not use schema private.';
 
 create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
   returns bigint language plpgsql volatile security invoker set search_path="" set plan_cache_mode=force_generic_plan;
@@ -2224,19 +2243,19 @@ grant execute on function public.wake_ai_job_worker() to service_role;
 --   application/pdf
 
 -- bucket profile-photos: public, at most 5242880 bytes
---   image/jpeg image/png image/webp
+--   image/jpeg image/jpg image/pjpeg image/png image/x-png image/webp
 
 -- bucket published-media: public, at most 20971520 bytes
---   image/jpeg image/png image/webp
+--   image/jpeg image/jpg image/pjpeg image/png image/x-png image/webp
 
 -- bucket recordings: private, at most 524288000 bytes
---   audio/mpeg audio/mp3 audio/wav audio/x-wav audio/wave audio/mp4 audio/m4a audio/x-m4a audio/aac audio/ogg audio/webm audio/flac audio/x-flac video/mp4 video/webm
+--   audio/* video/* application/ogg
 
 -- bucket uploads: private, at most 52428800 bytes
---   audio/mpeg audio/mp3 audio/wav audio/x-wav audio/wave audio/mp4 audio/m4a audio/x-m4a audio/aac audio/ogg audio/webm audio/flac audio/x-flac image/jpeg image/png image/webp video/mp4 video/webm application/pdf
+--   audio/* video/* application/ogg image/jpeg image/jpg image/pjpeg image/png image/x-png image/webp application/pdf application/x-pdf
 
 -- bucket voice-samples: private, at most 10485760 bytes
---   audio/mpeg audio/mp3 audio/wav audio/x-wav audio/wave audio/mp4 audio/m4a audio/x-m4a audio/aac audio/ogg audio/webm audio/flac audio/x-flac
+--   audio/* application/ogg video/ogg
 
 create policy "users can read objects in their own folder" on storage.objects for select to authenticated
   using (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'outputs'::text, 'pdfs'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));

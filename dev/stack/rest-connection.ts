@@ -9,6 +9,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import postgres from "postgres";
 import { z } from "zod";
 import { noteDatabaseError, type RequestNotes } from "./rest-errors.ts";
+import { hostedMimeTypes } from "./storage-mime-types.ts";
 
 type Context = Parameters<PostgresConnection["withContext"]>[0];
 type Options = Parameters<PostgresConnection["withContext"]>[2];
@@ -114,6 +115,7 @@ export class RestConnection extends PostgresConnection {
       },
     });
     this.#notes = notes;
+    this.kysely = this.kysely.withPlugin(hostedMimeTypes);
     this.#asAuthenticator = new PostgresConnection({
       url: urls.authenticatorUrl,
       postgresOptions: {

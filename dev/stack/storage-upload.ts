@@ -185,7 +185,9 @@ export async function readUpload(
   return {
     body: file.bytes,
     size: file.bytes.byteLength,
-    contentType: file.type ?? "application/octet-stream",
+    // Hosted, the parser of forms drops parameters. A raw body keeps them.
+    contentType: file.type?.split(";", 1)[0]?.trim().toLowerCase() ||
+      "application/octet-stream",
     cacheControl: seconds === undefined ? "no-cache" : `max-age=${seconds}`,
     metadata: text("metadata"),
   };

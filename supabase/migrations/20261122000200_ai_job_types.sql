@@ -55,7 +55,8 @@ comment on column public.ai_job_types.reconcile_seconds is
 comment on column public.ai_job_types.max_age_seconds is
   'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
 comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
-comment on column public.ai_job_types.input_mime_types is 'Content types that the input object may have.';
+comment on column public.ai_job_types.input_mime_types is
+  'Content types that the input object may have, by their canonical names: audio/wav also stands for audio/x-wav.';
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
 
@@ -64,6 +65,30 @@ create index ai_job_types_provider_idx on public.ai_job_types (provider);
 create trigger ai_job_types_touch_updated_at
 before update on public.ai_job_types
 for each row execute function private.touch_updated_at();
+
+create function private.name_input_mime_types()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.input_mime_types := array(
+    select private.canonical_mime_type(t.name)
+    from unnest(new.input_mime_types) with ordinality as t (name, number)
+    group by 1
+    order by min(t.number)
+  );
+  return new;
+end;
+$$;
+comment on function private.name_input_mime_types() is
+  'Row trigger: writes the content types of a job type under their canonical names, each once, since that is what inputs '
+  'are compared with. Security definer because the service may not use schema private.';
+
+create trigger ai_job_types_name_input_mime_types
+before insert or update of input_mime_types on public.ai_job_types
+for each row execute function private.name_input_mime_types();
 
 alter table public.ai_job_types enable row level security;
 
@@ -83,8 +108,7 @@ insert into public.ai_job_types (
   5,
   array['voice-samples', 'uploads'],
   array[
-    'audio/mpeg', 'audio/mp3', 'audio/wav', 'audio/x-wav', 'audio/wave', 'audio/mp4', 'audio/m4a', 'audio/x-m4a',
-    'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/x-flac'
+    'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff', 'audio/3gpp'
   ],
   10485760
 );

@@ -38,12 +38,38 @@ create table public.media (
 
 comment on table public.media is 'A recording, photo, video or document that its owner keeps in Storage.';
 comment on column public.media.storage_path is 'The object as <bucket>/<path>; its first folder is the owner''s id.';
+comment on column public.media.content_type is
+  'The canonical name: what is written as audio/webm;codecs=opus or audio/x-wav is kept as audio/webm or audio/wav.';
 
 create index media_user_id_created_at_idx on public.media (user_id, created_at desc, id desc);
 
 create trigger media_touch_updated_at
 before update on public.media
 for each row execute function private.touch_updated_at();
+
+create function private.name_media_content_type()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.content_type := private.canonical_mime_type(new.content_type);
+  if new.content_type is null or new.content_type in ('application/octet-stream', 'binary/octet-stream') then
+    raise exception
+      'content_type does not say what the file is; browsers leave file.type empty when they do not know. Write the type of the file, for example audio/mp4'
+      using errcode = 'AJ076', detail = 'content_type';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.name_media_content_type() is
+  'Row trigger: writes the content type under its canonical name, without parameters; AJ076 when it says nothing. Security '
+  'definer because owners may not use schema private.';
+
+create trigger media_name_content_type
+before insert or update of content_type on public.media
+for each row execute function private.name_media_content_type();
 
 alter table public.media enable row level security;
 

@@ -1,20 +1,18 @@
 -- Buckets and who may touch what in them. Every object lies in its owner's folder: <user id>/…
+--
+-- Storage compares a content type letter by letter with allowed_mime_types, parameters included, unless the entry ends
+-- with /*. Browsers send recordings as audio/webm;codecs=opus, so that sound and film are allowed by wildcard;
+-- create-upload-url and the job types say which formats they take.
 
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
-  (
-    'voice-samples', 'voice-samples', false, 10485760,
-    array[
-      'audio/mpeg', 'audio/mp3', 'audio/wav', 'audio/x-wav', 'audio/wave', 'audio/mp4', 'audio/m4a', 'audio/x-m4a',
-      'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/x-flac'
-    ]
-  ),
+  ('voice-samples', 'voice-samples', false, 10485760, array['audio/*', 'application/ogg', 'video/ogg']),
   (
     'uploads', 'uploads', false, 52428800,
     array[
-      'audio/mpeg', 'audio/mp3', 'audio/wav', 'audio/x-wav', 'audio/wave', 'audio/mp4', 'audio/m4a', 'audio/x-m4a',
-      'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/x-flac',
-      'image/jpeg', 'image/png', 'image/webp', 'video/mp4', 'video/webm', 'application/pdf'
+      'audio/*', 'video/*', 'application/ogg',
+      'image/jpeg', 'image/jpg', 'image/pjpeg', 'image/png', 'image/x-png', 'image/webp',
+      'application/pdf', 'application/x-pdf'
     ]
   ),
   (
@@ -23,7 +21,7 @@ values
   ),
   (
     'profile-photos', 'profile-photos', true, 5242880,
-    array['image/jpeg', 'image/png', 'image/webp']
+    array['image/jpeg', 'image/jpg', 'image/pjpeg', 'image/png', 'image/x-png', 'image/webp']
   )
 on conflict (id) do update set
   public = excluded.public,

@@ -84,7 +84,7 @@ begin
     raise exception 'input_url lies outside your own folder' using errcode = 'AJ015', detail = 'input_url';
   end if;
 
-  select lower(split_part(o.metadata ->> 'mimetype', ';', 1)), (o.metadata ->> 'size')::bigint
+  select private.canonical_mime_type(o.metadata ->> 'mimetype'), (o.metadata ->> 'size')::bigint
   into v_mime_type, v_size
   from storage.objects as o
   where o.bucket_id = v_bucket and o.name = v_name;

@@ -5,15 +5,12 @@
 
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
-  (
-    'recordings', 'recordings', false, 524288000,
-    array[
-      'audio/mpeg', 'audio/mp3', 'audio/wav', 'audio/x-wav', 'audio/wave', 'audio/mp4', 'audio/m4a', 'audio/x-m4a',
-      'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/x-flac', 'video/mp4', 'video/webm'
-    ]
-  ),
+  ('recordings', 'recordings', false, 524288000, array['audio/*', 'video/*', 'application/ogg']),
   ('pdfs', 'pdfs', false, 104857600, array['application/pdf']),
-  ('published-media', 'published-media', true, 20971520, array['image/jpeg', 'image/png', 'image/webp'])
+  (
+    'published-media', 'published-media', true, 20971520,
+    array['image/jpeg', 'image/jpg', 'image/pjpeg', 'image/png', 'image/x-png', 'image/webp']
+  )
 on conflict (id) do update set
   public = excluded.public,
   file_size_limit = excluded.file_size_limit,

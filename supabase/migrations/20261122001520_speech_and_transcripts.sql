@@ -27,8 +27,8 @@ insert into public.ai_job_types (
     true,
     array['recordings', 'uploads', 'voice-samples', 'outputs'],
     array[
-      'audio/mpeg', 'audio/mp3', 'audio/wav', 'audio/x-wav', 'audio/wave', 'audio/mp4', 'audio/m4a', 'audio/x-m4a',
-      'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/x-flac', 'video/mp4', 'video/webm'
+      'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff',
+      'audio/3gpp', 'video/mp4', 'video/webm', 'video/quicktime', 'video/3gpp'
     ],
     -- What the bucket takes. What is too long to be waited for is fetched and written down by the provider on its own.
     524288000,

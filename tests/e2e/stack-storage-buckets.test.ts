@@ -303,6 +303,57 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
+    "types: a wildcard admits every type of its kind, an entry in full admits that text alone",
+    async () => {
+      const { error } = await admin.createBucket("kinds", {
+        public: false,
+        allowedMimeTypes: ["audio/*", "image/png"],
+      });
+      assertEquals(error, null);
+      assertEquals(
+        (await dataOf(admin.getBucket("kinds"))).allowed_mime_types,
+        ["audio/*", "image/png"],
+      );
+      const kinds = admin.from("kinds");
+      const bytes = new Uint8Array([1, 2, 3]);
+      for (
+        const [type, isRawTaken, isBlobTaken] of [
+          ["audio/webm", true, true],
+          ["audio/webm;codecs=opus", true, true],
+          ["audio/ogg; codecs=opus", true, true],
+          ["image/png", true, true],
+          // The parser of forms drops parameters; a raw body is compared letter by letter.
+          ["image/png;a=b", false, true],
+          ["image/jpeg", false, false],
+          ["video/webm;codecs=opus", false, false],
+        ] as const
+      ) {
+        const raw = await kinds.upload(`raw ${crypto.randomUUID()}`, bytes, {
+          contentType: type,
+        });
+        assertEquals(raw.error === null, isRawTaken, `raw ${type}`);
+        const blob = await kinds.upload(
+          `blob ${crypto.randomUUID()}`,
+          new Blob([bytes], { type }),
+        );
+        assertEquals(blob.error === null, isBlobTaken, `Blob ${type}`);
+        if (!isRawTaken) {
+          assertEquals(
+            refusalOf(raw.error)[2],
+            `mime type ${type} is not supported`,
+          );
+        }
+        if (isBlobTaken) {
+          const { contentType } = await dataOf(
+            kinds.info(blob.data?.path ?? ""),
+          );
+          assertEquals(contentType, type.split(";")[0]);
+        }
+      }
+    },
+  );
+
+  await t.step(
     "transformations: refused as in a project that has none; a signed address is that of the file",
     async () => {
       const transform = { width: 200, height: 200 };

@@ -3,6 +3,7 @@ import {
   createUploadUrlRequestSchema,
   type CreateUploadUrlResponse,
 } from "../_shared/contracts/storage.ts";
+import { adviceOnUnknownType } from "../_shared/contracts/mime-type.ts";
 import { AppError } from "../_shared/errors.ts";
 import { readJson } from "../_shared/http/body.ts";
 import { createUserEndpoint } from "../_shared/http/caller.ts";
@@ -45,14 +46,17 @@ export function createHandler(
         throw wrong(
           "file_type_not_allowed",
           "content_type",
-          `must be one of ${bucket.mimeTypes.join(", ")}`,
+          adviceOnUnknownType(request.content_type, request.file_name) ??
+            `is ${request.content_type}, which ${request.bucket} does not take; it takes ${
+              bucket.mimeTypes.join(", ")
+            }`,
         );
       }
       if (request.size_bytes > bucket.maxBytes) {
         throw wrong(
           "file_size_not_allowed",
           "size_bytes",
-          `may be ${bucket.maxBytes} at most`,
+          `is ${request.size_bytes}; ${request.bucket} takes ${bucket.maxBytes} bytes at most`,
         );
       }
 
@@ -69,6 +73,7 @@ export function createHandler(
         bucket: request.bucket,
         path,
         input_url: `${request.bucket}/${path}`,
+        content_type: request.content_type,
         expires_at: tokenExpiry(data.token),
       };
       return jsonResponse(body, { status: 201 });

@@ -329,7 +329,8 @@ Deno.test("inputTypeOf: a file is what its first bytes say, whatever it is calle
       const found = inputTypeOf(head);
       if (found === null) return;
       assert(
-        /^(audio\/(mpeg|wav|mp4|flac)|image\/(jpeg|png))$/.test(found.mimeType),
+        /^(audio\/(mpeg|aac|wav|aiff|mp4|3gpp|flac|ogg|webm|amr)|image\/(jpeg|png|webp)|video\/quicktime|application\/pdf)$/
+          .test(found.mimeType),
       );
     },
   );
@@ -338,10 +339,11 @@ Deno.test("inputTypeOf: a file is what its first bytes say, whatever it is calle
     [PICTURES.jpeg, "image/jpeg"],
     [concat(text("GIF89a"), PICTURES.png), null],
     [concat(HTML, REAL["audio/mpeg"]), null],
-    [text("%PDF-1.7"), null],
+    [text("%PDF-1.7"), "application/pdf"],
     [text("<svg onload=alert(1)>"), null],
     [new Uint8Array(), null],
-    [text("RIFFxxxxWEBP"), null],
+    [text("RIFFxxxxWEBP"), "image/webp"],
+    [text("RIFFxxxxAVI "), null],
   ];
   for (const [bytes, mimeType] of lies) {
     assertEquals(inputTypeOf(bytes)?.mimeType ?? null, mimeType);

@@ -1,5 +1,6 @@
 /** Requests and answers of create-upload-url and create-download-url. */
 import { z } from "zod";
+import { canonicalMimeType } from "./mime-type.ts";
 import { objectPathSchema } from "./object-path.ts";
 
 /** Longest life of a download URL: seven days, in seconds. */
@@ -19,9 +20,13 @@ export const createUploadUrlRequestSchema = z.strictObject({
     FILE_NAME,
     "must be a plain file name",
   ),
-  content_type: z.string().toLowerCase().regex(
-    /^[a-z]+\/[a-z0-9.+-]+$/,
-    "must be a MIME type such as audio/mpeg",
+  content_type: z.string().max(255).transform(canonicalMimeType).pipe(
+    z.string().regex(
+      /^$|^[a-z]+\/[a-z0-9.+-]+$/,
+      "must be a MIME type such as audio/mpeg",
+    ),
+  ).describe(
+    "As the browser reports it: parameters are dropped, synonyms replaced. What an empty one needs, the answer says.",
   ),
   size_bytes: z.number().int().min(1),
 });
@@ -34,6 +39,8 @@ export const createUploadUrlResponseSchema = z.object({
   path: z.string(),
   /** The object as a job's `input_url`. */
   input_url: z.string(),
+  /** The canonical name of the type, to upload the file with. */
+  content_type: z.string(),
   expires_at: z.string(),
 });
 export type CreateUploadUrlResponse = z.infer<

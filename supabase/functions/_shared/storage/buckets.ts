@@ -1,27 +1,34 @@
-/** What each bucket takes. Mirrors the storage migration; a database test compares the two. */
+/** What each bucket takes. Mirrors the storage migrations; a database test compares the two. */
 
+/** One bucket. Content types are canonical names (`_shared/contracts/mime-type.ts`). */
 export interface BucketPolicy {
   isPublic: boolean;
   /** False: only the service writes here. */
   isUploadable: boolean;
   maxBytes: number;
+  /** What an upload URL is given for. Storage itself may take more, since it knows neither parameters nor synonyms. */
   mimeTypes: readonly string[];
 }
 
-const AUDIO = [
+/** Formats of which some AI provider can make a voice or a transcript. */
+const SPOKEN = [
   "audio/mpeg",
-  "audio/mp3",
   "audio/wav",
-  "audio/x-wav",
-  "audio/wave",
   "audio/mp4",
-  "audio/m4a",
-  "audio/x-m4a",
   "audio/aac",
   "audio/ogg",
   "audio/webm",
   "audio/flac",
-  "audio/x-flac",
+  "audio/aiff",
+  "audio/3gpp",
+] as const;
+/** Formats in which people keep recordings; not every job type takes all of them. */
+const AUDIO = [...SPOKEN, "audio/amr"] as const;
+const VIDEO = [
+  "video/mp4",
+  "video/webm",
+  "video/quicktime",
+  "video/3gpp",
 ] as const;
 const IMAGES = ["image/jpeg", "image/png", "image/webp"] as const;
 
@@ -31,25 +38,19 @@ export const BUCKETS: Readonly<Record<string, BucketPolicy>> = {
     isPublic: false,
     isUploadable: true,
     maxBytes: 10_485_760,
-    mimeTypes: AUDIO,
+    mimeTypes: SPOKEN,
   },
   "uploads": {
     isPublic: false,
     isUploadable: true,
     maxBytes: 52_428_800,
-    mimeTypes: [
-      ...AUDIO,
-      ...IMAGES,
-      "video/mp4",
-      "video/webm",
-      "application/pdf",
-    ],
+    mimeTypes: [...AUDIO, ...VIDEO, ...IMAGES, "application/pdf"],
   },
   "recordings": {
     isPublic: false,
     isUploadable: true,
     maxBytes: 524_288_000,
-    mimeTypes: [...AUDIO, "video/mp4", "video/webm"],
+    mimeTypes: [...AUDIO, ...VIDEO],
   },
   "outputs": {
     isPublic: false,

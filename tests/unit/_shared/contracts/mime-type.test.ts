@@ -1,0 +1,46 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import {
+  adviceOnUnknownType,
+  canonicalMimeType,
+  MIME_TYPE_SYNONYMS,
+} from "../../../../supabase/functions/_shared/contracts/mime-type.ts";
+
+Deno.test("canonicalMimeType: what browsers and phones report becomes one name for each format", () => {
+  for (
+    const [given, canonical] of [
+      ["audio/webm;codecs=opus", "audio/webm"],
+      ["audio/mp4;codecs=mp4a.40.2", "audio/mp4"],
+      ["audio/ogg; codecs=opus", "audio/ogg"],
+      ['video/webm; codecs="vp8, opus"', "video/webm"],
+      [" Audio/X-WAV ", "audio/wav"],
+      ["audio/vnd.wave; codec=1", "audio/wav"],
+      ["audio/opus", "audio/ogg"],
+      ["audio/x-m4a", "audio/mp4"],
+      ["audio/mp3", "audio/mpeg"],
+      ["image/jpg", "image/jpeg"],
+      ["audio/3gpp", "audio/3gpp"],
+      ["video/quicktime", "video/quicktime"],
+      ["text/x-unheard-of", "text/x-unheard-of"],
+      ["", ""],
+      [";codecs=opus", ""],
+    ] as const
+  ) assertEquals(canonicalMimeType(given), canonical, given);
+});
+
+Deno.test("canonicalMimeType: a canonical name is no synonym of another, and no synonym stands twice", () => {
+  const synonyms = Object.values(MIME_TYPE_SYNONYMS).flat();
+  assertEquals(new Set(synonyms).size, synonyms.length);
+  for (const [canonical, names] of Object.entries(MIME_TYPE_SYNONYMS)) {
+    assertEquals(canonicalMimeType(canonical), canonical);
+    for (const name of names) assertEquals(canonicalMimeType(name), canonical);
+  }
+});
+
+Deno.test("adviceOnUnknownType: a file without a type gets the one that its name suggests; a known type gets none", () => {
+  for (const given of ["", "application/octet-stream", "Binary/Octet-Stream"]) {
+    assertMatch(adviceOnUnknownType(given, "memo.M4A") ?? "", /audio\/mp4/);
+    assertMatch(adviceOnUnknownType(given, "photo.jpeg") ?? "", /image\/jpeg/);
+    assert(adviceOnUnknownType(given, "blob") !== null);
+  }
+  assertEquals(adviceOnUnknownType("audio/midi", "song.mid"), null);
+});
