@@ -5,8 +5,10 @@
 
 /** Clones a voice from a recording. */
 export interface VoiceCloneMetadata {
-  /** Name of the voice, at most 100 characters. */
-  name: string;
+  /** Name of the voice, at most 100 characters; "Cloned Voice" when left out. */
+  voice_name?: string | undefined;
+  /** The old name of `voice_name`, taken until 1.0. */
+  name?: string | undefined;
   description?: string | undefined;
   labels?: Record<string, string> | undefined;
   /** 0 is expressive, 1 is even; 0.5 when left out. */
@@ -175,7 +177,8 @@ export type JobRequest<T extends JobType = JobType> = T extends JobType ?
       /** A job of yours: this one waits for it and works with its result. */
       depends_on?: string | undefined;
     }
-    & (T extends "transcription" ? { metadata?: JobTypes[T]["metadata"] }
+    & (T extends "transcription" | "voice_clone"
+      ? { metadata?: JobTypes[T]["metadata"] }
       : { metadata: JobTypes[T]["metadata"] })
     & (JobTypes[T]["input"] extends true ? {
         /** The input object, as `<bucket>/<path>`: what `upload` returns. */

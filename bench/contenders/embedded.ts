@@ -49,7 +49,7 @@ export function embeddedContender(
           body: JSON.stringify({
             job_type: "voice_clone",
             input_url: user.inputUrl,
-            metadata: { name: `Voice ${crypto.randomUUID()}` },
+            metadata: { voice_name: `Voice ${crypto.randomUUID()}` },
           }),
         },
       );

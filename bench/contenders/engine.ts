@@ -119,7 +119,7 @@ export class EngineDatabase {
     const rows = await this.#app`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata)
       select u.id, 'voice_clone', ${BUCKET} || '/' || u.id || ${`/${FILE}`},
-        jsonb_build_object('name', 'Voice ' || gen_random_uuid())
+        jsonb_build_object('voice_name', 'Voice ' || gen_random_uuid())
       from generate_series(${first}::integer, ${
       first + count - 1
     }::integer) as n
@@ -184,7 +184,7 @@ export class EngineDatabase {
           created_at, scheduled_at, started_at, completed_at, updated_at
         )
         select u.id, 'voice_clone', 'completed', 100, ${BUCKET} || '/' || u.id || ${`/${FILE}`},
-          jsonb_build_object('name', 'Voice ' || n), jsonb_build_object('voice_id', md5(n::text), 'voice_name', 'Voice ' || n),
+          jsonb_build_object('voice_name', 'Voice ' || n), jsonb_build_object('voice_id', md5(n::text), 'voice_name', 'Voice ' || n),
           'elevenlabs', md5(n::text), 1, 5, md5(n::text) || md5((-n)::text), 'incurred', 1, 6, 'completed',
           t.at, t.at, t.at + interval '1 second', t.at + interval '9 seconds', t.at + interval '9 seconds'
         from generate_series(1, ${rows - count}::integer) as n

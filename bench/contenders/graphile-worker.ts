@@ -56,7 +56,7 @@ export async function graphileWorkerContender(
       ...await database.app`
         with made as (
           insert into app.jobs (user_id, metadata)
-          select u, jsonb_build_object('name', 'Voice ' || gen_random_uuid()) from unnest(${owners}::uuid[]) as u
+          select u, jsonb_build_object('voice_name', 'Voice ' || gen_random_uuid()) from unnest(${owners}::uuid[]) as u
           returning id, user_id
         ),
         queued as (

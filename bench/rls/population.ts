@@ -38,7 +38,7 @@ function jobs({ users, jobs, dueJobs, stalledJobs }: Population): string {
       case j.status when 'completed' then 100 when 'pending' then 0 else 30 end,
       'voice-samples/' || j.user_id || '/' || j.n || '.mp3',
       encode(sha256(j.n::text::bytea), 'hex'),
-      jsonb_build_object('name', 'Voice ' || j.n, 'description', 'a warm voice'),
+      jsonb_build_object('voice_name', 'Voice ' || j.n, 'description', 'a warm voice'),
       case j.status when 'completed' then jsonb_build_object('voice_id', 'v' || j.n, 'voice_name', 'Voice ' || j.n) end,
       case j.status when 'failed' then 'provider_rejected_input' end,
       case j.status when 'failed' then 'The AI provider could not use this input.' end,

@@ -246,7 +246,7 @@ async function createJobs(client: Client, order: Order): Promise<Task[]> {
   const voice = await createJob(client, {
     job_type: "voice_clone",
     input_url: order.sample,
-    metadata: { name: "Ada", description: "A calm reading voice" },
+    metadata: { voice_name: "Ada", description: "A calm reading voice" },
   });
   const speech = await createJob(client, {
     job_type: "text_to_speech",

@@ -58,7 +58,7 @@ export async function showVoiceClone(): Promise<void> {
     job_type: "voice_clone",
     input_url,
     metadata: {
-      name: "Ada's narrator",
+      voice_name: "Ada's narrator",
       description: "A calm reading voice",
       labels: { language: "en" },
       stability: 0.6,

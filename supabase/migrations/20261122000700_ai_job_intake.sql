@@ -1,6 +1,28 @@
 -- What happens to a job before its row exists, whichever way it comes: through create-ai-job or by a plain insert
 -- with supabase-js. Errors carry their own SQLSTATE (AJ…), and the name of the field in DETAIL.
 
+create function private.canonical_voice_clone(p_metadata jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(p_metadata) is distinct from 'object' then
+    return p_metadata;
+  end if;
+  if p_metadata ? 'name' and p_metadata ? 'voice_name' and p_metadata -> 'name' <> p_metadata -> 'voice_name' then
+    raise exception 'metadata.voice_name differs from metadata.name, its old name: send voice_name alone'
+      using errcode = 'AJ020', detail = 'metadata.voice_name';
+  end if;
+  return jsonb_build_object('voice_name', coalesce(p_metadata -> 'name', '"Cloned Voice"')) || (p_metadata - 'name');
+end;
+$$;
+comment on function private.canonical_voice_clone(jsonb) is
+  'The parameters of a voice clone with voice_name in the place of name, its name before 1.0, and with the default where '
+  'there is neither. Raises AJ020 when both are there and differ.';
+
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
 returns text
 language plpgsql
@@ -236,6 +258,10 @@ begin
   -- below would tell a caller what lies in another user's folder.
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
+  end if;
+  if new.job_type = 'voice_clone' then
+    -- Before anything compares the parameters: under either name it is the same request.
+    new.metadata := private.canonical_voice_clone(new.metadata);
   end if;
   if new.idempotency_key is not null then
     -- Whoever uses the same key at the same moment is told so instead of waiting for this transaction.

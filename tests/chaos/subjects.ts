@@ -90,7 +90,7 @@ export const VOICE_CLONE: Subject = {
     row: {
       job_type: "voice_clone",
       input_url: owner.recording,
-      metadata: { name: `Voice ${number}` },
+      metadata: { voice_name: `Voice ${number}` },
     },
     steps: 1,
   }],

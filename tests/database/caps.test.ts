@@ -11,7 +11,7 @@ async function submit(
 ): Promise<string> {
   const [row] = await sql<{ id: string }[]>`
     insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-    values (${userId}, 'voice_clone', ${inputUrl}, '{"name": "v"}') returning id`;
+    values (${userId}, 'voice_clone', ${inputUrl}, '{"voice_name": "v"}') returning id`;
   assert(row !== undefined);
   return row.id;
 }
@@ -314,7 +314,7 @@ Deno.test("quota: a bulk insert that would exceed it inserts nothing", async () 
     await assertRejects(() =>
       db.sql`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-      select ${customer.id}, 'voice_clone', ${customer.inputUrl}, '{"name": "v"}' from generate_series(1, 11)`
+      select ${customer.id}, 'voice_clone', ${customer.inputUrl}, '{"voice_name": "v"}' from generate_series(1, 11)`
     );
     const [row] = await db.sql<
       { n: number }[]

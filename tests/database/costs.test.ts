@@ -521,7 +521,7 @@ Deno.test("budget: 1,000 parallel calls never exceed it by one", async () => {
     const first = await insertClaimedJob(bench);
     await db.sql`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-      select ${first.user_id}, 'voice_clone', ${first.input_url}, jsonb_build_object('name', 'Voice ' || n)
+      select ${first.user_id}, 'voice_clone', ${first.input_url}, jsonb_build_object('voice_name', 'Voice ' || n)
       from generate_series(1, 999) as n`;
     const jobs = [first, ...await queue.claim(999)];
     assertEquals(jobs.length, 1_000);
@@ -557,7 +557,7 @@ Deno.test("budget: calls that begin, end, are given back and are resolved at the
     const { user_id: userId } = first;
     await db.sql`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-      select ${userId}, 'voice_clone', ${first.input_url}, jsonb_build_object('name', 'Voice ' || n)
+      select ${userId}, 'voice_clone', ${first.input_url}, jsonb_build_object('voice_name', 'Voice ' || n)
       from generate_series(1, 399) as n`;
     const jobs = [first, ...await queue.claim(399)];
     assertEquals(jobs.length, 400);

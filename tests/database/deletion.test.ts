@@ -517,7 +517,7 @@ async function settle(bench: Bench, name: string): Promise<string> {
   });
   const job = await insertCompletedJob(bench, {
     user_id: id,
-    metadata: { name: `${name}'s voice` },
+    metadata: { voice_name: `${name}'s voice` },
   });
   await insertClaimedJob(bench, { user_id: id });
   const photo = await addMedia(db, id, `${name}.jpg`);
@@ -555,7 +555,7 @@ Deno.test("account: nothing personal is left in any table when it is deleted, an
     const paul = await settle(bench, "Paul");
     // The only personal thing that the two share is the address of the family.
     await db.sql`
-      update public.orders set shipping_address = shipping_address || '{"name": "Paul Berger"}'
+      update public.orders set shipping_address = shipping_address || '{"voice_name": "Paul Berger"}'
       where user_id = ${paul}`;
     const words = [anna, "Anna", ADDRESS.line1];
     const paulsWords = [paul, "Paul"];
@@ -649,7 +649,7 @@ Deno.test("account: a job that is added to another while the account goes waits 
       const code = refusalOf(() =>
         adding`
           insert into public.ai_jobs (user_id, job_type, input_url, metadata, depends_on_job_id)
-          values (${first.user_id}, 'voice_clone', ${first.input_url}, '{"name": "v"}', ${first.id})`
+          values (${first.user_id}, 'voice_clone', ${first.input_url}, '{"voice_name": "v"}', ${first.id})`
       ).then((refusal) => refusal?.code);
       await untilBlocked(db, pid);
       await sql`delete from auth.users where id = ${first.user_id}`;

@@ -101,7 +101,7 @@ Deno.test("dispatch: the body holds ids and nothing else of the job", async () =
   await withDatabase(async (db) => {
     await setVault(db);
     const job = await insertJob(db, {
-      metadata: { name: "Grandpa's own words" },
+      metadata: { voice_name: "Grandpa's own words" },
       idempotency_key: "order-77",
     });
     const { body, headers } = await onlyRequest(db);

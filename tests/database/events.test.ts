@@ -222,7 +222,7 @@ Deno.test("ai_jobs: an app inserts 5,000 jobs in one statement within its 8 seco
     const [inserted] = await db.asUser(userId, async (sql) => [
       await sql`
         insert into public.ai_jobs (job_type, input_url, metadata)
-        select 'voice_clone', ${inputUrl}, jsonb_build_object('name', 'Voice ' || n)
+        select 'voice_clone', ${inputUrl}, jsonb_build_object('voice_name', 'Voice ' || n)
         from generate_series(1, 5000) as n`,
     ]);
     assertEquals(inserted?.count, 5000);

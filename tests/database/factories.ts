@@ -91,7 +91,7 @@ export async function insertJob(
       input_url: values.input_url ?? await uploadSample(db, userId),
       ...values,
       user_id: userId,
-      metadata: db.sql.json(values.metadata ?? { name: "Grandpa" }),
+      metadata: db.sql.json(values.metadata ?? { voice_name: "Grandpa" }),
     })
   } returning *`;
   assert(job !== undefined);
@@ -108,7 +108,7 @@ export async function insertJobs(
   const inputUrl = await uploadSample(db, userId);
   const rows = await db.sql<{ id: string }[]>`
     insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-    select ${userId}, 'voice_clone', ${inputUrl}, jsonb_build_object('name', 'Voice ' || n)
+    select ${userId}, 'voice_clone', ${inputUrl}, jsonb_build_object('voice_name', 'Voice ' || n)
     from generate_series(1, ${count}::int) as n
     returning id`;
   return rows.map((row) => row.id);

@@ -58,7 +58,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
     const maxBytes = 10_485_760;
     /** In bytes of jsonb's own text, quotes and braces included. */
     const metadataOf = (bytes: number) =>
-      json({ name: "x".repeat(bytes - '{"name": ""}'.length) });
+      json({ name: "x".repeat(bytes - '{"voice_name": ""}'.length) });
 
     const cases: {
       name: string;
@@ -252,7 +252,9 @@ Deno.test("admit_ai_job: a type that needs no input takes none, and checks one t
     const { id: userId } = await db.createUser();
     await db.sql`update public.ai_job_types set is_input_required = false`;
     const job = await insertAs(db, userId, { job_type: "voice_clone" });
-    assertEquals([job.input_url, job.metadata], [null, {}]);
+    assertEquals([job.input_url, job.metadata], [null, {
+      voice_name: "Cloned Voice",
+    }]);
     const refusal = await refusalOf(() =>
       insertAs(db, userId, {
         job_type: "voice_clone",
@@ -310,7 +312,7 @@ Deno.test("ai_job_input_hash: equal requests have one hash; another owner, type,
           ${values.job_type ?? "voice_clone"},
           ${values.input_url ?? inputUrl},
           ${
-        values.metadata ?? '{"name": "a", "labels": {"x": 1, "y": 2}}'
+        values.metadata ?? '{"voice_name": "a", "labels": {"x": 1, "y": 2}}'
       }::text::jsonb
         ) as hash`;
       assert(row !== undefined);
@@ -322,7 +324,9 @@ Deno.test("ai_job_input_hash: equal requests have one hash; another owner, type,
       "order and spaces of the parameters do not count",
       async () => {
         assertEquals(
-          await hash({ metadata: '{ "labels":{"y":2,"x":1},"name":"a"}' }),
+          await hash({
+            metadata: '{ "labels":{"y":2,"x":1},"voice_name":"a"}',
+          }),
           reference,
         );
       },
@@ -347,7 +351,7 @@ Deno.test("ai_job_input_hash: equal requests have one hash; another owner, type,
       "another owner": { user_id: otherId },
       "another type": { job_type: "transcription" },
       "another object": { input_url: await uploadSample(db, userId) },
-      "another parameter": { metadata: '{"name": "b"}' },
+      "another parameter": { metadata: '{"voice_name": "b"}' },
     };
     for (const [name, values] of Object.entries(others)) {
       await t.step(name, async () => {
@@ -370,5 +374,61 @@ Deno.test("ai_job_input_hash: equal requests have one hash; another owner, type,
       await db.sql`update storage.objects set version = ${crypto.randomUUID()}`;
       assertNotEquals(await hash(), reference);
     });
+  });
+});
+
+Deno.test("a voice clone: name is kept as voice_name, none is Cloned Voice, and two that differ are refused", async () => {
+  await withDatabase(async (db) => {
+    const { id: userId } = await db.createUser();
+    const inputUrl = await uploadSample(db, userId);
+    const insert = (metadata: string) =>
+      db.asUser(
+        userId,
+        (sql) =>
+          sql`insert into public.ai_jobs (job_type, input_url, metadata)
+          values ('voice_clone', ${inputUrl}, ${metadata}::text::jsonb) returning metadata`,
+      );
+    for (
+      const [given, kept] of [
+        ['{"name": "Grandma", "stability": 0.4}', {
+          voice_name: "Grandma",
+          stability: 0.4,
+        }],
+        ['{"voice_name": "Grandma"}', { voice_name: "Grandma" }],
+        ['{"name": "Grandma", "voice_name": "Grandma"}', {
+          voice_name: "Grandma",
+        }],
+        ["{}", { voice_name: "Cloned Voice" }],
+      ] as const
+    ) assertEquals((await insert(given))[0]?.["metadata"], kept);
+    const refusal = await refusalOf(() =>
+      insert('{"name": "Grandma", "voice_name": "Grandpa"}')
+    );
+    assertEquals([refusal.code, refusal.detail], [
+      "AJ020",
+      "metadata.voice_name",
+    ]);
+  });
+});
+
+Deno.test("a voice clone: an idempotency key answers the same request under either name", async () => {
+  await withDatabase(async (db) => {
+    const { id: userId } = await db.createUser();
+    const inputUrl = await uploadSample(db, userId);
+    const insert = (metadata: string) =>
+      db.asUser(
+        userId,
+        (sql) =>
+          sql`insert into public.ai_jobs (job_type, input_url, metadata, idempotency_key)
+          values ('voice_clone', ${inputUrl}, ${metadata}::text::jsonb, 'one')`,
+      );
+    await insert('{"name": "Grandma"}');
+    const [first] = await db.sql`select input_hash from public.ai_jobs`;
+    const [expected] = await db.sql`
+      select public.ai_job_input_hash(${userId}, 'voice_clone', ${inputUrl}, '{"voice_name": "Grandma"}') as input_hash`;
+    assertEquals(first, expected);
+    const same = await refusalOf(() => insert('{"voice_name": "Grandma"}'));
+    const other = await refusalOf(() => insert('{"voice_name": "Grandpa"}'));
+    assertEquals([same.code, other.code], ["AJ032", "AJ030"]);
   });
 });

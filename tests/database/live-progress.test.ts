@@ -42,7 +42,7 @@ async function jobsOf(
   );
   const rows = await db.sql<{ id: string }[]>`
     insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-    select o.owner, 'voice_clone', o.input, jsonb_build_object('name', 'Voice ' || n)
+    select o.owner, 'voice_clone', o.input, jsonb_build_object('voice_name', 'Voice ' || n)
     from unnest(${owners}::uuid[], ${inputs}::text[]) as o (owner, input), generate_series(1, ${each}::int) as n
     returning id`;
   return rows.map(({ id }) => id);

@@ -438,7 +438,7 @@ async function walk(
   for (const _ of start(rules).jobs) {
     const [job] = await db.sql<{ id: string }[]>`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-      values (${userId}, 'voice_clone', ${inputUrl}, '{"name": "Grandpa"}') returning id`;
+      values (${userId}, 'voice_clone', ${inputUrl}, '{"voice_name": "Grandpa"}') returning id`;
     assert(job !== undefined);
     ids.push(job.id);
   }

@@ -30,6 +30,6 @@ export function voiceClone(db: TestDatabase, inputUrl: string): Columns {
   return {
     job_type: "voice_clone",
     input_url: inputUrl,
-    metadata: db.sql.json({ name: "Grandpa" }),
+    metadata: db.sql.json({ voice_name: "Grandpa" }),
   };
 }

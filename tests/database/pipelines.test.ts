@@ -135,7 +135,7 @@ Deno.test("depends_on_job_id: 120 jobs that wait for one are asked for by one ca
     const job = await insertClaimedJob(bench);
     await db.sql`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata, depends_on_job_id)
-      select ${job.user_id}, 'voice_clone', ${job.input_url}, jsonb_build_object('name', 'Voice ' || n), ${job.id}
+      select ${job.user_id}, 'voice_clone', ${job.input_url}, jsonb_build_object('voice_name', 'Voice ' || n), ${job.id}
       from generate_series(1, 120) as n`;
     await wakes(bench);
     assert(await queue.complete(job));
@@ -183,7 +183,7 @@ Deno.test("depends_on_job_id: a whole line can be inserted by its owner in one s
           ...row,
           job_type: "voice_clone",
           input_url: first.input_url,
-          metadata: sql.json({ name: "Grandpa" }),
+          metadata: sql.json({ voice_name: "Grandpa" }),
         })))
       }`;
     });
@@ -210,7 +210,7 @@ Deno.test("depends_on_job_id: somebody else's job, one that is not there and the
           db.asUser(job.user_id, (sql) =>
             sql`
               insert into public.ai_jobs (id, job_type, input_url, metadata, depends_on_job_id)
-              values (${own}, 'voice_clone', ${job.input_url}, '{"name": "v"}', ${id})`)
+              values (${own}, 'voice_clone', ${job.input_url}, '{"voice_name": "v"}', ${id})`)
         );
         assertEquals([refusal.code, refusal.detail], [
           "AJ016",
@@ -306,13 +306,13 @@ Deno.test("dependency_failed: a line as long as may be fails in one statement, a
     const job = await insertClaimedJob(bench);
     await db.sql`
       insert into public.ai_jobs (id, user_id, job_type, input_url, metadata, depends_on_job_id)
-      select md5('line' || n)::uuid, ${job.user_id}, 'voice_clone', ${job.input_url}, '{"name": "v"}',
+      select md5('line' || n)::uuid, ${job.user_id}, 'voice_clone', ${job.input_url}, '{"voice_name": "v"}',
         case when n = 1 then ${job.id}::uuid else md5('line' || n - 1)::uuid end
       from generate_series(1, 500) as n order by n`;
     const refusal = await refusalOf(() =>
       db.sql`
         insert into public.ai_jobs (user_id, job_type, input_url, metadata, depends_on_job_id)
-        values (${job.user_id}, 'voice_clone', ${job.input_url}, '{"name": "v"}', ${job.id})`
+        values (${job.user_id}, 'voice_clone', ${job.input_url}, '{"voice_name": "v"}', ${job.id})`
     );
     assertEquals([refusal.code, refusal.detail], ["AJ034", "depends_on"]);
     await queue.fail(job, { isRetryable: false });
@@ -436,7 +436,7 @@ Deno.test("depends_on_job_id: an end and the insert of a job that waits for it a
   const insert = (sql: postgres.ISql, job: Job) =>
     sql<Job[]>`
       insert into public.ai_jobs (user_id, job_type, input_url, metadata, depends_on_job_id)
-      values (${job.user_id}, 'voice_clone', ${job.input_url}, '{"name": "v"}', ${job.id}) returning *`;
+      values (${job.user_id}, 'voice_clone', ${job.input_url}, '{"voice_name": "v"}', ${job.id}) returning *`;
 
   await t.step(
     "the insert first: the end waits for it and finds it",
@@ -503,7 +503,7 @@ Deno.test("depends_on_job_id: 60 jobs end while others are inserted after them: 
         for (const job of jobs) {
           await sql`
             insert into public.ai_jobs (user_id, job_type, input_url, metadata, depends_on_job_id)
-            values (${job.user_id}, 'voice_clone', ${job.input_url}, '{"name": "v"}', ${job.id})`
+            values (${job.user_id}, 'voice_clone', ${job.input_url}, '{"voice_name": "v"}', ${job.id})`
             .catch((error: postgres.PostgresError) => codes.push(error.code));
         }
       }),

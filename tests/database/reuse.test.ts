@@ -35,7 +35,7 @@ const obstacles: Obstacle[] = [
       return {
         user_id: id,
         input_url: await uploadSample(db, id),
-        metadata: { name: String(source.metadata.name) },
+        metadata: { voice_name: String(source.metadata.voice_name) },
       };
     },
   },
@@ -50,7 +50,7 @@ const obstacles: Obstacle[] = [
   },
   {
     name: "other parameters",
-    request: () => Promise.resolve({ metadata: { name: "Grandma" } }),
+    request: () => Promise.resolve({ metadata: { voice_name: "Grandma" } }),
   },
   {
     name: "another recording",
@@ -249,7 +249,7 @@ Deno.test("cached_from_job_id: an app that names a stranger's job gets nothing o
         const [job] = await sql<Job[]>`
           insert into public.ai_jobs (job_type, input_url, metadata, cached_from_job_id)
           values ('voice_clone', ${mine.input_url}, ${
-          sql.json({ name: "Grandpa" })
+          sql.json({ voice_name: "Grandpa" })
         }, ${sourceId})
           returning *`;
         return job;

@@ -13,7 +13,7 @@ async function queueUp(
   });
   await db.sql`
     insert into public.ai_jobs (user_id, job_type, input_url, metadata, priority, created_at, scheduled_at)
-    select ${userId}, 'voice_clone', ${inputUrl}, jsonb_build_object('name', 'v', 'i', i), ${
+    select ${userId}, 'voice_clone', ${inputUrl}, jsonb_build_object('voice_name', 'v', 'i', i), ${
     values.priority ?? 0
   }, t.at, t.at
     from generate_series(1, ${count}) as i, (select now() + ${

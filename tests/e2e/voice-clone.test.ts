@@ -28,7 +28,7 @@ async function clone(
   const created = await invoke(user, "create-ai-job", {
     job_type: "voice_clone",
     input_url: inputUrl,
-    metadata: { name: recording, labels: { format: contentType } },
+    metadata: { voice_name: recording, labels: { format: contentType } },
   });
   assertEquals(created["status"], "pending");
   const jobId = String(created["job_id"]);
@@ -94,7 +94,7 @@ Deno.test("e2e: ten jobs at once are all done, each paid for once", async () => 
       const created = await invoke(ada, "create-ai-job", {
         job_type: "voice_clone",
         input_url: inputUrl,
-        metadata: { name: `Voice ${index}` },
+        metadata: { voice_name: `Voice ${index}` },
       });
       return String(created["job_id"]);
     }),
@@ -131,7 +131,7 @@ Deno.test("e2e: a busy provider delays a job and nobody has to do anything about
   const created = await invoke(ada, "create-ai-job", {
     job_type: "voice_clone",
     input_url: inputUrl,
-    metadata: { name: "Second try" },
+    metadata: { voice_name: "Second try" },
   });
   const job = await follow(ada, String(created["job_id"]));
   assertEquals([job["status"], job["attempt"]], ["completed", 2]);
@@ -147,7 +147,7 @@ Deno.test("e2e: a stranger sees nothing of another's job, recording or voice, an
   const request = {
     job_type: "voice_clone",
     input_url: inputUrl,
-    metadata: { name: "Ada's" },
+    metadata: { voice_name: "Ada's" },
   };
   const created = await invoke(ada, "create-ai-job", request);
   const jobId = String(created["job_id"]);

@@ -27,11 +27,10 @@ export function badJobs(input_url: string): BadBody[] {
   const job = {
     job_type: "voice_clone",
     input_url,
-    metadata: { name: "A voice" },
+    metadata: { voice_name: "A voice" },
   };
   const { job_type: _type, ...typeless } = job;
   const { input_url: _input, ...inputless } = job;
-  const { metadata: _metadata, ...metadataless } = job;
   const withMetadata = (change: Record<string, unknown>) => ({
     ...job,
     metadata: { ...job.metadata, ...change },
@@ -55,25 +54,33 @@ export function badJobs(input_url: string): BadBody[] {
       { ...job, input_url: "x".repeat(2049) },
       "input_url",
     ],
-    ["no metadata", metadataless, "metadata"],
     ["metadata an array", { ...job, metadata: [] }, "metadata"],
-    ["no name", { ...job, metadata: {} }, "metadata.name"],
-    ["name empty", withMetadata({ name: "" }), "metadata.name"],
-    ["name blank", withMetadata({ name: "  \t " }), "metadata.name"],
+    ["metadata null", { ...job, metadata: null }, "metadata"],
+    [
+      "another name under the old one",
+      withMetadata({ voice_name: "Grandma", name: "Grandpa" }),
+      "metadata.voice_name",
+    ],
+    ["name empty", withMetadata({ voice_name: "" }), "metadata.voice_name"],
+    [
+      "name blank",
+      withMetadata({ voice_name: "  \t " }),
+      "metadata.voice_name",
+    ],
     [
       "name of 101",
-      withMetadata({ name: "n".repeat(101) }),
-      "metadata.name",
+      withMetadata({ voice_name: "n".repeat(101) }),
+      "metadata.voice_name",
     ],
     [
       "name with NUL",
-      withMetadata({ name: "a\u0000b" }),
-      "metadata.name",
+      withMetadata({ voice_name: "a\u0000b" }),
+      "metadata.voice_name",
     ],
     [
       "name with half a pair",
-      withMetadata({ name: "a\ud800" }),
-      "metadata.name",
+      withMetadata({ voice_name: "a\ud800" }),
+      "metadata.voice_name",
     ],
     [
       "description of 401",

@@ -30,7 +30,7 @@ async function goodRequests(
       body: {
         job_type: "voice_clone",
         input_url: inputUrl,
-        metadata: { name: "A voice" },
+        metadata: { voice_name: "A voice" },
       },
     }],
     ["get-ai-job", { query: `?id=${crypto.randomUUID()}` }],

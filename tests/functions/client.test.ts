@@ -67,7 +67,7 @@ Deno.test("client: every job type runs from its input to a typed result", async 
   const clone = await jobs.run({
     job_type: "voice_clone",
     input_url: file.input_url,
-    metadata: { name: "Grandma" },
+    metadata: { voice_name: "Grandma" },
   });
   assertEquals(clone.result.voice_name, "Grandma");
   const { data: voice } = await user.client.from("voices").select("id")
@@ -187,7 +187,7 @@ async function newClone(jobs: AiJobs) {
   return await jobs.create({
     job_type: "voice_clone",
     input_url,
-    metadata: { name: `Voice ${crypto.randomUUID()}` },
+    metadata: { voice_name: `Voice ${crypto.randomUUID()}` },
   });
 }
 
@@ -321,7 +321,7 @@ Deno.test("client: twenty watched jobs lose no event and see none twice while Re
       jobs.create({
         job_type: "voice_clone",
         input_url,
-        metadata: { name: `Voice ${index}` },
+        metadata: { voice_name: `Voice ${index}` },
       })),
   );
   const watching = created.map(({ id }) =>

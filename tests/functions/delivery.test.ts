@@ -111,7 +111,7 @@ Deno.test("dispatch: one insert of twelve rows is one call, and all twelve are d
     Array.from({ length: 12 }, (_, index) => ({
       job_type: "voice_clone",
       input_url: inputUrl,
-      metadata: { name: `Voice ${index}` },
+      metadata: { voice_name: `Voice ${index}` },
     })),
   ).select("id");
   assertEquals(error, null);
@@ -137,7 +137,7 @@ Deno.test("dispatch: a job for later is not sent, and runs when its time has com
   const { data } = await user.client.from("ai_jobs").insert({
     job_type: "voice_clone",
     input_url: await uploadRecording(user),
-    metadata: { name: "Later" },
+    metadata: { voice_name: "Later" },
     scheduled_at: secondsAgo(-3600).toISOString(),
   }).select("id").single();
   const jobId = data?.id ?? "";

@@ -275,7 +275,7 @@ Deno.test("process-ai-job: nothing in the body counts but the ids", async () => 
       user_id: crypto.randomUUID(),
       job_type: "text_to_speech",
       input_url: "outputs/somebody/else.mp3",
-      metadata: { name: "Forged" },
+      metadata: { voice_name: "Forged" },
       attempt: 99,
     },
     old_record: { status: "failed" },

@@ -243,7 +243,7 @@ Deno.test("input_url in every disguise: refused by its name, no row changes, and
     await each("input_url", inputs, async (input_url) => {
       for (
         const job of [
-          { job_type: "voice_clone", metadata: { name: "V" } },
+          { job_type: "voice_clone", metadata: { voice_name: "V" } },
           { job_type: "transcription", metadata: {} },
         ]
       ) {
@@ -263,7 +263,7 @@ Deno.test("input_url in every disguise: refused by its name, no row changes, and
         const { error, status } = await user.client.from("ai_jobs").insert({
           job_type: "voice_clone",
           input_url,
-          metadata: { name: "V" },
+          metadata: { voice_name: "V" },
         });
         assert(error !== null && status >= 400 && status < 500, `${status}`);
       },

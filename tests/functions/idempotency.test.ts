@@ -108,7 +108,7 @@ Deno.test("Idempotency-Key: of twenty equal requests at once one makes the job; 
         body: {
           job_type: "voice_clone",
           input_url: inputUrl,
-          metadata: { name: "A voice" },
+          metadata: { voice_name: "A voice" },
         },
         headers: { "idempotency-key": key },
       })),
@@ -143,7 +143,7 @@ Deno.test("Idempotency-Key: without one, two equal requests at once are two jobs
     body: {
       job_type: "voice_clone",
       input_url: inputUrl,
-      metadata: { name: "A voice" },
+      metadata: { voice_name: "A voice" },
     },
   };
   await Promise.all([1, 2].map(() => user.call("create-ai-job", request)));
@@ -193,7 +193,7 @@ Deno.test("Idempotency-Key: the same request again is answered as before, also w
       body: {
         job_type: "voice_clone",
         input_url: inputUrl,
-        metadata: { name: "A voice" },
+        metadata: { voice_name: "A voice" },
       },
     }),
     { status: 400, code: "input_not_found", field: "input_url" },
@@ -210,7 +210,7 @@ Deno.test("Idempotency-Key: a key that was refused is free again", async () => {
       body: {
         job_type: "voice_clone",
         input_url: `voice-samples/${user.id}/none.mp3`,
-        metadata: { name: "A voice" },
+        metadata: { voice_name: "A voice" },
       },
       headers: { "idempotency-key": key },
     }),
@@ -230,7 +230,7 @@ Deno.test("Idempotency-Key: a plain insert of another request under a used key f
   const { error } = await user.client.from("ai_jobs").insert({
     job_type: "voice_clone",
     input_url: inputUrl,
-    metadata: { name: "A voice" },
+    metadata: { voice_name: "A voice" },
     idempotency_key: key,
   });
   assertEquals(error?.code, "AJ030");

@@ -40,10 +40,12 @@ Deno.test("list-ai-jobs: pages hold every job once, newest first, while new ones
   const inputUrl = await uploadRecording(owner);
   const ids: string[] = [];
   for (let i = 0; i < 5; i++) {
-    ids.unshift(await requestVoice(owner, inputUrl, { name: `Voice ${i}` }));
+    ids.unshift(
+      await requestVoice(owner, inputUrl, { voice_name: `Voice ${i}` }),
+    );
   }
   const first = await list(owner, "?limit=2");
-  const late = await requestVoice(owner, inputUrl, { name: "Late" });
+  const late = await requestVoice(owner, inputUrl, { voice_name: "Late" });
   const second = await list(owner, `?limit=2&cursor=${first.next_cursor}`);
   const third = await list(owner, `?limit=2&cursor=${second.next_cursor}`);
   assertEquals(

@@ -68,7 +68,7 @@ Deno.test("create-ai-job: every wrong body is refused with the field named, and 
   const job = {
     job_type: "voice_clone",
     input_url,
-    metadata: { name: "A voice" },
+    metadata: { voice_name: "A voice" },
   };
   await refuseAll(stack, user, "create-ai-job", [
     // An array is taken for an object without job_type, which is as good an answer.
@@ -108,7 +108,7 @@ Deno.test("create-ai-job: every input that is not a recording of the caller's ow
   const of = (input_url: string) => ({
     job_type: "voice_clone",
     input_url,
-    metadata: { name: "A voice" },
+    metadata: { voice_name: "A voice" },
   });
   const shapeless: ExpectedProblem = {
     status: 400,
@@ -213,11 +213,11 @@ Deno.test("create-ai-job: a URL of this project's Storage is taken and kept as <
     signed?.signedUrl ?? "",
   ];
   for (const url of urls) {
-    const name = crypto.randomUUID();
+    const voice_name = crypto.randomUUID();
     await waitForJob(
       stack,
       user,
-      await requestVoice(user, url, { name }),
+      await requestVoice(user, url, { voice_name }),
       "completed",
     );
   }
@@ -232,7 +232,7 @@ Deno.test("create-ai-job: a job type that is switched off is refused with 409", 
   const body = {
     job_type: "voice_clone",
     input_url,
-    metadata: { name: "Later" },
+    metadata: { voice_name: "Later" },
   };
   await stack.sql`update public.ai_job_types set is_enabled = false`;
   try {

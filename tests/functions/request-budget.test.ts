@@ -68,7 +68,7 @@ Deno.test("create-ai-job: after a 504 there is a whole job or none, and the same
     body: {
       job_type: "voice_clone",
       input_url: await uploadRecording(user),
-      metadata: { name: "A voice" },
+      metadata: { voice_name: "A voice" },
     },
     headers: { "idempotency-key": crypto.randomUUID() },
   };
@@ -95,7 +95,7 @@ Deno.test("process-ai-job: a claim that comes after the 504 is worked on all the
   const { data, error } = await user.client.from("ai_jobs").insert({
     job_type: "voice_clone",
     input_url: inputUrl,
-    metadata: { name: "A voice" },
+    metadata: { voice_name: "A voice" },
   }).select("id").single();
   assertEquals(error, null);
   const jobId = data?.id ?? "";

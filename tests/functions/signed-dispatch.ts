@@ -93,7 +93,7 @@ export async function waitingJob(
   const { data, error } = await user.client.from("ai_jobs").insert({
     job_type: "voice_clone",
     input_url: await uploadRecording(user),
-    metadata: { name: "A voice" },
+    metadata: { voice_name: "A voice" },
     scheduled_at: secondsAgo(-3600).toISOString(),
   }).select("id").single();
   assertEquals(error, null);

@@ -66,7 +66,7 @@ Deno.test("a stranger: cannot make a job of another's recording, not by the func
   const job = {
     job_type: "voice_clone",
     input_url: inputUrl,
-    metadata: { name: "Stolen" },
+    metadata: { voice_name: "Stolen" },
   };
   assertProblem(await eve.call("create-ai-job", { body: job }), {
     status: 403,
@@ -105,7 +105,7 @@ Deno.test("an owner: cannot write what only the queue may", async () => {
   const own = {
     job_type: "voice_clone",
     input_url: inputUrl,
-    metadata: { name: "Mine" },
+    metadata: { voice_name: "Mine" },
   };
   const forbidden: Record<string, unknown>[] = [
     { status: "completed" },
@@ -168,7 +168,7 @@ Deno.test("an owner: a job that names a stranger's result is not answered by it"
   const { data, error } = await eve.client.from("ai_jobs").insert({
     job_type: "voice_clone",
     input_url: await uploadRecording(eve),
-    metadata: { name: "A voice" },
+    metadata: { voice_name: "A voice" },
     cached_from_job_id: jobId,
   }).select("id,status,result_data,cached_from_job_id").single();
   assertEquals(error, null);

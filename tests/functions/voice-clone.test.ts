@@ -56,7 +56,7 @@ Deno.test("voice clone: a recording uploaded through a signed URL becomes a voic
       job_type: "voice_clone",
       input_url,
       metadata: {
-        name: "Ada's narrator",
+        voice_name: "Ada's narrator",
         description: "A calm reading voice",
         labels: { language: "en", accent: "british" },
         stability: 0.6,
@@ -167,7 +167,7 @@ Deno.test("voice clone: a row inserted with supabase-js, without any function, e
   const stack = running();
   const ada = await signUp(stack);
   const input_url = await uploadRecording(ada);
-  const metadata = { name: "Without a function", stability: 0.25 };
+  const metadata = { voice_name: "Without a function", stability: 0.25 };
 
   const { data: row, error } = await ada.client.from("ai_jobs").insert({
     job_type: "voice_clone",
@@ -210,7 +210,7 @@ Deno.test("voice clone: a row inserted with supabase-js, without any function, e
     voices,
     [row.id, otherId].map((job_id) => ({
       job_id,
-      name: metadata.name,
+      name: metadata.voice_name,
       stability: 0.25,
       similarity_boost: 0.75,
     })),

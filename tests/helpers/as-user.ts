@@ -147,7 +147,7 @@ export async function requestVoice(
     body: {
       job_type: "voice_clone",
       input_url: inputUrl,
-      metadata: { name: "A voice", ...metadata },
+      metadata: { voice_name: "A voice", ...metadata },
     },
     headers,
   });

@@ -33,7 +33,7 @@ const JOB: JobValues = {
   jobType: "voice_clone",
   inputUrl: "voice-samples/00000000-0000-4000-8000-0000000000aa/7/a.mp3",
   inputHash: null,
-  metadata: { name: "Grandma" },
+  metadata: { voice_name: "Grandma" },
   maxAttempts: 5,
   dependsOn: null,
 };

@@ -115,7 +115,7 @@ export function jobShapes(inputUrlOf: {
       right: {
         job_type: "voice_clone",
         input_url: inputUrlOf.recording,
-        metadata: { name: "A voice" },
+        metadata: { voice_name: "A voice" },
       },
       strict: ["", "metadata"],
       members: [

@@ -23,7 +23,11 @@ const OURS = new URL(PROJECT_URL).host;
 /** A job of a type that has an input, with this one. */
 function jobsWith(inputUrl: string): Record<string, unknown>[] {
   return [
-    { job_type: "voice_clone", input_url: inputUrl, metadata: { name: "V" } },
+    {
+      job_type: "voice_clone",
+      input_url: inputUrl,
+      metadata: { voice_name: "V" },
+    },
     { job_type: "transcription", input_url: inputUrl, metadata: {} },
     {
       job_type: "avatar_video",

@@ -15,9 +15,16 @@ export const JOB_STATUSES = [
 ] as const;
 export const jobStatusSchema = z.enum(JOB_STATUSES);
 
-/** Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. */
+/** The name of a voice that is given none. */
+const DEFAULT_VOICE_NAME = "Cloned Voice";
+
+/**
+ * Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. `name` is the old
+ * name of `voice_name` and is taken until 1.0; the database has the same rule (`private.canonical_voice_clone`).
+ */
 export const voiceCloneMetadataSchema = z.strictObject({
-  name: plainText(100).describe("Name of the voice."),
+  voice_name: plainText(100).optional().describe("Name of the voice."),
+  name: plainText(100).optional(),
   description: plainText(400).optional(),
   labels: z.record(plain.min(1).max(40), plain.max(100))
     .refine(
@@ -29,7 +36,19 @@ export const voiceCloneMetadataSchema = z.strictObject({
     "How closely to keep to the recording.",
   ),
   remove_background_noise: z.boolean().default(false),
-});
+}).superRefine(({ voice_name, name }, context) => {
+  if (voice_name === undefined || name === undefined || name === voice_name) {
+    return;
+  }
+  context.addIssue({
+    code: "custom",
+    path: ["voice_name"],
+    message: "differs from name, its old name: send voice_name alone",
+  });
+}).transform(({ name, voice_name, ...rest }) => ({
+  voice_name: voice_name ?? name ?? DEFAULT_VOICE_NAME,
+  ...rest,
+}));
 
 export type VoiceCloneMetadata = z.infer<typeof voiceCloneMetadataSchema>;
 
@@ -46,7 +65,7 @@ const voiceCloneRequest = z.strictObject({
   input_url: z.string({
     error: "is required: the recording, as <bucket>/<path>",
   }).min(1).max(2048),
-  metadata: voiceCloneMetadataSchema,
+  metadata: voiceCloneMetadataSchema.prefault({}),
 });
 
 /** It has no input object: the text is in the metadata. */

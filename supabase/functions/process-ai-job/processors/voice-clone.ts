@@ -28,7 +28,7 @@ export function createVoiceCloneProcessor(deps: {
       }
       const inputUrl = job.input_url;
       const {
-        name,
+        voice_name,
         description,
         labels,
         stability,
@@ -52,7 +52,7 @@ export function createVoiceCloneProcessor(deps: {
         prepare: () => deps.voices.prepare(),
         send: (signal) =>
           deps.voices.create({
-            name,
+            name: voice_name,
             description,
             labels,
             removeBackgroundNoise: remove_background_noise,
@@ -65,11 +65,11 @@ export function createVoiceCloneProcessor(deps: {
       });
 
       return {
-        resultData: { voice_id: voiceId, voice_name: name },
+        resultData: { voice_id: voiceId, voice_name },
         product: {
           kind: "voice",
           provider_voice_id: voiceId,
-          name,
+          name: voice_name,
           description: description ?? null,
           labels: labels ?? {},
           stability,

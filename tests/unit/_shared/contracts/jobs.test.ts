@@ -19,12 +19,28 @@ function wrongFields(
 }
 
 Deno.test("voiceCloneMetadataSchema: a name is enough, and the settings have defaults", () => {
-  assertEquals(voiceCloneMetadataSchema.parse({ name: "  Grandma\t" }), {
-    name: "Grandma",
+  assertEquals(voiceCloneMetadataSchema.parse({ voice_name: "  Grandma\t" }), {
+    voice_name: "Grandma",
     stability: 0.5,
     similarity_boost: 0.75,
     remove_background_noise: false,
   });
+});
+
+Deno.test("voiceCloneMetadataSchema: without a name it is Cloned Voice; name is the old name of voice_name", () => {
+  const nameOf = (given: unknown) =>
+    voiceCloneMetadataSchema.parse(given).voice_name;
+  assertEquals(nameOf({}), "Cloned Voice");
+  assertEquals(nameOf({ name: "Grandma" }), "Grandma");
+  assertEquals(nameOf({ name: "Grandma", voice_name: "Grandma" }), "Grandma");
+  assert(!("name" in voiceCloneMetadataSchema.parse({ name: "Grandma" })));
+  assertEquals(
+    wrongFields(voiceCloneMetadataSchema, {
+      name: "Grandma",
+      voice_name: "Grandpa",
+    }),
+    ["voice_name"],
+  );
 });
 
 const twentyLabels = Object.fromEntries(
@@ -32,12 +48,12 @@ const twentyLabels = Object.fromEntries(
 );
 for (
   const [field, right, wrong] of [
-    ["name", "n".repeat(100), "n".repeat(101)],
-    ["name", "n", " \n "],
-    ["name", "Großmutter 😀", "Grandma\0"],
-    ["name", "Grandma\tSmith", "Grandma\x1b[31m"],
-    ["name", "\u{1f600}", "\ud83d"],
-    ["name", "7", 7],
+    ["voice_name", "n".repeat(100), "n".repeat(101)],
+    ["voice_name", "n", " \n "],
+    ["voice_name", "Großmutter 😀", "Grandma\0"],
+    ["voice_name", "Grandma\tSmith", "Grandma\x1b[31m"],
+    ["voice_name", "\u{1f600}", "\ud83d"],
+    ["voice_name", "7", 7],
     ["description", "d".repeat(400), "d".repeat(401)],
     ["description", "two\r\nlines", "a\x07bell"],
     ["description", "x", ""],
@@ -63,7 +79,7 @@ for (
   const show = (value: unknown) =>
     (JSON.stringify(value) ?? "undefined").slice(0, 30);
   Deno.test(`voiceCloneMetadataSchema: ${field} may be ${show(right)}… and not ${show(wrong)}…`, () => {
-    const metadata = { name: "Grandma" };
+    const metadata = { voice_name: "Grandma" };
     assertEquals(
       wrongFields(voiceCloneMetadataSchema, { ...metadata, [field]: right }),
       [],
@@ -81,7 +97,7 @@ Deno.test("createAiJobRequestSchema: takes a voice clone, and no member that it 
   const request = {
     job_type: "voice_clone",
     input_url: OBJECT,
-    metadata: { name: "Grandma" },
+    metadata: { voice_name: "Grandma" },
   };
   assertEquals(wrongFields(createAiJobRequestSchema, request), []);
   assertEquals(
@@ -91,7 +107,7 @@ Deno.test("createAiJobRequestSchema: takes a voice clone, and no member that it 
   assertEquals(
     wrongFields(createAiJobRequestSchema, {
       ...request,
-      metadata: { name: "Grandma", voice_id: "x" },
+      metadata: { voice_name: "Grandma", voice_id: "x" },
     }),
     ["metadata"],
   );
