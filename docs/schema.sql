@@ -1706,6 +1706,11 @@ create function private.canonical_mime_type(p_content_type text)
 comment on function private.canonical_mime_type(text) is
   'The canonical name of a content type: lower case, without parameters, synonyms replaced. A type that is not known keeps its own name; null for null or an empty text. The same as canonicalMimeType in _shared/contracts/mime-type.ts.';
 
+create function private.canonical_voice_clone(p_metadata jsonb)
+  returns jsonb language plpgsql immutable security invoker set search_path="";
+comment on function private.canonical_voice_clone(jsonb) is
+  'The parameters of a voice clone with voice_name in the place of name, its name before 1.0, and with the default where there is neither. Raises AJ020 when both are there and differ.';
+
 create function private.captured_for_order(p_order_id uuid)
   returns bigint language sql stable security invoker set search_path="";
 comment on function private.captured_for_order(uuid) is

@@ -44,7 +44,9 @@ Deno.test("dispatch: an insert commits while the Vault has no secret, and the sw
     await rename(name, "put_aside");
     let jobId: string;
     try {
-      jobId = await requestVoice(user, inputUrl, { name });
+      jobId = await requestVoice(user, inputUrl, {
+        voice_name: name,
+      });
       const [{ queued } = { queued: -1 }] = await stack.sql<{ queued: number }>`
         select count(*)::int as queued from net.http_request_queue`;
       assertEquals(queued, 0, "nothing is sent without a signature");
