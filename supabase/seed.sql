@@ -6,8 +6,8 @@
 --   paul@example.com   has begun an order
 --   shop@example.com   works for the vendor and sees Anna's order
 --
--- The rows of files have no files behind them: opening one answers that there is none. Once it has run, running it again
--- changes nothing.
+-- The files that the rows name are put into Storage by the embedded stack (dev/seed). Anywhere else there are none, and
+-- opening one answers so. Once it has run, running it again changes nothing.
 
 do $seed$
 declare
@@ -62,29 +62,35 @@ begin
     now() - p.days * interval '1 day'
   from (
     values
-      ('attersee-jetty.jpg', 2418233, 'The jetty at seven in the morning', 40),
-      ('attersee-boat.jpg', 3107421, 'Paul rows, Grandpa steers', 40),
-      ('attersee-strudel.jpg', 1873310, 'Grandma''s strudel', 39),
-      ('attersee-rain.jpg', 2230901, 'Cards, because it rained', 38),
-      ('grandpa-josef.jpg', 1650044, 'Grandpa Josef, 2019', 38)
+      ('attersee-morning.jpg', 39758, 'Seven in the morning', 41),
+      ('attersee-boat.jpg', 37817, 'Paul sails, Grandpa steers', 40),
+      ('attersee-rain.jpg', 33838, 'Cards, because it rained', 39),
+      ('attersee-evening.jpg', 43175, 'The last evening', 38),
+      ('grandpa-josef.jpg', 3147, 'Grandpa Josef, 2019', 38)
   ) as p (file_name, size_bytes, title, days);
   select m.id into v_portrait from public.media as m where m.user_id = v_anna and m.file_name = 'grandpa-josef.jpg';
   insert into public.media (
     user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title, created_at
   ) values (
-    v_anna, 'audio', 'recordings/' || v_anna || '/sunday-call.m4a', 'sunday-call.m4a', 'audio/mp4', 5211904, 412.5,
+    v_anna, 'audio', 'recordings/' || v_anna || '/sunday-call.m4a', 'sunday-call.m4a', 'audio/mp4', 50659, 12,
     'Sunday call with Grandma Grete', now() - interval '9 days'
   ) returning id into v_recording;
   insert into public.calls (user_id, title, recording_id, held_at, duration_seconds, transcript, transcript_data)
   values (
-    v_anna, 'Sunday call with Grandma Grete', v_recording, now() - interval '9 days', 412.5,
-    E'Grete: Have you eaten?\nAnna: Grandma, it is ten in the morning.\nGrete: So you have not eaten.',
+    v_anna, 'Sunday call with Grandma Grete', v_recording, now() - interval '9 days', 12,
+    E'Grete: And Mister John Dashwood had then leisure to consider how much there might be prudently in his power to do for them.\n'
+      'Grete: He was not an ill-disposed young man, unless to be rather cold-hearted',
     '{
       "language": "en",
       "segments": [
-        {"speaker": "Grete", "start": 0.8, "end": 1.9, "text": "Have you eaten?"},
-        {"speaker": "Anna", "start": 2.3, "end": 4.6, "text": "Grandma, it is ten in the morning."},
-        {"speaker": "Grete", "start": 4.9, "end": 6.4, "text": "So you have not eaten."}
+        {
+          "speaker": "Grete", "start": 0.2, "end": 6.8,
+          "text": "And Mister John Dashwood had then leisure to consider how much there might be prudently in his power to do for them."
+        },
+        {
+          "speaker": "Grete", "start": 7.4, "end": 12,
+          "text": "He was not an ill-disposed young man, unless to be rather cold-hearted"
+        }
       ]
     }'
   );
@@ -93,11 +99,11 @@ begin
   insert into storage.objects (bucket_id, name, owner, owner_id, metadata)
   values (
     'voice-samples', v_anna || '/grandpa-josef.mp3', v_anna, v_anna::text,
-    '{"size": 288044, "mimetype": "audio/mpeg", "contentLength": 288044, "cacheControl": "max-age=3600"}'
+    '{"size": 124153, "mimetype": "audio/mpeg", "contentLength": 124153, "cacheControl": "max-age=3600"}'
   );
   insert into public.ai_jobs (user_id, job_type, input_url, metadata, scheduled_at)
   values (
-    v_anna, 'voice_clone', v_sample, '{"name": "Grandpa Josef", "description": "warm, slow, from Upper Austria"}',
+    v_anna, 'voice_clone', v_sample, '{"name": "Grandpa Josef", "description": "warm and slow"}',
     now() + interval '1 hour'
   ) returning * into v_job;
   update public.ai_jobs as j set scheduled_at = now() where j.id = v_job.id;
@@ -111,7 +117,7 @@ begin
     v_job.id, v_job.lease_token, '{"voice_id": "seedVoiceOfGrandpa01", "voice_name": "Grandpa Josef"}', null,
     '{
       "kind": "voice", "provider_voice_id": "seedVoiceOfGrandpa01", "name": "Grandpa Josef",
-      "description": "warm, slow, from Upper Austria", "labels": {"language": "de"},
+      "description": "warm and slow", "labels": {"language": "en"},
       "stability": 0.5, "similarity_boost": 0.75
     }'
   );
@@ -121,12 +127,12 @@ begin
     user_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
   ) values (
     v_anna, v_voice, v_portrait, 'Grandpa tells of the lake', 'd-id', 'seed_tlk_grandpa',
-    'outputs/' || v_anna || '/grandpa-tells-of-the-lake.mp4', 24.2
+    'outputs/' || v_anna || '/grandpa-tells-of-the-lake.mp4', 5
   );
 
   -- A slideshow that is shared, and the book that was made of it.
   insert into public.slideshows (user_id, title, description, is_published)
-  values (v_anna, 'Summer at the Attersee', 'Four days, one of them dry.', true)
+  values (v_anna, 'Summer at the Attersee', 'Four days, one of them wet.', true)
   returning id into v_slideshow;
   insert into public.slideshow_items (user_id, slideshow_id, media_id, position, caption, public_path)
   select
@@ -136,7 +142,7 @@ begin
   where m.user_id = v_anna and m.file_name like 'attersee-%';
   insert into public.pdfs (user_id, slideshow_id, title, pdf_url, page_count, size_bytes)
   values (
-    v_anna, v_slideshow, 'Summer at the Attersee', 'pdfs/' || v_anna || '/summer-at-the-attersee.pdf', 24, 18443021
+    v_anna, v_slideshow, 'Summer at the Attersee', 'pdfs/' || v_anna || '/summer-at-the-attersee.pdf', 6, 171226
   ) returning id into v_pdf;
 
   -- The shop.
@@ -144,7 +150,7 @@ begin
   insert into public.vendor_members (vendor_id, user_id) values (v_vendor, v_clerk);
   insert into public.vendor_products (id, vendor_id, sku, name, unit_price_minor, currency)
   values
-    (v_book, v_vendor, 'BOOK-A5-24', 'Photo book A5, 24 pages', 2490, 'EUR'),
+    (v_book, v_vendor, 'BOOK-SQUARE', 'Photo book, square', 2490, 'EUR'),
     (v_cards, v_vendor, 'CARDS-10', 'Ten photo cards', 1290, 'EUR'),
     (v_calendar, v_vendor, 'CALENDAR-A4', 'Wall calendar A4', 1990, 'EUR');
 

@@ -8,6 +8,10 @@ export interface DataFolder extends Disposable {
   storageDir: string;
   /** Of what the simulated providers remember. */
   simulatorsDir: string;
+  /** Whether a seed was begun and not finished. */
+  isSeeding(): Promise<boolean>;
+  /** Notes that a seed is begun, or finished. */
+  noteSeeding(isBegun: boolean): Promise<void>;
 }
 
 /**
@@ -43,10 +47,26 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
       `The data folder ${path} is in use by another stack. Stop that one, or choose another folder with --data.`,
     );
   }
+  const seeding = join(path, "seeding");
   return {
     path,
     storageDir,
     simulatorsDir,
+    isSeeding: () => isThere(seeding),
+    async noteSeeding(isBegun) {
+      if (isBegun) await Deno.writeTextFile(seeding, "");
+      else if (await isThere(seeding)) await Deno.remove(seeding);
+    },
     [Symbol.dispose]: () => file.close(),
   };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }

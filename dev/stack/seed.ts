@@ -37,7 +37,7 @@ async function hashOf(text: string): Promise<string> {
 
 /**
  * Runs each file in a transaction of its own, in the given order, and returns their paths relative to `projectDir`. A
- * file that does not exist is passed over, as by the CLI.
+ * file that does not exist is passed over, as by the CLI, and so is one that has run.
  *
  * Throws {@link StackError} naming the file and Postgres's message when one fails; that one leaves no trace.
  */
@@ -58,6 +58,9 @@ export async function applySeed(
       if (text === undefined) continue;
       const path = relative(projectDir, file);
       const hash = await hashOf(text);
+      const [known] = await sql`
+        select 1 from supabase_migrations.seed_files where path = ${path}`;
+      if (known !== undefined) continue;
       await sql.begin(async (transaction) => {
         await transaction.unsafe(text);
         await transaction`
@@ -66,7 +69,7 @@ export async function applySeed(
         if (!(error instanceof postgres.PostgresError)) throw error;
         throw new StackError(
           `${path} failed: ${error.message} (${error.code}). ` +
-            "Only a new database is seeded: correct the file and start on another folder, or with --no-seed.",
+            "Correct the file and start again, or start with --no-seed.",
           { cause: error },
         );
       });

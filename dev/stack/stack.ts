@@ -15,6 +15,7 @@ import { listenGateway } from "./gateway.ts";
 import { generateKeys, loadKeys } from "./keys.ts";
 import { LogBook } from "./log-book.ts";
 import { bypassProxyForLoopback } from "./loopback.ts";
+import { seedFamily } from "../seed/family.ts";
 import { applyMigrations, type MigrationReport } from "./migrate.ts";
 import { NetWorker } from "./net-worker.ts";
 import { startPostgres } from "./postgres.ts";
@@ -213,7 +214,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   const prepareData = async () => {
     const isToBeSeeded = options.seed === true &&
-      await isNewDatabase(database.dbUrl);
+      (await isNewDatabase(database.dbUrl) ||
+        // A start that was broken off half-way is taken up where it ended.
+        await folder?.isSeeding() === true);
+    if (isToBeSeeded) await folder?.noteSeeding(true);
     const migrations = await applyMigrations(
       database.dbUrl,
       project.migrationsDir,
@@ -232,7 +236,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       storageDir: folder?.storageDir ?? database.storageDir,
       logs,
     });
-    return { migrations, seeded, services };
+    return { migrations, isToBeSeeded, seeded, services };
   };
   const preparing = prepareData();
   // Its connections must be done with before the database is stopped.
@@ -261,6 +265,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     fileSizeLimit: project.fileSizeLimit,
     idleTimeoutMs: options.idleTimeoutMs ?? 150_000,
   });
+  if (prepared.isToBeSeeded) {
+    await seedFamily({
+      apiUrl: gateway.url,
+      secretKey: keys.secretKey,
+      simulatorUrl,
+    });
+    await folder?.noteSeeding(false);
+  }
 
   const net = await NetWorker.start(database.adminUrl, logs);
   parts.defer(() => net.stop());
