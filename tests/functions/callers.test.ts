@@ -1,6 +1,7 @@
 /** Who may call an endpoint and how: tokens, methods, other origins. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { encodeBase64Url } from "@std/encoding";
+import { createClient } from "@supabase/supabase-js";
 import {
   decodeJwt,
   decodeProtectedHeader,
@@ -168,6 +169,37 @@ Deno.test("user endpoints: a token of the project that is no user's is 401", asy
       );
     }
   }
+});
+
+Deno.test("user endpoints: a token that outlives its account makes nothing and is no failure of ours", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const requests = await goodRequests(user);
+  const admin = createClient(stack.apiUrl, stack.secretKey, {
+    auth: { persistSession: false, autoRefreshToken: false },
+  });
+  const { error } = await admin.auth.admin.deleteUser(user.id);
+  assertEquals(error, null);
+  for (const [slug, request] of requests) {
+    const answer = await user.call(slug, request);
+    assert(answer.status < 500, `${slug}: ${JSON.stringify(answer.body)}`);
+    if (slug !== "create-ai-job") continue;
+    assertProblem(answer, { status: 401, code: "account_not_found" });
+  }
+  // Without an object that could be missing: what is refused is the account.
+  assertProblem(
+    await user.call("create-ai-job", {
+      body: {
+        job_type: "text_to_speech",
+        metadata: { text: "Hello", voice_id: "21m00Tcm4TlvDq8ikWAM" },
+      },
+    }),
+    { status: 401, code: "account_not_found" },
+  );
+  assertEquals(
+    await stack.sql`select id from public.ai_jobs where user_id = ${user.id}`,
+    [],
+  );
 });
 
 Deno.test("endpoints: another method is 405, with the right one in Allow", async () => {

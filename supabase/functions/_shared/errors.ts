@@ -13,6 +13,10 @@ const CATALOGUE = {
     status: 401,
     message: "Sign in and send the access token.",
   },
+  account_not_found: {
+    status: 401,
+    message: "The account of this access token no longer exists.",
+  },
   not_found: {
     status: 404,
     message: "There is no such thing, or it is not yours.",
@@ -355,6 +359,15 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
  */
 const PASSING_STATES = /^(|08...|53...|57...|40001|40P01|55P03|PGRST00[0-3])$/;
 
+const FOREIGN_KEY_VIOLATION = "23503";
+
+/** What a row refers to is gone: the caller's own account, whose token is still good for a while, or anything else. */
+function missingReference(details: string): ErrorCode {
+  return details.includes('is not present in table "users"')
+    ? "account_not_found"
+    : "not_found";
+}
+
 /**
  * The error that the Data API answered, as ours. The database's own states (AJ…) keep their message, which our
  * migrations word safely, and name the field that they carry as DETAIL; everything else is an internal error or,
@@ -363,6 +376,11 @@ const PASSING_STATES = /^(|08...|53...|57...|40001|40P01|55P03|PGRST00[0-3])$/;
 export function fromDatabaseError(
   error: { code?: string; message: string; details?: string | null },
 ): AppError {
+  if (error.code === FOREIGN_KEY_VIOLATION) {
+    return new AppError(missingReference(error.details ?? ""), {
+      cause: error,
+    });
+  }
   const code = CODE_BY_SQLSTATE[error.code ?? ""];
   if (code === undefined) {
     return new AppError(

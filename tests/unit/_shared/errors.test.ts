@@ -123,6 +123,23 @@ Deno.test("AppError: a code that belongs on jobs is a 500 in an answer", () => {
   assertEquals(new AppError("provider_timeout").status, 500);
 });
 
+Deno.test("fromDatabaseError: a reference to a deleted account is 401, to anything else that is gone 404", () => {
+  const refusal = (table: string) =>
+    fromDatabaseError({
+      code: "23503",
+      message:
+        'insert or update on table "ai_jobs" violates foreign key constraint "ai_jobs_user_id_fkey"',
+      details: `Key (user_id)=(7) is not present in table "${table}".`,
+    });
+  const account = refusal("users");
+  assertEquals([account.code, account.status], ["account_not_found", 401]);
+  assert(!account.message.includes("ai_jobs"));
+  assertEquals([refusal("calls").code, refusal("calls").status], [
+    "not_found",
+    404,
+  ]);
+});
+
 for (const [sqlstate, code] of Object.entries(CODE_BY_SQLSTATE)) {
   Deno.test(`fromDatabaseError: ${sqlstate} is ${code}, with the database's words and field`, () => {
     const error = fromDatabaseError({
