@@ -99,7 +99,7 @@ for (const code of Object.keys(ERROR_CATALOGUE)) {
       functions.includes(`"${code}"`) || migrations.includes(`'${code}'`) ||
         Object.values<string>(CODE_BY_SQLSTATE).includes(code) ||
         // fromDatabaseError's own.
-        code === "service_unavailable",
+        ["service_unavailable", "account_not_found"].includes(code),
     );
   });
 }
