@@ -1,4 +1,8 @@
 import { z } from "zod";
+import {
+  issueWords,
+  wrongParts,
+} from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import type { FaultRules } from "./faults.ts";
 import {
   countEntries,
@@ -51,7 +55,10 @@ export async function handleControl(
     if (error instanceof z.ZodError) {
       return jsonAnswer(400, {
         error: "invalid_request",
-        issues: error.issues.flatMap(named),
+        issues: wrongParts(error).map(({ path, message }) => ({
+          field: path.join("."),
+          message,
+        })),
       });
     }
     if (error instanceof NotJsonError) {
@@ -104,7 +111,9 @@ async function route(
       changeSettings(json(), providers);
       return jsonAnswer(200, allSettings(providers));
     case "POST /clock": {
-      const now = targets.advanceClock(clockSchema.parse(json()).advance_ms);
+      const now = targets.advanceClock(
+        clockSchema.parse(json(), { error: issueWords }).advance_ms,
+      );
       return jsonAnswer(200, { now: new Date(now).toISOString() });
     }
     case "POST /release":
@@ -123,6 +132,7 @@ async function awaited(
 ): Promise<{ filter: EntryFilter; reached: boolean }> {
   const { at_least, within_ms, ...filter } = listQuerySchema.parse(
     Object.fromEntries(url.searchParams),
+    { error: issueWords },
   );
   return { filter, reached: await list.waitFor(filter, at_least, within_ms) };
 }
@@ -137,7 +147,7 @@ function changeSettings(given: unknown, providers: readonly Provider[]): void {
   const changes = z.partialRecord(
     z.enum(providers.map(({ name }) => name)),
     z.record(z.string(), z.unknown()),
-  ).parse(given);
+  ).parse(given, { error: issueWords });
   for (const provider of providers) {
     const change = changes[provider.name];
     if (change === undefined) continue;
@@ -159,18 +169,4 @@ function parseBody(body: Uint8Array<ArrayBuffer>): unknown {
   } catch {
     throw new NotJsonError();
   }
-}
-
-/** The fields that an issue is about: for unknown keys the keys themselves, not the object around them. */
-function named(
-  issue: z.core.$ZodIssue,
-): { field: string; message: string }[] {
-  const at = issue.path.map(String);
-  const paths = "keys" in issue && Array.isArray(issue.keys)
-    ? issue.keys.map((key) => [...at, String(key)])
-    : [at];
-  return paths.map((path) => ({
-    field: path.join("."),
-    message: issue.message,
-  }));
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { issueWords } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import { D_ID_ERROR_NAMES, dIdError } from "./d-id-errors.ts";
 import type { Ledger } from "./ledger.ts";
 import { findMarker } from "./marker.ts";
@@ -200,10 +201,14 @@ export class DId implements Provider {
   }
 
   changeSettings(changes: unknown): void {
-    const changed = settingsSchema.partial().parse(changes);
+    const changed = settingsSchema.partial().parse(changes, {
+      error: issueWords,
+    });
     this.#account.set(
       "settings",
-      settingsSchema.parse({ ...this.#settings, ...changed }),
+      settingsSchema.parse({ ...this.#settings, ...changed }, {
+        error: issueWords,
+      }),
     );
   }
 

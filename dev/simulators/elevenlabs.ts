@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { issueWords } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import {
   type Account,
   accountSchema,
@@ -257,10 +258,14 @@ export class ElevenLabs implements Provider {
   }
 
   changeSettings(changes: unknown): void {
-    const changed = accountSchema.partial().parse(changes);
+    const changed = accountSchema.partial().parse(changes, {
+      error: issueWords,
+    });
     this.#accounts.set(
       "account",
-      accountSchema.parse({ ...this.#account, ...changed }),
+      accountSchema.parse({ ...this.#account, ...changed }, {
+        error: issueWords,
+      }),
     );
   }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { issueWords } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import type { Provider } from "./provider.ts";
 
 /** No wait is longer: a test that forgets one must not hang for a day. */
@@ -154,8 +155,8 @@ export class FaultRules {
    */
   add(given: unknown): readonly FaultRule[] {
     const rules = Array.isArray(given)
-      ? z.array(this.#schema).min(1).parse(given)
-      : [this.#schema.parse(given)];
+      ? z.array(this.#schema).min(1).parse(given, { error: issueWords })
+      : [this.#schema.parse(given, { error: issueWords })];
     const added = rules.map((rule): FaultRule => ({
       id: ++this.#lastId,
       provider: rule.provider,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { issueWords } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import { HEYGEN_ERROR_NAMES, heyGenError } from "./heygen-errors.ts";
 import type { Ledger } from "./ledger.ts";
 import { findMarker } from "./marker.ts";
@@ -244,10 +245,14 @@ export class HeyGen implements Provider {
   }
 
   changeSettings(changes: unknown): void {
-    const changed = settingsSchema.partial().parse(changes);
+    const changed = settingsSchema.partial().parse(changes, {
+      error: issueWords,
+    });
     this.#account.set(
       "settings",
-      settingsSchema.parse({ ...this.#settings, ...changed }),
+      settingsSchema.parse({ ...this.#settings, ...changed }, {
+        error: issueWords,
+      }),
     );
   }
 

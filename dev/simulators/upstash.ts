@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { z } from "zod";
+import { issueWords } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import { findMarker } from "./marker.ts";
 import {
   type Answer,
@@ -62,7 +63,7 @@ export class Upstash implements Provider {
   }
 
   changeSettings(changes: unknown): void {
-    z.strictObject({}).parse(changes);
+    z.strictObject({}).parse(changes, { error: issueWords });
   }
 
   describe(request: ReceivedRequest): Promise<Description> {

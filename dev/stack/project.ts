@@ -2,6 +2,7 @@
 import { join, resolve } from "@std/path";
 import { parse as parseToml } from "@std/toml";
 import { z } from "zod";
+import { check } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import { StackError } from "./stack-error.ts";
 
 /** One Edge Function as the CLI would deploy it. All paths are absolute. */
@@ -163,16 +164,20 @@ export async function readProject(projectDir: string): Promise<Project> {
       { cause },
     );
   }
-  let config: z.infer<typeof configSchema>;
+  const isNotValid = (reason: string, cause?: unknown) =>
+    new StackError(`${configFile} is not valid: ${reason}`, { cause });
+  let given: unknown;
   try {
-    config = configSchema.parse(parseToml(text));
+    given = parseToml(text);
   } catch (error) {
-    const reason = error instanceof z.ZodError
-      ? z.prettifyError(error)
-      : String(error);
-    throw new StackError(`${configFile} is not valid: ${reason}`, {
-      cause: error,
-    });
+    throw isNotValid(String(error), error);
+  }
+  const { data: config, wrong = [] } = check(given, configSchema);
+  if (config === undefined) {
+    throw isNotValid(
+      wrong.map(({ path, message }) => `${path.join(".")}: ${message}`)
+        .join("; "),
+    );
   }
 
   const slugs = new Set([

@@ -22,7 +22,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   contracts: [],
   media: ["platform"],
   platform: [],
-  config: ["platform"],
+  config: ["contracts", "platform"],
   jobs: ["contracts", "errors.ts", "database.types.ts", "platform"],
   providers: [
     "contracts",

@@ -54,6 +54,13 @@ export function badJobs(input_url: string): BadBody[] {
       { ...job, input_url: "x".repeat(2049) },
       "input_url",
     ],
+    ["input_url a number", { ...job, input_url: 7 }, "input_url"],
+    ["depends_on no id", { ...job, depends_on: "7" }, "depends_on"],
+    [
+      "depends_on a job that is not there",
+      { ...job, depends_on: crypto.randomUUID() },
+      { status: 400, code: "dependency_not_found", field: "depends_on" },
+    ],
     ["metadata an array", { ...job, metadata: [] }, "metadata"],
     ["metadata null", { ...job, metadata: null }, "metadata"],
     [

@@ -1,6 +1,7 @@
 /** What every refusal of a hostile request must look like. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
+import { assertWords } from "./problem.ts";
 
 const problemSchema = z.strictObject({
   type: z.string(),
@@ -31,6 +32,7 @@ export async function refusalOf(response: Response): Promise<Problem> {
   const problem = problemSchema.parse(JSON.parse(text));
   assertEquals(problem.status, response.status, told);
   assert(!/\bat .*\.ts:|Zod|node_modules|select .* from/.test(text), told);
+  assertWords(problem);
   return problem;
 }
 

@@ -16,6 +16,29 @@ export const problemSchema = z.strictObject({
   request_id: z.string(),
 });
 
+/** How the schema library words what our own words must be there for. */
+const RAW_WORDS =
+  /Invalid (input|option|key|element|discriminator|UUID|URL|ISO|string|number)|Too (big|small)|Unrecognized key|expected (string|number|object|array|int|one of)/;
+
+/**
+ * Fails unless every message is in our own words, and a field's message does not begin with the field's name, which
+ * stands beside it.
+ */
+export function assertWords(
+  { detail, errors = [] }: {
+    detail: string;
+    errors?: readonly { field: string; message: string }[] | undefined;
+  },
+): void {
+  const told = JSON.stringify({ detail, errors });
+  assert(!RAW_WORDS.test(told), told);
+  for (const { field, message } of errors) {
+    const names = [field, field.split(".").at(-1) ?? field];
+    assert(!names.some((name) => message.startsWith(`${name} `)), told);
+    assert(!names.some((name) => message.startsWith(`${name}:`)), told);
+  }
+}
+
 /** What is expected; `field` is one that must be named among the wrong ones. */
 export interface ExpectedProblem {
   status: number;
@@ -43,6 +66,7 @@ export function assertProblem(
   assertEquals(problem.status, expected.status);
   assertEquals(problem.type, `urn:edge-ai-jobs:error:${expected.code}`);
   assertEquals(problem.request_id, answer.headers.get("x-request-id"));
+  assertWords(problem);
   const fields = problem.errors?.map(({ field }) => field) ?? [];
   if (expected.field === undefined) assertEquals(fields, [], told);
   else {

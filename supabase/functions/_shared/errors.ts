@@ -391,9 +391,13 @@ export function fromDatabaseError(
     );
   }
   const field = error.details ?? "";
+  // The message alone has to name its field; beside the field's own name it would say it twice.
+  const message = error.message.startsWith(`${field} `)
+    ? error.message.slice(field.length + 1)
+    : error.message;
   return new AppError(code, {
     details: error.message,
-    fields: field === "" ? [] : [{ field, message: error.message }],
+    fields: field === "" ? [] : [{ field, message }],
     cause: error,
   });
 }

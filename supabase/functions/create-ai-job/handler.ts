@@ -1,6 +1,7 @@
 /** create-ai-job: accepts a job, answers 202; or 200 when the same was done before. */
 import { openResultCache } from "../_shared/cache/open-cache.ts";
 import { z } from "zod";
+import { check } from "../_shared/contracts/issue-words.ts";
 import {
   type CreateAiJobRequest,
   createAiJobRequestSchema,
@@ -72,9 +73,9 @@ export function createHandler(
 function readIdempotencyKey(request: Request): string | null {
   const header = request.headers.get("idempotency-key");
   if (header === null) return null;
-  const key = idempotencyKeySchema.safeParse(header);
-  if (key.success) return key.data;
-  const message = key.error.issues[0]?.message ?? "is not valid";
+  const key = check(header, idempotencyKeySchema);
+  if (key.wrong === undefined) return key.data;
+  const message = key.wrong[0]?.message ?? "is not valid";
   throw new AppError("invalid_request", {
     details: `Idempotency-Key: ${message}`,
     fields: [{ field: "Idempotency-Key", message }],
@@ -87,9 +88,12 @@ function ownInputUrl(input: string, env: AppDeps["env"]): string {
   );
   const inputUrl = normaliseInputUrl(input, projects);
   if (inputUrl !== null) return inputUrl;
-  const error = new AppError("input_url_invalid");
   throw new AppError("input_url_invalid", {
-    fields: [{ field: "input_url", message: error.message }],
+    fields: [{
+      field: "input_url",
+      message:
+        "must name an object of this project's Storage as <bucket>/<path>",
+    }],
   });
 }
 
@@ -135,8 +139,21 @@ async function insertJob(
   if (error?.code === "AJ032") {
     return { job: await findJob(context, error.hint), isNew: false };
   }
-  if (error) throw fromDatabaseError(error);
+  if (error) throw fromDatabaseError(asRequested(error));
   return { job: createdJobSchema.parse(data), isNew: true };
+}
+
+/** An error of the insert, with the request's name for the column that is called otherwise. */
+function asRequested(
+  error: { code: string; message: string; details: string | null },
+): { code: string; message: string; details: string | null } {
+  const toName = (text: string) =>
+    text.replace(/^depends_on_job_id\b/, "depends_on");
+  return {
+    code: error.code,
+    message: toName(error.message),
+    details: error.details && toName(error.details),
+  };
 }
 
 async function findJob(

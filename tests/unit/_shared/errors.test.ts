@@ -150,7 +150,7 @@ for (const [sqlstate, code] of Object.entries(CODE_BY_SQLSTATE)) {
     assertEquals(error.code, code);
     assertEquals(error.message, "input_url names no object");
     assertEquals(error.fields, [
-      { field: "input_url", message: "input_url names no object" },
+      { field: "input_url", message: "names no object" },
     ]);
     assertEquals(
       fromDatabaseError({ code: sqlstate, message: "m" }).fields,

@@ -2,11 +2,18 @@
 import { resolveEnv } from "@supabase/server/core";
 import type { SupabaseEnv } from "@supabase/server";
 import { z } from "zod";
+import { check } from "../contracts/issue-words.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 
 const seconds = (fallback: number, max: number) =>
   z.coerce.number().int().min(1).max(max).default(fallback);
-const url = z.url({ protocol: /^https?$/ });
+const url = z.url({
+  protocol: /^https?$/,
+  error: ({ code }) =>
+    code === "invalid_format"
+      ? "must be a URL that begins with http:// or https://"
+      : undefined,
+});
 
 const keySet = z.string().transform((text, context) => {
   try {
@@ -149,16 +156,11 @@ export function readEnv(platform: Pick<PlatformDeps, "env">): Env {
   const given = Object.fromEntries(
     Object.entries(platform.env()).filter(([, value]) => value !== ""),
   );
-  const parsed = envSchema.safeParse(given);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => {
-    const name = issue.path.join(".");
-    return `${name}: ${
-      issue.code === "invalid_type" && !(name in given)
-        ? "is not set"
-        : issue.message
-    }`;
-  });
+  const result = check(given, envSchema);
+  if (result.wrong === undefined) return result.data;
+  const problems = result.wrong.map(({ path, message }) =>
+    `${path.join(".")}: ${message === "is required" ? "is not set" : message}`
+  );
   throw new EnvError(
     `The environment is not complete. ${
       problems.join("; ")

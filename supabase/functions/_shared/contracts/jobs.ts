@@ -59,12 +59,19 @@ export const jobOptions = {
   ),
 };
 
+/** The input object, of which `what` says what it has to be. */
+const inputUrl = (what: string) =>
+  z.string({
+    error: ({ input }) =>
+      input === undefined
+        ? `is required: the ${what}, as <bucket>/<path>`
+        : undefined,
+  }).min(1).max(2048);
+
 const voiceCloneRequest = z.strictObject({
   ...jobOptions,
   job_type: z.literal("voice_clone"),
-  input_url: z.string({
-    error: "is required: the recording, as <bucket>/<path>",
-  }).min(1).max(2048),
+  input_url: inputUrl("recording"),
   metadata: voiceCloneMetadataSchema.prefault({}),
 });
 
@@ -85,9 +92,7 @@ const textToSpeechRequest = z.strictObject({
 const transcriptionRequest = z.strictObject({
   ...jobOptions,
   job_type: z.literal("transcription"),
-  input_url: z.string({
-    error: "is required: the recording, as <bucket>/<path>",
-  }).min(1).max(2048),
+  input_url: inputUrl("recording"),
   metadata: transcriptionMetadataSchema.default({
     tag_audio_events: false,
     output_format: "json",
@@ -97,8 +102,7 @@ const transcriptionRequest = z.strictObject({
 const avatarVideoRequest = z.strictObject({
   ...jobOptions,
   job_type: z.literal("avatar_video"),
-  input_url: z.string({ error: "is required: the photo, as <bucket>/<path>" })
-    .min(1).max(2048),
+  input_url: inputUrl("photo"),
   metadata: avatarVideoMetadataSchema,
 }).refine(
   ({ metadata, depends_on }) =>

@@ -1,5 +1,6 @@
 /** Reading request bodies: bounded, typed, and with the wrong field named. */
 import type { z } from "zod";
+import { check, type WrongPart } from "../contracts/issue-words.ts";
 import { AppError, type FieldError } from "../errors.ts";
 import type { Bytes } from "../platform/bytes.ts";
 
@@ -84,9 +85,9 @@ export function parse<T extends z.ZodType>(
   value: unknown,
   schema: T,
 ): z.output<T> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const fields = fieldErrors(result.error);
+  const result = check(value, schema);
+  if (result.wrong === undefined) return result.data;
+  const fields = result.wrong.map(toField);
   throw new AppError("invalid_request", {
     details: fields.map((field) => `${field.field}: ${field.message}`).join(
       "; ",
@@ -95,26 +96,8 @@ export function parse<T extends z.ZodType>(
   });
 }
 
-/** The problems zod found, as fields: `metadata.name`, or `body` for the whole. */
-export function fieldErrors(error: z.ZodError): FieldError[] {
-  return error.issues.flatMap((issue) => {
-    const base = issue.path.map(String);
-    const name = (path: string[]) =>
-      path.length === 0
-        ? "body"
-        // A member may have the empty name, and even then the field has one.
-        : path.map((part) => part === "" ? '""' : part).join(".");
-    if (issue.code === "unrecognized_keys") {
-      return issue.keys.map((key) => ({
-        field: name([...base, key]),
-        message: "is not known",
-      }));
-    }
-    const isMissing = issue.code === "invalid_type" &&
-      issue.input === undefined && issue.message.endsWith("undefined");
-    return [{
-      field: name(base),
-      message: isMissing ? "is required" : issue.message,
-    }];
-  });
+function toField({ path, message }: WrongPart): FieldError {
+  // A member may have the empty name, and even then the field has one.
+  const names = path.map((part) => part === "" ? '""' : part);
+  return { field: names.length === 0 ? "body" : names.join("."), message };
 }

@@ -1,7 +1,7 @@
 /** The parameters of a claimed job, checked again: a job may come by a plain insert, past create-ai-job's own check. */
 import type { z } from "zod";
+import { check } from "../../_shared/contracts/issue-words.ts";
 import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
-import { fieldErrors } from "../../_shared/http/body.ts";
 import { JobFailure } from "../../_shared/jobs/outcome.ts";
 
 /**
@@ -9,13 +9,17 @@ import { JobFailure } from "../../_shared/jobs/outcome.ts";
  *
  * @throws {JobFailure} `metadata_invalid` (final), naming the first field that is wrong.
  */
-export function readMetadata<T>(job: ClaimedJob, schema: z.ZodType<T>): T {
-  const metadata = schema.safeParse(job.metadata);
-  if (metadata.success) return metadata.data;
-  const [first] = fieldErrors(metadata.error);
+export function readMetadata<T extends z.ZodType>(
+  job: ClaimedJob,
+  schema: T,
+): z.output<T> {
+  const result = check(job.metadata, schema);
+  if (result.wrong === undefined) return result.data;
+  const [first] = result.wrong;
+  const field = ["metadata", ...first?.path ?? []].join(".");
   throw new JobFailure("metadata_invalid", {
     isRetryable: false,
-    details: `metadata.${first?.field}: ${first?.message}`,
-    cause: metadata.error,
+    details: `${field}: ${first?.message}`,
+    cause: result.wrong,
   });
 }

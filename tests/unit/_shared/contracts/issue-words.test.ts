@@ -1,0 +1,96 @@
+import { assertEquals } from "@std/assert";
+import { z } from "zod";
+import { check } from "../../../../supabase/functions/_shared/contracts/issue-words.ts";
+import { createAiJobRequestSchema } from "../../../../supabase/functions/_shared/contracts/jobs.ts";
+
+/** The wrong parts as `path: message`. */
+function wrong(value: unknown, schema: z.ZodType): string[] {
+  return (check(value, schema).wrong ?? []).map(({ path, message }) =>
+    `${path.join(".")}: ${message}`
+  );
+}
+
+const shape = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("circle"), radius: z.number() }),
+  z.strictObject({ kind: z.literal("square"), side: z.number() }),
+]);
+const several = z.union([
+  z.string().min(3),
+  z.strictObject({ name: z.string(), size: z.number().max(9) }),
+  z.strictObject({ url: z.url() }),
+]);
+
+for (
+  const [schema, value, messages] of [
+    [z.string(), undefined, [": is required"]],
+    [z.string(), null, [": must be a string"]],
+    [z.number(), "1", [": must be a number"]],
+    [z.coerce.number(), "many", [": must be a number"]],
+    [z.number(), Infinity, [": must be a number"]],
+    [z.int(), 1.5, [": must be a whole number"]],
+    [z.boolean(), "yes", [": must be true or false"]],
+    [z.array(z.string()), {}, [": must be a list"]],
+    [z.array(z.string()), ["a", 1], ["1: must be a string"]],
+    [z.strictObject({}), [], [": must be an object"]],
+    [z.record(z.string(), z.string()), 1, [": must be an object"]],
+    [z.date(), "today", [": must be of type date"]],
+    [z.enum(["a", "b"]), "c", [": must be one of a, b"]],
+    [z.enum(["a", "b"]), undefined, [": is required: one of a, b"]],
+    [z.literal("a"), "b", [": must be a"]],
+    [z.string().min(1), "", [": may not be empty"]],
+    [z.string().min(3), "ab", [": must have 3 characters at least"]],
+    [z.string().max(2), "abc", [": may have 2 characters at most"]],
+    [z.array(z.int()).min(1), [], [": may not be empty"]],
+    [z.array(z.int()).max(1), [1, 2], [": may have 1 entry at most"]],
+    [z.number().min(1), 0, [": must be 1 at least"]],
+    [z.number().max(1), 2, [": may be 1 at most"]],
+    [z.number().positive(), 0, [": must be more than 0"]],
+    [z.number().lt(1), 1, [": must be less than 1"]],
+    [z.number().multipleOf(5), 3, [": must be a multiple of 5"]],
+    [z.number().int().max(100), 1e300, [": may be 100 at most"]],
+    [z.uuid(), "x", [": must be a UUID"]],
+    [z.url(), "x", [": must be a URL"]],
+    [z.iso.datetime(), "x", [": must be a date and time in ISO 8601"]],
+    [z.string().regex(/^a/), "b", [": has the wrong form"]],
+    [z.string().regex(/^a/, "must begin with a"), "b", [
+      ": must begin with a",
+    ]],
+    [z.string().refine(() => false), "b", [": is not valid"]],
+    [z.strictObject({ a: z.string() }), { a: "", b: 1, c: 2 }, [
+      "b: is not known",
+      "c: is not known",
+    ]],
+    [z.record(z.string().max(3), z.string()), { long: "x" }, [
+      "long: is not a possible name: may have 3 characters at most",
+    ]],
+
+    [shape, {}, ["kind: is required: one of circle, square"]],
+    [shape, { kind: "cube" }, ["kind: must be one of circle, square"]],
+    [shape, { kind: "circle" }, ["radius: is required"]],
+    [shape, 5, [": must be an object"]],
+    [several, null, [": must be a string, or must be an object"]],
+    [several, { name: "a", size: 10 }, ["size: may be 9 at most"]],
+    [several, { url: "x" }, ["url: must be a URL"]],
+    [several, "ab", [": must have 3 characters at least"]],
+    [z.strictObject({ at: several }), { at: { url: 5 } }, [
+      "at.url: must be a string",
+    ]],
+  ] as const
+) {
+  Deno.test(`check: ${JSON.stringify(value)} is told ${messages.join("; ")}`, () => {
+    assertEquals(wrong(value, schema), [...messages]);
+  });
+}
+
+Deno.test("check: a value that fits comes back as the schema makes it", () => {
+  assertEquals(check("7", z.coerce.number()), { data: 7 });
+});
+
+Deno.test("check: a request for a job of a type that is not there is told all types", () => {
+  const types = createAiJobRequestSchema.options.map(({ shape }) =>
+    [...shape.job_type.values][0]
+  ).join(", ");
+  assertEquals(wrong({ job_type: "mind_reading" }, createAiJobRequestSchema), [
+    `job_type: must be one of ${types}`,
+  ]);
+});
