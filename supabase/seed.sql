@@ -127,7 +127,7 @@ begin
     user_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
   ) values (
     v_anna, v_voice, v_portrait, 'Grandpa tells of the lake', 'd-id', 'seed_tlk_grandpa',
-    'outputs/' || v_anna || '/grandpa-tells-of-the-lake.mp4', 5
+    'outputs/' || v_anna || '/grandpa-tells-of-the-lake.mp4', 24.79
   );
 
   -- A slideshow that is shared, and the book that was made of it.

@@ -140,7 +140,7 @@ function sayProviders(stack: Stack): boolean {
   const isAllSimulated = ai.every(({ mode }) => mode === "simulated");
   if (ai.some(({ mode }) => mode === "simulated")) {
     say(
-      "  A simulated voice always reads the same page of Jane Austen, and a simulated film always shows the same face.",
+      "  A simulated voice always reads the same page of Jane Austen, and the face of a simulated film does not move.",
     );
   }
   say("");

@@ -3,6 +3,7 @@
  * at the simulated providers.
  */
 import { z } from "zod";
+import { makeFilm } from "../simulators/film/film.ts";
 import { StackError } from "../stack/stack-error.ts";
 
 const ANNA = "a11a0000-0000-4000-8000-000000000001";
@@ -16,7 +17,8 @@ interface SeedFile {
   /** `<bucket>/<name>` in Storage. */
   path: string;
   type: string;
-  source: URL;
+  /** A file of the repository, or what makes it. */
+  source: URL | (() => Promise<Uint8Array<ArrayBuffer>>);
 }
 
 const photos = ["morning", "boat", "rain", "evening"].map((time) => ({
@@ -61,10 +63,14 @@ const FILES: readonly SeedFile[] = [
   {
     path: `outputs/${ANNA}/grandpa-tells-of-the-lake.mp4`,
     type: "video/mp4",
-    source: new URL(
-      "../simulators/media/talking-photo.mp4",
-      import.meta.url,
-    ),
+    // As the simulated D-ID makes it.
+    source: async () => {
+      const [photo, recording] = await Promise.all([
+        Deno.readFile(PORTRAIT),
+        Deno.readFile(RECORDING),
+      ]);
+      return (await makeFilm(photo, recording)).bytes;
+    },
   },
   {
     path: `pdfs/${ANNA}/summer-at-the-attersee.pdf`,
@@ -98,7 +104,9 @@ export async function seedFamily(stack: SeededStack): Promise<void> {
       await send(`${apiUrl}/storage/v1/object/${path}`, {
         method: "POST",
         headers: { ...headers, "content-type": type, "x-upsert": "true" },
-        body: await Deno.readFile(source),
+        body: source instanceof URL
+          ? await Deno.readFile(source)
+          : await source(),
       })
     ),
   );

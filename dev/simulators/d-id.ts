@@ -23,8 +23,9 @@ import {
 import type { Records, State } from "./state.ts";
 import {
   answerResult,
+  filmOrderSchema,
+  Films,
   signedResultUrl,
-  TALKING_PHOTO_SECONDS,
 } from "./videos.ts";
 import { type Delivery, WebhookSender, webhookSettings } from "./webhooks.ts";
 
@@ -96,6 +97,9 @@ const storedTalkSchema = z.object({
   renderMs: z.int(),
   outcome: settingsSchema.shape.outcome,
   asked: talkSchema,
+  film: filmOrderSchema,
+  /** Null when no film can be made of what was uploaded. */
+  seconds: z.number().nullable(),
 }).readonly();
 type Talk = z.output<typeof storedTalkSchema>;
 
@@ -118,7 +122,9 @@ export class DId implements Provider {
   readonly #routes: readonly Route[];
   readonly #webhooks = new WebhookSender();
   readonly #talks: Records<Talk>;
+  /** SHA-256 by address. */
   readonly #uploads: Records<string>;
+  readonly #films: Films;
   readonly #account: Records<Settings>;
 
   constructor(clock: Clock, ledger: Ledger, state: State) {
@@ -126,6 +132,7 @@ export class DId implements Provider {
     this.#ledger = ledger;
     this.#talks = state.records("d-id.talks", storedTalkSchema);
     this.#uploads = state.records("d-id.uploads", z.string());
+    this.#films = new Films(state);
     this.#account = state.records("d-id.account", settingsSchema);
     this.#routes = [
       route("talks.create", "POST", "/talks", (call) => this.#create(call)),
@@ -170,12 +177,15 @@ export class DId implements Provider {
         "results.get",
         "GET",
         "/results/:file",
-        ({ request, params }) =>
-          answerResult(
-            request,
-            (params["file"] ?? "").replace(/\.mp4$/, ""),
-            this.#clock,
-          ),
+        ({ request, params }) => {
+          const id = (params["file"] ?? "").replace(/\.mp4$/, "");
+          return answerResult(request, id, this.#clock, async () => {
+            const talk = this.#talks.get(id);
+            return talk === undefined
+              ? null
+              : await this.#films.make(talk.film);
+          });
+        },
       ),
     ];
     this.operations = new Set(this.#routes.map(({ operation }) => operation));
@@ -246,7 +256,7 @@ export class DId implements Provider {
     return dIdError(name);
   }
 
-  #create({ request }: Call): Answer {
+  async #create({ request }: Call): Promise<Answer> {
     const asked = talkSchema.safeParse(jsonBody(request));
     if (!asked.success) {
       const [issue] = asked.error.issues;
@@ -258,14 +268,21 @@ export class DId implements Provider {
         );
     }
     const { source_url, script } = asked.data;
-    const urls = [
-      source_url,
-      ...(script.type === "audio" ? [script.audio_url] : []),
-    ];
+    const photo = this.#uploads.get(source_url);
+    const recording = script.type === "audio"
+      ? this.#uploads.get(script.audio_url)
+      : null;
     // What was not uploaded here would have to be fetched, and this simulator asks nobody.
-    if (urls.some((url) => !this.#uploads.has(url))) {
+    if (photo === undefined || recording === undefined) {
       return dIdError("invalid_actor_url");
     }
+    const film = {
+      photo,
+      recording,
+      text: script.type === "text" ? script.input : "",
+    };
+    const seconds = (await this.#films.make(film))?.seconds ?? null;
+    // From here to the creation nothing waits, so the credits hold under concurrent requests.
     if (this.#settings.credits === 0) return dIdError("insufficient_credits");
     this.changeSettings({ credits: this.#settings.credits - 1 });
     const talk: Talk = {
@@ -274,8 +291,12 @@ export class DId implements Provider {
         `tlk_${crypto.randomUUID().replaceAll("-", "").slice(0, 21)}`,
       createdAt: this.#clock.now(),
       renderMs: this.#settings.render_ms,
-      outcome: this.#settings.outcome,
+      outcome: seconds === null && this.#settings.outcome === "done"
+        ? "error"
+        : this.#settings.outcome,
       asked: asked.data,
+      film,
+      seconds,
     };
     this.#talks.set(talk.id, talk);
     this.#ledger.add({
@@ -341,7 +362,7 @@ export class DId implements Provider {
       config: { stitch: false, ...asked.config },
       ...(status === "done"
         ? {
-          duration: TALKING_PHOTO_SECONDS,
+          duration: talk.seconds,
           result_url: await signedResultUrl(request, {
             provider: this.name,
             id: talk.id,
@@ -444,7 +465,7 @@ export class DId implements Provider {
       ? file.name
       : file.name.replace(/\.[^.]+$/, ".wav");
     const url = `s3://d-id-${kind}s-prod/simulated/${id}/${name}`;
-    this.#uploads.set(url, id);
+    this.#uploads.set(url, await this.#films.keep(file));
     return jsonAnswer(201, { url, id });
   }
 }

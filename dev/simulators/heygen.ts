@@ -22,8 +22,9 @@ import {
 import type { Records, State } from "./state.ts";
 import {
   answerResult,
+  filmOrderSchema,
+  Films,
   signedResultUrl,
-  TALKING_PHOTO_SECONDS,
 } from "./videos.ts";
 import {
   type Delivery,
@@ -110,6 +111,9 @@ const storedVideoSchema = z.object({
   renderMs: z.int(),
   outcome: settingsSchema.shape.outcome,
   asked: videoSchema,
+  film: filmOrderSchema,
+  /** Null when no film can be made of what was uploaded. */
+  seconds: z.number().nullable(),
 }).readonly();
 type Video = z.output<typeof storedVideoSchema>;
 
@@ -138,7 +142,9 @@ export class HeyGen implements Provider {
   readonly #routes: readonly Route[];
   readonly #webhooks = new WebhookSender();
   readonly #videos: Records<Video>;
+  /** SHA-256 by id. */
   readonly #assets: Records<string>;
+  readonly #films: Films;
   readonly #answers: Records<z.output<typeof storedAnswerSchema>>;
   readonly #account: Records<Settings>;
 
@@ -147,6 +153,7 @@ export class HeyGen implements Provider {
     this.#ledger = ledger;
     this.#videos = state.records("heygen.videos", storedVideoSchema);
     this.#assets = state.records("heygen.assets", z.string());
+    this.#films = new Films(state);
     this.#answers = state.records("heygen.answers", storedAnswerSchema);
     this.#account = state.records("heygen.account", settingsSchema);
     this.#routes = [
@@ -154,7 +161,7 @@ export class HeyGen implements Provider {
         "videos.create",
         "POST",
         "/v3/videos",
-        (call) => this.#once(call, () => this.#create(call)),
+        (call) => this.#create(call),
       ),
       route("videos.list", "GET", "/v3/videos", (call) => this.#list(call)),
       route(
@@ -213,12 +220,15 @@ export class HeyGen implements Provider {
         "results.get",
         "GET",
         "/results/:file",
-        ({ request, params }) =>
-          answerResult(
-            request,
-            (params["file"] ?? "").replace(/\.mp4$/, ""),
-            this.#clock,
-          ),
+        ({ request, params }) => {
+          const id = (params["file"] ?? "").replace(/\.mp4$/, "");
+          return answerResult(request, id, this.#clock, async () => {
+            const video = this.#videos.get(id);
+            return video === undefined
+              ? null
+              : await this.#films.make(video.film);
+          });
+        },
       ),
     ];
     this.operations = new Set(this.#routes.map(({ operation }) => operation));
@@ -293,33 +303,22 @@ export class HeyGen implements Provider {
     return heyGenError(name);
   }
 
-  /**
-   * What was answered under the key before, or what `make` answers now. Refusals are not remembered. In one go, so that
-   * there is never a video without the answer under its key.
-   */
-  #once({ request }: Call, make: () => Answer): Answer {
-    const key = request.headers.get("idempotency-key");
-    if (key === null) return make();
-    if (!/^[A-Za-z0-9_:.-]{1,255}$/.test(key)) {
-      return heyGenError("invalid_parameter", { param: "Idempotency-Key" });
-    }
-    const slot = `${request.path} ${key}`;
-    const known = this.#answers.get(slot);
-    if (known !== undefined && this.#clock.now() - known.at < 24 * HOUR_MS) {
-      return known.answer;
-    }
-    const answer = make();
-    const { status, headers, body } = answer;
-    if (status < 300 && typeof body === "string") {
-      this.#answers.set(slot, {
-        at: this.#clock.now(),
-        answer: { status, headers, body },
-      });
-    }
-    return answer;
+  /** What was answered under an idempotency key in the last 24 hours. Refusals are not remembered. */
+  #answered(slot: string | null): Answer | undefined {
+    const known = slot === null ? undefined : this.#answers.get(slot);
+    return known !== undefined && this.#clock.now() - known.at < 24 * HOUR_MS
+      ? known.answer
+      : undefined;
   }
 
-  #create({ request }: Call): Answer {
+  async #create({ request }: Call): Promise<Answer> {
+    const key = request.headers.get("idempotency-key");
+    if (key !== null && !/^[A-Za-z0-9_:.-]{1,255}$/.test(key)) {
+      return heyGenError("invalid_parameter", { param: "Idempotency-Key" });
+    }
+    const slot = key === null ? null : `${request.path} ${key}`;
+    const known = this.#answered(slot);
+    if (known !== undefined) return known;
     const asked = videoSchema.safeParse(jsonBody(request));
     if (!asked.success) {
       const [issue] = asked.error.issues;
@@ -329,20 +328,26 @@ export class HeyGen implements Provider {
       });
     }
     const { image, audio_asset_id, audio_url } = asked.data;
-    const isThere = (asset: string) => this.#assets.has(asset);
     // What was not uploaded here would have to be fetched, and this simulator asks nobody.
     if (image.type === "url" || audio_url !== undefined) {
       return heyGenError("download_failed");
     }
-    if (
-      !isThere(image.asset_id) ||
-      (audio_asset_id !== undefined && !isThere(audio_asset_id))
-    ) {
+    const photo = this.#assets.get(image.asset_id);
+    const recording = audio_asset_id === undefined
+      ? null
+      : this.#assets.get(audio_asset_id);
+    if (photo === undefined || recording === undefined) {
       return heyGenError("invalid_parameter", {
         message: "asset not found",
-        param: isThere(image.asset_id) ? "audio_asset_id" : "image",
+        param: photo === undefined ? "image" : "audio_asset_id",
       });
     }
+    const film = { photo, recording, text: asked.data.script ?? "" };
+    const seconds = (await this.#films.make(film))?.seconds ?? null;
+    // From here to the creation nothing waits: limits and idempotency hold under concurrent requests, and there is
+    // never a video without the answer under its key.
+    const meanwhile = this.#answered(slot);
+    if (meanwhile !== undefined) return meanwhile;
     if (this.#settings.wallet_credits === 0) {
       return heyGenError("insufficient_credit");
     }
@@ -358,8 +363,12 @@ export class HeyGen implements Provider {
       id: crypto.randomUUID().replaceAll("-", ""),
       createdAt: this.#clock.now(),
       renderMs: this.#settings.render_ms,
-      outcome: this.#settings.outcome,
+      outcome: seconds === null && this.#settings.outcome === "completed"
+        ? "failed"
+        : this.#settings.outcome,
       asked: asked.data,
+      film,
+      seconds,
     };
     this.#videos.set(video.id, video);
     this.#ledger.add({
@@ -372,9 +381,16 @@ export class HeyGen implements Provider {
       api_key_tail: (request.headers.get("x-api-key") ?? "").slice(-4),
     }, this.#clock.now());
     this.#announce(video, request);
-    return jsonAnswer(200, {
-      data: { video_id: video.id, status: "waiting", output_format: "mp4" },
-    });
+    const answer = {
+      ...jsonAnswer(200, {}),
+      body: JSON.stringify({
+        data: { video_id: video.id, status: "waiting", output_format: "mp4" },
+      }),
+    };
+    if (slot !== null) {
+      this.#answers.set(slot, { at: this.#clock.now(), answer });
+    }
+    return answer;
   }
 
   #announce(video: Video, request: ReceivedRequest): void {
@@ -443,7 +459,7 @@ export class HeyGen implements Provider {
           ),
           video_url: await this.#resultUrl(video, request),
           thumbnail_url: null,
-          duration: TALKING_PHOTO_SECONDS,
+          duration: video.seconds,
         }
         : {}),
       ...(status === "failed"
@@ -525,7 +541,7 @@ export class HeyGen implements Provider {
       });
     }
     const id = crypto.randomUUID().replaceAll("-", "");
-    this.#assets.set(id, file.type);
+    this.#assets.set(id, await this.#films.keep(file));
     return jsonAnswer(200, {
       data: {
         asset_id: id,

@@ -1,11 +1,70 @@
+import { z } from "zod";
+import { type Film, FilmError, makeFilm } from "./film/film.ts";
 import type { Answer, Clock, ReceivedRequest } from "./provider.ts";
+import { sha256 } from "./sound.ts";
+import { spokenSound } from "./spoken.ts";
+import type { State } from "./state.ts";
 
-/** A small film of a drawn face that speaks: H.264 and AAC, 5 s, 27 kB. How it was made is in media/README.md. */
-export const TALKING_PHOTO: Uint8Array<ArrayBuffer> = Deno.readFileSync(
-  new URL("media/talking-photo.mp4", import.meta.url),
-);
-/** Its length. */
-export const TALKING_PHOTO_SECONDS = 5;
+/** What a film is made of: a photo, and a recording or a text that is read aloud; files by their SHA-256. */
+export const filmOrderSchema = z.object({
+  photo: z.string(),
+  recording: z.string().nullable(),
+  text: z.string(),
+}).readonly();
+/** See {@link filmOrderSchema}. */
+export type FilmOrder = z.output<typeof filmOrderSchema>;
+
+/** Films that are kept ready, so that the same order is not made twice within a moment. */
+const KEPT_FILMS = 8;
+
+/** The uploads of a simulated provider, and the films that it makes of them. */
+export class Films {
+  readonly #state: State;
+  readonly #made = new Map<string, Promise<Film | null>>();
+
+  constructor(state: State) {
+    this.#state = state;
+  }
+
+  /** Keeps an upload, and answers with its SHA-256. */
+  async keep(file: Blob): Promise<string> {
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const key = await sha256(bytes);
+    this.#state.putBlob(key, bytes);
+    return key;
+  }
+
+  /** The film of an order, or null when its photo or its recording cannot be decoded. */
+  async make({ photo, recording, text }: FilmOrder): Promise<Film | null> {
+    const picture = this.#state.getBlob(photo);
+    const sound = recording === null
+      ? await spokenSound(text)
+      : this.#state.getBlob(recording);
+    if (picture === null || sound === null) return null;
+    const key = `${photo} ${recording ?? sound.length}`;
+    const film = this.#made.get(key) ?? filmOrNull(picture, sound);
+    // The one that was asked for last goes last.
+    this.#made.delete(key);
+    this.#made.set(key, film);
+    for (const oldest of this.#made.keys()) {
+      if (this.#made.size <= KEPT_FILMS) break;
+      this.#made.delete(oldest);
+    }
+    return await film;
+  }
+}
+
+async function filmOrNull(
+  photo: Uint8Array<ArrayBuffer>,
+  sound: Uint8Array<ArrayBuffer>,
+): Promise<Film | null> {
+  try {
+    return await makeFilm(photo, sound);
+  } catch (error) {
+    if (error instanceof FilmError) return null;
+    throw error;
+  }
+}
 
 /** How rendering goes: what a simulated provider's settings say about the videos made from now on. */
 export interface RenderSettings {
@@ -32,23 +91,23 @@ export async function signedResultUrl(
   return `http://${host}/${parts.provider}/results/${parts.id}.mp4?${query}`;
 }
 
-/** The film, or the object store's 403 when the URL has expired or was altered. */
+/** The film, or the object store's 403 when there is none, or the URL has expired or was altered. */
 export async function answerResult(
   request: ReceivedRequest,
   id: string,
   clock: Clock,
+  film: () => Promise<Film | null>,
 ): Promise<Answer> {
   const expires = request.query.get("Expires") ?? "";
   const isGood = request.query.get("Signature") ===
       await signature(id, expires) &&
     Number(expires) * 1000 > clock.now();
-  return isGood
-    ? {
-      status: 200,
-      headers: { "content-type": "video/mp4" },
-      body: TALKING_PHOTO,
-    }
-    : accessDenied();
+  const made = isGood ? await film() : null;
+  return made === null ? accessDenied() : {
+    status: 200,
+    headers: { "content-type": "video/mp4" },
+    body: made.bytes,
+  };
 }
 
 /** What an object store says about a URL that has expired. */

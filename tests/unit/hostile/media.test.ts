@@ -42,7 +42,7 @@ const mp3 = (await from("tests/fixtures/recordings/speech-24s.mp3")).slice(
 const REAL: Record<CheckedType, Uint8Array> = {
   "audio/mpeg": wholeFrames(mp3),
   "audio/wav": await wav(),
-  "video/mp4": await from("dev/simulators/media/talking-photo.mp4"),
+  "video/mp4": await from("tests/fixtures/films/talking-photo.mp4"),
   "application/pdf": text(`%PDF-1.7\n${"x".repeat(3000)}\n%%EOF\n`),
   "application/json": text(JSON.stringify({ text: "y".repeat(3000) })),
   "text/plain": text(`1\n00:00:00,000 --> 00:00:01,000\n${"Hi ".repeat(300)}`),

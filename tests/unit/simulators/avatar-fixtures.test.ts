@@ -4,12 +4,6 @@ import { z } from "zod";
 import { dIdError } from "../../../dev/simulators/d-id-errors.ts";
 import { heyGenError } from "../../../dev/simulators/heygen-errors.ts";
 import type { Simulators } from "../../../dev/simulators/server.ts";
-import { decodedSeconds } from "../../../dev/simulators/sound.ts";
-import {
-  TALKING_PHOTO,
-  TALKING_PHOTO_SECONDS,
-} from "../../../dev/simulators/videos.ts";
-import { createFileCheck } from "../../../supabase/functions/_shared/media/file-check.ts";
 import {
   dIdCreatedTalkSchema,
   dIdErrorSchema,
@@ -107,8 +101,14 @@ async function send(
 }
 
 function form(name: string, file: string, type: string): FormData {
+  const source = type.startsWith("image/")
+    ? "portraits/face.jpg"
+    : "recordings/speech-12s.wav";
+  const bytes = Deno.readFileSync(
+    new URL(`../../fixtures/${source}`, import.meta.url),
+  );
   const form = new FormData();
-  form.append(name, new File(["bytes"], file, { type }));
+  form.append(name, new File([bytes], file, { type }));
   return form;
 }
 
@@ -277,12 +277,44 @@ Deno.test("heygen simulator: more renders than the plan allows are 429 with Retr
   assertEquals(simulators.ledger.list().length, 1);
 });
 
-Deno.test("the film: a whole mp4 that begins with ftyp, with five seconds of sound that decode", async () => {
-  const check = createFileCheck("video/mp4");
-  assertEquals([check.add(TALKING_PHOTO), check.end()], [null, null]);
-  const seconds = await decodedSeconds(TALKING_PHOTO) ?? 0;
-  assertEquals(Math.round(seconds), TALKING_PHOTO_SECONDS);
-  const half = createFileCheck("video/mp4");
-  const problem = half.add(TALKING_PHOTO.subarray(0, 13_000)) ?? half.end();
-  assertEquals(typeof problem, "string", "half of it is none");
+Deno.test("simulated films: what no film can be made of is not refused, but its render fails", async () => {
+  await using simulators = await running();
+  const broken = (name: string, type: string) => {
+    const form = new FormData();
+    form.append(name, new File(["no picture"], "face.jpg", { type }));
+    return form;
+  };
+  const image = await send(
+    simulators,
+    "/d-id/images",
+    broken("image", "image/jpeg"),
+  );
+  const talk = await send(simulators, "/d-id/talks", {
+    source_url: dIdUploadSchema.parse(image).url,
+    script: { type: "text", input: "Hello." },
+  });
+  const asset = await send(
+    simulators,
+    "/heygen/v3/assets",
+    broken("file", "image/jpeg"),
+  );
+  const video = await send(simulators, "/heygen/v3/videos", {
+    type: "image",
+    image: {
+      type: "asset_id",
+      asset_id: heyGenAssetSchema.parse(asset).data.asset_id,
+    },
+    script: "Hello.",
+    voice_id: "v",
+  });
+  simulators.advanceClock(800);
+  const { id } = dIdCreatedTalkSchema.parse(talk);
+  const { video_id } = heyGenCreatedVideoSchema.parse(video).data;
+  const read = [
+    dIdTalkSchema.parse(await send(simulators, `/d-id/talks/${id}`)).status,
+    heyGenVideoSchema.parse(
+      await send(simulators, `/heygen/v3/videos/${video_id}`),
+    ).data.status,
+  ];
+  assertEquals(read, ["error", "failed"]);
 });

@@ -68,7 +68,7 @@ for (const name of NAMES) {
     simulators.advanceClock(800);
     const done = await provider.read(id, signal());
     assert(done.status === "done");
-    assertEquals(done.durationSeconds, 5);
+    assertEquals(done.durationSeconds, 6.034);
     const film = await fetch(done.videoUrl);
     assertEquals(film.headers.get("content-type"), "video/mp4");
     await film.body?.cancel();
