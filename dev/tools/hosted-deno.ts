@@ -2,11 +2,12 @@
  * The Deno whose API the hosted edge runtime has (`DENO_VERSION` of supabase/edge-runtime), from npm. Functions that
  * start, answer and type-check under it use nothing newer.
  */
-import { fromFileUrl, join } from "@std/path";
+import { join } from "@std/path";
 import { z } from "zod";
 import type { FunctionsDeno } from "../stack/functions-deno.ts";
+import { locateNpmProgram } from "./npm-program.ts";
 
-/** The version of the `@deno/…` packages in import_map.json. */
+/** `DENO_VERSION` of the hosted runtime. */
 export const HOSTED_DENO_VERSION = "2.1.4";
 
 const PLATFORMS: Readonly<Record<string, string>> = {
@@ -36,18 +37,11 @@ async function ownCacheDir(): Promise<string> {
  */
 export async function locateHostedDeno(): Promise<FunctionsDeno> {
   const { os, arch } = Deno.build;
-  const name = `@deno/${PLATFORMS[`${os}-${arch}`] ?? `${os}-${arch}`}`;
-  try {
-    // Computed, so that Deno fetches no other platform's package. The import makes Deno download the package; only
-    // then does resolving give the path of a file.
-    await import(`${name}/package.json`, { with: { type: "json" } });
-  } catch (cause) {
-    throw new Error(
-      `Deno ${HOSTED_DENO_VERSION} could not be loaded from npm (${name}).`,
-      { cause },
-    );
-  }
-  const program = fromFileUrl(import.meta.resolve(`${name}/deno`));
+  const platform = PLATFORMS[`${os}-${arch}`] ?? `${os}-${arch}`;
+  const program = await locateNpmProgram(
+    `@deno/${platform}@${HOSTED_DENO_VERSION}`,
+    "deno",
+  );
   // The archive does not mark it as executable; the npm package `deno` sets the mode in the same way.
   await Deno.chmod(program, 0o755);
   return {

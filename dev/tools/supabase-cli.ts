@@ -4,7 +4,10 @@
  *
  * As a program: `deno task supabase <arguments of the CLI>`.
  */
-import { fromFileUrl } from "@std/path";
+import { locateNpmProgram } from "./npm-program.ts";
+
+/** The version that README and docs name as well. */
+export const SUPABASE_CLI_VERSION = "3.1.0";
 
 /** What the CLI printed, and how it ended. */
 export interface CliResult {
@@ -26,20 +29,10 @@ const ARCHITECTURES: Partial<Record<typeof Deno.build.arch, string>> = {
  */
 export async function locateSupabaseCli(): Promise<string> {
   const arch = ARCHITECTURES[Deno.build.arch] ?? Deno.build.arch;
-  const name = `@supabase/cli-${Deno.build.os}-${arch}`;
-  try {
-    // Computed, so that Deno fetches no other platform's package. The import makes Deno download the package; only
-    // then does resolving give the path of a file.
-    await import(`${name}/package.json`, { with: { type: "json" } });
-  } catch (cause) {
-    throw new Error(
-      `The Supabase CLI could not be loaded from npm (${name}).`,
-      {
-        cause,
-      },
-    );
-  }
-  return fromFileUrl(import.meta.resolve(`${name}/bin/supabase`));
+  return await locateNpmProgram(
+    `@supabase/cli-${Deno.build.os}-${arch}@${SUPABASE_CLI_VERSION}`,
+    "bin/supabase",
+  );
 }
 
 /**

@@ -51,10 +51,13 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     why: "would run this test",
   }],
   [/^deno$/, { how: "run" }],
-  [/^deno (fmt|lint|check|task check:\w+|task db:\w+ --check)$/, {
-    how: "elsewhere",
-    file: "dev/tools/gate.ts",
-  }],
+  [
+    /^deno (fmt|lint|check|task check:\w+|task db:\w+ --check|task build:client( --check)?)$/,
+    {
+      how: "elsewhere",
+      file: "dev/tools/gate.ts",
+    },
+  ],
   [/^deno task (bench|bench:rls|chaos|test:mutations)\b/, {
     how: "help",
     why: minutes,
