@@ -1,8 +1,9 @@
 /**
  * The gate: everything that must hold before a change is taken.
  *
- * usage: deno task ok      checks, then the rings unit and database; stops at the first failure
- *        deno task test    all checks and all rings, to the end; the last line is the sum of the tests
+ * usage: deno task ok [--keep-going]   checks, then the rings unit and database; stops at the first failure, with
+ *                                      --keep-going runs all of them and says in the end what failed
+ *        deno task test                all checks and all rings, to the end; the last line is the sum of the tests
  */
 import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/stack-error.ts";
@@ -62,27 +63,45 @@ const DATABASE_CHECKS: Check[] = [
 const QUICK_RINGS: Ring[] = ["unit", "database"];
 const ALL_RINGS: Ring[] = [...QUICK_RINGS, "functions", "e2e"];
 
-/** Runs checks in order and returns the names of those that failed; with `stopAtFirst` none runs after a failure. */
-async function runChecks(
-  checks: Check[],
-  { stopAtFirst }: { stopAtFirst: boolean },
+/** A part of the gate that passes or fails by itself. */
+export interface Step {
+  name: string;
+  /** Whether it passed. */
+  run(): Promise<boolean>;
+}
+
+/** Runs steps in order and returns the names of those that failed; unless it keeps going, none runs after a failure. */
+export async function runSteps(
+  steps: readonly Step[],
+  { keepGoing }: { keepGoing: boolean },
 ): Promise<string[]> {
   const failed: string[] = [];
-  for (const { name, args } of checks) {
-    await say(name);
-    const { code } = await new Deno.Command(Deno.execPath(), {
-      args,
-      cwd: root,
-      stdin: "null",
-      stdout: "inherit",
-      stderr: "inherit",
-    }).spawn().status;
-    if (code === 0) continue;
+  for (const { name, run } of steps) {
+    if (await run()) continue;
     failed.push(name);
-    if (stopAtFirst) break;
+    if (!keepGoing) break;
   }
   return failed;
 }
+
+function stepsOf(checks: readonly Check[]): Step[] {
+  return checks.map(({ name, args }) => ({
+    name,
+    async run() {
+      await say(name);
+      const { code } = await new Deno.Command(Deno.execPath(), {
+        args,
+        cwd: root,
+        stdin: "null",
+        stdout: "inherit",
+        stderr: "inherit",
+      }).spawn().status;
+      return code === 0;
+    },
+  }));
+}
+
+const SHARED_CLUSTER = "database: a cluster that the run shares";
 
 /** Starts the cluster that the rest of the run shares. False, with the reason printed, when that cannot be done. */
 async function shareCluster(stack: AsyncDisposableStack): Promise<boolean> {
@@ -97,28 +116,30 @@ async function shareCluster(stack: AsyncDisposableStack): Promise<boolean> {
   }
 }
 
-/** Stops at the first failure. Resolves with the exit code. */
-async function runQuick(): Promise<0 | 1> {
-  const options = { stopAtFirst: true };
-  if ((await runChecks(TEXT_CHECKS, options)).length > 0) return 1;
+/** Resolves with the names of what failed. */
+async function runQuick(options: { keepGoing: boolean }): Promise<string[]> {
+  const failed = await runSteps(stepsOf(TEXT_CHECKS), options);
+  if (failed.length > 0 && !options.keepGoing) return failed;
   await using stack = new AsyncDisposableStack();
-  if (!await shareCluster(stack)) return 1;
-  if ((await runChecks(DATABASE_CHECKS, options)).length > 0) return 1;
-  for (const ring of QUICK_RINGS) {
-    const tally = await runRings([ring]);
-    if (tally.failed > 0) return 1;
-  }
-  return 0;
+  if (!await shareCluster(stack)) return [...failed, SHARED_CLUSTER];
+  const rings = QUICK_RINGS.map((ring): Step => ({
+    name: `ring ${ring}`,
+    run: async () => (await runRings([ring])).failed === 0,
+  }));
+  return [
+    ...failed,
+    ...await runSteps([...stepsOf(DATABASE_CHECKS), ...rings], options),
+  ];
 }
 
 /** Runs everything to the end, so that one line out of format hides no failed test. Each failed check counts as one. */
 async function runWhole(): Promise<Tally> {
-  const options = { stopAtFirst: false };
-  const failedChecks = await runChecks(TEXT_CHECKS, options);
+  const options = { keepGoing: true };
+  const failedChecks = await runSteps(stepsOf(TEXT_CHECKS), options);
   await using stack = new AsyncDisposableStack();
   if (await shareCluster(stack)) {
-    failedChecks.push(...await runChecks(DATABASE_CHECKS, options));
-  } else failedChecks.push("database: a cluster that the run shares");
+    failedChecks.push(...await runSteps(stepsOf(DATABASE_CHECKS), options));
+  } else failedChecks.push(SHARED_CLUSTER);
   const { passed, failed, failures } = await runRings(ALL_RINGS);
   return {
     passed,
@@ -127,15 +148,26 @@ async function runWhole(): Promise<Tally> {
   };
 }
 
-const started = performance.now();
-if (Deno.args.includes("--whole")) {
-  const tally = await runWhole();
-  await sayTally(tally);
-  Deno.exitCode = tally.failed === 0 ? 0 : 1;
-} else {
-  Deno.exitCode = await runQuick();
+/** Runs the gate that the arguments name, and resolves with the exit code. */
+async function main(args: string[]): Promise<number> {
+  const known = ["--whole", "--keep-going"];
+  if (args.some((argument) => !known.includes(argument))) {
+    await say("usage: deno task ok [--keep-going], or deno task test");
+    return 2;
+  }
+  if (args.includes("--whole")) {
+    const tally = await runWhole();
+    await sayTally(tally);
+    return tally.failed === 0 ? 0 : 1;
+  }
+  const started = performance.now();
+  const failed = await runQuick({ keepGoing: args.includes("--keep-going") });
+  for (const name of failed) await say(`not ok: ${name}`);
   const seconds = Math.round((performance.now() - started) / 1000);
   await say(
-    Deno.exitCode === 0 ? `ok, in ${seconds} s` : `not ok, after ${seconds} s`,
+    failed.length === 0 ? `ok, in ${seconds} s` : `not ok, after ${seconds} s`,
   );
+  return failed.length === 0 ? 0 : 1;
 }
+
+if (import.meta.main) Deno.exitCode = await main(Deno.args);

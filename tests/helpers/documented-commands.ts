@@ -46,7 +46,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     file: "tests/e2e/demo.test.ts",
   }],
   [/^deno task start/, { how: "serve", port: " --port 0" }],
-  [/^deno task (ok|test|test:(unit|database|functions))$/, {
+  [/^deno task (ok( --keep-going)?|test|test:(unit|database|functions))$/, {
     how: "task",
     why: "would run this test",
   }],

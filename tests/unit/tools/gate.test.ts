@@ -1,0 +1,36 @@
+import { assertEquals } from "@std/assert";
+import { runSteps } from "../../../dev/tools/gate.ts";
+
+/** Steps that note that they ran, and pass but for those named. */
+function steps(failing: string[]) {
+  const ran: string[] = [];
+  return {
+    ran,
+    steps: ["format", "types", "ring unit"].map((name) => ({
+      name,
+      run: () => {
+        ran.push(name);
+        return Promise.resolve(!failing.includes(name));
+      },
+    })),
+  };
+}
+
+Deno.test("runSteps: nothing runs after the first failure", async () => {
+  const { ran, steps: all } = steps(["types", "ring unit"]);
+  assertEquals(await runSteps(all, { keepGoing: false }), ["types"]);
+  assertEquals(ran, ["format", "types"]);
+});
+
+Deno.test("runSteps: with keepGoing all run, and each failure is named", async () => {
+  const { ran, steps: all } = steps(["format", "ring unit"]);
+  assertEquals(await runSteps(all, { keepGoing: true }), [
+    "format",
+    "ring unit",
+  ]);
+  assertEquals(ran, ["format", "types", "ring unit"]);
+});
+
+Deno.test("runSteps: what passes is named by nobody", async () => {
+  assertEquals(await runSteps(steps([]).steps, { keepGoing: false }), []);
+});
