@@ -1,6 +1,7 @@
 /** The pauses of an avatar video, and what it leaves alone while it waits. What it does over the wire, tests/functions shows. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
+import { z } from "zod";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import {
   JobFailure,
@@ -9,9 +10,10 @@ import {
 import { ProviderFailure } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
 import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
-import type {
-  AvatarVideos,
-  AvatarVideoState,
+import {
+  AVATAR_PROVIDERS,
+  type AvatarVideos,
+  type AvatarVideoState,
 } from "../../../supabase/functions/_shared/providers/avatar-videos.ts";
 import { heldTimers } from "../../helpers/held-timers.ts";
 import { createAvatarVideoProcessor } from "../../../supabase/functions/process-ai-job/processors/avatar-video.ts";
@@ -99,7 +101,10 @@ function run(
         fetch: () => Promise.reject(new Error("Storage is not asked")),
       },
     }),
-    providers: { "d-id": provider, heygen: provider },
+    providers: z.record(z.enum(AVATAR_PROVIDERS), z.custom<AvatarVideos>())
+      .parse(
+        Object.fromEntries(AVATAR_PROVIDERS.map((name) => [name, provider])),
+      ),
     fetch: options.fetch ??
       (() => Promise.reject(new Error("nothing is downloaded"))),
     callbackUrl: () => Promise.resolve(undefined),

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { dirname, join } from "@std/path";
 import { readProject } from "../../../dev/stack/project.ts";
 import { readProjectEnv } from "../../../dev/stack/project-env.ts";
@@ -139,24 +139,37 @@ Deno.test("chooseProviders: a key makes a provider real, none makes it simulated
     given: Record<string, string>,
     url: string | undefined,
     upstash: "simulated" | "none",
-  ) => chooseProviders(given, url, upstash).choices.map(({ mode }) => mode);
+  ) =>
+    chooseProviders(given, url, upstash).choices.map(({ keyVariable, mode }) =>
+      [keyVariable, mode] as const
+    );
   const url = "http://127.0.0.1:1";
-  assertEquals(modes({}, url, "none"), [
-    "simulated",
-    "simulated",
-    "simulated",
-    "off",
-  ]);
-  assertEquals(modes({ ELEVENLABS_API_KEY: "k" }, url, "simulated"), [
-    "real",
-    "simulated",
-    "simulated",
-    "simulated",
-  ]);
-  assertEquals(
-    modes({ DID_API_KEY: "k", HEYGEN_API_KEY: "k" }, undefined, "simulated"),
-    ["off", "real", "real", "off"],
-  );
+  const names = modes({}, url, "none").map(([name]) => name);
+  for (
+    const [given, simulator, upstash, expected] of [
+      [[], url, "none", "simulated"],
+      [["ELEVENLABS_API_KEY"], url, "simulated", "simulated"],
+      [["DID_API_KEY", "HEYGEN_API_KEY"], undefined, "simulated", "off"],
+    ] as const
+  ) {
+    const keys = Object.fromEntries(given.map((name) => [name, "k"]));
+    assertEquals(
+      modes(keys, simulator, upstash),
+      names.map((name) =>
+        [
+          name,
+          name in keys
+            ? "real"
+            : name === "UPSTASH_REDIS_REST_URL"
+            ? simulator === undefined || upstash === "none"
+              ? "off"
+              : "simulated"
+            : expected,
+        ] as const
+      ),
+    );
+    for (const name of given) assert(names.includes(name), name);
+  }
   assertEquals(
     chooseProviders({}, url, "none", "http://127.0.0.1:2")
       .env["PROVIDER_WEBHOOK_URL"],
