@@ -21,16 +21,16 @@ export async function readResourceUsage(
   pid: number,
 ): Promise<ResourceUsage | undefined> {
   if (!canReadResourceUsage) return undefined;
-  try {
-    const [stat, status] = await Promise.all([
-      // Deno runs JavaScript in its first thread, whose id is that of the process.
-      Deno.readTextFile(`/proc/${pid}/task/${pid}/stat`),
-      Deno.readTextFile(`/proc/${pid}/status`),
-    ]);
-    return { cpuMs: cpuOf(stat), ...memoryOf(status) };
-  } catch {
+  // Both to their end: a process may go between the two.
+  const [stat, status] = await Promise.allSettled([
+    // Deno runs JavaScript in its first thread, whose id is that of the process.
+    Deno.readTextFile(`/proc/${pid}/task/${pid}/stat`),
+    Deno.readTextFile(`/proc/${pid}/status`),
+  ]);
+  if (stat.status === "rejected" || status.status === "rejected") {
     return undefined;
   }
+  return { cpuMs: cpuOf(stat.value), ...memoryOf(status.value) };
 }
 
 function cpuOf(stat: string): number {

@@ -51,12 +51,15 @@ Deno.test("tokens: one that has ended stays ended, also when it was seen while i
   assert(inner !== undefined, "the service is to say that it has ended");
   await assertRejects(() => tokens.verifyInner(inner), Error, "exp");
 
-  const ending = await tokens.sign({
-    sub: "ann",
-    exp: Math.floor(Date.now() / 1000) + 1,
-  });
-  await tokens.toInner(ending);
-  assertEquals((await tokens.check(ending)).state, "valid");
+  let ending: string;
+  do {
+    ending = await tokens.sign({
+      sub: "ann",
+      exp: Math.floor(Date.now() / 1000) + 1,
+    });
+    await tokens.toInner(ending);
+    // On a busy machine the second is over before it is seen.
+  } while ((await tokens.check(ending)).state !== "valid");
   while (Date.now() / 1000 < (decodeJwt(ending).exp ?? 0)) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -122,7 +122,8 @@ export function createElevenLabsVoices(
         );
       } catch (error) {
         const isGone = error instanceof ProviderFailure &&
-          error.code === "provider_rejected_input";
+          (error.code === "voice_not_found" ||
+            error.code === "provider_rejected_input");
         if (!isGone) throw error;
       }
     },

@@ -41,7 +41,7 @@ Deno.test("runJob: completes the job with what the processor made, and logs each
 Deno.test("runJob: the processor gets the job as claimed, the time that is left, and a signal that nothing has ended", async () => {
   const { run, row, platform } = bench((context) => {
     assertEquals(context.job.id, row.id);
-    assertEquals(context.job.metadata, { name: "Grandma" });
+    assertEquals(context.job.metadata, { voice_name: "Grandma" });
     assertEquals(context.signal.aborted, false);
     platform.advance(35_000);
     assertEquals(context.remainingMs(), DEADLINE_MS - 35_000);
