@@ -70,6 +70,7 @@ const platform: PlatformDeps = {
   uuid: () => crypto.randomUUID(),
   random: () => Math.random(),
   fetch: (input, init) => fetch(input, init),
+  resolveHost: () => Promise.resolve([]),
   waitUntil: (promise) => void promise,
   onShutdown: () => {},
   env: () => ({

@@ -72,6 +72,7 @@ export const PRODUCT_PACKAGES: readonly string[] = [
   "@supabase/supabase-js",
   "@upstash/redis",
   "elevenlabs",
+  "ipaddr.js",
   "pdfkit",
   "standardwebhooks",
   "zod",

@@ -306,6 +306,34 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     });
   }
 
+  Deno.test(`${provider}: a result that leads to an address of a private network is not fetched, and the job says why`, async () => {
+    const stack = running();
+    await atOnce(stack, provider);
+    await stack.simulator.fail({
+      provider,
+      operation: "results.get",
+      fault: {
+        kind: "status",
+        status: 302,
+        headers: { location: "https://169.254.169.254/latest/meta-data/" },
+      },
+    });
+    const { user, jobId } = await newVideo({ provider });
+    const job = await waitForJob(stack, user, jobId, "failed");
+    assertEquals([job.error_code, job.spend], [
+      "provider_answer_invalid",
+      "incurred",
+    ]);
+    // The film is paid for: a retry fetches it.
+    const retried = await user.call("retry-ai-job", {
+      body: { job_id: jobId },
+    });
+    assertEquals(retried.status, 202, JSON.stringify(retried.body));
+    await sweepJob(stack, jobId);
+    await waitForEvent(stack, jobId, "completed");
+    await assertVideoOnce(stack, jobId);
+  });
+
   Deno.test(`${provider}: a full plan is waited for, and costs no attempt`, async () => {
     const stack = running();
     await atOnce(stack, provider);

@@ -53,6 +53,7 @@ export function fakePlatform(
       ((input) => {
         throw new Error(`nobody expected a request to ${String(input)}`);
       }),
+    resolveHost: () => Promise.resolve([]),
     waitUntil: (promise) => {
       backgroundWork.push(promise);
     },

@@ -20,6 +20,7 @@ import { createElevenLabsSpeech } from "../_shared/providers/elevenlabs-speech.t
 import { createElevenLabsTranscripts } from "../_shared/providers/elevenlabs-transcripts.ts";
 import { createElevenLabsVoices } from "../_shared/providers/elevenlabs-voices.ts";
 import { createHeyGenVideos } from "../_shared/providers/heygen.ts";
+import { createResultDownload } from "../_shared/providers/result-download.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { createHandler } from "./handler.ts";
 import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
@@ -99,7 +100,10 @@ const processors = [
         fetch: platform.fetch,
       }),
     },
-    fetch: platform.fetch,
+    results: {
+      "d-id": createResultDownload(platform, env.DID_BASE_URL),
+      heygen: createResultDownload(platform, env.HEYGEN_BASE_URL),
+    },
     callbackUrl: async (jobId) => {
       const base = webhookUrl(env);
       const secret = env.DID_WEBHOOK_SECRET;

@@ -15,7 +15,7 @@ import {
   type AvatarVideos,
   type AvatarVideoState,
 } from "../../../supabase/functions/_shared/providers/avatar-videos.ts";
-import { heldTimers } from "../../helpers/held-timers.ts";
+import type { ResultDownload } from "../../../supabase/functions/_shared/providers/result-download.ts";
 import { createAvatarVideoProcessor } from "../../../supabase/functions/process-ai-job/processors/avatar-video.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
@@ -86,7 +86,6 @@ function run(
   options: {
     chargesFailed?: boolean;
     took?: (operation: string, units: number) => void;
-    fetch?: typeof fetch;
   } = {},
 ): Promise<unknown> {
   const provider = fakeProvider(
@@ -94,6 +93,9 @@ function run(
     read,
     options.chargesFailed,
   );
+  const download = () => {
+    throw new JobFailure("provider_unavailable", { isRetryable: true });
+  };
   return createAvatarVideoProcessor({
     supabase: createClient<Database>("http://127.0.0.1:1", "key", {
       auth: { persistSession: false, autoRefreshToken: false },
@@ -105,8 +107,10 @@ function run(
       .parse(
         Object.fromEntries(AVATAR_PROVIDERS.map((name) => [name, provider])),
       ),
-    fetch: options.fetch ??
-      (() => Promise.reject(new Error("nothing is downloaded"))),
+    results: z.record(z.enum(AVATAR_PROVIDERS), z.custom<ResultDownload>())
+      .parse(
+        Object.fromEntries(AVATAR_PROVIDERS.map((name) => [name, download])),
+      ),
     callbackUrl: () => Promise.resolve(undefined),
   }).run(context(ageSeconds, options.took));
 }
@@ -219,36 +223,4 @@ Deno.test("avatar video: an answer that makes no sense spends an attempt, so tha
     "provider_answer_invalid",
     true,
   ]);
-});
-
-Deno.test("avatar video: a result's address that does not answer is given up after a minute, and tried again", async () => {
-  using timers = heldTimers();
-  const signals: AbortSignal[] = [];
-  const failure = assertRejects(
-    () =>
-      run(20, () =>
-        Promise.resolve({
-          status: "done",
-          videoUrl: "https://results.example/video.mp4",
-          durationSeconds: 4,
-        }), {
-        fetch: (_url, init) => {
-          const { promise, reject } = Promise.withResolvers<Response>();
-          if (init?.signal) {
-            const { signal } = init;
-            signals.push(signal);
-            signal.addEventListener("abort", () => reject(signal.reason));
-          }
-          return promise;
-        },
-      }),
-    JobFailure,
-  );
-  await timers.pass(59_000);
-  assertEquals(signals.map(({ aborted }) => aborted), [false]);
-  await timers.pass(1_000);
-  assertEquals(
-    [(await failure).code, (await failure).isRetryable],
-    ["provider_unavailable", true],
-  );
 });

@@ -14,6 +14,11 @@ export interface PlatformDeps {
   /** Uniform in [0, 1). */
   random(): number;
   fetch: typeof fetch;
+  /**
+   * The IP addresses that DNS has for a host. Empty when it has none, does not answer within a moment, or cannot be asked
+   * here, as behind some proxies.
+   */
+  resolveHost(host: string): Promise<string[]>;
   /** Keeps the isolate alive until the promise settles, within the platform's limits. */
   waitUntil(promise: Promise<unknown>): void;
   /** Calls back once when the platform announces the end of the isolate. Best effort: a killed isolate says nothing. */
@@ -23,6 +28,9 @@ export interface PlatformDeps {
   /** Writes one line to the log of the function. */
   writeLine(line: string): void;
 }
+
+/** How long DNS may take. */
+const DNS_MS = 3_000;
 
 /**
  * The real platform: hosted edge runtime, `supabase functions serve`, or the embedded stack.
@@ -36,6 +44,16 @@ export function platformDeps(): PlatformDeps {
     uuid: () => crypto.randomUUID(),
     random: () => Math.random(),
     fetch: (input, init) => fetch(input, init),
+    async resolveHost(host) {
+      const signal = AbortSignal.timeout(DNS_MS);
+      const answers = await Promise.allSettled([
+        Deno.resolveDns(host, "A", { signal }),
+        Deno.resolveDns(host, "AAAA", { signal }),
+      ]);
+      return answers.flatMap((one) =>
+        one.status === "fulfilled" ? one.value : []
+      );
+    },
     waitUntil: (promise) => {
       EdgeRuntime.waitUntil(promise);
     },

@@ -27,11 +27,9 @@ import type {
   ProviderFile,
 } from "../../_shared/providers/avatar-videos.ts";
 import { AVATAR_PROVIDERS } from "../../_shared/providers/avatar-videos.ts";
+import type { ResultDownload } from "../../_shared/providers/result-download.ts";
 import { unpaid } from "../../_shared/providers/wire-call.ts";
-import {
-  downloadInput,
-  STORAGE_TIMEOUT_SECONDS,
-} from "../../_shared/storage/object-store.ts";
+import { downloadInput } from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
@@ -43,17 +41,13 @@ const CHARACTERS_PER_SECOND = 12;
 const MAX_PHOTO_BYTES = 10_000_000;
 /** Most bytes of a video: half an hour at the bitrates that the providers use. */
 const MAX_VIDEO_BYTES = 209_715_200;
-/** Most seconds from asking for a video to its last byte; the isolate may end sooner. */
-const COPY_SECONDS = 300;
-/** What object stores answer to an address that has expired. */
-const EXPIRED = [401, 403, 404, 410];
 
 /** What the processor is made of. */
 export interface AvatarVideoDeps {
   supabase: SupabaseClient<Database>;
   providers: Readonly<Record<AvatarProvider, AvatarVideos>>;
-  /** For results, which lie at addresses of the provider's choice; no key goes with it. */
-  fetch: typeof fetch;
+  /** For results, which lie at addresses of the provider's choice. */
+  results: Readonly<Record<AvatarProvider, ResultDownload>>;
   /** Where D-ID may call back for this job. */
   callbackUrl(jobId: string): Promise<string | undefined>;
 }
@@ -68,7 +62,7 @@ export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
     jobType: "avatar_video",
     async run(context) {
       const { job, signal, progress } = context;
-      const provider = providerOf(deps, job);
+      const provider = deps.providers[nameOf(job)];
       const order = readOrder(job);
 
       const videoId = await submit(deps, provider, context, order);
@@ -88,9 +82,11 @@ export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
       const video = finished(state);
 
       progress(80, "storing_output");
-      const body = await openVideo(deps, video.videoUrl, signal) ??
+      const open = (url: string) =>
+        deps.results[nameOf(job)](url, { maxBytes: MAX_VIDEO_BYTES, signal });
+      const body = await open(video.videoUrl) ??
         // It has expired since: the provider signs a new address when it is asked again.
-        await openVideo(deps, finished(await read()).videoUrl, signal);
+        await open(finished(await read()).videoUrl);
       if (body === null) {
         throw new JobFailure("output_invalid", {
           isRetryable: true,
@@ -131,12 +127,12 @@ interface Order {
   photo: string;
 }
 
-function providerOf(deps: AvatarVideoDeps, job: ClaimedJob): AvatarVideos {
+function nameOf(job: ClaimedJob): AvatarProvider {
   const name = AVATAR_PROVIDERS.find((one) => one === job.provider);
   if (name === undefined) {
     throw new JobFailure("job_type_not_supported", { isRetryable: false });
   }
-  return deps.providers[name];
+  return name;
 }
 
 function readOrder(job: ClaimedJob): Order {
@@ -316,39 +312,5 @@ function finished(
   throw new JobFailure("provider_answer_invalid", {
     isRetryable: true,
     cause: new Error("a finished video is being rendered again"),
-  });
-}
-
-/** The video as a stream, or null when its address is not good any more. */
-async function openVideo(
-  deps: AvatarVideoDeps,
-  url: string,
-  signal: AbortSignal,
-): Promise<ReadableStream<Uint8Array> | null> {
-  const silence = new AbortController();
-  const tooLong = setTimeout(
-    () => silence.abort(new DOMException("no answer", "TimeoutError")),
-    STORAGE_TIMEOUT_SECONDS * 1000,
-  );
-  let response: Response;
-  try {
-    response = await deps.fetch(url, {
-      signal: AbortSignal.any([
-        signal,
-        silence.signal,
-        AbortSignal.timeout(COPY_SECONDS * 1000),
-      ]),
-    });
-  } catch (cause) {
-    throw new JobFailure("provider_unavailable", { isRetryable: true, cause });
-  } finally {
-    clearTimeout(tooLong);
-  }
-  if (response.ok && response.body !== null) return response.body;
-  await response.body?.cancel();
-  if (EXPIRED.includes(response.status)) return null;
-  throw new JobFailure("provider_unavailable", {
-    isRetryable: true,
-    cause: new Error(`the result answers ${response.status}`),
   });
 }
