@@ -73,8 +73,12 @@ create table private.janitor_settings (
   scan_interval_seconds integer not null default 21600,
   cancelled_done_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
   failed_done_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  file_scan_bucket text,
+  file_scan_name text,
+  file_scan_done_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
   constraint janitor_settings_pkey PRIMARY KEY (id),
   constraint janitor_settings_are_not_negative CHECK (orphan_grace_seconds >= 0 AND failed_grace_seconds >= 0 AND scan_interval_seconds >= 0),
+  constraint janitor_settings_file_scan_is_whole CHECK ((file_scan_bucket IS NULL) = (file_scan_name IS NULL)),
   constraint janitor_settings_is_one_row CHECK (id = 1)
 );
 alter table private.janitor_settings enable row level security;
@@ -82,15 +86,21 @@ alter table private.janitor_settings enable row level security;
 comment on table private.janitor_settings is
   'One row: how long the janitor waits before it removes what nobody names, and how far it has looked at ended jobs.';
 comment on column private.janitor_settings.orphan_grace_seconds is
-  'What a provider holds with our marker and no row names, and what a cancelled job left, is removed after so long. An empty look-up by marker counts after so long, too.';
+  'What a provider holds with our marker and no row names, what a cancelled job left, and a file without account or job is removed after so long. An empty look-up by marker counts after so long, too.';
 comment on column private.janitor_settings.failed_grace_seconds is
   'What a failed job left is kept for so long: a retry goes on with it instead of paying again.';
 comment on column private.janitor_settings.scan_interval_seconds is
-  'Wait between two readings of everything that a provider lists.';
+  'Wait between two readings of everything that a provider lists, and of everything in our buckets.';
 comment on column private.janitor_settings.cancelled_done_until is
   'Left-overs of jobs that were cancelled until then are queued.';
 comment on column private.janitor_settings.failed_done_until is
   'Left-overs of jobs that failed until then are queued.';
+comment on column private.janitor_settings.file_scan_bucket is
+  'The bucket that is being read for files without account or job; null between two readings.';
+comment on column private.janitor_settings.file_scan_name is
+  'The last object of it that was looked at.';
+comment on column private.janitor_settings.file_scan_done_at is
+  'When the last reading of our buckets ended.';
 
 create table private.provider_objects (
   provider text not null,
@@ -235,7 +245,7 @@ comment on column private.storage_removals.object_path is
 comment on column private.storage_removals.user_id is
   'Whose it was. Not a foreign key: the account may be gone.';
 comment on column private.storage_removals.reason is
-  'The table whose row named it, users when the account was deleted, or job_leftovers.';
+  'The table whose row named it, users when the account was deleted, job_leftovers, or no_account when its folder is that of no account.';
 comment on column private.storage_removals.attempts is
   'Removals begun. Given up never: with five and an error it counts as failing.';
 comment on column private.storage_removals.next_attempt_at is
@@ -1746,6 +1756,11 @@ create function private.check_avatar_audio()
 comment on function private.check_avatar_audio() is
   'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011), exists (AJ012) and was uploaded as sound (AJ013). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked for jobs that the service inserts as well.';
 
+create function private.check_object_owner()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.check_object_owner() is
+  'Row trigger on storage.objects: refuses an object of our buckets whose first folder is the id of no account (42501), whoever writes it; folders that are no id are left alone. Security definer because the roles of Storage may not read accounts.';
+
 create function private.check_pdf_render()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.check_pdf_render() is
@@ -1799,7 +1814,7 @@ comment on function private.follow_ai_job_dependency() is
 create function private.forget_user()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.forget_user() is
-  'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders. What else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth service deletes users and may touch none of this.';
+  'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders of our buckets. What else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth service deletes users and may touch none of this.';
 
 create function private.give_up_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
   returns boolean language plpgsql volatile security invoker set search_path="";
@@ -1851,10 +1866,20 @@ create function private.is_provider_failure(p_error_code text)
 comment on function private.is_provider_failure(text) is
   'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';
 
+create function private.job_files(p_user_id uuid, p_job_id uuid)
+  returns SETOF text language sql stable security invoker set search_path="";
+comment on function private.job_files(uuid,uuid) is
+  'What lies in the folder of a job, <user id>/<job id>/, in the buckets that jobs write to, as <bucket>/<path>.';
+
 create function private.keep_ai_job_dependency()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.keep_ai_job_dependency() is
   'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that still waits for it.';
+
+create function private.lease_storage_removal(p_removal private.storage_removals, p_lease_token uuid, p_lease_seconds integer)
+  returns boolean language plpgsql volatile security invoker set search_path="";
+comment on function private.lease_storage_removal(private.storage_removals,uuid,integer) is
+  'Leases a removal whose row the caller has locked; false when its object may not go now: what a row still needs waits a day, or until it is requested again; what is gone, or was replaced by its owner since, is done.';
 
 create function private.leave_ai_job_queue()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1900,6 +1925,11 @@ create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id t
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.note_settled_doubt(uuid,text) is
   'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an operator or the janitor, and what that call made, by the provider''s id, if anything.';
+
+create function private.own_buckets()
+  returns text[] language sql immutable security invoker set search_path="";
+comment on function private.own_buckets() is
+  'The buckets of these migrations. In any other, an app''s own, nothing is checked, counted or removed.';
 
 create function private.post_signed(p_function text, p_body jsonb)
   returns bigint language plpgsql volatile security definer set search_path="";
@@ -2049,6 +2079,12 @@ comment on function public.claim_dispatched_ai_jobs(text,double precision,intege
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. Security definer because the receipts lie in schema private.';
 grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer) to service_role;
 
+create function public.claim_lost_job_files(p_user_id uuid, p_job_id uuid, p_lease_seconds integer DEFAULT 120)
+  returns TABLE(id bigint, lease_token uuid, object_path text) language plpgsql volatile security definer set search_path="";
+comment on function public.claim_lost_job_files(uuid,uuid,integer) is
+  'For a worker whose lease is lost: when the job was deleted, with its account or alone, queues the files in its folder that no row names, and leases them to be deleted at once. 0 rows while the job exists: its files are another worker''s, or its owner''s. service_role only; security definer because the list lies in schema private.';
+grant execute on function public.claim_lost_job_files(uuid,uuid,integer) to service_role;
+
 create function public.claim_provider_removals(p_providers text[], p_limit integer, p_lease_seconds integer DEFAULT 120)
   returns TABLE(id bigint, lease_token uuid, provider text, object_type text, provider_object_id text, marker text, made_at timestamp with time zone, is_lookup_conclusive boolean) language plpgsql volatile security definer set search_path="";
 comment on function public.claim_provider_removals(text[],integer,integer) is
@@ -2058,7 +2094,7 @@ grant execute on function public.claim_provider_removals(text[],integer,integer)
 create function public.claim_storage_removals(p_limit integer, p_lease_seconds integer DEFAULT 120)
   returns TABLE(id bigint, lease_token uuid, object_path text) language plpgsql volatile security definer set search_path="";
 comment on function public.claim_storage_removals(integer,integer) is
-  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. What a row still needs waits a day, or until it is asked for again; what is gone, or was replaced by its owner since, is done. service_role only; security definer because the list lies in schema private.';
+  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. service_role only; security definer because the list lies in schema private.';
 grant execute on function public.claim_storage_removals(integer,integer) to service_role;
 
 create function public.complete_ai_job(p_job_id uuid, p_lease_token uuid, p_result_data jsonb, p_output_url text DEFAULT NULL::text, p_product jsonb DEFAULT NULL::jsonb)
@@ -2196,6 +2232,12 @@ create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p
 comment on function public.revise_provider_call(uuid,uuid,text,bigint) is
   'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; nothing changed. service_role only.';
 grant execute on function public.revise_provider_call(uuid,uuid,text,bigint) to service_role;
+
+create function public.scan_stored_files(p_limit integer DEFAULT 5000)
+  returns integer language plpgsql volatile security definer set search_path="";
+comment on function public.scan_stored_files(integer) is
+  'Reads on through our buckets, up to p_limit objects, and queues what is older than the grace and lies in the folder of no account, or of a job that was deleted and whose file no row names. Returns how many it looked at; fewer than p_limit: the reading is over, and the next begins after scan_interval_seconds. service_role only; security definer because it reads accounts and the list lies in schema private.';
+grant execute on function public.scan_stored_files(integer) to service_role;
 
 create function public.set_ai_budget(p_user_id uuid, p_budget_micros bigint)
   returns void language plpgsql volatile security invoker set search_path="";

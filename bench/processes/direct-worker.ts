@@ -103,6 +103,7 @@ const worker = createWorker({
   results: createResultCache(createDirectStore(sql), log),
   concurrency: settings.concurrency,
   wallClockMs: settings.wallClockMs,
+  removeLostFiles: () => Promise.resolve(0),
   onShutdown: platform.onShutdown,
   waitUntil: platform.waitUntil,
   log,

@@ -6,7 +6,11 @@ import postgres from "postgres";
 import type { StackKeys } from "./keys.ts";
 import type { LogBook } from "./log-book.ts";
 import type { Project } from "./project.ts";
-import { mendRestError, type RequestNotes } from "./rest-errors.ts";
+import {
+  mendRestError,
+  mendStorageError,
+  type RequestNotes,
+} from "./rest-errors.ts";
 import { listenForReload, RestConnection } from "./rest-connection.ts";
 import { answersWithMore, answerWrite } from "./rest-writes.ts";
 import { FileStorage } from "./storage-files.ts";
@@ -146,8 +150,11 @@ export async function startDataServices(options: {
             )
             : app.fetch(request),
       );
-      return new URL(request.url).pathname.startsWith("/rest/")
+      const { pathname } = new URL(request.url);
+      return pathname.startsWith("/rest/")
         ? mendRestError(response, notes)
+        : pathname.startsWith("/storage/")
+        ? await mendStorageError(response, notes)
         : response;
     },
     connection,

@@ -143,6 +143,14 @@ export class RestConnection extends PostgresConnection {
     ]);
   }
 
+  /** Called by the library for an error that it is about to answer. */
+  override normalizeDbError(
+    ...[error]: Parameters<PostgresConnection["normalizeDbError"]>
+  ): ReturnType<PostgresConnection["normalizeDbError"]> {
+    noteDatabaseError(this.#notes(), error);
+    return super.normalizeDbError(error);
+  }
+
   override async withContext<T>(
     vars: Context,
     run: (db: Database) => Promise<T>,

@@ -69,7 +69,28 @@ export function mendRestError(
   }, { status: statusOf(error.code, notes.role), headers });
 }
 
-/** Remembers an error of the database for {@link mendRestError}; other values are passed over. */
+/**
+ * The answer to a Storage request. Hosted Storage passes on the message of what a trigger refuses with 42501 (storage
+ * `src/storage/database/errors.ts`); the library takes every 42501 for a policy's.
+ */
+export async function mendStorageError(
+  response: Response,
+  notes: RequestNotes,
+): Promise<Response> {
+  const error = notes.databaseError;
+  if (
+    response.status < 400 || error?.code !== "42501" ||
+    error.message.includes("row-level security")
+  ) return response;
+  const headers = new Headers(response.headers);
+  headers.delete("content-length");
+  return Response.json(
+    { ...Object(await response.json()), message: error.message },
+    { status: response.status, headers },
+  );
+}
+
+/** Remembers an error of the database for the answer; other values are passed over. */
 export function noteDatabaseError(
   notes: RequestNotes | undefined,
   error: unknown,

@@ -80,7 +80,15 @@ async function asCaller<T>(
       ? refusals[error.code]
       : undefined;
     if (refusal === undefined) throw error;
-    throw new StorageRefusal(...refusal);
+    const [statusCode, code, message] = refusal;
+    // What a trigger says with 42501, hosted Storage passes on.
+    const isOfTrigger = error instanceof postgres.PostgresError &&
+      error.code === "42501" && !error.message.includes("row-level security");
+    throw new StorageRefusal(
+      statusCode,
+      code,
+      isOfTrigger ? error.message : message,
+    );
   }
 }
 

@@ -101,10 +101,21 @@ async function forwardUpload(
   if (response.ok && upload.metadata !== undefined) {
     await keepUserMetadata(deps, target, upload.metadata);
   }
+  if (!response.ok) await dropUnstored(deps, target);
   if (!response.ok || target.kind !== "upload/sign") return response;
   return Response.json({ Key: `${target.bucket}/${target.name}` }, {
     headers: response.headers,
   });
+}
+
+/** Removes the bytes of an upload whose row the database has refused, as hosted Storage does. */
+async function dropUnstored(
+  { services }: StorageDeps,
+  { bucket, name }: StorageTarget,
+): Promise<void> {
+  const [row] = await services.connection.driver`
+    select 1 from storage.objects where bucket_id = ${bucket} and name = ${name}`;
+  if (row === undefined) await services.files.deleteObject(bucket, name);
 }
 
 /** The embedded Storage drops what `upload(…, { metadata })` sends along. */

@@ -9,23 +9,32 @@ create table private.janitor_settings (
   scan_interval_seconds integer not null default 21600,
   cancelled_done_until timestamptz not null default '-infinity',
   failed_done_until timestamptz not null default '-infinity',
+  file_scan_bucket text,
+  file_scan_name text,
+  file_scan_done_at timestamptz not null default '-infinity',
   constraint janitor_settings_pkey primary key (id),
   constraint janitor_settings_is_one_row check (id = 1),
   constraint janitor_settings_are_not_negative check (
     orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0
-  )
+  ),
+  constraint janitor_settings_file_scan_is_whole check ((file_scan_bucket is null) = (file_scan_name is null))
 );
 comment on table private.janitor_settings is
   'One row: how long the janitor waits before it removes what nobody names, and how far it has looked at ended jobs.';
 comment on column private.janitor_settings.orphan_grace_seconds is
-  'What a provider holds with our marker and no row names, and what a cancelled job left, is removed after so long. An '
-  'empty look-up by marker counts after so long, too.';
+  'What a provider holds with our marker and no row names, what a cancelled job left, and a file without account or job is '
+  'removed after so long. An empty look-up by marker counts after so long, too.';
 comment on column private.janitor_settings.failed_grace_seconds is
   'What a failed job left is kept for so long: a retry goes on with it instead of paying again.';
-comment on column private.janitor_settings.scan_interval_seconds is 'Wait between two readings of everything that a provider lists.';
+comment on column private.janitor_settings.scan_interval_seconds is
+  'Wait between two readings of everything that a provider lists, and of everything in our buckets.';
 comment on column private.janitor_settings.cancelled_done_until is
   'Left-overs of jobs that were cancelled until then are queued.';
 comment on column private.janitor_settings.failed_done_until is 'Left-overs of jobs that failed until then are queued.';
+comment on column private.janitor_settings.file_scan_bucket is
+  'The bucket that is being read for files without account or job; null between two readings.';
+comment on column private.janitor_settings.file_scan_name is 'The last object of it that was looked at.';
+comment on column private.janitor_settings.file_scan_done_at is 'When the last reading of our buckets ended.';
 insert into private.janitor_settings default values;
 alter table private.janitor_settings enable row level security;
 revoke all on private.janitor_settings from public, anon, authenticated, service_role;
@@ -51,7 +60,9 @@ comment on table private.storage_removals is
   'off; private.due_storage_removals says which may go.';
 comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
 comment on column private.storage_removals.user_id is 'Whose it was. Not a foreign key: the account may be gone.';
-comment on column private.storage_removals.reason is 'The table whose row named it, users when the account was deleted, or job_leftovers.';
+comment on column private.storage_removals.reason is
+  'The table whose row named it, users when the account was deleted, job_leftovers, or no_account when its folder is that of '
+  'no account.';
 comment on column private.storage_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
 comment on column private.storage_removals.next_attempt_at is 'Not before; while it is being removed, when it is tried again if that never ends.';
 comment on column private.storage_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
@@ -237,11 +248,13 @@ set search_path = ''
 as $$
 begin
   delete from public.orders as o where o.user_id = old.id and o.status = 'draft';
-  -- Everything in the user's folders, named by a row or not. As text, so that the planner sees a prefix and uses the
+  -- Everything in the user's folders of our buckets, named by a row or not. As text, so that the planner sees a prefix and uses the
   -- index over names; a uuid has nothing in it to quote.
   execute format(
     'insert into private.storage_removals (object_path, user_id, reason)
-     select o.bucket_id || ''/'' || o.name, %1$L, ''users'' from storage.objects as o where o.name like %2$L
+     select o.bucket_id || ''/'' || o.name, %1$L, ''users''
+     from storage.objects as o
+     where o.name like %2$L and o.bucket_id = any (private.own_buckets())
      on conflict (object_path) where done_at is null do update
      set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at',
     old.id, old.id || '/%'
@@ -250,7 +263,7 @@ begin
 end;
 $$;
 comment on function private.forget_user() is
-  'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders. What '
+  'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders of our buckets. What '
   'else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth '
   'service deletes users and may touch none of this.';
 
@@ -285,7 +298,10 @@ as $$
       where j.user_id = p_removal.user_id
         and (
           -- A failed job may be tried again.
-          (j.input_url = p_removal.object_path and j.status in ('pending', 'processing', 'failed'))
+          (
+            p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
+            and j.status in ('pending', 'processing', 'failed')
+          )
           -- Jobs that the cache answered share an output.
           or (j.output_url = p_removal.object_path and p_removal.reason in ('ai_jobs', 'job_leftovers'))
           -- It goes on: what lies in its folder is its own again.

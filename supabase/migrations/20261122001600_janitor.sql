@@ -192,6 +192,22 @@ $$;
 comment on function private.removal_pause(integer) is
   'Wait after a removal that failed: 30 s, doubled with each, 6 hours at most, ±20 %.';
 
+create function private.job_files(p_user_id uuid, p_job_id uuid)
+returns setof text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select o.bucket_id || '/' || o.name
+  from storage.objects as o
+  -- By the index over names as text; '0' is the character after the slash.
+  where o.name ~>=~ (p_user_id || '/' || p_job_id || '/') and o.name ~<~ (p_user_id || '/' || p_job_id || '0')
+    and o.bucket_id in ('outputs', 'pdfs');
+$$;
+comment on function private.job_files(uuid, uuid) is
+  'What lies in the folder of a job, <user id>/<job id>/, in the buckets that jobs write to, as <bucket>/<path>.';
+
 create function private.queue_job_leftovers(p_limit integer default 500)
 returns integer
 language plpgsql
@@ -263,23 +279,17 @@ begin
     on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
 
     insert into private.storage_removals (object_path, user_id, reason)
-    select o.bucket_id || '/' || o.name, j.user_id, 'job_leftovers'
+    select f.object_path, j.user_id, 'job_leftovers'
     from public.ai_jobs as j
-    cross join lateral (
-      select f.bucket_id, f.name
-      from storage.objects as f
-      -- Everything in the job's folder, by the index over names as text; '0' is the character after the slash.
-      where f.name ~>=~ (j.user_id || '/' || j.id || '/') and f.name ~<~ (j.user_id || '/' || j.id || '0')
-        and f.bucket_id in ('outputs', 'pdfs')
-    ) as o
+    cross join lateral private.job_files(j.user_id, j.id) as f (object_path)
     where j.id = any (v_jobs)
     on conflict (object_path) where done_at is null do nothing;
 
     v_count := v_count + coalesce(cardinality(v_jobs), 0);
     if v_status = 'cancelled' then
-      update private.janitor_settings as s set cancelled_done_until = v_until;
+      update private.janitor_settings as s set cancelled_done_until = v_until where s.id = v_settings.id;
     else
-      update private.janitor_settings as s set failed_done_until = v_until;
+      update private.janitor_settings as s set failed_done_until = v_until where s.id = v_settings.id;
     end if;
   end loop;
   return v_count;
@@ -312,6 +322,52 @@ comment on function public.begin_janitor_run(text, double precision) is
   'ahead (AJ040), and one delivered before (AJ041). Queues what ended jobs left and returns how many were looked at. '
   'service_role only; security definer because the lists lie in schema private.';
 
+create function private.lease_storage_removal(p_removal private.storage_removals, p_lease_token uuid, p_lease_seconds integer)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_object_changed_at timestamptz;
+begin
+  if private.is_object_named(p_removal) then
+    update private.storage_removals as r
+    set next_attempt_at = clock_timestamp() + interval '1 day'
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  select greatest(o.created_at, o.updated_at) into v_object_changed_at
+  from storage.objects as o
+  where o.bucket_id = split_part(p_removal.object_path, '/', 1)
+    and o.name = substr(p_removal.object_path, strpos(p_removal.object_path, '/') + 1);
+  if not found then
+    update private.storage_removals as r
+    set done_at = clock_timestamp(), outcome = 'removed', last_error_code = null, lease_token = null
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  -- Put there since by an owner who is still with us: not what was to go.
+  if v_object_changed_at > p_removal.requested_at
+    and exists (select 1 from auth.users as u where u.id = p_removal.user_id) then
+    update private.storage_removals as r
+    set done_at = clock_timestamp(), outcome = 'replaced', last_error_code = null, lease_token = null
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  update private.storage_removals as r
+  set attempts = r.attempts + 1,
+      lease_token = p_lease_token,
+      next_attempt_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
+  where r.id = p_removal.id;
+  return true;
+end;
+$$;
+comment on function private.lease_storage_removal(private.storage_removals, uuid, integer) is
+  'Leases a removal whose row the caller has locked; false when its object may not go now: what a row still needs waits a '
+  'day, or until it is requested again; what is gone, or was replaced by its owner since, is done.';
+
 create function public.claim_storage_removals(p_limit integer, p_lease_seconds integer default 120)
 returns table (id bigint, lease_token uuid, object_path text)
 language plpgsql
@@ -321,7 +377,6 @@ set search_path = ''
 as $$
 declare
   v_removal private.storage_removals;
-  v_object_changed_at timestamptz;
   v_token uuid := gen_random_uuid();
   v_claimed integer := 0;
 begin
@@ -334,45 +389,142 @@ begin
     for update skip locked
   loop
     exit when v_claimed >= p_limit;
-    if private.is_object_named(v_removal) then
-      update private.storage_removals as r
-      set next_attempt_at = clock_timestamp() + interval '1 day'
-      where r.id = v_removal.id;
-      continue;
-    end if;
-    select greatest(o.created_at, o.updated_at) into v_object_changed_at
-    from storage.objects as o
-    where o.bucket_id = split_part(v_removal.object_path, '/', 1)
-      and o.name = substr(v_removal.object_path, strpos(v_removal.object_path, '/') + 1);
-    if not found then
-      update private.storage_removals as r
-      set done_at = clock_timestamp(), outcome = 'removed', last_error_code = null, lease_token = null
-      where r.id = v_removal.id;
-    -- Put there since by an owner who is still with us: not what was to go.
-    elsif v_object_changed_at > v_removal.requested_at
-      and exists (select 1 from auth.users as u where u.id = v_removal.user_id) then
-      update private.storage_removals as r
-      set done_at = clock_timestamp(), outcome = 'replaced', last_error_code = null, lease_token = null
-      where r.id = v_removal.id;
-    else
-      update private.storage_removals as r
-      set attempts = r.attempts + 1,
-          lease_token = v_token,
-          next_attempt_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
-      where r.id = v_removal.id;
-      id := v_removal.id;
-      lease_token := v_token;
-      object_path := v_removal.object_path;
+    if private.lease_storage_removal(v_removal, v_token, p_lease_seconds) then
       v_claimed := v_claimed + 1;
-      return next;
+      return query select v_removal.id, v_token, v_removal.object_path;
     end if;
   end loop;
 end;
 $$;
 comment on function public.claim_storage_removals(integer, integer) is
-  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. What a row still needs '
-  'waits a day, or until it is asked for again; what is gone, or was replaced by its owner since, is done. service_role '
-  'only; security definer because the list lies in schema private.';
+  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. service_role only; '
+  'security definer because the list lies in schema private.';
+
+create function public.claim_lost_job_files(p_user_id uuid, p_job_id uuid, p_lease_seconds integer default 120)
+returns table (id bigint, lease_token uuid, object_path text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_removal private.storage_removals;
+  v_token uuid := gen_random_uuid();
+begin
+  -- Nobody brings a deleted job back, so nobody else can be writing there but workers that have lost it as well.
+  if exists (select 1 from public.ai_jobs as j where j.id = p_job_id) then
+    return;
+  end if;
+  insert into private.storage_removals (object_path, user_id, reason)
+  select f.object_path, p_user_id, 'job_leftovers'
+  from private.job_files(p_user_id, p_job_id) as f (object_path)
+  on conflict (object_path) where done_at is null do nothing;
+  for v_removal in
+    select r.*
+    from private.storage_removals as r
+    where r.object_path = any (array(select f.object_path from private.job_files(p_user_id, p_job_id) as f (object_path)))
+      and r.done_at is null
+      and r.next_attempt_at <= clock_timestamp()
+    for update skip locked
+  loop
+    if private.lease_storage_removal(v_removal, v_token, p_lease_seconds) then
+      return query select v_removal.id, v_token, v_removal.object_path;
+    end if;
+  end loop;
+end;
+$$;
+comment on function public.claim_lost_job_files(uuid, uuid, integer) is
+  'For a worker whose lease is lost: when the job was deleted, with its account or alone, queues the files in its folder that '
+  'no row names, and leases them to be deleted at once. 0 rows while the job exists: its files are another worker''s, or its '
+  'owner''s. service_role only; security definer because the list lies in schema private.';
+
+create function public.scan_stored_files(p_limit integer default 5000)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_buckets constant text[] := private.own_buckets();
+  v_settings private.janitor_settings;
+  v_bucket text;
+  v_after text;
+  v_until text;
+  v_page integer;
+  v_seen integer := 0;
+begin
+  select s.* into v_settings from private.janitor_settings as s for update skip locked;
+  if not found
+    or (
+      v_settings.file_scan_bucket is null
+      and v_settings.file_scan_done_at > clock_timestamp() - make_interval(secs => v_settings.scan_interval_seconds)
+    ) then
+    return 0;
+  end if;
+  v_after := coalesce(v_settings.file_scan_name, '');
+  foreach v_bucket in array v_buckets[coalesce(array_position(v_buckets, v_settings.file_scan_bucket), 1):] loop
+    select count(*), max(p.name) into v_page, v_until
+    from (
+      select o.name
+      from storage.objects as o
+      where o.bucket_id = v_bucket and o.name > v_after
+      order by o.name
+      limit p_limit - v_seen
+    ) as p;
+
+    insert into private.storage_removals (object_path, user_id, reason)
+    select v_bucket || '/' || l.name, l.folder::uuid, case when l.has_account then 'job_leftovers' else 'no_account' end
+    from (
+      select o.name, f.folder, f.job_id, exists (select 1 from auth.users as u where u.id = f.folder::uuid) as has_account
+      from storage.objects as o
+      cross join lateral (
+        select
+          -- Null for a name of another form, which is nobody's folder and left alone.
+          case when o.name ~ '/.' and split_part(o.name, '/', 1) ~ v_uuid then split_part(o.name, '/', 1) end as folder,
+          case
+            when v_bucket in ('outputs', 'pdfs') and split_part(o.name, '/', 2) ~ v_uuid and split_part(o.name, '/', 3) <> ''
+            then split_part(o.name, '/', 2)
+          end as job_id
+      ) as f
+      where o.bucket_id = v_bucket and o.name > v_after and o.name <= v_until
+        and f.folder is not null
+        and greatest(o.created_at, o.updated_at)
+          <= clock_timestamp() - make_interval(secs => v_settings.orphan_grace_seconds)
+    ) as l
+    where not l.has_account
+      or (
+        l.job_id is not null
+        and not exists (select 1 from public.ai_jobs as j where j.id = l.job_id::uuid)
+        and not private.is_object_named(jsonb_populate_record(
+          null::private.storage_removals,
+          jsonb_build_object('object_path', v_bucket || '/' || l.name, 'user_id', l.folder, 'reason', 'job_leftovers')
+        ))
+      )
+    on conflict (object_path) where done_at is null do nothing;
+
+    v_seen := v_seen + v_page;
+    if v_seen >= p_limit then
+      update private.janitor_settings as s
+      set file_scan_bucket = v_bucket, file_scan_name = v_until
+      where s.id = v_settings.id;
+      return v_seen;
+    end if;
+    v_after := '';
+  end loop;
+  update private.janitor_settings as s
+  set file_scan_bucket = null, file_scan_name = null, file_scan_done_at = clock_timestamp()
+  where s.id = v_settings.id;
+  return v_seen;
+end;
+$$;
+comment on function public.scan_stored_files(integer) is
+  'Reads on through our buckets, up to p_limit objects, and queues what is older than the grace and lies in the folder of no '
+  'account, or of a job that was deleted and whose file no row names. Returns how many it looked at; fewer than p_limit: the '
+  'reading is over, and the next begins after scan_interval_seconds. service_role only; security definer because it reads '
+  'accounts and the list lies in schema private.';
 
 create function public.settle_storage_removals(p_ids bigint[], p_lease_token uuid, p_error_code text default null)
 returns integer
@@ -842,6 +994,8 @@ begin
   foreach v_function in array array[
     'public.begin_janitor_run(text, double precision)',
     'public.claim_storage_removals(integer, integer)',
+    'public.claim_lost_job_files(uuid, uuid, integer)',
+    'public.scan_stored_files(integer)',
     'public.settle_storage_removals(bigint[], uuid, text)',
     'public.claim_provider_removals(text[], integer, integer)',
     'public.give_up_found_object(bigint, uuid, text)',

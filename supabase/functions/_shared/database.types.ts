@@ -1405,6 +1405,18 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "claim_lost_job_files": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_seconds"?: number;
+          "p_user_id": string;
+        };
+        Returns: {
+          "id": number;
+          "lease_token": string;
+          "object_path": string;
+        }[];
+      };
       "claim_provider_removals": {
         Args: {
           "p_lease_seconds"?: number;
@@ -1613,6 +1625,7 @@ export type Database = {
         };
         Returns: boolean;
       };
+      "scan_stored_files": { Args: { "p_limit"?: number }; Returns: number };
       "set_ai_budget": {
         Args: { "p_budget_micros": number; "p_user_id": string };
         Returns: undefined;

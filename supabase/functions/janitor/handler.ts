@@ -48,6 +48,7 @@ async function work(
     const done = await deps.run(log);
     log.info("janitor_done", {
       ended_jobs: endedJobs,
+      files_scanned: done.filesScanned,
       files_removed: done.filesRemoved,
       objects_removed: done.objectsRemoved,
       removals_failed: done.removalsFailed,

@@ -5,14 +5,10 @@ import type { Database } from "../_shared/database.types.ts";
 import { fromDatabaseError } from "../_shared/errors.ts";
 import type { VerifiedDispatch } from "../_shared/http/dispatch-signature.ts";
 import type { ListedObject } from "../_shared/providers/inventory.ts";
-
-const fileSchema = z.object({
-  id: z.number().int(),
-  lease_token: z.uuid(),
-  object_path: z.string(),
-});
-/** A file that may be removed now. */
-export type FileRemoval = z.infer<typeof fileSchema>;
+import {
+  type FileRemoval,
+  fileRemovalSchema,
+} from "../_shared/storage/remove-files.ts";
 
 const removalSchema = z.object({
   id: z.number().int(),
@@ -46,12 +42,11 @@ export interface JanitorRepository {
   /** @throws {AppError} `dispatch_stale` and `dispatch_replayed`. */
   beginRun(dispatch: VerifiedDispatch): Promise<number>;
   claimFiles(limit: number): Promise<FileRemoval[]>;
-  /** @returns how many are gone from Storage. */
-  settleFiles(
-    ids: number[],
-    leaseToken: string,
-    errorCode: string | null,
-  ): Promise<number>;
+  /**
+   * Reads on through the buckets for files without account or job, up to `limit` objects.
+   * @returns how many it looked at; fewer than `limit`: nothing is left to look at for now.
+   */
+  scanFiles(limit: number): Promise<number>;
   claimRemovals(
     providers: readonly string[],
     limit: number,
@@ -110,13 +105,13 @@ export function createJanitorRepository(
         p_sent_at_unix: sentAtUnix,
       }, z.number()),
     claimFiles: (limit) =>
-      call("claim_storage_removals", { p_limit: limit }, z.array(fileSchema)),
-    settleFiles: (ids, leaseToken, errorCode) =>
-      call("settle_storage_removals", {
-        p_ids: ids,
-        p_lease_token: leaseToken,
-        ...(errorCode === null ? {} : { p_error_code: errorCode }),
-      }, z.number()),
+      call(
+        "claim_storage_removals",
+        { p_limit: limit },
+        z.array(fileRemovalSchema),
+      ),
+    scanFiles: (limit) =>
+      call("scan_stored_files", { p_limit: limit }, z.number()),
     claimRemovals: (providers, limit) =>
       call("claim_provider_removals", {
         p_providers: [...providers],

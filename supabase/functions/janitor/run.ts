@@ -6,17 +6,12 @@
  * thing twice is the same as once.
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { parseObjectPath } from "../_shared/contracts/object-path.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { ProviderFailure } from "../_shared/jobs/paid-call.ts";
 import type { Logger } from "../_shared/platform/log.ts";
 import type { ProviderInventory } from "../_shared/providers/inventory.ts";
-import type {
-  FileRemoval,
-  JanitorRepository,
-  ProviderRemoval,
-  Scan,
-} from "./repository.ts";
+import { removeFiles } from "../_shared/storage/remove-files.ts";
+import type { JanitorRepository, ProviderRemoval, Scan } from "./repository.ts";
 
 /** What a run needs. */
 export interface JanitorDeps {
@@ -34,6 +29,7 @@ export interface JanitorDeps {
 
 /** What a run has done. */
 export interface JanitorSummary {
+  filesScanned: number;
   filesRemoved: number;
   objectsRemoved: number;
   removalsFailed: number;
@@ -42,6 +38,7 @@ export interface JanitorSummary {
 }
 
 const FILES_AT_ONCE = 100;
+const SCANNED_AT_ONCE = 5000;
 /** Small, since each is a request to a provider and all must be over within the lease. */
 const REMOVALS_AT_ONCE = 8;
 const ROWS_AT_ONCE = 20;
@@ -62,6 +59,7 @@ const PROVIDER_TROUBLE = [
  */
 export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
   const summary: JanitorSummary = {
+    filesScanned: 0,
     filesRemoved: 0,
     objectsRemoved: 0,
     removalsFailed: 0,
@@ -75,7 +73,8 @@ export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
   const usable = new Map(
     deps.inventories.map((inventory) => [inventory.provider, inventory]),
   );
-  await removeFiles(deps, summary);
+  await scanFiles(deps, summary);
+  await removeDueFiles(deps, summary);
   await removeObjects(deps, usable, summary);
   for (const inventory of [...usable.values()]) {
     await scan(deps, inventory, summary);
@@ -85,20 +84,26 @@ export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
   return summary;
 }
 
-async function removeFiles(
+/** Reads on through our buckets, so that what has no account and no job any more is queued. */
+async function scanFiles(
+  deps: JanitorDeps,
+  summary: JanitorSummary,
+): Promise<void> {
+  while (deps.hasTime()) {
+    const scanned = await deps.repository.scanFiles(SCANNED_AT_ONCE);
+    summary.filesScanned += scanned;
+    if (scanned < SCANNED_AT_ONCE) return;
+  }
+}
+
+async function removeDueFiles(
   deps: JanitorDeps,
   summary: JanitorSummary,
 ): Promise<void> {
   while (deps.hasTime()) {
     const files = await deps.repository.claimFiles(FILES_AT_ONCE);
-    const [first] = files;
-    if (first === undefined) return;
-    const problem = await removeFromStorage(deps, files);
-    const removed = await deps.repository.settleFiles(
-      files.map(({ id }) => id),
-      first.lease_token,
-      problem === null ? null : "storage_unavailable",
-    );
+    if (files.length === 0) return;
+    const { removed, problem } = await removeFiles(deps.supabase, files);
     summary.filesRemoved += removed;
     summary.removalsFailed += files.length - removed;
     if (problem !== null) {
@@ -106,26 +111,6 @@ async function removeFiles(
       return;
     }
   }
-}
-
-/** Deletes from Storage; answers with what went wrong, or null. Whether they are gone the database sees for itself. */
-async function removeFromStorage(
-  deps: JanitorDeps,
-  files: readonly FileRemoval[],
-): Promise<unknown> {
-  const byBucket = Map.groupBy(
-    files.map(({ object_path }) => parseObjectPath(object_path))
-      .filter((object) => object !== null),
-    ({ bucket }) => bucket,
-  );
-  let problem: unknown = null;
-  for (const [bucket, objects] of byBucket) {
-    const { error } = await deps.supabase.storage.from(bucket).remove(
-      objects.map(({ path }) => path),
-    );
-    if (error) problem = error;
-  }
-  return problem;
 }
 
 async function removeObjects(

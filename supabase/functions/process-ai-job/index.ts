@@ -22,6 +22,7 @@ import { createElevenLabsVoices } from "../_shared/providers/elevenlabs-voices.t
 import { createHeyGenVideos } from "../_shared/providers/heygen.ts";
 import { createResultDownload } from "../_shared/providers/result-download.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
+import { removeLostFiles } from "../_shared/storage/remove-files.ts";
 import { createHandler } from "./handler.ts";
 import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
 import { createPdfRenderProcessor } from "./processors/pdf-render.ts";
@@ -123,6 +124,7 @@ const worker = createWorker({
   results: openResultCache(env, supabase, log),
   concurrency: env.WORKER_CONCURRENCY,
   wallClockMs: env.ISOLATE_WALL_CLOCK * 1000,
+  removeLostFiles: (job) => removeLostFiles(supabase, job),
   onShutdown: platform.onShutdown,
   waitUntil: platform.waitUntil,
   log,

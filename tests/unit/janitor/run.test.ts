@@ -43,7 +43,7 @@ function lists(batches: ProviderRemoval[][] = []) {
   const repository: JanitorRepository = {
     beginRun: () => say("begin", 0),
     claimFiles: () => say("files", []),
-    settleFiles: () => say("settle files", 0),
+    scanFiles: () => say("scan files", 0),
     claimRemovals: (providers) =>
       say(`claim ${providers.join(" ")}`, batches.shift() ?? []),
     mayRemove: (_removal, id) => say(`may remove ${id}`, true),
@@ -99,7 +99,7 @@ async function run(
 Deno.test("runJanitor: without any provider it looks after files alone", async () => {
   const { calls, repository } = lists();
   await run(repository, []);
-  assertEquals(calls, ["files"]);
+  assertEquals(calls, ["scan files", "files"]);
 });
 
 Deno.test("runJanitor: without time it begins nothing, and says so", async () => {
@@ -227,4 +227,22 @@ Deno.test("runJanitor: a provider that does not answer for one row leaves the ro
   assertEquals(calls.filter((call) => /^(note|end)/.test(call)), [
     "end elevenlabs provider_timeout",
   ]);
+});
+
+Deno.test("runJanitor: reads on through the buckets until there is nothing left, or no time", async () => {
+  const parts = [5000, 5000, 12];
+  const { repository } = lists();
+  const summary = await run(
+    { ...repository, scanFiles: () => Promise.resolve(parts.shift() ?? 0) },
+    [],
+  );
+  assertEquals([summary.filesScanned, parts], [10_012, []]);
+
+  let looks = 0;
+  const cut = await run(
+    { ...repository, scanFiles: () => Promise.resolve(5000) },
+    [],
+    () => looks++ < 3,
+  );
+  assertEquals(cut.filesScanned, 10_000);
 });

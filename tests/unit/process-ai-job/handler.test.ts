@@ -34,6 +34,7 @@ function deployed() {
       },
       concurrency: 5,
       wallClockMs: 150_000,
+      removeLostFiles: () => Promise.resolve(0),
       onShutdown: platform.onShutdown,
       waitUntil: platform.waitUntil,
       log: createLogger(platform, { level: "debug", secrets: [] }),

@@ -67,13 +67,15 @@ export interface RunnerDeps {
   /** Aborts when the platform announces the end of the isolate. */
   shutdown: AbortSignal;
   heartbeats: Heartbeats;
+  /** Removes what a job that is not ours any more has stored, if the job was deleted; answers how many files. */
+  removeLostFiles(job: Pick<ClaimedJob, "id" | "user_id">): Promise<number>;
 }
 
 /**
  * Runs a claimed job: result cache, processor, heartbeats, ending.
  *
- * Guarantees: never throws; while it works its lease is extended; when the lease is lost it stops and writes nothing
- * more; when the owner cancels it stops within a heartbeat and writes that; each step is one log line with `job_id`, `attempt` and the dispatch's `request_id`.
+ * Guarantees: never throws; while it works its lease is extended; when the lease is lost it stops, writes nothing
+ * more, and removes the files of a job that was deleted; when the owner cancels it stops within a heartbeat and writes that; each step is one log line with `job_id`, `attempt` and the dispatch's `request_id`.
  */
 export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
   const log = deps.log.with({
@@ -180,7 +182,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
     if (stop.signal.reason instanceof CancelRequested) {
       await undoPaidCalls(made);
     }
-    await end(
+    const isLost = await end(
       deps.repository,
       job,
       stop.signal.aborted ? stop.signal.reason : error,
@@ -189,10 +191,25 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
       error !== failedToPay && (made.length > 0 || job.spend === "incurred"),
       log,
     );
+    if (isLost) await removeLostFiles(deps, job, log);
   } finally {
     clearTimeout(timeIsUp);
     deps.shutdown.removeEventListener("abort", onShutdown);
     await heartbeat.stop();
+  }
+}
+
+/** Best effort: what stays is found by the janitor. */
+async function removeLostFiles(
+  deps: RunnerDeps,
+  job: ClaimedJob,
+  log: Logger,
+): Promise<void> {
+  try {
+    const removed = await deps.removeLostFiles(job);
+    if (removed > 0) log.info("lost_files_removed", { files: removed });
+  } catch (error) {
+    log.warn("lost_files_not_removed", { error });
   }
 }
 
@@ -218,6 +235,7 @@ async function reuse(
  * Writes how a run ended. `reason` is why it was stopped, or `thrown` itself when nothing stopped it: an aborted
  * provider call throws an error of its own that must not be taken for the provider's fault. A run that has paid
  * (`hasPaid`) does not spend its attempts on trouble that passes: it waits, as long as its type's max_age_seconds allow.
+ * Answers whether the lease is lost, so that nothing was written.
  */
 async function end(
   repository: JobRepository,
@@ -226,7 +244,7 @@ async function end(
   thrown: unknown,
   hasPaid: boolean,
   log: Logger,
-): Promise<void> {
+): Promise<boolean> {
   // Of a call that costs nothing: those that are paid for are dealt with where they are made.
   const error = thrown instanceof ProviderFailure
     ? toEnding(thrown, "waiting_for_provider")
@@ -234,24 +252,32 @@ async function end(
   try {
     if (reason instanceof LeaseLost || error instanceof LeaseLost) {
       log.warn("lease_lost");
+      return true;
     } else if (
       reason instanceof CancelRequested || error instanceof CancelRequested
     ) {
       const isCancelled = await repository.cancel(job);
       log.info(isCancelled ? "job_cancelled" : "lease_lost");
+      return !isCancelled;
     } else if (error instanceof Snooze) {
-      await repository.snooze(job, error.seconds, error.stage);
-      log.info("job_snoozed", {
+      const isSnoozed = await repository.snooze(
+        job,
+        error.seconds,
+        error.stage,
+      );
+      log.info(isSnoozed ? "job_snoozed" : "lease_lost", {
         seconds: error.seconds,
         stage: error.stage,
         ...(error.cause === undefined ? {} : { error: error.cause }),
       });
+      return !isSnoozed;
     } else if (
       reason instanceof ShuttingDown &&
       !(error instanceof JobFailure && !error.isRetryable)
     ) {
-      await repository.release(job);
-      log.info("job_released", { error: reason });
+      const isReleased = await repository.release(job);
+      log.info(isReleased ? "job_released" : "lease_lost", { error: reason });
+      return !isReleased;
     } else {
       const failure = error instanceof JobFailure ? error : new JobFailure(
         error instanceof AppError && error.code === "service_unavailable"
@@ -262,9 +288,12 @@ async function end(
       if (hasPaid && failure.isRetryable && isTrouble(failure.code)) {
         const seconds = failure.retryAfterSeconds ??
           pauseFor(job, RECOVERY_PAUSES);
-        await repository.snooze(job, seconds, RECOVERY_STAGE);
-        log.warn("job_waits_for_recovery", { seconds, error: failure });
-        return;
+        const isSnoozed = await repository.snooze(job, seconds, RECOVERY_STAGE);
+        log.warn(isSnoozed ? "job_waits_for_recovery" : "lease_lost", {
+          seconds,
+          error: failure,
+        });
+        return !isSnoozed;
       }
       const status = await repository.fail(job, {
         code: failure.code,
@@ -280,9 +309,11 @@ async function end(
         ? "job_cancelled"
         : "job_failed";
       log.warn(event, { error_code: failure.code, error: failure });
+      return status === null;
     }
   } catch (writeError) {
     // The database did not take it. The lease runs out and the sweep takes the job back.
     log.error("job_end_not_written", { error: writeError, after: error });
+    return false;
   }
 }

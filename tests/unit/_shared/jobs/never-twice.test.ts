@@ -216,6 +216,7 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
       heartbeats: new Heartbeats(platform, repository, log),
       deadlineMs: 135_000,
       shutdown: shutdown.signal,
+      removeLostFiles: () => Promise.resolve(0),
     }, job);
     repository.interrupt = () => {};
   }

@@ -31,14 +31,18 @@ export type Work = (context: JobContext) => Promise<Completion>;
 /** A pending job, the queue that it is in, and a way to claim and run it. */
 export function bench(
   work: Work,
-  options: { values?: Partial<JobValues>; results?: Partial<ResultLookup> } =
-    {},
+  options: {
+    values?: Partial<JobValues>;
+    results?: Partial<ResultLookup>;
+    removeLostFiles?: () => Promise<number>;
+  } = {},
 ) {
   const platform = fakePlatform();
   const repository = new FakeRepository();
   const row = repository.insert(options.values);
   const shutdown = new AbortController();
   const remembered: string[][] = [];
+  const lost: string[] = [];
   const log = createLogger(platform, {
     level: "debug",
     secrets: [],
@@ -51,6 +55,8 @@ export function bench(
     row,
     /** What was put into the result cache. */
     remembered,
+    /** Jobs whose files were removed because the lease was lost. */
+    lost,
     /** Claims the job, unless it is given as claimed, and runs it. */
     run: (job = repository.claim(row)) =>
       runJob({
@@ -71,6 +77,10 @@ export function bench(
         heartbeats,
         deadlineMs: DEADLINE_MS,
         shutdown: shutdown.signal,
+        removeLostFiles: (job) => {
+          lost.push(job.id);
+          return options.removeLostFiles?.() ?? Promise.resolve(0);
+        },
       }, job),
     /** Announces the end of the isolate. */
     shutDown: () => shutdown.abort(new ShuttingDown("wall_clock")),

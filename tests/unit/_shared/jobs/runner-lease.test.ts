@@ -17,9 +17,10 @@ const STEPS = [
 ] as const;
 for (const [index, step] of STEPS.entries()) {
   Deno.test(`runJob: a lease lost before ${step} is noticed there, and nothing more is written`, async () => {
-    const { run, row, repository, platform, remembered } = bench(fullWork, {
-      values: { inputHash: "hash-1" },
-    });
+    const { run, row, repository, platform, remembered, lost } = bench(
+      fullWork,
+      { values: { inputHash: "hash-1" } },
+    );
     repository.interrupt = (method, phase) => {
       if (method === step && phase === "before") repository.takeOver(row);
     };
@@ -28,6 +29,7 @@ for (const [index, step] of STEPS.entries()) {
     assertEquals([row.status, row.errorCode], ["processing", null]);
     assertEquals(platform.events().at(-1), "lease_lost");
     assertEquals(remembered, []);
+    assertEquals(lost, [row.id], "its files are seen to");
   });
 }
 
@@ -37,15 +39,21 @@ for (
     ["failing for good", new JobFailure("not_found", { isRetryable: false })],
     ["snoozing", new Snooze(5, "rendering")],
     ["stopping", new LeaseLost()],
+    [
+      "waiting for a provider that is down",
+      new JobFailure("provider_unavailable", { isRetryable: true }),
+    ],
   ] as const
 ) {
   Deno.test(`runJob: a run whose lease is lost writes nothing when ${how}`, async () => {
-    const { run, row, repository } = bench(() => {
+    const { run, row, repository, platform, lost } = bench(() => {
       repository.takeOver(row);
       return Promise.reject(thrown);
     });
     await run();
     assertEquals([row.status, repository.effects], ["processing", []]);
+    assertEquals(platform.events().at(-1), "lease_lost");
+    assertEquals(lost, [row.id], "its files are seen to");
     if (thrown instanceof LeaseLost) assertEquals(repository.calls, []);
   });
 }
@@ -131,4 +139,31 @@ Deno.test("runJob: a slow heartbeat is not overtaken by the next", async () => {
   assertEquals(begun, 2);
   gate.resolve(DONE);
   await running;
+});
+
+Deno.test("runJob: a job that ends as ours keeps its files, however it ends", async (t) => {
+  for (
+    const [how, work] of [
+      ["completed", fullWork],
+      ["failed", () => Promise.reject(new TypeError("a bug"))],
+      ["snoozed", () => Promise.reject(new Snooze(5, "rendering"))],
+    ] as const
+  ) {
+    await t.step(how, async () => {
+      const { run, lost } = bench(work);
+      await run();
+      assertEquals(lost, []);
+    });
+  }
+});
+
+Deno.test("runJob: files of a lost job that cannot be removed are left to the janitor, and nothing is thrown", async () => {
+  const { run, row, repository, platform } = bench(() => {
+    repository.takeOver(row);
+    return Promise.reject(new LeaseLost());
+  }, {
+    removeLostFiles: () => Promise.reject(new AppError("service_unavailable")),
+  });
+  await run();
+  assertEquals(platform.events().at(-1), "lost_files_not_removed");
 });

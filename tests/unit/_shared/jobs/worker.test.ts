@@ -56,6 +56,7 @@ function isolate(
     },
     concurrency: options.concurrency ?? 2,
     wallClockMs: WALL_CLOCK_MS,
+    removeLostFiles: () => Promise.resolve(0),
     onShutdown: platform.onShutdown,
     waitUntil: platform.waitUntil,
     log,

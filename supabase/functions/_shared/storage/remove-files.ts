@@ -1,0 +1,76 @@
+/** Removing files whose removal this caller has leased in the database. */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import { parseObjectPath } from "../contracts/object-path.ts";
+import type { Database } from "../database.types.ts";
+import { fromDatabaseError } from "../errors.ts";
+
+/** What `claim_storage_removals` and `claim_lost_job_files` answer: a file that may be removed now. */
+export const fileRemovalSchema = z.object({
+  id: z.number().int(),
+  lease_token: z.uuid(),
+  object_path: z.string(),
+});
+export type FileRemoval = z.infer<typeof fileRemovalSchema>;
+
+/** What became of a batch of removals. `problem` is what Storage said when it did not take all of them. */
+export interface FilesRemoved {
+  removed: number;
+  problem: Error | null;
+}
+
+/**
+ * Deletes the files of one lease from Storage and writes down which are gone; whether they are, the database sees for
+ * itself. What is not gone is due again later.
+ *
+ * @param supabase the service's client.
+ * @throws {AppError} when the database cannot be reached; what Storage does wrong is the answer and no error.
+ */
+export async function removeFiles(
+  supabase: SupabaseClient<Database>,
+  files: readonly FileRemoval[],
+): Promise<FilesRemoved> {
+  const [first] = files;
+  if (first === undefined) return { removed: 0, problem: null };
+  const byBucket = Map.groupBy(
+    files.map(({ object_path }) => parseObjectPath(object_path))
+      .filter((object) => object !== null),
+    ({ bucket }) => bucket,
+  );
+  let problem: Error | null = null;
+  for (const [bucket, objects] of byBucket) {
+    const { error } = await supabase.storage.from(bucket).remove(
+      objects.map(({ path }) => path),
+    );
+    if (error) problem = error;
+  }
+  const { data, error } = await supabase.rpc("settle_storage_removals", {
+    p_ids: files.map(({ id }) => id),
+    p_lease_token: first.lease_token,
+    ...(problem === null ? {} : { p_error_code: "storage_unavailable" }),
+  });
+  if (error) throw fromDatabaseError(error);
+  return { removed: z.number().int().parse(data), problem };
+}
+
+/**
+ * Removes what lies in the folder of a job that is not ours any more, if the job was deleted, alone or with its account;
+ * while it exists, its files are another worker's or its owner's.
+ *
+ * @param supabase the service's client.
+ * @returns how many files are gone.
+ * @throws {AppError} when the database cannot be reached. What is left then, and what Storage did not remove, the janitor
+ *   removes.
+ */
+export async function removeLostFiles(
+  supabase: SupabaseClient<Database>,
+  job: { id: string; user_id: string },
+): Promise<number> {
+  const { data, error } = await supabase.rpc("claim_lost_job_files", {
+    p_user_id: job.user_id,
+    p_job_id: job.id,
+  });
+  if (error) throw fromDatabaseError(error);
+  const files = z.array(fileRemovalSchema).parse(data);
+  return (await removeFiles(supabase, files)).removed;
+}

@@ -1,0 +1,404 @@
+/** Files that have lost their account or their job: which are never stored, and which are found and removed. */
+import { assert, assertEquals } from "@std/assert";
+import postgres from "postgres";
+import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
+import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import {
+  backendOf,
+  insertClaimedJob,
+  insertCompletedJob,
+  refusalOf,
+  untilBlocked,
+  withQueue,
+} from "./factories.ts";
+
+const A_DAY_AGO = "now() - interval '25 hours'";
+
+/** Objects as they were stored before anything checked them, older than every grace unless `age` says otherwise. */
+async function putUnchecked(
+  db: TestDatabase,
+  paths: readonly string[],
+  age = A_DAY_AGO,
+): Promise<void> {
+  const admin = postgres(db.adminUrl, { max: 1, onnotice: () => {} });
+  try {
+    await admin.begin(async (sql) => {
+      await sql`set local session_replication_role = replica`;
+      for (const path of paths) {
+        const [bucket = "", ...name] = path.split("/");
+        await sql.unsafe(
+          `insert into storage.objects (bucket_id, name, metadata, created_at, updated_at)
+           values ($1, $2, '{"size": 1}', ${age}, ${age})`,
+          [bucket, name.join("/")],
+        );
+      }
+    });
+  } finally {
+    await admin.end();
+  }
+}
+
+const storeObject = (sql: postgres.ISql, path: string) => {
+  const [bucket = "", ...name] = path.split("/");
+  return sql`
+    insert into storage.objects (bucket_id, name, metadata)
+    values (${bucket}, ${name.join("/")}, '{"size": 1}')`;
+};
+
+/** Reads all buckets, so many objects at a time; answers with what each part looked at. */
+async function scan(db: TestDatabase, limit = 5000): Promise<number[]> {
+  const parts: number[] = [];
+  do {
+    const [row] = await db.asService((sql) =>
+      sql<{ n: number }[]>`select public.scan_stored_files(${limit}) as n`
+    );
+    parts.push(row?.n ?? 0);
+  } while (parts.at(-1) === limit);
+  return parts;
+}
+
+const queued = async (db: TestDatabase) =>
+  [
+    ...await db.sql<{ object_path: string; reason: string }[]>`
+      select object_path, reason from private.storage_removals where done_at is null order by object_path`,
+  ].map(({ object_path, reason }) => `${object_path} (${reason})`);
+
+Deno.test("own_buckets: the database and the functions know the same", async () => {
+  await withDatabase(async ({ sql }) => {
+    const [row] = await sql<
+      { buckets: string[] }[]
+    >`select private.own_buckets() as buckets`;
+    assertEquals(row?.buckets.toSorted(), Object.keys(BUCKETS).toSorted());
+  });
+});
+
+Deno.test("storage.objects: nobody stores a file of an account that does not exist, not even the service", async (t) => {
+  await withDatabase(async (db) => {
+    const gone = (await db.createUser()).id;
+    const anna = (await db.createUser()).id;
+    await db.sql`delete from auth.users where id = ${gone}`;
+    await db
+      .sql`insert into storage.buckets (id, name) values ('the-apps-own', 'the-apps-own')`;
+    for (const bucket of Object.keys(BUCKETS)) {
+      const isUploadable = BUCKETS[bucket]?.isUploadable;
+      await t.step(bucket, async () => {
+        const path = `${bucket}/${gone}/a.bin`;
+        const refused = [
+          await refusalOf(() =>
+            db.asService(async (sql) => await storeObject(sql, path))
+          ),
+          ...isUploadable
+            // A token that outlives its account.
+            ? [
+              await refusalOf(() =>
+                db.asUser(gone, async (sql) => await storeObject(sql, path))
+              ),
+            ]
+            : [],
+        ];
+        for (const { code, message } of refused) {
+          assertEquals(code, "42501");
+          assert(message.startsWith("account_not_found: "), message);
+        }
+        await db.asService(async (sql) =>
+          await storeObject(sql, `${bucket}/${anna}/a.bin`)
+        );
+        // Not the folder of anybody.
+        for (
+          const name of ["a.bin", "templates/a.bin", gone, `${gone}x/a.bin`]
+        ) {
+          await db.asService(async (sql) =>
+            await storeObject(sql, `${bucket}/${name}`)
+          );
+        }
+      });
+    }
+    await t.step("an app's own bucket is its own", async () => {
+      await db.asService(async (sql) =>
+        await storeObject(sql, `the-apps-own/${gone}/a.bin`)
+      );
+    });
+    await t.step("nor is one moved there", async () => {
+      await storeObject(db.sql, `uploads/${anna}/b.bin`);
+      const { code } = await refusalOf(() =>
+        db.sql`update storage.objects set name = ${`${gone}/b.bin`}
+          where bucket_id = 'uploads' and name = ${`${anna}/b.bin`}`
+      );
+      assertEquals(code, "42501");
+    });
+  });
+});
+
+Deno.test("storage.objects: about the folders of others the answer is the same, whether there is an account or not", async () => {
+  await withDatabase(async (db) => {
+    const anna = (await db.createUser()).id;
+    const paul = (await db.createUser()).id;
+    const answers = await Promise.all(
+      [paul, crypto.randomUUID()].map(async (id) => {
+        const { code, message } = await refusalOf(() =>
+          db.asUser(
+            anna,
+            async (sql) => await storeObject(sql, `uploads/${id}/a.bin`),
+          )
+        );
+        return { code, message };
+      }),
+    );
+    assertEquals(answers[0], answers[1]);
+  });
+});
+
+Deno.test("storage.objects: a file that is stored while its account goes is either refused or queued", async (t) => {
+  await withQueue(async ({ db }) => {
+    const [storing, deleting] = [
+      ...await db.connections(1, "service_role"),
+      ...await db.connections(1),
+    ];
+    assert(storing && deleting);
+    await t.step("stored first", async () => {
+      const { id } = await db.createUser();
+      const pid = await backendOf(deleting);
+      const deletion = await storing.begin(async (sql) => {
+        await storeObject(sql, `outputs/${id}/a.bin`);
+        const deletion = deleting`delete from auth.users where id = ${id}`
+          .execute();
+        await untilBlocked(db, pid);
+        return { deletion };
+      });
+      await deletion.deletion;
+      assertEquals(await queued(db), [`outputs/${id}/a.bin (users)`]);
+    });
+    await t.step("deleted first", async () => {
+      const { id } = await db.createUser();
+      const pid = await backendOf(storing);
+      const refusal = await deleting.begin(async (sql) => {
+        await sql`delete from auth.users where id = ${id}`;
+        const refusal = refusalOf(() =>
+          storeObject(storing, `outputs/${id}/a.bin`)
+        );
+        await untilBlocked(db, pid);
+        return { refusal };
+      });
+      assertEquals((await refusal.refusal).code, "42501");
+    });
+  });
+});
+
+Deno.test("forget_user: queues what the account has in our buckets, and nothing in an app's own", async () => {
+  await withDatabase(async (db) => {
+    const { id } = await db.createUser();
+    await db
+      .sql`insert into storage.buckets (id, name) values ('the-apps-own', 'the-apps-own')`;
+    for (const bucket of [...Object.keys(BUCKETS), "the-apps-own"]) {
+      await storeObject(db.sql, `${bucket}/${id}/a.bin`);
+    }
+    await db.sql`delete from auth.users where id = ${id}`;
+    assertEquals(
+      await queued(db),
+      Object.keys(BUCKETS).toSorted().map((bucket) =>
+        `${bucket}/${id}/a.bin (users)`
+      ),
+    );
+  });
+});
+
+Deno.test("scan_stored_files: queues what lies in the folder of no account after the grace, in our buckets alone", async () => {
+  await withQueue(async ({ db }) => {
+    const gone = crypto.randomUUID();
+    const anna = (await db.createUser()).id;
+    await db
+      .sql`insert into storage.buckets (id, name) values ('the-apps-own', 'the-apps-own')`;
+    const lost = Object.keys(BUCKETS).map((bucket) =>
+      `${bucket}/${gone}/2026/a.bin`
+    ).toSorted();
+    await putUnchecked(db, [
+      ...lost,
+      `the-apps-own/${gone}/a.bin`,
+      `uploads/${anna}/a.bin`,
+      "uploads/templates/a.bin",
+      `uploads/${gone}`,
+      `uploads/${gone}-old/a.bin`,
+      `uploads/${crypto.randomUUID().toUpperCase()}/a.bin`,
+    ]);
+    await putUnchecked(
+      db,
+      [`uploads/${gone}/young.bin`],
+      "now() - interval '23 hours'",
+    );
+    await scan(db);
+    assertEquals(
+      await queued(db),
+      lost.map((path) => `${path} (no_account)`),
+    );
+    // The janitor may take all of them.
+    const claimed = await db.asService((sql) =>
+      sql<{ object_path: string }[]>`
+        select object_path from public.claim_storage_removals(100) order by object_path`
+    );
+    assertEquals(claimed.map(({ object_path }) => object_path), lost);
+  });
+});
+
+Deno.test("scan_stored_files: queues what a deleted job left, and nothing that its owner has kept", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const anna = (await db.createUser()).id;
+    const deleted = crypto.randomUUID();
+    const alive = await insertClaimedJob(bench, { user_id: anna });
+    const paths = [
+      `outputs/${anna}/${deleted}/part-1.mp3`,
+      `pdfs/${anna}/${deleted}/book.pdf`,
+    ];
+    const kept = `outputs/${anna}/${deleted}/film.mp4`;
+    await putUnchecked(db, [
+      ...paths,
+      kept,
+      // Folders of an app's own making, and of a job that is there.
+      `outputs/${anna}/${alive.id}/part-1.mp3`,
+      `outputs/${anna}/album/a.mp3`,
+      `outputs/${anna}/${deleted}`,
+      // Where users write, a folder may be called anything.
+      `uploads/${anna}/${deleted}/a.mp3`,
+    ]);
+    await db.sql`
+      insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+      values (${anna}, 'Grandpa', 'd-id', 'tlk_1', ${kept})`;
+    await scan(db);
+    assertEquals(
+      await queued(db),
+      paths.map((path) => `${path} (job_leftovers)`),
+    );
+  });
+});
+
+Deno.test("scan_stored_files: reads in parts of any size, sees everything once in a round, and then rests", async (t) => {
+  for (const limit of [1, 2, 3, 7, 5000]) {
+    await t.step(`${limit} at a time`, async () => {
+      await withQueue(async ({ db }) => {
+        const gone = crypto.randomUUID();
+        const paths = Object.keys(BUCKETS).flatMap((bucket) => [
+          `${bucket}/${gone}/a.bin`,
+          `${bucket}/${gone}/b.bin`,
+        ]);
+        await putUnchecked(db, paths);
+        const parts = await scan(db, limit);
+        assertEquals(parts.reduce((sum, n) => sum + n, 0), paths.length);
+        assertEquals((await queued(db)).length, paths.length);
+        assertEquals(await scan(db, limit), [0], "rests");
+        await db.sql`
+          update private.janitor_settings set file_scan_done_at = now() - make_interval(secs => scan_interval_seconds + 1)`;
+        assertEquals(
+          (await scan(db, limit)).reduce((sum, n) => sum + n, 0),
+          paths.length,
+          "a new round",
+        );
+        assertEquals((await queued(db)).length, paths.length, "queued once");
+      });
+    });
+  }
+});
+
+Deno.test("scan_stored_files: follows an index, however much there is", async () => {
+  await withDatabase(async (db) => {
+    const { id } = await db.createUser();
+    await db.sql`
+      insert into storage.objects (bucket_id, name, metadata)
+      select b, ${id} || '/' || n || '.bin', '{"size": 1}'
+      from unnest(private.own_buckets()) as b, generate_series(1, 2000) as n`;
+    await db.sql`vacuum analyze storage.objects`;
+    await db.sql`
+      update private.janitor_settings set file_scan_bucket = 'outputs', file_scan_name = ${id} || '/1500.bin'`;
+    const before = await readsOf(db);
+    await db.sql`select public.scan_stored_files(100)`;
+    const after = await readsOf(db);
+    assertEquals(after.whole, before.whole, "no reading of the whole table");
+  });
+});
+
+/** How often the table was read from end to end. */
+async function readsOf(db: TestDatabase): Promise<{ whole: number }> {
+  await db.sql`select pg_stat_force_next_flush()`;
+  const [row] = await db.sql<{ whole: number }[]>`
+    select seq_scan::int as whole from pg_stat_all_tables where relid = 'storage.objects'::regclass`;
+  assert(row !== undefined);
+  return row;
+}
+
+Deno.test("claim_lost_job_files: gives the files of a deleted job to the worker that lost it, once, and none of a job that is there", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const job = await insertClaimedJob(bench);
+    const folder = `${job.user_id}/${job.id}`;
+    const paths = [`outputs/${folder}/part-1.mp3`, `pdfs/${folder}/book.pdf`];
+    for (const path of paths) await storeObject(db.sql, path);
+    await storeObject(db.sql, `outputs/${folder}0/a.mp3`);
+    const claim = async () =>
+      (await db.asService((sql) =>
+        sql<{ object_path: string }[]>`
+          select object_path from public.claim_lost_job_files(${job.user_id}, ${job.id}) order by object_path`
+      )).map(({ object_path }) => object_path);
+    assertEquals(await claim(), [], "the job is there");
+    await db.sql`delete from public.ai_jobs where id = ${job.id}`;
+    assertEquals(await claim(), paths);
+    assertEquals(await claim(), [], "leased");
+  });
+});
+
+Deno.test("claim_lost_job_files: also when the account went, and not what a row of the library names", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const claim = async (job: { id: string; user_id: string }) =>
+      (await db.sql<{ object_path: string }[]>`
+        select object_path from public.claim_lost_job_files(${job.user_id}, ${job.id})`)
+        .map(({ object_path }) => object_path);
+
+    const kept = await insertCompletedJob(bench);
+    const film = `outputs/${kept.user_id}/${kept.id}/film.mp4`;
+    await storeObject(db.sql, film);
+    await db.sql`
+      insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)
+      values (${kept.user_id}, 'Grandpa', 'd-id', 'tlk_1', ${film})`;
+    await db.sql`delete from public.ai_jobs where id = ${kept.id}`;
+    assertEquals(await claim(kept), []);
+
+    const lost = await insertClaimedJob(bench);
+    const part = `outputs/${lost.user_id}/${lost.id}/part-1.mp3`;
+    await storeObject(db.sql, part);
+    await db.sql`delete from auth.users where id = ${lost.user_id}`;
+    assertEquals(await claim(lost), [part]);
+  });
+});
+
+Deno.test("removals: the recording that an avatar video speaks stays while its job may still read it", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const anna = (await db.createUser()).id;
+    const input_url = await db.putObject({
+      bucket: "uploads",
+      path: `${anna}/me.jpg`,
+      mimetype: "image/jpeg",
+      size: 1000,
+    });
+    const audio_url = await db.putObject({
+      bucket: "uploads",
+      path: `${anna}/me.mp3`,
+      mimetype: "audio/mpeg",
+      size: 1000,
+    });
+    const [job] = await db.sql<{ id: string }[]>`
+      insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+      values (${anna}, 'avatar_video', ${input_url}, ${
+      db.sql.json({ audio_url })
+    })
+      returning id`;
+    await db.sql`
+      insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
+      values (${anna}, 'audio', ${audio_url}, 'me.mp3', 'audio/mpeg', 1000)`;
+    await db.sql`delete from public.media where user_id = ${anna}`;
+    const due = () =>
+      db.sql`select object_path from private.due_storage_removals(10)`;
+    assertEquals([...await due()], []);
+    await db.sql`delete from public.ai_jobs where id = ${job?.id ?? ""}`;
+    assertEquals([...await due()], [{ object_path: audio_url }]);
+  });
+});
