@@ -45,11 +45,18 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     how: "elsewhere",
     file: "tests/e2e/demo.test.ts",
   }],
-  [/^deno task start/, { how: "serve", port: " --port 0" }],
-  [/^deno task (ok( --keep-going)?|test|test:(unit|database|functions))$/, {
-    how: "task",
-    why: "would run this test",
+  [/^deno task new job-type sound_effect$/, {
+    how: "elsewhere",
+    file: "tests/database/new-job-type.test.ts",
   }],
+  [/^deno task start/, { how: "serve", port: " --port 0" }],
+  [
+    /^deno task (ok( --keep-going| --checks)?|test|test:(unit|database|functions))$/,
+    {
+      how: "task",
+      why: "would run this test",
+    },
+  ],
   [/^deno$/, { how: "run" }],
   [
     /^deno (fmt|lint|check|task check:\w+|task db:\w+ --check|task build:client( --check)?)$/,

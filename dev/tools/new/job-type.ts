@@ -1,0 +1,176 @@
+/** Adds a job type to a tree: its new files, and its lines in the files that list every type. */
+import { filesOf, type Names, namesOf } from "./job-type-files.ts";
+
+/** A tree that the type cannot be added to. The message says why; nothing was written. */
+export class CannotAdd extends Error {
+  override readonly name = "CannotAdd";
+}
+
+/** What goes into a file that is there: `text` before the first place, behind `after`, where `before` stands. */
+interface Insertion {
+  path: string;
+  after?: string;
+  before: string;
+  text: string;
+}
+
+/** A folder of the repository, as the generator reads and writes it. */
+export interface Tree {
+  /** Undefined when there is no such file. */
+  read(path: string): Promise<string | undefined>;
+  /** The names in a folder. */
+  list(folder: string): Promise<string[]>;
+}
+
+/**
+ * The files that are new or change, by path, when the type is added.
+ *
+ * @throws {RangeError} when the name is none of a job type.
+ * @throws {CannotAdd} when a file of the type is there already, or a list is not where it is looked for.
+ */
+export async function addJobType(
+  tree: Tree,
+  jobType: string,
+): Promise<Record<string, string>> {
+  const names = namesOf(jobType);
+  const changed = filesOf(names, await nextVersion(tree));
+  for (const path of Object.keys(changed)) {
+    if (await tree.read(path) !== undefined) {
+      throw new CannotAdd(`${path} is there already`);
+    }
+  }
+  for (const { path, after = "", before, text } of insertionsOf(names)) {
+    const current = changed[path] ?? await tree.read(path);
+    const from = current?.indexOf(after) ?? -1;
+    const at = from < 0 ? -1 : current?.indexOf(before, from) ?? -1;
+    if (current === undefined || at < 0) {
+      throw new CannotAdd(`${path} has no line "${before.trim()}"`);
+    }
+    changed[path] = current.slice(0, at) + text + current.slice(at);
+  }
+  return changed;
+}
+
+/** One more than the newest migration's, so that the new one is the last to run. */
+async function nextVersion(tree: Tree): Promise<string> {
+  const versions = (await tree.list("supabase/migrations")).flatMap((name) =>
+    /^(\d{14})_/.exec(name)?.[1] ?? []
+  );
+  return String(
+    versions.reduce(
+      (newest, version) => BigInt(version) > newest ? BigInt(version) : newest,
+      0n,
+    ) + 10n,
+  );
+}
+
+function insertionsOf(
+  { snake, kebab, pascal, camel, words }: Names,
+): Insertion[] {
+  const jobs = "supabase/functions/_shared/contracts/jobs.ts";
+  const index = "supabase/functions/process-ai-job/index.ts";
+  const clientTypes = "client/job-types.ts";
+  const clientTest = "tests/unit/client/job-types.test.ts";
+  return [
+    {
+      path: jobs,
+      before: "import { plain, plainText",
+      text: `import { ${camel}MetadataSchema } from "./${kebab}.ts";\n`,
+    },
+    {
+      path: jobs,
+      before: "/** Body of create-ai-job: one member for each job type. */",
+      text: `/** It has no input object: the text is in the metadata. */
+const ${camel}Request = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("${snake}"),
+  metadata: ${camel}MetadataSchema,
+});
+
+`,
+    },
+    {
+      path: jobs,
+      before: "]);\nexport type CreateAiJobRequest",
+      text: `  ${camel}Request,\n`,
+    },
+    {
+      path: index,
+      before: "import { createElevenLabsSpeech }",
+      text:
+        `import { createElevenLabs${pascal} } from "../_shared/providers/elevenlabs-${kebab}.ts";\n`,
+    },
+    {
+      path: index,
+      before: "import { createPdfRenderProcessor }",
+      text:
+        `import { create${pascal}Processor } from "./processors/${kebab}.ts";\n`,
+    },
+    {
+      path: index,
+      before: "  createVoiceCloneProcessor({",
+      text: `  create${pascal}Processor({
+    supabase,
+    maker: createElevenLabs${pascal}(elevenLabs),
+  }),
+`,
+    },
+    {
+      path: clientTypes,
+      before: "/** Metadata and result of each job type,",
+      text: `/** Makes a ${words} from a text. */
+export interface ${pascal}Metadata {
+  text: string;
+}
+
+/** Result of a ${words}; the file is the job's output. */
+export interface ${pascal}Result {
+  ${snake}_id: string;
+  size_bytes: number;
+  content_type: "audio/mpeg";
+  cached?: true | undefined;
+}
+
+`,
+    },
+    {
+      path: clientTypes,
+      before: "  voice_clone: {\n    metadata: VoiceCloneMetadata;",
+      text: `  ${snake}: {
+    metadata: ${pascal}Metadata;
+    result: ${pascal}Result;
+    input: false;
+  };
+`,
+    },
+    {
+      path: "client/mod.ts",
+      before: '} from "./job-types.ts";',
+      text: `  type ${pascal}Metadata,\n  type ${pascal}Result,\n`,
+    },
+    {
+      path: clientTest,
+      before: "import {\n  type aiJobSchema,",
+      text:
+        `import type { ${camel}ResultSchema } from "../../../supabase/functions/_shared/contracts/${kebab}.ts";\n`,
+    },
+    {
+      path: clientTest,
+      before: "  voice_clone: z.output<",
+      text: `  ${snake}: z.output<typeof ${camel}ResultSchema>;\n`,
+    },
+    {
+      path: "README.md",
+      before: "\n`input_url` belongs to the types that have an input",
+      text:
+        `| \`${snake}\` | none: the text is in \`metadata\` | \`text\` (1,000 characters) | \`{${snake}_id, size_bytes, content_type}\`; \`output_url\` is the MP3 |\n`,
+    },
+    {
+      path: "CHANGELOG.md",
+      before: "- ",
+      after: "### Added\n",
+      text:
+        `- The job type \`${snake}\`: ElevenLabs makes a ${words} from a text.\n`,
+    },
+  ];
+}

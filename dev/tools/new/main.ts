@@ -1,0 +1,74 @@
+// deno-lint-ignore-file no-console -- a program for the terminal
+/**
+ * Writes what is new of something that CONTRIBUTING describes, as a beginning that type-checks.
+ *
+ * usage: deno task new job-type NAME      NAME as in sound_effect
+ *
+ * The files are formatted; the lists that name every job type get a line. What is left to do is printed.
+ */
+import { dirname, fromFileUrl, join } from "@std/path";
+import { formatText } from "../deno-fmt.ts";
+import { addJobType, CannotAdd, type Tree } from "./job-type.ts";
+
+const USAGE = "usage: deno task new job-type NAME   (as in sound_effect)";
+
+const root = fromFileUrl(new URL("../../../", import.meta.url));
+
+const tree: Tree = {
+  async read(path) {
+    try {
+      return await Deno.readTextFile(join(root, path));
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw error;
+    }
+  },
+  list: (folder) =>
+    Array.fromAsync(Deno.readDir(join(root, folder)), ({ name }) => name),
+};
+
+async function write(files: Record<string, string>): Promise<void> {
+  for (const [path, text] of Object.entries(files)) {
+    const extension = path.slice(path.lastIndexOf(".") + 1);
+    const formatted = extension === "sql"
+      ? text
+      : await formatText(text, extension);
+    await Deno.mkdir(dirname(join(root, path)), { recursive: true });
+    await Deno.writeTextFile(join(root, path), formatted);
+  }
+}
+
+/** Runs the program and resolves with its exit code. */
+async function main(args: string[]): Promise<number> {
+  const [kind, name, ...more] = args.filter((argument) =>
+    argument !== "--help"
+  );
+  if (args.includes("--help")) {
+    console.log(USAGE);
+    return 0;
+  }
+  if (kind !== "job-type" || name === undefined || more.length > 0) {
+    console.error(USAGE);
+    return 2;
+  }
+  try {
+    const files = await addJobType(tree, name);
+    await write(files);
+    console.log(`Wrote or changed:\n  ${Object.keys(files).join("\n  ")}
+
+The type runs as it is written, against addresses that ElevenLabs does not have. Now, in this order:
+  - supabase/functions/_shared/providers/elevenlabs-*.ts: the provider's own addresses, fields and answers
+  - the contract, the client's types and the price in the migration: what the type takes, returns and costs
+  - the simulator, tests/functions, tests/chaos and the ownership matrix: steps 6 and 7 of CONTRIBUTING, "a job type"
+  - deno task ok`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof RangeError) && !(error instanceof CannotAdd)) {
+      throw error;
+    }
+    console.error(`${error.message}. Nothing was written.`);
+    return 1;
+  }
+}
+
+if (import.meta.main) Deno.exitCode = await main(Deno.args);

@@ -1,0 +1,109 @@
+/** `deno task new job-type`: what it writes passes the gate, runs its own tests, and is a type that the database takes. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { dirname, fromFileUrl, join } from "@std/path";
+import { applyMigrations } from "../../dev/stack/migrate.ts";
+import {
+  listSourcePaths,
+  readSourceTree,
+} from "../../dev/tools/source-tree.ts";
+import { withDatabase } from "../helpers/database.ts";
+
+const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
+
+/** Runs deno in a folder; answers with its exit code and all that it printed. */
+async function deno(cwd: string, ...args: string[]) {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, text: decoder.decode(stdout) + decoder.decode(stderr) };
+}
+
+async function copyOfTheTree(): Promise<{ dir: string } & AsyncDisposable> {
+  const dir = await Deno.makeTempDir({ prefix: "new-job-type-" });
+  for (const path of await listSourcePaths(root)) {
+    await Deno.mkdir(dirname(join(dir, path)), { recursive: true });
+    await Deno.copyFile(`${root}/${path}`, join(dir, path));
+  }
+  return {
+    dir,
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
+  };
+}
+
+Deno.test("new job-type: what it writes passes the checks of the gate and its own tests, and the database takes such a job", async (t) => {
+  await using copy = await copyOfTheTree();
+  const { dir } = copy;
+
+  await t.step(
+    "a name that is none, and a type that is there, write nothing",
+    async () => {
+      const before = await readSourceTree(dir);
+      for (
+        const [name, reason] of [
+          ["SoundEffect", "SoundEffect is no name of a job type"],
+          ["transcription", "transcription.ts is there already"],
+        ] as const
+      ) {
+        const { code, text } = await deno(dir, "task", "new", "job-type", name);
+        assertEquals(code, 1);
+        assertStringIncludes(text, reason);
+      }
+      assertEquals((await deno(dir, "task", "new", "job")).code, 2);
+      assertEquals(await readSourceTree(dir), before);
+    },
+  );
+
+  await t.step("deno task new job-type sound_effect", async () => {
+    const { code, text } = await deno(
+      dir,
+      "task",
+      "new",
+      "job-type",
+      "sound_effect",
+    );
+    assertEquals(code, 0, text);
+  });
+
+  await t.step("deno task ok --checks", async () => {
+    const { code, text } = await deno(
+      dir,
+      "task",
+      "ok",
+      "--checks",
+      "--keep-going",
+    );
+    assertEquals(code, 0, text);
+  });
+
+  await t.step("its tests pass", async () => {
+    const { code, text } = await deno(
+      dir,
+      "test",
+      "--allow-all",
+      "tests/unit/process-ai-job/sound-effect.test.ts",
+      "tests/unit/client/job-types.test.ts",
+    );
+    assertEquals(code, 0, text);
+    assertStringIncludes(text, "4 passed");
+  });
+
+  await t.step("the database takes a job of the type", async () => {
+    await withDatabase(async (db) => {
+      await applyMigrations(db.url, join(dir, "supabase/migrations"));
+      const user = await db.createUser();
+      const [job] = await db.asUser(
+        user.id,
+        (sql) =>
+          sql<{ status: string; provider: string }[]>`
+          insert into public.ai_jobs (job_type, metadata) values ('sound_effect', '{"text": "A door"}')
+          returning status, provider`,
+      );
+      assert(job !== undefined);
+      assertEquals({ ...job }, { status: "pending", provider: "elevenlabs" });
+    }, { migrated: false });
+  });
+});
