@@ -555,7 +555,7 @@ Deno.test("account: nothing personal is left in any table when it is deleted, an
     const paul = await settle(bench, "Paul");
     // The only personal thing that the two share is the address of the family.
     await db.sql`
-      update public.orders set shipping_address = shipping_address || '{"voice_name": "Paul Berger"}'
+      update public.orders set shipping_address = shipping_address || '{"name": "Paul Berger"}'
       where user_id = ${paul}`;
     const words = [anna, "Anna", ADDRESS.line1];
     const paulsWords = [paul, "Paul"];
