@@ -41,7 +41,10 @@ export async function columnsFilledByTriggers(
         and a.attidentity = ''
         -- For each row, before, at an insert: the bits of pg_trigger.tgtype.
         and t.tgtype & 7 = 7
-        and p.prosrc ~ ('\\mnew\\.' || a.attname || '\\s*:=')
+        -- A value that is made of the one that was sent fills in nothing, but for coalesce.
+        and p.prosrc ~ (
+          '\\mnew\\.' || a.attname || '\\s*:=\\s*(coalesce\\(|(?![^;]*\\mnew\\.' || a.attname || '\\M))'
+        )
       order by 1, 2`,
   ];
 }

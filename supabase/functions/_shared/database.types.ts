@@ -715,7 +715,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
-          "content_type"?: string;
+          "content_type": string;
           "created_at"?: string;
           "duration_seconds"?: number | null;
           "file_name": string;
