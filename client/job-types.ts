@@ -7,7 +7,7 @@
 export interface VoiceCloneMetadata {
   /** Name of the voice, at most 100 characters; "Cloned Voice" when left out. */
   voice_name?: string | undefined;
-  /** The old name of `voice_name`, taken until 1.0. */
+  /** @deprecated The old name of `voice_name`, accepted until 1.0. */
   name?: string | undefined;
   description?: string | undefined;
   labels?: Record<string, string> | undefined;
@@ -48,13 +48,18 @@ export interface TextToSpeechMetadata {
     | "mp3_44100_128"
     | "mp3_44100_192"
     | undefined;
-  /** ISO 639, such as `en`. */
+  /** ISO 639, such as `en`. Taken by `eleven_v3`, `eleven_flash_v2_5` and `eleven_turbo_v2_5`, each with its languages. */
   language_code?: string | undefined;
+  /** What is left out is the voice's own. */
   settings?: {
+    /** 0 to 1; 0, 0.5 or 1 with `eleven_v3`. */
     stability?: number | undefined;
+    /** 0 to 1. */
     similarity_boost?: number | undefined;
+    /** 0 to 1. */
     style?: number | undefined;
     use_speaker_boost?: boolean | undefined;
+    /** 0.7 to 1.2; 1 is the voice's own. */
     speed?: number | undefined;
   } | undefined;
   seed?: number | undefined;
@@ -66,6 +71,11 @@ export interface TextToSpeechResult {
   model: string;
   characters: number;
   parts: number;
+  /**
+   * What it was spoken with: with `eleven_v3` a voice's own stability becomes the nearest of 0, 0.5 and 1. Null for the
+   * provider's default.
+   */
+  stability: number | null;
   duration_seconds: number;
   size_bytes: number;
   content_type: "audio/mpeg";

@@ -103,7 +103,7 @@ begin
   );
   insert into public.ai_jobs (user_id, job_type, input_url, metadata, scheduled_at)
   values (
-    v_anna, 'voice_clone', v_sample, '{"name": "Grandpa Josef", "description": "warm and slow"}',
+    v_anna, 'voice_clone', v_sample, '{"voice_name": "Grandpa Josef", "description": "warm and slow"}',
     now() + interval '1 hour'
   ) returning * into v_job;
   update public.ai_jobs as j set scheduled_at = now() where j.id = v_job.id;

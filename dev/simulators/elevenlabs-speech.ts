@@ -8,6 +8,12 @@ import { findMarker } from "./marker.ts";
 import type { Answer, Clock, ErrorShape, ReceivedRequest } from "./provider.ts";
 import { spokenSound } from "./spoken.ts";
 import type { Records, State } from "./state.ts";
+import {
+  SPEECH_MODEL_RULES,
+  SPEECH_MODELS,
+  SPEECH_OUTPUT_FORMATS,
+  SPEECH_SPEED,
+} from "../../supabase/functions/_shared/contracts/speech-models.ts";
 
 /** What the parts of the simulated ElevenLabs have in common. */
 export interface Workspace {
@@ -22,16 +28,6 @@ export interface Workspace {
 
 /** Models whose characters count half. */
 const HALF_PRICE = /_(flash|turbo)_/;
-/** Most characters of a request by model, as documented. */
-const CHARACTER_LIMITS: ReadonlyMap<string, number> = new Map([
-  ["eleven_multilingual_v2", 10_000],
-  ["eleven_v3", 3_000],
-  ["eleven_flash_v2_5", 40_000],
-  ["eleven_flash_v2", 30_000],
-  ["eleven_turbo_v2_5", 40_000],
-  ["eleven_turbo_v2", 30_000],
-]);
-
 const unit = z.number().min(0).max(1).optional();
 const speechSchema = z.object({
   text: z.string().min(1),
@@ -42,12 +38,60 @@ const speechSchema = z.object({
     similarity_boost: unit,
     style: unit,
     use_speaker_boost: z.boolean().optional(),
-    speed: z.number().min(0.7).max(1.2).optional(),
+    speed: z.number().min(SPEECH_SPEED.min).max(SPEECH_SPEED.max).optional(),
   }).optional(),
   seed: z.int().min(0).max(4_294_967_295).optional(),
   previous_text: z.string().optional(),
   next_text: z.string().optional(),
 });
+
+const modelSchema = z.enum(SPEECH_MODELS);
+const outputFormatSchema = z.enum(SPEECH_OUTPUT_FORMATS)
+  .default("mp3_44100_128");
+
+/** Why the model does not take the request, in the vendor's words; null when it does. */
+function refusalOf(
+  model: z.output<typeof modelSchema>,
+  request: z.output<typeof speechSchema>,
+): { name: string; message: string } | null {
+  const rules = SPEECH_MODEL_RULES[model];
+  const characters = [...request.text].length;
+  if (characters > rules.maxCharacters) {
+    return {
+      name: "max_character_limit_exceeded",
+      message:
+        `This request's text has ${characters} characters and exceeds the character limit of ${rules.maxCharacters} characters.`,
+    };
+  }
+  const stability = request.voice_settings?.stability;
+  if (
+    stability !== undefined && rules.stabilitySteps !== null &&
+    !rules.stabilitySteps.includes(stability)
+  ) {
+    return {
+      name: "invalid_ttd_stability",
+      message:
+        "Invalid TTD stability value. Must be one of: [0.0, 0.5, 1.0] (0.0 = Creative, 0.5 = Natural, 1.0 = Robust)",
+    };
+  }
+  const language = request.language_code;
+  if (language !== undefined && !rules.languages?.has(language)) {
+    return {
+      name: "unsupported_language",
+      message: `Model '${model}' does not support language_code '${language}'.`,
+    };
+  }
+  const hasContext = request.previous_text !== undefined ||
+    request.next_text !== undefined;
+  if (hasContext && !rules.takesContext) {
+    return {
+      name: "unsupported_model",
+      message:
+        `Providing previous_text or next_text is not yet supported with the '${model}' model.`,
+    };
+  }
+  return null;
+}
 
 const historyQuerySchema = z.object({
   page_size: z.coerce.number().int().min(1).max(1000).default(100),
@@ -130,13 +174,13 @@ export class Speech {
     );
     if (!given.success) return refuse(toIssues("body", given.error));
     const { text, model_id, ...rest } = given.data;
-    const format = /^mp3_(22050|44100)_(\d+)$/.exec(
-      request.query.get("output_format") ?? "mp3_44100_128",
+    const format = outputFormatSchema.safeParse(
+      request.query.get("output_format") ?? undefined,
     );
-    if (format === null) {
+    if (!format.success) {
       return refuse([{
         loc: ["query", "output_format"],
-        msg: "only mp3 is simulated",
+        msg: "only mp3 is simulated, at the rates that the vendor has",
         type: "value_error",
       }]);
     }
@@ -148,8 +192,8 @@ export class Speech {
         `A voice with voice_id '${voiceId}' was not found.`,
       );
     }
-    const limit = CHARACTER_LIMITS.get(model_id);
-    if (limit === undefined) {
+    const model = modelSchema.safeParse(model_id).data;
+    if (model === undefined) {
       return answer(400, {
         detail: {
           status: "model_not_found",
@@ -157,8 +201,11 @@ export class Speech {
         },
       });
     }
+    const refusal = refusalOf(model, given.data);
+    if (refusal !== null) {
+      return errorAnswer(refusal.name, undefined, refusal.message);
+    }
     const characters = [...text].length;
-    if (characters > limit) return errorAnswer("max_character_limit_exceeded");
     const charged = Math.ceil(
       characters * (HALF_PRICE.test(model_id) ? 0.5 : 1),
     );
@@ -191,7 +238,7 @@ export class Speech {
         characters,
         voice_id: voiceId,
         model_id,
-        output_format: format[0],
+        output_format: format.data,
         ...rest,
       },
       bytes: 0,

@@ -313,6 +313,19 @@ Deno.test("speech: parameters that are wrong are named, and change nothing", asy
         { text: "Hello.", voice_id: ADAM, settings: { stability: 2 } },
         "metadata.settings.stability",
       ],
+      [
+        {
+          text: "Hello.",
+          voice_id: ADAM,
+          model: "eleven_v3",
+          settings: { stability: 0.4 },
+        },
+        "metadata.settings.stability",
+      ],
+      [
+        { text: "Hello.", voice_id: ADAM, language_code: "en" },
+        "metadata.language_code",
+      ],
       [{ text: "Hello.", voice_id: ADAM, seed: -1 }, "metadata.seed"],
       [{ text: "Hello.", voice_id: ADAM, more: 1 }, "metadata.more"],
     ] as const
@@ -322,6 +335,60 @@ Deno.test("speech: parameters that are wrong are named, and change nothing", asy
     });
     assertProblem(answer, { status: 400, code: "invalid_request", field });
   }
+});
+
+Deno.test("speech: eleven_v3 speaks one's own voice with the nearest stability that it takes, and the result says which", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const clone = await requestVoice(user, await uploadRecording(user), {
+    stability: 0.35,
+  });
+  await waitForJob(stack, user, clone, "completed");
+  const { data: voice } = await user.client.from("voices").select("id")
+    .single();
+  assert(voice !== null);
+  for (
+    const [model, spokenWith] of [
+      ["eleven_v3", 0.5],
+      ["eleven_flash_v2_5", 0.35],
+    ] as const
+  ) {
+    const { text, marker } = textOf();
+    const { jobId } = await newJob({ text, voice_id: voice.id, model }, user);
+    const job = await waitForJob(stack, user, jobId, "completed");
+    const { stability } = textToSpeechResultSchema.parse(job.result_data);
+    const [paid] = await stack.simulator.creations(marker);
+    assertEquals(
+      [stability, paid?.request["voice_settings"]],
+      [spokenWith, { stability: spokenWith, similarity_boost: 0.75 }],
+    );
+  }
+});
+
+Deno.test("speech: a row with a stability that its model does not take fails unpaid, and says what it takes", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const { text, marker } = textOf();
+  const { data, error } = await user.client.from("ai_jobs").insert({
+    job_type: "text_to_speech",
+    metadata: {
+      text,
+      voice_id: ADAM,
+      model: "eleven_v3",
+      settings: { stability: 0.4 },
+    },
+  }).select("id").single();
+  assertEquals(error, null);
+  const job = await waitForJob(stack, user, data?.id ?? "", "failed");
+  assertEquals(
+    [job.error_code, job.error_message, job.spend],
+    [
+      "metadata_invalid",
+      "metadata.settings.stability: must be 0, 0.5, or 1 with eleven_v3",
+      "none",
+    ],
+  );
+  assertEquals(await stack.simulator.creations(marker), []);
 });
 
 Deno.test("speech: a long text is spoken in parts, each paid once, and joined into one file", async () => {

@@ -123,6 +123,7 @@ export function jobShapes(inputUrlOf: {
         inputUrl,
         metadataItself,
         ...of(
+          ["voice_name", plainText(100)],
           ["name", plainText(100)],
           [
             "description",

@@ -1,33 +1,32 @@
 /** The job type `text_to_speech`, as apps ask for it and as they get it back. */
 import { z } from "zod";
 import { plainText, unitInterval } from "./plain-text.ts";
-
-/** The speech models of the provider that can be asked for. */
-export const SPEECH_MODELS = [
-  "eleven_multilingual_v2",
-  "eleven_v3",
-  "eleven_flash_v2_5",
-  "eleven_flash_v2",
-  "eleven_turbo_v2_5",
-  "eleven_turbo_v2",
-] as const;
-export type SpeechModel = (typeof SPEECH_MODELS)[number];
-
-/** Sample rate and kbit/s of the MP3. */
-export const SPEECH_OUTPUT_FORMATS = [
-  "mp3_22050_32",
-  "mp3_44100_32",
-  "mp3_44100_64",
-  "mp3_44100_96",
-  "mp3_44100_128",
-  "mp3_44100_192",
-] as const;
-export type SpeechOutputFormat = (typeof SPEECH_OUTPUT_FORMATS)[number];
+import {
+  modelsForLanguage,
+  SPEECH_MODEL_RULES,
+  SPEECH_MODELS,
+  SPEECH_OUTPUT_FORMATS,
+  SPEECH_SPEED,
+  type SpeechModel,
+} from "./speech-models.ts";
 
 /** All parameters of a job together have 64 KiB in the database; the text gets most of it. */
 const MAX_TEXT_BYTES = 60_000;
 
-/** Parameters of speech. The voice's own settings are used for what `settings` leaves out. */
+const settings = z.strictObject({
+  stability: unitInterval.optional(),
+  similarity_boost: unitInterval.optional(),
+  style: unitInterval.optional(),
+  use_speaker_boost: z.boolean().optional(),
+  speed: z.number().min(SPEECH_SPEED.min).max(SPEECH_SPEED.max).optional(),
+});
+
+/**
+ * Parameters of speech. The voice's own settings are used for what `settings` leaves out.
+ *
+ * What the chosen model would refuse is refused here, by {@link SPEECH_MODEL_RULES}: a stability between its steps, and
+ * a language code that it does not take.
+ */
 export const textToSpeechMetadataSchema = z.strictObject({
   text: plainText(50_000).refine(
     (text) =>
@@ -43,27 +42,61 @@ export const textToSpeechMetadataSchema = z.strictObject({
   ),
   model: z.enum(SPEECH_MODELS).default("eleven_multilingual_v2"),
   output_format: z.enum(SPEECH_OUTPUT_FORMATS).default("mp3_44100_128"),
-  language_code: z.string().regex(/^[a-z]{2,3}$/, "must be ISO 639, as en")
+  language_code: z.string().regex(/^[a-z]{2,3}$/, {
+    error: "must be ISO 639, as en",
+    abort: true,
+  })
     .optional(),
-  settings: z.strictObject({
-    stability: unitInterval.optional(),
-    similarity_boost: unitInterval.optional(),
-    style: unitInterval.optional(),
-    use_speaker_boost: z.boolean().optional(),
-    speed: z.number().min(0.7).max(1.2).optional(),
-  }).default({}),
+  settings: settings.default({}),
   seed: z.number().int().min(0).max(4_294_967_295).optional().describe(
     "The same seed tends to give the same sound.",
   ),
+}).superRefine(({ model, language_code, settings }, context) => {
+  const refuse = (path: string[], message: string) =>
+    context.addIssue({ code: "custom", path, message });
+  const { stabilitySteps } = SPEECH_MODEL_RULES[model];
+  const { stability } = settings;
+  if (
+    stability !== undefined && stabilitySteps !== null &&
+    !stabilitySteps.includes(stability)
+  ) {
+    refuse(
+      ["settings", "stability"],
+      `must be ${anyOf(stabilitySteps.map(String))} with ${model}`,
+    );
+  }
+  const refusal = language_code === undefined
+    ? null
+    : languageRefusal(model, language_code);
+  if (refusal !== null) refuse(["language_code"], refusal);
 });
 export type TextToSpeechMetadata = z.infer<typeof textToSpeechMetadataSchema>;
 
-/** Result of speech; the file is the job's output. */
+const anyOf = (names: readonly string[]) =>
+  new Intl.ListFormat("en", { type: "disjunction" }).format(names);
+
+function languageRefusal(model: SpeechModel, code: string): string | null {
+  const { languages } = SPEECH_MODEL_RULES[model];
+  if (languages?.has(code)) return null;
+  const others = modelsForLanguage(code);
+  const advice = others.length === 0
+    ? "leave it out"
+    : `leave it out, or choose ${anyOf(others)}`;
+  return languages === null
+    ? `is not taken by ${model}; ${advice}`
+    : `"${code}" is not a language of ${model}; ${advice}`;
+}
+
+/**
+ * Result of speech; the file is the job's output. `stability` is what it was spoken with: of a voice's own one the
+ * nearest that the model takes; null for the provider's default.
+ */
 export const textToSpeechResultSchema = z.object({
   voice_id: z.string().min(1),
   model: z.string().min(1),
   characters: z.number().int().positive(),
   parts: z.number().int().positive(),
+  stability: unitInterval.nullable(),
   duration_seconds: z.number().positive(),
   size_bytes: z.number().int().positive(),
   content_type: z.literal("audio/mpeg"),

@@ -1,6 +1,11 @@
 /** ElevenLabs: text to speech, and the history in which what was spoken is found again. */
 import { z } from "zod";
-import type { SpeechModel, SpeechOutputFormat } from "../contracts/speech.ts";
+import {
+  SPEECH_MODEL_RULES,
+  type SpeechModel,
+  type SpeechOutputFormat,
+} from "../contracts/speech-models.ts";
+import type { TextToSpeechMetadata } from "../contracts/speech.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
 import {
   type ElevenLabsAccess,
@@ -8,15 +13,8 @@ import {
   requestElevenLabs,
 } from "./elevenlabs-client.ts";
 
-/** Most characters of one request, by the provider's documentation; for eleven_v3 the lowest number that it names. */
-export const SPEECH_CHARACTER_LIMITS: Readonly<Record<SpeechModel, number>> = {
-  eleven_multilingual_v2: 10_000,
-  eleven_v3: 3_000,
-  eleven_flash_v2_5: 40_000,
-  eleven_flash_v2: 30_000,
-  eleven_turbo_v2_5: 40_000,
-  eleven_turbo_v2: 30_000,
-};
+/** How a voice speaks; what is left out is the provider's default. */
+export type VoiceSettings = TextToSpeechMetadata["settings"];
 
 /** One request for speech. */
 export interface SpeechRequest {
@@ -27,7 +25,7 @@ export interface SpeechRequest {
   outputFormat: SpeechOutputFormat;
   languageCode?: string | undefined;
   seed?: number | undefined;
-  voiceSettings: Readonly<Record<string, number | boolean>>;
+  voiceSettings: VoiceSettings;
   /** What is said before and after it in other requests, for the melody of the sentence. Not paid. */
   previousText?: string | undefined;
   nextText?: string | undefined;
@@ -148,10 +146,12 @@ export function createElevenLabsSpeech(
           voice_settings: request.voiceSettings,
           language_code: request.languageCode,
           seed: request.seed,
-          ...(request.model === "eleven_v3" ? {} : {
-            previous_text: request.previousText?.slice(-CONTEXT_CHARACTERS),
-            next_text: request.nextText?.slice(0, CONTEXT_CHARACTERS),
-          }),
+          ...(SPEECH_MODEL_RULES[request.model].takesContext
+            ? {
+              previous_text: request.previousText?.slice(-CONTEXT_CHARACTERS),
+              next_text: request.nextText?.slice(0, CONTEXT_CHARACTERS),
+            }
+            : {}),
         }),
       }, signal);
       const id = response.headers.get("request-id") ??

@@ -12,6 +12,10 @@ import {
   voiceCloneResultSchema,
 } from "../../_shared/contracts/jobs.ts";
 import {
+  nearestStability,
+  SPEECH_MODEL_RULES,
+} from "../../_shared/contracts/speech-models.ts";
+import {
   type TextToSpeechMetadata,
   textToSpeechMetadataSchema,
   type TextToSpeechResult,
@@ -24,7 +28,6 @@ import { Mp3Error, Mp3Frames } from "../../_shared/media/mp3-frames.ts";
 import { splitText } from "../../_shared/media/split-text.ts";
 import {
   type ElevenLabsSpeech,
-  SPEECH_CHARACTER_LIMITS,
   type SpeechRequest,
   type Spoken,
 } from "../../_shared/providers/elevenlabs-speech.ts";
@@ -77,7 +80,10 @@ export function createTextToSpeechProcessor(deps: {
       const metadata = readMetadata(job, textToSpeechMetadataSchema);
       const texts = splitText(
         metadata.text,
-        Math.min(SPEECH_CHARACTER_LIMITS[metadata.model], MAX_PART_CHARACTERS),
+        Math.min(
+          SPEECH_MODEL_RULES[metadata.model].maxCharacters,
+          MAX_PART_CHARACTERS,
+        ),
       );
       const { voiceId, ...voice } = await findVoice(
         deps.supabase,
@@ -132,6 +138,7 @@ export function createTextToSpeechProcessor(deps: {
           model: metadata.model,
           characters: [...metadata.text].length,
           parts: texts.length,
+          stability: voice.voiceSettings.stability ?? null,
           duration_seconds: Math.round(joined.state.seconds * 1000) / 1000,
           size_bytes: bytes,
           content_type: "audio/mpeg",
@@ -167,7 +174,7 @@ async function findVoice(
     return {
       voiceId: metadata.voice_id,
       providerVoiceId: metadata.voice_id,
-      voiceSettings: defined(metadata.settings),
+      voiceSettings: metadata.settings,
     };
   }
   const own = supabase.from("voices")
@@ -186,9 +193,10 @@ async function findVoice(
     voiceId: voice.id,
     providerVoiceId: voice.provider_voice_id,
     voiceSettings: {
-      stability: voice.stability,
+      // The voice may have been made with another model in mind.
+      stability: nearestStability(metadata.model, voice.stability),
       similarity_boost: voice.similarity_boost,
-      ...defined(metadata.settings),
+      ...metadata.settings,
     },
   };
 }
@@ -200,16 +208,6 @@ function clonedVoice(clone: Dependency | null): string {
     isRetryable: false,
     cause: result.error,
   });
-}
-
-function defined(
-  settings: TextToSpeechMetadata["settings"],
-): Record<string, number | boolean> {
-  return Object.fromEntries(
-    Object.entries(settings).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, value]]
-    ),
-  );
 }
 
 interface Part {
