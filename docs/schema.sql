@@ -1751,6 +1751,11 @@ create function private.check_ai_job_references(p_user_id uuid, p_type public.ai
 comment on function private.check_ai_job_references(uuid,public.ai_job_types,jsonb,uuid) is
   'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that is made. Called by the intake trigger, which runs as its owner, so that the owner is checked here.';
 
+create function private.check_ai_job_texts(p_metadata jsonb)
+  returns void language plpgsql immutable security invoker set search_path="";
+comment on function private.check_ai_job_texts(jsonb) is
+  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. Whatever else a type wants of its parameters is checked where the job runs.';
+
 create function private.check_avatar_audio()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.check_avatar_audio() is
@@ -1845,6 +1850,11 @@ create function private.guard_pdf()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.guard_pdf() is
   'Row trigger: a keepsake that somebody has ordered and nobody has printed yet cannot be deleted, but goes with its owner''s account. Security definer because it asks whether the account still exists.';
+
+create function private.has_visible_text(p_text text)
+  returns boolean language sql immutable security invoker set search_path="";
+comment on function private.has_visible_text(text) is
+  'Whether a text has a character that is more than a space: not a control character, and not one that Unicode lets be ignored (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. VISIBLE in _shared/contracts/plain-text.ts is the same; a test compares them character by character.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
   returns boolean language plpgsql stable security invoker set search_path="";

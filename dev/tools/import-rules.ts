@@ -20,7 +20,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
   "database.types.ts": [],
   contracts: [],
-  media: ["platform"],
+  media: ["contracts", "platform"],
   platform: [],
   config: ["contracts", "platform"],
   jobs: ["contracts", "errors.ts", "database.types.ts", "platform"],

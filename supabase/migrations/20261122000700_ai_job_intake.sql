@@ -23,6 +23,46 @@ comment on function private.canonical_voice_clone(jsonb) is
   'The parameters of a voice clone with voice_name in the place of name, its name before 1.0, and with the default where '
   'there is neither. Raises AJ020 when both are there and differ.';
 
+create function private.has_visible_text(p_text text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+select p_text ~ (
+  '[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f'
+  || '\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
+  || '\U000e0000-\U000e0fff]'
+);
+$$;
+comment on function private.has_visible_text(text) is
+  'Whether a text has a character that is more than a space: not a control character, and not one that Unicode lets be '
+  'ignored (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. VISIBLE in '
+  '_shared/contracts/plain-text.ts is the same; a test compares them character by character.';
+
+create function private.check_ai_job_texts(p_metadata jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_field text;
+begin
+  foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
+    if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
+      raise exception 'metadata.% has no visible character', v_field
+        using errcode = 'AJ020', detail = 'metadata.' || v_field;
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.check_ai_job_texts(jsonb) is
+  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. Whatever else '
+  'a type wants of its parameters is checked where the job runs.';
+
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
 returns text
 language plpgsql
@@ -294,6 +334,7 @@ begin
   if octet_length(new.metadata::text) > 65536 then
     raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
   end if;
+  perform private.check_ai_job_texts(new.metadata);
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
   perform private.check_ai_job_references(new.user_id, v_type, new.metadata, new.depends_on_job_id);
 

@@ -48,8 +48,13 @@ const brokenText = fc.tuple(
   fc.constantFrom("", "x", "é"),
 ).map(([before, broken, after]) => `${before}a${broken}b${after}`);
 const blankText = fc.constantFrom("", " ", "\t\n", "\u00a0", "\ufeff");
+const invisibleText = fc.constantFrom(
+  "\u200b\u2060",
+  "\u3164",
+  "\u2800 \u00ad",
+);
 const plainText = (max: number) =>
-  fc.oneof(notText, longText(max), brokenText, blankText);
+  fc.oneof(notText, longText(max), brokenText, blankText, invisibleText);
 
 const notUuid = fc.oneof(
   notText,

@@ -13,7 +13,10 @@ import {
 } from "../../../supabase/functions/_shared/jobs/outcome.ts";
 import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
 import { Mp3Frames } from "../../../supabase/functions/_shared/media/mp3-frames.ts";
-import type { ElevenLabsSpeech } from "../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
+import type {
+  ElevenLabsSpeech,
+  SpeechRequest,
+} from "../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
 import { createTextToSpeechProcessor } from "../../../supabase/functions/process-ai-job/processors/text-to-speech.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 
@@ -155,12 +158,19 @@ function job(
 /** A provider that speaks, and counts. */
 function provider(
   perPart: number,
-): ElevenLabsSpeech & { spoken: number; opened: number } {
+): ElevenLabsSpeech & {
+  spoken: number;
+  opened: number;
+  requests: SpeechRequest[];
+} {
+  const requests: SpeechRequest[] = [];
   const counts = {
     spoken: 0,
     opened: 0,
-    speak: () => {
+    requests,
+    speak: (request: SpeechRequest) => {
       counts.spoken += 1;
+      requests.push(request);
       return Promise.resolve({
         id: `r${counts.spoken}`,
         characters: undefined,
@@ -213,6 +223,32 @@ Deno.test("text to speech: parts that are paid and stored are neither spoken nor
   await processor.run(job(3, paid));
   // The second was paid for, and its sound is not there; the third is new.
   assertEquals([speaking.spoken, speaking.opened], [1, 1]);
+});
+
+Deno.test("text to speech: a part comes with the ends of the parts around it, and no character in them is cut", async () => {
+  await using at = storage(1);
+  const speaking = provider(1);
+  const processor = createTextToSpeechProcessor({
+    supabase: at.supabase,
+    speech: speaking,
+  });
+  const context = job(1);
+  context.job.metadata["text"] = ["a", "b", "c"].map((name) =>
+    `${name}${"😀".repeat(2_000)}.`
+  ).join(" ");
+  await processor.run(context);
+  assertEquals(
+    speaking.requests.map(({ text, previousText, nextText }) => [
+      text.length,
+      previousText,
+      nextText,
+    ]),
+    [
+      [4_002, undefined, `b${"😀".repeat(149)}`],
+      [4_002, `${"😀".repeat(149)}.`, `c${"😀".repeat(149)}`],
+      [4_002, `${"😀".repeat(149)}.`, undefined],
+    ],
+  );
 });
 
 Deno.test("text to speech: a part is not begun when the isolate is about to end; the first one always is", async () => {

@@ -28,8 +28,8 @@ const STARTED = Date.parse("2026-11-22T10:00:00Z");
 const RECORDING = new TextEncoder().encode("a recording");
 const never = new AbortController().signal;
 
-/** A Storage with one recording, which notes what it is asked for. */
-function storage(size: number, asked: string[]) {
+/** A Storage with one recording, which notes what it is asked for, and takes files only when told so. */
+function storage(size: number, asked: string[], takesFiles: boolean) {
   const object = `recordings/${USER}/call.mp3`;
   return createClient<Database>("http://project.test", "key", {
     auth: {
@@ -38,21 +38,23 @@ function storage(size: number, asked: string[]) {
       detectSessionInUrl: false,
     },
     global: {
-      fetch: (input) => {
+      fetch: async (input, init) => {
         const { pathname } = new URL(
           input instanceof Request ? input.url : input,
         );
         const path = pathname.replace("/storage/v1/object/", "");
         asked.push(path.replace(object, "…"));
-        return Promise.resolve(
-          path === `info/${object}`
-            ? Response.json({ id: "1", name: object, size })
-            : path === `sign/${object}`
-            ? Response.json({ signedURL: `/object/sign/${object}?token=t` })
-            : path === object
-            ? new Response(RECORDING)
-            : Response.json({ message: "not found" }, { status: 404 }),
-        );
+        if (takesFiles && path.startsWith("outputs/")) {
+          await new Response(init?.body).arrayBuffer();
+          return Response.json({ Id: "1", Key: path });
+        }
+        return path === `info/${object}`
+          ? Response.json({ id: "1", name: object, size })
+          : path === `sign/${object}`
+          ? Response.json({ signedURL: `/object/sign/${object}?token=t` })
+          : path === object
+          ? new Response(RECORDING)
+          : Response.json({ message: "not found" }, { status: 404 });
       },
     },
   });
@@ -65,6 +67,7 @@ function idOf(made: string | Made): string {
 interface Case {
   inputUrl?: string;
   size?: number;
+  takesFiles?: boolean;
   deps?: Partial<TranscriptionDeps>;
   context?: Partial<JobContext>;
   spend?: "none" | "unknown" | "incurred";
@@ -74,7 +77,8 @@ interface Case {
 
 /** Runs a job whose order is always taken; the transcript is not there. */
 async function run(
-  { size = 1000, spend = "none", ageSeconds = 0, ...given }: Case,
+  { size = 1000, spend = "none", ageSeconds = 0, takesFiles = false, ...given }:
+    Case,
 ) {
   const asked: string[] = [];
   const orders: TranscriptOrder[] = [];
@@ -126,18 +130,22 @@ async function run(
     ...given.context,
   };
   const processor = createTranscriptionProcessor({
-    supabase: storage(size, asked),
+    supabase: storage(size, asked, takesFiles),
     transcripts,
     waitMaxBytes: 1000,
     hasWebhook: true,
     storageUrl: "https://project.example",
     ...given.deps,
   });
+  let resultData: Record<string, unknown> | undefined;
   const ending: unknown = await processor.run(context).then(
-    () => null,
+    (completion) => {
+      resultData = completion.resultData;
+      return null;
+    },
     (error) => error,
   );
-  return { ending, asked, orders, bodies, heard };
+  return { ending, resultData, asked, orders, bodies, heard };
 }
 
 Deno.test("transcription: a recording at the bound is sent along and waited for", async () => {
@@ -272,4 +280,19 @@ Deno.test("transcription: what fails between the journal and the request is a de
     "rejected",
     [],
   ]);
+});
+
+Deno.test("transcription: the text in the result is cut between characters: half of one could not be stored", async () => {
+  const character = "👍🏽";
+  const text = `${"x".repeat(9_998)}${character}${character}`;
+  const { ending, resultData } = await run({
+    size: 1001,
+    takesFiles: true,
+    get: () => Promise.resolve({ text, words: [] }),
+  });
+  assertEquals(ending, null);
+  assertEquals(
+    [resultData?.["text"], resultData?.["is_text_cut"]],
+    ["x".repeat(9_998), true],
+  );
 });

@@ -1,57 +1,123 @@
 /** A long text in parts that a speech model takes. */
+import { VISIBLE } from "../contracts/plain-text.ts";
+import {
+  characterStarts,
+  type MakeSegmenter,
+  markupDepth,
+  runtimeSegmenter,
+  wordStarts,
+} from "./text-bounds.ts";
 
-/** The end of a sentence with what closes it, in scripts with and without spaces; a line break ends one as well. */
-const SENTENCE_END = /[.!?…]+["'”’»)\]]*(?=\s)|[。！？｡]+["'”’」』）]*|\n/gu;
-/** Never cut before these: they belong to the character before them. */
-const CONTINUES = /^[\p{M}\u200d\ufe0f\u{1f3fb}-\u{1f3ff}]/u;
+/** Terminals in a row, what closes the sentence, and quotation marks that close it in German and open one in English. */
+const TERMINALS =
+  /([.!?…．\p{Sentence_Terminal}]+)([\p{Pe}\p{Pf}"'＂＇]*)(\p{Pi}*)/gu;
+/** A terminal that ends a sentence without a space after it: it stands in no number, name or address. */
+const SURE_TERMINAL = /(?![.!?．])\p{Sentence_Terminal}/u;
+/** Line breaks, and the spaces with which Thai and Lao end a sentence. */
+const OTHER_ENDS =
+  /[\n\r\u2028\u2029]|(?<=[\p{sc=Thai}\p{sc=Lao}])[^\S\n\r]+(?=[\p{sc=Thai}\p{sc=Lao}])/gu;
+/** A space at which a line may be broken. */
+const BREAKABLE_SPACE = /[^\S\u00a0\u202f\ufeff]/;
+/** Spaces, but for one that carries a mark. */
+const LEADING_SPACES = /^(?:\s(?![\p{M}\u200d]))+/u;
+/** What stays with the word before it, and what with the word after it. */
+const CLOSES = /^[\p{Terminal_Punctuation}\p{Pe}\p{Pf}]/u;
+const OPENS = /[\p{Ps}\p{Pi}]$/u;
 
 /**
  * Splits a text at ends of sentences into as few parts as that allows; a sentence that is longer by itself is split
- * between words, and a word that is longer by itself between characters.
+ * between words, and a word that is longer by itself between characters. Sentences end as Unicode has it
+ * (`Sentence_Terminal`): those of Hindi, Urdu, Arabic, Armenian, Burmese, Khmer, Chinese and Japanese as well.
  *
  * Guarantees: every part has 1 to `limit` UTF-16 units (so no more characters, however they are counted) and something
- * else than spaces; nothing but spaces between parts is lost; the same text and limit give the same parts, always: the
- * steps of a job are numbered by them.
+ * to be seen; nothing but spaces, and parts without anything to be seen, is lost; no surrogate pair is cut, and no
+ * character as people see it, no tag (`<break time="1s"/>`), no element with its end tag (`<phoneme …>…</phoneme>`)
+ * and no bracket (`[laughs softly]`) that fits into a part; the same text and limit give the same parts in the same
+ * runtime: the steps of a job are numbered by them.
  *
  * @param limit at least 16.
+ * @param segmenter `Intl.Segmenter`, or null for a runtime without it: words are then only what is between spaces.
  */
-export function splitText(text: string, limit: number): string[] {
+export function splitText(
+  text: string,
+  limit: number,
+  segmenter: MakeSegmenter | null = runtimeSegmenter(),
+): string[] {
+  const whole = text.slice(leadingSpaces(text)).trimEnd();
+  const depth = markupDepth(whole, limit);
   const parts: string[] = [];
-  let rest = text.trim();
-  while (rest.length > limit) {
-    const at = cutAt(rest, limit);
-    parts.push(rest.slice(0, at).trimEnd());
-    rest = rest.slice(at).trimStart();
+  let start = 0;
+  while (start < whole.length) {
+    const end = whole.length - start <= limit ? whole.length : start + cutAt(
+      // What comes next decides whether a character or word ends at the limit.
+      whole.slice(start, start + limit + 64),
+      limit,
+      (at) => depth[start + at] === 0,
+      segmenter,
+    );
+    parts.push(whole.slice(start, end).trimEnd());
+    start = end + leadingSpaces(whole.slice(end));
   }
-  if (rest !== "") parts.push(rest);
-  return parts;
+  return parts.filter((part) => VISIBLE.test(part));
 }
+
+const leadingSpaces = (text: string) =>
+  LEADING_SPACES.exec(text)?.[0].length ?? 0;
 
 /** Where to cut a text that is longer than `limit`: 1 to `limit`. */
-function cutAt(text: string, limit: number): number {
-  // One more than fits: a space right after the limit ends a sentence as well.
-  const window = text.slice(0, limit + 1);
-  let sentence = 0;
-  for (const match of window.matchAll(SENTENCE_END)) {
-    const end = match.index + match[0].length;
-    if (end <= limit) sentence = end;
-  }
+function cutAt(
+  text: string,
+  limit: number,
+  isOutsideMarkup: (at: number) => boolean,
+  segmenter: MakeSegmenter | null,
+): number {
+  const characters = characterStarts(text, segmenter);
+  const isAllowed = (at: number) => characters.has(at) && isOutsideMarkup(at);
+  const sentence = Math.max(
+    0,
+    ...sentenceEnds(text).filter((at) => at <= limit && isAllowed(at)),
+  );
   if (sentence > 0) return sentence;
-  for (let at = limit; at > 0; at--) {
-    if (/\s/.test(text[at] ?? "")) return at;
-  }
-  return betweenCharacters(text, limit);
+
+  const last = (fits: (at: number) => boolean) => {
+    for (let at = limit; at > 0; at--) {
+      if (fits(at)) return at;
+    }
+    return undefined;
+  };
+  const space = last((at) =>
+    BREAKABLE_SPACE.test(text.charAt(at)) && isAllowed(at)
+  );
+  if (space !== undefined) return space;
+  const words = wordStarts(text, segmenter);
+  return last((at) =>
+    words.has(at) && isAllowed(at) &&
+    !CLOSES.test(text.slice(at, at + 2)) &&
+    !OPENS.test(text.slice(Math.max(0, at - 2), at))
+  ) ??
+    last(isAllowed) ??
+    last((at) => characters.has(at)) ??
+    // A single character that is longer than a part.
+    (isPair(text, limit) ? limit - 1 : limit);
 }
 
-function betweenCharacters(text: string, limit: number): number {
-  for (let at = limit; at > 1; at--) {
-    const isInsidePair = /^[\udc00-\udfff]/.test(text.slice(at, at + 1));
-    const isJoined = text[at - 1] === "\u200d" ||
-      CONTINUES.test(text.slice(at, at + 2));
-    if (!isInsidePair && !isJoined) return at;
+/** The places right after each sentence of a text that goes on after it. */
+function sentenceEnds(text: string): number[] {
+  const ends: number[] = [];
+  for (const match of text.matchAll(TERMINALS)) {
+    const [whole, terminals = "", closers = ""] = match;
+    const isSure = SURE_TERMINAL.test(terminals);
+    const end = match.index +
+      (isSure ? terminals.length + closers.length : whole.length);
+    if (isSure || /\s/.test(text.charAt(end))) ends.push(end);
   }
-  // Nothing but joined characters: only a surrogate pair must stay whole.
-  return /^[\udc00-\udfff]/.test(text.slice(limit, limit + 1))
-    ? limit - 1
-    : limit;
+  for (const match of text.matchAll(OTHER_ENDS)) {
+    ends.push(match.index + match[0].length);
+  }
+  return ends;
+}
+
+/** Whether the two units around an index are one character. */
+function isPair(text: string, at: number): boolean {
+  return /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(at - 1, at + 1));
 }

@@ -26,7 +26,7 @@ export interface SpeechRequest {
   languageCode?: string | undefined;
   seed?: number | undefined;
   voiceSettings: VoiceSettings;
-  /** What is said before and after it in other requests, for the melody of the sentence. Not paid. */
+  /** What is said right before and after it in other requests, for the melody of the sentence. Not paid. */
   previousText?: string | undefined;
   nextText?: string | undefined;
 }
@@ -80,8 +80,6 @@ type HistoryItem = z.infer<typeof historyPageSchema>["history"][number];
 const LOOK_BACK_SECONDS = 2 * 86_400;
 const PAGE_SIZE = 100;
 const MAX_PAGES = 100;
-/** What tells of the sentence before and after: enough for its melody. */
-const CONTEXT_CHARACTERS = 300;
 
 /** The speech of an ElevenLabs account. */
 export function createElevenLabsSpeech(
@@ -148,8 +146,8 @@ export function createElevenLabsSpeech(
           seed: request.seed,
           ...(SPEECH_MODEL_RULES[request.model].takesContext
             ? {
-              previous_text: request.previousText?.slice(-CONTEXT_CHARACTERS),
-              next_text: request.nextText?.slice(0, CONTEXT_CHARACTERS),
+              previous_text: request.previousText,
+              next_text: request.nextText,
             }
             : {}),
         }),

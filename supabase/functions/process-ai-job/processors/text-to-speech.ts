@@ -26,6 +26,7 @@ import { RECOVERY_STAGE } from "../../_shared/jobs/pauses.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
 import { Mp3Error, Mp3Frames } from "../../_shared/media/mp3-frames.ts";
 import { splitText } from "../../_shared/media/split-text.ts";
+import { headOf, tailOf } from "../../_shared/media/text-bounds.ts";
 import {
   type ElevenLabsSpeech,
   type SpeechRequest,
@@ -45,6 +46,8 @@ import { readMetadata } from "./metadata.ts";
  * of an isolate.
  */
 const MAX_PART_CHARACTERS = 5_000;
+/** Of the parts before and after one, in UTF-16 units: enough for the melody of its sentences. */
+const CONTEXT_LENGTH = 300;
 /** A part is not begun with less time than this; the next isolate goes on. */
 const PART_MS = 40_000;
 /** Seconds until the history is asked again for sound that was paid for and got lost. */
@@ -107,8 +110,8 @@ export function createTextToSpeechProcessor(deps: {
             outputFormat: metadata.output_format,
             languageCode: metadata.language_code,
             seed: metadata.seed,
-            previousText: texts[index - 1],
-            nextText: texts[index + 1],
+            previousText: contextOf(texts[index - 1], tailOf),
+            nextText: contextOf(texts[index + 1], headOf),
           },
         });
         await part.catch(async (failure) => {
@@ -147,6 +150,11 @@ export function createTextToSpeechProcessor(deps: {
     },
   };
 }
+
+const contextOf = (
+  part: string | undefined,
+  cut: (text: string, maxLength: number) => string,
+) => part === undefined ? undefined : cut(part, CONTEXT_LENGTH);
 
 const output = (job: ClaimedJob, fileName: string, signal: AbortSignal) => ({
   bucket: OUTPUTS,

@@ -31,6 +31,7 @@ import {
   toSegments,
   toSrt,
 } from "../../_shared/media/transcript.ts";
+import { headOf } from "../../_shared/media/text-bounds.ts";
 import {
   SOUND_HEAD_BYTES,
   soundSeconds,
@@ -333,7 +334,7 @@ function toResult(
 ): TranscriptionResult & Completion["resultData"] {
   return {
     transcription_id: id,
-    text: file.text.slice(0, MAX_RESULT_TEXT),
+    text: headOf(file.text, MAX_RESULT_TEXT),
     is_text_cut: file.text.length > MAX_RESULT_TEXT,
     language: file.language,
     duration_seconds: file.duration_seconds,

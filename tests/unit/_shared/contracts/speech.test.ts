@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   modelsForLanguage,
   nearestStability,
@@ -83,4 +83,20 @@ Deno.test("nearestStability: the nearest step of eleven_v3, the higher of two, a
       stability,
     );
   }
+});
+
+Deno.test("textToSpeechMetadataSchema: a text of nothing but spaces and invisible characters is empty", () => {
+  for (
+    const text of ["\u200b", " \u2060\ufeff ", "\u3164", "\u00ad", "\u2800"]
+  ) {
+    const message = text.trim() === ""
+      ? "Too small"
+      : "has no visible character";
+    assert(refusals({ text })[0]?.startsWith(`text: ${message}`), text);
+  }
+  assertEquals(refusals({ text: "\u200b!" }), []);
+  // A control character is named as such, and not as invisible too.
+  assertEquals(refusals({ text: "\u0001" }), [
+    "text: has control characters or broken Unicode",
+  ]);
 });

@@ -1,8 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "../../../helpers/fast-check.ts";
+import { VISIBLE } from "../../../../supabase/functions/_shared/contracts/plain-text.ts";
 import { splitText } from "../../../../supabase/functions/_shared/media/split-text.ts";
-
-const solid = (text: string) => text.replace(/\s+/g, "");
 
 Deno.test("splitText: a text that fits is one part, without the spaces around it; nothing but spaces is none", () => {
   assertEquals(splitText("  Dear all.\n", 100), ["Dear all."]);
@@ -69,61 +68,292 @@ Deno.test("splitText: no character is torn apart", () => {
   }
 });
 
+for (
+  const [language, sentences] of [
+    ["Hindi", ["नमस्ते दोस्तों।", "आप कैसे हैं?", "सब ठीक है॥"]],
+    ["Urdu", ["یہ ایک کتاب ہے۔", "آپ کیسے ہیں؟", "شکریہ۔"]],
+    ["Arabic", ["كيف حالك اليوم؟", "أنا بخير.", "شكرا جزيلا!"]],
+    ["Armenian", ["Բարև ձեզ։", "Ինչպես եք։", "Շնորհակալություն։"]],
+    ["Burmese", ["မင်္ဂလာပါ။", "နေကောင်းလား။", "ကျေးဇူးတင်ပါတယ်။"]],
+    ["Khmer", ["សួស្តីបង។", "តើអ្នកសុខសប្បាយទេ?", "អរគុណ៕"]],
+    ["Amharic", ["ሰላም ነው።", "እንዴት ነህ፧", "አመሰግናለሁ።"]],
+    ["Mongolian", ["ᠰᠠᠶᠢᠨ᠃", "ᠪᠠᠶᠢᠨ᠃"]],
+    ["German", ["„Hallo, du.“", "»Na?«", "‚Ja.‘", "Gut."]],
+  ] as const
+) {
+  Deno.test(`splitText: sentences of ${language} are parts`, () => {
+    // Two of them never fit.
+    const long = sentences.map((sentence) => `${"a ".repeat(15)}${sentence}`);
+    const limit = Math.max(...long.map(({ length }) => length));
+    assertEquals(splitText(long.join(" "), limit), long);
+  });
+}
+
+for (
+  const [language, sentences] of [
+    ["Chinese", ["今天天气很好。", "你好吗？", "他说：「走吧！」"]],
+    ["Japanese", ["今日は晴れです。", "元気ですか？", "｢はい｡｣"]],
+  ] as const
+) {
+  Deno.test(`splitText: sentences of ${language} end without a space`, () => {
+    // Two of them never fit.
+    const filled = sentences.map((sentence) => `${"あ".repeat(9)}${sentence}`);
+    assertEquals(splitText(filled.join(""), 20), filled);
+  });
+}
+
+Deno.test("splitText: Thai ends its sentences with a space, also after an abbreviation with points", () => {
+  assertEquals(
+    splitText("พ.ศ. ๒๕๖๐ วันนี้อากาศดีมาก เราไปเที่ยวกันเถอะ", 27),
+    ["พ.ศ. ๒๕๖๐ วันนี้อากาศดีมาก", "เราไปเที่ยวกันเถอะ"],
+  );
+});
+
+Deno.test("splitText: a long sentence without spaces is cut between the words of its script", () => {
+  const words = ["今天", "天气", "很好", "我们", "去", "公园"];
+  const parts = splitText(words.join("").repeat(4), 16);
+  assertEquals(parts[0], "今天天气很好我们去公园今天天气");
+  // Neither before a comma nor after an opening bracket.
+  assertEquals(splitText("他今天去公园我们明天去公园玩儿呢，对（好）", 16), [
+    "他今天去公园我们明天去公园玩儿",
+    "呢，对（好）",
+  ]);
+});
+
+Deno.test("splitText: no tag, element or bracket is torn apart, whatever ends a sentence inside of it", () => {
+  for (
+    const [text, limit, parts] of [
+      [
+        'Wait. <break time="1.5s" /> Go on.',
+        23,
+        ["Wait.", '<break time="1.5s" />', "Go on."],
+      ],
+      [
+        "He went. [laughs softly. Twice!] Then on.",
+        26,
+        ["He went.", "[laughs softly. Twice!]", "Then on."],
+      ],
+      [
+        'One <phoneme alphabet="ipa" ph="ˈmæ. dɪ">Ma. dison</phoneme> two.',
+        58,
+        [
+          "One",
+          '<phoneme alphabet="ipa" ph="ˈmæ. dɪ">Ma. dison</phoneme>',
+          "two.",
+        ],
+      ],
+      [
+        "a [b [c. d] e. f] g h i",
+        20,
+        ["a [b [c. d] e. f] g", "h i"],
+      ],
+      // One that fits nowhere is cut between its words, and one that never ends is none.
+      ["[aaaa bbbb cccc dddd]", 16, ["[aaaa bbbb cccc", "dddd]"]],
+      ["[aaaa bbbb. cccc dddd", 16, ["[aaaa bbbb.", "cccc dddd"]],
+      ["1 < 2. And 4 > 3, so.", 16, ["1 < 2.", "And 4 > 3, so."]],
+    ] as const
+  ) {
+    assertEquals(splitText(text, limit), [...parts]);
+  }
+});
+
+Deno.test("splitText: what has no visible character is no part", () => {
+  const invisible = "\u200b\u2060\u00ad\u3164\ufe0f\u{e0061}\u2800";
+  assertEquals(splitText(invisible, 16), []);
+  const [first, last, ...more] = splitText(
+    `One. ${invisible.repeat(90)} Two.`,
+    16,
+  );
+  assertEquals([first, last?.endsWith("Two."), more], ["One.", true, []]);
+});
+
+/** Texts of what is hard to cut: all the world's sentence ends, joined characters, markup whole and broken. */
+const pieces = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.constantFrom("word", "Dr.", "3.14", "end.", "?!"),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom("।", "۔", "؟", "։", "။", "។", "。」", "…", "\n"),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom(
+      "नमस्ते",
+      "क्षि",
+      "สวัสดีครับ",
+      "今天天气",
+      "မြန်မာ",
+      "각",
+      "ᄀ",
+    ),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom(
+      "👍🏽",
+      "👨‍👩‍👧",
+      "🇩🇪",
+      "🇦",
+      "a\u0301",
+      " \u0308",
+      "\u200d",
+      "\u0301",
+      "\r\n",
+      "\u200b",
+      "\u00a0",
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom(
+      '<break time="1s"/>',
+      "<p>x. y</p>",
+      "[laughs. Softly]",
+      "<p",
+      "<b>",
+      "</b>",
+      "[",
+      "]",
+    ),
+  },
+);
 const texts = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 600 }),
   fc.string({ unit: "binary", maxLength: 600 }),
-  fc.array(
-    fc.constantFrom(
-      "word",
-      "Dr.",
-      "end.",
-      "?!",
-      "…",
-      "\n",
-      "。",
-      "日本",
-      "👍🏽",
-      "a\u0301",
-      '"',
-      " ",
-    ),
-    { maxLength: 200 },
-  ).map((words) => words.join(" ")),
-  fc.array(fc.constantFrom(".", "x", " ", "😀", "\u200d", "\u0301"), {
-    maxLength: 400,
-  })
-    .map((signs) => signs.join("")),
+  fc.array(fc.tuple(pieces, fc.constantFrom("", " ")), { maxLength: 150 })
+    .map((all) => all.flat().join("")),
 );
 
-Deno.test("splitText: whatever the text, every part fits and says something, and nothing but spaces is lost", () => {
+/** Where the parts of a text lie in it, found from its beginning to its end. */
+function placesOf(text: string, parts: readonly string[]): [number, number][] {
+  let from = 0;
+  return parts.map((part) => {
+    const start = text.indexOf(part, from);
+    assert(start >= 0, "a part is not in the text, or out of order");
+    from = start + part.length;
+    return [start, from];
+  });
+}
+
+Deno.test("splitText: whatever the text, every part fits and says something, and nothing visible is lost", () => {
+  for (const segmenter of [undefined, null]) {
+    fc.assert(
+      fc.property(texts, fc.integer({ min: 16, max: 200 }), (text, limit) => {
+        const parts = splitText(text, limit, segmenter);
+        let before = 0;
+        for (const [start, end] of placesOf(text, parts)) {
+          assert(end - start <= limit && VISIBLE.test(text.slice(start, end)));
+          assert(!VISIBLE.test(text.slice(before, start)));
+          before = end;
+        }
+        assert(!VISIBLE.test(text.slice(before)));
+        // Well-formed text stays well-formed.
+        if (text.isWellFormed()) {
+          assert(parts.every((part) => part.isWellFormed()));
+        }
+        assertEquals(splitText(text, limit, segmenter), parts);
+      }),
+      { numRuns: 3000 },
+    );
+  }
+});
+
+Deno.test("splitText: whatever the text, no character as people see it is cut when all of them fit", () => {
+  const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
   fc.assert(
     fc.property(texts, fc.integer({ min: 16, max: 200 }), (text, limit) => {
-      const parts = splitText(text, limit);
-      for (const part of parts) {
-        assert(part.length <= limit && part.trim() === part && part !== "");
+      const characters = [...graphemes.segment(text)];
+      fc.pre(characters.every(({ segment }) => segment.length <= limit));
+      const starts = new Set(characters.map(({ index }) => index));
+      for (const [start, end] of placesOf(text, splitText(text, limit))) {
+        assert(starts.has(start), `cut before ${start}`);
+        assert(end === text.length || starts.has(end), `cut before ${end}`);
       }
-      assertEquals(solid(parts.join("")), solid(text));
-      // Well-formed text stays well-formed.
-      if (text.isWellFormed()) {
-        assert(parts.every((part) => part.isWellFormed()));
-      }
-      assertEquals(splitText(text, limit), parts);
     }),
-    { numRuns: 5000 },
+    { numRuns: 3000 },
+  );
+});
+
+Deno.test("splitText: whatever the text, a tag, bracket or element that fits is in one part", () => {
+  const markup = fc.constantFrom(
+    '<break time="1.5s" />',
+    "[laughs. Softly]",
+    '<phoneme ph="a. b">c. d</phoneme>',
+    "<p>one. <b>two. three</b></p>",
+    "[a [b. c] d]",
+  );
+  const words = fc.constantFrom("one", "two.", "三。", "👨‍👩‍👧", "\n", "(x. y)");
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(words, markup), { minLength: 1, maxLength: 60 }),
+      fc.constantFrom(" ", ""),
+      fc.integer({ min: 40, max: 120 }),
+      (all, separator, limit) => {
+        const marks =
+          /<break[^>]*>|<p>.*?<\/p>|<ph.*?<\/phoneme>|\[a.*?d\]|\[l.*?\]/g;
+        const count = (text: string) => text.match(marks)?.length ?? 0;
+        const text = all.join(separator);
+        const parts = splitText(text, limit);
+        assertEquals(
+          parts.reduce((sum, part) => sum + count(part), 0),
+          count(text),
+        );
+      },
+    ),
+    { numRuns: 2000 },
   );
 });
 
 Deno.test("splitText: sentences are kept whole whenever each of them fits", () => {
-  const sentence = fc.array(fc.constantFrom("alpha", "beta", "gamma"), {
-    minLength: 1,
-    maxLength: 8,
-  }).map((words) => `${words.join(" ")}.`);
-  fc.assert(fc.property(
-    fc.array(sentence, { minLength: 1, maxLength: 30 }),
-    (sentences) => {
-      for (const part of splitText(sentences.join(" "), 60)) {
-        assert(part.endsWith("."), part);
-      }
-    },
-  ));
+  for (
+    const [end, separator] of [[".", " "], ["।", " "], ["۔", " "], ["。", ""]]
+  ) {
+    const sentence = fc.array(fc.constantFrom("alpha", "beta", "gamma"), {
+      minLength: 1,
+      maxLength: 8,
+    }).map((words) => `${words.join(" ")}${end}`);
+    fc.assert(fc.property(
+      fc.array(sentence, { minLength: 1, maxLength: 30 }),
+      (sentences) => {
+        for (const part of splitText(sentences.join(separator), 60)) {
+          assert(part.endsWith(end ?? ""), part);
+        }
+      },
+    ));
+  }
+});
+
+Deno.test("splitText: whatever the text, the work grows with its length alone", () => {
+  let units = 0;
+  class Counting extends Intl.Segmenter {
+    override segment(text: string): Intl.Segments {
+      units += text.length;
+      return super.segment(text);
+    }
+  }
+  for (
+    const piece of [
+      "x",
+      ".",
+      "।",
+      "<a ",
+      '<"',
+      "[",
+      "👨\u200d",
+      "\u0301",
+      "ก ",
+      "今天天气",
+    ]
+  ) {
+    const text = `a${piece.repeat(50_000 / piece.length)}`;
+    units = 0;
+    splitText(
+      text,
+      5_000,
+      (granularity) => new Counting(undefined, { granularity }),
+    );
+    assert(units < 5 * text.length, `${JSON.stringify(piece)}: ${units}`);
+  }
 });
