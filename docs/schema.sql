@@ -43,6 +43,27 @@ grant usage on schema public to service_role;
 
 -- Tables
 
+create table private.ai_recording_limits (
+  job_type text not null,
+  provider text not null,
+  mime_types text[] not null,
+  max_bytes bigint not null,
+  max_seconds integer not null,
+  constraint ai_recording_limits_pkey PRIMARY KEY (job_type, provider),
+  constraint ai_recording_limits_job_type_fkey FOREIGN KEY (job_type) REFERENCES public.ai_job_types(job_type),
+  constraint ai_recording_limits_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
+  constraint ai_recording_limits_max_bytes_in_range CHECK (max_bytes >= 1 AND max_bytes <= '5368709120'::bigint),
+  constraint ai_recording_limits_max_seconds_in_range CHECK (max_seconds >= 1 AND max_seconds <= 86400)
+);
+alter table private.ai_recording_limits enable row level security;
+
+comment on table private.ai_recording_limits is
+  'What each provider takes as the recording that a photo speaks. The same as in _shared/providers; a job is checked when it is created, before a speech that it depends on is paid for in vain.';
+comment on column private.ai_recording_limits.mime_types is
+  'Content types by their canonical names.';
+
+CREATE INDEX ai_recording_limits_provider_idx ON private.ai_recording_limits USING btree (provider);
+
 create table private.dispatch_receipts (
   message_id text not null,
   received_at timestamp with time zone not null default clock_timestamp(),
@@ -306,6 +327,7 @@ create table public.ai_job_types (
   reconcile_seconds integer not null default 60,
   max_age_seconds integer not null default 86400,
   is_input_required boolean not null default true,
+  input_name text not null default 'input'::text,
   input_buckets text[] not null default '{}'::text[],
   input_mime_types text[] not null default '{}'::text[],
   input_max_bytes bigint not null default 10485760,
@@ -317,6 +339,7 @@ create table public.ai_job_types (
   constraint ai_job_types_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
   constraint ai_job_types_backoff_in_range CHECK (backoff_base_seconds >= 1 AND backoff_base_seconds <= 3600 AND backoff_max_seconds >= backoff_base_seconds AND backoff_max_seconds <= 86400),
   constraint ai_job_types_cache_ttl_in_range CHECK (cache_ttl_seconds >= 0 AND cache_ttl_seconds <= 2592000),
+  constraint ai_job_types_input_name_is_word CHECK (input_name ~ '^[a-z]{2,30}$'::text),
   constraint ai_job_types_input_size_in_range CHECK (input_max_bytes >= 1 AND input_max_bytes <= '5368709120'::bigint),
   constraint ai_job_types_job_type_is_slug CHECK (job_type ~ '^[a-z][a-z0-9_]{1,62}$'::text),
   constraint ai_job_types_lease_in_range CHECK (lease_seconds >= 3 AND lease_seconds <= 300),
@@ -348,6 +371,8 @@ comment on column public.ai_job_types.reconcile_seconds is
   'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it may an empty look-up count as "nothing was created".';
 comment on column public.ai_job_types.max_age_seconds is
   'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
+comment on column public.ai_job_types.input_name is
+  'What error messages call the object that input_url names: recording or photo.';
 comment on column public.ai_job_types.input_buckets is
   'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is
@@ -536,7 +561,7 @@ CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EA
 CREATE TRIGGER ai_jobs_after_step_note_provider AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (((new.status = 'completed'::text) AND (new.cached_from_job_id IS NULL)) OR ((new.status = 'pending'::text) AND (new.last_event = 'snoozed'::text))))) EXECUTE FUNCTION private.note_provider_progress();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
-CREATE TRIGGER ai_jobs_check_avatar_audio BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'avatar_video'::text) AND (new.metadata ? 'audio_url'::text))) EXECUTE FUNCTION private.check_avatar_audio();
+CREATE TRIGGER ai_jobs_check_avatar_recording BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'avatar_video'::text) AND ((new.metadata ? 'audio_url'::text) OR ((new.depends_on_job_id IS NOT NULL) AND (NOT (new.metadata ? 'text'::text)))))) EXECUTE FUNCTION private.check_avatar_recording();
 CREATE TRIGGER ai_jobs_check_pdf_render BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN ((new.job_type = 'pdf_render'::text)) EXECUTE FUNCTION private.check_pdf_render();
 CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.dispatch_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
@@ -1744,7 +1769,12 @@ comment on function private.charge_reopened_ai_job() is
 create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
   returns void language plpgsql stable security invoker set search_path="";
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
-  'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
+  'Raises AJ010 to AJ015 unless the job has the input that its type takes. Called by the intake trigger, which runs as its owner.';
+
+create function private.check_ai_job_object(p_user_id uuid, p_url text, p_name text, p_field text, p_taker text, p_buckets text[], p_mime_types text[], p_max_bytes bigint)
+  returns void language plpgsql stable security invoker set search_path="";
+comment on function private.check_ai_job_object(uuid,text,text,text,text,text[],text[],bigint) is
+  'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder of an allowed bucket, type and size. Messages call the object p_name and say what p_taker takes; p_field is the wrong field. The caller runs as its owner, so that the folder is checked here.';
 
 create function private.check_ai_job_references(p_user_id uuid, p_type public.ai_job_types, p_metadata jsonb, p_depends_on_job_id uuid)
   returns void language plpgsql stable security invoker set search_path="";
@@ -1756,10 +1786,15 @@ create function private.check_ai_job_texts(p_metadata jsonb)
 comment on function private.check_ai_job_texts(jsonb) is
   'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. Whatever else a type wants of its parameters is checked where the job runs.';
 
-create function private.check_avatar_audio()
+create function private.check_avatar_recording()
   returns trigger language plpgsql volatile security definer set search_path="";
-comment on function private.check_avatar_audio() is
-  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011), exists (AJ012) and was uploaded as sound (AJ013). After ai_jobs_admit, which has made sure of the owner. Security definer because it is asked for jobs that the service inserts as well.';
+comment on function private.check_avatar_recording() is
+  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it (AJ011), exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider takes; so does the speech that the job depends on, or will, as far as its text tells. After ai_jobs_admit, which has made sure of the owner and chosen the provider. Security definer because it is asked for jobs that the service inserts as well.';
+
+create function private.check_expected_speech(p_speech public.ai_jobs, p_limits private.ai_recording_limits)
+  returns void language plpgsql stable security invoker set search_path="";
+comment on function private.check_expected_speech(public.ai_jobs,private.ai_recording_limits) is
+  'Raises AJ014 when a speech that is not made yet is likely to be longer or larger than the provider of the video takes, and says which output_format would fit.';
 
 create function private.check_object_owner()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -2015,6 +2050,11 @@ create function private.settle_reserved_cost()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.settle_reserved_cost() is
   'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is deleted with its job gives back what was still open. Security definer because it writes the counts of the owner, whoever settles.';
+
+create function private.spoken_seconds(p_text text)
+  returns numeric language sql immutable security invoker set search_path="";
+comment on function private.spoken_seconds(text) is
+  'How long a text lasts when it is spoken slowly: 12 characters a second, a Chinese, Japanese or Korean one counting for three. The same as spokenSeconds in _shared/media/spoken-seconds.ts.';
 
 create function private.sweep_ai_jobs()
   returns jsonb language plpgsql volatile security invoker set search_path="";

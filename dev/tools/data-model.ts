@@ -71,6 +71,7 @@ const CHAPTERS: Record<string, Chapter> = {
       "private.provider_removals",
       "private.provider_objects",
       "private.provider_scans",
+      "private.ai_recording_limits",
       "private.former_ai_jobs",
       "private.janitor_settings",
     ],

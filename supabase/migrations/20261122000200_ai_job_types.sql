@@ -14,6 +14,7 @@ create table public.ai_job_types (
   reconcile_seconds integer not null default 60,
   max_age_seconds integer not null default 86400,
   is_input_required boolean not null default true,
+  input_name text not null default 'input',
   input_buckets text[] not null default '{}',
   input_mime_types text[] not null default '{}',
   input_max_bytes bigint not null default 10485760,
@@ -31,6 +32,7 @@ create table public.ai_job_types (
   ),
   constraint ai_job_types_reconcile_in_range check (reconcile_seconds between 0 and 86400),
   constraint ai_job_types_max_age_in_range check (max_age_seconds between 60 and 2678400),
+  constraint ai_job_types_input_name_is_word check (input_name ~ '^[a-z]{2,30}$'),
   constraint ai_job_types_input_size_in_range check (input_max_bytes between 1 and 5368709120),
   constraint ai_job_types_cache_ttl_in_range check (cache_ttl_seconds between 0 and 2592000)
 );
@@ -54,6 +56,8 @@ comment on column public.ai_job_types.reconcile_seconds is
   'may an empty look-up count as "nothing was created".';
 comment on column public.ai_job_types.max_age_seconds is
   'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
+comment on column public.ai_job_types.input_name is
+  'What error messages call the object that input_url names: recording or photo.';
 comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is
   'Content types that the input object may have, by their canonical names: audio/wav also stands for audio/x-wav.';
@@ -101,11 +105,12 @@ grant select on public.ai_job_types to authenticated;
 grant select, insert, update on public.ai_job_types to service_role;
 
 insert into public.ai_job_types (
-  job_type, provider, max_attempts, input_buckets, input_mime_types, input_max_bytes
+  job_type, provider, max_attempts, input_name, input_buckets, input_mime_types, input_max_bytes
 ) values (
   'voice_clone',
   'elevenlabs',
   5,
+  'recording',
   array['voice-samples', 'uploads'],
   array[
     'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff', 'audio/3gpp'

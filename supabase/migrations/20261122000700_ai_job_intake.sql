@@ -110,7 +110,16 @@ comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
 revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
 grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;
 
-create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
+create function private.check_ai_job_object(
+  p_user_id uuid,
+  p_url text,
+  p_name text,
+  p_field text,
+  p_taker text,
+  p_buckets text[],
+  p_mime_types text[],
+  p_max_bytes bigint
+)
 returns void
 language plpgsql
 stable
@@ -118,32 +127,24 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_bucket text := split_part(p_input_url, '/', 1);
-  v_name text := substr(p_input_url, strpos(p_input_url, '/') + 1);
+  v_bucket text := split_part(p_url, '/', 1);
+  v_name text := substr(p_url, strpos(p_url, '/') + 1);
   v_mime_type text;
   v_size bigint;
 begin
-  if p_input_url is null then
-    if p_type.is_input_required then
-      raise exception 'input_url is required for %', p_type.job_type
-        using errcode = 'AJ010', detail = 'input_url';
-    end if;
-    return;
+  if p_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or p_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
+    raise exception '% must name an object of this project''s Storage as <bucket>/<path>', p_name
+      using errcode = 'AJ011', detail = p_field;
   end if;
 
-  if p_input_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or p_input_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
-    raise exception 'input_url must name an object of this project''s Storage as <bucket>/<path>'
-      using errcode = 'AJ011', detail = 'input_url';
-  end if;
-
-  if v_bucket <> all (p_type.input_buckets) then
-    raise exception 'input_url must lie in one of these buckets: %', array_to_string(p_type.input_buckets, ', ')
-      using errcode = 'AJ011', detail = 'input_url';
+  if v_bucket <> all (p_buckets) then
+    raise exception '% must lie in one of these buckets: %', p_name, array_to_string(p_buckets, ', ')
+      using errcode = 'AJ011', detail = p_field;
   end if;
 
   -- Before any look: the answer about another folder must not depend on what is in it.
   if split_part(v_name, '/', 1) is distinct from p_user_id::text then
-    raise exception 'input_url lies outside your own folder' using errcode = 'AJ015', detail = 'input_url';
+    raise exception '% lies outside your own folder', p_name using errcode = 'AJ015', detail = p_field;
   end if;
 
   select private.canonical_mime_type(o.metadata ->> 'mimetype'), (o.metadata ->> 'size')::bigint
@@ -151,23 +152,54 @@ begin
   from storage.objects as o
   where o.bucket_id = v_bucket and o.name = v_name;
   if not found then
-    raise exception 'input_url names no object' using errcode = 'AJ012', detail = 'input_url';
+    raise exception '% is not there; upload it first', p_name using errcode = 'AJ012', detail = p_field;
   end if;
 
-  if v_mime_type is null or v_mime_type <> all (p_type.input_mime_types) then
-    raise exception 'input_url has the content type %, which % does not take', coalesce(v_mime_type, 'unknown'), p_type.job_type
-      using errcode = 'AJ013', detail = 'input_url';
+  if v_mime_type is null or v_mime_type <> all (p_mime_types) then
+    raise exception '% has the content type %; % takes %',
+      p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')
+      using errcode = 'AJ013', detail = p_field;
   end if;
 
-  if v_size is null or v_size not between 1 and p_type.input_max_bytes then
-    raise exception 'input_url has % bytes; % takes 1 to %', coalesce(v_size, 0), p_type.job_type, p_type.input_max_bytes
-      using errcode = 'AJ014', detail = 'input_url';
+  if v_size is null or v_size < 1 then
+    raise exception '% is empty', p_name using errcode = 'AJ014', detail = p_field;
+  end if;
+  if v_size > p_max_bytes then
+    raise exception '% has % bytes; % takes % at most', p_name, v_size, p_taker, p_max_bytes
+      using errcode = 'AJ014', detail = p_field;
+  end if;
+end;
+$$;
+comment on function private.check_ai_job_object(uuid, text, text, text, text, text[], text[], bigint) is
+  'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder of an allowed bucket, type and size. '
+  'Messages call the object p_name and say what p_taker takes; p_field is the wrong field. The caller runs as its owner, so '
+  'that the folder is checked here.';
+
+create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_input_url is not null then
+    if p_type.input_buckets = '{}' then
+      raise exception '% takes no input_url', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
+    end if;
+    perform private.check_ai_job_object(
+      p_user_id, p_input_url, format('the %s (input_url)', p_type.input_name), 'input_url', p_type.job_type,
+      p_type.input_buckets, p_type.input_mime_types, p_type.input_max_bytes
+    );
+  elsif p_type.is_input_required then
+    raise exception 'input_url is required for %: the %', p_type.job_type, p_type.input_name
+      using errcode = 'AJ010', detail = 'input_url';
   end if;
 end;
 $$;
 comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
-  'Raises AJ010 to AJ015 unless input_url names an existing object in the owner''s folder of an allowed bucket, type '
-  'and size. Called by the intake trigger, which runs as its owner, so that the owner''s folder is checked here.';
+  'Raises AJ010 to AJ015 unless the job has the input that its type takes. Called by the intake trigger, which runs as its '
+  'owner.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
 returns boolean

@@ -9,7 +9,7 @@ comment on column public.ai_job_types.stock_voice_ids is
   'voice of the owner''s own: all users share one account at the provider.';
 
 insert into public.ai_job_types (
-  job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_buckets,
+  job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
   input_mime_types, input_max_bytes, stock_voice_ids
 ) values
   (
@@ -17,7 +17,7 @@ insert into public.ai_job_types (
     -- How late an item may come into the provider's history is not documented.
     180,
     86400,
-    false, '{}', '{}', 1,
+    false, 'input', '{}', '{}', 1,
     array['21m00Tcm4TlvDq8ikWAM', 'pNInz6obpgDQGcFmaJgB']
   ),
   (
@@ -25,6 +25,7 @@ insert into public.ai_job_types (
     -- An outage of an hour and a long queue fit in; a transcript that never comes does not keep its job for a day.
     14400,
     true,
+    'recording',
     array['recordings', 'uploads', 'voice-samples', 'outputs'],
     array[
       'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff',

@@ -4,11 +4,17 @@ import {
   assertAlmostEquals,
   assertEquals,
   assertObjectMatch,
+  assertStringIncludes,
 } from "@std/assert";
 import { ALL_FORMATS, BufferSource, Input } from "mediabunny";
 import { z } from "zod";
 import { avatarVideoResultSchema } from "../../supabase/functions/_shared/contracts/avatar-video.ts";
-import { signUp, type TestUser, uploadRecording } from "../helpers/as-user.ts";
+import {
+  readRecording,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../helpers/as-user.ts";
 import {
   assertVideoOnce,
   AVATAR_PROVIDERS,
@@ -16,6 +22,7 @@ import {
   uploadPortrait,
 } from "../helpers/avatar-jobs.ts";
 import { jobFacts } from "../helpers/job-facts.ts";
+import { assertProblem, problemSchema } from "../helpers/problem.ts";
 import { type TestStack, useStack } from "../helpers/stack.ts";
 import {
   readJob,
@@ -537,5 +544,54 @@ Deno.test("avatar video: a photo that is none is refused before anything is orde
   const jobId = await requestVideo(user, `uploads/${path}`);
   const job = await waitForJob(stack, user, jobId, "failed");
   assertEquals([job.error_code, job.spend], ["input_type_not_allowed", "none"]);
+  assertEquals(await stack.simulator.creations(jobId), []);
+});
+
+Deno.test("avatar video: a recording that the provider does not take is refused at once, the error naming the recording", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const photo = await uploadPortrait(user);
+  const audio_url = await uploadRecording(user, { recording: "speech.webm" });
+  const answer = await user.call("create-ai-job", {
+    body: {
+      job_type: "avatar_video",
+      input_url: photo,
+      metadata: { audio_url, provider: "heygen" },
+    },
+  });
+  assertProblem(answer, {
+    status: 400,
+    code: "input_type_not_allowed",
+    field: "metadata.audio_url",
+  });
+  assertStringIncludes(
+    problemSchema.parse(answer.body).detail,
+    "the recording (metadata.audio_url) has the content type audio/webm; heygen takes audio/mpeg, audio/wav",
+  );
+});
+
+Deno.test("avatar video: a recording that only claims to be of a type is refused before anything is ordered, by its bytes", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const path = `${user.id}/webm-named.mp3`;
+  const { error } = await user.client.storage.from("uploads").upload(
+    path,
+    await readRecording("speech.webm"),
+    { contentType: "audio/mpeg" },
+  );
+  assertEquals(error, null);
+  const jobId = await requestVideo(user, await uploadPortrait(user), {
+    audio_url: `uploads/${path}`,
+    provider: "heygen",
+  });
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals(
+    [job.error_code, job.error_message, job.spend],
+    [
+      "input_type_not_allowed",
+      "The recording is audio/webm by its content; heygen takes audio/mpeg, audio/wav.",
+      "none",
+    ],
+  );
   assertEquals(await stack.simulator.creations(jobId), []);
 });

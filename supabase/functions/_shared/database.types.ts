@@ -54,6 +54,7 @@ export type Database = {
           "input_buckets": (string)[];
           "input_max_bytes": number;
           "input_mime_types": (string)[];
+          "input_name": string;
           "is_enabled": boolean;
           "is_input_required": boolean;
           "job_type": string;
@@ -76,6 +77,7 @@ export type Database = {
           "input_buckets"?: (string)[];
           "input_max_bytes"?: number;
           "input_mime_types"?: (string)[];
+          "input_name"?: string;
           "is_enabled"?: boolean;
           "is_input_required"?: boolean;
           "job_type": string;
@@ -97,6 +99,7 @@ export type Database = {
           "input_buckets"?: (string)[];
           "input_max_bytes"?: number;
           "input_mime_types"?: (string)[];
+          "input_name"?: string;
           "is_enabled"?: boolean;
           "is_input_required"?: boolean;
           "job_type"?: string;

@@ -59,15 +59,15 @@ const CATALOGUE = {
     message:
       "input_url must name an object of this project's Storage as <bucket>/<path>.",
   },
-  input_not_found: { status: 400, message: "input_url names no object." },
+  input_not_found: { status: 400, message: "The input object is not there." },
   input_type_not_allowed: {
     status: 400,
-    message:
-      "The input object has a content type that this job type does not take.",
+    message: "The input object has a content type that the job does not take.",
   },
   input_size_not_allowed: {
     status: 400,
-    message: "The input object is empty or larger than this job type takes.",
+    message:
+      "The input object is empty, or larger or longer than the job takes.",
   },
   metadata_invalid: {
     status: 400,

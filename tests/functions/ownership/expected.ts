@@ -32,6 +32,7 @@ export const EXPECTED: Declaration = {
           "backoff_max_seconds",
           "reconcile_seconds",
           "is_input_required",
+          "input_name",
           "input_buckets",
           "input_mime_types",
           "input_max_bytes",

@@ -20,16 +20,10 @@ const BODY_CHANGES: BodyChange[] = [
     subjects: ["table ai_jobs"],
   },
   {
-    function: "private.check_ai_job_input",
+    function: "private.check_ai_job_object",
     find: "split_part(v_name, '/', 1) is distinct from p_user_id::text",
     replace: "false",
     subjects: ["table ai_jobs", "endpoint create-ai-job"],
-  },
-  {
-    function: "private.check_avatar_audio",
-    find: "split_part(v_name, '/', 1) is distinct from new.user_id::text",
-    replace: "false",
-    subjects: ["table ai_jobs"],
   },
   {
     function: "private.check_pdf_render",

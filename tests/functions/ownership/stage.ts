@@ -48,7 +48,8 @@ export const OBJECT_BYTES = new TextEncoder().encode("kept");
 /** What a bucket takes, or any type. */
 async function readMimeTypes(sql: postgres.Sql): Promise<Map<string, string>> {
   const rows = await sql<{ id: string; type: string }[]>`
-    select b.id, coalesce(b.allowed_mime_types[1], 'application/octet-stream') as type from storage.buckets as b`;
+    select b.id, replace(coalesce(b.allowed_mime_types[1], 'application/octet-stream'), '/*', '/mpeg') as type
+    from storage.buckets as b`;
   return new Map(rows.map(({ id, type }) => [id, type]));
 }
 

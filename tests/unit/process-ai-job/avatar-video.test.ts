@@ -30,6 +30,7 @@ function fakeProvider(
   const refuse = () => Promise.reject(new Error("not asked for here"));
   return {
     maxAudioBytes: 1,
+    maxAudioSeconds: 600,
     audioTypes: [],
     chargesFailed,
     pauses,

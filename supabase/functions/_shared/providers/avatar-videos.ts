@@ -38,9 +38,11 @@ export type AvatarVideoState =
 
 /** Avatar videos at one provider. Every method throws {@link ProviderFailure} and nothing else. */
 export interface AvatarVideos {
-  /** Most bytes of a recording that it takes. */
+  /** Most bytes of a recording that it takes. `ai_recording_limits` has the same limits, for jobs that are created. */
   readonly maxAudioBytes: number;
-  /** Types of recordings that it takes. */
+  /** Most seconds of a recording that it takes. */
+  readonly maxAudioSeconds: number;
+  /** Types of recordings that it takes, by their canonical names. */
   readonly audioTypes: readonly string[];
   /** Whether a video that could not be made is charged all the same, or may be. */
   readonly chargesFailed: boolean;

@@ -120,6 +120,7 @@ export function createDIdTalks(options: {
 
   return {
     maxAudioBytes: 6_000_000,
+    maxAudioSeconds: 600,
     audioTypes: ["audio/mpeg", "audio/wav", "audio/mp4", "audio/flac"],
     // Not documented.
     chargesFailed: true,

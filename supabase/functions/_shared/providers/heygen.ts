@@ -118,6 +118,7 @@ export function createHeyGenVideos(options: {
 
   return {
     maxAudioBytes: 15_000_000,
+    maxAudioSeconds: 600,
     audioTypes: ["audio/mpeg", "audio/wav"],
     chargesFailed: false,
     pauses: { first: 10, longest: 60 },

@@ -6,6 +6,9 @@ import { JobFailure } from "../jobs/outcome.ts";
 import type { Bytes } from "../platform/bytes.ts";
 import { storageStatus } from "./storage-status.ts";
 
+/** What an error calls an object: its owner may have given a job several. */
+export type InputName = "photo" | "recording";
+
 /** Seconds after which a transfer from or to Storage is given up. */
 export const STORAGE_TIMEOUT_SECONDS = 60;
 
@@ -19,14 +22,14 @@ export const STORAGE_TIMEOUT_SECONDS = 60;
 export async function openInput(
   supabase: SupabaseClient<Database>,
   inputUrl: string,
-  options: { signal: AbortSignal },
+  options: { signal: AbortSignal; name?: InputName },
 ): Promise<ReadableStream<Uint8Array>> {
   const object = objectOf(inputUrl);
   const { data: stream, error } = await supabase.storage.from(object.bucket)
     .download(object.path, {}, { signal: options.signal })
     .asStream();
   if (!error) return stream;
-  throw toFailure(error);
+  throw toFailure(error, options.name);
 }
 
 /**
@@ -38,12 +41,12 @@ export async function openInput(
 export async function signInput(
   supabase: SupabaseClient<Database>,
   inputUrl: string,
-  options: { baseUrl: string; expiresIn: number },
+  options: { baseUrl: string; expiresIn: number; name?: InputName },
 ): Promise<string> {
   const object = objectOf(inputUrl);
   const { data, error } = await supabase.storage.from(object.bucket)
     .createSignedUrl(object.path, options.expiresIn);
-  if (error) throw toFailure(error);
+  if (error) throw toFailure(error, options.name);
   const { pathname, search } = new URL(data.signedUrl);
   return new URL(pathname + search, options.baseUrl).href;
 }
@@ -54,11 +57,14 @@ function objectOf(inputUrl: string): { bucket: string; path: string } {
   throw new JobFailure("input_url_invalid", { isRetryable: false });
 }
 
-function toFailure(error: Error): JobFailure {
+function toFailure(error: Error, name?: InputName): JobFailure {
   const isGone = storageStatus(error) === 404;
   return new JobFailure(isGone ? "input_not_found" : "storage_unavailable", {
     isRetryable: !isGone,
     cause: error,
+    ...(isGone && name !== undefined
+      ? { details: `The ${name} is not there any more.` }
+      : {}),
   });
 }
 
@@ -71,46 +77,62 @@ function toFailure(error: Error): JobFailure {
 export async function sizeOfInput(
   supabase: SupabaseClient<Database>,
   inputUrl: string,
+  name?: InputName,
 ): Promise<number> {
   const object = objectOf(inputUrl);
   const { data, error } = await supabase.storage.from(object.bucket)
     .info(object.path);
-  if (error) throw toFailure(error);
+  if (error) throw toFailure(error, name);
   if (data.size !== undefined) return data.size;
-  throw toFailure(new Error("Storage does not tell the size"));
+  throw toFailure(new Error("Storage does not tell the size"), name);
 }
 
 /**
  * Downloads the object that a job's `input_url` names.
  *
  * @param supabase the service's client.
- * @param maxBytes the transfer is given up when more come.
+ * @param options.maxBytes the transfer is given up when more come.
+ * @param options.taker who takes no more than that, for the error.
  * @throws {JobFailure} `input_not_found` (final) when it is gone, `input_size_not_allowed` (final) when it is empty or
- *   too large, `storage_unavailable` (retryable) when Storage does not answer properly.
+ *   too large, naming its size and the limit; `storage_unavailable` (retryable) when Storage does not answer properly.
  */
 export async function downloadInput(
   supabase: SupabaseClient<Database>,
   inputUrl: string,
-  options: { maxBytes: number; signal: AbortSignal },
+  options: {
+    name: InputName;
+    taker: string;
+    maxBytes: number;
+    signal: AbortSignal;
+  },
 ): Promise<Blob> {
+  const { name, taker, maxBytes } = options;
   const signal = AbortSignal.any([
     options.signal,
     AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
   ]);
-  const stream = await openInput(supabase, inputUrl, { signal });
+  const stream = await openInput(supabase, inputUrl, { signal, name });
   const chunks: Bytes[] = [];
   let size = 0;
   try {
     for await (const chunk of stream) {
       size += chunk.byteLength;
-      if (size > options.maxBytes) break;
+      if (size > maxBytes) break;
       chunks.push(new Uint8Array(chunk));
     }
   } catch (cause) {
     throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
   }
-  if (size === 0 || size > options.maxBytes) {
-    throw new JobFailure("input_size_not_allowed", { isRetryable: false });
-  }
-  return new Blob(chunks);
+  if (size > 0 && size <= maxBytes) return new Blob(chunks);
+  const bytes = size === 0
+    ? "is empty"
+    // The transfer was given up before its end.
+    : await sizeOfInput(supabase, inputUrl).then(
+      (whole) => `has ${whole} bytes`,
+      () => `has more than ${maxBytes} bytes`,
+    );
+  throw new JobFailure("input_size_not_allowed", {
+    isRetryable: false,
+    details: `The ${name} ${bytes}; ${taker} takes 1 to ${maxBytes}.`,
+  });
 }

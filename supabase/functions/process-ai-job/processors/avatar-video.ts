@@ -19,6 +19,7 @@ import {
   SOUND_HEAD_BYTES,
   soundSeconds,
 } from "../../_shared/media/sound-length.ts";
+import { spokenSeconds } from "../../_shared/media/spoken-seconds.ts";
 import type {
   AvatarProvider,
   AvatarSpeech,
@@ -29,14 +30,15 @@ import type {
 import { AVATAR_PROVIDERS } from "../../_shared/providers/avatar-videos.ts";
 import type { ResultDownload } from "../../_shared/providers/result-download.ts";
 import { unpaid } from "../../_shared/providers/wire-call.ts";
-import { downloadInput } from "../../_shared/storage/object-store.ts";
+import {
+  downloadInput,
+  type InputName,
+} from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "./metadata.ts";
 
 /** The one paid step. */
 const ORDER = "create_video";
-/** Characters that are spoken in a second: slow speech, so that rather too much is reserved. */
-const CHARACTERS_PER_SECOND = 12;
 /** Most bytes of a photo; D-ID takes no more. */
 const MAX_PHOTO_BYTES = 10_000_000;
 /** Most bytes of a video: half an hour at the bitrates that the providers use. */
@@ -204,10 +206,6 @@ interface Handed {
   seconds: number;
 }
 
-function spokenSeconds(text: string): number {
-  return Math.max(1, Math.ceil(text.length / CHARACTERS_PER_SECOND));
-}
-
 /** Hands photo and recording to the provider. They cost nothing and it forgets them by itself. */
 async function handOver(
   deps: AvatarVideoDeps,
@@ -218,6 +216,7 @@ async function handOver(
 ): Promise<Handed> {
   const { job } = context;
   const photoFile = await fileOf(deps, job, photo, {
+    name: "photo",
     types: ["image/jpeg", "image/png"],
     maxBytes: MAX_PHOTO_BYTES,
     signal,
@@ -237,6 +236,7 @@ async function handOver(
   }
   const recording = await recordingOf(context, metadata);
   const audioFile = await fileOf(deps, job, recording, {
+    name: "recording",
     types: provider.audioTypes,
     maxBytes: provider.maxAudioBytes,
     signal,
@@ -276,19 +276,27 @@ async function fileOf(
   deps: AvatarVideoDeps,
   job: ClaimedJob,
   url: string,
-  { types, maxBytes, signal }: {
+  { name, types, maxBytes, signal }: {
+    name: InputName;
     types: readonly string[];
     maxBytes: number;
     signal: AbortSignal;
   },
 ): Promise<ProviderFile> {
-  const bytes = await downloadInput(deps.supabase, url, { maxBytes, signal });
+  const bytes = await downloadInput(deps.supabase, url, {
+    name,
+    taker: job.provider,
+    maxBytes,
+    signal,
+  });
   const head = await bytes.slice(0, INPUT_HEAD_BYTES).arrayBuffer();
   const type = inputTypeOf(new Uint8Array(head));
   if (type === null || !types.includes(type.mimeType)) {
     throw new JobFailure("input_type_not_allowed", {
       isRetryable: false,
-      details: `The file is none of ${types.join(", ")}.`,
+      details: `The ${name} is ${
+        type?.mimeType ?? "of no known format"
+      } by its content; ${job.provider} takes ${types.join(", ")}.`,
     });
   }
   return {

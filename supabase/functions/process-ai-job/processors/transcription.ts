@@ -209,7 +209,10 @@ async function openRecording(
   bytes: number,
   signal: AbortSignal,
 ): Promise<{ seconds: number; recording: ReadableStream<Uint8Array> }> {
-  const source = await openInput(supabase, inputUrl, { signal });
+  const source = await openInput(supabase, inputUrl, {
+    signal,
+    name: "recording",
+  });
   const reader = source.getReader();
   const begun: Uint8Array[] = [];
   const head: number[] = [];
@@ -255,7 +258,7 @@ async function handOver(
   inputUrl: string,
   signal: AbortSignal,
 ): Promise<Handed> {
-  const bytes = await sizeOfInput(deps.supabase, inputUrl);
+  const bytes = await sizeOfInput(deps.supabase, inputUrl, "recording");
   const isLarge = bytes > deps.waitMaxBytes;
   if (isLarge && !deps.hasWebhook) {
     throw new JobFailure("provider_webhook_missing", { isRetryable: false });
@@ -272,6 +275,7 @@ async function handOver(
     const url = await signInput(deps.supabase, inputUrl, {
       baseUrl: deps.storageUrl,
       expiresIn: FETCH_SECONDS,
+      name: "recording",
     });
     return { kind: "fetched", seconds, url };
   }

@@ -5,6 +5,10 @@ import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/jobs/outcome.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
 import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs-voices.ts";
+import {
+  INPUT_HEAD_BYTES,
+  inputTypeOf,
+} from "../../_shared/media/input-type.ts";
 import { downloadInput } from "../../_shared/storage/object-store.ts";
 import { readMetadata } from "./metadata.ts";
 
@@ -37,10 +41,14 @@ export function createVoiceCloneProcessor(deps: {
       } = metadata;
 
       progress(10, "fetching_input");
-      const recording = await downloadInput(deps.supabase, inputUrl, {
-        maxBytes: MAX_RECORDING_BYTES,
-        signal,
-      });
+      const recording = await asSound(
+        await downloadInput(deps.supabase, inputUrl, {
+          name: "recording",
+          taker: job.job_type,
+          maxBytes: MAX_RECORDING_BYTES,
+          signal,
+        }),
+      );
 
       const marker = `job:${job.id}`;
       const voiceId = await pay({
@@ -78,4 +86,23 @@ export function createVoiceCloneProcessor(deps: {
       };
     },
   };
+}
+
+/**
+ * The recording with the type that its bytes have. One of no known format is left to the provider, which knows more of
+ * them.
+ *
+ * @throws {JobFailure} `input_type_not_allowed` (final) for a picture or a document.
+ */
+async function asSound(recording: Blob): Promise<Blob> {
+  const head = await recording.slice(0, INPUT_HEAD_BYTES).arrayBuffer();
+  const type = inputTypeOf(new Uint8Array(head));
+  if (type === null || /^(audio|video)\//.test(type.mimeType)) {
+    return new Blob([recording], { type: type?.mimeType ?? "" });
+  }
+  throw new JobFailure("input_type_not_allowed", {
+    isRetryable: false,
+    details:
+      `The recording is ${type.mimeType} by its content; a voice is cloned from sound.`,
+  });
 }

@@ -6,6 +6,7 @@ import { downloadInput } from "../../../../supabase/functions/_shared/storage/ob
 
 const OBJECT = "voice-samples/3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11/a b.mp3";
 const never = new AbortController().signal;
+const AS_RECORDING = { name: "recording", taker: "d-id" } as const;
 
 /** The real client on a Storage that answers what the test says. */
 function storage(
@@ -62,6 +63,7 @@ Deno.test("downloadInput: answers with the object's bytes", async () => {
     new Response(body(["one ", "two"]).stream)
   );
   const blob = await downloadInput(supabase, OBJECT, {
+    ...AS_RECORDING,
     maxBytes: 7,
     signal: never,
   });
@@ -72,7 +74,7 @@ Deno.test("downloadInput: answers with the object's bytes", async () => {
 });
 
 Deno.test("downloadInput: takes exactly the most bytes; one more ends the transfer", async () => {
-  const options = { maxBytes: 4, signal: never };
+  const options = { ...AS_RECORDING, maxBytes: 4, signal: never };
   const { supabase } = storage(() => bytes("four"));
   assertEquals((await downloadInput(supabase, OBJECT, options)).size, 4);
 
@@ -87,10 +89,50 @@ Deno.test("downloadInput: takes exactly the most bytes; one more ends the transf
   );
 });
 
+Deno.test("downloadInput: the error names the input, its size as Storage knows it, and who takes how much", async () => {
+  const options = { ...AS_RECORDING, maxBytes: 4, signal: never };
+  const info = {
+    id: "1",
+    name: "a b.mp3",
+    bucket_id: "voice-samples",
+    version: "1",
+    created_at: "2026-01-01T00:00:00Z",
+    size: 7_000_000,
+  };
+  const answers: [object | null, string][] = [
+    [info, "The recording has 7000000 bytes; d-id takes 1 to 4."],
+    [null, "The recording has more than 4 bytes; d-id takes 1 to 4."],
+  ];
+  for (const [answer, message] of answers) {
+    let asked = 0;
+    const { supabase } = storage(() => {
+      if (asked++ === 0) return bytes("five!");
+      return answer === null
+        ? Response.json({ message: "x" }, { status: 503 })
+        : Response.json(answer);
+    });
+    const failure = await failureOf(() =>
+      downloadInput(supabase, OBJECT, options)
+    );
+    assertEquals(failure.message, message);
+  }
+  const gone = storage(() =>
+    Response.json({ statusCode: "404", message: "x" }, { status: 400 })
+  );
+  const failure = await failureOf(() =>
+    downloadInput(gone.supabase, OBJECT, options)
+  );
+  assertEquals(failure.message, "The recording is not there any more.");
+});
+
 Deno.test("downloadInput: an empty object is refused for good", async () => {
   const { supabase } = storage(() => new Response(body([]).stream));
   const failure = await failureOf(() =>
-    downloadInput(supabase, OBJECT, { maxBytes: 4, signal: never })
+    downloadInput(supabase, OBJECT, {
+      ...AS_RECORDING,
+      maxBytes: 4,
+      signal: never,
+    })
   );
   assertEquals([failure.code, failure.isRetryable], [
     "input_size_not_allowed",
@@ -123,7 +165,11 @@ for (
       Response.json({ ...said, message: "x" }, { status })
     );
     const failure = await failureOf(() =>
-      downloadInput(supabase, OBJECT, { maxBytes: 4, signal: never })
+      downloadInput(supabase, OBJECT, {
+        ...AS_RECORDING,
+        maxBytes: 4,
+        signal: never,
+      })
     );
     assertEquals([failure.code, failure.isRetryable], [code, isRetryable]);
   });
@@ -138,6 +184,7 @@ Deno.test("downloadInput: a Storage that does not answer, or breaks off, is wort
   ) {
     const failure = await failureOf(() =>
       downloadInput(storage(answer).supabase, OBJECT, {
+        ...AS_RECORDING,
         maxBytes: 100,
         signal: never,
       })
@@ -159,7 +206,11 @@ Deno.test("downloadInput: ends with the caller's signal", async () => {
     return promise;
   });
   const failure = await failureOf(() =>
-    downloadInput(supabase, OBJECT, { maxBytes: 4, signal: caller.signal })
+    downloadInput(supabase, OBJECT, {
+      ...AS_RECORDING,
+      maxBytes: 4,
+      signal: caller.signal,
+    })
   );
   assertEquals(failure.code, "storage_unavailable");
 });
@@ -178,7 +229,11 @@ for (
   Deno.test(`downloadInput: "${name}" is refused for good, and nothing is requested`, async () => {
     const { supabase, requested } = storage(() => bytes("secret"));
     const failure = await failureOf(() =>
-      downloadInput(supabase, name, { maxBytes: 100, signal: never })
+      downloadInput(supabase, name, {
+        ...AS_RECORDING,
+        maxBytes: 100,
+        signal: never,
+      })
     );
     assertEquals([failure.code, failure.isRetryable], [
       "input_url_invalid",
