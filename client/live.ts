@@ -56,6 +56,7 @@ export class Live {
     return () => {
       if (!this.#listeners.delete(listener) || this.#listeners.size > 0) return;
       clearTimeout(this.#timer);
+      if (this.#channel === undefined) return;
       this.#timer = setTimeout(() => this.#leave(), LINGER_MS);
     };
   }
