@@ -502,8 +502,8 @@ Deno.test("arguments: what is not understood is said, with the usage", async () 
     const [args, message] of [
       [["--ephemral"], "Unknown argument --ephemral."],
       [["now"], "Unknown argument now."],
-      [["--port", "70000"], "--port has no usable value."],
-      [["--port", "x"], "--port has no usable value."],
+      [["--port", "70000"], "--port needs a number from 0 to 65535."],
+      [["--port", "x"], "--port needs a number from 0 to 65535."],
       [
         ["--ephemeral", "--data", "x"],
         "--ephemeral and --data exclude each other.",
