@@ -40,7 +40,7 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-/** What `wait` is told. */
+/** How long `wait` waits, and what it calls on the way. */
 export interface WaitForOptions extends CallOptions {
   /** Rejects with `WaitTimeout` after this time; the job goes on. */
   timeoutMs?: number;

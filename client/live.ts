@@ -1,5 +1,5 @@
 /**
- * One private Realtime channel for everything that one client watches. What arrives is a hint: whoever watches reads the
+ * One private Realtime channel for everything that one client watches. What arrives is a hint: a watcher reads the
  * table when an event is missing, and polls while the channel is not joined.
  */
 import type { RealtimeChannel, SupabaseClient } from "@supabase/supabase-js";
@@ -108,7 +108,7 @@ export class Live {
       this.#isJoined = status === "SUBSCRIBED";
       if (this.#isJoined) {
         this.#reopenMs = FIRST_REOPEN_MS;
-        // Whatever was written before the join did not arrive.
+        // Events written before the join did not arrive.
         this.#tell(null);
       }
       if (this.#isJoined !== wasJoined) {

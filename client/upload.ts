@@ -10,7 +10,7 @@ export interface UploadTarget {
   path: string;
 }
 
-/** What is told and heard while a file is sent. */
+/** How a file is sent. */
 export interface SendOptions {
   contentType: string;
   /** Called with the part that has arrived, 0 to 1. */
