@@ -133,6 +133,8 @@ export async function answerFunction(
   const body = request.body === null
     ? undefined
     : new RepeatableBody(request.body, onClientLeft);
+  // Once the answer is sent nobody wants the rest, and its sender may go on for ever.
+  info.completed.then(() => body?.close(), () => {});
   try {
     for (let attempt = 1;; attempt++) {
       const process = await processFor(deps.functions, slug);

@@ -12,6 +12,7 @@ import { sameRequest } from "./same-request.ts";
 import { StackError } from "./stack-error.ts";
 import { answerStorage, type StorageCaller } from "./storage-seams.ts";
 import type { TokenExchange } from "./tokens.ts";
+import { BodyTooLarge, withWholeBody } from "./whole-body.ts";
 
 /** What the gateway stands in front of. */
 export interface GatewayDeps {
@@ -206,18 +207,20 @@ async function answer(
     return await deps.realtime.connect(request);
   }
   if (path.startsWith("/realtime/v1/api/broadcast")) {
-    return withCors(await answerBroadcast(deps, request));
+    return withCors(await answerBroadcast(deps, await withWholeBody(request)));
   }
   if (path === "/health") return Response.json({ status: "ok" });
   if (path === "/auth/v1/.well-known/jwks.json") {
     return withCors(Response.json(deps.tokens.jwks));
   }
   if (path.startsWith("/rest/v1/")) {
-    const { request: inner } = await toInner(deps, request);
+    const whole = await withWholeBody(request);
+    const { request: inner } = await toInner(deps, whole);
     return withCors(await deps.services.fetch(inner));
   }
   if (path.startsWith("/auth/v1/")) {
-    const { request: inner, caller } = await toInner(deps, request);
+    const whole = await withWholeBody(request);
+    const { request: inner, caller } = await toInner(deps, whole);
     if (/^\/auth\/v1\/admin\/users(\/|$)/.test(path)) {
       return withCors(
         await answerAuthAdmin(deps.services, inner, caller?.role),
@@ -267,6 +270,11 @@ export function listenGateway(port: number): Gateway {
     try {
       return await answer(deps, url, request, info);
     } catch (error) {
+      if (error instanceof BodyTooLarge) {
+        return withCors(
+          Response.json({ message: error.message }, { status: 413 }),
+        );
+      }
       const { pathname } = new URL(request.url);
       const text = error instanceof Error ? error.stack : String(error);
       deps.logs.add(

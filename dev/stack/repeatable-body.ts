@@ -4,6 +4,8 @@ type Part = Uint8Array<ArrayBuffer>;
 
 /** Bytes that are kept of a body, to be sent again; more than any endpoint should be sent. */
 const KEPT_BYTES = 1_048_576;
+/** Bytes that are still taken of a body that nobody wants. */
+const DRAINED_BYTES = 1_048_576;
 
 /**
  * Passes a body on as a stream, and again from its beginning when the first receiver is gone. For that, what was read is
@@ -19,8 +21,9 @@ export class RepeatableBody {
   #waiting: Part[] = [];
   #reading: Promise<void> | undefined;
   #isAtEnd = false;
-  /** Counts the receivers: an earlier one gets nothing any more. */
-  #receivers = 0;
+  #isClosed = false;
+  /** What the present receiver reads from; an earlier one gets nothing any more. */
+  #receiver: ReadableStreamDefaultController<Part> | undefined;
 
   /** `onBroken` is called when the sender has left before the end. */
   constructor(stream: ReadableStream<Part>, onBroken: () => void) {
@@ -43,20 +46,25 @@ export class RepeatableBody {
       throw new Error("the beginning of the body was not kept");
     }
     this.#waiting = [...this.#kept];
-    const receiver = ++this.#receivers;
+    const isPresent = () => receiver === this.#receiver;
+    let receiver: ReadableStreamDefaultController<Part>;
     return new ReadableStream({
+      start: (controller) => {
+        this.#receiver = receiver = controller;
+      },
       pull: async (controller) => {
         if (this.#waiting.length === 0 && !this.#isAtEnd) {
           await (this.#reading ??= this.#read());
         }
-        if (receiver !== this.#receivers) return;
+        if (!isPresent()) return;
         const part = this.#waiting.shift();
-        if (part === undefined) controller.close();
-        else controller.enqueue(part);
+        if (part !== undefined) return controller.enqueue(part);
+        this.#receiver = undefined;
+        controller.close();
       },
       cancel: () => {
         // Of one that has begun; another receiver would want the rest.
-        if (receiver === this.#receivers && !this.isWhole) this.close();
+        if (isPresent() && !this.isWhole) this.close();
       },
     }, { highWaterMark: 0 });
   }
@@ -66,13 +74,29 @@ export class RepeatableBody {
     this.#kept = undefined;
   }
 
-  /** Nobody wants the rest. */
+  /**
+   * Nobody wants the rest. A receiver that still reads fails. A little more is let through to nowhere, because a sender
+   * whose connection is reset may never read the answer; one that goes on after that is cut off.
+   */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#kept = undefined;
-    this.#receivers++;
     this.#waiting = [];
+    this.#receiver?.error(new Error("nobody wants the rest of this body"));
+    this.#receiver = undefined;
     // The sender may have left before.
-    this.#reader.cancel().catch(() => {});
+    this.#drain().catch(() => {});
+  }
+
+  async #drain(): Promise<void> {
+    await this.#reading;
+    for (let drained = 0; drained < DRAINED_BYTES;) {
+      const { value } = await this.#reader.read();
+      if (value === undefined) return;
+      drained += value.byteLength;
+    }
+    await this.#reader.cancel();
   }
 
   async #read(): Promise<void> {

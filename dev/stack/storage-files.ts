@@ -56,7 +56,7 @@ async function* chunks(
 export class FileStorage implements StorageAdapter {
   readonly driver: string;
 
-  constructor(dir: string) {
+  constructor(readonly dir: string) {
     this.driver = dir;
   }
 

@@ -25,7 +25,8 @@ import {
   type StorageTarget,
   targetOf,
 } from "./storage-target.ts";
-import { readUpload, StorageRefusal } from "./storage-upload.ts";
+import { readUpload, StorageRefusal, tooLarge } from "./storage-upload.ts";
+import { BodyTooLarge, withWholeBody } from "./whole-body.ts";
 
 /** Who sends a request to Storage: the role for policies, and the claims that they can read. */
 export interface StorageCaller {
@@ -85,7 +86,11 @@ async function forwardUpload(
   request: Request,
   target: StorageTarget,
 ): Promise<Response> {
-  const upload = await readUpload(request, deps.fileSizeLimit);
+  using upload = await readUpload(
+    request,
+    deps.fileSizeLimit,
+    deps.services.files.dir,
+  );
   const headers = new Headers(request.headers);
   headers.set("content-type", upload.contentType);
   headers.set("cache-control", upload.cacheControl);
@@ -200,18 +205,30 @@ export async function answerStorage(
     if (error instanceof StorageRefusal) {
       return await asHostedRefusal(error.response());
     }
+    if (error instanceof BodyTooLarge) {
+      return await asHostedRefusal(tooLarge().response());
+    }
     throw error;
   }
 }
 
 async function serveStorage(
   deps: StorageDeps,
-  request: Request,
+  given: Request,
   caller: StorageCaller | undefined,
 ): Promise<Response> {
-  const url = new URL(request.url);
-  const { method } = request;
+  const url = new URL(given.url);
+  const { method } = given;
   const target = targetOf(method, url.pathname);
+  const listed = /^\/storage\/v1\/object\/(list|list-v2)\/([^/]+)$/.exec(
+    url.pathname,
+  );
+  const bulk = /^\/storage\/v1\/object\/sign\/([^/]+)$/.exec(url.pathname);
+  const isUpload = listed === null && bulk === null && target !== undefined &&
+    ((target.kind === "" && (method === "POST" || method === "PUT")) ||
+      (target.kind === "upload/sign" && method === "PUT"));
+  // A file may be larger than memory, and is received on its way.
+  const request = isUpload ? given : await withWholeBody(given);
   if (url.pathname.startsWith("/storage/v1/render/image/")) {
     return Response.json({
       statusCode: "403",
@@ -219,9 +236,6 @@ async function serveStorage(
       message: "feature not enabled for this tenant",
     }, { status: 403 });
   }
-  const listed = /^\/storage\/v1\/object\/(list|list-v2)\/([^/]+)$/.exec(
-    url.pathname,
-  );
   if (method === "POST" && listed?.[2] !== undefined && caller) {
     const list = listed[1] === "list" ? listObjects : listObjectsV2;
     return await list(
@@ -246,7 +260,6 @@ async function serveStorage(
   const isBucketChange = (method === "POST" || method === "PUT") &&
     /^\/storage\/v1\/bucket(\/[^/]+)?$/.test(url.pathname);
   if (isBucketChange) return await changeBucket(deps, request);
-  const bulk = /^\/storage\/v1\/object\/sign\/([^/]+)$/.exec(url.pathname);
   if (method === "POST" && bulk?.[1] !== undefined) {
     return await signMany(deps, request, bulk[1]);
   }
@@ -256,9 +269,6 @@ async function serveStorage(
   if (target?.kind === "sign" && (method === "GET" || method === "HEAD")) {
     await checkSignedUrl(deps.tokens, url, target, "download");
   }
-  const isUpload = target !== undefined &&
-    ((target.kind === "" && (method === "POST" || method === "PUT")) ||
-      (target.kind === "upload/sign" && method === "PUT"));
   if (isUpload || (target?.kind === "upload/sign" && method === "POST")) {
     refuseBadName(target.name);
   }

@@ -2,6 +2,8 @@
  * The two ways in which apps send a file to Storage, made into the one that the embedded Storage understands: a
  * raw body with its length. supabase-js sends a `Blob` or `File` as a form whose file part has an empty name.
  */
+import { SpooledFile } from "./spooled-file.ts";
+import { findParts } from "./storage-form.ts";
 
 /** A refusal with the body that a hosted project would answer. */
 export class StorageRefusal extends Error {
@@ -37,9 +39,9 @@ export function noSuchKey(): StorageRefusal {
   return new StorageRefusal("404", "not_found", "Object not found");
 }
 
-/** A file on its way in, whatever form it came in. */
-export interface Upload {
-  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>>;
+/** A file on its way in, whatever form it came in. What holds it goes when it is disposed of. */
+export interface Upload extends Disposable {
+  body: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** In bytes, always known. */
   size: number;
   contentType: string;
@@ -48,84 +50,8 @@ export interface Upload {
   metadata: string | undefined;
 }
 
-/** Reads a body to its end, or refuses it as soon as it is larger than `limit` bytes. */
-async function readAtMost(
-  body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
-  limit: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  for await (const part of body ?? []) {
-    size += part.byteLength;
-    if (size > limit) throw tooLarge();
-    parts.push(part);
-  }
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
-}
-
 /** The overhead of a form around its file: boundaries, headers and the small fields. */
 const formOverhead = 64 * 1024;
-
-const disposition = /^content-disposition:\s*form-data;(.*)$/im;
-
-interface FormPart {
-  name: string;
-  type: string | undefined;
-  bytes: Uint8Array<ArrayBuffer>;
-}
-
-function indexOf(
-  bytes: Uint8Array,
-  wanted: Uint8Array,
-  from: number,
-): number {
-  const [first] = wanted;
-  if (first === undefined) return from;
-  for (let at = from; (at = bytes.indexOf(first, at)) !== -1; at++) {
-    let same = 1;
-    while (same < wanted.length && bytes[at + same] === wanted[same]) same++;
-    if (same === wanted.length) return at;
-  }
-  return -1;
-}
-
-/**
- * Splits a form into its parts (RFC 7578). The platform's `formData()` cannot be used: it drops a part with an
- * empty name, which is where supabase-js puts the file.
- */
-export function splitForm(
-  form: Uint8Array<ArrayBuffer>,
-  contentType: string,
-): FormPart[] {
-  const [, quoted, bare] = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(
-    contentType,
-  ) ?? [];
-  const boundary = quoted ?? bare;
-  if (boundary === undefined) return [];
-  const encoder = new TextEncoder();
-  const decoder = new TextDecoder();
-  const delimiter = encoder.encode(`\r\n--${boundary}`);
-  const headersEnd = encoder.encode("\r\n\r\n");
-  const parts: FormPart[] = [];
-  // The first delimiter has no line break before it.
-  const opening = indexOf(form, delimiter.subarray(2), 0);
-  let at = opening === -1 ? -1 : opening + delimiter.length - 2;
-  while (at !== -1 && form[at] === 0x0d) {
-    const bodyStart = indexOf(form, headersEnd, at);
-    if (bodyStart === -1) break;
-    const end = indexOf(form, delimiter, bodyStart + 2);
-    if (end === -1) break;
-    const headers = decoder.decode(form.subarray(at, bodyStart));
-    const parameters = disposition.exec(headers)?.[1] ?? "";
-    parts.push({
-      name: /(?:^|[;\s])name="([^"]*)"/i.exec(parameters)?.[1] ?? "",
-      type: /^content-type:\s*(.+?)\s*$/im.exec(headers)?.[1],
-      bytes: form.subarray(bodyStart + headersEnd.length, end),
-    });
-    at = end + delimiter.length;
-  }
-  return parts;
-}
 
 function declaredSize(request: Request): number | undefined {
   const header = request.headers.get("content-length");
@@ -144,13 +70,15 @@ function decodeMetadata(header: string | null): string | undefined {
 }
 
 /**
- * The file that a request carries. A form and a body of unknown length are read into memory; a raw body of known
- * length is passed on as a stream. Throws {@link StorageRefusal} for a file above `limit` bytes, and for a form
- * without a file.
+ * The file that a request carries. A raw body of known length is passed on as a stream; a form and a body of unknown
+ * length are received into a file in the folder `dir` first.
+ *
+ * @throws {StorageRefusal} for a file above `limit` bytes, and for a form without a file.
  */
 export async function readUpload(
   request: Request,
   limit: number,
+  dir: string,
 ): Promise<Upload> {
   const contentType = request.headers.get("content-type") ?? "";
   const size = declaredSize(request);
@@ -162,33 +90,52 @@ export async function readUpload(
       metadata: decodeMetadata(request.headers.get("x-metadata")),
     };
     if (size !== undefined && request.body !== null) {
-      return { ...common, size, body: request.body };
+      return {
+        ...common,
+        size,
+        body: request.body,
+        [Symbol.dispose]() {},
+      };
     }
-    const body = await readAtMost(request.body, limit);
-    return { ...common, size: body.byteLength, body };
+    const file = await SpooledFile.receive(request.body, limit, dir, tooLarge);
+    return {
+      ...common,
+      size: file.size,
+      body: file.stream(0, file.size),
+      [Symbol.dispose]: () => file[Symbol.dispose](),
+    };
   }
 
-  if (size !== undefined && size > limit + formOverhead) throw tooLarge();
-  const form = await readAtMost(request.body, limit + formOverhead);
-  const parts = splitForm(form, contentType);
-  const file = parts.find(({ name, type }) => name === "" || type) ??
-    parts.find(({ name }) => name === "file");
+  const mostBytes = limit + formOverhead;
+  if (size !== undefined && size > mostBytes) throw tooLarge();
+  using parts = new DisposableStack();
+  const form = parts.use(
+    await SpooledFile.receive(request.body, mostBytes, dir, tooLarge),
+  );
+  const found = await findParts(form, contentType);
+  const file = found.find(({ name, type }) => name === "" || type) ??
+    found.find(({ name }) => name === "file");
   if (file === undefined) {
     throw new StorageRefusal("400", "InvalidRequest", "The form has no file");
   }
-  if (file.bytes.byteLength > limit) throw tooLarge();
-  const text = (wanted: string) => {
-    const part = parts.find(({ name }) => name === wanted);
-    return part && new TextDecoder().decode(part.bytes);
+  if (file.to - file.from > limit) throw tooLarge();
+  const text = async (wanted: string) => {
+    const part = found.find(({ name }) => name === wanted);
+    if (part === undefined) return undefined;
+    if (part.to - part.from > formOverhead) throw tooLarge();
+    return new TextDecoder().decode(await form.read(part.from, part.to));
   };
-  const seconds = text("cacheControl");
+  const seconds = await text("cacheControl");
+  const metadata = await text("metadata");
+  const held = parts.move();
   return {
-    body: file.bytes,
-    size: file.bytes.byteLength,
+    body: form.stream(file.from, file.to),
+    size: file.to - file.from,
     // Hosted, the parser of forms drops parameters. A raw body keeps them.
     contentType: file.type?.split(";", 1)[0]?.trim().toLowerCase() ||
       "application/octet-stream",
     cacheControl: seconds === undefined ? "no-cache" : `max-age=${seconds}`,
-    metadata: text("metadata"),
+    metadata,
+    [Symbol.dispose]: () => held.dispose(),
   };
 }

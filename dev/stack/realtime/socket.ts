@@ -69,6 +69,9 @@ const joinSchema = z.object({
 const tokenSchema = z.object({ access_token: z.string().nullish() });
 const broadcastSchema = z.object({ event: z.string() }).loose();
 
+/** Messages that wait for a client to read them; they are held in memory. */
+const MOST_UNREAD_BYTES = 4_194_304;
+
 /** The connection of one client. */
 export class RealtimeSocket {
   readonly #socket: WebSocket;
@@ -345,7 +348,18 @@ export class RealtimeSocket {
   }
 
   #sendRaw(data: string | Uint8Array<ArrayBuffer>): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(data);
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#socket.bufferedAmount > MOST_UNREAD_BYTES) {
+      this.#deps.logs.add(
+        "realtime",
+        "stderr",
+        "a client that does not read its messages was disconnected",
+      );
+      this.dispose();
+      this.#socket.close(1013, "messages are not read");
+      return;
+    }
+    this.#socket.send(data);
   }
 }
 

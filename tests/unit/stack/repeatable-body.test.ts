@@ -126,15 +126,66 @@ Deno.test("RepeatableBody: what a second receiver has not read yet is not lost w
 Deno.test("RepeatableBody: a receiver that goes takes the rest along once it has begun, and leaves it to the next before", async () => {
   const waiting = repeatable();
   await waiting.body.open().cancel();
+  waiting.give("x".repeat(1_048_576));
+  await turn();
   assertEquals(waiting.isCancelled(), false);
   waiting.body.close();
+  await turn();
   assertEquals(waiting.isCancelled(), true);
 
   const begun = repeatable();
   const stream = begun.body.open();
   begun.body.forget();
   await stream.cancel();
+  begun.give("x".repeat(1_048_576));
+  await turn();
   assertEquals(begun.isCancelled(), true);
+});
+
+Deno.test("RepeatableBody: a receiver that was given up takes nothing from the one after it", async () => {
+  const { body, give, end, isCancelled } = repeatable();
+  const first = body.open();
+  const second = textOf(body.open());
+  body.forget();
+  await first.cancel();
+  assertEquals(isCancelled(), false);
+  give("one");
+  end();
+  assertEquals(await second, "one");
+});
+
+Deno.test("RepeatableBody: of what is closed a mebibyte is still taken, then its sender is cut off, and a receiver that still reads fails", async () => {
+  const { body, give, isCancelled, wanted } = repeatable();
+  const all = textOf(body.open());
+  give("one");
+  await turn();
+  body.forget();
+  body.close();
+  await assertRejects(() => all, Error, "nobody wants the rest");
+  // The receiver was waiting for this one.
+  give("two");
+  give("x".repeat(1_048_575));
+  await turn();
+  assertEquals(isCancelled(), false);
+  give("x");
+  await turn();
+  assertEquals(isCancelled(), true);
+  const before = wanted();
+  await turn();
+  assertEquals(wanted(), before);
+});
+
+Deno.test("RepeatableBody: a sender that comes to its end after the answer is not cut off", async () => {
+  const { body, give, end, isCancelled } = repeatable();
+  const reading = body.open().getReader().read();
+  give("one");
+  await reading;
+  body.forget();
+  body.close();
+  give("two");
+  end();
+  await turn();
+  assertEquals(isCancelled(), false);
 });
 
 Deno.test("RepeatableBody: a sender that leaves is reported, and its receiver fails", async () => {

@@ -1,0 +1,74 @@
+/** A client that sends and reads as slowly as a test wants, which `fetch` cannot. */
+
+const PATIENCE_MS = 20_000;
+const encoder = new TextEncoder();
+
+/** One connection with one request on it. */
+export interface RawClient extends Disposable {
+  /** Sends further bytes of the body. Resolves when they are on their way, with false when the connection is closed. */
+  send(bytes: string | Uint8Array<ArrayBuffer>): Promise<boolean>;
+  /** Reads the status of the answer, and nothing more of it. Fails when none comes within 20 s. */
+  status(): Promise<number>;
+}
+
+/** Sends the head of a request and nothing more; nothing of the answer is read until it is asked for. */
+export async function sendHead(
+  url: string,
+  method: string,
+  headers: Record<string, string>,
+): Promise<RawClient> {
+  const { hostname, port, pathname, search } = new URL(url);
+  const connection = await Deno.connect({ hostname, port: Number(port) });
+  const send = async (bytes: string | Uint8Array<ArrayBuffer>) => {
+    const all = typeof bytes === "string" ? encoder.encode(bytes) : bytes;
+    try {
+      for (let at = 0; at < all.byteLength;) {
+        at += await connection.write(all.subarray(at));
+      }
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const lines = Object.entries({ host: `${hostname}:${port}`, ...headers })
+    .map(([name, value]) => `${name}: ${value}\r\n`);
+  await send(
+    `${method} ${pathname}${search} HTTP/1.1\r\n${lines.join("")}\r\n`,
+  );
+  let isClosed = false;
+  const close = () => {
+    if (!isClosed) connection.close();
+    isClosed = true;
+  };
+  return {
+    send,
+    async status() {
+      const buffer = new Uint8Array(12);
+      const giveUp = setTimeout(close, PATIENCE_MS);
+      try {
+        for (let at = 0; at < buffer.byteLength;) {
+          const read = await connection.read(buffer.subarray(at));
+          if (read === null) throw new Error("the connection was closed");
+          at += read;
+        }
+      } finally {
+        clearTimeout(giveUp);
+      }
+      return Number(new TextDecoder().decode(buffer).slice(9));
+    },
+    [Symbol.dispose]: close,
+  };
+}
+
+/** A part of a body of unknown length, as HTTP/1.1 writes it. */
+export function chunk(bytes: number | string): Uint8Array<ArrayBuffer> {
+  const body = typeof bytes === "string"
+    ? encoder.encode(bytes)
+    : new Uint8Array(bytes).fill(0x78);
+  const before = encoder.encode(`${body.byteLength.toString(16)}\r\n`);
+  const all = new Uint8Array(before.byteLength + body.byteLength + 2);
+  all.set(before);
+  all.set(body, before.byteLength);
+  all.set(encoder.encode("\r\n"), before.byteLength + body.byteLength);
+  return all;
+}
