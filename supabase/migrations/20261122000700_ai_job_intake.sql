@@ -86,6 +86,7 @@ begin
           from storage.objects as o
           where o.bucket_id = split_part(p_input_url, '/', 1)
             and o.name = substr(p_input_url, strpos(p_input_url, '/') + 1)
+            and split_part(o.name, '/', 1) = p_user_id::text
         ),
         'metadata', p_metadata
       )
@@ -96,6 +97,7 @@ begin
           from storage.objects as o
           where o.bucket_id = split_part(p_metadata ->> 'audio_url', '/', 1)
             and o.name = substr(p_metadata ->> 'audio_url', strpos(p_metadata ->> 'audio_url', '/') + 1)
+            and split_part(o.name, '/', 1) = p_user_id::text
         )
       ) else '{}' end)::text,
       'UTF8'
@@ -106,7 +108,9 @@ end;
 $$;
 comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
   'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
-  'result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+  'result is cached. An empty p_input_url is none. Only objects in the owner''s own folder have a version here: the intake '
+  'trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller who cannot see '
+  'the object gets the hash of "no object".';
 revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
 grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;
 

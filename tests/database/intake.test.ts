@@ -370,6 +370,36 @@ Deno.test("ai_job_input_hash: equal requests have one hash; another owner, type,
         "the hash of an object that is not there does not depend on the caller",
       );
     });
+    await t.step(
+      "an object in another folder is none, whoever names it",
+      async () => {
+        const foreign = await uploadSample(db, otherId);
+        const touch = () =>
+          db.sql`
+          update storage.objects set version = ${crypto.randomUUID()}
+          where bucket_id || '/' || name = ${foreign}`;
+        const named = JSON.stringify({ audio_url: foreign });
+        const hashes = async () => {
+          // Of a type that knows no audio_url, and so does not refuse it.
+          const job = await insertAs(db, userId, {
+            ...voiceClone(db, inputUrl),
+            metadata: db.sql.json({ voice_name: "a", audio_url: foreign }),
+          });
+          return [
+            job.input_hash,
+            await hash({ metadata: named }),
+            await hash({ input_url: foreign }),
+          ];
+        };
+        const before = await hashes();
+        await touch();
+        assertEquals(await hashes(), before);
+        await db.sql`
+            update storage.objects set name = name || '.gone'
+            where bucket_id || '/' || name = ${foreign}`;
+        assertEquals(await hashes(), before);
+      },
+    );
     await t.step("a new version of the object", async () => {
       await db.sql`update storage.objects set version = ${crypto.randomUUID()}`;
       assertNotEquals(await hash(), reference);

@@ -82,7 +82,56 @@ export function jobCases(stage: Stage): Case[] {
         null,
     },
   });
+  /** Whether the hash of a job that names a recording tells what version the recording has. */
+  const hashNaming = async (owner: "A" | "B") => {
+    const recording = `voice-samples/${keptObject(ids[owner])}`;
+    const input = `voice-samples/${keptObject(ids.A)}`;
+    const metadata = { voice_name: "A voice", audio_url: recording };
+    const answer = await rest(
+      stage.apiUrl,
+      actors.A,
+      "POST",
+      "ai_jobs?select=input_hash",
+      {
+        body: { ...job("A", keptObject(ids.A)), metadata },
+        prefer: "return=representation",
+      },
+    );
+    const refusal = refusalOf(answer);
+    if (refusal !== undefined) return refusal;
+    const [made] = z.array(z.object({ input_hash: z.string() }))
+      .parse(answer.body);
+    const [known] = await stage.sql<{ hash: string }[]>`
+      select encode(sha256(convert_to(jsonb_build_object(
+        'user_id', ${ids.A}::text, 'job_type', 'voice_clone', 'input_url', ${input}::text,
+        'input_version', (
+          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+          from storage.objects as o where o.bucket_id || '/' || o.name = ${input}
+        ),
+        'metadata', ${
+      JSON.stringify(metadata)
+    }::text::jsonb, 'audio_version', null
+      )::text, 'UTF8')), 'hex') as hash`;
+    return made?.input_hash === known?.hash
+      ? "nothing of the recording"
+      : "its version";
+  };
   return [
+    {
+      ...common,
+      what:
+        "insert a job that names B's recording where its type has no use for it",
+      expected: "nothing of the recording",
+      changes: "not told",
+      run: () => hashNaming("B"),
+    },
+    {
+      ...common,
+      what: "insert a job that names their own recording there",
+      expected: "its version",
+      changes: "not told",
+      run: () => hashNaming("A"),
+    },
     {
       ...common,
       what: "insert a keepsake of B's slideshow",

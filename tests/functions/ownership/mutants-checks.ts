@@ -26,6 +26,13 @@ const BODY_CHANGES: BodyChange[] = [
     subjects: ["table ai_jobs", "endpoint create-ai-job"],
   },
   {
+    function: "public.ai_job_input_hash",
+    find: "strpos(p_metadata ->> 'audio_url', '/') + 1)\n" +
+      "            and split_part(o.name, '/', 1) = p_user_id::text",
+    replace: "strpos(p_metadata ->> 'audio_url', '/') + 1)",
+    subjects: ["table ai_jobs"],
+  },
+  {
     function: "private.check_pdf_render",
     find: "and s.user_id = new.user_id",
     replace: "",
