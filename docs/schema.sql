@@ -1874,7 +1874,7 @@ comment on function private.guard_delivery() is
 create function private.guard_order()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.guard_order() is
-  'Row trigger: an order begins as an empty draft, keeps customer, vendor and currency, changes along its transitions, and is only ever deleted as a draft. Placed needs items at today''s prices and an address, paid needs captured payments that cover the total, cancelled and refunded need all money given back, shipped and delivered need deliveries. A customer may place and cancel. A deleted account leaves neither name nor address. Security definer because it reads payments, deliveries and items whatever the caller may see.';
+  'Row trigger: an order begins as an empty draft with an active vendor, keeps customer, vendor and currency, changes along its transitions, and is only ever deleted as a draft. Placed needs items at today''s prices and an address, paid needs captured payments that cover the total, cancelled and refunded need all money given back, shipped and delivered need deliveries. A customer may place and cancel. A deleted account leaves neither name nor address. Security definer because it reads payments, deliveries and items whatever the caller may see.';
 
 create function private.guard_payment()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -2089,7 +2089,7 @@ comment on function private.withdraw_slideshow() is
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
   returns text language plpgsql stable security invoker set search_path="" set plan_cache_mode=force_generic_plan;
 comment on function public.ai_job_input_hash(uuid,text,text,jsonb) is
-  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. An empty p_input_url is none. Security invoker: a caller who cannot see the object gets the hash of "no object".';
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a result is cached. An empty p_input_url is none. Only objects in the owner''s own folder have a version here: the intake trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller who cannot see the object gets the hash of "no object".';
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to authenticated;
 grant execute on function public.ai_job_input_hash(uuid,text,text,jsonb) to service_role;
 

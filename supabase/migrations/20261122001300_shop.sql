@@ -357,6 +357,10 @@ begin
     if new.user_id is null then
       raise exception 'an order needs a customer' using errcode = 'AJ060', detail = 'user_id';
     end if;
+    -- Before the foreign key, whose answer would tell a customer that there is a vendor that they cannot see.
+    if v_is_customer and not exists (select 1 from public.vendors as v where v.id = new.vendor_id and v.is_active) then
+      raise exception 'vendor_id names no vendor that takes orders' using errcode = 'AJ061', detail = 'vendor_id';
+    end if;
     return new;
   end if;
 
@@ -450,7 +454,7 @@ begin
 end;
 $$;
 comment on function private.guard_order() is
-  'Row trigger: an order begins as an empty draft, keeps customer, vendor and currency, changes along its transitions, '
+  'Row trigger: an order begins as an empty draft with an active vendor, keeps customer, vendor and currency, changes along its transitions, '
   'and is only ever deleted as a draft. Placed needs items at today''s prices and an address, paid needs captured '
   'payments that cover the total, cancelled and refunded need all money given back, shipped and delivered need '
   'deliveries. A customer may place and cancel. A deleted account leaves neither name nor address. Security definer '

@@ -493,6 +493,24 @@ Deno.test("order items: name and price are the vendor's, whatever the customer o
   });
 });
 
+Deno.test("orders: a customer drafts none with a vendor that is closed, and hears the same as of one that is not there", async () => {
+  await withShop(async ({ db, shop, anna }) => {
+    const draft = (vendor: string) =>
+      db.asUser(
+        anna,
+        (sql) =>
+          sql`insert into public.orders (vendor_id, currency) values (${vendor}, 'EUR')`,
+      );
+    await draft(shop.vendorId);
+    await db
+      .sql`update public.vendors set is_active = false where id = ${shop.vendorId}`;
+    const closed = await refusalOf(() => draft(shop.vendorId));
+    const none = await refusalOf(() => draft(crypto.randomUUID()));
+    assertEquals([closed.code, closed.detail], ["AJ061", "vendor_id"]);
+    assertEquals(closed, none);
+  });
+});
+
 Deno.test("order items: each takes a product of the order's vendor and currency that is sold, and a keepsake of the customer", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const other = await openShop(db);

@@ -2,7 +2,7 @@
 import { type Case, writerOf } from "./case.ts";
 import { relationNamed } from "./catalogue.ts";
 import type { Values } from "./fixture.ts";
-import { productOf } from "./fixture-shop.ts";
+import { CLOSED_VENDOR, productOf } from "./fixture-shop.ts";
 import { rowOf } from "./function-attempts.ts";
 import type { Stage } from "./stage.ts";
 import { write } from "./writing.ts";
@@ -52,6 +52,17 @@ export function shopCases(stage: Stage): Case[] {
       expected: "against the policy",
       run: () =>
         A.insert("order_items", item(typeof of === "object" ? of : {}, {})),
+    })),
+    ...[
+      ["a vendor that is closed", CLOSED_VENDOR],
+      ["a vendor that is not there", "00000000-0000-4000-8000-000000000000"],
+    ].map(([name, vendor]): Case => ({
+      ...orders,
+      operation: "insert",
+      what: `draft an order with ${name}`,
+      expected: "refused AJ061",
+      run: () =>
+        A.insert("orders", { vendor_id: vendor ?? null, currency: "EUR" }),
     })),
     {
       ...items,

@@ -36,6 +36,9 @@ export function productOf(vendor: Vendor): Values {
   return { product_id: PRODUCTS[vendor], vendor_id: VENDORS[vendor] };
 }
 
+/** A vendor that takes no orders; nobody sees it but who acts for it. */
+export const CLOSED_VENDOR = CLOSED["other vendor"];
+
 /** The shop. Each customer has an order in each state that is seen by others, or not. */
 export function shopRows(
   { ids, next, forEach, shared, namesOf }: FixtureTools,

@@ -101,6 +101,13 @@ const BODY_CHANGES: BodyChange[] = [
   },
   {
     function: "private.guard_order",
+    find:
+      "v_is_customer and not exists (select 1 from public.vendors as v where v.id = new.vendor_id and v.is_active)",
+    replace: "false",
+    subjects: ["table orders"],
+  },
+  {
+    function: "private.guard_order",
     find: "or (v_is_customer and new.status not in ('placed', 'cancelled'))",
     replace: "",
     subjects: ["table orders"],
