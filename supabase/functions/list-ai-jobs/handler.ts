@@ -22,7 +22,7 @@ export function createHandler(
   return createUserEndpoint(
     deps,
     { name: "list-ai-jobs", method: "GET" },
-    async ({ url, supabase, userId }) => {
+    async ({ url, supabase, userId, requireAccount }) => {
       const query = parse(
         Object.fromEntries(url.searchParams),
         listAiJobsQuerySchema,
@@ -48,6 +48,7 @@ export function createHandler(
       const { data, error } = await select;
       if (error) throw fromDatabaseError(error);
       const rows = z.array(aiJobSchema).parse(data);
+      if (rows.length === 0) await requireAccount();
       const jobs = rows.slice(0, query.limit);
       const last = jobs.at(-1);
       const body: ListAiJobsResponse = {

@@ -5,6 +5,7 @@ import { supabaseEnv } from "../config/env.ts";
 import type { Database } from "../database.types.ts";
 import { AppError } from "../errors.ts";
 import { boundedFetch } from "../platform/bounded-fetch.ts";
+import { isAccountGone } from "./account.ts";
 import {
   type AppDeps,
   createEndpoint,
@@ -16,13 +17,19 @@ export interface UserContext extends EndpointContext {
   userId: string;
   /** Acts as the user: Row Level Security and the Storage policies decide what it can do. */
   supabase: SupabaseClient<Database>;
+  /**
+   * For an answer that there is nothing: somebody whose account was deleted must not take it for theirs.
+   * @throws {AppError} `account_not_found`.
+   */
+  requireAccount(): Promise<void>;
 }
 
 /**
  * An endpoint for signed-in users. The handler gets the caller-scoped client and no other.
  *
  * Guarantees: without a valid user token the answer is 401 `unauthenticated`, whether the token is absent, expired,
- * forged or an API key; every call of the client ends with the request's budget.
+ * forged or an API key; every call of the client ends with the request's budget; where something is not found, 401
+ * `account_not_found` if that is so because the account was deleted.
  */
 export function createUserEndpoint(
   deps: AppDeps,
@@ -45,24 +52,38 @@ export function createUserEndpoint(
     if (auth.userClaims === null || auth.token === null) {
       throw new AppError("unauthenticated");
     }
+    const { token, userClaims } = auth;
+    const fetch = boundedFetch(
+      deps.platform.fetch,
+      deps.env.DB_STATEMENT_TIMEOUT,
+      context.signal,
+    );
     const supabase = createContextClient<Database>({
-      auth: { token: auth.token },
+      auth: { token },
       env: serverEnv,
-      supabaseOptions: {
-        global: {
-          fetch: boundedFetch(
-            deps.platform.fetch,
-            deps.env.DB_STATEMENT_TIMEOUT,
-            context.signal,
-          ),
-        },
-      },
+      supabaseOptions: { global: { fetch } },
     });
-    return await handle({
-      ...context,
-      userId: auth.userClaims.id,
-      supabase,
-      log: context.log.with({ user_id: auth.userClaims.id }),
-    });
+    const requireAccount = async (cause?: unknown) => {
+      if (await isAccountGone(deps.env, fetch, token)) {
+        throw new AppError("account_not_found", { cause });
+      }
+    };
+    try {
+      return await handle({
+        ...context,
+        userId: userClaims.id,
+        supabase,
+        requireAccount: () => requireAccount(),
+        log: context.log.with({ user_id: userClaims.id }),
+      });
+    } catch (error) {
+      if (isNotFound(error)) await requireAccount(error);
+      throw error;
+    }
   });
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof AppError && error.code !== "account_not_found" &&
+    error.code.endsWith("not_found");
 }

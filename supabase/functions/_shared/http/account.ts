@@ -1,0 +1,32 @@
+/** Whether the account of a caller is still there: an access token stays good for a while after it. */
+import { z } from "zod";
+import type { Env } from "../config/env.ts";
+
+/** Auth says it as `code`, or in its older form as `error_code`. */
+const refusalSchema = z.object({
+  code: z.union([z.string(), z.number()]).optional(),
+  error_code: z.string().optional(),
+});
+
+/**
+ * Asks Auth. True only when it says that there is no such user; a token that it refuses otherwise, and no proper answer,
+ * prove nothing.
+ */
+export async function isAccountGone(
+  env: Pick<Env, "SUPABASE_URL" | "SUPABASE_PUBLISHABLE_KEYS">,
+  fetch: typeof globalThis.fetch,
+  token: string,
+): Promise<boolean> {
+  const [apikey = ""] = Object.values(env.SUPABASE_PUBLISHABLE_KEYS);
+  try {
+    const response = await fetch(new URL("/auth/v1/user", env.SUPABASE_URL), {
+      headers: { apikey, authorization: `Bearer ${token}` },
+    });
+    const body: unknown = await response.json();
+    const { code, error_code } = refusalSchema.parse(body);
+    return !response.ok &&
+      (code === "user_not_found" || error_code === "user_not_found");
+  } catch {
+    return false;
+  }
+}
