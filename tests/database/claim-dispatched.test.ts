@@ -158,7 +158,7 @@ Deno.test("claim_dispatched_ai_jobs: the worker's clock does not matter: an hour
       );
       const dispatch = await verifyDispatchSignature(
         new Headers(headers),
-        request.body,
+        () => Promise.resolve(request.body),
         secret,
       );
       const jobs = await queue.claimDispatched(

@@ -206,9 +206,9 @@ Deno.test("slow clients: a byte a second to every endpoint keeps nobody else wai
       "create-download-url 504",
       "create-upload-url 504",
       "get-ai-job 405",
-      "janitor 504",
+      "janitor 401",
       "list-ai-jobs 405",
-      "process-ai-job 504",
+      "process-ai-job 401",
       "provider-webhook 404",
       "retry-ai-job 504",
     ]);

@@ -25,10 +25,10 @@ export function createHandler(
     deps,
     { name: "janitor", method: "POST" },
     async ({ request, log }) => {
-      const body = await readText(request);
+      let body = "";
       const dispatch = await verifyDispatchSignature(
         request.headers,
-        body,
+        async () => body = await readText(request),
         deps.env.DISPATCH_SECRET,
       );
       parse(parseJson(body), janitorDispatchSchema);

@@ -24,10 +24,10 @@ export function createHandler(
     deps,
     { name: "process-ai-job", method: "POST" },
     async ({ request, log }) => {
-      const body = await readText(request);
+      let body = "";
       const dispatch = await verifyDispatchSignature(
         request.headers,
-        body,
+        async () => body = await readText(request),
         deps.env.DISPATCH_SECRET,
       );
       const { jobIds } = parse(parseJson(body), dispatchSchema);

@@ -105,12 +105,12 @@ const processors = [
       "d-id": createResultDownload(platform, env.DID_BASE_URL),
       heygen: createResultDownload(platform, env.HEYGEN_BASE_URL),
     },
-    callbackUrl: async (jobId) => {
+    callbackUrl: (jobId) => {
       const base = webhookUrl(env);
       const secret = env.DID_WEBHOOK_SECRET;
       return base === undefined || secret === undefined
         ? undefined
-        : `${base}/d-id/${await dIdCallbackPath(jobId, secret)}`;
+        : `${base}/d-id/${dIdCallbackPath(jobId, secret)}`;
     },
   }),
   createPdfRenderProcessor({ supabase }),

@@ -8,11 +8,28 @@ import {
 } from "../_shared/contracts/provider-webhooks.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { AppError, fromDatabaseError } from "../_shared/errors.ts";
-import { parse, parseJson, readBytes } from "../_shared/http/body.ts";
-import { type AppDeps, createEndpoint } from "../_shared/http/endpoint.ts";
-import { jsonResponse } from "../_shared/http/problem.ts";
-import type { Bytes } from "../_shared/platform/bytes.ts";
 import {
+  bodyChunks,
+  declaredBytes,
+  parse,
+  parseJson,
+} from "../_shared/http/body.ts";
+import {
+  type ByteBudget,
+  createByteBudget,
+} from "../_shared/http/byte-budget.ts";
+import {
+  type AppDeps,
+  createEndpoint,
+  type EndpointContext,
+} from "../_shared/http/endpoint.ts";
+import {
+  createJsonOutline,
+  type JsonOutline,
+} from "../_shared/http/json-outline.ts";
+import { jsonResponse } from "../_shared/http/problem.ts";
+import {
+  type ReadChunks,
   type VerifiedWebhook,
   verifyDIdWebhook,
   verifyElevenLabsWebhook,
@@ -25,8 +42,12 @@ export interface WebhookDeps extends AppDeps {
   supabase: SupabaseClient<Database>;
 }
 
-/** Most bytes of a webhook: the transcript of hours, word by word. */
-const MAX_WEBHOOK_BYTES = 16_777_216;
+/** Most bytes of a webhook: the transcript of hours, word by word, or a few addresses. */
+const MAX_BYTES = { elevenlabs: 16_777_216, heygen: 262_144, "d-id": 262_144 };
+
+/** Most bytes of all the webhooks together that are being read; those of up to FREE_BYTES do not count. */
+const MAX_BYTES_IN_FLIGHT = 67_108_864;
+const FREE_BYTES = 65_536;
 
 const receiptSchema = z.enum(["woken", "nothing_waits", "replayed"]);
 
@@ -46,11 +67,16 @@ interface Delivery {
 export function createHandler(
   deps: WebhookDeps,
 ): (request: Request) => Promise<Response> {
+  const budget = createByteBudget({
+    maxBytes: MAX_BYTES_IN_FLIGHT,
+    freeBytes: FREE_BYTES,
+  });
   const endpoint = createEndpoint(
     deps,
     { name: "provider-webhook", method: "POST" },
-    async ({ request, url, log }) => {
-      const { provider, webhook, job } = await verify(deps, request, url);
+    async (context) => {
+      const { log } = context;
+      const { provider, webhook, job } = await verify(deps, context, budget);
       const { data, error } = await deps.supabase.rpc(
         "receive_provider_webhook",
         {
@@ -87,13 +113,21 @@ export function createHandler(
 
 async function verify(
   { env }: WebhookDeps,
-  request: Request,
-  url: URL,
+  { request, url, signal }: EndpointContext,
+  budget: ByteBudget,
 ): Promise<Delivery> {
   const [, rest = ""] = url.pathname.split("/provider-webhook/");
   const [provider = "", ...more] = rest.replace(/\/$/, "").split("/");
-  let bytes = new Uint8Array();
-  const body = async () => bytes = await readBytes(request, MAX_WEBHOOK_BYTES);
+  const outline = createJsonOutline();
+  const reader = (maxBytes: number): ReadChunks =>
+    async function* () {
+      const chunks = bodyChunks(request, maxBytes, signal);
+      const length = { declaredBytes: declaredBytes(request), maxBytes };
+      for await (const chunk of budget(chunks, length)) {
+        outline.add(chunk);
+        yield chunk;
+      }
+    };
   const secretOf = (secret: string | undefined, parts: number) => {
     if (secret === undefined || more.length !== parts) {
       throw new AppError("not_found");
@@ -102,23 +136,30 @@ async function verify(
   };
   switch (provider) {
     case "elevenlabs": {
-      const secret = secretOf(env.ELEVENLABS_WEBHOOK_SECRET, 0);
       const webhook = await verifyElevenLabsWebhook(
         request.headers,
-        body,
-        secret,
+        reader(MAX_BYTES.elevenlabs),
+        secretOf(env.ELEVENLABS_WEBHOOK_SECRET, 0),
       );
-      return { provider, webhook, job: read(bytes, elevenLabsWebhookSchema) };
+      return { provider, webhook, job: read(outline, elevenLabsWebhookSchema) };
     }
     case "heygen": {
-      const secret = secretOf(env.HEYGEN_WEBHOOK_SECRET, 0);
-      const webhook = await verifyHeyGenWebhook(request.headers, body, secret);
-      return { provider, webhook, job: read(bytes, heyGenWebhookSchema) };
+      const webhook = await verifyHeyGenWebhook(
+        request.headers,
+        reader(MAX_BYTES.heygen),
+        secretOf(env.HEYGEN_WEBHOOK_SECRET, 0),
+      );
+      return { provider, webhook, job: read(outline, heyGenWebhookSchema) };
     }
     case "d-id": {
       const secret = secretOf(env.DID_WEBHOOK_SECRET, 2);
       const [jobId = "", token = ""] = more;
-      const webhook = await verifyDIdWebhook(jobId, token, body, secret);
+      const webhook = await verifyDIdWebhook(
+        jobId,
+        token,
+        reader(MAX_BYTES["d-id"]),
+        secret,
+      );
       return { provider, webhook, job: { jobId: parse(jobId, z.uuid()) } };
     }
     default:
@@ -127,10 +168,7 @@ async function verify(
 }
 
 /** An event that names nothing (of a batch, or of a kind we do not know) is fine, and wakes nobody. */
-function read(
-  bytes: Bytes,
-  schema: z.ZodType<NamedJob>,
-): NamedJob {
-  const body = parseJson(new TextDecoder().decode(bytes));
-  return schema.safeParse(body).data ?? {};
+function read(outline: JsonOutline, schema: z.ZodType<NamedJob>): NamedJob {
+  const text = outline.text();
+  return text === undefined ? {} : schema.safeParse(parseJson(text)).data ?? {};
 }

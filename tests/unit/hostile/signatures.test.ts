@@ -95,9 +95,9 @@ async function heyGen(): Promise<Delivery> {
   };
 }
 
-async function dId(): Promise<Delivery> {
+function dId(): Delivery {
   return {
-    path: `d-id/${await dIdCallbackPath(JOB, SECRET)}`,
+    path: `d-id/${dIdCallbackPath(JOB, SECRET)}`,
     headers: {},
     body: bytes('{"id":"tlk_1","status":"done"}'),
   };

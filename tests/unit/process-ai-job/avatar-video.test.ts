@@ -112,7 +112,7 @@ function run(
       .parse(
         Object.fromEntries(AVATAR_PROVIDERS.map((name) => [name, download])),
       ),
-    callbackUrl: () => Promise.resolve(undefined),
+    callbackUrl: () => undefined,
   }).run(context(ageSeconds, options.took));
 }
 

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { check, type WrongPart } from "../contracts/issue-words.ts";
 import { AppError, type FieldError } from "../errors.ts";
-import type { Bytes } from "../platform/bytes.ts";
+import { boundedChunks } from "../platform/bounded-chunks.ts";
 
 /** Most bytes of a JSON body. Recordings and photos go straight to Storage, never through a function. */
 export const MAX_BODY_BYTES = 131_072;
@@ -10,48 +10,57 @@ export const MAX_BODY_BYTES = 131_072;
 /**
  * The body as text.
  *
- * @throws {AppError} `payload_too_large` as soon as more than `maxBytes` have come, whatever Content-Length says;
- *   `invalid_json` if it is not UTF-8.
+ * @throws {AppError} `payload_too_large` as {@link bodyChunks}; `invalid_json` if it is not UTF-8.
  */
 export async function readText(
   request: Request,
   maxBytes = MAX_BODY_BYTES,
 ): Promise<string> {
-  const bytes = await readBytes(request, maxBytes);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new AppError("invalid_json", {
-      details: "The body is not UTF-8.",
-      cause,
-    });
-  }
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
+  // Only what the decoder throws is about the text.
+  const decode = (chunk?: Uint8Array) => {
+    try {
+      text += decoder.decode(chunk, { stream: chunk !== undefined });
+    } catch (cause) {
+      throw notUtf8(cause);
+    }
+  };
+  for await (const chunk of bodyChunks(request, maxBytes)) decode(chunk);
+  decode();
+  return text;
+}
+
+function notUtf8(cause: unknown): AppError {
+  return new AppError("invalid_json", {
+    details: "The body is not UTF-8.",
+    cause,
+  });
 }
 
 /**
- * The body byte for byte, as signatures need it.
+ * The chunks of the body as they come.
  *
- * @throws {AppError} `payload_too_large` as soon as more than `maxBytes` have come, whatever Content-Length says.
+ * @throws {AppError} `payload_too_large` before anything is read when Content-Length says more than `maxBytes`, and as
+ *   soon as more have come, whatever it says; and the reason of `signal`.
  */
-export async function readBytes(
+export async function* bodyChunks(
   request: Request,
   maxBytes: number,
-): Promise<Bytes> {
-  if (request.body === null) return new Uint8Array();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of request.body) {
-    size += chunk.byteLength;
-    if (size > maxBytes) {
-      throw new AppError("payload_too_large", {
-        details: `The body may have ${maxBytes} bytes at most.`,
-      });
-    }
-    chunks.push(chunk);
-  }
-  return new Uint8Array(
-    await new Blob(chunks.map((chunk) => chunk.slice())).arrayBuffer(),
-  );
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const tooLarge = () =>
+    new AppError("payload_too_large", {
+      details: `The body may have ${maxBytes} bytes at most.`,
+    });
+  if ((declaredBytes(request) ?? 0) > maxBytes) throw tooLarge();
+  yield* boundedChunks(request.body, maxBytes, tooLarge, signal);
+}
+
+/** What Content-Length says; undefined without one, and for one that is no number of bytes. */
+export function declaredBytes(request: Request): number | undefined {
+  const text = request.headers.get("content-length") ?? "";
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 /**

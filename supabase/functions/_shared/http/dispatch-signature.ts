@@ -3,6 +3,9 @@ import { decodeBase64 } from "@std/encoding";
 import { AppError } from "../errors.ts";
 import type { Bytes } from "../platform/bytes.ts";
 
+/** Bytes of an HMAC-SHA256. */
+const SIGNATURE_BYTES = 32;
+
 /** Who sent a verified dispatch: its id, and when it was signed, by the database's clock (unix seconds). */
 export interface VerifiedDispatch {
   messageId: string;
@@ -11,7 +14,8 @@ export interface VerifiedDispatch {
 
 /**
  * Checks `webhook-id`, `webhook-timestamp` and `webhook-signature` over the raw body, in constant time
- * (https://www.standardwebhooks.com, "Signature scheme"; several signatures may stand in one header).
+ * (https://www.standardwebhooks.com, "Signature scheme"; several signatures may stand in one header). The body is read
+ * only once the headers have the right form.
  *
  * It does not judge the age: this worker's clock may be wrong, so the database does (AJ040), which also refuses a
  * message that it has seen (AJ041).
@@ -20,16 +24,18 @@ export interface VerifiedDispatch {
  */
 export async function verifyDispatchSignature(
   headers: Headers,
-  body: string,
+  readBody: () => Promise<string>,
   secret: string,
 ): Promise<VerifiedDispatch> {
   const messageId = headers.get("webhook-id") ?? "";
   const timestamp = headers.get("webhook-timestamp") ?? "";
   const signatures = (headers.get("webhook-signature") ?? "").split(" ")
-    .filter((entry) => entry.startsWith("v1,")).slice(0, 5);
+    .filter((entry) => entry.startsWith("v1,")).slice(0, 5)
+    .map((entry) => tryDecodeBase64(entry.slice("v1,".length)))
+    .filter((signature) => signature.length === SIGNATURE_BYTES);
   if (
     !/^[\x21-\x7e]{1,128}$/.test(messageId) || messageId.includes(".") ||
-    !/^[0-9]{1,12}$/.test(timestamp)
+    !/^[0-9]{1,12}$/.test(timestamp) || signatures.length === 0
   ) {
     throw new AppError("dispatch_signature_invalid");
   }
@@ -40,23 +46,23 @@ export async function verifyDispatchSignature(
     false,
     ["verify"],
   );
-  const signed = new TextEncoder().encode(`${messageId}.${timestamp}.${body}`);
+  const signed = new TextEncoder().encode(
+    `${messageId}.${timestamp}.${await readBody()}`,
+  );
   let isValid = false;
-  for (const entry of signatures) {
-    const signature = tryDecodeBase64(entry.slice("v1,".length));
-    if (
-      signature !== null &&
-      await crypto.subtle.verify("HMAC", key, signature, signed)
-    ) isValid = true;
+  for (const signature of signatures) {
+    if (await crypto.subtle.verify("HMAC", key, signature, signed)) {
+      isValid = true;
+    }
   }
   if (!isValid) throw new AppError("dispatch_signature_invalid");
   return { messageId, sentAtUnix: Number(timestamp) };
 }
 
-function tryDecodeBase64(text: string): Bytes | null {
+function tryDecodeBase64(text: string): Bytes {
   try {
     return decodeBase64(text);
   } catch {
-    return null;
+    return new Uint8Array();
   }
 }

@@ -1,5 +1,6 @@
 /** The body of a provider's answer as text, which must fit into an isolate. */
 import { ProviderFailure } from "../jobs/paid-call.ts";
+import { boundedChunks } from "../platform/bounded-chunks.ts";
 
 /**
  * Reads the body to its end, as UTF-8.
@@ -11,17 +12,14 @@ export async function readAnswer(
   response: Response,
   maxBytes: number,
 ): Promise<string> {
+  const tooLarge = () =>
+    new ProviderFailure("provider_answer_too_large", "unknown", false, {
+      httpStatus: response.status,
+      cause: new Error(`the answer has more than ${maxBytes} bytes`),
+    });
   const decoder = new TextDecoder();
   let text = "";
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength;
-    if (size > maxBytes) {
-      throw new ProviderFailure("provider_answer_too_large", "unknown", false, {
-        httpStatus: response.status,
-        cause: new Error(`the answer has more than ${maxBytes} bytes`),
-      });
-    }
+  for await (const chunk of boundedChunks(response.body, maxBytes, tooLarge)) {
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();

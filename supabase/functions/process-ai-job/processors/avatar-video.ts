@@ -51,7 +51,7 @@ export interface AvatarVideoDeps {
   /** For results, which lie at addresses of the provider's choice. */
   results: Readonly<Record<AvatarProvider, ResultDownload>>;
   /** Where D-ID may call back for this job. */
-  callbackUrl(jobId: string): Promise<string | undefined>;
+  callbackUrl(jobId: string): string | undefined;
 }
 
 /**
@@ -181,7 +181,7 @@ async function submit(
           photo,
           speech,
           marker,
-          callbackUrl: await deps.callbackUrl(job.id),
+          callbackUrl: deps.callbackUrl(job.id),
         }, signal);
       },
       find: (signal) => provider.findByMarker(marker, signal),

@@ -2,6 +2,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { z } from "zod";
 import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
 import {
+  bodyChunks,
   MAX_BODY_BYTES,
   parse,
   parseJson,
@@ -188,4 +189,30 @@ for (
 Deno.test("parse: gives back what the schema makes of a right value", () => {
   assertEquals(parse({ name: "a" }, schema), { name: "a" });
   assertEquals(parse("7", z.coerce.number()), 7);
+});
+
+Deno.test("readText: a body that is declared too long is not read", async () => {
+  let pulls = 0;
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    pull() {
+      pulls++;
+    },
+  }, { highWaterMark: 0 });
+  const error = await refusal(() =>
+    readText(post(body, { "content-length": "11" }), 10)
+  );
+  assertEquals([error.code, pulls], ["payload_too_large", 0]);
+});
+
+Deno.test("bodyChunks: ends with the signal, and lets go of a body that never ends", async () => {
+  const budget = new AbortController();
+  const cancelled = Promise.withResolvers<void>();
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    cancel: () => cancelled.resolve(),
+  });
+  const chunks = bodyChunks(post(body), 10, budget.signal);
+  const next = chunks.next();
+  budget.abort(new AppError("request_timeout"));
+  assertEquals((await refusal(() => next)).code, "request_timeout");
+  await cancelled.promise;
 });

@@ -33,7 +33,7 @@ function headers(change: Record<string, string | undefined> = {}): Headers {
 }
 
 const verify = (given: Headers, body = BODY) =>
-  verifyDispatchSignature(given, body, SECRET);
+  verifyDispatchSignature(given, () => Promise.resolve(body), SECRET);
 
 async function refused(given: Headers, body = BODY): Promise<void> {
   const error = await assertRejects(() => verify(given, body), AppError);
@@ -52,7 +52,7 @@ Deno.test("verifyDispatchSignature: takes a secret with and without its prefix",
   assert(
     await verifyDispatchSignature(
       headers(),
-      BODY,
+      () => Promise.resolve(BODY),
       SECRET.slice("whsec_".length),
     ),
   );
@@ -205,3 +205,27 @@ for (
     else await refused(given);
   });
 }
+
+Deno.test("verifyDispatchSignature: reads no byte of a body whose headers have the wrong form", async () => {
+  let reads = 0;
+  for (
+    const change of [
+      { "webhook-id": undefined },
+      { "webhook-timestamp": "now" },
+      { "webhook-signature": undefined },
+      { "webhook-signature": "v1,c2hvcnQ=" },
+      { "webhook-signature": "v1,!" },
+    ]
+  ) {
+    const error = await assertRejects(
+      () =>
+        verifyDispatchSignature(headers(change), () => {
+          reads++;
+          return Promise.resolve(BODY);
+        }, SECRET),
+      AppError,
+    );
+    assertEquals(error.code, "dispatch_signature_invalid");
+  }
+  assertEquals(reads, 0);
+});

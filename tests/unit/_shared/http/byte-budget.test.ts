@@ -1,0 +1,40 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { createByteBudget } from "../../../../supabase/functions/_shared/http/byte-budget.ts";
+
+/** A body of so many chunks of ten bytes. */
+async function* body(chunks: number) {
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    yield await Promise.resolve(new Uint8Array(10));
+  }
+}
+
+const length = (declaredBytes?: number) => ({ declaredBytes, maxBytes: 90 });
+
+Deno.test("byte budget: a body without a declared length takes the most it may have once it is not short, and gives it back", async () => {
+  const budget = createByteBudget({ maxBytes: 100, freeBytes: 10 });
+  const first = budget(body(9), length());
+  await first.next();
+  const second = budget(body(9), length());
+  await second.next();
+  // Both were short so far.
+  await first.next();
+  const error = await assertRejects(() => second.next(), AppError);
+  assertEquals(error.code, "service_unavailable");
+  await assertRejects(() => budget(body(2), length(11)).next(), AppError);
+  await budget(body(1), length(10)).next();
+  // What a body took that was given up is free again,
+  await first.return();
+  const third = budget(body(9), length(90));
+  for (let chunk = 0; chunk < 10; chunk++) await third.next();
+  // and so is what one took that was read to its end.
+  assertEquals((await budget(body(9), length(90)).next()).done, false);
+});
+
+Deno.test("byte budget: a body that is longer than it said takes what came of it", async () => {
+  const budget = createByteBudget({ maxBytes: 100, freeBytes: 10 });
+  const liar = budget(body(9), length(20));
+  for (let chunk = 0; chunk < 8; chunk++) await liar.next();
+  await assertRejects(() => budget(body(1), length(30)).next(), AppError);
+  await liar.return();
+});
