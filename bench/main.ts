@@ -6,6 +6,7 @@
  * be run to its end, 2 for a wrong argument; a target that is missed is a result, not an error.
  */
 import { fromFileUrl } from "@std/path";
+import { exitWithLaunchers } from "../dev/stack/launchers.ts";
 import { readArguments, USAGE } from "./arguments.ts";
 import { CONTENDERS, makeContenders } from "./contenders/all.ts";
 import { startEnvironment } from "./environment.ts";
@@ -119,6 +120,7 @@ async function run(args: string[]): Promise<number> {
 }
 
 if (import.meta.main) {
+  exitWithLaunchers();
   let code: number;
   try {
     code = await run(Deno.args);

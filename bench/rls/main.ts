@@ -11,6 +11,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import postgres from "postgres";
 import { z } from "zod";
+import { exitWithLaunchers } from "../../dev/stack/launchers.ts";
 import {
   createDatabaseFromTemplate,
   type EmbeddedPostgres,
@@ -263,6 +264,7 @@ if (!read.success || read.data.help) {
   Deno.exit(read.success ? 0 : 2);
 }
 const { jobs, runs } = read.data;
+exitWithLaunchers();
 await using cluster = await startTestCluster();
 const subjects = [
   await makeSubject(cluster, SMALL_ROWS),

@@ -13,6 +13,7 @@ import {
   transcriptionResultSchema,
 } from "../../supabase/functions/_shared/contracts/transcription.ts";
 import { type Stack, StackError, startStack } from "../stack/stack.ts";
+import { showWaiting } from "../stack/terminal.ts";
 import {
   type AppFile,
   type Client,
@@ -29,7 +30,6 @@ import {
   readRecording,
   SUMMER,
 } from "./family.ts";
-import { showWaiting } from "./progress-line.ts";
 import { say, step } from "./words.ts";
 
 /** What `deno task demo --all` was asked for; paths are absolute. */

@@ -8,6 +8,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { resolve } from "@std/path";
 import { z } from "zod";
+import { exitWithLaunchers } from "../stack/launchers.ts";
+import { denoCommandName } from "../stack/own-command.ts";
 import { StackError } from "../stack/stack.ts";
 import { type EveryJobOptions, showEveryJob } from "./every-job.ts";
 import { showVoiceClone } from "./voice-clone.ts";
@@ -92,12 +94,9 @@ async function run(args: readonly string[]): Promise<number> {
     );
     return 1;
   }
-  say(
-    `Done. Start a stack of your own with: ${
-      Deno.env.get("npm_execpath") ? "npx -y deno@2.9.6" : "deno"
-    } task start`,
-  );
+  say(`Done. Start a stack of your own with: ${denoCommandName()} task start`);
   return 0;
 }
 
+exitWithLaunchers();
 Deno.exit(await run(Deno.args));

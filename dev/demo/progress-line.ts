@@ -42,28 +42,3 @@ export function showProgress(): ProgressLine {
     },
   };
 }
-
-/** A line that names what is waited for, on a terminal only; what stays is written by others. */
-export interface WaitingLine {
-  update(waitingFor: readonly string[]): void;
-  /** Empties the line, so that something else can be written there. */
-  clear(): void;
-}
-
-/** Begins such a line on standard output. */
-export function showWaiting(): WaitingLine {
-  const encoder = new TextEncoder();
-  const isTerminal = Deno.stdout.isTerminal();
-  const write = (text: string) =>
-    isTerminal && Deno.stdout.writeSync(encoder.encode(`\r\x1b[2K${text}`));
-  return {
-    update(waitingFor) {
-      const text = `  … ${waitingFor.join(", ")}`;
-      // A line that wraps would not be emptied whole.
-      write(isTerminal ? text.slice(0, Deno.consoleSize().columns - 1) : text);
-    },
-    clear() {
-      write("");
-    },
-  };
-}

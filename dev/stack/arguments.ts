@@ -3,12 +3,13 @@ import { parseArgs } from "@std/cli/parse-args";
 import { resolve } from "@std/path";
 import { z } from "zod";
 import { StackError } from "./stack-error.ts";
-import { defaultPort, type StackOptions } from "./stack.ts";
+import { defaultPort, type StackOptions } from "./stack-options.ts";
 
 /** What `--help` prints. */
 export const usage = `Usage: deno task start [options]
 
   --port N            port of the API (default ${defaultPort}; 0 for any free one)
+  --host ADDRESS      let others on the network of this address in, a phone for one; 0.0.0.0 for all networks
   --data DIR          folder that keeps the data (default .data/stack)
   --ephemeral         keep nothing; without --port any free port
   --write-env PATH    once ready, set API_URL, DB_URL, PUBLISHABLE_KEY, SECRET_KEY and SIMULATOR_URL in this env file
@@ -16,8 +17,8 @@ export const usage = `Usage: deno task start [options]
   --no-seed           leave a new data folder without the project's seed data (--seed: give it to --ephemeral too)
   --no-simulators     no simulated providers
   --simulate-upstash  give the functions a simulated Upstash Redis
-  --exit-with-parent  stop when the process that started this one ends
-  --quiet             do not print what the functions say
+  --exit-with-parent  stop when one of the programs that started this one ends
+  --verbose           print everything that the parts say, not only what went wrong
   --help              show this
 `;
 
@@ -30,6 +31,8 @@ const argumentsSchema = z.object({
     .regex(/^\d{1,5}$/, "needs a number from 0 to 65535").transform(Number)
     .refine((port) => port < 65536, "needs a number from 0 to 65535")
     .optional(),
+  host: z.ipv4("needs an IPv4 address of this machine, or 0.0.0.0 for all")
+    .optional(),
   data: path,
   project: path,
   "write-env": path,
@@ -38,7 +41,7 @@ const argumentsSchema = z.object({
   simulators: z.boolean().default(true),
   "simulate-upstash": z.boolean().default(false),
   "exit-with-parent": z.boolean().default(false),
-  quiet: z.boolean().default(false),
+  verbose: z.boolean().default(false),
   help: z.boolean().default(false),
 });
 
@@ -55,13 +58,13 @@ export interface Invocation {
 export function readArguments(args: string[]): Invocation {
   const unknown: string[] = [];
   const parsed = parseArgs(args, {
-    string: ["port", "data", "write-env", "project"],
+    string: ["port", "host", "data", "write-env", "project"],
     boolean: [
       "ephemeral",
       "seed",
       "simulate-upstash",
       "exit-with-parent",
-      "quiet",
+      "verbose",
       "help",
       "simulators",
     ],
@@ -95,7 +98,8 @@ export function readArguments(args: string[]): Invocation {
       seed: given.seed ?? !given.ephemeral,
       simulators: given.simulators,
       upstash: given["simulate-upstash"] ? "simulated" : "none",
-      quiet: given.quiet,
+      print: given.verbose ? "everything" : "problems",
+      ...(given.host === undefined ? {} : { host: given.host }),
       ...(given.port === undefined ? {} : { port: given.port }),
       ...(given.data === undefined ? {} : { dataDir: given.data }),
       ...(given.project === undefined ? {} : { projectDir: given.project }),

@@ -1,8 +1,13 @@
 /** What the terminal shows once the stack is ready. */
-import type { Stack, StackOptions } from "./stack.ts";
+import { relative, resolve } from "@std/path";
+import { defaultDataDir, stopCommand } from "./data-folder.ts";
+import type { StackOptions } from "./stack-options.ts";
+import type { Stack } from "./stack.ts";
+
+const nameWidth = 16;
 
 const modes = {
-  real: "real (your key)",
+  real: "real, with your key",
   simulated: "simulated",
   off: "not used",
 } as const;
@@ -10,51 +15,133 @@ const modes = {
 function providerLine(
   { name, keyVariable, mode }: Stack["providers"][number],
 ): string {
-  const hint = mode === "real"
-    ? ""
-    : `   set ${keyVariable} to use the real one`;
-  return `    ${name.padEnd(12)} ${modes[mode].padEnd(16)}${hint}\n`;
+  const hint = mode === "real" ? "" : `set ${keyVariable} to use the real one`;
+  return `    ${name.padEnd(nameWidth)} ${modes[mode].padEnd(20)} ${hint}`
+    .trimEnd();
 }
+
+/** As short as it can be for somebody in the folder in which this runs. */
+function pathFor(path: string): string {
+  const short = relative(Deno.cwd(), path);
+  return short === "" || short.startsWith("..") ? path : short;
+}
+
+function folderOf({ dataDir, projectDir }: StackOptions): string {
+  return resolve(dataDir ?? defaultDataDir(projectDir));
+}
+
+function dataLine(stack: Shown, options: StackOptions): string {
+  const { applied } = stack.migrations;
+  const where = options.ephemeral
+    ? "nowhere, gone when this ends"
+    : pathFor(folderOf(options));
+  return applied.length > 0
+    ? `${where} (${applied.length} migration${
+      applied.length === 1 ? "" : "s"
+    } applied)`
+    : where;
+}
+
+function warningsOf(stack: Shown): string[] {
+  const { changed, missing } = stack.migrations;
+  return [
+    ...changed.map((file) =>
+      `${file} was changed after it was applied; the database still has the old text.`
+    ),
+    ...missing.map((version) =>
+      `Migration ${version} is in the database, but its file is not there.`
+    ),
+    ...stack.namesNotRead.map((name) =>
+      `The functions do not read ${name}, which supabase/functions/.env sets; .env.example has the names.`
+    ),
+    ...(stack.networkUrls.length > 0
+      ? [
+        "Everybody on this network can use the API, sign up, and sign in as the people of the seed data.",
+        ...stack.providers.filter(({ mode, name }) =>
+          mode === "real" && name !== "Upstash"
+        ).map(({ name }) =>
+          `${name} is real: you pay for the jobs of everybody on this network.`
+        ),
+      ]
+      : []),
+  ];
+}
+
+const listWidth = 72;
+
+/** A list in as many lines as it needs. */
+function wrap(items: string[]): string[] {
+  const lines: string[] = [];
+  for (const [index, item] of items.entries()) {
+    const word = index < items.length - 1 ? `${item},` : item;
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length >= listWidth) {
+      lines.push(word);
+    } else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
+/** A name and its values below each other; nothing without a value. */
+function row(name: string, values: (string | undefined)[]): string[] {
+  return values.filter((value) => value !== undefined).map((value, index) =>
+    `    ${(index === 0 ? name : "").padEnd(nameWidth)} ${value}`
+  );
+}
+
+/** What of a stack is shown. */
+export type Shown =
+  & Pick<
+    Stack,
+    | "apiUrl"
+    | "appUrl"
+    | "networkUrls"
+    | "publishableKey"
+    | "secretKey"
+    | "dbUrl"
+    | "simulatorUrl"
+    | "migrations"
+    | "seeded"
+    | "logFile"
+    | "namesNotRead"
+    | "providers"
+  >
+  & { functions: Pick<Stack["functions"], "slugs"> };
 
 /** The text for a stack that became ready after `elapsedMs`. */
 export function banner(
-  stack: Stack,
-  options: StackOptions,
+  stack: Shown,
+  options: StackOptions & { envFile: string | undefined },
   elapsedMs: number,
 ): string {
-  const { applied, changed, missing } = stack.migrations;
-  const warnings = [
-    ...changed.map((file) =>
-      `  ! ${file} was changed after it was applied; the database still has the old text.\n`
-    ),
-    ...missing.map((version) =>
-      `  ! Migration ${version} is in the database, but its file is not there.\n`
-    ),
-  ];
-  const data = options.ephemeral
-    ? "ephemeral, gone when this ends"
-    : options.dataDir ?? ".data/stack";
-  return `
-  The embedded stack is ready (${(elapsedMs / 1000).toFixed(1)} s).
-
-    API URL          ${stack.apiUrl}
-    Database URL     ${stack.dbUrl}
-    Publishable key  ${stack.publishableKey}
-    Secret key       ${stack.secretKey}
-    Simulators       ${stack.simulatorUrl || "off"}
-    Functions        ${stack.functions.slugs.join(", ") || "none"}
-    Data             ${data}${
-    applied.length > 0 ? ` (${applied.length} migrations applied)` : ""
-  }${
-    stack.seeded.length > 0
-      ? `\n    Seed data        ${
-        stack.seeded.join(", ")
-      } (its head says who can sign in)`
-      : ""
-  }
-
-  AI providers
-${stack.providers.map(providerLine).join("")}${warnings.join("")}
-  Ctrl-C stops it.
-`;
+  const urls = new Set([stack.appUrl, ...stack.networkUrls, stack.apiUrl]);
+  const seed = stack.seeded.map((path) =>
+    `${path}; its head says who can sign in`
+  );
+  const functions = stack.functions.slugs;
+  const stop = options.ephemeral
+    ? "Ctrl-C stops it."
+    : `Ctrl-C stops it, and so does: ${stopCommand(folderOf(options))}`;
+  return [
+    "",
+    `  The stack is ready (${(elapsedMs / 1000).toFixed(1)} s).`,
+    "",
+    ...row("API URL", [...urls]),
+    ...row("Publishable key", [stack.publishableKey]),
+    ...row("Secret key", [stack.secretKey]),
+    ...row("Database URL", [stack.dbUrl]),
+    ...row("Simulators", [stack.simulatorUrl || "off"]),
+    ...row("Functions", functions.length > 0 ? wrap(functions) : ["none"]),
+    ...row("Data", [dataLine(stack, options)]),
+    ...row("Seed data", seed),
+    ...row("Log", [stack.logFile && pathFor(stack.logFile)]),
+    ...row("Env file", [options.envFile && pathFor(options.envFile)]),
+    "",
+    "  AI providers",
+    ...stack.providers.map(providerLine),
+    "",
+    ...warningsOf(stack).map((text) => `  ! ${text}`),
+    `  ${stop}`,
+    "",
+  ].join("\n");
 }

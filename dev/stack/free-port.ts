@@ -1,11 +1,22 @@
 /** Ports of this machine. */
+import { StackError } from "./stack-error.ts";
 
-/** A TCP port on 127.0.0.1 that was free a moment ago. */
+/**
+ * Ports that the system gives to no connection by itself: Linux takes those from 32768, macOS from 49152. A port of
+ * these would often be gone by the time that a process which has to start first listens on it.
+ */
+const first = 10_000, last = 32_767;
+const attempts = 100;
+
+/** A TCP port on 127.0.0.1 that was free a moment ago, and that nobody is given who does not ask for it. */
 export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const port = first + Math.floor(Math.random() * (last - first + 1));
+    if (!isPortTaken(port)) return port;
+  }
+  throw new StackError(
+    `No port from ${first} to ${last} is free on this machine.`,
+  );
 }
 
 /** Whether something on this machine already listens on the port of 127.0.0.1. */

@@ -6,10 +6,10 @@ import { answerAuthAdmin } from "./auth-admin.ts";
 import { answerFunction } from "./function-gateway.ts";
 import type { Functions } from "./functions.ts";
 import type { StackKeys } from "./keys.ts";
+import { listen, type ListenOptions } from "./listen.ts";
 import type { LogBook } from "./log-book.ts";
 import type { RealtimeServer } from "./realtime/server.ts";
 import { sameRequest } from "./same-request.ts";
-import { StackError } from "./stack-error.ts";
 import { answerStorage, type StorageCaller } from "./storage-seams.ts";
 import type { TokenExchange } from "./tokens.ts";
 import { BodyTooLarge, withWholeBody } from "./whole-body.ts";
@@ -31,6 +31,8 @@ export interface GatewayDeps {
 export interface Gateway {
   /** `http://127.0.0.1:<port>` */
   url: string;
+  /** Its addresses for other machines, the likeliest first; empty when only this one can reach it. */
+  networkUrls: string[];
   /** From now on requests are answered; until then they get 503. */
   open(deps: GatewayDeps): void;
   /** Closes the port; answers under way are cut off. */
@@ -252,10 +254,12 @@ async function answer(
 }
 
 /**
- * Listens on 127.0.0.1 at once, so that the port is known and taken, and answers 503 until it is opened.
- * Throws {@link StackError} when the port is in use.
+ * Listens at once, so that the port is known and taken, and answers 503 until it is opened.
+ * Throws {@link StackError} as {@link listen} does.
  */
-export function listenGateway(port: number): Gateway {
+export async function listenGateway(
+  options: ListenOptions,
+): Promise<Gateway> {
   let deps: GatewayDeps | undefined;
   const stop = new AbortController();
   const handle = async (
@@ -267,48 +271,44 @@ export function listenGateway(port: number): Gateway {
         status: 503,
       });
     }
+    const { logs } = deps;
+    const what = () => `${request.method} ${new URL(request.url).pathname}`;
     try {
-      return await answer(deps, url, request, info);
+      const response = await answer(deps, listening.url, request, info);
+      const code = response.headers.get("sb-error-code");
+      // A function says itself why it answers so; what stands before it says it with a code.
+      const isFunction = what().includes(" /functions/v1/");
+      if (response.status >= 500 && (!isFunction || code !== null)) {
+        const why = code === null ? "" : ` (${code})`;
+        logs.add(
+          "gateway",
+          "stderr",
+          `${what()} answered ${response.status}${why}`,
+        );
+      }
+      return response;
     } catch (error) {
       if (error instanceof BodyTooLarge) {
         return withCors(
           Response.json({ message: error.message }, { status: 413 }),
         );
       }
-      const { pathname } = new URL(request.url);
-      const text = error instanceof Error ? error.stack : String(error);
-      deps.logs.add(
-        "gateway",
-        "stderr",
-        `${request.method} ${pathname} failed: ${text}`,
-      );
+      // Deno's own, for a body whose sender has gone: nobody is left to be answered.
+      if (error instanceof Deno.errors.BadResource) {
+        logs.add("gateway", "stdout", `${what()} was broken off by its sender`);
+      } else {
+        const text = error instanceof Error ? error.stack : String(error);
+        logs.add("gateway", "stderr", `${what()} failed: ${text}`);
+      }
       return withCors(
         Response.json({ message: "internal error" }, { status: 500 }),
       );
     }
   };
-  const start = () => {
-    try {
-      return Deno.serve({
-        hostname: "127.0.0.1",
-        port,
-        signal: stop.signal,
-        onListen() {},
-      }, handle);
-    } catch (cause) {
-      if (cause instanceof Deno.errors.AddrInUse) {
-        throw new StackError(
-          `Port ${port} is already in use. Choose another one with --port, or stop what uses it.`,
-          { cause },
-        );
-      }
-      throw cause;
-    }
-  };
-  const server = start();
-  const url = `http://127.0.0.1:${server.addr.port}`;
+  const listening = await listen(options, handle, stop.signal);
   return {
-    url,
+    url: listening.url,
+    networkUrls: listening.networkUrls,
     open(given) {
       deps = given;
     },
@@ -317,7 +317,7 @@ export function listenGateway(port: number): Gateway {
       // An answer that never ends must not keep the stack from stopping.
       const late = Promise.withResolvers<void>();
       const timer = setTimeout(late.resolve, closePatienceMs);
-      await Promise.race([server.finished, late.promise]);
+      await Promise.race([listening.finished, late.promise]);
       clearTimeout(timer);
     },
   };

@@ -1,5 +1,5 @@
 /**
- * `deno task start`: the embedded stack on the terminal, until Ctrl-C.
+ * `deno task start`: the embedded stack on the terminal, until Ctrl-C or `deno task stop`.
  *
  * Exit codes: 0 after a stop by SIGINT or SIGTERM, 1 when the stack could not start or broke down, 130 when a
  * second Ctrl-C cut the stop short.
@@ -7,17 +7,9 @@
 import { readArguments, usage } from "./arguments.ts";
 import { banner } from "./banner.ts";
 import { openEnvFile } from "./env-file.ts";
+import { endOfLaunchers } from "./launchers.ts";
 import { StackError, startStack } from "./stack.ts";
-
-const encoder = new TextEncoder();
-
-function say(text: string): void {
-  Deno.stdout.writeSync(encoder.encode(text));
-}
-
-function complain(text: string): void {
-  Deno.stderr.writeSync(encoder.encode(text));
-}
+import { complain, say, showWaiting } from "./terminal.ts";
 
 /**
  * One Ctrl-C may arrive twice, from the terminal and from `deno task` passing it on. A second one of a person
@@ -40,49 +32,47 @@ function stopRequest(): Promise<void> {
   return promise;
 }
 
-/** Resolves when the process that started this one is gone; `deno task` cannot tell when it is killed. */
-function endOfParent(): Promise<void> {
-  const parent = Deno.ppid;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setInterval(() => {
-    if (Deno.ppid === parent) return;
-    clearInterval(timer);
-    resolve();
-  }, 300);
-  Deno.unrefTimer(timer);
-  return promise;
-}
-
 async function run(args: string[]): Promise<number> {
   const started = performance.now();
-  let stopRequested = stopRequest();
+  const waiting = showWaiting();
   let isStopRequested = false;
   try {
     const { help, exitWithParent, envFile, options } = readArguments(args);
-    if (exitWithParent) {
-      stopRequested = Promise.race([stopRequested, endOfParent()]);
-    }
-    stopRequested.then(() => isStopRequested = true);
     if (help) {
       say(usage);
       return 0;
     }
+    const stopRequested = Promise.race([
+      stopRequest(),
+      ...(exitWithParent ? [endOfLaunchers()] : []),
+    ]).then(() => {
+      isStopRequested = true;
+      // Takes the ^C along that a terminal has just written.
+      waiting.clear();
+      say("Stopping …\n");
+    });
     const file = envFile === undefined ? undefined : await openEnvFile(envFile);
-    await using stack = await startStack(options);
+    await using stack = await startStack({
+      ...options,
+      onProgress: (what) => isStopRequested || waiting.update([what]),
+    });
+    waiting.clear();
     if (!isStopRequested) {
       await file?.write({
-        API_URL: stack.apiUrl,
+        API_URL: stack.appUrl,
         DB_URL: stack.dbUrl,
         PUBLISHABLE_KEY: stack.publishableKey,
         SECRET_KEY: stack.secretKey,
         SIMULATOR_URL: stack.simulatorUrl,
       });
-      say(banner(stack, options, performance.now() - started));
+      say(banner(stack, { ...options, envFile }, performance.now() - started));
       await Promise.race([stopRequested, stack.crashed]);
     }
-    say("\nStopping …\n");
     return 0;
   } catch (error) {
+    waiting.clear();
+    // Ctrl-C reaches every program of the terminal: what one of them did not finish is no failure then.
+    if (isStopRequested && error instanceof StackError) return 0;
     complain(
       error instanceof StackError
         ? `${error.message.trimEnd()}\n`

@@ -11,6 +11,15 @@ async function readIfThere(path: string): Promise<string> {
   }
 }
 
+/** The variables of `supabase/functions/.env`; none when there is no such file. */
+export async function readFunctionsEnvFile(
+  projectDir: string,
+): Promise<Record<string, string>> {
+  return parse(
+    await readIfThere(join(projectDir, "supabase", "functions", ".env")),
+  );
+}
+
 /** Every name that `.env.example` mentions, also where it is commented out. */
 function namesIn(example: string): string[] {
   return [...example.matchAll(/^\s*#?\s*([A-Z][A-Z0-9_]*)=/gm)].flatMap((
@@ -26,7 +35,7 @@ export async function readProjectEnv(
   projectDir: string,
 ): Promise<Record<string, string>> {
   const [file, example] = await Promise.all([
-    readIfThere(join(projectDir, "supabase", "functions", ".env")),
+    readFunctionsEnvFile(projectDir),
     readIfThere(join(projectDir, ".env.example")),
   ]);
   const fromProcess = namesIn(example).flatMap((name) => {
@@ -34,7 +43,7 @@ export async function readProjectEnv(
     return value === undefined ? [] : [[name, value]];
   });
   const all: Record<string, string> = {
-    ...parse(file),
+    ...file,
     ...Object.fromEntries(fromProcess),
   };
   return Object.fromEntries(

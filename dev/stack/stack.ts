@@ -2,18 +2,20 @@
  * The embedded stack: Postgres, REST, Auth, Storage, functions, pg_net, pg_cron and simulated providers behind one
  * port, for a machine without Docker. docs/embedded-stack.md says what is real and what stands in.
  */
-import { fromFileUrl, join } from "@std/path";
+import { fromFileUrl, join, resolve } from "@std/path";
 import type { JWTPayload } from "jose";
 import { CronTicker } from "./cron-ticker.ts";
-import { openDataFolder } from "./data-folder.ts";
+import { defaultDataDir, openDataFolder } from "./data-folder.ts";
 import { type DataServices, startDataServices } from "./data-services.ts";
 import { fetchDependencies } from "./dependencies.ts";
 import { freePort, isPortTaken } from "./free-port.ts";
-import { denoCommand, type FunctionsDeno } from "./functions-deno.ts";
+import { checkFunctionEnv, namesNotRead } from "./function-env.ts";
+import { denoCommand } from "./functions-deno.ts";
 import { Functions } from "./functions.ts";
 import { listenGateway } from "./gateway.ts";
 import { generateKeys, loadKeys } from "./keys.ts";
 import { LogBook } from "./log-book.ts";
+import { openLogFile } from "./log-file.ts";
 import { bypassProxyForLoopback } from "./loopback.ts";
 import { seedFamily } from "../seed/family.ts";
 import { applyMigrations, type MigrationReport } from "./migrate.ts";
@@ -21,62 +23,33 @@ import { NetWorker } from "./net-worker.ts";
 import { startPostgres } from "./postgres.ts";
 import { RealtimeServer } from "./realtime/server.ts";
 import { readProject } from "./project.ts";
-import { readProjectEnv } from "./project-env.ts";
+import { readFunctionsEnvFile, readProjectEnv } from "./project-env.ts";
 import { chooseProviders, type ProviderChoice } from "./providers.ts";
 import { canReadResourceUsage } from "./resource-usage.ts";
 import { applySeed, isNewDatabase } from "./seed.ts";
 import { registerWebhooks, startSimulators } from "./simulators.ts";
 import { StackError } from "./stack-error.ts";
+import { defaultPort, type StackOptions } from "./stack-options.ts";
 import { TokenExchange } from "./tokens.ts";
+import { complain } from "./terminal.ts";
+import { lineFor, type Printed } from "./terminal-log.ts";
 import { putVaultSecrets } from "./vault.ts";
 
 export { StackError } from "./stack-error.ts";
-
-/** The port of a persistent stack, as that of `supabase start`. */
-export const defaultPort = 54321;
+export { defaultPort, type StackOptions } from "./stack-options.ts";
 
 bypassProxyForLoopback();
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 
-/** How a stack is to be started. */
-export interface StackOptions {
-  /** Folder with `supabase/`; this repository when absent. */
-  projectDir?: string;
-  /** Of the gateway. 0 means any free one; so does none with `ephemeral`, else 54321. */
-  port?: number;
-  /** Where data is kept; `.data/stack` of the project when absent. Not together with `ephemeral`. */
-  dataDir?: string;
-  /** Keep nothing: the data goes when the stack ends. */
-  ephemeral?: boolean;
-  /** Give a new database the project's seed data (default false). */
-  seed?: boolean;
-  /** Start the simulated providers (default true); without them only providers with a real key work. */
-  simulators?: boolean;
-  /** Whether functions are given a simulated Upstash Redis; none by default. */
-  upstash?: "simulated" | "none";
-  /** Further variables for the functions; over everything else. */
-  env?: Record<string, string>;
-  /** The Deno that runs the functions; that of this process when absent. */
-  functionsDeno?: FunctionsDeno;
-  /** Print nothing (default true). Otherwise what the parts say goes to standard error, line by line. */
-  quiet?: boolean;
-  /** Life of an isolate by its own clock, in milliseconds; 150 s, the shortest of the hosted plans. */
-  wallClockMs?: number;
-  /** Processor time of an isolate in milliseconds; 2 s as hosted, of which one retires it. 0: no limit. */
-  cpuMs?: number;
-  /** Resident memory of an isolate in mebibytes; 256 as hosted. 0: no limit. */
-  memoryMb?: number;
-  /** How long a function may take to begin its answer, in milliseconds; 150 s as hosted. */
-  idleTimeoutMs?: number;
-  /** How long a function may take to accept requests at the start, in milliseconds; 30 s. */
-  bootTimeoutMs?: number;
-}
-
 /** A running stack; everything answers. */
 export interface Stack extends AsyncDisposable {
   /** `http://127.0.0.1:<port>`, what `createClient` takes. */
   apiUrl: string;
+  /** The same for apps: on the network where the stack has a `host`, else {@link apiUrl}. */
+  appUrl: string;
+  /** All addresses on the network; empty without a `host`. */
+  networkUrls: string[];
   /** As `postgres`, the project owner. */
   dbUrl: string;
   /** As `supabase_admin`, the superuser. */
@@ -89,6 +62,10 @@ export interface Stack extends AsyncDisposable {
   dispatchSecret: string;
   providers: ProviderChoice[];
   migrations: MigrationReport;
+  /** Names in `supabase/functions/.env` that the functions do not read. */
+  namesNotRead: string[];
+  /** Where everything is written that the parts say; undefined when nothing is kept. */
+  logFile: string | undefined;
   /** Seed files applied now, relative to the project. */
   seeded: string[];
   functions: Functions;
@@ -111,11 +88,10 @@ function databasePort(gatewayUrl: string, isEphemeral: boolean): number {
   return beside < 65536 && !isPortTaken(beside) ? beside : freePort();
 }
 
-function printing(logs: LogBook): void {
-  const encoder = new TextEncoder();
-  logs.watch(({ source, line }) => {
-    if (source === "postgres") return;
-    Deno.stderr.writeSync(encoder.encode(`[${source}] ${line}\n`));
+function print(logs: LogBook, printed: Printed): void {
+  logs.watch((record) => {
+    const line = lineFor(record, printed);
+    if (line !== undefined) complain(`${line}\n`);
   });
 }
 
@@ -134,34 +110,54 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const project = await readProject(projectDir);
   const logs = new LogBook();
   const deno = denoCommand(options.functionsDeno);
-  const fetching = fetchDependencies(project.functions, project.dir, deno);
-  // Waited for later; until then a failure must not count as unhandled.
-  fetching.catch(() => {});
-
   await using parts = new AsyncDisposableStack();
-  const gateway = listenGateway(
-    options.port ?? (isEphemeral ? 0 : defaultPort),
-  );
-  parts.defer(() => gateway.close());
-
   const folder = isEphemeral ? undefined : await openDataFolder(
-    options.dataDir ?? join(project.dir, ".data", "stack"),
+    options.dataDir ?? defaultDataDir(project.dir),
   );
   if (folder) parts.use(folder);
+  const gateway = await listenGateway({
+    port: options.port ?? (isEphemeral ? 0 : defaultPort),
+    host: options.host,
+  });
+  parts.defer(() => gateway.close());
+  await folder?.announce(gateway.url);
+  const logFile = folder && openLogFile(join(folder.path, "stack.log"));
+  if (logFile) {
+    parts.use(logFile);
+    logs.watch((record) => logFile.add(record));
+  }
   const keys = folder ? await loadKeys(folder.path) : await generateKeys();
   const tokens = new TokenExchange(keys);
 
   const simulatorPort = options.simulators === false ? undefined : freePort();
+  const simulatorUrl = simulatorPort === undefined
+    ? undefined
+    : `http://127.0.0.1:${simulatorPort}`;
+  const [networkUrl] = gateway.networkUrls;
+  const { env, choices } = chooseProviders(
+    {
+      ...(networkUrl === undefined ? {} : { API_PUBLIC_URL: networkUrl }),
+      ...await readProjectEnv(project.dir),
+    },
+    simulatorUrl,
+    options.upstash ?? "none",
+    gateway.url,
+  );
+  // Other projects have variables of their own.
+  const isOwnProject = project.dir === resolve(repository);
+  if (isOwnProject) checkFunctionEnv(env);
+
+  const fetching = fetchDependencies(project.functions, project.dir, deno);
+  // Waited for later; until then a failure must not count as unhandled.
+  fetching.catch(() => {});
   const simulating = simulatorPort === undefined
     ? undefined
     : startSimulators(simulatorPort, logs, folder?.simulatorsDir);
   parts.defer(async () => {
     await (await simulating?.catch(() => undefined))?.end();
   });
-  const simulatorUrl = simulatorPort === undefined
-    ? undefined
-    : `http://127.0.0.1:${simulatorPort}`;
 
+  options.onProgress?.("Postgres");
   const database = await startPostgres({
     ...(folder ? { dataDir: folder.path } : { ephemeral: true as const }),
     port: databasePort(gateway.url, isEphemeral),
@@ -169,13 +165,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   });
   parts.defer(() => database.stop());
 
-  const projectEnv = await readProjectEnv(project.dir);
-  const { env, choices } = chooseProviders(
-    projectEnv,
-    simulatorUrl,
-    options.upstash ?? "none",
-    gateway.url,
-  );
   if (simulatorUrl !== undefined) {
     await simulating;
     await registerWebhooks(
@@ -186,7 +175,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   let services: DataServices | undefined;
   // Before the functions, and so after them at the end: what they still do then needs the services.
   parts.defer(async () => await services?.close());
+  options.onProgress?.("packages of the functions");
   await fetching;
+  options.onProgress?.("migrations and functions");
   const functions = new Functions(project.functions, {
     projectDir: project.dir,
     deno,
@@ -280,7 +271,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   parts.defer(() => cron.stop());
 
   // From here on only: what led to a failed start is in its one message.
-  if (options.quiet === false) printing(logs);
+  print(logs, options.print ?? "nothing");
   if (!canReadResourceUsage) {
     logs.add(
       "stack",
@@ -301,6 +292,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const stop = () => stopping ??= running.disposeAsync();
   return {
     apiUrl: gateway.url,
+    appUrl: networkUrl ?? gateway.url,
+    networkUrls: gateway.networkUrls,
     dbUrl: database.dbUrl,
     adminDbUrl: database.adminUrl,
     publishableKey: keys.publishableKey,
@@ -309,6 +302,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     dispatchSecret: keys.dispatchSecret,
     providers: choices,
     migrations: prepared.migrations,
+    namesNotRead: isOwnProject
+      ? namesNotRead(Object.keys(await readFunctionsEnvFile(project.dir)))
+      : [],
+    logFile: logFile?.path,
     seeded: prepared.seeded,
     functions,
     net,

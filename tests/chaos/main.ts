@@ -14,6 +14,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { z } from "zod";
 import { seededRandom } from "../../dev/model/random.ts";
+import { exitWithLaunchers } from "../../dev/stack/launchers.ts";
 import { clearUp } from "./afterwards.ts";
 import { AUDIT_RULES, type Finding } from "./audit.ts";
 import { chooseFew, choosePoints, pointsOf } from "./choices.ts";
@@ -349,4 +350,7 @@ async function main(): Promise<void> {
   Deno.exit(summary.problems.length === 0 ? 0 : 1);
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) {
+  exitWithLaunchers();
+  await main();
+}

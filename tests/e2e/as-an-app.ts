@@ -54,7 +54,6 @@ export function useProject(): () => ProjectEnv {
     project = startTask([
       "start",
       "--ephemeral",
-      "--quiet",
       "--write-env",
       envFile,
     ], { stdout: "null" });

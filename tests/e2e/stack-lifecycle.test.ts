@@ -7,42 +7,19 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { alive, descendants, listProcesses } from "../helpers/processes.ts";
+import { descendants, listProcesses } from "../helpers/processes.ts";
+import { footprint } from "../helpers/stack-footprint.ts";
 import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
 import {
   answersOn,
   fixtureFiles,
   makeProject,
   StackDidNotStart,
-  type StackEnv,
   startChild,
   until,
 } from "../helpers/stack-fixture.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
-
-/** Process, ports and folder of a stack: everything that must be gone when it is over. */
-async function footprint(
-  stack: { pid: number; env: Partial<StackEnv> },
-): Promise<{ pids: number[]; isGone(): Promise<boolean> }> {
-  const { API_URL = "", DB_URL = "", SIMULATOR_URL = "" } = stack.env;
-  const urls = [API_URL, DB_URL.replace("postgresql:", "http:"), SIMULATOR_URL]
-    .filter((url) => url !== "");
-  const children = await descendants(stack.pid);
-  const pids = [stack.pid, ...children.map(({ pid }) => pid)];
-  const [folder] = children.flatMap(({ command }) =>
-    /^\S+\/bin\/postgres -D (\S+)\/data/.exec(command)?.[1] ?? []
-  );
-  assert(folder !== undefined, "the stack has a Postgres");
-  return {
-    pids,
-    async isGone() {
-      if ((await alive(pids)).length > 0) return false;
-      for (const url of urls) if (await answersOn(url)) return false;
-      return await Deno.lstat(folder).then(() => false, () => true);
-    },
-  };
-}
 
 /** Starts a stack that must fail, and gives how it ended. Checks that it left nothing behind. */
 async function failure(
@@ -319,9 +296,11 @@ Deno.test("data: a folder that a live stack has is refused, and so is one of ano
       StackDidNotStart,
     );
     assertEquals(error.code, 1);
-    assertStringIncludes(
+    assertMatch(
       error.stderr,
-      `The data folder ${data} is in use by another stack.`,
+      new RegExp(
+        `^The data folder ${data} is in use by another stack \\(process ${stack.pid}, ${stack.env.API_URL}\\)\\. Stop it with \`.* task stop --data ${data}\`, or choose another folder with --data\\.\n$`,
+      ),
     );
     await newPerson(stack.env, "ann");
   }
@@ -358,9 +337,11 @@ Deno.test("port: one in use is named, and the stack that has it is not disturbed
     "--port",
     String(port),
   ]);
-  assertEquals(
+  assertMatch(
     error.stderr,
-    `Port ${port} is already in use. Choose another one with --port, or stop what uses it.\n`,
+    new RegExp(
+      `^Port ${port} is in use by process ${Deno.pid} \\(.*\\)\\. Stop it, or choose another port with --port\\.\n$`,
+    ),
   );
 });
 
@@ -504,6 +485,8 @@ Deno.test("arguments: what is not understood is said, with the usage", async () 
       [["now"], "Unknown argument now."],
       [["--port", "70000"], "--port needs a number from 0 to 65535."],
       [["--port", "x"], "--port needs a number from 0 to 65535."],
+      [["--host", "all"], "--host needs an IPv4 address of this machine"],
+      [["--data"], "--data needs a value."],
       [
         ["--ephemeral", "--data", "x"],
         "--ephemeral and --data exclude each other.",

@@ -49,6 +49,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     how: "elsewhere",
     file: "tests/database/new-job-type.test.ts",
   }],
+  [/^deno task stop$/, { how: "run" }],
   [/^deno task start/, { how: "serve", port: " --port 0" }],
   [
     /^deno task (ok( --keep-going| --checks)?|test|test:(unit|database|functions))$/,
@@ -171,7 +172,7 @@ function commandsOfBlock(page: string, block: Block): DocumentedCommand[] {
 }
 
 const inProse =
-  /`((?:npx |deno (?:task|run|test|fmt|lint|check|cache)|deno (?=fmt|lint|check)|supabase (?!is\b))[^`]*)`/g;
+  /`((?:npx\s|deno\s+(?:(?:task|run|test|cache)\s|(?:fmt|lint|check)\b)|supabase\s(?!is\b))[^`]*)`/g;
 
 function commandsInProse(page: string, markdown: string): DocumentedCommand[] {
   const prose = markdown.replaceAll(
@@ -197,11 +198,12 @@ export function commandsOf(
   ];
 }
 
-/** The pages that a reader is sent to: README, CONTRIBUTING, docs, and the notes of the ownership matrix. */
+/** The pages that a reader is sent to: README, CONTRIBUTING, docs, and the notes that they lead to. */
 export async function documentedCommands(): Promise<DocumentedCommand[]> {
   const pages = [
     "README.md",
     "CONTRIBUTING.md",
+    "client/README.md",
     "tests/functions/ownership/README.md",
   ];
   for await (const { name } of Deno.readDir(join(repository, "docs"))) {

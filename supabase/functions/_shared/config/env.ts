@@ -146,6 +146,31 @@ export class EnvError extends Error {
   override readonly name = "EnvError";
 }
 
+/** What is wrong with one variable, without its value. */
+export interface EnvProblem {
+  name: string;
+  problem: string;
+}
+
+function checkVariables(variables: Record<string, string>) {
+  return check(
+    Object.fromEntries(
+      Object.entries(variables).filter(([, value]) => value !== ""),
+    ),
+    envSchema,
+  );
+}
+
+/** Everything that {@link readEnv} would object to in these variables; none when they can be used. */
+export function findEnvProblems(
+  variables: Record<string, string>,
+): EnvProblem[] {
+  return (checkVariables(variables).wrong ?? []).map(({ path, message }) => ({
+    name: path.join("."),
+    problem: message === "is required" ? "is not set" : message,
+  }));
+}
+
 /**
  * Reads and checks the environment. An empty variable counts as unset; one that is set and malformed is an error,
  * never replaced by a default.
@@ -153,13 +178,11 @@ export class EnvError extends Error {
  * @throws {EnvError} naming every variable that is missing or malformed.
  */
 export function readEnv(platform: Pick<PlatformDeps, "env">): Env {
-  const given = Object.fromEntries(
-    Object.entries(platform.env()).filter(([, value]) => value !== ""),
-  );
-  const result = check(given, envSchema);
-  if (result.wrong === undefined) return result.data;
-  const problems = result.wrong.map(({ path, message }) =>
-    `${path.join(".")}: ${message === "is required" ? "is not set" : message}`
+  const variables = platform.env();
+  const { data } = checkVariables(variables);
+  if (data !== undefined) return data;
+  const problems = findEnvProblems(variables).map(({ name, problem }) =>
+    `${name}: ${problem}`
   );
   throw new EnvError(
     `The environment is not complete. ${

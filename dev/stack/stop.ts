@@ -1,0 +1,67 @@
+/**
+ * `deno task stop`: stops the stack that `deno task start` has started on a data folder, from any terminal.
+ *
+ * Exit codes: 0 when no stack runs on the folder any more, 1 when it cannot be stopped, 2 for arguments that it does
+ * not take.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { z } from "zod";
+import { defaultDataDir, stopStackOf } from "./data-folder.ts";
+import { StackError } from "./stack-error.ts";
+
+const usage = `Usage: deno task stop [options]
+
+  --data DIR  the folder that the stack keeps its data in (default .data/stack)
+  --help      show this
+`;
+
+/** A stack gives its functions 3 s to end and Postgres 15. */
+const patienceMs = 30_000;
+
+const argumentsSchema = z.strictObject({
+  _: z.tuple([]),
+  data: z.string().min(1).default(() => defaultDataDir()),
+  help: z.boolean(),
+});
+
+const encoder = new TextEncoder();
+const say = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
+const complain = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
+
+async function run(args: string[]): Promise<0 | 1 | 2> {
+  const read = argumentsSchema.safeParse(
+    parseArgs(args, { string: ["data"], boolean: ["help"] }),
+  );
+  if (!read.success) {
+    complain(usage);
+    return 2;
+  }
+  const { data, help } = read.data;
+  if (help) {
+    say(usage);
+    return 0;
+  }
+  try {
+    const end = await stopStackOf(data, {
+      patienceMs,
+      onFound: ({ pid }) =>
+        say(`Stopping the stack on ${data} (process ${pid}) …\n`),
+    });
+    say(
+      {
+        "stopped": "Stopped.\n",
+        "killed": `It had not ended after ${
+          patienceMs / 1000
+        } s and was killed.\n`,
+        "was not running": `No stack is running on ${data}.\n`,
+      }[end],
+    );
+    return 0;
+  } catch (error) {
+    if (!(error instanceof StackError)) throw error;
+    complain(`${error.message}\n`);
+    return 1;
+  }
+}
+
+if (import.meta.main) Deno.exit(await run(Deno.args));

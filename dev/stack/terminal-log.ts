@@ -1,0 +1,90 @@
+/** Which of all that the parts say is for the terminal: what went wrong, in a line each. The rest is in the log. */
+import { z } from "zod";
+import type { LogRecord } from "./log-book.ts";
+
+/** How much of what the parts say is printed. */
+export type Printed = "nothing" | "problems" | "everything";
+
+/** What the runtime says of the life of an isolate, which ends and begins all the time. */
+const lifeOfIsolate =
+  /^(shutdown( announced)?: |early termination has been triggered$|wall clock duration (warning|reached)$|(CPU time soft|half of the memory) limit reached)/;
+
+const errorSchema = z.looseObject({
+  message: z.string().optional(),
+  code: z.string().optional(),
+});
+
+/** A line of the functions' own logger (`_shared/platform/log.ts`). */
+const lineSchema = z.looseObject({
+  level: z.enum(["debug", "info", "warn", "error"]),
+  event: z.string(),
+  error: errorSchema.optional().catch(undefined),
+  error_code: z.string().optional(),
+  error_text: z.string().optional(),
+  job_id: z.string().optional(),
+  job_type: z.string().optional(),
+});
+
+function parseLine(line: string): z.infer<typeof lineSchema> | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    return lineSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function problemOfFunction(slug: string, line: string): string | undefined {
+  const read = parseLine(line);
+  // Whatever somebody prints from a function, to see it here.
+  if (read === undefined) {
+    return lifeOfIsolate.test(line) ? undefined : `[${slug}] ${line}`;
+  }
+  const { level, event, error, error_code, error_text, job_id, job_type } =
+    read;
+  const code = error_code ?? error?.code;
+  const message = error?.message ?? error_text;
+  const isProblem = level === "error" ||
+    (level === "warn" && (code !== undefined || message !== undefined));
+  if (!isProblem) return undefined;
+  const words = [code, message].filter((word) => word !== undefined).join(": ");
+  const job = job_id === undefined ? "" : ` (${job_type ?? "job"} ${job_id})`;
+  return `[${slug}] ${event}${words === "" ? "" : `, ${words}`}${job}`;
+}
+
+/**
+ * The line for the terminal, without a line end; undefined for a detail. A request that was refused is its caller's
+ * affair; one that was answered 5xx is a problem, and so are a failed job, a function that does not boot, and whatever a
+ * function prints by itself.
+ */
+export function problemIn(
+  { source, stream, line }: LogRecord,
+): string | undefined {
+  const [kind, slug] = source.split(":");
+  switch (kind) {
+    case "function":
+      return problemOfFunction(slug ?? "", line);
+    case "postgres":
+    case "services":
+      return undefined;
+    case "gateway":
+      return stream === "stdout" ? undefined : `[${source}] ${line}`;
+    default:
+      return `[${source}] ${line}`;
+  }
+}
+
+/** The line for the terminal under `printed`, without a line end; undefined when it is not printed. */
+export function lineFor(
+  record: LogRecord,
+  printed: Printed,
+): string | undefined {
+  switch (printed) {
+    case "nothing":
+      return undefined;
+    case "problems":
+      return problemIn(record);
+    case "everything":
+      return `[${record.source}] ${record.line}`;
+  }
+}

@@ -1,0 +1,103 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { join } from "@std/path";
+import { banner, type Shown } from "../../../dev/stack/banner.ts";
+
+const stack: Shown = {
+  apiUrl: "http://127.0.0.1:54321",
+  appUrl: "http://127.0.0.1:54321",
+  networkUrls: [],
+  publishableKey: "sb_publishable_x",
+  secretKey: "sb_secret_x",
+  dbUrl: "postgresql://postgres:x@127.0.0.1:54322/postgres",
+  simulatorUrl: "http://127.0.0.1:20000",
+  migrations: { applied: [], skipped: [], changed: [], missing: [] },
+  seeded: [],
+  logFile: undefined,
+  namesNotRead: [],
+  providers: [{
+    name: "ElevenLabs",
+    keyVariable: "ELEVENLABS_API_KEY",
+    mode: "simulated",
+  }],
+  functions: { slugs: [] },
+};
+
+const shown = (
+  more: Partial<Shown> = {},
+  options: Partial<Parameters<typeof banner>[1]> = {},
+) => banner({ ...stack, ...more }, { envFile: undefined, ...options }, 1234);
+
+Deno.test("banner: it says where everything is, in paths from here", () => {
+  const text = shown({ logFile: join(Deno.cwd(), ".data/stack/stack.log") }, {
+    envFile: "/elsewhere/.env",
+  });
+  for (
+    const line of [
+      "  The stack is ready (1.2 s).",
+      "    API URL          http://127.0.0.1:54321",
+      "    Functions        none",
+      "    Data             .data/stack",
+      "    Log              .data/stack/stack.log",
+      "    Env file         /elsewhere/.env",
+      "    ElevenLabs       simulated            set ELEVENLABS_API_KEY to use the real one",
+    ]
+  ) assert(text.includes(`\n${line}\n`), `${line} in\n${text}`);
+  assertMatch(text, /\n {2}Ctrl-C stops it, and so does: .* task stop\n$/);
+  assert(!text.includes("!"), text);
+});
+
+Deno.test("banner: a stack that keeps nothing has no log and no command to stop it", () => {
+  const text = shown({}, { ephemeral: true });
+  assert(text.endsWith("\n  Ctrl-C stops it.\n"), text);
+  assert(!text.includes("Log"), text);
+});
+
+Deno.test("banner: a long list goes on below itself and loses nothing", () => {
+  const slugs = Array.from(
+    { length: 12 },
+    (_, nth) => `function-number-${nth}`,
+  );
+  const text = shown({ functions: { slugs } });
+  const [, list = ""] = /Functions +([^]*?)\n {4}Data/.exec(text) ?? [];
+  assertEquals(list.split(/,\s+/), slugs);
+  for (const line of list.split("\n")) assert(line.length < 100, line);
+});
+
+Deno.test("banner: what may be wrong is pointed out", () => {
+  const text = shown({
+    migrations: {
+      applied: ["a.sql"],
+      skipped: [],
+      changed: ["b.sql"],
+      missing: ["20260101000000"],
+    },
+    namesNotRead: ["ELEVENLABS_APIKEY"],
+  });
+  assertMatch(text, /Data +\.data\/stack \(1 migrations? applied\)/);
+  assertMatch(text, /! b\.sql was changed after it was applied/);
+  assertMatch(text, /! Migration 20260101000000 is in the database/);
+  assertMatch(text, /! The functions do not read ELEVENLABS_APIKEY/);
+});
+
+Deno.test("banner: on the network it warns of those who get in, and of what they cost", () => {
+  const open = {
+    appUrl: "http://192.168.1.5:54321",
+    networkUrls: ["http://192.168.1.5:54321", "http://10.0.0.3:54321"],
+  };
+  const simulated = shown(open);
+  assertMatch(
+    simulated,
+    /API URL +http:\/\/192\.168\.1\.5:54321\n +http:\/\/10\.0\.0\.3:54321\n +http:\/\/127\.0\.0\.1:54321\n/,
+  );
+  assertMatch(simulated, /! Everybody on this network can use the API/);
+  assert(!simulated.includes("you pay"), simulated);
+  const real = shown({
+    ...open,
+    providers: [
+      { name: "ElevenLabs", keyVariable: "ELEVENLABS_API_KEY", mode: "real" },
+      { name: "Upstash", keyVariable: "UPSTASH_REDIS_REST_URL", mode: "real" },
+    ],
+  });
+  assertEquals(real.match(/you pay/g)?.length, 1);
+  assertMatch(real, /! ElevenLabs is real: you pay/);
+});
