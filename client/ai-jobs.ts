@@ -237,8 +237,8 @@ function standingOf(answer: Fields): JobStanding {
   };
 }
 
-/** React Native has no `crypto` without a polyfill. The key only has to differ from this user's other keys. */
-function drawKey(): string {
+/** An idempotency key. React Native has no `crypto` without a polyfill; the key only has to differ from this user's others. */
+export function drawKey(): string {
   if (typeof crypto !== "undefined" && "randomUUID" in crypto) {
     return crypto.randomUUID();
   }

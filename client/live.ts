@@ -64,6 +64,7 @@ export class Live {
   /** Leaves the channel for good. */
   close(): void {
     this.#isClosed = true;
+    this.#tell(null);
     this.#listeners.clear();
     this.#leave();
   }

@@ -138,14 +138,14 @@ class Reader {
 /**
  * The events of one job: each once and in order, from `after` on. Ends after the event that ends the job.
  *
- * @param ifEmpty called when a first look finds nothing at all; it throws when there is no such job.
+ * @param readJob called when a first look finds nothing: the job has ended, or throws when there is no such job.
  * @throws the signal's reason once it is aborted; {@link NotSignedIn} when the session has ended.
  */
 export async function* watchJob(
   deps: WatchDeps,
   jobId: string,
   options: WatchOptions,
-  ifEmpty: () => Promise<unknown>,
+  readJob: () => Promise<{ status: string }>,
 ): AsyncGenerator<JobEvent, void, void> {
   const { signal } = options;
   throwIfAborted(signal);
@@ -161,12 +161,18 @@ export async function* watchJob(
   try {
     while (!deps.live.isClosed) {
       let batch = await inbox.next(reader.pauseMs, signal);
+      if (deps.live.isClosed) return;
       if (batch === null || (batch[0]?.seq ?? 0) > after + 1) {
+        const look = () => readEvents(deps.supabase, jobId, after, signal);
         const read = await reader.try(async () => {
-          const events = await readEvents(deps.supabase, jobId, after, signal);
-          if (events.length === 0 && !isKnown) await ifEmpty();
-          return events;
+          const events = await look();
+          if (events.length > 0 || isKnown) return events;
+          if (!isFinal((await readJob()).status)) return events;
+          // It has ended, maybe after the first look.
+          const late = await look();
+          return late.length === 0 ? null : late;
         });
+        if (read === null) return;
         if (read === undefined) continue;
         isKnown = true;
         batch = read;
@@ -210,6 +216,7 @@ export async function* watchAllJobs(
   try {
     while (!deps.live.isClosed) {
       let batch = await inbox.next(reader.pauseMs, signal);
+      if (deps.live.isClosed) return;
       const [first] = batch ?? [];
       const known = first === undefined ? undefined : seen.get(first.job_id);
       const isGap = first !== undefined && first.seq > (known ?? 0) + 1;

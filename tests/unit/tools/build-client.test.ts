@@ -12,7 +12,10 @@ const files = await buildClient();
 const packageSchema = z.object({
   exports: z.record(
     z.string(),
-    z.object({ types: z.string(), default: z.string() }),
+    z.union([
+      z.literal("./package.json"),
+      z.object({ types: z.string(), default: z.string() }),
+    ]),
   ),
   peerDependencies: z.record(z.string(), z.string()),
   dependencies: z.undefined().optional(),
@@ -22,8 +25,8 @@ Deno.test("build:client: every export of the package has its code and its types"
   const { exports } = packageSchema.parse(
     JSON.parse(files.get("package.json") ?? ""),
   );
-  for (const { types, default: code } of Object.values(exports)) {
-    for (const path of [types, code]) {
+  for (const one of Object.values(exports)) {
+    for (const path of typeof one === "string" ? [one] : Object.values(one)) {
       assert(files.has(path.replace("./", "")), path);
     }
   }
@@ -42,6 +45,14 @@ Deno.test("build:client: files import each other by the names that they have in 
     }
     assert(!/\b(Deno|process|Buffer)\./.test(text), path);
   }
+});
+
+Deno.test("build:client: React is wanted by its own entry alone, and that entry is a client module", () => {
+  const users = [...files].filter(([path, text]) =>
+    path.endsWith(".js") && text.includes('from "react"')
+  );
+  assertEquals(users.map(([path]) => path), ["react.js"]);
+  assert(users[0]?.[1].startsWith('"use client";'));
 });
 
 Deno.test("build:client: the core keeps within its budget", async () => {

@@ -1,0 +1,88 @@
+/** The state of a form that creates a job. */
+import { type AiJobs, type CreatedJob, drawKey } from "./ai-jobs.ts";
+import { isAiJobsError } from "./errors.ts";
+import type { JobRequest, JobType } from "./job-types.ts";
+import { toError } from "./store.ts";
+
+/** Where the creation of a job stands. */
+export interface Creation {
+  /** Null until the job is accepted. */
+  jobId: string | null;
+  isCreating: boolean;
+  error: Error | null;
+}
+
+/** Before anything was sent, and on a server. */
+export const NOT_CREATING: Creation = {
+  jobId: null,
+  isCreating: false,
+  error: null,
+};
+
+/** Creates one job at a time for one component. */
+export class CreateStore<T extends JobType> {
+  readonly #listeners = new Set<() => void>();
+  #state = NOT_CREATING;
+  #sending: Promise<CreatedJob<T> | undefined> | undefined;
+  /** What has the key: a request whose answer was lost is sent with the same one again. */
+  #asked: { text: string; key: string } | undefined;
+
+  /** For `useSyncExternalStore`. */
+  readonly subscribe = (listener: () => void): () => void => {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  };
+
+  /** For `useSyncExternalStore`. */
+  readonly getSnapshot = (): Creation => this.#state;
+
+  /** Forgets the job. One that is being created is forgotten as soon as it is there. */
+  readonly reset = (): void => {
+    this.#sending = undefined;
+    this.#asked = undefined;
+    this.#set(NOT_CREATING);
+  };
+
+  /** Creates a job; resolves with undefined when that fails. */
+  create(
+    jobs: AiJobs,
+    request: JobRequest<T>,
+  ): Promise<CreatedJob<T> | undefined> {
+    if (this.#sending !== undefined) return this.#sending;
+    const sending = this.#send(jobs, request, () => this.#sending === sending);
+    return this.#sending = sending;
+  }
+
+  async #send(
+    jobs: AiJobs,
+    request: JobRequest<T>,
+    isCurrent: () => boolean,
+  ): Promise<CreatedJob<T> | undefined> {
+    const text = JSON.stringify(request);
+    if (this.#asked?.text !== text) this.#asked = { text, key: drawKey() };
+    const { key } = this.#asked;
+    this.#set({ ...this.#state, isCreating: true, error: null });
+    let job: CreatedJob<T> | undefined;
+    let error: unknown = null;
+    try {
+      job = await jobs.create<T>(request, { idempotencyKey: key });
+    } catch (thrown) {
+      error = thrown;
+    }
+    if (isCurrent()) {
+      this.#sending = undefined;
+      if (!isAiJobsError(error) || !error.retryable) this.#asked = undefined;
+      this.#set({
+        jobId: job?.id ?? this.#state.jobId,
+        isCreating: false,
+        error: toError(error),
+      });
+    }
+    return job;
+  }
+
+  #set(state: Creation): void {
+    this.#state = state;
+    for (const listener of [...this.#listeners]) listener();
+  }
+}

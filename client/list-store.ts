@@ -1,0 +1,174 @@
+/** The state of a list of jobs, newest first, for components that show it. */
+import type { AiJobs } from "./ai-jobs.ts";
+import {
+  isFinal,
+  type Job,
+  type JobEvent,
+  type JobStatus,
+  type JobType,
+} from "./job-types.ts";
+import {
+  type Following,
+  isGone,
+  readPatiently,
+  Store,
+  Stores,
+  withEvent,
+} from "./store.ts";
+
+/** Which jobs a list has. */
+export interface ListedJobs {
+  status?: JobStatus | undefined;
+  job_type?: JobType | undefined;
+  /** Jobs of a page, 100 at most; 20 by default. */
+  limit?: number | undefined;
+}
+
+/** A list of jobs as a component shows it. */
+export interface AiJobsState extends Following {
+  /** Newest first, each with its progress of now. */
+  jobs: readonly Job[];
+  /** Whether the first page has not been read yet. */
+  isLoading: boolean;
+  /** Whether `loadMore` has more to load. */
+  hasMore: boolean;
+}
+
+/** Before anything is known, and on a server. */
+export const NO_JOBS: AiJobsState = {
+  jobs: [],
+  isLoading: true,
+  hasMore: false,
+  connection: "polling",
+  error: null,
+};
+
+const PAGE = 20;
+
+/** Follows a list. */
+export class ListStore extends Store<AiJobsState> {
+  readonly #jobs: AiJobs;
+  readonly #wanted: ListedJobs;
+  #rows = new Map<string, Job>();
+  #next: string | null = null;
+  /** The newest event of each job that is being read. */
+  readonly #reading = new Map<string, JobEvent>();
+  #loading: Promise<void> | undefined;
+
+  constructor(jobs: AiJobs, wanted: ListedJobs) {
+    super(NO_JOBS);
+    this.#jobs = jobs;
+    this.#wanted = wanted;
+  }
+
+  /** Adds the next page. Two calls at once add one. */
+  loadMore(): Promise<void> {
+    return this.#loading ??= this.act(async () => {
+      if (this.#next === null) return;
+      const rows = this.#rows;
+      const page = await this.#page(this.#next);
+      // A list that was read anew meanwhile has another end.
+      if (rows !== this.#rows) return;
+      for (const job of page.jobs) rows.set(job.id, job);
+      this.#next = page.next;
+      this.#show();
+    }).finally(() => this.#loading = undefined);
+  }
+
+  protected override follow(signal: AbortSignal): Promise<unknown> {
+    // Events are listened to first, so that none falls between the pages and them.
+    return Promise.all([this.#watch(signal), this.#read(signal)]);
+  }
+
+  async #page(cursor: string | null, signal?: AbortSignal) {
+    const { status, job_type, limit = PAGE } = this.#wanted;
+    return await this.#jobs.list({
+      limit,
+      ...(status === undefined ? {} : { status }),
+      ...(job_type === undefined ? {} : { job_type }),
+      ...(cursor === null ? {} : { cursor }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  /** Reads as many pages as are shown. */
+  async #read(signal: AbortSignal): Promise<void> {
+    const rows = new Map<string, Job>();
+    let next: string | null = null;
+    do {
+      const page = await readPatiently(() => this.#page(next, signal), signal);
+      for (const job of page.jobs) rows.set(job.id, job);
+      next = page.next;
+    } while (next !== null && rows.size < this.#rows.size);
+    this.#rows = rows;
+    this.#next = next;
+    this.#show();
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const events = this.#jobs.watchAll({
+      signal,
+      onConnection: this.setConnection,
+    });
+    for await (const event of events) {
+      const row = this.#rows.get(event.job_id);
+      const isReading = this.#reading.has(event.job_id);
+      if (isReading) this.#reading.set(event.job_id, event);
+      if (row !== undefined) {
+        this.#rows.set(row.id, withEvent(row, event));
+        this.#show();
+      }
+      const isNew = row === undefined &&
+        (event.event === "created" || event.status === this.#wanted.status);
+      // The result of a job, and what a list does not know, are in the row alone.
+      if (!isReading && (isNew || isFinal(event.event))) {
+        this.#readJob(event, signal).catch((error: unknown) => {
+          if (!signal.aborted) this.fail(error);
+        });
+      }
+    }
+  }
+
+  async #readJob(event: JobEvent, signal: AbortSignal): Promise<void> {
+    const id = event.job_id;
+    this.#reading.set(id, event);
+    try {
+      let known: JobEvent;
+      let last = event;
+      do {
+        known = last;
+        const job = await readPatiently(
+          () => this.#jobs.get(id, { signal }),
+          signal,
+        );
+        last = this.#reading.get(id) ?? known;
+        this.#rows.set(id, withEvent(job, last));
+        // It may have ended after it was read.
+      } while (last !== known && isFinal(last.event));
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      this.#rows.delete(id);
+    } finally {
+      this.#reading.delete(id);
+    }
+    this.#show();
+  }
+
+  #show(): void {
+    const { status, job_type } = this.#wanted;
+    const jobs = [...this.#rows.values()]
+      .filter((job) =>
+        (status === undefined || job.status === status) &&
+        (job_type === undefined || job.job_type === job_type)
+      )
+      .sort((a, b) =>
+        Date.parse(b.created_at) - Date.parse(a.created_at) ||
+        (a.id < b.id ? 1 : -1)
+      );
+    this.set({ jobs, isLoading: false, hasMore: this.#next !== null });
+  }
+}
+
+/** The lists that components show. */
+export const listStores: Stores<ListedJobs, AiJobsState, ListStore> =
+  new Stores(NO_JOBS, (jobs, wanted) => new ListStore(jobs, wanted));

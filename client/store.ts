@@ -1,0 +1,209 @@
+/** State outside of components: one store for all that show the same, at work while any of them is mounted. */
+import { pause } from "./abort.ts";
+import type { AiJobs } from "./ai-jobs.ts";
+import { isAiJobsError, NotFound } from "./errors.ts";
+import type { Job, JobEvent, JobType } from "./job-types.ts";
+import type { Connection } from "./watch.ts";
+
+/** A store stays at work this long without a component: StrictMode and a change of page mount again at once. */
+const LINGER_MS = 1000;
+/** Components render at most once in this time, however many events arrive. */
+const FRAME_MS = 16;
+const REPEAT_MS = 5000;
+
+/** What every store knows. */
+export interface Following {
+  /** How events come; `polling` until the channel is joined. */
+  connection: Connection;
+  /** Why the state is not kept up to date, or why the last action was refused; null when all is well. */
+  error: Error | null;
+}
+
+/** What a component subscribes to: the arguments of `useSyncExternalStore`. */
+export interface Source<S, M> {
+  subscribe(listener: () => void): () => void;
+  getSnapshot(): S;
+  /** The store, while it is at work. */
+  find(): M | undefined;
+}
+
+/** The part of the DOM that is used here. React Native has none. */
+declare const document: {
+  readonly visibilityState: string;
+  addEventListener(type: "visibilitychange", listener: () => void): void;
+  removeEventListener(type: "visibilitychange", listener: () => void): void;
+} | undefined;
+
+/** Follows something of the server's and keeps its newest state. */
+export abstract class Store<S extends Following> {
+  readonly #listeners = new Set<() => void>();
+  #state: S;
+  #next: S;
+  #frame: ReturnType<typeof setTimeout> | undefined;
+  #linger: ReturnType<typeof setTimeout> | undefined;
+  #run: AbortController | undefined;
+
+  constructor(initial: S) {
+    this.#state = initial;
+    this.#next = initial;
+  }
+
+  /** What components show; the same object until something changes. */
+  get state(): S {
+    return this.#state;
+  }
+
+  /** Follows until the signal is aborted, or to the end of what can be followed. A rejection becomes the error of the state. */
+  protected abstract follow(signal: AbortSignal): Promise<unknown>;
+
+  /** Adds a listener; the first one starts the store. The answer removes it; `stopped` is called once the store has stopped. */
+  listen(listener: () => void, stopped: () => void): () => void {
+    clearTimeout(this.#linger);
+    this.#listeners.add(listener);
+    if (this.#run === undefined) {
+      this.restart();
+      if (typeof document !== "undefined") {
+        document.addEventListener("visibilitychange", this.#onVisibility);
+      }
+    }
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size > 0) return;
+      this.#linger = setTimeout(() => {
+        this.#stop();
+        stopped();
+      }, LINGER_MS);
+    };
+  }
+
+  /** Follows anew, from where it stands; this also ends an error. */
+  readonly restart = (): void => {
+    this.#run?.abort();
+    const run = this.#run = new AbortController();
+    if (this.#next.error !== null) this.fail(null);
+    this.follow(run.signal).catch((error: unknown) => {
+      if (run.signal.aborted) return;
+      run.abort();
+      this.fail(error);
+    });
+  };
+
+  /** Does what a user wants of the server. Never rejects: a refusal becomes the error of the state. */
+  async act(action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action();
+      if (this.#next.error !== null) this.fail(null);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Changes the state; components hear of it within a frame. */
+  protected set(change: Partial<S>): void {
+    this.#replace({ ...this.#next, ...change });
+  }
+
+  protected readonly setConnection = (connection: Connection): void =>
+    this.#replace({ ...this.#next, connection });
+
+  protected fail(error: unknown): void {
+    this.#replace({ ...this.#next, error: toError(error) });
+  }
+
+  #replace(next: S): void {
+    this.#next = next;
+    this.#frame ??= setTimeout(() => {
+      this.#frame = undefined;
+      this.#state = this.#next;
+      for (const listener of [...this.#listeners]) listener();
+    }, FRAME_MS);
+  }
+
+  #stop(): void {
+    this.#run?.abort();
+    clearTimeout(this.#frame);
+    if (typeof document !== "undefined") {
+      document.removeEventListener("visibilitychange", this.#onVisibility);
+    }
+  }
+
+  /** A page that was hidden may have slept. */
+  readonly #onVisibility = (): void => {
+    if (document?.visibilityState === "visible") this.restart();
+  };
+}
+
+/** The stores of one kind that are at work, by client and by what they follow. */
+export class Stores<K, S extends Following, M extends Store<S>> {
+  readonly #atWork = new WeakMap<AiJobs, Map<string, M>>();
+  readonly #initial: S;
+  readonly #create: (jobs: AiJobs, key: K) => M;
+
+  constructor(initial: S, create: (jobs: AiJobs, key: K) => M) {
+    this.#initial = initial;
+    this.#create = create;
+  }
+
+  /** All sources of equal keys share one store. To make a source costs nothing: the store begins with the first subscriber. */
+  source(jobs: AiJobs, key: K): Source<S, M> {
+    const name = JSON.stringify(key);
+    const find = () => this.#atWork.get(jobs)?.get(name);
+    return {
+      find,
+      getSnapshot: () => find()?.state ?? this.#initial,
+      subscribe: (listener) => {
+        const stores = this.#atWork.get(jobs) ?? new Map<string, M>();
+        this.#atWork.set(jobs, stores);
+        const store = stores.get(name) ?? this.#create(jobs, key);
+        stores.set(name, store);
+        return store.listen(listener, () => stores.delete(name));
+      },
+    };
+  }
+}
+
+/** Any thrown value as an error. */
+export function toError(error: unknown): Error | null {
+  return error === null || error instanceof Error
+    ? error
+    : new Error(String(error));
+}
+
+/** What `read` gives, repeated for as long as it fails in a way that may pass. Rejects otherwise. */
+export async function readPatiently<R>(
+  read: () => Promise<R>,
+  signal: AbortSignal,
+): Promise<R> {
+  for (;;) {
+    try {
+      return await read();
+    } catch (error) {
+      if (signal.aborted || !isAiJobsError(error) || !error.retryable) {
+        throw error;
+      }
+      await pause(REPEAT_MS, signal);
+    }
+  }
+}
+
+/** A job with what an event says of it; the job itself when it was read after the event. */
+export function withEvent<T extends JobType>(
+  job: Job<T>,
+  { status, progress, stage, error_code, created_at }: JobEvent,
+): Job<T> {
+  if (
+    status === undefined || Date.parse(created_at) < Date.parse(job.updated_at)
+  ) return job;
+  return {
+    ...job,
+    status,
+    progress_percentage: progress ?? job.progress_percentage,
+    stage: stage ?? null,
+    error_code: error_code ?? null,
+  };
+}
+
+/** Whether there is no such job any more. */
+export function isGone(error: unknown): boolean {
+  return isAiJobsError(error) && error.name === NotFound.name;
+}

@@ -1,0 +1,112 @@
+/** The hooks against the stack: events come live, over one channel, to the user's own page alone. */
+import { assert, assertEquals } from "@std/assert";
+import { createElement, type ReactNode } from "react";
+import { type AiJobs, createAiJobs } from "../../client/mod.ts";
+import {
+  type UseAiJob,
+  useAiJob,
+  type UseAiJobs,
+  useAiJobs,
+  type UseCreateAiJob,
+  useCreateAiJob,
+} from "../../client/react.ts";
+import { readRecording, signUp } from "../helpers/as-user.ts";
+import { showPage } from "../helpers/react-page.ts";
+import { useStack } from "../helpers/stack.ts";
+
+const running = useStack();
+
+/** What a page of one user shows: a form, the newest job in full, and all jobs. */
+interface Shown {
+  form: UseCreateAiJob<"voice_clone">;
+  job: UseAiJob<"voice_clone">;
+  list: UseAiJobs;
+}
+
+function jobsPage(jobs: AiJobs) {
+  let shown: Shown | undefined;
+  const connections = new Set<string>();
+  function View(): ReactNode {
+    const form = useCreateAiJob(jobs, "voice_clone");
+    const job = useAiJob<"voice_clone">(jobs, form.jobId);
+    const list = useAiJobs(jobs);
+    shown = { form, job, list };
+    connections.add(list.connection);
+    return list.jobs.map(({ id, status }) => `${id} ${status}`).join();
+  }
+  return {
+    node: createElement(View, {}),
+    connections,
+    now(): Shown {
+      if (shown === undefined) throw new Error("not rendered");
+      return shown;
+    },
+  };
+}
+
+// React's scheduler and supabase-js keep ports and timers of their own.
+Deno.test({
+  name:
+    "react: under StrictMode two users' pages follow their own jobs live, each over one channel, through a lost connection",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const stack = running();
+    const [ann, bob] = [await signUp(stack), await signUp(stack)];
+    const [anns, bobs] = [createAiJobs(ann.client), createAiJobs(bob.client)];
+    const [annsPage, bobsPage] = [jobsPage(anns), jobsPage(bobs)];
+    await using one = await showPage(annsPage.node, { strict: true });
+    await using two = await showPage(bobsPage.node, { strict: true });
+    const areLive = () =>
+      [annsPage, bobsPage].every((page) =>
+        page.now().list.connection === "live"
+      );
+    await one.until("live", areLive);
+    assertEquals(ann.client.getChannels().length, 1);
+    assertEquals(bob.client.getChannels().length, 1);
+
+    const { input_url } = await anns.upload(
+      new Blob([await readRecording("speech-24s.mp3")], { type: "audio/mpeg" }),
+      { bucket: "voice-samples", name: "Grandma.mp3" },
+    );
+    const created = await annsPage.now().form.create({
+      input_url,
+      metadata: { voice_name: "Grandma" },
+    });
+    assert(created !== undefined);
+    await one.until(
+      "the result",
+      () =>
+        annsPage.now().job.job?.result !== null &&
+        annsPage.now().job.job !== null &&
+        annsPage.now().list.jobs[0]?.result !== null,
+    );
+    const { job, form, list } = annsPage.now();
+    assertEquals(job.job?.result?.voice_name, "Grandma");
+    assertEquals(form.job, job.job);
+    assertEquals(list.jobs.map(({ id }) => id), [created.id]);
+    assertEquals(
+      job.events.map(({ seq }) => seq),
+      job.events.map((_, index) => index + 1),
+    );
+    assertEquals(bobsPage.now().list.jobs, []);
+    assertEquals(ann.client.getChannels().length, 1);
+
+    await stack.ask("/realtime/pause", null);
+    await one.until(
+      "polling",
+      () => annsPage.now().list.connection === "polling",
+    );
+    await stack.ask("/realtime/resume", null);
+    await one.until("live again", areLive);
+    assert(!annsPage.connections.has("offline"));
+
+    await one.unmount();
+    await two.unmount();
+    for (const [jobs, { client }] of [[anns, ann], [bobs, bob]] as const) {
+      jobs.close();
+      assertEquals(client.getChannels(), []);
+      await client.realtime.disconnect();
+    }
+  },
+});

@@ -1,0 +1,193 @@
+/** The functions and the timeline as a client sees them, in memory: for what a component does with each answer. */
+import { createClient } from "@supabase/supabase-js";
+import { type AiJobs, createAiJobs, type Job } from "../../client/mod.ts";
+
+interface Row {
+  job: Job & { result_data: unknown };
+  events: Record<string, unknown>[];
+}
+
+/** A project with one user and no network. */
+export class FakeProject {
+  /** Path and query of every request, in order. */
+  readonly requests: string[] = [];
+  /** Idempotency keys of the requests to create, in order. */
+  readonly keys: string[] = [];
+  /** Answers instead of the project; undefined lets it answer. */
+  intercept: (path: string) => Response | undefined = () => undefined;
+  readonly jobs: AiJobs;
+  readonly #rows = new Map<string, Row>();
+  #now = Date.parse("2026-01-01T00:00:00Z");
+
+  constructor({ pollMs = 5 } = {}) {
+    const supabase = createClient("http://project.test", "sb_publishable_x", {
+      accessToken: () => Promise.resolve("token"),
+      global: { fetch: (input, init) => this.#fetch(input, init) },
+    });
+    this.jobs = createAiJobs(supabase, { live: false, pollMs });
+  }
+
+  /** Requests whose path contains the text. */
+  count(text: string): number {
+    return this.requests.filter((path) => path.includes(text)).length;
+  }
+
+  /** A new job of the user's. */
+  add(id: string = crypto.randomUUID()): string {
+    const at = this.#tick();
+    this.#rows.set(id, {
+      job: {
+        id,
+        job_type: "voice_clone",
+        status: "pending",
+        progress_percentage: 0,
+        stage: null,
+        input_url: "uploads/a",
+        metadata: {},
+        result: null,
+        result_data: null,
+        output_url: null,
+        output_path: null,
+        error_code: null,
+        error_message: null,
+        provider: "elevenlabs",
+        attempt: 0,
+        max_attempts: 3,
+        billable_calls: 0,
+        spend: "none",
+        cancel_requested_at: null,
+        cached_from_job_id: null,
+        depends_on_job_id: null,
+        scheduled_at: at,
+        created_at: at,
+        started_at: null,
+        completed_at: null,
+        updated_at: at,
+      },
+      events: [],
+    });
+    this.#record(id, "created", {});
+    return id;
+  }
+
+  /** What the processor writes: the row, and the event that has its new state. */
+  write(id: string, event: string, change: Partial<Row["job"]>): void {
+    const row = this.#row(id);
+    Object.assign(row.job, change, { updated_at: this.#tick() });
+    const { status, progress_percentage: progress, stage, error_code } =
+      row.job;
+    this.#record(id, event, {
+      status,
+      progress,
+      ...(stage === null ? {} : { stage }),
+      ...(error_code === null ? {} : { error_code }),
+    });
+  }
+
+  /** Ends a job with a voice. */
+  complete(id: string): void {
+    this.write(id, "completed", {
+      status: "completed",
+      progress_percentage: 100,
+      stage: null,
+      result_data: { voice_id: "v1", voice_name: "Grandma" },
+    });
+  }
+
+  #row(id: string): Row {
+    const row = this.#rows.get(id);
+    if (row === undefined) throw new Error(`no job ${id}`);
+    return row;
+  }
+
+  #tick(): string {
+    this.#now += 1000;
+    return new Date(this.#now).toISOString();
+  }
+
+  #record(id: string, event: string, data: Record<string, unknown>): void {
+    const { events } = this.#row(id);
+    events.push({
+      job_id: id,
+      seq: events.length + 1,
+      event,
+      attempt: 0,
+      data,
+      created_at: this.#tick(),
+    });
+  }
+
+  async #fetch(
+    input: RequestInfo | URL,
+    init: RequestInit = {},
+  ): Promise<Response> {
+    const url = new URL(input instanceof Request ? input.url : input);
+    const path = url.pathname + url.search;
+    init.signal?.throwIfAborted();
+    this.requests.push(path);
+    // An answer never comes in the turn of its request.
+    await Promise.resolve();
+    return this.intercept(path) ?? this.#answer(url, init);
+  }
+
+  #answer(url: URL, init: RequestInit): Response {
+    const body = typeof init.body === "string" ? JSON.parse(init.body) : {};
+    switch (url.pathname.split("/").at(-1)) {
+      case "get-ai-job": {
+        const row = this.#rows.get(url.searchParams.get("id") ?? "");
+        return row === undefined ? missing() : Response.json(row.job);
+      }
+      case "create-ai-job": {
+        this.keys.push(new Headers(init.headers).get("idempotency-key") ?? "");
+        const id = this.add();
+        return Response.json({ job_id: id, status: "pending", cached: false }, {
+          status: 202,
+        });
+      }
+      case "cancel-ai-job":
+        this.write(body.job_id, "cancelled", { status: "cancelled" });
+        return Response.json({ status: "cancelled", spend: "none" });
+      case "retry-ai-job":
+        this.write(body.job_id, "retry_requested", {
+          status: "pending",
+          error_code: null,
+        });
+        return Response.json({ status: "pending", spend: "none" });
+      case "list-ai-jobs":
+        return this.#list(url.searchParams);
+      case "ai_job_events":
+        return Response.json(this.#events(url.searchParams));
+    }
+    return missing();
+  }
+
+  #list(query: URLSearchParams): Response {
+    const status = query.get("status");
+    const from = Number(query.get("cursor") ?? 0);
+    const limit = Number(query.get("limit"));
+    const all = [...this.#rows.values()].map(({ job }) => job).reverse()
+      .filter((job) => status === null || job.status === status);
+    const next = from + limit < all.length ? String(from + limit) : null;
+    return Response.json({
+      jobs: all.slice(from, from + limit),
+      next_cursor: next,
+    });
+  }
+
+  #events(query: URLSearchParams): unknown[] {
+    const id = query.get("job_id")?.replace("eq.", "");
+    const after = Number(query.get("seq")?.replace("gt.", "") ?? 0);
+    return [...this.#rows.entries()]
+      .filter(([one]) => id === undefined || one === id)
+      .flatMap(([, { events }]) => events)
+      .filter(({ seq }) => Number(seq) > after);
+  }
+}
+
+function missing(): Response {
+  return Response.json({
+    code: "not_found",
+    detail: "There is no such job.",
+    request_id: "r1",
+  }, { status: 404 });
+}

@@ -1,0 +1,410 @@
+/** The hooks with React itself: what a component shows of each answer, and when it stops to ask. */
+import { assert, assertEquals } from "@std/assert";
+import { createElement, type ReactNode } from "react";
+import { isAiJobsError, type JobType } from "../../../client/mod.ts";
+import {
+  type AiJobState,
+  type ListedJobs,
+  type UseAiJob,
+  useAiJob,
+  type UseAiJobs,
+  useAiJobs,
+  type UseCreateAiJob,
+  useCreateAiJob,
+} from "../../../client/react.ts";
+import { FakeProject } from "../../helpers/fake-project.ts";
+import { lookAgain, showPage } from "../../helpers/react-page.ts";
+
+/** React's scheduler keeps a port open, and a store stays for a second after its last component: no leak sanitizers. */
+function pageTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
+}
+
+/** A component with one job, and what it showed last. */
+function jobView<T extends JobType = "voice_clone">(project: FakeProject) {
+  const renders: AiJobState[] = [];
+  let last: UseAiJob<T> | undefined;
+  function View({ id }: { id: string | null }): ReactNode {
+    last = useAiJob<T>(project.jobs, id);
+    renders.push(last);
+    return `${last.job?.status} ${last.job?.progress_percentage}`;
+  }
+  return {
+    of: (id: string | null) => createElement(View, { id }),
+    renders,
+    now(): UseAiJob<T> {
+      if (last === undefined) throw new Error("not rendered");
+      return last;
+    },
+  };
+}
+
+pageTest(
+  "useAiJob: shows the job, its progress and its typed result",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    const view = jobView(project);
+    await using page = await showPage(view.of(id));
+    assertEquals(view.renders[0]?.job, null);
+    await page.until("the job", () => view.now().job?.status === "pending");
+    project.write(id, "progress", {
+      status: "processing",
+      progress_percentage: 40,
+      stage: "cloning",
+    });
+    await page.until(
+      "its progress",
+      () => view.now().job?.progress_percentage === 40,
+    );
+    assertEquals([view.now().job?.stage, view.now().connection], [
+      "cloning",
+      "polling",
+    ]);
+    project.complete(id);
+    await page.until("the result", () => view.now().job?.result !== null);
+    assertEquals(view.now().job?.result?.voice_name, "Grandma");
+    assertEquals(view.now().events.map(({ seq }) => seq), [1, 2, 3]);
+    assertEquals(view.now().error, null);
+  },
+);
+
+pageTest(
+  "useAiJob: progress never goes back to what an older event said",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    for (const progress_percentage of [10, 20, 90]) {
+      project.write(id, "progress", {
+        status: "processing",
+        progress_percentage,
+      });
+    }
+    const view = jobView(project);
+    await using page = await showPage(view.of(id));
+    await page.until("all events", () => view.now().events.length === 4);
+    await page.until("the job", () => view.now().job !== null);
+    const shown = view.renders.flatMap(({ job }) =>
+      job?.progress_percentage ?? []
+    );
+    assertEquals([...new Set(shown)], [90]);
+  },
+);
+
+pageTest(
+  "useAiJob: StrictMode and two components follow a job once",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    const one = jobView(project);
+    const two = jobView(project);
+    await using page = await showPage(
+      createElement("div", null, one.of(id), two.of(id)),
+      { strict: true },
+    );
+    await page.until(
+      "both",
+      () => one.now().job !== null && two.now().job !== null,
+    );
+    assertEquals(project.count("get-ai-job"), 1);
+    assertEquals(project.count("seq=gt.0"), 1);
+    assertEquals(one.now().job, two.now().job);
+  },
+);
+
+pageTest(
+  "useAiJob: another job replaces the first, which is no longer read",
+  async () => {
+    const project = new FakeProject();
+    const [first, second] = [project.add(), project.add()];
+    const view = jobView(project);
+    await using page = await showPage(view.of(first));
+    await page.until("the first", () => view.now().job?.id === first);
+    await page.show(view.of(second));
+    assertEquals(view.now().job?.id, undefined);
+    await page.until("the second", () => view.now().job?.id === second);
+    const stops = async (id: string) => {
+      let before = -1;
+      await page.until("quiet", () => {
+        const now = project.count(id);
+        const polls = project.count(second);
+        if (now !== before || polls < quietFrom + 20) {
+          if (now !== before) quietFrom = polls;
+          before = now;
+          return false;
+        }
+        return true;
+      });
+    };
+    let quietFrom = 0;
+    await stops(first);
+    await page.show(view.of(null));
+    assertEquals(view.now().job, null);
+  },
+);
+
+pageTest(
+  "useAiJob: without an id and on a server nothing is asked, and a page takes over from the server",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    const view = jobView(project);
+    await using idle = await showPage(view.of(null));
+    const { renderToString } = await import("react-dom/server");
+    const html = renderToString(view.of(id));
+    assertEquals(html, "undefined undefined");
+    assertEquals(project.requests, []);
+    await idle.unmount();
+    await using page = await showPage(view.of(id), { html });
+    assertEquals(page.problems, []);
+    await page.until("the job", () => view.now().job?.id === id);
+  },
+);
+
+pageTest("useAiJob: an unmounted job is no longer read", async () => {
+  const project = new FakeProject();
+  const id = project.add();
+  const view = jobView(project);
+  const page = await showPage(view.of(id));
+  await page.until("the job", () => view.now().job !== null);
+  await page.unmount();
+  // The second for which a store stays, and then as long again without a request.
+  let seen = -1;
+  let since = Date.now();
+  await page.until("no more requests", () => {
+    if (project.requests.length !== seen) {
+      seen = project.requests.length;
+      since = Date.now();
+    }
+    return Date.now() - since > 500;
+  });
+});
+
+pageTest(
+  "useAiJob: a job that is not there is an error, and refresh looks again",
+  async () => {
+    const project = new FakeProject();
+    const id = crypto.randomUUID();
+    const view = jobView(project);
+    await using page = await showPage(view.of(id));
+    await page.until("the error", () => view.now().error !== null);
+    const { error } = view.now();
+    assert(isAiJobsError(error) && error.code === "not_found");
+    project.add(id);
+    view.now().refresh();
+    await page.until("the job", () => view.now().job?.id === id);
+    assertEquals(view.now().error, null);
+  },
+);
+
+pageTest(
+  "useAiJob: it says when the service cannot be reached, and goes on when it can",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    const view = jobView(project);
+    await using page = await showPage(view.of(id));
+    await page.until("the job", () => view.now().job !== null);
+    project.intercept = (path) =>
+      path.includes("ai_job_events")
+        ? new Response("{}", { status: 503 })
+        : undefined;
+    await page.until("offline", () => view.now().connection === "offline");
+    project.intercept = () => undefined;
+    project.complete(id);
+    await page.until("the result", () => view.now().job?.result !== null);
+    assertEquals([view.now().connection, view.now().error], ["polling", null]);
+  },
+);
+
+pageTest(
+  "useAiJob: retry follows a failed job again, and a refusal of it is an error and no rejection",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    project.write(id, "failed", {
+      status: "failed",
+      error_code: "provider_unauthorized",
+    });
+    const view = jobView(project);
+    await using page = await showPage(view.of(id));
+    await page.until("the failure", () => view.now().job?.status === "failed");
+    assertEquals(view.now().error, null);
+    project.intercept = (path) =>
+      path.includes("retry-ai-job")
+        ? Response.json({ code: "conflict" }, { status: 409 })
+        : undefined;
+    await view.now().retry();
+    await page.until("the refusal", () => view.now().error !== null);
+    project.intercept = () => undefined;
+    await view.now().retry();
+    await page.until("pending", () => view.now().job?.status === "pending");
+    assertEquals(view.now().error, null);
+    await view.now().cancel();
+    await page.until("cancelled", () => view.now().job?.status === "cancelled");
+  },
+);
+
+pageTest(
+  "useAiJob: a page that comes back into view reads what it missed",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    project.write(id, "failed", { status: "failed" });
+    const view = jobView(project);
+    await using page = await showPage(view.of(id));
+    await page.until("the failure", () => view.now().job?.status === "failed");
+    // Retried elsewhere: the end of the job ended the watch.
+    project.write(id, "retry_requested", { status: "pending" });
+    lookAgain();
+    await page.until("pending", () => view.now().job?.status === "pending");
+  },
+);
+
+/** A component that creates. */
+function createView(project: FakeProject) {
+  let last: UseCreateAiJob<"voice_clone"> | undefined;
+  const creating: boolean[] = [];
+  function View(): ReactNode {
+    last = useCreateAiJob(project.jobs, "voice_clone");
+    creating.push(last.isCreating);
+    return last.jobId;
+  }
+  return {
+    node: createElement(View, {}),
+    creating,
+    now() {
+      if (last === undefined) throw new Error("not rendered");
+      return last;
+    },
+  };
+}
+
+const input = { input_url: "uploads/a", metadata: { voice_name: "Grandma" } };
+
+pageTest(
+  "useCreateAiJob: two clicks make one job, which is followed to its result",
+  async () => {
+    const project = new FakeProject();
+    const view = createView(project);
+    await using page = await showPage(view.node, { strict: true });
+    const { create } = view.now();
+    const clicks = [create(input), create(input)];
+    const [one, two] = await Promise.all(clicks);
+    assert(one !== undefined && one === two);
+    assertEquals(project.count("create-ai-job"), 1);
+    await page.until("the job", () => view.now().job?.id === one.id);
+    assert(view.creating.includes(true) && view.creating.at(-1) === false);
+    project.complete(one.id);
+    await page.until("the result", () => view.now().job?.result !== null);
+    assertEquals(view.now().job?.result?.voice_name, "Grandma");
+    view.now().reset();
+    await page.until("reset", () => view.now().jobId === null);
+    assertEquals(view.now().create, create);
+  },
+);
+
+pageTest(
+  "useCreateAiJob: a refusal is an error; what was lost is repeated with its key, and another request has another",
+  async () => {
+    const project = new FakeProject();
+    const view = createView(project);
+    await using page = await showPage(view.node);
+    const answers = [
+      Response.json({
+        code: "invalid_request",
+        errors: [{ field: "input_url", message: "is not yours" }],
+      }, { status: 400 }),
+    ];
+    project.intercept = () => answers.pop();
+    assertEquals(await view.now().create(input), undefined);
+    await page.until("the error", () => view.now().error !== null);
+    const { error } = view.now();
+    assert(isAiJobsError(error) && error.name === "RequestInvalid");
+    project.intercept = () => undefined;
+
+    let isLost = true;
+    const original = project.jobs.create.bind(project.jobs);
+    const keys: (string | undefined)[] = [];
+    project.jobs.create = async (request, options) => {
+      keys.push(options?.idempotencyKey);
+      const job = await original(request, options);
+      if (!isLost) return job;
+      isLost = false;
+      const { NetworkError } = await import("../../../client/mod.ts");
+      throw new NetworkError("lost", {
+        code: "network_error",
+        retryable: true,
+      });
+    };
+    assertEquals(await view.now().create(input), undefined);
+    assert(await view.now().create(input) !== undefined);
+    assert(await view.now().create({ ...input, metadata: {} }) !== undefined);
+    const [lost, repeated, other] = keys;
+    assert(lost !== undefined && lost === repeated && repeated !== other);
+    await page.until("the job", () => view.now().jobId !== null);
+    assertEquals(view.now().error, null);
+  },
+);
+
+/** A component with a list. */
+function listView(project: FakeProject) {
+  let last: UseAiJobs | undefined;
+  function View(wanted: ListedJobs): ReactNode {
+    last = useAiJobs(project.jobs, wanted);
+    return last.jobs.map(({ status }) => status).join();
+  }
+  return {
+    of: (wanted: ListedJobs) => createElement(View, wanted),
+    now() {
+      if (last === undefined) throw new Error("not rendered");
+      return last;
+    },
+    ids: () => last?.jobs.map(({ id }) => id) ?? [],
+  };
+}
+
+pageTest(
+  "useAiJobs: new jobs appear at the top, and each shows its progress and result",
+  async () => {
+    const project = new FakeProject();
+    const first = project.add();
+    const view = listView(project);
+    await using page = await showPage(view.of({}), { strict: true });
+    assert(view.now().isLoading);
+    await page.until("the list", () => view.ids().join() === first);
+    const second = project.add();
+    await page.until("the new one", () => view.ids().length === 2);
+    assertEquals(view.ids(), [second, first]);
+    project.write(first, "progress", {
+      status: "processing",
+      progress_percentage: 30,
+    });
+    await page.until(
+      "progress",
+      () => view.now().jobs[1]?.progress_percentage === 30,
+    );
+    project.complete(second);
+    await page.until("the result", () => view.now().jobs[0]?.result !== null);
+    assertEquals(project.count("list-ai-jobs"), 1);
+  },
+);
+
+pageTest(
+  "useAiJobs: pages are added to the end, and a filter loses what no longer fits",
+  async () => {
+    const project = new FakeProject();
+    const ids = Array.from({ length: 5 }, () => project.add()).reverse();
+    const view = listView(project);
+    await using page = await showPage(view.of({ status: "pending", limit: 2 }));
+    await page.until("the first page", () => view.ids().length >= 2);
+    await view.now().loadMore();
+    await view.now().loadMore();
+    await page.until("all", () => view.ids().length === 5);
+    assertEquals(view.ids(), ids);
+    await page.until("the end", () => !view.now().hasMore);
+    project.complete(ids[1] ?? "");
+    await page.until("one less", () => view.ids().length === 4);
+    assertEquals(view.ids(), ids.filter((_, index) => index !== 1));
+  },
+);
