@@ -152,6 +152,7 @@ declare
   v_type public.ai_job_types;
   v_price_micros bigint;
   v_price_units bigint;
+  v_units bigint;
   v_estimate bigint;
   v_month date;
 begin
@@ -193,8 +194,17 @@ begin
     where p.job_type = v_job.job_type and p.provider = v_job.provider;
     v_price_micros := coalesce(v_price_micros, 0);
     v_price_units := coalesce(v_price_units, 1);
-    v_estimate := (p_units * v_price_micros + v_price_units - 1) / v_price_units;
+    -- A call that is sent again, since what it made is gone, needs what it needed before: the caller may not know that any
+    -- more. And nothing that has a price is taken to need nothing.
+    select least(
+      greatest(p_units, 1, max(c.units), max(c.estimated_cost_micros * c.price_units / nullif(c.price_micros, 0))),
+      1000000000
+    ) into v_units
+    from public.ai_provider_calls as c
+    where c.job_id = p_job_id and c.operation = p_operation;
+    v_estimate := (v_units * v_price_micros + v_price_units - 1) / v_price_units;
   end if;
+  -- What is settled above its estimate uses the budget up at once, and then nothing fits that has a price.
   if v_estimate > 0 then
     v_month := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
     insert into public.ai_limits (user_id) values (v_job.user_id) on conflict (user_id) do nothing;
@@ -233,7 +243,7 @@ begin
     insert into public.ai_provider_calls (
       id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros
     ) values (
-      coalesce(p_call_id, gen_random_uuid()), v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, p_units,
+      coalesce(p_call_id, gen_random_uuid()), v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, v_units,
       v_price_micros, v_price_units, v_estimate
     )
     returning * into v_call;
@@ -254,8 +264,9 @@ comment on function public.begin_provider_call(uuid, uuid, text, integer, text, 
   'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
   'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
   'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
-  'nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing) does not fit into what is '
-  'left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
+  'nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing), of at least one, and of no fewer '
+  'than an earlier call of this step was taken to need or did, does not fit into what is left of the owner''s budget, send '
+  'nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
   'p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. '
   'service_role only.';
 

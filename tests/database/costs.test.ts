@@ -2,10 +2,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
 import {
+  backendOf,
   type Bench,
   expireLease,
   insertClaimedJob,
   readJob,
+  untilBlocked,
   withQueue,
 } from "./factories.ts";
 import type { ClaimedJob, Lease } from "./queue.ts";
@@ -501,11 +503,12 @@ Deno.test("get_ai_budget: without a budget nothing is said to be left, which wou
   });
 });
 
-Deno.test("budget: a call that costs nothing by estimate needs none, and a lost lease reserves nothing", async () => {
+Deno.test("budget: a call without a price needs none, and a lost lease reserves nothing", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     await setBudget(bench, job.user_id, 0);
-    assertEquals((await begin(bench, job, 0)).decision, "send");
+    await setPrice(bench, 0, 1);
+    assertEquals((await begin(bench, job, 5)).decision, "send");
     const { length } = await bench.db.asService((sql) =>
       sql`select * from public.begin_provider_call(
         ${job.id}, ${crypto.randomUUID()}, 'another', 30, 'calling_provider', 1000)`
@@ -514,6 +517,99 @@ Deno.test("budget: a call that costs nothing by estimate needs none, and a lost 
     assertEquals((await budgetOf(bench, job.user_id)).reserved, 0);
   });
 });
+
+Deno.test("budget: a call of which its caller expects nothing is taken to need one unit, and does not pass a budget that is used up", async () => {
+  await withPrices(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    await setBudget(bench, job.user_id, 0);
+    assertEquals((await begin(bench, job, 0)).decision, "over_budget");
+    await setBudget(bench, job.user_id, 1);
+    assertEquals((await begin(bench, job, 0)).decision, "send");
+    assertEquals(await budgetOf(bench, job.user_id), { spent: 0, reserved: 1 });
+  });
+});
+
+Deno.test("budget: a step that is called again, since what it made is gone, is taken to need what it was expected to need or did, whatever its caller expects", async () => {
+  await withPrices(async (bench) => {
+    for (
+      const [used, revised, expected] of [
+        [3_000, 4_200, 4_200],
+        // HeyGen gives a video back that it could not make.
+        [3_000, 0, 3_000],
+      ] as const
+    ) {
+      const job = await insertClaimedJob(bench);
+      const first = await begin(bench, job, 3_000);
+      await settle(bench, job, first.call_id, "succeeded", used);
+      await revise(bench, job, revised);
+      await bench.db
+        .sql`update public.ai_provider_calls set discarded_at = now() where id = ${first.call_id}`;
+      await setPrice(bench, 2, 1);
+      assertEquals((await begin(bench, job, 1)).decision, "send");
+      assertEquals(
+        (await budgetOf(bench, job.user_id)).reserved,
+        expected * 2,
+      );
+      await setPrice(bench, 1, 1);
+    }
+  });
+});
+
+Deno.test("budget: what is settled above its estimate blocks the next call at once, whatever that asks for", async () => {
+  await withPrices(async (bench) => {
+    const job = await insertClaimedJob(bench);
+    await setBudget(bench, job.user_id, 1_000);
+    const call = await begin(bench, job, 100);
+    const next = await insertClaimedJob(bench, { user_id: job.user_id });
+    await settle(bench, job, call.call_id, "succeeded", 4_400);
+    for (const units of [0, 1, 900]) {
+      assertEquals((await begin(bench, next, units)).decision, "over_budget");
+    }
+    assertEquals(await budgetOf(bench, job.user_id), {
+      spent: 4_400,
+      reserved: 0,
+    });
+  });
+});
+
+for (const late of ["settle_provider_call", "revise_provider_call"]) {
+  Deno.test(`budget: a call that begins while ${late} says that another took more waits for that, and is refused`, async () => {
+    await withPrices(async (bench) => {
+      const { db } = bench;
+      const job = await insertClaimedJob(bench);
+      const next = await insertClaimedJob(bench, { user_id: job.user_id });
+      await setBudget(bench, job.user_id, 1_000);
+      const call = await begin(bench, job, 100);
+      if (late === "revise_provider_call") {
+        await settle(bench, job, call.call_id, "succeeded");
+      }
+      const [first, second] = await db.connections(2, "service_role");
+      assert(first !== undefined && second !== undefined);
+      const pid = await backendOf(second);
+      let begun: Promise<Begun[]> | undefined;
+      await first.begin(async (sql) => {
+        if (late === "settle_provider_call") {
+          await sql`
+            select public.settle_provider_call(${call.call_id}, ${job.id}, ${job.lease_token}, 'succeeded',
+              p_provider_object_id => 'made', p_units => 4400)`;
+        } else {
+          await sql`
+            select public.revise_provider_call(${job.id}, ${job.lease_token}, 'create_voice', 4400)`;
+        }
+        begun = Promise.resolve(second<Begun[]>`
+          select decision, call_id from public.begin_provider_call(
+            ${next.id}, ${next.lease_token}, 'create_voice', 30, 'calling_provider', 1)`);
+        await untilBlocked(db, pid);
+      });
+      const [row] = await begun ?? [];
+      assertEquals(row?.decision, "over_budget");
+      assertEquals(await budgetOf(bench, job.user_id), {
+        spent: 4_400,
+        reserved: 0,
+      });
+    });
+  });
+}
 
 Deno.test("budget: 1,000 parallel calls never exceed it by one", async () => {
   await withPrices(async (bench) => {
