@@ -32,7 +32,9 @@ export class BuildError extends Error {}
  * @throws {BuildError} naming the file when an exported name lacks its type.
  */
 export async function buildClient(): Promise<Map<string, string>> {
-  const files = new Map<string, string>();
+  const files = new Map([
+    ["LICENSE", await Deno.readTextFile(join(root, "LICENSE"))],
+  ]);
   for await (const { name } of Deno.readDir(source)) {
     const text = await Deno.readTextFile(join(source, name));
     if (!name.endsWith(".ts")) {

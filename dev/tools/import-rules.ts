@@ -56,6 +56,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 export const AREAS: Readonly<Record<string, readonly string[]>> = {
   supabase: [],
   client: [],
+  examples: [],
   web: ["client"],
   dev: ["supabase", "client"],
   bench: ["supabase", "client", "dev"],
@@ -278,13 +279,17 @@ function* checkNames(
   }
 }
 
-/** Entries of an import map that name no exact version of an npm package. */
+/** The package of this repository, by which examples import it as an app does. */
+const OWN_PACKAGE = /^edge-ai-jobs(\/|$)/;
+
+/** Entries of an import map that name no exact version of an npm package, nor a file of the client. */
 export function checkImportMap(
   imports: Readonly<Record<string, string>>,
   text: string,
 ): Finding[] {
   return Object.entries(imports).flatMap(([name, target]) => {
-    if (EXACT_VERSION.test(target)) return [];
+    const isOwn = OWN_PACKAGE.test(name) && target.startsWith("./client/");
+    if (isOwn || EXACT_VERSION.test(target)) return [];
     const line = text.split("\n").findIndex((row) =>
       row.includes(`"${name}"`)
     ) + 1;

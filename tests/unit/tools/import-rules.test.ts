@@ -233,11 +233,12 @@ Deno.test("checkImports: says where", () => {
   assertEquals([finding?.path, finding?.line], ["dev/a.ts", 3]);
 });
 
-Deno.test("checkImportMap: takes exact npm versions and nothing else", () => {
+Deno.test("checkImportMap: takes exact npm versions and the client of this repository, and nothing else", () => {
   const good = {
     "zod": "npm:zod@4.6.7",
     "a/b": "npm:@a/b@1.0.0-beta.17/sub/path.js",
     "c/": "npm:/@a/c@3.1.0/",
+    "edge-ai-jobs/react": "./client/react.ts",
   };
   assertEquals(checkImportMap(good, ""), []);
   for (
@@ -250,6 +251,7 @@ Deno.test("checkImportMap: takes exact npm versions and nothing else", () => {
       "jsr:@std/assert@1.0.0",
       "https://example.com/zod@4.6.7.js",
       "../lib/zod.ts",
+      "./client/mod.ts",
     ]
   ) {
     const text = `{\n  "zod": "${bad}"\n}`;

@@ -1,0 +1,209 @@
+/** The npm package of the client, as an app gets it: packed, installed by npm in an empty project, run by Node 22. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { z } from "zod";
+import { hasNpx } from "../helpers/as-written.ts";
+import { pathWithNode22 } from "../helpers/node-22.ts";
+import { startTask, useProject } from "./as-an-app.ts";
+
+const repository = fromFileUrl(new URL("../../", import.meta.url));
+const recording = join(repository, "tests/fixtures/recordings/speech-24s.mp3");
+const portrait = join(
+  repository,
+  "tests/fixtures/photos/quarters-orientation-6.jpg",
+);
+
+const project = useProject();
+
+/** An app's own project, in a temporary folder. */
+interface App {
+  dir: string;
+  /** What the package has in it, as npm lists it. */
+  packed: string[];
+  run(command: string, ...args: string[]): Promise<string>;
+}
+
+const packSchema = z.tuple([z.object({
+  filename: z.string(),
+  files: z.array(z.object({ path: z.string() })),
+})]);
+
+/** Builds and packs the package, and installs it beside the newest versions that an app would take. */
+async function makeApp(): Promise<App & AsyncDisposable> {
+  const dir = await Deno.makeTempDir({ prefix: "app-" });
+  const PATH = await pathWithNode22();
+  const run = async (command: string, ...args: string[]) => {
+    const { API_URL, PUBLISHABLE_KEY } = project();
+    const { success, stdout, stderr } = await new Deno.Command(command, {
+      args,
+      cwd: dir,
+      env: { PATH, API_URL, PUBLISHABLE_KEY, npm_config_fund: "false" },
+      stdin: "null",
+    }).output();
+    const decoder = new TextDecoder();
+    const printed = decoder.decode(stdout);
+    assert(
+      success,
+      `${command} ${args.join(" ")}: ${printed}${decoder.decode(stderr)}`,
+    );
+    return printed;
+  };
+  const built = join(dir, "built");
+  const { success } = await startTask(["build:client", "--out", built], {
+    stdout: "null",
+  }).status;
+  assert(success, "the package is built");
+  const [{ filename, files }] = packSchema.parse(
+    JSON.parse(await run("npm", "pack", "--json", built)),
+  );
+  await Deno.writeTextFile(
+    join(dir, "package.json"),
+    JSON.stringify({ private: true, type: "module" }),
+  );
+  await run(
+    "npm",
+    "install",
+    "--no-audit",
+    "--ignore-scripts",
+    `./${filename}`,
+    "@supabase/supabase-js@2.119.1",
+    "typescript@5.9.3",
+    "@types/node@22.19.3",
+  );
+  return {
+    dir,
+    packed: files.map(({ path }) => path),
+    run,
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
+  };
+}
+
+/** The objects that a program printed, one a line. */
+function lines(printed: string): Record<string, unknown>[] {
+  return printed.trimEnd().split("\n").map((line) =>
+    z.record(z.string(), z.unknown()).parse(JSON.parse(line))
+  );
+}
+
+const seenSchema = z.object({ id: z.string(), seen: z.array(z.string()) });
+const twoUsersSchema = z.object({
+  ann: seenSchema,
+  bob: seenSchema,
+  refusal: z.string(),
+});
+
+Deno.test({
+  name:
+    "client package: installed in an empty Node 22 project its types hold, it runs every job type, and two users see their own events",
+  ignore: !hasNpx,
+  async fn(t) {
+    await using app = await makeApp();
+    for (
+      const [from, name] of [
+        ["examples/every-job.ts", "every-job.ts"],
+        ["tests/fixtures/client-package/types.ts", "types.ts"],
+        ["tests/fixtures/client-package/two-users.ts", "two-users.ts"],
+      ] as const
+    ) await Deno.copyFile(join(repository, from), join(app.dir, name));
+
+    await t.step(
+      "it has code, types, README and licence, and nothing else",
+      () => {
+        const others = app.packed.filter((path) =>
+          !/^[\w-]+\.(js|d\.ts)$/.test(path)
+        );
+        assertEquals(others.sort(), ["LICENSE", "README.md", "package.json"]);
+        for (const path of ["mod.js", "mod.d.ts", "react.js", "react.d.ts"]) {
+          assert(app.packed.includes(path), path);
+        }
+      },
+    );
+
+    await t.step("it takes no package along, React neither", async () => {
+      const installed: string[] = [];
+      for await (
+        const { name } of Deno.readDir(join(app.dir, "node_modules"))
+      ) {
+        installed.push(name);
+      }
+      assert(installed.includes("edge-ai-jobs"));
+      assert(!installed.includes("react"));
+    });
+
+    for (
+      const [module, moduleResolution] of [
+        ["nodenext", "nodenext"],
+        ["esnext", "bundler"],
+      ] as const
+    ) {
+      await t.step(
+        `tsc --strict takes its types, resolved as by ${moduleResolution}`,
+        async () => {
+          await app.run(
+            "node_modules/.bin/tsc",
+            "--strict",
+            "--noEmit",
+            "--target",
+            "es2022",
+            "--lib",
+            "es2022,dom,dom.iterable",
+            "--types",
+            "node",
+            "--module",
+            module,
+            "--moduleResolution",
+            moduleResolution,
+            "every-job.ts",
+            "types.ts",
+            "two-users.ts",
+          );
+        },
+      );
+    }
+
+    await t.step("every job type runs to its typed result", async () => {
+      const version = await app.run("node", "--version");
+      assertMatch(version, /^v22\./);
+      const printed = lines(
+        await app.run("node", "every-job.ts", recording, portrait),
+      );
+      const results = printed.find((line) => "voice_clone" in line);
+      assert(results !== undefined);
+      assertEquals([
+        results["voice_clone"],
+        results["avatar_video"],
+        results["pdf_render"],
+      ], ["Grandma", "d-id", 2]);
+      for (const type of ["text_to_speech", "transcription"]) {
+        assert(Number(results[type]) > 0, type);
+      }
+      const files = printed.filter((line) => "size" in line);
+      assertEquals(files.map(({ type }) => type), [
+        "audio/mpeg",
+        "video/mp4",
+        "application/pdf",
+      ]);
+      assert(files.every(({ size }) => Number(size) > 1000));
+      assert(printed.some(({ stage }) => typeof stage === "string"));
+    });
+
+    await t.step(
+      "two users of one process see their own events alone",
+      async () => {
+        const { ann, bob, refusal } = twoUsersSchema.parse(
+          JSON.parse(await app.run("node", "two-users.ts", recording)),
+        );
+        assert(ann.id !== bob.id);
+        assertEquals(refusal, "not_found");
+        for (const { id, seen } of [ann, bob]) {
+          assert(seen.length > 2);
+          assertEquals(
+            seen.map((line) => line.split(" ").slice(0, 2).join(" ")),
+            seen.map((_, index) => `${id} ${index + 1}`),
+          );
+          assert(seen.some((line) => line.endsWith(" live")), seen.join());
+        }
+      },
+    );
+  },
+});
