@@ -575,7 +575,7 @@ CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH
 
 grant select on public.ai_jobs to authenticated;
 grant delete, insert, select, update on public.ai_jobs to service_role;
-grant insert (id, user_id, job_type, input_url, metadata, scheduled_at, idempotency_key, cached_from_job_id, depends_on_job_id) on public.ai_jobs to authenticated;
+grant insert (user_id, job_type, input_url, metadata, scheduled_at, idempotency_key, cached_from_job_id, depends_on_job_id) on public.ai_jobs to authenticated;
 grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
 
 create table public.ai_limits (
@@ -937,7 +937,7 @@ CREATE TRIGGER calls_touch_updated_at BEFORE UPDATE ON public.calls FOR EACH ROW
 
 grant delete, select on public.calls to authenticated;
 grant delete, insert, select, update on public.calls to service_role;
-grant insert (id, user_id, title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
+grant insert (user_id, title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
 grant update (title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
 
 create table public.deliveries (
@@ -959,7 +959,9 @@ create table public.deliveries (
   constraint deliveries_carrier_is_word CHECK (carrier ~ '^[a-z][a-z0-9-]{1,62}$'::text),
   constraint deliveries_delivered_after_shipped CHECK (delivered_at >= shipped_at),
   constraint deliveries_delivered_at_matches_status CHECK ((status = 'delivered'::text) = (delivered_at IS NOT NULL)),
-  constraint deliveries_shipped_has_tracking CHECK (status = 'preparing'::text OR shipped_at IS NOT NULL AND tracking_number IS NOT NULL),
+  constraint deliveries_forgotten_has_no_tracking CHECK (user_id IS NOT NULL OR tracking_number IS NULL),
+  constraint deliveries_shipped_at_matches_status CHECK (status = 'preparing'::text OR shipped_at IS NOT NULL),
+  constraint deliveries_shipped_has_tracking CHECK (status = 'preparing'::text OR tracking_number IS NOT NULL OR user_id IS NULL),
   constraint deliveries_status_is_known CHECK (status = ANY (ARRAY['preparing'::text, 'shipped'::text, 'delivered'::text, 'returned'::text, 'lost'::text])),
   constraint deliveries_tracking_has_carrier CHECK ((carrier IS NULL) = (tracking_number IS NULL)),
   constraint deliveries_tracking_number_is_code CHECK (tracking_number ~ '^[A-Z0-9][A-Z0-9-]{3,39}$'::text)
@@ -967,15 +969,15 @@ create table public.deliveries (
 alter table public.deliveries enable row level security;
 
 comment on table public.deliveries is
-  'A parcel of an order. Written by the service only; customer and vendor can read it.';
+  'A parcel of an order. Written by the service only; customer and vendor can read it. When the customer''s account is deleted it stays for the books, without the number by which the carrier knows who got it.';
 comment on column public.deliveries.vendor_id is
   'The order''s vendor, set by trigger.';
 comment on column public.deliveries.user_id is
   'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.deliveries.carrier is
-  'Who brings it, in one spelling: dhl, post-at, ups.';
+  'Who brings it, in one spelling: dhl, post-at, ups. Removed with the tracking number.';
 comment on column public.deliveries.tracking_number is
-  'Unique per carrier; capitals, digits and hyphens.';
+  'Unique per carrier; capitals, digits and hyphens. Removed when the account is deleted, and none is taken afterwards.';
 comment on column public.deliveries.status is
   'preparing, shipped, delivered, returned, lost. private.guard_delivery has the transitions.';
 
@@ -1054,7 +1056,7 @@ CREATE TRIGGER media_touch_updated_at BEFORE UPDATE ON public.media FOR EACH ROW
 
 grant delete, select on public.media to authenticated;
 grant delete, insert, select, update on public.media to service_role;
-grant insert (id, user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title) on public.media to authenticated;
+grant insert (user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title) on public.media to authenticated;
 grant update (duration_seconds, title) on public.media to authenticated;
 
 create table public.order_items (
@@ -1124,7 +1126,7 @@ CREATE TRIGGER order_items_touch_updated_at BEFORE UPDATE ON public.order_items 
 
 grant delete, select on public.order_items to authenticated;
 grant delete, insert, select, update on public.order_items to service_role;
-grant insert (id, order_id, product_id, pdf_id, quantity) on public.order_items to authenticated;
+grant insert (order_id, product_id, pdf_id, quantity) on public.order_items to authenticated;
 grant update (pdf_id, quantity) on public.order_items to authenticated;
 
 create table public.orders (
@@ -1167,7 +1169,7 @@ comment on table public.orders is
 comment on column public.orders.user_id is
   'The customer; null once their account is deleted.';
 comment on column public.orders.status is
-  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (never paid), refunded (all money given back). private.guard_order has the transitions.';
+  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (before it was paid), refunded (all money given back). private.guard_order has the transitions. A payment that is captured after the order was cancelled is listed by report_payments_to_return.';
 comment on column public.orders.items_total_minor is
   'Sum of the items, kept by trigger. Minor units of the currency.';
 comment on column public.orders.shipping_minor is
@@ -1213,7 +1215,7 @@ CREATE TRIGGER orders_touch_updated_at BEFORE UPDATE ON public.orders FOR EACH R
 
 grant delete, select on public.orders to authenticated;
 grant delete, insert, select, update on public.orders to service_role;
-grant insert (id, user_id, vendor_id, currency, shipping_address) on public.orders to authenticated;
+grant insert (user_id, vendor_id, currency, shipping_address) on public.orders to authenticated;
 grant update (status, shipping_address) on public.orders to authenticated;
 
 create table public.payments (
@@ -1418,7 +1420,7 @@ CREATE TRIGGER slideshow_items_touch_updated_at BEFORE UPDATE ON public.slidesho
 grant delete, select on public.slideshow_items to authenticated;
 grant delete, insert, select, update on public.slideshow_items to service_role;
 grant select (slideshow_id, "position", caption, public_path) on public.slideshow_items to anon;
-grant insert (id, user_id, slideshow_id, media_id, "position", caption, public_path) on public.slideshow_items to authenticated;
+grant insert (user_id, slideshow_id, media_id, "position", caption, public_path) on public.slideshow_items to authenticated;
 grant update (media_id, "position", caption, public_path) on public.slideshow_items to authenticated;
 
 create table public.slideshows (
@@ -1467,7 +1469,7 @@ CREATE TRIGGER slideshows_withdraw BEFORE UPDATE OF is_published ON public.slide
 grant delete, select on public.slideshows to authenticated;
 grant delete, insert, select, update on public.slideshows to service_role;
 grant select (id, title, description, is_published, share_token) on public.slideshows to anon;
-grant insert (id, user_id, title, description, is_published) on public.slideshows to authenticated;
+grant insert (user_id, title, description, is_published) on public.slideshows to authenticated;
 grant update (title, description, is_published) on public.slideshows to authenticated;
 
 create table public.vendor_members (
@@ -1869,7 +1871,7 @@ comment on function private.guard_ai_job_transition() is
 create function private.guard_delivery()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.guard_delivery() is
-  'Row trigger: a delivery is for a paid order, keeps it, and changes along its transitions.';
+  'Row trigger: a delivery is for a paid order, keeps it, and changes along its transitions. A deleted account leaves no tracking number.';
 
 create function private.guard_order()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -2258,6 +2260,12 @@ create function public.report_ai_leftovers(p_limit integer DEFAULT 1000)
 comment on function public.report_ai_leftovers(integer) is
   'For the operator: what is at providers and in Storage that nobody has, what is being removed, and rows whose provider object is gone. kind: orphan (removed after remove_after), foreign (a marker of no job of ours: never removed), removal, file, missing. state failing: five attempts, and the last one failed. service_role only; security definer because the lists lie in schema private.';
 grant execute on function public.report_ai_leftovers(integer) to service_role;
+
+create function public.report_payments_to_return(p_limit integer DEFAULT 1000)
+  returns TABLE(payment_id uuid, order_id uuid, order_status text, provider text, provider_payment_id text, payment_status text, action text, amount_minor bigint, currency text) language sql stable security invoker set search_path="";
+comment on function public.report_payments_to_return(integer) is
+  'What the service has to undo at the payment provider. action refund: money that we hold and are not owed, because its order was cancelled or refunded before the capture, its customer is gone and nothing was shipped, or it was paid twice; amount_minor says how much. action cancel: a payment that is pending or authorised and could still be captured for an order that needs no more. Gone from the list as soon as the payment''s row says that it is done. Reads all payments that are open or captured. service_role only.';
+grant execute on function public.report_payments_to_return(integer) to service_role;
 
 create function public.rescue_stalled_ai_jobs(p_limit integer DEFAULT 500)
   returns TABLE(job_id uuid, status text) language plpgsql volatile security definer set search_path="";

@@ -236,7 +236,9 @@ with check (user_id = (select auth.uid()));
 
 revoke all on public.ai_jobs from public, anon, authenticated, service_role;
 grant select on public.ai_jobs to authenticated;
+-- Not id: the database alone draws ids. A chosen one could be tried to see whether it is taken, and that of a deleted job
+-- would be known to a provider already, as the marker of what that one paid for.
 grant insert (
-  id, user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id
+  user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id
 ) on public.ai_jobs to authenticated;
 grant select, insert, update, delete on public.ai_jobs to service_role;

@@ -93,7 +93,7 @@ using (user_id = (select auth.uid()));
 revoke all on public.media from public, anon, authenticated, service_role;
 grant select, delete on public.media to authenticated;
 grant insert (
-  id, user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title
+  user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title
 ) on public.media to authenticated;
 grant update (title, duration_seconds) on public.media to authenticated;
 grant select, insert, update, delete on public.media to service_role;

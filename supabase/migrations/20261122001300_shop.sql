@@ -100,8 +100,9 @@ comment on table public.orders is
   'customer''s account is deleted the order stays for the books, without name and address.';
 comment on column public.orders.user_id is 'The customer; null once their account is deleted.';
 comment on column public.orders.status is
-  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (never paid), refunded (all money '
-  'given back). private.guard_order has the transitions.';
+  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (before it was paid), refunded (all '
+  'money given back). private.guard_order has the transitions. A payment that is captured after the order was cancelled is '
+  'listed by report_payments_to_return.';
 comment on column public.orders.total_minor is 'What the payments have to cover. Minor units.';
 comment on column public.orders.placed_at is 'Set by trigger, as are paid_at and completed_at.';
 comment on column public.orders.paid_at is 'From this moment on the vendor sees the order.';
@@ -212,16 +213,22 @@ create table public.deliveries (
   constraint deliveries_carrier_is_word check (carrier ~ '^[a-z][a-z0-9-]{1,62}$'),
   -- One spelling, or unique would mean little.
   constraint deliveries_tracking_number_is_code check (tracking_number ~ '^[A-Z0-9][A-Z0-9-]{3,39}$'),
-  constraint deliveries_shipped_has_tracking check (status = 'preparing' or (shipped_at is not null and tracking_number is not null)),
+  constraint deliveries_shipped_at_matches_status check (status = 'preparing' or shipped_at is not null),
+  constraint deliveries_shipped_has_tracking check (status = 'preparing' or tracking_number is not null or user_id is null),
+  constraint deliveries_forgotten_has_no_tracking check (user_id is not null or tracking_number is null),
   constraint deliveries_delivered_at_matches_status check ((status = 'delivered') = (delivered_at is not null)),
   constraint deliveries_delivered_after_shipped check (delivered_at >= shipped_at)
 );
-comment on table public.deliveries is 'A parcel of an order. Written by the service only; customer and vendor can read it.';
+comment on table public.deliveries is
+  'A parcel of an order. Written by the service only; customer and vendor can read it. When the customer''s account is '
+  'deleted it stays for the books, without the number by which the carrier knows who got it.';
 comment on column public.deliveries.vendor_id is 'The order''s vendor, set by trigger.';
 comment on column public.deliveries.user_id is
   'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
-comment on column public.deliveries.carrier is 'Who brings it, in one spelling: dhl, post-at, ups.';
-comment on column public.deliveries.tracking_number is 'Unique per carrier; capitals, digits and hyphens.';
+comment on column public.deliveries.carrier is
+  'Who brings it, in one spelling: dhl, post-at, ups. Removed with the tracking number.';
+comment on column public.deliveries.tracking_number is
+  'Unique per carrier; capitals, digits and hyphens. Removed when the account is deleted, and none is taken afterwards.';
 comment on column public.deliveries.status is
   'preparing, shipped, delivered, returned, lost. private.guard_delivery has the transitions.';
 
@@ -512,6 +519,64 @@ comment on function private.guard_payment() is
   'Row trigger: a payment is for a placed order and of its customer, keeps its amount, and changes along its '
   'transitions. What was captured cannot be un-captured, only refunded, and a refund only grows.';
 
+create function public.report_payments_to_return(p_limit integer default 1000)
+returns table (
+  payment_id uuid,
+  order_id uuid,
+  order_status text,
+  provider text,
+  provider_payment_id text,
+  payment_status text,
+  action text,
+  amount_minor bigint,
+  currency text
+)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    d.id, d.order_id, d.order_status, d.provider, d.provider_payment_id, d.status,
+    case when d.captured_at is null then 'cancel' else 'refund' end,
+    case when d.captured_at is null then d.amount_minor else least(d.left_minor, d.held_until_minor - d.owed_minor) end,
+    d.currency
+  from (
+    select
+      p.*,
+      o.status as order_status,
+      p.amount_minor - p.refunded_minor as left_minor,
+      case
+        when o.status in ('cancelled', 'refunded')
+          or (o.user_id is null and o.status in ('placed', 'paid', 'in_production'))
+        then 0
+        else o.total_minor
+      end as owed_minor,
+      -- What was captured until then, this payment included: what is too much is given back from the last ones.
+      coalesce(
+        sum(p.amount_minor - p.refunded_minor) filter (where p.captured_at is not null)
+          over (partition by p.order_id order by p.captured_at, p.id rows unbounded preceding),
+        0
+      )::bigint as held_until_minor
+    from public.payments as p
+    join public.orders as o on o.id = p.order_id
+    where p.status not in ('refunded', 'failed', 'cancelled')
+  ) as d
+  -- Those that are not captured come last in the window, where held_until_minor is all that we hold.
+  where (d.captured_at is not null and d.left_minor > 0 and d.held_until_minor > d.owed_minor)
+    or (d.captured_at is null and d.held_until_minor >= d.owed_minor)
+  order by d.captured_at, d.created_at, d.id
+  limit p_limit;
+$$;
+comment on function public.report_payments_to_return(integer) is
+  'What the service has to undo at the payment provider. action refund: money that we hold and are not owed, because its '
+  'order was cancelled or refunded before the capture, its customer is gone and nothing was shipped, or it was paid twice; '
+  'amount_minor says how much. action cancel: a payment that is pending or authorised and could still be captured for an '
+  'order that needs no more. Gone from the list as soon as the payment''s row says that it is done. Reads all payments that '
+  'are open or captured. service_role only.';
+revoke execute on function public.report_payments_to_return(integer) from public, anon, authenticated;
+grant execute on function public.report_payments_to_return(integer) to service_role;
+
 create function private.guard_delivery()
 returns trigger
 language plpgsql
@@ -535,8 +600,13 @@ begin
     if (new.order_id, new.vendor_id) is distinct from (old.order_id, old.vendor_id) then
       raise exception 'a delivery keeps its order' using errcode = 'AJ064', detail = 'order_id';
     end if;
-    if new.user_id is distinct from old.user_id and new.user_id is not null then
-      raise exception 'a delivery keeps its customer' using errcode = 'AJ064', detail = 'user_id';
+    if new.user_id is distinct from old.user_id then
+      if new.user_id is not null then
+        raise exception 'a delivery keeps its customer' using errcode = 'AJ064', detail = 'user_id';
+      end if;
+      -- The account is deleted, and the carrier tells anybody who has the number where the parcel went.
+      new.carrier := null;
+      new.tracking_number := null;
     end if;
     if new.status <> old.status and (old.status, new.status) not in (
       ('preparing', 'shipped'), ('shipped', 'delivered'), ('shipped', 'returned'), ('shipped', 'lost'), ('lost', 'delivered')
@@ -553,7 +623,8 @@ begin
 end;
 $$;
 comment on function private.guard_delivery() is
-  'Row trigger: a delivery is for a paid order, keeps it, and changes along its transitions.';
+  'Row trigger: a delivery is for a paid order, keeps it, and changes along its transitions. A deleted account leaves no '
+  'tracking number.';
 
 create function private.guard_pdf()
 returns trigger

@@ -1,5 +1,5 @@
 -- Who may read and write the tables of the two migrations before this one: Row Level Security, grants by column,
--- indexes for foreign keys and lists. Nothing is granted that is not written here.
+-- indexes for foreign keys and lists. Nothing is granted that is not written here; ids are for the database alone to draw.
 
 do $$
 declare
@@ -47,7 +47,7 @@ using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()))
 create policy "users can remove their own calls" on public.calls for delete to authenticated
 using (user_id = (select auth.uid()));
 grant select, delete on public.calls to authenticated;
-grant insert (id, user_id, title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
+grant insert (user_id, title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
 grant update (title, recording_id, held_at, duration_seconds) on public.calls to authenticated;
 
 create policy "users can read their own avatars" on public.avatars for select to authenticated
@@ -91,7 +91,7 @@ create policy "users can remove their own slideshows" on public.slideshows for d
 using (user_id = (select auth.uid()));
 grant select, delete on public.slideshows to authenticated;
 grant select (id, title, description, is_published, share_token) on public.slideshows to anon;
-grant insert (id, user_id, title, description, is_published) on public.slideshows to authenticated;
+grant insert (user_id, title, description, is_published) on public.slideshows to authenticated;
 grant update (title, description, is_published) on public.slideshows to authenticated;
 
 create policy "users can read their own slides and shared ones by link" on public.slideshow_items for select
@@ -118,7 +118,7 @@ create policy "users can remove their own slides" on public.slideshow_items for 
 using (user_id = (select auth.uid()));
 grant select, delete on public.slideshow_items to authenticated;
 grant select (slideshow_id, position, caption, public_path) on public.slideshow_items to anon;
-grant insert (id, user_id, slideshow_id, media_id, position, caption, public_path) on public.slideshow_items
+grant insert (user_id, slideshow_id, media_id, position, caption, public_path) on public.slideshow_items
   to authenticated;
 grant update (media_id, position, caption, public_path) on public.slideshow_items to authenticated;
 
@@ -196,7 +196,7 @@ using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()))
 create policy "customers can remove their own drafts" on public.orders for delete to authenticated
 using (user_id = (select auth.uid()) and status = 'draft');
 grant select, delete on public.orders to authenticated;
-grant insert (id, user_id, vendor_id, currency, shipping_address) on public.orders to authenticated;
+grant insert (user_id, vendor_id, currency, shipping_address) on public.orders to authenticated;
 grant update (status, shipping_address) on public.orders to authenticated;
 
 create policy "whoever can read an order can read its items" on public.order_items for select to authenticated
@@ -225,7 +225,7 @@ using (
   )
 );
 grant select, delete on public.order_items to authenticated;
-grant insert (id, order_id, product_id, pdf_id, quantity) on public.order_items to authenticated;
+grant insert (order_id, product_id, pdf_id, quantity) on public.order_items to authenticated;
 grant update (pdf_id, quantity) on public.order_items to authenticated;
 
 create policy "users can read their own payments" on public.payments for select to authenticated

@@ -505,7 +505,7 @@ function books(db: TestDatabase) {
       from public.order_items as i join public.orders as o on o.id = i.order_id where o.placed_at is not null
       union all select 'payment ' || concat_ws(' ', id, order_id, provider, provider_payment_id, status, amount_minor,
         refunded_minor, captured_at) from public.payments
-      union all select 'delivery ' || concat_ws(' ', id, order_id, carrier, tracking_number, status) from public.deliveries
+      union all select 'delivery ' || concat_ws(' ', id, order_id, status, shipped_at, delivered_at) from public.deliveries
     ) as lines order by line`;
 }
 
@@ -557,7 +557,12 @@ Deno.test("account: nothing personal is left in any table when it is deleted, an
     await db.sql`
       update public.orders set shipping_address = shipping_address || '{"name": "Paul Berger"}'
       where user_id = ${paul}`;
-    const words = [anna, "Anna", ADDRESS.line1];
+    const parcels = (userId: string) =>
+      db.sql<{ tracking_number: string }[]>`
+        select tracking_number from public.deliveries where user_id = ${userId} and tracking_number is not null`;
+    const numbers = (await parcels(anna)).map((row) => row.tracking_number);
+    assertEquals(numbers.length, 2);
+    const words = [anna, "Anna", ADDRESS.line1, ...numbers];
     const paulsWords = [paul, "Paul"];
     const before = await rowsWith(db, words);
     for (
@@ -586,7 +591,7 @@ Deno.test("account: nothing personal is left in any table when it is deleted, an
     await db.sql`delete from auth.users where id = ${anna}`;
 
     assertEquals(
-      Object.keys(await rowsWith(db, [anna, "Anna"])),
+      Object.keys(await rowsWith(db, [anna, "Anna", ...numbers])),
       // The paths of the objects that must go, and nothing else.
       ["private.storage_removals"],
     );

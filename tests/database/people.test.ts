@@ -34,17 +34,15 @@ async function makeSlideshow(
   userId: string,
   photos: number,
 ): Promise<{ id: string; items: string[] }> {
-  const id = crypto.randomUUID();
   const items: string[] = [];
-  await db.asUser(
-    userId,
-    (sql) =>
-      sql`insert into public.slideshows (id, title) values (${id}, 'Summer by the lake')`,
-  );
+  const [slideshow] = await db.asUser(userId, (sql) =>
+    sql<{ id: string }[]>`
+      insert into public.slideshows (title) values ('Summer by the lake') returning id`);
+  assert(slideshow !== undefined);
+  const { id } = slideshow;
   for (let position = 0; position < photos; position++) {
     const { id: media_id } = await addPhoto(db, userId);
     const item = {
-      id: crypto.randomUUID(),
       slideshow_id: id,
       media_id,
       position,
@@ -53,11 +51,11 @@ async function makeSlideshow(
         ? `published-media/${userId}/${position}.jpg`
         : null,
     };
-    await db.asUser(
-      userId,
-      (sql) => sql`insert into public.slideshow_items ${sql(item)}`,
-    );
-    items.push(item.id);
+    const [row] = await db.asUser(userId, (sql) =>
+      sql<{ id: string }[]>`
+        insert into public.slideshow_items ${sql(item)} returning id`);
+    assert(row !== undefined);
+    items.push(row.id);
   }
   return { id, items };
 }
@@ -195,11 +193,9 @@ Deno.test("profiles: one each, made and kept by its user; the photo lies in the 
 Deno.test("calls, avatars, keepsakes: what a job writes is not the owner's to write, what describes it is", async (t) => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
-    const call = crypto.randomUUID();
     await db.asUser(
       anna,
-      (sql) =>
-        sql`insert into public.calls (id, title) values (${call}, 'Grandma')`,
+      (sql) => sql`insert into public.calls (title) values ('Grandma')`,
     );
     await db.sql`
       insert into public.avatars (user_id, name, provider, provider_avatar_id, video_url)

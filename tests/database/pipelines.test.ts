@@ -169,18 +169,19 @@ Deno.test("depends_on_job_id: on a job that is completed it does not wait", asyn
   });
 });
 
-Deno.test("depends_on_job_id: a whole line can be inserted by its owner in one statement", async () => {
+Deno.test("depends_on_job_id: a whole line can be inserted by the service in one statement", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const first = await insertJob(db);
     const [a, b] = [crypto.randomUUID(), crypto.randomUUID()];
-    await db.asUser(first.user_id, async (sql) => {
+    await db.asService(async (sql) => {
       await sql`insert into public.ai_jobs ${
         sql([
           { id: a, depends_on_job_id: first.id },
           { id: b, depends_on_job_id: a },
         ].map((row) => ({
           ...row,
+          user_id: first.user_id,
           job_type: "voice_clone",
           input_url: first.input_url,
           metadata: sql.json({ voice_name: "Grandpa" }),
@@ -197,21 +198,42 @@ Deno.test("depends_on_job_id: somebody else's job, one that is not there and the
     const job = await insertJob(db);
     const foreign = await insertCompletedJob(bench);
     const own = crypto.randomUUID();
+    const after = (sql: postgres.ISql, id: string, values: { id?: string }) =>
+      sql`
+        insert into public.ai_jobs ${
+        sql({
+          ...values,
+          user_id: job.user_id,
+          job_type: "voice_clone",
+          input_url: job.input_url,
+          metadata: { voice_name: "v" },
+          depends_on_job_id: id,
+        })
+      }`;
     const refusals: unknown[] = [];
     for (
-      const [name, id] of [
-        ["somebody else's", foreign.id],
-        ["none", crypto.randomUUID()],
-        ["itself", own],
+      const [name, insert] of [
+        [
+          "somebody else's",
+          () => db.asUser(job.user_id, (sql) => after(sql, foreign.id, {})),
+        ],
+        [
+          "none",
+          () =>
+            db.asUser(
+              job.user_id,
+              (sql) => after(sql, crypto.randomUUID(), {}),
+            ),
+        ],
+        // Only the service knows the id of a job before it is there.
+        [
+          "itself",
+          () => db.asService((sql) => after(sql, own, { id: own })),
+        ],
       ] as const
     ) {
       await t.step(name, async () => {
-        const refusal = await refusalOf(() =>
-          db.asUser(job.user_id, (sql) =>
-            sql`
-              insert into public.ai_jobs (id, job_type, input_url, metadata, depends_on_job_id)
-              values (${own}, 'voice_clone', ${job.input_url}, '{"voice_name": "v"}', ${id})`)
-        );
+        const refusal = await refusalOf(insert);
         assertEquals([refusal.code, refusal.detail], [
           "AJ016",
           "depends_on_job_id",

@@ -99,12 +99,12 @@ export async function draftOrder(
   shop: Shop,
   userId: string,
 ): Promise<string> {
-  const id = crypto.randomUUID();
-  await db.asUser(userId, (sql) =>
-    sql`
-      insert into public.orders (id, vendor_id, currency, shipping_address)
-      values (${id}, ${shop.vendorId}, 'EUR', ${sql.json(ADDRESS)})`);
-  return id;
+  const [order] = await db.asUser(userId, (sql) =>
+    sql<{ id: string }[]>`
+      insert into public.orders (vendor_id, currency, shipping_address)
+      values (${shop.vendorId}, 'EUR', ${sql.json(ADDRESS)}) returning id`);
+  assert(order !== undefined);
+  return order.id;
 }
 
 /** Adds an item as the customer, and returns its id. */
@@ -118,11 +118,11 @@ export async function addItem(
     pdf_id?: string;
   },
 ): Promise<string> {
-  const id = crypto.randomUUID();
-  await db.asUser(userId, (sql) =>
-    sql`
-    insert into public.order_items ${sql({ id, ...item })}`);
-  return id;
+  const [row] = await db.asUser(userId, (sql) =>
+    sql<{ id: string }[]>`
+      insert into public.order_items ${sql(item)} returning id`);
+  assert(row !== undefined);
+  return row.id;
 }
 
 /** Moves an order on, as `postgres`; the triggers see to it that this is allowed. */
@@ -147,6 +147,57 @@ export async function payFor(
     insert into public.payments (id, order_id, provider, provider_payment_id, status, amount_minor, currency)
     select ${id}, o.id, 'stripe', 'pi_' || o.id, 'captured', o.total_minor, o.currency
     from public.orders as o where o.id = ${orderId}`
+  );
+  return id;
+}
+
+/** Every status of a payment. */
+export const PAYMENT_STATUSES = [
+  "pending",
+  "authorised",
+  "captured",
+  "partially_refunded",
+  "refunded",
+  "failed",
+  "cancelled",
+] as const;
+
+/** A status of a payment. */
+export type PaymentStatus = typeof PAYMENT_STATUSES[number];
+
+/** The other columns of a payment of 1,000 in this status. */
+export function paymentIn(status: PaymentStatus) {
+  return {
+    status,
+    refunded_minor: { partially_refunded: 400, refunded: 1000 }[
+      String(status)
+    ] ?? 0,
+    captured_at: ["captured", "partially_refunded", "refunded"].includes(status)
+      ? new Date("2026-01-02T03:04:05Z")
+      : null,
+  };
+}
+
+/** A payment of 1,000 of an order in this status, by the service. Returns its id. */
+export async function insertPayment(
+  db: TestDatabase,
+  orderId: string,
+  status: PaymentStatus,
+): Promise<string> {
+  const id = crypto.randomUUID();
+  await db.asService((sql) =>
+    sql`
+    insert into public.payments ${
+      sql({
+        id,
+        order_id: orderId,
+        provider: "stripe",
+        provider_payment_id: `pi_${id}`,
+        amount_minor: 1000,
+        currency: "EUR",
+        ...paymentIn(status),
+      })
+    }`
   );
   return id;
 }

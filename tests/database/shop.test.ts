@@ -11,12 +11,16 @@ import {
   addItem,
   ADDRESS,
   draftOrder,
+  insertPayment,
   insertPdf,
   openShop,
   ORDER_STATUSES,
   orderIn,
   type OrderStatus,
   payFor,
+  PAYMENT_STATUSES,
+  paymentIn,
+  type PaymentStatus,
   readOrder,
   refund,
   setStatus,
@@ -831,17 +835,6 @@ Deno.test("payments: a refund and the mark paid at the same time end in an order
   });
 });
 
-const PAYMENT_STATUSES = [
-  "pending",
-  "authorised",
-  "captured",
-  "partially_refunded",
-  "refunded",
-  "failed",
-  "cancelled",
-] as const;
-type PaymentStatus = typeof PAYMENT_STATUSES[number];
-
 const PAYMENT_TRANSITIONS: Record<PaymentStatus, PaymentStatus[]> = {
   pending: ["authorised", "captured", "failed", "cancelled"],
   authorised: ["captured", "failed", "cancelled"],
@@ -851,42 +844,6 @@ const PAYMENT_TRANSITIONS: Record<PaymentStatus, PaymentStatus[]> = {
   failed: [],
   cancelled: [],
 };
-
-/** The other columns of a payment of 1,000 in this status. */
-function paymentIn(status: PaymentStatus) {
-  return {
-    status,
-    refunded_minor: { partially_refunded: 400, refunded: 1000 }[
-      String(status)
-    ] ?? 0,
-    captured_at: ["captured", "partially_refunded", "refunded"].includes(status)
-      ? new Date("2026-01-02T03:04:05Z")
-      : null,
-  };
-}
-
-async function insertPayment(
-  db: TestDatabase,
-  orderId: string,
-  status: PaymentStatus,
-): Promise<string> {
-  const id = crypto.randomUUID();
-  await db.asService((sql) =>
-    sql`
-    insert into public.payments ${
-      sql({
-        id,
-        order_id: orderId,
-        provider: "stripe",
-        provider_payment_id: `pi_${id}`,
-        amount_minor: 1000,
-        currency: "EUR",
-        ...paymentIn(status),
-      })
-    }`
-  );
-  return id;
-}
 
 Deno.test("payments: every change of status that is not a transition is refused; what was captured stays captured", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
@@ -1002,6 +959,29 @@ Deno.test("deliveries: are for the order's customer and vendor, whoever is named
       )
     );
     assertEquals([code, detail], ["AJ064", "user_id"]);
+  });
+});
+
+Deno.test("deliveries: a deleted account leaves no tracking number, and none is taken for it afterwards", async () => {
+  await withShop(async ({ db, shop, anna }) => {
+    const shipped = await orderIn(db, shop, anna, "shipped");
+    const printing = await orderIn(db, shop, anna, "in_production");
+    await db.sql`delete from auth.users where id = ${anna}`;
+    const read = () =>
+      db.sql`select order_id, user_id, carrier, tracking_number, status from public.deliveries`;
+    const forgotten = { user_id: null, carrier: null, tracking_number: null };
+    assertEquals([...await read()], [
+      { order_id: shipped, ...forgotten, status: "shipped" },
+    ]);
+    await db.sql`update public.deliveries set status = 'delivered'`;
+    const refusal = await refusalOf(() => ship(db, printing));
+    assertEquals(
+      [refusal.code, refusal.constraint],
+      ["23514", "deliveries_forgotten_has_no_tracking"],
+    );
+    await db.asService((sql) =>
+      sql`insert into public.deliveries (order_id, status) values (${printing}, 'shipped')`
+    );
   });
 });
 

@@ -1596,6 +1596,20 @@ export type Database = {
           "state": string;
         }[];
       };
+      "report_payments_to_return": {
+        Args: { "p_limit"?: number };
+        Returns: {
+          "action": string;
+          "amount_minor": number;
+          "currency": string;
+          "order_id": string;
+          "order_status": string;
+          "payment_id": string;
+          "payment_status": string;
+          "provider": string;
+          "provider_payment_id": string;
+        }[];
+      };
       "rescue_stalled_ai_jobs": {
         Args: { "p_limit"?: number };
         Returns: {

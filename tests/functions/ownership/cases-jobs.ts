@@ -16,14 +16,19 @@ export function jobCases(stage: Stage): Case[] {
   const { ids, actors } = stage.people;
   const A = writerOf(stage, "A");
   const service = writerOf(stage, "service");
+  /** A new job, but for its id, which is the database's to draw. */
+  const fresh = (owner: "A" | "B"): Values => {
+    const { id: _id, ...row } = stage.fixture["ai_jobs"]?.fresh(owner) ?? {};
+    return row;
+  };
   const job = (owner: "A" | "B", input: string): Values => ({
-    ...stage.fixture["ai_jobs"]?.fresh(owner),
+    ...fresh(owner),
     cached_from_job_id: null,
     depends_on_job_id: null,
     input_url: `voice-samples/${input}`,
   });
   const speech = (metadata: Values): Values => ({
-    ...stage.fixture["ai_jobs"]?.fresh("A"),
+    ...fresh("A"),
     cached_from_job_id: null,
     depends_on_job_id: null,
     input_url: null,

@@ -12,10 +12,9 @@ export function shopCases(stage: Stage): Case[] {
   const A = writerOf(stage, "A");
   const service = writerOf(stage, "service");
   const item = (order: Values, more: Values) => {
-    const { id, quantity, product_id } =
-      stage.fixture["order_items"]?.fresh("A") ?? {};
+    const { quantity, product_id } = stage.fixture["order_items"]?.fresh("A") ??
+      {};
     return {
-      id: id ?? null,
       quantity: quantity ?? null,
       product_id: product_id ?? null,
       order_id: order["id"] ?? null,

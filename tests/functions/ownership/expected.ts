@@ -127,7 +127,6 @@ export const EXPECTED: Declaration = {
         // An owner's whole say about a job that exists; what it means is the trigger's to decide.
         "select update": ["cancel_requested_at", "retry_requested_at"],
         "select insert": [
-          "id",
           "user_id",
           "job_type",
           "input_url",
@@ -138,6 +137,7 @@ export const EXPECTED: Declaration = {
           "depends_on_job_id",
         ],
         select: [
+          "id",
           "status",
           "progress_percentage",
           "output_url",
@@ -259,7 +259,6 @@ export const EXPECTED: Declaration = {
       columns: {
         "select insert update": ["title", "duration_seconds"],
         "select insert": [
-          "id",
           "user_id",
           "media_type",
           "storage_path",
@@ -267,7 +266,11 @@ export const EXPECTED: Declaration = {
           "content_type",
           "size_bytes",
         ],
-        select: ["created_at", "updated_at"],
+        select: [
+          "id",
+          "created_at",
+          "updated_at",
+        ],
       },
       service: "select insert update delete",
       references: { media_user_id_fkey: "owner" },
@@ -322,8 +325,9 @@ export const EXPECTED: Declaration = {
           "held_at",
           "duration_seconds",
         ],
-        "select insert": ["id", "user_id"],
+        "select insert": ["user_id"],
         select: [
+          "id",
           "transcript",
           "transcript_data",
           "transcript_job_id",
@@ -376,8 +380,13 @@ export const EXPECTED: Declaration = {
       },
       columns: {
         "select insert update": ["title", "description", "is_published"],
-        "select insert": ["id", "user_id"],
-        select: ["share_token", "created_at", "updated_at"],
+        "select insert": ["user_id"],
+        select: [
+          "id",
+          "share_token",
+          "created_at",
+          "updated_at",
+        ],
       },
       anon: ["id", "title", "description", "is_published", "share_token"],
       service: "select insert update delete",
@@ -397,8 +406,12 @@ export const EXPECTED: Declaration = {
           "caption",
           "public_path",
         ],
-        "select insert": ["id", "user_id", "slideshow_id"],
-        select: ["created_at", "updated_at"],
+        "select insert": ["user_id", "slideshow_id"],
+        select: [
+          "id",
+          "created_at",
+          "updated_at",
+        ],
       },
       anon: ["slideshow_id", "position", "caption", "public_path"],
       service: "select insert update delete",
@@ -499,8 +512,9 @@ export const EXPECTED: Declaration = {
       columns: {
         "select insert update": ["shipping_address"],
         "select update": ["status"],
-        "select insert": ["id", "user_id", "vendor_id", "currency"],
+        "select insert": ["user_id", "vendor_id", "currency"],
         select: [
+          "id",
           "items_total_minor",
           "shipping_minor",
           "tax_minor",
@@ -528,8 +542,9 @@ export const EXPECTED: Declaration = {
       },
       columns: {
         "select insert update": ["pdf_id", "quantity"],
-        "select insert": ["id", "order_id", "product_id"],
+        "select insert": ["order_id", "product_id"],
         select: [
+          "id",
           "vendor_id",
           "currency",
           "description",
@@ -651,6 +666,7 @@ export const EXPECTED: Declaration = {
     give_up_found_object: { roles: ["service_role"] },
     note_provider_rows: { roles: ["service_role"] },
     record_provider_page: { roles: ["service_role"] },
+    report_payments_to_return: { roles: ["service_role"] },
     report_ai_leftovers: { roles: ["service_role"] },
     scan_stored_files: { roles: ["service_role"] },
     settle_provider_removal: { roles: ["service_role"] },

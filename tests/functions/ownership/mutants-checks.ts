@@ -167,9 +167,8 @@ const BODY_CHANGES: BodyChange[] = [
   },
   {
     function: "private.guard_delivery",
-    find:
-      "new.user_id is distinct from old.user_id and new.user_id is not null",
-    replace: "false",
+    find: "if new.user_id is not null then",
+    replace: "if false then",
     subjects: ["table deliveries"],
   },
   {
