@@ -133,6 +133,10 @@ export interface AvatarVideoResult {
 export interface PdfRenderMetadata {
   slideshow_id: string;
   page_size?: "a4" | "letter" | "square" | undefined;
+  /** Most photos on a page; `auto` varies it in a book of more than a dozen. */
+  photos_per_page?: "auto" | 1 | 2 | 4 | undefined;
+  /** Below each photo the day on which it was taken, as Exif has it. */
+  show_dates?: boolean | undefined;
   /** For the cover, instead of the slideshow's own. */
   title?: string | undefined;
 }
@@ -145,6 +149,13 @@ export interface PdfRenderResult {
   page_count: number;
   size_bytes: number;
   pictures_left_out: number;
+  /** Characters that the fonts do not have, and the first ten different ones. */
+  characters_left_out: number;
+  characters_left_out_sample: string | null;
+  /** Slides, from 1, printed at less than 150 pixels to the inch. */
+  photos_too_small: number[];
+  /** Slides, from 1, whose JPEG has no end marker. */
+  photos_without_end: number[];
   content_type: "application/pdf";
 }
 

@@ -10,6 +10,7 @@ import { listen, type ListenOptions } from "./listen.ts";
 import type { LogBook } from "./log-book.ts";
 import type { RealtimeServer } from "./realtime/server.ts";
 import { sameRequest } from "./same-request.ts";
+import type { ResumableUploads } from "./storage-resumable.ts";
 import { answerStorage, type StorageCaller } from "./storage-seams.ts";
 import type { TokenExchange } from "./tokens.ts";
 import { BodyTooLarge, withWholeBody } from "./whole-body.ts";
@@ -19,6 +20,7 @@ export interface GatewayDeps {
   keys: StackKeys;
   tokens: TokenExchange;
   services: DataServices;
+  uploads: ResumableUploads;
   functions: Functions;
   realtime: RealtimeServer;
   logs: LogBook;
@@ -52,6 +54,10 @@ const exposedHeaders = [
   "link",
   "accept-ranges",
   "etag",
+  "location",
+  "tus-resumable",
+  "upload-offset",
+  "upload-length",
 ].join(", ");
 
 function preflight(request: Request): Response {

@@ -30,6 +30,7 @@ import { applySeed, isNewDatabase } from "./seed.ts";
 import { registerWebhooks, startSimulators } from "./simulators.ts";
 import { StackError } from "./stack-error.ts";
 import { defaultPort, type StackOptions } from "./stack-options.ts";
+import { createResumableUploads } from "./storage-resumable.ts";
 import { TokenExchange } from "./tokens.ts";
 import { complain } from "./terminal.ts";
 import { lineFor, type Printed } from "./terminal-log.ts";
@@ -250,6 +251,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     keys,
     tokens,
     services: prepared.services,
+    uploads: await createResumableUploads({
+      services: prepared.services,
+      fileSizeLimit: project.fileSizeLimit,
+    }),
     functions,
     realtime,
     logs,

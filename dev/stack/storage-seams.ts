@@ -19,6 +19,7 @@ import {
 import { changeBucket } from "./storage-buckets.ts";
 import { listObjects } from "./storage-list.ts";
 import { listObjectsV2 } from "./storage-list-v2.ts";
+import { isResumable, type ResumableUploads } from "./storage-resumable.ts";
 import { copyObject, moveObject } from "./storage-relocate.ts";
 import {
   refuseBadName,
@@ -38,6 +39,7 @@ export interface StorageCaller {
 export interface StorageDeps {
   services: DataServices;
   tokens: TokenExchange;
+  uploads: ResumableUploads;
   /** Largest file, in bytes. */
   fileSizeLimit: number;
 }
@@ -220,6 +222,9 @@ async function serveStorage(
   const url = new URL(given.url);
   const { method } = given;
   const target = targetOf(method, url.pathname);
+  if (isResumable(url.pathname) && caller) {
+    return await deps.uploads.answer(given, caller);
+  }
   const listed = /^\/storage\/v1\/object\/(list|list-v2)\/([^/]+)$/.exec(
     url.pathname,
   );

@@ -74,6 +74,7 @@ export const PRODUCT_PACKAGES: readonly string[] = [
   "@upstash/redis",
   "elevenlabs",
   "ipaddr.js",
+  "linebreak",
   "pdfkit",
   "standardwebhooks",
   "zod",
@@ -89,6 +90,7 @@ export const PRIVILEGED_FUNCTIONS: readonly string[] = [
   "janitor",
   "process-ai-job",
   "provider-webhook",
+  "render-ai-job",
 ];
 
 /** The one file of the product that may touch the runtime. */

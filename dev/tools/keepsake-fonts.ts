@@ -1,5 +1,5 @@
 /**
- * Writes the fonts of the keepsake into `process-ai-job/keepsake/font-data.ts`: EB Garamond, cut down to the scripts
+ * Writes the fonts of the keepsake into `render-ai-job/keepsake/font-data.ts`: EB Garamond, cut down to the scripts
  * that it covers, as a module, because a function can be deployed with modules alone.
  *
  * usage: deno task fonts
@@ -13,7 +13,7 @@ import subsetFont from "subset-font";
 const PACKAGE = "@expo-google-fonts/eb-garamond";
 const target = fromFileUrl(
   new URL(
-    "../../supabase/functions/process-ai-job/keepsake/font-data.ts",
+    "../../supabase/functions/render-ai-job/keepsake/font-data.ts",
     import.meta.url,
   ),
 );

@@ -1,4 +1,4 @@
-/** Types of the parts of two packages that this project uses; neither ships declarations. */
+/** Types of the parts of three packages that this project uses; none ships declarations. */
 
 declare module "pdfkit" {
   /** An object of the file. `end` writes it out at once. */
@@ -45,6 +45,12 @@ declare module "pdfkit" {
     }): this;
     registerFont(name: string, source: Uint8Array): this;
     font(name: string, size?: number): this;
+    /** The page that was added last. */
+    readonly page: { dictionary: { data: Record<string, unknown> } };
+    save(): this;
+    restore(): this;
+    /** Cuts off what is drawn outside the path, until `restore`. */
+    clip(): this;
     fillColor(color: string): this;
     strokeColor(color: string): this;
     lineWidth(width: number): this;
@@ -66,6 +72,15 @@ declare module "pdfkit" {
     /** What has been made since the last call, or null. */
     read(): Uint8Array | null;
     end(): void;
+  }
+}
+
+declare module "linebreak" {
+  /** The places at which a line of the text may end, by UAX 14. */
+  export default class LineBreaker {
+    constructor(text: string);
+    /** The next place, or null after the end of the text. `required`: the line has to end there. */
+    nextBreak(): { position: number; required?: boolean } | null;
   }
 }
 

@@ -5,6 +5,7 @@ create table public.ai_job_types (
   job_type text not null,
   provider text not null,
   other_providers text[] not null default '{}',
+  worker text not null default 'process-ai-job',
   is_enabled boolean not null default true,
   paused_at timestamptz,
   max_attempts integer not null default 5,
@@ -25,6 +26,7 @@ create table public.ai_job_types (
   constraint ai_job_types_provider_fkey foreign key (provider) references public.ai_providers (provider),
   constraint ai_job_types_other_providers_are_others check (provider <> all (other_providers)),
   constraint ai_job_types_job_type_is_slug check (job_type ~ '^[a-z][a-z0-9_]{1,62}$'),
+  constraint ai_job_types_worker_is_slug check (worker ~ '^[a-z][a-z0-9-]{1,62}$'),
   constraint ai_job_types_max_attempts_in_range check (max_attempts between 1 and 25),
   constraint ai_job_types_lease_in_range check (lease_seconds between 3 and 300),
   constraint ai_job_types_backoff_in_range check (
@@ -43,6 +45,9 @@ comment on column public.ai_job_types.provider is
   'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
 comment on column public.ai_job_types.other_providers is
   'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
+comment on column public.ai_job_types.worker is
+  'The Edge Function that works on jobs of the type. Work that needs much processor time or memory has a function of its '
+  'own: when the platform ends one of its isolates, no paid call ends with it.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
 comment on column public.ai_job_types.paused_at is 'Set: jobs of the type wait, new ones are accepted. See pause_ai_jobs.';

@@ -17,7 +17,9 @@ values
   ),
   (
     'outputs', 'outputs', false, 524288000,
-    array['audio/mpeg', 'audio/wav', 'video/mp4', 'application/pdf', 'application/json', 'text/plain']
+    array[
+      'audio/mpeg', 'audio/wav', 'video/mp4', 'application/pdf', 'application/json', 'text/plain', 'application/octet-stream'
+    ]
   ),
   (
     'profile-photos', 'profile-photos', true, 5242880,

@@ -68,7 +68,11 @@ create sequence private.ai_job_claims;
 comment on sequence private.ai_job_claims is 'Counts claims, so that every eighth can go to the job that waits longest.';
 revoke all on sequence private.ai_job_claims from public, anon, authenticated, service_role;
 
-create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] default null)
+create function public.claim_ai_jobs(
+  p_limit integer,
+  p_job_ids uuid[] default null,
+  p_worker text default 'process-ai-job'
+)
 returns setof public.ai_jobs
 language plpgsql
 volatile
@@ -109,7 +113,7 @@ begin
   running as materialized (
     select j.provider, j.user_id, count(*) as jobs from public.ai_jobs as j where j.status = 'processing' group by 1, 2
   ),
-  -- Job types that may run, one lane for each of their providers, with what room that has.
+  -- Job types of this worker that may run, one lane for each of their providers, with what room that has.
   lanes as materialized (
     select t.job_type, p.provider, t.lease_seconds,
       p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
@@ -124,7 +128,7 @@ begin
         order by j.priority
         limit 1
       )
-    where t.is_enabled and t.paused_at is null and p.paused_at is null
+    where t.worker = p_worker and t.is_enabled and t.paused_at is null and p.paused_at is null
       and (
         p.breaker_opened_at is null
         or (
@@ -227,8 +231,8 @@ begin
   end loop;
 end;
 $$;
-comment on function public.claim_ai_jobs(integer, uuid[]) is
-  'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
+comment on function public.claim_ai_jobs(integer, uuid[], text) is
+  'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
   'token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or '
   'a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is '
   'open. 0 rows: nothing may run. service_role only; security '
@@ -249,7 +253,8 @@ revoke all on private.dispatch_receipts from public, anon, authenticated, servic
 create function public.claim_dispatched_ai_jobs(
   p_message_id text,
   p_sent_at_unix double precision,
-  p_limit integer
+  p_limit integer,
+  p_worker text default 'process-ai-job'
 )
 returns setof public.ai_jobs
 language plpgsql
@@ -265,10 +270,10 @@ begin
   if not found then
     raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
   end if;
-  return query select c.* from public.claim_ai_jobs(p_limit) as c;
+  return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
 end;
 $$;
-comment on function public.claim_dispatched_ai_jobs(text, double precision, integer) is
+comment on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) is
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five '
   'minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. '
   'Security definer because the receipts lie in schema private.';
@@ -1039,8 +1044,8 @@ declare
   v_function regprocedure;
 begin
   foreach v_function in array array[
-    'public.claim_ai_jobs(integer, uuid[])',
-    'public.claim_dispatched_ai_jobs(text, double precision, integer)',
+    'public.claim_ai_jobs(integer, uuid[], text)',
+    'public.claim_dispatched_ai_jobs(text, double precision, integer, text)',
     'public.heartbeat_ai_jobs(jsonb)',
     'public.complete_ai_job(uuid, uuid, jsonb, text, jsonb)',
     'public.fail_ai_job(uuid, uuid, text, text, boolean, double precision)',

@@ -21,6 +21,7 @@ create table public.profiles (
   display_name text not null,
   photo_path text,
   locale text not null default 'en',
+  time_zone text not null default 'UTC',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint profiles_pkey primary key (user_id),
@@ -31,10 +32,16 @@ create table public.profiles (
     and photo_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
     and split_part(photo_path, '/', 2) = user_id::text
   ),
-  constraint profiles_locale_is_bcp47 check (locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$')
+  constraint profiles_locale_is_bcp47 check (locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'),
+  -- The second of these raises 22023, which names the zone, unless Postgres knows it.
+  constraint profiles_time_zone_is_known check (
+    time_zone ~ '^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$' and timezone(time_zone, timestamptz 'epoch') is not null
+  )
 );
 comment on table public.profiles is 'How a user wants to be called and seen. One row per user, made and kept by the user.';
 comment on column public.profiles.locale is 'Language of the app for this user, as a BCP 47 tag such as de or pt-BR.';
+comment on column public.profiles.time_zone is
+  'Where the user lives, as a name of the IANA database such as Europe/Vienna: the day of what is dated for them is the day there.';
 comment on column public.profiles.photo_path is 'Object of the public bucket profile-photos, as <bucket>/<path>.';
 
 create table public.calls (
@@ -136,6 +143,7 @@ create table public.slideshow_items (
   media_id uuid not null,
   position integer not null,
   caption text,
+  is_full_page boolean not null default false,
   public_path text,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -156,6 +164,7 @@ create table public.slideshow_items (
 );
 comment on table public.slideshow_items is 'The photos of a slideshow in their order. Slideshow and photo belong to the same owner, by foreign key.';
 comment on column public.slideshow_items.position is 'From 0. Unique in the slideshow at commit, so that two can be swapped in one transaction.';
+comment on column public.slideshow_items.is_full_page is 'In print the photo has a page to itself, up to the edges.';
 comment on column public.slideshow_items.public_path is
   'Copy of the photo in the public bucket published-media, made by the owner to be seen by others; forgotten when the '
   'slideshow is withdrawn.';

@@ -6,7 +6,7 @@
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
   ('recordings', 'recordings', false, 524288000, array['audio/*', 'video/*', 'application/ogg']),
-  ('pdfs', 'pdfs', false, 104857600, array['application/pdf']),
+  ('pdfs', 'pdfs', false, 524288000, array['application/pdf']),
   (
     'published-media', 'published-media', true, 20971520,
     array['image/jpeg', 'image/jpg', 'image/pjpeg', 'image/png', 'image/x-png', 'image/webp']

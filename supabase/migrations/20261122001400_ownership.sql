@@ -35,8 +35,8 @@ using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()))
 create policy "users can remove their own profile" on public.profiles for delete to authenticated
 using (user_id = (select auth.uid()));
 grant select, delete on public.profiles to authenticated;
-grant insert (user_id, display_name, photo_path, locale) on public.profiles to authenticated;
-grant update (display_name, photo_path, locale) on public.profiles to authenticated;
+grant insert (user_id, display_name, photo_path, locale, time_zone) on public.profiles to authenticated;
+grant update (display_name, photo_path, locale, time_zone) on public.profiles to authenticated;
 
 create policy "users can read their own calls" on public.calls for select to authenticated
 using (user_id = (select auth.uid()));
@@ -118,9 +118,9 @@ create policy "users can remove their own slides" on public.slideshow_items for 
 using (user_id = (select auth.uid()));
 grant select, delete on public.slideshow_items to authenticated;
 grant select (slideshow_id, position, caption, public_path) on public.slideshow_items to anon;
-grant insert (user_id, slideshow_id, media_id, position, caption, public_path) on public.slideshow_items
+grant insert (user_id, slideshow_id, media_id, position, caption, is_full_page, public_path) on public.slideshow_items
   to authenticated;
-grant update (media_id, position, caption, public_path) on public.slideshow_items to authenticated;
+grant update (media_id, position, caption, is_full_page, public_path) on public.slideshow_items to authenticated;
 
 create function public.get_shared_slideshow(p_share_token text)
 returns jsonb

@@ -1,12 +1,13 @@
--- Keepsakes: the policy of pdf_render, and which slideshows it takes. Runs once; locks ai_job_types and ai_jobs for a
+-- Keepsakes: the policy of pdf_render, which slideshows it takes, and what it reads of one. Runs once; locks ai_job_types and ai_jobs for a
 -- moment.
 
 insert into public.ai_job_types (
-  job_type, provider, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes, cache_ttl_seconds
+  job_type, provider, worker, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes,
+  cache_ttl_seconds
 ) values (
-  'pdf_render', 'internal', 3,
+  'pdf_render', 'internal', 'render-ai-job', 3,
   -- The input is a slideshow, whose photos together have input_max_bytes at most.
-  false, '{}', '{}', 94371840,
+  false, '{}', '{}', 503316480,
   -- A slideshow changes without its parameters changing, and to print it again costs nothing.
   0
 );
@@ -21,11 +22,13 @@ as $$
 declare
   v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
   v_max_slides constant integer := 100;
+  v_max_characters constant integer := 30000;
   v_named text := lower(new.metadata ->> 'slideshow_id');
   v_slideshow uuid := case when v_named ~ v_uuid then v_named::uuid end;
   v_max_bytes bigint;
   v_slides integer;
   v_bytes numeric;
+  v_characters bigint;
 begin
   if v_named is null then
     raise exception 'metadata.slideshow_id is required' using errcode = 'AJ020', detail = 'metadata.slideshow_id';
@@ -37,20 +40,27 @@ begin
       using errcode = 'AJ090', detail = 'metadata.slideshow_id';
   end if;
   -- What is not in Storage is found out by the job, which can name the slide.
-  select count(*), coalesce(sum((o.metadata ->> 'size')::bigint), 0) into v_slides, v_bytes
-  from public.slideshow_items as i
-  join public.media as m on m.id = i.media_id and m.user_id = i.user_id
+  select sum(p.slides), sum(p.characters), coalesce(sum((o.metadata ->> 'size')::bigint), 0)
+  into v_slides, v_characters, v_bytes
+  from (
+    -- A photo that several slides show is in the book once.
+    select m.storage_path, count(*) as slides, coalesce(sum(length(i.caption)), 0) as characters
+    from public.slideshow_items as i
+    join public.media as m on m.id = i.media_id and m.user_id = i.user_id
+    where i.slideshow_id = v_slideshow and i.user_id = new.user_id
+    group by m.storage_path
+  ) as p
   left join storage.objects as o
-    on o.bucket_id = split_part(m.storage_path, '/', 1)
-    and o.name = substr(m.storage_path, strpos(m.storage_path, '/') + 1)
-  where i.slideshow_id = v_slideshow and i.user_id = new.user_id;
+    on o.bucket_id = split_part(p.storage_path, '/', 1)
+    and o.name = substr(p.storage_path, strpos(p.storage_path, '/') + 1);
   select t.input_max_bytes into v_max_bytes from public.ai_job_types as t where t.job_type = new.job_type;
-  if v_slides = 0 then
+  if v_slides is null then
     raise exception 'the slideshow has no photos' using errcode = 'AJ091', detail = 'metadata.slideshow_id';
   end if;
-  if v_slides > v_max_slides or v_bytes > v_max_bytes then
-    raise exception 'the slideshow has % photos with % bytes; a keepsake takes % with %',
-      v_slides, v_bytes, v_max_slides, v_max_bytes
+  if v_slides > v_max_slides or v_bytes > v_max_bytes or v_characters > v_max_characters then
+    raise exception
+      'the slideshow has % slides, photos of % bytes and captions of % characters; a keepsake takes %, % and %',
+      v_slides, v_bytes, v_characters, v_max_slides, v_max_bytes, v_max_characters
       using errcode = 'AJ092', detail = 'metadata.slideshow_id';
   end if;
   return new;
@@ -66,3 +76,51 @@ create trigger ai_jobs_check_pdf_render
 before insert on public.ai_jobs
 for each row when (new.job_type = 'pdf_render')
 execute function private.check_pdf_render();
+
+create function public.get_keepsake_contents(p_slideshow_id uuid, p_user_id uuid)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', s.id,
+    'title', s.title,
+    'description', s.description,
+    'created_at', s.created_at,
+    'author', p.display_name,
+    'locale', coalesce(p.locale, 'en'),
+    'time_zone', coalesce(p.time_zone, 'UTC'),
+    'slides', coalesce(
+      (
+        select jsonb_agg(
+          jsonb_build_object(
+            'caption', i.caption,
+            'is_full_page', i.is_full_page,
+            'object', m.storage_path,
+            'size', (o.metadata ->> 'size')::bigint,
+            'version', concat_ws('/', o.id, o.version, o.metadata ->> 'eTag')
+          )
+          order by i.position
+        )
+        from public.slideshow_items as i
+        left join public.media as m on m.id = i.media_id and m.user_id = i.user_id
+        left join storage.objects as o
+          on o.bucket_id = split_part(m.storage_path, '/', 1)
+          and o.name = substr(m.storage_path, strpos(m.storage_path, '/') + 1)
+        where i.slideshow_id = s.id and i.user_id = s.user_id
+      ),
+      '[]'
+    )
+  )
+  from public.slideshows as s
+  left join public.profiles as p on p.user_id = s.user_id
+  where s.id = p_slideshow_id and s.user_id = p_user_id;
+$$;
+comment on function public.get_keepsake_contents(uuid, uuid) is
+  'All that a keepsake is made of, in one answer: the slideshow, its owner as they want to be called, and the slides in order, '
+  'each with the object of its photo, the size of that (null: it is not in Storage) and what tells one version of it from '
+  'another. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
+revoke execute on function public.get_keepsake_contents(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.get_keepsake_contents(uuid, uuid) to service_role;

@@ -270,6 +270,10 @@ const functions: Record<string, string[]> = {
   redrive_ai_jobs: ["service_role"],
   resolve_unknown_ai_job: ["service_role"],
   wake_ai_job_worker: ["service_role"],
+  save_ai_job_checkpoint: ["service_role"],
+  get_keepsake_contents: ["service_role"],
+  claim_abandoned_uploads: ["service_role"],
+  settle_abandoned_uploads: ["service_role"],
   put_ai_result_cache: ["service_role"],
   release_ai_job: ["service_role"],
   rescue_stalled_ai_jobs: ["service_role"],
@@ -319,7 +323,7 @@ async function catalogue(db: TestDatabase): Promise<CatalogueFunction[]> {
         ) as executors
       from pg_proc as p
       where p.pronamespace::regnamespace::text in ('public', 'private')
-        and p.proname ~ '(ai_job|provider_|voice_clone|ai_result_cache|janitor|removal|found_object|leftovers)'
+        and p.proname ~ '(ai_job|provider_|voice_clone|ai_result_cache|janitor|removal|found_object|leftovers|abandoned|keepsake)'
       order by signature`,
   ];
 }

@@ -37,8 +37,8 @@ const CHANGES: [change: string, line: string][] = [
     `create function public.note(a integer)\n  returns integer language sql immutable security invoker set search_path="";`,
   ],
   [
-    `grant execute on function public.claim_ai_jobs(integer, uuid[]) to anon`,
-    `grant execute on function public.claim_ai_jobs(integer,uuid[]) to anon;`,
+    `grant execute on function public.claim_ai_jobs(integer, uuid[], text) to anon`,
+    `grant execute on function public.claim_ai_jobs(integer,uuid[],text) to anon;`,
   ],
   [
     `create trigger note before delete on public.media for each row execute function private.touch_updated_at()`,

@@ -7,80 +7,18 @@ import {
   pdfRenderResultSchema,
 } from "../../supabase/functions/_shared/contracts/keepsake.ts";
 import { signUp, type TestUser } from "../helpers/as-user.ts";
+import {
+  addPhoto,
+  addSlideshow,
+  askForKeepsake as ask,
+  newKeepsake as newJob,
+  readPhoto,
+} from "../helpers/keepsakes.ts";
 import { assertProblem } from "../helpers/problem.ts";
 import { useStack } from "../helpers/stack.ts";
 import { waitForJob } from "../helpers/wait-for.ts";
 
 const running = useStack();
-
-function readPhoto(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  return Deno.readFile(
-    new URL(`../fixtures/photos/${name}`, import.meta.url),
-  );
-}
-
-/** Puts a photo into the user's folder and their media, and answers with its row's id. */
-async function addPhoto(
-  user: TestUser,
-  bytes: Uint8Array<ArrayBuffer>,
-  contentType = "image/jpeg",
-): Promise<{ id: string; path: string }> {
-  const path = `${user.id}/${crypto.randomUUID()}/photo`;
-  const { error } = await user.client.storage.from("uploads").upload(
-    path,
-    bytes,
-    { contentType },
-  );
-  if (error) throw error;
-  const { data, error: refusal } = await user.client.from("media").insert({
-    media_type: "image",
-    storage_path: `uploads/${path}`,
-    file_name: "photo",
-    content_type: contentType,
-    size_bytes: bytes.length,
-  }).select("id").single();
-  if (refusal) throw refusal;
-  return { id: data.id, path };
-}
-
-async function addSlideshow(
-  user: TestUser,
-  slides: readonly { media_id: string; caption?: string }[],
-  about: { title?: string; description?: string } = {},
-): Promise<string> {
-  const { data, error } = await user.client.from("slideshows").insert({
-    title: "Grandma's summers",
-    ...about,
-  }).select("id").single();
-  if (error) throw error;
-  if (slides.length > 0) {
-    const { error } = await user.client.from("slideshow_items").insert(
-      slides.map((slide, position) => ({
-        slideshow_id: data.id,
-        position,
-        caption: null,
-        ...slide,
-      })),
-    );
-    if (error) throw error;
-  }
-  return data.id;
-}
-
-function ask(user: TestUser, metadata: Record<string, unknown>) {
-  return user.call("create-ai-job", {
-    body: { job_type: "pdf_render", metadata },
-  });
-}
-
-async function newJob(
-  user: TestUser,
-  metadata: Record<string, unknown>,
-): Promise<string> {
-  const answer = await ask(user, metadata);
-  assertEquals(answer.status, 202, JSON.stringify(answer.body));
-  return createAiJobResponseSchema.parse(answer.body).job_id;
-}
 
 async function failureOf(user: TestUser, slideshowId: string) {
   const jobId = await newJob(user, { slideshow_id: slideshowId });
@@ -132,7 +70,7 @@ Deno.test("keepsake: a slideshow becomes a PDF that its owner alone can fetch, w
     0,
   ]);
   const result = pdfRenderResultSchema.parse(job.result_data);
-  assertEquals([result.page_count, result.pictures_left_out], [4, 1]);
+  assertEquals([result.page_count, result.pictures_left_out], [6, 1]);
 
   const { data: row } = await user.client.from("pdfs").select(
     "job_id,slideshow_id,title,pdf_url,page_count,size_bytes",
@@ -142,7 +80,7 @@ Deno.test("keepsake: a slideshow becomes a PDF that its owner alone can fetch, w
     slideshow_id: slideshow,
     title: "Großmutters Sommer",
     pdf_url: `pdfs/${user.id}/${job_id}/keepsake.pdf`,
-    page_count: 4,
+    page_count: 6,
     size_bytes: result.size_bytes,
   });
 
@@ -160,6 +98,8 @@ Deno.test("keepsake: a slideshow becomes a PDF that its owner alone can fetch, w
     "❧ For Mama.",
     "Бабушка и Ελένη am See 3",
     "4",
+    "",
+    "❧ Großmutters Sommer",
   ]);
   await document.loadingTask.destroy();
 
@@ -254,11 +194,30 @@ Deno.test("keepsake: a slideshow without photos and one with too many are refuse
     code: "slideshow_too_large",
     field: "metadata.slideshow_id",
   });
-  const heavy = await addSlideshow(user, [{ media_id: id }, { media_id: id }]);
+  const other = await addPhoto(user, await readPhoto("progressive.jpg"));
+  const heavy = await addSlideshow(user, [
+    { media_id: id },
+    { media_id: other.id },
+  ]);
   await stack.sql`
-    update storage.objects set metadata = jsonb_set(metadata, '{size}', '47185921')
-    where bucket_id = 'uploads' and name = ${path}`;
+    update storage.objects set metadata = jsonb_set(metadata, '{size}', '251658241')
+    where bucket_id = 'uploads' and name in (${path}, ${other.path})`;
   assertProblem(await ask(user, { slideshow_id: heavy }), {
+    status: 400,
+    code: "slideshow_too_large",
+    field: "metadata.slideshow_id",
+  });
+  // A photo that two slides show is in the book once.
+  const twice = await addSlideshow(user, [{ media_id: id }, { media_id: id }]);
+  assertEquals((await ask(user, { slideshow_id: twice })).status, 202);
+  const wordy = await addSlideshow(
+    user,
+    Array.from({ length: 61 }, () => ({
+      media_id: id,
+      caption: "w".repeat(500),
+    })),
+  );
+  assertProblem(await ask(user, { slideshow_id: wordy }), {
     status: 400,
     code: "slideshow_too_large",
     field: "metadata.slideshow_id",
@@ -309,7 +268,8 @@ Deno.test("keepsake: a photo that is gone, and one that cannot be printed, fail 
   );
   const cut = await addPhoto(
     user,
-    (await readPhoto("progressive.jpg")).subarray(0, 900),
+    (await readPhoto("rgb.png")).subarray(0, 150),
+    "image/png",
   );
   await user.client.storage.from("uploads").remove([gone.path]);
   const withSecond = (media_id: string) =>
@@ -377,4 +337,108 @@ Deno.test("keepsake: a slide that came to name another's media prints nothing of
         foreign key (media_id, user_id) references public.media (id, user_id) on delete cascade`;
     });
   }
+});
+
+Deno.test("keepsake: what is left out or may look bad in print does not fail it, and stands in the result", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  await user.client.from("profiles").insert({
+    display_name: "Anna",
+    locale: "en",
+    time_zone: "Pacific/Auckland",
+  });
+  const whole = await readPhoto("progressive.jpg");
+  const small = await addPhoto(user, whole);
+  const endless = await addPhoto(user, whole.subarray(0, whole.length - 2));
+  const slideshow = await addSlideshow(user, [
+    { media_id: small.id, caption: "Visit of 祖母 from ⌘" },
+    { media_id: endless.id, caption: "☃" },
+    { media_id: small.id },
+  ]);
+  // Late in the evening of the 5th in London, the 6th in New Zealand.
+  await stack.sql`
+    update public.slideshows set created_at = '2026-08-05T22:00:00Z' where id = ${slideshow}`;
+  const jobId = await newJob(user, { slideshow_id: slideshow });
+  const job = await waitForJob(stack, user, jobId, "completed");
+  const result = pdfRenderResultSchema.parse(job.result_data);
+  assertEquals(
+    [
+      result.characters_left_out,
+      result.characters_left_out_sample,
+      result.pictures_left_out,
+      result.photos_too_small,
+      result.photos_without_end,
+    ],
+    [3, "祖 母 ⌘", 1, [1, 2, 3], [2]],
+  );
+  const { data } = await user.client.storage.from("pdfs").download(
+    `${user.id}/${jobId}/keepsake.pdf`,
+  );
+  assert(data !== null);
+  const document = await getDocumentProxy(await data.bytes());
+  const { text } = await extractText(document, { mergePages: false });
+  assertEquals(
+    text.slice(0, 3).map((page) => page.replaceAll(/\s+/g, " ").trim()),
+    ["Grandma's summers ❧ Anna August 6, 2026", "Visit of from 2", "3"],
+  );
+  await document.loadingTask.destroy();
+});
+
+Deno.test("profiles: a time zone that nobody knows is refused by its name", async () => {
+  const user = await signUp(running());
+  for (
+    const [time_zone, code] of [
+      ["Europe/Atlantis", "22023"],
+      ["UTC+3; drop", "23514"],
+      ["", "23514"],
+    ] as const
+  ) {
+    const { error } = await user.client.from("profiles").insert({
+      display_name: "Anna",
+      time_zone,
+    });
+    assertEquals(error?.code, code, time_zone);
+  }
+  const { error } = await user.client.from("profiles").insert({
+    display_name: "Anna",
+    time_zone: "America/Argentina/Buenos_Aires",
+  });
+  assertEquals(error, null);
+});
+
+Deno.test("keepsake: pages and slides are as their owner wants them", async () => {
+  const user = await signUp(running());
+  const photos = await Promise.all(
+    Array.from(
+      { length: 5 },
+      async () => await addPhoto(user, await readPhoto("progressive.jpg")),
+    ),
+  );
+  const slideshow = await addSlideshow(
+    user,
+    photos.map(({ id }, index) => ({
+      media_id: id,
+      is_full_page: index === 4,
+    })),
+  );
+  const pages: unknown[] = [];
+  for (const photos_per_page of [1, 2, 4, "auto"]) {
+    const jobId = await newJob(user, {
+      slideshow_id: slideshow,
+      page_size: "square",
+      photos_per_page,
+    });
+    const job = await waitForJob(running(), user, jobId, "completed");
+    pages.push(job.result_data?.["page_count"]);
+  }
+  // Front and back, and an even number in all.
+  assertEquals(pages, [8, 6, 4, 8]);
+  assertProblem(
+    await ask(user, { slideshow_id: slideshow, photos_per_page: 3 }),
+    {
+      status: 400,
+      code: "invalid_request",
+      field: "metadata.photos_per_page",
+    },
+  );
 });

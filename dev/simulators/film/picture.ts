@@ -7,8 +7,8 @@ import {
 import { decode as decodeJpeg } from "jpeg-js";
 import {
   isJpeg,
-  readJpeg,
-} from "../../../supabase/functions/process-ai-job/keepsake/jpeg.ts";
+  readJpegHead,
+} from "../../../supabase/functions/render-ai-job/keepsake/jpeg.ts";
 import type { Planes } from "./still.ts";
 
 /** Longest side of a frame. */
@@ -40,7 +40,7 @@ function fromJpeg(file: Uint8Array): Pixels {
 
 function orientationOf(file: Uint8Array): number {
   try {
-    return readJpeg(file).orientation;
+    return readJpegHead(file)?.orientation ?? 1;
   } catch {
     return 1; // of a kind that cannot be printed, but shown
   }

@@ -150,11 +150,11 @@ import {
   type ${pascal}Result,
 } from "../../_shared/contracts/${kebab}.ts";
 import type { Database } from "../../_shared/database.types.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
 import type { ElevenLabs${pascal} } from "../../_shared/providers/elevenlabs-${kebab}.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
-import { readMetadata } from "./metadata.ts";
 
 const MAX_FILE_BYTES = 20_971_520;
 

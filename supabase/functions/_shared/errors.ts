@@ -96,7 +96,7 @@ const CATALOGUE = {
   slideshow_too_large: {
     status: 400,
     message:
-      "The slideshow has more photos, or larger ones, than one PDF takes.",
+      "The slideshow has more photos, larger ones or longer captions than one PDF takes.",
   },
   idempotency_key_in_use: {
     status: 409,

@@ -1,5 +1,10 @@
 import { createAdminClient } from "@supabase/server/core";
-import { type Env, readEnv, supabaseEnv } from "../_shared/config/env.ts";
+import {
+  type Env,
+  ownSecretKey,
+  readEnv,
+  supabaseEnv,
+} from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
@@ -10,6 +15,8 @@ import {
   type ProviderInventory,
   videoInventory,
 } from "../_shared/providers/inventory.ts";
+import { createResumableUploads } from "../_shared/storage/resumable-uploads.ts";
+import { endAbandonedUploads } from "./abandoned-uploads.ts";
 import { createHandler } from "./handler.ts";
 import { createJanitorRepository } from "./repository.ts";
 import { runJanitor } from "./run.ts";
@@ -21,11 +28,15 @@ const CALL_SECONDS = 20;
 
 const platform = platformDeps();
 const env = readEnv(platform);
+const boundFetch = boundedFetch(platform.fetch, env.DB_STATEMENT_TIMEOUT);
 const supabase = createAdminClient<Database>({
   env: supabaseEnv(env),
-  supabaseOptions: {
-    global: { fetch: boundedFetch(platform.fetch, env.DB_STATEMENT_TIMEOUT) },
-  },
+  supabaseOptions: { global: { fetch: boundFetch } },
+});
+const uploads = createResumableUploads({
+  url: env.SUPABASE_URL,
+  secretKey: ownSecretKey(env),
+  fetch: boundFetch,
 });
 const repository = createJanitorRepository(supabase);
 const inventories = inventoriesOf(env);
@@ -68,16 +79,20 @@ export default {
     platform,
     env,
     repository,
-    run: (log) =>
-      runJanitor({
+    async run(log) {
+      const hasTime = () =>
+        !shutdown.signal.aborted &&
+        platform.uptimeMs() < env.ISOLATE_WALL_CLOCK * 1000 * WORK_UNTIL;
+      const { signal } = shutdown;
+      await endAbandonedUploads({ supabase, uploads, hasTime, signal, log });
+      return await runJanitor({
         repository,
         supabase,
         inventories,
-        hasTime: () =>
-          !shutdown.signal.aborted &&
-          platform.uptimeMs() < env.ISOLATE_WALL_CLOCK * 1000 * WORK_UNTIL,
-        signal: shutdown.signal,
+        hasTime,
+        signal,
         log,
-      }),
+      });
+    },
   }),
 };

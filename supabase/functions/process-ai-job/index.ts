@@ -25,7 +25,6 @@ import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { removeLostFiles } from "../_shared/storage/remove-files.ts";
 import { createHandler } from "./handler.ts";
 import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
-import { createPdfRenderProcessor } from "./processors/pdf-render.ts";
 import { createTextToSpeechProcessor } from "./processors/text-to-speech.ts";
 import { createTranscriptionProcessor } from "./processors/transcription.ts";
 import { createVoiceCloneProcessor } from "./processors/voice-clone.ts";
@@ -113,7 +112,6 @@ const processors = [
         : `${base}/d-id/${dIdCallbackPath(jobId, secret)}`;
     },
   }),
-  createPdfRenderProcessor({ supabase }),
 ];
 const worker = createWorker({
   platform,

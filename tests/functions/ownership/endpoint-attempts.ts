@@ -127,6 +127,23 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
       };
     },
   },
+  "render-ai-job": {
+    "the other's job, unsigned": (stage, subject) => {
+      const id = rowOf(stage, subject, "ai_jobs", "waiting").values["id"] ??
+        null;
+      return {
+        method: "POST",
+        body: {
+          type: "INSERT",
+          table: "ai_jobs",
+          schema: "public",
+          record: { id },
+          old_record: null,
+          job_ids: [id],
+        },
+      };
+    },
+  },
   janitor: {
     "a run, unsigned": () => ({ method: "POST", body: { type: "JANITOR" } }),
   },

@@ -23,6 +23,7 @@ export const EXPECTED: Declaration = {
           "job_type",
           "provider",
           "other_providers",
+          "worker",
           "is_enabled",
           "paused_at",
           "max_age_seconds",
@@ -211,6 +212,16 @@ export const EXPECTED: Declaration = {
       },
     },
 
+    // The service's own notes: their owner does not see them.
+    ai_job_checkpoints: {
+      rows: { checkpoint: {} },
+      columns: { "": ["job_id", "data", "upload_id", "updated_at"] },
+      service: "select",
+      references: {
+        ai_job_checkpoints_job_id_fkey: FROM_THE_JOB,
+      },
+    },
+
     ai_provider_calls: {
       rows: { call: { owner: "select" } },
       columns: {
@@ -307,7 +318,12 @@ export const EXPECTED: Declaration = {
     profiles: {
       rows: { profile: { owner: "select update delete" } },
       columns: {
-        "select insert update": ["display_name", "photo_path", "locale"],
+        "select insert update": [
+          "display_name",
+          "photo_path",
+          "locale",
+          "time_zone",
+        ],
         "select insert": ["user_id"],
         select: ["created_at", "updated_at"],
       },
@@ -404,6 +420,7 @@ export const EXPECTED: Declaration = {
           "media_id",
           "position",
           "caption",
+          "is_full_page",
           "public_path",
         ],
         "select insert": ["user_id", "slideshow_id"],
@@ -648,6 +665,10 @@ export const EXPECTED: Declaration = {
     redrive_ai_jobs: { roles: ["service_role"] },
     resolve_unknown_ai_job: { roles: ["service_role"] },
     wake_ai_job_worker: { roles: ["service_role"] },
+    save_ai_job_checkpoint: { roles: ["service_role"] },
+    get_keepsake_contents: { roles: ["service_role"] },
+    claim_abandoned_uploads: { roles: ["service_role"] },
+    settle_abandoned_uploads: { roles: ["service_role"] },
     put_ai_result_cache: { roles: ["service_role"] },
     release_ai_job: { roles: ["service_role"] },
     reorder_slideshow: { roles: ["authenticated", "service_role"] },
@@ -737,6 +758,12 @@ export const EXPECTED: Declaration = {
     },
     // No key opens it, only the database's signature.
     "process-ai-job": {
+      callers: [],
+      own: {},
+      foreign: { "the other's job, unsigned": 401 },
+    },
+    // The same.
+    "render-ai-job": {
       callers: [],
       own: {},
       foreign: { "the other's job, unsigned": 401 },

@@ -120,6 +120,18 @@ export function jobRows(
       },
       change: () => ({ cancel_requested_at: LATER, retry_requested_at: LATER }),
     },
+    ai_job_checkpoints: {
+      rows: forEach("ai_job_checkpoints", (owner) => ({
+        checkpoint: {
+          job_id: namesOf(owner)("ai_jobs", "running"),
+          data: { part: 1 },
+        },
+      })),
+      fresh: (owner) => ({
+        job_id: namesOf(owner)("ai_jobs", "waiting"),
+        data: {},
+      }),
+    },
     ai_job_events: {
       rows: forEach("ai_job_events", (owner, id) => ({
         event: {

@@ -55,6 +55,7 @@ export function libraryRows(
         display_name: "Another name",
         photo_path: `profile-photos/${ids[owner]}/other.png`,
         locale: "fr",
+        time_zone: "Europe/Paris",
       }),
     },
     calls: {
@@ -176,6 +177,7 @@ export function libraryRows(
       }),
       change: (owner) => ({
         caption: "other words",
+        is_full_page: true,
         media_id: namesOf(owner)("media", "recording"),
         position: 7,
         public_path: `published-media/${ids[owner]}/other.png`,

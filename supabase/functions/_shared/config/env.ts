@@ -191,6 +191,13 @@ export function readEnv(platform: Pick<PlatformDeps, "env">): Env {
   );
 }
 
+/** The secret key by which the functions themselves call the project: the one named `default`, as `@supabase/server` takes it. */
+export function ownSecretKey(env: Env): string {
+  const { default: key } = env.SUPABASE_SECRET_KEYS;
+  if (key !== undefined) return key;
+  throw new EnvError("SUPABASE_SECRET_KEYS: has no key named default");
+}
+
 /** Values that may not appear in any log line or answer. */
 export function secretsOf(env: Env): string[] {
   return [

@@ -2,13 +2,28 @@
 import { z } from "zod";
 import { plainText } from "./plain-text.ts";
 
-/** Most slides of one keepsake; the database refuses more as well. */
+/** What one keepsake takes at most; the database refuses more as well. */
 export const MAX_SLIDES = 100;
+/** All photos together; leaves room for the pages in what the bucket takes. */
+export const MAX_PHOTOS_BYTES = 503_316_480;
+/** All captions together. */
+export const MAX_CAPTION_CHARACTERS = 30_000;
 
 export const pdfRenderMetadataSchema = z.strictObject({
   slideshow_id: z.uuid().describe("A slideshow of one's own."),
   page_size: z.enum(["a4", "letter", "square"]).default("a4").describe(
     "square is 21 cm.",
+  ),
+  photos_per_page: z.union([
+    z.literal("auto"),
+    z.literal(1),
+    z.literal(2),
+    z.literal(4),
+  ]).default("auto").describe(
+    "Most photos on a page; they share one when their orientation and captions allow it.",
+  ),
+  show_dates: z.boolean().default(false).describe(
+    "Below each photo the day on which it was taken, as Exif has it.",
   ),
   title: plainText(200).optional().describe(
     "For the cover, instead of the slideshow's own.",
@@ -25,6 +40,18 @@ export const pdfRenderResultSchema = z.object({
   size_bytes: z.number().int().positive(),
   pictures_left_out: z.number().int().min(0).describe(
     "Emoji in title, foreword and captions, which are not printed.",
+  ),
+  characters_left_out: z.number().int().min(0).describe(
+    "Other characters in them that the fonts do not have.",
+  ),
+  characters_left_out_sample: z.string().nullable().describe(
+    "The first ten different ones of those.",
+  ),
+  photos_too_small: z.array(z.number().int()).describe(
+    "Slides, from 1, whose photo has fewer than 150 pixels to the inch where it is printed largest.",
+  ),
+  photos_without_end: z.array(z.number().int()).describe(
+    "Slides, from 1, whose JPEG has no end marker: it may be cut, or have other data appended to it.",
   ),
   content_type: z.literal("application/pdf"),
 });

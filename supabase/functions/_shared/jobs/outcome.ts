@@ -4,7 +4,10 @@ import type { Product } from "./products.ts";
 
 /** The work is done: what to write on the job, and the row it creates or fills in the same commit. */
 export interface Completion {
-  resultData: Record<string, string | number | boolean | null>;
+  resultData: Record<
+    string,
+    string | number | boolean | null | number[]
+  >;
   /** The file that was made, as `<bucket>/<path>` of our own Storage. */
   outputUrl?: string;
   product?: Product;

@@ -117,7 +117,7 @@ export interface JobRepository {
     },
   ): Promise<"pending" | "failed" | "cancelled" | null>;
   cancel(lease: Lease): Promise<boolean>;
-  /** Asks for another isolate, since this one is too old to go on claiming. */
+  /** Asks for another request to this worker, if jobs wait for it. */
   wake(): Promise<boolean>;
   snooze(lease: Lease, seconds: number, stage: string): Promise<boolean>;
   release(lease: Lease): Promise<boolean>;
@@ -132,9 +132,14 @@ function resultNotSaved(cause: unknown): JobFailure {
   return new JobFailure("result_not_saved", { isRetryable: false, cause });
 }
 
-/** The queue through the Data API with the secret key. */
+/**
+ * The queue through the Data API with the secret key.
+ *
+ * @param worker the Edge Function that asks, as in `ai_job_types.worker`: it gets jobs of its own types alone.
+ */
 export function createJobRepository(
   supabase: SupabaseClient<Database>,
+  worker = "process-ai-job",
 ): JobRepository {
   async function call<Name extends keyof Rpc & string, T>(
     name: Name,
@@ -157,10 +162,15 @@ export function createJobRepository(
         p_message_id: dispatch.messageId,
         p_sent_at_unix: dispatch.sentAtUnix,
         p_limit: limit,
+        p_worker: worker,
       }, z.array(claimedJobSchema)),
 
     claimDue: (limit) =>
-      call("claim_ai_jobs", { p_limit: limit }, z.array(claimedJobSchema)),
+      call(
+        "claim_ai_jobs",
+        { p_limit: limit, p_worker: worker },
+        z.array(claimedJobSchema),
+      ),
 
     async heartbeat(beats) {
       const alive = await call("heartbeat_ai_jobs", {
@@ -284,7 +294,7 @@ export function createJobRepository(
 
     cancel: (lease) => call("cancel_ai_job", fence(lease), z.boolean()),
 
-    wake: () => call("wake_ai_job_worker", {}, z.boolean()),
+    wake: () => call("wake_ai_job_worker", { p_worker: worker }, z.boolean()),
 
     release: (lease) => call("release_ai_job", fence(lease), z.boolean()),
   };

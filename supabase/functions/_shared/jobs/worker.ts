@@ -17,6 +17,12 @@ export interface WorkerDeps extends
     "deadlineMs" | "shutdown" | "log" | "heartbeats"
   > {
   concurrency: number;
+  /**
+   * Work on one job at a time, and claim again only in answer to another request. For work that uses up most of the
+   * processor time that an isolate has.
+   * @default false
+   */
+  isOneJobPerRequest?: boolean;
   /** How long the isolate lives, in milliseconds. */
   wallClockMs: number;
   onShutdown(callback: (reason: string) => void): void;
@@ -47,10 +53,12 @@ export interface Worker {
  *
  * Guarantees: never more than `concurrency` jobs at once, over all dispatches, however they overlap; nothing is claimed
  * after half of the wall clock or once the end is announced, and then another isolate is asked to go on, once for the
- * dispatches that still come and once for each job that ends; on that announcement the jobs in hand are handed back to
+ * dispatches that still come and once for each job that ends, as after each job with `isOneJobPerRequest`; on that announcement the jobs in hand are handed back to
  * the queue.
  */
 export function createWorker(deps: WorkerDeps): Worker {
+  const isOneJobPerRequest = deps.isOneJobPerRequest ?? false;
+  const concurrency = isOneJobPerRequest ? 1 : deps.concurrency;
   const shutdown = new AbortController();
   deps.onShutdown((reason) => shutdown.abort(new ShuttingDown(reason)));
   const deadlineMs = deps.wallClockMs * FINISH_BY;
@@ -80,8 +88,8 @@ export function createWorker(deps: WorkerDeps): Worker {
     log: Logger,
   ): Promise<ClaimedJob[]> {
     const reason = closing() ??
-      (taken >= deps.concurrency ? "full" : undefined);
-    const limit = reason === undefined ? deps.concurrency - taken : 0;
+      (taken >= concurrency ? "full" : undefined);
+    const limit = reason === undefined ? concurrency - taken : 0;
     taken += limit;
     let jobs: ClaimedJob[] = [];
     try {
@@ -93,7 +101,10 @@ export function createWorker(deps: WorkerDeps): Worker {
       for (const job of jobs) deps.waitUntil(work(job, log));
       // Also after a claim that failed: the slots that it held are what the other dispatch lacked. Not by one that is
       // closing: it has nothing to fill them with.
-      if (isHintMissed && taken < deps.concurrency && !isClosing()) {
+      if (
+        isHintMissed && taken < concurrency && !isClosing() &&
+        !isOneJobPerRequest
+      ) {
         deps.waitUntil(fill(log));
       }
     }
@@ -145,7 +156,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     if (isFilling) return;
     isFilling = true;
     try {
-      while (!isClosing() && taken < deps.concurrency) {
+      while (!isClosing() && taken < concurrency && !isOneJobPerRequest) {
         isHintMissed = false;
         const jobs = await take(
           (limit) => deps.repository.claimDue(limit),
@@ -154,7 +165,7 @@ export function createWorker(deps: WorkerDeps): Worker {
         // What was missed during this claim may have come too late for it.
         if (jobs.length === 0 && !isHintMissed) return;
       }
-      if (isClosing()) await deps.repository.wake();
+      if (isClosing() || isOneJobPerRequest) await deps.repository.wake();
     } catch (error) {
       // The sweep finds what is due without us.
       log.warn("claim_failed", { error });

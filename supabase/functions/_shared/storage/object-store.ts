@@ -12,20 +12,32 @@ export type InputName = "photo" | "recording";
 /** Seconds after which a transfer from or to Storage is given up. */
 export const STORAGE_TIMEOUT_SECONDS = 60;
 
+/** Bytes of an object; `to` is not among them. */
+export interface ByteRange {
+  from: number;
+  to: number;
+}
+
 /**
  * Opens the object that a job's `input_url` names, to be read as it comes. The body must be read or cancelled.
  *
  * @param supabase the service's client.
+ * @param options.range the part to be read; all of it when left out. Storage gives what there is of it.
  * @throws {JobFailure} `input_not_found` (final) when it is gone, `storage_unavailable` (retryable) when Storage does
  *   not answer properly.
  */
 export async function openInput(
   supabase: SupabaseClient<Database>,
   inputUrl: string,
-  options: { signal: AbortSignal; name?: InputName },
+  options: { signal: AbortSignal; name?: InputName; range?: ByteRange },
 ): Promise<ReadableStream<Uint8Array>> {
   const object = objectOf(inputUrl);
-  const { data: stream, error } = await supabase.storage.from(object.bucket)
+  const { range } = options;
+  const bucket = supabase.storage.from(object.bucket);
+  if (range !== undefined) {
+    bucket.setHeader("range", `bytes=${range.from}-${range.to - 1}`);
+  }
+  const { data: stream, error } = await bucket
     .download(object.path, {}, { signal: options.signal })
     .asStream();
   if (!error) return stream;
@@ -66,6 +78,36 @@ function toFailure(error: Error, name?: InputName): JobFailure {
       ? { details: `The ${name} is not there any more.` }
       : {}),
   });
+}
+
+/**
+ * Reads a part of the object that a job's `input_url` names.
+ *
+ * @returns as many bytes as there are in the range, which may not be empty.
+ * @throws {JobFailure} as {@link openInput}, also when Storage gives more than it was asked for.
+ */
+export async function readInputRange(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+  range: ByteRange,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(range.to - range.from);
+  let size = 0;
+  try {
+    const stream = await openInput(supabase, inputUrl, { signal, range });
+    for await (const chunk of stream) {
+      if (size + chunk.length > bytes.length) {
+        throw new Error("Storage does not keep to a range");
+      }
+      bytes.set(chunk, size);
+      size += chunk.length;
+    }
+  } catch (cause) {
+    if (signal.aborted || cause instanceof JobFailure) throw cause;
+    throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
+  }
+  return bytes.subarray(0, size);
 }
 
 /**

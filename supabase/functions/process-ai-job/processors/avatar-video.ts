@@ -35,7 +35,7 @@ import {
   type InputName,
 } from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
-import { readMetadata } from "./metadata.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
 
 /** The one paid step. */
 const ORDER = "create_video";

@@ -39,7 +39,7 @@ import {
   removeOutputs,
   storeOutput,
 } from "../../_shared/storage/outputs.ts";
-import { readMetadata } from "./metadata.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
 
 /**
  * Most characters of a part, whatever the model takes: about five minutes of sound, which is made well within the life

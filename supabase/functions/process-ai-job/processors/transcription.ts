@@ -47,7 +47,7 @@ import {
 } from "../../_shared/storage/object-store.ts";
 import { unpaid } from "../../_shared/providers/wire-call.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
-import { readMetadata } from "./metadata.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
 
 /** The one paid step of the job. */
 const STEP = "transcribe";

@@ -10,7 +10,7 @@ import {
   inputTypeOf,
 } from "../../_shared/media/input-type.ts";
 import { downloadInput } from "../../_shared/storage/object-store.ts";
-import { readMetadata } from "./metadata.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
 
 /** Most bytes of a recording; the job type's own limit may be lower. */
 const MAX_RECORDING_BYTES = 10_485_760;

@@ -23,6 +23,7 @@ const WALL_CLOCK_MS = 150_000;
 function isolate(
   options: {
     concurrency?: number;
+    isOneJobPerRequest?: boolean;
     repository?: FakeRepository;
     work?: (context: JobContext) => Promise<Completion>;
   } = {},
@@ -55,6 +56,7 @@ function isolate(
       remember: () => Promise.resolve(),
     },
     concurrency: options.concurrency ?? 2,
+    isOneJobPerRequest: options.isOneJobPerRequest ?? false,
     wallClockMs: WALL_CLOCK_MS,
     removeLostFiles: () => Promise.resolve(0),
     onShutdown: platform.onShutdown,
@@ -460,4 +462,27 @@ Deno.test("createWorker: however many dispatches come and whenever jobs end, the
     ),
     { numRuns: 2000 },
   );
+});
+
+Deno.test("createWorker: with one job per request it takes one, claims no other by itself, and has itself called again", async () => {
+  const { insert, take, finishAll, state, repository, platform } = isolate({
+    concurrency: 5,
+    isOneJobPerRequest: true,
+  });
+  const rows = insert(3);
+  assertEquals(ids(await take()), ids(rows.slice(0, 1)));
+  assertEquals(await take(), []);
+  assertEquals(woken(repository), 0);
+  await finishAll();
+  await platform.background();
+  assertEquals(rows.map((row) => row.status), [
+    "completed",
+    "pending",
+    "pending",
+  ]);
+  assertEquals([state.most, woken(repository)], [1, 1]);
+  assertEquals(ids(await take()), ids(rows.slice(1, 2)));
+  await finishAll();
+  await platform.background();
+  assertEquals([state.most, woken(repository)], [1, 2]);
 });

@@ -1,19 +1,22 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
+  showCharacters,
   toPrintable,
   UnprintableText,
-} from "../../../../supabase/functions/process-ai-job/keepsake/printable-text.ts";
+} from "../../../../supabase/functions/render-ai-job/keepsake/printable-text.ts";
 
 Deno.test("toPrintable: emoji are left out and counted, with what joins them", () => {
   assertEquals(toPrintable("At the lake 🏖️ with 👨‍👩‍👧 and 👍🏽!", "italic"), {
     text: "At the lake with and !",
     face: "italic",
-    leftOut: 6,
+    pictures: 6,
+    missing: [],
   });
   assertEquals(toPrintable("🇦🇹", "roman"), {
     text: "",
     face: "roman",
-    leftOut: 2,
+    pictures: 2,
+    missing: [],
   });
 });
 
@@ -34,10 +37,30 @@ Deno.test("toPrintable: what the one face lacks is printed in the other", () => 
   assertEquals(toPrintable("s", "italic").face, "italic");
 });
 
-Deno.test("toPrintable: words that no face has are refused, never left out", () => {
+Deno.test("toPrintable: a character that no face has is left out and reported, whatever it is", () => {
+  assertEquals(toPrintable("祖母 with us, ☃ and ☃", "italic"), {
+    text: "with us, and",
+    face: "italic",
+    // The snowmen are pictures by Unicode.
+    pictures: 2,
+    missing: ["祖", "母"],
+  });
+  const { text, missing } = toPrintable("5 ⅌ 7 ⌘⌘", "roman");
+  assertEquals([text, missing], ["5 7", ["⅌", "⌘", "⌘"]]);
+  assertEquals(showCharacters(missing), "⅌ ⌘");
+  // No letter is lost: there is none.
+  assertEquals(toPrintable("⌘", "roman").text, "");
+});
+
+Deno.test("toPrintable: the face that lacks less is taken", () => {
+  const { face, missing } = toPrintable("ʂʂ ⌘ 祖 and more words", "italic");
+  assertEquals([face, missing], ["roman", ["⌘", "祖"]]);
+});
+
+Deno.test("toPrintable: a text that would lose more than half of its letters is refused", () => {
   for (
     const [text, characters] of [
-      ["祖母 and me", "祖 母"],
+      ["祖母と孫 me", "祖 母 と 孫"],
       ["سعاد", "س ع ا د"],
       ["שרה", "ש ר ה"],
       ["दादी", "द ा ी"],

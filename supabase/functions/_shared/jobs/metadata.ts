@@ -1,8 +1,8 @@
 /** The parameters of a claimed job, checked again: a job may come by a plain insert, past create-ai-job's own check. */
 import type { z } from "zod";
-import { check } from "../../_shared/contracts/issue-words.ts";
-import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
-import { JobFailure } from "../../_shared/jobs/outcome.ts";
+import { check } from "../contracts/issue-words.ts";
+import type { ClaimedJob } from "../contracts/jobs.ts";
+import { JobFailure } from "./outcome.ts";
 
 /**
  * The metadata as its type has them, with defaults.

@@ -8,7 +8,7 @@ const FACES: Readonly<Record<Face, FontData>> = {
   italic: ITALIC,
 };
 
-/** Text with letters that no face has. */
+/** Text of which most letters are in no face. */
 export class UnprintableText extends Error {
   override readonly name = "UnprintableText";
   /** @param characters the first few of them, each once. */
@@ -17,12 +17,14 @@ export class UnprintableText extends Error {
   }
 }
 
-/** A text that one face covers whole. */
+/** A text as one face prints it. */
 export interface PrintableText {
   text: string;
   face: Face;
   /** Pictures (emoji) that were left out. */
-  leftOut: number;
+  pictures: number;
+  /** Other characters that were left out because the face does not have them, in order, repeated ones too. */
+  missing: readonly string[];
 }
 
 const SHOWN_CHARACTERS = 10;
@@ -30,58 +32,60 @@ const SHOWN_CHARACTERS = 10;
 const INVISIBLE = /[\p{Cf}\p{Cc}\p{Variation_Selector}]/u;
 const PICTURE =
   /[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}\u20e3]/u;
+const LETTER = /\p{L}/u;
 
 /**
- * Brings a text into the form that is printed, in `preferred` if that face covers it, else in the other one.
+ * Brings a text into the form that is printed, in `preferred` unless the other face has more of its characters.
  *
  * Lines are kept, runs of other white space become one space. What is only another form of a covered character (NFKC:
  * full-width letters, mathematical alphabets) is printed as that; invisible characters go, and so do emoji, which are
- * counted. Words are never left out: anything else that no face has is refused.
+ * counted. Any other character that the face lacks is left out and reported. A text that would lose more than half of its
+ * letters is in a script that cannot be printed, and is refused.
  *
  * @throws {UnprintableText} naming the characters.
  */
 export function toPrintable(text: string, preferred: Face): PrintableText {
   const other: Face = preferred === "roman" ? "italic" : "roman";
   const first = fit(text, preferred);
-  if (first.missing.size === 0) return toText(first, preferred);
+  if (first.missing.length === 0) return first;
   const second = fit(text, other);
-  if (second.missing.size === 0) return toText(second, other);
-  throw new UnprintableText(
-    [...first.missing].slice(0, SHOWN_CHARACTERS).join(" "),
-  );
+  const best = second.missing.length < first.missing.length ? second : first;
+  const lost = best.missing.filter((character) => LETTER.test(character));
+  const kept = [...best.text].filter((character) => LETTER.test(character));
+  if (lost.length > kept.length) {
+    throw new UnprintableText(showCharacters(best.missing));
+  }
+  return best;
 }
 
-interface Fitted {
-  text: string;
-  missing: Set<string>;
-  leftOut: number;
+/** The first ten different ones, for a person to read. */
+export function showCharacters(characters: readonly string[]): string {
+  return [...new Set(characters)].slice(0, SHOWN_CHARACTERS).join(" ");
 }
 
-function fit(text: string, face: Face): Fitted {
-  const fitted: Fitted = { text: "", missing: new Set(), leftOut: 0 };
+function fit(text: string, face: Face): PrintableText {
+  let fitted = "";
+  let pictures = 0;
+  const missing: string[] = [];
   const { covered } = FACES[face];
   for (const character of text.replaceAll(/\r\n?/g, "\n").normalize("NFC")) {
-    if (character === "\n") fitted.text += character;
-    else if (/\s/u.test(character)) fitted.text += " ";
+    if (character === "\n") fitted += character;
+    else if (/\s/u.test(character)) fitted += " ";
     else if (INVISIBLE.test(character)) continue;
-    else if (isCovered(covered, character)) fitted.text += character;
+    else if (isCovered(covered, character)) fitted += character;
     else {
       const plain = character.normalize("NFKC");
-      if ([...plain].every((part) => isCovered(covered, part))) {
-        fitted.text += plain;
-      } else if (PICTURE.test(character)) fitted.leftOut++;
-      else fitted.missing.add(character);
+      if ([...plain].every((part) => isCovered(covered, part))) fitted += plain;
+      else if (PICTURE.test(character)) pictures++;
+      else missing.push(character);
     }
   }
-  return fitted;
-}
-
-function toText({ text, leftOut }: Fitted, face: Face): PrintableText {
   return {
-    text: text.replaceAll(/ +/g, " ").replaceAll(/ ?\n ?/g, "\n")
+    text: fitted.replaceAll(/ +/g, " ").replaceAll(/ ?\n ?/g, "\n")
       .replaceAll(/\n{3,}/g, "\n\n").trim(),
     face,
-    leftOut,
+    pictures,
+    missing,
   };
 }
 

@@ -1,0 +1,294 @@
+/**
+ * The file of a keepsake: the pages as pages.ts makes them, and behind them, as an incremental update (ISO 32000-1, 7.5.6),
+ * the photos, each under the number that the pages have for it. The file is written down as a list of segments, so that any
+ * part of it can be made by itself, in any isolate, and is the same each time.
+ */
+import { encodeBase64 } from "@std/encoding";
+import { z } from "zod";
+
+const rangeSchema = z.object({ from: z.number(), to: z.number() });
+
+/** A picture as PDF has it, and where its bytes are: `<bucket>/<path>` of Storage. */
+export const imageSchema = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("jpeg"),
+    object: z.string(),
+    width: z.number(),
+    height: z.number(),
+    bits: z.number(),
+    colors: z.union([z.literal(1), z.literal(3), z.literal(4)]),
+    orientation: z.number(),
+    isInverted: z.boolean(),
+    /** Bytes of the file up to the end of the picture. */
+    size: z.number(),
+    /** Whether an end marker stands there. */
+    hasEnd: z.boolean(),
+    /** Where its ICC profile stands in the file, and what tells it from others. */
+    profile: z.object({ ranges: z.array(rangeSchema), hash: z.string() })
+      .nullable(),
+  }),
+  z.object({
+    kind: z.literal("png"),
+    /** zlib, rows with the PNG predictor. */
+    object: z.string(),
+    size: z.number(),
+    width: z.number(),
+    height: z.number(),
+    bits: z.number(),
+    colors: z.union([z.literal(1), z.literal(3)]),
+    /** RGB triplets in base64, when pixels are indexes. */
+    palette: z.string().nullable(),
+    /** The colour that is not painted, the lowest and the highest value of each sample. */
+    mask: z.array(z.number()).nullable(),
+    /** The same form, one sample of 8 bits. */
+    alpha: z.object({ object: z.string(), size: z.number() }).nullable(),
+  }),
+]);
+/** See {@link imageSchema}. */
+export type BookImage = z.infer<typeof imageSchema>;
+
+/** See {@link Segment}. */
+export const segmentSchema = z.union([
+  z.object({ text: z.string() }),
+  z.object({ object: z.string(), from: z.number(), to: z.number() }),
+]);
+/** A part of the file: characters of ASCII, or bytes of an object of Storage. */
+export type Segment = z.infer<typeof segmentSchema>;
+
+/**
+ * The segments of a file.
+ *
+ * @param pages the PDF of the pages, and the object under which it is stored.
+ * @param images in the order of `imageIds`.
+ */
+export function assembleBook(
+  pages: { pdf: Uint8Array; object: string; imageIds: readonly number[] },
+  images: readonly BookImage[],
+): Segment[] {
+  const trailer = readTrailer(pages.pdf);
+  const update = new Update(pages.pdf.length, trailer.size);
+  const profiles = new Map<string, number>();
+  for (const [index, image] of images.entries()) {
+    const id = pages.imageIds[index];
+    if (id === undefined) throw new TypeError(`no object for photo ${index}`);
+    if (image.kind === "jpeg") addJpeg(update, id, image, profiles);
+    else addPng(update, id, image);
+  }
+  return [
+    { object: pages.object, from: 0, to: pages.pdf.length },
+    ...update.end(trailer),
+  ];
+}
+
+/** How many bytes a file has. */
+export function sizeOf(segments: readonly Segment[]): number {
+  return segments.reduce((sum, segment) => sum + lengthOf(segment), 0);
+}
+
+/**
+ * The bytes of a part of the file.
+ *
+ * @param open reads a part of an object of Storage; what it throws goes on.
+ * @throws {TypeError} when an object gives more or fewer bytes than it was asked for.
+ */
+export async function* readBook(
+  segments: readonly Segment[],
+  from: number,
+  to: number,
+  open: (
+    part: { object: string; from: number; to: number },
+  ) => Promise<AsyncIterable<Uint8Array>>,
+): AsyncGenerator<Uint8Array, void> {
+  let at = 0;
+  for (const segment of segments) {
+    const begin = Math.max(from - at, 0);
+    const end = Math.min(to - at, lengthOf(segment));
+    at += lengthOf(segment);
+    if (begin >= end) continue;
+    if ("text" in segment) {
+      yield new TextEncoder().encode(segment.text.slice(begin, end));
+      continue;
+    }
+    const part = {
+      object: segment.object,
+      from: segment.from + begin,
+      to: segment.from + end,
+    };
+    let left = end - begin;
+    for await (const bytes of await open(part)) {
+      left -= bytes.length;
+      if (left < 0) break;
+      yield bytes;
+    }
+    if (left !== 0) throw new TypeError(`${part.object} is not as it was`);
+  }
+}
+
+function lengthOf(segment: Segment): number {
+  return "text" in segment ? segment.text.length : segment.to - segment.from;
+}
+
+interface Trailer {
+  /** One more than the highest number of an object. */
+  size: number;
+  /** Where the table of objects stands. */
+  table: number;
+  /** What goes on to stand in the trailer. */
+  entries: string;
+}
+
+function readTrailer(pdf: Uint8Array): Trailer {
+  const end = new TextDecoder("latin1").decode(pdf.subarray(-2048));
+  const trailer = end.slice(end.lastIndexOf("trailer"));
+  const read = (pattern: RegExp) => {
+    const found = pattern.exec(trailer)?.[1];
+    if (found === undefined) throw new TypeError(`no ${pattern} in ${trailer}`);
+    return found;
+  };
+  return {
+    size: Number(read(/\/Size (\d+)/)),
+    table: Number(read(/startxref\s+(\d+)/)),
+    entries: `/Root ${read(/\/Root (\d+ 0 R)/)} /Info ${
+      read(/\/Info (\d+ 0 R)/)
+    } /ID ${read(/\/ID (\[[^\]]*\])/)}`,
+  };
+}
+
+/** Objects that are added to a file, or take the place of others in it. */
+class Update {
+  readonly #segments: Segment[] = [];
+  readonly #places = new Map<number, number>();
+  #at: number;
+  #next: number;
+
+  constructor(at: number, next: number) {
+    this.#at = at;
+    this.#next = next;
+  }
+
+  newId(): number {
+    return this.#next++;
+  }
+
+  stream(id: number, entries: string, parts: readonly Segment[]): void {
+    this.#places.set(id, this.#at);
+    const length = sizeOf(parts);
+    this.#add({
+      text: `${id} 0 obj\n<< ${entries} /Length ${length} >>\nstream\n`,
+    });
+    for (const part of parts) this.#add(part);
+    this.#add({ text: "\nendstream\nendobj\n" });
+  }
+
+  #add(segment: Segment): void {
+    this.#segments.push(segment);
+    this.#at += lengthOf(segment);
+  }
+
+  end({ table, entries }: Trailer): Segment[] {
+    const start = this.#at;
+    const ids = [...this.#places.keys()].sort((a, b) => a - b);
+    let text = "xref\n";
+    for (let from = 0; from < ids.length;) {
+      const first = ids[from] ?? 0;
+      let to = from;
+      while (ids[to] === first + to - from) to++;
+      text += `${first} ${to - from}\n`;
+      for (const id of ids.slice(from, to)) {
+        const place = String(this.#places.get(id) ?? 0).padStart(10, "0");
+        text += `${place} 00000 n \n`;
+      }
+      from = to;
+    }
+    this.#add({
+      text:
+        `${text}trailer\n<< /Size ${this.#next} /Prev ${table} ${entries} >>\n` +
+        `startxref\n${start}\n%%EOF\n`,
+    });
+    return this.#segments;
+  }
+}
+
+/** What each image object begins with. */
+function imageEntries(
+  { width, height, bits }: { width: number; height: number; bits: number },
+  colorSpace: string,
+): string {
+  return `/Type /XObject /Subtype /Image /Width ${width} /Height ${height} ` +
+    `/BitsPerComponent ${bits} /ColorSpace ${colorSpace}`;
+}
+
+function addJpeg(
+  update: Update,
+  id: number,
+  image: Extract<BookImage, { kind: "jpeg" }>,
+  profiles: Map<string, number>,
+): void {
+  const { object, colors, profile } = image;
+  const device = colors === 1
+    ? "/DeviceGray"
+    : colors === 3
+    ? "/DeviceRGB"
+    : "/DeviceCMYK";
+  let colorSpace = device;
+  if (profile !== null) {
+    let profileId = profiles.get(profile.hash);
+    if (profileId === undefined) {
+      profileId = update.newId();
+      profiles.set(profile.hash, profileId);
+      update.stream(
+        profileId,
+        `/N ${colors} /Alternate ${device}`,
+        profile.ranges.map((range) => ({ object, ...range })),
+      );
+    }
+    colorSpace = `[/ICCBased ${profileId} 0 R]`;
+  }
+  update.stream(
+    id,
+    imageEntries(image, colorSpace) + " /Filter /DCTDecode" +
+      (image.isInverted ? " /Decode [1 0 1 0 1 0 1 0]" : ""),
+    [{ object, from: 0, to: image.size }],
+  );
+}
+
+function addPng(
+  update: Update,
+  id: number,
+  image: Extract<BookImage, { kind: "png" }>,
+): void {
+  let colorSpace = image.colors === 1 ? "/DeviceGray" : "/DeviceRGB";
+  if (image.palette !== null) {
+    const table = Uint8Array.from(
+      atob(image.palette),
+      (character) => character.charCodeAt(0),
+    );
+    const hex = [...table].map((byte) => byte.toString(16).padStart(2, "0"));
+    colorSpace = `[/Indexed /DeviceRGB ${table.length / 3 - 1} <${
+      hex.join("")
+    }>]`;
+  }
+  const packed = (colors: number, bits: number) =>
+    ` /Filter /FlateDecode /DecodeParms << /Predictor 15 /Colors ${colors} ` +
+    `/BitsPerComponent ${bits} /Columns ${image.width} >>`;
+  let mask = image.mask === null ? "" : ` /Mask [${image.mask.join(" ")}]`;
+  if (image.alpha !== null) {
+    const maskId = update.newId();
+    update.stream(
+      maskId,
+      imageEntries({ ...image, bits: 8 }, "/DeviceGray") + packed(1, 8),
+      [{ object: image.alpha.object, from: 0, to: image.alpha.size }],
+    );
+    mask = ` /SMask ${maskId} 0 R`;
+  }
+  update.stream(
+    id,
+    imageEntries(image, colorSpace) + packed(image.colors, image.bits) + mask,
+    [{ object: image.object, from: 0, to: image.size }],
+  );
+}
+
+/** A palette as {@link imageSchema} has it. */
+export function encodePalette(palette: Uint8Array | null): string | null {
+  return palette && encodeBase64(palette);
+}

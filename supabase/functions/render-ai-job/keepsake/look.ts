@@ -1,0 +1,127 @@
+/** What a file is, told from its first and last bytes. */
+import { findJpegEnd, isJpeg, JpegError, readJpegHead } from "./jpeg.ts";
+import type { BookImage } from "./book-file.ts";
+import {
+  isPng,
+  PNG_HEAD_BYTES,
+  PngError,
+  type PngHead,
+  readPngHead,
+} from "./png.ts";
+
+/** A file that cannot be printed; the message goes on after "the photo ". */
+export class PhotoError extends Error {
+  override readonly name = "PhotoError";
+}
+
+/** A JPEG, which goes into the book as it is, or a PNG, which has to be prepared. */
+export type Look =
+  & { takenOn: string | null }
+  & ({ image: Extract<BookImage, { kind: "jpeg" }> } | { png: PngHead });
+
+/** Reads a part of the file; `to` is not in it. */
+export type ReadPart = (from: number, to: number) => Promise<Uint8Array>;
+
+/** Bytes that are read at first, and at most, to find the first scan of a JPEG: before it stand thumbnail and profile. */
+const HEAD_BYTES = { first: 131_072, most: 8_388_608 };
+/** The last bytes, among which a JPEG has to have its end. */
+const TAIL_BYTES = 65_536;
+/** A profile that is longer is for a press, and not what a camera writes. */
+const MOST_PROFILE_BYTES = 4_194_304;
+
+/** Formats that are told by name, by what stands at which byte. */
+const OTHERS: readonly (readonly [at: number, text: string, name: string])[] = [
+  [8, "WEBP", "WebP"],
+  [4, "ftypheic", "HEIC"],
+  [4, "ftypheix", "HEIC"],
+  [4, "ftypmif1", "HEIC"],
+  [4, "ftypavif", "AVIF"],
+  [0, "GIF8", "GIF"],
+  [0, "II*\0", "TIFF"],
+  [0, "MM\0*", "TIFF"],
+  [0, "BM", "BMP"],
+  [0, "<svg", "SVG"],
+];
+
+/**
+ * Looks at a photo of `size` bytes. A JPEG without an end marker among its last bytes is one all the same: cameras append
+ * films and other data.
+ *
+ * @param object where it is, as `<bucket>/<path>`.
+ * @throws {PhotoError} saying why it cannot be printed. Whatever `read` throws.
+ */
+export async function lookAtPhoto(
+  object: string,
+  size: number,
+  read: ReadPart,
+): Promise<Look> {
+  try {
+    let head = await read(0, Math.min(size, HEAD_BYTES.first));
+    if (isPng(head)) {
+      return {
+        takenOn: null,
+        png: readPngHead(head.subarray(0, PNG_HEAD_BYTES)),
+      };
+    }
+    if (!isJpeg(head)) throw new PhotoError(describe(head));
+    let jpeg = readJpegHead(head);
+    while (jpeg === null) {
+      if (head.length === size || head.length >= HEAD_BYTES.most) {
+        throw new PhotoError("is a broken JPEG (it has no picture)");
+      }
+      head = await read(0, Math.min(size, head.length * 8, HEAD_BYTES.most));
+      jpeg = readJpegHead(head);
+    }
+    const from = Math.max(0, size - TAIL_BYTES);
+    const tail = size <= head.length
+      ? head.subarray(from, size)
+      : await read(from, size);
+    const end = findJpegEnd(tail);
+    const { takenOn, profile, ...image } = jpeg;
+    return {
+      takenOn,
+      image: {
+        kind: "jpeg",
+        object,
+        ...image,
+        size: end === null ? size : from + end,
+        hasEnd: end !== null,
+        profile: await hashProfile(head, profile),
+      },
+    };
+  } catch (error) {
+    if (error instanceof JpegError || error instanceof PngError) {
+      throw new PhotoError(error.message, { cause: error });
+    }
+    throw error;
+  }
+}
+
+function describe(head: Uint8Array): string {
+  const text = String.fromCharCode(...head.subarray(0, 16));
+  const name = OTHERS.find(([at, begin]) => text.startsWith(begin, at))?.[2];
+  return name === undefined
+    ? "is neither a JPEG nor a PNG"
+    : `is a ${name} file; only JPEG and PNG can be printed`;
+}
+
+/** The photos of a camera have one profile, which is to stand in the book once. */
+async function hashProfile(
+  bytes: Uint8Array,
+  ranges: readonly { from: number; to: number }[],
+) {
+  const size = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+  if (size === 0 || size > MOST_PROFILE_BYTES) return null;
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const { from, to } of ranges) {
+    whole.set(bytes.subarray(from, to), at);
+    at += to - from;
+  }
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", whole));
+  return {
+    ranges: [...ranges],
+    hash: [...hash.subarray(0, 16)]
+      .map((byte) => byte.toString(16).padStart(2, "0")).join(""),
+  };
+}

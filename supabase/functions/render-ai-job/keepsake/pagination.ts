@@ -1,0 +1,113 @@
+/** Which photos stand together on a page. */
+import type { PageFormat } from "./page-size.ts";
+
+/** What matters of a slide when pages are made up. */
+export interface PaginatedSlide {
+  /** Pixels, as the photo is to be seen. */
+  width: number;
+  height: number;
+  /** Characters below the photo. */
+  textLength: number;
+  /** The owner wants the photo on a page of its own, up to the edges. */
+  isFullPage: boolean;
+}
+
+/** A page inside the book; slides by their index. */
+export type PagePlan =
+  | { kind: "full"; slide: number }
+  | { kind: "photos"; slides: readonly number[] };
+
+/** How many photos a page may have; `auto` varies it. */
+export type PhotosPerPage = "auto" | 1 | 2 | 4;
+
+/** Text that finds room below a photo that shares its page with another one, and with three others. */
+const MOST_TEXT = { 1: Infinity, 2: 160, 4: 80 } as const;
+/** Up to so many slides, each has a page to itself unless the owner wants it otherwise. */
+const SMALL_BOOK = 12;
+/** How many photos the pages of a larger book would have, one after the other, so that no two look alike in a row. */
+const RHYTHM = [1, 2, 1, 4, 2, 2] as const;
+/** Without being told, a photo fills a page when no more than this is cut off, at this resolution, once in so many pages. */
+const FILLING = { mostCut: 0.1, leastDpi: 200, every: 6 };
+
+/**
+ * Makes up the pages. Slides stay in order; photos share a page when they are of one orientation and their captions are
+ * short, and never more of them than `perPage`.
+ */
+export function paginate(
+  slides: readonly PaginatedSlide[],
+  format: PageFormat,
+  perPage: PhotosPerPage,
+): PagePlan[] {
+  const pages: PagePlan[] = [];
+  const isVaried = perPage === "auto" && slides.length > SMALL_BOOK;
+  let lastFull = 0;
+  let step = 0;
+  for (let index = 0; index < slides.length;) {
+    const slide = slides[index];
+    if (slide === undefined) break;
+    const mayFill = isVaried && pages.length - lastFull >= FILLING.every &&
+      isFilling(slide, format);
+    if (slide.isFullPage || mayFill) {
+      lastFull = pages.length;
+      pages.push({ kind: "full", slide: index++ });
+      continue;
+    }
+    const wanted = perPage === "auto"
+      ? isVaried ? RHYTHM[step++ % RHYTHM.length] ?? 1 : 1
+      : perPage;
+    const count = ([4, 2] as const).find((count) =>
+      count <= wanted &&
+      fitTogether(slides.slice(index, index + count), count, format, perPage)
+    ) ?? 1;
+    pages.push({
+      kind: "photos",
+      slides: Array.from({ length: count }, (_, offset) => index + offset),
+    });
+    index += count;
+  }
+  return pages;
+}
+
+/** Wide, tall, or neither, which goes with both. */
+export function shapeOf(
+  { width, height }: Pick<PaginatedSlide, "width" | "height">,
+): "landscape" | "portrait" | "square" {
+  const ratio = width / height;
+  return ratio > 1.1 ? "landscape" : ratio < 0.9 ? "portrait" : "square";
+}
+
+/** The part of a photo that is cut off when it covers an area of this shape. */
+export function cutBy(
+  photo: Pick<PaginatedSlide, "width" | "height">,
+  area: { width: number; height: number },
+): number {
+  const ratio = photo.width / photo.height / (area.width / area.height);
+  return 1 - Math.min(ratio, 1 / ratio);
+}
+
+function isFilling(slide: PaginatedSlide, format: PageFormat): boolean {
+  const inches = Math.max(
+    format.width / slide.width,
+    format.height / slide.height,
+  ) / 72;
+  return slide.textLength === 0 && cutBy(slide, format) <= FILLING.mostCut &&
+    1 / inches >= FILLING.leastDpi;
+}
+
+function fitTogether(
+  slides: readonly PaginatedSlide[],
+  count: 2 | 4,
+  format: PageFormat,
+  perPage: PhotosPerPage,
+): boolean {
+  const shapes = new Set(
+    slides.map(shapeOf).filter((shape) => shape !== "square"),
+  );
+  // Four wide ones in two rows leave half of a tall page empty: only where that is asked for.
+  const isSparse = count === 4 && perPage === "auto" &&
+    shapes.has("landscape") && format.height > format.width * 1.1;
+  return slides.length === count && shapes.size <= 1 && !isSparse &&
+    slides.every(({ isFullPage, textLength }) =>
+      !isFullPage && textLength <= MOST_TEXT[count]
+    );
+}

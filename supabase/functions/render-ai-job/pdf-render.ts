@@ -1,0 +1,183 @@
+/**
+ * The job type `pdf_render`: a slideshow becomes a keepsake, made here, without a provider.
+ *
+ * A book of a hundred photos takes more processor time than a request has. So it is made in steps, and what does not fit into
+ * one request is left to the next one: look at each photo; prepare those that PDF does not take as they are; make the pages;
+ * write the file, photo by photo, into an upload that goes on where it was. What a step has found out is in the checkpoint,
+ * what it has made is in Storage under the job. What is read always belongs to the job's owner: this client may read
+ * everything.
+ */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import {
+  MAX_CAPTION_CHARACTERS,
+  MAX_PHOTOS_BYTES,
+  MAX_SLIDES,
+  type PdfRenderMetadata,
+  pdfRenderMetadataSchema,
+  type PdfRenderResult,
+} from "../_shared/contracts/keepsake.ts";
+import type { Database } from "../_shared/database.types.ts";
+import { fromDatabaseError } from "../_shared/errors.ts";
+import { readMetadata } from "../_shared/jobs/metadata.ts";
+import type { Completion } from "../_shared/jobs/outcome.ts";
+import type { JobContext, Processor } from "../_shared/jobs/runner.ts";
+import { removeOutputs } from "../_shared/storage/outputs.ts";
+import { Budget } from "./budget.ts";
+import { final } from "./failures.ts";
+import {
+  type Contents,
+  contentsSchema,
+  isCurrent,
+  newPlan,
+  type Plan,
+  planSchema,
+} from "./plan.ts";
+import type { RenderDeps, Rendering } from "./rendering.ts";
+import { makePages, PAGES_FILE } from "./steps/pages.ts";
+import { lookAtPhotos } from "./steps/photos.ts";
+import { preparedFiles, preparePhotos } from "./steps/prepare.ts";
+import { printTexts } from "./steps/texts.ts";
+import { writeBook } from "./steps/write.ts";
+
+/**
+ * The processor. Progress: 5 when the slideshow is read, to 20 while its photos are looked at, to 35 while they are prepared,
+ * 40 with the pages, to 99 while the book is written.
+ */
+export function createPdfRenderProcessor(deps: RenderDeps): Processor {
+  return {
+    jobType: "pdf_render",
+    run: (context) => render(deps, context),
+  };
+}
+
+async function render(
+  deps: RenderDeps,
+  context: JobContext,
+): Promise<Completion> {
+  const { job, progress } = context;
+  const metadata = readMetadata(job, pdfRenderMetadataSchema);
+  const rendering = await goOn(deps, context, metadata);
+  progress(5, "reading_slideshow");
+  await lookAtPhotos(deps, rendering);
+  await preparePhotos(deps, rendering);
+  const book = await makePages(deps, rendering);
+  const outputUrl = await writeBook(deps, rendering, book);
+
+  // Should the end of the job be lost after this, they are made again.
+  await removeOutputs(deps.supabase, job.user_id, job.id, [
+    PAGES_FILE,
+    ...preparedFiles(rendering.plan),
+  ]);
+  const { contents, photos } = rendering.plan;
+  const texts = await printTexts(contents, metadata);
+  const slidesWith = (isMeant: (object: string | null) => boolean) =>
+    contents.slides.flatMap(({ object }, index) =>
+      isMeant(object) ? [index + 1] : []
+    );
+  const endless = new Set(
+    photos.flatMap(({ object, image }) =>
+      image?.kind === "jpeg" && !image.hasEnd ? [object] : []
+    ),
+  );
+  return {
+    outputUrl,
+    resultData: {
+      slideshow_id: contents.id,
+      title: texts.plainTitle,
+      page_size: metadata.page_size,
+      page_count: book.pageCount,
+      size_bytes: book.size,
+      pictures_left_out: texts.picturesLeftOut,
+      characters_left_out: texts.charactersLeftOut,
+      characters_left_out_sample: texts.charactersLeftOutSample,
+      photos_too_small: book.tooSmall,
+      photos_without_end: slidesWith((object) =>
+        object !== null && endless.has(object)
+      ),
+      content_type: "application/pdf",
+    } satisfies PdfRenderResult,
+    product: {
+      kind: "pdf",
+      title: texts.plainTitle,
+      slideshow_id: contents.id,
+      page_count: book.pageCount,
+      size_bytes: book.size,
+    },
+  };
+}
+
+/** Where the request before this one has left off; from the beginning when there is none, or a photo has been replaced. */
+async function goOn(
+  deps: RenderDeps,
+  context: JobContext,
+  metadata: PdfRenderMetadata,
+): Promise<Rendering> {
+  const { job, log } = context;
+  const [contents, checkpoint] = await Promise.all([
+    readContents(deps.supabase, job.user_id, metadata.slideshow_id),
+    deps.checkpoints.read(job),
+  ]);
+  const known = planSchema.safeParse(checkpoint?.data);
+  if (contents === null && !known.success) throw final("slideshow_not_found");
+  const isUsable = known.success &&
+    (contents === null || isCurrent(known.data, contents));
+  if (checkpoint !== null && !isUsable) log.info("keepsake_begun_anew");
+  let plan: Plan;
+  if (isUsable) plan = known.data;
+  else if (contents === null) throw final("slideshow_not_found");
+  else {
+    check(contents, job.user_id);
+    // A text that cannot be printed ends the job before anything is made.
+    await printTexts(contents, metadata);
+    plan = newPlan(contents);
+  }
+  const rendering: Rendering = {
+    context,
+    metadata,
+    plan,
+    uploadId: isUsable ? checkpoint?.uploadId ?? null : null,
+    budget: new Budget(),
+    save: () =>
+      deps.checkpoints.save(job, {
+        data: z.json().parse(rendering.plan),
+        uploadId: rendering.uploadId,
+      }),
+  };
+  return rendering;
+}
+
+async function readContents(
+  supabase: SupabaseClient<Database>,
+  userId: string,
+  slideshowId: string,
+): Promise<Contents | null> {
+  const { data, error } = await supabase.rpc("get_keepsake_contents", {
+    p_slideshow_id: slideshowId,
+    p_user_id: userId,
+  });
+  if (error) throw fromDatabaseError(error);
+  return contentsSchema.parse(data);
+}
+
+/** A job outlives its intake. */
+function check({ slides }: Contents, owner: string): void {
+  if (slides.length === 0) throw final("slideshow_empty");
+  if (slides.length > MAX_SLIDES) throw final("slideshow_too_large");
+  let bytes = 0, characters = 0;
+  const seen = new Set<string>();
+  for (const [index, { object, size, caption }] of slides.entries()) {
+    if (object === null || size === null || object.split("/")[1] !== owner) {
+      throw final(
+        "photo_not_found",
+        `slide ${index + 1}: its photo is not there`,
+      );
+    }
+    if (!seen.has(object)) bytes += size;
+    seen.add(object);
+    characters += [...caption ?? ""].length;
+  }
+  if (bytes > MAX_PHOTOS_BYTES || characters > MAX_CAPTION_CHARACTERS) {
+    throw final("slideshow_too_large");
+  }
+}

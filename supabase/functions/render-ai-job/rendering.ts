@@ -1,0 +1,34 @@
+/** What the steps of a keepsake share. */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import type { PdfRenderMetadata } from "../_shared/contracts/keepsake.ts";
+import type { Database } from "../_shared/database.types.ts";
+import type { Checkpoints } from "../_shared/jobs/checkpoints.ts";
+import { Snooze } from "../_shared/jobs/outcome.ts";
+import type { JobContext } from "../_shared/jobs/runner.ts";
+import type { ResumableUploads } from "../_shared/storage/resumable-uploads.ts";
+import type { Budget } from "./budget.ts";
+import type { Plan } from "./plan.ts";
+
+/** What the steps work with. */
+export interface RenderDeps {
+  supabase: SupabaseClient<Database>;
+  checkpoints: Checkpoints;
+  uploads: ResumableUploads;
+}
+
+/** A keepsake that is being made. */
+export interface Rendering {
+  context: JobContext;
+  metadata: PdfRenderMetadata;
+  plan: Plan;
+  /** The upload of the book, once it is begun. */
+  uploadId: string | null;
+  budget: Budget;
+  /** Writes down how far it has come. @throws {LeaseLost} */
+  save(): Promise<void>;
+}
+
+/** Ends a request whose processor time is used up; the next one goes on. */
+export function pause(stage: string): Snooze {
+  return new Snooze(0, stage);
+}

@@ -1,0 +1,52 @@
+/** Work that takes more processor time than an isolate has: how often it is tried, and how it ends. */
+import { assert, assertEquals } from "@std/assert";
+import { signUp } from "../helpers/as-user.ts";
+import { addPhoto, addSlideshow, readPhoto } from "../helpers/keepsakes.ts";
+import { useStack } from "../helpers/stack.ts";
+import { timeline, waitForEvent, waitForLog } from "../helpers/wait-for.ts";
+
+/** Milliseconds: less than any keepsake takes. */
+const running = useStack({ cpuMs: 60 });
+
+Deno.test({
+  name:
+    "keepsake: one whose isolate is ended for its processor time again and again spends its attempts, and fails by name",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const stack = running();
+    const user = await signUp(stack);
+    const photo = await addPhoto(user, await readPhoto("baseline.jpg"));
+    const slideshow = await addSlideshow(user, [{ media_id: photo.id }]);
+    await stack.sql`
+      update public.ai_job_types
+      set lease_seconds = 4, backoff_base_seconds = 1, backoff_max_seconds = 1
+      where job_type = 'pdf_render'`;
+    const { data, error } = await user.client.from("ai_jobs").insert({
+      job_type: "pdf_render",
+      metadata: { slideshow_id: slideshow },
+    }).select("id").single();
+    assertEquals(error, null);
+    assert(data !== null);
+
+    const events = timeline(await waitForEvent(stack, data.id, "failed"));
+    const [job] = await stack.sql<
+      { attempt: number; max_attempts: number; error_code: string }[]
+    >`
+      select attempt, max_attempts, error_code from public.ai_jobs where id = ${data.id}`;
+    assert(job !== undefined);
+    assertEquals(job.attempt, job.max_attempts);
+    assertEquals(
+      events.filter((event) => event === "claimed").length,
+      job.max_attempts,
+    );
+    // Who has no time left to say so is missed by its lease.
+    assert(
+      ["worker_limit_exceeded", "lease_expired"].includes(job.error_code),
+      job.error_code,
+    );
+    await waitForLog(stack, "render-ai-job", "CPU time hard limit reached");
+    const left = await stack.sql`
+      select from public.ai_job_checkpoints where job_id = ${data.id}`;
+    assertEquals(left.length, 0);
+  },
+});

@@ -1,0 +1,141 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { createResumableUploads } from "../../../../supabase/functions/_shared/storage/resumable-uploads.ts";
+
+const never = new AbortController().signal;
+const FILE = {
+  bucket: "pdfs",
+  path: "me/job/keepsake.pdf",
+  size: 12,
+  contentType: "application/pdf",
+};
+
+/** The uploads of a Storage that answers what the test says. */
+function storage(answer: (request: Request) => Response | Promise<Response>) {
+  const requests: Request[] = [];
+  const uploads = createResumableUploads({
+    url: "https://project.test/",
+    secretKey: "sb_secret_0",
+    fetch: async (input, init) => {
+      const request = new Request(input, init);
+      requests.push(request);
+      return await answer(request);
+    },
+  });
+  return { uploads, requests };
+}
+
+const bytes = (count: number) => ReadableStream.from([new Uint8Array(count)]);
+
+Deno.test("begin: says what the file is, and the upload is named by the last part of its address", async () => {
+  const { uploads, requests } = storage(() =>
+    new Response(null, {
+      status: 201,
+      headers: {
+        location: "https://elsewhere.test/storage/v1/upload/resumable/abc",
+      },
+    })
+  );
+  assertEquals(await uploads.begin(FILE, never), "abc");
+  const [request] = requests;
+  assertEquals(
+    request?.url,
+    "https://project.test/storage/v1/upload/resumable",
+  );
+  const { headers } = request ?? {};
+  assertEquals(
+    ["apikey", "authorization", "tus-resumable", "upload-length", "x-upsert"]
+      .map((name) => headers?.get(name)),
+    ["sb_secret_0", "Bearer sb_secret_0", "1.0.0", "12", "true"],
+  );
+  assertEquals(
+    headers?.get("upload-metadata")?.split(",").map((pair) => {
+      const [name, value] = pair.split(" ");
+      return `${name}: ${atob(value ?? "")}`;
+    }),
+    [
+      "bucketName: pdfs",
+      "objectName: me/job/keepsake.pdf",
+      "contentType: application/pdf",
+      "cacheControl: 3600",
+    ],
+  );
+});
+
+Deno.test("append: sends what comes after an offset, and answers with the next one", async () => {
+  const { uploads, requests } = storage(async (request) => {
+    const { byteLength } = await request.arrayBuffer();
+    return new Response(null, {
+      status: 204,
+      headers: { "upload-offset": String(6 + byteLength) },
+    });
+  });
+  assertEquals(await uploads.append("abc", 6, bytes(4), never), 10);
+  assertEquals(
+    [requests[0]?.method, requests[0]?.headers.get("upload-offset")],
+    ["PATCH", "6"],
+  );
+});
+
+Deno.test("offset: how far it has come, or null when Storage does not have it", async () => {
+  const at = (status: number, offset?: string) =>
+    storage(() =>
+      new Response(null, {
+        status,
+        headers: offset === undefined ? {} : { "upload-offset": offset },
+      })
+    ).uploads.offset("abc", never);
+  assertEquals(await at(200, "7"), 7);
+  assertEquals(await at(404), null);
+  assertEquals(await at(410), null);
+  for (const [status, offset] of [[500], [200], [200, "x"]] as const) {
+    const { code, isRetryable } = await assertRejects(
+      () => at(status, offset),
+      JobFailure,
+    );
+    assertEquals([code, isRetryable], ["storage_unavailable", true]);
+  }
+});
+
+Deno.test("resumable uploads: a file that Storage does not take is final; a conflict, and Storage being away, is not", async () => {
+  const failure = (answer: () => Response) =>
+    assertRejects(
+      () => storage(answer).uploads.append("abc", 0, bytes(1), never),
+      JobFailure,
+    );
+  const tooLarge = await failure(() => new Response("", { status: 413 }));
+  assertEquals([tooLarge.code, tooLarge.isRetryable], [
+    "output_too_large",
+    false,
+  ]);
+  for (
+    const answer of [
+      () => new Response("", { status: 409 }),
+      () => new Response("", { status: 502 }),
+      () => {
+        throw new TypeError("no connection");
+      },
+    ]
+  ) {
+    const { code, isRetryable } = await failure(answer);
+    assertEquals([code, isRetryable], ["storage_unavailable", true]);
+  }
+});
+
+Deno.test("end: an upload that is finished or gone has ended; another answer is a failure", async () => {
+  const end = (status: number) =>
+    storage(() => new Response(null, { status })).uploads.end("abc", never);
+  for (const status of [204, 400, 403, 404, 410]) await end(status);
+  await assertRejects(() => end(500), JobFailure);
+});
+
+Deno.test("resumable uploads: what a signal was aborted with goes on", async () => {
+  const reason = new Error("enough");
+  const { uploads } = storage(() => {
+    throw new DOMException("aborted", "AbortError");
+  });
+  const error = await assertRejects(() =>
+    uploads.offset("abc", AbortSignal.abort(reason))
+  );
+  assertEquals(error, reason);
+});
