@@ -43,6 +43,22 @@ grant usage on schema public to service_role;
 
 -- Tables
 
+create table private.abandoned_uploads (
+  upload_id text not null,
+  requested_at timestamp with time zone not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamp with time zone not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  constraint abandoned_uploads_pkey PRIMARY KEY (upload_id)
+);
+alter table private.abandoned_uploads enable row level security;
+
+comment on table private.abandoned_uploads is
+  'Resumable uploads that nobody will finish. The janitor ends them; a row is deleted when Storage does not have its upload any more.';
+
+CREATE INDEX abandoned_uploads_next_attempt_at_idx ON private.abandoned_uploads USING btree (next_attempt_at);
+
 create table private.ai_recording_limits (
   job_type text not null,
   provider text not null,
@@ -283,6 +299,28 @@ CREATE INDEX storage_removals_id_idx ON private.storage_removals USING btree (id
 CREATE INDEX storage_removals_next_attempt_at_idx ON private.storage_removals USING btree (next_attempt_at) WHERE (done_at IS NULL);
 CREATE UNIQUE INDEX storage_removals_object_path_key ON private.storage_removals USING btree (object_path) WHERE (done_at IS NULL);
 
+create table public.ai_job_checkpoints (
+  job_id uuid not null,
+  data jsonb not null,
+  upload_id text,
+  updated_at timestamp with time zone not null default now(),
+  constraint ai_job_checkpoints_pkey PRIMARY KEY (job_id),
+  constraint ai_job_checkpoints_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
+  constraint ai_job_checkpoints_data_is_object CHECK (jsonb_typeof(data) = 'object'::text),
+  constraint ai_job_checkpoints_upload_id_length CHECK (length(upload_id) >= 1 AND length(upload_id) <= 1024)
+);
+alter table public.ai_job_checkpoints enable row level security;
+
+comment on table public.ai_job_checkpoints is
+  'How far a job has come that is worked on in several claims, in its processor''s own form. Gone when the job has ended.';
+comment on column public.ai_job_checkpoints.upload_id is
+  'A resumable upload that the job has begun, by the last part of its address at Storage. The janitor ends one that is not finished.';
+
+CREATE TRIGGER ai_job_checkpoints_abandon_deleted AFTER DELETE ON public.ai_job_checkpoints FOR EACH ROW WHEN ((old.upload_id IS NOT NULL)) EXECUTE FUNCTION private.abandon_upload();
+CREATE TRIGGER ai_job_checkpoints_abandon_replaced AFTER UPDATE OF upload_id ON public.ai_job_checkpoints FOR EACH ROW WHEN (((old.upload_id IS NOT NULL) AND (old.upload_id IS DISTINCT FROM new.upload_id))) EXECUTE FUNCTION private.abandon_upload();
+
+grant select on public.ai_job_checkpoints to service_role;
+
 create table public.ai_job_events (
   job_id uuid not null,
   seq integer not null,
@@ -318,6 +356,7 @@ create table public.ai_job_types (
   job_type text not null,
   provider text not null,
   other_providers text[] not null default '{}'::text[],
+  worker text not null default 'process-ai-job'::text,
   is_enabled boolean not null default true,
   paused_at timestamp with time zone,
   max_attempts integer not null default 5,
@@ -347,7 +386,8 @@ create table public.ai_job_types (
   constraint ai_job_types_max_attempts_in_range CHECK (max_attempts >= 1 AND max_attempts <= 25),
   constraint ai_job_types_other_providers_are_others CHECK (provider <> ALL (other_providers)),
   constraint ai_job_types_reconcile_in_range CHECK (reconcile_seconds >= 0 AND reconcile_seconds <= 86400),
-  constraint ai_job_types_stock_voice_ids_are_complete CHECK (array_position(stock_voice_ids, NULL::text) IS NULL)
+  constraint ai_job_types_stock_voice_ids_are_complete CHECK (array_position(stock_voice_ids, NULL::text) IS NULL),
+  constraint ai_job_types_worker_is_slug CHECK (worker ~ '^[a-z][a-z0-9-]{1,62}$'::text)
 );
 alter table public.ai_job_types enable row level security;
 
@@ -357,6 +397,8 @@ comment on column public.ai_job_types.provider is
   'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
 comment on column public.ai_job_types.other_providers is
   'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
+comment on column public.ai_job_types.worker is
+  'The Edge Function that works on jobs of the type. Work that needs much processor time or memory has a function of its own: when the platform ends one of its isolates, no paid call ends with it.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
 comment on column public.ai_job_types.paused_at is
@@ -567,6 +609,7 @@ CREATE TRIGGER ai_jobs_dispatch AFTER INSERT ON public.ai_jobs REFERENCING NEW T
 CREATE TRIGGER ai_jobs_doubt_unfinished_call AFTER UPDATE OF status ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status <> 'processing'::text))) EXECUTE FUNCTION private.doubt_unfinished_call();
 CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.end_instead_of_waiting();
 CREATE TRIGGER ai_jobs_fix_dependency BEFORE UPDATE OF depends_on_job_id ON public.ai_jobs FOR EACH ROW WHEN ((old.depends_on_job_id IS DISTINCT FROM new.depends_on_job_id)) EXECUTE FUNCTION private.keep_ai_job_dependency();
+CREATE TRIGGER ai_jobs_forget_checkpoint AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND (new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION private.forget_checkpoint();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
 CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
@@ -1331,13 +1374,15 @@ create table public.profiles (
   display_name text not null,
   photo_path text,
   locale text not null default 'en'::text,
+  time_zone text not null default 'UTC'::text,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   constraint profiles_pkey PRIMARY KEY (user_id),
   constraint profiles_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint profiles_display_name_length CHECK (length(display_name) >= 1 AND length(display_name) <= 100),
   constraint profiles_locale_is_bcp47 CHECK (locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'::text),
-  constraint profiles_photo_path_is_owners CHECK (photo_path ~ '^profile-photos/[^/]+/.*[^/]$'::text AND photo_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text AND split_part(photo_path, '/'::text, 2) = user_id::text)
+  constraint profiles_photo_path_is_owners CHECK (photo_path ~ '^profile-photos/[^/]+/.*[^/]$'::text AND photo_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'::text AND split_part(photo_path, '/'::text, 2) = user_id::text),
+  constraint profiles_time_zone_is_known CHECK (time_zone ~ '^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$'::text AND timezone(time_zone, '1970-01-01 00:00:00+00'::timestamp with time zone) IS NOT NULL)
 );
 alter table public.profiles enable row level security;
 
@@ -1347,6 +1392,8 @@ comment on column public.profiles.photo_path is
   'Object of the public bucket profile-photos, as <bucket>/<path>.';
 comment on column public.profiles.locale is
   'Language of the app for this user, as a BCP 47 tag such as de or pt-BR.';
+comment on column public.profiles.time_zone is
+  'Where the user lives, as a name of the IANA database such as Europe/Vienna: the day of what is dated for them is the day there.';
 
 create policy "users can change their own profile" on public.profiles for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
@@ -1363,8 +1410,8 @@ CREATE TRIGGER profiles_touch_updated_at BEFORE UPDATE ON public.profiles FOR EA
 
 grant delete, select on public.profiles to authenticated;
 grant delete, insert, select, update on public.profiles to service_role;
-grant insert (user_id, display_name, photo_path, locale) on public.profiles to authenticated;
-grant update (display_name, photo_path, locale) on public.profiles to authenticated;
+grant insert (user_id, display_name, photo_path, locale, time_zone) on public.profiles to authenticated;
+grant update (display_name, photo_path, locale, time_zone) on public.profiles to authenticated;
 
 create table public.slideshow_items (
   id uuid not null default gen_random_uuid(),
@@ -1373,6 +1420,7 @@ create table public.slideshow_items (
   media_id uuid not null,
   "position" integer not null,
   caption text,
+  is_full_page boolean not null default false,
   public_path text,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
@@ -1391,6 +1439,8 @@ comment on table public.slideshow_items is
   'The photos of a slideshow in their order. Slideshow and photo belong to the same owner, by foreign key.';
 comment on column public.slideshow_items."position" is
   'From 0. Unique in the slideshow at commit, so that two can be swapped in one transaction.';
+comment on column public.slideshow_items.is_full_page is
+  'In print the photo has a page to itself, up to the edges.';
 comment on column public.slideshow_items.public_path is
   'Copy of the photo in the public bucket published-media, made by the owner to be seen by others; forgotten when the slideshow is withdrawn.';
 
@@ -1420,8 +1470,8 @@ CREATE TRIGGER slideshow_items_touch_updated_at BEFORE UPDATE ON public.slidesho
 grant delete, select on public.slideshow_items to authenticated;
 grant delete, insert, select, update on public.slideshow_items to service_role;
 grant select (slideshow_id, "position", caption, public_path) on public.slideshow_items to anon;
-grant insert (user_id, slideshow_id, media_id, "position", caption, public_path) on public.slideshow_items to authenticated;
-grant update (media_id, "position", caption, public_path) on public.slideshow_items to authenticated;
+grant insert (user_id, slideshow_id, media_id, "position", caption, is_full_page, public_path) on public.slideshow_items to authenticated;
+grant update (media_id, "position", caption, is_full_page, public_path) on public.slideshow_items to authenticated;
 
 create table public.slideshows (
   id uuid not null default gen_random_uuid(),
@@ -1713,6 +1763,11 @@ comment on view private.ai_user_costs is
 
 -- Functions
 
+create function private.abandon_upload()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.abandon_upload() is
+  'Row trigger: writes down an upload that its job will not finish, because the job has ended without a result, is deleted, or has begun another. Security definer because nobody is granted anything in schema private.';
+
 create function private.admit_ai_job()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.admit_ai_job() is
@@ -1816,12 +1871,12 @@ comment on function private.date_unknown_outcome() is
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
   returns bigint language plpgsql volatile security definer set search_path="";
 comment on function private.dispatch_ai_jobs(uuid[]) is
-  'Asks process-ai-job, by pg_net and signed with the Vault''s dispatch_secret, to work on these jobs. Returns the pg_net request id, or null when it could not be sent. Never raises. Security definer because the inserting role may not call private.post_signed.';
+  'Asks the worker of these jobs, or each of their workers, by pg_net and signed with the Vault''s dispatch_secret, to work on them. Returns a pg_net request id, or null when nothing could be sent. Never raises. Security definer because the inserting role may not call private.post_signed.';
 
 create function private.dispatch_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call per insert, whatever the number of rows, for what is due of them and of the jobs that they wait for. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
+  'Statement trigger: one signed call per insert and worker, whatever the number of rows, for what is due of them and of the jobs that they wait for. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
 
 create function private.doubt_unfinished_call()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1852,6 +1907,11 @@ create function private.follow_ai_job_dependency()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.follow_ai_job_dependency() is
   'Row trigger: what the end of a job means for those that wait for it. Completed: they may run, and one call asks for a worker. Failed or cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed because of it wait again. Security definer because it changes jobs that the statement may not, and dispatches.';
+
+create function private.forget_checkpoint()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.forget_checkpoint() is
+  'Row trigger: a job that has ended goes on with nothing; tried again it begins anew. Security definer because an owner who cancels may not touch checkpoints.';
 
 create function private.forget_user()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -2119,17 +2179,23 @@ comment on function public.cancel_ai_job(uuid,uuid) is
   'Ends a claimed job whose owner asked for it to be cancelled; spend on the row says what it cost. False: the lease is lost or nobody asked; nothing changed. service_role only; security definer for the message in schema private.';
 grant execute on function public.cancel_ai_job(uuid,uuid) to service_role;
 
-create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[])
-  returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s set plan_cache_mode=force_generic_plan;
-comment on function public.claim_ai_jobs(integer,uuid[]) is
-  'Takes up to p_limit due jobs for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
-grant execute on function public.claim_ai_jobs(integer,uuid[]) to service_role;
+create function public.claim_abandoned_uploads(p_limit integer, p_lease_seconds integer DEFAULT 120)
+  returns TABLE(upload_id text, lease_token uuid) language sql volatile security definer set search_path="";
+comment on function public.claim_abandoned_uploads(integer,integer) is
+  'Leases up to p_limit uploads that are to be ended now. service_role only; security definer because the list lies in schema private.';
+grant execute on function public.claim_abandoned_uploads(integer,integer) to service_role;
 
-create function public.claim_dispatched_ai_jobs(p_message_id text, p_sent_at_unix double precision, p_limit integer)
+create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[], p_worker text DEFAULT 'process-ai-job'::text)
+  returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s set plan_cache_mode=force_generic_plan;
+comment on function public.claim_ai_jobs(integer,uuid[],text) is
+  'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
+grant execute on function public.claim_ai_jobs(integer,uuid[],text) to service_role;
+
+create function public.claim_dispatched_ai_jobs(p_message_id text, p_sent_at_unix double precision, p_limit integer, p_worker text DEFAULT 'process-ai-job'::text)
   returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="";
-comment on function public.claim_dispatched_ai_jobs(text,double precision,integer) is
+comment on function public.claim_dispatched_ai_jobs(text,double precision,integer,text) is
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. Security definer because the receipts lie in schema private.';
-grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer) to service_role;
+grant execute on function public.claim_dispatched_ai_jobs(text,double precision,integer,text) to service_role;
 
 create function public.claim_lost_job_files(p_user_id uuid, p_job_id uuid, p_lease_seconds integer DEFAULT 120)
   returns TABLE(id bigint, lease_token uuid, object_path text) language plpgsql volatile security definer set search_path="";
@@ -2186,6 +2252,12 @@ comment on function public.get_ai_result_cache(text) is
   'The value of an entry that has not ended, or null. Security invoker: an owner sees only entries of their own.';
 grant execute on function public.get_ai_result_cache(text) to authenticated;
 grant execute on function public.get_ai_result_cache(text) to service_role;
+
+create function public.get_keepsake_contents(p_slideshow_id uuid, p_user_id uuid)
+  returns jsonb language sql stable security invoker set search_path="";
+comment on function public.get_keepsake_contents(uuid,uuid) is
+  'All that a keepsake is made of, in one answer: the slideshow, its owner as they want to be called, and the slides in order, each with the object of its photo, the size of that (null: it is not in Storage) and what tells one version of it from another. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
+grant execute on function public.get_keepsake_contents(uuid,uuid) to service_role;
 
 create function public.get_shared_slideshow(p_share_token text)
   returns jsonb language plpgsql volatile security invoker set search_path="";
@@ -2291,6 +2363,12 @@ comment on function public.revise_provider_call(uuid,uuid,text,bigint) is
   'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; nothing changed. service_role only.';
 grant execute on function public.revise_provider_call(uuid,uuid,text,bigint) to service_role;
 
+create function public.save_ai_job_checkpoint(p_job_id uuid, p_lease_token uuid, p_data jsonb, p_upload_id text DEFAULT NULL::text)
+  returns boolean language plpgsql volatile security definer set search_path="";
+comment on function public.save_ai_job_checkpoint(uuid,uuid,jsonb,text) is
+  'Writes down how far a claimed job has come, in place of what was written before. p_upload_id: the resumable upload that it has begun; one that was named before and is not any more is ended by the janitor. False: the lease is lost and nothing changed. service_role only; security definer because nobody may write checkpoints.';
+grant execute on function public.save_ai_job_checkpoint(uuid,uuid,jsonb,text) to service_role;
+
 create function public.scan_stored_files(p_limit integer DEFAULT 5000)
   returns integer language plpgsql volatile security definer set search_path="";
 comment on function public.scan_stored_files(integer) is
@@ -2302,6 +2380,12 @@ create function public.set_ai_budget(p_user_id uuid, p_budget_micros bigint)
 comment on function public.set_ai_budget(uuid,bigint) is
   'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved or spent already counts. A user who does not exist is an error (AJ075). service_role only.';
 grant execute on function public.set_ai_budget(uuid,bigint) to service_role;
+
+create function public.settle_abandoned_uploads(p_upload_ids text[], p_lease_token uuid, p_error_code text DEFAULT NULL::text)
+  returns integer language plpgsql volatile security definer set search_path="";
+comment on function public.settle_abandoned_uploads(text[],uuid,text) is
+  'What became of leased uploads: forgotten when Storage does not have them any more, tried again later after p_error_code. Returns how many are forgotten. service_role only; security definer because the list lies in schema private.';
+grant execute on function public.settle_abandoned_uploads(text[],uuid,text) to service_role;
 
 create function public.settle_provider_call(p_call_id uuid, p_job_id uuid, p_lease_token uuid, p_outcome text, p_provider_object_id text DEFAULT NULL::text, p_http_status integer DEFAULT NULL::integer, p_error_code text DEFAULT NULL::text, p_progress integer DEFAULT 0, p_units bigint DEFAULT NULL::bigint)
   returns boolean language plpgsql volatile security invoker set search_path="";
@@ -2333,18 +2417,18 @@ comment on function public.unseen_provider_rows(text,uuid,integer) is
   'What rows name that a reading of the provider''s whole list did not show, but for rows younger than an hour, which lists may lag behind. service_role only; security definer because the scan lies in schema private.';
 grant execute on function public.unseen_provider_rows(text,uuid,integer) to service_role;
 
-create function public.wake_ai_job_worker()
+create function public.wake_ai_job_worker(p_worker text DEFAULT 'process-ai-job'::text)
   returns boolean language plpgsql volatile security definer set search_path="";
-comment on function public.wake_ai_job_worker() is
-  'Asks for a fresh isolate while jobs are waiting: called by one that is too old to claim. False: nothing waits, or it could not be sent. service_role only; security definer for the dispatch in schema private.';
-grant execute on function public.wake_ai_job_worker() to service_role;
+comment on function public.wake_ai_job_worker(text) is
+  'Asks a worker for a request more while jobs of its types are waiting: called by an isolate that is too old to claim, or that works on one job a request. False: nothing waits, or it could not be sent. service_role only; security definer for the dispatch in schema private.';
+grant execute on function public.wake_ai_job_worker(text) to service_role;
 
 -- Storage
 
 -- bucket outputs: private, at most 524288000 bytes
---   audio/mpeg audio/wav video/mp4 application/pdf application/json text/plain
+--   audio/mpeg audio/wav video/mp4 application/pdf application/json text/plain application/octet-stream
 
--- bucket pdfs: private, at most 104857600 bytes
+-- bucket pdfs: private, at most 524288000 bytes
 --   application/pdf
 
 -- bucket profile-photos: public, at most 5242880 bytes

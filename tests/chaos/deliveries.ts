@@ -1,10 +1,12 @@
 /**
- * Takes what pg_net delivers to process-ai-job, and does to it what a network can do: hand it to this worker or that one,
+ * Takes what pg_net delivers to the workers, and does to it what a network can do: hand it to this worker or that one,
  * lose it, answer 500, deliver it twice, or in another order.
  */
 
 /** A delivery as it came. */
 export interface Delivery {
+  /** The function that it is for. */
+  slug: string;
   body: string;
   headers: Headers;
 }
@@ -26,14 +28,19 @@ export function receiveDeliveries(): Deliveries {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     async (request) => {
-      const delivery = { body: await request.text(), headers: request.headers };
+      const { pathname } = new URL(request.url);
+      const delivery = {
+        slug: pathname.slice(pathname.lastIndexOf("/") + 1),
+        body: await request.text(),
+        headers: request.headers,
+      };
       const route = await deliveries.route(delivery);
       if (route === "lost") return new Response(null, { status: 202 });
       if (route === "refused") return new Response("sorry", { status: 500 });
       let last = new Response("nobody is there", { status: 503 });
       for (const origin of route.origins) {
         try {
-          const answer = await fetch(`${origin}/process-ai-job`, {
+          const answer = await fetch(`${origin}/${delivery.slug}`, {
             method: "POST",
             headers: delivery.headers,
             body: delivery.body,

@@ -169,12 +169,12 @@ class Chaos {
       groups.push(points.slice(at, at + size));
     }
     let next: Promise<readonly ChaosWorker[]> = Promise.resolve(
-      first ?? await startVisitors(this.#rig, groups[0]?.length ?? 0),
+      first ?? await startVisitors(this.#rig, groups[0]?.length ?? 0, subject),
     );
     for (const [index, group] of groups.entries()) {
       const visitors = (await next).slice(0, group.length);
       // They start while this group is being healed.
-      next = startVisitors(this.#rig, groups[index + 1]?.length ?? 0);
+      next = startVisitors(this.#rig, groups[index + 1]?.length ?? 0, subject);
       yield* await visitPoints(this.#rig, group, visitors, subject, after);
     }
     await next;
@@ -256,7 +256,7 @@ async function runTypes(
 ) {
   for (const subject of subjects) {
     // They start while the moments are being found.
-    const visitors = bounded ? startVisitors(rig, GROUP) : undefined;
+    const visitors = bounded ? startVisitors(rig, GROUP, subject) : undefined;
     const moments = await findMoments(rig, subject);
     if (visitors !== undefined) {
       await chaos.visit(

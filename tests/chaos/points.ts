@@ -56,12 +56,13 @@ export async function findMoments(
   after?: Point,
 ): Promise<Moment[]> {
   const moments = new Map<string, Moment>();
-  const worker = await rig.workers.start({ concurrency: 1 });
+  const { slug } = subject;
+  const worker = await rig.workers.start({ slug, concurrency: 1 });
   if (after === undefined) {
     rig.deliverTo(worker);
     await rig.insert(subject);
   } else {
-    const first = await rig.workers.start({ concurrency: 1 });
+    const first = await rig.workers.start({ slug, concurrency: 1 });
     const armed = arm(rig, new Map([[first, after]]));
     rig.deliverTo(first);
     await rig.insert(subject);
@@ -77,9 +78,10 @@ export async function findMoments(
   if (await rig.untilSettled(PATIENCE_SECONDS) > 0) {
     throw new Error("a run without a further fault does not end");
   }
-  // It looks for more work once it is done; a heartbeat or a claim more or less is a matter of time.
+  // It looks for more work once it is done, or has another isolate do so; a heartbeat or a claim more or less is a matter of time.
   await until(
-    () => worker.calls.some((call) => call.startsWith("claim_ai_jobs")),
+    () =>
+      worker.calls.some((call) => /^(claim_ai_jobs|wake_ai_job)/.test(call)),
     5,
   );
   await worker.kill();
@@ -139,9 +141,9 @@ function deliverToFree(
   reached: ReadonlyMap<ChaosWorker, unknown>,
 ): void {
   let turn = 0;
-  rig.deliveries.route = () => {
+  rig.deliveries.route = (delivery) => {
     const left = workers.filter((worker) =>
-      worker.isAlive && !reached.has(worker)
+      worker.isAlive && worker.slug === delivery.slug && !reached.has(worker)
     );
     const fresh = left.filter((worker) => worker.jobs.length === 0);
     const free = fresh.length === 0 && subject.hasSeveralClaims ? left : fresh;
@@ -150,13 +152,17 @@ function deliverToFree(
   };
 }
 
-/** Starts so many workers for one job at a time. */
+/** Starts so many workers of a subject for one job at a time. */
 export function startVisitors(
   rig: Rig,
   count: number,
+  { slug }: Subject,
 ): Promise<ChaosWorker[]> {
   return Promise.all(
-    Array.from({ length: count }, () => rig.workers.start({ concurrency: 1 })),
+    Array.from(
+      { length: count },
+      () => rig.workers.start({ slug, concurrency: 1 }),
+    ),
   );
 }
 
@@ -180,7 +186,7 @@ export async function visitPoints(
     if (first !== undefined) ids.push(first);
   };
   if (after !== undefined) {
-    const first = await startVisitors(rig, points.length);
+    const first = await startVisitors(rig, points.length, subject);
     const armed = arm(rig, new Map(first.map((worker) => [worker, after])));
     deliverToFree(rig, subject, first, armed.reached);
     for (const _ of points) await insert();
@@ -199,7 +205,7 @@ export async function visitPoints(
     for (const _ of points) await insert();
   }
   await until(isOver, PATIENCE_SECONDS);
-  await rig.heal();
+  await rig.heal(subject.slug);
   await rig.untilSettled(PATIENCE_SECONDS * 2);
   for (const [worker, { blow }] of places) if (blow === "stall") worker.goOn();
   await untilQuiet(visitors);

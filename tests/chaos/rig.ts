@@ -15,7 +15,7 @@ import {
 } from "./audit.ts";
 import { type Deliveries, receiveDeliveries } from "./deliveries.ts";
 import type { Moment, Verdict } from "./fault-proxy.ts";
-import { makeProject } from "./project.ts";
+import { makeProject, SLUG, type WorkerSlug } from "./project.ts";
 import {
   type NewJob,
   type Owner,
@@ -200,20 +200,23 @@ export class Rig implements AsyncDisposable {
   /** Sends every delivery to these workers in turn, those that are gone left out. */
   deliverTo(...workers: ChaosWorker[]): void {
     let turn = 0;
-    this.deliveries.route = () => {
-      const alive = workers.filter(({ isAlive }) => isAlive);
+    this.deliveries.route = (delivery) => {
+      const alive = workers.filter(({ isAlive, slug }) =>
+        isAlive && slug === delivery.slug
+      );
       const next = alive[turn++ % Math.max(1, alive.length)];
       return next === undefined ? "lost" : { origins: [next.origin] };
     };
   }
 
-  /** Sends every delivery to a worker against which nothing is armed, and which is young enough to claim. */
-  async heal(): Promise<void> {
+  /** Sends every delivery for a function to a worker against which nothing is armed, and which is young enough to claim. */
+  async heal(slug: WorkerSlug = SLUG): Promise<void> {
     const known = this.#healer;
     const isFit = known !== undefined && known.worker.isAlive &&
+      known.worker.slug === slug &&
       performance.now() - known.bornAt < HEALER_AGE_MS;
     if (!isFit) {
-      const worker = await this.workers.start({ concurrency: 10 });
+      const worker = await this.workers.start({ slug, concurrency: 10 });
       this.#healer = { worker, bornAt: performance.now() };
     }
     const { worker } = this.#healer ?? {};

@@ -2,6 +2,7 @@
 import type { TestUser } from "../helpers/as-user.ts";
 import { uploadRecording } from "../helpers/as-user.ts";
 import { uploadPortrait } from "../helpers/avatar-jobs.ts";
+import { RENDER_SLUG, SLUG, type WorkerSlug } from "./project.ts";
 
 /** A user with everything that jobs of all types need. */
 export interface Owner {
@@ -26,6 +27,8 @@ export interface NewJob {
 /** What one visit runs. */
 export interface Subject {
   name: string;
+  /** The function that works on its jobs. */
+  slug: WorkerSlug;
   /** The jobs of one visit, each of which depends on the one before it; `number` makes them unlike all others. */
   jobs(owner: Owner, number: number): NewJob[];
   /** The provider has no listing, so that a lost answer leaves a job that only a person can decide. */
@@ -86,6 +89,7 @@ function languageOf(number: number): string {
 /** The first of them is what everything else in this folder works with. */
 export const VOICE_CLONE: Subject = {
   name: "voice_clone",
+  slug: SLUG,
   jobs: (owner, number) => [{
     row: {
       job_type: "voice_clone",
@@ -103,12 +107,14 @@ export const SUBJECTS: readonly Subject[] = [
   VOICE_CLONE,
   {
     name: "text_to_speech",
+    slug: SLUG,
     jobs: () => [speech()],
     mayPark: false,
     hasSeveralClaims: false,
   },
   {
     name: "transcription",
+    slug: SLUG,
     jobs: (owner, number) => [{
       row: {
         job_type: "transcription",
@@ -122,6 +128,7 @@ export const SUBJECTS: readonly Subject[] = [
   },
   ...(["d-id", "heygen"] as const).map((provider): Subject => ({
     name: `avatar_video at ${provider}`,
+    slug: SLUG,
     jobs: (
       owner,
       number,
@@ -131,6 +138,7 @@ export const SUBJECTS: readonly Subject[] = [
   })),
   {
     name: "pdf_render",
+    slug: RENDER_SLUG,
     jobs: (owner, number) => [{
       row: {
         job_type: "pdf_render",
@@ -143,6 +151,7 @@ export const SUBJECTS: readonly Subject[] = [
   },
   {
     name: "speech then video",
+    slug: SLUG,
     jobs: (owner, number) => [speech(), video(owner, number, {})],
     mayPark: false,
     hasSeveralClaims: true,

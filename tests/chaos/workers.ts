@@ -9,10 +9,12 @@ import {
   startFaultProxy,
   type Verdict,
 } from "./fault-proxy.ts";
-import { ROOT, SLUG } from "./project.ts";
+import { RENDER_SLUG, ROOT, SLUG, type WorkerSlug } from "./project.ts";
 
 /** How a worker is to be. */
 export interface WorkerOptions {
+  /** The function that it runs; process-ai-job when left out. */
+  slug?: WorkerSlug;
   /** Jobs at a time. */
   concurrency: number;
   /** Life of its isolate in milliseconds. */
@@ -32,6 +34,8 @@ export type WorkerWatch = (
 /** A worker process. */
 export interface ChaosWorker {
   readonly name: string;
+  /** The function that it runs. */
+  readonly slug: WorkerSlug;
   /** Where deliveries for it go. */
   readonly origin: string;
   /** What it called so far, in order. */
@@ -53,22 +57,29 @@ export interface ChaosWorker {
 /** Starts workers and ends what is left of them. */
 export class Workers implements AsyncDisposable {
   readonly #stack: Stack;
-  readonly #definition: FunctionDefinition;
+  readonly #definitions: ReadonlyMap<WorkerSlug, FunctionDefinition>;
   readonly #watch: WorkerWatch;
   readonly #all = new Set<AsyncDisposable>();
   #started = 0;
 
   constructor(stack: Stack, watch: WorkerWatch) {
-    const definition = stack.functions.definition(SLUG);
-    if (definition === undefined) throw new Error(`there is no ${SLUG}`);
     this.#stack = stack;
-    this.#definition = definition;
+    this.#definitions = new Map(
+      ([SLUG, RENDER_SLUG] as const).map((slug) => {
+        const definition = stack.functions.definition(slug);
+        if (definition === undefined) throw new Error(`there is no ${slug}`);
+        return [slug, definition];
+      }),
+    );
     this.#watch = watch;
   }
 
   /** Starts a worker and resolves when it takes deliveries. */
   async start(options: WorkerOptions): Promise<ChaosWorker> {
     const name = `worker-${++this.#started}`;
+    const slug = options.slug ?? SLUG;
+    const definition = this.#definitions.get(slug);
+    if (definition === undefined) throw new Error(`there is no ${slug}`);
     const jobs: string[] = [];
     const calls: string[] = [];
     let isAlive = true;
@@ -90,8 +101,8 @@ export class Workers implements AsyncDisposable {
     );
     const process = await startFunctionProcess(
       {
-        ...this.#definition,
-        entrypoint: options.entrypoint ?? this.#definition.entrypoint,
+        ...definition,
+        entrypoint: options.entrypoint ?? definition.entrypoint,
       },
       {
         projectDir: ROOT,
@@ -136,6 +147,7 @@ export class Workers implements AsyncDisposable {
     };
     const worker: ChaosWorker = {
       name,
+      slug,
       origin: process.origin,
       calls,
       jobs,

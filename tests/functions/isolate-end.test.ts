@@ -40,18 +40,20 @@ Deno.test("the end of an isolate: what waits is handed back, an answer is waited
     await stack.resumeNet();
     await waitForLog(stack, "process-ai-job", "shutdown announced: wall_clock");
     await stack.simulator.release();
-    await waitForEvent(stack, waiting, "released");
+    const events = await waitForEvent(stack, waiting, "released");
+    assertEquals(
+      events.find(({ event }) => event === "released")?.attempt,
+      0,
+    );
     await waitForJob(stack, user, answered, "completed");
     await waitForLog(stack, "process-ai-job", "wall clock duration reached");
   });
 
   const finished = await assertDoneOnce(stack, answered);
   assertEquals(finished.attempt, 1);
+  // The next isolate was called at once, and may have it in hand.
   const released = await jobFacts(stack, waiting);
-  assertEquals(
-    [released.status, released.attempt, released.paid, released.isPostponed],
-    ["pending", 0, [], false],
-  );
+  assertEquals([released.paid, released.isPostponed], [[], false]);
   const killed = await jobFacts(stack, unanswered);
   assertEquals(
     [killed.status, killed.journal[0]?.outcome],

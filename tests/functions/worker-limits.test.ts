@@ -3,19 +3,24 @@ import { assert, assertEquals } from "@std/assert";
 import { signUp } from "../helpers/as-user.ts";
 import { addPhoto, addSlideshow, readPhoto } from "../helpers/keepsakes.ts";
 import { useStack } from "../helpers/stack.ts";
-import { timeline, waitForEvent, waitForLog } from "../helpers/wait-for.ts";
+import {
+  sweepJob,
+  timeline,
+  waitForEvent,
+  waitForLog,
+  waitUntil,
+} from "../helpers/wait-for.ts";
 
 /** Milliseconds: less than any keepsake takes. */
 const running = useStack({ cpuMs: 60 });
 
-Deno.test({
-  name:
-    "keepsake: one whose isolate is ended for its processor time again and again spends its attempts, and fails by name",
-  ignore: Deno.build.os !== "linux",
-  async fn() {
+Deno.test(
+  "keepsake: one whose isolate is ended for its processor time again and again spends its attempts, and fails by name",
+  { ignore: Deno.build.os !== "linux" },
+  async () => {
     const stack = running();
     const user = await signUp(stack);
-    const photo = await addPhoto(user, await readPhoto("baseline.jpg"));
+    const photo = await addPhoto(user, await readPhoto("progressive.jpg"));
     const slideshow = await addSlideshow(user, [{ media_id: photo.id }]);
     await stack.sql`
       update public.ai_job_types
@@ -28,12 +33,24 @@ Deno.test({
     assertEquals(error, null);
     assert(data !== null);
 
+    const read = async () => {
+      const [job] = await stack.sql<{
+        status: string;
+        attempt: number;
+        max_attempts: number;
+        error_code: string;
+      }>`
+        select status, attempt, max_attempts, error_code from public.ai_jobs where id = ${data.id}`;
+      assert(job !== undefined);
+      return job;
+    };
+    await waitUntil("the job is over", async () => {
+      await sweepJob(stack, data.id);
+      return ["completed", "failed"].includes((await read()).status);
+    }, 90);
+    const job = await read();
+    assertEquals(job.status, "failed");
     const events = timeline(await waitForEvent(stack, data.id, "failed"));
-    const [job] = await stack.sql<
-      { attempt: number; max_attempts: number; error_code: string }[]
-    >`
-      select attempt, max_attempts, error_code from public.ai_jobs where id = ${data.id}`;
-    assert(job !== undefined);
     assertEquals(job.attempt, job.max_attempts);
     assertEquals(
       events.filter((event) => event === "claimed").length,
@@ -49,4 +66,4 @@ Deno.test({
       select from public.ai_job_checkpoints where job_id = ${data.id}`;
     assertEquals(left.length, 0);
   },
-});
+);

@@ -102,7 +102,7 @@ const ${camel}Request = z.strictObject({
     },
     {
       path: index,
-      before: "import { createPdfRenderProcessor }",
+      before: "import { createTextToSpeechProcessor }",
       text:
         `import { create${pascal}Processor } from "./processors/${kebab}.ts";\n`,
     },

@@ -6,6 +6,36 @@ export type Json = string | number | boolean | null | {
 export type Database = {
   "public": {
     Tables: {
+      "ai_job_checkpoints": {
+        Row: {
+          "data": NonNullable<Json>;
+          "job_id": string;
+          "updated_at": string;
+          "upload_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "data": NonNullable<Json>;
+          "job_id": string;
+          "updated_at"?: string;
+          "upload_id"?: string | null;
+        };
+        Update: {
+          "data"?: NonNullable<Json>;
+          "job_id"?: string;
+          "updated_at"?: string;
+          "upload_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "ai_job_checkpoints_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: true;
+            referencedRelation: "ai_jobs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "ai_job_events": {
         Row: {
           "attempt": number;
@@ -67,6 +97,7 @@ export type Database = {
           "reconcile_seconds": number;
           "stock_voice_ids": (string)[];
           "updated_at": string;
+          "worker": string;
         };
         ComputedFields: never;
         Insert: {
@@ -90,6 +121,7 @@ export type Database = {
           "reconcile_seconds"?: number;
           "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
+          "worker"?: string;
         };
         Update: {
           "backoff_base_seconds"?: number;
@@ -112,6 +144,7 @@ export type Database = {
           "reconcile_seconds"?: number;
           "stock_voice_ids"?: (string)[];
           "updated_at"?: string;
+          "worker"?: string;
         };
         Relationships: [
           {
@@ -991,6 +1024,7 @@ export type Database = {
           "display_name": string;
           "locale": string;
           "photo_path": string | null;
+          "time_zone": string;
           "updated_at": string;
           "user_id": string;
         };
@@ -1000,6 +1034,7 @@ export type Database = {
           "display_name": string;
           "locale"?: string;
           "photo_path"?: string | null;
+          "time_zone"?: string;
           "updated_at"?: string;
           "user_id"?: string;
         };
@@ -1008,6 +1043,7 @@ export type Database = {
           "display_name"?: string;
           "locale"?: string;
           "photo_path"?: string | null;
+          "time_zone"?: string;
           "updated_at"?: string;
           "user_id"?: string;
         };
@@ -1018,6 +1054,7 @@ export type Database = {
           "caption": string | null;
           "created_at": string;
           "id": string;
+          "is_full_page": boolean;
           "media_id": string;
           "position": number;
           "public_path": string | null;
@@ -1030,6 +1067,7 @@ export type Database = {
           "caption"?: string | null;
           "created_at"?: string;
           "id"?: string;
+          "is_full_page"?: boolean;
           "media_id": string;
           "position": number;
           "public_path"?: string | null;
@@ -1041,6 +1079,7 @@ export type Database = {
           "caption"?: string | null;
           "created_at"?: string;
           "id"?: string;
+          "is_full_page"?: boolean;
           "media_id"?: string;
           "position"?: number;
           "public_path"?: string | null;
@@ -1306,8 +1345,19 @@ export type Database = {
         Args: { "p_job_id": string; "p_lease_token": string };
         Returns: boolean;
       };
+      "claim_abandoned_uploads": {
+        Args: { "p_lease_seconds"?: number; "p_limit": number };
+        Returns: {
+          "lease_token": string;
+          "upload_id": string;
+        }[];
+      };
       "claim_ai_jobs": {
-        Args: { "p_job_ids"?: (string)[]; "p_limit": number };
+        Args: {
+          "p_job_ids"?: (string)[];
+          "p_limit": number;
+          "p_worker"?: string;
+        };
         Returns: {
           "attempt": number;
           "billable_calls": number;
@@ -1360,6 +1410,7 @@ export type Database = {
           "p_limit": number;
           "p_message_id": string;
           "p_sent_at_unix": number;
+          "p_worker"?: string;
         };
         Returns: {
           "attempt": number;
@@ -1495,6 +1546,10 @@ export type Database = {
         }[];
       };
       "get_ai_result_cache": { Args: { "p_cache_key": string }; Returns: Json };
+      "get_keepsake_contents": {
+        Args: { "p_slideshow_id": string; "p_user_id": string };
+        Returns: Json;
+      };
       "get_shared_slideshow": {
         Args: { "p_share_token": string };
         Returns: Json;
@@ -1642,10 +1697,27 @@ export type Database = {
         };
         Returns: boolean;
       };
+      "save_ai_job_checkpoint": {
+        Args: {
+          "p_data": Json;
+          "p_job_id": string;
+          "p_lease_token": string;
+          "p_upload_id"?: string;
+        };
+        Returns: boolean;
+      };
       "scan_stored_files": { Args: { "p_limit"?: number }; Returns: number };
       "set_ai_budget": {
         Args: { "p_budget_micros": number; "p_user_id": string };
         Returns: undefined;
+      };
+      "settle_abandoned_uploads": {
+        Args: {
+          "p_error_code"?: string;
+          "p_lease_token": string;
+          "p_upload_ids": (string)[];
+        };
+        Returns: number;
       };
       "settle_provider_call": {
         Args: {
@@ -1695,10 +1767,7 @@ export type Database = {
         };
         Returns: string[];
       };
-      "wake_ai_job_worker": {
-        Args: Record<PropertyKey, never>;
-        Returns: boolean;
-      };
+      "wake_ai_job_worker": { Args: { "p_worker"?: string }; Returns: boolean };
     };
     Enums: {
       [_ in never]: never;

@@ -190,6 +190,10 @@ const CATALOGUE = {
     status: null,
     message: "The work stopped without an answer.",
   },
+  worker_limit_exceeded: {
+    status: null,
+    message: "The work takes more processor time or memory than there is.",
+  },
   storage_unavailable: {
     status: null,
     message: "The file storage did not answer.",

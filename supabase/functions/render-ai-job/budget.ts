@@ -26,8 +26,16 @@ export const COSTS = {
 
 /** The processor time of one request. */
 export class Budget {
-  #left = REQUEST_MS - COSTS.claim;
+  #left: number;
   #hasBegun = false;
+
+  /**
+   * @param attempt of the job, from 1. A request that died may have taken more than the model says, so that each further
+   *   attempt plans with less: the half, a third, …
+   */
+  constructor(attempt: number) {
+    this.#left = REQUEST_MS / attempt - COSTS.claim;
+  }
 
   /**
    * Takes what a piece of work costs, if that is left; the first piece of a request is always granted.

@@ -137,7 +137,7 @@ async function goOn(
     metadata,
     plan,
     uploadId: isUsable ? checkpoint?.uploadId ?? null : null,
-    budget: new Budget(),
+    budget: new Budget(job.attempt),
     save: () =>
       deps.checkpoints.save(job, {
         data: z.json().parse(rendering.plan),

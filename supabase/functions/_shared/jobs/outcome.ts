@@ -70,7 +70,11 @@ export class CancelRequested extends Error {
 /** The isolate is about to end: hand the job back. */
 export class ShuttingDown extends Error {
   override readonly name = "ShuttingDown";
-  constructor(reason: string) {
+  /** It ends because it used too much processor time or memory, while it had only this job in hand. */
+  readonly isCausedByJob: boolean;
+
+  constructor(reason: string, options: { isCausedByJob?: boolean } = {}) {
     super(`the isolate is shutting down: ${reason}`);
+    this.isCausedByJob = options.isCausedByJob ?? false;
   }
 }

@@ -231,6 +231,24 @@ async function reuse(
   return isReused;
 }
 
+/** What an attempt failed with that threw `error`, or was stopped by a {@link ShuttingDown} that it caused. */
+function failureOf(error: unknown, reason: unknown): JobFailure {
+  if (error instanceof JobFailure && !error.isRetryable) return error;
+  if (reason instanceof ShuttingDown) {
+    return new JobFailure("worker_limit_exceeded", {
+      isRetryable: true,
+      cause: reason,
+    });
+  }
+  if (error instanceof JobFailure) return error;
+  const isAway = error instanceof AppError &&
+    error.code === "service_unavailable";
+  return new JobFailure(isAway ? error.code : "internal_error", {
+    isRetryable: true,
+    cause: error,
+  });
+}
+
 /**
  * Writes how a run ended. `reason` is why it was stopped, or `thrown` itself when nothing stopped it: an aborted
  * provider call throws an error of its own that must not be taken for the provider's fault. A run that has paid
@@ -273,18 +291,15 @@ async function end(
       return !isSnoozed;
     } else if (
       reason instanceof ShuttingDown &&
-      !(error instanceof JobFailure && !error.isRetryable)
+      !(error instanceof JobFailure && !error.isRetryable) &&
+      // What is paid for is not given up: the age of the job bounds it.
+      (hasPaid || !reason.isCausedByJob)
     ) {
       const isReleased = await repository.release(job);
       log.info(isReleased ? "job_released" : "lease_lost", { error: reason });
       return !isReleased;
     } else {
-      const failure = error instanceof JobFailure ? error : new JobFailure(
-        error instanceof AppError && error.code === "service_unavailable"
-          ? error.code
-          : "internal_error",
-        { isRetryable: true, cause: error },
-      );
+      const failure = failureOf(error, reason);
       if (hasPaid && failure.isRetryable && isTrouble(failure.code)) {
         const seconds = failure.retryAfterSeconds ??
           pauseFor(job, RECOVERY_PAUSES);

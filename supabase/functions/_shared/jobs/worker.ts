@@ -10,6 +10,9 @@ const CLAIM_UNTIL = 0.5;
 /** The platform announces the end at nine tenths; everything should be over or handed back by then. */
 const FINISH_BY = 0.9;
 
+/** Reasons of the platform for ending an isolate that used more than it may. */
+const LIMITS = ["cpu", "memory"];
+
 /** What a worker needs; the runner's own needs that differ by isolate or request are the worker's to set. */
 export interface WorkerDeps extends
   Omit<
@@ -53,14 +56,14 @@ export interface Worker {
  *
  * Guarantees: never more than `concurrency` jobs at once, over all dispatches, however they overlap; nothing is claimed
  * after half of the wall clock or once the end is announced, and then another isolate is asked to go on, once for the
- * dispatches that still come and once for each job that ends, as after each job with `isOneJobPerRequest`; on that announcement the jobs in hand are handed back to
- * the queue.
+ * dispatches that still come and once for each job that ends, as after each job with `isOneJobPerRequest`; on that
+ * announcement the jobs in hand are handed back to the queue, and a single one that has used up the isolate's processor
+ * time or memory spends its attempt.
  */
 export function createWorker(deps: WorkerDeps): Worker {
   const isOneJobPerRequest = deps.isOneJobPerRequest ?? false;
   const concurrency = isOneJobPerRequest ? 1 : deps.concurrency;
   const shutdown = new AbortController();
-  deps.onShutdown((reason) => shutdown.abort(new ShuttingDown(reason)));
   const deadlineMs = deps.wallClockMs * FINISH_BY;
   const heartbeats = new Heartbeats(
     deps.platform,
@@ -69,6 +72,15 @@ export function createWorker(deps: WorkerDeps): Worker {
   );
   // Slots taken: jobs that run, and room that a claim under way may fill.
   let taken = 0;
+  let running = 0;
+  deps.onShutdown((reason) =>
+    shutdown.abort(
+      new ShuttingDown(reason, {
+        isCausedByJob: running === 1 && taken === 1 &&
+          LIMITS.includes(reason),
+      }),
+    )
+  );
   let isFilling = false;
   // A dispatch found no room, or only as much as it filled: more of what it told of may still wait.
   let isHintMissed = false;
@@ -140,12 +152,14 @@ export function createWorker(deps: WorkerDeps): Worker {
   }
 
   async function work(job: ClaimedJob, log: Logger): Promise<void> {
+    running++;
     try {
       await runJob(
         { ...deps, log, heartbeats, deadlineMs, shutdown: shutdown.signal },
         job,
       );
     } finally {
+      running--;
       taken--;
     }
     await fill(log);

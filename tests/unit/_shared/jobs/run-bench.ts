@@ -84,6 +84,9 @@ export function bench(
       }, job),
     /** Announces the end of the isolate. */
     shutDown: () => shutdown.abort(new ShuttingDown("wall_clock")),
+    /** Announces the end of the isolate because of what the job has used up. */
+    shutDownForLimit: () =>
+      shutdown.abort(new ShuttingDown("cpu", { isCausedByJob: true })),
   };
 }
 

@@ -67,6 +67,37 @@ Deno.test("runJob: a job claimed by an isolate that is ending goes back untouche
   assertEquals(repository.effects, ["release"]);
 });
 
+for (const [maxAttempts, status] of [[2, "pending"], [1, "failed"]] as const) {
+  Deno.test(`runJob: a job that used up its isolate spends its attempt of ${maxAttempts} and is ${status} with worker_limit_exceeded`, async () => {
+    const { run, row, repository, shutDownForLimit, platform } = bench(
+      ({ signal }) => untilAborted(signal),
+      { values: { maxAttempts } },
+    );
+    const running = run();
+    await turn();
+    shutDownForLimit();
+    await running;
+    assertEquals(repository.effects, ["fail"]);
+    assertEquals([row.status, row.attempt, row.errorCode], [
+      status,
+      1,
+      "worker_limit_exceeded",
+    ]);
+    assertEquals(platform.logged().at(-1)?.["error_code"], row.errorCode);
+  });
+}
+
+Deno.test("runJob: a job that has paid goes back at no attempt's cost, also when it used up its isolate", async () => {
+  const { run, row, repository, shutDownForLimit } = bench(async (context) => {
+    await paying(() => Promise.resolve("voice-1"))(context);
+    shutDownForLimit();
+    return await untilAborted(context.signal);
+  });
+  await run();
+  assertEquals([row.status, row.attempt], ["pending", 0]);
+  assertEquals(repository.effects.at(-1), "release");
+});
+
 Deno.test("runJob: a shutdown waits for a paid call, and the job is completed with its answer", async () => {
   const answer = Promise.withResolvers<string>();
   const signals: AbortSignal[] = [];

@@ -486,3 +486,31 @@ Deno.test("createWorker: with one job per request it takes one, claims no other 
   await platform.background();
   assertEquals([state.most, woken(repository)], [1, 2]);
 });
+
+for (
+  const [reason, jobs, codes] of [
+    ["cpu", 1, ["worker_limit_exceeded"]],
+    ["memory", 1, ["worker_limit_exceeded"]],
+    ["wall_clock", 1, [null]],
+    // Nobody knows which of them it was.
+    ["cpu", 2, [null, null]],
+  ] as const
+) {
+  Deno.test(`createWorker: ended for ${reason} with ${jobs} in hand, the attempt is ${codes[0] === null ? "given back" : "spent"}`, async () => {
+    const { insert, take, platform } = isolate({
+      concurrency: 2,
+      work: ({ signal }) => untilAborted(signal),
+    });
+    const rows = insert(jobs);
+    await take();
+    await turn();
+    platform.shutDown(reason);
+    await platform.background();
+    assertEquals(
+      rows.map((
+        { status, attempt, errorCode },
+      ) => [status, attempt, errorCode]),
+      codes.map((code) => ["pending", code === null ? 0 : 1, code]),
+    );
+  });
+}
