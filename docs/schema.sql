@@ -586,6 +586,7 @@ CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, provider,
 CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
 CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, provider, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
+CREATE INDEX ai_jobs_voice_clones_at_work_idx ON public.ai_jobs USING btree (provider) WHERE ((job_type = 'voice_clone'::text) AND (status = ANY (ARRAY['pending'::text, 'processing'::text])));
 CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, provider, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 
 create policy "users can ask to cancel or retry their own ai jobs" on public.ai_jobs for update to authenticated
@@ -600,6 +601,7 @@ CREATE TRIGGER ai_jobs_admit BEFORE INSERT ON public.ai_jobs FOR EACH ROW EXECUT
 CREATE TRIGGER ai_jobs_after_end_follow_dependency AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND ((new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) OR (old.status = 'failed'::text)))) EXECUTE FUNCTION private.follow_ai_job_dependency();
 CREATE TRIGGER ai_jobs_after_insert_record AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.record_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_after_reopen_charge AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (new.status = ANY (ARRAY['pending'::text, 'processing'::text])))) EXECUTE FUNCTION private.charge_reopened_ai_job();
+CREATE TRIGGER ai_jobs_after_reopen_take_voice_place AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'voice_clone'::text) AND (old.status = 'failed'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.take_reopened_voice_place();
 CREATE TRIGGER ai_jobs_after_step_note_provider AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status = 'processing'::text) AND (((new.status = 'completed'::text) AND (new.cached_from_job_id IS NULL)) OR ((new.status = 'pending'::text) AND (new.last_event = 'snoozed'::text))))) EXECUTE FUNCTION private.note_provider_progress();
 CREATE TRIGGER ai_jobs_after_update_record AFTER UPDATE ON public.ai_jobs REFERENCING OLD TABLE AS outdated NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION private.record_updated_ai_jobs();
 CREATE TRIGGER ai_jobs_apply_owner_request BEFORE UPDATE OF cancel_requested_at, retry_requested_at ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.apply_owner_request();
@@ -611,9 +613,12 @@ CREATE TRIGGER ai_jobs_end_instead_of_waiting BEFORE UPDATE ON public.ai_jobs FO
 CREATE TRIGGER ai_jobs_fix_dependency BEFORE UPDATE OF depends_on_job_id ON public.ai_jobs FOR EACH ROW WHEN ((old.depends_on_job_id IS DISTINCT FROM new.depends_on_job_id)) EXECUTE FUNCTION private.keep_ai_job_dependency();
 CREATE TRIGGER ai_jobs_forget_checkpoint AFTER UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND (new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION private.forget_checkpoint();
 CREATE TRIGGER ai_jobs_guard_transition BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION private.guard_ai_job_transition();
+CREATE TRIGGER ai_jobs_hold_voice_places BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN ((new.job_type = 'voice_clone'::text)) EXECUTE FUNCTION private.hold_voice_places();
+CREATE TRIGGER ai_jobs_hold_voice_places_again BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.job_type = 'voice_clone'::text) AND (old.status = 'failed'::text) AND (new.status = 'pending'::text))) EXECUTE FUNCTION private.hold_voice_places();
 CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
 CREATE TRIGGER ai_jobs_take_quota AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.charge_inserted_ai_jobs();
+CREATE TRIGGER ai_jobs_take_voice_places AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.take_inserted_voice_places();
 CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
 grant select on public.ai_jobs to authenticated;
@@ -627,6 +632,8 @@ create table public.ai_limits (
   max_active_jobs integer,
   max_jobs_per_day integer,
   max_concurrent_jobs integer,
+  max_voices integer,
+  requires_established_account boolean,
   paused_at timestamp with time zone,
   active_jobs_at_most integer not null default 0,
   counted_on date not null default ((now() AT TIME ZONE 'UTC'::text))::date,
@@ -640,21 +647,25 @@ create table public.ai_limits (
   constraint ai_limits_pkey PRIMARY KEY (id),
   constraint ai_limits_user_id_key UNIQUE NULLS NOT DISTINCT (user_id),
   constraint ai_limits_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
-  constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0),
+  constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0 AND max_voices >= 0),
   constraint ai_limits_budget_is_not_negative CHECK (budget_micros >= 0 AND spent_micros >= 0 AND reserved_micros >= 0),
   constraint ai_limits_counts_are_not_negative CHECK (active_jobs_at_most >= 0 AND jobs_that_day >= 0),
-  constraint ai_limits_default_is_complete CHECK (user_id IS NOT NULL OR max_active_jobs IS NOT NULL AND max_jobs_per_day IS NOT NULL AND max_concurrent_jobs IS NOT NULL)
+  constraint ai_limits_default_is_complete CHECK (user_id IS NOT NULL OR max_active_jobs IS NOT NULL AND max_jobs_per_day IS NOT NULL AND max_concurrent_jobs IS NOT NULL AND requires_established_account IS NOT NULL)
 );
 alter table public.ai_limits enable row level security;
 
 comment on table public.ai_limits is
-  'How many jobs a user may have. The row without a user holds the limits of everybody who has none of their own.';
+  'What a user may have and spend. The row without a user holds the limits of everybody who has none of their own.';
 comment on column public.ai_limits.max_active_jobs is
   'Most jobs waiting or in processing at once. Null: the default.';
 comment on column public.ai_limits.max_jobs_per_day is
   'Most jobs created in one day (UTC). Null: the default.';
 comment on column public.ai_limits.max_concurrent_jobs is
   'Most jobs in processing at once. Null: the default.';
+comment on column public.ai_limits.max_voices is
+  'Most cloned voices, with jobs that are still to make one. Null: the default; null there: no limit.';
+comment on column public.ai_limits.requires_established_account is
+  'True: paid jobs only for an account whose e-mail address or phone number is confirmed and that is an hour old. Null: the default.';
 comment on column public.ai_limits.paused_at is
   'Set: the user''s jobs wait. See pause_ai_jobs.';
 comment on column public.ai_limits.active_jobs_at_most is
@@ -775,7 +786,9 @@ comment on column public.ai_provider_calls.discarded_at is
 CREATE INDEX ai_provider_calls_job_id_sent_at_idx ON public.ai_provider_calls USING btree (job_id, sent_at);
 CREATE INDEX ai_provider_calls_object_idx ON public.ai_provider_calls USING btree (provider, provider_object_id) WHERE (provider_object_id IS NOT NULL);
 CREATE UNIQUE INDEX ai_provider_calls_one_per_step_key ON public.ai_provider_calls USING btree (job_id, operation) WHERE ((outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text])) AND (discarded_at IS NULL));
+CREATE INDEX ai_provider_calls_open_idx ON public.ai_provider_calls USING btree (provider) INCLUDE (estimated_cost_micros) WHERE (outcome = ANY (ARRAY['sent'::text, 'unknown'::text]));
 CREATE INDEX ai_provider_calls_user_id_idx ON public.ai_provider_calls USING btree (user_id);
+CREATE INDEX ai_provider_calls_voices_idx ON public.ai_provider_calls USING btree (provider, job_id) WHERE ((operation = 'create_voice'::text) AND (outcome = ANY (ARRAY['sent'::text, 'unknown'::text, 'succeeded'::text, 'adopted'::text])) AND (discarded_at IS NULL));
 
 create policy "users can read the provider calls of their own ai jobs" on public.ai_provider_calls for select to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)));
@@ -789,9 +802,32 @@ CREATE TRIGGER ai_provider_calls_settle_cost AFTER UPDATE OF outcome, units ON p
 grant select on public.ai_provider_calls to authenticated;
 grant insert, select, update on public.ai_provider_calls to service_role;
 
+create table public.ai_provider_spend (
+  provider text not null,
+  slot smallint not null,
+  month date not null,
+  spent_micros bigint not null default 0,
+  constraint ai_provider_spend_pkey PRIMARY KEY (provider, slot),
+  constraint ai_provider_spend_provider_fkey FOREIGN KEY (provider) REFERENCES public.ai_providers(provider),
+  constraint ai_provider_spend_is_not_negative CHECK (spent_micros >= 0),
+  constraint ai_provider_spend_slot_in_range CHECK (slot >= 0 AND slot <= 15)
+);
+alter table public.ai_provider_spend enable row level security;
+
+comment on table public.ai_provider_spend is
+  'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum of its slots. A table of its own, because what was paid stays paid when jobs and accounts are deleted.';
+comment on column public.ai_provider_spend.slot is
+  'Drawn from the user''s id: calls that end at the same time seldom wait for each other.';
+comment on column public.ai_provider_spend.month is
+  'First day of the month that spent_micros counts.';
+
+grant select on public.ai_provider_spend to service_role;
+
 create table public.ai_providers (
   provider text not null,
   max_concurrent integer not null,
+  budget_micros bigint,
+  max_voices integer,
   paused_at timestamp with time zone,
   breaker_threshold integer default 10,
   breaker_pause_seconds integer not null default 5,
@@ -808,7 +844,9 @@ create table public.ai_providers (
   constraint ai_providers_breaker_pause_in_range CHECK (breaker_pause_seconds >= 1 AND breaker_pause_seconds <= 3600 AND breaker_max_pause_seconds >= breaker_pause_seconds AND breaker_max_pause_seconds <= 3600),
   constraint ai_providers_breaker_probes_while_open CHECK ((breaker_opened_at IS NULL) = (breaker_probe_at IS NULL) AND (breaker_opened_at IS NOT NULL OR breaker_probes = 0 AND breaker_probe_job_id IS NULL)),
   constraint ai_providers_breaker_threshold_in_range CHECK (breaker_threshold >= 1 AND breaker_threshold <= 10000),
+  constraint ai_providers_budget_is_not_negative CHECK (budget_micros >= 0),
   constraint ai_providers_max_concurrent_in_range CHECK (max_concurrent >= 1 AND max_concurrent <= 10000),
+  constraint ai_providers_max_voices_is_not_negative CHECK (max_voices >= 0),
   constraint ai_providers_provider_is_slug CHECK (provider ~ '^[a-z][a-z0-9-]{1,40}$'::text)
 );
 alter table public.ai_providers enable row level security;
@@ -817,6 +855,10 @@ comment on table public.ai_providers is
   'The AI providers: how many of their jobs may run at once, and whether they run at all.';
 comment on column public.ai_providers.max_concurrent is
   'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
+comment on column public.ai_providers.budget_micros is
+  'Most that paid calls of all users together may cost at this provider in a calendar month (UTC), in millionths of a US dollar. Null: no limit.';
+comment on column public.ai_providers.max_voices is
+  'Most voices that the project may have at this provider, over all users; with jobs that are still to make one. Set it to the places of your plan. Null: no limit.';
 comment on column public.ai_providers.paused_at is
   'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_providers.breaker_threshold is
@@ -1659,6 +1701,7 @@ comment on column public.voices.sample_url is
 comment on column public.voices.provider_missing_since is
   'Since when the provider does not have the voice any more; nothing can be spoken in it. Null: it was there when looked at last.';
 
+CREATE INDEX voices_provider_idx ON public.voices USING btree (provider) WHERE (provider_missing_since IS NULL);
 CREATE INDEX voices_user_id_created_at_idx ON public.voices USING btree (user_id, created_at DESC, id DESC);
 
 create policy "users can read their own voices" on public.voices for select to authenticated
@@ -1711,6 +1754,27 @@ create view private.ai_job_dead_letters with (security_invoker=true) as
   WHERE status = 'failed'::text OR status = 'cancelled'::text AND spend = 'unknown'::text;
 comment on view private.ai_job_dead_letters is
   'Jobs that failed for good, and cancelled ones of which it is unknown whether they were paid for, with their last cause and what was asked of the provider. For the operator.';
+
+create view private.ai_provider_budgets with (security_invoker=true) as
+ SELECT p.provider,
+    m.month,
+    p.budget_micros,
+    c.spent_micros,
+    c.reserved_micros,
+        CASE
+            WHEN p.budget_micros IS NOT NULL THEN GREATEST(p.budget_micros - c.spent_micros - c.reserved_micros, 0::bigint)
+            ELSE NULL::bigint
+        END AS remaining_micros
+   FROM public.ai_providers p
+     CROSS JOIN ( SELECT date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text))::date AS month) m
+     CROSS JOIN LATERAL ( SELECT ( SELECT COALESCE(sum(s.spent_micros), 0::numeric)::bigint AS "coalesce"
+                   FROM public.ai_provider_spend s
+                  WHERE s.provider = p.provider AND s.month = m.month) AS spent_micros,
+            ( SELECT COALESCE(sum(k.estimated_cost_micros), 0::numeric)::bigint AS "coalesce"
+                   FROM public.ai_provider_calls k
+                  WHERE k.provider = p.provider AND (k.outcome = ANY (ARRAY['sent'::text, 'unknown'::text]))) AS reserved_micros) c;
+comment on view private.ai_provider_budgets is
+  'Each provider''s budget of this month over all users (null: no limit), what of it is spent, reserved and left, in millionths of a US dollar. For the operator.';
 
 create view private.ai_provider_costs with (security_invoker=true) as
  SELECT provider,
@@ -1823,6 +1887,11 @@ create function private.charge_reopened_ai_job()
 comment on function private.charge_reopened_ai_job() is
   'Row trigger: a failed job that is tried again waits and runs like a new one, but was created before. Security definer because it calls a function that is.';
 
+create function private.check_account_standing(p_user_id uuid)
+  returns void language plpgsql stable security invoker set search_path="";
+comment on function private.check_account_standing(uuid) is
+  'Raises AJ038 when the limits require an established account, and this one is neither confirmed nor an hour old. An account that is gone is left to the foreign key. Called by the intake trigger, which runs as its owner.';
+
 create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
   returns void language plpgsql stable security invoker set search_path="";
 comment on function private.check_ai_job_input(uuid,public.ai_job_types,text) is
@@ -1862,6 +1931,21 @@ create function private.check_pdf_render()
   returns trigger language plpgsql volatile security invoker set search_path="";
 comment on function private.check_pdf_render() is
   'Row trigger before insert: raises AJ090 unless the parameters name a slideshow of the job''s owner, the same for another''s as for none; AJ091 and AJ092 when it is empty or too large. Security invoker: an owner sees all that is asked for here, and the owner is asked for besides.';
+
+create function private.check_voice_room(p_user_id uuid, p_provider text)
+  returns void language plpgsql volatile security definer set search_path="";
+comment on function private.check_voice_room(uuid,text) is
+  'Raises AJ036 when the user, and AJ037 when all users together, have more voices than they may. Security definer because owners may not read what others have.';
+
+create function private.count_provider_voices(p_provider text)
+  returns bigint language sql stable security invoker set search_path="";
+comment on function private.count_provider_voices(text) is
+  'Places for voices that are taken at a provider: voices, jobs that are still to make one, what ended jobs have made without a row, and what the janitor has yet to remove.';
+
+create function private.count_user_voices(p_user_id uuid)
+  returns bigint language sql stable security invoker set search_path="";
+comment on function private.count_user_voices(uuid) is
+  'A user''s voices: those that live at a provider, the jobs that are still to make one, and what ended jobs have made, or may have made, without a row. A voice that was deleted counts no more.';
 
 create function private.date_unknown_outcome()
   returns trigger language plpgsql volatile security invoker set search_path="";
@@ -1952,6 +2036,11 @@ create function private.has_visible_text(p_text text)
   returns boolean language sql immutable security invoker set search_path="";
 comment on function private.has_visible_text(text) is
   'Whether a text has a character that is more than a space: not a control character, and not one that Unicode lets be ignored (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. VISIBLE in _shared/contracts/plain-text.ts is the same; a test compares them character by character.';
+
+create function private.hold_voice_places()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.hold_voice_places() is
+  'Row trigger: has the voice clones of a provider with a limit come one after the other. Before the rows of users are locked, so that none waits for another the other way round. Security definer because owners may not read the limits of providers.';
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
   returns boolean language plpgsql stable security invoker set search_path="";
@@ -2111,7 +2200,7 @@ comment on function private.settle_cancelled_call(uuid,text,text,text) is
 create function private.settle_reserved_cost()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.settle_reserved_cost() is
-  'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is deleted with its job gives back what was still open. Security definer because it writes the counts of the owner, whoever settles.';
+  'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is deleted with its job gives back what was still open. Security definer because it writes the counts of the owner and of the provider, whoever settles.';
 
 create function private.spoken_seconds(p_text text)
   returns numeric language sql immutable security invoker set search_path="";
@@ -2122,6 +2211,16 @@ create function private.sweep_ai_jobs()
   returns jsonb language plpgsql volatile security invoker set search_path="";
 comment on function private.sweep_ai_jobs() is
   'The delivery guarantee, run by pg_cron every few seconds: takes back expired leases, dispatches what is due (up to 200 jobs in calls of 20), forgets old receipts. Returns the counts.';
+
+create function private.take_inserted_voice_places()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.take_inserted_voice_places() is
+  'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a function that is.';
+
+create function private.take_reopened_voice_place()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.take_reopened_voice_place() is
+  'Row trigger: a failed voice clone that is tried again needs room like a new one. Security definer because it calls a function that is.';
 
 create function private.total_order_items()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -2136,7 +2235,7 @@ comment on function private.touch_updated_at() is
 create function private.try_ai_job_again(p_job_id uuid)
   returns boolean language plpgsql volatile security invoker set search_path="";
 comment on function private.try_ai_job_again(uuid) is
-  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, it was tried too often, or what it depends on is gone: that is no reason to leave others undone.';
+  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, there is no room for another voice, it was tried too often, or what it depends on is gone: that is no reason to leave others undone.';
 
 create function private.users_without_room()
   returns uuid[] language plpgsql stable security invoker set search_path="";
@@ -2164,7 +2263,7 @@ grant execute on function public.begin_janitor_run(text,double precision) to ser
 create function public.begin_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_progress integer, p_stage text, p_units bigint DEFAULT 1, p_call_id uuid DEFAULT NULL::uuid)
   returns TABLE(call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean) language plpgsql volatile security invoker set search_path="";
 comment on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint,uuid) is
-  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing), of at least one, and of no fewer than an earlier call of this step was taken to need or did, does not fit into what is left of the owner''s budget, send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. service_role only.';
+  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing), of at least one, and of no fewer than an earlier call of this step was taken to need or did, does not fit into what is left of the owner''s budget, send nothing; over_provider_budget: it does not fit into what all users together have left at the provider (ai_providers.budget_micros), send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. service_role only.';
 grant execute on function public.begin_provider_call(uuid,uuid,text,integer,text,bigint,uuid) to service_role;
 
 create function public.begin_provider_scan(p_provider text, p_lease_seconds integer DEFAULT 120)

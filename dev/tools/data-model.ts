@@ -31,6 +31,7 @@ const CHAPTERS: Record<string, Chapter> = {
       "ai_job_types",
       "ai_limits",
       "ai_prices",
+      "ai_provider_spend",
       "ai_jobs",
       "ai_job_events",
       "ai_job_checkpoints",

@@ -3,6 +3,8 @@
 create table public.ai_providers (
   provider text not null,
   max_concurrent integer not null,
+  budget_micros bigint,
+  max_voices integer,
   paused_at timestamptz,
   breaker_threshold integer default 10,
   breaker_pause_seconds integer not null default 5,
@@ -17,6 +19,8 @@ create table public.ai_providers (
   constraint ai_providers_pkey primary key (provider),
   constraint ai_providers_provider_is_slug check (provider ~ '^[a-z][a-z0-9-]{1,40}$'),
   constraint ai_providers_max_concurrent_in_range check (max_concurrent between 1 and 10000),
+  constraint ai_providers_budget_is_not_negative check (budget_micros >= 0),
+  constraint ai_providers_max_voices_is_not_negative check (max_voices >= 0),
   constraint ai_providers_breaker_threshold_in_range check (breaker_threshold between 1 and 10000),
   constraint ai_providers_breaker_pause_in_range check (
     breaker_pause_seconds between 1 and 3600 and breaker_max_pause_seconds between breaker_pause_seconds and 3600
@@ -30,6 +34,12 @@ create table public.ai_providers (
 comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at once, and whether they run at all.';
 comment on column public.ai_providers.max_concurrent is
   'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
+comment on column public.ai_providers.budget_micros is
+  'Most that paid calls of all users together may cost at this provider in a calendar month (UTC), in millionths of a US '
+  'dollar. Null: no limit.';
+comment on column public.ai_providers.max_voices is
+  'Most voices that the project may have at this provider, over all users; with jobs that are still to make one. Set it to '
+  'the places of your plan. Null: no limit.';
 comment on column public.ai_providers.paused_at is 'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
 
 comment on column public.ai_providers.breaker_threshold is
@@ -62,6 +72,8 @@ create table public.ai_limits (
   max_active_jobs integer,
   max_jobs_per_day integer,
   max_concurrent_jobs integer,
+  max_voices integer,
+  requires_established_account boolean,
   paused_at timestamptz,
   active_jobs_at_most integer not null default 0,
   counted_on date not null default (now() at time zone 'UTC')::date,
@@ -75,20 +87,28 @@ create table public.ai_limits (
   constraint ai_limits_pkey primary key (id),
   constraint ai_limits_user_id_key unique nulls not distinct (user_id),
   constraint ai_limits_are_not_negative check (
-    max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0
+    max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0 and max_voices >= 0
   ),
   constraint ai_limits_counts_are_not_negative check (active_jobs_at_most >= 0 and jobs_that_day >= 0),
   constraint ai_limits_budget_is_not_negative check (budget_micros >= 0 and spent_micros >= 0 and reserved_micros >= 0),
   constraint ai_limits_default_is_complete check (
     user_id is not null
-    or (max_active_jobs is not null and max_jobs_per_day is not null and max_concurrent_jobs is not null)
+    or (
+      max_active_jobs is not null and max_jobs_per_day is not null and max_concurrent_jobs is not null
+      and requires_established_account is not null
+    )
   )
 );
 comment on table public.ai_limits is
-  'How many jobs a user may have. The row without a user holds the limits of everybody who has none of their own.';
+  'What a user may have and spend. The row without a user holds the limits of everybody who has none of their own.';
 comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
 comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
 comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
+comment on column public.ai_limits.max_voices is
+  'Most cloned voices, with jobs that are still to make one. Null: the default; null there: no limit.';
+comment on column public.ai_limits.requires_established_account is
+  'True: paid jobs only for an account whose e-mail address or phone number is confirmed and that is an hour old. Null: the '
+  'default.';
 comment on column public.ai_limits.paused_at is 'Set: the user''s jobs wait. See pause_ai_jobs.';
 comment on column public.ai_limits.active_jobs_at_most is
   'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make '
@@ -116,5 +136,7 @@ revoke all on public.ai_limits from public, anon, authenticated, service_role;
 grant select on public.ai_limits to authenticated;
 grant select, insert, update on public.ai_limits to service_role;
 
-insert into public.ai_limits (user_id, max_active_jobs, max_jobs_per_day, max_concurrent_jobs)
-values (null, 25000, 50000, 10);
+insert into public.ai_limits (
+  user_id, max_active_jobs, max_jobs_per_day, max_concurrent_jobs, requires_established_account
+)
+values (null, 25000, 50000, 10, false);

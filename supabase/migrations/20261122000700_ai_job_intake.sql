@@ -320,6 +320,34 @@ comment on function private.is_dependency_unfinished(uuid, uuid) is
   'Whether a job has to wait for that one of the same owner; false for null. Raises AJ016 when there is none, or it is '
   'somebody else''s, and AJ017 when it has failed or was cancelled. Holds a share lock on one that has not ended.';
 
+create function private.check_account_standing(p_user_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if exists (
+    select 1
+    from public.ai_limits as d
+    left join public.ai_limits as l on l.user_id = p_user_id
+    where d.user_id is null and coalesce(l.requires_established_account, d.requires_established_account)
+  ) and exists (
+    select 1
+    from auth.users as u
+    where u.id = p_user_id
+      and (coalesce(u.email_confirmed_at, u.phone_confirmed_at) is null or u.created_at > now() - interval '1 hour')
+  ) then
+    raise exception 'confirm your e-mail address and wait until your account is an hour old' using
+      errcode = 'AJ038', detail = 'user_id';
+  end if;
+end;
+$$;
+comment on function private.check_account_standing(uuid) is
+  'Raises AJ038 when the limits require an established account, and this one is neither confirmed nor an hour old. An account '
+  'that is gone is left to the foreign key. Called by the intake trigger, which runs as its owner.';
+
 create function private.admit_ai_job()
 returns trigger
 language plpgsql
@@ -363,6 +391,9 @@ begin
   end if;
   if not v_type.is_enabled then
     raise exception 'job_type % is switched off at the moment', new.job_type using errcode = 'AJ002', detail = 'job_type';
+  end if;
+  if v_type.provider <> 'internal' then
+    perform private.check_account_standing(new.user_id);
   end if;
   if jsonb_typeof(new.metadata) is distinct from 'object' then
     raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';

@@ -118,6 +118,9 @@ execute function private.doubt_unfinished_call();
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
   where outcome in ('sent', 'unknown', 'succeeded', 'adopted') and discarded_at is null;
 create index ai_provider_calls_job_id_sent_at_idx on public.ai_provider_calls (job_id, sent_at);
+-- Serves the budget of a provider.
+create index ai_provider_calls_open_idx on public.ai_provider_calls (provider) include (estimated_cost_micros)
+  where outcome in ('sent', 'unknown');
 create index ai_provider_calls_user_id_idx on public.ai_provider_calls (user_id);
 
 alter table public.ai_provider_calls enable row level security;
@@ -155,6 +158,7 @@ declare
   v_units bigint;
   v_estimate bigint;
   v_month date;
+  v_provider_budget bigint;
 begin
   -- The job's row first, as everywhere; then the user's, on which all their calls queue up. Not stronger than an update:
   -- whoever adds a job that depends on this one need not wait.
@@ -222,6 +226,29 @@ begin
       return query select null::uuid, 'over_budget', null::text, false;
       return;
     end if;
+
+    select p.budget_micros into v_provider_budget from public.ai_providers as p where p.provider = v_job.provider;
+    if v_provider_budget is not null then
+      -- One at a time from here to the commit, so that each sees what the one before reserved. After the user's row: nobody
+      -- waits for one user while all others wait for them.
+      perform pg_advisory_xact_lock(hashtextextended('ai_providers.budget_micros:' || v_job.provider, 0));
+      if (
+        select
+          v_estimate
+          + (
+            select coalesce(sum(s.spent_micros), 0) from public.ai_provider_spend as s
+            where s.provider = v_job.provider and s.month = v_month
+          )
+          + (
+            select coalesce(sum(c.estimated_cost_micros), 0) from public.ai_provider_calls as c
+            where c.provider = v_job.provider and c.outcome in ('sent', 'unknown')
+          )
+      ) > v_provider_budget then
+        update public.ai_limits as l set reserved_micros = l.reserved_micros - v_estimate where l.user_id = v_job.user_id;
+        return query select null::uuid, 'over_provider_budget', null::text, false;
+        return;
+      end if;
+    end if;
   end if;
 
   update public.ai_jobs as j
@@ -266,7 +293,8 @@ comment on function public.begin_provider_call(uuid, uuid, text, integer, text, 
   'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
   'nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing), of at least one, and of no fewer '
   'than an earlier call of this step was taken to need or did, does not fit into what is left of the owner''s budget, send '
-  'nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
+  'nothing; over_provider_budget: it does not fit into what all users together have left at the provider '
+  '(ai_providers.budget_micros), send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
   'p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. '
   'service_role only.';
 

@@ -766,12 +766,12 @@ begin
   update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
   return true;
 exception
-  when sqlstate 'AJ034' or sqlstate 'AJ070' or sqlstate 'AJ017' then
+  when sqlstate 'AJ034' or sqlstate 'AJ036' or sqlstate 'AJ037' or sqlstate 'AJ070' or sqlstate 'AJ017' then
     return false;
 end;
 $$;
 comment on function private.try_ai_job_again(uuid) is
-  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, it was '
+  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, there is no room for another voice, it was '
   'tried too often, or what it depends on is gone: that is no reason to leave others undone.';
 
 create function public.redrive_ai_jobs(

@@ -42,6 +42,26 @@ grant select, insert, update on public.ai_prices to service_role;
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('voice_clone', 'elevenlabs', 'creation', 1, 0);
 
+create table public.ai_provider_spend (
+  provider text not null,
+  slot smallint not null,
+  month date not null,
+  spent_micros bigint not null default 0,
+  constraint ai_provider_spend_pkey primary key (provider, slot),
+  constraint ai_provider_spend_provider_fkey foreign key (provider) references public.ai_providers (provider),
+  constraint ai_provider_spend_slot_in_range check (slot between 0 and 15),
+  constraint ai_provider_spend_is_not_negative check (spent_micros >= 0)
+);
+comment on table public.ai_provider_spend is
+  'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum of its '
+  'slots. A table of its own, because what was paid stays paid when jobs and accounts are deleted.';
+comment on column public.ai_provider_spend.slot is
+  'Drawn from the user''s id: calls that end at the same time seldom wait for each other.';
+comment on column public.ai_provider_spend.month is 'First day of the month that spent_micros counts.';
+alter table public.ai_provider_spend enable row level security;
+revoke all on public.ai_provider_spend from public, anon, authenticated, service_role;
+grant select on public.ai_provider_spend to service_role;
+
 create function private.settle_reserved_cost()
 returns trigger
 language plpgsql
@@ -73,13 +93,20 @@ begin
         budget_month = greatest(l.budget_month, v_month)
     where l.user_id = old.user_id;
   end if;
+  if v_spent <> 0 then
+    insert into public.ai_provider_spend as s (provider, slot, month, spent_micros)
+    values (old.provider, hashtextextended(old.user_id::text, 0) & 15, v_month, greatest(v_spent, 0))
+    on conflict (provider, slot) do update
+    set spent_micros = greatest(case when s.month >= v_month then s.spent_micros else 0 end + v_spent, 0),
+        month = greatest(s.month, v_month);
+  end if;
   return null;
 end;
 $$;
 comment on function private.settle_reserved_cost() is
   'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is '
-  'deleted with its job gives back what was still open. Security definer because it writes the counts of the owner, '
-  'whoever settles.';
+  'deleted with its job gives back what was still open. Security definer because it writes the counts of the owner and '
+  'of the provider, whoever settles.';
 
 create trigger ai_provider_calls_settle_cost
 after update of outcome, units on public.ai_provider_calls
@@ -262,3 +289,32 @@ comment on view private.ai_provider_costs is
   'What each provider has cost by operation and month (UTC), beside what was estimated, in millionths of a US dollar. For '
   'the operator.';
 revoke all on private.ai_provider_costs from public, anon, authenticated, service_role;
+
+create view private.ai_provider_budgets
+with (security_invoker = true)
+as
+select
+  p.provider,
+  m.month,
+  p.budget_micros,
+  c.spent_micros,
+  c.reserved_micros,
+  case when p.budget_micros is not null then greatest(p.budget_micros - c.spent_micros - c.reserved_micros, 0) end
+    as remaining_micros
+from public.ai_providers as p
+cross join (select date_trunc('month', now() at time zone 'UTC')::date as month) as m
+cross join lateral (
+  select
+    (
+      select coalesce(sum(s.spent_micros), 0)::bigint from public.ai_provider_spend as s
+      where s.provider = p.provider and s.month = m.month
+    ) as spent_micros,
+    (
+      select coalesce(sum(k.estimated_cost_micros), 0)::bigint from public.ai_provider_calls as k
+      where k.provider = p.provider and k.outcome in ('sent', 'unknown')
+    ) as reserved_micros
+) as c;
+comment on view private.ai_provider_budgets is
+  'Each provider''s budget of this month over all users (null: no limit), what of it is spent, reserved and left, in millionths '
+  'of a US dollar. For the operator.';
+revoke all on private.ai_provider_budgets from public, anon, authenticated, service_role;

@@ -372,6 +372,8 @@ Deno.test("quota: its row is locked last, after all else that an insert does", a
       "ai_jobs_after_insert_record",
       "ai_jobs_dispatch",
       "ai_jobs_take_quota",
+      // Counts under that lock what only voice clones need.
+      "ai_jobs_take_voice_places",
     ]);
   });
 });

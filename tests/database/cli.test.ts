@@ -153,6 +153,8 @@ const MEANT_TO_BE: Readonly<Record<string, string>> = {
   rls_enabled_no_policy_public_ai_providers:
     "The operator's settings: read and written by service_role alone.",
   rls_enabled_no_policy_public_ai_prices: "The same.",
+  rls_enabled_no_policy_public_ai_provider_spend:
+    "Read by service_role alone, and written by a trigger.",
 };
 
 Deno.test("supabase db advisors: no warning, no error, and no remark without a written reason", async () => {

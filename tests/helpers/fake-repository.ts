@@ -76,7 +76,7 @@ export class FakeRepository implements JobRepository {
   /** What was written about how much settled calls did take, in order. */
   readonly revised: { jobId: string; operation: string; units: number }[] = [];
   /** Whether the owner's budget is used up. */
-  isOverBudget = false;
+  overBudget: "over_budget" | "over_provider_budget" | null = null;
   readonly #receipts = new Set<string>();
   readonly #policy: { leaseSeconds: number; backoffBaseSeconds: number };
   #now = 0;
@@ -213,8 +213,8 @@ export class FakeRepository implements JobRepository {
       lease,
       null,
       (job) => {
-        if (this.isOverBudget && !this.journal.has(job.id, operation)) {
-          return { decision: "over_budget" };
+        if (this.overBudget && !this.journal.has(job.id, operation)) {
+          return { decision: this.overBudget };
         }
         if (job.isCancelRequested && !this.journal.has(job.id, operation)) {
           return { decision: "cancelled" };

@@ -314,7 +314,9 @@ export type Database = {
           "max_active_jobs": number | null;
           "max_concurrent_jobs": number | null;
           "max_jobs_per_day": number | null;
+          "max_voices": number | null;
           "paused_at": string | null;
+          "requires_established_account": boolean | null;
           "reserved_micros": number;
           "spent_micros": number;
           "updated_at": string;
@@ -332,7 +334,9 @@ export type Database = {
           "max_active_jobs"?: number | null;
           "max_concurrent_jobs"?: number | null;
           "max_jobs_per_day"?: number | null;
+          "max_voices"?: number | null;
           "paused_at"?: string | null;
+          "requires_established_account"?: boolean | null;
           "reserved_micros"?: number;
           "spent_micros"?: number;
           "updated_at"?: string;
@@ -349,7 +353,9 @@ export type Database = {
           "max_active_jobs"?: number | null;
           "max_concurrent_jobs"?: number | null;
           "max_jobs_per_day"?: number | null;
+          "max_voices"?: number | null;
           "paused_at"?: string | null;
+          "requires_established_account"?: boolean | null;
           "reserved_micros"?: number;
           "spent_micros"?: number;
           "updated_at"?: string;
@@ -481,6 +487,36 @@ export type Database = {
           },
         ];
       };
+      "ai_provider_spend": {
+        Row: {
+          "month": string;
+          "provider": string;
+          "slot": number;
+          "spent_micros": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "month": string;
+          "provider": string;
+          "slot": number;
+          "spent_micros"?: number;
+        };
+        Update: {
+          "month"?: string;
+          "provider"?: string;
+          "slot"?: number;
+          "spent_micros"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "ai_provider_spend_provider_fkey";
+            columns: ["provider"];
+            isOneToOne: false;
+            referencedRelation: "ai_providers";
+            referencedColumns: ["provider"];
+          },
+        ];
+      };
       "ai_providers": {
         Row: {
           "breaker_failures": number;
@@ -491,8 +527,10 @@ export type Database = {
           "breaker_probe_job_id": string | null;
           "breaker_probes": number;
           "breaker_threshold": number | null;
+          "budget_micros": number | null;
           "created_at": string;
           "max_concurrent": number;
+          "max_voices": number | null;
           "paused_at": string | null;
           "provider": string;
           "updated_at": string;
@@ -507,8 +545,10 @@ export type Database = {
           "breaker_probe_job_id"?: string | null;
           "breaker_probes"?: number;
           "breaker_threshold"?: number | null;
+          "budget_micros"?: number | null;
           "created_at"?: string;
           "max_concurrent": number;
+          "max_voices"?: number | null;
           "paused_at"?: string | null;
           "provider": string;
           "updated_at"?: string;
@@ -522,8 +562,10 @@ export type Database = {
           "breaker_probe_job_id"?: string | null;
           "breaker_probes"?: number;
           "breaker_threshold"?: number | null;
+          "budget_micros"?: number | null;
           "created_at"?: string;
           "max_concurrent"?: number;
+          "max_voices"?: number | null;
           "paused_at"?: string | null;
           "provider"?: string;
           "updated_at"?: string;

@@ -114,6 +114,19 @@ const CATALOGUE = {
     status: 429,
     message: "You have created as many jobs today as you may.",
   },
+  voices_exceeded: {
+    status: 409,
+    message: "You have as many voices as you may.",
+  },
+  voice_places_exceeded: {
+    status: 409,
+    message: "All places for voices are taken.",
+  },
+  account_not_established: {
+    status: 403,
+    message:
+      "Paid jobs need an account that is confirmed and at least an hour old.",
+  },
 
   // Cancelling and retrying
   job_not_retryable: {
@@ -272,6 +285,11 @@ const CATALOGUE = {
     status: null,
     message: "The job would cost more than what is left of your budget.",
   },
+  provider_budget_exceeded: {
+    status: null,
+    message:
+      "The job would cost more than what is left of this service's budget of the month.",
+  },
   result_not_saved: {
     status: null,
     message: "What the job made could not be saved.",
@@ -349,6 +367,9 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ032: "idempotency_key_known",
   AJ034: "active_jobs_exceeded",
   AJ035: "daily_jobs_exceeded",
+  AJ036: "voices_exceeded",
+  AJ037: "voice_places_exceeded",
+  AJ038: "account_not_established",
   AJ070: "job_not_retryable",
   AJ071: "job_not_cancellable",
   AJ072: "job_spend_unknown",

@@ -53,6 +53,8 @@ export const EXPECTED: Declaration = {
         "": [
           "provider",
           "max_concurrent",
+          "budget_micros",
+          "max_voices",
           "paused_at",
           "breaker_threshold",
           "breaker_pause_seconds",
@@ -90,6 +92,13 @@ export const EXPECTED: Declaration = {
       },
     },
 
+    ai_provider_spend: {
+      rows: { spend: {} },
+      columns: { "": ["provider", "slot", "month", "spent_micros"] },
+      service: "select",
+      references: { ai_provider_spend_provider_fkey: "shared" },
+    },
+
     ai_limits: {
       rows: {
         limits: { owner: "select" },
@@ -102,6 +111,8 @@ export const EXPECTED: Declaration = {
           "max_active_jobs",
           "max_jobs_per_day",
           "max_concurrent_jobs",
+          "max_voices",
+          "requires_established_account",
           "paused_at",
           "active_jobs_at_most",
           "counted_on",

@@ -63,6 +63,15 @@ export function jobRows(
         price_micros: 1,
       }),
     },
+    ai_provider_spend: {
+      rows: shared("ai_provider_spend", [["spend", {
+        provider: "of-the-matrix",
+        slot: 3,
+        month: "2026-01-01",
+        spent_micros: 1000,
+      }]]),
+      fresh: () => ({ provider: "heygen", slot: 4, month: "2026-01-01" }),
+    },
     ai_limits: {
       rows: forEach("ai_limits", (owner, id) => ({
         limits: {

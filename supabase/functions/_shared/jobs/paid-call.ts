@@ -96,7 +96,8 @@ export interface PaidCall {
  * @throws {Snooze} when the outcome is unknown: a later claim comes back here and asks the provider; and when other
  *   calls of this account have to end first.
  * @throws {JobFailure} when the provider said no, or was asked and made nothing; `budget_exceeded`, and nothing is sent,
- *   when its price does not fit into what is left of the owner's budget.
+ *   when its price does not fit into what is left of the owner's budget; `provider_budget_exceeded`, of the budget of
+ *   everybody at the provider.
  */
 export async function makePaidCall(
   repository: Journal,
@@ -120,6 +121,8 @@ export async function makePaidCall(
       throw new CancelRequested();
     case "over_budget":
       throw new JobFailure("budget_exceeded", { isRetryable: false });
+    case "over_provider_budget":
+      throw new JobFailure("provider_budget_exceeded", { isRetryable: false });
     case "done":
       return begun.provider_object_id;
     case "reconcile":

@@ -25,6 +25,7 @@ export const begunCallSchema = z.discriminatedUnion("decision", [
   }),
   z.object({ decision: z.literal("cancelled") }),
   z.object({ decision: z.literal("over_budget") }),
+  z.object({ decision: z.literal("over_provider_budget") }),
   z.object({
     decision: z.literal("done"),
     call_id: z.uuid(),

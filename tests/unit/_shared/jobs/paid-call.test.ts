@@ -664,13 +664,20 @@ Deno.test("makePaidCall: whatever else breaks a call off undoes nothing: the nex
   assertEquals([asked, outcomes()], [["send"], ["unknown"]]);
 });
 
-Deno.test("makePaidCall: what does not fit into the owner's budget is not sent, and fails the job for good", async () => {
-  const { attempt, asked, repository, outcomes } = bench();
-  repository.isOverBudget = true;
-  const failure = await assertRejects(() => attempt({}), JobFailure);
-  assertEquals([failure.code, failure.isRetryable], ["budget_exceeded", false]);
-  assertEquals([asked, outcomes()], [[], []]);
-});
+for (
+  const [whose, decision, code] of [
+    ["the owner's", "over_budget", "budget_exceeded"],
+    ["the provider's", "over_provider_budget", "provider_budget_exceeded"],
+  ] as const
+) {
+  Deno.test(`makePaidCall: what does not fit into ${whose} budget is not sent, and fails the job for good`, async () => {
+    const { attempt, asked, repository, outcomes } = bench();
+    repository.overBudget = decision;
+    const failure = await assertRejects(() => attempt({}), JobFailure);
+    assertEquals([failure.code, failure.isRetryable], [code, false]);
+    assertEquals([asked, outcomes()], [[], []]);
+  });
+}
 
 Deno.test("makePaidCall: how much is asked for goes into the journal before the call, and how much the provider says it took after it", async () => {
   const repository = new FakeRepository();

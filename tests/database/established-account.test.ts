@@ -1,0 +1,77 @@
+/** The switch that lets no paid job in from accounts that nobody has confirmed, or that are new. */
+import { assertEquals } from "@std/assert";
+import type { TestDatabase } from "../helpers/database.ts";
+import { insertJob, refusalOf, withQueue } from "./factories.ts";
+
+/** Requires it of one user, or of everybody who has no limits of their own. */
+async function require(db: TestDatabase, userId: string | null, is: boolean) {
+  await db.asService((sql) =>
+    userId === null
+      ? sql`update public.ai_limits set requires_established_account = ${is} where user_id is null`
+      : sql`
+        insert into public.ai_limits (user_id, requires_established_account) values (${userId}, ${is})
+        on conflict (user_id) do update set requires_established_account = excluded.requires_established_account`
+  );
+}
+
+async function setAccount(
+  db: TestDatabase,
+  userId: string,
+  { email, phone = null, age }: {
+    email: string | null;
+    phone?: string | null;
+    age: string;
+  },
+) {
+  await db.sql`
+    update auth.users
+    set email_confirmed_at = ${email}, phone_confirmed_at = ${phone}, created_at = now() - ${age}::interval
+    where id = ${userId}`;
+}
+
+Deno.test("established account: once required, a paid job is refused to an account that is not confirmed or not an hour old", async () => {
+  await withQueue(async ({ db }) => {
+    const { id } = await db.createUser();
+    const codeFor = async (account: Parameters<typeof setAccount>[2]) => {
+      await setAccount(db, id, account);
+      return await insertJob(db, { user_id: id }).then(
+        () => null,
+        (error) => `${error.code} ${error.detail}`,
+      );
+    };
+    const confirmed = "2026-01-01T00:00:00Z";
+    // Off unless somebody switches it on.
+    assertEquals(await codeFor({ email: null, age: "1 second" }), null);
+    await require(db, null, true);
+    const no = "AJ038 user_id";
+    assertEquals(await codeFor({ email: null, age: "1 year" }), no);
+    assertEquals(await codeFor({ email: confirmed, age: "59 minutes" }), no);
+    assertEquals(await codeFor({ email: confirmed, age: "61 minutes" }), null);
+    assertEquals(
+      await codeFor({ email: null, phone: confirmed, age: "1 day" }),
+      null,
+    );
+    await require(db, id, false);
+    assertEquals(await codeFor({ email: null, age: "1 second" }), null);
+    await require(db, null, false);
+    await require(db, id, true);
+    assertEquals(await codeFor({ email: null, age: "1 second" }), no);
+  });
+});
+
+Deno.test("established account: what costs nothing at a provider is not refused", async () => {
+  await withQueue(async ({ db }) => {
+    const { id } = await db.createUser();
+    await require(db, null, true);
+    await setAccount(db, id, { email: null, age: "1 second" });
+    // Let through to what the type itself wants.
+    const { code } = await refusalOf(() =>
+      db.sql`
+        insert into public.ai_jobs (user_id, job_type, metadata)
+        values (${id}, 'pdf_render', ${
+        db.sql.json({ slideshow_id: crypto.randomUUID() })
+      })`
+    );
+    assertEquals(code, "AJ090");
+  });
+});
