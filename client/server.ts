@@ -122,10 +122,7 @@ function fromProblem(
     case 404:
       return new NotFound(message, details);
     case 409:
-      return new Conflict(message, {
-        ...details,
-        retryable: details.code === "idempotency_key_in_use",
-      });
+      return new Conflict(message, details);
     case 429:
       return new LimitReached(message, { ...details, retryAfterMs });
   }

@@ -368,10 +368,9 @@ begin
     new.metadata := private.canonical_voice_clone(new.metadata);
   end if;
   if new.idempotency_key is not null then
-    -- Whoever uses the same key at the same moment is told so instead of waiting for this transaction.
-    if not pg_try_advisory_xact_lock(hashtextextended(new.user_id::text || ':' || new.idempotency_key, 0)) then
-      raise exception 'a request with this idempotency key is being worked on' using errcode = 'AJ031', detail = 'idempotency_key';
-    end if;
+    -- Of inserts with one key at the same moment none is seen here. They wait for each other at the unique index, which
+    -- lets one through and refuses the others (23505); sent again, those are answered here. No lock per key: all
+    -- connections share one table of locks, and a bulk insert would fill it.
     select * into v_source from public.ai_jobs as j
     where j.user_id = new.user_id and j.idempotency_key = new.idempotency_key;
     if found then

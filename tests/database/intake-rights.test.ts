@@ -245,7 +245,7 @@ Deno.test("ai_jobs: ten connections that insert the same idempotency key make on
     const same = await insertAll(() => "the-one");
     assertEquals(same.filter((answer) => answer === "made").length, 1);
     assertEquals(
-      same.filter((answer) => answer === "AJ031" || answer === "AJ032").length,
+      same.filter((answer) => answer === "23505" || answer === "AJ032").length,
       9,
     );
     assertEquals((await db.sql`select 1 from public.ai_jobs`).length, 1);

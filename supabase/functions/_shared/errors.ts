@@ -98,10 +98,6 @@ const CATALOGUE = {
     message:
       "The slideshow has more photos, larger ones or longer captions than one PDF takes.",
   },
-  idempotency_key_in_use: {
-    status: 409,
-    message: "A request with this Idempotency-Key is being worked on.",
-  },
   idempotency_key_known: {
     status: 409,
     message: "This Idempotency-Key made a job before.",
@@ -363,7 +359,6 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ091: "slideshow_empty",
   AJ092: "slideshow_too_large",
   AJ030: "idempotency_key_reused",
-  AJ031: "idempotency_key_in_use",
   AJ032: "idempotency_key_known",
   AJ034: "active_jobs_exceeded",
   AJ035: "daily_jobs_exceeded",

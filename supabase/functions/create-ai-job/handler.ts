@@ -29,6 +29,8 @@ const createdJobSchema = z.object({
   cached_from_job_id: z.uuid().nullable(),
 });
 type CreatedJob = z.infer<typeof createdJobSchema>;
+/** The one unique column of a job that a request chooses is its key. */
+const UNIQUE_VIOLATION = "23505";
 const COLUMNS =
   "id,job_type,status,input_url,metadata,result_data,cached_from_job_id";
 
@@ -124,17 +126,21 @@ async function insertJob(
   idempotencyKey: string | null,
   earlierJobId: string | null,
 ): Promise<{ job: CreatedJob; isNew: boolean }> {
-  const { data, error } = await context.supabase.from("ai_jobs").insert({
-    user_id: context.userId,
-    job_type: request.job_type,
-    input_url: inputUrl,
-    metadata: request.metadata,
-    idempotency_key: idempotencyKey,
-    cached_from_job_id: earlierJobId,
-    ...(request.depends_on === undefined
-      ? {}
-      : { depends_on_job_id: request.depends_on }),
-  }).select(COLUMNS).single();
+  const insert = () =>
+    context.supabase.from("ai_jobs").insert({
+      user_id: context.userId,
+      job_type: request.job_type,
+      input_url: inputUrl,
+      metadata: request.metadata,
+      idempotency_key: idempotencyKey,
+      cached_from_job_id: earlierJobId,
+      ...(request.depends_on === undefined
+        ? {}
+        : { depends_on_job_id: request.depends_on }),
+    }).select(COLUMNS).single();
+  let { data, error } = await insert();
+  // A request with the same key was made at the same moment and has committed since: now the database compares them.
+  if (error?.code === UNIQUE_VIOLATION) ({ data, error } = await insert());
   // The key made this very job before: the database names it.
   if (error?.code === "AJ032") {
     return { job: await findJob(context, error.hint), isNew: false };
