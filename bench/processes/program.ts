@@ -1,6 +1,7 @@
 /** A process of the benchmark, as the driver holds it. See serve-commands.ts for its other end. */
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";
+import { FULL_LOCK } from "../../dev/tools/lock-rules.ts";
 import { LINE_MARKER } from "./serve-commands.ts";
 
 const messageSchema = z.union([
@@ -37,6 +38,7 @@ export class Program implements AsyncDisposable {
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [
         "run",
+        ...FULL_LOCK,
         "--quiet",
         "--allow-all",
         fromFileUrl(new URL(script, import.meta.url)),

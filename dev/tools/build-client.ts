@@ -7,6 +7,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join } from "@std/path";
 import ts from "typescript";
+import { FULL_LOCK } from "./lock-rules.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const source = join(root, "client");
@@ -72,6 +73,7 @@ export async function measureEntry(entry: string): Promise<number> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",
+      ...FULL_LOCK,
       "--quiet",
       "--platform=browser",
       "--minify",

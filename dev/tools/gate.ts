@@ -8,6 +8,7 @@
  */
 import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/stack-error.ts";
+import { FULL_LOCK } from "./lock-rules.ts";
 import {
   clusterValue,
   type Ring,
@@ -30,18 +31,24 @@ const root = fromFileUrl(new URL("../../", import.meta.url));
 const TEXT_CHECKS: Check[] = [
   { name: "format: deno fmt --check", args: ["fmt", "--check"] },
   { name: "lint: deno lint", args: ["lint", "--quiet"] },
-  { name: "types: deno check", args: ["check", "--quiet"] },
+  { name: "types: deno check", args: ["check", "--quiet", ...FULL_LOCK] },
   {
     name: "imports: deno task check:imports",
-    args: ["run", "--allow-all", "dev/tools/check-imports.ts"],
+    args: ["run", ...FULL_LOCK, "--allow-all", "dev/tools/check-imports.ts"],
   },
   {
     name: "docs: deno task check:docs",
-    args: ["run", "--allow-all", "dev/tools/check-docs.ts"],
+    args: ["run", ...FULL_LOCK, "--allow-all", "dev/tools/check-docs.ts"],
   },
   {
     name: "client: deno task build:client --check",
-    args: ["run", "--allow-all", "dev/tools/build-client.ts", "--check"],
+    args: [
+      "run",
+      ...FULL_LOCK,
+      "--allow-all",
+      "dev/tools/build-client.ts",
+      "--check",
+    ],
   },
 ];
 
@@ -49,15 +56,33 @@ const TEXT_CHECKS: Check[] = [
 const DATABASE_CHECKS: Check[] = [
   {
     name: "generated types: deno task db:types --check",
-    args: ["run", "--allow-all", "dev/tools/gen-types.ts", "--check"],
+    args: [
+      "run",
+      ...FULL_LOCK,
+      "--allow-all",
+      "dev/tools/gen-types.ts",
+      "--check",
+    ],
   },
   {
     name: "generated schema: deno task db:schema --check",
-    args: ["run", "--allow-all", "dev/tools/dump-schema.ts", "--check"],
+    args: [
+      "run",
+      ...FULL_LOCK,
+      "--allow-all",
+      "dev/tools/dump-schema.ts",
+      "--check",
+    ],
   },
   {
     name: "generated data model: deno task db:model --check",
-    args: ["run", "--allow-all", "dev/tools/data-model.ts", "--check"],
+    args: [
+      "run",
+      ...FULL_LOCK,
+      "--allow-all",
+      "dev/tools/data-model.ts",
+      "--check",
+    ],
   },
 ];
 

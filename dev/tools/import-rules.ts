@@ -221,6 +221,31 @@ function checkDirection(
   return undefined;
 }
 
+/**
+ * The packages that the files of `folders` import, as `npm:name@version` of `imports`. Computed imports are not seen;
+ * `except` names files that are left out.
+ */
+export function importedPackages(
+  files: SourceFile[],
+  imports: Readonly<Record<string, string>>,
+  folders: readonly string[],
+  except: readonly string[] = [],
+): Set<string> {
+  const packages = new Set<string>();
+  for (const file of files) {
+    const isIn = folders.some((folder) => file.path.startsWith(`${folder}/`));
+    if (
+      !isIn || except.includes(file.path) || !isWrittenTypeScript(file.path)
+    ) continue;
+    for (const { specifier = "" } of parse(file).imports) {
+      const [, name] =
+        /^npm:\/?((?:@[^/]+\/)?[^/]+)/.exec(imports[specifier] ?? "") ?? [];
+      if (name !== undefined) packages.add(`npm:${name}`);
+    }
+  }
+  return packages;
+}
+
 function checkPackage(
   path: string,
   specifier: string,

@@ -1,3 +1,4 @@
+/// <reference path="../types/subset-font.d.ts" />
 /**
  * Writes the fonts of the keepsake into `render-ai-job/keepsake/font-data.ts`: EB Garamond, cut down to the scripts
  * that it covers, as a module, because a function can be deployed with modules alone.

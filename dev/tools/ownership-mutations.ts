@@ -9,6 +9,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";
+import { FULL_LOCK } from "./lock-rules.ts";
 
 const usage =
   "usage: deno task test:mutations [--write] [--only TEXT] [--count N] [--seed N]\n";
@@ -39,7 +40,7 @@ if (help) {
 }
 
 const { code } = await new Deno.Command(Deno.execPath(), {
-  args: ["test", "--allow-all", "tests/functions/ownership/"],
+  args: ["test", ...FULL_LOCK, "--allow-all", "tests/functions/ownership/"],
   cwd: fromFileUrl(new URL("../../", import.meta.url)),
   env: {
     OWNERSHIP_MUTANTS: count ?? "all",

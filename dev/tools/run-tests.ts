@@ -1,12 +1,14 @@
 /**
  * Runs rings of tests, one process each, and says in the last line how many tests passed and failed in all.
  *
- * usage: run-tests.ts RING…      (unit, database, functions, e2e)
+ * usage: run-tests.ts RING…            (unit, database, functions, e2e)
+ *        run-tests.ts RING FILE…       some files of one ring, or options of `deno test`: `--filter=TEXT`
  *
  * A ring that fails, cannot be run, or runs no test at all makes the whole fail.
  */
 import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/stack-error.ts";
+import { FULL_LOCK } from "./lock-rules.ts";
 import { startTestCluster, TEST_CLUSTER_VARIABLE } from "./test-cluster.ts";
 
 /** The rings, by what must be running for them. */
@@ -101,16 +103,21 @@ export function judge(
 async function runRing(
   ring: Ring,
   env: Record<string, string>,
+  selection: readonly string[],
 ): Promise<Tally> {
   await say(`ring ${ring}`);
   const process = new Deno.Command(Deno.execPath(), {
     args: [
       "test",
+      ...FULL_LOCK,
       "--allow-all",
       "--sanitize-ops",
       "--sanitize-resources",
       ...(RINGS[ring].isParallel ? ["--parallel"] : []),
-      `tests/${ring}/`,
+      ...selection,
+      ...(selection.some((word) => !word.startsWith("-"))
+        ? []
+        : [`tests/${ring}/`]),
     ],
     cwd: root,
     env,
@@ -155,9 +162,12 @@ export async function say(text: string): Promise<void> {
 
 /**
  * Runs the rings one after another, all of them whatever happens, with their output passed through, and returns the
- * sum. A cluster is started for rings that need one, unless the environment names one.
+ * sum. `selection` narrows them down: files, or other arguments of `deno test`. A cluster is started for rings that need one, unless the environment names one.
  */
-export async function runRings(rings: Ring[]): Promise<Tally> {
+export async function runRings(
+  rings: Ring[],
+  selection: readonly string[] = [],
+): Promise<Tally> {
   await using stack = new AsyncDisposableStack();
   const env: Record<string, string> = {};
   const total: Tally = { passed: 0, failed: 0, failures: [] };
@@ -178,7 +188,7 @@ export async function runRings(rings: Ring[]): Promise<Tally> {
         continue;
       }
     }
-    const { passed, failed, failures } = await runRing(ring, env);
+    const { passed, failed, failures } = await runRing(ring, env, selection);
     total.passed += passed;
     total.failed += failed;
     total.failures.push(...failures);
@@ -219,11 +229,16 @@ export async function sayTally(
 
 if (import.meta.main) {
   const rings = Deno.args.filter(isRing);
-  if (rings.length === 0 || rings.length < Deno.args.length) {
-    await say(`usage: run-tests.ts RING…  (${Object.keys(RINGS).join(", ")})`);
+  const others = Deno.args.filter((name) => !isRing(name));
+  const isOneRing = rings.length === 1 || others.length === 0;
+  if (rings.length === 0 || !isOneRing) {
+    await say(
+      `usage: run-tests.ts RING…  (${Object.keys(RINGS).join(", ")})\n` +
+        "       run-tests.ts RING FILE…  or options of deno test: --filter=TEXT",
+    );
     Deno.exit(2);
   }
-  const tally = await runRings(rings);
+  const tally = await runRings(rings, others);
   await sayTally(tally);
   Deno.exit(tally.failed === 0 ? 0 : 1);
 }

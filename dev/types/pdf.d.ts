@@ -1,4 +1,4 @@
-/** Types of the parts of three packages that this project uses; none ships declarations. */
+/** Types of the parts of two packages that this project uses; neither ships declarations. */
 
 declare module "pdfkit" {
   /** An object of the file. `end` writes it out at once. */
@@ -82,17 +82,4 @@ declare module "linebreak" {
     /** The next place, or null after the end of the text. `required`: the line has to end there. */
     nextBreak(): { position: number; required?: boolean } | null;
   }
-}
-
-declare module "subset-font" {
-  /** The font with the glyphs of `text` alone. */
-  export default function subsetFont(
-    font: Uint8Array,
-    text: string,
-    options: {
-      targetFormat: "sfnt" | "woff" | "woff2";
-      /** True leaves out the glyphs that only substitutions lead to, such as small capitals. */
-      noLayoutClosure?: boolean;
-    },
-  ): Promise<ReturnType<typeof Uint8Array.from>>;
 }

@@ -83,6 +83,7 @@ Deno.test("new job-type: what it writes passes the checks of the gate and its ow
     const { code, text } = await deno(
       dir,
       "test",
+      "--lock=tests/deno.lock",
       "--allow-all",
       "tests/unit/process-ai-job/sound-effect.test.ts",
       "tests/unit/client/job-types.test.ts",

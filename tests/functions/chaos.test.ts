@@ -1,12 +1,20 @@
 /** The storms of `deno task chaos` in their bounded form, as a program of their own: they mend the driver they use. */
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
+import { FULL_LOCK } from "../../dev/tools/lock-rules.ts";
 import { SUBJECTS, VOICE_CLONE } from "../chaos/subjects.ts";
 import { readSummary } from "../chaos/summary.ts";
 
 async function storm(...args: string[]) {
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", "tests/chaos/main.ts", "--bounded", ...args],
+    args: [
+      "run",
+      ...FULL_LOCK,
+      "--allow-all",
+      "tests/chaos/main.ts",
+      "--bounded",
+      ...args,
+    ],
     cwd: fromFileUrl(new URL("../../", import.meta.url)),
     stdin: "null",
   }).output();

@@ -1,3 +1,4 @@
+/// <reference path="../../dev/types/react.d.ts" />
 /** The hooks against the stack: events come live, over one channel, to the user's own page alone. */
 import { assert, assertEquals } from "@std/assert";
 import { createElement, type ReactNode } from "react";

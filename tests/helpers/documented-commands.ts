@@ -70,8 +70,10 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     how: "help",
     why: minutes,
   }],
-  [/^deno task (db:\w+|model|fonts)$/, { how: "run" }],
-  [/^deno test -A tests\/database\/claim\.test\.ts$/, { how: "run" }],
+  [/^deno task (db:\w+|model|fonts|lock)$/, { how: "run" }],
+  [/^deno task test:database tests\/database\/claim\.test\.ts$/, {
+    how: "run",
+  }],
   [/^deno task supabase( migration new subject)?$/, { how: "run" }],
   [/^deno run .*dev\/simulators\/main\.ts --port 4010$/, {
     how: "serve",

@@ -1,3 +1,4 @@
+/// <reference path="../../dev/types/react.d.ts" />
 /** Components on a page without a browser: React's own renderer on the DOM of linkedom. */
 import { parseHTML } from "linkedom";
 import {

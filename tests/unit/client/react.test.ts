@@ -1,3 +1,4 @@
+/// <reference path="../../../dev/types/react.d.ts" />
 /** The hooks with React itself: what a component shows of each answer, and when it stops to ask. */
 import { assert, assertEquals } from "@std/assert";
 import { createElement, type ReactNode } from "react";

@@ -1,0 +1,14 @@
+/** Types of the package subset-font, which ships no declarations. */
+
+declare module "subset-font" {
+  /** The font with the glyphs of `text` alone. */
+  export default function subsetFont(
+    font: Uint8Array,
+    text: string,
+    options: {
+      targetFormat: "sfnt" | "woff" | "woff2";
+      /** True leaves out the glyphs that only substitutions lead to, such as small capitals. */
+      noLayoutClosure?: boolean;
+    },
+  ): Promise<ReturnType<typeof Uint8Array.from>>;
+}
