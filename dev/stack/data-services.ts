@@ -91,6 +91,8 @@ export async function startDataServices(options: {
       schemas: project.schemas,
       extra_search_path: project.extraSearchPath,
       max_rows: project.maxRows,
+      // As the module safeupdate of a hosted project: no update and no delete of every row.
+      pg_safe_update: true,
     },
     auth: {
       enabled: true,

@@ -1,12 +1,13 @@
 /**
  * Applies `supabase/migrations/*.sql` as they are, as the role `postgres`, and keeps the same history as the
  * Supabase CLI (`supabase_migrations.schema_migrations`), so that `supabase migration list` and `supabase db
- * push` agree with it.
+ * push` agree with it. What a hosted project refuses is refused: by the rights of the role, and by reserved-roles.ts.
  */
 import { join } from "@std/path";
 import { hasSqlDetails, parse } from "libpg-query";
 import postgres from "postgres";
 import { z } from "zod";
+import { refusedForRoles } from "./reserved-roles.ts";
 import { StackError } from "./stack-error.ts";
 
 /** What {@link applyMigrations} did. */
@@ -32,12 +33,15 @@ interface Statement {
   text: string;
   /** Where it begins, as an index into the file's text. */
   offset: number;
+  /** Why a hosted project refuses it, if it does so for a reason that Postgres by itself does not know. */
+  refusal: string | undefined;
 }
 
 const parseResult = z.object({
   stmts: z.array(z.object({
     stmt_location: z.number().int().default(0),
     stmt_len: z.number().int().optional(),
+    stmt: z.unknown(),
   })).default([]),
 });
 
@@ -90,14 +94,23 @@ async function split({ file, text }: Migration): Promise<Statement[]> {
   // The parser counts bytes of UTF-8.
   const bytes = new TextEncoder().encode(text);
   const decoder = new TextDecoder();
-  return parsed.stmts.map(({ stmt_location: start, stmt_len: length }) => {
-    const before = decoder.decode(bytes.subarray(0, start));
-    const raw = decoder.decode(
-      bytes.subarray(start, length === undefined ? undefined : start + length),
-    );
-    const lead = skipBlank(raw);
-    return { text: raw.slice(lead).trimEnd(), offset: before.length + lead };
-  });
+  return parsed.stmts.map(
+    ({ stmt_location: start, stmt_len: length, stmt }) => {
+      const before = decoder.decode(bytes.subarray(0, start));
+      const raw = decoder.decode(
+        bytes.subarray(
+          start,
+          length === undefined ? undefined : start + length,
+        ),
+      );
+      const lead = skipBlank(raw);
+      return {
+        text: raw.slice(lead).trimEnd(),
+        offset: before.length + lead,
+        refusal: refusedForRoles(stmt),
+      };
+    },
+  );
 }
 
 /** Length of the white space and comments at the beginning, so that a line number points at the statement. */
@@ -113,6 +126,13 @@ async function applyOne(
   const statements = await split(migration);
   await sql.begin(async (transaction) => {
     for (const statement of statements) {
+      if (statement.refusal !== undefined) {
+        throw new StackError(
+          `Migration ${migration.file} failed at line ${
+            lineAt(migration.text, statement.offset)
+          }: ${statement.refusal} (42501)`,
+        );
+      }
       try {
         await transaction.unsafe(statement.text);
       } catch (error) {

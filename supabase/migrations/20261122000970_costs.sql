@@ -205,7 +205,7 @@ comment on function public.get_ai_budget() is
   'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open '
   'what became of them, and left (null: no limit); in millionths of a US dollar. Security invoker: the caller reads their own limits and '
   'the default ones, and no others.';
-revoke execute on function public.get_ai_budget() from public, anon;
+revoke execute on function public.get_ai_budget() from public, anon, authenticated, service_role;
 grant execute on function public.get_ai_budget() to authenticated;
 
 create view private.ai_job_costs

@@ -149,7 +149,7 @@ $$;
 comment on function public.get_shared_slideshow(text) is
   'The published slideshow behind a link: title, description and its public slides; null when there is none. For '
   'anybody. Security invoker: the policies decide, by the token that it sets for its own transaction.';
-revoke execute on function public.get_shared_slideshow(text) from public;
+revoke execute on function public.get_shared_slideshow(text) from public, anon, authenticated, service_role;
 grant execute on function public.get_shared_slideshow(text) to anon, authenticated;
 
 -- The shop. Lists of ids are written as `= any (array(select …))`: it is found out once per statement and can use an

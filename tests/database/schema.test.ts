@@ -70,6 +70,20 @@ const RULES: Rule[] = [
     allowed: DEFINER_FUNCTIONS_FOR_USERS,
   },
   {
+    name:
+      "triggers on tables of the platform: their functions are security definer, since its services have no rights on ours",
+    query: `select t.tgname::text as name from pg_trigger as t
+      join pg_class as c on c.oid = t.tgrelid
+      join pg_proc as p on p.oid = t.tgfoid
+      where c.relnamespace::regnamespace::text in ('auth', 'storage', 'realtime')
+      and p.pronamespace::regnamespace::text in ('public', 'private') and not p.prosecdef`,
+    offence: `
+      create function private.offence() returns trigger language plpgsql set search_path = ''
+        as 'begin return null; end';
+      create trigger offence after insert on storage.objects for each row execute function private.offence()`,
+    found: "offence",
+  },
+  {
     name: "tables: every one has Row Level Security",
     query:
       `select c.oid::regclass::text as name from ${OUR_TABLES} and not c.relrowsecurity`,

@@ -118,7 +118,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
   );
 
   await t.step(
-    "platform tables: policies may be written, and nothing else",
+    "platform tables: policies may be written, and nothing of theirs changed",
     async () => {
       await sql.unsafe(
         "create policy mine on storage.objects for select to anon using (false); alter policy mine on storage.objects using (true); drop policy mine on storage.objects",
@@ -147,7 +147,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
       );
       assertStringIncludes(
         await refusal(sql, "alter table auth.users add column mine int"),
-        "42501 must be owner of table auth.users",
+        "42501 must be owner of table users",
       );
       assertStringIncludes(
         await refusal(sql, "delete from storage.objects"),

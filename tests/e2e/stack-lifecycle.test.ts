@@ -365,7 +365,7 @@ Deno.test("migration: a broken one is named with its line and Postgres's words, 
     [
       "what hosted refuses",
       "alter table storage.objects add column mine int;\n",
-      /failed at line 1: must be owner of table storage\.objects \(42501\)/,
+      /failed at line 1: must be owner of table objects \(42501\)/,
     ],
     [
       "a right that postgres does not have",

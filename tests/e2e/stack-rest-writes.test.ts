@@ -114,6 +114,20 @@ Deno.test("rest: a write answers with embedded tables as PostgREST does, also wh
     assertEquals([status, error?.code], [406, "PGRST116"]);
   });
 
+  await t.step("a write of every row is refused, whoever asks", async () => {
+    for (
+      const client of [ann.client, clientOf(stack.env, stack.env.SECRET_KEY)]
+    ) {
+      const updated = await client.from("albums").update({ title: "x" });
+      assertEquals([updated.status, updated.error?.code], [400, "21000"]);
+      assertEquals(updated.error?.message, "UPDATE requires a WHERE clause");
+      const deleted = await client.from("albums").delete().select();
+      assertEquals([deleted.status, deleted.error?.code], [400, "21000"]);
+      assertEquals(deleted.error?.message, "DELETE requires a WHERE clause");
+    }
+    assertEquals(await titles(), ["Garden"]);
+  });
+
   await t.step("a table that is not there is an error", async () => {
     const { error } = await albums().update({ title: "x" }).eq("id", id)
       .select("title, films(*)");

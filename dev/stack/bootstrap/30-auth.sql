@@ -140,6 +140,11 @@ create table auth.audit_log_entries (
   ip_address varchar(64) default ''
 );
 
+create table auth.schema_migrations (
+  version varchar(255) primary key
+);
+
+alter table auth.schema_migrations enable row level security;
 alter table auth.users enable row level security;
 alter table auth.sessions enable row level security;
 alter table auth.refresh_tokens enable row level security;
@@ -180,8 +185,11 @@ create function auth.jwt() returns jsonb language sql stable as $$
 $$;
 comment on function auth.jwt() is 'All claims of the request, null when there are none.';
 
--- As hosted: the project owner reads and references users and may hang triggers on them, but owns none of it.
-grant select, insert, update, delete, references, trigger on all tables in schema auth
-  to postgres, dashboard_user;
+-- The project owner has every privilege on the tables, so that it reads users, refers to them and hangs triggers on
+-- them, and owns none of them. What changes a table it may not.
+grant all on all tables in schema auth to postgres, dashboard_user;
+grant all on all routines in schema auth to postgres, dashboard_user;
+revoke all on auth.schema_migrations from postgres, dashboard_user;
+grant select on all tables in schema auth to postgres with grant option;
 
 reset role;

@@ -1,5 +1,6 @@
--- Schema `storage`: what the Storage service of a hosted project owns, with its helper functions. Row level
--- security is on and there is no policy: nothing is reachable until a migration says so.
+-- Schema `storage`: what the Storage service of a hosted project owns, with its helper functions (supabase/storage,
+-- migrations/tenant up to 0063). Row level security is on and there is no policy: nothing is reachable until a
+-- migration says so.
 
 set role supabase_storage_admin;
 
@@ -36,6 +37,14 @@ create table storage.objects (
 create unique index bucketid_objname on storage.objects (bucket_id, name);
 create index name_prefix_search on storage.objects (name text_pattern_ops);
 
+create table storage.migrations (
+  id integer primary key,
+  name varchar(100) not null unique,
+  hash varchar(40) not null,
+  executed_at timestamp without time zone default current_timestamp
+);
+
+alter table storage.migrations enable row level security;
 alter table storage.buckets enable row level security;
 alter table storage.objects enable row level security;
 
@@ -115,7 +124,7 @@ create function storage.protect_delete() returns trigger language plpgsql as $$
 begin
   if coalesce(current_setting('storage.allow_delete_query', true), 'false') <> 'true' then
     raise exception 'Direct deletion from storage tables is not allowed. Use the Storage API instead.'
-      using errcode = '42501';
+      using errcode = '42501', hint = 'This prevents accidental data loss from orphaned objects.';
   end if;
   return null;
 end

@@ -22,6 +22,11 @@ alter table realtime.messages enable row level security;
 alter table realtime.messages owner to supabase_realtime_admin;
 grant select, insert, update on realtime.messages to postgres, anon, authenticated, service_role;
 
+create table realtime.schema_migrations (
+  version bigint primary key,
+  inserted_at timestamp(0) without time zone
+);
+
 create function realtime.topic() returns text
 language sql stable as $$
   select nullif(current_setting('realtime.topic', true), '')

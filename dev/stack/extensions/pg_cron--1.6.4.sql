@@ -234,10 +234,5 @@ language sql set search_path = '' as $$
   select cron._alter(job_id, current_user::text, schedule, command, database, username, active)
 $$;
 
--- As hosted: only the project owner schedules; it reads cron.job but never writes to it.
+-- What `postgres` may do here is granted by the platform, after `create extension` (bootstrap/80-grants.sql).
 revoke execute on all functions in schema cron from public;
-grant usage on schema cron to postgres;
-grant execute on all functions in schema cron to postgres;
-grant select on cron.job to postgres;
-grant all on cron.job_run_details to postgres;
-grant usage on sequence cron.runid_seq to postgres;

@@ -92,11 +92,19 @@ begin
 end
 $$;
 
--- As hosted: the project owner and service_role, nobody else.
+-- As hosted: the project owner, who may pass it on, and service_role.
 revoke execute on all functions in schema vault from public;
-grant usage on schema vault to postgres, service_role;
-grant select, delete on vault.secrets, vault.decrypted_secrets to postgres, service_role;
-grant execute on function vault._decrypt(text, bytea) to postgres, service_role;
-grant execute on function vault.create_secret(text, text, text, uuid) to postgres, service_role;
-grant execute on function vault.update_secret(uuid, text, text, text, uuid)
-  to postgres, service_role;
+grant usage on schema vault to service_role;
+grant usage on schema vault to postgres with grant option;
+grant select, delete on vault.secrets, vault.decrypted_secrets to service_role;
+grant select, delete on vault.secrets, vault.decrypted_secrets to postgres with grant option;
+grant execute on function
+  vault._decrypt(text, bytea),
+  vault.create_secret(text, text, text, uuid),
+  vault.update_secret(uuid, text, text, text, uuid)
+  to service_role;
+grant execute on function
+  vault._decrypt(text, bytea),
+  vault.create_secret(text, text, text, uuid),
+  vault.update_secret(uuid, text, text, text, uuid)
+  to postgres with grant option;
