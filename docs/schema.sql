@@ -40,6 +40,7 @@ grant usage on schema public to authenticated;
 grant create, usage on schema public to postgres;
 grant usage on schema public to public;
 grant usage on schema public to service_role;
+grant create, usage on schema public to supabase_realtime_admin;
 
 -- Tables
 

@@ -1,4 +1,5 @@
 /** A write of rows as any caller, and the rows that are written. */
+import postgres from "postgres";
 import { z } from "zod";
 import { refusalOf, rest } from "./attempt.ts";
 import type { Relation } from "./catalogue.ts";
@@ -33,8 +34,47 @@ export function freshRow(
 }
 
 /**
+ * Changes or deletes every row, in the database with the role and claims of the caller: the API refuses a write without
+ * a condition before any right is looked at. The refusal, or "accepted".
+ */
+export async function writeEveryRow(
+  stage: Stage,
+  actor: Actor,
+  relation: Relation,
+  method: "PATCH" | "DELETE",
+  values: Values = {},
+): Promise<string> {
+  const table = `public.${relation.name}`;
+  const columns = Object.keys(values).map((name) =>
+    `"${name}" = (jsonb_populate_record(null::${table}, $1::text::jsonb))."${name}"`
+  );
+  const claims = JSON.stringify({ role: actor.role, sub: actor.userId });
+  try {
+    await stage.sql.begin(async (sql) => {
+      await sql`
+        select set_config('role', ${actor.role}, true), set_config('request.jwt.claims', ${claims}, true)`;
+      await (method === "PATCH"
+        ? sql.unsafe(`update ${table} set ${columns.join(", ")}`, [
+          JSON.stringify(values),
+        ])
+        : sql.unsafe(`delete from ${table}`));
+    });
+    return "accepted";
+  } catch (error) {
+    if (!(error instanceof postgres.PostgresError)) throw error;
+    const { code, message } = error;
+    return refusalOf({
+      status: 400,
+      body: { code, message },
+      headers: new Headers(),
+    }) ?? "accepted";
+  }
+}
+
+/**
  * What a write of rows came to: the refusal, or the names of the rows it answers with. Asked to answer without rows
- * (`blind`), the database reads none, and only the policy for the write decides.
+ * (`blind`), the database reads none, and only the policy for the write decides. A change or deletion without a query
+ * is one of every row, see {@link writeEveryRow}.
  */
 export async function write(
   stage: Stage,
@@ -45,6 +85,13 @@ export async function write(
   body?: Json,
   options: { prefer?: string; blind?: boolean } = {},
 ): Promise<string> {
+  if (method !== "POST" && query === "") {
+    const values = z.record(z.string(), z.json()).parse(body ?? {});
+    const outcome = await writeEveryRow(stage, actor, relation, method, values);
+    return outcome === `not granted on ${relation.name}`
+      ? "not granted"
+      : outcome;
+  }
   const shown = !options.blind && mayNameKey(stage, actor, relation)
     ? keyOf(relation)
     : [];
