@@ -152,6 +152,8 @@ export interface PdfRenderResult {
   /** Characters that the fonts do not have, and the first ten different ones. */
   characters_left_out: number;
   characters_left_out_sample: string | null;
+  /** Slides, from 1, whose caption lacks such characters, or is left out because it would lose most of its letters. */
+  captions_incomplete: number[];
   /** Slides, from 1, printed at less than 150 pixels to the inch. */
   photos_too_small: number[];
   /** Slides, from 1, whose JPEG has no end marker. */

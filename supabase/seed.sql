@@ -142,7 +142,7 @@ begin
   where m.user_id = v_anna and m.file_name like 'attersee-%';
   insert into public.pdfs (user_id, slideshow_id, title, pdf_url, page_count, size_bytes)
   values (
-    v_anna, v_slideshow, 'Summer at the Attersee', 'pdfs/' || v_anna || '/summer-at-the-attersee.pdf', 6, 171226
+    v_anna, v_slideshow, 'Summer at the Attersee', 'pdfs/' || v_anna || '/summer-at-the-attersee.pdf', 8, 175657
   ) returning id into v_pdf;
 
   -- The shop.

@@ -139,7 +139,7 @@ Deno.test("deno task demo --all: every job type leaves a file that plays, and no
   const keepsake = await getDocumentProxy(
     await Deno.readFile(join(out, "keepsake.pdf")),
   );
-  assertEquals(keepsake.numPages, 6);
+  assertEquals(keepsake.numPages, 8);
   await keepsake.loadingTask.destroy();
   const said = await Deno.readTextFile(join(out, "call-transcript.txt"));
   assertMatch(said, /^\[0:00\] Speaker 0\nAnd Mister John Dashwood .*\n/);

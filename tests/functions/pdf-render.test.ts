@@ -291,16 +291,24 @@ Deno.test("keepsake: a photo that is gone, and one that cannot be printed, fail 
   ]);
 });
 
-Deno.test("keepsake: letters that no font has are named, with their slide", async () => {
+Deno.test("keepsake: a title, and a slideshow, of which most letters are in no font are refused by them", async () => {
   const user = await signUp(running());
   const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
-  const slideshow = await addSlideshow(user, [
-    { media_id: id },
-    { media_id: id, caption: "祖母" },
-  ]);
-  assertEquals(await failureOf(user, slideshow), [
+  const titled = await addSlideshow(user, [{ media_id: id }], {
+    title: "祖母 2026",
+  });
+  assertEquals(await failureOf(user, titled), [
     "text_not_printable",
-    "slide 2: the caption has letters that no font of the keepsake has: 祖 母",
+    "the title has letters that no font of the keepsake has: 祖 母",
+    1,
+  ]);
+  const told = await addSlideshow(user, [
+    { media_id: id, caption: "祖母と孫" },
+    { media_id: id, caption: "me" },
+  ], { title: "A" });
+  assertEquals(await failureOf(user, told), [
+    "text_not_printable",
+    "most letters of the slideshow's texts are in no font of the keepsake: 祖 母 と 孫",
     1,
   ]);
 });
@@ -353,7 +361,7 @@ Deno.test("keepsake: what is left out or may look bad in print does not fail it,
   const slideshow = await addSlideshow(user, [
     { media_id: small.id, caption: "Visit of 祖母 from ⌘" },
     { media_id: endless.id, caption: "☃" },
-    { media_id: small.id },
+    { media_id: small.id, caption: "祖母" },
   ]);
   // Late in the evening of the 5th in London, the 6th in New Zealand.
   await stack.sql`
@@ -365,11 +373,12 @@ Deno.test("keepsake: what is left out or may look bad in print does not fail it,
     [
       result.characters_left_out,
       result.characters_left_out_sample,
+      result.captions_incomplete,
       result.pictures_left_out,
       result.photos_too_small,
       result.photos_without_end,
     ],
-    [3, "祖 母 ⌘", 1, [1, 2, 3], [2]],
+    [5, "祖 母 ⌘", [1, 3], 1, [1, 2, 3], [2]],
   );
   const { data } = await user.client.storage.from("pdfs").download(
     `${user.id}/${jobId}/keepsake.pdf`,

@@ -91,6 +91,7 @@ async function render(
       pictures_left_out: texts.picturesLeftOut,
       characters_left_out: texts.charactersLeftOut,
       characters_left_out_sample: texts.charactersLeftOutSample,
+      captions_incomplete: texts.captionsIncomplete,
       photos_too_small: book.tooSmall,
       photos_without_end: slidesWith((object) =>
         object !== null && endless.has(object)

@@ -39,13 +39,16 @@ export const pdfRenderResultSchema = z.object({
   page_count: z.number().int().positive(),
   size_bytes: z.number().int().positive(),
   pictures_left_out: z.number().int().min(0).describe(
-    "Emoji in title, foreword and captions, which are not printed.",
+    "Emoji in title, name, foreword and captions, which are not printed.",
   ),
   characters_left_out: z.number().int().min(0).describe(
     "Other characters in them that the fonts do not have.",
   ),
   characters_left_out_sample: z.string().nullable().describe(
     "The first ten different ones of those.",
+  ),
+  captions_incomplete: z.array(z.number().int()).describe(
+    "Slides, from 1, whose caption lacks such characters, or is left out because it would lose most of its letters.",
   ),
   photos_too_small: z.array(z.number().int()).describe(
     "Slides, from 1, whose photo has fewer than 150 pixels to the inch where it is printed largest.",

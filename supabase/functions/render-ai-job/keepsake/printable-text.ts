@@ -8,15 +8,6 @@ const FACES: Readonly<Record<Face, FontData>> = {
   italic: ITALIC,
 };
 
-/** Text of which most letters are in no face. */
-export class UnprintableText extends Error {
-  override readonly name = "UnprintableText";
-  /** @param characters the first few of them, each once. */
-  constructor(readonly characters: string) {
-    super(`no font has ${characters}`);
-  }
-}
-
 /** A text as one face prints it. */
 export interface PrintableText {
   text: string;
@@ -39,23 +30,23 @@ const LETTER = /\p{L}/u;
  *
  * Lines are kept, runs of other white space become one space. What is only another form of a covered character (NFKC:
  * full-width letters, mathematical alphabets) is printed as that; invisible characters go, and so do emoji, which are
- * counted. Any other character that the face lacks is left out and reported. A text that would lose more than half of its
- * letters is in a script that cannot be printed, and is refused.
- *
- * @throws {UnprintableText} naming the characters.
+ * counted. Any other character that the face lacks is left out and reported.
  */
 export function toPrintable(text: string, preferred: Face): PrintableText {
   const other: Face = preferred === "roman" ? "italic" : "roman";
   const first = fit(text, preferred);
   if (first.missing.length === 0) return first;
   const second = fit(text, other);
-  const best = second.missing.length < first.missing.length ? second : first;
-  const lost = best.missing.filter((character) => LETTER.test(character));
-  const kept = [...best.text].filter((character) => LETTER.test(character));
-  if (lost.length > kept.length) {
-    throw new UnprintableText(showCharacters(best.missing));
-  }
-  return best;
+  return second.missing.length < first.missing.length ? second : first;
+}
+
+/** How many letters of a text are printed, and how many were left out. */
+export function countLetters(
+  { text, missing }: Pick<PrintableText, "text" | "missing">,
+): { kept: number; lost: number } {
+  const count = (characters: readonly string[]) =>
+    characters.filter((character) => LETTER.test(character)).length;
+  return { kept: count([...text]), lost: count(missing) };
 }
 
 /** The first ten different ones, for a person to read. */

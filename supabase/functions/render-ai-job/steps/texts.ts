@@ -14,6 +14,8 @@ export interface Texts {
   foreword: PrintableText | null;
   /** By slide. */
   captions: readonly (PrintableText | null)[];
+  /** Slides, from 1, whose caption lacks characters, or is left out. */
+  captionsIncomplete: number[];
   picturesLeftOut: number;
   charactersLeftOut: number;
   charactersLeftOutSample: string | null;
@@ -22,42 +24,36 @@ export interface Texts {
 }
 
 /**
- * Brings all texts of a keepsake into the form that is printed, and counts what is left out of them.
+ * Brings all texts of a keepsake into the form that is printed, and counts what is left out of them. A text other than
+ * the title that loses more than half of its letters is left out as a whole: what would remain says nothing.
  *
- * @throws {JobFailure} `text_not_printable` (final) when a text is in a script that no font has.
+ * @throws {JobFailure} `text_not_printable` (final) when more than half of the letters of the title, or of all texts
+ *   together, are in no font: the slideshow is in a script that cannot be printed.
  */
 export async function printTexts(
   contents: Contents,
   metadata: PdfRenderMetadata,
 ): Promise<Texts> {
   // The fonts are half a megabyte of module, which nothing else in the isolate needs.
-  const { showCharacters, toPrintable, UnprintableText } = await import(
+  const { countLetters, showCharacters, toPrintable } = await import(
     "../keepsake/printable-text.ts"
   );
   let picturesLeftOut = 0;
   const missing: string[] = [];
-  const print = (text: string, face: Face, where: string): PrintableText => {
-    try {
-      const printable = toPrintable(text, face);
-      picturesLeftOut += printable.pictures;
-      missing.push(...printable.missing);
-      return printable;
-    } catch (error) {
-      if (!(error instanceof UnprintableText)) throw error;
-      throw final(
-        "text_not_printable",
-        `${where} has letters that no font of the keepsake has: ${error.characters}`,
-        error,
-      );
-    }
+  const letters = { kept: 0, lost: 0 };
+  const print = (text: string, face: Face) => {
+    const printable = toPrintable(text, face);
+    const { kept, lost } = countLetters(printable);
+    picturesLeftOut += printable.pictures;
+    missing.push(...printable.missing);
+    letters.kept += kept;
+    letters.lost += lost;
+    return { printable, isMostlyLost: lost > kept };
   };
-  const printSome = (
-    text: string | null,
-    face: Face,
-    where: string,
-  ): PrintableText | null => {
-    const printable = text === null ? null : print(text, face, where);
-    return printable?.text === "" ? null : printable;
+  const printSome = (text: string | null, face: Face): PrintableText | null => {
+    if (text === null) return null;
+    const { printable, isMostlyLost } = print(text, face);
+    return printable.text === "" || isMostlyLost ? null : printable;
   };
   const write = (date: Date, timeZone: string) =>
     writeDay(date, contents.locale, timeZone, (text) => {
@@ -66,17 +62,39 @@ export async function printTexts(
     });
 
   const plainTitle = metadata.title ?? contents.title;
+  const title = print(plainTitle, "roman");
+  if (title.isMostlyLost) {
+    throw final(
+      "text_not_printable",
+      `the title has letters that no font of the keepsake has: ${
+        showCharacters(missing)
+      }`,
+    );
+  }
+  const captionsIncomplete: number[] = [];
   const texts = {
-    title: print(plainTitle, "roman", "the title"),
+    title: title.printable,
     plainTitle,
-    author: printSome(contents.author, "italic", "your name"),
+    author: printSome(contents.author, "italic"),
     date: write(new Date(contents.created_at), contents.time_zone),
-    foreword: printSome(contents.description, "roman", "the description"),
-    captions: contents.slides.map(({ caption }, index) =>
-      printSome(caption, "italic", `slide ${index + 1}: the caption`)
-    ),
+    foreword: printSome(contents.description, "roman"),
+    captions: contents.slides.map(({ caption }, index) => {
+      const before = missing.length;
+      const printable = printSome(caption, "italic");
+      if (missing.length > before) captionsIncomplete.push(index + 1);
+      return printable;
+    }),
+    captionsIncomplete,
     day: (day: string) => write(new Date(`${day}T00:00:00Z`), "UTC"),
   };
+  if (letters.lost > letters.kept) {
+    throw final(
+      "text_not_printable",
+      `most letters of the slideshow's texts are in no font of the keepsake: ${
+        showCharacters(missing)
+      }`,
+    );
+  }
   return {
     ...texts,
     picturesLeftOut,
