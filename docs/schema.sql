@@ -1071,7 +1071,7 @@ CREATE INDEX deliveries_order_id_idx ON public.deliveries USING btree (order_id,
 CREATE INDEX deliveries_user_id_created_at_idx ON public.deliveries USING btree (user_id, created_at DESC, id DESC);
 CREATE INDEX deliveries_vendor_id_created_at_idx ON public.deliveries USING btree (vendor_id, created_at DESC, id DESC);
 
-create policy "customers can read their deliveries, vendors those that are the" on public.deliveries for select to authenticated
+create policy "customers can read their deliveries, and vendors their own" on public.deliveries for select to authenticated
   using (((user_id = ( SELECT auth.uid() AS uid)) OR ((vendor_id = ANY (ARRAY( SELECT m.vendor_id
    FROM public.vendor_members m
   WHERE (m.user_id = ( SELECT auth.uid() AS uid))))) AND (vendor_id >= ( SELECT m.vendor_id
@@ -1279,7 +1279,7 @@ CREATE INDEX orders_vendor_id_paid_at_idx ON public.orders USING btree (vendor_i
 create policy "customers can change their own orders" on public.orders for update to authenticated
   using ((user_id = ( SELECT auth.uid() AS uid)))
   with check ((user_id = ( SELECT auth.uid() AS uid)));
-create policy "customers can read their orders, vendors those that are theirs " on public.orders for select to authenticated
+create policy "customers can read their orders, and vendors those to fulfil" on public.orders for select to authenticated
   using (((user_id = ( SELECT auth.uid() AS uid)) OR ((paid_at IS NOT NULL) AND (vendor_id = ANY (ARRAY( SELECT m.vendor_id
    FROM public.vendor_members m
   WHERE (m.user_id = ( SELECT auth.uid() AS uid))))) AND (vendor_id >= ( SELECT m.vendor_id

@@ -174,7 +174,7 @@ using (
 );
 grant select on public.vendor_products to authenticated;
 
-create policy "customers can read their orders, vendors those that are theirs to fulfil" on public.orders for select
+create policy "customers can read their orders, and vendors those to fulfil" on public.orders for select
 to authenticated
 using (
   user_id = (select auth.uid())
@@ -232,7 +232,7 @@ create policy "users can read their own payments" on public.payments for select 
 using (user_id = (select auth.uid()));
 grant select on public.payments to authenticated;
 
-create policy "customers can read their deliveries, vendors those that are theirs" on public.deliveries for select
+create policy "customers can read their deliveries, and vendors their own" on public.deliveries for select
 to authenticated
 using (
   user_id = (select auth.uid())

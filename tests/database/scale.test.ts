@@ -462,7 +462,7 @@ const SPOILED: {
   {
     name: "a list of vendors that no index can serve",
     statement: `
-      alter policy "customers can read their orders, vendors those that are theirs to fulfil" on public.orders
+      alter policy "customers can read their orders, and vendors those to fulfil" on public.orders
       using (
         user_id = (select auth.uid())
         or vendor_id in (select m.vendor_id from public.vendor_members as m where m.user_id = (select auth.uid()))
@@ -473,7 +473,7 @@ const SPOILED: {
   {
     name: "a vendor who may be anybody to the planner",
     statement: `
-      alter policy "customers can read their orders, vendors those that are theirs to fulfil" on public.orders
+      alter policy "customers can read their orders, and vendors those to fulfil" on public.orders
       using (
         user_id = (select auth.uid())
         or vendor_id = any (array(select m.vendor_id from public.vendor_members as m where m.user_id = (select auth.uid())))

@@ -115,6 +115,27 @@ const RULES: Rule[] = [
     found: "public.offence",
   },
   {
+    name: "names: none is so long that Postgres has cut it",
+    query: `
+      select n.name from (
+        select p.polname, p.polrelid from pg_policy as p
+        union all select t.tgname, t.tgrelid from pg_trigger as t where not t.tgisinternal
+        union all select k.conname, k.conrelid from pg_constraint as k
+        union all select c.relname, c.oid from pg_class as c
+        union all select a.attname, a.attrelid from pg_attribute as a
+      ) as n (name, relation)
+      join pg_class as c on c.oid = n.relation
+      where octet_length(n.name::text) = 63
+      and (c.relnamespace::regnamespace::text in ('public', 'private')
+        or n.relation in ('storage.objects'::regclass, 'realtime.messages'::regclass))
+      union all
+      select p.proname::text from ${OUR_FUNCTIONS} and octet_length(p.proname::text) = 63`,
+    offence: `create policy "${
+      "offence ".repeat(9)
+    }" on storage.objects for select to anon using (false)`,
+    found: "offence ".repeat(9).slice(0, 63),
+  },
+  {
     name: "policies: every one names the roles it is for",
     query:
       `select p.polname::text as name from pg_policy as p, pg_class as c where c.oid = p.polrelid
