@@ -83,7 +83,7 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   const order = await uploadFamily(client, recording, portrait);
   const tasks = await createJobs(client, order);
   step(
-    "ordered",
+    "created",
     "six jobs; the speech waits for the voice, the videos wait for the speech",
     COLUMN,
   );

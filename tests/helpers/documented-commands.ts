@@ -70,7 +70,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     how: "help",
     why: minutes,
   }],
-  [/^deno task (db:\w+|model|fonts|lock)$/, { how: "run" }],
+  [/^deno task (db:\w+|model|fonts|lock|demo:picture)$/, { how: "run" }],
   [/^deno task test:database tests\/database\/claim\.test\.ts$/, {
     how: "run",
   }],

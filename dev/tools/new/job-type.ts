@@ -160,10 +160,10 @@ export interface ${pascal}Result {
       text: `  ${snake}: z.output<typeof ${camel}ResultSchema>;\n`,
     },
     {
-      path: "README.md",
-      before: "\n`input_url` belongs to the types that have an input",
+      path: "docs/job-types.md",
+      before: "## Your own\n",
       text:
-        `| \`${snake}\` | none: the text is in \`metadata\` | \`text\` (1,000 characters) | \`{${snake}_id, size_bytes, content_type}\`; \`output_url\` is the MP3 |\n`,
+        `## \`${snake}\`\n\nMakes a ${words} from a text, at ElevenLabs.\n\n- Input: none. The text is in the metadata.\n- Metadata: \`text\` (1,000 characters at most).\n- Result: \`{${snake}_id, size_bytes, content_type}\`; \`output_url\` is the MP3.\n\n`,
     },
     {
       path: "CHANGELOG.md",
