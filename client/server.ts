@@ -116,6 +116,10 @@ function fromProblem(
     code: text("code") ?? `http_${status}`,
     requestId: text("request_id"),
   };
+  // 409 where no time lifts the limit.
+  if (status === 429 || details.code.endsWith("_exceeded")) {
+    return new LimitReached(message, { ...details, retryAfterMs });
+  }
   switch (status) {
     case 401:
       return new NotSignedIn(message, details);
@@ -123,8 +127,6 @@ function fromProblem(
       return new NotFound(message, details);
     case 409:
       return new Conflict(message, details);
-    case 429:
-      return new LimitReached(message, { ...details, retryAfterMs });
   }
   if (status >= 500) {
     return new ServiceUnavailable(message, { ...details, retryable: true });

@@ -50,6 +50,10 @@ const TEXT_CHECKS: Check[] = [
       "--check",
     ],
   },
+  {
+    name: "OpenAPI: deno task openapi --check",
+    args: ["run", "--allow-all", "dev/openapi/main.ts", "--check"],
+  },
 ];
 
 /** Of what is generated from a database with the migrations. */

@@ -64,7 +64,7 @@ export async function writeOrCheck(
   const comparison = compareTexts(await readIfThere(file.path), file.content);
   if (comparison.isCurrent) return 0;
   say(
-    `${name} is not what the migrations say. Run: deno task ${file.task}\n${comparison.difference}`,
+    `${name} is not up to date. Run: deno task ${file.task}\n${comparison.difference}`,
   );
   return 1;
 }

@@ -60,7 +60,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   ],
   [/^deno$/, { how: "run" }],
   [
-    /^deno (fmt|lint|check|task check:\w+|task db:\w+ --check|task build:client( --check)?)$/,
+    /^deno (fmt|lint|check|task check:\w+|task db:\w+ --check|task build:client( --check)?|task openapi --check)$/,
     {
       how: "elsewhere",
       file: "dev/tools/gate.ts",
@@ -70,7 +70,9 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     how: "help",
     why: minutes,
   }],
-  [/^deno task (db:\w+|model|fonts|lock|demo:picture)$/, { how: "run" }],
+  [/^deno task (db:\w+|model|fonts|lock|demo:picture|openapi)$/, {
+    how: "run",
+  }],
   [/^deno task test:database tests\/database\/claim\.test\.ts$/, {
     how: "run",
   }],

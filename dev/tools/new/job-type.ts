@@ -70,6 +70,7 @@ function insertionsOf(
   const jobs = "supabase/functions/_shared/contracts/jobs.ts";
   const index = "supabase/functions/process-ai-job/index.ts";
   const clientTypes = "client/job-types.ts";
+  const openApi = "dev/openapi/operations.ts";
   const clientTest = "tests/unit/client/job-types.test.ts";
   return [
     {
@@ -158,6 +159,17 @@ export interface ${pascal}Result {
       path: clientTest,
       before: "  voice_clone: z.output<",
       text: `  ${snake}: z.output<typeof ${camel}ResultSchema>;\n`,
+    },
+    {
+      path: openApi,
+      before: "import {\n  aiJobSchema,",
+      text:
+        `import { ${camel}ResultSchema } from "../../supabase/functions/_shared/contracts/${kebab}.ts";\n`,
+    },
+    {
+      path: openApi,
+      before: "  voiceCloneResultSchema.meta(",
+      text: `  ${camel}ResultSchema.meta({ id: "${pascal}Result" }),\n`,
     },
     {
       path: "docs/job-types.md",

@@ -8,6 +8,7 @@
  */
 import { dirname, fromFileUrl, join } from "@std/path";
 import { formatText } from "../deno-fmt.ts";
+import { FULL_LOCK } from "../lock-rules.ts";
 import { addJobType, CannotAdd, type Tree } from "./job-type.ts";
 
 const USAGE = "usage: deno task new job-type NAME   (as in sound_effect)";
@@ -38,6 +39,17 @@ async function write(files: Record<string, string>): Promise<void> {
   }
 }
 
+/** Writes docs/openapi.json from the contracts as they are now, in a process that has not read the old ones. */
+async function describe(): Promise<void> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", ...FULL_LOCK, "--allow-all", "dev/openapi/main.ts"],
+    cwd: root,
+    stdin: "null",
+    stdout: "null",
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+}
+
 /** Runs the program and resolves with its exit code. */
 async function main(args: string[]): Promise<number> {
   const [kind, name, ...more] = args.filter((argument) =>
@@ -54,13 +66,18 @@ async function main(args: string[]): Promise<number> {
   try {
     const files = await addJobType(tree, name);
     await write(files);
-    console.log(`Wrote or changed:\n  ${Object.keys(files).join("\n  ")}
+    await describe();
+    console.log(
+      `Wrote or changed:\n  ${
+        [...Object.keys(files), "docs/openapi.json"].join("\n  ")
+      }
 
 The type runs as it is written, against addresses that ElevenLabs does not have. Now, in this order:
   - supabase/functions/_shared/providers/elevenlabs-*.ts: the provider's own addresses, fields and answers
   - the contract, the client's types and the price in the migration: what the type takes, returns and costs
   - the simulator, tests/functions, tests/chaos and the ownership matrix: steps 6 and 7 of CONTRIBUTING, "a job type"
-  - deno task ok`);
+  - deno task ok`,
+    );
     return 0;
   } catch (error) {
     if (!(error instanceof RangeError) && !(error instanceof CannotAdd)) {

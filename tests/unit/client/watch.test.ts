@@ -1,4 +1,4 @@
-/** Following a job with a project in memory. */
+/** Following a job, and errors, with a project in memory. */
 import { assertEquals } from "@std/assert";
 import { FakeProject } from "../../helpers/fake-project.ts";
 
@@ -25,4 +25,25 @@ Deno.test("watch: closing the client ends what is watched, without another reque
   project.jobs.close();
   assertEquals((await Promise.all(next)).map(({ done }) => done), [true, true]);
   assertEquals(project.requests.length, length);
+});
+
+Deno.test("client: a limit is LimitReached, whether time lifts it or not; another conflict is none", async () => {
+  const project = new FakeProject();
+  const refusedWith = async (status: number, code: string) => {
+    project.intercept = () => Response.json({ code }, { status });
+    const error = await project.jobs.cancel("1").catch((error) => error);
+    return [error.name, error.code];
+  };
+  assertEquals(await refusedWith(429, "daily_jobs_exceeded"), [
+    "LimitReached",
+    "daily_jobs_exceeded",
+  ]);
+  assertEquals(await refusedWith(409, "voices_exceeded"), [
+    "LimitReached",
+    "voices_exceeded",
+  ]);
+  assertEquals(await refusedWith(409, "job_not_cancellable"), [
+    "Conflict",
+    "job_not_cancellable",
+  ]);
 });

@@ -1,0 +1,265 @@
+/** The OpenAPI 3.1 document of the functions, from their contracts, their error catalogue and executed examples. */
+import { z } from "zod";
+import {
+  createDocument,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+  type ZodOpenApiResponsesObject,
+} from "zod-openapi";
+import {
+  ERROR_CATALOGUE,
+  type ErrorCode,
+} from "../../supabase/functions/_shared/errors.ts";
+import { type Example, EXAMPLES } from "./examples.ts";
+import { type Caller, type Operation, OPERATIONS } from "./operations.ts";
+
+const codesOfAnswers = Object.entries(ERROR_CATALOGUE)
+  .filter(([, { status }]) => status !== null).map(([code]) => code);
+
+const problemSchema = z.object({
+  type: z.string().describe("`urn:edge-ai-jobs:error:<code>`"),
+  title: z.string(),
+  status: z.number().int(),
+  detail: z.string().describe("For people; may be shown."),
+  code: z.enum(codesOfAnswers).describe(
+    "Never changes its meaning; docs/error-codes.md says what to do.",
+  ),
+  errors: z.array(z.object({ field: z.string(), message: z.string() }))
+    .optional().describe("The fields that are wrong."),
+  request_id: z.string().describe("Names the request in the log."),
+}).meta({ id: "Problem", description: "RFC 9457" });
+
+const EVERY: readonly ErrorCode[] = [
+  "method_not_allowed",
+  "internal_error",
+  "service_unavailable",
+  "request_timeout",
+];
+const BY_CALLER: Readonly<Record<Caller, readonly ErrorCode[]>> = {
+  user: ["unauthenticated", "account_not_found"],
+  database: [],
+  provider: [],
+};
+
+const PROVIDER_NOTE =
+  "Nothing of the body is believed but the names of jobs and orders; what became of them is read from the provider.";
+
+/** All codes that an operation answers with. */
+export function codesOf({ caller, errors }: Operation): ErrorCode[] {
+  return [...errors, ...BY_CALLER[caller], ...EVERY];
+}
+
+type Named = Record<string, { summary: string; value: unknown }>;
+
+/** The examples that have a part, by name. */
+function pick(
+  examples: readonly Example[],
+  part: (example: Example) => unknown,
+): { examples?: Named } {
+  const named = examples.flatMap((example): [string, Named[string]][] => {
+    const value = part(example);
+    return value === undefined
+      ? []
+      : [[example.name, { summary: example.summary, value }]];
+  });
+  return named.length === 0 ? {} : { examples: Object.fromEntries(named) };
+}
+
+/** Parameters with the values that the examples give them. */
+function withExamples(
+  schema: z.ZodObject | undefined,
+  examples: readonly Example[],
+  part: (example: Example) => Readonly<Record<string, string>> | undefined,
+): z.ZodObject | undefined {
+  if (schema === undefined) return undefined;
+  const fields: [string, z.core.$ZodType][] = Object.entries(schema.shape);
+  return z.object(Object.fromEntries(fields.map(([name, field]) => {
+    const values = pick(examples, (example) => part(example)?.[name]);
+    const param = values.examples === undefined ? {} : { param: values };
+    return [
+      name,
+      field instanceof z.ZodType
+        ? field.meta({ ...field.meta(), ...param })
+        : field,
+    ];
+  })));
+}
+
+function problemsOf(
+  operation: Operation,
+  examples: readonly Example[],
+): ZodOpenApiResponsesObject {
+  const byStatus = Map.groupBy(
+    codesOf(operation),
+    (code) => ERROR_CATALOGUE[code].status ?? 500,
+  );
+  return Object.fromEntries(
+    [...byStatus].map(([status, codes]) => [`${status}`, {
+      description: codes.map((code) =>
+        `\`${code}\`: ${ERROR_CATALOGUE[code].message}`
+      ).join("\n\n"),
+      ...(status === 503
+        ? {
+          headers: z.object({
+            "Retry-After": z.string().describe("Seconds to wait."),
+          }),
+        }
+        : {}),
+      content: {
+        "application/problem+json": {
+          schema: {
+            allOf: [
+              { $ref: "#/components/schemas/Problem" },
+              {
+                type: "object" as const,
+                properties: { code: { enum: codes } },
+              },
+            ],
+          },
+          ...pick(
+            examples,
+            ({ answer }) => answer.status === status ? answer.body : undefined,
+          ),
+        },
+      },
+    }]),
+  );
+}
+
+function operationObject(operation: Operation): ZodOpenApiOperationObject {
+  const examples = EXAMPLES[operation.id] ?? [];
+  const query = withExamples(operation.query, examples, ({ query }) => query);
+  const header = withExamples(
+    operation.headers,
+    examples,
+    ({ headers }) => headers,
+  );
+  const path = withExamples(
+    operation.pathParameters,
+    examples,
+    ({ path }) => path,
+  );
+  const note = operation.caller === "provider" ? PROVIDER_NOTE : "";
+  const description = [operation.description ?? "", note].join("\n\n").trim();
+  return {
+    operationId: operation.id,
+    summary: operation.summary,
+    ...(description === "" ? {} : { description }),
+    tags: [TAGS[operation.caller].name],
+    security: operation.caller === "user" ? [{ userToken: [] }] : [],
+    requestParams: {
+      ...(query === undefined ? {} : { query }),
+      ...(header === undefined ? {} : { header }),
+      ...(path === undefined ? {} : { path }),
+    },
+    ...(operation.body === undefined ? {} : {
+      requestBody: {
+        required: true,
+        content: {
+          "application/json": {
+            schema: operation.body,
+            ...pick(examples, ({ body }) => body),
+          },
+        },
+      },
+    }),
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(operation.answers).map((
+          [status, { description, schema }],
+        ) => [status, {
+          description,
+          ...(operation.id === "createAiJob"
+            ? {
+              headers: z.object({
+                Location: z.string().describe("Where to read the job."),
+              }),
+            }
+            : {}),
+          content: {
+            "application/json": {
+              schema,
+              ...pick(
+                examples,
+                ({ answer }) =>
+                  answer.status === Number(status) ? answer.body : undefined,
+              ),
+            },
+          },
+        }]),
+      ),
+      ...problemsOf(operation, examples),
+    },
+  };
+}
+
+const TAGS = {
+  user: {
+    name: "Apps",
+    description:
+      "With the access token of a signed-in user. supabase-js sends it; the package edge-ai-jobs is a typed client.",
+  },
+  database: {
+    name: "Database",
+    description: "Called by the database alone, signed as Standard Webhooks.",
+  },
+  provider: {
+    name: "Providers",
+    description: "Called by AI providers, each with its own signature.",
+  },
+} as const;
+
+/** The document as text, as docs/openapi.json has it. */
+export function openApiText(): string {
+  const paths: ZodOpenApiPathsObject = {};
+  for (const operation of OPERATIONS) {
+    paths[operation.path] = { [operation.method]: operationObject(operation) };
+  }
+  const document = createDocument({
+    openapi: "3.1.0",
+    info: {
+      title: "edge-ai-jobs",
+      version: "0.1.0",
+      description:
+        "AI media jobs on Supabase Edge Functions. Errors are problem documents (RFC 9457) with a stable code.",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [
+      {
+        url: "https://{ref}.supabase.co/functions/v1",
+        description: "A hosted project",
+        variables: { ref: { default: "abcdefghijklmnopqrst" } },
+      },
+      {
+        url: "http://127.0.0.1:54321/functions/v1",
+        description: "`deno task start`",
+      },
+    ],
+    tags: Object.values(TAGS),
+    paths,
+    components: {
+      schemas: { Problem: problemSchema },
+      securitySchemes: {
+        userToken: {
+          type: "http",
+          scheme: "bearer",
+          bearerFormat: "JWT",
+          description:
+            "The access token of a user's session. Without a token, or with one that is expired or malformed, the gateway of the platform answers 401 itself, with `code` and `message` and no problem document.",
+        },
+      },
+    },
+  }, {
+    // What `format` and `integer` say already.
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
+      if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) {
+        delete jsonSchema.minimum;
+      }
+      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) {
+        delete jsonSchema.maximum;
+      }
+    },
+  });
+  return `${JSON.stringify(document, null, 2)}\n`;
+}

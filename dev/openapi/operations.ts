@@ -1,0 +1,398 @@
+/** What the functions take and answer, one entry for each operation; schemas are the contracts that the functions parse by. */
+import { z } from "zod";
+import { avatarVideoResultSchema } from "../../supabase/functions/_shared/contracts/avatar-video.ts";
+import {
+  dispatchSchema,
+  janitorDispatchSchema,
+} from "../../supabase/functions/_shared/contracts/dispatch.ts";
+import {
+  aiJobSchema,
+  createAiJobRequestSchema,
+  createAiJobResponseSchema,
+  jobIdRequestSchema,
+  jobStandingSchema,
+  listAiJobsQuerySchema,
+  voiceCloneResultSchema,
+} from "../../supabase/functions/_shared/contracts/jobs.ts";
+import { pdfRenderResultSchema } from "../../supabase/functions/_shared/contracts/keepsake.ts";
+import {
+  elevenLabsWebhookSchema,
+  heyGenWebhookSchema,
+} from "../../supabase/functions/_shared/contracts/provider-webhooks.ts";
+import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/speech.ts";
+import {
+  createDownloadUrlRequestSchema,
+  createDownloadUrlResponseSchema,
+  createUploadUrlRequestSchema,
+  createUploadUrlResponseSchema,
+} from "../../supabase/functions/_shared/contracts/storage.ts";
+import { transcriptionResultSchema } from "../../supabase/functions/_shared/contracts/transcription.ts";
+import type { ErrorCode } from "../../supabase/functions/_shared/errors.ts";
+
+/** Who may call: a signed-in user, the database, or an AI provider. */
+export type Caller = "user" | "database" | "provider";
+
+/** One operation of one function. */
+export interface Operation {
+  /** Unique; also the key of its examples. */
+  id: string;
+  /** After `/functions/v1`. */
+  path: string;
+  method: "get" | "post";
+  caller: Caller;
+  summary: string;
+  description?: string;
+  query?: z.ZodObject;
+  headers?: z.ZodObject;
+  pathParameters?: z.ZodObject;
+  body?: z.ZodType;
+  /** By status. */
+  answers: Readonly<Record<string, { description: string; schema: z.ZodType }>>;
+  /** Codes beside those of every operation of its caller. */
+  errors: readonly ErrorCode[];
+}
+
+/** The result of each job type, as `result_data` has it. */
+const resultSchema = z.union([
+  voiceCloneResultSchema.meta({ id: "VoiceCloneResult" }),
+  textToSpeechResultSchema.meta({ id: "TextToSpeechResult" }),
+  transcriptionResultSchema.meta({ id: "TranscriptionResult" }),
+  avatarVideoResultSchema.meta({ id: "AvatarVideoResult" }),
+  pdfRenderResultSchema.meta({ id: "PdfRenderResult" }),
+]).nullable().describe(
+  "Null until the job is completed; its form follows from job_type.",
+);
+
+const jobSchema = aiJobSchema.extend({
+  result_data: resultSchema,
+  output_url: z.string().nullable().describe(
+    "The output, as `<bucket>/<path>`; null where there is none.",
+  ),
+}).meta({ id: "Job" });
+
+const openedJobSchema = aiJobSchema.extend({
+  result_data: resultSchema,
+  output_url: z.string().nullable().describe(
+    "A signed address of the output, good for an hour; null where there is none.",
+  ),
+  output_path: z.string().nullable().describe(
+    "The output, as `<bucket>/<path>`.",
+  ),
+  output_url_expires_at: z.string().nullable(),
+}).meta({ id: "OpenedJob" });
+
+const jobIdSchema = jobIdRequestSchema.meta({ id: "JobIdRequest" });
+const createdSchema = createAiJobResponseSchema.meta({
+  id: "CreateAiJobResponse",
+});
+const standingSchema = jobStandingSchema.meta({ id: "JobStanding" });
+const receiptSchema = z.object({
+  status: z.enum(["woken", "nothing_waits", "replayed"]),
+}).meta({ id: "WebhookReceipt" });
+
+const idempotencyKey = z.object({
+  "Idempotency-Key": z.string().min(1).max(257).optional().describe(
+    "1 to 255 visible ASCII characters, bare or in double quotes. A request that is repeated with its key makes no second job.",
+  ),
+});
+
+/** Standard Webhooks (https://www.standardwebhooks.com). */
+const dispatchHeaders = z.object({
+  "webhook-id": z.string().describe("Unique; a second delivery is refused."),
+  "webhook-timestamp": z.string().describe(
+    "Unix seconds; five minutes old at most.",
+  ),
+  "webhook-signature": z.string().describe(
+    "HMAC-SHA256 of id, timestamp and body with DISPATCH_SECRET.",
+  ),
+});
+
+const heyGenHeaders = z.object({
+  "heygen-signature": z.string(),
+  "heygen-timestamp": z.string(),
+  "heygen-event-id": z.string(),
+});
+
+const BODY: readonly ErrorCode[] = [
+  "invalid_json",
+  "invalid_request",
+  "payload_too_large",
+  "unsupported_media_type",
+];
+
+const DISPATCH_ERRORS: readonly ErrorCode[] = [
+  "invalid_json",
+  "invalid_request",
+  "payload_too_large",
+  "dispatch_signature_invalid",
+  "dispatch_stale",
+  "dispatch_replayed",
+];
+const dispatchBody = dispatchSchema.meta({ id: "Dispatch" });
+const claimedSchema = z.object({ claimed: z.array(z.uuid()) }).meta({
+  id: "Claimed",
+});
+
+/** An operation of a worker. */
+function dispatched(
+  worker: Pick<Operation, "id" | "path" | "summary">,
+): Operation {
+  return {
+    ...worker,
+    method: "post",
+    caller: "database",
+    headers: dispatchHeaders,
+    body: dispatchBody,
+    answers: {
+      202: {
+        description: "The jobs that this worker has claimed",
+        schema: claimedSchema,
+      },
+    },
+    errors: DISPATCH_ERRORS,
+  };
+}
+
+/** Every operation, in the order in which an app meets them. */
+export const OPERATIONS: readonly Operation[] = [
+  {
+    id: "createUploadUrl",
+    path: "/create-upload-url",
+    method: "post",
+    caller: "user",
+    summary: "Get an address to upload one file to",
+    description:
+      "Send the file with PUT to `upload_url`, with the `content_type` of the answer; then pass `input_url` to a job.",
+    body: createUploadUrlRequestSchema.meta({ id: "CreateUploadUrlRequest" }),
+    answers: {
+      201: {
+        description: "The address and the path",
+        schema: createUploadUrlResponseSchema.meta({
+          id: "CreateUploadUrlResponse",
+        }),
+      },
+    },
+    errors: [
+      ...BODY,
+      "bucket_not_allowed",
+      "file_type_not_allowed",
+      "file_size_not_allowed",
+    ],
+  },
+  {
+    id: "createAiJob",
+    path: "/create-ai-job",
+    method: "post",
+    caller: "user",
+    summary: "Create a job",
+    description:
+      "The job runs in the background: read it with getAiJob, or listen to the private Realtime topic `ai_jobs:<user id>`.",
+    headers: idempotencyKey,
+    body: createAiJobRequestSchema.meta({ id: "CreateAiJobRequest" }),
+    answers: {
+      202: {
+        description: "The job is accepted; `Location` names it",
+        schema: createdSchema,
+      },
+      200: {
+        description:
+          "An earlier equal job, or the job that this key made, answers the request",
+        schema: createdSchema,
+      },
+    },
+    errors: [
+      ...BODY,
+      "job_type_unknown",
+      "job_type_disabled",
+      "input_required",
+      "input_url_invalid",
+      "input_not_found",
+      "input_type_not_allowed",
+      "input_size_not_allowed",
+      "metadata_invalid",
+      "path_not_allowed",
+      "dependency_not_found",
+      "dependency_failed",
+      "voice_not_found",
+      "call_not_found",
+      "slideshow_not_found",
+      "slideshow_empty",
+      "slideshow_too_large",
+      "idempotency_key_reused",
+      "account_not_established",
+      "voices_exceeded",
+      "voice_places_exceeded",
+      "active_jobs_exceeded",
+      "daily_jobs_exceeded",
+    ],
+  },
+  {
+    id: "getAiJob",
+    path: "/get-ai-job",
+    method: "get",
+    caller: "user",
+    summary: "Read a job",
+    query: z.object({ id: z.uuid() }),
+    answers: {
+      200: {
+        description: "The job, its output signed",
+        schema: openedJobSchema,
+      },
+    },
+    errors: ["invalid_request", "not_found"],
+  },
+  {
+    id: "listAiJobs",
+    path: "/list-ai-jobs",
+    method: "get",
+    caller: "user",
+    summary: "List your jobs, newest first",
+    query: listAiJobsQuerySchema,
+    answers: {
+      200: {
+        description: "A page; `next_cursor` is null on the last",
+        schema: z.object({
+          jobs: z.array(jobSchema),
+          next_cursor: z.string().nullable(),
+        }).meta({ id: "ListAiJobsResponse" }),
+      },
+    },
+    errors: ["invalid_request"],
+  },
+  {
+    id: "cancelAiJob",
+    path: "/cancel-ai-job",
+    method: "post",
+    caller: "user",
+    summary: "Cancel a job",
+    body: jobIdSchema,
+    answers: {
+      200: { description: "The job is cancelled", schema: standingSchema },
+      202: {
+        description: "The job is running; it stops within a heartbeat",
+        schema: standingSchema,
+      },
+    },
+    errors: [...BODY, "not_found", "job_not_cancellable"],
+  },
+  {
+    id: "retryAiJob",
+    path: "/retry-ai-job",
+    method: "post",
+    caller: "user",
+    summary: "Run a failed job again",
+    body: jobIdSchema,
+    answers: {
+      202: {
+        description: "The job waits for its next attempt",
+        schema: standingSchema,
+      },
+    },
+    errors: [...BODY, "not_found", "job_not_retryable", "job_spend_unknown"],
+  },
+  {
+    id: "createDownloadUrl",
+    path: "/create-download-url",
+    method: "post",
+    caller: "user",
+    summary: "Get an address to download a file from",
+    body: createDownloadUrlRequestSchema.meta({
+      id: "CreateDownloadUrlRequest",
+    }),
+    answers: {
+      200: {
+        description: "The address",
+        schema: createDownloadUrlResponseSchema.meta({
+          id: "CreateDownloadUrlResponse",
+        }),
+      },
+    },
+    errors: [
+      ...BODY,
+      "bucket_not_allowed",
+      "path_not_allowed",
+      "object_not_found",
+    ],
+  },
+  dispatched({
+    id: "processAiJob",
+    path: "/process-ai-job",
+    summary: "The database says that jobs wait",
+  }),
+  dispatched({
+    id: "renderAiJob",
+    path: "/render-ai-job",
+    summary: "The database says that keepsakes wait",
+  }),
+  {
+    id: "runJanitor",
+    path: "/janitor",
+    method: "post",
+    caller: "database",
+    summary: "The database starts a run of the janitor",
+    headers: dispatchHeaders,
+    body: janitorDispatchSchema.meta({ id: "JanitorDispatch" }),
+    answers: {
+      202: {
+        description: "The run goes on in the background",
+        schema: z.object({ status: z.literal("started") }).meta({
+          id: "JanitorStarted",
+        }),
+      },
+    },
+    errors: DISPATCH_ERRORS,
+  },
+  {
+    id: "receiveElevenLabsWebhook",
+    path: "/provider-webhook/elevenlabs",
+    method: "post",
+    caller: "provider",
+    summary: "ElevenLabs says that something has happened",
+    headers: z.object({ "elevenlabs-signature": z.string() }),
+    body: elevenLabsWebhookSchema.meta({ id: "ElevenLabsWebhook" }),
+    answers: {
+      200: { description: "Whether a job was woken", schema: receiptSchema },
+    },
+    errors: [
+      "invalid_json",
+      "not_found",
+      "payload_too_large",
+      "webhook_signature_invalid",
+      "webhook_stale",
+    ],
+  },
+  {
+    id: "receiveHeyGenWebhook",
+    path: "/provider-webhook/heygen",
+    method: "post",
+    caller: "provider",
+    summary: "HeyGen says that something has happened",
+    headers: heyGenHeaders,
+    body: heyGenWebhookSchema.meta({ id: "HeyGenWebhook" }),
+    answers: {
+      200: { description: "Whether a job was woken", schema: receiptSchema },
+    },
+    errors: [
+      "invalid_json",
+      "not_found",
+      "payload_too_large",
+      "webhook_signature_invalid",
+      "webhook_stale",
+    ],
+  },
+  {
+    id: "receiveDIdWebhook",
+    path: "/provider-webhook/d-id/{job_id}/{token}",
+    method: "post",
+    caller: "provider",
+    summary: "D-ID says that something has happened",
+    description:
+      "D-ID signs nothing: the address carries a token that is good for one job. The body is not read.",
+    pathParameters: z.object({ job_id: z.uuid(), token: z.string() }),
+    body: z.looseObject({}).meta({ id: "DIdWebhook" }),
+    answers: {
+      200: { description: "Whether a job was woken", schema: receiptSchema },
+    },
+    errors: ["not_found", "payload_too_large", "webhook_signature_invalid"],
+  },
+];
