@@ -101,12 +101,12 @@ const LINK =
   /\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)|^[ \t]*\[[^\]]+\]:[ \t]*<?(\S+?)>?[ \t]*$|(?:src|href)="([^"]+)"/gm;
 
 /**
- * Links and images of markdown files that lead to no file of `paths`, or to no heading of the page. Links to other
+ * Links and images of markdown files and llms.txt that lead to no file of `paths`, or to no heading of the page. Links to other
  * hosts are not followed.
  */
 export function checkLinks(files: SourceFile[], paths: string[]): Finding[] {
   const pages = new Map(
-    files.filter(({ path }) => path.endsWith(".md")).map((
+    files.filter(({ path }) => /\.md$|(^|\/)llms\.txt$/.test(path)).map((
       { path, text },
     ) => [path, text]),
   );

@@ -29,6 +29,8 @@ export type Trial =
   | { how: "help"; why: string }
   /** By a file that runs it and has it in its text. */
   | { how: "elsewhere"; file: string }
+  /** By a file that runs the whole block of the page in which it stands. */
+  | { how: "block"; file: string }
   /** Not run, but `deno.json` has the task and its program is there. */
   | { how: "task"; why: string }
   /** Not run, but the Supabase CLI has the command and its options. */
@@ -41,6 +43,10 @@ const project = "needs a login and a hosted project, or Docker";
 
 /** The first that matches says how a command is tried. `deno` stands for `npx -y deno@…` too. */
 export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
+  [
+    /^(\. \.\/\.env\.local$|field\b|post\b|(TOKEN|SIZE|UPLOAD|KEY|JOB)=|curl .*upload_url|until curl)/,
+    { how: "block", file: "tests/e2e/documented-examples.test.ts" },
+  ],
   [/^deno task demo( --all)?$/, {
     how: "elsewhere",
     file: "tests/e2e/demo.test.ts",
@@ -206,6 +212,7 @@ export function commandsOf(
 export async function documentedCommands(): Promise<DocumentedCommand[]> {
   const pages = [
     "README.md",
+    "AGENTS.md",
     "CONTRIBUTING.md",
     "client/README.md",
     "tests/functions/ownership/README.md",

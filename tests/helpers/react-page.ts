@@ -12,8 +12,13 @@ import {
 interface PageDocument {
   createElement(name: string): Container;
   body: { append(child: object): void };
-  createEvent(name: string): { initEvent(type: string): void };
+  createEvent(
+    name: string,
+  ): { initEvent(type: string, bubbles?: boolean): void };
   dispatchEvent(event: object): void;
+  querySelector(
+    selector: string,
+  ): { dispatchEvent(event: object): void } | null;
 }
 
 interface Container {
@@ -48,6 +53,8 @@ export interface Page extends AsyncDisposable {
   /** Shows something else in the same place. */
   show(node: ReactNode): Promise<void>;
   unmount(): Promise<void>;
+  /** The text that it shows. */
+  text(): string;
   /** Resolves once `holds`; fails after 20 s, saying what the page shows. */
   until(what: string, holds: () => boolean): Promise<void>;
 }
@@ -80,6 +87,7 @@ export async function showPage(
   const page = {
     problems,
     show: (next: ReactNode) => act(() => root?.render(wrap(next))),
+    text: () => container.textContent,
     async unmount() {
       if (!isMounted) return;
       isMounted = false;
@@ -109,4 +117,13 @@ export function lookAgain(): void {
   const event = shownDocument.createEvent("Event");
   event.initEvent("visibilitychange");
   shownDocument.dispatchEvent(event);
+}
+
+/** Clicks on the first element of the page that matches. */
+export async function clickOn(selector: string): Promise<void> {
+  const element = shownDocument.querySelector(selector);
+  if (element === null) throw new Error(`the page has no ${selector}`);
+  const event = shownDocument.createEvent("Event");
+  event.initEvent("click", true);
+  await act(() => element.dispatchEvent(event));
 }

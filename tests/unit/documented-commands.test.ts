@@ -48,6 +48,15 @@ Deno.test("documented commands: those that another file runs stand in its text",
   }
 });
 
+Deno.test("documented commands: those of a block that another file runs stand on a page that it names", async () => {
+  for (const command of commands) {
+    const trial = trialOf(command);
+    if (trial?.how !== "block") continue;
+    const text = await readFile(trial.file);
+    assert(text.includes(`"${command.page}"`), `${at(command)}: ${trial.file}`);
+  }
+});
+
 Deno.test("documented commands: each task is one of deno.json, and its program is there", async () => {
   const { tasks }: { tasks: Record<string, string> } = JSON.parse(
     await readFile("deno.json"),

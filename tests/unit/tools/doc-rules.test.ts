@@ -100,6 +100,16 @@ Deno.test("checkLinks: finds links and images that lead to no file", () => {
   );
 });
 
+Deno.test("checkLinks: follows the links of llms.txt, and of no other text file", () => {
+  const text = "- [A](gone.md): a page";
+  assertEquals(
+    ["llms.txt", "notes.txt"].map((path) =>
+      checkLinks([{ path, text }], [path]).length
+    ),
+    [1, 0],
+  );
+});
+
 Deno.test("checkLinks: finds anchors without a heading, on this page and on others", () => {
   assertEquals(
     brokenLinks("# Top\n[a](#nothing) [b](security.md#nothing)"),

@@ -1,0 +1,169 @@
+/** The examples of README.md, docs/api.md, docs/client.md and AGENTS.md, as they are written. */
+import { createElement } from "react";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { join } from "@std/path";
+import { createAiJobs } from "edge-ai-jobs";
+import {
+  exampleWith,
+  loadComponent,
+  runExample,
+} from "../helpers/documented-examples.ts";
+import { clickOn, showPage } from "../helpers/react-page.ts";
+import { readRecording, signUp, useProject } from "./as-an-app.ts";
+
+/** An example ends as a page does, without closing the client of supabase-js. */
+function testExample(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
+}
+
+const RECORDING = "speech-24s.mp3";
+
+const project = useProject();
+
+async function recording(): Promise<File> {
+  return new File([await readRecording(RECORDING)], RECORDING, {
+    type: "audio/mpeg",
+  });
+}
+
+async function withClient(
+  run: (
+    client: Awaited<ReturnType<typeof signUp>>["client"],
+  ) => Promise<unknown>,
+): Promise<void> {
+  const { client } = await signUp(project());
+  try {
+    await run(client);
+  } finally {
+    await client.auth.signOut();
+    await client.removeAllChannels();
+  }
+}
+
+function voiceIdOf(result: unknown): unknown {
+  assert(typeof result === "object" && result !== null);
+  return Reflect.get(result, "voice_id");
+}
+
+testExample(
+  "README: its example clones a voice and shows the progress",
+  async () => {
+    await withClient(async (supabase) => {
+      const shown: unknown[] = [];
+      const { result, jobs } = await runExample(
+        `import { createAiJobs } from "edge-ai-jobs";\n${await exampleWith(
+          "README.md",
+          "ts",
+          "createAiJobs",
+        )}`,
+        {
+          supabase,
+          file: await recording(),
+          show: (progress: unknown) => shown.push(progress),
+        },
+        ["result", "jobs"],
+      );
+      assertEquals(typeof voiceIdOf(result), "string");
+      assertEquals(shown.at(-1), 100);
+      assert(jobs instanceof Object);
+      await Reflect.get(jobs, "close").call(jobs);
+    });
+  },
+);
+
+testExample("AGENTS.md: its example clones a voice", async () => {
+  await withClient(async (supabase) => {
+    const { result, jobs } = await runExample(
+      `import { createAiJobs } from "edge-ai-jobs";\n${await exampleWith(
+        "AGENTS.md",
+        "ts",
+        "createAiJobs",
+      )}`,
+      { supabase, file: await recording() },
+      ["result", "jobs"],
+    );
+    assertEquals(typeof voiceIdOf(result), "string");
+    assert(jobs instanceof Object);
+    await Reflect.get(jobs, "close").call(jobs);
+  });
+});
+
+testExample(
+  "docs/api.md: the example with supabase-js alone clones a voice and reads its timeline",
+  async () => {
+    const { API_URL, PUBLISHABLE_KEY } = project();
+    const { job, voices, timeline, supabase } = await runExample(
+      await exampleWith("docs/api.md", "ts", "signUp"),
+      {
+        url: API_URL,
+        publishableKey: PUBLISHABLE_KEY,
+        email: `${crypto.randomUUID()}@example.com`,
+        password: crypto.randomUUID(),
+        file: await recording(),
+      },
+      ["job", "voices", "timeline", "supabase"],
+    );
+    assert(job instanceof Object && supabase instanceof Object);
+    assertEquals(typeof voiceIdOf(Reflect.get(job, "result_data")), "string");
+    assert(Array.isArray(voices) && Array.isArray(timeline));
+    assertEquals(voices.length, 1);
+    assertEquals(timeline.at(0).event, "created");
+    assertEquals(timeline.at(-1).event, "completed");
+    await Reflect.get(supabase, "auth").signOut();
+  },
+);
+
+testExample("docs/api.md: the example with curl clones a voice", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "curl-" });
+  const { API_URL, PUBLISHABLE_KEY } = project();
+  // An ephemeral stack has no family yet.
+  await withClient(async ({ auth }) => {
+    const anna = { email: "anna@example.com", password: "family-album" };
+    const { error } = await auth.signUp(anna);
+    assertEquals(error, null);
+  });
+  await Deno.writeTextFile(
+    join(dir, ".env.local"),
+    `API_URL=${API_URL}\nPUBLISHABLE_KEY=${PUBLISHABLE_KEY}\n`,
+  );
+  await Deno.writeFile(
+    join(dir, "grandma.mp3"),
+    await readRecording(RECORDING),
+  );
+  const { code, stdout, stderr } = await new Deno.Command("/bin/sh", {
+    args: ["-e", "-c", await exampleWith("docs/api.md", "sh", "grandma.mp3")],
+    cwd: dir,
+    stdin: "null",
+  }).output();
+  const printed = new TextDecoder().decode(stdout);
+  assertEquals(code, 0, printed + new TextDecoder().decode(stderr));
+  assertMatch(printed.trimEnd(), /^\w{20}$/);
+  await Deno.remove(dir, { recursive: true });
+});
+
+testExample(
+  "docs/client.md: the React example clones a voice on a click and shows its name",
+  async () => {
+    await withClient(async (supabase) => {
+      const jobs = createAiJobs(supabase);
+      const { input_url } = await jobs.upload(await recording(), {
+        bucket: "voice-samples",
+      });
+      const CloneButton = await loadComponent(
+        await exampleWith("docs/client.md", "tsx", "function CloneButton"),
+        "CloneButton",
+        { jobs },
+      );
+      await using page = await showPage(
+        createElement(CloneButton, { input_url }),
+      );
+      await clickOn("button");
+      await page.until(
+        "the voice's name",
+        () => page.text().includes("Cloned Voice"),
+      );
+      await page.unmount();
+      await jobs.close();
+    });
+  },
+);
