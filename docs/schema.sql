@@ -634,6 +634,8 @@ create table public.ai_limits (
   max_jobs_per_day integer,
   max_concurrent_jobs integer,
   max_voices integer,
+  max_unused_uploads integer,
+  max_unused_upload_bytes bigint,
   requires_established_account boolean,
   paused_at timestamp with time zone,
   active_jobs_at_most integer not null default 0,
@@ -648,10 +650,10 @@ create table public.ai_limits (
   constraint ai_limits_pkey PRIMARY KEY (id),
   constraint ai_limits_user_id_key UNIQUE NULLS NOT DISTINCT (user_id),
   constraint ai_limits_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
-  constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0 AND max_voices >= 0),
+  constraint ai_limits_are_not_negative CHECK (max_active_jobs >= 0 AND max_jobs_per_day >= 0 AND max_concurrent_jobs >= 0 AND max_voices >= 0 AND max_unused_uploads >= 0 AND max_unused_upload_bytes >= 0),
   constraint ai_limits_budget_is_not_negative CHECK (budget_micros >= 0 AND spent_micros >= 0 AND reserved_micros >= 0),
   constraint ai_limits_counts_are_not_negative CHECK (active_jobs_at_most >= 0 AND jobs_that_day >= 0),
-  constraint ai_limits_default_is_complete CHECK (user_id IS NOT NULL OR max_active_jobs IS NOT NULL AND max_jobs_per_day IS NOT NULL AND max_concurrent_jobs IS NOT NULL AND requires_established_account IS NOT NULL)
+  constraint ai_limits_default_is_complete CHECK (user_id IS NOT NULL OR max_active_jobs IS NOT NULL AND max_jobs_per_day IS NOT NULL AND max_concurrent_jobs IS NOT NULL AND requires_established_account IS NOT NULL AND max_unused_uploads IS NOT NULL AND max_unused_upload_bytes IS NOT NULL)
 );
 alter table public.ai_limits enable row level security;
 
@@ -665,6 +667,10 @@ comment on column public.ai_limits.max_concurrent_jobs is
   'Most jobs in processing at once. Null: the default.';
 comment on column public.ai_limits.max_voices is
   'Most cloned voices, with jobs that are still to make one. Null: the default; null there: no limit.';
+comment on column public.ai_limits.max_unused_uploads is
+  'Most upload URLs that may still be used, and stored files that no row names, together. Null: the default.';
+comment on column public.ai_limits.max_unused_upload_bytes is
+  'Most bytes of these, as declared or as stored. Null: the default.';
 comment on column public.ai_limits.requires_established_account is
   'True: paid jobs only for an account whose e-mail address or phone number is confirmed and that is an hour old. Null: the default.';
 comment on column public.ai_limits.paused_at is
@@ -1412,6 +1418,46 @@ grant delete, select on public.pdfs to authenticated;
 grant delete, insert, select, update on public.pdfs to service_role;
 grant update (title) on public.pdfs to authenticated;
 
+create table public.pending_uploads (
+  object_path text not null,
+  user_id uuid not null default auth.uid(),
+  size_bytes bigint not null,
+  stored_at timestamp with time zone,
+  expires_at timestamp with time zone not null default (now() + '02:00:00'::interval),
+  created_at timestamp with time zone not null default now(),
+  constraint pending_uploads_pkey PRIMARY KEY (object_path),
+  constraint pending_uploads_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint pending_uploads_object_path_is_owners CHECK (object_path ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'::text AND split_part(object_path, '/'::text, 2) = user_id::text),
+  constraint pending_uploads_object_path_names_a_bucket_for_uploads CHECK (split_part(object_path, '/'::text, 1) = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'profile-photos'::text, 'published-media'::text])),
+  constraint pending_uploads_size_is_not_negative CHECK (size_bytes >= 0)
+);
+alter table public.pending_uploads enable row level security;
+
+comment on table public.pending_uploads is
+  'Room that a user has taken in Storage for what no row names: an address for an upload, from when it is asked for until it ends or is used, and a stored file until a row names it or it is removed. Whether a row names it is looked up only before something is refused, so that there may be rows of files that are named by now.';
+comment on column public.pending_uploads.object_path is
+  'As <bucket>/<path>; its first folder is the owner''s id.';
+comment on column public.pending_uploads.size_bytes is
+  'As declared; once it is stored, as stored.';
+comment on column public.pending_uploads.stored_at is
+  'When the file was stored; null: it may still come.';
+comment on column public.pending_uploads.expires_at is
+  'Until when a file that is not stored takes room: as long as Storage takes it by its signed address.';
+
+CREATE INDEX pending_uploads_expires_at_idx ON public.pending_uploads USING btree (expires_at) WHERE (stored_at IS NULL);
+CREATE INDEX pending_uploads_user_id_idx ON public.pending_uploads USING btree (user_id) INCLUDE (size_bytes, stored_at, expires_at);
+
+create policy "users can read their own pending uploads" on public.pending_uploads for select to authenticated
+  using ((user_id = ( SELECT auth.uid() AS uid)));
+create policy "users can write down uploads of their own" on public.pending_uploads for insert to authenticated
+  with check ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE TRIGGER pending_uploads_reserve BEFORE INSERT ON public.pending_uploads FOR EACH ROW WHEN ((new.stored_at IS NULL)) EXECUTE FUNCTION private.reserve_upload();
+
+grant select on public.pending_uploads to authenticated;
+grant select on public.pending_uploads to service_role;
+grant insert (object_path, user_id, size_bytes) on public.pending_uploads to authenticated;
+
 create table public.profiles (
   user_id uuid not null default auth.uid(),
   display_name text not null,
@@ -1943,6 +1989,11 @@ create function private.count_provider_voices(p_provider text)
 comment on function private.count_provider_voices(text) is
   'Places for voices that are taken at a provider: voices, jobs that are still to make one, what ended jobs have made without a row, and what the janitor has yet to remove.';
 
+create function private.count_stored_upload()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.count_stored_upload() is
+  'Row trigger on storage.objects: counts what a user stores in our buckets, and refuses it where there is no room (42501), whichever way it comes; what is removed counts no more. Storage also runs it to ask for permission, and undoes that. Security definer because the roles of Storage may write nothing here.';
+
 create function private.count_user_voices(p_user_id uuid)
   returns bigint language sql stable security invoker set search_path="";
 comment on function private.count_user_voices(uuid) is
@@ -1987,6 +2038,11 @@ create function private.fill_order_item()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.fill_order_item() is
   'Row trigger: items change only while their order is a draft, keep their order and product, name a keepsake of the customer''s own, and take name and price from the price list. Security definer because customers may write neither; whose order it is, is therefore checked explicitly.';
+
+create function private.find_upload_room(p_user_id uuid, p_object_path text, p_size_bytes bigint, OUT code text, OUT message text)
+  returns record language plpgsql volatile security invoker set search_path="";
+comment on function private.find_upload_room(uuid,text,bigint) is
+  'Whether the user has room for a file of that size there: nulls, or which limit would be exceeded and words for it. Until the transaction ends no other of the user gets an answer. What is named by a row, or gone, is forgotten before it says no.';
 
 create function private.follow_ai_job_dependency()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -2141,7 +2197,7 @@ comment on function private.provider_object_standing(text,text,uuid) is
 create function private.prune_ai_job_leftovers()
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.prune_ai_job_leftovers() is
-  'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their names are those of people who may have left), and pg_cron''s own history, which grows for ever otherwise.';
+  'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their names are those of people who may have left), upload URLs that have ended, and pg_cron''s own history, which grows for ever otherwise.';
 
 create function private.prune_provider_webhook_receipts()
   returns void language sql volatile security invoker set search_path="";
@@ -2187,6 +2243,11 @@ create function private.removal_pause(p_attempts integer)
   returns interval language sql volatile security invoker set search_path="";
 comment on function private.removal_pause(integer) is
   'Wait after a removal that failed: 30 s, doubled with each, 6 hours at most, ±20 %.';
+
+create function private.reserve_upload()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.reserve_upload() is
+  'Row trigger: lets a user write down what they will upload as long as there is room (AJ039, AJ043). Security definer because it forgets rows, which users may not.';
 
 create function private.run_janitor()
   returns bigint language sql volatile security invoker set search_path="";
@@ -2557,7 +2618,9 @@ create policy "users can replace their own profile photos" on storage.objects fo
   with check (((bucket_id = 'profile-photos'::text) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
 
 create policy "users can upload into their own folder" on storage.objects for insert to authenticated
-  with check (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text)));
+  with check (((bucket_id = ANY (ARRAY['voice-samples'::text, 'uploads'::text, 'recordings'::text, 'profile-photos'::text, 'published-media'::text])) AND ((storage.foldername(name))[1] = (( SELECT auth.uid() AS uid))::text) AND ((storage.operation() IS DISTINCT FROM 'storage.object.sign_upload_url'::text) OR (EXISTS ( SELECT 1
+   FROM public.pending_uploads u
+  WHERE ((u.object_path = ((objects.bucket_id || '/'::text) || objects.name)) AND (u.stored_at IS NULL) AND (u.expires_at > now())))))));
 
 -- Realtime
 

@@ -44,6 +44,7 @@ const CHAPTERS: Record<string, Chapter> = {
     tables: [
       "profiles",
       "media",
+      "pending_uploads",
       "voices",
       "calls",
       "avatars",

@@ -73,6 +73,8 @@ create table public.ai_limits (
   max_jobs_per_day integer,
   max_concurrent_jobs integer,
   max_voices integer,
+  max_unused_uploads integer,
+  max_unused_upload_bytes bigint,
   requires_established_account boolean,
   paused_at timestamptz,
   active_jobs_at_most integer not null default 0,
@@ -88,6 +90,7 @@ create table public.ai_limits (
   constraint ai_limits_user_id_key unique nulls not distinct (user_id),
   constraint ai_limits_are_not_negative check (
     max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0 and max_voices >= 0
+    and max_unused_uploads >= 0 and max_unused_upload_bytes >= 0
   ),
   constraint ai_limits_counts_are_not_negative check (active_jobs_at_most >= 0 and jobs_that_day >= 0),
   constraint ai_limits_budget_is_not_negative check (budget_micros >= 0 and spent_micros >= 0 and reserved_micros >= 0),
@@ -95,7 +98,8 @@ create table public.ai_limits (
     user_id is not null
     or (
       max_active_jobs is not null and max_jobs_per_day is not null and max_concurrent_jobs is not null
-      and requires_established_account is not null
+      and requires_established_account is not null and max_unused_uploads is not null
+      and max_unused_upload_bytes is not null
     )
   )
 );
@@ -106,6 +110,9 @@ comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one
 comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
 comment on column public.ai_limits.max_voices is
   'Most cloned voices, with jobs that are still to make one. Null: the default; null there: no limit.';
+comment on column public.ai_limits.max_unused_uploads is
+  'Most upload URLs that may still be used, and stored files that no row names, together. Null: the default.';
+comment on column public.ai_limits.max_unused_upload_bytes is 'Most bytes of these, as declared or as stored. Null: the default.';
 comment on column public.ai_limits.requires_established_account is
   'True: paid jobs only for an account whose e-mail address or phone number is confirmed and that is an hour old. Null: the '
   'default.';
@@ -137,6 +144,7 @@ grant select on public.ai_limits to authenticated;
 grant select, insert, update on public.ai_limits to service_role;
 
 insert into public.ai_limits (
-  user_id, max_active_jobs, max_jobs_per_day, max_concurrent_jobs, requires_established_account
+  user_id, max_active_jobs, max_jobs_per_day, max_concurrent_jobs, max_unused_uploads, max_unused_upload_bytes,
+  requires_established_account
 )
-values (null, 25000, 50000, 10, false);
+values (null, 25000, 50000, 10, 500, 2147483648, false);

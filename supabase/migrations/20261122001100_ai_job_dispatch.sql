@@ -240,12 +240,13 @@ as $$
 begin
   delete from public.ai_result_cache as c where c.expires_at < now();
   delete from private.storage_removals as r where r.done_at < now() - interval '30 days';
+  delete from public.pending_uploads as u where u.stored_at is null and u.expires_at < now();
   delete from cron.job_run_details as d where d.end_time < now() - interval '1 day';
 end;
 $$;
 comment on function private.prune_ai_job_leftovers() is
   'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their '
-  'names are those of people who may have left), and pg_cron''s own history, which grows for ever otherwise.';
+  'names are those of people who may have left), upload URLs that have ended, and pg_cron''s own history, which grows for ever otherwise.';
 
 select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');
 select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');

@@ -26,6 +26,14 @@ alter policy "users can upload into their own folder" on storage.objects
 with check (
   bucket_id in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
   and (storage.foldername(name))[1] = (select auth.uid())::text
+  -- Storage signs the address of an upload if this insert were allowed, and undoes it: only what was written down counts.
+  and (
+    storage.operation() is distinct from 'storage.object.sign_upload_url'
+    or exists (
+      select 1 from public.pending_uploads as u
+      where u.object_path = objects.bucket_id || '/' || objects.name and u.stored_at is null and u.expires_at > now()
+    )
+  )
 );
 
 -- Not from pdfs: the file of a keepsake goes with its row, which an open order holds (private.guard_pdf).

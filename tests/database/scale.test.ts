@@ -107,6 +107,10 @@ const FURTHER = [
     owner("n")
   }, '{}', now()
    from generate_series(1, 10000) as n`,
+  `insert into public.pending_uploads (object_path, user_id, size_bytes, stored_at)
+   select 'uploads/' || ${owner("n")} || '/unused' || n, ${
+    owner("n")
+  }, 9, now() from generate_series(1, 10000) as n`,
   `insert into private.storage_removals (object_path, user_id, reason)
    select 'uploads/' || ${owner("n")} || '/gone' || n, ${
     owner("n")

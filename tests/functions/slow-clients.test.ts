@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
+import { createUploadUrlResponseSchema } from "../../supabase/functions/_shared/contracts/storage.ts";
 import { signUp, type TestUser } from "../helpers/as-user.ts";
 import { chunk, type RawClient, sendHead } from "../helpers/raw-client.ts";
 import { until } from "../helpers/stack-fixture.ts";
@@ -52,10 +53,15 @@ const FORM_BEGIN =
 
 /** Every way in with a body that is no function's. */
 async function endpoints({ user }: Rig): Promise<Endpoint[]> {
-  const { data, error } = await user.client.storage.from("uploads")
-    .createSignedUploadUrl(`${user.id}/slow/signed.png`);
-  if (error) throw error;
-  const signed = new URL(data.signedUrl);
+  const { body } = await user.call("create-upload-url", {
+    body: {
+      bucket: "uploads",
+      file_name: "signed.png",
+      content_type: "image/png",
+      size_bytes: 9,
+    },
+  });
+  const signed = new URL(createUploadUrlResponseSchema.parse(body).upload_url);
   const image = { "content-type": "image/png" };
   return [
     { path: "/rest/v1/profiles" },
@@ -210,6 +216,7 @@ Deno.test("slow clients: a byte a second to every endpoint keeps nobody else wai
       "list-ai-jobs 405",
       "process-ai-job 401",
       "provider-webhook 404",
+      "render-ai-job 401",
       "retry-ai-job 504",
     ]);
   });

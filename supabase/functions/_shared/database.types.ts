@@ -314,6 +314,8 @@ export type Database = {
           "max_active_jobs": number | null;
           "max_concurrent_jobs": number | null;
           "max_jobs_per_day": number | null;
+          "max_unused_upload_bytes": number | null;
+          "max_unused_uploads": number | null;
           "max_voices": number | null;
           "paused_at": string | null;
           "requires_established_account": boolean | null;
@@ -334,6 +336,8 @@ export type Database = {
           "max_active_jobs"?: number | null;
           "max_concurrent_jobs"?: number | null;
           "max_jobs_per_day"?: number | null;
+          "max_unused_upload_bytes"?: number | null;
+          "max_unused_uploads"?: number | null;
           "max_voices"?: number | null;
           "paused_at"?: string | null;
           "requires_established_account"?: boolean | null;
@@ -353,6 +357,8 @@ export type Database = {
           "max_active_jobs"?: number | null;
           "max_concurrent_jobs"?: number | null;
           "max_jobs_per_day"?: number | null;
+          "max_unused_upload_bytes"?: number | null;
+          "max_unused_uploads"?: number | null;
           "max_voices"?: number | null;
           "paused_at"?: string | null;
           "requires_established_account"?: boolean | null;
@@ -1059,6 +1065,34 @@ export type Database = {
             referencedColumns: ["id", "user_id"];
           },
         ];
+      };
+      "pending_uploads": {
+        Row: {
+          "created_at": string;
+          "expires_at": string;
+          "object_path": string;
+          "size_bytes": number;
+          "stored_at": string | null;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "expires_at"?: string;
+          "object_path": string;
+          "size_bytes": number;
+          "stored_at"?: string | null;
+          "user_id"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "expires_at"?: string;
+          "object_path"?: string;
+          "size_bytes"?: number;
+          "stored_at"?: string | null;
+          "user_id"?: string;
+        };
+        Relationships: [];
       };
       "profiles": {
         Row: {

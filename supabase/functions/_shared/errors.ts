@@ -161,6 +161,16 @@ const CATALOGUE = {
     message: "The bucket does not take a file of this size.",
   },
 
+  unused_uploads_exceeded: {
+    status: 429,
+    message: "You have as many open upload URLs and unused files as you may.",
+  },
+  unused_upload_bytes_exceeded: {
+    status: 429,
+    message:
+      "Your open upload URLs and unused files have as many bytes as they may.",
+  },
+
   // Dispatch
   dispatch_signature_invalid: {
     status: 401,
@@ -368,9 +378,11 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ070: "job_not_retryable",
   AJ071: "job_not_cancellable",
   AJ072: "job_spend_unknown",
+  AJ039: "unused_uploads_exceeded",
   AJ040: "dispatch_stale",
   AJ041: "dispatch_replayed",
   AJ042: "webhook_stale",
+  AJ043: "unused_upload_bytes_exceeded",
 };
 
 /**

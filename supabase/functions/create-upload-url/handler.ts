@@ -4,7 +4,7 @@ import {
   type CreateUploadUrlResponse,
 } from "../_shared/contracts/storage.ts";
 import { adviceOnUnknownType } from "../_shared/contracts/mime-type.ts";
-import { AppError } from "../_shared/errors.ts";
+import { AppError, fromDatabaseError } from "../_shared/errors.ts";
 import { readJson } from "../_shared/http/body.ts";
 import { createUserEndpoint } from "../_shared/http/caller.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";
@@ -18,7 +18,8 @@ import {
 
 /**
  * POST `{bucket, file_name, content_type, size_bytes}`: a signed address for one upload into a fresh path of the
- * caller's folder. `expires_at` is what the token itself says. Storage enforces type and size again at the upload.
+ * caller's folder. `expires_at` is what the token itself says. Storage enforces type and size again at the upload. Until it is
+ * used or ends it takes room of the caller's limits on unused uploads; without room the answer is 429.
  */
 export function createHandler(
   deps: AppDeps,
@@ -63,6 +64,12 @@ export function createHandler(
       const path = `${context.userId}/${deps.platform.uuid()}/${
         safeFileName(request.file_name)
       }`;
+      // Before it is signed, which Storage does only for what is written down.
+      const reserved = await context.supabase.from("pending_uploads").insert({
+        object_path: `${request.bucket}/${path}`,
+        size_bytes: request.size_bytes,
+      });
+      if (reserved.error) throw fromDatabaseError(reserved.error);
       const { data, error } = await context.supabase.storage.from(
         request.bucket,
       ).createSignedUploadUrl(path);

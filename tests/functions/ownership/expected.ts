@@ -112,6 +112,8 @@ export const EXPECTED: Declaration = {
           "max_jobs_per_day",
           "max_concurrent_jobs",
           "max_voices",
+          "max_unused_uploads",
+          "max_unused_upload_bytes",
           "requires_established_account",
           "paused_at",
           "active_jobs_at_most",
@@ -297,6 +299,17 @@ export const EXPECTED: Declaration = {
       service: "select insert update delete",
       references: { media_user_id_fkey: "owner" },
       ownFolder: { storage_path: "media_storage_path_is_owners" },
+    },
+
+    pending_uploads: {
+      rows: { address: { owner: "select" } },
+      columns: {
+        "select insert": ["object_path", "user_id", "size_bytes"],
+        select: ["stored_at", "expires_at", "created_at"],
+      },
+      service: "select",
+      references: { pending_uploads_user_id_fkey: "owner" },
+      ownFolder: { object_path: "pending_uploads_object_path_is_owners" },
     },
 
     voices: {

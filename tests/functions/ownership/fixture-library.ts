@@ -35,6 +35,20 @@ export function libraryRows(
       fresh: (owner) => media(owner, `photo ${next()}`, "image"),
       change: () => ({ title: "Another title", duration_seconds: 2.5 }),
     },
+    pending_uploads: {
+      rows: forEach("pending_uploads", (_owner, id) => ({
+        address: {
+          object_path: `uploads/${id}/on-its-way.png`,
+          user_id: id,
+          size_bytes: 9,
+        },
+      })),
+      fresh: (owner) => ({
+        object_path: `uploads/${ids[owner]}/later-${next()}.png`,
+        user_id: ids[owner],
+        size_bytes: 9,
+      }),
+    },
     profiles: {
       rows: forEach("profiles", (owner, id) => ({
         profile: {

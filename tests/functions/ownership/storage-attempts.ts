@@ -1,13 +1,15 @@
 /** Tries at objects and buckets, through supabase-js: everybody in their own folder and in another's. */
 import type { Attempt } from "./attempt.ts";
-import type { ObjectRight } from "./declaration.ts";
 import { keptObject } from "./fixture.ts";
 import { type Actor, ACTORS, type Owner, OWNERS } from "./people.ts";
 import type { Stage } from "./stage.ts";
 import { answerOf, type Handling, handlings } from "./storage-operations.ts";
 import type { Change } from "./world.ts";
 
-function mayDo(rights: ObjectRight[], right: Handling["right"]): boolean {
+function mayDo(
+  rights: readonly string[],
+  right: Handling["right"],
+): boolean {
   return right === "create and read"
     ? rights.includes("create") && rights.includes("read")
     : rights.includes(right);
@@ -17,14 +19,15 @@ function mayDo(rights: ObjectRight[], right: Handling["right"]): boolean {
 function foldersOf(stage: Stage, changes: Change[]): string {
   const owners = changes.map(({ row }) =>
     OWNERS.find((owner) =>
-      `${row["name"]}`.startsWith(`${stage.people.ids[owner]}/`)
+      `${row["name"] ?? row["user_id"]}`.startsWith(stage.people.ids[owner])
     ) ?? "nobody"
   );
   return [...new Set(owners)].sort().join(" and ") || "nobody";
 }
 
-const EVERYTHING: ObjectRight[] = [
+const EVERYTHING = [
   "read",
+  "create unannounced",
   "create",
   "replace",
   "remove",
@@ -48,7 +51,7 @@ function folderAttempts(
   const folder = stage.people.ids[owner];
   // Moving B's objects about is the service's right, and shows nothing.
   const own = actor.role === "service_role" ? folder : actor.userId ?? folder;
-  return handlings(folder, own, type).map((handling): Attempt => {
+  return handlings(bucket, folder, own, type).map((handling): Attempt => {
     const isOpen = handling.isByAddress === true && actor.role !== "none" &&
       declared?.isPublic === true;
     const isAllowed = isOpen || mayDo(rights, handling.right);
@@ -68,7 +71,7 @@ function folderAttempts(
         ? `yes; changed in the folder of ${owner}`
         : "yes",
       mayChange,
-      run: () => handling.run(actor.client.storage.from(bucket)),
+      run: () => handling.run(actor.client.storage.from(bucket), actor.client),
       ...(mayChange
         ? {
           judge: (outcome: string, changes: Change[]) =>

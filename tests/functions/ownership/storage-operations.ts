@@ -24,16 +24,20 @@ export interface Handling {
   what: string;
   operation: Operation;
   /** The right that it needs in the folder; none gives it in another's. */
-  right: ObjectRight | "create and read";
+  right: ObjectRight | "create and read" | "create unannounced";
   /** Whether it writes. */
   isWrite: boolean;
   /** Whether the address of a public object is enough for it, for whoever has any key. */
   isByAddress?: boolean;
-  run(bucket: ReturnType<Actor["client"]["storage"]["from"]>): Promise<string>;
+  run(
+    bucket: ReturnType<Actor["client"]["storage"]["from"]>,
+    client: Actor["client"],
+  ): Promise<string>;
 }
 
 /** Everything that can be tried with the kept object of a folder. `own` is a folder that the caller may try to use. */
 export function handlings(
+  bucketName: string,
   folder: string,
   own: string,
   type: string,
@@ -105,10 +109,14 @@ export function handlings(
       ...write,
       right: "create",
       what: "get an address and upload next to",
-      run: async (bucket) => {
-        const { data, error } = await bucket.createSignedUploadUrl(
-          freshName(folder),
-        );
+      run: async (bucket, client) => {
+        const path = freshName(folder);
+        // Whoever may not write it down gets no address either.
+        await client.from("pending_uploads").insert({
+          object_path: `${bucketName}/${path}`,
+          size_bytes: OBJECT_BYTES.byteLength,
+        });
+        const { data, error } = await bucket.createSignedUploadUrl(path);
         if (error) return answerOf(error);
         const uploaded = await bucket.uploadToSignedUrl(
           data.path,
@@ -118,6 +126,16 @@ export function handlings(
         );
         return answerOf(uploaded.error);
       },
+    },
+    {
+      isWrite: false,
+      operation: "write",
+      right: "create unannounced",
+      what: "get an address, of which nothing is written down, next to",
+      run: async (bucket) =>
+        answerOf(
+          (await bucket.createSignedUploadUrl(freshName(folder))).error,
+        ),
     },
     {
       ...write,

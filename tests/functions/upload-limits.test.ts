@@ -1,0 +1,133 @@
+/** The limits on what users upload and do not use, through create-upload-url and straight through Storage. */
+import { assert, assertEquals } from "@std/assert";
+import { createUploadUrlResponseSchema } from "../../supabase/functions/_shared/contracts/storage.ts";
+import { signUp, type TestUser } from "../helpers/as-user.ts";
+import { assertProblem } from "../helpers/problem.ts";
+import { useStack } from "../helpers/stack.ts";
+
+const running = useStack();
+const MIB = 1_048_576;
+
+async function someone(limits: { files?: number; bytes?: number }) {
+  const stack = running();
+  const user = await signUp(stack);
+  await stack.sql`
+    insert into public.ai_limits (user_id, max_unused_uploads, max_unused_upload_bytes)
+    values (${user.id}, ${limits.files ?? null}, ${limits.bytes ?? null})`;
+  return user;
+}
+
+function requestAddress(user: TestUser, bytes: number) {
+  return user.call("create-upload-url", {
+    body: {
+      bucket: "recordings",
+      file_name: "call.mp3",
+      content_type: "audio/mpeg",
+      size_bytes: bytes,
+    },
+  });
+}
+
+/** What Storage says in its answer; with HTTP it says 400. */
+function statusIn(error: Error | null): unknown {
+  return error !== null && "statusCode" in error ? error.statusCode : undefined;
+}
+
+function put(url: string, bytes: number) {
+  return fetch(url, {
+    method: "PUT",
+    headers: { "content-type": "audio/mpeg" },
+    body: new Uint8Array(bytes),
+  });
+}
+
+Deno.test("upload limits: of 100 addresses for 500 MiB at once as many are given as fit, and the rest is 429", async () => {
+  // The first request of a stack makes it read the whole schema.
+  await requestAddress(await someone({}), 9);
+  const user = await someone({ bytes: 2048 * MIB });
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, () => requestAddress(user, 500 * MIB)),
+  );
+  assertEquals(answers.filter(({ status }) => status === 201).length, 4);
+  const refused = answers.filter(({ status }) => status === 429);
+  assertEquals(refused.length, 96);
+  for (const answer of refused) {
+    assertProblem(answer, {
+      status: 429,
+      code: "unused_upload_bytes_exceeded",
+      field: "size_bytes",
+    });
+  }
+});
+
+Deno.test("upload limits: an address takes room until its file is named by a row, removed, or never came", async () => {
+  const stack = running();
+  const user = await someone({ files: 1 });
+  const first = await requestAddress(user, 9);
+  const { upload_url, path, bucket } = createUploadUrlResponseSchema.parse(
+    first.body,
+  );
+  assertProblem(await requestAddress(user, 9), {
+    status: 429,
+    code: "unused_uploads_exceeded",
+    field: "size_bytes",
+  });
+  const stored = await put(upload_url, 9);
+  assertEquals(stored.status, 200, await stored.text());
+  assertEquals((await requestAddress(user, 9)).status, 429);
+  const { error } = await user.client.from("media").insert({
+    media_type: "audio",
+    storage_path: `${bucket}/${path}`,
+    file_name: "call.mp3",
+    content_type: "audio/mpeg",
+    size_bytes: 9,
+  });
+  assertEquals(error, null);
+  assertEquals((await requestAddress(user, 9)).status, 201);
+
+  await stack
+    .sql`update public.pending_uploads set expires_at = now() where user_id = ${user.id}`;
+  const last = createUploadUrlResponseSchema.parse(
+    (await requestAddress(user, 9)).body,
+  );
+  await (await put(last.upload_url, 9)).body?.cancel();
+  assertEquals((await requestAddress(user, 9)).status, 429);
+  await user.client.storage.from(bucket).remove([last.path]);
+  assertEquals((await requestAddress(user, 9)).status, 201);
+});
+
+Deno.test("upload limits: a file that comes without an address counts as well, and one too many is 403 and leaves nothing", async () => {
+  const stack = running();
+  const user = await someone({ bytes: 10_000 });
+  const upload = (name: string, bytes: number) =>
+    user.client.storage.from("uploads").upload(
+      `${user.id}/${name}`,
+      new Blob([new Uint8Array(bytes)], { type: "image/png" }),
+    );
+  assertEquals((await upload("a.png", 6_000)).error, null);
+  const { error } = await upload("b.png", 6_000);
+  assert(
+    error?.message.startsWith("unused_upload_bytes_exceeded: "),
+    error?.message,
+  );
+  assertEquals(statusIn(error), "403");
+  const rows = await stack.sql<{ name: string }>`
+    select name from storage.objects where owner_id = ${user.id}`;
+  assertEquals(rows.map(({ name }) => name), [`${user.id}/a.png`]);
+  assertEquals((await requestAddress(user, 4_001)).status, 429);
+  const answer = await requestAddress(user, 1);
+  const { upload_url } = createUploadUrlResponseSchema.parse(answer.body);
+  const liar = await put(upload_url, 4_001);
+  assert(!liar.ok);
+  assert((await liar.text()).includes("unused_upload_bytes_exceeded"));
+  const honest = await put(upload_url, 4_000);
+  assertEquals(honest.status, 200, await honest.text());
+});
+
+Deno.test("upload limits: no address is signed for what create-upload-url has not written down", async () => {
+  const user = await someone({});
+  const { data, error } = await user.client.storage.from("uploads")
+    .createSignedUploadUrl(`${user.id}/direct.png`);
+  assertEquals(data, null);
+  assertEquals(statusIn(error), "403");
+});
