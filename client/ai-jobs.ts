@@ -68,6 +68,8 @@ export interface UploadOptions extends CallOptions {
   contentType?: string;
   /** Called with the part that has arrived, 0 to 1. */
   onProgress?(fraction: number): void;
+  /** Called before each piece of a large file: while the promise that it returns is pending, the upload is paused. */
+  pause?(): Promise<unknown> | undefined;
 }
 
 /** An uploaded file. */
@@ -269,7 +271,7 @@ export class AiJobs {
    * @throws {RequestInvalid} when the bucket does not take its type or size.
    */
   async upload(file: Blob, options: UploadOptions = {}): Promise<UploadedFile> {
-    const { signal, onProgress } = options;
+    const { signal } = options;
     const name = options.name ??
       (file instanceof File && file.name !== "" ? file.name : "file");
     const contentType = plainType(options.contentType ?? file.type);
@@ -300,9 +302,8 @@ export class AiJobs {
       path: text("path"),
     };
     await sendFile(target, file, {
+      ...options,
       contentType: text("content_type"),
-      onProgress,
-      signal,
     });
     return {
       input_url: text("input_url"),

@@ -16,6 +16,7 @@ export interface SendOptions {
   /** Called with the part that has arrived, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
   signal?: AbortSignal | undefined;
+  pause?: (() => Promise<unknown> | undefined) | undefined;
 }
 
 /** The part of XMLHttpRequest that is used here. This file is also read where there is no DOM. */
@@ -125,7 +126,7 @@ function sendByXhr(
 async function sendInPieces(
   target: UploadTarget,
   file: Blob,
-  { contentType, onProgress, signal }: SendOptions,
+  { contentType, onProgress, signal, pause: paused }: SendOptions,
 ): Promise<boolean> {
   const base = target.upload_url.split("/object/upload/sign/", 1)[0] ?? "";
   const tus = { "tus-resumable": "1.0.0", "x-signature": target.token };
@@ -161,6 +162,7 @@ async function sendInPieces(
   let offset = 0;
   let failures = 0;
   while (offset < file.size) {
+    await paused?.();
     const sent = await send(url, {
       method: "PATCH",
       headers: {

@@ -11,6 +11,7 @@ import type { LogBook } from "./log-book.ts";
 import type { RealtimeServer } from "./realtime/server.ts";
 import { sameRequest } from "./same-request.ts";
 import type { ResumableUploads } from "./storage-resumable.ts";
+import { isSignedResumable } from "./storage-resumable.ts";
 import { answerStorage, type StorageCaller } from "./storage-seams.ts";
 import type { TokenExchange } from "./tokens.ts";
 import { BodyTooLarge, withWholeBody } from "./whole-body.ts";
@@ -169,8 +170,9 @@ async function mendSession(
   });
 }
 
-/** Public objects and signed URLs; the token in a signed URL is the credential. */
+/** Public objects, and what is signed: its token is the credential. */
 function isKeylessStorage(method: string, path: string): boolean {
+  if (isSignedResumable(path)) return true;
   switch (method) {
     case "GET":
     case "HEAD":

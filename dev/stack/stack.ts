@@ -252,6 +252,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     tokens,
     services: prepared.services,
     uploads: await createResumableUploads({
+      tokens,
       services: prepared.services,
       fileSizeLimit: project.fileSizeLimit,
     }),

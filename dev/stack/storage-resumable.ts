@@ -11,15 +11,20 @@ import postgres from "postgres";
 import { z } from "zod";
 import type { DataServices } from "./data-services.ts";
 import type { StorageCaller } from "./storage-seams.ts";
+import { checkSignature } from "./storage-signature.ts";
 import { refuseBadName } from "./storage-target.ts";
 import { StorageRefusal } from "./storage-upload.ts";
+import type { TokenExchange } from "./tokens.ts";
 
 const PATH = "/storage/v1/upload/resumable";
+const SIGNED_PATH = `${PATH}/sign`;
 
 /** The resumable uploads of a stack. */
 export interface ResumableUploads {
   /** Answers a request under `/storage/v1/upload/resumable`. */
   answer(request: Request, caller: StorageCaller): Promise<Response>;
+  /** Answers one under `/storage/v1/upload/resumable/sign`, whose `x-signature` is the token of a signed upload. */
+  answerSigned(request: Request): Promise<Response>;
 }
 
 const bucketSchema = z.object({
@@ -39,15 +44,25 @@ export function isResumable(path: string): boolean {
   return path === PATH || path.startsWith(`${PATH}/`);
 }
 
+/** Whether it is of one whose right to the object is a signature. */
+export function isSignedResumable(path: string): boolean {
+  return path === SIGNED_PATH || path.startsWith(`${SIGNED_PATH}/`);
+}
+
 /** Makes them, in a folder within that of the files. */
 export async function createResumableUploads(
-  options: { services: DataServices; fileSizeLimit: number },
+  options: {
+    services: DataServices;
+    tokens: TokenExchange;
+    fileSizeLimit: number;
+  },
 ): Promise<ResumableUploads> {
-  const { services, fileSizeLimit } = options;
+  const { services, tokens, fileSizeLimit } = options;
   const directory = join(services.files.driver, "resumable");
   await Deno.mkdir(directory, { recursive: true });
+  const datastore = new FileStore({ directory });
   const asking = new AsyncLocalStorage<
-    { request: Request; caller: StorageCaller }
+    { request: Request; caller: StorageCaller | undefined }
   >();
   const now = () => {
     const store = asking.getStore();
@@ -55,9 +70,27 @@ export async function createResumableUploads(
     return store;
   };
 
-  /** What hosted Storage asks the policies before it takes a byte: may this caller put an object there? */
+  /** What is signed may be written until the token ends; each request carries it. */
+  async function requireSignature(
+    bucket: string,
+    name: string,
+  ): Promise<void> {
+    const token = now().request.headers.get("x-signature");
+    if (token === null) {
+      throw new TusRefusal(400, "Missing x-signature header");
+    }
+    try {
+      await checkSignature(tokens, token, { bucket, name }, "upload");
+    } catch (error) {
+      if (!(error instanceof StorageRefusal)) throw error;
+      throw new TusRefusal(400, error.message);
+    }
+  }
+
+  /** What hosted Storage asks before it takes a byte: may this caller put an object there? */
   async function mayCreate(bucket: string, name: string): Promise<void> {
     const { caller, request } = now();
+    if (caller === undefined) return await requireSignature(bucket, name);
     const owner = z.uuid().safeParse(caller.claims.sub).data ?? null;
     const isUpsert = request.headers.get("x-upsert") === "true";
     try {
@@ -93,11 +126,22 @@ export async function createResumableUploads(
 
   const server = new Server({
     path: PATH,
-    datastore: new FileStore({ directory }),
+    datastore,
     disableTerminationForFinishedUploads: true,
     namingFunction: () => crypto.randomUUID(),
     generateUrl: (_request, { id }) =>
-      new URL(`${PATH}/${id}`, now().request.url).href,
+      new URL(
+        `${now().caller === undefined ? SIGNED_PATH : PATH}/${id}`,
+        now().request.url,
+      ).href,
+    async onIncomingRequest(request, id) {
+      if (now().caller !== undefined || request.method === "POST") return;
+      const { metadata } = await datastore.getUpload(id);
+      await requireSignature(
+        metadata?.["bucketName"] ?? "",
+        metadata?.["objectName"] ?? "",
+      );
+    },
     async onUploadCreate(_request, upload) {
       const bucket = upload.metadata?.["bucketName"] ?? "";
       const name = upload.metadata?.["objectName"] ?? "";
@@ -129,7 +173,7 @@ export async function createResumableUploads(
       return {};
     },
     async onUploadFinish(_request, upload) {
-      const { request } = now();
+      const { request, caller } = now();
       const bucket = upload.metadata?.["bucketName"] ?? "";
       const name = upload.metadata?.["objectName"] ?? "";
       const path = join(directory, upload.id);
@@ -140,6 +184,9 @@ export async function createResumableUploads(
         "content-length": String(upload.size ?? 0),
         "cache-control": /^\d+$/.test(age) ? `max-age=${age}` : "no-cache",
       });
+      const signature = caller === undefined
+        ? request.headers.get("x-signature")
+        : null;
       for (const header of ["apikey", "authorization", "x-upsert"]) {
         const value = request.headers.get(header);
         if (value !== null) headers.set(header, value);
@@ -147,10 +194,20 @@ export async function createResumableUploads(
       const file = await Deno.open(path);
       const place = [bucket, ...name.split("/")].map(encodeURIComponent);
       const response = await services.fetch(
-        new Request(
-          new URL(`/storage/v1/object/${place.join("/")}`, request.url),
-          { method: "POST", headers, body: file.readable },
-        ),
+        signature === null
+          ? new Request(
+            new URL(`/storage/v1/object/${place.join("/")}`, request.url),
+            { method: "POST", headers, body: file.readable },
+          )
+          : new Request(
+            new URL(
+              `/storage/v1/object/upload/sign/${
+                place.join("/")
+              }?token=${signature}`,
+              request.url,
+            ),
+            { method: "PUT", headers, body: file.readable },
+          ),
       );
       const text = await response.text();
       if (!response.ok) throw new TusRefusal(response.status, text);
@@ -163,5 +220,10 @@ export async function createResumableUploads(
   return {
     answer: (request, caller) =>
       asking.run({ request, caller }, () => server.handleWeb(request)),
+    answerSigned: (request) =>
+      asking.run(
+        { request, caller: undefined },
+        () => server.handleWeb(request),
+      ),
   };
 }

@@ -2,7 +2,7 @@
  * Where the Storage of `@supabase/lite` 0.10.0 answers otherwise than a hosted project, this makes up for it, so
  * that the unmodified storage-js works. docs/embedded-stack.md has the list.
  */
-import { errors, type JWTPayload } from "jose";
+import type { JWTPayload } from "jose";
 import { z } from "zod";
 import type { DataServices } from "./data-services.ts";
 import type { TokenExchange } from "./tokens.ts";
@@ -19,7 +19,12 @@ import {
 import { changeBucket } from "./storage-buckets.ts";
 import { listObjects } from "./storage-list.ts";
 import { listObjectsV2 } from "./storage-list-v2.ts";
-import { isResumable, type ResumableUploads } from "./storage-resumable.ts";
+import {
+  isResumable,
+  isSignedResumable,
+  type ResumableUploads,
+} from "./storage-resumable.ts";
+import { checkSignature, type SignedIntent } from "./storage-signature.ts";
 import { copyObject, moveObject } from "./storage-relocate.ts";
 import {
   refuseBadName,
@@ -44,18 +49,11 @@ export interface StorageDeps {
   fileSizeLimit: number;
 }
 
-const signedClaims = z.object({
-  sub: z.string(),
-  bucket: z.string(),
-  intent: z.enum(["download", "upload"]),
-});
-
-/** A signed URL is checked here first, because the embedded Storage answers 500 for a bad token. */
 async function checkSignedUrl(
   tokens: TokenExchange,
   url: URL,
   target: StorageTarget,
-  intent: "download" | "upload",
+  intent: SignedIntent,
 ): Promise<void> {
   const token = url.searchParams.get("token");
   if (token === null) {
@@ -65,22 +63,7 @@ async function checkSignedUrl(
       "querystring must have required property 'token'",
     );
   }
-  let payload: JWTPayload;
-  try {
-    payload = await tokens.verifyInner(token);
-  } catch (error) {
-    const message = error instanceof errors.JOSEError
-      ? error.message
-      : "jwt malformed";
-    throw new StorageRefusal("400", "InvalidJWT", message);
-  }
-  const claims = signedClaims.safeParse(payload);
-  if (
-    !claims.success || claims.data.intent !== intent ||
-    claims.data.bucket !== target.bucket || claims.data.sub !== target.name
-  ) {
-    throw new StorageRefusal("400", "InvalidSignature", "Invalid signature");
-  }
+  await checkSignature(tokens, token, target, intent);
 }
 
 async function forwardUpload(
@@ -222,6 +205,9 @@ async function serveStorage(
   const url = new URL(given.url);
   const { method } = given;
   const target = targetOf(method, url.pathname);
+  if (isSignedResumable(url.pathname)) {
+    return await deps.uploads.answerSigned(given);
+  }
   if (isResumable(url.pathname) && caller) {
     return await deps.uploads.answer(given, caller);
   }

@@ -106,6 +106,66 @@ Deno.test("storage: resumable uploads are those of a hosted project", async (t) 
   );
 
   await t.step(
+    "one with the token of a signed upload needs no session, and nothing without that token",
+    async () => {
+      const name = `${ann.id}/signed.txt`;
+      const mine = ann.client.storage.from(
+        "private",
+      );
+      const { token } = await dataOf(mine.createSignedUploadUrl(name));
+      const signed = async (
+        method: string,
+        url: string,
+        signature: string | null,
+        headers: Record<string, string> = {},
+        body?: BodyInit,
+      ) => {
+        const response = await fetch(url, {
+          method,
+          headers: {
+            "tus-resumable": "1.0.0",
+            ...(signature === null ? {} : { "x-signature": signature }),
+            ...headers,
+          },
+          ...(body === undefined ? {} : { body }),
+        });
+        await response.body?.cancel();
+        return response;
+      };
+      const create = (object: string, signature: string | null) =>
+        signed("POST", `${base}/sign`, signature, {
+          "upload-length": "10",
+          "upload-metadata": `bucketName ${btoa("private")},objectName ${
+            btoa(object)
+          },contentType ${btoa("text/plain")}`,
+        });
+      assertEquals((await create(name, null)).status, 400);
+      assertEquals((await create(name, `${token}x`)).status, 400);
+      assertEquals((await create(`${ann.id}/other.txt`, token)).status, 400);
+      const created = await create(name, token);
+      assertEquals(created.status, 201);
+      const url = created.headers.get("location") ?? "";
+      assert(url.startsWith(`${base}/sign/`), url);
+
+      const piece = { "content-type": "application/offset+octet-stream" };
+      const append = (signature: string | null, offset: string, text: string) =>
+        signed("PATCH", url, signature, {
+          ...piece,
+          "upload-offset": offset,
+        }, bytes(text));
+      assertEquals((await append(null, "0", "01234")).status, 400);
+      assertEquals((await append(token, "0", "01234")).status, 204);
+      assertEquals((await signed("HEAD", url, null)).status, 400);
+      const head = await signed("HEAD", url, token);
+      assertEquals(head.headers.get("upload-offset"), "5");
+      assertEquals((await append(token, "5", "56789")).status, 204);
+      assertEquals(await read(name), "0123456789");
+      const info = await dataOf(admin.info(name));
+      assertEquals([info.size, info.contentType], [10, "text/plain"]);
+    },
+  );
+
+  await t.step(
     "one that is given up is gone; a whole one cannot be",
     async () => {
       const { url } = await begin(`${ann.id}/given-up.txt`);
