@@ -12,11 +12,13 @@ export const PAGES_FILE = "pages.pdf";
 /** Below so many pixels to the inch a print looks soft. */
 const SHARP_RESOLUTION = 150;
 const MAX_PAGES_BYTES = 20_971_520;
+/** A larger book is written by the next request: the pages leave much behind in memory, and so do many parts of a file. */
+const MAX_WRITTEN_WITH_PAGES = 50_331_648;
 
 /**
  * Makes the pages and stores them, unless that is done.
  *
- * @throws {Snooze} when the request has not enough processor time left for them.
+ * @throws {Snooze} when the request has not enough processor time left for them, or has made those of a large book.
  */
 export async function makePages(
   { supabase }: Pick<RenderDeps, "supabase">,
@@ -92,5 +94,6 @@ export async function makePages(
     ),
   };
   await save();
+  if (plan.book.size > MAX_WRITTEN_WITH_PAGES) throw pause("writing");
   return plan.book;
 }
