@@ -586,6 +586,7 @@ CREATE INDEX ai_jobs_scheduled_at_idx ON public.ai_jobs USING btree (scheduled_a
 CREATE INDEX ai_jobs_turn_idx ON public.ai_jobs USING btree (job_type, provider, priority, queue_key, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 CREATE INDEX ai_jobs_user_id_created_at_idx ON public.ai_jobs USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX ai_jobs_user_id_idempotency_key_key ON public.ai_jobs USING btree (user_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+CREATE INDEX ai_jobs_user_scheduled_at_idx ON public.ai_jobs USING btree (user_id, scheduled_at) WHERE ((status = 'pending'::text) AND (queue_key IS NULL) AND (NOT is_blocked));
 CREATE INDEX ai_jobs_user_turn_idx ON public.ai_jobs USING btree (user_id, job_type, provider, priority, queue_key) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
 CREATE INDEX ai_jobs_voice_clones_at_work_idx ON public.ai_jobs USING btree (provider) WHERE ((job_type = 'voice_clone'::text) AND (status = ANY (ARRAY['pending'::text, 'processing'::text])));
 CREATE INDEX ai_jobs_waiting_idx ON public.ai_jobs USING btree (job_type, provider, scheduled_at, id) INCLUDE (user_id) WHERE ((status = 'pending'::text) AND (queue_key IS NOT NULL));
@@ -619,6 +620,7 @@ CREATE TRIGGER ai_jobs_hold_voice_places_again BEFORE UPDATE ON public.ai_jobs F
 CREATE TRIGGER ai_jobs_leave_queue BEFORE UPDATE ON public.ai_jobs FOR EACH ROW WHEN (((new.queue_key IS NOT NULL) AND ((new.status <> 'pending'::text) OR (new.scheduled_at IS DISTINCT FROM old.scheduled_at) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION private.leave_ai_job_queue();
 CREATE TRIGGER ai_jobs_record_output AFTER DELETE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.record_storage_removal('output_url');
 CREATE TRIGGER ai_jobs_take_quota AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.charge_inserted_ai_jobs();
+CREATE TRIGGER ai_jobs_take_turns AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.part_inserted_ai_jobs();
 CREATE TRIGGER ai_jobs_take_voice_places AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION private.take_inserted_voice_places();
 CREATE TRIGGER ai_jobs_touch_updated_at BEFORE UPDATE ON public.ai_jobs FOR EACH ROW EXECUTE FUNCTION private.touch_updated_at();
 
@@ -2184,6 +2186,11 @@ create function private.own_buckets()
 comment on function private.own_buckets() is
   'The buckets of these migrations. In any other, an app''s own, nothing is checked, counted or removed.';
 
+create function private.part_inserted_ai_jobs()
+  returns trigger language plpgsql volatile security definer set search_path="" set plan_cache_mode=force_generic_plan;
+comment on function private.part_inserted_ai_jobs() is
+  'Statement trigger, under the lock of the quota: inserts of one user that run side by side do not see each other''s jobs and draw the same turns (private.next_queue_key); the later one to get here moves its jobs behind the others. So each turn has one job of a user, however many inserts run at once. Security definer because owners may not change what waits.';
+
 create function private.post_signed(p_function text, p_body jsonb)
   returns bigint language plpgsql volatile security definer set search_path="";
 comment on function private.post_signed(text,jsonb) is
@@ -2212,7 +2219,7 @@ comment on function private.queue_job_leftovers(integer) is
 create function private.ready_due_ai_jobs(p_limit integer)
   returns void language plpgsql volatile security invoker set search_path="";
 comment on function private.ready_due_ai_jobs(integer) is
-  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones.';
+  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones; p_limit at a time, those that have been due longest, or, when more are due, as many of each user. One call at a time; a second one does nothing.';
 
 create function private.record_inserted_ai_jobs()
   returns trigger language plpgsql volatile security definer set search_path="";
@@ -2349,7 +2356,7 @@ grant execute on function public.claim_abandoned_uploads(integer,integer) to ser
 create function public.claim_ai_jobs(p_limit integer, p_job_ids uuid[] DEFAULT NULL::uuid[], p_worker text DEFAULT 'process-ai-job'::text)
   returns SETOF public.ai_jobs language plpgsql volatile security definer set search_path="" set lock_timeout=5s set plan_cache_mode=force_generic_plan;
 comment on function public.claim_ai_jobs(integer,uuid[],text) is
-  'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
+  'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease token. Lower priority first, users in turns; one claim in eight begins with the job that waits longest. Never exceeds what a provider or a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer because it reads limits and calls functions of schema private.';
 grant execute on function public.claim_ai_jobs(integer,uuid[],text) to service_role;
 
 create function public.claim_dispatched_ai_jobs(p_message_id text, p_sent_at_unix double precision, p_limit integer, p_worker text DEFAULT 'process-ai-job'::text)

@@ -143,6 +143,8 @@ create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, q
 create index ai_jobs_waiting_idx on public.ai_jobs (job_type, provider, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
 create index ai_jobs_scheduled_at_idx on public.ai_jobs (scheduled_at) where status = 'pending' and queue_key is null and not is_blocked;
+create index ai_jobs_user_scheduled_at_idx on public.ai_jobs (user_id, scheduled_at)
+  where status = 'pending' and queue_key is null and not is_blocked;
 -- Serves the next turn of a user.
 create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provider, priority, queue_key)
   where status = 'pending' and queue_key is not null;

@@ -8,6 +8,8 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_due uuid[];
 begin
   -- Asked at each claim, with nothing to do for most of them: an update of no rows would still run its triggers.
   if not exists (
@@ -17,8 +19,11 @@ begin
   ) then
     return;
   end if;
-  update public.ai_jobs as j
-  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.provider, j.priority)
+  -- Two at once would not see each other's and give the same turns; the other one is about to do this.
+  if not pg_try_advisory_xact_lock(hashtextextended('ready_due_ai_jobs', 0)) then
+    return;
+  end if;
+  select array_agg(d.id) into v_due
   from (
     select d.id
     from public.ai_jobs as d
@@ -26,13 +31,69 @@ begin
     where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
     order by d.scheduled_at
     limit p_limit
+  ) as d;
+  if cardinality(v_due) = p_limit then
+    -- More is due than fits: users share, so that the pile of one holds up no other. From user to user through the index,
+    -- since the pile may be long.
+    with recursive owners as (
+      (
+        select d.user_id
+        from public.ai_jobs as d
+        where d.status = 'pending' and d.queue_key is null and not d.is_blocked
+        order by d.user_id
+        limit 1
+      )
+      union all
+      select (
+        select d.user_id
+        from public.ai_jobs as d
+        where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.user_id > o.user_id
+        order by d.user_id
+        limit 1
+      )
+      from owners as o
+      where o.user_id is not null
+    ),
+    waiting as (
+      select o.user_id, count(*) over () as users
+      from owners as o
+      where exists (
+        select 1
+        from public.ai_jobs as d
+        where d.user_id = o.user_id and d.status = 'pending' and d.queue_key is null and not d.is_blocked
+          and d.scheduled_at <= (select clock_timestamp())
+      )
+    )
+    select array_agg(s.id) into v_due
+    from (
+      select d.id
+      from waiting as w
+      cross join lateral (
+        select d.id, d.scheduled_at
+        from public.ai_jobs as d
+        where d.user_id = w.user_id and d.status = 'pending' and d.queue_key is null and not d.is_blocked
+          and d.scheduled_at <= (select clock_timestamp())
+        order by d.scheduled_at
+        limit greatest(p_limit / w.users, 1)
+      ) as d
+      order by d.scheduled_at
+      limit p_limit
+    ) as s;
+  end if;
+  update public.ai_jobs as j
+  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.provider, j.priority)
+  from (
+    select d.id
+    from public.ai_jobs as d
+    where d.id = any (v_due) and d.status = 'pending' and d.queue_key is null and not d.is_blocked
     for update skip locked
   ) as due
   where j.id = due.id;
 end;
 $$;
 comment on function private.ready_due_ai_jobs(integer) is
-  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones.';
+  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones; p_limit at a time, those '
+  'that have been due longest, or, when more are due, as many of each user. One call at a time; a second one does nothing.';
 
 create function private.users_without_room()
 returns uuid[]
@@ -85,7 +146,7 @@ as $$
 declare
   v_blocked_users uuid[];
   v_default_cap integer;
-  -- One claim in eight goes to whoever waits longest, so that neither priority nor turns can starve a job.
+  -- One claim in eight begins with the job that waits longest, so that neither priority nor turns can starve one.
   v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
   v_open_providers text[];
   v_job public.ai_jobs;
@@ -137,8 +198,8 @@ begin
         )
       )
   ),
-  -- The next of each lane; more than asked for, since the caps of users take some away.
-  candidates as (
+  -- One only, however many are claimed: the others of a batch go by turns, or a pile would take all of it.
+  oldest as materialized (
     select c.*, l.job_type, l.provider, l.room
     from lanes as l
     cross join lateral (
@@ -146,27 +207,32 @@ begin
       from public.ai_jobs as j
       where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
-        and not v_is_oldest_first
         -- In coalesce, of which the planner expects half: of the arrays themselves, which it does not know, it expects next
         -- to nothing, and then reads all that waits and sorts it instead of following the index to its first rows.
         and coalesce(j.user_id <> all (v_blocked_users), true)
         and coalesce(j.id = any (p_job_ids), true)
-      order by j.priority, j.queue_key, j.scheduled_at, j.id
-      limit p_limit * 4
+      order by j.scheduled_at, j.id
+      limit 1
     ) as c
-    where l.room > 0
+    where l.room > 0 and v_is_oldest_first
+    order by c.scheduled_at, c.id
+    limit 1
+  ),
+  -- The next of each lane; more than asked for, since the caps of users take some away.
+  candidates as (
+    select 0 as rank, o.* from oldest as o
     union all
-    select c.*, l.job_type, l.provider, l.room
+    select 1, c.*, l.job_type, l.provider, l.room
     from lanes as l
     cross join lateral (
-      select j.id, j.user_id, 0, 0::bigint, j.scheduled_at
+      select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
       from public.ai_jobs as j
       where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
-        and v_is_oldest_first
         and coalesce(j.user_id <> all (v_blocked_users), true)
         and coalesce(j.id = any (p_job_ids), true)
-      order by j.scheduled_at, j.id
+        and j.id is distinct from (select o.id from oldest as o)
+      order by j.priority, j.queue_key, j.scheduled_at, j.id
       limit p_limit * 4
     ) as c
     where l.room > 0
@@ -174,13 +240,13 @@ begin
   -- Turns are counted within a lane; between lanes the first of each comes before the second of any.
   in_lane as (
     select c.*,
-      row_number() over (partition by c.job_type, c.provider order by c.priority, c.queue_key, c.scheduled_at, c.id) as position
+      row_number() over (partition by c.job_type, c.provider order by c.rank, c.priority, c.queue_key, c.scheduled_at, c.id) as position
     from candidates as c
   ),
   numbered as (
     select c.*,
-      row_number() over (partition by c.user_id order by c.priority, c.position, c.scheduled_at, c.id) as of_user,
-      row_number() over (partition by c.provider order by c.priority, c.position, c.scheduled_at, c.id) as of_provider
+      row_number() over (partition by c.user_id order by c.rank, c.priority, c.position, c.scheduled_at, c.id) as of_user,
+      row_number() over (partition by c.provider order by c.rank, c.priority, c.position, c.scheduled_at, c.id) as of_provider
     from in_lane as c
   ),
   chosen as (
@@ -199,7 +265,7 @@ begin
       and n.of_user <= coalesce(l.max_concurrent_jobs, v_default_cap)
         - coalesce((select sum(r.jobs) from running as r where r.user_id = n.user_id), 0)
       and j.status = 'pending'
-    order by n.priority, n.position, n.scheduled_at, n.id
+    order by n.rank, n.priority, n.position, n.scheduled_at, n.id
     limit p_limit
     for update of j skip locked
   ),
@@ -233,7 +299,7 @@ end;
 $$;
 comment on function public.claim_ai_jobs(integer, uuid[], text) is
   'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
-  'token. Lower priority first, users in turns, one claim in eight the longest waiting. Never exceeds what a provider or '
+  'token. Lower priority first, users in turns; one claim in eight begins with the job that waits longest. Never exceeds what a provider or '
   'a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is '
   'open. 0 rows: nothing may run. service_role only; security '
   'definer because it reads limits and calls functions of schema private.';

@@ -99,10 +99,60 @@ comment on function private.charge_reopened_ai_job() is
   'Row trigger: a failed job that is tried again waits and runs like a new one, but was created before. Security definer '
   'because it calls a function that is.';
 
--- The last of its kind, by its name: what it locks is what other inserts of the user wait for.
+-- After all that needs no lock, by its name: what it locks is what other inserts of the user wait for.
 create trigger ai_jobs_take_quota
 after insert on public.ai_jobs referencing new table as inserted
 for each statement execute function private.charge_inserted_ai_jobs();
+
+create function private.part_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+-- Planning it anew for each statement takes longer than running it.
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_lane record;
+  v_taken bigint;
+  v_last bigint;
+begin
+  for v_lane in
+    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, count(*) as turns
+    from inserted as i
+    where i.queue_key is not null
+    group by 1, 2, 3, 4
+  loop
+    select count(*) into v_taken
+    from public.ai_jobs as j
+    where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
+      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first;
+    -- More than this statement's own: those of one that committed since, which did not see these either.
+    if v_taken > v_lane.turns then
+      select max(j.queue_key) into v_last
+      from public.ai_jobs as j
+      where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
+        and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first
+        and not exists (select 1 from inserted as i where i.id = j.id);
+      update public.ai_jobs as j
+      set queue_key = j.queue_key + v_last - v_lane.first + 1
+      from inserted as i
+      where j.id = i.id and i.queue_key is not null
+        and (i.user_id, i.job_type, i.provider, i.priority)
+          = (v_lane.user_id, v_lane.job_type, v_lane.provider, v_lane.priority);
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.part_inserted_ai_jobs() is
+  'Statement trigger, under the lock of the quota: inserts of one user that run side by side do not see each other''s jobs and '
+  'draw the same turns (private.next_queue_key); the later one to get here moves its jobs behind the others. So each turn '
+  'has one job of a user, however many inserts run at once. Security definer because owners may not change what waits.';
+
+create trigger ai_jobs_take_turns
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.part_inserted_ai_jobs();
 
 create trigger ai_jobs_after_reopen_charge
 after update on public.ai_jobs

@@ -1,5 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Bench, uploadSample, withQueue } from "./factories.ts";
+import type postgres from "postgres";
+import {
+  backendOf,
+  type Bench,
+  untilBlocked,
+  uploadSample,
+  withQueue,
+} from "./factories.ts";
 
 /** Inserts `count` waiting jobs of one user in one statement. */
 async function queueUp(
@@ -82,5 +89,137 @@ Deno.test("claim_ai_jobs: a job that becomes due later joins the turns then, and
     await bench.db.sql`update public.ai_jobs set scheduled_at = now()`;
     const [job] = await bench.queue.claim(1);
     assertEquals(job?.user_id, user);
+  });
+});
+
+/** Ten inserts of a user side by side, of `rows` jobs each: none sees another's, and each waits for the one before it. */
+async function insertSideBySide(
+  { db }: Bench,
+  userId: string,
+  rows: number,
+): Promise<void> {
+  const inputUrl = await uploadSample(db, userId, {
+    name: `${crypto.randomUUID()}.mp3`,
+  });
+  const insert = (sql: postgres.ISql) =>
+    sql`
+      insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+      select ${userId}, 'voice_clone', ${inputUrl}, '{"voice_name": "v"}' from generate_series(1, ${rows}::integer)`;
+  const [first, ...others] = await db.connections(10);
+  assert(first !== undefined);
+  const pids = await Promise.all(others.map(backendOf));
+  const { waiting } = await first.begin(async (sql) => {
+    await insert(sql);
+    const waiting = others.map((other) => insert(other).execute());
+    for (const pid of pids) await untilBlocked(db, pid);
+    return { waiting };
+  });
+  await Promise.all(waiting);
+}
+
+/** How many jobs the most crowded turn of a user has. */
+async function mostPerTurn({ db }: Bench, userId: string): Promise<number> {
+  const [row] = await db.sql<{ jobs: number }[]>`
+    select count(*)::integer as jobs from public.ai_jobs
+    where user_id = ${userId} and status = 'pending' group by queue_key order by 1 desc limit 1`;
+  return row?.jobs ?? 0;
+}
+
+/** How many jobs of others are claimed, one by one, before each of this user's. */
+async function othersBefore(
+  { queue }: Bench,
+  userId: string,
+): Promise<number[]> {
+  const before: number[] = [];
+  let others = 0;
+  for (
+    let [job] = await queue.claim(1);
+    job !== undefined;
+    [job] = await queue.claim(1)
+  ) {
+    if (job.user_id === userId) before.push(others);
+    else others++;
+  }
+  return before;
+}
+
+for (const rows of [1, 7]) {
+  Deno.test(`claim_ai_jobs: however many inserts of ${rows} a user sends side by side, another's five jobs wait for at most one of them each`, async () => {
+    await withQueue(async (bench) => {
+      const busy = (await bench.db.createUser()).id;
+      await insertSideBySide(bench, busy, rows);
+      // Also behind what waits already.
+      await insertSideBySide(bench, busy, rows);
+      assertEquals(await mostPerTurn(bench, busy), 1);
+      const guest = await queueUp(bench, 5);
+      const before = await othersBefore(bench, guest);
+      assertEquals(before.length, 5);
+      // One a turn, and those of every eighth claim, which goes by age.
+      before.forEach((others, n) => {
+        const most = n + 1 + Math.ceil((n + others) / 8);
+        assert(others <= most, `${others} before job ${n + 1}, not ${most}`);
+      });
+    });
+  });
+}
+
+Deno.test("claim_ai_jobs: twin: without parting them, inserts side by side share a turn, and the five wait for many", async () => {
+  await withQueue(async (bench) => {
+    await bench.db.sql`drop trigger ai_jobs_take_turns on public.ai_jobs`;
+    const busy = (await bench.db.createUser()).id;
+    await insertSideBySide(bench, busy, 1);
+    assertEquals(await mostPerTurn(bench, busy), 10);
+    const guest = await queueUp(bench, 5);
+    assert((await othersBefore(bench, guest))[0] === 9 + 1);
+  });
+});
+
+Deno.test("claim_ai_jobs: of a batch at most the first goes by age, the others by turns", async () => {
+  await withQueue(async (bench) => {
+    await queueUp(bench, 200);
+    const guest = await queueUp(bench, 40);
+    const shares: number[] = [];
+    for (let claims = 0; claims < 8; claims++) {
+      const jobs = await bench.queue.claim(5);
+      shares.push(jobs.filter((job) => job.user_id === guest).length);
+    }
+    assertEquals(shares.filter((share) => share >= 2).length, 8, `${shares}`);
+  });
+});
+
+Deno.test("claim_ai_jobs: a job that becomes due beside a pile of another user's is claimed at once, and the pile keeps its order", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    await queueUp(bench, 1_000, { since: "1 hour" });
+    const guest = await queueUp(bench, 1, { since: "2 hours" });
+    await db.sql`
+      update public.ai_jobs as j set scheduled_at = o.at from (
+        select id, clock_timestamp() - interval '1 hour' + interval '1 s' * row_number() over (order by scheduled_at) as at
+        from public.ai_jobs
+      ) as o where o.id = j.id`;
+    const jobs = await bench.queue.claim(4);
+    assertEquals(jobs.filter((job) => job.user_id === guest).length, 1);
+    const [row] = await db.sql`
+      select count(*) filter (where queue_key is null)::integer as unready,
+        min(scheduled_at) filter (where queue_key is null)
+          > max(scheduled_at) filter (where queue_key is not null) as is_in_order
+      from public.ai_jobs where status = 'pending'`;
+    assertEquals(row, { unready: 900, is_in_order: true });
+  });
+});
+
+Deno.test("ready_due_ai_jobs: a second one at the same moment does nothing, waits for nothing, and no turn is given twice", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const user = await queueUp(bench, 30, { since: "1 hour" });
+    await db.sql`update public.ai_jobs set scheduled_at = now()`;
+    const [sweep] = await db.connections(1);
+    assert(sweep !== undefined);
+    await sweep.begin(async (sql) => {
+      await sql`select private.ready_due_ai_jobs(10)`;
+      assertEquals(await bench.queue.claim(5), []);
+    });
+    assertEquals((await bench.queue.claim(5)).length, 5);
+    assertEquals(await mostPerTurn(bench, user), 1);
   });
 });
