@@ -37,6 +37,7 @@ const VENDOR = "(case when n % 50 = 0 then 3 else n % 3 end)";
 const FURTHER = [
   `insert into public.ai_job_events (job_id, seq, user_id, event, attempt)
    select j.id, 1, j.user_id, 'created', 0 from public.ai_jobs as j`,
+  `insert into public.ai_job_checkpoints (job_id, data) select id, '{}' from public.ai_jobs`,
   `insert into public.ai_provider_calls (job_id, user_id, provider, operation, attempt, outcome, provider_object_id, settled_at)
    select j.id, j.user_id, 'elevenlabs', 'create_voice', 1, 'succeeded', 'v' || j.id, now()
    from public.ai_jobs as j where j.status = 'completed' order by j.id limit 10000`,
