@@ -1,25 +1,26 @@
 /** The demo of every job type: what each of them makes of a family's recording and photos, as files to open. */
 import { fromFileUrl, join, resolve } from "@std/path";
-import { avatarVideoResultSchema } from "../../supabase/functions/_shared/contracts/avatar-video.ts";
 import {
-  type AiJob,
-  voiceCloneResultSchema,
-} from "../../supabase/functions/_shared/contracts/jobs.ts";
-import { pdfRenderResultSchema } from "../../supabase/functions/_shared/contracts/keepsake.ts";
-import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/speech.ts";
+  type AiJobs,
+  type CompletedJob,
+  type CreatedJob,
+  type Job,
+  JobCancelled,
+  JobFailed,
+  type JobType,
+  type WaitForOptions,
+} from "../../client/mod.ts";
 import {
   type TranscriptFile,
   transcriptFileSchema,
-  transcriptionResultSchema,
 } from "../../supabase/functions/_shared/contracts/transcription.ts";
 import { type Stack, StackError, startStack } from "../stack/stack.ts";
 import { showWaiting } from "../stack/terminal.ts";
 import {
   type AppFile,
+  type AppUser,
   type Client,
-  createJob,
   downloadOutput,
-  getJob,
   signUp,
   upload,
 } from "./as-an-app.ts";
@@ -43,19 +44,52 @@ const DEFAULT_OUT = fromFileUrl(new URL("../../.data/demo", import.meta.url));
 
 /** How long the jobs may take before the demo gives up. Real renders take minutes, in a queue of the provider's. */
 const PATIENCE_MS = { simulated: 300_000, real: 3_600_000 };
-const LOOK_EVERY_MS = 250;
 const FACE_MAKERS = ["D-ID", "HeyGen"];
 /** Width of the column with the job's name. */
 const COLUMN = 22;
 
-/** One of the jobs: what it is asked to do, what it says when it is done, and which files it leaves. */
+/** A job at its end, and what there is to say of it. */
+interface Ended {
+  job: Job;
+  words: string;
+}
+
+/** One of the jobs, and which files it leaves. */
 interface Task {
   label: string;
-  jobId: string;
-  told(job: AiJob): string;
+  /** Resolves when the job has ended, whichever way. */
+  end(options: WaitForOptions): Promise<Ended>;
   files: Readonly<
     Record<string, (output: Uint8Array<ArrayBuffer>) => Uint8Array | string>
   >;
+}
+
+/** A job of one type, and what to say of its result. */
+function taskOf<T extends JobType>(
+  label: string,
+  created: CreatedJob<T>,
+  describe: (result: CompletedJob<T>["result"]) => string,
+  files: Task["files"] = {},
+): Task {
+  return {
+    label,
+    files,
+    async end(options) {
+      try {
+        const job = await created.wait(options);
+        return { job, words: describe(job.result) };
+      } catch (error) {
+        const hasEnded = error instanceof JobFailed ||
+          error instanceof JobCancelled;
+        if (!hasEnded) throw error;
+        const job = await created.get();
+        return {
+          job,
+          words: `${job.status}: ${job.error_code}, ${job.error_message}`,
+        };
+      }
+    },
+  };
 }
 
 /**
@@ -78,10 +112,10 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   const isAllSimulated = sayProviders(stack);
   requirePortrait(stack, options);
 
-  const { client } = await signUp(stack, "ada@example.com");
+  await using ada = await signUp(stack, "ada@example.com");
   step("signed up", "ada@example.com", COLUMN);
-  const order = await uploadFamily(client, recording, portrait);
-  const tasks = await createJobs(client, order);
+  const order = await uploadFamily(ada, recording, portrait);
+  const tasks = await createJobs(ada.jobs, order);
   step(
     "created",
     "six jobs; the speech waits for the voice, the videos wait for the speech",
@@ -89,26 +123,23 @@ export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   );
 
   say("");
-  const jobs = await watch(
-    client,
+  const ended = await followAll(
     tasks,
     isAllSimulated ? PATIENCE_MS.simulated : PATIENCE_MS.real,
   );
   say("");
   const failures: string[] = [];
   let paidCalls = 0;
-  for (const { task, job } of jobs) {
+  for (const { task, job, words } of ended) {
     paidCalls += job.billable_calls;
     if (job.status === "completed") await saveFiles(task, job, out);
     else {
-      failures.push(
-        `${task.label} ${job.status}: ${job.error_code}, ${job.error_message}`,
-      );
+      failures.push(`${task.label} ${words}`);
     }
   }
   step("paid calls", String(paidCalls), COLUMN);
   if (failures.length > 0) throw new StackError(failures.join("\n"));
-  await requireRows(client, order.callId);
+  await requireRows(ada.client, order.callId);
   say("\nStopping the stack …");
 }
 
@@ -173,7 +204,7 @@ interface Order {
 }
 
 async function uploadFamily(
-  client: Client,
+  { client, jobs }: AppUser,
   recording: AppFile,
   portrait: AppFile,
 ): Promise<Order> {
@@ -182,13 +213,13 @@ async function uploadFamily(
     locale: "en-GB",
   });
   if (error) throw error;
-  const sample = await upload(client, recording);
-  const face = await upload(client, portrait);
+  const sample = await upload(jobs, recording);
+  const face = await upload(jobs, portrait);
 
-  const call = await upload(client, { ...recording, bucket: "recordings" });
+  const call = await upload(jobs, { ...recording, bucket: "recordings" });
   const { data: held, error: callError } = await client.from("calls").insert({
     title: "Sunday call",
-    recording_id: await addMedia(client, "audio", recording, call.input_url),
+    recording_id: await addMedia(client, "audio", recording, call),
   }).select("id").single();
   if (callError) throw callError;
 
@@ -200,10 +231,10 @@ async function uploadFamily(
   for (const [position, { picture, caption }] of SUMMER.slides.entries()) {
     const photo = photoOf(picture);
     bytes += photo.bytes.length;
-    const { input_url } = await upload(client, photo);
+    const path = await upload(jobs, photo);
     const { error } = await client.from("slideshow_items").insert({
       slideshow_id: slideshow.id,
-      media_id: await addMedia(client, "image", photo, input_url),
+      media_id: await addMedia(client, "image", photo, path),
       position,
       caption,
     });
@@ -217,9 +248,9 @@ async function uploadFamily(
     COLUMN,
   );
   return {
-    sample: sample.input_url,
-    portrait: face.input_url,
-    call: call.input_url,
+    sample,
+    portrait: face,
+    call,
     callId: held.id,
     slideshowId: slideshow.id,
   };
@@ -242,163 +273,127 @@ async function addMedia(
   return data.id;
 }
 
-async function createJobs(client: Client, order: Order): Promise<Task[]> {
-  const voice = await createJob(client, {
+async function createJobs(jobs: AiJobs, order: Order): Promise<Task[]> {
+  const voice = await jobs.create({
     job_type: "voice_clone",
     input_url: order.sample,
     metadata: { voice_name: "Ada", description: "A calm reading voice" },
   });
-  const speech = await createJob(client, {
+  const speech = await jobs.create({
     job_type: "text_to_speech",
     metadata: { text: LETTER },
-    depends_on: voice,
+    depends_on: voice.id,
   });
-  const video = (provider: string) =>
-    createJob(client, {
+  const video = (provider: "d-id" | "heygen", name: string) =>
+    jobs.create({
       job_type: "avatar_video",
       input_url: order.portrait,
-      metadata: { name: `The letter, by ${provider}`, provider },
-      depends_on: speech,
+      metadata: { name: `The letter, by ${name}`, provider },
+      depends_on: speech.id,
     });
-  const videos = { dId: await video("d-id"), heyGen: await video("heygen") };
-  const transcript = await createJob(client, {
+  const byDId = await video("d-id", "D-ID");
+  const byHeyGen = await video("heygen", "HeyGen");
+  const transcript = await jobs.create({
     job_type: "transcription",
     input_url: order.call,
     metadata: { call_id: order.callId },
   });
-  const keepsake = await createJob(client, {
+  const keepsake = await jobs.create({
     job_type: "pdf_render",
     metadata: { slideshow_id: order.slideshowId, page_size: "square" },
   });
   const same = (output: Uint8Array<ArrayBuffer>) => output;
-  const filmed = (job: AiJob) => {
-    const { duration_seconds } = avatarVideoResultSchema.parse(job.result_data);
-    return `the portrait says it${
-      duration_seconds === null ? "" : `, ${duration_seconds.toFixed(0)} s`
-    }`;
-  };
+  const film = (provider: string, created: CreatedJob<"avatar_video">) =>
+    taskOf(
+      `avatar_video, ${provider}`,
+      created,
+      ({ duration_seconds }) =>
+        `the portrait says it${
+          duration_seconds === null ? "" : `, ${duration_seconds.toFixed(0)} s`
+        }`,
+      { [`talking-portrait-${provider.toLowerCase()}.mp4`]: same },
+    );
   return [
-    {
-      label: "voice_clone",
-      jobId: voice,
-      told: (job) => {
-        const result = voiceCloneResultSchema.parse(job.result_data);
-        return `the voice "${result.voice_name}", ${result.voice_id}`;
-      },
-      files: {},
-    },
-    {
-      label: "text_to_speech",
-      jobId: speech,
-      told: (job) => {
-        const result = textToSpeechResultSchema.parse(job.result_data);
-        return `a letter of ${result.characters} characters in that voice, ${
-          result.duration_seconds.toFixed(0)
-        } s`;
-      },
-      files: { "letter.mp3": same },
-    },
-    {
-      label: "avatar_video, D-ID",
-      jobId: videos.dId,
-      told: filmed,
-      files: { "talking-portrait-d-id.mp4": same },
-    },
-    {
-      label: "avatar_video, HeyGen",
-      jobId: videos.heyGen,
-      told: filmed,
-      files: { "talking-portrait-heygen.mp4": same },
-    },
-    {
-      label: "transcription",
-      jobId: transcript,
-      told: (job) => {
-        const result = transcriptionResultSchema.parse(job.result_data);
-        return `${result.words} words of ${
-          count(result.speakers, "speaker")
-        } in the call`;
-      },
-      files: {
+    taskOf(
+      "voice_clone",
+      voice,
+      ({ voice_name, voice_id }) => `the voice "${voice_name}", ${voice_id}`,
+    ),
+    taskOf(
+      "text_to_speech",
+      speech,
+      ({ characters, duration_seconds }) =>
+        `a letter of ${characters} characters in that voice, ${
+          duration_seconds.toFixed(0)
+        } s`,
+      { "letter.mp3": same },
+    ),
+    film("D-ID", byDId),
+    film("HeyGen", byHeyGen),
+    taskOf(
+      "transcription",
+      transcript,
+      ({ words, speakers }) =>
+        `${words} words of ${count(speakers, "speaker")} in the call`,
+      {
         "call-transcript.txt": (output) => toDialogue(readTranscript(output)),
         "call-transcript.json": (output) =>
           `${JSON.stringify(readTranscript(output), null, 2)}\n`,
       },
-    },
-    {
-      label: "pdf_render",
-      jobId: keepsake,
-      told: (job) => {
-        const result = pdfRenderResultSchema.parse(job.result_data);
-        return `"${result.title}", ${count(result.page_count, "page")}`;
-      },
-      files: { "keepsake.pdf": same },
-    },
+    ),
+    taskOf(
+      "pdf_render",
+      keepsake,
+      ({ title, page_count }) => `"${title}", ${count(page_count, "page")}`,
+      { "keepsake.pdf": same },
+    ),
   ];
 }
 
-/** Follows all jobs until the last is over; tells each end as it comes. Answers in the order of the tasks. */
-async function watch(
-  client: Client,
+/** Follows all jobs until the last is over, and says each end as it comes. Answers in the order of the tasks. */
+async function followAll(
   tasks: readonly Task[],
   patienceMs: number,
-): Promise<{ task: Task; job: AiJob }[]> {
+): Promise<(Ended & { task: Task })[]> {
   const line = showWaiting();
-  const giveUpAt = Date.now() + patienceMs;
-  const ended = new Map<Task, AiJob>();
+  const open = new Map(tasks.map((task) => [task, 0]));
+  const draw = () =>
+    line.update(
+      [...open].map(([{ label }, progress]) => `${label} ${progress} %`),
+    );
   try {
-    while (ended.size < tasks.length) {
-      const open = tasks.filter((task) => !ended.has(task));
-      const { data: rows, error } = await client.from("ai_jobs")
-        .select("id,status,progress_percentage,stage")
-        .in("id", open.map(({ jobId }) => jobId));
-      if (error) throw error;
-      for (const task of open) {
-        const row = rows.find(({ id }) => id === task.jobId);
-        if (
-          row?.status !== "completed" && row?.status !== "failed" &&
-          row?.status !== "cancelled"
-        ) continue;
-        const job = await getJob(client, task.jobId);
-        ended.set(task, job);
-        line.clear();
-        step(task.label, `${secondsOf(job)}  ${endOf(task, job)}`, COLUMN);
-      }
-      if (ended.size === tasks.length) break;
-      if (Date.now() > giveUpAt) {
-        throw new Error(`not finished after ${patienceMs / 60_000} minutes`);
-      }
-      line.update(
-        open.filter((task) => !ended.has(task)).map(({ label, jobId }) => {
-          const row = rows.find(({ id }) => id === jobId);
-          return `${label} ${row?.progress_percentage ?? 0} %`;
-        }),
+    draw();
+    return await Promise.all(tasks.map(async (task) => {
+      const ended = await task.end({
+        timeoutMs: patienceMs,
+        onProgress({ progress }) {
+          open.set(task, progress);
+          draw();
+        },
+      });
+      open.delete(task);
+      line.clear();
+      step(
+        task.label,
+        `${secondsOf(ended.job)}  ${ended.words}`,
+        COLUMN,
       );
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-    }
+      if (open.size > 0) draw();
+      return { ...ended, task };
+    }));
   } finally {
     line.clear();
   }
-  return tasks.flatMap((task) => {
-    const job = ended.get(task);
-    return job === undefined ? [] : [{ task, job }];
-  });
-}
-
-function endOf(task: Task, job: AiJob): string {
-  return job.status === "completed"
-    ? task.told(job)
-    : `${job.status}: ${job.error_code}, ${job.error_message}`;
 }
 
 /** From the order to the end, as the database's clock has it. */
-function secondsOf(job: AiJob): string {
+function secondsOf(job: Job): string {
   const ms = Date.parse(job.completed_at ?? job.updated_at) -
     Date.parse(job.created_at);
   return `${(ms / 1000).toFixed(1).padStart(6)} s`;
 }
 
-async function saveFiles(task: Task, job: AiJob, out: string): Promise<void> {
+async function saveFiles(task: Task, job: Job, out: string): Promise<void> {
   const files = Object.entries(task.files);
   if (files.length === 0) return;
   const output = await downloadOutput(job);

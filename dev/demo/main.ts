@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a program whose purpose is to show something
 /**
  * `deno task demo`: the main job on an ephemeral stack, from a recording to a cloned voice, as an app would do it with
- * supabase-js. With `--all` every job type, and the files that they leave.
+ * the client. With `--all` every job type, and the files that they leave.
  *
  * Exit codes: 0 when everything it shows is true, 1 when something is not, 2 for arguments that it does not take.
  */

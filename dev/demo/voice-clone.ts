@@ -1,13 +1,11 @@
 /** The demo of the main job: from a recording to a cloned voice, and what a stranger sees of it. */
-import { FunctionsHttpError } from "@supabase/supabase-js";
-import { z } from "zod";
 import {
-  type AiJob,
-  createAiJobResponseSchema,
-  voiceCloneResultSchema,
-} from "../../supabase/functions/_shared/contracts/jobs.ts";
+  type CompletedJob,
+  type CreatedJob,
+  NotFound,
+} from "../../client/mod.ts";
 import { type Stack, startStack } from "../stack/stack.ts";
-import { type Client, getJob, invoke, signUp, upload } from "./as-an-app.ts";
+import { signUp, upload } from "./as-an-app.ts";
 import { showProgress } from "./progress-line.ts";
 import { indent, say, step } from "./words.ts";
 
@@ -18,11 +16,6 @@ const RECORDING = new URL(
 
 /** How long the job may take before the demo gives up. */
 const PATIENCE_MS = 180_000;
-
-const eventDataSchema = z.object({
-  progress: z.number().optional(),
-  stage: z.string().optional(),
-});
 
 /** Shows one voice clone on an ephemeral stack. Throws when anything that it shows is not true. */
 export async function showVoiceClone(): Promise<void> {
@@ -39,11 +32,11 @@ export async function showVoiceClone(): Promise<void> {
   );
   if (isSimulated) await slowDownProvider(stack);
 
-  const ada = await signUp(stack, "ada@example.com");
+  await using ada = await signUp(stack, "ada@example.com");
   step("signed up", `ada@example.com, ${ada.userId}`);
 
   const recording = await Deno.readFile(RECORDING);
-  const { input_url } = await upload(ada.client, {
+  const input_url = await upload(ada.jobs, {
     bucket: "voice-samples",
     name: "sense-and-sensibility.mp3",
     type: "audio/mpeg",
@@ -54,7 +47,7 @@ export async function showVoiceClone(): Promise<void> {
     `${Math.round(recording.byteLength / 1024)} KiB of speech to ${input_url}`,
   );
 
-  const created = await invoke(ada.client, "create-ai-job", {
+  const created = await ada.jobs.create({
     job_type: "voice_clone",
     input_url,
     metadata: {
@@ -63,11 +56,10 @@ export async function showVoiceClone(): Promise<void> {
       labels: { language: "en" },
       stability: 0.6,
     },
-  }, createAiJobResponseSchema);
-  step("created", `job ${created.job_id}, ${created.status}`);
+  });
+  step("created", `job ${created.id}, ${created.status}`);
 
-  const job = await watch(ada.client, created.job_id);
-  const result = voiceCloneResultSchema.parse(job.result_data);
+  const { result, ...job } = await follow(created);
   step("completed", `voice ${result.voice_id}, "${result.voice_name}"`);
 
   const { data: voices, error: voicesError } = await ada.client.from("voices")
@@ -83,22 +75,21 @@ export async function showVoiceClone(): Promise<void> {
     throw new Error("the voice is not there");
   }
 
-  const eve = await signUp(stack, "eve@example.com");
+  await using eve = await signUp(stack, "eve@example.com");
   const { data: jobsSeen } = await eve.client.from("ai_jobs").select("id");
   const { data: voicesSeen } = await eve.client.from("voices").select("id");
-  const stranger = await eve.client.functions.invoke(
-    `get-ai-job?id=${created.job_id}`,
-    { method: "GET" },
+  const answer = await eve.jobs.get(created.id).catch((error: unknown) =>
+    error
   );
-  const answer = stranger.error instanceof FunctionsHttpError
-    ? stranger.error.context.status
-    : 200;
-  if (jobsSeen?.length !== 0 || voicesSeen?.length !== 0 || answer !== 404) {
+  if (
+    jobsSeen?.length !== 0 || voicesSeen?.length !== 0 ||
+    !(answer instanceof NotFound)
+  ) {
     throw new Error("a stranger sees the job");
   }
   step(
     "private",
-    `a second user sees ${jobsSeen.length} jobs, ${voicesSeen.length} voices, and gets ${answer} for this one`,
+    `a second user sees ${jobsSeen.length} jobs, ${voicesSeen.length} voices, and gets 404 for this one`,
   );
 
   say("\nStopping the stack …");
@@ -123,33 +114,17 @@ async function slowDownProvider(stack: Stack): Promise<void> {
   await response.body?.cancel();
 }
 
-/** Follows the job's own timeline, so that no step is missed however fast it passes, and answers with the job at its end. */
-async function watch(client: Client, jobId: string): Promise<AiJob> {
+/** Shows each step of a job, and answers with the job at its end. */
+async function follow(
+  job: CreatedJob<"voice_clone">,
+): Promise<CompletedJob<"voice_clone">> {
   const line = showProgress();
-  const giveUpAt = Date.now() + PATIENCE_MS;
-  let seen = 0;
   try {
-    while (Date.now() < giveUpAt) {
-      const { data: events, error } = await client.from("ai_job_events")
-        .select("seq,event,data").eq("job_id", jobId).gt("seq", seen).order(
-          "seq",
-        );
-      if (error) throw error;
-      for (const event of events) {
-        seen = event.seq;
-        const { progress = 0, stage } = eventDataSchema.parse(event.data);
-        line.update(progress, stage ?? event.event);
-        if (event.event === "completed") return await getJob(client, jobId);
-        if (event.event === "failed") {
-          const job = await getJob(client, jobId);
-          throw new Error(
-            `the job failed: ${job.error_code}, ${job.error_message}`,
-          );
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    throw new Error(`the job was not finished after ${PATIENCE_MS / 1000} s`);
+    return await job.wait({
+      timeoutMs: PATIENCE_MS,
+      onProgress: ({ progress, stage, status }) =>
+        line.update(progress, stage ?? status),
+    });
   } finally {
     line.end();
   }

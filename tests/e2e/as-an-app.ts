@@ -1,9 +1,14 @@
 /**
- * The project as an app knows it: the addresses and keys of `deno task start`, and supabase-js. Nothing here knows the
- * source.
+ * The project as an app knows it: the addresses and keys of `deno task start`, supabase-js, and the client. Nothing here
+ * knows the source of the functions.
  */
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { fromFileUrl, join } from "@std/path";
+import {
+  type AiJobs,
+  createAiJobs,
+  type UploadedFile,
+} from "../../client/mod.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 
@@ -16,10 +21,11 @@ export interface ProjectEnv {
   SIMULATOR_URL: string;
 }
 
-/** A signed-in user of the app. */
-export interface AppUser {
+/** A signed-in user of the app. Disposing closes what listens to Realtime. */
+export interface AppUser extends AsyncDisposable {
   id: string;
   client: SupabaseClient;
+  jobs: AiJobs;
 }
 
 /** A task of this repository, started as a person starts it. */
@@ -114,7 +120,16 @@ export async function signUp(env: ProjectEnv): Promise<AppUser> {
   });
   if (error) throw error;
   if (data.user === null) throw new Error("the sign-up gave no user");
-  return { id: data.user.id, client };
+  const jobs = createAiJobs(client);
+  return {
+    id: data.user.id,
+    client,
+    jobs,
+    async [Symbol.asyncDispose]() {
+      jobs.close();
+      await client.realtime.disconnect();
+    },
+  };
 }
 
 /** The bytes of a recording of tests/fixtures. */
@@ -124,74 +139,18 @@ export function readRecording(name: string): Promise<Uint8Array<ArrayBuffer>> {
   );
 }
 
-/** Calls a function and answers with its JSON; throws with what it says when it refuses. */
-export async function invoke(
-  user: AppUser,
-  name: string,
-  body?: Record<string, unknown>,
-): Promise<Record<string, unknown>> {
-  const { data, error } = await user.client.functions.invoke(
-    name,
-    body === undefined ? { method: "GET" } : { body },
-  );
-  if (error) {
-    const said = error.context instanceof Response
-      ? await error.context.text()
-      : "";
-    throw new Error(`${name}: ${error.message} ${said}`);
-  }
-  return data;
-}
-
-/** Puts a recording into Storage through a signed URL; answers with bucket, path and `input_url`. */
-export async function upload(
-  user: AppUser,
+/** Uploads a recording of tests/fixtures for a voice clone. */
+export async function uploadRecording(
+  { jobs }: AppUser,
   recording: string,
   contentType: string,
-): Promise<{ bucket: string; path: string; inputUrl: string }> {
+): Promise<UploadedFile> {
   const bytes = await readRecording(recording);
-  const answer = await invoke(user, "create-upload-url", {
-    bucket: "voice-samples",
-    file_name: recording,
-    content_type: contentType,
-    size_bytes: bytes.byteLength,
-  });
-  const [bucket, path, token] = [
-    String(answer["bucket"]),
-    String(answer["path"]),
-    String(answer["token"]),
-  ];
-  const { error } = await user.client.storage.from(bucket).uploadToSignedUrl(
-    path,
-    token,
-    bytes,
-    { contentType },
-  );
-  if (error) throw error;
-  return { bucket, path, inputUrl: String(answer["input_url"]) };
-}
-
-/** Follows a job as an app does, by its timeline, to its end; answers with what get-ai-job says then. */
-export async function follow(
-  user: AppUser,
-  jobId: string,
-  seconds = 30,
-): Promise<Record<string, unknown>> {
-  const giveUpAt = Date.now() + seconds * 1000;
-  const seen: string[] = [];
-  while (Date.now() < giveUpAt) {
-    const { data, error } = await user.client.from("ai_job_events")
-      .select("seq,event").eq("job_id", jobId).gt("seq", seen.length)
-      .order("seq");
-    if (error) throw error;
-    seen.push(...data.map(({ event }) => String(event)));
-    if (seen.some((event) => ["completed", "failed"].includes(event))) {
-      return await invoke(user, `get-ai-job?id=${jobId}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 150));
-  }
-  throw new Error(
-    `job ${jobId} was not over after ${seconds} s; so far: ${seen.join(", ")}`,
+  return await jobs.upload(
+    new File([bytes], recording, { type: contentType }),
+    {
+      bucket: "voice-samples",
+    },
   );
 }
 
