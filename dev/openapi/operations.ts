@@ -177,6 +177,8 @@ export const OPERATIONS: readonly Operation[] = [
       "bucket_not_allowed",
       "file_type_not_allowed",
       "file_size_not_allowed",
+      "unused_uploads_exceeded",
+      "unused_upload_bytes_exceeded",
     ],
   },
   {
@@ -288,7 +290,15 @@ export const OPERATIONS: readonly Operation[] = [
         schema: standingSchema,
       },
     },
-    errors: [...BODY, "not_found", "job_not_retryable", "job_spend_unknown"],
+    errors: [
+      ...BODY,
+      "not_found",
+      "job_not_retryable",
+      "job_spend_unknown",
+      "voices_exceeded",
+      "voice_places_exceeded",
+      "active_jobs_exceeded",
+    ],
   },
   {
     id: "createDownloadUrl",

@@ -286,7 +286,17 @@ Deno.test("endpoints: a body without a length is cut off at the limit", async ()
   const stack = running();
   const user = await signUp(stack);
   const piece = new TextEncoder().encode(" ".repeat(16_384));
-  for (const slug of ["create-ai-job", "process-ai-job"]) {
+  for (
+    const [slug, headers] of [
+      ["create-ai-job", {}],
+      // Of the right form, without which it is not read at all.
+      ["process-ai-job", {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": "1767225600",
+        "webhook-signature": `v1,${btoa("0".repeat(32))}`,
+      }],
+    ] as const
+  ) {
     let sent = 0;
     const body = new ReadableStream({
       pull(controller) {
@@ -295,7 +305,7 @@ Deno.test("endpoints: a body without a length is cut off at the limit", async ()
         controller.enqueue(piece);
       },
     });
-    assertProblem(await user.call(slug, { body }), {
+    assertProblem(await user.call(slug, { body, headers }), {
       status: 413,
       code: "payload_too_large",
     });
