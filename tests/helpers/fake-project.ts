@@ -14,7 +14,9 @@ export class FakeProject {
   /** Idempotency keys of the requests to create, in order. */
   readonly keys: string[] = [];
   /** Answers instead of the project; undefined lets it answer. */
-  intercept: (path: string) => Response | undefined = () => undefined;
+  intercept: (
+    path: string,
+  ) => Response | Promise<Response> | undefined = () => undefined;
   readonly jobs: AiJobs;
   readonly #rows = new Map<string, Row>();
   #now = Date.parse("2026-01-01T00:00:00Z");
@@ -30,6 +32,11 @@ export class FakeProject {
   /** Requests whose path contains the text. */
   count(text: string): number {
     return this.requests.filter((path) => path.includes(text)).length;
+  }
+
+  /** A request as a client sends it. */
+  send(path: string): Promise<Response> {
+    return this.#fetch(`http://project.test${path}`);
   }
 
   /** A new job of the user's. */
@@ -127,7 +134,7 @@ export class FakeProject {
     this.requests.push(path);
     // An answer never comes in the turn of its request.
     await Promise.resolve();
-    return this.intercept(path) ?? this.#answer(url, init);
+    return await (this.intercept(path) ?? this.#answer(url, init));
   }
 
   #answer(url: URL, init: RequestInit): Response {

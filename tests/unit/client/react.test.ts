@@ -81,10 +81,23 @@ pageTest(
         progress_percentage,
       });
     }
+    // The first events come alone, and long after them the rest.
+    const rest = Promise.withResolvers<Response>();
+    const all: unknown[] = await (await project.send(
+      `/rest/v1/ai_job_events?job_id=eq.${id}`,
+    )).json();
+    project.intercept = (path) =>
+      path.includes("seq=gt.0")
+        ? Response.json(all.slice(0, 2))
+        : path.includes("seq=gt.2")
+        ? rest.promise
+        : undefined;
     const view = jobView(project);
     await using page = await showPage(view.of(id));
-    await page.until("all events", () => view.now().events.length === 4);
+    await page.until("the first events", () => view.now().events.length === 2);
     await page.until("the job", () => view.now().job !== null);
+    rest.resolve(Response.json(all.slice(2)));
+    await page.until("all events", () => view.now().events.length === 4);
     const shown = view.renders.flatMap(({ job }) =>
       job?.progress_percentage ?? []
     );
