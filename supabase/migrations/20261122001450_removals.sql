@@ -247,7 +247,6 @@ security definer
 set search_path = ''
 as $$
 begin
-  delete from public.orders as o where o.user_id = old.id and o.status = 'draft';
   -- Everything in the user's folders of our buckets, named by a row or not. As text, so that the planner sees a prefix and uses the
   -- index over names; a uuid has nothing in it to quote.
   execute format(
@@ -263,7 +262,7 @@ begin
 end;
 $$;
 comment on function private.forget_user() is
-  'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders of our buckets. What '
+  'Row trigger before the delete of an account: writes down every object in its folders of our buckets. What '
   'else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth '
   'service deletes users and may touch none of this.';
 
