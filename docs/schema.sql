@@ -2059,7 +2059,12 @@ comment on function private.forget_checkpoint() is
 create function private.forget_user()
   returns trigger language plpgsql volatile security definer set search_path="";
 comment on function private.forget_user() is
-  'Row trigger before the delete of an account: removes its drafts, and writes down every object in its folders of our buckets. What else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth service deletes users and may touch none of this.';
+  'Row trigger before the delete of an account: writes down every object in its folders of our buckets. What else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth service deletes users and may touch none of this.';
+
+create function private.forget_user_drafts()
+  returns trigger language plpgsql volatile security definer set search_path="";
+comment on function private.forget_user_drafts() is
+  'Row trigger before the delete of an account: removes its draft orders. Placed ones stay, without the account. Security definer because the Auth service deletes users and may touch none of this.';
 
 create function private.give_up_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
   returns boolean language plpgsql volatile security invoker set search_path="";

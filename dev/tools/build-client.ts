@@ -1,5 +1,6 @@
 /**
- * Builds the npm package `edge-ai-jobs` from `client/`: ES modules and types, file by file, and no dependency.
+ * Builds the npm package `edge-ai-jobs`: from `client/` ES modules and types, file by file, and no dependency; beside
+ * them the installer, with what it copies.
  *
  * usage: deno task build:client [--out DIR]     writes dist/client, ready for `npm publish` or `npm pack`
  *        deno task build:client --check         builds in memory; fails when the core is larger than its budget
@@ -7,6 +8,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join } from "@std/path";
 import ts from "typescript";
+import { buildInstaller } from "./build-installer.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
@@ -98,7 +100,7 @@ async function main(): Promise<void> {
   });
   const say = (text: string) =>
     Deno.stdout.write(new TextEncoder().encode(`${text}\n`));
-  const files = await buildClient();
+  const files = new Map([...await buildClient(), ...await buildInstaller()]);
   const bytes = await measureEntry("mod.ts");
   await say(`edge-ai-jobs: ${bytes} bytes minified and gzipped`);
   if (bytes > CORE_BUDGET_BYTES) {

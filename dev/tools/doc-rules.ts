@@ -8,7 +8,7 @@ import {
 } from "./source-tree.ts";
 
 /** Where every exported function, class and interface says what it guarantees. */
-const DOCUMENTED = /^(supabase\/functions\/_shared|client|dev)\//;
+const DOCUMENTED = /^(supabase\/functions\/_shared|client|installer|dev)\//;
 
 function exportedNames(node: ts.Statement): { kind: string; name: string }[] {
   const isExported = ts.canHaveModifiers(node) &&
@@ -34,7 +34,7 @@ function exportedNames(node: ts.Statement): { kind: string; name: string }[] {
   );
 }
 
-/** Exported functions, classes and interfaces of `_shared`, `client` and `dev` that have no doc comment. */
+/** Exported functions, classes and interfaces of `_shared`, `client`, `installer` and `dev` that have no doc comment. */
 export function checkDocComments(files: SourceFile[]): Finding[] {
   const findings: Finding[] = [];
   for (const { path, text } of files) {

@@ -56,13 +56,14 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 export const AREAS: Readonly<Record<string, readonly string[]>> = {
   supabase: [],
   client: [],
+  installer: [],
   examples: [],
   web: ["client"],
-  dev: ["supabase", "client"],
+  dev: ["supabase", "client", "installer"],
   bench: ["supabase", "client", "dev"],
   "tests/e2e": ["client", "tests/helpers", "tests/fixtures"],
   "tests/browser": ["client", "tests/helpers", "tests/fixtures"],
-  tests: ["supabase", "client", "web", "dev", "bench", "tests"],
+  tests: ["supabase", "client", "installer", "web", "dev", "bench", "tests"],
 };
 
 /** Packages that are deployed: small, and known to run on the hosted edge runtime. Everything else is for dev only. */

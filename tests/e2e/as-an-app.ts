@@ -47,35 +47,51 @@ export function startTask(
   }).spawn();
 }
 
+/** A project that runs, in a process of its own. */
+export interface RunningProject {
+  env: ProjectEnv;
+  /** Ends it as Ctrl-C does; rejects when it does not end well. */
+  stop(): Promise<void>;
+}
+
+/** Starts a project with `deno task start`: this repository's, or that of the folder given. */
+export async function startProject(folder?: string): Promise<RunningProject> {
+  const dir = await Deno.makeTempDir({ prefix: "e2e-" });
+  const envFile = join(dir, "project.env");
+  const process = startTask([
+    "start",
+    "--ephemeral",
+    "--write-env",
+    envFile,
+    ...(folder === undefined ? [] : ["--project", folder]),
+  ], { stdout: "null" });
+  const env = await appearing(envFile, process);
+  await Deno.remove(dir, { recursive: true });
+  return {
+    env,
+    async stop() {
+      process.kill("SIGINT");
+      const { code } = await process.status;
+      if (code !== 0) {
+        throw new Error(`deno task start ended with code ${code}`);
+      }
+    },
+  };
+}
+
 /**
  * Starts the project before the first test of the calling file with `deno task start`, and ends it as Ctrl-C does after
  * the last. The answer gives its addresses and keys to tests.
  */
 export function useProject(): () => ProjectEnv {
-  let env: ProjectEnv | undefined;
-  let project: Deno.ChildProcess | undefined;
+  let project: RunningProject | undefined;
   Deno.test.beforeAll(async () => {
-    const dir = await Deno.makeTempDir({ prefix: "e2e-" });
-    const envFile = join(dir, "project.env");
-    project = startTask([
-      "start",
-      "--ephemeral",
-      "--write-env",
-      envFile,
-    ], { stdout: "null" });
-    env = await appearing(envFile, project);
-    await Deno.remove(dir, { recursive: true });
+    project = await startProject();
   });
-  Deno.test.afterAll(async () => {
-    project?.kill("SIGINT");
-    const status = await project?.status;
-    if (status?.code !== 0) {
-      throw new Error(`deno task start ended with code ${status?.code}`);
-    }
-  });
+  Deno.test.afterAll(() => project?.stop());
   return () => {
-    if (env === undefined) throw new Error("the project is not started");
-    return env;
+    if (project === undefined) throw new Error("the project is not started");
+    return project.env;
   };
 }
 

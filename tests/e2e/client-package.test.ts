@@ -107,12 +107,17 @@ Deno.test({
     ) await Deno.copyFile(join(repository, from), join(app.dir, name));
 
     await t.step(
-      "it has code, types, README and licence, and nothing else",
+      "it has code, types, README, licence and the installer with its template, and nothing else",
       () => {
         const others = app.packed.filter((path) =>
-          !/^[\w-]+\.(js|d\.ts)$/.test(path)
+          !/^([\w-]+\.(js|d\.ts)$|template\/)/.test(path)
         );
-        assertEquals(others.sort(), ["LICENSE", "README.md", "package.json"]);
+        assertEquals(others.sort(), [
+          "LICENSE",
+          "README.md",
+          "bin/edge-ai-jobs.js",
+          "package.json",
+        ]);
         for (const path of ["mod.js", "mod.d.ts", "react.js", "react.d.ts"]) {
           assert(app.packed.includes(path), path);
         }

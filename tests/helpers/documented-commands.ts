@@ -55,6 +55,10 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     how: "elsewhere",
     file: "tests/database/new-job-type.test.ts",
   }],
+  [/^npx edge-ai-jobs(@latest)? (init|upgrade)/, {
+    how: "elsewhere",
+    file: "tests/e2e/existing-project.test.ts",
+  }],
   [/^deno task stop$/, { how: "run" }],
   [/^deno task start/, { how: "serve", port: " --port 0" }],
   [

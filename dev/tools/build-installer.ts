@@ -1,0 +1,152 @@
+/**
+ * The part of the npm package that puts this project into an existing one: the program `bin/edge-ai-jobs.js` and what it
+ * copies, `template/`.
+ */
+import { fromFileUrl, join } from "@std/path";
+import { parse as parseToml } from "@std/toml";
+import { z } from "zod";
+import {
+  type ConfigSection,
+  type Module,
+  templateIndexSchema,
+} from "../../installer/template.ts";
+import { PRODUCT_PACKAGES } from "./import-rules.ts";
+import { FULL_LOCK } from "./lock-rules.ts";
+import { listSourcePaths } from "./source-tree.ts";
+
+const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
+
+const FUNCTIONS = "supabase/functions/";
+const SHARED = `${FUNCTIONS}_shared/`;
+/** Where `_shared` lies in the other project, so that it never mixes with one that is there. */
+const INSTALLED_SHARED = `${SHARED}edge-ai-jobs/`;
+const INSTALLED_MAP = `${INSTALLED_SHARED}import_map.json`;
+
+/** The sections of config.toml that a project needs; every other one is the project's own business. */
+const SECTIONS = /^(functions\..+|db\.vault)$/;
+
+/** A source that the template cannot take as it is. */
+export class TemplateError extends Error {}
+
+const importMapSchema = z.object({ imports: z.record(z.string(), z.string()) });
+
+/**
+ * The module that a migration belongs to. Only the shop can be left out: no other migration names its tables, while the
+ * job engine writes the results of jobs into avatars, calls and pdfs.
+ */
+export function moduleOf(migration: string): Module {
+  return /_shop(_\w+)?\.sql$/.test(migration) ? "shop" : "core";
+}
+
+/** Where a file of `supabase/functions` is installed, and its text with the imports that fit there. */
+export function installedFunctionFile(
+  path: string,
+  text: string,
+): { path: string; text: string } {
+  if (path.startsWith(SHARED)) {
+    return { path: INSTALLED_SHARED + path.slice(SHARED.length), text };
+  }
+  return {
+    path,
+    text: text.replace(/(["'](?:\.\.\/)+_shared\/)/g, "$1edge-ai-jobs/"),
+  };
+}
+
+/**
+ * The sections of a config.toml that the template takes, with the comments above them.
+ *
+ * @throws {TemplateError} when a function's section names no import map of this repository.
+ */
+export function configSections(config: string): ConfigSection[] {
+  const sections: ConfigSection[] = [];
+  for (const block of config.split(/\n\s*\n/)) {
+    const name = /^\[([^\]]+)\]$/m.exec(block)?.[1];
+    if (name === undefined || !SECTIONS.test(name)) continue;
+    const ours = 'import_map = "../import_map.json"';
+    if (name.startsWith("functions.") && !block.includes(ours)) {
+      throw new TemplateError(`config.toml: [${name}] lacks ${ours}`);
+    }
+    const text = `${
+      block.trim().replace(
+        ours,
+        `import_map = "./${INSTALLED_MAP.slice("supabase/".length)}"`,
+      )
+    }\n`;
+    parseToml(text);
+    sections.push({ name, text });
+  }
+  return sections;
+}
+
+function deployedImports(importMap: string): string {
+  const { imports } = importMapSchema.parse(JSON.parse(importMap));
+  const deployed = Object.entries(imports).filter(([name]) =>
+    PRODUCT_PACKAGES.some((one) => name === one || name.startsWith(`${one}/`))
+  );
+  return `${
+    JSON.stringify({ imports: Object.fromEntries(deployed) }, null, 2)
+  }\n`;
+}
+
+/**
+ * The files of `template/` by path: functions, `_shared`, the import map of both, the licence, the migrations, and
+ * `index.json`, which names them with their modules and has the config sections.
+ */
+export async function buildTemplate(): Promise<Map<string, string>> {
+  const read = (path: string) => Deno.readTextFile(join(root, path));
+  const files = new Map<string, string>();
+  const paths = await listSourcePaths(root);
+  for (const path of paths) {
+    if (path.startsWith(FUNCTIONS) && path.endsWith(".ts")) {
+      const installed = installedFunctionFile(path, await read(path));
+      files.set(installed.path, installed.text);
+    } else if (/^supabase\/migrations\/\d+_\w+\.sql$/.test(path)) {
+      files.set(path, await read(path));
+    }
+  }
+  files.set(INSTALLED_MAP, deployedImports(await read("import_map.json")));
+  files.set(`${INSTALLED_SHARED}LICENSE`, await read("LICENSE"));
+  const index = templateIndexSchema.parse({
+    files: [...files.keys()].sort().map((path) => ({
+      path,
+      module: moduleOf(path),
+    })),
+    sections: configSections(await read("supabase/config.toml")),
+  });
+  files.set("index.json", `${JSON.stringify(index, null, 2)}\n`);
+  return files;
+}
+
+/**
+ * The program as one ES module for Node, with the libraries that it uses inside.
+ *
+ * @throws {TemplateError} with what the bundler said.
+ */
+export async function buildProgram(): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "bundle",
+      ...FULL_LOCK,
+      "--quiet",
+      "--platform=deno",
+      join(root, "installer/main.ts"),
+    ],
+    cwd: root,
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  if (!success) throw new TemplateError(decoder.decode(stderr));
+  return `#!/usr/bin/env node\n${decoder.decode(stdout)}`;
+}
+
+/** Everything that the package has for this, by path. */
+export async function buildInstaller(): Promise<Map<string, string>> {
+  const template = await buildTemplate();
+  return new Map([
+    ["bin/edge-ai-jobs.js", await buildProgram()],
+    ...[...template].map(([path, text]): [string, string] => [
+      `template/${path}`,
+      text,
+    ]),
+  ]);
+}

@@ -1,0 +1,121 @@
+/** `npx edge-ai-jobs`: puts edge-ai-jobs into a Supabase project that exists, and brings later versions. */
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { resolve } from "node:path";
+import { ConfigInvalid } from "./config-sections.ts";
+import {
+  type Plan,
+  planInit,
+  planUpgrade,
+  readModules,
+  Refusal,
+  type Step,
+} from "./plan.ts";
+import { carryOut, NotAProject, readProject } from "./project.ts";
+import { readTemplate } from "./template.ts";
+
+const USAGE = `Usage: npx edge-ai-jobs <command> [options]
+
+  init      copy functions, migrations and config sections into a Supabase project; overwrites nothing
+  upgrade   bring this version into a project that has an earlier one; keeps what you have changed
+
+  --modules LIST   of init: core,people or core,people,shop (default: all)
+  --dry-run        print what would be done, and do nothing
+  --project DIR    the folder with supabase/ (default: this one)
+  --help           show this
+`;
+
+const VERBS: Record<Step["action"], string> = {
+  add: "add",
+  replace: "replace",
+  offer: "new version",
+  append: "append to",
+  remove: "remove",
+};
+
+const NEXT = `Next:
+  1. Commit the changes, with supabase/.edge-ai-jobs.json.
+  2. Set the secrets, push the migrations and deploy the functions, as docs/deploy.md of edge-ai-jobs says.
+`;
+
+function describe(plan: Plan, isDryRun: boolean): string {
+  const lines = plan.steps.map(({ action, path }) =>
+    `  ${VERBS[action]} ${path}\n`
+  );
+  const count = (action: Step["action"]) =>
+    plan.steps.filter((step) => step.action === action).length;
+  const notes = plan.notes.map((note) => `Note: ${note}\n`).join("");
+  if (plan.steps.length === 0) return `Nothing to do.\n${notes}`;
+  if (isDryRun) return `Would do:\n${lines.join("")}${notes}`;
+  return `Done: ${count("add")} files added, ${count("replace")} replaced, ${
+    count("offer")
+  } written beside yours, ${count("remove")} removed; config.toml ${
+    count("append") === 0 ? "unchanged" : "extended"
+  }.\n${notes}`;
+}
+
+function readArguments(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        modules: { type: "string" },
+        project: { type: "string", default: "." },
+        "dry-run": { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Refusal(`${reason}\n\n${USAGE}`, { cause });
+  }
+}
+
+/** Runs one command line; resolves with what it prints. Throws {@link Refusal} and the like, and then nothing is changed. */
+async function run(args: string[]): Promise<string> {
+  const { values, positionals: [command, ...rest] } = readArguments(args);
+  if (values.help) return USAGE;
+  if ((command !== "init" && command !== "upgrade") || rest.length > 0) {
+    throw new Refusal(USAGE);
+  }
+  if (command === "upgrade" && values.modules !== undefined) {
+    throw new Refusal(
+      "upgrade keeps the modules that are installed; add one with init --modules.",
+    );
+  }
+  const modules = readModules(values.modules ?? "core,people,shop");
+  const template = await readTemplate(
+    fileURLToPath(new URL("..", import.meta.url)),
+  );
+  const dir = resolve(values.project);
+  const project = await readProject(
+    dir,
+    template.files.map(({ path }) => path),
+  );
+  const plan = command === "init"
+    ? planInit(template, project, modules)
+    : planUpgrade(template, project);
+  if (plan.clashes.length > 0) {
+    const list = plan.clashes.map((clash) => `  ${clash}\n`).join("");
+    throw new Refusal(`Nothing was changed. This is in the way:\n${list}`);
+  }
+  if (values["dry-run"]) return describe(plan, true);
+  await carryOut(dir, plan);
+  const isFirst = command === "init" && plan.steps.length > 0;
+  return describe(plan, false) + (isFirst ? NEXT : "");
+}
+
+try {
+  process.stdout.write(await run(process.argv.slice(2)));
+} catch (error) {
+  const isExpected = [Refusal, NotAProject, ConfigInvalid].some((kind) =>
+    error instanceof kind
+  );
+  // What the system refuses, such as a file that may not be written, has a code; another run completes what this began.
+  const isSystem = error instanceof Error && "syscall" in error;
+  if (!(error instanceof Error) || !(isExpected || isSystem)) throw error;
+  process.stderr.write(`${error.message.trimEnd()}\n`);
+  process.exitCode = 1;
+}

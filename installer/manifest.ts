@@ -1,0 +1,25 @@
+/** `supabase/.edge-ai-jobs.json`: what was installed, so that a later version can tell what the project has changed. */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { MODULES } from "./template.ts";
+
+/** Where it lies in the project. It belongs into version control. */
+export const MANIFEST_PATH = "supabase/.edge-ai-jobs.json";
+
+/** Its content: version, modules, and the checksums of files and config sections as the package brought them. */
+export const manifestSchema = z.object({
+  version: z.string().regex(/^\d+\.\d+\.\d+/),
+  modules: z.array(z.enum(MODULES)),
+  files: z.record(z.string(), z.string()),
+  sections: z.record(z.string(), z.string()),
+});
+
+/** See {@link manifestSchema}. */
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** SHA-256 of a text in hex. Line ends do not count, since Git may change them on checkout. */
+export function checksum(text: string): string {
+  return createHash("sha256").update(text.replaceAll("\r\n", "\n")).digest(
+    "hex",
+  );
+}

@@ -1,0 +1,413 @@
+/**
+ * What `init` and `upgrade` would do to a project, computed from the files of both sides and nothing else. A plan with
+ * clashes is not carried out at all.
+ */
+import {
+  appendSections,
+  ConfigInvalid,
+  missingFrom,
+  parseConfig,
+  valueAt,
+} from "./config-sections.ts";
+import {
+  checksum,
+  type Manifest,
+  MANIFEST_PATH,
+  manifestSchema,
+} from "./manifest.ts";
+import { namesMadeBy } from "./sql-names.ts";
+import {
+  type ConfigSection,
+  type Module,
+  MODULES,
+  type Template,
+  type TemplateFile,
+} from "./template.ts";
+
+const CONFIG = "supabase/config.toml";
+const MIGRATIONS = "supabase/migrations/";
+
+/** A project as it is: the paths below `supabase/`, and the texts that a plan looks at. */
+export interface ProjectState {
+  paths: ReadonlySet<string>;
+  texts: ReadonlyMap<string, string>;
+}
+
+/** One change of one file. `offer` writes a new version beside the file that the project has changed. */
+export type Step =
+  | {
+    action: "add" | "replace" | "offer" | "append";
+    path: string;
+    text: string;
+  }
+  | { action: "remove"; path: string };
+
+/** All that a run would do. */
+export interface Plan {
+  steps: Step[];
+  /** What is there already and would have to be overwritten, each with its place; any of them stops everything. */
+  clashes: string[];
+  /** What a person has to know or do. */
+  notes: string[];
+  /** The manifest as it is afterwards. */
+  manifest: Manifest;
+}
+
+/** A request that cannot be planned for this project, in words for its user. */
+export class Refusal extends Error {}
+
+/**
+ * The modules that a list such as "core,people" names.
+ *
+ * @throws {Refusal} when a name is unknown, or when the modules do not work without another.
+ */
+export function readModules(list: string): Module[] {
+  const names = list.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !MODULES.some((one) => one === name));
+  if (unknown !== undefined) {
+    throw new Refusal(
+      `There is no module "${unknown}"; there are ${MODULES.join(", ")}.`,
+    );
+  }
+  if (!names.includes("core") || !names.includes("people")) {
+    throw new Refusal(
+      `The modules "${list}" do not work alone: core and people need each other, and shop needs both. ` +
+        "Possible are core,people and core,people,shop.",
+    );
+  }
+  return MODULES.filter((module) => names.includes(module));
+}
+
+/** The project's manifest, or undefined. Throws {@link Refusal} when it is not one. */
+function readManifest(project: ProjectState): Manifest | undefined {
+  const text = project.texts.get(MANIFEST_PATH);
+  if (text === undefined) return undefined;
+  try {
+    return manifestSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new Refusal(
+      `${MANIFEST_PATH} is not valid. Restore it from version control.`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * Puts the template into a project, or adds modules to what is there. What the manifest names is left as it is, and
+ * what is missing is added: a second run changes nothing.
+ *
+ * @throws {Refusal} when another version is installed, or config.toml or the manifest cannot be read.
+ */
+export function planInit(
+  template: Template,
+  project: ProjectState,
+  modules: readonly Module[],
+): Plan {
+  const installed = readManifest(project);
+  if (installed !== undefined && installed.version !== template.version) {
+    throw new Refusal(
+      `Version ${installed.version} is installed here, and this is ${template.version}: run "npx edge-ai-jobs upgrade".`,
+    );
+  }
+  const planner = new Planner(template, project, installed, modules);
+  for (const file of planner.files) {
+    if (!planner.isInstalled(file)) planner.addNew(file);
+    else if (!project.paths.has(file.path)) planner.add(file);
+  }
+  return planner.finish();
+}
+
+/**
+ * Brings the template's version into a project that has another. Files that are as the manifest says are replaced;
+ * those that the project has changed stay, with the new version beside them as `<file>.new`. A migration that is
+ * there is never replaced, since a database may have run it.
+ *
+ * @throws {Refusal} when nothing is installed, a newer version is, or config.toml or the manifest cannot be read.
+ */
+export function planUpgrade(template: Template, project: ProjectState): Plan {
+  const installed = readManifest(project);
+  if (installed === undefined) {
+    throw new Refusal(
+      `There is no ${MANIFEST_PATH}: run "npx edge-ai-jobs init" first.`,
+    );
+  }
+  if (isNewer(installed.version, template.version)) {
+    throw new Refusal(
+      `Version ${installed.version} is installed here, which is newer than this, ${template.version}. ` +
+        'Run "npx edge-ai-jobs@latest upgrade".',
+    );
+  }
+  const planner = new Planner(template, project, installed, []);
+  for (const file of planner.files) {
+    if (planner.isInstalled(file)) planner.update(file);
+    else planner.addNew(file);
+  }
+  planner.dropObsolete();
+  return planner.finish();
+}
+
+/** By the three numbers; what follows a hyphen does not count. */
+function isNewer(one: string, other: string): boolean {
+  const numbers = (version: string) => version.replace(/[-+].*$/, "");
+  return numbers(one).localeCompare(numbers(other), "en", { numeric: true }) >
+    0;
+}
+
+class Planner {
+  readonly files: TemplateFile[];
+  readonly #template: Template;
+  readonly #project: ProjectState;
+  readonly #installed: Manifest | undefined;
+  readonly #modules: Module[];
+  readonly #steps: Step[] = [];
+  readonly #clashes = new Set<string>();
+  readonly #notes: string[] = [];
+  readonly #added: TemplateFile[] = [];
+
+  constructor(
+    template: Template,
+    project: ProjectState,
+    installed: Manifest | undefined,
+    modules: readonly Module[],
+  ) {
+    this.#template = template;
+    this.#project = project;
+    this.#installed = installed;
+    this.#modules = MODULES.filter((module) =>
+      modules.includes(module) || installed?.modules.includes(module)
+    );
+    this.files = template.files.filter(({ module }) =>
+      this.#modules.includes(module)
+    );
+  }
+
+  isInstalled({ path }: TemplateFile): boolean {
+    return this.#installed?.files[path] !== undefined;
+  }
+
+  add(file: TemplateFile): void {
+    this.#added.push(file);
+    this.#steps.push({ action: "add", path: file.path, text: file.text });
+  }
+
+  /** A file of which the manifest knows nothing: its place must be free, or hold the very same text. */
+  addNew(file: TemplateFile): void {
+    const { path } = file;
+    const found = this.#project.texts.get(path);
+    if (found !== undefined && checksum(found) === checksum(file.text)) return;
+    const slug = /^supabase\/functions\/([^_/][^/]*)\//.exec(path)?.[1];
+    const isOwnFunction = slug !== undefined && this.#hasFunction(slug);
+    if (isOwnFunction) {
+      this.#clashes.add(`function ${slug}: supabase/functions/${slug}`);
+    } else if (this.#project.paths.has(path)) {
+      this.#clashes.add(`file ${path}`);
+    } else {
+      const blocked = parentsOf(path).find((one) =>
+        this.#project.paths.has(one)
+      );
+      if (blocked === undefined) return this.add(file);
+      this.#clashes.add(`file ${blocked}: a folder is needed there`);
+    }
+  }
+
+  /** Whether the project has a function of this name that nobody installed. */
+  #hasFunction(slug: string): boolean {
+    const folder = `supabase/functions/${slug}/`;
+    const ours = new Map(
+      this.#template.files.map(({ path, text }) => [path, text]),
+    );
+    const isKnown = Object.keys(this.#installed?.files ?? {}).some((path) =>
+      path.startsWith(folder)
+    );
+    return !isKnown && [...this.#project.paths].some((path) => {
+      if (!path.startsWith(folder)) return false;
+      const text = this.#project.texts.get(path);
+      const own = ours.get(path);
+      return text === undefined || own === undefined ||
+        checksum(text) !== checksum(own);
+    });
+  }
+
+  /** A file that was installed: base is what the manifest says, then the project's text, then the template's. */
+  update({ path, text }: TemplateFile): void {
+    const base = this.#installed?.files[path];
+    const found = this.#project.texts.get(path);
+    const next = checksum(text);
+    if (next === base) return;
+    const isMigration = path.startsWith(MIGRATIONS);
+    if (found !== undefined) {
+      if (checksum(found) === next) return;
+      if (checksum(found) === base && !isMigration) {
+        this.#steps.push({ action: "replace", path, text });
+        return;
+      }
+    }
+    const beside = `${path}.new`;
+    if (this.#project.paths.has(beside)) {
+      this.#clashes.add(
+        `file ${beside}: merge the last upgrade and remove it`,
+      );
+      return;
+    }
+    this.#steps.push({ action: "offer", path: beside, text });
+    const why = found === undefined
+      ? "you have removed it"
+      : isMigration
+      ? "a database may have run it"
+      : "you have changed it";
+    this.#notes.push(
+      `${path} was left alone: ${why}. The new version is ${beside}.`,
+    );
+  }
+
+  /** Files of the last version that this one no longer has. */
+  dropObsolete(): void {
+    const kept = new Set(this.#template.files.map(({ path }) => path));
+    for (const [path, base] of Object.entries(this.#installed?.files ?? {})) {
+      const found = this.#project.texts.get(path);
+      if (kept.has(path) || !this.#project.paths.has(path)) continue;
+      const isUnchanged = found !== undefined && checksum(found) === base;
+      if (isUnchanged && !path.startsWith(MIGRATIONS)) {
+        this.#steps.push({ action: "remove", path });
+      } else {
+        this.#notes.push(
+          `${path} is no longer part of edge-ai-jobs and was left alone.`,
+        );
+      }
+    }
+    const sections = new Set(this.#template.sections.map(({ name }) => name));
+    const config = parseConfig(this.#project.texts.get(CONFIG) ?? "");
+    for (const name of Object.keys(this.#installed?.sections ?? {})) {
+      if (sections.has(name) || valueAt(config, name) === undefined) continue;
+      this.#notes.push(
+        `Remove [${name}] from ${CONFIG}: it is no longer part of edge-ai-jobs.`,
+      );
+    }
+  }
+
+  finish(): Plan {
+    this.#findNameClashes();
+    this.#extendConfig();
+    return {
+      steps: this.#steps,
+      clashes: [...this.#clashes],
+      notes: this.#notes,
+      manifest: {
+        version: this.#template.version,
+        modules: this.#modules,
+        files: Object.fromEntries(
+          this.files.map(({ path, text }) => [path, checksum(text)]),
+        ),
+        sections: Object.fromEntries(
+          this.#template.sections.map(({ name, text }) => [
+            name,
+            checksum(text),
+          ]),
+        ),
+      },
+    };
+  }
+
+  /** Tables, functions, buckets and the like that both sides' SQL makes. */
+  #findNameClashes(): void {
+    const ours = new Set(this.#template.files.map(({ path }) => path));
+    const theirs = [...this.#project.texts]
+      .filter(([path]) => path.endsWith(".sql") && !ours.has(path))
+      .sort(([one], [other]) => one < other ? -1 : 1);
+    const added = this.#added.filter(({ path }) => path.endsWith(".sql"));
+    if (added.length === 0) return;
+    const taken = namesMadeBy(theirs.map(([, text]) => text));
+    const config = parseConfig(this.#project.texts.get(CONFIG) ?? "");
+    const buckets = valueAt(config, "storage.buckets");
+    if (typeof buckets === "object" && buckets !== null) {
+      for (const id of Object.keys(buckets)) taken.add(`bucket ${id}`);
+    }
+    const shop = namesMadeBy(
+      added.filter(({ module }) => module === "shop").map(({ text }) => text),
+    );
+    for (const name of namesMadeBy(added.map(({ text }) => text))) {
+      if (!taken.has(name)) continue;
+      const [place] = theirs.find(([, text]) =>
+        namesMadeBy([text]).has(name)
+      ) ?? [CONFIG];
+      const advice = shop.has(name)
+        ? " (--modules core,people does without it)"
+        : "";
+      this.#clashes.add(`${name}: ${place}${advice}`);
+    }
+    const versionOf = (path: string) =>
+      /^supabase\/migrations\/(\d+)_/.exec(path)?.[1];
+    const versions = theirs.flatMap(([path]) => versionOf(path) ?? []);
+    for (const { path } of added) {
+      const version = versionOf(path);
+      if (version !== undefined && versions.includes(version)) {
+        this.#clashes.add(`migration version ${version}: ${path}`);
+      }
+    }
+    const first = versionOf(added[0]?.path ?? "");
+    const last = versions.sort().at(-1);
+    if (first !== undefined && last !== undefined && last > first) {
+      this.#notes.push(
+        `Your migration ${last} is newer than ${first}: apply these with "supabase db push --include-all".`,
+      );
+    }
+  }
+
+  #extendConfig(): void {
+    const text = this.#project.texts.get(CONFIG) ?? "";
+    const config = parseConfig(text);
+    const missing: ConfigSection[] = [];
+    for (const section of this.#template.sections) {
+      const known = this.#installed?.sections[section.name];
+      const lines = missingFrom(config, section);
+      if (lines.length === 0 || known === checksum(section.text)) continue;
+      if (valueAt(config, section.name) === undefined) missing.push(section);
+      else if (known === undefined) {
+        this.#clashes.add(
+          `config section [${section.name}]: it stands in ${CONFIG} without ${
+            lines.join(" and ")
+          }`,
+        );
+      } else {
+        this.#notes.push(
+          `[${section.name}] of ${CONFIG} was left alone. This version needs ${
+            lines.join(" and ")
+          } there.`,
+        );
+      }
+    }
+    if (missing.length > 0) {
+      try {
+        this.#steps.push({
+          action: "append",
+          path: CONFIG,
+          text: appendSections(text, missing),
+        });
+      } catch (error) {
+        if (!(error instanceof ConfigInvalid)) throw error;
+        this.#clashes.add(
+          `config sections ${
+            missing.map(({ name }) => `[${name}]`).join(", ")
+          }: ${error.message}`,
+        );
+      }
+    }
+    if (valueAt(config, "edge_runtime.policy") === "oneshot") {
+      this.#notes.push(
+        `Set policy = "per_worker" in [edge_runtime] of ${CONFIG}: under "oneshot" no job runs on after its request.`,
+      );
+    }
+    if (valueAt(config, "edge_runtime.deno_version") === 1) {
+      this.#notes.push(
+        `Set deno_version = 2 in [edge_runtime] of ${CONFIG}: the functions need it.`,
+      );
+    }
+  }
+}
+
+function parentsOf(path: string): string[] {
+  const parts = path.split("/");
+  return parts.slice(1, -1).map((_, index) =>
+    parts.slice(0, index + 2).join("/")
+  );
+}

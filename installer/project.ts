@@ -1,0 +1,93 @@
+/** Somebody's Supabase project: what is in it that a plan has to know, and the writing of a plan. */
+import {
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { MANIFEST_PATH } from "./manifest.ts";
+import type { Plan, ProjectState, Step } from "./plan.ts";
+
+const SKIPPED = /^(\.temp|\.branches|node_modules)$/;
+
+/** The paths of everything below `supabase/`; a link counts as a file, since what is behind it is not looked at. */
+async function listPaths(dir: string, folder: string): Promise<string[]> {
+  const paths: string[] = [];
+  for (
+    const entry of await readdir(join(dir, folder), { withFileTypes: true })
+  ) {
+    const path = `${folder}/${entry.name}`;
+    if (!entry.isDirectory()) paths.push(path);
+    else if (!SKIPPED.test(entry.name)) {
+      paths.push(...await listPaths(dir, path));
+    }
+  }
+  return paths;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** A folder that is no Supabase project. */
+export class NotAProject extends Error {}
+
+/**
+ * Reads a project: the paths below `supabase/`, and the texts of config.toml, the manifest, all SQL of `migrations`
+ * and `schemas`, and the files that the template has as well.
+ *
+ * @throws {NotAProject} when there is no supabase/config.toml.
+ */
+export async function readProject(
+  dir: string,
+  templatePaths: string[],
+): Promise<ProjectState> {
+  if (!await isFile(join(dir, "supabase/config.toml"))) {
+    throw new NotAProject(
+      `${dir} has no supabase/config.toml. Run it in the folder of your Supabase project, or make one with "supabase init".`,
+    );
+  }
+  const all = await listPaths(dir, "supabase");
+  const paths = new Set(all);
+  const wanted = new Set(["supabase/config.toml", MANIFEST_PATH]);
+  for (const path of templatePaths) wanted.add(path);
+  const texts = new Map<string, string>();
+  for (const path of all) {
+    const isSql = /^supabase\/(migrations|schemas)\/.*\.sql$/.test(path);
+    if (!isSql && !wanted.has(path)) continue;
+    texts.set(path, await readFile(join(dir, path), "utf8"));
+  }
+  return { paths, texts };
+}
+
+/** Puts a text in the place of a file at once, so that no reader and no crash meets half of it. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const draft = `${path}.edge-ai-jobs.tmp`;
+  await writeFile(draft, text);
+  await rename(draft, path);
+}
+
+async function take(dir: string, step: Step): Promise<void> {
+  const path = join(dir, step.path);
+  if (step.action === "remove") return await rm(path);
+  await mkdir(dirname(path), { recursive: true });
+  const isNew = step.action === "add" || step.action === "offer";
+  // "wx" refuses a file that has appeared since the plan was made.
+  if (isNew) return await writeFile(path, step.text, { flag: "wx" });
+  await replaceFile(path, step.text);
+}
+
+/** Carries a plan out. The manifest comes last: an interrupted run is completed by running it again. */
+export async function carryOut(dir: string, plan: Plan): Promise<void> {
+  for (const step of plan.steps) await take(dir, step);
+  const text = `${JSON.stringify(plan.manifest, null, 2)}\n`;
+  await replaceFile(join(dir, MANIFEST_PATH), text);
+}

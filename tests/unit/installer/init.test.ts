@@ -1,0 +1,228 @@
+/** What `npx edge-ai-jobs init` plans for projects that differ, with the template of this repository. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { dirname, join } from "@std/path";
+import { parse as parseToml } from "@std/toml";
+import { ConfigInvalid } from "../../../installer/config-sections.ts";
+import { MANIFEST_PATH } from "../../../installer/manifest.ts";
+import {
+  type Plan,
+  planInit,
+  readModules,
+  Refusal,
+} from "../../../installer/plan.ts";
+import {
+  OWN_IMPORT_MAPS,
+  OWN_MEDIA,
+  OWN_SHARED,
+} from "../../helpers/existing-projects.ts";
+import { carriedOut, projectOf, template } from "./template.ts";
+
+const ALL = readModules("core,people,shop");
+const CONFIG = "supabase/config.toml";
+
+/** The files that a plan adds or writes anew. */
+function touched(plan: Plan): string[] {
+  return plan.steps.map(({ path }) => path);
+}
+
+Deno.test("template: every relative import of a file leads to a file of the template, and every package is in its import map", () => {
+  const files = new Map(template.files.map(({ path, text }) => [path, text]));
+  const { imports } = JSON.parse(
+    files.get("supabase/functions/_shared/edge-ai-jobs/import_map.json") ?? "",
+  );
+  let count = 0;
+  for (const [path, text] of files) {
+    if (!path.endsWith(".ts")) continue;
+    for (
+      const [, from, sideEffect] of text.matchAll(
+        /^(?:import|export|\}) (?:.* )?from "([^"]+)";$|^import "([^"]+)";$/gm,
+      )
+    ) {
+      const specifier = from ?? sideEffect ?? "";
+      if (specifier.startsWith("node:")) continue;
+      count++;
+      const isThere = specifier.startsWith(".")
+        ? files.has(join(dirname(path), specifier))
+        : specifier in imports;
+      assert(isThere, `${path}: ${specifier}`);
+    }
+  }
+  assert(count > 300, String(count));
+});
+
+Deno.test("template: every function has its section, with the installed import map", () => {
+  const slugs = new Set(
+    template.files.flatMap(({ path }) =>
+      /^supabase\/functions\/([^_/]+)\//.exec(path)?.[1] ?? []
+    ),
+  );
+  assertEquals(
+    template.sections.map(({ name }) => name).sort(),
+    ["db.vault", ...[...slugs].map((slug) => `functions.${slug}`)].sort(),
+  );
+  for (const { name, text } of template.sections.slice(1)) {
+    assert(
+      text.includes(
+        'import_map = "./functions/_shared/edge-ai-jobs/import_map.json"',
+      ),
+      name,
+    );
+  }
+});
+
+Deno.test("init: names every table, policy, bucket, function and section that a project has already", () => {
+  const { clashes } = planInit(template, projectOf(OWN_MEDIA), ALL);
+  const media = "supabase/migrations/20250301090000_media.sql";
+  const files = "supabase/migrations/20250302090000_files.sql";
+  assertEquals(clashes.sort(), [
+    `bucket recordings: ${CONFIG}`,
+    `bucket uploads: ${files}`,
+    `config section [functions.janitor]: it stands in ${CONFIG} without import_map = "./functions/_shared/edge-ai-jobs/import_map.json"`,
+    "function janitor: supabase/functions/janitor",
+    `policy "users can upload into their own folder" on storage.objects: ${files}`,
+    `table public.media: ${media}`,
+  ]);
+});
+
+Deno.test("init: a _shared of its own is not mixed with ours, and without the shop a project keeps its orders", () => {
+  const project = projectOf(OWN_SHARED);
+  assertEquals(planInit(template, project, ALL).clashes, [
+    "table public.orders: supabase/migrations/20250301090000_notes.sql (--modules core,people does without it)",
+  ]);
+  const plan = planInit(template, project, readModules("core,people"));
+  assertEquals(plan.clashes, []);
+  assertEquals(plan.manifest.modules, ["core", "people"]);
+  assert(!touched(plan).some((path) => path.includes("shop")));
+  assertEquals(touched(plan).filter((path) => project.paths.has(path)), [
+    CONFIG,
+  ]);
+  const shared = touched(plan).filter((path) => path.includes("/_shared/"));
+  assert(shared.length > 50);
+  for (const path of shared) {
+    assert(path.startsWith("supabase/functions/_shared/edge-ai-jobs/"), path);
+  }
+});
+
+Deno.test("init: what stands in config.toml stays letter by letter, and a Vault of its own is extended by hand", () => {
+  assertEquals(planInit(template, projectOf(OWN_IMPORT_MAPS), ALL).clashes, [
+    `config section [db.vault]: it stands in ${CONFIG} without project_url = "env(PROJECT_URL)" and dispatch_secret = "env(DISPATCH_SECRET)"`,
+  ]);
+  const config = (OWN_IMPORT_MAPS.get(CONFIG) ?? "").replace(
+    "[db.vault]\n",
+    '[db.vault]\nproject_url = "env(PROJECT_URL)"\ndispatch_secret = "env(DISPATCH_SECRET)"\n',
+  );
+  const project = projectOf(new Map(OWN_IMPORT_MAPS).set(CONFIG, config));
+  const plan = planInit(template, project, ALL);
+  assertEquals(plan.clashes, []);
+  const after = carriedOut(project, plan).get(CONFIG) ?? "";
+  assert(after.startsWith(config));
+  const { functions } = parseToml(after);
+  assertEquals(Object.keys(Object(functions)).length, 12);
+  assertEquals(Object(functions).mapped, {
+    import_map: "./functions/mapped/own_map.json",
+    verify_jwt: false,
+  });
+});
+
+Deno.test("init: a second run changes nothing, a lost file comes back, a module is added later", () => {
+  const project = projectOf(OWN_SHARED);
+  const files = carriedOut(
+    project,
+    planInit(template, project, readModules("core,people")),
+  );
+  files.delete("supabase/migrations/20250301090000_notes.sql");
+  const again = planInit(
+    template,
+    projectOf(files),
+    readModules("core,people"),
+  );
+  assertEquals([again.steps, again.clashes], [[], []]);
+  assertEquals(JSON.stringify(again.manifest), files.get(MANIFEST_PATH));
+
+  const lost = "supabase/functions/janitor/run.ts";
+  const changed = "supabase/functions/janitor/index.ts";
+  const damaged = new Map(files).set(changed, "// changed");
+  damaged.delete(lost);
+  const repair = planInit(
+    template,
+    projectOf(damaged),
+    readModules("core,people"),
+  );
+  assertEquals(touched(repair), [lost]);
+
+  const more = planInit(template, projectOf(files), ALL);
+  assertEquals(more.clashes, []);
+  assertEquals(touched(more), [
+    "supabase/migrations/20261122001300_shop.sql",
+    "supabase/migrations/20261122001410_shop_ownership.sql",
+  ]);
+  assertEquals(more.manifest.modules, ["core", "people", "shop"]);
+});
+
+Deno.test("init: an interrupted run, which has left files and no manifest, is completed", () => {
+  const project = projectOf(new Map([[CONFIG, ""]]));
+  const plan = planInit(template, project, ALL);
+  const half = new Map([[CONFIG, ""]]);
+  for (const step of plan.steps.slice(0, 60)) {
+    if (step.action === "add") half.set(step.path, step.text);
+  }
+  const rest = planInit(template, projectOf(half), ALL);
+  assertEquals(rest.clashes, []);
+  assertEquals(rest.steps, plan.steps.slice(60));
+});
+
+Deno.test("init: a file or a link where a folder is needed, a taken migration version and an inline table are clashes", () => {
+  const files = new Map([
+    [CONFIG, "functions = { hello = { verify_jwt = false } }\n"],
+    ["supabase/functions/_shared", "a link"],
+    ["supabase/migrations/20261122000100_mine.sql", "select 1;"],
+  ]);
+  const { clashes } = planInit(template, projectOf(files), ALL);
+  assertEquals(clashes.slice(0, 2), [
+    "file supabase/functions/_shared: a folder is needed there",
+    "migration version 20261122000100: supabase/migrations/20261122000100_foundation.sql",
+  ]);
+  assert(clashes[2]?.startsWith("config sections [db.vault]"), clashes[2]);
+  assertEquals(clashes.length, 3);
+});
+
+Deno.test("init: says when its migrations come before some that are there, and when the edge runtime is set otherwise", () => {
+  const files = new Map([
+    [CONFIG, '[edge_runtime]\npolicy = "oneshot"\ndeno_version = 1\n'],
+    ["supabase/migrations/20290101000000_later.sql", "select 1;"],
+  ]);
+  const { notes, clashes } = planInit(template, projectOf(files), ALL);
+  assertEquals(clashes, []);
+  assertEquals(
+    [/--include-all/, /per_worker/, /deno_version = 2/].map((words) =>
+      notes.filter((note) => words.test(note)).length
+    ),
+    [1, 1, 1],
+  );
+});
+
+Deno.test("init: refuses a config.toml that is none, a damaged manifest, another version and modules that do not work alone", () => {
+  const plan = (files: [string, string][], version = "1.0.0") =>
+    planInit({ ...template, version }, projectOf(new Map(files)), ALL);
+  assertThrows(() => plan([[CONFIG, "[a"]]), ConfigInvalid, "is not valid");
+  assertThrows(
+    () => plan([[CONFIG, ""], [MANIFEST_PATH, "{}"]]),
+    Refusal,
+    "Restore it",
+  );
+  const empty = projectOf(new Map([[CONFIG, ""]]));
+  const files = carriedOut(empty, planInit(template, empty, ALL));
+  assertThrows(() => plan([...files], "1.1.0"), Refusal, "upgrade");
+  for (
+    const [list, words] of [
+      ["core", "core,people"],
+      ["core,shop", "core,people"],
+      ["people", "core,people"],
+      ["core,people,billing", '"billing"'],
+      ["", '""'],
+    ] as const
+  ) {
+    assertThrows(() => readModules(list), Refusal, words);
+  }
+  assertEquals(readModules("people, core"), ["core", "people"]);
+});
