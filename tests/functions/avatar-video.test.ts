@@ -3,6 +3,7 @@ import {
   assert,
   assertAlmostEquals,
   assertEquals,
+  assertMatch,
   assertObjectMatch,
   assertStringIncludes,
 } from "@std/assert";
@@ -22,6 +23,7 @@ import {
   uploadPortrait,
 } from "../helpers/avatar-jobs.ts";
 import { jobFacts } from "../helpers/job-facts.ts";
+import { mp3 } from "../helpers/made-recordings.ts";
 import { assertProblem, problemSchema } from "../helpers/problem.ts";
 import { type TestStack, useStack } from "../helpers/stack.ts";
 import {
@@ -594,4 +596,105 @@ Deno.test("avatar video: a recording that only claims to be of a type is refused
     ],
   );
   assertEquals(await stack.simulator.creations(jobId), []);
+});
+
+/** An MP3 of so many seconds in the user's folder. */
+async function uploadSpeech(user: TestUser, seconds: number): Promise<string> {
+  const path = `${user.id}/${crypto.randomUUID()}.mp3`;
+  const { error } = await user.client.storage.from("uploads").upload(
+    path,
+    // Its first frame claims to be all there is.
+    mp3(seconds, 32, { claims: 1 }),
+    { contentType: "audio/mpeg" },
+  );
+  assertEquals(error, null);
+  return `uploads/${path}`;
+}
+
+for (const { provider } of AVATAR_PROVIDERS) {
+  Deno.test(`${provider}: a recording of more than ten minutes is refused as the job is created, the error naming the recording, its length and the limit`, async () => {
+    const stack = running();
+    const user = await signUp(stack);
+    const audio_url = await uploadSpeech(user, 700);
+    const answer = await user.call("create-ai-job", {
+      body: {
+        job_type: "avatar_video",
+        input_url: await uploadPortrait(user),
+        // D-ID is who makes a video when nothing is said.
+        metadata: provider === "d-id" ? { audio_url } : { audio_url, provider },
+      },
+    });
+    assertProblem(answer, {
+      status: 400,
+      code: "input_size_not_allowed",
+      field: "metadata.audio_url",
+    });
+    const { detail } = problemSchema.parse(answer.body);
+    assertMatch(
+      detail,
+      new RegExp(
+        `the recording \\(metadata.audio_url\\) lasts 70[01] s; ${provider} takes 600 at most`,
+      ),
+    );
+    const { data: jobs } = await user.client.from("ai_jobs").select("id");
+    assertEquals(jobs, []);
+  });
+
+  Deno.test(`${provider}: a recording of ten minutes is taken, one that is too long and comes by a plain insert is found before anything is paid`, async () => {
+    const stack = running();
+    await atOnce(stack, provider);
+    const user = await signUp(stack);
+    const input_url = await uploadPortrait(user);
+    const taken = await user.call("create-ai-job", {
+      body: {
+        job_type: "avatar_video",
+        input_url,
+        metadata: { audio_url: await uploadSpeech(user, 600), provider },
+      },
+    });
+    assertEquals(taken.status, 202, JSON.stringify(taken.body));
+    const { data, error } = await user.client.from("ai_jobs").insert({
+      job_type: "avatar_video",
+      input_url,
+      metadata: { audio_url: await uploadSpeech(user, 700), provider },
+    }).select("id").single();
+    assertEquals(error, null);
+    const { id } = z.object({ id: z.uuid() }).parse(data);
+    const job = await waitForJob(stack, user, id, "failed");
+    assertEquals([job.error_code, job.spend], [
+      "input_size_not_allowed",
+      "none",
+    ]);
+    assertMatch(
+      job.error_message ?? "",
+      new RegExp(`^The recording lasts 70[01] s; ${provider} takes 600`),
+    );
+    assertEquals(await stack.simulator.creations(id), []);
+  });
+}
+
+Deno.test("avatar video: whether somebody else's recording is there, or how long it is, nobody learns", async () => {
+  const stack = running();
+  const [owner, other] = [await signUp(stack), await signUp(stack)];
+  const there = await uploadSpeech(owner, 700);
+  const missing = there.replace(/[^/]+$/, "missing.mp3");
+  const input_url = await uploadPortrait(other);
+  const answers = await Promise.all(
+    [there, missing].map((audio_url) =>
+      other.call("create-ai-job", {
+        body: {
+          job_type: "avatar_video",
+          input_url,
+          metadata: { audio_url },
+        },
+      })
+    ),
+  );
+  for (const answer of answers) {
+    assertProblem(answer, {
+      status: 403,
+      code: "path_not_allowed",
+      field: "metadata.audio_url",
+    });
+  }
 });

@@ -8,6 +8,7 @@ import {
   uploadRecording,
 } from "../helpers/as-user.ts";
 import { requestVideo, uploadPortrait } from "../helpers/avatar-jobs.ts";
+import { flac, mp3, muxed, wav } from "../helpers/made-recordings.ts";
 import { type TestStack, useStack } from "../helpers/stack.ts";
 import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
 
@@ -209,4 +210,90 @@ Deno.test("budget: a long text stops where it is used up, and goes on with what 
   await sweepJob(stack, jobId);
   await waitForEvent(stack, jobId, "completed");
   assertEquals((await stack.simulator.creations(marker)).length, 2);
+});
+
+/** Stores bytes as a recording and answers with the job that shall write it down. */
+async function newTranscription(
+  user: TestUser,
+  bytes: Uint8Array<ArrayBuffer>,
+  contentType: string,
+): Promise<string> {
+  const path = `${user.id}/${crypto.randomUUID()}`;
+  const { error } = await user.client.storage.from("recordings").upload(
+    path,
+    bytes,
+    { contentType },
+  );
+  assertEquals(error, null);
+  return await newJob(user, {
+    job_type: "transcription",
+    input_url: `recordings/${path}`,
+    metadata: {},
+  });
+}
+
+/** What a recording costs to write down. */
+const priceOf = (seconds: number) => Math.ceil(seconds * 220_000 / 3_600);
+
+/** Each lasts a minute and claims a second or less. */
+const FORGED: Record<string, [type: string, bytes: Uint8Array<ArrayBuffer>]> = {
+  "a WAV that claims 4 GB a second": [
+    "audio/wav",
+    wav(60, { byteRate: 0xffff_ffff }),
+  ],
+  "an MP3 whose Info frame claims one frame": [
+    "audio/mpeg",
+    mp3(60, 64, { claims: 1 }),
+  ],
+  "a FLAC that claims one sample": [
+    "audio/flac",
+    flac(60, 300, { claims: 1 }),
+  ],
+  "a FLAC of silence that claims one sample": [
+    "audio/flac",
+    flac(60, 20, { claims: 1 }),
+  ],
+};
+
+for (const [what, [contentType, bytes]] of Object.entries(FORGED)) {
+  Deno.test(`budget: ${what} gets no more than the budget: it is not sent`, async () => {
+    const stack = running();
+    const user = await signUp(stack);
+    await setBudget(stack, user, priceOf(59));
+    const jobId = await newTranscription(user, bytes, contentType);
+    const job = await waitForJob(stack, user, jobId, "failed");
+    assertEquals([job.error_code, job.spend], ["budget_exceeded", "none"]);
+    assertEquals(await callsOf(stack, jobId), []);
+  });
+}
+
+Deno.test("budget: a recording whose length cannot be read counts as tightly packed speech, and its owner reads that", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  await setBudget(stack, user, priceOf(99));
+  const noise = new Uint8Array(75_000).fill(0x42);
+  const jobId = await newTranscription(user, noise, "audio/mpeg");
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals([job.error_code, job.error_message], [
+    "budget_exceeded",
+    "The job would cost more than what is left of your budget. " +
+    "The recording's length could not be read: by its size it counts as 100 s.",
+  ]);
+});
+
+Deno.test("costs: a recording straight from a browser is estimated by its own packets", async () => {
+  const stack = running();
+  const user = await signUp(stack);
+  const dense = await muxed("webm", "opus", 30, { packetBytes: 300 });
+  await setBudget(stack, user, priceOf(29));
+  const jobId = await newTranscription(user, dense, "audio/webm;codecs=opus");
+  const job = await waitForJob(stack, user, jobId, "failed");
+  assertEquals(job.error_code, "budget_exceeded");
+  await setBudget(stack, user, priceOf(30));
+  const again = await user.call("retry-ai-job", { body: { job_id: jobId } });
+  assertEquals(again.status, 202, JSON.stringify(again.body));
+  await sweepJob(stack, jobId);
+  await waitForEvent(stack, jobId, "submitted");
+  const [call] = await callsOf(stack, jobId);
+  assertEquals(call?.estimate, priceOf(30));
 });

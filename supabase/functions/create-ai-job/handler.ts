@@ -18,6 +18,7 @@ import {
 } from "../_shared/http/caller.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
+import { checkRecordingLength } from "./recording-check.ts";
 
 const createdJobSchema = z.object({
   id: z.uuid(),
@@ -38,7 +39,8 @@ const COLUMNS =
  * POST `{job_type, input_url, metadata, depends_on?}` with an optional `Idempotency-Key`.
  *
  * 202 with `Location` when the job waits, 200 when an earlier equal job answers it or when the key was used before
- * with the same request. Everything about the input object is checked by the database as the job is inserted.
+ * with the same request. Everything about the input object is checked by the database as the job is inserted, but for the
+ * length of a recording that a photo speaks, which is read here.
  */
 export function createHandler(
   deps: AppDeps,
@@ -52,6 +54,7 @@ export function createHandler(
       const inputUrl = "input_url" in request
         ? ownInputUrl(request.input_url, deps.env)
         : null;
+      await checkRecordingLength(context, request, deps.platform.random);
 
       const { job, isNew } = await insertJob(
         context,

@@ -82,6 +82,7 @@ const processors = [
     waitMaxBytes: env.TRANSCRIPT_WAIT_MAX_BYTES,
     hasWebhook: env.ELEVENLABS_WEBHOOK_SECRET !== undefined,
     storageUrl: providerStorageUrl(env),
+    random: platform.random,
   }),
   createAvatarVideoProcessor({
     supabase,
@@ -111,6 +112,7 @@ const processors = [
         ? undefined
         : `${base}/d-id/${dIdCallbackPath(jobId, secret)}`;
     },
+    random: platform.random,
   }),
 ];
 const worker = createWorker({

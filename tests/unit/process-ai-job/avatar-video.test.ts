@@ -2,6 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import { z } from "zod";
+import { AVATAR_PROVIDERS } from "../../../supabase/functions/_shared/contracts/avatar-video.ts";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import {
   JobFailure,
@@ -10,10 +11,9 @@ import {
 import { ProviderFailure } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
 import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
-import {
-  AVATAR_PROVIDERS,
-  type AvatarVideos,
-  type AvatarVideoState,
+import type {
+  AvatarVideos,
+  AvatarVideoState,
 } from "../../../supabase/functions/_shared/providers/avatar-videos.ts";
 import type { ResultDownload } from "../../../supabase/functions/_shared/providers/result-download.ts";
 import { createAvatarVideoProcessor } from "../../../supabase/functions/process-ai-job/processors/avatar-video.ts";
@@ -113,6 +113,7 @@ function run(
         Object.fromEntries(AVATAR_PROVIDERS.map((name) => [name, download])),
       ),
     callbackUrl: () => undefined,
+    random: Math.random,
   }).run(context(ageSeconds, options.took));
 }
 

@@ -11,6 +11,52 @@ export const AVATAR_AUDIO_BUCKETS: readonly string[] = [
   "outputs",
 ];
 
+/** The providers of avatar videos, by the names that they have in `ai_providers`. */
+export const AVATAR_PROVIDERS = ["d-id", "heygen"] as const;
+/** See {@link AVATAR_PROVIDERS}. */
+export type AvatarProvider = typeof AVATAR_PROVIDERS[number];
+
+/** What a provider takes as the recording that a photo speaks. */
+export interface RecordingLimits {
+  maxAudioBytes: number;
+  maxAudioSeconds: number;
+  /** By their canonical names. */
+  audioTypes: readonly string[];
+}
+
+/** By provider. `private.ai_recording_limits` has the same. */
+export const RECORDING_LIMITS: Readonly<
+  Record<AvatarProvider, RecordingLimits>
+> = {
+  "d-id": {
+    maxAudioBytes: 6_000_000,
+    maxAudioSeconds: 600,
+    audioTypes: ["audio/mpeg", "audio/wav", "audio/mp4", "audio/flac"],
+  },
+  heygen: {
+    maxAudioBytes: 15_000_000,
+    maxAudioSeconds: 600,
+    audioTypes: ["audio/mpeg", "audio/wav"],
+  },
+};
+
+/** Encoders fill up the last frame of a recording, and the first: so much more than the limit is still within it. */
+const PADDING_SECONDS = 1;
+
+/**
+ * What is wrong with the length of a recording that `provider` shall have, as it continues a sentence about it; null when
+ * nothing is.
+ */
+export function adviceOnLength(
+  seconds: number,
+  provider: AvatarProvider,
+): string | null {
+  const { maxAudioSeconds } = RECORDING_LIMITS[provider];
+  return seconds > maxAudioSeconds + PADDING_SECONDS
+    ? `lasts ${seconds} s; ${provider} takes ${maxAudioSeconds} at most`
+    : null;
+}
+
 /**
  * Parameters of an avatar video: what the photo says, as `text` in a voice of the provider or as a recording
  * (`audio_url`). Neither of them when the job depends on one that makes speech (`depends_on`): then that is spoken.
@@ -19,7 +65,7 @@ export const avatarVideoMetadataSchema = z.strictObject({
   name: plainText(100).default("Talking photo").describe(
     "Name of the avatar.",
   ),
-  provider: z.enum(["d-id", "heygen"]).optional().describe(
+  provider: z.enum(AVATAR_PROVIDERS).optional().describe(
     "Who makes it; the job type's provider when left out.",
   ),
   text: plainText(5000).min(3).optional(),

@@ -73,6 +73,8 @@ export interface PaidCall {
    * rather too many than too few. Their price is reserved in the owner's budget before the call is sent.
    */
   units: number;
+  /** What the owner should know of `units` when they do not fit into the budget, in a sentence that is safe to show. */
+  unitsNote?: string | undefined;
   /** Does beforehand what takes time, so that nothing lies between the journal and the request. */
   prepare?(): Promise<void>;
   /** Sends it, and answers with the provider's id of what was made, and how much it took if the provider tells. */
@@ -120,7 +122,7 @@ export async function makePaidCall(
     case "cancelled":
       throw new CancelRequested();
     case "over_budget":
-      throw new JobFailure("budget_exceeded", { isRetryable: false });
+      throw overBudget(call.unitsNote);
     case "over_provider_budget":
       throw new JobFailure("provider_budget_exceeded", { isRetryable: false });
     case "done":
@@ -137,6 +139,14 @@ export async function makePaidCall(
         isOurs,
       );
   }
+}
+
+function overBudget(note: string | undefined): JobFailure {
+  const failure = new JobFailure("budget_exceeded", { isRetryable: false });
+  return note === undefined ? failure : new JobFailure("budget_exceeded", {
+    isRetryable: false,
+    details: `${failure.message} ${note}`,
+  });
 }
 
 async function send(

@@ -1,10 +1,6 @@
 /** What every provider of avatar videos offers, whatever its wire looks like. */
+import type { RecordingLimits } from "../contracts/avatar-video.ts";
 import type { ErrorCode } from "../errors.ts";
-
-/** The providers of avatar videos, by the names that they have in `ai_providers`. */
-export const AVATAR_PROVIDERS = ["d-id", "heygen"] as const;
-/** See {@link AVATAR_PROVIDERS}. */
-export type AvatarProvider = typeof AVATAR_PROVIDERS[number];
 
 /** A file to hand to a provider. */
 export interface ProviderFile {
@@ -37,13 +33,7 @@ export type AvatarVideoState =
   | { status: "failed"; code: ErrorCode; reason: string };
 
 /** Avatar videos at one provider. Every method throws {@link ProviderFailure} and nothing else. */
-export interface AvatarVideos {
-  /** Most bytes of a recording that it takes. `ai_recording_limits` has the same limits, for jobs that are created. */
-  readonly maxAudioBytes: number;
-  /** Most seconds of a recording that it takes. */
-  readonly maxAudioSeconds: number;
-  /** Types of recordings that it takes, by their canonical names. */
-  readonly audioTypes: readonly string[];
+export interface AvatarVideos extends Readonly<RecordingLimits> {
   /** Whether a video that could not be made is charged all the same, or may be. */
   readonly chargesFailed: boolean;
   /** Seconds between two looks at a video: from the first pause, growing to the longest. */

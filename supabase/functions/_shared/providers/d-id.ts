@@ -7,6 +7,7 @@
  */
 import { encodeBase64 } from "@std/encoding";
 import { z } from "zod";
+import { RECORDING_LIMITS } from "../contracts/avatar-video.ts";
 import type { ErrorCode } from "../errors.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
 import type {
@@ -119,9 +120,7 @@ export function createDIdTalks(options: {
     );
 
   return {
-    maxAudioBytes: 6_000_000,
-    maxAudioSeconds: 600,
-    audioTypes: ["audio/mpeg", "audio/wav", "audio/mp4", "audio/flac"],
+    ...RECORDING_LIMITS["d-id"],
     // Not documented.
     chargesFailed: true,
     pauses: { first: 5, longest: 60 },

@@ -6,6 +6,7 @@
  * by which the list finds the video.
  */
 import { z } from "zod";
+import { RECORDING_LIMITS } from "../contracts/avatar-video.ts";
 import type { ErrorCode } from "../errors.ts";
 import { ProviderFailure } from "../jobs/paid-call.ts";
 import type {
@@ -117,9 +118,7 @@ export function createHeyGenVideos(options: {
     );
 
   return {
-    maxAudioBytes: 15_000_000,
-    maxAudioSeconds: 600,
-    audioTypes: ["audio/mpeg", "audio/wav"],
+    ...RECORDING_LIMITS.heygen,
     chargesFailed: false,
     pauses: { first: 10, longest: 60 },
     uploadPhoto: upload,

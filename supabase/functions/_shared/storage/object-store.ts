@@ -3,6 +3,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
 import { JobFailure } from "../jobs/outcome.ts";
+import type { RecordingSource } from "../media/lengths/range-reader.ts";
 import type { Bytes } from "../platform/bytes.ts";
 import { storageStatus } from "./storage-status.ts";
 
@@ -127,6 +128,50 @@ export async function sizeOfInput(
   if (error) throw toFailure(error, name);
   if (data.size !== undefined) return data.size;
   throw toFailure(new Error("Storage does not tell the size"), name);
+}
+
+/**
+ * The object that a job's `input_url` names, to be read in pieces: each is a request with a Range.
+ *
+ * @param supabase the service's client, or that of its owner.
+ * @param size as {@link sizeOfInput} answered it.
+ * @returns a source whose `read` throws {@link JobFailure} as {@link openInput}, and `storage_unavailable` (retryable)
+ *   when Storage does not answer with the range.
+ */
+export function inputInPieces(
+  supabase: SupabaseClient<Database>,
+  inputUrl: string,
+  size: number,
+  options: { signal: AbortSignal; name?: InputName },
+): RecordingSource {
+  const object = objectOf(inputUrl);
+  return {
+    size,
+    async read(start, end) {
+      const { data: stream, error } = await supabase.storage.from(object.bucket)
+        .setHeader("Range", `bytes=${start}-${end - 1}`)
+        .download(object.path, {}, { signal: options.signal })
+        .asStream();
+      if (error) throw toFailure(error, options.name);
+      const piece = new Uint8Array(end - start);
+      let length = 0;
+      try {
+        for await (const chunk of stream) {
+          if (length + chunk.byteLength > piece.length) {
+            throw new Error("Storage answered with more than the range");
+          }
+          piece.set(chunk, length);
+          length += chunk.byteLength;
+        }
+      } catch (cause) {
+        throw toFailure(
+          new Error("a range could not be read", { cause }),
+          options.name,
+        );
+      }
+      return piece.subarray(0, length);
+    },
+  };
 }
 
 /**

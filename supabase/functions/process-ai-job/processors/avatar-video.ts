@@ -1,6 +1,9 @@
 /** The job type `avatar_video`: a photo and what it shall say become a video at D-ID or HeyGen, and a row of `avatars`. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import {
+  adviceOnLength,
+  AVATAR_PROVIDERS,
+  type AvatarProvider,
   type AvatarVideoMetadata,
   avatarVideoMetadataSchema,
   type AvatarVideoResult,
@@ -16,18 +19,16 @@ import {
   inputTypeOf,
 } from "../../_shared/media/input-type.ts";
 import {
-  SOUND_HEAD_BYTES,
-  soundSeconds,
-} from "../../_shared/media/sound-length.ts";
+  recordingInMemory,
+  recordingLength,
+} from "../../_shared/media/recording-length.ts";
 import { spokenSeconds } from "../../_shared/media/spoken-seconds.ts";
 import type {
-  AvatarProvider,
   AvatarSpeech,
   AvatarVideos,
   AvatarVideoState,
   ProviderFile,
 } from "../../_shared/providers/avatar-videos.ts";
-import { AVATAR_PROVIDERS } from "../../_shared/providers/avatar-videos.ts";
 import type { ResultDownload } from "../../_shared/providers/result-download.ts";
 import { unpaid } from "../../_shared/providers/wire-call.ts";
 import {
@@ -36,6 +37,7 @@ import {
 } from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
+import { noteOn } from "./length-note.ts";
 
 /** The one paid step. */
 const ORDER = "create_video";
@@ -52,6 +54,8 @@ export interface AvatarVideoDeps {
   results: Readonly<Record<AvatarProvider, ResultDownload>>;
   /** Where D-ID may call back for this job. */
   callbackUrl(jobId: string): string | undefined;
+  /** Uniform in [0, 1). */
+  random(): number;
 }
 
 /**
@@ -170,8 +174,9 @@ async function submit(
       stage: "calling_provider",
       progressBefore: 30,
       progressAfter: 50,
-      // What is ordered already has its estimate.
-      units: handed?.seconds ?? spokenSeconds(order.metadata.text ?? ""),
+      // Of what was ordered before, the journal has the estimate.
+      units: handed?.seconds ?? 1,
+      unitsNote: handed?.note,
       send: async (signal) => {
         handed ??= await unpaid(() =>
           handOver(deps, provider, context, order, signal)
@@ -204,6 +209,7 @@ interface Handed {
   photo: string;
   speech: AvatarSpeech;
   seconds: number;
+  note?: string | undefined;
 }
 
 /** Hands photo and recording to the provider. They cost nothing and it forgets them by itself. */
@@ -241,9 +247,20 @@ async function handOver(
     maxBytes: provider.maxAudioBytes,
     signal,
   });
-  const head = await audioFile.bytes.slice(0, SOUND_HEAD_BYTES).arrayBuffer();
+  const length = await recordingLength(
+    recordingInMemory(audioFile.bytes),
+    deps.random,
+  );
+  const advice = adviceOnLength(length.seconds, nameOf(job));
+  if (length.isMeasured && advice !== null) {
+    throw new JobFailure("input_size_not_allowed", {
+      isRetryable: false,
+      details: `The recording ${advice}.`,
+    });
+  }
   return {
-    seconds: soundSeconds(new Uint8Array(head), audioFile.bytes.size),
+    seconds: length.seconds,
+    note: noteOn(length, context.log),
     photo: await provider.uploadPhoto(photoFile, signal),
     speech: {
       kind: "audio",

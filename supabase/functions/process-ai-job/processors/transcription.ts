@@ -33,14 +33,15 @@ import {
 } from "../../_shared/media/transcript.ts";
 import { headOf } from "../../_shared/media/text-bounds.ts";
 import {
-  SOUND_HEAD_BYTES,
-  soundSeconds,
-} from "../../_shared/media/sound-length.ts";
+  type RecordingLength,
+  recordingLength,
+} from "../../_shared/media/recording-length.ts";
 import type {
   ElevenLabsTranscripts,
   Transcript,
 } from "../../_shared/providers/elevenlabs-transcripts.ts";
 import {
+  inputInPieces,
   openInput,
   signInput,
   sizeOfInput,
@@ -48,6 +49,7 @@ import {
 import { unpaid } from "../../_shared/providers/wire-call.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
+import { noteOn } from "./length-note.ts";
 
 /** The one paid step of the job. */
 const STEP = "transcribe";
@@ -72,14 +74,13 @@ export interface TranscriptionDeps {
   hasWebhook: boolean;
   /** The project as the provider reaches its Storage; undefined where it cannot, and a long recording is sent along. */
   storageUrl: string | undefined;
+  /** Uniform in [0, 1). */
+  random(): number;
 }
 
 /** A recording on its way to the provider. */
 type Handed =
-  & {
-    /** How many it is likely to have. */
-    seconds: number;
-  }
+  & { length: RecordingLength }
   & (
     | { kind: "sent"; isLong: boolean; recording: ReadableStream<Uint8Array> }
     | { kind: "fetched"; url: string }
@@ -94,7 +95,7 @@ export function createTranscriptionProcessor(
 ): Processor {
   return {
     jobType: "transcription",
-    async run({ job, signal, progress, pay, took }) {
+    async run({ job, log, signal, progress, pay, took }) {
       const metadata = readMetadata(job, transcriptionMetadataSchema);
       if (job.input_url === null) {
         throw new JobFailure("input_required", { isRetryable: false });
@@ -115,8 +116,9 @@ export function createTranscriptionProcessor(
           stage: "transcribing",
           progressBefore: 20,
           progressAfter: 80,
-          units: handed?.seconds ??
-            await likelySeconds(deps.supabase, inputUrl),
+          // Of what was sent before, the journal has the estimate.
+          units: handed?.length.seconds ?? 1,
+          unitsNote: handed && noteOn(handed.length, log),
           async send(signal) {
             handed ??= await unpaid(() => handOver(deps, inputUrl, signal));
             const options = {
@@ -199,60 +201,7 @@ export function createTranscriptionProcessor(
   };
 }
 
-/**
- * The recording, to be read as it comes, and how many seconds it is likely to have: its beginning is looked at on the
- * way.
- */
-async function openRecording(
-  supabase: SupabaseClient<Database>,
-  inputUrl: string,
-  bytes: number,
-  signal: AbortSignal,
-): Promise<{ seconds: number; recording: ReadableStream<Uint8Array> }> {
-  const source = await openInput(supabase, inputUrl, {
-    signal,
-    name: "recording",
-  });
-  const reader = source.getReader();
-  const begun: Uint8Array[] = [];
-  const head: number[] = [];
-  try {
-    while (head.length < SOUND_HEAD_BYTES) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      begun.push(value);
-      head.push(...value.subarray(0, SOUND_HEAD_BYTES - head.length));
-    }
-  } catch (cause) {
-    throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
-  }
-  const recording = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const next = begun.shift() ?? (await reader.read()).value;
-      if (next === undefined) controller.close();
-      else controller.enqueue(next);
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 });
-  return { seconds: soundSeconds(Uint8Array.from(head), bytes), recording };
-}
-
-/** By its size alone, for a job that has paid before and most likely asks for nothing more; 0 when it cannot be told. */
-async function likelySeconds(
-  supabase: SupabaseClient<Database>,
-  inputUrl: string,
-): Promise<number> {
-  try {
-    return soundSeconds(
-      new Uint8Array(),
-      await sizeOfInput(supabase, inputUrl),
-    );
-  } catch {
-    return 0;
-  }
-}
-
-/** Looks how large and how long the recording is, and opens it or makes an address for it. */
+/** Measures how large and how long the recording is, and opens it or makes an address for it. */
 async function handOver(
   deps: TranscriptionDeps,
   inputUrl: string,
@@ -263,23 +212,23 @@ async function handOver(
   if (isLarge && !deps.hasWebhook) {
     throw new JobFailure("provider_webhook_missing", { isRetryable: false });
   }
-  const { seconds, recording } = await openRecording(
-    deps.supabase,
-    inputUrl,
-    bytes,
-    signal,
+  const name = "recording";
+  const length = await recordingLength(
+    inputInPieces(deps.supabase, inputUrl, bytes, { signal, name }),
+    deps.random,
   );
-  const isLong = isLarge || (deps.hasWebhook && seconds > WAIT_MAX_SECONDS);
+  const isLong = isLarge ||
+    (deps.hasWebhook && length.seconds > WAIT_MAX_SECONDS);
   if (isLong && deps.storageUrl !== undefined) {
-    await recording.cancel().catch(() => {});
     const url = await signInput(deps.supabase, inputUrl, {
       baseUrl: deps.storageUrl,
       expiresIn: FETCH_SECONDS,
-      name: "recording",
+      name,
     });
-    return { kind: "fetched", seconds, url };
+    return { kind: "fetched", length, url };
   }
-  return { kind: "sent", seconds, isLong, recording };
+  const recording = await openInput(deps.supabase, inputUrl, { signal, name });
+  return { kind: "sent", length, isLong, recording };
 }
 
 /** A transcript that is paid for. While it is not there, the job waits for it: it is never made again. */

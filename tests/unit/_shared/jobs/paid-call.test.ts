@@ -36,7 +36,9 @@ function bench() {
     outcomes: () => repository.journal.calls.map((call) => call.outcome),
     /** Claims the job anew, as after a crash, and makes the call. */
     attempt: (
-      provider: Partial<Pick<PaidCall, "send" | "find" | "undo">>,
+      provider: Partial<
+        Pick<PaidCall, "send" | "find" | "undo" | "unitsNote">
+      >,
       job = repository.claim(row),
       signal: AbortSignal = never,
     ) =>
@@ -49,6 +51,7 @@ function bench() {
           progressBefore: 30,
           progressAfter: 70,
           units: 1,
+          unitsNote: provider.unitsNote,
           send: (signal) => {
             asked.push("send");
             return (provider.send ?? unexpected)(signal);
@@ -678,6 +681,20 @@ for (
     assertEquals([asked, outcomes()], [[], []]);
   });
 }
+
+Deno.test("makePaidCall: the owner of what does not fit reads where its estimate comes from", async () => {
+  const { attempt, repository } = bench();
+  repository.overBudget = "over_budget";
+  const unitsNote = "It counts as 36000 s.";
+  const { message } = await assertRejects(
+    () => attempt({ unitsNote }),
+    JobFailure,
+  );
+  assertEquals(
+    message,
+    "The job would cost more than what is left of your budget. It counts as 36000 s.",
+  );
+});
 
 Deno.test("makePaidCall: how much is asked for goes into the journal before the call, and how much the provider says it took after it", async () => {
   const repository = new FakeRepository();

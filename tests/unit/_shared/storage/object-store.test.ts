@@ -2,7 +2,10 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
 import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { downloadInput } from "../../../../supabase/functions/_shared/storage/object-store.ts";
+import {
+  downloadInput,
+  inputInPieces,
+} from "../../../../supabase/functions/_shared/storage/object-store.ts";
 
 const OBJECT = "voice-samples/3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11/a b.mp3";
 const never = new AbortController().signal;
@@ -10,7 +13,10 @@ const AS_RECORDING = { name: "recording", taker: "d-id" } as const;
 
 /** The real client on a Storage that answers what the test says. */
 function storage(
-  answer: (signal: AbortSignal | undefined) => Response | Promise<Response>,
+  answer: (
+    signal: AbortSignal | undefined,
+    range: string | null,
+  ) => Response | Promise<Response>,
 ) {
   const requested: string[] = [];
   const supabase: SupabaseClient<Database> = createClient<Database>(
@@ -21,7 +27,10 @@ function storage(
       global: {
         fetch: async (input, init) => {
           requested.push(new URL(String(input)).pathname);
-          return await answer(init?.signal ?? undefined);
+          return await answer(
+            init?.signal ?? undefined,
+            new Headers(init?.headers).get("range"),
+          );
         },
       },
     },
@@ -242,3 +251,50 @@ for (
     assertEquals(requested, []);
   });
 }
+
+Deno.test("inputInPieces: reads each piece with a request of its own", async () => {
+  const ranges: (string | null)[] = [];
+  const { supabase } = storage((_signal, range) => {
+    ranges.push(range);
+    return new Response(body(["thr", "ee"]).stream, { status: 206 });
+  });
+  const pieces = inputInPieces(supabase, OBJECT, 100, { signal: never });
+  assertEquals(pieces.size, 100);
+  assertEquals(
+    new TextDecoder().decode(await pieces.read(7, 12)),
+    "three",
+  );
+  await pieces.read(95, 100);
+  assertEquals(ranges, ["bytes=7-11", "bytes=95-99"]);
+});
+
+Deno.test("inputInPieces: a piece ends where the object does, should it have become shorter", async () => {
+  const { supabase } = storage(() => bytes("two"));
+  const pieces = inputInPieces(supabase, OBJECT, 100, { signal: never });
+  assertEquals((await pieces.read(0, 90)).length, 3);
+});
+
+Deno.test("inputInPieces: a whole object instead of a piece, a broken transfer and a missing object are failures", async () => {
+  const options = { signal: never, name: "recording" } as const;
+  for (
+    const [answer, code, isRetryable] of [
+      [() => bytes("more than four"), "storage_unavailable", true],
+      [
+        () => new Response(body(["two"], "broken").stream),
+        "storage_unavailable",
+        true,
+      ],
+      [
+        () => Response.json({ message: "gone" }, { status: 404 }),
+        "input_not_found",
+        false,
+      ],
+    ] as const
+  ) {
+    const { supabase } = storage(answer);
+    const failure = await failureOf(() =>
+      inputInPieces(supabase, OBJECT, 100, options).read(50, 54)
+    );
+    assertEquals([failure.code, failure.isRetryable], [code, isRetryable]);
+  }
+});
