@@ -3,8 +3,11 @@ import { assert, assertEquals } from "@std/assert";
 import { dirname, fromFileUrl, join, relative, toFileUrl } from "@std/path";
 import { parse as parseToml } from "@std/toml";
 import { z } from "zod";
+import { buildTemplate } from "../../dev/tools/build-installer.ts";
 import { runSupabaseCli } from "../../dev/tools/supabase-cli.ts";
 import { readSourceTree } from "../../dev/tools/source-tree.ts";
+import { planInit } from "../../installer/plan.ts";
+import { MODULES, templateIndexSchema } from "../../installer/template.ts";
 import { startFakeManagementApi, type Upload } from "./fake-management-api.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
@@ -46,6 +49,7 @@ async function readConfig(project: string) {
 async function moduleGraph(
   project: string,
   entrypoint: string,
+  importMap: string,
 ): Promise<string[]> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
@@ -53,7 +57,7 @@ async function moduleGraph(
       "--json",
       "--no-config",
       "--no-lock",
-      `--import-map=${join(project, "import_map.json")}`,
+      `--import-map=${join(project, importMap)}`,
       join(project, entrypoint),
     ],
     cwd: project,
@@ -74,7 +78,11 @@ async function audit(project: string, upload: Upload): Promise<string[]> {
   const { slug, metadata, files } = upload;
   const wrong: string[] = [];
   const needed = [
-    ...await moduleGraph(project, metadata.entrypoint_path),
+    ...await moduleGraph(
+      project,
+      metadata.entrypoint_path,
+      metadata.import_map_path,
+    ),
     metadata.import_map_path,
   ];
   for (const path of needed) {
@@ -195,4 +203,42 @@ Deno.test("functions deploy: the audit notices a file that the CLI does not find
       "process-ai-job has verify_jwt false",
     ]);
   });
+});
+
+Deno.test("functions deploy: of a project that edge-ai-jobs was put into, sends every function with its files and verify_jwt", async () => {
+  const project = await Deno.realPath(await Deno.makeTempDir());
+  try {
+    const built = await buildTemplate();
+    const index = templateIndexSchema.parse(
+      JSON.parse(built.get("index.json") ?? ""),
+    );
+    const template = {
+      version: "1.0.0",
+      files: index.files.map((file) => ({
+        ...file,
+        text: built.get(file.path) ?? "",
+      })),
+      sections: index.sections,
+    };
+    const config = new Map([["supabase/config.toml", 'project_id = "own"\n']]);
+    const plan = planInit(
+      template,
+      { paths: new Set(config.keys()), texts: config },
+      MODULES,
+    );
+    for (const step of plan.steps) {
+      if (step.action === "remove") continue;
+      await Deno.mkdir(join(project, dirname(step.path)), { recursive: true });
+      await Deno.writeTextFile(join(project, step.path), step.text);
+    }
+    const uploads = await deploy(project);
+    assertEquals(
+      uploads.map(({ slug }) => slug).sort(),
+      Object.keys(await readConfig(root)).sort(),
+    );
+    assertEquals(await readConfig(project), await readConfig(root));
+    assertEquals(await auditAll(project, uploads), []);
+  } finally {
+    await Deno.remove(project, { recursive: true });
+  }
 });
