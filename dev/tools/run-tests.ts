@@ -106,6 +106,7 @@ async function runRing(
   selection: readonly string[],
 ): Promise<Tally> {
   await say(`ring ${ring}`);
+  const begunAt = performance.now();
   const process = new Deno.Command(Deno.execPath(), {
     args: [
       "test",
@@ -143,6 +144,10 @@ async function runRing(
     await say(`ring ${ring} ran no test, which counts as a failure`);
   }
   const judged = judge(code, output);
+  const seconds = Math.round((performance.now() - begunAt) / 1000);
+  await say(
+    `ring ${ring}: ${judged.passed} passed, ${judged.failed} failed in ${seconds} s`,
+  );
   if (judged.failed === 0) return { ...judged, failures: [] };
   const said = readErrors(output) ??
     `it ended with code ${code}; its last lines:\n${
