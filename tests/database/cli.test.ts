@@ -150,9 +150,12 @@ const MEANT_TO_BE: Readonly<Record<string, string>> = {
   rls_enabled_no_policy_private_former_ai_jobs: "The same.",
   rls_enabled_no_policy_private_janitor_settings: "The same.",
   rls_enabled_no_policy_private_ai_recording_limits: "The same.",
+  rls_enabled_no_policy_private_abandoned_uploads: "The same.",
   rls_enabled_no_policy_public_ai_providers:
     "The operator's settings: read and written by service_role alone.",
   rls_enabled_no_policy_public_ai_prices: "The same.",
+  rls_enabled_no_policy_public_ai_job_checkpoints:
+    "What a worker has finished of a job: read and written by service_role alone.",
   rls_enabled_no_policy_public_ai_provider_spend:
     "Read by service_role alone, and written by a trigger.",
 };

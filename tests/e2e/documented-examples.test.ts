@@ -2,7 +2,7 @@
 import { createElement } from "react";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
-import { createAiJobs } from "edge-ai-jobs";
+import { createAiJobs } from "../../client/mod.ts";
 import {
   exampleWith,
   loadComponent,

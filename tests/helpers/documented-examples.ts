@@ -1,7 +1,7 @@
 /// <reference path="../../dev/types/react.d.ts" />
 /** The code examples of README and docs, taken from the Markdown, to be run as they stand. */
 import type { ReactNode } from "react";
-import { join } from "@std/path";
+import { join, toFileUrl } from "@std/path";
 import { repository } from "./documented-commands.ts";
 
 /** The code blocks of a page in one language, in order. */
@@ -76,9 +76,19 @@ return ${name};
   return make(given);
 }
 
+/** What the client's package would export. */
+const PACKAGE: readonly (readonly [name: string, file: string])[] = [
+  [`"edge-ai-jobs"`, "client/mod.ts"],
+  [`"edge-ai-jobs/react"`, "client/react.ts"],
+];
+
 function splitImports(code: string): [imports: string, body: string] {
-  const imports = code.match(/^import [^]*?;$/gm) ?? [];
-  return [imports.join("\n"), code.replaceAll(/^import [^]*?;$/gm, "")];
+  const imports = PACKAGE.reduce(
+    (text, [name, file]) =>
+      text.replace(name, `"${toFileUrl(join(repository, file))}"`),
+    (code.match(/^import [^]*?;$/gm) ?? []).join("\n"),
+  );
+  return [imports, code.replaceAll(/^import [^]*?;$/gm, "")];
 }
 
 async function loadDefault(code: string, extension: string) {

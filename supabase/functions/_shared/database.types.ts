@@ -10,20 +10,17 @@ export type Database = {
         Row: {
           "data": NonNullable<Json>;
           "job_id": string;
-          "updated_at": string;
           "upload_id": string | null;
         };
         ComputedFields: never;
         Insert: {
           "data": NonNullable<Json>;
           "job_id": string;
-          "updated_at"?: string;
           "upload_id"?: string | null;
         };
         Update: {
           "data"?: NonNullable<Json>;
           "job_id"?: string;
-          "updated_at"?: string;
           "upload_id"?: string | null;
         };
         Relationships: [

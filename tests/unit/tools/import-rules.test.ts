@@ -233,12 +233,17 @@ Deno.test("checkImports: says where", () => {
   assertEquals([finding?.path, finding?.line], ["dev/a.ts", 3]);
 });
 
-Deno.test("checkImportMap: takes exact npm versions and the client of this repository, and nothing else", () => {
+Deno.test("checkImports: an example imports the package of this repository by its name, and nothing else does", () => {
+  const text = `import { createAiJobs } from "edge-ai-jobs";`;
+  assertEquals(rulesBroken("examples/a.ts", text), []);
+  assertEquals(rulesBroken("dev/a.ts", text), ["unmapped"]);
+});
+
+Deno.test("checkImportMap: takes exact npm versions and nothing else", () => {
   const good = {
     "zod": "npm:zod@4.6.7",
     "a/b": "npm:@a/b@1.0.0-beta.17/sub/path.js",
     "c/": "npm:/@a/c@3.1.0/",
-    "edge-ai-jobs/react": "./client/react.ts",
   };
   assertEquals(checkImportMap(good, ""), []);
   for (

@@ -62,7 +62,7 @@ export const envSchema = z.object({
     "must be whsec_ and at least 24 bytes in padded base64",
   )
     .describe(
-      "Secret by which the database signs its calls to process-ai-job and janitor; the same as in the Vault.",
+      "Secret by which the database signs its calls to process-ai-job, render-ai-job and janitor; the same as in the Vault.",
     ),
   ELEVENLABS_API_KEY: z.string().min(1).optional().describe(
     "Key of ElevenLabs: voice clones, speech, transcripts.",

@@ -68,7 +68,7 @@ export const BUCKETS: Readonly<Record<string, BucketPolicy>> = {
   "pdfs": {
     isPublic: false,
     isUploadable: false,
-    maxBytes: 104_857_600,
+    maxBytes: 524_288_000,
     mimeTypes: ["application/pdf"],
   },
   "profile-photos": {

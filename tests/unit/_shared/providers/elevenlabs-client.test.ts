@@ -329,6 +329,7 @@ Deno.test("docs/error-codes.md: says of the provider's codes whether they are re
     // Of those that render: this one does not.
     ["provider_render_failed", false],
     // Not the provider's word: nothing is sent.
+    ["provider_budget_exceeded", false],
     ["provider_webhook_missing", false],
   ]);
   assertEquals(
