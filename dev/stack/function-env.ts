@@ -18,15 +18,18 @@ export function checkFunctionEnv(env: Record<string, string>): void {
   const problems = findEnvProblems({ ...env, ...setByStack });
   if (problems.length === 0) return;
   const lines = problems.map(({ name, problem }) =>
-    `  ${name}, set in ${
-      Deno.env.has(name) ? "the environment" : "supabase/functions/.env"
-    }: ${problem}\n`
+    `  ${name}${whereSet(name, env)}: ${problem}\n`
   );
   throw new StackError(
     `The functions cannot start with these variables:\n${
       lines.join("")
     }Correct or empty them; .env.example says what they mean.`,
   );
+}
+
+function whereSet(name: string, env: Record<string, string>): string {
+  if (Deno.env.has(name)) return ", set in the environment";
+  return name in env ? ", set in supabase/functions/.env" : "";
 }
 
 /** Names, of those given, that the functions do not read: most likely a slip. */

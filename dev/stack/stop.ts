@@ -24,19 +24,34 @@ const argumentsSchema = z.strictObject({
   help: z.boolean(),
 });
 
+/** The arguments of `deno task stop`, or one sentence that says which of them it does not take. */
+export function readStopArguments(
+  args: string[],
+): { data: string; help: boolean } | string {
+  const read = argumentsSchema.safeParse(
+    parseArgs(args, { string: ["data"], boolean: ["help"] }),
+  );
+  if (read.success) return { data: read.data.data, help: read.data.help };
+  const [issue] = read.error.issues;
+  if (issue?.code === "unrecognized_keys") {
+    return `Unknown argument --${issue.keys[0]}.`;
+  }
+  return issue?.path[0] === "data"
+    ? "--data needs a value."
+    : `Unknown argument ${args.find((arg) => !arg.startsWith("-"))}.`;
+}
+
 const encoder = new TextEncoder();
 const say = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
 const complain = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
 
 async function run(args: string[]): Promise<0 | 1 | 2> {
-  const read = argumentsSchema.safeParse(
-    parseArgs(args, { string: ["data"], boolean: ["help"] }),
-  );
-  if (!read.success) {
-    complain(usage);
+  const read = readStopArguments(args);
+  if (typeof read === "string") {
+    complain(`${usage}\n${read}\n`);
     return 2;
   }
-  const { data, help } = read.data;
+  const { data, help } = read;
   if (help) {
     say(usage);
     return 0;

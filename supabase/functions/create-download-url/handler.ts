@@ -41,6 +41,8 @@ export function createHandler(
         expires_at: null,
       });
     }
+    // An address outlives the token: it is not given out for the files of an account that is gone.
+    await context.requireAccount();
     const signed = await signDownload(context.supabase, deps.env, {
       bucket,
       path,

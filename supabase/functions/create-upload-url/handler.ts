@@ -47,7 +47,11 @@ export function createHandler(
         throw wrong(
           "file_type_not_allowed",
           "content_type",
-          adviceOnUnknownType(request.content_type, request.file_name) ??
+          adviceOnUnknownType(
+            request.content_type,
+            request.file_name,
+            bucket.mimeTypes,
+          ) ??
             `is ${request.content_type}, which ${request.bucket} does not take; it takes ${
               bucket.mimeTypes.join(", ")
             }`,

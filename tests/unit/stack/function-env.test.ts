@@ -39,7 +39,7 @@ Deno.test("function env: a pair of which one is missing is named", () => {
   assertThrows(
     () => checkFunctionEnv({ UPSTASH_REDIS_REST_URL: "https://a.upstash.io" }),
     StackError,
-    "UPSTASH_REDIS_REST_TOKEN, set in supabase/functions/.env: must be set together with UPSTASH_REDIS_REST_URL",
+    "UPSTASH_REDIS_REST_TOKEN: must be set together with UPSTASH_REDIS_REST_URL",
   );
 });
 

@@ -14,12 +14,7 @@ export const pdfRenderMetadataSchema = z.strictObject({
   page_size: z.enum(["a4", "letter", "square"]).default("a4").describe(
     "square is 21 cm.",
   ),
-  photos_per_page: z.union([
-    z.literal("auto"),
-    z.literal(1),
-    z.literal(2),
-    z.literal(4),
-  ]).default("auto").describe(
+  photos_per_page: z.literal(["auto", 1, 2, 4]).default("auto").describe(
     "Most photos on a page; they share one when their orientation and captions allow it.",
   ),
   show_dates: z.boolean().default(false).describe(

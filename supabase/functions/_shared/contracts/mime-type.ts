@@ -73,46 +73,50 @@ const UNKNOWN_TYPES: readonly string[] = [
   "binary/octet-stream",
 ];
 
-const TYPE_BY_EXTENSION: ReadonlyMap<string, string> = new Map([
-  ["mp3", "audio/mpeg"],
-  ["wav", "audio/wav"],
-  ["m4a", "audio/mp4"],
-  ["aac", "audio/aac"],
-  ["ogg", "audio/ogg"],
-  ["oga", "audio/ogg"],
-  ["opus", "audio/ogg"],
-  ["weba", "audio/webm"],
-  ["flac", "audio/flac"],
-  ["aif", "audio/aiff"],
-  ["aiff", "audio/aiff"],
-  ["amr", "audio/amr"],
-  ["webm", "video/webm"],
-  ["mp4", "video/mp4"],
-  ["m4v", "video/mp4"],
-  ["mov", "video/quicktime"],
-  ["3gp", "video/3gpp"],
-  ["jpg", "image/jpeg"],
-  ["jpeg", "image/jpeg"],
-  ["png", "image/png"],
-  ["webp", "image/webp"],
-  ["pdf", "application/pdf"],
+/** The usual type first. */
+const TYPES_BY_EXTENSION: ReadonlyMap<string, readonly string[]> = new Map([
+  ["mp3", ["audio/mpeg"]],
+  ["wav", ["audio/wav"]],
+  ["m4a", ["audio/mp4"]],
+  ["aac", ["audio/aac"]],
+  ["ogg", ["audio/ogg"]],
+  ["oga", ["audio/ogg"]],
+  ["opus", ["audio/ogg"]],
+  ["weba", ["audio/webm"]],
+  ["flac", ["audio/flac"]],
+  ["aif", ["audio/aiff"]],
+  ["aiff", ["audio/aiff"]],
+  ["amr", ["audio/amr"]],
+  ["webm", ["video/webm", "audio/webm"]],
+  ["mp4", ["video/mp4", "audio/mp4"]],
+  ["m4v", ["video/mp4"]],
+  ["mov", ["video/quicktime"]],
+  ["3gp", ["video/3gpp", "audio/3gpp"]],
+  ["jpg", ["image/jpeg"]],
+  ["jpeg", ["image/jpeg"]],
+  ["png", ["image/png"]],
+  ["webp", ["image/webp"]],
+  ["pdf", ["application/pdf"]],
 ]);
 
 /**
  * What to do about a file without a usable type, in words for the app's developer; null when `contentType` says what
- * the file is.
+ * the file is. The type that it advises is one of `accepted`.
  */
 export function adviceOnUnknownType(
   contentType: string,
   fileName: string,
+  accepted: readonly string[],
 ): string | null {
   if (!UNKNOWN_TYPES.includes(canonicalMimeType(contentType))) return null;
   const [, extension = ""] = /\.([A-Za-z0-9]+)$/.exec(fileName) ?? [];
-  const type = TYPE_BY_EXTENSION.get(extension.toLowerCase());
-  const which = type === undefined
-    ? "the type of the file, for example audio/mp4"
-    : `${type} for this file`;
-  const given = type ?? "audio/mp4";
+  const types = TYPES_BY_EXTENSION.get(extension.toLowerCase()) ?? [];
+  const type = types.find((name) => accepted.includes(name));
+  if (type === undefined) {
+    return `does not say what the file is; it must be one of ${
+      accepted.join(", ")
+    }`;
+  }
   return `does not say what the file is; browsers leave file.type empty when they do not know. ` +
-    `Send ${which}, and upload it with that type: new File([file], file.name, { type: "${given}" })`;
+    `Send ${type} for this file, and upload it with that type: new File([file], file.name, { type: "${type}" })`;
 }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import {
   adviceOnUnknownType,
   canonicalMimeType,
@@ -36,11 +36,18 @@ Deno.test("canonicalMimeType: a canonical name is no synonym of another, and no 
   }
 });
 
-Deno.test("adviceOnUnknownType: a file without a type gets the one that its name suggests; a known type gets none", () => {
+Deno.test("adviceOnUnknownType: a file without a type gets one that its name suggests and the bucket takes; a known type gets none", () => {
+  const accepted = ["audio/mp4", "audio/webm", "image/jpeg"];
   for (const given of ["", "application/octet-stream", "Binary/Octet-Stream"]) {
-    assertMatch(adviceOnUnknownType(given, "memo.M4A") ?? "", /audio\/mp4/);
-    assertMatch(adviceOnUnknownType(given, "photo.jpeg") ?? "", /image\/jpeg/);
-    assert(adviceOnUnknownType(given, "blob") !== null);
+    const advice = (name: string) =>
+      adviceOnUnknownType(given, name, accepted) ?? "";
+    assertMatch(advice("memo.M4A"), /Send audio\/mp4 /);
+    assertMatch(advice("photo.jpeg"), /Send image\/jpeg /);
+    assertMatch(advice("memo.webm"), /Send audio\/webm /);
+    assertMatch(advice("memo.mp4"), /Send audio\/mp4 /);
+    for (const name of ["blob", "film.mov", "book.pdf"]) {
+      assertMatch(advice(name), /one of audio\/mp4, audio\/webm, image\/jpeg$/);
+    }
   }
-  assertEquals(adviceOnUnknownType("audio/midi", "song.mid"), null);
+  assertEquals(adviceOnUnknownType("audio/midi", "song.mid", accepted), null);
 });
