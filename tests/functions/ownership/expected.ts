@@ -228,7 +228,7 @@ export const EXPECTED: Declaration = {
     // The service's own notes: their owner does not see them.
     ai_job_checkpoints: {
       rows: { checkpoint: {} },
-      columns: { "": ["job_id", "data", "upload_id", "updated_at"] },
+      columns: { "": ["job_id", "data", "upload_id"] },
       service: "select",
       references: {
         ai_job_checkpoints_job_id_fkey: FROM_THE_JOB,
