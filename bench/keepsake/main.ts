@@ -292,11 +292,24 @@ async function prepare(
   return z.string().parse(job?.["id"]);
 }
 
-const options = z.object({ only: z.string().default("") }).parse(
-  parseArgs(Deno.args, { string: ["only"] }),
-);
+const read = z.strictObject({
+  _: z.tuple([]),
+  help: z.boolean(),
+  only: z.string().default(""),
+}).safeParse(parseArgs(Deno.args, { string: ["only"], boolean: ["help"] }));
 const print = (line: string) =>
-  Deno.stdout.write(new TextEncoder().encode(`${line}\n`));
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+const USAGE = "usage: deno task bench:keepsake [--only NAME]";
+if (!read.success || read.data.help) {
+  print(read.success ? USAGE : `${z.prettifyError(read.error)}\n${USAGE}`);
+  Deno.exit(read.success ? 0 : 2);
+}
+const options = read.data;
+if (!CASES.some(({ name }) => name.includes(options.only))) {
+  const names = CASES.map(({ name }) => `  ${name}`).join("\n");
+  print(`No book is called ${options.only}. There are:\n${names}\n${USAGE}`);
+  Deno.exit(2);
+}
 
 await using stack = await startStack({ ephemeral: true });
 // Nothing but this program calls the function.

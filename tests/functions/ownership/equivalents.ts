@@ -16,9 +16,38 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \(record_(storage|provider|provider_call)_removal\): switched off$/,
+      /^trigger \w+ on \w+ \((record_(storage|provider|provider_call)_removal|abandon_upload)\): switched off$/,
     reason:
       "It writes down what must be removed elsewhere, into a schema that no caller reaches.",
+  },
+  {
+    mutant:
+      "trigger ai_job_events_after_insert_broadcast on ai_job_events (broadcast_ai_job_events): switched off",
+    reason:
+      "It broadcasts each event to the topic of the job's owner. Who may join a topic is decided on realtime.messages.",
+  },
+  {
+    mutant:
+      "trigger pending_uploads_reserve on pending_uploads (reserve_upload): switched off",
+    reason:
+      "It holds callers to how much they may upload. Whose folder a reservation is in is a check of the policy.",
+  },
+  {
+    mutant:
+      "trigger media_name_content_type on media (name_media_content_type): switched off",
+    reason: "It gives a MIME type its usual name. No right depends on it.",
+  },
+  {
+    mutant:
+      "trigger ai_job_types_name_input_mime_types on ai_job_types (name_input_mime_types): switched off",
+    reason:
+      "It completes the operator's own settings, which nobody else may write.",
+  },
+  {
+    mutant:
+      /^policy "users can upload into their own folder" on objects: with check without its condition \d+, \(u\.(stored_at IS NULL|expires_at > now\(\))\)$/,
+    reason:
+      "A reservation of the caller's own that is used or has ended: it bounds how much they upload, not where.",
   },
   {
     mutant:
@@ -39,7 +68,8 @@ export const EQUIVALENTS: Equivalent[] = [
       "Nobody is granted an update of depends_on_job_id. The trigger holds the service to it.",
   },
   {
-    mutant: /^table ai_(providers|prices): Row Level Security switched off$/,
+    mutant:
+      /^table ai_(providers|prices|provider_spend|job_checkpoints): Row Level Security switched off$/,
     reason:
       "Nobody but the service is granted anything on it. The mutants that grant something are seen.",
   },
