@@ -1,5 +1,5 @@
 /** What `deno task start` shows of this project: what is wrong in a line, and nothing of what is as it should be. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
 import {
@@ -49,7 +49,7 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line,
   assertEquals(bad.error?.context.status, 400);
   await bad.error?.context.body?.cancel();
 
-  // A keepsake of a photo that is none fails while its PDF is on the way to Storage.
+  // A keepsake of a photo that is none fails.
   const path = `${ann.id}/broken.jpg`;
   const bytes = new TextEncoder().encode("no photo at all");
   await dataOf(
@@ -86,11 +86,40 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line,
     }),
   );
   const log = join(data, "stack.log");
-  await until("the upload of the PDF has been broken off", async () => {
-    const text = await Deno.readTextFile(log);
-    return text.includes("was broken off by its sender") &&
-      text.includes("job_failed");
-  }, 60);
+  await until(
+    "the job has failed",
+    async () => (await Deno.readTextFile(log)).includes("job_failed"),
+    60,
+  );
+  // An upload whose sender goes away in its middle.
+  const { data: { session } } = await ann.client.auth.getSession();
+  let sent = 0;
+  await assertRejects(() =>
+    fetch(
+      `${stack.env.API_URL}/storage/v1/object/uploads/${ann.id}/half.jpg`,
+      {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${session?.access_token}`,
+          "content-type": "image/jpeg",
+        },
+        body: new ReadableStream({
+          pull(controller) {
+            if (sent++ < 20) controller.enqueue(new Uint8Array(65_536));
+            else controller.error(new Error("the phone has lost its network"));
+          },
+        }, { highWaterMark: 0 }),
+      },
+    )
+  );
+  await until(
+    "the log says that it was broken off",
+    async () =>
+      (await Deno.readTextFile(log)).includes(
+        `/storage/v1/object/uploads/${ann.id}/half.jpg was broken off by its sender`,
+      ),
+    60,
+  );
 
   stack.kill("SIGTERM");
   assertEquals(await stack.exited, 0);
@@ -101,12 +130,12 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line,
   assertMatch(
     failed,
     new RegExp(
-      `^\\[process-ai-job\\] job_failed, photo_\\w+: .+ \\(pdf_render ${job_id}\\)$`,
+      `^\\[render-ai-job\\] job_failed, photo_\\w+: .+ \\(pdf_render ${job_id}\\)$`,
     ),
   );
   const logged = await Deno.readTextFile(log);
   assertMatch(logged, / services PostgresError 42501: /);
-  assertMatch(logged, / function:process-ai-job \{.*"event":"job_started"/);
+  assertMatch(logged, / function:render-ai-job \{.*"event":"job_started"/);
   assertMatch(logged, / postgres .*database system is ready/);
   assertEquals(((await Deno.stat(log)).mode ?? 0) & 0o777, 0o600);
   await Deno.remove(data, { recursive: true });
