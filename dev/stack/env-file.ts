@@ -100,6 +100,30 @@ export function mergeEnv(
   return merged;
 }
 
+/** What dotenv takes besides: `NAME: value`. */
+const anyAssignment =
+  /[ \t]*(?:export[ \t]+)?[\w.-]+(?:[ \t]*=[ \t]*|:[ \t]+)/y;
+
+/**
+ * The number, from 1, of the first line of an env file that is no assignment, comment, blank line or part of a quoted
+ * value; undefined when there is none. dotenv passes such lines over.
+ */
+export function findStrayLine(text: string): number | undefined {
+  let at = text.startsWith("\ufeff") ? 1 : 0;
+  while (at < text.length) {
+    anyAssignment.lastIndex = at;
+    let end = lineEnd(text, at);
+    if (anyAssignment.test(text)) {
+      end = lineEnd(text, valueAt(text, anyAssignment.lastIndex).end);
+    } else if (!/^\s*(#.*)?$/.test(text.slice(at, end))) {
+      return text.slice(0, at).split("\n").length;
+    }
+    at = text.indexOf("\n", end);
+    at = at < 0 ? text.length : at + 1;
+  }
+  return undefined;
+}
+
 /** An env file that can be written. */
 export interface EnvFile {
   /**

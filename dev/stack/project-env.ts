@@ -1,6 +1,8 @@
 /** The developer's own variables for the functions. */
 import { join } from "@std/path";
 import { parse } from "dotenv";
+import { findStrayLine } from "./env-file.ts";
+import { StackError } from "./stack-error.ts";
 
 async function readIfThere(path: string): Promise<string> {
   try {
@@ -11,13 +13,23 @@ async function readIfThere(path: string): Promise<string> {
   }
 }
 
-/** The variables of `supabase/functions/.env`; none when there is no such file. */
+/**
+ * The variables of `supabase/functions/.env`; none when there is no such file.
+ * Throws {@link StackError} that names a line which is no assignment.
+ */
 export async function readFunctionsEnvFile(
   projectDir: string,
 ): Promise<Record<string, string>> {
-  return parse(
-    await readIfThere(join(projectDir, "supabase", "functions", ".env")),
+  const text = await readIfThere(
+    join(projectDir, "supabase", "functions", ".env"),
   );
+  const line = findStrayLine(text);
+  if (line !== undefined) {
+    throw new StackError(
+      `supabase/functions/.env, line ${line}: must be NAME=value, a comment (#) or empty.`,
+    );
+  }
+  return parse(text);
 }
 
 /** Every name that `.env.example` mentions, also where it is commented out. */

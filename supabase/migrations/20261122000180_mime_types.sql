@@ -13,6 +13,7 @@ as $$
     when 'audio/mp3' then 'audio/mpeg'
     when 'audio/mpeg3' then 'audio/mpeg'
     when 'audio/mpg' then 'audio/mpeg'
+    when 'audio/mpga' then 'audio/mpeg'
     when 'audio/x-mp3' then 'audio/mpeg'
     when 'audio/x-mpeg' then 'audio/mpeg'
     when 'audio/x-mpeg-3' then 'audio/mpeg'

@@ -1,6 +1,8 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
+import { findStrayLine } from "../../../dev/stack/env-file.ts";
 import { readProjectEnv } from "../../../dev/stack/project-env.ts";
+import { StackError } from "../../../dev/stack/stack-error.ts";
 
 /** What a project with these lines in supabase/functions/.env gives its functions. */
 async function read(text: string): Promise<Record<string, string>> {
@@ -29,4 +31,29 @@ Deno.test("project env: quotes, export and comments are no part of a value, and 
     ),
     { DID_API_KEY: "a b", TEXT: "two\nlines" },
   );
+});
+
+Deno.test("project env: a line that says nothing is refused by its number", async () => {
+  await assertRejects(
+    () => read("# keys\n\nDID_API_KEY=key\nthis is not env\n"),
+    StackError,
+    "supabase/functions/.env, line 4: must be NAME=value",
+  );
+});
+
+Deno.test("findStrayLine: what dotenv reads is none", () => {
+  for (
+    const text of [
+      "",
+      "\n \n\t\r\n",
+      "\ufeffA=1\n",
+      "# a comment\n  # another\r\n",
+      "A=1\nexport B=2\nC = 3\nD: 4\nE=\n",
+      'A="two\nlines" # and a comment\nB=1\n',
+      "A='it''s'\n",
+    ]
+  ) assertEquals(findStrayLine(text), undefined, JSON.stringify(text));
+  assertEquals(findStrayLine("A=1\r\nAB\r\n"), 2);
+  assertEquals(findStrayLine('A="two\nlines"\nstray'), 3);
+  assertEquals(findStrayLine('A="no end\nstray\n'), 2);
 });

@@ -9,6 +9,7 @@ export const MIME_TYPE_SYNONYMS: Readonly<Record<string, readonly string[]>> = {
     "audio/mp3",
     "audio/mpeg3",
     "audio/mpg",
+    "audio/mpga",
     "audio/x-mp3",
     "audio/x-mpeg",
     "audio/x-mpeg-3",
