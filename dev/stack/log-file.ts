@@ -13,7 +13,7 @@ export interface LogFile extends Disposable {
  * Begins a log, readable by its owner only; that of the run before is kept beside it as `<path>.1`. A log that has
  * become larger than 20 MB takes its place in turn, so that both together never need more than 40.
  *
- * A line that cannot be written is left out: a full disk is told by what needs it. Throws what the operating system
+ * A line that cannot be written is left out: what needs the disk reports that it is full. Throws what the operating system
  * says when the file cannot be made.
  */
 export function openLogFile(path: string): LogFile {

@@ -32,7 +32,7 @@ export interface StackOptions {
   functionsDeno?: FunctionsDeno;
   /** What is printed of what the parts say, line by line, to standard error; nothing by default. */
   print?: Printed;
-  /** Told what is being waited for, in words for a person. */
+  /** Hears what is being waited for, in words for a person. */
   onProgress?: (waitingFor: string) => void;
   /** Life of an isolate by its own clock, in milliseconds; 150 s, the shortest of the hosted plans. */
   wallClockMs?: number;

@@ -32,7 +32,7 @@ const bucketSchema = z.object({
   allowed_mime_types: z.array(z.string()).nullable(),
 });
 
-/** How the server of TUS is told what to answer. */
+/** The answer for the server of TUS to send. */
 class TusRefusal extends Error {
   constructor(readonly status_code: number, readonly body: string) {
     super(body);

@@ -10,11 +10,7 @@ import {
 } from "../helpers/documented-examples.ts";
 import { clickOn, showPage } from "../helpers/react-page.ts";
 import { readRecording, signUp, useProject } from "./as-an-app.ts";
-
-/** An example ends as a page does, without closing the client of supabase-js. */
-function testExample(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
-}
+import { liveTest } from "../helpers/live-test.ts";
 
 const RECORDING = "speech-24s.mp3";
 
@@ -45,7 +41,7 @@ function voiceIdOf(result: unknown): unknown {
   return Reflect.get(result, "voice_id");
 }
 
-testExample(
+liveTest(
   "README: its example clones a voice and shows the progress",
   async () => {
     await withClient(async (supabase) => {
@@ -71,7 +67,7 @@ testExample(
   },
 );
 
-testExample("AGENTS.md: its example clones a voice", async () => {
+liveTest("AGENTS.md: its example clones a voice", async () => {
   await withClient(async (supabase) => {
     const { result, jobs } = await runExample(
       `import { createAiJobs } from "edge-ai-jobs";\n${await exampleWith(
@@ -88,7 +84,7 @@ testExample("AGENTS.md: its example clones a voice", async () => {
   });
 });
 
-testExample(
+liveTest(
   "docs/api.md: the example with supabase-js alone clones a voice and reads its timeline",
   async () => {
     const { API_URL, PUBLISHABLE_KEY } = project();
@@ -113,7 +109,7 @@ testExample(
   },
 );
 
-testExample("docs/api.md: the example with curl clones a voice", async () => {
+liveTest("docs/api.md: the example with curl clones a voice", async () => {
   const dir = await Deno.makeTempDir({ prefix: "curl-" });
   const { API_URL, PUBLISHABLE_KEY } = project();
   // An ephemeral stack has no family yet.
@@ -141,7 +137,7 @@ testExample("docs/api.md: the example with curl clones a voice", async () => {
   await Deno.remove(dir, { recursive: true });
 });
 
-testExample(
+liveTest(
   "docs/client.md: the React example clones a voice on a click and shows its name",
   async () => {
     await withClient(async (supabase) => {

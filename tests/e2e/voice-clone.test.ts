@@ -10,14 +10,10 @@ import {
   uploadRecording,
   useProject,
 } from "./as-an-app.ts";
+import { liveTest } from "../helpers/live-test.ts";
 
 const project = useProject();
 const PATIENCE = { timeoutMs: 30_000 };
-
-/** A test without the leak sanitizers: supabase-js leaves timers of its own when it disconnects from Realtime. */
-function userTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
-}
 
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return encodeHex(await crypto.subtle.digest("SHA-256", bytes));
@@ -79,7 +75,7 @@ async function clone(
   assertEquals(await response.bytes(), bytes);
 }
 
-userTest(
+liveTest(
   "e2e: two users at once clone voices from m4a, ogg, webm and wav recordings",
   async () => {
     await using ada = await signUp(project());
@@ -103,7 +99,7 @@ userTest(
   },
 );
 
-userTest("e2e: ten jobs at once are all done, each paid for once", async () => {
+liveTest("e2e: ten jobs at once are all done, each paid for once", async () => {
   await using ada = await signUp(project());
   const { input_url } = await uploadRecording(
     ada,
@@ -135,7 +131,7 @@ userTest("e2e: ten jobs at once are all done, each paid for once", async () => {
   );
 });
 
-userTest(
+liveTest(
   "e2e: a busy provider delays a job and nobody has to do anything about it",
   async () => {
     await using ada = await signUp(project());
@@ -162,7 +158,7 @@ userTest(
   },
 );
 
-userTest(
+liveTest(
   "e2e: a stranger sees nothing of another's job, recording or voice, and cannot use them",
   async () => {
     await using ada = await signUp(project());

@@ -16,13 +16,9 @@ import {
 import { createClient } from "@supabase/supabase-js";
 import { readRecording, signUp, type TestUser } from "../helpers/as-user.ts";
 import { type TestStack, useStack } from "../helpers/stack.ts";
+import { liveTest } from "../helpers/live-test.ts";
 
 const running = useStack();
-
-/** A test without the leak sanitizers: supabase-js leaves timers of its own when it disconnects from Realtime. */
-function liveTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
-}
 
 /** A user and a client for their jobs, closed when disposed of. */
 async function newClient(

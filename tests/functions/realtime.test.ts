@@ -10,13 +10,9 @@ import {
 } from "../helpers/as-user.ts";
 import { type TestStack, useStack } from "../helpers/stack.ts";
 import { waitForJob } from "../helpers/wait-for.ts";
+import { liveTest } from "../helpers/live-test.ts";
 
 const running = useStack();
-
-/** A test without the leak sanitizers: supabase-js leaves timers of its own when it disconnects from Realtime. */
-function liveTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
-}
 
 /** What arrives, in order, to be waited for one after another. */
 class Inbox<T> {

@@ -6,7 +6,7 @@ import { MODULES, type Template } from "../../../installer/template.ts";
 import { carriedOut, projectOf } from "./template.ts";
 
 const CONFIG = "supabase/config.toml";
-const f = (name: string) => `supabase/functions/work/${name}.ts`;
+const f = (name: string) => `supabase/functions/hello/${name}.ts`;
 const migration = "supabase/migrations/20260101000000_work.sql";
 const obsolete = "supabase/functions/past/index.ts";
 

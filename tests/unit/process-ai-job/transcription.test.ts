@@ -28,7 +28,7 @@ const STARTED = Date.parse("2026-11-22T10:00:00Z");
 const RECORDING = new TextEncoder().encode("a recording");
 const never = new AbortController().signal;
 
-/** A Storage with one recording, which notes what it is asked for, and takes files only when told so. */
+/** A Storage with one recording, which notes each request, and takes files only when set to. */
 function storage(size: number, asked: string[], takesFiles: boolean) {
   const object = `recordings/${USER}/call.mp3`;
   return createClient<Database>("http://project.test", "key", {

@@ -1,4 +1,4 @@
-/** What a file is, told from its first and last bytes. */
+/** What a file is, by its first and last bytes. */
 import { findJpegEnd, isJpeg, JpegError, readJpegHead } from "./jpeg.ts";
 import type { BookImage } from "./book-file.ts";
 import {
@@ -29,7 +29,7 @@ const TAIL_BYTES = 65_536;
 /** A profile that is longer is for a press, and not what a camera writes. */
 const MOST_PROFILE_BYTES = 4_194_304;
 
-/** Formats that are told by name, by what stands at which byte. */
+/** Formats that are named in errors, by what stands at which byte. */
 const OTHERS: readonly (readonly [at: number, text: string, name: string])[] = [
   [8, "WEBP", "WebP"],
   [4, "ftypheic", "HEIC"],

@@ -23,7 +23,7 @@ export interface PlacedSlide {
   picture: Picture;
   caption: PrintableText | null;
   date: PrintableText | null;
-  /** Told at how many pixels to the inch the photo is printed, each time it is. */
+  /** Hears at how many pixels to the inch the photo is printed, each time it is. */
   note: (dpi: number) => void;
 }
 
