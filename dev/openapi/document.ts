@@ -9,7 +9,7 @@ import {
 import {
   ERROR_CATALOGUE,
   type ErrorCode,
-} from "../../supabase/functions/_shared/errors.ts";
+} from "../../supabase/functions/_shared/failures/catalogue.ts";
 import { type Example, EXAMPLES } from "./examples.ts";
 import { type Caller, type Operation, OPERATIONS } from "./operations.ts";
 

@@ -2,11 +2,11 @@
  * The examples of the OpenAPI document. tests/functions/openapi.test.ts sends each to the stack, in this order, and holds
  * the answer to it; ids, times, tokens and addresses differ there, everything else is the same.
  */
+import type { FieldError } from "../../supabase/functions/_shared/failures/app-error.ts";
 import {
   ERROR_CATALOGUE,
   type ErrorCode,
-  type FieldError,
-} from "../../supabase/functions/_shared/errors.ts";
+} from "../../supabase/functions/_shared/failures/catalogue.ts";
 
 /** A request and its answer. */
 export interface Example {

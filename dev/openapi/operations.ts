@@ -27,7 +27,7 @@ import {
   createUploadUrlResponseSchema,
 } from "../../supabase/functions/_shared/contracts/storage.ts";
 import { transcriptionResultSchema } from "../../supabase/functions/_shared/contracts/transcription.ts";
-import type { ErrorCode } from "../../supabase/functions/_shared/errors.ts";
+import type { ErrorCode } from "../../supabase/functions/_shared/failures/catalogue.ts";
 
 /** Who may call: a signed-in user, the database, or an AI provider. */
 export type Caller = "user" | "database" | "provider";

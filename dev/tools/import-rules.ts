@@ -13,43 +13,29 @@ import {
 const SHARED = "supabase/functions/_shared/";
 
 /**
- * The parts of `_shared`, and the other parts that each may import. Towards the left is independent, towards the
- * right is nearer to the network: contracts ← jobs ← providers, storage, cache ← the functions.
+ * The parts of `_shared`, and the other parts that each may import. `failures` and `contracts` import nothing; `jobs`,
+ * `providers`, `storage` and `http` do not know one another.
  */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
-  "errors.ts": [],
-  "database.types.ts": [],
+  failures: [],
   contracts: [],
-  media: ["contracts", "platform"],
+  "database.types.ts": [],
+  database: ["failures"],
   platform: [],
   config: ["contracts", "platform"],
-  jobs: ["contracts", "errors.ts", "database.types.ts", "platform"],
-  providers: [
-    "contracts",
-    "jobs",
-    "errors.ts",
-    "database.types.ts",
-    "platform",
-    "config",
-  ],
+  media: ["contracts", "platform"],
+  jobs: ["contracts", "failures", "database", "database.types.ts", "platform"],
+  providers: ["contracts", "failures", "platform", "config"],
   storage: [
     "contracts",
-    "jobs",
+    "failures",
+    "database",
+    "database.types.ts",
     "media",
-    "errors.ts",
-    "database.types.ts",
     "platform",
-    "config",
   ],
-  cache: [
-    "contracts",
-    "jobs",
-    "errors.ts",
-    "database.types.ts",
-    "platform",
-    "config",
-  ],
-  http: ["contracts", "errors.ts", "database.types.ts", "platform", "config"],
+  cache: ["contracts", "jobs", "database.types.ts", "platform", "config"],
+  http: ["contracts", "failures", "database.types.ts", "platform", "config"],
 };
 
 /** The top folders, and the other ones that each may import. */

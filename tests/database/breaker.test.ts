@@ -1,6 +1,10 @@
 /** The breaker of a provider: what opens it, what waits, who probes, and what closes it. */
 import { assert, assertEquals } from "@std/assert";
 import {
+  ERROR_CODES,
+  isProviderFailing,
+} from "../../supabase/functions/_shared/failures/catalogue.ts";
+import {
   type Bench,
   claimJob,
   insertClaimedJob,
@@ -391,5 +395,17 @@ Deno.test("breaker: a storm of 429 from 8 workers loses no job, sends nothing tw
     assertEquals([row?.waiting, row?.open], [60, 0]);
     assert((row?.attempts ?? 99) <= 5 + 8, `${row?.attempts} attempts`);
     assert((row?.calls ?? 0) > 20, `${row?.calls} calls`);
+  });
+});
+
+Deno.test("is_provider_failure: counts exactly the codes that the error catalogue calls a failing provider", async () => {
+  await withQueue(async ({ db }) => {
+    const rows = await db.sql<{ code: string }[]>`
+      select code from unnest(${[...ERROR_CODES]}::text[]) as code
+      where private.is_provider_failure(code)`;
+    assertEquals(
+      rows.map(({ code }) => code).sort(),
+      ERROR_CODES.filter(isProviderFailing).sort(),
+    );
   });
 });

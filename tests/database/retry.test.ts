@@ -1,6 +1,6 @@
 /** fail_ai_job: whether and when a failed attempt is tried again, and with what a job fails for good. */
 import { assert, assertEquals } from "@std/assert";
-import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/errors.ts";
+import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/failures/catalogue.ts";
 import type { TestDatabase } from "../helpers/database.ts";
 import { withDatabase } from "../helpers/database.ts";
 import {

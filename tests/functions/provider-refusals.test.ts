@@ -8,7 +8,7 @@ import {
 import {
   ERROR_CATALOGUE,
   type ErrorCode,
-} from "../../supabase/functions/_shared/errors.ts";
+} from "../../supabase/functions/_shared/failures/catalogue.ts";
 import {
   type Recording,
   requestVoice,

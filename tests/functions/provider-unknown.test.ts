@@ -3,7 +3,7 @@
  * again before the provider was asked, and in the end there is one voice, paid for once.
  */
 import { assert, assertEquals } from "@std/assert";
-import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/errors.ts";
+import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/failures/catalogue.ts";
 import {
   requestVoice,
   signUp,

@@ -6,7 +6,7 @@ import type {
   ClaimedJob,
   Dependency,
 } from "../../supabase/functions/_shared/contracts/jobs.ts";
-import { AppError } from "../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../supabase/functions/_shared/failures/app-error.ts";
 import type { Completion } from "../../supabase/functions/_shared/jobs/outcome.ts";
 import type {
   Beat,

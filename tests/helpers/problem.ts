@@ -1,7 +1,7 @@
 /** What an error answer must look like, whichever endpoint gives it. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
-import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/errors.ts";
+import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/failures/catalogue.ts";
 import type { FunctionAnswer } from "./as-user.ts";
 
 /** A problem document of an endpoint (RFC 9457). */

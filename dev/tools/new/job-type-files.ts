@@ -90,7 +90,7 @@ export type ${pascal}Result = z.infer<typeof ${camel}ResultSchema>;
 function wire({ kebab, pascal, words }: Names): string {
   return `/** ElevenLabs: ${words}. Addresses, fields and answers have to be those of the provider's API reference. */
 import { z } from "zod";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import {
   type ElevenLabsAccess,
   readElevenLabsJson,
@@ -135,7 +135,7 @@ export function createElevenLabs${pascal}(
         path: \`/v1/${kebab}/\${encodeURIComponent(id)}/audio\`,
       }, signal);
       if (body !== null) return body;
-      throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+      throw ProviderFailure.unknown("provider_answer_invalid");
     },
   };
 }
@@ -150,8 +150,8 @@ import {
   type ${pascal}Result,
 } from "../../_shared/contracts/${kebab}.ts";
 import type { Database } from "../../_shared/database.types.ts";
+import { ProviderFailure } from "../../_shared/failures/provider-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
-import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
 import type { ElevenLabs${pascal} } from "../../_shared/providers/elevenlabs-${kebab}.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
@@ -177,7 +177,8 @@ export function create${pascal}Processor(deps: {
         // Where the provider can be asked by the marker, ask it: then nobody has to look a lost answer up by hand.
         find: () =>
           Promise.reject(
-            new ProviderFailure("outcome_unknown", "unknown", false, {
+            ProviderFailure.unknown("outcome_unknown", {
+              isRetryable: false,
               details: "ElevenLabs cannot be asked for what it made.",
             }),
           ),
@@ -212,10 +213,8 @@ function test({ snake, kebab, pascal, camel }: Names): string {
 import { createClient } from "@supabase/supabase-js";
 import { ${camel}ResultSchema } from "../../../supabase/functions/_shared/contracts/${kebab}.ts";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
-import {
-  type PaidCall,
-  ProviderFailure,
-} from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { ProviderFailure } from "../../../supabase/functions/_shared/failures/provider-failure.ts";
+import type { PaidCall } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import { createElevenLabs${pascal} } from "../../../supabase/functions/_shared/providers/elevenlabs-${kebab}.ts";
 import { create${pascal}Processor } from "../../../supabase/functions/process-ai-job/processors/${kebab}.ts";

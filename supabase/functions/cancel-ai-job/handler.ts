@@ -4,7 +4,8 @@ import {
   type JobStanding,
   jobStandingSchema,
 } from "../_shared/contracts/jobs.ts";
-import { AppError, fromDatabaseError } from "../_shared/errors.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
+import { AppError } from "../_shared/failures/app-error.ts";
 import { readJson } from "../_shared/http/body.ts";
 import { createUserEndpoint } from "../_shared/http/caller.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";

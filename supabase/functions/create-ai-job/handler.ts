@@ -10,7 +10,8 @@ import {
   jobStatusSchema,
 } from "../_shared/contracts/jobs.ts";
 import { normaliseInputUrl } from "../_shared/contracts/object-path.ts";
-import { AppError, fromDatabaseError } from "../_shared/errors.ts";
+import { AppError } from "../_shared/failures/app-error.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
 import { readJson } from "../_shared/http/body.ts";
 import {
   createUserEndpoint,

@@ -5,9 +5,10 @@ import {
   RECORDING_LIMITS,
 } from "../_shared/contracts/avatar-video.ts";
 import type { CreateAiJobRequest } from "../_shared/contracts/jobs.ts";
-import { AppError, fromDatabaseError } from "../_shared/errors.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
+import { AppError } from "../_shared/failures/app-error.ts";
+import { JobFailure } from "../_shared/failures/job-failure.ts";
 import type { UserContext } from "../_shared/http/caller.ts";
-import { JobFailure } from "../_shared/jobs/outcome.ts";
 import { recordingLength } from "../_shared/media/recording-length.ts";
 import { inputInPieces, sizeOfInput } from "../_shared/storage/object-store.ts";
 

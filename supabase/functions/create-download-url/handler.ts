@@ -3,7 +3,7 @@ import {
   createDownloadUrlRequestSchema,
   type CreateDownloadUrlResponse,
 } from "../_shared/contracts/storage.ts";
-import { AppError } from "../_shared/errors.ts";
+import { AppError } from "../_shared/failures/app-error.ts";
 import { readJson } from "../_shared/http/body.ts";
 import { createUserEndpoint } from "../_shared/http/caller.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";

@@ -1,10 +1,11 @@
 /** create-upload-url: where a client may put one file, straight into Storage. */
+import { adviceOnUnknownType } from "../_shared/contracts/mime-type.ts";
 import {
   createUploadUrlRequestSchema,
   type CreateUploadUrlResponse,
 } from "../_shared/contracts/storage.ts";
-import { adviceOnUnknownType } from "../_shared/contracts/mime-type.ts";
-import { AppError, fromDatabaseError } from "../_shared/errors.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
+import { AppError } from "../_shared/failures/app-error.ts";
 import { readJson } from "../_shared/http/body.ts";
 import { createUserEndpoint } from "../_shared/http/caller.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";

@@ -6,7 +6,8 @@ import {
   type GetAiJobResponse,
 } from "../_shared/contracts/jobs.ts";
 import { parseObjectPath } from "../_shared/contracts/object-path.ts";
-import { AppError, fromDatabaseError } from "../_shared/errors.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
+import { AppError } from "../_shared/failures/app-error.ts";
 import { parse } from "../_shared/http/body.ts";
 import {
   createUserEndpoint,

@@ -2,8 +2,8 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database } from "../_shared/database.types.ts";
-import { fromDatabaseError } from "../_shared/errors.ts";
-import { JobFailure } from "../_shared/jobs/outcome.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
+import { JobFailure } from "../_shared/failures/job-failure.ts";
 import type { Logger } from "../_shared/platform/log.ts";
 import type { ResumableUploads } from "../_shared/storage/resumable-uploads.ts";
 

@@ -2,7 +2,7 @@
 import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database } from "../_shared/database.types.ts";
-import { fromDatabaseError } from "../_shared/errors.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
 import type { VerifiedDispatch } from "../_shared/http/dispatch-signature.ts";
 import type { ListedObject } from "../_shared/providers/inventory.ts";
 import {

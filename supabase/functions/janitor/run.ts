@@ -7,7 +7,8 @@
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../_shared/database.types.ts";
-import { ProviderFailure } from "../_shared/jobs/paid-call.ts";
+import { isProviderFailing } from "../_shared/failures/catalogue.ts";
+import { ProviderFailure } from "../_shared/failures/provider-failure.ts";
 import type { Logger } from "../_shared/platform/log.ts";
 import type { ProviderInventory } from "../_shared/providers/inventory.ts";
 import { removeFiles } from "../_shared/storage/remove-files.ts";
@@ -44,13 +45,6 @@ const REMOVALS_AT_ONCE = 8;
 const ROWS_AT_ONCE = 20;
 /** Things with the marker of one job: a call that was repeated has made two. */
 const MAX_FOUND = 5;
-/** Trouble of the provider and not of one thing in it: nothing more is asked of it in this run. */
-const PROVIDER_TROUBLE = [
-  "provider_unavailable",
-  "provider_timeout",
-  "provider_rate_limited",
-  "provider_unauthorized",
-];
 
 /**
  * Does what is due until there is nothing left or no time.
@@ -141,7 +135,7 @@ async function removeObjects(
           removal_id: removal.id,
           error: failure,
         });
-        if (isTrouble(failure)) usable.delete(removal.provider);
+        if (isProviderUnusable(failure)) usable.delete(removal.provider);
       }),
     );
   }
@@ -197,7 +191,7 @@ async function removeMarked(
     if (id === null || id === last) return removed;
     last = id;
     if (removed === MAX_FOUND || !await repository.mayRemove(removal, id)) {
-      throw new ProviderFailure("outcome_unknown", "rejected", false);
+      throw ProviderFailure.rejected("outcome_unknown");
     }
     await inventory.remove({
       id,
@@ -241,7 +235,7 @@ async function readList(
     const page = await inventory.list(cursor, signal);
     // A list that goes in circles would keep us for ever.
     if (page.next !== null && page.next === cursor) {
-      throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+      throw ProviderFailure.unknown("provider_answer_invalid");
     }
     const isOurs = await repository.recordPage(
       inventory.provider,
@@ -286,7 +280,9 @@ async function askForUnseen(
   return false;
 }
 
-function isTrouble({ code, options }: ProviderFailure): boolean {
-  // 409: this one thing is still being made.
-  return PROVIDER_TROUBLE.includes(code) && options.httpStatus !== 409;
+/** Whether the provider fails for every object, so that nothing more is asked of it in this run. */
+function isProviderUnusable({ code, httpStatus }: ProviderFailure): boolean {
+  // 409: this one object is still being rendered.
+  return (isProviderFailing(code) || code === "provider_unauthorized") &&
+    httpStatus !== 409;
 }

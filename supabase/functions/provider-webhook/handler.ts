@@ -7,7 +7,8 @@ import {
   type NamedJob,
 } from "../_shared/contracts/provider-webhooks.ts";
 import type { Database } from "../_shared/database.types.ts";
-import { AppError, fromDatabaseError } from "../_shared/errors.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
+import { AppError } from "../_shared/failures/app-error.ts";
 import {
   bodyChunks,
   declaredBytes,

@@ -1,6 +1,6 @@
 /** How a keepsake fails for good. */
-import type { ErrorCode } from "../_shared/errors.ts";
-import { JobFailure } from "../_shared/jobs/outcome.ts";
+import type { ErrorCode } from "../_shared/failures/catalogue.ts";
+import { JobFailure } from "../_shared/failures/job-failure.ts";
 
 /** A failure that no further attempt can help. */
 export function final(
@@ -8,11 +8,7 @@ export function final(
   details?: string,
   cause?: unknown,
 ): JobFailure {
-  return new JobFailure(code, {
-    isRetryable: false,
-    ...(details === undefined ? {} : { details }),
-    cause,
-  });
+  return JobFailure.final(code, { details, cause });
 }
 
 /**

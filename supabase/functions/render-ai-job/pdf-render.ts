@@ -18,7 +18,7 @@ import {
   type PdfRenderResult,
 } from "../_shared/contracts/keepsake.ts";
 import type { Database } from "../_shared/database.types.ts";
-import { fromDatabaseError } from "../_shared/errors.ts";
+import { fromDatabaseError } from "../_shared/database/errors.ts";
 import { readMetadata } from "../_shared/jobs/metadata.ts";
 import type { Completion } from "../_shared/jobs/outcome.ts";
 import type { JobContext, Processor } from "../_shared/jobs/runner.ts";

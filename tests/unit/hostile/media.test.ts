@@ -1,9 +1,8 @@
 /** Files that lie about what they are: never stored as what they are not, however they come and however much they claim. */
 import { createClient } from "@supabase/supabase-js";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import fc from "../../helpers/fast-check.ts";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
-import { JobFailure } from "../../../supabase/functions/_shared/jobs/outcome.ts";
+import { JobFailure } from "../../../supabase/functions/_shared/failures/job-failure.ts";
 import {
   CHECKED_TYPES,
   type CheckedType,
@@ -15,6 +14,7 @@ import {
   Mp3Frames,
 } from "../../../supabase/functions/_shared/media/mp3-frames.ts";
 import { storeOutput } from "../../../supabase/functions/_shared/storage/outputs.ts";
+import fc from "../../helpers/fast-check.ts";
 import { tellCases, tryCases } from "../../helpers/try-cases.ts";
 
 const from = (path: string) =>

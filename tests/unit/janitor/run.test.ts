@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
-import { ProviderFailure } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { ProviderFailure } from "../../../supabase/functions/_shared/failures/provider-failure.ts";
 import type { Logger } from "../../../supabase/functions/_shared/platform/log.ts";
 import type { ProviderInventory } from "../../../supabase/functions/_shared/providers/inventory.ts";
 import type {
@@ -121,7 +121,7 @@ Deno.test("runJanitor: a provider in trouble is asked no more, the others are", 
   const down = inventory("elevenlabs", {
     remove: () =>
       Promise.reject(
-        new ProviderFailure("provider_unavailable", "unknown", true),
+        ProviderFailure.unknown("provider_unavailable"),
       ),
   });
   const summary = await run(repository, [down, inventory("d-id")]);
@@ -147,7 +147,7 @@ Deno.test("runJanitor: one thing that cannot be removed yet does not keep the ot
     remove: ({ id }) =>
       id === "v_1"
         ? Promise.reject(
-          new ProviderFailure("provider_unavailable", "unknown", true, {
+          ProviderFailure.unknown("provider_unavailable", {
             httpStatus: 409,
           }),
         )
@@ -219,7 +219,7 @@ Deno.test("runJanitor: a provider that does not answer for one row leaves the ro
       inventory("elevenlabs", {
         has: (id) =>
           id === "v_1" ? Promise.resolve(false) : Promise.reject(
-            new ProviderFailure("provider_timeout", "unknown", true),
+            ProviderFailure.unknown("provider_timeout"),
           ),
       }),
     ],

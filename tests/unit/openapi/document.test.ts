@@ -5,7 +5,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { codesOf, openApiText } from "../../../dev/openapi/document.ts";
 import { EXAMPLES } from "../../../dev/openapi/examples.ts";
 import { OPERATIONS } from "../../../dev/openapi/operations.ts";
-import { ERROR_CATALOGUE } from "../../../supabase/functions/_shared/errors.ts";
+import { ERROR_CATALOGUE } from "../../../supabase/functions/_shared/failures/catalogue.ts";
 import { documentedExamples } from "../../helpers/openapi-examples.ts";
 
 const root = new URL("../../../", import.meta.url);

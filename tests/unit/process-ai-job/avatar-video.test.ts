@@ -4,11 +4,9 @@ import { createClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { AVATAR_PROVIDERS } from "../../../supabase/functions/_shared/contracts/avatar-video.ts";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
-import {
-  JobFailure,
-  Snooze,
-} from "../../../supabase/functions/_shared/jobs/outcome.ts";
-import { ProviderFailure } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { JobFailure } from "../../../supabase/functions/_shared/failures/job-failure.ts";
+import { ProviderFailure } from "../../../supabase/functions/_shared/failures/provider-failure.ts";
+import { Snooze } from "../../../supabase/functions/_shared/jobs/outcome.ts";
 import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import type {
@@ -95,7 +93,7 @@ function run(
     options.chargesFailed,
   );
   const download = () => {
-    throw new JobFailure("provider_unavailable", { isRetryable: true });
+    throw JobFailure.retryable("provider_unavailable");
   };
   return createAvatarVideoProcessor({
     supabase: createClient<Database>("http://127.0.0.1:1", "key", {
@@ -202,7 +200,7 @@ for (
       () =>
         run(20, () =>
           Promise.reject(
-            new ProviderFailure(code, "unknown", true, {
+            ProviderFailure.unknown(code, {
               retryAfterSeconds: 17,
             }),
           )),
@@ -217,7 +215,7 @@ Deno.test("avatar video: an answer that makes no sense spends an attempt, so tha
     () =>
       run(20, () =>
         Promise.reject(
-          new ProviderFailure("provider_answer_invalid", "unknown", true),
+          ProviderFailure.unknown("provider_answer_invalid"),
         )),
     JobFailure,
   );

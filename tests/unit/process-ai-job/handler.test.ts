@@ -1,10 +1,8 @@
 import { assert, assertEquals, assertObjectMatch } from "@std/assert";
 import { Webhook } from "standardwebhooks";
 import { readEnv } from "../../../supabase/functions/_shared/config/env.ts";
-import {
-  AppError,
-  type ErrorCode,
-} from "../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../supabase/functions/_shared/failures/app-error.ts";
+import type { ErrorCode } from "../../../supabase/functions/_shared/failures/catalogue.ts";
 import type { Completion } from "../../../supabase/functions/_shared/jobs/outcome.ts";
 import { createWorker } from "../../../supabase/functions/_shared/jobs/worker.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";

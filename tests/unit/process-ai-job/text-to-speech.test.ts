@@ -7,18 +7,16 @@ import {
 } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
-import {
-  JobFailure,
-  Snooze,
-} from "../../../supabase/functions/_shared/jobs/outcome.ts";
+import { JobFailure } from "../../../supabase/functions/_shared/failures/job-failure.ts";
+import { Snooze } from "../../../supabase/functions/_shared/jobs/outcome.ts";
 import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
 import { Mp3Frames } from "../../../supabase/functions/_shared/media/mp3-frames.ts";
+import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import type {
   ElevenLabsSpeech,
   SpeechRequest,
 } from "../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
 import { createTextToSpeechProcessor } from "../../../supabase/functions/process-ai-job/processors/text-to-speech.ts";
-import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 
 const USER = "00000000-0000-4000-8000-0000000000aa";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";

@@ -2,14 +2,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
-import {
-  JobFailure,
-  Snooze,
-} from "../../../supabase/functions/_shared/jobs/outcome.ts";
-import {
-  type Made,
-  ProviderFailure,
-} from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { JobFailure } from "../../../supabase/functions/_shared/failures/job-failure.ts";
+import { ProviderFailure } from "../../../supabase/functions/_shared/failures/provider-failure.ts";
+import { Snooze } from "../../../supabase/functions/_shared/jobs/outcome.ts";
+import type { Made } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
 import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import type {
@@ -96,7 +92,7 @@ async function run(
   const transcripts: ElevenLabsTranscripts = {
     transcribe: async ({ recording }) => {
       bodies.push(await new Response(recording).text());
-      throw new ProviderFailure("provider_timeout", "unknown", true);
+      throw ProviderFailure.unknown("provider_timeout");
     },
     order: async (order) => {
       orders.push(order);
@@ -256,10 +252,10 @@ Deno.test("transcription: what is ordered already goes on when the recording is 
 Deno.test("transcription: passing trouble while it is looked for spends no attempt, a refusal fails the job", async () => {
   for (
     const [failure, expected] of [
-      [new ProviderFailure("provider_unavailable", "unknown", true), Snooze],
-      [new ProviderFailure("provider_rate_limited", "rejected", true), Snooze],
+      [ProviderFailure.unknown("provider_unavailable"), Snooze],
+      [ProviderFailure.rejected("provider_rate_limited"), Snooze],
       [
-        new ProviderFailure("provider_unauthorized", "rejected", false),
+        ProviderFailure.rejected("provider_unauthorized"),
         JobFailure,
       ],
     ] as const

@@ -41,7 +41,7 @@ const cases: {
     why: "contracts know no errors: they are what an app sees as well",
     bad: [
       `${shared}/contracts/jobs.ts`,
-      `import type { ErrorCode } from "../errors.ts";`,
+      `import type { ErrorCode } from "../failures/catalogue.ts";`,
     ],
     good: [
       `${shared}/contracts/jobs.ts`,
@@ -56,17 +56,46 @@ const cases: {
       `type A = import("../providers/elevenlabs.ts").A;`,
     ],
     good: [
-      `${shared}/providers/elevenlabs.ts`,
-      `import { a } from "../jobs/paid-call.ts";`,
+      `${shared}/jobs/runner.ts`,
+      `type A = import("../failures/provider-failure.ts").A;`,
+    ],
+  },
+  {
+    rule: "layer",
+    why:
+      "providers know nothing of the queue: they fail in the words of failures/",
+    bad: [
+      `${shared}/providers/a.ts`,
+      `import { a } from "../jobs/outcome.ts";`,
+    ],
+    good: [
+      `${shared}/providers/a.ts`,
+      `import { a } from "../failures/job-failure.ts";`,
+    ],
+  },
+  {
+    rule: "layer",
+    why:
+      "storage know nothing of the queue: they fail in the words of failures/",
+    bad: [
+      `${shared}/storage/a.ts`,
+      `import { a } from "../jobs/outcome.ts";`,
+    ],
+    good: [
+      `${shared}/storage/a.ts`,
+      `import { a } from "../failures/job-failure.ts";`,
     ],
   },
   {
     rule: "layer",
     why: "a re-export is an import",
-    bad: [`${shared}/errors.ts`, `export * from "./contracts/jobs.ts";`],
+    bad: [
+      `${shared}/failures/catalogue.ts`,
+      `export * from "../contracts/jobs.ts";`,
+    ],
     good: [
       `${shared}/http/problem.ts`,
-      `export { AppError } from "../errors.ts";`,
+      `export { AppError } from "../failures/app-error.ts";`,
     ],
   },
   {
@@ -95,9 +124,9 @@ const cases: {
     why: "a new part of _shared has to be given a place",
     bad: [
       `${shared}/misc/a.ts`,
-      `import { a } from "../errors.ts";`,
+      `import { a } from "../platform/log.ts";`,
     ],
-    good: [`${shared}/cache/a.ts`, `import { a } from "../errors.ts";`],
+    good: [`${shared}/cache/a.ts`, `import { a } from "../platform/log.ts";`],
   },
   {
     rule: "function",
@@ -128,7 +157,7 @@ const cases: {
     why: "end-to-end tests are black boxes",
     bad: [
       "tests/e2e/a.test.ts",
-      `import { a } from "../../supabase/functions/_shared/errors.ts";`,
+      `import { a } from "../../supabase/functions/_shared/failures/catalogue.ts";`,
     ],
     good: ["tests/e2e/a.test.ts", `import { a } from "../helpers/a.ts";`],
   },

@@ -1,7 +1,7 @@
 /** Reading request bodies: bounded, typed, and with the wrong field named. */
 import type { z } from "zod";
 import { check, type WrongPart } from "../contracts/issue-words.ts";
-import { AppError, type FieldError } from "../errors.ts";
+import { AppError, type FieldError } from "../failures/app-error.ts";
 import { boundedChunks } from "../platform/bounded-chunks.ts";
 
 /** Most bytes of a JSON body. Recordings and photos go straight to Storage, never through a function. */

@@ -1,5 +1,5 @@
 /** A bound for all the bodies together that an isolate reads at the same time. */
-import { AppError } from "../errors.ts";
+import { AppError } from "../failures/app-error.ts";
 
 /** Passes the chunks of a body on while there is room for it; see {@link createByteBudget}. */
 export type ByteBudget = (

@@ -3,7 +3,7 @@ import { createContextClient, verifyAuth } from "@supabase/server/core";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { supabaseEnv } from "../config/env.ts";
 import type { Database } from "../database.types.ts";
-import { AppError } from "../errors.ts";
+import { AppError } from "../failures/app-error.ts";
 import { boundedFetch } from "../platform/bounded-fetch.ts";
 import { isAccountGone } from "./account.ts";
 import {

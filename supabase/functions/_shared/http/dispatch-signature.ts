@@ -1,6 +1,6 @@
 /** Verifies that a request comes from our own database: Standard Webhooks, HMAC-SHA256. */
 import { decodeBase64 } from "@std/encoding";
-import { AppError } from "../errors.ts";
+import { AppError } from "../failures/app-error.ts";
 import type { Bytes } from "../platform/bytes.ts";
 
 /** Bytes of an HMAC-SHA256. */

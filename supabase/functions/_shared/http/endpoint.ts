@@ -1,7 +1,7 @@
 /** What every endpoint does around its own work: method, CORS, request id, time budget, errors, one log line. */
 import type { Env } from "../config/env.ts";
 import { secretsOf } from "../config/env.ts";
-import { AppError } from "../errors.ts";
+import { AppError } from "../failures/app-error.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import { createLogger, type Logger } from "../platform/log.ts";
 import { CORS_HEADERS } from "./cors.ts";

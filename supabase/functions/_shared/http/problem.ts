@@ -1,5 +1,5 @@
 /** Answers: JSON for success, RFC 9457 problem documents for errors. */
-import { AppError, type FieldError } from "../errors.ts";
+import { AppError, type FieldError } from "../failures/app-error.ts";
 import { CORS_HEADERS } from "./cors.ts";
 
 /** An error as it is sent: RFC 9457 with our `code`, the wrong fields, and the id to find it in the log. */

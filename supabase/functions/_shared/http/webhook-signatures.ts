@@ -11,7 +11,7 @@ import {
   type Hmac,
   timingSafeEqual,
 } from "node:crypto";
-import { AppError } from "../errors.ts";
+import { AppError } from "../failures/app-error.ts";
 
 /** Begins to read the body; called once at most, and read to its end. */
 export type ReadChunks = () => AsyncIterable<Uint8Array>;

@@ -2,7 +2,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database, Json } from "../database.types.ts";
-import { fromDatabaseError } from "../errors.ts";
+import { fromDatabaseError } from "../database/errors.ts";
 import { LeaseLost } from "./outcome.ts";
 import type { Lease } from "./repository.ts";
 

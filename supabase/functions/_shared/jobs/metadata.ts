@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { check } from "../contracts/issue-words.ts";
 import type { ClaimedJob } from "../contracts/jobs.ts";
-import { JobFailure } from "./outcome.ts";
+import { JobFailure } from "../failures/job-failure.ts";
 
 /**
  * The metadata as its type has them, with defaults.
@@ -17,8 +17,7 @@ export function readMetadata<T extends z.ZodType>(
   if (result.wrong === undefined) return result.data;
   const [first] = result.wrong;
   const field = ["metadata", ...first?.path ?? []].join(".");
-  throw new JobFailure("metadata_invalid", {
-    isRetryable: false,
+  throw JobFailure.final("metadata_invalid", {
     details: `${field}: ${first?.message}`,
     cause: result.wrong,
   });

@@ -1,5 +1,4 @@
 /** How a run can end. Processors return or throw one of these; only the runner turns it into SQL. */
-import { AppError, type ErrorCode } from "../errors.ts";
 import type { Product } from "./products.ts";
 
 /** The work is done: what to write on the job, and the row it creates or fills in the same commit. */
@@ -11,32 +10,6 @@ export interface Completion {
   /** The file that was made, as `<bucket>/<path>` of our own Storage. */
   outputUrl?: string;
   product?: Product;
-}
-
-/**
- * The attempt failed. `isRetryable` says whether another attempt can help; attempts left and backoff are the
- * database's business. The message of the code is what the owner sees; `cause` is for the log.
- */
-export class JobFailure extends AppError {
-  readonly isRetryable: boolean;
-  readonly retryAfterSeconds: number | undefined;
-
-  constructor(
-    code: ErrorCode,
-    options: {
-      isRetryable: boolean;
-      retryAfterSeconds?: number | undefined;
-      details?: string;
-      cause?: unknown;
-    },
-  ) {
-    super(code, {
-      ...(options.details === undefined ? {} : { details: options.details }),
-      cause: options.cause,
-    });
-    this.isRetryable = options.isRetryable;
-    this.retryAfterSeconds = options.retryAfterSeconds;
-  }
 }
 
 /** Not now, and not a failure: come back after `seconds` without spending the attempt. `cause` is for the log. */

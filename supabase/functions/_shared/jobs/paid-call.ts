@@ -2,8 +2,10 @@
  * The one way to make a paid provider call. What it guarantees: a call is journalled before it is sent, and while
  * its outcome is unknown the provider is asked before anything is sent again.
  */
-import type { ErrorCode } from "../errors.ts";
-import { CancelRequested, JobFailure, LeaseLost, Snooze } from "./outcome.ts";
+import { isTransient } from "../failures/catalogue.ts";
+import { JobFailure } from "../failures/job-failure.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
+import { CancelRequested, LeaseLost, Snooze } from "./outcome.ts";
 import type { JobRepository, Lease } from "./repository.ts";
 
 /** Pause between two looks at the provider's listing while it may lag behind. */
@@ -13,46 +15,6 @@ export const OWN_LOAD_PAUSE_SECONDS = 10;
 
 /** The part of the queue that a paid call needs. */
 type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
-
-/**
- * What a provider's failure tells about the money.
- *
- * `rejected`: a definite no, nothing was made. `unknown`: no usable answer; it may have been made. `isOwnLoad`: nothing
- * is wrong but that other calls of this account are under way; to wait for them spends no attempt.
- */
-export class ProviderFailure extends Error {
-  override readonly name = "ProviderFailure";
-  constructor(
-    readonly code: ErrorCode,
-    readonly certainty: "rejected" | "unknown",
-    readonly isRetryable: boolean,
-    readonly options: {
-      httpStatus?: number;
-      retryAfterSeconds?: number;
-      isOwnLoad?: boolean;
-      /** What the owner reads instead of the code's own words, where these do not say enough; safe to show. */
-      details?: string;
-      cause?: unknown;
-    } = {},
-  ) {
-    super(code, { cause: options.cause });
-  }
-}
-
-const PASSING: readonly ErrorCode[] = [
-  "provider_rate_limited",
-  "provider_concurrency_limited",
-  "provider_unavailable",
-  "provider_timeout",
-];
-
-/**
- * Whether the provider is in trouble that passes. A question that costs nothing is then asked again later and spends no
- * attempt; the type's max_age_seconds ends that.
- */
-export function isPassing({ code }: ProviderFailure): boolean {
-  return PASSING.includes(code);
-}
 
 /** What a call made, where the provider tells how much it took for it. */
 export interface Made {
@@ -124,7 +86,7 @@ export async function makePaidCall(
     case "over_budget":
       throw overBudget(call.unitsNote);
     case "over_provider_budget":
-      throw new JobFailure("provider_budget_exceeded", { isRetryable: false });
+      throw JobFailure.final("provider_budget_exceeded");
     case "done":
       return begun.provider_object_id;
     case "reconcile":
@@ -142,9 +104,8 @@ export async function makePaidCall(
 }
 
 function overBudget(note: string | undefined): JobFailure {
-  const failure = new JobFailure("budget_exceeded", { isRetryable: false });
-  return note === undefined ? failure : new JobFailure("budget_exceeded", {
-    isRetryable: false,
+  const failure = JobFailure.final("budget_exceeded");
+  return note === undefined ? failure : JobFailure.final("budget_exceeded", {
     details: `${failure.message} ${note}`,
   });
 }
@@ -160,7 +121,8 @@ async function send(
   let made: string | Made;
   try {
     if (signal.aborted || !isOurs()) {
-      throw new ProviderFailure("lease_expired", "rejected", true, {
+      throw ProviderFailure.rejected("lease_expired", {
+        isRetryable: true,
         cause: signal.reason,
       });
     }
@@ -169,13 +131,13 @@ async function send(
     // Whatever is not a clear no counts as a maybe: the money may be spent.
     const failure = error instanceof ProviderFailure
       ? error
-      : new ProviderFailure("provider_unavailable", "unknown", true, {
+      : ProviderFailure.unknown("provider_unavailable", {
         cause: error,
       });
     const isSettled = await repository.settleProviderCall(lease, callId, {
       outcome: failure.certainty,
       errorCode: failure.code,
-      httpStatus: failure.options.httpStatus,
+      httpStatus: failure.httpStatus,
     });
     if (!isSettled) throw new LeaseLost();
     if (
@@ -191,7 +153,7 @@ async function send(
       throw new Snooze(
         Math.max(
           RECONCILE_PAUSE_SECONDS,
-          failure.options.retryAfterSeconds ?? 0,
+          failure.retryAfterSeconds ?? 0,
         ),
         "reconciling",
         { cause: failure },
@@ -230,11 +192,11 @@ async function reconcile(
       throw signal.reason;
     }
     if (!(error instanceof ProviderFailure)) throw error;
-    throw isPassing(error)
+    throw isTransient(error.code)
       ? new Snooze(
         Math.max(
           RECONCILE_PAUSE_SECONDS,
-          error.options.retryAfterSeconds ?? 0,
+          error.retryAfterSeconds ?? 0,
         ),
         "reconciling",
         { cause: error },
@@ -261,7 +223,7 @@ async function reconcile(
   });
   if (!isSettled) throw new LeaseLost();
   // The lost call has cost this attempt. The next one may send again: nothing stands open any more.
-  throw new JobFailure("provider_unavailable", { isRetryable: true });
+  throw JobFailure.retryable("provider_unavailable");
 }
 
 /** Seconds to spend on removing what a cancelled call may have made. */
@@ -341,7 +303,7 @@ export function toEnding(
   failure: ProviderFailure,
   stage: string,
 ): Snooze | JobFailure {
-  const { isOwnLoad, retryAfterSeconds, details } = failure.options;
+  const { isOwnLoad, retryAfterSeconds, details } = failure;
   return isOwnLoad
     ? new Snooze(retryAfterSeconds ?? OWN_LOAD_PAUSE_SECONDS, stage, {
       cause: failure,
@@ -349,7 +311,7 @@ export function toEnding(
     : new JobFailure(failure.code, {
       isRetryable: failure.isRetryable,
       retryAfterSeconds,
-      ...(details === undefined ? {} : { details }),
+      details,
       cause: failure,
     });
 }

@@ -1,27 +1,15 @@
 /** How long to leave a provider alone between two looks at what it is making. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
-import type { ErrorCode } from "../errors.ts";
-import { JobFailure, Snooze } from "./outcome.ts";
-import { isPassing, ProviderFailure } from "./paid-call.ts";
+import { isOutage, isTransient } from "../failures/catalogue.ts";
+import { JobFailure } from "../failures/job-failure.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
+import { Snooze } from "./outcome.ts";
 
 /**
  * Stage of a job that waits until trouble of its provider, or ours, is over. The breaker knows the word: to have waited so
  * is no sign that the provider works (`private.note_provider_progress`).
  */
 export const RECOVERY_STAGE = "waiting_for_recovery";
-
-/** Trouble that passes by itself, whoever is in it. */
-const TROUBLE: readonly ErrorCode[] = [
-  "provider_unavailable",
-  "provider_timeout",
-  "service_unavailable",
-  "storage_unavailable",
-];
-
-/** Whether an error is one of trouble that is over sooner or later, so that a job that has paid can wait for that. */
-export function isTrouble(code: ErrorCode): boolean {
-  return TROUBLE.includes(code);
-}
 
 /** Bounds of the pause between two looks, in seconds. */
 export interface Pauses {
@@ -57,11 +45,11 @@ export async function patiently<T>(
     return await call();
   } catch (error) {
     if (!(error instanceof ProviderFailure)) throw error;
-    const { retryAfterSeconds } = error.options;
-    if (isPassing(error)) {
+    const { retryAfterSeconds } = error;
+    if (isTransient(error.code)) {
       throw new Snooze(
         retryAfterSeconds ?? pauseFor(job, pauses),
-        isTrouble(error.code) ? RECOVERY_STAGE : "waiting_for_provider",
+        isOutage(error.code) ? RECOVERY_STAGE : "waiting_for_provider",
         { cause: error },
       );
     }

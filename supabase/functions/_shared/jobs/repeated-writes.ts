@@ -1,5 +1,5 @@
 /** Writes of a runner that are told again when the database does not answer. */
-import { AppError } from "../errors.ts";
+import { AppError } from "../failures/app-error.ts";
 import type { JobRepository } from "./repository.ts";
 
 /** Milliseconds before each further telling: eight seconds in all, which a restart of the database or a deploy lasts. */

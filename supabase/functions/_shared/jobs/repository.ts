@@ -8,8 +8,11 @@ import {
   dependencySchema,
 } from "../contracts/jobs.ts";
 import type { Database } from "../database.types.ts";
-import { type AppError, type ErrorCode, fromDatabaseError } from "../errors.ts";
-import { type Completion, JobFailure } from "./outcome.ts";
+import { fromDatabaseError } from "../database/errors.ts";
+import type { AppError } from "../failures/app-error.ts";
+import type { ErrorCode } from "../failures/catalogue.ts";
+import { JobFailure } from "../failures/job-failure.ts";
+import type { Completion } from "./outcome.ts";
 import { productSchema } from "./products.ts";
 
 /** What proves ownership of a claimed job. */
@@ -130,7 +133,7 @@ type Rpc = Database["public"]["Functions"];
 const REFUSED_VALUE = /^(22|23|AJ08)/;
 
 function resultNotSaved(cause: unknown): JobFailure {
-  return new JobFailure("result_not_saved", { isRetryable: false, cause });
+  return JobFailure.final("result_not_saved", { cause });
 }
 
 /**

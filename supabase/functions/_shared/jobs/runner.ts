@@ -1,13 +1,15 @@
 /** Runs one claimed job to its end, and turns how it ended into SQL. Nothing else does. */
 import type { ClaimedJob, Dependency } from "../contracts/jobs.ts";
-import { AppError } from "../errors.ts";
+import { AppError } from "../failures/app-error.ts";
+import { isOutage } from "../failures/catalogue.ts";
+import { JobFailure } from "../failures/job-failure.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
 import type { Heartbeats } from "./heartbeats.ts";
 import {
   CancelRequested,
   type Completion,
-  JobFailure,
   LeaseLost,
   ShuttingDown,
   Snooze,
@@ -15,11 +17,10 @@ import {
 import {
   makePaidCall,
   type PaidCall,
-  ProviderFailure,
   toEnding,
   undoPaidCalls,
 } from "./paid-call.ts";
-import { isTrouble, pauseFor, RECOVERY_STAGE } from "./pauses.ts";
+import { pauseFor, RECOVERY_STAGE } from "./pauses.ts";
 import type { JobRepository } from "./repository.ts";
 
 /** What a processor works with. */
@@ -116,7 +117,7 @@ export async function runJob(deps: RunnerDeps, job: ClaimedJob): Promise<void> {
     if (await reuse(deps, job, log)) return;
     const processor = deps.processors.get(job.job_type);
     if (processor === undefined) {
-      throw new JobFailure("job_type_not_supported", { isRetryable: false });
+      throw JobFailure.final("job_type_not_supported");
     }
     const completion = await processor.run({
       job,
@@ -235,16 +236,14 @@ async function reuse(
 function failureOf(error: unknown, reason: unknown): JobFailure {
   if (error instanceof JobFailure && !error.isRetryable) return error;
   if (reason instanceof ShuttingDown) {
-    return new JobFailure("worker_limit_exceeded", {
-      isRetryable: true,
+    return JobFailure.retryable("worker_limit_exceeded", {
       cause: reason,
     });
   }
   if (error instanceof JobFailure) return error;
   const isAway = error instanceof AppError &&
     error.code === "service_unavailable";
-  return new JobFailure(isAway ? error.code : "internal_error", {
-    isRetryable: true,
+  return JobFailure.retryable(isAway ? error.code : "internal_error", {
     cause: error,
   });
 }
@@ -300,7 +299,7 @@ async function end(
       return !isReleased;
     } else {
       const failure = failureOf(error, reason);
-      if (hasPaid && failure.isRetryable && isTrouble(failure.code)) {
+      if (hasPaid && failure.isRetryable && isOutage(failure.code)) {
         const seconds = failure.retryAfterSeconds ??
           pauseFor(job, RECOVERY_PAUSES);
         const isSnoozed = await repository.snooze(job, seconds, RECOVERY_STAGE);

@@ -1,5 +1,5 @@
 /** The body of a provider's answer as text, which must fit into an isolate. */
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import { boundedChunks } from "../platform/bounded-chunks.ts";
 
 /**
@@ -13,7 +13,8 @@ export async function readAnswer(
   maxBytes: number,
 ): Promise<string> {
   const tooLarge = () =>
-    new ProviderFailure("provider_answer_too_large", "unknown", false, {
+    ProviderFailure.unknown("provider_answer_too_large", {
+      isRetryable: false,
       httpStatus: response.status,
       cause: new Error(`the answer has more than ${maxBytes} bytes`),
     });

@@ -1,6 +1,6 @@
 /** What every provider of avatar videos offers, whatever its wire looks like. */
 import type { RecordingLimits } from "../contracts/avatar-video.ts";
-import type { ErrorCode } from "../errors.ts";
+import type { ErrorCode } from "../failures/catalogue.ts";
 
 /** A file to hand to a provider. */
 export interface ProviderFile {

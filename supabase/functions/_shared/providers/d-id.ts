@@ -8,8 +8,8 @@
 import { encodeBase64 } from "@std/encoding";
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../contracts/avatar-video.ts";
-import type { ErrorCode } from "../errors.ts";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import type { ErrorCode } from "../failures/catalogue.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import type {
   AvatarVideoRequest,
   AvatarVideos,
@@ -155,7 +155,7 @@ export function createDIdTalks(options: {
         if (!answer.token) return null;
         token = answer.token;
       }
-      throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+      throw ProviderFailure.unknown("provider_answer_invalid");
     },
 
     async list(cursor, signal) {
@@ -252,7 +252,7 @@ function toState(talk: z.output<typeof dIdTalkSchema>): AvatarVideoState {
       return { status: "rendering" };
     case "done":
       if (talk.result_url === null || talk.result_url === undefined) {
-        throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+        throw ProviderFailure.unknown("provider_answer_invalid");
       }
       return {
         status: "done",

@@ -5,8 +5,8 @@
  * outcome counts as unknown.
  */
 import { z } from "zod";
-import type { ErrorCode } from "../errors.ts";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import type { ErrorCode } from "../failures/catalogue.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import { readAnswer } from "./answer-text.ts";
 import { retryAfterSeconds } from "./retry-after.ts";
 
@@ -35,7 +35,7 @@ export interface ElevenLabsRequest {
 
 /** The failure of a deployment without a key: nothing was sent. */
 export function missingKey(): ProviderFailure {
-  return new ProviderFailure("provider_unauthorized", "rejected", false, {
+  return ProviderFailure.rejected("provider_unauthorized", {
     cause: new Error("ELEVENLABS_API_KEY is not set"),
   });
 }
@@ -108,7 +108,7 @@ export async function readElevenLabsJson<T>(
   } catch (error) {
     if (error instanceof ProviderFailure) throw error;
     throw error instanceof SyntaxError
-      ? new ProviderFailure("provider_answer_invalid", "unknown", true, {
+      ? ProviderFailure.unknown("provider_answer_invalid", {
         httpStatus: response.status,
         cause: error,
       })
@@ -116,7 +116,7 @@ export async function readElevenLabsJson<T>(
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new ProviderFailure("provider_answer_invalid", "unknown", true, {
+  throw ProviderFailure.unknown("provider_answer_invalid", {
     httpStatus: response.status,
     cause: parsed.error,
   });
@@ -208,7 +208,7 @@ export function toProviderFailure(
       : error instanceof z.ZodError
       ? "provider_answer_invalid"
       : "provider_unavailable";
-    return new ProviderFailure(code, "unknown", true, { cause: error });
+    return ProviderFailure.unknown(code, { cause: error });
   }
   const status = http.data.statusCode;
   const pause = headers === undefined ? undefined : retryAfterSeconds(headers);
@@ -222,24 +222,18 @@ export function toProviderFailure(
     return [detail?.code, detail?.status].some((one) =>
         CONCURRENCY_CODES.has(one)
       )
-      ? new ProviderFailure("provider_concurrency_limited", "rejected", true, {
+      ? ProviderFailure.rejected("provider_concurrency_limited", {
         ...details,
-        isOwnLoad: true,
       })
-      : new ProviderFailure("provider_rate_limited", "rejected", true, details);
+      : ProviderFailure.rejected("provider_rate_limited", details);
   }
   if (status < 400 || status >= 500 || UNCLEAR_STATUSES.has(status)) {
-    return new ProviderFailure(
-      "provider_unavailable",
-      "unknown",
-      true,
-      details,
-    );
+    return ProviderFailure.unknown("provider_unavailable", details);
   }
   const code = REFUSAL_BY_CODE.get(detail?.code) ??
     REFUSAL_BY_CODE.get(detail?.status) ??
     (VOICE_LIMIT.test(detail?.message ?? "")
       ? "provider_limit_reached"
       : REFUSAL_BY_STATUS.get(status) ?? "provider_rejected_input");
-  return new ProviderFailure(code, "rejected", false, details);
+  return ProviderFailure.rejected(code, details);
 }

@@ -3,7 +3,7 @@
  * nothing here is paid.
  */
 import { z } from "zod";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import {
   type ElevenLabsAccess,
   readElevenLabsJson,
@@ -149,7 +149,7 @@ export function createElevenLabsInventory(
       if (!answer.has_more || last === undefined || last === after) return;
       after = last;
     }
-    throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+    throw ProviderFailure.unknown("provider_answer_invalid");
   }
 
   return {
@@ -171,7 +171,7 @@ export function createElevenLabsInventory(
     async find(objectType, marker, signal) {
       // Neither the history nor the transcripts can be asked for a marker.
       if (kindOf(objectType) !== "voice") {
-        throw new ProviderFailure("outcome_unknown", "rejected", false);
+        throw ProviderFailure.rejected("outcome_unknown");
       }
       let cursor: string | null = null;
       for (let page = 0; page < MAX_PAGES; page++) {
@@ -187,7 +187,7 @@ export function createElevenLabsInventory(
         if (found.next === null) return null;
         cursor = found.next;
       }
-      throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+      throw ProviderFailure.unknown("provider_answer_invalid");
     },
 
     async remove(object, signal) {
@@ -216,7 +216,7 @@ function kindOf(objectType: string): "voice" | "speech" | "transcript" {
 /** Whether the provider says that there is no such thing: 404, or 400 with a code that says so. */
 function isGone(error: unknown): boolean {
   if (!(error instanceof ProviderFailure)) return false;
-  const { httpStatus, cause } = error.options;
+  const { httpStatus, cause } = error;
   if (httpStatus === 404) return true;
   const detail = refusal.safeParse(cause).data?.body.detail;
   return httpStatus === 400 &&

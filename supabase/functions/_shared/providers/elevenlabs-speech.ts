@@ -6,7 +6,7 @@ import {
   type SpeechOutputFormat,
 } from "../contracts/speech-models.ts";
 import type { TextToSpeechMetadata } from "../contracts/speech.ts";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import {
   type ElevenLabsAccess,
   readElevenLabsJson,
@@ -126,7 +126,7 @@ export function createElevenLabsSpeech(
       ) return found;
       after = last;
     }
-    throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+    throw ProviderFailure.unknown("provider_answer_invalid");
   }
 
   return {
@@ -159,7 +159,7 @@ export function createElevenLabsSpeech(
       );
       if (id === null || id === "" || !isAudio || response.body === null) {
         await response.body?.cancel();
-        throw new ProviderFailure("provider_answer_invalid", "unknown", true, {
+        throw ProviderFailure.unknown("provider_answer_invalid", {
           httpStatus: response.status,
         });
       }

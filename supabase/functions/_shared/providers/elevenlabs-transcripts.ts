@@ -1,6 +1,6 @@
 /** ElevenLabs: speech to text (Scribe). */
 import { z } from "zod";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import {
   type ElevenLabsAccess,
   readElevenLabsJson,
@@ -92,7 +92,7 @@ export function createElevenLabsTranscripts(
       const id = transcript.transcription_id ??
         response.headers.get("request-id");
       if (!id) {
-        throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+        throw ProviderFailure.unknown("provider_answer_invalid");
       }
       return { id, transcript };
     },
@@ -128,7 +128,7 @@ export function createElevenLabsTranscripts(
       } catch (error) {
         if (
           error instanceof ProviderFailure &&
-          NOT_THERE.includes(error.options.httpStatus ?? 0)
+          NOT_THERE.includes(error.httpStatus ?? 0)
         ) return null;
         throw error;
       }
@@ -170,7 +170,7 @@ async function send(
   } catch (error) {
     // A form without its end is never worked on: the provider cannot have done anything.
     if (form.state.broken === null) throw error;
-    throw new ProviderFailure("storage_unavailable", "rejected", true, {
+    throw ProviderFailure.rejected("storage_unavailable", {
       cause: form.state.broken,
     });
   }

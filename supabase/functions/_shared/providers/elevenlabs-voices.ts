@@ -6,7 +6,7 @@
  */
 import type { ElevenLabs, ElevenLabsClient } from "elevenlabs";
 import { z } from "zod";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import { withAnswerHeaders } from "../platform/answer-headers.ts";
 import {
   type ElevenLabsAccess,
@@ -146,7 +146,7 @@ export function createElevenLabsVoices(
           if (!answer.has_more || !answer.next_page_token) return null;
           query = { ...query, next_page_token: answer.next_page_token };
         }
-        throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+        throw ProviderFailure.unknown("provider_answer_invalid");
       }),
   };
 }

@@ -7,8 +7,8 @@
  */
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../contracts/avatar-video.ts";
-import type { ErrorCode } from "../errors.ts";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import type { ErrorCode } from "../failures/catalogue.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import type {
   AvatarVideoRequest,
   AvatarVideos,
@@ -148,7 +148,7 @@ export function createHeyGenVideos(options: {
         if (!answer.has_more || !answer.next_token) return null;
         token = answer.next_token;
       }
-      throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+      throw ProviderFailure.unknown("provider_answer_invalid");
     },
 
     async list(cursor, signal) {
@@ -241,7 +241,7 @@ function toState(
       return { status: "rendering" };
     case "completed":
       if (data.video_url === null || data.video_url === undefined) {
-        throw new ProviderFailure("provider_answer_invalid", "unknown", true);
+        throw ProviderFailure.unknown("provider_answer_invalid");
       }
       return {
         status: "done",

@@ -1,5 +1,5 @@
 /** Fetching a finished file from the address that a provider gives for it. */
-import { JobFailure } from "../jobs/outcome.ts";
+import { JobFailure } from "../failures/job-failure.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import { addressProblem, isLoopback, isPublicIp } from "./result-address.ts";
 
@@ -41,8 +41,7 @@ export function createResultDownload(
     const problem = addressProblem(url, mayBeLocal) ??
       (isLoopback(url) ? null : await nameProblem(platform, url.hostname));
     if (problem === null) return;
-    throw new JobFailure("provider_answer_invalid", {
-      isRetryable: false,
+    throw JobFailure.final("provider_answer_invalid", {
       // The path and the query are signed: whoever reads the log could fetch the file.
       cause: new Error(`the result's address ${url.origin} ${problem}`),
     });
@@ -103,7 +102,7 @@ async function bodyOf(
   }
   await response.body?.cancel();
   if (response.ok && isTooLarge) {
-    throw new JobFailure("output_too_large", { isRetryable: false });
+    throw JobFailure.final("output_too_large");
   }
   if (EXPIRED.includes(response.status)) return null;
   throw unavailable(new Error(`the result answers ${response.status}`));
@@ -126,13 +125,12 @@ function parseAddress(address: string, base?: URL): URL {
   try {
     return new URL(address, base);
   } catch (cause) {
-    throw new JobFailure("provider_answer_invalid", {
-      isRetryable: false,
+    throw JobFailure.final("provider_answer_invalid", {
       cause,
     });
   }
 }
 
 function unavailable(cause: unknown): JobFailure {
-  return new JobFailure("provider_unavailable", { isRetryable: true, cause });
+  return JobFailure.retryable("provider_unavailable", { cause });
 }

@@ -1,8 +1,7 @@
 /** One HTTP request to a provider, and what its answer says about the money. For providers that we call without a package. */
 import { z } from "zod";
-import type { ErrorCode } from "../errors.ts";
-import { JobFailure } from "../jobs/outcome.ts";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import type { ErrorCode } from "../failures/catalogue.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import { readAnswer } from "./answer-text.ts";
 
 /** How a provider is reached. */
@@ -76,12 +75,10 @@ export async function callProvider<T>(
     text = await readAnswer(response, MAX_ANSWER_BYTES);
   } catch (cause) {
     if (cause instanceof ProviderFailure) throw cause;
-    throw new ProviderFailure(
+    throw ProviderFailure.unknown(
       timeout.aborted || signal.aborted
         ? "provider_timeout"
         : "provider_unavailable",
-      "unknown",
-      true,
       { cause },
     );
   }
@@ -95,7 +92,7 @@ export async function callProvider<T>(
   }
   const parsed = schema.safeParse(body);
   if (!parsed.success) {
-    throw new ProviderFailure("provider_answer_invalid", "unknown", true, {
+    throw ProviderFailure.unknown("provider_answer_invalid", {
       httpStatus: response.status,
       cause: parsed.error,
     });
@@ -120,7 +117,7 @@ export function statusFailure(
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   };
   const refuse = (code: ErrorCode, isRetryable = false) =>
-    new ProviderFailure(code, "rejected", isRetryable, details);
+    ProviderFailure.rejected(code, { ...details, isRetryable });
   if (status === 429) return refuse("provider_rate_limited", true);
   if (status >= 400 && status < 500 && ![408, 409, 425].includes(status)) {
     if (named !== undefined) return refuse(named);
@@ -130,7 +127,7 @@ export function statusFailure(
     }
     return refuse("provider_rejected_input");
   }
-  return new ProviderFailure("provider_unavailable", "unknown", true, details);
+  return ProviderFailure.unknown("provider_unavailable", details);
 }
 
 /**
@@ -144,21 +141,13 @@ export async function unpaid<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    if (error instanceof ProviderFailure) {
-      const { code, isRetryable, options } = error;
-      throw new ProviderFailure(code, "rejected", isRetryable, options);
-    }
-    throw error instanceof JobFailure
-      ? new ProviderFailure(error.code, "rejected", error.isRetryable, {
-        cause: error,
-      })
-      : error;
+    throw ProviderFailure.asRejected(error);
   }
 }
 
 /** Whether the provider says that there is no such thing. */
 export function isMissing(error: unknown): boolean {
-  return error instanceof ProviderFailure && error.options.httpStatus === 404;
+  return error instanceof ProviderFailure && error.httpStatus === 404;
 }
 
 /**
@@ -167,7 +156,7 @@ export function isMissing(error: unknown): boolean {
  */
 export function asLost(error: unknown): unknown {
   return isMissing(error)
-    ? new ProviderFailure("provider_answer_invalid", "unknown", true, {
+    ? ProviderFailure.unknown("provider_answer_invalid", {
       httpStatus: 404,
       cause: error,
     })
@@ -176,7 +165,7 @@ export function asLost(error: unknown): unknown {
 
 /** The failure of a call that cannot be made without a key. */
 export function missingKey(variable: string): ProviderFailure {
-  return new ProviderFailure("provider_unauthorized", "rejected", false, {
+  return ProviderFailure.rejected("provider_unauthorized", {
     cause: new Error(`${variable} is not set`),
   });
 }

@@ -2,7 +2,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
-import { JobFailure } from "../jobs/outcome.ts";
+import { JobFailure } from "../failures/job-failure.ts";
 import type { RecordingSource } from "../media/lengths/range-reader.ts";
 import type { Bytes } from "../platform/bytes.ts";
 import { storageStatus } from "./storage-status.ts";
@@ -67,7 +67,7 @@ export async function signInput(
 function objectOf(inputUrl: string): { bucket: string; path: string } {
   const object = parseObjectPath(inputUrl);
   if (object !== null) return object;
-  throw new JobFailure("input_url_invalid", { isRetryable: false });
+  throw JobFailure.final("input_url_invalid");
 }
 
 function toFailure(error: Error, name?: InputName): JobFailure {
@@ -106,7 +106,7 @@ export async function readInputRange(
     }
   } catch (cause) {
     if (signal.aborted || cause instanceof JobFailure) throw cause;
-    throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
+    throw JobFailure.retryable("storage_unavailable", { cause });
   }
   return bytes.subarray(0, size);
 }
@@ -208,7 +208,7 @@ export async function downloadInput(
       chunks.push(new Uint8Array(chunk));
     }
   } catch (cause) {
-    throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
+    throw JobFailure.retryable("storage_unavailable", { cause });
   }
   if (size > 0 && size <= maxBytes) return new Blob(chunks);
   const bytes = size === 0
@@ -218,8 +218,7 @@ export async function downloadInput(
       (whole) => `has ${whole} bytes`,
       () => `has more than ${maxBytes} bytes`,
     );
-  throw new JobFailure("input_size_not_allowed", {
-    isRetryable: false,
+  throw JobFailure.final("input_size_not_allowed", {
     details: `The ${name} ${bytes}; ${taker} takes 1 to ${maxBytes}.`,
   });
 }

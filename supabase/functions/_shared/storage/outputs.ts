@@ -2,8 +2,8 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { type ObjectPath, parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
-import { JobFailure } from "../jobs/outcome.ts";
-import { ProviderFailure } from "../jobs/paid-call.ts";
+import { JobFailure } from "../failures/job-failure.ts";
+import { ProviderFailure } from "../failures/provider-failure.ts";
 import { type CheckedType, createFileCheck } from "../media/file-check.ts";
 import { storageStatus } from "./storage-status.ts";
 
@@ -57,8 +57,7 @@ export async function storeOutput(
   // What went wrong with the file itself also breaks the transfer, and says more than Storage can.
   if (passage.state.failure !== null) throw passage.state.failure;
   if (error) {
-    throw new JobFailure("storage_unavailable", {
-      isRetryable: true,
+    throw JobFailure.retryable("storage_unavailable", {
       cause: error,
     });
   }
@@ -77,8 +76,7 @@ export async function hasOutput(
   const { error } = await supabase.storage.from(bucket).info(path);
   if (error === null) return true;
   if (storageStatus(error) === 404) return false;
-  throw new JobFailure("storage_unavailable", {
-    isRetryable: true,
+  throw JobFailure.retryable("storage_unavailable", {
     cause: error,
   });
 }
@@ -97,8 +95,7 @@ export async function openOutput(
   const { data, error } = await supabase.storage.from(bucket)
     .download(path, {}, { signal: place.signal }).asStream();
   if (!error) return data;
-  throw new JobFailure("storage_unavailable", {
-    isRetryable: true,
+  throw JobFailure.retryable("storage_unavailable", {
     cause: error,
   });
 }
@@ -193,8 +190,7 @@ function oneChunk(bytes: Uint8Array): ReadableStream<Uint8Array> {
 }
 
 function invalid(why: string, cause?: unknown): JobFailure {
-  return new JobFailure("output_invalid", {
-    isRetryable: true,
+  return JobFailure.retryable("output_invalid", {
     cause: new Error(`the file ${why}`, { cause }),
   });
 }
@@ -211,7 +207,7 @@ function chunkFailure(
   maxBytes: number,
 ): Error | null {
   if (bytes > maxBytes) {
-    return new JobFailure("output_too_large", { isRetryable: false });
+    return JobFailure.final("output_too_large");
   }
   return problem === null ? null : invalid(problem);
 }

@@ -3,7 +3,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
-import { fromDatabaseError } from "../errors.ts";
+import { fromDatabaseError } from "../database/errors.ts";
 
 /** What `claim_storage_removals` and `claim_lost_job_files` answer: a file that may be removed now. */
 export const fileRemovalSchema = z.object({

@@ -3,7 +3,7 @@
  * them, since those that there are keep a file and its progress in one program.
  */
 import { encodeBase64 } from "@std/encoding";
-import { JobFailure } from "../jobs/outcome.ts";
+import { JobFailure } from "../failures/job-failure.ts";
 
 /** What Storage wants all parts but the last to have (Supabase, "Resumable uploads"). */
 export const UPLOAD_PART_BYTES = 6 * 1024 * 1024;
@@ -73,8 +73,7 @@ export function createResumableUploads(
     // Nothing that is needed stands in a body; it is read so that the connection can be used again.
     const text = await response.text().catch(() => "");
     if (response.status === 413) {
-      throw new JobFailure("output_too_large", {
-        isRetryable: false,
+      throw JobFailure.final("output_too_large", {
         cause: new Error(text),
       });
     }
@@ -142,5 +141,5 @@ function refused(what: string, response: Response): JobFailure {
 }
 
 function unavailable(cause: unknown): JobFailure {
-  return new JobFailure("storage_unavailable", { isRetryable: true, cause });
+  return JobFailure.retryable("storage_unavailable", { cause });
 }

@@ -3,7 +3,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { ObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
-import { AppError } from "../errors.ts";
+import { AppError } from "../failures/app-error.ts";
 import { storageStatus } from "./storage-status.ts";
 
 const tokenPayload = z.object({ exp: z.number().int().positive() });

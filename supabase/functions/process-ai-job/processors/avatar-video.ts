@@ -11,7 +11,9 @@ import {
 import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
 import { parseObjectPath } from "../../_shared/contracts/object-path.ts";
 import type { Database } from "../../_shared/database.types.ts";
-import { JobFailure, Snooze } from "../../_shared/jobs/outcome.ts";
+import { JobFailure } from "../../_shared/failures/job-failure.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
+import { Snooze } from "../../_shared/jobs/outcome.ts";
 import { patiently, pauseFor } from "../../_shared/jobs/pauses.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
 import {
@@ -36,7 +38,6 @@ import {
   type InputName,
 } from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
-import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { noteOn } from "./length-note.ts";
 
 /** The one paid step. */
@@ -94,8 +95,7 @@ export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
         // It has expired since: the provider signs a new address when it is asked again.
         await open(finished(await read()).videoUrl);
       if (body === null) {
-        throw new JobFailure("output_invalid", {
-          isRetryable: true,
+        throw JobFailure.retryable("output_invalid", {
           cause: new Error("the result's address has expired, twice"),
         });
       }
@@ -136,7 +136,7 @@ interface Order {
 function nameOf(job: ClaimedJob): AvatarProvider {
   const name = AVATAR_PROVIDERS.find((one) => one === job.provider);
   if (name === undefined) {
-    throw new JobFailure("job_type_not_supported", { isRetryable: false });
+    throw JobFailure.final("job_type_not_supported");
   }
   return name;
 }
@@ -144,7 +144,7 @@ function nameOf(job: ClaimedJob): AvatarProvider {
 function readOrder(job: ClaimedJob): Order {
   const metadata = readMetadata(job, avatarVideoMetadataSchema);
   if (job.input_url === null) {
-    throw new JobFailure("input_required", { isRetryable: false });
+    throw JobFailure.final("input_required");
   }
   return { metadata, photo: job.input_url };
 }
@@ -253,8 +253,7 @@ async function handOver(
   );
   const advice = adviceOnLength(length.seconds, nameOf(job));
   if (length.isMeasured && advice !== null) {
-    throw new JobFailure("input_size_not_allowed", {
-      isRetryable: false,
+    throw JobFailure.final("input_size_not_allowed", {
       details: `The recording ${advice}.`,
     });
   }
@@ -276,14 +275,13 @@ async function recordingOf(
 ): Promise<string> {
   const url = metadata.audio_url ?? (await dependency())?.output_url ?? null;
   if (url === null) {
-    throw new JobFailure("metadata_invalid", {
-      isRetryable: false,
+    throw JobFailure.final("metadata_invalid", {
       details:
         "metadata.text: is required, or audio_url, or a speech that the job depends on",
     });
   }
   if (!parseObjectPath(url)?.path.startsWith(`${job.user_id}/`)) {
-    throw new JobFailure("path_not_allowed", { isRetryable: false });
+    throw JobFailure.final("path_not_allowed");
   }
   return url;
 }
@@ -309,8 +307,7 @@ async function fileOf(
   const head = await bytes.slice(0, INPUT_HEAD_BYTES).arrayBuffer();
   const type = inputTypeOf(new Uint8Array(head));
   if (type === null || !types.includes(type.mimeType)) {
-    throw new JobFailure("input_type_not_allowed", {
-      isRetryable: false,
+    throw JobFailure.final("input_type_not_allowed", {
       details: `The ${name} is ${
         type?.mimeType ?? "of no known format"
       } by its content; ${job.provider} takes ${types.join(", ")}.`,
@@ -329,13 +326,11 @@ function finished(
 ): Extract<AvatarVideoState, { status: "done" }> {
   if (state.status === "done") return state;
   if (state.status === "failed") {
-    throw new JobFailure(state.code, {
-      isRetryable: false,
+    throw JobFailure.final(state.code, {
       cause: new Error(state.reason),
     });
   }
-  throw new JobFailure("provider_answer_invalid", {
-    isRetryable: true,
+  throw JobFailure.retryable("provider_answer_invalid", {
     cause: new Error("a finished video is being rendered again"),
   });
 }

@@ -21,7 +21,9 @@ import {
   type TextToSpeechResult,
 } from "../../_shared/contracts/speech.ts";
 import type { Database } from "../../_shared/database.types.ts";
-import { JobFailure, Snooze } from "../../_shared/jobs/outcome.ts";
+import { JobFailure } from "../../_shared/failures/job-failure.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
+import { Snooze } from "../../_shared/jobs/outcome.ts";
 import { RECOVERY_STAGE } from "../../_shared/jobs/pauses.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
 import { Mp3Error, Mp3Frames } from "../../_shared/media/mp3-frames.ts";
@@ -39,7 +41,6 @@ import {
   removeOutputs,
   storeOutput,
 } from "../../_shared/storage/outputs.ts";
-import { readMetadata } from "../../_shared/jobs/metadata.ts";
 
 /**
  * Most characters of a part, whatever the model takes: about five minutes of sound, which is made well within the life
@@ -194,7 +195,7 @@ async function findVoice(
     : own.eq("id", metadata.voice_id)).maybeSingle();
   if (error) throw unavailable(error);
   if (data === null) {
-    throw new JobFailure("voice_not_found", { isRetryable: false });
+    throw JobFailure.final("voice_not_found");
   }
   const voice = voiceSchema.parse(data);
   return {
@@ -212,8 +213,7 @@ async function findVoice(
 function clonedVoice(clone: Dependency | null): string {
   const result = voiceCloneResultSchema.safeParse(clone?.result_data);
   if (result.success) return result.data.voice_id;
-  throw new JobFailure("voice_not_found", {
-    isRetryable: false,
+  throw JobFailure.final("voice_not_found", {
     cause: result.error,
   });
 }
@@ -282,8 +282,7 @@ async function withAdvice(
     return failure;
   }
   const gone = (details: string) =>
-    new JobFailure("voice_not_found", {
-      isRetryable: false,
+    JobFailure.final("voice_not_found", {
       details,
       cause: failure,
     });
@@ -335,7 +334,7 @@ async function findLost(
 }
 
 function unavailable(cause: unknown): JobFailure {
-  return new JobFailure("service_unavailable", { isRetryable: true, cause });
+  return JobFailure.retryable("service_unavailable", { cause });
 }
 
 /**
@@ -365,7 +364,7 @@ async function openSpoken(
     throw new Snooze(HISTORY_PAUSE_SECONDS, RECOVERY_STAGE, { cause });
   }
   // It is never made again: it is paid.
-  throw new JobFailure("provider_unavailable", { isRetryable: false, cause });
+  throw JobFailure.final("provider_unavailable", { cause });
 }
 
 /** The frames of one file after another's; no file is opened before the one in front of it is read to its end. */

@@ -16,39 +16,36 @@ import {
   type TranscriptionResult,
 } from "../../_shared/contracts/transcription.ts";
 import type { Database } from "../../_shared/database.types.ts";
-import {
-  type Completion,
-  JobFailure,
-  Snooze,
-} from "../../_shared/jobs/outcome.ts";
-import { ProviderFailure } from "../../_shared/jobs/paid-call.ts";
+import { JobFailure } from "../../_shared/failures/job-failure.ts";
+import { ProviderFailure } from "../../_shared/failures/provider-failure.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
+import { type Completion, Snooze } from "../../_shared/jobs/outcome.ts";
 import { patiently, pauseFor } from "../../_shared/jobs/pauses.ts";
 import type { Product } from "../../_shared/jobs/products.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
+import {
+  type RecordingLength,
+  recordingLength,
+} from "../../_shared/media/recording-length.ts";
+import { headOf } from "../../_shared/media/text-bounds.ts";
 import {
   type HeardWord,
   speakersOf,
   toSegments,
   toSrt,
 } from "../../_shared/media/transcript.ts";
-import { headOf } from "../../_shared/media/text-bounds.ts";
-import {
-  type RecordingLength,
-  recordingLength,
-} from "../../_shared/media/recording-length.ts";
 import type {
   ElevenLabsTranscripts,
   Transcript,
 } from "../../_shared/providers/elevenlabs-transcripts.ts";
+import { unpaid } from "../../_shared/providers/wire-call.ts";
 import {
   inputInPieces,
   openInput,
   signInput,
   sizeOfInput,
 } from "../../_shared/storage/object-store.ts";
-import { unpaid } from "../../_shared/providers/wire-call.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
-import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { noteOn } from "./length-note.ts";
 
 /** The one paid step of the job. */
@@ -98,7 +95,7 @@ export function createTranscriptionProcessor(
     async run({ job, log, signal, progress, pay, took }) {
       const metadata = readMetadata(job, transcriptionMetadataSchema);
       if (job.input_url === null) {
-        throw new JobFailure("input_required", { isRetryable: false });
+        throw JobFailure.final("input_required");
       }
       const inputUrl = job.input_url;
 
@@ -156,7 +153,8 @@ export function createTranscriptionProcessor(
           },
           find: () =>
             Promise.reject(
-              new ProviderFailure("outcome_unknown", "unknown", false, {
+              ProviderFailure.unknown("outcome_unknown", {
+                isRetryable: false,
                 details:
                   "ElevenLabs keeps no list of transcripts in which this one could be looked up.",
               }),
@@ -210,7 +208,7 @@ async function handOver(
   const bytes = await sizeOfInput(deps.supabase, inputUrl, "recording");
   const isLarge = bytes > deps.waitMaxBytes;
   if (isLarge && !deps.hasWebhook) {
-    throw new JobFailure("provider_webhook_missing", { isRetryable: false });
+    throw JobFailure.final("provider_webhook_missing");
   }
   const name = "recording";
   const length = await recordingLength(
@@ -306,8 +304,7 @@ async function isCallThere(
   const { data, error } = await supabase.from("calls").select("id")
     .eq("id", callId).eq("user_id", job.user_id).maybeSingle();
   if (error) {
-    throw new JobFailure("service_unavailable", {
-      isRetryable: true,
+    throw JobFailure.retryable("service_unavailable", {
       cause: error,
     });
   }

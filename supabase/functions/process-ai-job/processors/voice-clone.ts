@@ -2,15 +2,15 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { voiceCloneMetadataSchema } from "../../_shared/contracts/jobs.ts";
 import type { Database } from "../../_shared/database.types.ts";
-import { JobFailure } from "../../_shared/jobs/outcome.ts";
+import { JobFailure } from "../../_shared/failures/job-failure.ts";
+import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
-import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs-voices.ts";
 import {
   INPUT_HEAD_BYTES,
   inputTypeOf,
 } from "../../_shared/media/input-type.ts";
+import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs-voices.ts";
 import { downloadInput } from "../../_shared/storage/object-store.ts";
-import { readMetadata } from "../../_shared/jobs/metadata.ts";
 
 /** Most bytes of a recording; the job type's own limit may be lower. */
 const MAX_RECORDING_BYTES = 10_485_760;
@@ -28,7 +28,7 @@ export function createVoiceCloneProcessor(deps: {
     async run({ job, signal, progress, pay }) {
       const metadata = readMetadata(job, voiceCloneMetadataSchema);
       if (job.input_url === null) {
-        throw new JobFailure("input_required", { isRetryable: false });
+        throw JobFailure.final("input_required");
       }
       const inputUrl = job.input_url;
       const {
@@ -100,8 +100,7 @@ async function asSound(recording: Blob): Promise<Blob> {
   if (type === null || /^(audio|video)\//.test(type.mimeType)) {
     return new Blob([recording], { type: type?.mimeType ?? "" });
   }
-  throw new JobFailure("input_type_not_allowed", {
-    isRetryable: false,
+  throw JobFailure.final("input_type_not_allowed", {
     details:
       `The recording is ${type.mimeType} by its content; a voice is cloned from sound.`,
   });

@@ -1,13 +1,13 @@
 /** The second step: photos that PDF does not take as they are become objects of Storage that it does. */
-import { JobFailure } from "../../_shared/jobs/outcome.ts";
+import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { openInput } from "../../_shared/storage/object-store.ts";
 import { OUTPUTS, storeOutput } from "../../_shared/storage/outputs.ts";
 import { COSTS } from "../budget.ts";
 import { final, photoFailure } from "../failures.ts";
 import { encodePalette } from "../keepsake/book-file.ts";
 import type { PngHead, PngImage } from "../keepsake/png.ts";
-import { pause, type RenderDeps, type Rendering } from "../rendering.ts";
 import type { Plan, PlannedPhoto } from "../plan.ts";
+import { pause, type RenderDeps, type Rendering } from "../rendering.ts";
 
 const MEBIBYTE = 1_048_576;
 /** What is stored is no larger than the pixels, unpacked or as they came. */
@@ -116,7 +116,7 @@ async function prepare(
     signal.throwIfAborted();
     throw cause instanceof JobFailure
       ? photoFailure(photo.slide, cause)
-      : new JobFailure("storage_unavailable", { isRetryable: true, cause });
+      : JobFailure.retryable("storage_unavailable", { cause });
   }
   const { head, image } = found;
   if (!head || !image) throw new TypeError("a PNG was stored before its end");

@@ -1,5 +1,5 @@
 /** The last step: the file, into an upload that goes on where the request before has left it. */
-import { JobFailure } from "../../_shared/jobs/outcome.ts";
+import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import {
   openInput,
   sizeOfInput,
@@ -9,8 +9,8 @@ import { UPLOAD_PART_BYTES } from "../../_shared/storage/resumable-uploads.ts";
 import { COSTS } from "../budget.ts";
 import { final, photoFailure } from "../failures.ts";
 import { readBook } from "../keepsake/book-file.ts";
-import { pause, type RenderDeps, type Rendering } from "../rendering.ts";
 import type { Plan } from "../plan.ts";
+import { pause, type RenderDeps, type Rendering } from "../rendering.ts";
 
 const BUCKET = "pdfs";
 const FILE_NAME = "keepsake.pdf";
@@ -59,8 +59,7 @@ export async function writeBook(
   if (await isThere()) return outputUrl;
   rendering.uploadId = null;
   await rendering.save();
-  throw new JobFailure("storage_unavailable", {
-    isRetryable: true,
+  throw JobFailure.retryable("storage_unavailable", {
     cause: new Error("an upload that is whole has made no file"),
   });
 

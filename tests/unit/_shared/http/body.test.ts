@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { z } from "zod";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import {
   bodyChunks,
   MAX_BODY_BYTES,

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import { createByteBudget } from "../../../../supabase/functions/_shared/http/byte-budget.ts";
 
 /** A body of so many chunks of ten bytes. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Webhook } from "standardwebhooks";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import { verifyDispatchSignature } from "../../../../supabase/functions/_shared/http/dispatch-signature.ts";
 
 const SECRET = `whsec_${btoa("a secret of thirty-two bytes, ok")}`;

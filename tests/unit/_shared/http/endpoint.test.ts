@@ -5,7 +5,7 @@ import {
   assertObjectMatch,
 } from "@std/assert";
 import { readEnv } from "../../../../supabase/functions/_shared/config/env.ts";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import { CORS_HEADERS } from "../../../../supabase/functions/_shared/http/cors.ts";
 import {
   createEndpoint,

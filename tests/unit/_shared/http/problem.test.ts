@@ -1,9 +1,9 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import {
-  AppError,
   ERROR_CATALOGUE,
   type ErrorCode,
-} from "../../../../supabase/functions/_shared/errors.ts";
+} from "../../../../supabase/functions/_shared/failures/catalogue.ts";
 import { CORS_HEADERS } from "../../../../supabase/functions/_shared/http/cors.ts";
 import {
   jsonResponse,

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import fc from "../../../helpers/fast-check.ts";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import {
   dIdCallbackPath,
   type VerifiedWebhook,
@@ -8,6 +7,7 @@ import {
   verifyElevenLabsWebhook,
   verifyHeyGenWebhook,
 } from "../../../../supabase/functions/_shared/http/webhook-signatures.ts";
+import fc from "../../../helpers/fast-check.ts";
 
 const SECRET = "whsec_0123456789abcdef0123456789abcdef";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";

@@ -1,10 +1,10 @@
 /** repository.complete: what it sends, and what it makes of the database's no. */
 import { createClient } from "@supabase/supabase-js";
 import { assertEquals, assertRejects } from "@std/assert";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
-import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
+import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
 
 const LEASE = {
   id: "00000000-0000-4000-8000-000000000001",

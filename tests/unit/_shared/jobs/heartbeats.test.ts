@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
 import {
   CancelRequested,

@@ -6,13 +6,10 @@
  * provider's listing lags are together shorter than that time.
  */
 import { assert, assertEquals } from "@std/assert";
-import fc from "../../../helpers/fast-check.ts";
-import { ShuttingDown } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
-import {
-  type PaidCall,
-  ProviderFailure,
-} from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { ShuttingDown } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import type { PaidCall } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
 import {
   type JobContext,
   runJob,
@@ -23,6 +20,7 @@ import {
   type FakeJob,
   FakeRepository,
 } from "../../../helpers/fake-repository.ts";
+import fc from "../../../helpers/fast-check.ts";
 
 const RECONCILE_SECONDS = 60;
 const LEASE_SECONDS = 10;
@@ -84,12 +82,7 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
 type Pay = (context: JobContext, call: PaidCall) => Promise<string>;
 const rightly: Pay = (context, call) => context.pay(call);
 
-const ENOUGH = new ProviderFailure(
-  "provider_concurrency_limited",
-  "rejected",
-  true,
-  { isOwnLoad: true },
-);
+const ENOUGH = ProviderFailure.rejected("provider_concurrency_limited", {});
 
 /** A provider that keeps what it makes, and lists it with a lag. */
 class Provider {
@@ -99,20 +92,20 @@ class Provider {
   async send(round: Round, reach: () => Promise<void>): Promise<string> {
     await reach();
     if (round.send === "refuses") {
-      throw new ProviderFailure("provider_rejected_input", "rejected", false);
+      throw ProviderFailure.rejected("provider_rejected_input");
     }
     if (round.send === "is busy") {
-      throw new ProviderFailure("provider_rate_limited", "rejected", true);
+      throw ProviderFailure.rejected("provider_rate_limited");
     }
     if (round.send === "has enough of our calls") throw ENOUGH;
     if (round.send === "breaks") {
-      throw new ProviderFailure("provider_unavailable", "unknown", true);
+      throw ProviderFailure.unknown("provider_unavailable");
     }
     const id = `voice-${this.made.length + 1}`;
     this.made.push({ id, at: this.now() });
     await reach();
     if (round.send === "makes, unheard") {
-      throw new ProviderFailure("provider_timeout", "unknown", true);
+      throw ProviderFailure.unknown("provider_timeout");
     }
     return id;
   }
@@ -124,7 +117,7 @@ class Provider {
       throw new ProviderFailure(
         "provider_unavailable",
         round.look === "fails" ? "unknown" : "rejected",
-        round.look === "fails",
+        { isRetryable: round.look === "fails" },
       );
     }
     const listed = this.made.find((voice) =>
@@ -305,7 +298,7 @@ const twins: Record<string, Pay> = {
       send: (signal) =>
         call.send(signal).catch((error) => {
           throw error instanceof ProviderFailure
-            ? new ProviderFailure(error.code, "rejected", true)
+            ? ProviderFailure.rejected(error.code, { isRetryable: true })
             : error;
         }),
     }),

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
   CancelRequested,
-  JobFailure,
   LeaseLost,
   ShuttingDown,
   Snooze,
@@ -10,7 +11,6 @@ import {
   makePaidCall,
   OWN_LOAD_PAUSE_SECONDS,
   type PaidCall,
-  ProviderFailure,
   RECONCILE_PAUSE_SECONDS,
 } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
 import {
@@ -74,7 +74,7 @@ function bench() {
 const answers = (id: string | null) => () => Promise.resolve(id);
 const made = (id: string) => () => Promise.resolve(id);
 const fails = (error: unknown) => () => Promise.reject(error);
-const noAnswer = new ProviderFailure("provider_timeout", "unknown", true);
+const noAnswer = ProviderFailure.unknown("provider_timeout");
 
 /** The isolate dies: its lease runs out, and the sweep puts the job back. */
 function die(repository: FakeRepository, row: FakeJob): void {
@@ -121,7 +121,8 @@ for (
 ) {
   Deno.test(`makePaidCall: a definite ${code}${retryAfterSeconds ? " with a pause" : ""} is settled as rejected and ends the attempt`, async () => {
     const { attempt, repository, asked } = bench();
-    const no = new ProviderFailure(code, "rejected", isRetryable, {
+    const no = ProviderFailure.rejected(code, {
+      isRetryable,
       httpStatus: 429,
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
     });
@@ -151,15 +152,9 @@ for (
 ) {
   Deno.test(`makePaidCall: when our own other calls stand in the way, the job waits ${seconds} s, rejected, without spending the attempt`, async () => {
     const { attempt, outcomes } = bench();
-    const busy = new ProviderFailure(
-      "provider_concurrency_limited",
-      "rejected",
-      true,
-      {
-        isOwnLoad: true,
-        ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-      },
-    );
+    const busy = ProviderFailure.rejected("provider_concurrency_limited", {
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    });
     const snooze = await assertRejects(
       () => attempt({ send: fails(busy) }),
       Snooze,
@@ -175,12 +170,7 @@ for (
 
 Deno.test("makePaidCall: a look-up that our own other calls stand in the way of is put off, and the outcome stays unknown", async () => {
   const { attempt, outcomes } = await withUnknownOutcome();
-  const busy = new ProviderFailure(
-    "provider_concurrency_limited",
-    "rejected",
-    true,
-    { isOwnLoad: true },
-  );
+  const busy = ProviderFailure.rejected("provider_concurrency_limited", {});
   const snooze = await assertRejects(
     () => attempt({ find: fails(busy) }),
     Snooze,
@@ -191,7 +181,7 @@ Deno.test("makePaidCall: a look-up that our own other calls stand in the way of 
 Deno.test("makePaidCall: a provider that is away asks for a pause before it is asked about the outcome", async () => {
   for (const [retryAfterSeconds, seconds] of [[120, 120], [1, 10]] as const) {
     const { attempt } = bench();
-    const away = new ProviderFailure("provider_unavailable", "unknown", true, {
+    const away = ProviderFailure.unknown("provider_unavailable", {
       httpStatus: 503,
       retryAfterSeconds,
     });
@@ -205,7 +195,7 @@ Deno.test("makePaidCall: a provider that is away asks for a pause before it is a
 
 Deno.test("makePaidCall: after a definite no, the next attempt may send", async () => {
   const { attempt, repository, row, outcomes, asked } = bench();
-  const no = new ProviderFailure("provider_rate_limited", "rejected", true);
+  const no = ProviderFailure.rejected("provider_rate_limited");
   await assertRejects(() => attempt({ send: fails(no) }), JobFailure);
   die(repository, row);
   assertEquals(await attempt({ send: made("voice-2") }), "voice-2");
@@ -318,11 +308,9 @@ Deno.test("makePaidCall: another step of the same job has a call of its own", as
 for (const isRetryable of [true, false]) {
   Deno.test(`makePaidCall: a provider that cannot be asked (${isRetryable ? "for now" : "at all"}) fails the attempt and leaves the outcome unknown`, async () => {
     const { attempt, outcomes, asked } = await withUnknownOutcome();
-    const error = new ProviderFailure(
-      "provider_unauthorized",
-      "rejected",
+    const error = ProviderFailure.rejected("provider_unauthorized", {
       isRetryable,
-    );
+    });
     const failure = await assertRejects(
       () => attempt({ find: fails(error) }),
       JobFailure,
@@ -343,7 +331,7 @@ Deno.test("makePaidCall: a provider in trouble that passes is asked again later,
     ] as const
   ) {
     const { attempt, outcomes, asked } = await withUnknownOutcome();
-    const error = new ProviderFailure("provider_unavailable", "unknown", true, {
+    const error = ProviderFailure.unknown("provider_unavailable", {
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
     });
     const snooze = await assertRejects(
@@ -374,7 +362,7 @@ Deno.test("makePaidCall: a job that is no longer ours is not paid for", async ()
 for (
   const [how, end] of [
     ["succeeds", made("voice-1")],
-    ["is refused", fails(new ProviderFailure("not_found", "rejected", false))],
+    ["is refused", fails(ProviderFailure.rejected("not_found"))],
     ["has no answer", fails(noAnswer)],
   ] as const
 ) {
@@ -635,7 +623,7 @@ Deno.test("makePaidCall: cancelled during a look-up that counts, finding nothing
 Deno.test("makePaidCall: a provider that says no to a cancelled call is not asked again", async () => {
   const { attempt, repository, row, asked, outcomes } = bench();
   const stop = new AbortController();
-  const no = new ProviderFailure("provider_rejected_input", "rejected", false);
+  const no = ProviderFailure.rejected("provider_rejected_input");
   await assertRejects(() =>
     attempt(
       {

@@ -1,6 +1,6 @@
 /** repeatWrites: a database that is away for a moment costs neither an attempt nor a known outcome. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import { repeatWrites } from "../../../../supabase/functions/_shared/jobs/repeated-writes.ts";
 import type { JobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
 import { FakeRepository } from "../../../helpers/fake-repository.ts";

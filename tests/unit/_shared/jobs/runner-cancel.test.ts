@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { CancelRequested } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
 import { heldTimers, turn } from "../../../helpers/held-timers.ts";
 import { bench, DONE, fullWork, paying, untilAborted } from "./run-bench.ts";
 
 /** A provider's client whose request ends with its signal, and nobody knows what was made. */
 const brokenOff = (signal: AbortSignal) =>
   untilAborted(signal).catch((cause) => {
-    throw new ProviderFailure("provider_timeout", "unknown", true, { cause });
+    throw ProviderFailure.unknown("provider_timeout", { cause });
   });
 
 /** The time in which a heartbeat learns of it. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import {
-  JobFailure,
   LeaseLost,
   Snooze,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
@@ -36,12 +36,12 @@ for (const [index, step] of STEPS.entries()) {
 for (
   const [how, thrown] of [
     ["failing", new TypeError("a bug")],
-    ["failing for good", new JobFailure("not_found", { isRetryable: false })],
+    ["failing for good", JobFailure.final("not_found")],
     ["snoozing", new Snooze(5, "rendering")],
     ["stopping", new LeaseLost()],
     [
       "waiting for a provider that is down",
-      new JobFailure("provider_unavailable", { isRetryable: true }),
+      JobFailure.retryable("provider_unavailable"),
     ],
   ] as const
 ) {

@@ -4,12 +4,12 @@ import {
   assertObjectMatch,
   assertRejects,
 } from "@std/assert";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
-  JobFailure,
   ShuttingDown,
   Snooze,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
 import { heldTimers, turn } from "../../../helpers/held-timers.ts";
 import { bench, DEADLINE_MS, DONE, paying, untilAborted } from "./run-bench.ts";
 
@@ -35,7 +35,7 @@ Deno.test("runJob: a shutdown stops work that costs nothing and hands the job ba
 Deno.test("runJob: what an aborted call of the shutdown throws is not taken for the provider's or Storage's fault", async () => {
   const { run, row, repository, shutDown } = bench(async ({ signal }) => {
     await untilAborted(signal).catch((cause) => {
-      throw new JobFailure("storage_unavailable", { isRetryable: true, cause });
+      throw JobFailure.retryable("storage_unavailable", { cause });
     });
     return DONE;
   });
@@ -50,7 +50,7 @@ Deno.test("runJob: a failure for good stays one, also when the isolate ends at t
   const { run, row, shutDown } = bench(() => {
     shutDown();
     return Promise.reject(
-      new JobFailure("input_not_found", { isRetryable: false }),
+      JobFailure.final("input_not_found"),
     );
   });
   await run();
@@ -153,7 +153,7 @@ for (
   const [why, failure, effects, status, attempt] of [
     [
       "a definite no that may pass",
-      new ProviderFailure("provider_rate_limited", "rejected", true, {
+      ProviderFailure.rejected("provider_rate_limited", {
         retryAfterSeconds: 90,
       }),
       ["beginProviderCall", "settleProviderCall", "fail"],
@@ -162,14 +162,14 @@ for (
     ],
     [
       "a definite no for good",
-      new ProviderFailure("provider_rejected_input", "rejected", false),
+      ProviderFailure.rejected("provider_rejected_input"),
       ["beginProviderCall", "settleProviderCall", "fail"],
       "failed",
       1,
     ],
     [
       "no usable answer",
-      new ProviderFailure("provider_timeout", "unknown", true),
+      ProviderFailure.unknown("provider_timeout"),
       ["beginProviderCall", "settleProviderCall", "snooze"],
       "pending",
       0,
@@ -184,8 +184,8 @@ for (
     await run();
     assertEquals(repository.effects, [...effects]);
     assertEquals([row.status, row.attempt], [status, attempt]);
-    if (failure.options.retryAfterSeconds !== undefined) {
-      assertEquals(repository.wait(row), failure.options.retryAfterSeconds);
+    if (failure.retryAfterSeconds !== undefined) {
+      assertEquals(repository.wait(row), failure.retryAfterSeconds);
     }
   });
 }
@@ -195,7 +195,7 @@ Deno.test("runJob: a processor that overlooks a failed paid call is stopped at i
     const pay = paying(() => {
       shutDown();
       return Promise.reject(
-        new ProviderFailure("provider_rejected_input", "rejected", false),
+        ProviderFailure.rejected("provider_rejected_input"),
       );
     });
     await pay(context).catch(() => {});
@@ -211,7 +211,7 @@ Deno.test("runJob: an empty look-up that counts costs the attempt, also when the
     paying(
       () =>
         Promise.reject(
-          new ProviderFailure("provider_timeout", "unknown", true),
+          ProviderFailure.unknown("provider_timeout"),
         ),
       () => {
         shutDown();

@@ -1,13 +1,9 @@
 import { assert, assertEquals, assertObjectMatch } from "@std/assert";
-import {
-  AppError,
-  ERROR_CATALOGUE,
-} from "../../../../supabase/functions/_shared/errors.ts";
-import {
-  JobFailure,
-  Snooze,
-} from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
+import { ERROR_CATALOGUE } from "../../../../supabase/functions/_shared/failures/catalogue.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
+import { Snooze } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import { turn } from "../../../helpers/held-timers.ts";
 import { bench, DEADLINE_MS, DONE, fullWork, paying } from "./run-bench.ts";
 
@@ -90,22 +86,21 @@ for (
   const [why, thrown, code, status, message] of [
     [
       "a failure for good",
-      new JobFailure("provider_rejected_input", { isRetryable: false }),
+      JobFailure.final("provider_rejected_input"),
       "provider_rejected_input",
       "failed",
       ERROR_CATALOGUE.provider_rejected_input.message,
     ],
     [
       "a failure that may pass",
-      new JobFailure("storage_unavailable", { isRetryable: true }),
+      JobFailure.retryable("storage_unavailable"),
       "storage_unavailable",
       "pending",
       ERROR_CATALOGUE.storage_unavailable.message,
     ],
     [
       "a failure with words of its own",
-      new JobFailure("metadata_invalid", {
-        isRetryable: false,
+      JobFailure.final("metadata_invalid", {
         details: "metadata.name: is required",
         cause: bug,
       }),
@@ -143,14 +138,14 @@ for (
     ],
     [
       "a provider's failure outside of a paid call",
-      new ProviderFailure("provider_timeout", "unknown", true),
+      ProviderFailure.unknown("provider_timeout"),
       "provider_timeout",
       "pending",
       ERROR_CATALOGUE.provider_timeout.message,
     ],
     [
       "a provider's refusal outside of a paid call",
-      new ProviderFailure("provider_unauthorized", "rejected", false),
+      ProviderFailure.rejected("provider_unauthorized"),
       "provider_unauthorized",
       "failed",
       ERROR_CATALOGUE.provider_unauthorized.message,
@@ -193,8 +188,7 @@ Deno.test("runJob: a job whose attempts are used up fails for good", async () =>
 Deno.test("runJob: the provider's Retry-After goes with the failure", async () => {
   const { run, row, repository } = bench(() =>
     Promise.reject(
-      new JobFailure("provider_rate_limited", {
-        isRetryable: true,
+      JobFailure.retryable("provider_rate_limited", {
         retryAfterSeconds: 90,
       }),
     )
@@ -340,12 +334,12 @@ for (
   const [code, cause] of [
     [
       "storage_unavailable",
-      new JobFailure("storage_unavailable", { isRetryable: true }),
+      JobFailure.retryable("storage_unavailable"),
     ],
     ["service_unavailable", new AppError("service_unavailable")],
     [
       "provider_unavailable",
-      new ProviderFailure("provider_unavailable", "unknown", true),
+      ProviderFailure.unknown("provider_unavailable"),
     ],
   ] as const
 ) {
@@ -375,7 +369,7 @@ for (
 Deno.test("runJob: trouble before anything is paid, a failure for good after it, and a second paid call that is refused do spend the attempt", async () => {
   const unpaid = bench(() =>
     Promise.reject(
-      new JobFailure("storage_unavailable", { isRetryable: true }),
+      JobFailure.retryable("storage_unavailable"),
     )
   );
   await unpaid.run();
@@ -383,7 +377,7 @@ Deno.test("runJob: trouble before anything is paid, a failure for good after it,
 
   const spoilt = bench(async (context) => {
     await paying(() => Promise.resolve("voice-1"))(context);
-    throw new JobFailure("output_too_large", { isRetryable: false });
+    throw JobFailure.final("output_too_large");
   });
   await spoilt.run();
   assertEquals([spoilt.row.status, spoilt.row.attempt], ["failed", 1]);
@@ -398,7 +392,7 @@ Deno.test("runJob: trouble before anything is paid, a failure for good after it,
       units: 1,
       send: () =>
         Promise.reject(
-          new ProviderFailure("provider_unavailable", "rejected", true),
+          ProviderFailure.rejected("provider_unavailable"),
         ),
       find: () => Promise.resolve(null),
     });

@@ -1,20 +1,20 @@
 /** The moment at which a request leaves: the last at which a worker that stood still can be kept from paying twice. */
 import { assertEquals, assertRejects } from "@std/assert";
+import { claimedJobSchema } from "../../../../supabase/functions/_shared/contracts/jobs.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
+import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
 import {
   CancelRequested,
-  JobFailure,
   LeaseLost,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import {
   makePaidCall,
   type PaidCall,
 } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
-import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
 import type {
   Beat,
   CallSettlement,
 } from "../../../../supabase/functions/_shared/jobs/repository.ts";
-import { claimedJobSchema } from "../../../../supabase/functions/_shared/contracts/jobs.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
 
 const LEASE = {

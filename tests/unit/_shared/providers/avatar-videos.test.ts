@@ -1,13 +1,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { ErrorCode } from "../../../../supabase/functions/_shared/errors.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import type { Simulators } from "../../../../dev/simulators/server.ts";
+import type { ErrorCode } from "../../../../supabase/functions/_shared/failures/catalogue.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import type {
   AvatarVideoRequest,
   AvatarVideos,
 } from "../../../../supabase/functions/_shared/providers/avatar-videos.ts";
 import { createDIdTalks } from "../../../../supabase/functions/_shared/providers/d-id.ts";
 import { createHeyGenVideos } from "../../../../supabase/functions/_shared/providers/heygen.ts";
-import type { Simulators } from "../../../../dev/simulators/server.ts";
 import { running } from "../../simulators/running.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
@@ -198,7 +198,7 @@ for (const name of NAMES) {
       const failure = await failureOf(provider.create(prepared, signal()));
       assertEquals([failure.code, failure.certainty], [code, certainty]);
       if (code === "provider_rate_limited") {
-        assertEquals(failure.options.retryAfterSeconds, 17);
+        assertEquals(failure.retryAfterSeconds, 17);
       }
       simulators.release();
     });

@@ -4,8 +4,8 @@ import { z } from "zod";
 import {
   ERROR_CATALOGUE,
   type ErrorCode,
-} from "../../../../supabase/functions/_shared/errors.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+} from "../../../../supabase/functions/_shared/failures/catalogue.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { toProviderFailure } from "../../../../supabase/functions/_shared/providers/elevenlabs-client.ts";
 
 const FIXTURES = new URL("../../../fixtures/elevenlabs/", import.meta.url);
@@ -134,9 +134,9 @@ for (const [name, [code, certainty, isRetryable]] of Object.entries(MEANINGS)) {
       [failure.code, failure.certainty, failure.isRetryable],
       [code, certainty, isRetryable],
     );
-    assertEquals(failure.options.httpStatus, status);
+    assertEquals(failure.httpStatus, status);
     assertEquals(
-      failure.options.isOwnLoad ?? false,
+      failure.isOwnLoad,
       code === "provider_concurrency_limited",
     );
     assertStrictEquals(failure.cause, thrown);
@@ -193,12 +193,11 @@ Deno.test("toProviderFailure: a pause that the answer asks for goes with every r
   const headers = new Headers({ "Retry-After": "17" });
   for (const status of [400, 429, 500, 503]) {
     assertEquals(
-      toProviderFailure(thrownFor(status), false, headers).options
-        .retryAfterSeconds,
+      toProviderFailure(thrownFor(status), false, headers).retryAfterSeconds,
       17,
     );
     assertEquals(
-      toProviderFailure(thrownFor(status), false, new Headers()).options
+      toProviderFailure(thrownFor(status), false, new Headers())
         .retryAfterSeconds,
       undefined,
     );
@@ -211,7 +210,7 @@ Deno.test("toProviderFailure: the pause of an earlier answer is not that of a ca
       new TypeError("connection reset"),
       false,
       new Headers({ "Retry-After": "17" }),
-    ).options.retryAfterSeconds,
+    ).retryAfterSeconds,
     undefined,
   );
 });
@@ -242,7 +241,7 @@ Deno.test("toProviderFailure: the package's own class for a 422 is read like the
     new ElevenLabs.UnprocessableEntityError({ detail: [] }),
     false,
   );
-  assertEquals([failure.code, failure.options.httpStatus], [
+  assertEquals([failure.code, failure.httpStatus], [
     "provider_rejected_input",
     422,
   ]);
@@ -298,7 +297,7 @@ for (
       [code, "unknown", true],
     );
     assertStrictEquals(failure.cause, thrown);
-    assertEquals(failure.options.httpStatus, undefined);
+    assertEquals(failure.httpStatus, undefined);
   });
 }
 
@@ -310,7 +309,7 @@ Deno.test("toProviderFailure: an HTTP answer counts, also when the time was up b
 });
 
 Deno.test("toProviderFailure: what is a failure already stays as it is", () => {
-  const failure = new ProviderFailure("provider_timeout", "unknown", true);
+  const failure = ProviderFailure.unknown("provider_timeout");
   assertStrictEquals(toProviderFailure(failure, false), failure);
 });
 

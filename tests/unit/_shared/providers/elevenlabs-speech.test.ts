@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import decode from "@audio/decode";
 import { startSimulators } from "../../../../dev/simulators/server.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
   createElevenLabsSpeech,
   type SpeechRequest,
@@ -314,7 +314,7 @@ Deno.test("createElevenLabsSpeech: Retry-After of a 429 is told", async () => {
   });
   const failure = await failureOf(at.speech.speak(request(), never));
   assertEquals(
-    [failure.code, failure.certainty, failure.options.retryAfterSeconds],
+    [failure.code, failure.certainty, failure.retryAfterSeconds],
     ["provider_rate_limited", "rejected", 17],
   );
 });

@@ -8,7 +8,7 @@ import {
   type Simulators,
   startSimulators,
 } from "../../../../dev/simulators/server.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
   createElevenLabsVoices,
   type CreateVoiceRequest,
@@ -280,12 +280,12 @@ Deno.test("createElevenLabsVoices: each call tells of its own answer's Retry-Aft
     failureOf(at.voices.findByMarker(MARKER, never)),
   ]);
   assertEquals(
-    [created.options.retryAfterSeconds, found.options.retryAfterSeconds],
+    [created.retryAfterSeconds, found.retryAfterSeconds],
     [17, 4],
   );
   at.fail({ kind: "status", error: "rate_limit_exceeded" });
   const without = await failureOf(at.voices.create(REQUEST, never));
-  assertEquals(without.options.retryAfterSeconds, undefined);
+  assertEquals(without.retryAfterSeconds, undefined);
 });
 
 for (

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import type { Simulators } from "../../../../dev/simulators/server.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import type {
   AvatarSpeech,
 } from "../../../../supabase/functions/_shared/providers/avatar-videos.ts";
@@ -13,7 +14,6 @@ import {
   type ProviderInventory,
   videoInventory,
 } from "../../../../supabase/functions/_shared/providers/inventory.ts";
-import type { Simulators } from "../../../../dev/simulators/server.ts";
 import { control, running } from "../../simulators/running.ts";
 
 const KEY = "key-of-the-test-1234";

@@ -1,6 +1,6 @@
 /** From where a provider's result is fetched, and from where it is not. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import {
   addressProblem,
   isPublicIp,

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
-import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import {
   downloadInput,
   inputInPieces,

@@ -6,8 +6,8 @@ import {
 } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
-import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
+import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { storeOutput } from "../../../../supabase/functions/_shared/storage/outputs.ts";
 
 const speech = await Deno.readFile(
@@ -170,8 +170,8 @@ Deno.test("storeOutput: what a source throws in the words of jobs and providers 
   await withStorage(async ({ store, stored }) => {
     for (
       const thrown of [
-        new ProviderFailure("provider_timeout", "unknown", true),
-        new JobFailure("provider_unavailable", { isRetryable: true }),
+        ProviderFailure.unknown("provider_timeout"),
+        JobFailure.retryable("provider_unavailable"),
       ]
     ) {
       const error = await assertRejects(() =>

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { JobFailure } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import { createResumableUploads } from "../../../../supabase/functions/_shared/storage/resumable-uploads.ts";
 
 const never = new AbortController().signal;

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { StorageApiError } from "@supabase/supabase-js";
-import { AppError } from "../../../../supabase/functions/_shared/errors.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import {
   publicUrl,
   storageFailure,

@@ -1,10 +1,32 @@
 /**
- * Every error this project can answer with or write on a job: one code each, never renamed, listed on
- * docs/error-codes.md (a unit test compares the two).
- *
- * `status` is the HTTP status of an answer, or null for codes that are only ever written on a job. `message` is safe
- * to show to anybody; what really happened is the `cause`, which is logged and never sent.
+ * The catalogue of errors: every code that an answer or a job can carry. A code is never renamed; docs/error-codes.md
+ * lists all of them (a unit test compares the two).
  */
+
+/**
+ * What has to end before an error with the code stops by itself.
+ *
+ * - `provider_outage`: the provider does not answer, or answers with a fault of its own.
+ * - `provider_overload`: the provider takes fewer requests than it receives.
+ * - `own_load`: other calls of the same account are under way.
+ * - `own_outage`: our database or Storage does not answer.
+ */
+export type Transience =
+  | "provider_outage"
+  | "provider_overload"
+  | "own_load"
+  | "own_outage";
+
+/** What is known of a code. */
+export interface CatalogueEntry {
+  /** HTTP status of an answer; null for codes that are written on jobs only. */
+  status: number | null;
+  /** Safe to show to anyone: what is wrong, and what to do. What really happened is the `cause`, which is only logged. */
+  message: string;
+  /** Set when the error stops by itself. */
+  transience?: Transience;
+}
+
 const CATALOGUE = {
   // Requests
   invalid_json: { status: 400, message: "The body is not valid JSON." },
@@ -38,6 +60,7 @@ const CATALOGUE = {
   service_unavailable: {
     status: 503,
     message: "The service is busy; try again shortly.",
+    transience: "own_outage",
   },
   request_timeout: {
     status: 504,
@@ -216,6 +239,7 @@ const CATALOGUE = {
   storage_unavailable: {
     status: null,
     message: "The file storage did not answer.",
+    transience: "own_outage",
   },
   photo_not_found: {
     status: null,
@@ -264,14 +288,17 @@ const CATALOGUE = {
   provider_concurrency_limited: {
     status: null,
     message: "The AI provider works on as many of our requests as it will.",
+    transience: "own_load",
   },
   provider_rate_limited: {
     status: null,
     message: "The AI provider is receiving too many requests.",
+    transience: "provider_overload",
   },
   provider_unavailable: {
     status: null,
     message: "The AI provider did not answer properly.",
+    transience: "provider_outage",
   },
   provider_answer_invalid: {
     status: null,
@@ -286,7 +313,11 @@ const CATALOGUE = {
     message:
       "Recordings of this size cannot be transcribed here: the AI provider's webhook is not set up.",
   },
-  provider_timeout: { status: null, message: "The AI provider took too long." },
+  provider_timeout: {
+    status: null,
+    message: "The AI provider took too long.",
+    transience: "provider_outage",
+  },
   budget_exceeded: {
     status: null,
     message: "The job would cost more than what is left of your budget.",
@@ -305,131 +336,36 @@ const CATALOGUE = {
     message:
       "It is unknown whether the AI provider did the work; it was not sent again.",
   },
-} as const satisfies Record<string, { status: number | null; message: string }>;
+} as const satisfies Record<string, CatalogueEntry>;
 
 /** A stable, machine-readable cause. */
 export type ErrorCode = keyof typeof CATALOGUE;
 
-/** All codes with their HTTP status (null: only on jobs) and the message that may be shown. */
-export const ERROR_CATALOGUE: Readonly<
-  Record<ErrorCode, { status: number | null; message: string }>
-> = CATALOGUE;
+/** Every code with its entry. */
+export const ERROR_CATALOGUE: Readonly<Record<ErrorCode, CatalogueEntry>> =
+  CATALOGUE;
 
-/** Which part of a request is wrong, and why. `field` is a path such as `metadata.name`. */
-export interface FieldError {
-  field: string;
-  message: string;
+/** Every code. */
+export const ERROR_CODES: readonly ErrorCode[] = Object.keys(CATALOGUE).filter(
+  (code): code is ErrorCode => code in CATALOGUE,
+);
+
+/** Whether an error with this code ends without anybody doing anything, so that waiting for that can help. */
+export function isTransient(code: ErrorCode): boolean {
+  return ERROR_CATALOGUE[code].transience !== undefined;
+}
+
+/** Whether a provider, our database or our Storage is down: nothing that needs it can succeed before it is back. */
+export function isOutage(code: ErrorCode): boolean {
+  const { transience } = ERROR_CATALOGUE[code];
+  return transience === "provider_outage" || transience === "own_outage";
 }
 
 /**
- * The one error class of the functions.
- *
- * Guarantees: `code` is of the catalogue; `message` is safe to show; `cause` is for the log alone. `details` replaces
- * the catalogue's message where the case can be told more exactly, in words that are safe as well.
+ * Whether the provider itself is down or overloaded, and not one request at fault or the account's own load too high.
+ * The provider's breaker counts exactly these codes (`private.is_provider_failure`).
  */
-export class AppError extends Error {
-  override readonly name = "AppError";
-  readonly code: ErrorCode;
-  readonly fields: readonly FieldError[];
-
-  constructor(
-    code: ErrorCode,
-    options: { details?: string; fields?: FieldError[]; cause?: unknown } = {},
-  ) {
-    super(options.details ?? CATALOGUE[code].message, { cause: options.cause });
-    this.code = code;
-    this.fields = options.fields ?? [];
-  }
-
-  /** HTTP status of an answer with this error; a job-only code that escapes into an answer is a 500. */
-  get status(): number {
-    return CATALOGUE[this.code].status ?? 500;
-  }
-}
-
-/**
- * The database's own states (AJ…) that a function can meet, as codes. The others come from writes that no function
- * makes; docs/error-codes.md lists them as well.
- */
-export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
-  AJ001: "job_type_unknown",
-  AJ002: "job_type_disabled",
-  AJ010: "input_required",
-  AJ011: "input_url_invalid",
-  AJ012: "input_not_found",
-  AJ013: "input_type_not_allowed",
-  AJ014: "input_size_not_allowed",
-  AJ015: "path_not_allowed",
-  AJ016: "dependency_not_found",
-  AJ017: "dependency_failed",
-  AJ018: "voice_not_found",
-  AJ019: "call_not_found",
-  AJ020: "metadata_invalid",
-  AJ090: "slideshow_not_found",
-  AJ091: "slideshow_empty",
-  AJ092: "slideshow_too_large",
-  AJ030: "idempotency_key_reused",
-  AJ032: "idempotency_key_known",
-  AJ034: "active_jobs_exceeded",
-  AJ035: "daily_jobs_exceeded",
-  AJ036: "voices_exceeded",
-  AJ037: "voice_places_exceeded",
-  AJ038: "account_not_established",
-  AJ070: "job_not_retryable",
-  AJ071: "job_not_cancellable",
-  AJ072: "job_spend_unknown",
-  AJ039: "unused_uploads_exceeded",
-  AJ040: "dispatch_stale",
-  AJ041: "dispatch_replayed",
-  AJ042: "webhook_stale",
-  AJ043: "unused_upload_bytes_exceeded",
-};
-
-/**
- * No state at all: what answered was not the Data API, or nothing did. Otherwise lost connections, lack of resources, an
- * operator who stops the server or the statement, deadlocks and lock timeouts; and the Data API without a database.
- */
-const PASSING_STATES = /^(|08...|53...|57...|40001|40P01|55P03|PGRST00[0-3])$/;
-
-const FOREIGN_KEY_VIOLATION = "23503";
-
-/** What a row refers to is gone: the caller's own account, whose token is still good for a while, or anything else. */
-function missingReference(details: string): ErrorCode {
-  return details.includes('is not present in table "users"')
-    ? "account_not_found"
-    : "not_found";
-}
-
-/**
- * The error that the Data API answered, as ours. The database's own states (AJ…) keep their message, which our
- * migrations word safely, and name the field that they carry as DETAIL; everything else is an internal error or,
- * when the database cannot be reached, is overloaded, or cancels a statement, `service_unavailable`.
- */
-export function fromDatabaseError(
-  error: { code?: string; message: string; details?: string | null },
-): AppError {
-  if (error.code === FOREIGN_KEY_VIOLATION) {
-    return new AppError(missingReference(error.details ?? ""), {
-      cause: error,
-    });
-  }
-  const code = CODE_BY_SQLSTATE[error.code ?? ""];
-  if (code === undefined) {
-    return new AppError(
-      PASSING_STATES.test(error.code ?? "")
-        ? "service_unavailable"
-        : "internal_error",
-      { cause: error },
-    );
-  }
-  const field = error.details ?? "";
-  // The message alone has to name its field; beside the field's own name it would say it twice.
-  const message = error.message.startsWith(`${field} `)
-    ? error.message.slice(field.length + 1)
-    : error.message;
-  return new AppError(code, {
-    details: error.message,
-    fields: field === "" ? [] : [{ field, message }],
-    cause: error,
-  });
+export function isProviderFailing(code: ErrorCode): boolean {
+  const { transience } = ERROR_CATALOGUE[code];
+  return transience === "provider_outage" || transience === "provider_overload";
 }

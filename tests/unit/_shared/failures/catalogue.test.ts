@@ -1,19 +1,21 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { CODE_BY_SQLSTATE } from "../../../../supabase/functions/_shared/database/errors.ts";
 import {
-  AppError,
-  CODE_BY_SQLSTATE,
   ERROR_CATALOGUE,
-  fromDatabaseError,
-} from "../../../supabase/functions/_shared/errors.ts";
+  ERROR_CODES,
+  isOutage,
+  isProviderFailing,
+  isTransient,
+} from "../../../../supabase/functions/_shared/failures/catalogue.ts";
 
-const ROOT = new URL("../../../", import.meta.url);
+const ROOT = new URL("../../../../", import.meta.url);
 
 /** The text of every file below a folder, all in one. */
 async function textBelow(folder: URL): Promise<string> {
   const texts: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
     if (isDirectory) texts.push(await textBelow(new URL(`${name}/`, folder)));
-    else if (name !== "errors.ts" && name !== "database.types.ts") {
+    else if (name !== "catalogue.ts" && name !== "database.types.ts") {
       texts.push(await Deno.readTextFile(new URL(name, folder)));
     }
   }
@@ -93,7 +95,7 @@ Deno.test("docs/error-codes.md: each state that the migrations raise is a code, 
   );
 });
 
-for (const code of Object.keys(ERROR_CATALOGUE)) {
+for (const code of ERROR_CODES) {
   Deno.test(`ERROR_CATALOGUE: ${code} is used by a function or by the database`, () => {
     assert(
       functions.includes(`"${code}"`) || migrations.includes(`'${code}'`) ||
@@ -111,86 +113,20 @@ Deno.test("ERROR_CATALOGUE: statuses are those of errors, and messages are sente
   }
 });
 
-Deno.test("AppError: has the catalogue's message and status, and details in its place", () => {
-  const plain = new AppError("not_found");
-  assertEquals(plain.message, ERROR_CATALOGUE.not_found.message);
-  assertEquals([plain.status, plain.fields.length], [404, 0]);
-  const told = new AppError("not_found", { details: "No job has this id." });
-  assertEquals(told.message, "No job has this id.");
+Deno.test("ERROR_CATALOGUE: which errors stop by themselves, and what each of them stops", () => {
+  const transient = ERROR_CODES.filter(isTransient);
+  assertEquals(
+    transient.map((code) => [code, isOutage(code), isProviderFailing(code)]),
+    [
+      ["service_unavailable", true, false],
+      ["storage_unavailable", true, false],
+      ["provider_concurrency_limited", false, false],
+      ["provider_rate_limited", false, true],
+      ["provider_unavailable", true, true],
+      ["provider_timeout", true, true],
+    ],
+  );
+  for (const code of ERROR_CODES.filter((code) => !isTransient(code))) {
+    assert(!isOutage(code) && !isProviderFailing(code), code);
+  }
 });
-
-Deno.test("AppError: a code that belongs on jobs is a 500 in an answer", () => {
-  assertEquals(new AppError("provider_timeout").status, 500);
-});
-
-Deno.test("fromDatabaseError: a reference to a deleted account is 401, to anything else that is gone 404", () => {
-  const refusal = (table: string) =>
-    fromDatabaseError({
-      code: "23503",
-      message:
-        'insert or update on table "ai_jobs" violates foreign key constraint "ai_jobs_user_id_fkey"',
-      details: `Key (user_id)=(7) is not present in table "${table}".`,
-    });
-  const account = refusal("users");
-  assertEquals([account.code, account.status], ["account_not_found", 401]);
-  assert(!account.message.includes("ai_jobs"));
-  assertEquals([refusal("calls").code, refusal("calls").status], [
-    "not_found",
-    404,
-  ]);
-});
-
-for (const [sqlstate, code] of Object.entries(CODE_BY_SQLSTATE)) {
-  Deno.test(`fromDatabaseError: ${sqlstate} is ${code}, with the database's words and field`, () => {
-    const error = fromDatabaseError({
-      code: sqlstate,
-      message: "input_url names no object",
-      details: "input_url",
-    });
-    assertEquals(error.code, code);
-    assertEquals(error.message, "input_url names no object");
-    assertEquals(error.fields, [
-      { field: "input_url", message: "names no object" },
-    ]);
-    assertEquals(
-      fromDatabaseError({ code: sqlstate, message: "m" }).fields,
-      [],
-    );
-  });
-}
-
-for (
-  const [sqlstate, code] of [
-    ["08006", "service_unavailable"],
-    ["40001", "service_unavailable"],
-    ["40P01", "service_unavailable"],
-    ["57014", "service_unavailable"],
-    ["57P01", "service_unavailable"],
-    ["53300", "service_unavailable"],
-    ["55P03", "service_unavailable"],
-    ["PGRST000", "service_unavailable"],
-    ["PGRST001", "service_unavailable"],
-    ["PGRST002", "service_unavailable"],
-    ["PGRST003", "service_unavailable"],
-    ["AJ050", "internal_error"],
-    ["AJ999", "internal_error"],
-    ["42501", "internal_error"],
-    ["23514", "internal_error"],
-    ["", "service_unavailable"],
-    [undefined, "service_unavailable"],
-    ["PGRST202", "internal_error"],
-  ] as const
-) {
-  Deno.test(`fromDatabaseError: ${sqlstate ?? "no state"} is ${code}, and what the database said is the cause alone`, () => {
-    const said = {
-      ...(sqlstate === undefined ? {} : { code: sqlstate }),
-      message: 'permission denied for table "ai_jobs" of tenant 7',
-      details: "row (7, secret)",
-    };
-    const error = fromDatabaseError(said);
-    assertEquals(error.code, code);
-    assertEquals(error.message, ERROR_CATALOGUE[code].message);
-    assertEquals(error.fields, []);
-    assertEquals(error.cause, said);
-  });
-}

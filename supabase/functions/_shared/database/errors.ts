@@ -1,0 +1,90 @@
+/** What an error of the Data API means: the one mapping from SQLSTATE to our codes. */
+import { AppError } from "../failures/app-error.ts";
+import type { ErrorCode } from "../failures/catalogue.ts";
+
+/**
+ * The database's own states (AJ…) that a function can meet, as codes. The others come from writes that no function
+ * makes; docs/error-codes.md lists them as well.
+ */
+export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
+  AJ001: "job_type_unknown",
+  AJ002: "job_type_disabled",
+  AJ010: "input_required",
+  AJ011: "input_url_invalid",
+  AJ012: "input_not_found",
+  AJ013: "input_type_not_allowed",
+  AJ014: "input_size_not_allowed",
+  AJ015: "path_not_allowed",
+  AJ016: "dependency_not_found",
+  AJ017: "dependency_failed",
+  AJ018: "voice_not_found",
+  AJ019: "call_not_found",
+  AJ020: "metadata_invalid",
+  AJ090: "slideshow_not_found",
+  AJ091: "slideshow_empty",
+  AJ092: "slideshow_too_large",
+  AJ030: "idempotency_key_reused",
+  AJ032: "idempotency_key_known",
+  AJ034: "active_jobs_exceeded",
+  AJ035: "daily_jobs_exceeded",
+  AJ036: "voices_exceeded",
+  AJ037: "voice_places_exceeded",
+  AJ038: "account_not_established",
+  AJ070: "job_not_retryable",
+  AJ071: "job_not_cancellable",
+  AJ072: "job_spend_unknown",
+  AJ039: "unused_uploads_exceeded",
+  AJ040: "dispatch_stale",
+  AJ041: "dispatch_replayed",
+  AJ042: "webhook_stale",
+  AJ043: "unused_upload_bytes_exceeded",
+};
+
+/**
+ * No state at all: what answered was not the Data API, or nothing did. Otherwise lost connections, lack of resources, an
+ * operator who stops the server or the statement, deadlocks and lock timeouts; and the Data API without a database.
+ */
+const PASSING_STATES = /^(|08...|53...|57...|40001|40P01|55P03|PGRST00[0-3])$/;
+
+const FOREIGN_KEY_VIOLATION = "23503";
+
+/** What a row refers to is gone: the caller's own account, whose token is still good for a while, or anything else. */
+function missingReference(details: string): ErrorCode {
+  return details.includes('is not present in table "users"')
+    ? "account_not_found"
+    : "not_found";
+}
+
+/**
+ * The error that the Data API answered, as ours. The database's own states (AJ…) keep their message, which our
+ * migrations word safely, and name the field that they carry as DETAIL; everything else is an internal error or,
+ * when the database cannot be reached, is overloaded, or cancels a statement, `service_unavailable`.
+ */
+export function fromDatabaseError(
+  error: { code?: string; message: string; details?: string | null },
+): AppError {
+  if (error.code === FOREIGN_KEY_VIOLATION) {
+    return new AppError(missingReference(error.details ?? ""), {
+      cause: error,
+    });
+  }
+  const code = CODE_BY_SQLSTATE[error.code ?? ""];
+  if (code === undefined) {
+    return new AppError(
+      PASSING_STATES.test(error.code ?? "")
+        ? "service_unavailable"
+        : "internal_error",
+      { cause: error },
+    );
+  }
+  const field = error.details ?? "";
+  // The message alone has to name its field; beside the field's own name it would say it twice.
+  const message = error.message.startsWith(`${field} `)
+    ? error.message.slice(field.length + 1)
+    : error.message;
+  return new AppError(code, {
+    details: error.message,
+    fields: field === "" ? [] : [{ field, message }],
+    cause: error,
+  });
+}

@@ -1,0 +1,93 @@
+/** How a call of a provider fails, and what that says about the money. */
+import { ERROR_CATALOGUE, type ErrorCode, isTransient } from "./catalogue.ts";
+import { JobFailure } from "./job-failure.ts";
+
+/** What a failure says beyond its code. */
+export interface ProviderFailureOptions {
+  /** Whether another attempt can help, where the code alone does not say so. */
+  isRetryable?: boolean;
+  /** Status of the provider's answer, where there was one. */
+  httpStatus?: number | undefined;
+  /** Seconds that the provider asks to wait. */
+  retryAfterSeconds?: number | undefined;
+  /** Replaces the catalogue's message where the case can be described more exactly; safe to show. */
+  details?: string | undefined;
+  /** For the log only. */
+  cause?: unknown;
+}
+
+/**
+ * A call of a provider failed. `certainty` says what that means for the money: `rejected` is a definite no, nothing was
+ * made; after `unknown` it may have been made.
+ */
+export class ProviderFailure extends Error {
+  override readonly name = "ProviderFailure";
+  /** Whether another attempt can help. */
+  readonly isRetryable: boolean;
+  readonly httpStatus: number | undefined;
+  readonly retryAfterSeconds: number | undefined;
+  readonly details: string | undefined;
+
+  constructor(
+    readonly code: ErrorCode,
+    readonly certainty: "rejected" | "unknown",
+    options: ProviderFailureOptions & { isRetryable: boolean },
+  ) {
+    super(code, { cause: options.cause });
+    this.isRetryable = options.isRetryable;
+    this.httpStatus = options.httpStatus;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.details = options.details;
+  }
+
+  /** Nothing was made. Retryable when the code's error stops by itself, unless the options say otherwise. */
+  static rejected(
+    code: ErrorCode,
+    options: ProviderFailureOptions = {},
+  ): ProviderFailure {
+    return new ProviderFailure(code, "rejected", {
+      ...options,
+      isRetryable: options.isRetryable ?? isTransient(code),
+    });
+  }
+
+  /** No usable answer: it may have been made. Retryable, unless the options say otherwise. */
+  static unknown(
+    code: ErrorCode,
+    options: ProviderFailureOptions = {},
+  ): ProviderFailure {
+    return new ProviderFailure(code, "unknown", {
+      ...options,
+      isRetryable: options.isRetryable ?? true,
+    });
+  }
+
+  /**
+   * What fails a call that costs nothing, or a step before a paid request is sent, as a definite no: a failure of the
+   * provider or of the job, with its code. Every other error is returned as it is.
+   */
+  static asRejected(error: unknown): unknown {
+    if (error instanceof ProviderFailure) {
+      return error.certainty === "rejected"
+        ? error
+        : new ProviderFailure(error.code, "rejected", {
+          isRetryable: error.isRetryable,
+          httpStatus: error.httpStatus,
+          retryAfterSeconds: error.retryAfterSeconds,
+          details: error.details,
+          cause: error.cause,
+        });
+    }
+    return error instanceof JobFailure
+      ? ProviderFailure.rejected(error.code, {
+        isRetryable: error.isRetryable,
+        cause: error,
+      })
+      : error;
+  }
+
+  /** Whether nothing is wrong but that other calls of this account are under way: waiting for them spends no attempt. */
+  get isOwnLoad(): boolean {
+    return ERROR_CATALOGUE[this.code].transience === "own_load";
+  }
+}
