@@ -1,6 +1,5 @@
 /** What the functions take and answer, one entry for each operation; schemas are the contracts that the functions parse by. */
 import { z } from "zod";
-import { avatarVideoResultSchema } from "../../supabase/functions/_shared/contracts/avatar-video.ts";
 import {
   dispatchSchema,
   janitorDispatchSchema,
@@ -12,21 +11,18 @@ import {
   jobIdRequestSchema,
   jobStandingSchema,
   listAiJobsQuerySchema,
-  voiceCloneResultSchema,
+  resultSchemas,
 } from "../../supabase/functions/_shared/contracts/jobs.ts";
-import { pdfRenderResultSchema } from "../../supabase/functions/_shared/contracts/keepsake.ts";
 import {
   elevenLabsWebhookSchema,
   heyGenWebhookSchema,
 } from "../../supabase/functions/_shared/contracts/provider-webhooks.ts";
-import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/speech.ts";
 import {
   createDownloadUrlRequestSchema,
   createDownloadUrlResponseSchema,
   createUploadUrlRequestSchema,
   createUploadUrlResponseSchema,
 } from "../../supabase/functions/_shared/contracts/storage.ts";
-import { transcriptionResultSchema } from "../../supabase/functions/_shared/contracts/transcription.ts";
 import type { ErrorCode } from "../../supabase/functions/_shared/failures/catalogue.ts";
 
 /** Who may call: a signed-in user, the database, or an AI provider. */
@@ -52,14 +48,16 @@ export interface Operation {
   errors: readonly ErrorCode[];
 }
 
-/** The result of each job type, as `result_data` has it. */
-const resultSchema = z.union([
-  voiceCloneResultSchema.meta({ id: "VoiceCloneResult" }),
-  textToSpeechResultSchema.meta({ id: "TextToSpeechResult" }),
-  transcriptionResultSchema.meta({ id: "TranscriptionResult" }),
-  avatarVideoResultSchema.meta({ id: "AvatarVideoResult" }),
-  pdfRenderResultSchema.meta({ id: "PdfRenderResult" }),
-]).nullable().describe(
+/** `voice_clone` as `VoiceClone`. */
+const pascal = (jobType: string) =>
+  jobType.replace(/(?:^|_)([a-z0-9])/g, (_, first) => first.toUpperCase());
+
+/** The result of any job type, as `result_data` holds it. */
+const resultSchema = z.union(
+  Object.entries(resultSchemas).map(([jobType, schema]) =>
+    schema.meta({ id: `${pascal(jobType)}Result` })
+  ),
+).nullable().describe(
   "Null until the job is completed; its form follows from job_type.",
 );
 

@@ -13,9 +13,9 @@ import {
 import { startStack } from "../../dev/stack/stack.ts";
 import {
   createAiJobResponseSchema,
-  voiceCloneResultSchema,
 } from "../../supabase/functions/_shared/contracts/jobs.ts";
-import { pdfRenderResultSchema } from "../../supabase/functions/_shared/contracts/keepsake.ts";
+import { voiceCloneResultSchema } from "../../supabase/functions/_shared/contracts/voice-clone.ts";
+import { pdfRenderResultSchema } from "../../supabase/functions/_shared/contracts/pdf-render.ts";
 import { problemSchema } from "../helpers/problem.ts";
 import {
   callFunction,

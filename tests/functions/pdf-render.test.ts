@@ -5,7 +5,7 @@ import { createAiJobResponseSchema } from "../../supabase/functions/_shared/cont
 import {
   MAX_SLIDES,
   pdfRenderResultSchema,
-} from "../../supabase/functions/_shared/contracts/keepsake.ts";
+} from "../../supabase/functions/_shared/contracts/pdf-render.ts";
 import { signUp, type TestUser } from "../helpers/as-user.ts";
 import {
   addPhoto,
@@ -31,7 +31,7 @@ async function failureOf(user: TestUser, slideshowId: string) {
   return [job.error_code, job.error_message, job.attempt];
 }
 
-Deno.test("keepsake: a slideshow becomes a PDF that its owner alone can fetch, with supabase-js alone", async () => {
+Deno.test("pdf_render: a slideshow becomes a PDF that its owner alone can fetch, with supabase-js alone", async () => {
   const stack = running();
   const user = await signUp(stack);
   await user.client.from("profiles").insert({
@@ -112,7 +112,7 @@ Deno.test("keepsake: a slideshow becomes a PDF that its owner alone can fetch, w
   assert(error !== null);
 });
 
-Deno.test("keepsake: what has changed in the slideshow is in the next one, though the request is the same", async () => {
+Deno.test("pdf_render: what has changed in the slideshow is in the next one, though the request is the same", async () => {
   const user = await signUp(running());
   const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
   const slideshow = await addSlideshow(user, [{ media_id: id }]);
@@ -130,7 +130,7 @@ Deno.test("keepsake: what has changed in the slideshow is in the next one, thoug
   assertEquals(new Set(sizes).size, 2);
 });
 
-Deno.test("keepsake: a stranger's slideshow, a missing one and no id at all are refused alike, by the endpoint and by an insert", async () => {
+Deno.test("pdf_render: a stranger's slideshow, a missing one and no id at all are refused alike, by the endpoint and by an insert", async () => {
   const stack = running();
   const owner = await signUp(stack), user = await signUp(stack);
   const { id } = await addPhoto(owner, await readPhoto("progressive.jpg"));
@@ -172,7 +172,7 @@ Deno.test("keepsake: a stranger's slideshow, a missing one and no id at all are 
   assertEquals(jobs.data, []);
 });
 
-Deno.test("keepsake: a slideshow without photos and one with too many are refused", async () => {
+Deno.test("pdf_render: a slideshow without photos and one with too many are refused", async () => {
   const stack = running();
   const user = await signUp(stack);
   const empty = await addSlideshow(user, []);
@@ -224,7 +224,7 @@ Deno.test("keepsake: a slideshow without photos and one with too many are refuse
   });
 });
 
-Deno.test("keepsake: a job whose slideshow grew, went empty or vanished after its intake ends with that", async () => {
+Deno.test("pdf_render: a job whose slideshow grew, went empty or vanished after its intake ends with that", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
@@ -257,7 +257,7 @@ Deno.test("keepsake: a job whose slideshow grew, went empty or vanished after it
   ]);
 });
 
-Deno.test("keepsake: a photo that is gone, and one that cannot be printed, fail once and name their slide", async () => {
+Deno.test("pdf_render: a photo that is gone, and one that cannot be printed, fail once and name their slide", async () => {
   const user = await signUp(running());
   const good = await addPhoto(user, await readPhoto("progressive.jpg"));
   const gone = await addPhoto(user, await readPhoto("rgb.png"), "image/png");
@@ -291,7 +291,7 @@ Deno.test("keepsake: a photo that is gone, and one that cannot be printed, fail 
   ]);
 });
 
-Deno.test("keepsake: a title, and a slideshow, of which most letters are in no font are refused by them", async () => {
+Deno.test("pdf_render: a title, and a slideshow, of which most letters are in no font are refused by them", async () => {
   const user = await signUp(running());
   const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
   const titled = await addSlideshow(user, [{ media_id: id }], {
@@ -313,7 +313,7 @@ Deno.test("keepsake: a title, and a slideshow, of which most letters are in no f
   ]);
 });
 
-Deno.test("keepsake: a slide that came to name another's media prints nothing of theirs", async () => {
+Deno.test("pdf_render: a slide that came to name another's media prints nothing of theirs", async () => {
   const stack = running();
   const user = await signUp(stack), victim = await signUp(stack);
   const own = await addPhoto(user, await readPhoto("progressive.jpg"));
@@ -347,7 +347,7 @@ Deno.test("keepsake: a slide that came to name another's media prints nothing of
   }
 });
 
-Deno.test("keepsake: what is left out or may look bad in print does not fail it, and stands in the result", async () => {
+Deno.test("pdf_render: what is left out or may look bad in print does not fail it, and stands in the result", async () => {
   const stack = running();
   const user = await signUp(stack);
   await user.client.from("profiles").insert({
@@ -415,7 +415,7 @@ Deno.test("profiles: a time zone that nobody knows is refused by its name", asyn
   assertEquals(error, null);
 });
 
-Deno.test("keepsake: pages and slides are as their owner wants them", async () => {
+Deno.test("pdf_render: pages and slides are as their owner wants them", async () => {
   const user = await signUp(running());
   const photos = await Promise.all(
     Array.from(

@@ -3,7 +3,7 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import decode from "@audio/decode";
 import { z } from "zod";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
-import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/speech.ts";
+import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/text-to-speech.ts";
 import { assertProblem } from "../helpers/problem.ts";
 import {
   requestVoice,

@@ -8,8 +8,8 @@ import {
 import { encodeHex } from "@std/encoding";
 import {
   createAiJobResponseSchema,
-  voiceCloneResultSchema,
 } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import { voiceCloneResultSchema } from "../../supabase/functions/_shared/contracts/voice-clone.ts";
 import { createUploadUrlResponseSchema } from "../../supabase/functions/_shared/contracts/storage.ts";
 import {
   readRecording,

@@ -15,7 +15,7 @@ import {
 const running = useStack({ cpuMs: 150 });
 
 Deno.test(
-  "keepsake: one whose isolate is ended for its processor time again and again spends its attempts, and fails by name",
+  "pdf_render: one whose isolate is ended for its processor time again and again spends its attempts, and fails by name",
   { ignore: Deno.build.os !== "linux" },
   async () => {
     const stack = running();

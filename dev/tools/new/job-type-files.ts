@@ -64,8 +64,9 @@ values ('${snake}', 'elevenlabs', 'character', 1000, 0);
 }
 
 function contract({ snake, pascal, camel, words }: Names): string {
-  return `/** The job type \`${snake}\`, as apps ask for it and as they get it back. */
+  return `/** The job type \`${snake}\`: its parameters, request and result. */
 import { z } from "zod";
+import { jobOptions } from "./job-request.ts";
 import { plainText } from "./plain-text.ts";
 
 /** Parameters of a ${words}. */
@@ -74,6 +75,13 @@ export const ${camel}MetadataSchema = z.strictObject({
 });
 /** See {@link ${camel}MetadataSchema}. */
 export type ${pascal}Metadata = z.infer<typeof ${camel}MetadataSchema>;
+
+/** A request for a ${words}. It has no input object: the text is in the metadata. */
+export const ${camel}RequestSchema = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("${snake}"),
+  metadata: ${camel}MetadataSchema,
+});
 
 /** Result of a ${words}; the file is the job's output. */
 export const ${camel}ResultSchema = z.object({

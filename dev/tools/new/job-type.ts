@@ -70,30 +70,25 @@ function insertionsOf(
   const jobs = "supabase/functions/_shared/contracts/jobs.ts";
   const index = "supabase/functions/process-ai-job/index.ts";
   const clientTypes = "client/job-types.ts";
-  const openApi = "dev/openapi/operations.ts";
-  const clientTest = "tests/unit/client/job-types.test.ts";
   return [
     {
       path: jobs,
-      before: "import { plain, plainText",
-      text: `import { ${camel}MetadataSchema } from "./${kebab}.ts";\n`,
-    },
-    {
-      path: jobs,
-      before: "/** Body of create-ai-job: one member for each job type. */",
-      text: `/** It has no input object: the text is in the metadata. */
-const ${camel}Request = z.strictObject({
-  ...jobOptions,
-  job_type: z.literal("${snake}"),
-  metadata: ${camel}MetadataSchema,
-});
-
+      before: "import {\n  voiceCloneRequestSchema,",
+      text: `import {
+  ${camel}RequestSchema,
+  ${camel}ResultSchema,
+} from "./${kebab}.ts";
 `,
     },
     {
       path: jobs,
       before: "]);\nexport type CreateAiJobRequest",
-      text: `  ${camel}Request,\n`,
+      text: `  ${camel}RequestSchema,\n`,
+    },
+    {
+      path: jobs,
+      before: "} satisfies Record<CreateAiJobRequest[",
+      text: `  ${snake}: ${camel}ResultSchema,\n`,
     },
     {
       path: index,
@@ -148,28 +143,6 @@ export interface ${pascal}Result {
       path: "client/mod.ts",
       before: '} from "./job-types.ts";',
       text: `  type ${pascal}Metadata,\n  type ${pascal}Result,\n`,
-    },
-    {
-      path: clientTest,
-      before: "import {\n  type aiJobSchema,",
-      text:
-        `import type { ${camel}ResultSchema } from "../../../supabase/functions/_shared/contracts/${kebab}.ts";\n`,
-    },
-    {
-      path: clientTest,
-      before: "  voice_clone: z.output<",
-      text: `  ${snake}: z.output<typeof ${camel}ResultSchema>;\n`,
-    },
-    {
-      path: openApi,
-      before: "import {\n  aiJobSchema,",
-      text:
-        `import { ${camel}ResultSchema } from "../../supabase/functions/_shared/contracts/${kebab}.ts";\n`,
-    },
-    {
-      path: openApi,
-      before: "  voiceCloneResultSchema.meta(",
-      text: `  ${camel}ResultSchema.meta({ id: "${pascal}Result" }),\n`,
     },
     {
       path: "docs/job-types.md",

@@ -1,7 +1,7 @@
 /**
  * How much processor time work takes, so that one request never takes more than a hosted isolate surely has. It has 2 s in all,
  * and gets no further request once it has used 1 s: what a request takes has to fit into the other one. The clock of the
- * processor cannot be read there, so that costs are those that `deno task bench:keepsake` measures, rounded up.
+ * processor cannot be read there, so that costs are those that `deno task bench:pdf-render` measures, rounded up.
  */
 
 /** Milliseconds of processor time that the work of one request may take by {@link COSTS}. */

@@ -16,7 +16,7 @@ import {
   type PdfRenderMetadata,
   pdfRenderMetadataSchema,
   type PdfRenderResult,
-} from "../_shared/contracts/keepsake.ts";
+} from "../_shared/contracts/pdf-render.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
 import { readMetadata } from "../_shared/jobs/metadata.ts";

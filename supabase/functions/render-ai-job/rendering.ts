@@ -1,6 +1,6 @@
 /** What the steps of a keepsake share. */
 import type { SupabaseClient } from "@supabase/supabase-js";
-import type { PdfRenderMetadata } from "../_shared/contracts/keepsake.ts";
+import type { PdfRenderMetadata } from "../_shared/contracts/pdf-render.ts";
 import type { Database } from "../_shared/database.types.ts";
 import type { Checkpoints } from "../_shared/jobs/checkpoints.ts";
 import { Snooze } from "../_shared/jobs/outcome.ts";

@@ -2,16 +2,12 @@
 import { assertEquals } from "@std/assert";
 import type { z } from "zod";
 import type * as client from "../../../client/mod.ts";
-import type { avatarVideoResultSchema } from "../../../supabase/functions/_shared/contracts/avatar-video.ts";
 import {
   type aiJobSchema,
   type createAiJobRequestSchema,
   JOB_STATUSES,
-  type voiceCloneResultSchema,
+  type resultSchemas,
 } from "../../../supabase/functions/_shared/contracts/jobs.ts";
-import type { pdfRenderResultSchema } from "../../../supabase/functions/_shared/contracts/keepsake.ts";
-import type { textToSpeechResultSchema } from "../../../supabase/functions/_shared/contracts/speech.ts";
-import type { transcriptionResultSchema } from "../../../supabase/functions/_shared/contracts/transcription.ts";
 
 /** `true` when each can stand for the other, with the same members. */
 type Same<A, B> = [A, keyof A] extends [B, keyof B]
@@ -32,13 +28,9 @@ type SameMetadata = {
 };
 const isSameMetadata: AllTrue<SameMetadata> = true;
 
-interface Results {
-  voice_clone: z.output<typeof voiceCloneResultSchema>;
-  text_to_speech: z.output<typeof textToSpeechResultSchema>;
-  transcription: z.output<typeof transcriptionResultSchema>;
-  avatar_video: z.output<typeof avatarVideoResultSchema>;
-  pdf_render: z.output<typeof pdfRenderResultSchema>;
-}
+type Results = {
+  [T in keyof typeof resultSchemas]: z.output<(typeof resultSchemas)[T]>;
+};
 
 /** By job type, whether the client's result is that which the processor writes. */
 type SameResults = {

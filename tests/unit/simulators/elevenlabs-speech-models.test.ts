@@ -1,7 +1,7 @@
 /** What a speech model does not take: refused by the simulator in the vendor's words, and never sent by what the contract lets through. */
 import { assertEquals } from "@std/assert";
 import { SPEECH_MODELS } from "../../../supabase/functions/_shared/contracts/speech-models.ts";
-import { textToSpeechMetadataSchema } from "../../../supabase/functions/_shared/contracts/speech.ts";
+import { textToSpeechMetadataSchema } from "../../../supabase/functions/_shared/contracts/text-to-speech.ts";
 import { running } from "./running.ts";
 
 const ADAM = "pNInz6obpgDQGcFmaJgB";

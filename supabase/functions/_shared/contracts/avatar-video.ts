@@ -1,5 +1,6 @@
-/** The job type `avatar_video`, as apps ask for it and as they get it. */
+/** The job type `avatar_video`: its parameters, request and result. */
 import { z } from "zod";
+import { inputUrl, jobOptions } from "./job-request.ts";
 import { parseObjectPath } from "./object-path.ts";
 import { plainText } from "./plain-text.ts";
 
@@ -104,6 +105,22 @@ export const avatarVideoMetadataSchema = z.strictObject({
 });
 /** See {@link avatarVideoMetadataSchema}. */
 export type AvatarVideoMetadata = z.infer<typeof avatarVideoMetadataSchema>;
+
+/** A request for an avatar video. */
+export const avatarVideoRequestSchema = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("avatar_video"),
+  input_url: inputUrl("photo"),
+  metadata: avatarVideoMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.text !== undefined || metadata.audio_url !== undefined ||
+    depends_on !== undefined,
+  {
+    path: ["metadata", "text"],
+    message: "is required, or audio_url, or a speech that the job depends on",
+  },
+);
 
 /** Result of an avatar video; `output_url` of the job is the video itself. */
 export const avatarVideoResultSchema = z.object({

@@ -1,10 +1,22 @@
-/** What a job is, as apps send it and as they get it back. */
+/** Jobs as apps send them and read them, and as a worker holds them. Each job type has a file of its own beside this one. */
 import { z } from "zod";
-import { avatarVideoMetadataSchema } from "./avatar-video.ts";
-import { pdfRenderMetadataSchema } from "./keepsake.ts";
-import { plain, plainText, unitInterval } from "./plain-text.ts";
-import { textToSpeechMetadataSchema } from "./speech.ts";
-import { transcriptionMetadataSchema } from "./transcription.ts";
+import {
+  avatarVideoRequestSchema,
+  avatarVideoResultSchema,
+} from "./avatar-video.ts";
+import { pdfRenderRequestSchema, pdfRenderResultSchema } from "./pdf-render.ts";
+import {
+  textToSpeechRequestSchema,
+  textToSpeechResultSchema,
+} from "./text-to-speech.ts";
+import {
+  transcriptionRequestSchema,
+  transcriptionResultSchema,
+} from "./transcription.ts";
+import {
+  voiceCloneRequestSchema,
+  voiceCloneResultSchema,
+} from "./voice-clone.ts";
 
 export const JOB_STATUSES = [
   "pending",
@@ -15,121 +27,27 @@ export const JOB_STATUSES = [
 ] as const;
 export const jobStatusSchema = z.enum(JOB_STATUSES);
 
-/** The name of a voice that is given none. */
-const DEFAULT_VOICE_NAME = "Cloned Voice";
-
-/**
- * Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. `name` is the old
- * name of `voice_name` and is taken until 1.0; the database has the same rule (`private.canonical_voice_clone`).
- */
-export const voiceCloneMetadataSchema = z.strictObject({
-  voice_name: plainText(100).optional().describe("Name of the voice."),
-  name: plainText(100).optional(),
-  description: plainText(400).optional(),
-  labels: z.record(plain.min(1).max(40), plain.max(100))
-    .refine(
-      (labels) => Object.keys(labels).length <= 20,
-      "may have 20 entries at most",
-    ).optional(),
-  stability: unitInterval.default(0.5).describe("0 is expressive, 1 is even."),
-  similarity_boost: unitInterval.default(0.75).describe(
-    "How closely to keep to the recording.",
-  ),
-  remove_background_noise: z.boolean().default(false),
-}).superRefine(({ voice_name, name }, context) => {
-  if (voice_name === undefined || name === undefined || name === voice_name) {
-    return;
-  }
-  context.addIssue({
-    code: "custom",
-    path: ["voice_name"],
-    message: "differs from name, its old name: send voice_name alone",
-  });
-}).transform(({ name, voice_name, ...rest }) => ({
-  voice_name: voice_name ?? name ?? DEFAULT_VOICE_NAME,
-  ...rest,
-}));
-
-export type VoiceCloneMetadata = z.infer<typeof voiceCloneMetadataSchema>;
-
-/** What every request for a job may say beside its own parameters. */
-export const jobOptions = {
-  depends_on: z.uuid().optional().describe(
-    "A job of the same owner: this one waits for it and works with its result.",
-  ),
-};
-
-/** The input object, of which `what` says what it has to be. */
-const inputUrl = (what: string) =>
-  z.string({
-    error: ({ input }) =>
-      input === undefined
-        ? `is required: the ${what}, as <bucket>/<path>`
-        : undefined,
-  }).min(1).max(2048);
-
-const voiceCloneRequest = z.strictObject({
-  ...jobOptions,
-  job_type: z.literal("voice_clone"),
-  input_url: inputUrl("recording"),
-  metadata: voiceCloneMetadataSchema.prefault({}),
-});
-
-/** It has no input object: the text is in the metadata. */
-const textToSpeechRequest = z.strictObject({
-  ...jobOptions,
-  job_type: z.literal("text_to_speech"),
-  metadata: textToSpeechMetadataSchema,
-}).refine(
-  ({ metadata, depends_on }) =>
-    metadata.voice_id !== undefined || depends_on !== undefined,
-  {
-    path: ["metadata", "voice_id"],
-    message: "is required, or a voice clone that the job depends on",
-  },
-);
-
-const transcriptionRequest = z.strictObject({
-  ...jobOptions,
-  job_type: z.literal("transcription"),
-  input_url: inputUrl("recording"),
-  metadata: transcriptionMetadataSchema.default({
-    tag_audio_events: false,
-    output_format: "json",
-  }),
-});
-
-const avatarVideoRequest = z.strictObject({
-  ...jobOptions,
-  job_type: z.literal("avatar_video"),
-  input_url: inputUrl("photo"),
-  metadata: avatarVideoMetadataSchema,
-}).refine(
-  ({ metadata, depends_on }) =>
-    metadata.text !== undefined || metadata.audio_url !== undefined ||
-    depends_on !== undefined,
-  {
-    path: ["metadata", "text"],
-    message: "is required, or audio_url, or a speech that the job depends on",
-  },
-);
-
-/** It has no input object: the slideshow names its photos. */
-const pdfRenderRequest = z.strictObject({
-  ...jobOptions,
-  job_type: z.literal("pdf_render"),
-  metadata: pdfRenderMetadataSchema,
-});
+/** Whether a job has cost money. `unknown` while the outcome of a paid call is unknown. */
+export const spendSchema = z.enum(["none", "unknown", "incurred"]);
 
 /** Body of create-ai-job: one member for each job type. */
 export const createAiJobRequestSchema = z.discriminatedUnion("job_type", [
-  voiceCloneRequest,
-  avatarVideoRequest,
-  textToSpeechRequest,
-  transcriptionRequest,
-  pdfRenderRequest,
+  voiceCloneRequestSchema,
+  avatarVideoRequestSchema,
+  textToSpeechRequestSchema,
+  transcriptionRequestSchema,
+  pdfRenderRequestSchema,
 ]);
 export type CreateAiJobRequest = z.infer<typeof createAiJobRequestSchema>;
+
+/** By job type, what a processor writes to `result_data`. */
+export const resultSchemas = {
+  voice_clone: voiceCloneResultSchema,
+  avatar_video: avatarVideoResultSchema,
+  text_to_speech: textToSpeechResultSchema,
+  transcription: transcriptionResultSchema,
+  pdf_render: pdfRenderResultSchema,
+} satisfies Record<CreateAiJobRequest["job_type"], z.ZodObject>;
 
 /** `Idempotency-Key` header: 1 to 255 visible ASCII characters, quoted as the draft has it or bare. */
 export const idempotencyKeySchema = z.string().transform((header) =>
@@ -152,14 +70,6 @@ export const createAiJobResponseSchema = z.object({
 });
 export type CreateAiJobResponse = z.infer<typeof createAiJobResponseSchema>;
 
-/** Result of a voice clone. `cached` is there when an earlier equal job was reused. */
-export const voiceCloneResultSchema = z.object({
-  voice_id: z.string().min(1),
-  voice_name: z.string().min(1),
-  cached: z.literal(true).optional(),
-});
-export type VoiceCloneResult = z.infer<typeof voiceCloneResultSchema>;
-
 const timestamp = z.string().min(1);
 
 /** A row of `ai_jobs` as its owner reads it, without what only the queue needs. */
@@ -179,7 +89,7 @@ export const aiJobSchema = z.object({
   attempt: z.number().int(),
   max_attempts: z.number().int(),
   billable_calls: z.number().int(),
-  spend: z.enum(["none", "unknown", "incurred"]),
+  spend: spendSchema,
   cancel_requested_at: timestamp.nullable(),
   cached_from_job_id: z.uuid().nullable(),
   depends_on_job_id: z.uuid().nullable(),
@@ -208,7 +118,7 @@ export const claimedJobSchema = z.object({
   provider: z.string(),
   input_url: z.string().nullable(),
   metadata: z.record(z.string(), z.unknown()),
-  spend: z.enum(["none", "unknown", "incurred"]),
+  spend: spendSchema,
   attempt: z.number().int().min(1),
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
@@ -237,7 +147,7 @@ export const jobIdRequestSchema = z.strictObject({ job_id: z.uuid() });
 export const jobStandingSchema = z.object({
   job_id: z.uuid(),
   status: jobStatusSchema,
-  spend: z.enum(["none", "unknown", "incurred"]),
+  spend: spendSchema,
   message: z.string(),
 });
 /** See {@link jobStandingSchema}. */

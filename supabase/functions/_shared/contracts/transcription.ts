@@ -1,5 +1,6 @@
-/** The job type `transcription`, as apps ask for it and as they get it back. */
+/** The job type `transcription`: its parameters, request and result. */
 import { z } from "zod";
+import { inputUrl, jobOptions } from "./job-request.ts";
 
 /** Parameters of a transcript. */
 export const transcriptionMetadataSchema = z.strictObject({
@@ -17,6 +18,17 @@ export const transcriptionMetadataSchema = z.strictObject({
   output_format: z.enum(["json", "srt"]).default("json"),
 });
 export type TranscriptionMetadata = z.infer<typeof transcriptionMetadataSchema>;
+
+/** A request for a transcription. */
+export const transcriptionRequestSchema = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("transcription"),
+  input_url: inputUrl("recording"),
+  metadata: transcriptionMetadataSchema.default({
+    tag_audio_events: false,
+    output_format: "json",
+  }),
+});
 
 /** What one speaker said without a longer pause. Times are seconds. */
 export const transcriptSegmentSchema = z.object({

@@ -5,7 +5,7 @@ import {
   type SpeechModel,
   type SpeechOutputFormat,
 } from "../contracts/speech-models.ts";
-import type { TextToSpeechMetadata } from "../contracts/speech.ts";
+import type { TextToSpeechMetadata } from "../contracts/text-to-speech.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
 import {
   type ElevenLabsAccess,

@@ -9,8 +9,8 @@ import { z } from "zod";
 import {
   type ClaimedJob,
   type Dependency,
-  voiceCloneResultSchema,
 } from "../../_shared/contracts/jobs.ts";
+import { voiceCloneResultSchema } from "../../_shared/contracts/voice-clone.ts";
 import {
   nearestStability,
   SPEECH_MODEL_RULES,
@@ -19,7 +19,7 @@ import {
   type TextToSpeechMetadata,
   textToSpeechMetadataSchema,
   type TextToSpeechResult,
-} from "../../_shared/contracts/speech.ts";
+} from "../../_shared/contracts/text-to-speech.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";

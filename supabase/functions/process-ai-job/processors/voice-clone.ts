@@ -1,6 +1,9 @@
 /** The job type `voice_clone`: a recording becomes a voice at ElevenLabs and a row of `voices`. */
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { voiceCloneMetadataSchema } from "../../_shared/contracts/jobs.ts";
+import {
+  voiceCloneMetadataSchema,
+  type VoiceCloneResult,
+} from "../../_shared/contracts/voice-clone.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
@@ -73,7 +76,10 @@ export function createVoiceCloneProcessor(deps: {
       });
 
       return {
-        resultData: { voice_id: voiceId, voice_name },
+        resultData: {
+          voice_id: voiceId,
+          voice_name,
+        } satisfies VoiceCloneResult,
         product: {
           kind: "voice",
           provider_voice_id: voiceId,

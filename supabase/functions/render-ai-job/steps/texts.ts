@@ -1,5 +1,5 @@
 /** The texts of a keepsake as they are printed. */
-import type { PdfRenderMetadata } from "../../_shared/contracts/keepsake.ts";
+import type { PdfRenderMetadata } from "../../_shared/contracts/pdf-render.ts";
 import { final } from "../failures.ts";
 import type { Face, PrintableText } from "../keepsake/printable-text.ts";
 import type { Contents } from "../plan.ts";

@@ -2,7 +2,7 @@
  * What a keepsake takes of an isolate: processor time and peak of resident memory of each request, in an isolate of its own,
  * for books and photos that take much. A hosted isolate has 2 s and 256 MB.
  *
- * usage: deno task bench:keepsake [--only NAME]
+ * usage: deno task bench:pdf-render [--only NAME]
  *
  * The function runs in the process that the embedded stack gives it; the figures are those of the whole process, from its
  * readiness to the end of the request, as Linux counts them. Storage is on the same machine, without TLS.
@@ -299,7 +299,7 @@ const read = z.strictObject({
 }).safeParse(parseArgs(Deno.args, { string: ["only"], boolean: ["help"] }));
 const print = (line: string) =>
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-const USAGE = "usage: deno task bench:keepsake [--only NAME]";
+const USAGE = "usage: deno task bench:pdf-render [--only NAME]";
 if (!read.success || read.data.help) {
   print(read.success ? USAGE : `${z.prettifyError(read.error)}\n${USAGE}`);
   Deno.exit(read.success ? 0 : 2);

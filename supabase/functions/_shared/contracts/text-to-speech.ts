@@ -1,5 +1,6 @@
-/** The job type `text_to_speech`, as apps ask for it and as they get it back. */
+/** The job type `text_to_speech`: its parameters, request and result. */
 import { z } from "zod";
+import { jobOptions } from "./job-request.ts";
 import { plainText, unitInterval } from "./plain-text.ts";
 import {
   modelsForLanguage,
@@ -71,6 +72,20 @@ export const textToSpeechMetadataSchema = z.strictObject({
   if (refusal !== null) refuse(["language_code"], refusal);
 });
 export type TextToSpeechMetadata = z.infer<typeof textToSpeechMetadataSchema>;
+
+/** A request for speech. It has no input object: the text is in the metadata. */
+export const textToSpeechRequestSchema = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("text_to_speech"),
+  metadata: textToSpeechMetadataSchema,
+}).refine(
+  ({ metadata, depends_on }) =>
+    metadata.voice_id !== undefined || depends_on !== undefined,
+  {
+    path: ["metadata", "voice_id"],
+    message: "is required, or a voice clone that the job depends on",
+  },
+);
 
 const anyOf = (names: readonly string[]) =>
   new Intl.ListFormat("en", { type: "disjunction" }).format(names);

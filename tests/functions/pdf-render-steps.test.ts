@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { getDocumentProxy } from "unpdf";
 import { createResumableUploads } from "../../supabase/functions/_shared/storage/resumable-uploads.ts";
-import { png } from "../../bench/keepsake/photos.ts";
+import { png } from "../../bench/pdf-render/photos.ts";
 import { callFunction, signUp, type TestUser } from "../helpers/as-user.ts";
 import {
   addPhoto,
@@ -91,7 +91,7 @@ async function pagesOf(user: TestUser, jobId: string): Promise<number> {
   return numPages;
 }
 
-Deno.test("keepsake: what does not fit into one request is left to the next, at no attempt's cost, and nothing but the book remains", async () => {
+Deno.test("pdf_render: what does not fit into one request is left to the next, at no attempt's cost, and nothing but the book remains", async () => {
   const stack = running();
   const { user, jobId, files } = await begin(stack);
   await stack.resumeNet();
@@ -109,7 +109,7 @@ Deno.test("keepsake: what does not fit into one request is left to the next, at 
   assertEquals(left, undefined);
 });
 
-Deno.test("keepsake: an isolate that is killed between two requests takes nothing along", async () => {
+Deno.test("pdf_render: an isolate that is killed between two requests takes nothing along", async () => {
   const stack = running();
   const { user, jobId, request, files } = await begin(stack);
   await request();
@@ -125,7 +125,7 @@ Deno.test("keepsake: an isolate that is killed between two requests takes nothin
   assertEquals(job.attempt, 1);
 });
 
-Deno.test("keepsake: an isolate that is killed in a request costs an attempt, and the next goes on where the one before had left off", async () => {
+Deno.test("pdf_render: an isolate that is killed in a request costs an attempt, and the next goes on where the one before had left off", async () => {
   const stack = running();
   const { user, jobId, ask, request, files } = await begin(stack);
   await request();
@@ -145,7 +145,7 @@ Deno.test("keepsake: an isolate that is killed in a request costs an attempt, an
   assert(job.attempt <= 2);
 });
 
-Deno.test("keepsake: a photo that is replaced half-way is in the book as it is now, and the slideshow as it was at the beginning is not mixed with it", async () => {
+Deno.test("pdf_render: a photo that is replaced half-way is in the book as it is now, and the slideshow as it was at the beginning is not mixed with it", async () => {
   const stack = running();
   const { user, jobId, photos, request } = await begin(stack);
   await request();
@@ -167,7 +167,7 @@ Deno.test("keepsake: a photo that is replaced half-way is in the book as it is n
   assertEquals(job.result_data?.["photos_too_small"], [1]);
 });
 
-Deno.test("keepsake: cancelled between two requests it goes no further, and the janitor clears what it has left", async () => {
+Deno.test("pdf_render: cancelled between two requests it goes no further, and the janitor clears what it has left", async () => {
   const stack = running();
   const { user, jobId, request, files } = await begin(stack);
   await request();

@@ -1,5 +1,6 @@
-/** The job type `pdf_render`, as apps ask for it and as they get it back: a slideshow as a book in PDF. */
+/** The job type `pdf_render`, which renders a slideshow as a keepsake (a PDF): its parameters, request and result. */
 import { z } from "zod";
+import { jobOptions } from "./job-request.ts";
 import { plainText } from "./plain-text.ts";
 
 /** What one keepsake takes at most; the database refuses more as well. */
@@ -25,6 +26,13 @@ export const pdfRenderMetadataSchema = z.strictObject({
   ),
 });
 export type PdfRenderMetadata = z.infer<typeof pdfRenderMetadataSchema>;
+
+/** A request for a keepsake. It has no input object: the slideshow refers to its photos. */
+export const pdfRenderRequestSchema = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("pdf_render"),
+  metadata: pdfRenderMetadataSchema,
+});
 
 /** Result of a keepsake; the file is the job's output, and a row of `pdfs` is made with it. */
 export const pdfRenderResultSchema = z.object({

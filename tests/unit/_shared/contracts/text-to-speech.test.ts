@@ -4,7 +4,7 @@ import {
   nearestStability,
   SPEECH_MODELS,
 } from "../../../../supabase/functions/_shared/contracts/speech-models.ts";
-import { textToSpeechMetadataSchema } from "../../../../supabase/functions/_shared/contracts/speech.ts";
+import { textToSpeechMetadataSchema } from "../../../../supabase/functions/_shared/contracts/text-to-speech.ts";
 
 /** What is wrong with these parameters, as `field: message`. */
 function refusals(metadata: Record<string, unknown>): string[] {

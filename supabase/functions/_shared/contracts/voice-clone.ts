@@ -1,0 +1,58 @@
+/** The job type `voice_clone`: its parameters, request and result. */
+import { z } from "zod";
+import { inputUrl, jobOptions } from "./job-request.ts";
+import { plain, plainText, unitInterval } from "./plain-text.ts";
+
+/** The name of a voice that is given none. */
+const DEFAULT_VOICE_NAME = "Cloned Voice";
+
+/**
+ * Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. `name` is the old
+ * name of `voice_name` and is taken until 1.0; the database has the same rule (`private.canonical_voice_clone`).
+ */
+export const voiceCloneMetadataSchema = z.strictObject({
+  voice_name: plainText(100).optional().describe("Name of the voice."),
+  name: plainText(100).optional(),
+  description: plainText(400).optional(),
+  labels: z.record(plain.min(1).max(40), plain.max(100))
+    .refine(
+      (labels) => Object.keys(labels).length <= 20,
+      "may have 20 entries at most",
+    ).optional(),
+  stability: unitInterval.default(0.5).describe("0 is expressive, 1 is even."),
+  similarity_boost: unitInterval.default(0.75).describe(
+    "How closely to keep to the recording.",
+  ),
+  remove_background_noise: z.boolean().default(false),
+}).superRefine(({ voice_name, name }, context) => {
+  if (voice_name === undefined || name === undefined || name === voice_name) {
+    return;
+  }
+  context.addIssue({
+    code: "custom",
+    path: ["voice_name"],
+    message: "differs from name, its old name: send voice_name alone",
+  });
+}).transform(({ name, voice_name, ...rest }) => ({
+  voice_name: voice_name ?? name ?? DEFAULT_VOICE_NAME,
+  ...rest,
+}));
+/** See {@link voiceCloneMetadataSchema}. */
+export type VoiceCloneMetadata = z.infer<typeof voiceCloneMetadataSchema>;
+
+/** A request for a voice clone. */
+export const voiceCloneRequestSchema = z.strictObject({
+  ...jobOptions,
+  job_type: z.literal("voice_clone"),
+  input_url: inputUrl("recording"),
+  metadata: voiceCloneMetadataSchema.prefault({}),
+});
+
+/** Result of a voice clone. `cached` is there when an earlier equal job was reused. */
+export const voiceCloneResultSchema = z.object({
+  voice_id: z.string().min(1),
+  voice_name: z.string().min(1),
+  cached: z.literal(true).optional(),
+});
+/** See {@link voiceCloneResultSchema}. */
+export type VoiceCloneResult = z.infer<typeof voiceCloneResultSchema>;
