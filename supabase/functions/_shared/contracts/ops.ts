@@ -1,0 +1,523 @@
+/**
+ * The operator's API: the bodies that `ops` accepts, one for each action, and its answers. Money is in millionths of a US
+ * dollar (`…_micros`), times are ISO 8601 with an offset, durations say their unit.
+ */
+import { z } from "zod";
+import { jobStatusSchema } from "./jobs.ts";
+
+const timestamp = z.string().min(1);
+const count = z.number().int().min(0);
+const micros = z.number().int();
+const jobType = z.string().regex(
+  /^[a-z][a-z0-9_]{1,62}$/,
+  "must be a job type",
+);
+const provider = z.string().regex(
+  /^[a-z][a-z0-9-]{1,40}$/,
+  "must be a provider",
+);
+const errorCode = z.string().regex(
+  /^[a-z][a-z0-9_]{1,62}$/,
+  "must be an error code",
+);
+const cursor = z.string().max(300).optional().describe(
+  "The `next_cursor` of the page before.",
+);
+const limit = z.number().int().min(1).max(100).default(50);
+const budget = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullable()
+  .describe("Null: no limit; for a user: the default.");
+
+/** Ranges of the charts and of the failures by code. */
+export const OPS_RANGES = ["1h", "24h", "7d"] as const;
+const range = z.enum(OPS_RANGES).default("1h");
+
+/** Which failed jobs to run again. What is left out matches everything. */
+export const redriveFilterSchema = z.strictObject({
+  job_type: jobType.optional(),
+  provider: provider.optional(),
+  error_code: errorCode.optional(),
+  user_id: z.uuid().optional(),
+  failed_since: z.iso.datetime({ offset: true }).optional(),
+});
+export type RedriveFilter = z.infer<typeof redriveFilterSchema>;
+
+const action = <
+  const Name extends string,
+  Shape extends Record<string, z.ZodType>,
+>(
+  name: Name,
+  shape: Shape,
+) => z.strictObject({ action: z.literal(name), ...shape });
+
+const pauseTarget = {
+  job_type: jobType.optional(),
+  provider: provider.optional(),
+  user_id: z.uuid().optional(),
+};
+const namesOne = (target: Record<string, unknown>) =>
+  ["job_type", "provider", "user_id"]
+    .filter((name) => target[name] !== undefined).length === 1;
+const ONE_TARGET = "name one of job_type, provider and user_id";
+
+/** Body of `ops`: what to read or to do. */
+export const opsRequestSchema = z.discriminatedUnion("action", [
+  action("overview", {}),
+  action("charts", { range }),
+  action("failures", { range }),
+  action("providers", {}),
+  action("parked", { limit }),
+  action("budgets", { limit, cursor }),
+  action("search", {
+    job_id: z.uuid().optional(),
+    user_id: z.uuid().optional(),
+    user_email: z.string().min(3).max(320).optional(),
+    job_type: jobType.optional(),
+    provider: provider.optional(),
+    status: jobStatusSchema.optional(),
+    error_code: errorCode.optional(),
+    limit,
+    cursor,
+  }),
+  action("job", { job_id: z.uuid() }),
+  action("payload", { job_id: z.uuid() }),
+  action("actions", { limit, cursor }),
+  action("preview_redrive", { filter: redriveFilterSchema }),
+  action("redrive", {
+    filter: redriveFilterSchema,
+    expected_count: count.describe(
+      "`count` of preview_redrive; when it is another by now, nothing changes (redrive_count_changed).",
+    ),
+  }),
+  action("pause", pauseTarget).refine(namesOne, ONE_TARGET),
+  action("resume", pauseTarget).refine(namesOne, ONE_TARGET),
+  action("probe", { provider }),
+  action("resolve", {
+    job_id: z.uuid(),
+    was_made: z.boolean(),
+    provider_object_id: z.string().min(1).max(255).optional(),
+  }).refine(
+    ({ was_made, provider_object_id }) =>
+      was_made === (provider_object_id !== undefined),
+    {
+      path: ["provider_object_id"],
+      message: "is required when it was made, and must be absent when not",
+    },
+  ),
+  action("cancel", { job_id: z.uuid() }),
+  action("retry", { job_id: z.uuid() }),
+  action("set_budget", {
+    user_id: z.uuid().optional(),
+    provider: provider.optional(),
+    budget_micros: budget,
+  }).refine(
+    ({ user_id, provider }) => user_id === undefined || provider === undefined,
+    "name a user, a provider, or neither for the default of all users",
+  ),
+]);
+export type OpsRequest = z.infer<typeof opsRequestSchema>;
+/** What `ops` can read and do. */
+export type OpsAction = OpsRequest["action"];
+
+const healthStatus = z.enum(["ok", "degraded", "failing"]);
+
+/** One thing that was looked at: fine while `observed` is at most `limit`. */
+const healthCheckSchema = z.object({
+  name: z.string(),
+  status: healthStatus,
+  observed: z.number(),
+  limit: z.number(),
+  unit: z.string(),
+});
+
+/** Answer of `health` to an operator. Failing: jobs do not move. Degraded: somebody should look. */
+export const healthDetailsSchema = z.object({
+  status: healthStatus,
+  checked_at: timestamp,
+  oldest_waiting_seconds: z.number().nullable(),
+  queue: z.array(z.object({
+    provider: z.string(),
+    waiting: count,
+    running: count,
+  })),
+  open_breakers: z.array(z.string()),
+  checks: z.array(healthCheckSchema),
+});
+export type HealthDetails = z.infer<typeof healthDetailsSchema>;
+
+/** Answer of `health` to everybody else. */
+export const healthSchema = z.object({ status: healthStatus });
+
+/** What the database counts for the overview. */
+export const overviewCountsSchema = healthDetailsSchema.extend({
+  waiting: count,
+  running: count,
+  completed_last_hour: count,
+  failed_last_hour: count,
+  spend_micros_last_hour: micros,
+});
+
+/** A number, judged. `words` is a sentence to show beside it. */
+const judged = <Value extends z.ZodType>(value: Value) =>
+  z.object({
+    value,
+    verdict: z.enum(["good", "attention", "bad"]),
+    words: z.string(),
+  });
+
+const overviewResponseSchema = healthDetailsSchema.extend({
+  words: z.string().describe("The state as one sentence."),
+  waiting: judged(count),
+  running: judged(count),
+  oldest_waiting: judged(z.number().nullable().describe("Seconds.")),
+  failed_last_hour: judged(count),
+  stuck: judged(count),
+  parked: judged(count),
+  completed_last_hour: count,
+  spend_micros_last_hour: micros,
+});
+export type OpsOverview = z.infer<typeof overviewResponseSchema>;
+
+const durationsSchema = z.object({ count, p50_ms: count, p95_ms: count });
+
+const chartsResponseSchema = z.object({
+  range: z.enum(OPS_RANGES),
+  step_seconds: z.number().int(),
+  buckets: z.array(z.object({
+    at: timestamp.describe("Start of the bucket; the last is not over yet."),
+    created: count,
+    completed: count,
+    failed: count,
+    cancelled: count,
+    spend_micros: micros,
+    pickup: durationsSchema.nullable().describe(
+      "From when a job was due until it was claimed; null: nothing was.",
+    ),
+    run: z.array(durationsSchema.extend({ job_type: z.string() })).describe(
+      "From first start until completion, by job type.",
+    ),
+  })).max(120),
+});
+export type OpsCharts = z.infer<typeof chartsResponseSchema>;
+
+const failuresResponseSchema = z.object({
+  range: z.enum(OPS_RANGES),
+  failures: z.array(z.object({
+    error_code: z.string(),
+    job_type: z.string(),
+    provider: z.string(),
+    count,
+    first_at: timestamp,
+    last_at: timestamp,
+    sample_job_id: z.uuid().nullable(),
+    sample_message: z.string().nullable(),
+  })),
+});
+export type OpsFailures = z.infer<typeof failuresResponseSchema>;
+
+/** A provider as the database stands by it. */
+export const providerStandingSchema = z.object({
+  provider: z.string(),
+  state: z.enum(["working", "paused", "open", "probing"]).describe(
+    "open: its breaker is open and its jobs wait; probing: one job at a time tries it.",
+  ),
+  paused_at: timestamp.nullable(),
+  failures_in_a_row: count,
+  breaker_threshold: count.nullable(),
+  open_since: timestamp.nullable(),
+  next_probe_at: timestamp.nullable(),
+  failed_probes: count,
+  max_concurrent: count,
+  running: count,
+  waiting: count,
+  calls_last_hour: count,
+  failed_calls_last_hour: count.describe(
+    "Of these, the provider was at fault: no answer, 5xx, too many requests.",
+  ),
+  spend_micros_last_hour: micros,
+  spend_micros_last_day: micros,
+  budget_micros: micros.nullable(),
+  spent_micros_this_month: micros,
+  reserved_micros: micros,
+});
+export type ProviderStanding = z.infer<typeof providerStandingSchema>;
+
+const providersResponseSchema = z.object({
+  providers: z.array(providerStandingSchema.extend({
+    error_rate: z.number().min(0).max(1).nullable().describe(
+      "failed_calls_last_hour / calls_last_hour; null without calls.",
+    ),
+  })),
+});
+export type OpsProviders = z.infer<typeof providersResponseSchema>;
+
+/** A call with an unknown outcome, as the database lists it. */
+export const parkedCallSchema = z.object({
+  job_id: z.uuid(),
+  user_id: z.uuid(),
+  job_type: z.string(),
+  provider: z.string(),
+  status: z.enum(["failed", "cancelled"]),
+  error_code: z.string().nullable(),
+  error_message: z.string().nullable(),
+  marker: z.string(),
+  created_at: timestamp,
+  parked_at: timestamp,
+  call_id: z.uuid(),
+  operation: z.string(),
+  attempt: z.number().int(),
+  call_error_code: z.string().nullable(),
+  http_status: z.number().int().nullable(),
+  estimated_cost_micros: micros,
+  sent_at: timestamp,
+  unknown_since: timestamp,
+});
+
+const parkedResponseSchema = z.object({
+  jobs: z.array(z.object({
+    job_id: z.uuid(),
+    user_id: z.uuid(),
+    job_type: z.string(),
+    provider: z.string(),
+    status: z.enum(["failed", "cancelled"]),
+    error_message: z.string().nullable(),
+    marker: z.string().describe("What to search for at the provider."),
+    where: z.string().describe("Where the provider shows the marker."),
+    created_at: timestamp,
+    parked_at: timestamp,
+    calls: z.array(z.object({
+      call_id: z.uuid(),
+      operation: z.string(),
+      attempt: z.number().int(),
+      error_code: z.string().nullable(),
+      http_status: z.number().int().nullable(),
+      estimated_cost_micros: micros,
+      sent_at: timestamp,
+      unknown_since: timestamp,
+    })),
+  })),
+});
+export type OpsParked = z.infer<typeof parkedResponseSchema>;
+
+/** Budgets as the database lists them. */
+export const budgetsSchema = z.object({
+  month: z.string(),
+  default_budget_micros: micros.nullable(),
+  providers: z.array(z.object({
+    provider: z.string(),
+    budget_micros: micros.nullable(),
+    spent_micros: micros,
+    reserved_micros: micros,
+    remaining_micros: micros.nullable(),
+  })),
+  users: z.array(z.object({
+    user_id: z.uuid(),
+    email: z.string().nullable(),
+    budget_micros: micros.nullable(),
+    spent_micros: micros,
+    reserved_micros: micros,
+    is_paused: z.boolean(),
+  })),
+});
+const nextCursor = z.string().nullable().describe("Null on the last page.");
+const budgetsResponseSchema = budgetsSchema.extend({ next_cursor: nextCursor });
+export type OpsBudgets = z.infer<typeof budgetsResponseSchema>;
+
+/** A job in a list: nothing of what its user put in or got out. */
+export const opsJobRowSchema = z.object({
+  job_id: z.uuid(),
+  user_id: z.uuid(),
+  job_type: z.string(),
+  provider: z.string(),
+  status: jobStatusSchema,
+  stage: z.string().nullable(),
+  progress_percentage: count,
+  attempt: count,
+  max_attempts: count,
+  error_code: z.string().nullable(),
+  spend: z.enum(["none", "unknown", "incurred"]),
+  cost_micros: micros,
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  completed_at: timestamp.nullable(),
+  scheduled_at: timestamp,
+  is_cancel_requested: z.boolean(),
+});
+export type OpsJobRow = z.infer<typeof opsJobRowSchema>;
+
+const searchResponseSchema = z.object({
+  jobs: z.array(opsJobRowSchema),
+  next_cursor: nextCursor,
+});
+export type OpsSearch = z.infer<typeof searchResponseSchema>;
+
+const jobResponseSchema = z.object({
+  job: z.object({
+    id: z.uuid(),
+    user_id: z.uuid(),
+    user_email: z.string().nullable(),
+    job_type: z.string(),
+    provider: z.string(),
+    provider_job_id: z.string().nullable(),
+    marker: z.string(),
+    is_parked: z.boolean(),
+    status: jobStatusSchema,
+    stage: z.string().nullable(),
+    progress_percentage: count,
+    attempt: count,
+    max_attempts: count,
+    priority: z.number().int(),
+    error_code: z.string().nullable(),
+    spend: z.enum(["none", "unknown", "incurred"]),
+    billable_calls: count,
+    cost_micros: micros,
+    cached_from_job_id: z.uuid().nullable(),
+    depends_on_job_id: z.uuid().nullable(),
+    is_blocked: z.boolean(),
+    cancel_requested_at: timestamp.nullable(),
+    retry_requested_at: timestamp.nullable(),
+    lease_expires_at: timestamp.nullable(),
+    scheduled_at: timestamp,
+    created_at: timestamp,
+    started_at: timestamp.nullable(),
+    completed_at: timestamp.nullable(),
+    updated_at: timestamp,
+  }),
+  costs: z.object({
+    cost_micros: micros,
+    reserved_micros: micros,
+    paid_calls: count,
+  }),
+  timeline: z.array(z.object({
+    seq: count,
+    event: z.string(),
+    attempt: count,
+    data: z.record(z.string(), z.unknown()),
+    created_at: timestamp,
+  })).describe("The last 500 events, oldest first."),
+  journal: z.array(z.object({
+    id: z.uuid(),
+    provider: z.string(),
+    operation: z.string(),
+    attempt: count,
+    outcome: z.enum([
+      "sent",
+      "unknown",
+      "succeeded",
+      "adopted",
+      "rejected",
+      "absent",
+    ]),
+    provider_object_id: z.string().nullable(),
+    http_status: z.number().int().nullable(),
+    error_code: z.string().nullable(),
+    units: count,
+    estimated_cost_micros: micros,
+    cost_micros: micros.nullable(),
+    sent_at: timestamp,
+    unknown_since: timestamp.nullable(),
+    settled_at: timestamp.nullable(),
+    discarded_at: timestamp.nullable(),
+  })).describe("The last 200 paid calls, oldest first."),
+});
+export type OpsJob = z.infer<typeof jobResponseSchema>;
+
+const payloadResponseSchema = z.object({
+  job_id: z.uuid(),
+  input_url: z.string().nullable(),
+  metadata: z.record(z.string(), z.unknown()),
+  output_url: z.string().nullable(),
+  result_data: z.record(z.string(), z.unknown()).nullable(),
+  error_message: z.string().nullable(),
+});
+export type OpsPayload = z.infer<typeof payloadResponseSchema>;
+
+/** An entry of the record of what operators did. */
+export const operatorActionSchema = z.object({
+  id: count,
+  operator_id: z.uuid(),
+  operator_email: z.string().nullable(),
+  action: z.string(),
+  details: z.record(z.string(), z.unknown()),
+  created_at: timestamp,
+});
+const actionsResponseSchema = z.object({
+  actions: z.array(operatorActionSchema),
+  next_cursor: nextCursor,
+});
+export type OpsActions = z.infer<typeof actionsResponseSchema>;
+
+const previewRedriveResponseSchema = z.object({
+  count: count.describe("Jobs that would run again: expected_count."),
+  users: count.describe("Whose jobs these are: so many users."),
+  price_micros: micros.describe(
+    "What their calls are estimated to cost, as far as one was sent before.",
+  ),
+  without_estimate: count.describe(
+    "Jobs that will cost something, and nobody knows yet how much.",
+  ),
+  oldest_failed_at: timestamp.nullable(),
+  newest_failed_at: timestamp.nullable(),
+  left_out: z.object({
+    spend_unknown: count.describe("Each needs a decision: action resolve."),
+    dependency_failed: count.describe(
+      "They come back with the job that they depend on.",
+    ),
+    tried_too_often: count,
+  }),
+});
+export type OpsPreviewRedrive = z.infer<typeof previewRedriveResponseSchema>;
+
+const redriveResponseSchema = z.object({
+  retried: count,
+  refused: count.describe(
+    "Their owner has no room for them, or they are gone.",
+  ),
+  remaining: count.describe(
+    "More than one request takes: preview and redrive again.",
+  ),
+});
+export type OpsRedrive = z.infer<typeof redriveResponseSchema>;
+
+const pausedResponseSchema = z.object({ is_paused: z.boolean() });
+
+const probeResponseSchema = z.object({
+  is_probing: z.boolean().describe("False: its breaker is not open."),
+});
+
+/** Where a job stands after an action. */
+export const opsJobStandingSchema = z.object({
+  job_id: z.uuid(),
+  status: jobStatusSchema,
+  spend: z.enum(["none", "unknown", "incurred"]),
+});
+export type OpsJobStanding = z.infer<typeof opsJobStandingSchema>;
+
+const budgetResponseSchema = z.object({ budget_micros: micros.nullable() });
+
+/** The answer of each action. */
+export const OPS_RESPONSES = {
+  overview: overviewResponseSchema,
+  charts: chartsResponseSchema,
+  failures: failuresResponseSchema,
+  providers: providersResponseSchema,
+  parked: parkedResponseSchema,
+  budgets: budgetsResponseSchema,
+  search: searchResponseSchema,
+  job: jobResponseSchema,
+  payload: payloadResponseSchema,
+  actions: actionsResponseSchema,
+  preview_redrive: previewRedriveResponseSchema,
+  redrive: redriveResponseSchema,
+  pause: pausedResponseSchema,
+  resume: pausedResponseSchema,
+  probe: probeResponseSchema,
+  resolve: opsJobStandingSchema,
+  cancel: opsJobStandingSchema,
+  retry: opsJobStandingSchema,
+  set_budget: budgetResponseSchema,
+} as const satisfies Record<OpsAction, z.ZodType>;
+
+/** The answer of an action, by its name. */
+export type OpsResponse<Action extends OpsAction> = z.infer<
+  typeof OPS_RESPONSES[Action]
+>;
