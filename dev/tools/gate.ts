@@ -41,6 +41,10 @@ const TEXT_CHECKS: Check[] = [
     args: ["run", "--allow-all", "dev/tools/check-docs.ts"],
   },
   {
+    name: "words: deno task check:words",
+    args: ["run", "--allow-all", "dev/tools/check-words.ts"],
+  },
+  {
     name: "client: deno task build:client --check",
     args: [
       "run",
