@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type postgres from "postgres";
 import { spokenSeconds } from "../../supabase/functions/_shared/media/spoken-seconds.ts";
-import { createDIdTalks } from "../../supabase/functions/_shared/providers/d-id.ts";
-import { createHeyGenVideos } from "../../supabase/functions/_shared/providers/heygen.ts";
+import { createDIdTalks } from "../../supabase/functions/_shared/providers/d-id/talks.ts";
+import { createHeyGenVideos } from "../../supabase/functions/_shared/providers/heygen/videos.ts";
 import { type TestDatabase, withDatabase } from "../helpers/database.ts";
 import { refusalOf, uploadSample } from "./factories.ts";
 import { insertAs } from "./new-jobs.ts";

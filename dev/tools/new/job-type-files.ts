@@ -44,7 +44,7 @@ export function filesOf(
   return {
     [`supabase/migrations/${migrationVersion}_${snake}.sql`]: migration(names),
     [`${functions}/_shared/contracts/${kebab}.ts`]: contract(names),
-    [`${functions}/_shared/providers/elevenlabs-${kebab}.ts`]: wire(names),
+    [`${functions}/_shared/providers/elevenlabs/${kebab}.ts`]: wire(names),
     [`${functions}/process-ai-job/processors/${kebab}.ts`]: processor(names),
     [`tests/unit/process-ai-job/${kebab}.test.ts`]: test(names),
   };
@@ -98,12 +98,12 @@ export type ${pascal}Result = z.infer<typeof ${camel}ResultSchema>;
 function wire({ kebab, pascal, words }: Names): string {
   return `/** ElevenLabs: ${words}. Addresses, fields and answers have to be those of the provider's API reference. */
 import { z } from "zod";
-import { ProviderFailure } from "../failures/provider-failure.ts";
+import { ProviderFailure } from "../../failures/provider-failure.ts";
 import {
   type ElevenLabsAccess,
   readElevenLabsJson,
   requestElevenLabs,
-} from "./elevenlabs-client.ts";
+} from "./client.ts";
 
 /** What is asked for. */
 export interface ${pascal}Request {
@@ -161,7 +161,7 @@ import type { Database } from "../../_shared/database.types.ts";
 import { ProviderFailure } from "../../_shared/failures/provider-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import type { Processor } from "../../_shared/jobs/runner.ts";
-import type { ElevenLabs${pascal} } from "../../_shared/providers/elevenlabs-${kebab}.ts";
+import type { ElevenLabs${pascal} } from "../../_shared/providers/elevenlabs/${kebab}.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 
 const MAX_FILE_BYTES = 20_971_520;
@@ -224,7 +224,7 @@ import type { Database } from "../../../supabase/functions/_shared/database.type
 import { ProviderFailure } from "../../../supabase/functions/_shared/failures/provider-failure.ts";
 import type { PaidCall } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
-import { createElevenLabs${pascal} } from "../../../supabase/functions/_shared/providers/elevenlabs-${kebab}.ts";
+import { createElevenLabs${pascal} } from "../../../supabase/functions/_shared/providers/elevenlabs/${kebab}.ts";
 import { create${pascal}Processor } from "../../../supabase/functions/process-ai-job/processors/${kebab}.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";

@@ -94,7 +94,7 @@ function insertionsOf(
       path: index,
       before: "import { createElevenLabsSpeech }",
       text:
-        `import { createElevenLabs${pascal} } from "../_shared/providers/elevenlabs-${kebab}.ts";\n`,
+        `import { createElevenLabs${pascal} } from "../_shared/providers/elevenlabs/${kebab}.ts";\n`,
     },
     {
       path: index,

@@ -73,7 +73,7 @@ async function main(args: string[]): Promise<number> {
       }
 
 The type runs as it is written, against addresses that ElevenLabs does not have. Now, in this order:
-  - supabase/functions/_shared/providers/elevenlabs-*.ts: the provider's own addresses, fields and answers
+  - supabase/functions/_shared/providers/elevenlabs/*.ts: the provider's own addresses, fields and answers
   - the contract, the client's types and the price in the migration: what the type takes, returns and costs
   - the simulator, tests/functions, tests/chaos and the ownership matrix: steps 6 and 7 of CONTRIBUTING, "a job type"
   - deno task ok`,

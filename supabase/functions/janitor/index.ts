@@ -8,9 +8,9 @@ import {
 import type { Database } from "../_shared/database.types.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
-import { createDIdTalks } from "../_shared/providers/d-id.ts";
-import { createElevenLabsInventory } from "../_shared/providers/elevenlabs-inventory.ts";
-import { createHeyGenVideos } from "../_shared/providers/heygen.ts";
+import { createDIdTalks } from "../_shared/providers/d-id/talks.ts";
+import { createElevenLabsInventory } from "../_shared/providers/elevenlabs/inventory.ts";
+import { createHeyGenVideos } from "../_shared/providers/heygen/videos.ts";
 import {
   type ProviderInventory,
   videoInventory,

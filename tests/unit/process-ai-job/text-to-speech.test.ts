@@ -15,7 +15,7 @@ import { createLogger } from "../../../supabase/functions/_shared/platform/log.t
 import type {
   ElevenLabsSpeech,
   SpeechRequest,
-} from "../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
+} from "../../../supabase/functions/_shared/providers/elevenlabs/speech.ts";
 import { createTextToSpeechProcessor } from "../../../supabase/functions/process-ai-job/processors/text-to-speech.ts";
 
 const USER = "00000000-0000-4000-8000-0000000000aa";

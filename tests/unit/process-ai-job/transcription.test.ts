@@ -12,7 +12,7 @@ import type {
   ElevenLabsTranscripts,
   Transcript,
   TranscriptOrder,
-} from "../../../supabase/functions/_shared/providers/elevenlabs-transcripts.ts";
+} from "../../../supabase/functions/_shared/providers/elevenlabs/transcripts.ts";
 import {
   createTranscriptionProcessor,
   type TranscriptionDeps,

@@ -10,14 +10,14 @@ import {
   dIdTalkSchema,
   dIdTalksSchema,
   dIdUploadSchema,
-} from "../../../supabase/functions/_shared/providers/d-id.ts";
+} from "../../../supabase/functions/_shared/providers/d-id/talks.ts";
 import {
   heyGenAssetSchema,
   heyGenCreatedVideoSchema,
   heyGenErrorSchema,
   heyGenVideoSchema,
   heyGenVideosSchema,
-} from "../../../supabase/functions/_shared/providers/heygen.ts";
+} from "../../../supabase/functions/_shared/providers/heygen/videos.ts";
 import { running } from "./running.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
-import { historyPageSchema } from "../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
-import { transcriptSchema } from "../../../supabase/functions/_shared/providers/elevenlabs-transcripts.ts";
 import { namedError } from "../../../dev/simulators/elevenlabs-errors.ts";
 import { decodedSeconds } from "../../../dev/simulators/sound.ts";
+import { historyPageSchema } from "../../../supabase/functions/_shared/providers/elevenlabs/speech.ts";
+import { transcriptSchema } from "../../../supabase/functions/_shared/providers/elevenlabs/transcripts.ts";
 import {
   audioFile,
   elevenLabs,

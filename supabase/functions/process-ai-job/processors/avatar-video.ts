@@ -32,7 +32,7 @@ import type {
   ProviderFile,
 } from "../../_shared/providers/avatar-videos.ts";
 import type { ResultDownload } from "../../_shared/providers/result-download.ts";
-import { unpaid } from "../../_shared/providers/wire-call.ts";
+import { unpaid } from "../../_shared/providers/wire.ts";
 import {
   downloadInput,
   type InputName,

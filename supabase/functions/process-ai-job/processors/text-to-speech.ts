@@ -33,7 +33,7 @@ import {
   type ElevenLabsSpeech,
   type SpeechRequest,
   type Spoken,
-} from "../../_shared/providers/elevenlabs-speech.ts";
+} from "../../_shared/providers/elevenlabs/speech.ts";
 import {
   hasOutput,
   openOutput,

@@ -37,8 +37,8 @@ import {
 import type {
   ElevenLabsTranscripts,
   Transcript,
-} from "../../_shared/providers/elevenlabs-transcripts.ts";
-import { unpaid } from "../../_shared/providers/wire-call.ts";
+} from "../../_shared/providers/elevenlabs/transcripts.ts";
+import { unpaid } from "../../_shared/providers/wire.ts";
 import {
   inputInPieces,
   openInput,

@@ -12,7 +12,7 @@ import {
   INPUT_HEAD_BYTES,
   inputTypeOf,
 } from "../../_shared/media/input-type.ts";
-import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs-voices.ts";
+import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs/voices.ts";
 import { downloadInput } from "../../_shared/storage/object-store.ts";
 
 /** Most bytes of a recording; the job type's own limit may be lower. */

@@ -6,8 +6,8 @@ import type {
   AvatarVideoRequest,
   AvatarVideos,
 } from "../../../../supabase/functions/_shared/providers/avatar-videos.ts";
-import { createDIdTalks } from "../../../../supabase/functions/_shared/providers/d-id.ts";
-import { createHeyGenVideos } from "../../../../supabase/functions/_shared/providers/heygen.ts";
+import { createDIdTalks } from "../../../../supabase/functions/_shared/providers/d-id/talks.ts";
+import { createHeyGenVideos } from "../../../../supabase/functions/_shared/providers/heygen/videos.ts";
 import { running } from "../../simulators/running.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";

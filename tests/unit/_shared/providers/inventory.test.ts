@@ -4,10 +4,10 @@ import { ProviderFailure } from "../../../../supabase/functions/_shared/failures
 import type {
   AvatarSpeech,
 } from "../../../../supabase/functions/_shared/providers/avatar-videos.ts";
-import { createDIdTalks } from "../../../../supabase/functions/_shared/providers/d-id.ts";
-import { createElevenLabsInventory } from "../../../../supabase/functions/_shared/providers/elevenlabs-inventory.ts";
-import { createElevenLabsSpeech } from "../../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
-import { createHeyGenVideos } from "../../../../supabase/functions/_shared/providers/heygen.ts";
+import { createDIdTalks } from "../../../../supabase/functions/_shared/providers/d-id/talks.ts";
+import { createElevenLabsInventory } from "../../../../supabase/functions/_shared/providers/elevenlabs/inventory.ts";
+import { createElevenLabsSpeech } from "../../../../supabase/functions/_shared/providers/elevenlabs/speech.ts";
+import { createHeyGenVideos } from "../../../../supabase/functions/_shared/providers/heygen/videos.ts";
 import {
   type ListedObject,
   markedJob,

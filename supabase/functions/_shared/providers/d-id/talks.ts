@@ -7,15 +7,15 @@
  */
 import { encodeBase64 } from "@std/encoding";
 import { z } from "zod";
-import { RECORDING_LIMITS } from "../contracts/avatar-video.ts";
-import type { ErrorCode } from "../failures/catalogue.ts";
-import { ProviderFailure } from "../failures/provider-failure.ts";
+import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
+import type { ErrorCode } from "../../failures/catalogue.ts";
+import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type {
   AvatarVideoRequest,
   AvatarVideos,
   AvatarVideoState,
-} from "./avatar-videos.ts";
-import { markedJob, UUID, type VideoListing } from "./inventory.ts";
+} from "../avatar-videos.ts";
+import { markedJob, UUID, type VideoListing } from "../inventory.ts";
 import {
   asLost,
   callProvider,
@@ -24,7 +24,7 @@ import {
   statusFailure,
   type Wire,
   type WireAnswer,
-} from "./wire-call.ts";
+} from "../wire.ts";
 
 /** Answer of `POST /images` and `POST /audios`. */
 export const dIdUploadSchema = z.object({ url: z.string().min(1) });

@@ -7,19 +7,19 @@ import {
 import {
   type Simulators,
   startSimulators,
-} from "../../../../dev/simulators/server.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
+} from "../../../../../dev/simulators/server.ts";
+import { ProviderFailure } from "../../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
   createElevenLabsVoices,
   type CreateVoiceRequest,
-} from "../../../../supabase/functions/_shared/providers/elevenlabs-voices.ts";
-import { heldTimers } from "../../../helpers/held-timers.ts";
+} from "../../../../../supabase/functions/_shared/providers/elevenlabs/voices.ts";
+import { heldTimers } from "../../../../helpers/held-timers.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const MARKER = `job:${JOB}`;
 const RECORDING = new Blob([
   await Deno.readFile(
-    new URL("../../../fixtures/recordings/speech-24s.mp3", import.meta.url),
+    new URL("../../../../fixtures/recordings/speech-24s.mp3", import.meta.url),
   ),
 ], { type: "audio/mpeg" });
 

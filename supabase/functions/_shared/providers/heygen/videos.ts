@@ -6,15 +6,15 @@
  * by which the list finds the video.
  */
 import { z } from "zod";
-import { RECORDING_LIMITS } from "../contracts/avatar-video.ts";
-import type { ErrorCode } from "../failures/catalogue.ts";
-import { ProviderFailure } from "../failures/provider-failure.ts";
+import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
+import type { ErrorCode } from "../../failures/catalogue.ts";
+import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type {
   AvatarVideoRequest,
   AvatarVideos,
   AvatarVideoState,
-} from "./avatar-videos.ts";
-import { markedJob, type VideoListing } from "./inventory.ts";
+} from "../avatar-videos.ts";
+import { markedJob, type VideoListing } from "../inventory.ts";
 import {
   asLost,
   callProvider,
@@ -23,7 +23,7 @@ import {
   statusFailure,
   type Wire,
   type WireAnswer,
-} from "./wire-call.ts";
+} from "../wire.ts";
 
 /** Answer of `POST /v3/assets`. */
 export const heyGenAssetSchema = z.object({

@@ -1,16 +1,16 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { startSimulators } from "../../../../dev/simulators/server.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
+import { startSimulators } from "../../../../../dev/simulators/server.ts";
+import { ProviderFailure } from "../../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
   createElevenLabsTranscripts,
   type TranscriptOrder,
   type TranscriptRequest,
-} from "../../../../supabase/functions/_shared/providers/elevenlabs-transcripts.ts";
+} from "../../../../../supabase/functions/_shared/providers/elevenlabs/transcripts.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const never = new AbortController().signal;
 const bytes = await Deno.readFile(
-  new URL("../../../fixtures/recordings/speech-24s.mp3", import.meta.url),
+  new URL("../../../../fixtures/recordings/speech-24s.mp3", import.meta.url),
 );
 
 function request(values: Partial<TranscriptRequest> = {}): TranscriptRequest {

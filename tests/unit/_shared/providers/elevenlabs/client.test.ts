@@ -4,11 +4,11 @@ import { z } from "zod";
 import {
   ERROR_CATALOGUE,
   type ErrorCode,
-} from "../../../../supabase/functions/_shared/failures/catalogue.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
-import { toProviderFailure } from "../../../../supabase/functions/_shared/providers/elevenlabs-client.ts";
+} from "../../../../../supabase/functions/_shared/failures/catalogue.ts";
+import { ProviderFailure } from "../../../../../supabase/functions/_shared/failures/provider-failure.ts";
+import { toProviderFailure } from "../../../../../supabase/functions/_shared/providers/elevenlabs/client.ts";
 
-const FIXTURES = new URL("../../../fixtures/elevenlabs/", import.meta.url);
+const FIXTURES = new URL("../../../../fixtures/elevenlabs/", import.meta.url);
 const fixtureSchema = z.object({ status: z.number().int(), body: z.json() });
 
 /** The error that the package throws for an answer. */
@@ -315,7 +315,7 @@ Deno.test("toProviderFailure: what is a failure already stays as it is", () => {
 
 Deno.test("docs/error-codes.md: says of the provider's codes whether they are retried, as they are", async () => {
   const page = await Deno.readTextFile(
-    new URL("../../../../docs/error-codes.md", import.meta.url),
+    new URL("../../../../../docs/error-codes.md", import.meta.url),
   );
   const retried = new Map<string, boolean>([
     ...Object.values(MEANINGS).map(([code, _certainty, isRetryable]) =>

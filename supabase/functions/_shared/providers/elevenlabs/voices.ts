@@ -6,13 +6,13 @@
  */
 import type { ElevenLabs, ElevenLabsClient } from "elevenlabs";
 import { z } from "zod";
-import { ProviderFailure } from "../failures/provider-failure.ts";
-import { withAnswerHeaders } from "../platform/answer-headers.ts";
+import { ProviderFailure } from "../../failures/provider-failure.ts";
+import { withAnswerHeaders } from "../../platform/answer-headers.ts";
 import {
   type ElevenLabsAccess,
   missingKey,
   toProviderFailure,
-} from "./elevenlabs-client.ts";
+} from "./client.ts";
 
 /** A recording and what the voice made from it shall be called. */
 export interface CreateVoiceRequest {

@@ -1,11 +1,11 @@
 /** ElevenLabs: speech to text (Scribe). */
 import { z } from "zod";
-import { ProviderFailure } from "../failures/provider-failure.ts";
+import { ProviderFailure } from "../../failures/provider-failure.ts";
 import {
   type ElevenLabsAccess,
   readElevenLabsJson,
   requestElevenLabs,
-} from "./elevenlabs-client.ts";
+} from "./client.ts";
 
 /** What a recording is written down with. */
 interface TranscriptOptions {

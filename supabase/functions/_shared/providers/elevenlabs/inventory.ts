@@ -3,18 +3,18 @@
  * nothing here is paid.
  */
 import { z } from "zod";
-import { ProviderFailure } from "../failures/provider-failure.ts";
-import {
-  type ElevenLabsAccess,
-  readElevenLabsJson,
-  requestElevenLabs,
-} from "./elevenlabs-client.ts";
-import { historyPageSchema } from "./elevenlabs-speech.ts";
+import { ProviderFailure } from "../../failures/provider-failure.ts";
 import {
   type ProviderInventory,
   type RemovableObject,
   UUID,
-} from "./inventory.ts";
+} from "../inventory.ts";
+import {
+  type ElevenLabsAccess,
+  readElevenLabsJson,
+  requestElevenLabs,
+} from "./client.ts";
+import { historyPageSchema } from "./speech.ts";
 
 const voicesPage = z.object({
   voices: z.array(

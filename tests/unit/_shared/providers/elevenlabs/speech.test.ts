@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import decode from "@audio/decode";
-import { startSimulators } from "../../../../dev/simulators/server.ts";
-import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
+import { startSimulators } from "../../../../../dev/simulators/server.ts";
+import { ProviderFailure } from "../../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import {
   createElevenLabsSpeech,
   type SpeechRequest,
-} from "../../../../supabase/functions/_shared/providers/elevenlabs-speech.ts";
+} from "../../../../../supabase/functions/_shared/providers/elevenlabs/speech.ts";
 
 const ADAM = "pNInz6obpgDQGcFmaJgB";
 const never = new AbortController().signal;

@@ -4,14 +4,14 @@ import {
   SPEECH_MODEL_RULES,
   type SpeechModel,
   type SpeechOutputFormat,
-} from "../contracts/speech-models.ts";
-import type { TextToSpeechMetadata } from "../contracts/text-to-speech.ts";
-import { ProviderFailure } from "../failures/provider-failure.ts";
+} from "../../contracts/speech-models.ts";
+import type { TextToSpeechMetadata } from "../../contracts/text-to-speech.ts";
+import { ProviderFailure } from "../../failures/provider-failure.ts";
 import {
   type ElevenLabsAccess,
   readElevenLabsJson,
   requestElevenLabs,
-} from "./elevenlabs-client.ts";
+} from "./client.ts";
 
 /** How a voice speaks; what is left out is the provider's default. */
 export type VoiceSettings = TextToSpeechMetadata["settings"];

@@ -5,10 +5,10 @@
  * outcome counts as unknown.
  */
 import { z } from "zod";
-import type { ErrorCode } from "../failures/catalogue.ts";
-import { ProviderFailure } from "../failures/provider-failure.ts";
-import { readAnswer } from "./answer-text.ts";
-import { retryAfterSeconds } from "./retry-after.ts";
+import type { ErrorCode } from "../../failures/catalogue.ts";
+import { ProviderFailure } from "../../failures/provider-failure.ts";
+import { readAnswer } from "../answer-text.ts";
+import { retryAfterSeconds } from "../retry-after.ts";
 
 /** How to reach an ElevenLabs account. */
 export interface ElevenLabsAccess {
