@@ -84,8 +84,9 @@ export const PRIVILEGED_FUNCTIONS: readonly string[] = [
 const PLATFORM_FILE = `${SHARED}platform/deps.ts`;
 const RUNTIME_NAMES = ["Deno", "EdgeRuntime"];
 
+/** A package of npm, or of the standard library on JSR (docs/adr/0008-standard-library.md). */
 const EXACT_VERSION =
-  /^npm:\/?(?:@[\w.-]+\/)?[\w.-]+@\d+\.\d+\.\d+(?:-[\w.-]+)?(?:\/.*)?$/;
+  /^(?:npm:\/?(?:@[\w.-]+\/)?[\w.-]+|jsr:\/?@std\/[\w.-]+)@\d+\.\d+\.\d+(?:-[\w.-]+)?(?:\/.*)?$/;
 
 interface Import {
   /** Undefined when it is computed. */
@@ -217,7 +218,7 @@ function checkDirection(
 }
 
 /**
- * The packages that the files of `folders` import, as `npm:name@version` of `imports`. Computed imports are not seen;
+ * The packages that the files of `folders` import, as `npm:name@version` or `jsr:name@version` of `imports`. Computed imports are not seen;
  * `except` names files that are left out.
  */
 export function importedPackages(
@@ -233,9 +234,9 @@ export function importedPackages(
       !isIn || except.includes(file.path) || !isWrittenTypeScript(file.path)
     ) continue;
     for (const { specifier = "" } of parse(file).imports) {
-      const [, name] =
-        /^npm:\/?((?:@[^/]+\/)?[^/]+)/.exec(imports[specifier] ?? "") ?? [];
-      if (name !== undefined) packages.add(`npm:${name}`);
+      const [, registry, name] = /^(npm|jsr):\/?((?:@[^/]+\/)?[^/]+)/
+        .exec(imports[specifier] ?? "") ?? [];
+      if (name !== undefined) packages.add(`${registry}:${name}`);
     }
   }
   return packages;
@@ -303,7 +304,7 @@ function* checkNames(
 }
 
 /**
- * Entries of an import map that name no exact version of an npm package. A file of this repository is none: the
+ * Entries of an import map that name no exact version of a package of npm, or of the standard library on JSR. A file of this repository is none: the
  * Supabase CLI uploads with every function what its import map names.
  */
 export function checkImportMap(
@@ -320,7 +321,7 @@ export function checkImportMap(
       line,
       rule: "exact-version",
       message:
-        `"${name}" must name an exact version of an npm package, not ${target}`,
+        `"${name}" must name an exact version of a package of npm or of jsr:@std, not ${target}`,
     }];
   });
 }

@@ -282,7 +282,7 @@ Deno.test("checkImportMap: takes exact npm versions and nothing else", () => {
       "npm:zod@^4.6.7",
       "npm:zod@latest",
       "npm:zod@4.6.x",
-      "jsr:@std/assert@1.0.0",
+      "jsr:@other/assert@1.0.0",
       "https://example.com/zod@4.6.7.js",
       "../lib/zod.ts",
       "./client/mod.ts",

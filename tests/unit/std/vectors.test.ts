@@ -1,0 +1,87 @@
+/** The functions of the standard library that are deployed, held to the vectors of the documents that specify them. */
+import { assertEquals, assertThrows } from "@std/assert";
+import { decodeBase64, encodeBase64 } from "@std/encoding";
+import fc from "fast-check";
+import ts from "typescript";
+import { readSourceTree } from "../../../dev/tools/source-tree.ts";
+import { fromFileUrl } from "@std/path";
+
+const utf8 = new TextEncoder();
+
+/** RFC 4648, section 10. */
+const RFC_4648 = [
+  ["", ""],
+  ["f", "Zg=="],
+  ["fo", "Zm8="],
+  ["foo", "Zm9v"],
+  ["foob", "Zm9vYg=="],
+  ["fooba", "Zm9vYmE="],
+  ["foobar", "Zm9vYmFy"],
+] as const;
+
+for (const [text, base64] of RFC_4648) {
+  Deno.test(`base64: "${text}" is "${base64}", as in RFC 4648, section 10`, () => {
+    assertEquals(encodeBase64(utf8.encode(text)), base64);
+    assertEquals(encodeBase64(text), base64);
+    assertEquals([...decodeBase64(base64)], [...utf8.encode(text)]);
+  });
+}
+
+Deno.test("base64: the alphabet is table 1 of RFC 4648, with + and /", () => {
+  const alphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  // 64 groups of six bits, in order: 48 bytes.
+  const bits = Array.from(
+    { length: 64 },
+    (_, value) => value.toString(2).padStart(6, "0"),
+  ).join("");
+  const bytes = Uint8Array.from(
+    bits.match(/.{8}/g) ?? [],
+    (byte) => parseInt(byte, 2),
+  );
+  assertEquals(encodeBase64(bytes), alphabet);
+  assertEquals([...decodeBase64(alphabet)], [...bytes]);
+});
+
+Deno.test("base64: any bytes survive a round trip and match the encoding of the runtime", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+    const encoded = encodeBase64(bytes);
+    assertEquals(encoded, btoa(String.fromCharCode(...bytes)));
+    assertEquals([...decodeBase64(encoded)], [...bytes]);
+  }));
+});
+
+for (const text of ["Z", "Zm9vY", "Zm9v!mFy", "Zm9-", "Zm9_", "Zé=="]) {
+  Deno.test(`base64: "${text}" cannot be decoded`, () => {
+    assertThrows(() => decodeBase64(text));
+  });
+}
+
+Deno.test("std: the deployed functions import only what these vectors cover", async () => {
+  const root = fromFileUrl(new URL("../../../", import.meta.url));
+  const names = new Set<string>();
+  for (const { path, text } of await readSourceTree(root.replace(/\/$/, ""))) {
+    if (!/^supabase\/functions\/.*\.ts$/.test(path)) continue;
+    for (
+      const node of ts.createSourceFile(path, text, ts.ScriptTarget.Latest)
+        .statements
+    ) {
+      if (
+        !ts.isImportDeclaration(node) ||
+        !ts.isStringLiteral(node.moduleSpecifier) ||
+        !node.moduleSpecifier.text.startsWith("@std/")
+      ) continue;
+      const bindings = node.importClause?.namedBindings;
+      const imported = bindings && ts.isNamedImports(bindings)
+        ? bindings.elements.map(({ name }) => name.text)
+        : ["everything"];
+      for (const name of imported) {
+        names.add(`${node.moduleSpecifier.text} ${name}`);
+      }
+    }
+  }
+  assertEquals([...names].sort(), [
+    "@std/encoding decodeBase64",
+    "@std/encoding encodeBase64",
+  ]);
+});
