@@ -6,7 +6,7 @@
  * be run to its end, 2 for a wrong argument; a target that is missed is a result, not an error.
  */
 import { fromFileUrl } from "@std/path";
-import { exitWithLaunchers } from "../dev/stack/launchers.ts";
+import { exitWithLaunchers } from "../dev/stack/process/launchers.ts";
 import { readArguments, USAGE } from "./arguments.ts";
 import { CONTENDERS, makeContenders } from "./contenders/all.ts";
 import { startEnvironment } from "./environment.ts";

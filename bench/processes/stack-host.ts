@@ -3,7 +3,7 @@
  * Argument: {@link settingsSchema} as JSON.
  */
 import { z } from "zod";
-import type { LogRecord } from "../../dev/stack/log-book.ts";
+import type { LogRecord } from "../../dev/stack/console/log-book.ts";
 import { startStack } from "../../dev/stack/stack.ts";
 import { serveCommands } from "./serve-commands.ts";
 

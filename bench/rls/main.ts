@@ -11,11 +11,11 @@
 import { parseArgs } from "@std/cli/parse-args";
 import postgres from "postgres";
 import { z } from "zod";
-import { exitWithLaunchers } from "../../dev/stack/launchers.ts";
+import { exitWithLaunchers } from "../../dev/stack/process/launchers.ts";
 import {
   createDatabaseFromTemplate,
   type EmbeddedPostgres,
-} from "../../dev/stack/postgres.ts";
+} from "../../dev/stack/postgres/postgres.ts";
 import {
   MIGRATED_TEMPLATE,
   startTestCluster,

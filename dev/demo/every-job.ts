@@ -15,7 +15,7 @@ import {
   transcriptFileSchema,
 } from "../../supabase/functions/_shared/contracts/transcription.ts";
 import { type Stack, StackError, startStack } from "../stack/stack.ts";
-import { showWaiting } from "../stack/terminal.ts";
+import { showWaiting } from "../stack/console/terminal.ts";
 import {
   type AppFile,
   type AppUser,

@@ -3,7 +3,7 @@ import {
   INPUT_HEAD_BYTES,
   inputTypeOf,
 } from "../../supabase/functions/_shared/media/input-type.ts";
-import { StackError } from "../stack/stack-error.ts";
+import { StackError } from "../stack/console/stack-error.ts";
 import type { AppFile } from "./as-an-app.ts";
 import { drawLake, type LakePicture } from "./pictures.ts";
 

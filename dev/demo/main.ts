@@ -8,8 +8,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { resolve } from "@std/path";
 import { z } from "zod";
-import { exitWithLaunchers } from "../stack/launchers.ts";
-import { denoCommandName } from "../stack/own-command.ts";
+import { exitWithLaunchers } from "../stack/process/launchers.ts";
+import { denoCommandName } from "../stack/console/own-command.ts";
 import { StackError } from "../stack/stack.ts";
 import { type EveryJobOptions, showEveryJob } from "./every-job.ts";
 import { showVoiceClone } from "./voice-clone.ts";

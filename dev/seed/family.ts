@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { makeFilm } from "../simulators/film/film.ts";
-import { StackError } from "../stack/stack-error.ts";
+import { StackError } from "../stack/console/stack-error.ts";
 
 const ANNA = "a11a0000-0000-4000-8000-000000000001";
 /** The ids that the rows of `voices` and `avatars` have. */

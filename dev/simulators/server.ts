@@ -6,16 +6,16 @@ import {
 } from "node:http";
 import { z } from "zod";
 import { type ControlTargets, handleControl } from "./control.ts";
-import { DId } from "./d-id.ts";
-import { ElevenLabs } from "./elevenlabs.ts";
+import { DId } from "./d-id/d-id.ts";
+import { ElevenLabs } from "./elevenlabs/elevenlabs.ts";
 import { Exchange, writeAnswer } from "./exchange.ts";
 import { FaultRules } from "./faults.ts";
-import { HeyGen } from "./heygen.ts";
+import { HeyGen } from "./heygen/heygen.ts";
 import { Holds } from "./holds.ts";
 import { Ledger, RequestLog } from "./ledger.ts";
 import { jsonAnswer, type Provider } from "./provider.ts";
 import { State } from "./state.ts";
-import { Upstash } from "./upstash.ts";
+import { Upstash } from "./upstash/upstash.ts";
 
 /** Running simulators, seen from the process that started them. */
 export interface Simulators extends ControlTargets {

@@ -2,8 +2,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { resolve } from "@std/path";
 import { z } from "zod";
-import { StackError } from "./stack-error.ts";
-import { defaultPort, type StackOptions } from "./stack-options.ts";
+import { StackError } from "./console/stack-error.ts";
+import { defaultPort, type StackOptions } from "./options.ts";
 
 /** What `--help` prints. */
 export const usage = `Usage: deno task start [options]

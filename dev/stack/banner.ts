@@ -1,7 +1,7 @@
 /** What the terminal shows once the stack is ready. */
 import { relative, resolve } from "@std/path";
-import { defaultDataDir, stopCommand } from "./data-folder.ts";
-import type { StackOptions } from "./stack-options.ts";
+import { defaultDataDir, stopCommand } from "./process/data-folder.ts";
+import type { StackOptions } from "./options.ts";
 import type { Stack } from "./stack.ts";
 
 const nameWidth = 16;

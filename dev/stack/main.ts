@@ -6,10 +6,10 @@
  */
 import { readArguments, usage } from "./arguments.ts";
 import { banner } from "./banner.ts";
-import { openEnvFile } from "./env-file.ts";
-import { endOfLaunchers } from "./launchers.ts";
+import { openEnvFile } from "./project/env-file.ts";
+import { endOfLaunchers } from "./process/launchers.ts";
 import { StackError, startStack } from "./stack.ts";
-import { complain, say, showWaiting } from "./terminal.ts";
+import { complain, say, showWaiting } from "./console/terminal.ts";
 
 /**
  * One Ctrl-C may arrive twice, from the terminal and from `deno task` passing it on. A second one of a person

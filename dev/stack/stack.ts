@@ -4,40 +4,43 @@
  */
 import { fromFileUrl, join, resolve } from "@std/path";
 import type { JWTPayload } from "jose";
-import { CronTicker } from "./cron-ticker.ts";
-import { defaultDataDir, openDataFolder } from "./data-folder.ts";
-import { type DataServices, startDataServices } from "./data-services.ts";
-import { fetchDependencies } from "./dependencies.ts";
-import { freePort, isPortTaken } from "./free-port.ts";
-import { checkFunctionEnv, namesNotRead } from "./function-env.ts";
-import { denoCommand } from "./functions-deno.ts";
-import { Functions } from "./functions.ts";
-import { listenGateway } from "./gateway.ts";
-import { generateKeys, loadKeys } from "./keys.ts";
-import { LogBook } from "./log-book.ts";
-import { openLogFile } from "./log-file.ts";
-import { bypassProxyForLoopback } from "./loopback.ts";
+import { CronTicker } from "./extensions/pg_cron/ticker.ts";
+import { defaultDataDir, openDataFolder } from "./process/data-folder.ts";
+import {
+  type DataServices,
+  startDataServices,
+} from "./services/lite/data-services.ts";
+import { fetchDependencies } from "./functions/dependencies.ts";
+import { freePort, isPortTaken } from "./process/free-port.ts";
+import { checkFunctionEnv, namesNotRead } from "./project/function-env.ts";
+import { denoCommand } from "./functions/deno.ts";
+import { Functions } from "./functions/functions.ts";
+import { listenGateway } from "./gateway/gateway.ts";
+import { generateKeys, loadKeys } from "./keys/keys.ts";
+import { LogBook } from "./console/log-book.ts";
+import { openLogFile } from "./console/log-file.ts";
+import { bypassProxyForLoopback } from "./process/loopback.ts";
 import { seedFamily } from "../seed/family.ts";
-import { applyMigrations, type MigrationReport } from "./migrate.ts";
-import { NetWorker } from "./net-worker.ts";
-import { startPostgres } from "./postgres.ts";
-import { RealtimeServer } from "./realtime/server.ts";
-import { readProject } from "./project.ts";
-import { readFunctionsEnvFile, readProjectEnv } from "./project-env.ts";
-import { chooseProviders, type ProviderChoice } from "./providers.ts";
-import { canReadResourceUsage } from "./resource-usage.ts";
-import { applySeed, isNewDatabase } from "./seed.ts";
-import { registerWebhooks, startSimulators } from "./simulators.ts";
-import { StackError } from "./stack-error.ts";
-import { defaultPort, type StackOptions } from "./stack-options.ts";
-import { createResumableUploads } from "./storage-resumable.ts";
-import { TokenExchange } from "./tokens.ts";
-import { complain } from "./terminal.ts";
-import { lineFor, type Printed } from "./terminal-log.ts";
-import { putVaultSecrets } from "./vault.ts";
+import { applyMigrations, type MigrationReport } from "./postgres/migrate.ts";
+import { NetWorker } from "./extensions/pg_net/worker.ts";
+import { startPostgres } from "./postgres/postgres.ts";
+import { RealtimeServer } from "./services/realtime/server.ts";
+import { readProject } from "./project/project.ts";
+import { readFunctionsEnvFile, readProjectEnv } from "./project/project-env.ts";
+import { chooseProviders, type ProviderChoice } from "./project/providers.ts";
+import { canReadResourceUsage } from "./process/resource-usage.ts";
+import { applySeed, isNewDatabase } from "./postgres/seed.ts";
+import { registerWebhooks, startSimulators } from "./services/simulators.ts";
+import { StackError } from "./console/stack-error.ts";
+import { defaultPort, type StackOptions } from "./options.ts";
+import { createResumableUploads } from "./services/storage/resumable.ts";
+import { TokenExchange } from "./keys/tokens.ts";
+import { complain } from "./console/terminal.ts";
+import { lineFor, type Printed } from "./console/terminal-log.ts";
+import { putVaultSecrets } from "./extensions/supabase_vault/secrets.ts";
 
-export { StackError } from "./stack-error.ts";
-export { defaultPort, type StackOptions } from "./stack-options.ts";
+export { StackError } from "./console/stack-error.ts";
+export { defaultPort, type StackOptions } from "./options.ts";
 
 bypassProxyForLoopback();
 

@@ -6,8 +6,8 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { z } from "zod";
-import { defaultDataDir, stopStackOf } from "./data-folder.ts";
-import { StackError } from "./stack-error.ts";
+import { defaultDataDir, stopStackOf } from "./process/data-folder.ts";
+import { StackError } from "./console/stack-error.ts";
 
 const usage = `Usage: deno task stop [options]
 

@@ -7,7 +7,7 @@
  *        deno task test     all checks and all rings, to the end; the last line is the sum of the tests
  */
 import { fromFileUrl } from "@std/path";
-import { StackError } from "../stack/stack-error.ts";
+import { StackError } from "../stack/console/stack-error.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
 import {
   clusterValue,

@@ -4,7 +4,7 @@
  */
 import { join } from "@std/path";
 import { z } from "zod";
-import type { FunctionsDeno } from "../stack/functions-deno.ts";
+import type { FunctionsDeno } from "../stack/functions/deno.ts";
 import { locateNpmProgram } from "./npm-program.ts";
 
 /** `DENO_VERSION` of the hosted runtime. */

@@ -47,8 +47,8 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
   web: ["client"],
   dev: ["supabase", "client", "installer"],
   bench: ["supabase", "client", "dev"],
-  "tests/e2e": ["client", "tests/helpers", "tests/fixtures"],
-  "tests/browser": ["client", "tests/helpers", "tests/fixtures"],
+  "tests/e2e": ["client", "tests/_support", "tests/fixtures"],
+  "tests/browser": ["client", "tests/_support", "tests/fixtures"],
   tests: ["supabase", "client", "installer", "web", "dev", "bench", "tests"],
 };
 

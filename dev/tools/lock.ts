@@ -6,7 +6,7 @@
  *        deno task lock --fresh    resolves everything anew, which also drops what is no longer imported
  */
 import { fromFileUrl } from "@std/path";
-import { postgresPackageVersion } from "../stack/postgres-binaries.ts";
+import { postgresPackageVersion } from "../stack/postgres/binaries.ts";
 import { isExample } from "./import-rules.ts";
 import { DEMO_SOURCES, FULL_LOCK, PEER_SOURCES } from "./lock-rules.ts";
 import { isWrittenTypeScript, listSourcePaths } from "./source-tree.ts";

@@ -7,7 +7,7 @@
  * A ring that fails, cannot be run, or runs no test at all makes the whole fail.
  */
 import { fromFileUrl } from "@std/path";
-import { StackError } from "../stack/stack-error.ts";
+import { StackError } from "../stack/console/stack-error.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
 import { startTestCluster, TEST_CLUSTER_VARIABLE } from "./test-cluster.ts";
 

@@ -9,12 +9,12 @@
 import { fromFileUrl } from "@std/path";
 import postgres from "postgres";
 import { z } from "zod";
-import { applyMigrations } from "../stack/migrate.ts";
+import { applyMigrations } from "../stack/postgres/migrate.ts";
 import {
   createDatabaseFromTemplate,
   type EmbeddedPostgres,
   startPostgres,
-} from "../stack/postgres.ts";
+} from "../stack/postgres/postgres.ts";
 
 /** The variable by which the runner of a ring hands its cluster to the test files; its value is JSON. */
 export const TEST_CLUSTER_VARIABLE = "EDGE_AI_JOBS_TEST_CLUSTER";

@@ -14,7 +14,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { z } from "zod";
 import { seededRandom } from "../../dev/model/random.ts";
-import { exitWithLaunchers } from "../../dev/stack/launchers.ts";
+import { exitWithLaunchers } from "../../dev/stack/process/launchers.ts";
 import { clearUp } from "./afterwards.ts";
 import { AUDIT_RULES, type Finding } from "./audit.ts";
 import { chooseFew, choosePoints, pointsOf } from "./choices.ts";

@@ -1,11 +1,11 @@
 /** A whole stack with workers in a storm: people who insert jobs, deliveries, workers, a clock that hurries, the audit. */
 import "./mend-postgres-js.ts";
 import type postgres from "postgres";
-import { connectStandIn } from "../../dev/stack/stand-in-connection.ts";
+import { connectStandIn } from "../../dev/stack/extensions/connection.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
-import { putVaultSecrets } from "../../dev/stack/vault.ts";
-import { signUp } from "../helpers/as-user.ts";
-import { simulatorControl } from "../helpers/simulator-control.ts";
+import { putVaultSecrets } from "../../dev/stack/extensions/supabase_vault/secrets.ts";
+import { signUp } from "../_support/as-user.ts";
+import { simulatorControl } from "../_support/simulator-control.ts";
 import {
   audit,
   type Facts,

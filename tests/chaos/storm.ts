@@ -1,5 +1,5 @@
 /** Many users, many jobs, several workers, and something goes wrong every moment, as a seed has it. */
-import type { FaultRule } from "../helpers/simulator-control.ts";
+import type { FaultRule } from "../_support/simulator-control.ts";
 import type { Route } from "./deliveries.ts";
 import { isAway } from "./mend-postgres-js.ts";
 import { pause, type Rig } from "./rig.ts";

@@ -1,7 +1,7 @@
 /** What crash points are visited in: every job type at every provider, and a pipeline of two. */
-import type { TestUser } from "../helpers/as-user.ts";
-import { uploadRecording } from "../helpers/as-user.ts";
-import { uploadPortrait } from "../helpers/avatar-jobs.ts";
+import type { TestUser } from "../_support/as-user.ts";
+import { uploadRecording } from "../_support/as-user.ts";
+import { uploadPortrait } from "../_support/avatar-jobs.ts";
 import { RENDER_SLUG, SLUG, type WorkerSlug } from "./project.ts";
 
 /** A user with everything that jobs of all types need. */

@@ -1,7 +1,7 @@
 /** Worker processes: the deployed function in the process that the stack gives it, behind fault proxies of its own. */
-import { denoCommand } from "../../dev/stack/functions-deno.ts";
-import { startFunctionProcess } from "../../dev/stack/function-process.ts";
-import type { FunctionDefinition } from "../../dev/stack/project.ts";
+import { denoCommand } from "../../dev/stack/functions/deno.ts";
+import { startFunctionProcess } from "../../dev/stack/functions/process.ts";
+import type { FunctionDefinition } from "../../dev/stack/project/project.ts";
 import type { Stack } from "../../dev/stack/stack.ts";
 import {
   type FaultProxy,

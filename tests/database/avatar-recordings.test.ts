@@ -4,10 +4,10 @@ import type postgres from "postgres";
 import { spokenSeconds } from "../../supabase/functions/_shared/media/spoken-seconds.ts";
 import { createDIdTalks } from "../../supabase/functions/_shared/providers/d-id/talks.ts";
 import { createHeyGenVideos } from "../../supabase/functions/_shared/providers/heygen/videos.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
-import { refusalOf, uploadSample } from "./factories.ts";
-import { insertAs } from "./new-jobs.ts";
-import type { Job } from "./queue.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
+import { refusalOf, uploadSample } from "./_support/factories.ts";
+import { insertAs } from "./_support/new-jobs.ts";
+import type { Job } from "./_support/queue.ts";
 
 const options = {
   apiKey: undefined,

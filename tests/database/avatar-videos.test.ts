@@ -1,8 +1,8 @@
 /** A job type that two providers can do: each job is one provider's, and counts towards that one's cap. */
 import { assert, assertEquals } from "@std/assert";
-import type { TestDatabase } from "../helpers/database.ts";
-import { refusalOf, uploadSample, withQueue } from "./factories.ts";
-import type { Job } from "./queue.ts";
+import type { TestDatabase } from "../_support/database.ts";
+import { refusalOf, uploadSample, withQueue } from "./_support/factories.ts";
+import type { Job } from "./_support/queue.ts";
 
 async function aPhoto(db: TestDatabase, userId: string): Promise<string> {
   return await uploadSample(db, userId, {

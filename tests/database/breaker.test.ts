@@ -12,8 +12,8 @@ import {
   insertJobs,
   readJob,
   withQueue,
-} from "./factories.ts";
-import { type ClaimedJob, queueOver } from "./queue.ts";
+} from "./_support/factories.ts";
+import { type ClaimedJob, queueOver } from "./_support/queue.ts";
 
 interface State {
   state: string;

@@ -6,9 +6,9 @@ import {
   untilBlocked,
   uploadSample,
   withQueue,
-} from "./factories.ts";
-import { queueOver } from "./queue.ts";
-import type { TestDatabase } from "../helpers/database.ts";
+} from "./_support/factories.ts";
+import { queueOver } from "./_support/queue.ts";
+import type { TestDatabase } from "../_support/database.ts";
 
 async function submit(
   sql: postgres.ISql,

@@ -1,14 +1,14 @@
 /** What a job that takes several claims writes down, and what becomes of an upload that it does not finish. */
 import { assert, assertEquals } from "@std/assert";
-import type { TestDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
 import {
   type Bench,
   expireLease,
   insertClaimedJob,
   readJob,
   withQueue,
-} from "./factories.ts";
-import type { Lease } from "./queue.ts";
+} from "./_support/factories.ts";
+import type { Lease } from "./_support/queue.ts";
 
 async function save(
   db: TestDatabase,

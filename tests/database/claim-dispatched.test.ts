@@ -3,7 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
 import { z } from "zod";
 import { verifyDispatchSignature } from "../../supabase/functions/_shared/http/dispatch-signature.ts";
-import type { TestDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
 import {
   claimJob,
   insertJob,
@@ -11,8 +11,8 @@ import {
   pictureOf,
   refusalOf,
   withQueue,
-} from "./factories.ts";
-import { queueOver } from "./queue.ts";
+} from "./_support/factories.ts";
+import { queueOver } from "./_support/queue.ts";
 
 async function databaseTime(db: TestDatabase): Promise<number> {
   const [row] = await db.sql<{ now: number }[]>`

@@ -1,6 +1,6 @@
 /** claim_ai_jobs: who gets which job, and nobody else. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 import {
   claimJob,
   eventsOf,
@@ -12,8 +12,8 @@ import {
   refusalOf,
   setAttempts,
   withQueue,
-} from "./factories.ts";
-import { queueOver } from "./queue.ts";
+} from "./_support/factories.ts";
+import { queueOver } from "./_support/queue.ts";
 
 Deno.test("claim_ai_jobs: 20 connections claim 200 jobs: none twice, none lost", async () => {
   await withDatabase(async (db) => {

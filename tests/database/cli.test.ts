@@ -2,12 +2,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { z } from "zod";
-import { applyMigrations } from "../../dev/stack/migrate.ts";
+import { applyMigrations } from "../../dev/stack/postgres/migrate.ts";
 import {
   type CliResult,
   runSupabaseCli,
 } from "../../dev/tools/supabase-cli.ts";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const migrations = fromFileUrl(

@@ -13,9 +13,9 @@ import {
   refusalOf,
   untilBlocked,
   withQueue,
-} from "./factories.ts";
-import type { TestDatabase } from "../helpers/database.ts";
-import { type ClaimedJob, queueOver } from "./queue.ts";
+} from "./_support/factories.ts";
+import type { TestDatabase } from "../_support/database.ts";
+import { type ClaimedJob, queueOver } from "./_support/queue.ts";
 
 Deno.test("complete_ai_job: the job is completed with its result, without lease, error or stage", async () => {
   await withQueue(async (bench) => {

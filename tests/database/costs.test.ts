@@ -9,8 +9,8 @@ import {
   readJob,
   untilBlocked,
   withQueue,
-} from "./factories.ts";
-import type { ClaimedJob, Lease } from "./queue.ts";
+} from "./_support/factories.ts";
+import type { ClaimedJob, Lease } from "./_support/queue.ts";
 
 interface Begun {
   decision: string;

@@ -12,7 +12,7 @@ import {
   readTables,
 } from "../../dev/tools/data-model-listing.ts";
 import { fillParts } from "../../dev/tools/data-model.ts";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 
 Deno.test("data model: draws columns with their marks, and references with what both sides may be", async () => {
   await withDatabase(async (db) => {

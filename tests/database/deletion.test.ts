@@ -1,7 +1,7 @@
 /** What is left when a row or an account is deleted: no file and no voice without a trace, no name, and the books. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import {
   aVoice,
   backendOf,
@@ -15,7 +15,7 @@ import {
   untilBlocked,
   uploadSample,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 import {
   ADDRESS,
   insertPdf,
@@ -24,7 +24,7 @@ import {
   orderIn,
   payFor,
   readOrder,
-} from "./shop-fixtures.ts";
+} from "./_support/shop-fixtures.ts";
 
 interface StorageRemoval {
   object_path: string;

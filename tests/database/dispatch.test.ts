@@ -3,7 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import postgres from "postgres";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
 import { z } from "zod";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import {
   insertCompletedJob,
   insertJob,
@@ -12,7 +12,7 @@ import {
   readJob,
   uploadSample,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 const PROJECT_URL = "https://abcdefghijklmnopqrst.supabase.co";
 const SECRET = `whsec_${btoa("0123456789abcdefghijklmnopqrstuv")}`;

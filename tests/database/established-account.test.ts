@@ -1,7 +1,7 @@
 /** The switch that lets no paid job in from accounts that nobody has confirmed, or that are new. */
 import { assertEquals } from "@std/assert";
-import type { TestDatabase } from "../helpers/database.ts";
-import { insertJob, refusalOf, withQueue } from "./factories.ts";
+import type { TestDatabase } from "../_support/database.ts";
+import { insertJob, refusalOf, withQueue } from "./_support/factories.ts";
 
 /** Requires it of one user, or of everybody who has no limits of their own. */
 async function require(db: TestDatabase, userId: string | null, is: boolean) {

@@ -1,7 +1,7 @@
 /** ai_job_events: the timeline is complete, numbered without a gap, and nobody writes it by hand. */
 import { assert, assertEquals } from "@std/assert";
-import fc from "../helpers/fast-check.ts";
-import { withDatabase } from "../helpers/database.ts";
+import fc from "../_support/fast-check.ts";
+import { withDatabase } from "../_support/database.ts";
 import {
   aVoice,
   type Bench,
@@ -14,8 +14,8 @@ import {
   refusalOf,
   uploadSample,
   withQueue,
-} from "./factories.ts";
-import type { ClaimedJob } from "./queue.ts";
+} from "./_support/factories.ts";
+import type { ClaimedJob } from "./_support/queue.ts";
 
 /** One walk of one job through the queue: what its owner holds, and the events that must have come of it. */
 class Walk {

@@ -11,8 +11,8 @@ import {
   pictureOf,
   readJob,
   withQueue,
-} from "./factories.ts";
-import type { ClaimedJob, Lease, Queue } from "./queue.ts";
+} from "./_support/factories.ts";
+import type { ClaimedJob, Lease, Queue } from "./_support/queue.ts";
 
 /** Every function that writes on behalf of an owner, what it answers to a stranger, and a call that succeeds. */
 interface FencedWrite {

@@ -10,7 +10,7 @@ import {
   refusalOf,
   setAttempts,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 Deno.test("snooze_ai_job: the job comes back after the delay, with its attempt, progress and stage", async () => {
   await withQueue(async (bench) => {

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 
 Deno.test("withDatabase: two tests do not see each other's rows, and every migration is applied", async () => {
   await Promise.all([1, 2].map(() =>

@@ -7,7 +7,7 @@ import {
   insertJob,
   readJob,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 Deno.test("heartbeat_ai_job: without progress and stage it extends the lease and changes nothing else", async () => {
   await withQueue(async (bench) => {

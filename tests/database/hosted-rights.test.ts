@@ -5,10 +5,10 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import postgres from "postgres";
-import { applyMigrations } from "../../dev/stack/migrate.ts";
-import { StackError } from "../../dev/stack/stack-error.ts";
+import { applyMigrations } from "../../dev/stack/postgres/migrate.ts";
+import { StackError } from "../../dev/stack/console/stack-error.ts";
 import { findUnfilteredWrites } from "../../dev/tools/unfiltered-writes.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 
 const migrations = fromFileUrl(
   new URL("../../supabase/migrations", import.meta.url),

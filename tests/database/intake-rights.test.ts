@@ -1,14 +1,14 @@
 /** Who may insert a job for whom, with which columns, and how often. */
 import { assert, assertEquals } from "@std/assert";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 import {
   insertJob,
   type Refusal,
   refusalOf,
   uploadSample,
-} from "./factories.ts";
-import { insertAs, voiceClone } from "./new-jobs.ts";
-import type { Job } from "./queue.ts";
+} from "./_support/factories.ts";
+import { insertAs, voiceClone } from "./_support/new-jobs.ts";
+import type { Job } from "./_support/queue.ts";
 
 Deno.test("admit_ai_job: of another user's folder nothing can be learned, whoever the row says it belongs to", async (t) => {
   await withDatabase(async (db) => {

@@ -1,10 +1,15 @@
 /** What may become a job: the intake trigger and the constraints, as a signed-in app meets them. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type postgres from "postgres";
-import { withDatabase } from "../helpers/database.ts";
-import { eventsOf, pictureOf, refusalOf, uploadSample } from "./factories.ts";
-import { type Columns, insertAs, voiceClone } from "./new-jobs.ts";
-import type { Job } from "./queue.ts";
+import { withDatabase } from "../_support/database.ts";
+import {
+  eventsOf,
+  pictureOf,
+  refusalOf,
+  uploadSample,
+} from "./_support/factories.ts";
+import { type Columns, insertAs, voiceClone } from "./_support/new-jobs.ts";
+import type { Job } from "./_support/queue.ts";
 
 Deno.test("ai_jobs: an app that inserts three columns gets a job with the policy of its type", async () => {
   await withDatabase(async (db) => {

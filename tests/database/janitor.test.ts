@@ -1,7 +1,7 @@
 /** The janitor's lists: who may take what from them, once; and what it must not touch. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
-import type { TestDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
 import {
   backendOf,
   type Bench,
@@ -12,7 +12,7 @@ import {
   refusalOf,
   untilBlocked,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 interface Claimed {
   id: string;

@@ -1,7 +1,7 @@
 /** begin_provider_call and settle_provider_call: a paid call is written down before it is sent, and never sent blindly. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type postgres from "postgres";
-import type { TestDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
 import {
   backendOf,
   type Bench,
@@ -16,8 +16,12 @@ import {
   refusalOf,
   untilBlocked,
   withQueue,
-} from "./factories.ts";
-import { type BegunCall, type ClaimedJob, queueOver } from "./queue.ts";
+} from "./_support/factories.ts";
+import {
+  type BegunCall,
+  type ClaimedJob,
+  queueOver,
+} from "./_support/queue.ts";
 
 interface Call {
   id: string;

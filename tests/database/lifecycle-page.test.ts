@@ -1,6 +1,6 @@
 /** docs/job-lifecycle.md says what the database does, and names tests that are there. */
 import { assert, assertEquals } from "@std/assert";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const page = await Deno.readTextFile(new URL("docs/job-lifecycle.md", ROOT));

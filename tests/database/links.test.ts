@@ -1,7 +1,7 @@
 /** What a job made points back to it, and deleting one side leaves the other whole. */
 import { assert, assertEquals } from "@std/assert";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
-import { insertJob, refusalOf } from "./factories.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
+import { insertJob, refusalOf } from "./_support/factories.ts";
 
 /** A kind of thing that a job makes. */
 interface Product {

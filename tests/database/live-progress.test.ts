@@ -1,15 +1,15 @@
 /** Live progress: each addition to a timeline is broadcast to its owner, to nobody else, and at no risk for the job. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
-import { RealtimeAccess } from "../../dev/stack/realtime/access.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { RealtimeAccess } from "../../dev/stack/services/realtime/access.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import {
   type Bench,
   eventsOf,
   liftCaps,
   uploadSample,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 /** What Realtime does when the first client of a project connects. */
 async function withClientConnected(

@@ -1,8 +1,8 @@
 /** Constraints of media: what a row about somebody's file may say. */
 import { assertEquals } from "@std/assert";
 import type postgres from "postgres";
-import { withDatabase } from "../helpers/database.ts";
-import { refusalOf } from "./factories.ts";
+import { withDatabase } from "../_support/database.ts";
+import { refusalOf } from "./_support/factories.ts";
 
 type Columns = Record<string, postgres.SerializableParameter>;
 

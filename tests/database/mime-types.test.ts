@@ -5,10 +5,10 @@ import {
   MIME_TYPE_SYNONYMS,
 } from "../../supabase/functions/_shared/contracts/mime-type.ts";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
-import { takesMimeType } from "../../dev/stack/storage-mime-types.ts";
-import { withDatabase } from "../helpers/database.ts";
-import { refusalOf, uploadSample } from "./factories.ts";
-import { insertAs, voiceClone } from "./new-jobs.ts";
+import { takesMimeType } from "../../dev/stack/services/lite/storage-mime-types.ts";
+import { withDatabase } from "../_support/database.ts";
+import { refusalOf, uploadSample } from "./_support/factories.ts";
+import { insertAs, voiceClone } from "./_support/new-jobs.ts";
 
 Deno.test("private.canonical_mime_type: gives every type the name that the functions give it", async () => {
   await withDatabase(async (db) => {

@@ -13,7 +13,7 @@ import {
   type Trace,
 } from "../../dev/model/traces.ts";
 import { WORLDS } from "../../dev/model/worlds.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 
 /** Longer than any test, so that time passes only where a trace says so. */
 const LEASE_SECONDS = 300;

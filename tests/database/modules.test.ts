@@ -2,9 +2,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import type postgres from "postgres";
-import { applyMigrations } from "../../dev/stack/migrate.ts";
+import { applyMigrations } from "../../dev/stack/postgres/migrate.ts";
 import { moduleOf } from "../../dev/tools/build-installer.ts";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 
 const migrations = fromFileUrl(
   new URL("../../supabase/migrations", import.meta.url),

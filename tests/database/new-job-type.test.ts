@@ -1,12 +1,12 @@
 /** `deno task new job-type`: what it writes passes the gate, runs its own tests, and is a type that the database takes. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dirname, fromFileUrl, join } from "@std/path";
-import { applyMigrations } from "../../dev/stack/migrate.ts";
+import { applyMigrations } from "../../dev/stack/postgres/migrate.ts";
 import {
   listSourcePaths,
   readSourceTree,
 } from "../../dev/tools/source-tree.ts";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
 

@@ -10,8 +10,8 @@ import {
   insertJob,
   readJob,
   withQueue,
-} from "./factories.ts";
-import type { ClaimedJob } from "./queue.ts";
+} from "./_support/factories.ts";
+import type { ClaimedJob } from "./_support/queue.ts";
 
 interface Standing {
   status: string;

@@ -1,8 +1,8 @@
 /** What the service has to undo at the payment provider, and that nothing of it is missed. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
-import { backendOf, refusalOf, untilBlocked } from "./factories.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
+import { backendOf, refusalOf, untilBlocked } from "./_support/factories.ts";
 import {
   insertPayment,
   openShop,
@@ -11,7 +11,7 @@ import {
   refund,
   setStatus,
   type Shop,
-} from "./shop-fixtures.ts";
+} from "./_support/shop-fixtures.ts";
 
 /** A shop with two customers. */
 interface Bench {

@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
-import { insertJob, refusalOf } from "./factories.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
+import { insertJob, refusalOf } from "./_support/factories.ts";
 
 const MIB = 1_048_576;
 

@@ -5,8 +5,8 @@ import {
   type TestDatabase,
   type Transaction,
   withDatabase,
-} from "../helpers/database.ts";
-import { refusalOf } from "./factories.ts";
+} from "../_support/database.ts";
+import { refusalOf } from "./_support/factories.ts";
 
 interface Media {
   id: string;

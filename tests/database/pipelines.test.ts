@@ -13,8 +13,8 @@ import {
   refusalOf,
   untilBlocked,
   withQueue,
-} from "./factories.ts";
-import { type Job, queueOver } from "./queue.ts";
+} from "./_support/factories.ts";
+import { type Job, queueOver } from "./_support/queue.ts";
 
 /** A job of the same owner, over the same recording, that depends on another. */
 function insertAfter(

@@ -6,8 +6,8 @@ import {
   insertClaimedJob,
   insertJobs,
   withQueue,
-} from "./factories.ts";
-import type { ClaimedJob, Lease } from "./queue.ts";
+} from "./_support/factories.ts";
+import type { ClaimedJob, Lease } from "./_support/queue.ts";
 
 interface Begun {
   decision: string;

@@ -1,6 +1,6 @@
 /** rescue_stalled_ai_jobs: what becomes of a job whose owner died, above all when it died inside a paid call. */
 import { assert, assertEquals } from "@std/assert";
-import type { TestDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
 import {
   aVoice,
   type Bench,
@@ -15,8 +15,8 @@ import {
   readJob,
   setAttempts,
   withQueue,
-} from "./factories.ts";
-import { type ClaimedJob, queueOver } from "./queue.ts";
+} from "./_support/factories.ts";
+import { type ClaimedJob, queueOver } from "./_support/queue.ts";
 
 const MAX_ATTEMPTS = 5;
 

@@ -1,8 +1,8 @@
 /** ai_result_cache: the cache in Postgres, each entry its owner's alone and good until its end. */
 import { assertEquals } from "@std/assert";
 import type postgres from "postgres";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
-import { refusalOf } from "./factories.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
+import { refusalOf } from "./_support/factories.ts";
 
 const key = `ai_job:${"a".repeat(64)}`;
 const otherKey = `ai_job:${"b".repeat(64)}`;

@@ -1,8 +1,8 @@
 /** fail_ai_job: whether and when a failed attempt is tried again, and with what a job fails for good. */
 import { assert, assertEquals } from "@std/assert";
 import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/failures/catalogue.ts";
-import type { TestDatabase } from "../helpers/database.ts";
-import { withDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
+import { withDatabase } from "../_support/database.ts";
 import {
   claimJob,
   eventsOf,
@@ -14,7 +14,7 @@ import {
   refusalOf,
   setAttempts,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 /** Seconds from the newest event of the job to its next start. */
 async function waitOf(db: TestDatabase, jobId: string): Promise<number> {

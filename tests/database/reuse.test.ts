@@ -1,6 +1,6 @@
 /** Answering a job from an earlier equal one: at insert by cached_from_job_id, after the claim by reuse_ai_job_result. */
 import { assert, assertEquals } from "@std/assert";
-import type { TestDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
 import {
   type Bench,
   claimJob,
@@ -13,8 +13,8 @@ import {
   readJob,
   uploadSample,
   withQueue,
-} from "./factories.ts";
-import type { Job } from "./queue.ts";
+} from "./_support/factories.ts";
+import type { Job } from "./_support/queue.ts";
 
 /** How a source, or the request, may differ from what can be reused. */
 interface Obstacle {

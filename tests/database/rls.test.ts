@@ -1,8 +1,8 @@
 /** Row Level Security and grants of the job's tables and functions: everybody sees their own, and nothing but that. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
-import type { TestDatabase } from "../helpers/database.ts";
-import { withDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
+import { withDatabase } from "../_support/database.ts";
 import {
   type Bench,
   insertClaimedJob,
@@ -10,7 +10,7 @@ import {
   pictureOf,
   refusalOf,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 /** Tables with an owner in `user_id`, and a column of each to write to. */
 const ownedTables: Record<string, { column: string }> = {

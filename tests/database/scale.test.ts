@@ -9,13 +9,13 @@ import {
   type Population,
   userIdSql,
 } from "../../bench/rls/population.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import {
   type Caller,
   type Explainer,
   type Plan,
   withExplainer,
-} from "./plans.ts";
+} from "./_support/plans.ts";
 
 const USERS = 500;
 const POPULATION: Population = {

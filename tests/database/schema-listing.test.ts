@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { listSchema } from "../../dev/tools/schema-listing.ts";
-import { withDatabase } from "../helpers/database.ts";
+import { withDatabase } from "../_support/database.ts";
 
 /** A change of the schema, and the line that it must add to the listing. */
 const CHANGES: [change: string, line: string][] = [

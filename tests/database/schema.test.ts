@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { findUppercaseWords } from "../../dev/tools/sql-case.ts";
-import { type Transaction, withDatabase } from "../helpers/database.ts";
+import { type Transaction, withDatabase } from "../_support/database.ts";
 
 /** SECURITY DEFINER functions that anon or authenticated may execute, each with the reason why that is safe. */
 const DEFINER_FUNCTIONS_FOR_USERS: Readonly<Record<string, string>> = {};

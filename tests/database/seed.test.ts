@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { runSupabaseCli } from "../../dev/tools/supabase-cli.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
-import { pictureOf } from "./factories.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
+import { pictureOf } from "./_support/factories.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const seed = await Deno.readTextFile(

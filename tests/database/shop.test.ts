@@ -5,8 +5,8 @@ import {
   type TestDatabase,
   type Transaction,
   withDatabase,
-} from "../helpers/database.ts";
-import { backendOf, refusalOf, untilBlocked } from "./factories.ts";
+} from "../_support/database.ts";
+import { backendOf, refusalOf, untilBlocked } from "./_support/factories.ts";
 import {
   addItem,
   ADDRESS,
@@ -27,7 +27,7 @@ import {
   ship,
   type Shop,
   tryOut,
-} from "./shop-fixtures.ts";
+} from "./_support/shop-fixtures.ts";
 
 interface Bench {
   db: TestDatabase;

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 
 /** The buckets of 20261122000600_storage.sql, whose policies are tried here. */
 const buckets = ["voice-samples", "uploads", "outputs", "profile-photos"];

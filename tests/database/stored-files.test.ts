@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { BUCKETS } from "../../supabase/functions/_shared/storage/buckets.ts";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import {
   backendOf,
   insertClaimedJob,
@@ -10,7 +10,7 @@ import {
   refusalOf,
   untilBlocked,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 const A_DAY_AGO = "now() - interval '25 hours'";
 

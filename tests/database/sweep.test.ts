@@ -1,7 +1,7 @@
 /** sweep_ai_jobs: the delivery guarantee. What is due and in nobody's hands is announced again, whatever was lost. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
-import { type TestDatabase, withDatabase } from "../helpers/database.ts";
+import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import {
   aVoice,
   claimJob,
@@ -14,7 +14,7 @@ import {
   readJob,
   setAttempts,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 async function setVault(db: TestDatabase): Promise<void> {
   await db

@@ -1,9 +1,14 @@
 /** The state machine as the table itself keeps it, whoever writes: transitions by a trigger, states by constraints. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
-import type { TestDatabase } from "../helpers/database.ts";
-import { withDatabase } from "../helpers/database.ts";
-import { insertJob, pictureOf, readJob, refusalOf } from "./factories.ts";
+import type { TestDatabase } from "../_support/database.ts";
+import { withDatabase } from "../_support/database.ts";
+import {
+  insertJob,
+  pictureOf,
+  readJob,
+  refusalOf,
+} from "./_support/factories.ts";
 
 type Columns = Record<string, postgres.ParameterOrJSON<never>>;
 

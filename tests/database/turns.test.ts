@@ -6,7 +6,7 @@ import {
   untilBlocked,
   uploadSample,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 /** Inserts `count` waiting jobs of one user in one statement. */
 async function queueUp(

@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { columnsFilledByTriggers } from "../../dev/tools/type-corrections.ts";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
-import { withDatabase } from "../helpers/database.ts";
-import { draftOrder, openShop, orderIn } from "./shop-fixtures.ts";
+import { withDatabase } from "../_support/database.ts";
+import { draftOrder, openShop, orderIn } from "./_support/shop-fixtures.ts";
 
 type Tables = Database["public"]["Tables"];
 

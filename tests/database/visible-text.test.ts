@@ -1,9 +1,9 @@
 /** Texts that are empty to whoever looks at them. */
 import { assertEquals } from "@std/assert";
 import { VISIBLE } from "../../supabase/functions/_shared/contracts/plain-text.ts";
-import { withDatabase } from "../helpers/database.ts";
-import { pictureOf, refusalOf, uploadSample } from "./factories.ts";
-import { insertAs, voiceClone } from "./new-jobs.ts";
+import { withDatabase } from "../_support/database.ts";
+import { pictureOf, refusalOf, uploadSample } from "./_support/factories.ts";
+import { insertAs, voiceClone } from "./_support/new-jobs.ts";
 
 Deno.test("has_visible_text: is the contract's rule, for every character of Unicode", async () => {
   await withDatabase(async ({ sql }) => {

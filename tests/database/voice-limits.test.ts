@@ -1,7 +1,7 @@
 /** How many voices a user, and the project, may have: exact, however many jobs are created at once. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type postgres from "postgres";
-import type { TestDatabase } from "../helpers/database.ts";
+import type { TestDatabase } from "../_support/database.ts";
 import {
   type Bench,
   insertClaimedJob,
@@ -10,7 +10,7 @@ import {
   refusalOf,
   uploadSample,
   withQueue,
-} from "./factories.ts";
+} from "./_support/factories.ts";
 
 async function submit(
   sql: postgres.ISql,

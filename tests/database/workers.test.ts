@@ -1,9 +1,14 @@
 /** Which function works on which jobs: none is given another's, and each is called for its own. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
-import type { TestDatabase } from "../helpers/database.ts";
-import { insertJob, makeDue, uploadSample, withQueue } from "./factories.ts";
-import type { ClaimedJob } from "./queue.ts";
+import type { TestDatabase } from "../_support/database.ts";
+import {
+  insertJob,
+  makeDue,
+  uploadSample,
+  withQueue,
+} from "./_support/factories.ts";
+import type { ClaimedJob } from "./_support/queue.ts";
 
 const HEAVY = "render-ai-job";
 

@@ -2,9 +2,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { z } from "zod";
-import { hasNpx } from "../helpers/as-written.ts";
-import { pathWithNode22 } from "../helpers/node-22.ts";
-import { startTask, useProject } from "./as-an-app.ts";
+import { hasNpx } from "../_support/as-written.ts";
+import { pathWithNode22 } from "../_support/node-22.ts";
+import { startTask, useProject } from "./_support/as-an-app.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 const recording = join(repository, "tests/fixtures/recordings/speech-24s.mp3");

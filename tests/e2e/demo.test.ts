@@ -8,9 +8,9 @@ import {
 import decode from "@audio/decode";
 import { join } from "@std/path";
 import { getDocumentProxy } from "unpdf";
-import { alive, descendants } from "../helpers/processes.ts";
-import { runAsWritten, startAsWritten } from "../helpers/as-written.ts";
-import { repository } from "../helpers/documented-commands.ts";
+import { alive, descendants } from "../_support/processes.ts";
+import { runAsWritten, startAsWritten } from "../_support/as-written.ts";
+import { repository } from "../_support/documented-commands.ts";
 
 Deno.test("deno task demo: shows the whole way, exits 0 and leaves no process behind", async () => {
   const demo = startAsWritten("npx -y deno@2.9.6 task demo", {

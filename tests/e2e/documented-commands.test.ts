@@ -8,14 +8,14 @@ import {
   runAsWritten,
   signalGroup,
   startAsWritten,
-} from "../helpers/as-written.ts";
+} from "../_support/as-written.ts";
 import {
   type DocumentedCommand,
   documentedCommands,
   type Trial,
   trialOf,
-} from "../helpers/documented-commands.ts";
-import { until } from "../helpers/stack-fixture.ts";
+} from "../_support/documented-commands.ts";
+import { until } from "../_support/stack-fixture.ts";
 
 const commands = await documentedCommands();
 

@@ -7,10 +7,10 @@ import {
   exampleWith,
   loadComponent,
   runExample,
-} from "../helpers/documented-examples.ts";
-import { clickOn, showPage } from "../helpers/react-page.ts";
-import { readRecording, signUp, useProject } from "./as-an-app.ts";
-import { liveTest } from "../helpers/live-test.ts";
+} from "../_support/documented-examples.ts";
+import { clickOn, showPage } from "../_support/react-page.ts";
+import { readRecording, signUp, useProject } from "./_support/as-an-app.ts";
+import { liveTest } from "../_support/live-test.ts";
 
 const RECORDING = "speech-24s.mp3";
 

@@ -7,7 +7,7 @@ import {
   OWN_IMPORT_MAPS,
   OWN_MEDIA,
   OWN_SHARED,
-} from "../helpers/existing-projects.ts";
+} from "../_support/existing-projects.ts";
 import {
   creations,
   type ProjectEnv,
@@ -15,7 +15,7 @@ import {
   startProject,
   startTask,
   uploadRecording,
-} from "./as-an-app.ts";
+} from "./_support/as-an-app.ts";
 
 const CONFIG = "supabase/config.toml";
 const MANIFEST = "supabase/.edge-ai-jobs.json";

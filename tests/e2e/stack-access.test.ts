@@ -5,8 +5,8 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
-import { makeProject, startChild } from "../helpers/stack-fixture.ts";
+import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
+import { makeProject, startChild } from "../_support/stack-fixture.ts";
 
 /** A token with the given header and claims, and a signature that nobody made. */
 function forgedToken(header: object, claims: object): string {

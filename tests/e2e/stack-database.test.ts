@@ -6,7 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import postgres from "postgres";
-import { makeProject, startChild, until } from "../helpers/stack-fixture.ts";
+import { makeProject, startChild, until } from "../_support/stack-fixture.ts";
 
 /** The SQLSTATE and message with which a statement is refused. */
 async function refusal(sql: postgres.Sql, statement: string): Promise<string> {

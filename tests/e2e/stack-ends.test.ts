@@ -7,16 +7,16 @@ import {
   runAsWritten,
   signalGroup,
   startAsWritten,
-} from "../helpers/as-written.ts";
-import { repository } from "../helpers/documented-commands.ts";
+} from "../_support/as-written.ts";
+import { repository } from "../_support/documented-commands.ts";
 import {
   alive,
   descendants,
   listProcesses,
   type ProcessInfo,
-} from "../helpers/processes.ts";
-import { answersOn, makeProject, until } from "../helpers/stack-fixture.ts";
-import { footprint } from "../helpers/stack-footprint.ts";
+} from "../_support/processes.ts";
+import { answersOn, makeProject, until } from "../_support/stack-fixture.ts";
+import { footprint } from "../_support/stack-footprint.ts";
 
 /** The words of the README, on a small project and a port of its own. */
 async function startThroughNpx(dir: string, more: string) {

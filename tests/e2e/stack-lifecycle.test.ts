@@ -7,9 +7,9 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { descendants, listProcesses } from "../helpers/processes.ts";
-import { footprint } from "../helpers/stack-footprint.ts";
-import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
+import { descendants, listProcesses } from "../_support/processes.ts";
+import { footprint } from "../_support/stack-footprint.ts";
+import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
 import {
   answersOn,
   fixtureFiles,
@@ -17,7 +17,7 @@ import {
   StackDidNotStart,
   startChild,
   until,
-} from "../helpers/stack-fixture.ts";
+} from "../_support/stack-fixture.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 

@@ -1,7 +1,7 @@
 /** What a write answers over REST: embedded tables, one object, and nothing done where the answer is an error. */
 import { assertEquals } from "@std/assert";
-import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
-import { makeProject, startChild } from "../helpers/stack-fixture.ts";
+import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
+import { makeProject, startChild } from "../_support/stack-fixture.ts";
 
 const migration = `
 create table public.albums (

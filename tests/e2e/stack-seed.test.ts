@@ -7,14 +7,14 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
+import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
 import {
   makeProject,
   StackDidNotStart,
   type StackEnv,
   startChild,
   until,
-} from "../helpers/stack-fixture.ts";
+} from "../_support/stack-fixture.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 

@@ -3,8 +3,8 @@
  * copies between them, pages of a listing, refusals, and image transformations of a project that has none.
  */
 import { assert, assertEquals } from "@std/assert";
-import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
-import { makeProject, startChild } from "../helpers/stack-fixture.ts";
+import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
+import { makeProject, startChild } from "../_support/stack-fixture.ts";
 
 const text = (content: string) => new Blob([content], { type: "text/plain" });
 

@@ -1,7 +1,7 @@
 /** Resumable uploads (TUS 1.0.0) as an app sends them to hosted Storage: what is taken, what is refused, and what comes of it. */
 import { assert, assertEquals } from "@std/assert";
-import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
-import { makeProject, startChild } from "../helpers/stack-fixture.ts";
+import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
+import { makeProject, startChild } from "../_support/stack-fixture.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

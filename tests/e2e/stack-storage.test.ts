@@ -4,8 +4,8 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
-import { makeProject, startChild } from "../helpers/stack-fixture.ts";
+import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
+import { makeProject, startChild } from "../_support/stack-fixture.ts";
 
 const wav = (text: string) => new Blob([text], { type: "audio/wav" });
 

@@ -1,14 +1,14 @@
 /** What `deno task start` shows of this project: what is wrong in a line, and nothing of what is as it should be. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { clientOf, dataOf, newPerson } from "../helpers/stack-people.ts";
+import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
 import {
   answersOn,
   makeProject,
   StackDidNotStart,
   startChild,
   until,
-} from "../helpers/stack-fixture.ts";
+} from "../_support/stack-fixture.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 /** Whoever runs the tests may have keys; nothing here is to be paid for. */

@@ -9,8 +9,8 @@ import {
   signUp,
   uploadRecording,
   useProject,
-} from "./as-an-app.ts";
-import { liveTest } from "../helpers/live-test.ts";
+} from "./_support/as-an-app.ts";
+import { liveTest } from "../_support/live-test.ts";
 
 const project = useProject();
 const PATIENCE = { timeoutMs: 30_000 };

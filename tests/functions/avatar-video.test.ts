@@ -15,24 +15,24 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
+} from "../_support/as-user.ts";
 import {
   assertVideoOnce,
   AVATAR_PROVIDERS,
   requestVideo,
   uploadPortrait,
-} from "../helpers/avatar-jobs.ts";
-import { jobFacts } from "../helpers/job-facts.ts";
-import { mp3 } from "../helpers/made-recordings.ts";
-import { assertProblem, problemSchema } from "../helpers/problem.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+} from "../_support/avatar-jobs.ts";
+import { jobFacts } from "../_support/job-facts.ts";
+import { mp3 } from "../_support/made-recordings.ts";
+import { assertProblem, problemSchema } from "../_support/problem.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import {
   readJob,
   sweepJob,
   timeline,
   waitForEvent,
   waitForJob,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 const running = useStack({ env: { AI_API_TIMEOUT: "3" } });
 /** Of the simulated speech: one round of what is read aloud. */

@@ -8,10 +8,10 @@ import {
   type Recording,
   signUp,
   type TestUser,
-} from "../helpers/as-user.ts";
-import { assertProblem, problemSchema } from "../helpers/problem.ts";
-import { useStack } from "../helpers/stack.ts";
-import { waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/as-user.ts";
+import { assertProblem, problemSchema } from "../_support/problem.ts";
+import { useStack } from "../_support/stack.ts";
+import { waitForJob } from "../_support/wait-for.ts";
 
 const running = useStack();
 

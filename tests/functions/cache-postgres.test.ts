@@ -1,14 +1,14 @@
 /** The result cache in Postgres, which is there when no Redis is configured. */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import { useStack } from "../helpers/stack.ts";
-import type { TestStack } from "../helpers/stack.ts";
-import { waitUntil } from "../helpers/wait-for.ts";
+import { useStack } from "../_support/stack.ts";
+import type { TestStack } from "../_support/stack.ts";
+import { waitUntil } from "../_support/wait-for.ts";
 import {
   askAgain,
   assertMiss,
   defineCacheTests,
   firstJob,
-} from "./cache-cases.ts";
+} from "./_support/cache-cases.ts";
 
 const running = useStack();
 

@@ -6,14 +6,14 @@ import {
   assertLessOrEqual,
 } from "@std/assert";
 import { z } from "zod";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { waitUntil } from "../helpers/wait-for.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { waitUntil } from "../_support/wait-for.ts";
 import {
   askAgain,
   assertMiss,
   defineCacheTests,
   firstJob,
-} from "./cache-cases.ts";
+} from "./_support/cache-cases.ts";
 
 const running = useStack({ upstash: "simulated" });
 

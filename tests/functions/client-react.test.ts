@@ -11,9 +11,9 @@ import {
   type UseCreateAiJob,
   useCreateAiJob,
 } from "../../client/react.ts";
-import { readRecording, signUp } from "../helpers/as-user.ts";
-import { showPage } from "../helpers/react-page.ts";
-import { useStack } from "../helpers/stack.ts";
+import { readRecording, signUp } from "../_support/as-user.ts";
+import { showPage } from "../_support/react-page.ts";
+import { useStack } from "../_support/stack.ts";
 
 const running = useStack();
 

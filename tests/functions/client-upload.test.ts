@@ -1,8 +1,8 @@
 /** Large files of the client: sent in pieces to the stack's TUS server, through lost connections, pauses and aborts. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createAiJobs, NetworkError } from "../../client/mod.ts";
-import { signUp } from "../helpers/as-user.ts";
-import { useStack } from "../helpers/stack.ts";
+import { signUp } from "../_support/as-user.ts";
+import { useStack } from "../_support/stack.ts";
 
 const running = useStack();
 const MIB = 1024 * 1024;

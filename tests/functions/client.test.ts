@@ -14,9 +14,9 @@ import {
   WaitTimeout,
 } from "../../client/mod.ts";
 import { createClient } from "@supabase/supabase-js";
-import { readRecording, signUp, type TestUser } from "../helpers/as-user.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { liveTest } from "../helpers/live-test.ts";
+import { readRecording, signUp, type TestUser } from "../_support/as-user.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { liveTest } from "../_support/live-test.ts";
 
 const running = useStack();
 

@@ -6,11 +6,11 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { requestVideo, uploadPortrait } from "../helpers/avatar-jobs.ts";
-import { flac, mp3, muxed, wav } from "../helpers/made-recordings.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/as-user.ts";
+import { requestVideo, uploadPortrait } from "../_support/avatar-jobs.ts";
+import { flac, mp3, muxed, wav } from "../_support/made-recordings.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
 
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
 const ADAM = "pNInz6obpgDQGcFmaJgB";

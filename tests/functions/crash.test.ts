@@ -6,16 +6,16 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { assertDoneOnce, jobFacts } from "../helpers/job-facts.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+} from "../_support/as-user.ts";
+import { assertDoneOnce, jobFacts } from "../_support/job-facts.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import {
   sweepJob,
   timeline,
   waitForEvent,
   waitForJob,
   waitUntil,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 const running = useStack();
 let someone: TestUser | undefined;

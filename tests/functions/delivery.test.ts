@@ -5,15 +5,15 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+} from "../_support/as-user.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import {
   sweepJob,
   timeline,
   waitForEvent,
   waitForJob,
-} from "../helpers/wait-for.ts";
-import { secondsAgo } from "./signed-dispatch.ts";
+} from "../_support/wait-for.ts";
+import { secondsAgo } from "./_support/signed-dispatch.ts";
 
 const running = useStack();
 

@@ -8,7 +8,10 @@ import { runSupabaseCli } from "../../dev/tools/supabase-cli.ts";
 import { readSourceTree } from "../../dev/tools/source-tree.ts";
 import { planInit } from "../../installer/plan.ts";
 import { MODULES, templateIndexSchema } from "../../installer/template.ts";
-import { startFakeManagementApi, type Upload } from "./fake-management-api.ts";
+import {
+  startFakeManagementApi,
+  type Upload,
+} from "./_support/fake-management-api.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
 
@@ -169,12 +172,13 @@ Deno.test("functions deploy: the audit notices a function that imports from dev/
     const index = join(project, "supabase/functions/get-ai-job/index.ts");
     await Deno.writeTextFile(
       index,
-      `import "../../../dev/stack/stack-error.ts";\n${await Deno.readTextFile(
-        index,
-      )}`,
+      `import "../../../dev/stack/console/stack-error.ts";\n${await Deno
+        .readTextFile(
+          index,
+        )}`,
     );
     assertEquals(await auditAll(project, await deploy(project)), [
-      "get-ai-job must not hold dev/stack/stack-error.ts",
+      "get-ai-job must not hold dev/stack/console/stack-error.ts",
     ]);
   });
 });

@@ -5,10 +5,10 @@ import {
   callFunction,
   requestVoice,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import { useStack } from "../helpers/stack.ts";
-import { waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/as-user.ts";
+import { assertProblem } from "../_support/problem.ts";
+import { useStack } from "../_support/stack.ts";
+import { waitForJob } from "../_support/wait-for.ts";
 import {
   claimedBy,
   dispatch,
@@ -16,7 +16,7 @@ import {
   secondsAgo,
   signed,
   waitingJob,
-} from "./signed-dispatch.ts";
+} from "./_support/signed-dispatch.ts";
 
 const running = useStack();
 

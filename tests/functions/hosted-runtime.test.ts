@@ -16,17 +16,17 @@ import {
 } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import { voiceCloneResultSchema } from "../../supabase/functions/_shared/contracts/voice-clone.ts";
 import { pdfRenderResultSchema } from "../../supabase/functions/_shared/contracts/pdf-render.ts";
-import { problemSchema } from "../helpers/problem.ts";
+import { problemSchema } from "../_support/problem.ts";
 import {
   callFunction,
   requestVoice,
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { makeProject } from "../helpers/stack-fixture.ts";
-import { useStack } from "../helpers/stack.ts";
-import { waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/as-user.ts";
+import { makeProject } from "../_support/stack-fixture.ts";
+import { useStack } from "../_support/stack.ts";
+import { waitForJob } from "../_support/wait-for.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 

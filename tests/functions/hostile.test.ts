@@ -3,15 +3,15 @@
  * many more cases that need no stack are in tests/unit/hostile.
  */
 import { assert, assertEquals } from "@std/assert";
-import fc, { PROPERTY_SEED } from "../helpers/fast-check.ts";
+import fc, { PROPERTY_SEED } from "../_support/fast-check.ts";
 import {
   callFunction,
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { uploadPortrait } from "../helpers/avatar-jobs.ts";
-import { assertNames, refusalOf } from "../helpers/hostile-answers.ts";
+} from "../_support/as-user.ts";
+import { uploadPortrait } from "../_support/avatar-jobs.ts";
+import { assertNames, refusalOf } from "../_support/hostile-answers.ts";
 import {
   downloadShape,
   formless,
@@ -19,15 +19,15 @@ import {
   JOB_ID,
   jobShapes,
   UPLOAD,
-} from "../helpers/hostile-bodies.ts";
+} from "../_support/hostile-bodies.ts";
 import {
   hostilePaths,
   hostileUrls,
   writingsOf,
-} from "../helpers/hostile-urls.ts";
-import { hmacHex } from "../helpers/hmac.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { tellCases } from "../helpers/try-cases.ts";
+} from "../_support/hostile-urls.ts";
+import { hmacHex } from "../_support/hmac.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { tellCases } from "../_support/try-cases.ts";
 
 const SECRET = "whsec_of-the-test-0123456789abcdef0123";
 const running = useStack({

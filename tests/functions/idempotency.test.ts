@@ -1,11 +1,11 @@
 /** Idempotency-Key: a request that is sent again, for whatever reason, makes one job. */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
-import { signUp, type TestUser, uploadRecording } from "../helpers/as-user.ts";
-import { assertDoneOnce } from "../helpers/job-facts.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import { useStack } from "../helpers/stack.ts";
-import { waitForJob, waitUntil } from "../helpers/wait-for.ts";
+import { signUp, type TestUser, uploadRecording } from "../_support/as-user.ts";
+import { assertDoneOnce } from "../_support/job-facts.ts";
+import { assertProblem } from "../_support/problem.ts";
+import { useStack } from "../_support/stack.ts";
+import { waitForJob, waitUntil } from "../_support/wait-for.ts";
 
 const running = useStack();
 

@@ -1,8 +1,8 @@
 /** Nothing that waits grows old: after any idle time a job is taken at once, and the janitor has time for its work. */
 import { assert, assertEquals } from "@std/assert";
-import { requestVoice, signUp, uploadRecording } from "../helpers/as-user.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { waitForJob, waitForLog } from "../helpers/wait-for.ts";
+import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { waitForJob, waitForLog } from "../_support/wait-for.ts";
 
 /** More than an isolate lives. */
 const IDLE_MS = 160_000;

@@ -1,14 +1,14 @@
 /** The announced end of an isolate: what waits is handed back, a paid call is waited for, nothing is done twice. */
 import { assertEquals } from "@std/assert";
-import { requestVoice, signUp, uploadRecording } from "../helpers/as-user.ts";
-import { assertDoneOnce, jobFacts } from "../helpers/job-facts.ts";
-import { useStack } from "../helpers/stack.ts";
+import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
+import { assertDoneOnce, jobFacts } from "../_support/job-facts.ts";
+import { useStack } from "../_support/stack.ts";
 import {
   sweepJob,
   waitForEvent,
   waitForJob,
   waitForLog,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 /** The end is announced after nine tenths of it, counted from the first request; new requests go elsewhere after half. */
 const running = useStack({ wallClockMs: 9000 });

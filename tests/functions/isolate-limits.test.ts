@@ -1,7 +1,7 @@
 /** What an isolate may use up: processor time and memory, with the limits of a hosted project, which are on by default. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
-import { makeProject } from "../helpers/stack-fixture.ts";
+import { makeProject } from "../_support/stack-fixture.ts";
 
 const hook = (stack: Stack, path = "") =>
   fetch(`${stack.apiUrl}/functions/v1/hook${path}`);

@@ -7,23 +7,23 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
+} from "../_support/as-user.ts";
 import {
   AVATAR_PROVIDERS,
   requestVideo,
   uploadPortrait,
-} from "../helpers/avatar-jobs.ts";
-import { jobFacts } from "../helpers/job-facts.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import type { SimulatedProvider } from "../helpers/simulator-control.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+} from "../_support/avatar-jobs.ts";
+import { jobFacts } from "../_support/job-facts.ts";
+import { assertProblem } from "../_support/problem.ts";
+import type { SimulatedProvider } from "../_support/simulator-control.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import {
   sweepJob,
   waitForEvent,
   waitForJob,
   waitForLog,
-} from "../helpers/wait-for.ts";
-import { signed } from "./signed-dispatch.ts";
+} from "../_support/wait-for.ts";
+import { signed } from "./_support/signed-dispatch.ts";
 
 const BODY = JSON.stringify({ type: "JANITOR" });
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });

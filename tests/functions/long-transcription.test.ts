@@ -14,15 +14,15 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+} from "../_support/as-user.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import {
   sweepJob,
   timeline,
   waitForEvent,
   waitForJob,
   waitForLog,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 const SECRET = "whsec_of-the-test-0123456789abcdef0123";
 const running = useStack({

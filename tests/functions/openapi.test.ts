@@ -5,15 +5,15 @@ import {
   readRecording,
   signUp,
   type TestUser,
-} from "../helpers/as-user.ts";
-import { hmacHex } from "../helpers/hmac.ts";
+} from "../_support/as-user.ts";
+import { hmacHex } from "../_support/hmac.ts";
 import {
   type DocumentedExample,
   documentedExamples,
-} from "../helpers/openapi-examples.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { sweepJob, waitForJob } from "../helpers/wait-for.ts";
-import { secondsAgo, signed, waitingJob } from "./signed-dispatch.ts";
+} from "../_support/openapi-examples.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { sweepJob, waitForJob } from "../_support/wait-for.ts";
+import { secondsAgo, signed, waitingJob } from "./_support/signed-dispatch.ts";
 
 const SECRET = "whsec_of-the-test-0123456789abcdef0123";
 const running = useStack({

@@ -10,14 +10,14 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { useStack } from "../helpers/stack.ts";
+} from "../_support/as-user.ts";
+import { useStack } from "../_support/stack.ts";
 import {
   readJob,
   sweepJob,
   waitForEvent,
   waitForJob,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 const running = useStack();
 

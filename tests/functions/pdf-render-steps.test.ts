@@ -3,22 +3,22 @@ import { assert, assertEquals } from "@std/assert";
 import { getDocumentProxy } from "unpdf";
 import { createResumableUploads } from "../../supabase/functions/_shared/storage/resumable-uploads.ts";
 import { png } from "../../bench/pdf-render/photos.ts";
-import { callFunction, signUp, type TestUser } from "../helpers/as-user.ts";
+import { callFunction, signUp, type TestUser } from "../_support/as-user.ts";
 import {
   addPhoto,
   addSlideshow,
   newKeepsake,
   readPhoto,
-} from "../helpers/keepsakes.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+} from "../_support/keepsakes.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import {
   timeline,
   waitForEvent,
   waitForJob,
   waitForLog,
   waitUntil,
-} from "../helpers/wait-for.ts";
-import { claimedBy, signed } from "./signed-dispatch.ts";
+} from "../_support/wait-for.ts";
+import { claimedBy, signed } from "./_support/signed-dispatch.ts";
 
 const running = useStack();
 

@@ -6,17 +6,17 @@ import {
   MAX_SLIDES,
   pdfRenderResultSchema,
 } from "../../supabase/functions/_shared/contracts/pdf-render.ts";
-import { signUp, type TestUser } from "../helpers/as-user.ts";
+import { signUp, type TestUser } from "../_support/as-user.ts";
 import {
   addPhoto,
   addSlideshow,
   askForKeepsake as ask,
   newKeepsake as newJob,
   readPhoto,
-} from "../helpers/keepsakes.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import { useStack } from "../helpers/stack.ts";
-import { waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/keepsakes.ts";
+import { assertProblem } from "../_support/problem.ts";
+import { useStack } from "../_support/stack.ts";
+import { waitForJob } from "../_support/wait-for.ts";
 
 const running = useStack();
 

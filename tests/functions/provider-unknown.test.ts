@@ -9,10 +9,10 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { assertDoneOnce, jobFacts } from "../helpers/job-facts.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/as-user.ts";
+import { assertDoneOnce, jobFacts } from "../_support/job-facts.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
 
 const TIMEOUT_SECONDS = 3;
 const running = useStack({ env: { AI_API_TIMEOUT: String(TIMEOUT_SECONDS) } });

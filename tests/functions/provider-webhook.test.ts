@@ -5,22 +5,22 @@ import {
   type FunctionAnswer,
   signUp,
   type TestUser,
-} from "../helpers/as-user.ts";
+} from "../_support/as-user.ts";
 import {
   assertVideoOnce,
   requestVideo,
   uploadPortrait,
-} from "../helpers/avatar-jobs.ts";
-import { jobFacts } from "../helpers/job-facts.ts";
-import { sendHead } from "../helpers/raw-client.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+} from "../_support/avatar-jobs.ts";
+import { jobFacts } from "../_support/job-facts.ts";
+import { sendHead } from "../_support/raw-client.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import {
   readJob,
   sweepJob,
   waitForEvent,
   waitForJob,
   waitForLog,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 const SECRET = "whsec_of-the-test-0123456789abcdef0123";
 const running = useStack({

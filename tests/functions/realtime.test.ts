@@ -7,10 +7,10 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { waitForJob } from "../helpers/wait-for.ts";
-import { liveTest } from "../helpers/live-test.ts";
+} from "../_support/as-user.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { waitForJob } from "../_support/wait-for.ts";
+import { liveTest } from "../_support/live-test.ts";
 
 const running = useStack();
 

@@ -5,17 +5,17 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { assertProblem, type ExpectedProblem } from "../helpers/problem.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/as-user.ts";
+import { assertProblem, type ExpectedProblem } from "../_support/problem.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { waitForJob } from "../_support/wait-for.ts";
 import {
   type BadBody,
   badDownloads,
   badJobs,
   badUploads,
   UNREADABLE,
-} from "./bad-bodies.ts";
+} from "./_support/bad-bodies.ts";
 
 const running = useStack();
 

@@ -1,15 +1,15 @@
 /** What happens when the database does not answer in time: 504, and nothing half done. */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
-import { signUp, uploadRecording } from "../helpers/as-user.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+import { signUp, uploadRecording } from "../_support/as-user.ts";
+import { assertProblem } from "../_support/problem.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 import {
   timeline,
   waitForEvent,
   waitForJob,
   waitForLog,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 const BUDGET_SECONDS = 2;
 const running = useStack({ env: { REQUEST_TIMEOUT: String(BUDGET_SECONDS) } });

@@ -1,9 +1,9 @@
 /** What a job costs in round trips: every call that process-ai-job makes of the project, counted in the database. */
 import { assertEquals } from "@std/assert";
 import postgres from "postgres";
-import { requestVoice, signUp, uploadRecording } from "../helpers/as-user.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { waitForJob, waitUntil } from "../helpers/wait-for.ts";
+import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { waitForJob, waitUntil } from "../_support/wait-for.ts";
 
 const running = useStack();
 

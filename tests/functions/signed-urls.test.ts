@@ -16,9 +16,9 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
+} from "../_support/as-user.ts";
+import { assertProblem } from "../_support/problem.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
 
 const running = useStack();
 

@@ -3,9 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { createUploadUrlResponseSchema } from "../../supabase/functions/_shared/contracts/storage.ts";
-import { signUp, type TestUser } from "../helpers/as-user.ts";
-import { chunk, type RawClient, sendHead } from "../helpers/raw-client.ts";
-import { until } from "../helpers/stack-fixture.ts";
+import { signUp, type TestUser } from "../_support/as-user.ts";
+import { chunk, type RawClient, sendHead } from "../_support/raw-client.ts";
+import { until } from "../_support/stack-fixture.ts";
 
 /** More than the services have connections to the database. */
 const AT_ONCE = 25;

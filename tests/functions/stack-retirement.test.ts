@@ -1,7 +1,7 @@
 /** One isolate after another: no request is lost between two of them, and none is given to both. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
-import { makeProject, until } from "../helpers/stack-fixture.ts";
+import { makeProject, until } from "../_support/stack-fixture.ts";
 
 const url = (stack: Stack, path = "") =>
   `${stack.apiUrl}/functions/v1/hook${path}`;

@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import postgres from "postgres";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
-import { makeProject, until } from "../helpers/stack-fixture.ts";
+import { makeProject, until } from "../_support/stack-fixture.ts";
 
 const hook = (stack: Stack, path = "", init: RequestInit = {}) =>
   fetch(`${stack.apiUrl}/functions/v1/hook${path}`, init);

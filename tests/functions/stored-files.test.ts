@@ -9,10 +9,10 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { waitForLog, waitUntil } from "../helpers/wait-for.ts";
-import { signed } from "./signed-dispatch.ts";
+} from "../_support/as-user.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { waitForLog, waitUntil } from "../_support/wait-for.ts";
+import { signed } from "./_support/signed-dispatch.ts";
 
 const running = useStack({ env: { WORKER_CONCURRENCY: "6" } });
 const ADAM = "pNInz6obpgDQGcFmaJgB";

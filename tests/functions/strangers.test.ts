@@ -1,9 +1,9 @@
 /** What one user can learn of another's work or do to it: nothing, whichever way they try. */
 import { assert, assertEquals } from "@std/assert";
-import { requestVoice, signUp, uploadRecording } from "../helpers/as-user.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import { useStack } from "../helpers/stack.ts";
-import { waitForJob } from "../helpers/wait-for.ts";
+import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
+import { assertProblem } from "../_support/problem.ts";
+import { useStack } from "../_support/stack.ts";
+import { waitForJob } from "../_support/wait-for.ts";
 
 const running = useStack();
 

@@ -4,15 +4,15 @@ import decode from "@audio/decode";
 import { z } from "zod";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import { textToSpeechResultSchema } from "../../supabase/functions/_shared/contracts/text-to-speech.ts";
-import { assertProblem } from "../helpers/problem.ts";
+import { assertProblem } from "../_support/problem.ts";
 import {
   requestVoice,
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/as-user.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
 
 const ADAM = "pNInz6obpgDQGcFmaJgB";
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });

@@ -11,10 +11,10 @@ import {
   signUp,
   type TestUser,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import { type TestStack, useStack } from "../helpers/stack.ts";
-import { sweepJob, waitForEvent, waitForJob } from "../helpers/wait-for.ts";
+} from "../_support/as-user.ts";
+import { assertProblem } from "../_support/problem.ts";
+import { type TestStack, useStack } from "../_support/stack.ts";
+import { sweepJob, waitForEvent, waitForJob } from "../_support/wait-for.ts";
 
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
 let someone: TestUser | undefined;

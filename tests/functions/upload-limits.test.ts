@@ -1,9 +1,9 @@
 /** The limits on what users upload and do not use, through create-upload-url and straight through Storage. */
 import { assert, assertEquals } from "@std/assert";
 import { createUploadUrlResponseSchema } from "../../supabase/functions/_shared/contracts/storage.ts";
-import { signUp, type TestUser } from "../helpers/as-user.ts";
-import { assertProblem } from "../helpers/problem.ts";
-import { useStack } from "../helpers/stack.ts";
+import { signUp, type TestUser } from "../_support/as-user.ts";
+import { assertProblem } from "../_support/problem.ts";
+import { useStack } from "../_support/stack.ts";
 
 const running = useStack();
 const MIB = 1_048_576;

@@ -16,14 +16,14 @@ import {
   requestVoice,
   signUp,
   uploadRecording,
-} from "../helpers/as-user.ts";
-import { useStack } from "../helpers/stack.ts";
+} from "../_support/as-user.ts";
+import { useStack } from "../_support/stack.ts";
 import {
   timeline,
   waitForEvent,
   waitForJob,
   waitForLog,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 const running = useStack({ env: { LOG_LEVEL: "debug" } });
 

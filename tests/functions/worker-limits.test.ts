@@ -1,15 +1,15 @@
 /** Work that takes more processor time than an isolate has: how often it is tried, and how it ends. */
 import { assert, assertEquals } from "@std/assert";
-import { signUp } from "../helpers/as-user.ts";
-import { addPhoto, addSlideshow, readPhoto } from "../helpers/keepsakes.ts";
-import { useStack } from "../helpers/stack.ts";
+import { signUp } from "../_support/as-user.ts";
+import { addPhoto, addSlideshow, readPhoto } from "../_support/keepsakes.ts";
+import { useStack } from "../_support/stack.ts";
 import {
   sweepJob,
   timeline,
   waitForEvent,
   waitForLog,
   waitUntil,
-} from "../helpers/wait-for.ts";
+} from "../_support/wait-for.ts";
 
 /** Milliseconds: more than a claim takes, less than the fonts of any keepsake do. */
 const running = useStack({ cpuMs: 150 });

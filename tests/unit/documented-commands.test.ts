@@ -6,7 +6,7 @@ import {
   repository,
   rules,
   trialOf,
-} from "../helpers/documented-commands.ts";
+} from "../_support/documented-commands.ts";
 
 const commands = await documentedCommands();
 const at = ({ page, line, text }: (typeof commands)[number]) =>

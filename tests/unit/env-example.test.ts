@@ -5,7 +5,7 @@ import {
   envSchema,
   readEnv,
 } from "../../supabase/functions/_shared/config/env.ts";
-import { COMPLETE_ENV } from "../helpers/fake-platform.ts";
+import { COMPLETE_ENV } from "../_support/fake-platform.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const example = await Deno.readTextFile(new URL(".env.example", ROOT));

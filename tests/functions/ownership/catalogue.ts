@@ -1,7 +1,7 @@
 /** What the API offers, read from the catalogue of the running database and from `supabase/config.toml`. */
 import { fromFileUrl } from "@std/path";
 import type postgres from "postgres";
-import { readProject } from "../../../dev/stack/project.ts";
+import { readProject } from "../../../dev/stack/project/project.ts";
 
 /** A column of a relation. */
 export interface Column {

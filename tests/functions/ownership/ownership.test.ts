@@ -3,7 +3,7 @@
  * and every way to break that, one at a time, is seen. README.md says how it works and what to do when it fails.
  */
 import { assert, assertEquals } from "@std/assert";
-import { useStack } from "../../helpers/stack.ts";
+import { useStack } from "../../_support/stack.ts";
 import { type Catalogue, readCatalogue } from "./catalogue.ts";
 import { conditionsOf, withoutCondition } from "./conditions.ts";
 import {

@@ -15,7 +15,7 @@ import {
 import { type Actor, gatherPeople, type Owner, type People } from "./people.ts";
 import { type Change, World } from "./world.ts";
 
-/** The running stack, as the helpers of this ring give it. */
+/** The running stack, as the support code of this ring provides it. */
 export interface StackAddresses {
   apiUrl: string;
   adminDbUrl: string;

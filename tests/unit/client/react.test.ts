@@ -13,8 +13,8 @@ import {
   type UseCreateAiJob,
   useCreateAiJob,
 } from "../../../client/react.ts";
-import { FakeProject } from "../../helpers/fake-project.ts";
-import { lookAgain, showPage } from "../../helpers/react-page.ts";
+import { FakeProject } from "../../_support/fake-project.ts";
+import { lookAgain, showPage } from "../../_support/react-page.ts";
 
 /** React's scheduler keeps a port open, and a store stays for a second after its last component: no leak sanitizers. */
 function pageTest(name: string, fn: () => Promise<void>): void {

@@ -1,6 +1,6 @@
 /** Following a job, and errors, with a project in memory. */
 import { assertEquals } from "@std/assert";
-import { FakeProject } from "../../helpers/fake-project.ts";
+import { FakeProject } from "../../_support/fake-project.ts";
 
 Deno.test("watch: a job that had ended before ends it, also when its last event is known already", async () => {
   const project = new FakeProject();

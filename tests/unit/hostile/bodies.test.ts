@@ -1,6 +1,6 @@
 /** Thousands of bodies that lie, against the endpoints themselves: nothing leaves the process but a refusal. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import fc from "../../helpers/fast-check.ts";
+import fc from "../../_support/fast-check.ts";
 import { Webhook } from "standardwebhooks";
 import type { AppDeps } from "../../../supabase/functions/_shared/http/endpoint.ts";
 import { createHandler as cancelAiJob } from "../../../supabase/functions/cancel-ai-job/handler.ts";
@@ -11,9 +11,9 @@ import { createHandler as getAiJob } from "../../../supabase/functions/get-ai-jo
 import { createHandler as listAiJobs } from "../../../supabase/functions/list-ai-jobs/handler.ts";
 import { createHandler as processAiJob } from "../../../supabase/functions/process-ai-job/handler.ts";
 import { createHandler as retryAiJob } from "../../../supabase/functions/retry-ai-job/handler.ts";
-import { COMPLETE_ENV } from "../../helpers/fake-platform.ts";
-import { FakeRepository } from "../../helpers/fake-repository.ts";
-import { assertNames, refusalOf } from "../../helpers/hostile-answers.ts";
+import { COMPLETE_ENV } from "../../_support/fake-platform.ts";
+import { FakeRepository } from "../../_support/fake-repository.ts";
+import { assertNames, refusalOf } from "../../_support/hostile-answers.ts";
 import {
   DISPATCH,
   downloadShape,
@@ -23,9 +23,13 @@ import {
   jobShapes,
   type Shape,
   UPLOAD,
-} from "../../helpers/hostile-bodies.ts";
-import { tryCases } from "../../helpers/try-cases.ts";
-import { CALLER, depsWithoutNetwork, inProcess } from "./in-process.ts";
+} from "../../_support/hostile-bodies.ts";
+import { tryCases } from "../../_support/try-cases.ts";
+import {
+  CALLER,
+  depsWithoutNetwork,
+  inProcess,
+} from "../_support/in-process.ts";
 
 type CreateHandler = (
   deps: AppDeps,

@@ -1,21 +1,21 @@
 /** `input_url` in every disguise: refused by its name, and nobody is asked anything. */
 import { assert, assertEquals } from "@std/assert";
-import fc from "../../helpers/fast-check.ts";
+import fc from "../../_support/fast-check.ts";
 import { avatarVideoMetadataSchema } from "../../../supabase/functions/_shared/contracts/avatar-video.ts";
 import {
   normaliseInputUrl,
   parseObjectPath,
 } from "../../../supabase/functions/_shared/contracts/object-path.ts";
 import { createHandler } from "../../../supabase/functions/create-ai-job/handler.ts";
-import { assertNames, refusalOf } from "../../helpers/hostile-answers.ts";
+import { assertNames, refusalOf } from "../../_support/hostile-answers.ts";
 import {
   foreignHosts,
   hostilePaths,
   hostileUrls,
   writingsOf,
-} from "../../helpers/hostile-urls.ts";
-import { tryCases } from "../../helpers/try-cases.ts";
-import { CALLER, inProcess, PROJECT_URL } from "./in-process.ts";
+} from "../../_support/hostile-urls.ts";
+import { tryCases } from "../../_support/try-cases.ts";
+import { CALLER, inProcess, PROJECT_URL } from "../_support/in-process.ts";
 
 const FOLDER = `voice-samples/${CALLER}`;
 const OURS = new URL(PROJECT_URL).host;

@@ -14,8 +14,8 @@ import {
   Mp3Frames,
 } from "../../../supabase/functions/_shared/media/mp3-frames.ts";
 import { storeOutput } from "../../../supabase/functions/_shared/storage/outputs.ts";
-import fc from "../../helpers/fast-check.ts";
-import { tellCases, tryCases } from "../../helpers/try-cases.ts";
+import fc from "../../_support/fast-check.ts";
+import { tellCases, tryCases } from "../../_support/try-cases.ts";
 
 const from = (path: string) =>
   Deno.readFile(new URL(`../../../${path}`, import.meta.url));

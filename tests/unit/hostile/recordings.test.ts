@@ -1,6 +1,6 @@
 /** Any bytes as a recording: its length is within bounds, and read from a bounded part of it, in a bounded number of steps. */
 import { assert, assertRejects } from "@std/assert";
-import fc from "../../helpers/fast-check.ts";
+import fc from "../../_support/fast-check.ts";
 import {
   countFrames,
   type FrameFormat,
@@ -35,7 +35,7 @@ import {
   type Reads,
   sourceOf,
   wav,
-} from "../../helpers/made-recordings.ts";
+} from "../../_support/made-recordings.ts";
 
 const aiff = await Deno.readFile(
   new URL("../../fixtures/recordings/speech-1s.aiff", import.meta.url),

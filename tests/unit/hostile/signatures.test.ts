@@ -1,18 +1,18 @@
 /** Every byte of every signature, flipped, cut, prolonged or set over another body: nothing gets past it. */
 import { createClient } from "@supabase/supabase-js";
 import { assert, assertEquals } from "@std/assert";
-import fc from "../../helpers/fast-check.ts";
+import fc from "../../_support/fast-check.ts";
 import { Webhook } from "standardwebhooks";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import { dIdCallbackPath } from "../../../supabase/functions/_shared/http/webhook-signatures.ts";
 import { createHandler as processAiJob } from "../../../supabase/functions/process-ai-job/handler.ts";
 import { createHandler as providerWebhook } from "../../../supabase/functions/provider-webhook/handler.ts";
-import { COMPLETE_ENV } from "../../helpers/fake-platform.ts";
-import { FakeRepository } from "../../helpers/fake-repository.ts";
-import { refusalOf } from "../../helpers/hostile-answers.ts";
-import { hmacHex } from "../../helpers/hmac.ts";
-import { tellCases, tryCases } from "../../helpers/try-cases.ts";
-import { depsWithoutNetwork } from "./in-process.ts";
+import { COMPLETE_ENV } from "../../_support/fake-platform.ts";
+import { FakeRepository } from "../../_support/fake-repository.ts";
+import { refusalOf } from "../../_support/hostile-answers.ts";
+import { hmacHex } from "../../_support/hmac.ts";
+import { tellCases, tryCases } from "../../_support/try-cases.ts";
+import { depsWithoutNetwork } from "../_support/in-process.ts";
 
 const SECRET = "whsec_of-the-test-0123456789abcdef0123";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";

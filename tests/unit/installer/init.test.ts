@@ -14,8 +14,12 @@ import {
   OWN_IMPORT_MAPS,
   OWN_MEDIA,
   OWN_SHARED,
-} from "../../helpers/existing-projects.ts";
-import { carriedOut, projectOf, template } from "./template.ts";
+} from "../../_support/existing-projects.ts";
+import {
+  carriedOut,
+  projectOf,
+  template,
+} from "../_support/installer-template.ts";
 
 const ALL = readModules("core,people,shop");
 const CONFIG = "supabase/config.toml";

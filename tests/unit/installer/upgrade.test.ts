@@ -3,7 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { MANIFEST_PATH } from "../../../installer/manifest.ts";
 import { planInit, planUpgrade, Refusal } from "../../../installer/plan.ts";
 import { MODULES, type Template } from "../../../installer/template.ts";
-import { carriedOut, projectOf } from "./template.ts";
+import { carriedOut, projectOf } from "../_support/installer-template.ts";
 
 const CONFIG = "supabase/config.toml";
 const f = (name: string) => `supabase/functions/hello/${name}.ts`;

@@ -6,7 +6,7 @@ import { codesOf, openApiText } from "../../../dev/openapi/document.ts";
 import { EXAMPLES } from "../../../dev/openapi/examples.ts";
 import { OPERATIONS } from "../../../dev/openapi/operations.ts";
 import { ERROR_CATALOGUE } from "../../../supabase/functions/_shared/failures/catalogue.ts";
-import { documentedExamples } from "../../helpers/openapi-examples.ts";
+import { documentedExamples } from "../../_support/openapi-examples.ts";
 
 const root = new URL("../../../", import.meta.url);
 const text = await Deno.readTextFile(new URL("docs/openapi.json", root));

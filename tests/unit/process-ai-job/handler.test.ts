@@ -7,8 +7,8 @@ import type { Completion } from "../../../supabase/functions/_shared/jobs/outcom
 import { createWorker } from "../../../supabase/functions/_shared/jobs/worker.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import { createHandler } from "../../../supabase/functions/process-ai-job/handler.ts";
-import { COMPLETE_ENV, fakePlatform } from "../../helpers/fake-platform.ts";
-import { FakeRepository } from "../../helpers/fake-repository.ts";
+import { COMPLETE_ENV, fakePlatform } from "../../_support/fake-platform.ts";
+import { FakeRepository } from "../../_support/fake-repository.ts";
 
 const SENT_AT = new Date("2026-01-01T00:00:00Z");
 

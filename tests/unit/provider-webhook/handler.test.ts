@@ -4,8 +4,8 @@ import { createClient } from "@supabase/supabase-js";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import { createHandler } from "../../../supabase/functions/provider-webhook/handler.ts";
-import { refusalOf } from "../../helpers/hostile-answers.ts";
-import { depsWithoutNetwork } from "../hostile/in-process.ts";
+import { refusalOf } from "../../_support/hostile-answers.ts";
+import { depsWithoutNetwork } from "../_support/in-process.ts";
 
 const SECRET = "whsec_of-the-test-0123456789abcdef0123";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";

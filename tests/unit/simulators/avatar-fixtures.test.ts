@@ -1,8 +1,8 @@
 /** Recorded forms of D-ID's and HeyGen's answers: the product's schemas take them, and the simulators have their shape. */
 import { assertEquals } from "@std/assert";
 import { z } from "zod";
-import { dIdError } from "../../../dev/simulators/d-id-errors.ts";
-import { heyGenError } from "../../../dev/simulators/heygen-errors.ts";
+import { dIdError } from "../../../dev/simulators/d-id/errors.ts";
+import { heyGenError } from "../../../dev/simulators/heygen/errors.ts";
 import type { Simulators } from "../../../dev/simulators/server.ts";
 import {
   dIdCreatedTalkSchema,
@@ -18,7 +18,7 @@ import {
   heyGenVideoSchema,
   heyGenVideosSchema,
 } from "../../../supabase/functions/_shared/providers/heygen/videos.ts";
-import { running } from "./running.ts";
+import { running } from "../_support/running-simulators.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const fixtureSchema = z.strictObject({ status: z.int(), body: z.json() });

@@ -16,7 +16,7 @@ import {
   running,
   turn,
   until,
-} from "./running.ts";
+} from "../_support/running-simulators.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { SPEECH_MODELS } from "../../../supabase/functions/_shared/contracts/speech-models.ts";
 import { textToSpeechMetadataSchema } from "../../../supabase/functions/_shared/contracts/text-to-speech.ts";
-import { running } from "./running.ts";
+import { running } from "../_support/running-simulators.ts";
 
 const ADAM = "pNInz6obpgDQGcFmaJgB";
 

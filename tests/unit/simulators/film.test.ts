@@ -21,7 +21,7 @@ import {
 } from "../../../dev/simulators/film/film.ts";
 import { spokenSound } from "../../../dev/simulators/spoken.ts";
 import { createFileCheck } from "../../../supabase/functions/_shared/media/file-check.ts";
-import { recording } from "./running.ts";
+import { recording } from "../_support/running-simulators.ts";
 
 function photo(path: string): Uint8Array<ArrayBuffer> {
   return Deno.readFileSync(

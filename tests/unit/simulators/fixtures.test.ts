@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
-import { namedError } from "../../../dev/simulators/elevenlabs-errors.ts";
+import { namedError } from "../../../dev/simulators/elevenlabs/errors.ts";
 import { decodedSeconds } from "../../../dev/simulators/sound.ts";
 import { historyPageSchema } from "../../../supabase/functions/_shared/providers/elevenlabs/speech.ts";
 import { transcriptSchema } from "../../../supabase/functions/_shared/providers/elevenlabs/transcripts.ts";
@@ -10,7 +10,7 @@ import {
   ONE_TRY,
   recording,
   running,
-} from "./running.ts";
+} from "../_support/running-simulators.ts";
 
 const FIXTURES = new URL("../../fixtures/elevenlabs/", import.meta.url);
 

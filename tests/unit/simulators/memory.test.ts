@@ -6,7 +6,11 @@ import {
   type Simulators,
   startSimulators,
 } from "../../../dev/simulators/server.ts";
-import { audioFile, recording, running } from "./running.ts";
+import {
+  audioFile,
+  recording,
+  running,
+} from "../_support/running-simulators.ts";
 
 const MAIN = fromFileUrl(
   new URL("../../../dev/simulators/main.ts", import.meta.url),

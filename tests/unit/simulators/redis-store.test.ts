@@ -1,5 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { RedisError, RedisStore } from "../../../dev/simulators/redis-store.ts";
+import {
+  RedisError,
+  RedisStore,
+} from "../../../dev/simulators/upstash/redis-store.ts";
 import { State } from "../../../dev/simulators/state.ts";
 
 function storeAt(start: number) {

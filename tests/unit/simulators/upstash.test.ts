@@ -6,7 +6,7 @@ import {
 } from "@std/assert";
 import { Redis, type RedisConfigNodejs } from "@upstash/redis";
 import type { Simulators } from "../../../dev/simulators/server.ts";
-import { failureOf, running } from "./running.ts";
+import { failureOf, running } from "../_support/running-simulators.ts";
 
 /** The unmodified client against the simulator, with one try unless told otherwise. */
 function redisOf(

@@ -159,12 +159,12 @@ const cases: {
       "tests/e2e/a.test.ts",
       `import { a } from "../../supabase/functions/_shared/failures/catalogue.ts";`,
     ],
-    good: ["tests/e2e/a.test.ts", `import { a } from "../helpers/a.ts";`],
+    good: ["tests/e2e/a.test.ts", `import { a } from "../_support/a.ts";`],
   },
   {
     rule: "area",
     why: "dev programs do not need the tests",
-    bad: ["dev/stack/a.ts", `import { a } from "../../tests/helpers/a.ts";`],
+    bad: ["dev/stack/a.ts", `import { a } from "../../tests/_support/a.ts";`],
     good: ["dev/stack/a.ts", `import { a } from "../simulators/a.ts";`],
   },
   {

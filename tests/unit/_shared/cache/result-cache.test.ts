@@ -7,8 +7,8 @@ import {
   createResultCache,
 } from "../../../../supabase/functions/_shared/cache/result-cache.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
-import { fakePlatform } from "../../../helpers/fake-platform.ts";
-import { heldTimers } from "../../../helpers/held-timers.ts";
+import { fakePlatform } from "../../../_support/fake-platform.ts";
+import { heldTimers } from "../../../_support/held-timers.ts";
 
 const HASH = "a".repeat(64);
 const JOB = "00000000-0000-4000-8000-00000000000a";

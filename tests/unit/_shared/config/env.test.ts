@@ -15,7 +15,7 @@ import {
   supabaseEnv,
   webhookUrl,
 } from "../../../../supabase/functions/_shared/config/env.ts";
-import { COMPLETE_ENV } from "../../../helpers/fake-platform.ts";
+import { COMPLETE_ENV } from "../../../_support/fake-platform.ts";
 
 function read(variables: Record<string, string>): Env {
   return readEnv({ env: () => ({ ...COMPLETE_ENV, ...variables }) });

@@ -12,8 +12,8 @@ import {
   type EndpointHandler,
 } from "../../../../supabase/functions/_shared/http/endpoint.ts";
 import { jsonResponse } from "../../../../supabase/functions/_shared/http/problem.ts";
-import { COMPLETE_ENV, fakePlatform } from "../../../helpers/fake-platform.ts";
-import { heldTimers } from "../../../helpers/held-timers.ts";
+import { COMPLETE_ENV, fakePlatform } from "../../../_support/fake-platform.ts";
+import { heldTimers } from "../../../_support/held-timers.ts";
 
 const UUID =
   /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

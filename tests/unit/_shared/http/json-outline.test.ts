@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { createJsonOutline } from "../../../../supabase/functions/_shared/http/json-outline.ts";
-import fc from "../../../helpers/fast-check.ts";
+import fc from "../../../_support/fast-check.ts";
 
 /** The outline of a text that comes in chunks of `step` bytes. */
 function outlineOf(text: string, step = 1000): string | undefined {

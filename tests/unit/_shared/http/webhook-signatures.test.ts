@@ -7,7 +7,7 @@ import {
   verifyElevenLabsWebhook,
   verifyHeyGenWebhook,
 } from "../../../../supabase/functions/_shared/http/webhook-signatures.ts";
-import fc from "../../../helpers/fast-check.ts";
+import fc from "../../../_support/fast-check.ts";
 
 const SECRET = "whsec_0123456789abcdef0123456789abcdef";
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";

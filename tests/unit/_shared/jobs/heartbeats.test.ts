@@ -6,9 +6,9 @@ import {
   LeaseLost,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
-import { fakePlatform } from "../../../helpers/fake-platform.ts";
-import { FakeRepository } from "../../../helpers/fake-repository.ts";
-import { heldTimers, turn } from "../../../helpers/held-timers.ts";
+import { fakePlatform } from "../../../_support/fake-platform.ts";
+import { FakeRepository } from "../../../_support/fake-repository.ts";
+import { heldTimers, turn } from "../../../_support/held-timers.ts";
 
 const LEASE_MS = 10_000;
 const PERIOD_MS = 3_334;

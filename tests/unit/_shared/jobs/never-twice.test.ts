@@ -15,12 +15,12 @@ import {
   runJob,
 } from "../../../../supabase/functions/_shared/jobs/runner.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
-import { fakePlatform } from "../../../helpers/fake-platform.ts";
+import { fakePlatform } from "../../../_support/fake-platform.ts";
 import {
   type FakeJob,
   FakeRepository,
-} from "../../../helpers/fake-repository.ts";
-import fc from "../../../helpers/fast-check.ts";
+} from "../../../_support/fake-repository.ts";
+import fc from "../../../_support/fast-check.ts";
 
 const RECONCILE_SECONDS = 60;
 const LEASE_SECONDS = 10;

@@ -16,7 +16,7 @@ import {
 import {
   type FakeJob,
   FakeRepository,
-} from "../../../helpers/fake-repository.ts";
+} from "../../../_support/fake-repository.ts";
 
 const RECONCILE_SECONDS = 60;
 const never = new AbortController().signal;

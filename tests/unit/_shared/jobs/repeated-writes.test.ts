@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import { repeatWrites } from "../../../../supabase/functions/_shared/jobs/repeated-writes.ts";
 import type { JobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
-import { FakeRepository } from "../../../helpers/fake-repository.ts";
+import { FakeRepository } from "../../../_support/fake-repository.ts";
 
 const away = () => new AppError("service_unavailable");
 

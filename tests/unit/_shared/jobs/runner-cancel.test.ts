@@ -1,8 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { CancelRequested } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { heldTimers, turn } from "../../../helpers/held-timers.ts";
-import { bench, DONE, fullWork, paying, untilAborted } from "./run-bench.ts";
+import { heldTimers, turn } from "../../../_support/held-timers.ts";
+import {
+  bench,
+  DONE,
+  fullWork,
+  paying,
+  untilAborted,
+} from "../../_support/run-bench.ts";
 
 /** A provider's client whose request ends with its signal, and nobody knows what was made. */
 const brokenOff = (signal: AbortSignal) =>

@@ -5,8 +5,13 @@ import {
   LeaseLost,
   Snooze,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { heldTimers } from "../../../helpers/held-timers.ts";
-import { bench, DONE, fullWork, untilAborted } from "./run-bench.ts";
+import { heldTimers } from "../../../_support/held-timers.ts";
+import {
+  bench,
+  DONE,
+  fullWork,
+  untilAborted,
+} from "../../_support/run-bench.ts";
 
 /** Calls that a full run makes, the first being the first that can find its lease lost. */
 const STEPS = [

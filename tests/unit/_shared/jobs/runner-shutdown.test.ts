@@ -10,8 +10,14 @@ import {
   ShuttingDown,
   Snooze,
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { heldTimers, turn } from "../../../helpers/held-timers.ts";
-import { bench, DEADLINE_MS, DONE, paying, untilAborted } from "./run-bench.ts";
+import { heldTimers, turn } from "../../../_support/held-timers.ts";
+import {
+  bench,
+  DEADLINE_MS,
+  DONE,
+  paying,
+  untilAborted,
+} from "../../_support/run-bench.ts";
 
 Deno.test("runJob: a shutdown stops work that costs nothing and hands the job back, attempt included", async () => {
   const { run, row, repository, platform, shutDown } = bench(({ signal }) =>

@@ -4,8 +4,14 @@ import { ERROR_CATALOGUE } from "../../../../supabase/functions/_shared/failures
 import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { Snooze } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import { turn } from "../../../helpers/held-timers.ts";
-import { bench, DEADLINE_MS, DONE, fullWork, paying } from "./run-bench.ts";
+import { turn } from "../../../_support/held-timers.ts";
+import {
+  bench,
+  DEADLINE_MS,
+  DONE,
+  fullWork,
+  paying,
+} from "../../_support/run-bench.ts";
 
 Deno.test("runJob: completes the job with what the processor made, and logs each step with job, attempt and request", async () => {
   const { run, row, repository, platform } = bench(fullWork);

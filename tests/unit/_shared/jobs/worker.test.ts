@@ -4,18 +4,18 @@ import {
   assertObjectMatch,
   assertRejects,
 } from "@std/assert";
-import fc from "../../../helpers/fast-check.ts";
+import fc from "../../../_support/fast-check.ts";
 import type { Completion } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import type { JobContext } from "../../../../supabase/functions/_shared/jobs/runner.ts";
 import { createWorker } from "../../../../supabase/functions/_shared/jobs/worker.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
-import { fakePlatform } from "../../../helpers/fake-platform.ts";
+import { fakePlatform } from "../../../_support/fake-platform.ts";
 import {
   type FakeJob,
   FakeRepository,
-} from "../../../helpers/fake-repository.ts";
-import { turn } from "../../../helpers/held-timers.ts";
-import { DONE, untilAborted } from "./run-bench.ts";
+} from "../../../_support/fake-repository.ts";
+import { turn } from "../../../_support/held-timers.ts";
+import { DONE, untilAborted } from "../../_support/run-bench.ts";
 
 const WALL_CLOCK_MS = 150_000;
 

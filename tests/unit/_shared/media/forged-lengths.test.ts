@@ -12,7 +12,7 @@ import {
   muxed,
   sourceOf,
   wav,
-} from "../../../helpers/made-recordings.ts";
+} from "../../../_support/made-recordings.ts";
 
 const secondsOf = async (bytes: Uint8Array) =>
   (await recordingLength(sourceOf(bytes), evenRandom())).seconds;

@@ -5,7 +5,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import decode from "@audio/decode";
-import fc from "../../../helpers/fast-check.ts";
+import fc from "../../../_support/fast-check.ts";
 import {
   Mp3Error,
   Mp3Frames,

@@ -18,7 +18,7 @@ import {
   type Reads,
   sourceOf,
   wav,
-} from "../../../helpers/made-recordings.ts";
+} from "../../../_support/made-recordings.ts";
 
 const measure = (bytes: Uint8Array) =>
   recordingLength(sourceOf(bytes), evenRandom());

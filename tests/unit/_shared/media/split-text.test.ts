@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import fc from "../../../helpers/fast-check.ts";
+import fc from "../../../_support/fast-check.ts";
 import { VISIBLE } from "../../../../supabase/functions/_shared/contracts/plain-text.ts";
 import { splitText } from "../../../../supabase/functions/_shared/media/split-text.ts";
 

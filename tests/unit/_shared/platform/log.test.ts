@@ -4,12 +4,12 @@ import {
   assertObjectMatch,
   assertStringIncludes,
 } from "@std/assert";
-import fc from "../../../helpers/fast-check.ts";
+import fc from "../../../_support/fast-check.ts";
 import {
   createLogger,
   type LogLevel,
 } from "../../../../supabase/functions/_shared/platform/log.ts";
-import { fakePlatform } from "../../../helpers/fake-platform.ts";
+import { fakePlatform } from "../../../_support/fake-platform.ts";
 
 /** The platform cuts a message here. */
 const PLATFORM_LIMIT = 10_000;

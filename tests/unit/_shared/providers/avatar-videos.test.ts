@@ -8,7 +8,7 @@ import type {
 } from "../../../../supabase/functions/_shared/providers/avatar-videos.ts";
 import { createDIdTalks } from "../../../../supabase/functions/_shared/providers/d-id/talks.ts";
 import { createHeyGenVideos } from "../../../../supabase/functions/_shared/providers/heygen/videos.ts";
-import { running } from "../../simulators/running.ts";
+import { running } from "../../_support/running-simulators.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const OTHER = "9c1d7f04-1c8b-4b8e-8f53-2f9b0a6f7e22";

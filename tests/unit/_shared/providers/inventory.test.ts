@@ -14,7 +14,7 @@ import {
   type ProviderInventory,
   videoInventory,
 } from "../../../../supabase/functions/_shared/providers/inventory.ts";
-import { control, running } from "../../simulators/running.ts";
+import { control, running } from "../../_support/running-simulators.ts";
 
 const KEY = "key-of-the-test-1234";
 const signal = () => AbortSignal.timeout(20_000);

@@ -6,7 +6,7 @@ import {
   isPublicIp,
 } from "../../../../supabase/functions/_shared/providers/result-address.ts";
 import { createResultDownload } from "../../../../supabase/functions/_shared/providers/result-download.ts";
-import { heldTimers } from "../../../helpers/held-timers.ts";
+import { heldTimers } from "../../../_support/held-timers.ts";
 
 const REMOTE = "https://api.d-id.com";
 const FILM = "https://results.example.com/film.mp4?Signature=secret";

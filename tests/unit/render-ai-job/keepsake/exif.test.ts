@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { tiff } from "./book.ts";
+import { tiff } from "../../_support/keepsake-book.ts";
 import { readExif } from "../../../../supabase/functions/render-ai-job/keepsake/exif.ts";
 
 Deno.test("readExif: orientation and day, in both orders of bytes, also when the picture was scanned", () => {

@@ -1,7 +1,7 @@
 /** Readers of files that anybody may have made. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { deflateSync, inflateSync } from "node:zlib";
-import fc from "../../../helpers/fast-check.ts";
+import fc from "../../../_support/fast-check.ts";
 import {
   findJpegEnd,
   JpegError,
@@ -16,7 +16,7 @@ import {
   preparePng,
   readPngHead,
 } from "../../../../supabase/functions/render-ai-job/keepsake/png.ts";
-import { inPieces, readAll, readPhoto } from "./book.ts";
+import { inPieces, readAll, readPhoto } from "../../_support/keepsake-book.ts";
 
 /** A file with some of its bytes changed, and perhaps cut. */
 function spoilt(file: Uint8Array): fc.Arbitrary<Uint8Array> {

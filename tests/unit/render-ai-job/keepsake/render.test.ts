@@ -8,7 +8,12 @@ import {
 import { extractText, getDocumentProxy, getResolvedPDFJS } from "unpdf";
 import { sizeOf } from "../../../../supabase/functions/render-ai-job/keepsake/book-file.ts";
 import { PAGE_FORMATS } from "../../../../supabase/functions/render-ai-job/keepsake/page-size.ts";
-import { makeBook, readPart, readPhoto, takenAt } from "./book.ts";
+import {
+  makeBook,
+  readPart,
+  readPhoto,
+  takenAt,
+} from "../../_support/keepsake-book.ts";
 
 async function read(bytes: Uint8Array) {
   // pdf.js takes the bytes away from whoever gives them.

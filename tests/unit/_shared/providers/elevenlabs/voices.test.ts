@@ -13,7 +13,7 @@ import {
   createElevenLabsVoices,
   type CreateVoiceRequest,
 } from "../../../../../supabase/functions/_shared/providers/elevenlabs/voices.ts";
-import { heldTimers } from "../../../../helpers/held-timers.ts";
+import { heldTimers } from "../../../../_support/held-timers.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 const MARKER = `job:${JOB}`;

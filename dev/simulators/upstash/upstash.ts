@@ -1,0 +1,199 @@
+import { Buffer } from "node:buffer";
+import { z } from "zod";
+import { issueWords } from "../../../supabase/functions/_shared/contracts/issue-words.ts";
+import { findMarker } from "../marker.ts";
+import {
+  type Answer,
+  type Clock,
+  type Description,
+  jsonAnswer,
+  type Provider,
+  type ReceivedRequest,
+} from "../provider.ts";
+import { RedisError, type RedisReply, RedisStore } from "./redis-store.ts";
+import type { State } from "../state.ts";
+
+const argument = z.union([z.string(), z.number(), z.boolean()]).transform(
+  String,
+);
+const commandSchema = z.array(argument).min(1);
+const batchSchema = z.array(commandSchema).min(1);
+
+/** The texts of 401 and 429 are not documented by the vendor; clients must not depend on them. */
+const ERRORS: ReadonlyMap<string, readonly [number, string]> = new Map([
+  ["unauthorized", [401, "Unauthorized"]],
+  [
+    "max_requests_limit_exceeded",
+    [429, "ERR max requests limit exceeded. Limit: 10000, Usage: 10000."],
+  ],
+  ["internal_error", [500, "ERR internal error"]],
+]);
+
+type Outcome = { result: RedisReply } | { error: string };
+
+/**
+ * The REST front of Upstash Redis on a small store of its own: `POST /`, `/pipeline` and `/multi-exec`, as
+ * `@upstash/redis` 1.39.0 calls them. Any bearer token passes that does not start with `invalid`.
+ */
+export class Upstash implements Provider {
+  readonly name = "upstash";
+  readonly operations: ReadonlySet<string>;
+  readonly errorNames: ReadonlySet<string> = new Set(ERRORS.keys());
+  readonly #store: RedisStore;
+  #writes = 0;
+
+  constructor(clock: Clock, state: State) {
+    this.#store = new RedisStore(clock, state);
+    this.operations = new Set([
+      "command",
+      "pipeline",
+      "multi-exec",
+      ...this.#store.commandNames,
+    ]);
+  }
+
+  reset(): void {
+    this.#store.clear();
+  }
+
+  stop(): void {}
+
+  settings(): Readonly<Record<string, unknown>> {
+    return {};
+  }
+
+  changeSettings(changes: unknown): void {
+    z.strictObject({}).parse(changes, { error: issueWords });
+  }
+
+  describe(request: ReceivedRequest): Promise<Description> {
+    const route = routeOf(request);
+    if (route === null) {
+      return Promise.resolve({ operations: [], marker: null });
+    }
+    const text = new TextDecoder().decode(request.body);
+    const names = commandsOf(request).map(([name = ""]) => name.toLowerCase());
+    return Promise.resolve({
+      operations: [route, ...new Set(names)],
+      marker: findMarker([text]),
+    });
+  }
+
+  handle(request: ReceivedRequest): Promise<Answer> {
+    return Promise.resolve(this.#handle(request));
+  }
+
+  errorAnswer(name: string): Answer {
+    const known = ERRORS.get(name);
+    if (known === undefined) throw new RangeError(`no error is named ${name}`);
+    const [status, error] = known;
+    return jsonAnswer(status, { error });
+  }
+
+  lie(request: ReceivedRequest, _answer: Answer, value: unknown): Answer {
+    const result = encodeLie(value, wantsBase64(request));
+    return jsonAnswer(
+      200,
+      routeOf(request) === "command"
+        ? { result }
+        : commandsOf(request).map(() => ({ result })),
+    );
+  }
+
+  #handle(request: ReceivedRequest): Answer {
+    const route = routeOf(request);
+    if (route === null) return jsonAnswer(404, { error: "Not Found" });
+    const token = /^Bearer (.+)$/i.exec(
+      request.headers.get("authorization") ?? "",
+    )?.[1];
+    if (token === undefined || token.startsWith("invalid")) {
+      return this.errorAnswer("unauthorized");
+    }
+    const commands = commandsOf(request);
+    if (commands.length === 0) {
+      return jsonAnswer(400, { error: "ERR failed to parse command" });
+    }
+    if (route === "multi-exec") {
+      const refused = commands.some((command) => !this.#known(command));
+      if (refused) {
+        return jsonAnswer(400, {
+          error: "EXECABORT Transaction discarded because of previous errors.",
+        });
+      }
+    }
+    const base64 = wantsBase64(request);
+    const outcomes = commands.map((command) => this.#run(command, base64));
+    this.#writes += 1;
+    const headers = { "upstash-sync-token": `sim-${this.#writes}` };
+    const [first] = outcomes;
+    return route === "command" && first !== undefined
+      ? jsonAnswer("error" in first ? 400 : 200, first, headers)
+      : jsonAnswer(200, outcomes, headers);
+  }
+
+  #known(command: readonly string[]): boolean {
+    try {
+      this.#store.check(command);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #run(command: readonly string[], base64: boolean): Outcome {
+    try {
+      return { result: encodeReply(this.#store.run(command), base64) };
+    } catch (error) {
+      if (error instanceof RedisError) return { error: error.message };
+      throw error;
+    }
+  }
+}
+
+function routeOf(
+  { method, path }: ReceivedRequest,
+): "command" | "pipeline" | "multi-exec" | null {
+  if (method !== "POST") return null;
+  if (path === "/" || path === "") return "command";
+  if (path === "/pipeline") return "pipeline";
+  return path === "/multi-exec" ? "multi-exec" : null;
+}
+
+/** The commands of the body, as strings; none when the body is not what the route takes. */
+function commandsOf(request: ReceivedRequest): readonly (readonly string[])[] {
+  let body: unknown;
+  try {
+    body = JSON.parse(new TextDecoder().decode(request.body));
+  } catch {
+    return [];
+  }
+  return (routeOf(request) === "command"
+    ? commandSchema.transform((command) => [command])
+    : batchSchema).safeParse(body).data ?? [];
+}
+
+function wantsBase64({ headers }: ReceivedRequest): boolean {
+  return headers.get("upstash-encoding")?.toLowerCase() === "base64";
+}
+
+function encodeReply(reply: RedisReply, base64: boolean): RedisReply {
+  if (typeof reply === "string") return encodeText(reply, base64);
+  if (Array.isArray(reply)) return reply.map((one) => encodeReply(one, base64));
+  return reply;
+}
+
+/** A value as Redis could hold it: objects, arrays and booleans only as their JSON text. */
+function encodeLie(value: unknown, base64: boolean): RedisReply {
+  if (value === null || typeof value === "number") return value;
+  return encodeText(
+    typeof value === "string" ? value : JSON.stringify(value),
+    base64,
+  );
+}
+
+function encodeText(text: string, base64: boolean): string {
+  // The status reply stays as it is, as on the real service, where the client looks for the bare word.
+  return base64 && text !== "OK"
+    ? Buffer.from(text, "utf8").toString("base64")
+    : text;
+}

@@ -1,0 +1,243 @@
+/**
+ * The scheduler of pg_cron: runs the jobs of `cron.job` as their users, each run on a connection of its own, and
+ * keeps `cron.job_run_details`. A job never overlaps itself: when it is due and still running, that turn is
+ * skipped.
+ */
+import postgres from "postgres";
+import { z } from "zod";
+import { type CronSchedule, isDue, readSchedule } from "./schedule.ts";
+import type { LogBook } from "../../console/log-book.ts";
+import { connectStandIn, listenOn } from "../connection.ts";
+
+const NAME = "pg_cron scheduler";
+const tickMs = 200;
+/** Jobs changed by other means than the functions of pg_cron are noticed after this time. */
+const reloadMs = 5000;
+
+const jobRow = z.object({
+  jobid: z.coerce.number().int(),
+  jobname: z.string().nullable(),
+  schedule: z.string(),
+  command: z.string(),
+  database: z.string(),
+  username: z.string(),
+  active: z.boolean(),
+});
+type JobRow = z.infer<typeof jobRow>;
+
+interface Job extends JobRow {
+  parsed: CronSchedule;
+  lastStart: Date;
+}
+
+/** How one run ended. */
+export interface CronRun {
+  status: "succeeded" | "failed";
+  /** Rows affected, or the error of Postgres. */
+  message: string;
+}
+
+/** The running scheduler. */
+export class CronTicker {
+  readonly #urls: { dbUrl: string; adminUrl: string };
+  readonly #sql: postgres.Sql;
+  #listener: postgres.Sql | undefined;
+  readonly #logs: LogBook;
+  readonly #running = new Map<number, Promise<CronRun>>();
+  #jobs = new Map<number, Job>();
+  #isPaused = false;
+  #reloading: Promise<void> | undefined;
+  #timers: ReturnType<typeof setInterval>[] = [];
+
+  private constructor(
+    urls: { dbUrl: string; adminUrl: string },
+    logs: LogBook,
+  ) {
+    this.#urls = urls;
+    this.#logs = logs;
+    this.#sql = connectStandIn(urls.adminUrl, NAME, 2);
+  }
+
+  /** Connects, closes the records of runs that a crash cut off, and begins to run what is due. */
+  static async start(
+    urls: { dbUrl: string; adminUrl: string },
+    logs: LogBook,
+  ): Promise<CronTicker> {
+    const ticker = new CronTicker(urls, logs);
+    ticker.#listener = await listenOn(
+      urls.adminUrl,
+      NAME,
+      "pg_cron_changed",
+      () => ticker.#reload(),
+    );
+    await ticker.#closeOldRuns();
+    await ticker.#reload();
+    ticker.#timers = [
+      setInterval(() => ticker.#tick(), tickMs),
+      setInterval(() => ticker.#reload(), reloadMs),
+    ];
+    return ticker;
+  }
+
+  /** Starts nothing more, and waits for the runs under way. */
+  async pause(): Promise<void> {
+    this.#isPaused = true;
+    await Promise.allSettled(this.#running.values());
+  }
+
+  /** Goes on; what became due meanwhile runs once. */
+  resume(): void {
+    this.#isPaused = false;
+  }
+
+  /**
+   * Runs a job now, paused or not, whatever its schedule says; after the run under way if there is one.
+   * Throws when there is no job of that name.
+   */
+  async runNow(jobname: string): Promise<CronRun> {
+    await this.#reload();
+    const job = [...this.#jobs.values()].find((job) => job.jobname === jobname);
+    if (job === undefined) throw new Error(`there is no cron job ${jobname}`);
+    await this.#running.get(job.jobid);
+    return await this.#start(job);
+  }
+
+  /** Ends the scheduler; runs under way are waited for. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.pause();
+    await this.#reloading;
+    await Promise.all([
+      this.#sql.end({ timeout: 1 }),
+      this.#listener?.end({ timeout: 1 }),
+    ]);
+  }
+
+  async #isInstalled(): Promise<boolean> {
+    const [row] = await this.#sql<{ installed: boolean }[]>`
+      select to_regclass('cron.job') is not null as installed`;
+    return row?.installed ?? false;
+  }
+
+  async #closeOldRuns(): Promise<void> {
+    if (!(await this.#isInstalled())) return;
+    await this.#sql`
+      update cron.job_run_details
+      set status = 'failed', return_message = 'server restarted', end_time = now()
+      where status in ('starting', 'running')`;
+  }
+
+  #reload(): Promise<void> {
+    this.#reloading ??= this.#readJobs()
+      .catch((error) =>
+        this.#logs.add("cron", "stderr", `jobs could not be read: ${error}`)
+      )
+      .finally(() => this.#reloading = undefined);
+    return this.#reloading;
+  }
+
+  async #readJobs(): Promise<void> {
+    if (!(await this.#isInstalled())) return;
+    const rows = z.array(jobRow).parse(
+      await this.#sql`
+        select jobid, jobname, schedule, command, database, username, active from cron.job`,
+    );
+    const now = new Date();
+    const jobs = new Map<number, Job>();
+    for (const row of rows) {
+      const parsed = readSchedule(row.schedule);
+      if (parsed === undefined) continue;
+      const known = this.#jobs.get(row.jobid);
+      jobs.set(row.jobid, {
+        ...row,
+        parsed,
+        lastStart: known?.schedule === row.schedule ? known.lastStart : now,
+      });
+    }
+    this.#jobs = jobs;
+  }
+
+  #tick(): void {
+    if (this.#isPaused) return;
+    const now = new Date();
+    for (const job of this.#jobs.values()) {
+      if (!job.active || !isDue(job.parsed, job.lastStart, now)) continue;
+      if (this.#running.has(job.jobid)) continue;
+      this.#start(job);
+    }
+  }
+
+  #start(job: Job): Promise<CronRun> {
+    job.lastStart = new Date();
+    const run = this.#run(job)
+      .catch((error): CronRun => ({ status: "failed", message: `${error}` }))
+      .then((result) => {
+        if (result.status === "failed") {
+          this.#logs.add(
+            "cron",
+            "stderr",
+            `${job.jobname ?? job.jobid} failed: ${result.message}`,
+          );
+        }
+        return result;
+      })
+      .finally(() => this.#running.delete(job.jobid));
+    this.#running.set(job.jobid, run);
+    return run;
+  }
+
+  /** As the job's user: by login where the stack has one, else by taking on the identity. */
+  async #connect(job: Job): Promise<postgres.Sql> {
+    const isOwner = job.username === "postgres";
+    const url = new URL(isOwner ? this.#urls.dbUrl : this.#urls.adminUrl);
+    url.pathname = `/${job.database}`;
+    if (isOwner) return connectStandIn(url.href, "pg_cron");
+    // One session for all of it: a second one would be somebody else.
+    const sql = postgres(url.href, {
+      max: 1,
+      connection: { application_name: "pg_cron" },
+      onnotice: () => {},
+    });
+    await sql.unsafe(
+      `set session authorization "${job.username.replaceAll('"', '""')}"`,
+    );
+    return sql;
+  }
+
+  async #run(job: Job): Promise<CronRun> {
+    const sql = await this.#connect(job);
+    try {
+      const [{ pid } = { pid: 0 }] = await sql<
+        { pid: number }[]
+      >`select pg_backend_pid() as pid`;
+      const [record] = await this.#sql<{ runid: string }[]>`
+        insert into cron.job_run_details
+          (jobid, job_pid, database, username, command, status, start_time)
+        values (${job.jobid}, ${pid}, ${job.database}, ${job.username}, ${job.command},
+          'running', clock_timestamp())
+        returning runid`;
+      const result = await this.#execute(sql, job.command);
+      await this.#sql`
+        update cron.job_run_details
+        set status = ${result.status}, return_message = ${result.message},
+          end_time = clock_timestamp()
+        where runid = ${record?.runid ?? 0}`;
+      return result;
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  }
+
+  async #execute(sql: postgres.Sql, command: string): Promise<CronRun> {
+    try {
+      const { count } = await sql.unsafe(command);
+      return {
+        status: "succeeded",
+        message: count === 1 ? "1 row" : `${count ?? 0} rows`,
+      };
+    } catch (error) {
+      const message = error instanceof Error ? error.message : `${error}`;
+      return { status: "failed", message: `ERROR:  ${message}` };
+    }
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * The background worker of pg_net: delivers `net.http_request_queue` after commit and writes
+ * `net._http_response`. As the real one (`src/worker.c`): a batch is taken, sent and answered in one transaction,
+ * all requests of a batch run at once and the slowest holds up the next batch, nothing is ever tried again.
+ */
+import type postgres from "postgres";
+import { z } from "zod";
+import type { LogBook } from "../../console/log-book.ts";
+import { connectStandIn, listenOn, LOST_AFTER_MS } from "../connection.ts";
+
+/** Where net.check_worker_is_up() looks. */
+const NAME = "pg_net worker";
+const batchSize = 200;
+const timeToLive = "6 hours";
+const pollMs = 1000;
+
+const requestRow = z.object({
+  id: z.coerce.number().int(),
+  method: z.string(),
+  url: z.string(),
+  // Any JSON may stand there; the real worker takes its text too.
+  headers: z.record(z.string(), z.coerce.string()).nullable(),
+  body: z.instanceof(Uint8Array).nullable(),
+  timeout_milliseconds: z.number().int(),
+});
+type QueuedRequest = z.infer<typeof requestRow>;
+
+interface DeliveryResult {
+  id: number;
+  status_code: number | null;
+  content_type: string | null;
+  headers: Record<string, string> | null;
+  content: string | null;
+  timed_out: boolean;
+  error_msg: string | null;
+}
+
+async function deliver(
+  request: QueuedRequest,
+  stopping: AbortSignal,
+): Promise<DeliveryResult> {
+  const started = performance.now();
+  const timeout = new AbortController();
+  const timer = setTimeout(
+    () => timeout.abort(),
+    request.timeout_milliseconds,
+  );
+  const failed = (timedOut: boolean, message: string): DeliveryResult => ({
+    id: request.id,
+    status_code: null,
+    content_type: null,
+    headers: null,
+    content: null,
+    timed_out: timedOut,
+    error_msg: message,
+  });
+  try {
+    const response = await fetch(request.url, {
+      method: request.method.toUpperCase(),
+      headers: { "user-agent": "pg_net/0.20.5", ...request.headers },
+      body: request.body === null ? null : new Uint8Array(request.body),
+      signal: AbortSignal.any([timeout.signal, stopping]),
+    });
+    const content = await response.text();
+    return {
+      id: request.id,
+      status_code: response.status,
+      content_type: response.headers.get("content-type"),
+      headers: Object.fromEntries(response.headers),
+      // The database's text cannot hold a zero character.
+      content: content.replaceAll("\0", ""),
+      timed_out: false,
+      error_msg: null,
+    };
+  } catch (error) {
+    if (stopping.aborted) throw error;
+    if (timeout.signal.aborted) {
+      const total = Math.round(performance.now() - started);
+      return failed(
+        true,
+        `Timeout of ${request.timeout_milliseconds} ms reached. Total time: ${total} ms`,
+      );
+    }
+    return failed(false, error instanceof Error ? error.message : `${error}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The running worker. */
+export class NetWorker {
+  readonly #sql: postgres.Sql;
+  #listener: postgres.Sql | undefined;
+  readonly #logs: LogBook;
+  readonly #stopping = new AbortController();
+  #isPaused = false;
+  #isWanted = false;
+  #isCleaningDue = true;
+  #running: Promise<void> | undefined;
+  #poll: ReturnType<typeof setInterval>;
+
+  private constructor(sql: postgres.Sql, logs: LogBook) {
+    this.#sql = sql;
+    this.#logs = logs;
+    this.#poll = setInterval(() => {
+      this.#isCleaningDue = true;
+      this.#wake();
+    }, pollMs);
+  }
+
+  /** Connects to the database of `adminUrl` and begins to deliver. */
+  static async start(adminUrl: string, logs: LogBook): Promise<NetWorker> {
+    const worker = new NetWorker(connectStandIn(adminUrl, NAME), logs);
+    worker.#listener = await listenOn(
+      adminUrl,
+      NAME,
+      "pg_net_wake",
+      () => worker.#wake(),
+    );
+    worker.#wake();
+    return worker;
+  }
+
+  /** Stops delivering once the batch under way is done; what is queued meanwhile waits. */
+  async pause(): Promise<void> {
+    this.#isPaused = true;
+    await this.#running;
+  }
+
+  /** Goes on delivering. */
+  resume(): void {
+    this.#isPaused = false;
+    this.#wake();
+  }
+
+  /** Ends the worker. A batch under way is rolled back: its requests are sent again by the next start. */
+  async stop(): Promise<void> {
+    this.#isPaused = true;
+    clearInterval(this.#poll);
+    this.#stopping.abort();
+    await this.#running;
+    await Promise.all([
+      this.#sql.end({ timeout: 1 }),
+      this.#listener?.end({ timeout: 1 }),
+    ]);
+  }
+
+  #wake(): void {
+    this.#isWanted = true;
+    if (this.#isPaused || this.#running) return;
+    this.#running = this.#work().finally(() => {
+      this.#running = undefined;
+      if (this.#isWanted && !this.#isPaused) this.#wake();
+    });
+  }
+
+  async #work(): Promise<void> {
+    try {
+      while (this.#isWanted && !this.#isPaused) {
+        this.#isWanted = false;
+        if (await this.#deliverBatch() === batchSize) this.#isWanted = true;
+      }
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return;
+      this.#logs.add("net", "stderr", `delivery failed: ${error}`);
+    }
+  }
+
+  /** Removes old responses, at each poll and not before each batch. False: the extension is not there. */
+  async #clean(): Promise<boolean> {
+    const [{ installed } = { installed: false }] = await this.#sql<
+      { installed: boolean }[]
+    >`select to_regclass('net.http_request_queue') is not null as installed`;
+    if (!installed) return false;
+    await this.#sql`
+      delete from net._http_response where created < now() - ${timeToLive}::interval`;
+    this.#isCleaningDue = false;
+    return true;
+  }
+
+  /** Returns how many requests were taken from the queue. */
+  async #deliverBatch(): Promise<number> {
+    if (this.#isCleaningDue && !await this.#clean()) return 0;
+    return await this.#sql.begin(async (transaction) => {
+      const requests = z.array(requestRow).parse(
+        await transaction`
+          delete from net.http_request_queue q
+          using (
+            select id from net.http_request_queue order by id limit ${batchSize}
+          ) batch
+          where q.id = batch.id
+          returning q.id, q.method, q.url, q.headers, q.body, q.timeout_milliseconds`,
+      );
+      if (requests.length === 0) return 0;
+      const longest = Math.max(
+        ...requests.map(({ timeout_milliseconds }) => timeout_milliseconds),
+      );
+      const [results] = await Promise.all([
+        Promise.all(
+          requests.sort((a, b) => a.id - b.id).map((request) =>
+            deliver(request, this.#stopping.signal)
+          ),
+        ),
+        transaction`
+          select set_config('idle_in_transaction_session_timeout', ${
+          String(longest + LOST_AFTER_MS)
+        }, true)`,
+      ]);
+      await transaction`
+        insert into net._http_response
+          (id, status_code, content_type, headers, content, timed_out, error_msg)
+        select r.id, r.status_code, r.content_type, r.headers, r.content, r.timed_out,
+          r.error_msg
+        from jsonb_to_recordset(${JSON.stringify(results)}::text::jsonb) as r (
+          id bigint, status_code int, content_type text, headers jsonb, content text,
+          timed_out bool, error_msg text
+        )`;
+      return requests.length;
+    });
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * All functions of a project, each with one process that takes requests. A process that dies is replaced, with
+ * growing pauses when it keeps dying; one that retires by age is replaced before the old one is gone.
+ */
+import type { ChildSignal } from "../process/child.ts";
+import {
+  type FunctionProcess,
+  type FunctionSettings,
+  startFunctionProcess,
+} from "./process.ts";
+import type { FunctionDefinition } from "../project/project.ts";
+
+const firstPauseMs = 100;
+const longestPauseMs = 5000;
+/** A process that lived this long is not in a crash loop. */
+const healthyMs = 10_000;
+
+class ManagedFunction {
+  readonly definition: FunctionDefinition;
+  readonly #settings: FunctionSettings;
+  readonly #alive = new Set<FunctionProcess>();
+  #current: Promise<FunctionProcess>;
+  #pauseMs = firstPauseMs;
+  readonly #stopping = new AbortController();
+
+  constructor(definition: FunctionDefinition, settings: FunctionSettings) {
+    this.definition = definition;
+    this.#settings = settings;
+    this.#current = this.#boot();
+  }
+
+  /** The process that takes requests; waits for one that is booting. */
+  async current(): Promise<FunctionProcess> {
+    for (;;) {
+      const process = await this.#current;
+      // Its successor is put in its place in the turn in which it retires.
+      if (!process.isRetired || this.#stopping.signal.aborted) return process;
+      await process.retired;
+    }
+  }
+
+  get processes(): FunctionProcess[] {
+    return [...this.#alive];
+  }
+
+  async #boot(): Promise<FunctionProcess> {
+    const process = await startFunctionProcess(
+      this.definition,
+      this.#settings,
+      this.#stopping.signal,
+    );
+    this.#alive.add(process);
+    process.exited.then(() => this.#alive.delete(process));
+    if (this.#stopping.signal.aborted) await process.end();
+    else process.retired.then(() => this.#replace(process));
+    return process;
+  }
+
+  async #replace(old: FunctionProcess): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    const age = Date.now() - old.startedAt.getTime();
+    if (age > healthyMs) this.#pauseMs = firstPauseMs;
+    this.#current = this.#bootUntilItWorks(old.isOver && age < healthyMs);
+    // Nobody may be waiting for it; whoever calls the function gets the error then.
+    await this.#current.catch(() => {});
+  }
+
+  async #bootUntilItWorks(afterCrash: boolean): Promise<FunctionProcess> {
+    if (afterCrash) await this.#pause();
+    for (;;) {
+      try {
+        return await this.#boot();
+      } catch (error) {
+        if (this.#stopping.signal.aborted) throw error;
+        this.#settings.logs.add(
+          `function:${this.definition.slug}`,
+          "stderr",
+          error instanceof Error ? error.message : String(error),
+        );
+        await this.#pause();
+      }
+    }
+  }
+
+  async #pause(): Promise<void> {
+    const { signal } = this.#stopping;
+    const pause = Promise.withResolvers<void>();
+    const timer = setTimeout(pause.resolve, this.#pauseMs);
+    const stop = () => pause.resolve();
+    signal.addEventListener("abort", stop);
+    this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
+    await pause.promise;
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+    signal.throwIfAborted();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("the stack is stopping"));
+    await this.#current.catch(() => {});
+    await Promise.all(this.processes.map((process) => process.end()));
+  }
+}
+
+/** The functions of a running stack. */
+export class Functions {
+  readonly #functions: Map<string, ManagedFunction>;
+
+  constructor(definitions: FunctionDefinition[], settings: FunctionSettings) {
+    this.#functions = new Map(
+      definitions.map((definition) => [
+        definition.slug,
+        new ManagedFunction(definition, settings),
+      ]),
+    );
+  }
+
+  /** Names of all functions, sorted. */
+  get slugs(): string[] {
+    return [...this.#functions.keys()].sort();
+  }
+
+  /** Resolves when every function accepts requests. Rejects with the first that does not; the others go on. */
+  async ready(): Promise<void> {
+    await Promise.all(
+      [...this.#functions.values()].map((managed) => managed.current()),
+    );
+  }
+
+  /** What config.toml says about a function; undefined when there is none of that name. */
+  definition(slug: string): FunctionDefinition | undefined {
+    return this.#functions.get(slug)?.definition;
+  }
+
+  /** The process of a function that takes requests, waiting for it when it is booting. */
+  process(slug: string): Promise<FunctionProcess> {
+    return this.#get(slug).current();
+  }
+
+  /** Every live process of a function: the one that takes requests, and retired ones that still work. */
+  processes(slug: string): FunctionProcess[] {
+    return this.#get(slug).processes;
+  }
+
+  /**
+   * Sends a signal to every live process of a function and, when it is KILL, waits until they are gone. A new
+   * process takes their place.
+   */
+  async kill(slug: string, signal: `SIG${ChildSignal}`): Promise<void> {
+    const name = signalNames[signal];
+    await Promise.all(
+      this.#get(slug).processes.map(async (process) => {
+        await process.signal(name);
+        if (name === "KILL") await process.exited;
+      }),
+    );
+  }
+
+  /** Lets so many milliseconds pass for every live process, as if nothing had happened meanwhile; for tests. */
+  async advance(milliseconds: number): Promise<void> {
+    await Promise.all(
+      [...this.#functions.values()].flatMap(({ processes }) =>
+        processes.map((process) => process.advance(milliseconds))
+      ),
+    );
+  }
+
+  /** Asks all processes to end, and kills those that do not within the grace period. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      [...this.#functions.values()].map((managed) => managed.stop()),
+    );
+  }
+
+  #get(slug: string): ManagedFunction {
+    const found = this.#functions.get(slug);
+    if (found === undefined) throw new Error(`there is no function ${slug}`);
+    return found;
+  }
+}
+
+const signalNames = {
+  SIGTERM: "TERM",
+  SIGINT: "INT",
+  SIGQUIT: "QUIT",
+  SIGHUP: "HUP",
+  SIGKILL: "KILL",
+  SIGCONT: "CONT",
+  SIGSTOP: "STOP",
+} as const;

@@ -1,0 +1,91 @@
+/** The simulated providers, as a process of their own. */
+import { fromFileUrl, join } from "@std/path";
+import { type GuardedChild, spawnGuarded } from "../process/child.ts";
+import type { LogBook } from "../console/log-book.ts";
+import { simulatedWebhookSecret } from "../project/providers.ts";
+import { StackError } from "../console/stack-error.ts";
+
+const program = new URL("../../simulators/main.ts", import.meta.url);
+const repository = new URL("../../../", import.meta.url);
+
+/**
+ * Starts `dev/simulators` on a port and resolves once it listens.
+ * Throws {@link StackError} with what it printed when it does not.
+ *
+ * @param memoryDir folder in which the providers keep what they remember; without it they forget it when they end.
+ */
+export async function startSimulators(
+  port: number,
+  logs: LogBook,
+  memoryDir?: string,
+): Promise<GuardedChild> {
+  const ready = Promise.withResolvers<void>();
+  const words: string[] = [];
+  const child = await spawnGuarded({
+    command: [
+      Deno.execPath(),
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--allow-net",
+      "--allow-env",
+      "--allow-read",
+      ...(memoryDir === undefined ? [] : [`--allow-write=${memoryDir}`]),
+      fromFileUrl(program),
+      "--port",
+      String(port),
+      ...(memoryDir === undefined
+        ? []
+        : ["--state", join(memoryDir, "state.sqlite")]),
+    ],
+    env: { ...Deno.env.toObject(), NO_COLOR: "1" },
+    cwd: fromFileUrl(repository),
+    endSignal: "TERM",
+    graceSeconds: 2,
+    onLine(stream, line) {
+      words.push(line);
+      if (words.length > 20) words.shift();
+      if (line.startsWith("simulators listening on ")) ready.resolve();
+      else logs.add("simulators", stream, line);
+    },
+  });
+  child.exited.then((code) =>
+    ready.reject(
+      new StackError(
+        `The simulated providers did not start (code ${code}). They said:\n${
+          words.join("\n")
+        }`,
+      ),
+    )
+  );
+  await ready.promise;
+  return child;
+}
+
+/** Tells the simulated ElevenLabs and HeyGen where their webhooks go, as one registers an endpoint at the real ones. */
+export async function registerWebhooks(
+  simulatorUrl: string,
+  webhookUrl: string,
+): Promise<void> {
+  const response = await fetch(`${simulatorUrl}/_control/settings`, {
+    method: "POST",
+    body: JSON.stringify({
+      elevenlabs: {
+        webhook_endpoint: {
+          url: `${webhookUrl}/elevenlabs`,
+          secret: simulatedWebhookSecret,
+        },
+      },
+      heygen: {
+        webhook_endpoint: {
+          url: `${webhookUrl}/heygen`,
+          secret: simulatedWebhookSecret,
+        },
+      },
+    }),
+  });
+  const answer = await response.text();
+  if (!response.ok) {
+    throw new StackError(`The simulators refuse a webhook: ${answer}`);
+  }
+}

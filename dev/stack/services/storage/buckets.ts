@@ -1,0 +1,78 @@
+/** Requests that create or change a bucket, as hosted Storage understands them (`src/storage/limits.ts`). */
+import { z } from "zod";
+import type { DataServices } from "../lite/data-services.ts";
+import { parseJson } from "./answers.ts";
+import { StorageRefusal, tooLarge } from "./upload.ts";
+
+const changeSchema = z.looseObject({
+  file_size_limit: z.union([z.string(), z.number()]).nullish(),
+  allowed_mime_types: z.array(z.string()).nullish(),
+});
+
+const unitBytes: Readonly<Record<string, number>> = {
+  gb: 1e9,
+  mb: 1e6,
+  kb: 1e3,
+  b: 1,
+};
+
+/** `"1.5MB"` is 1,500,000, and a number is itself. */
+function sizeInBytes(given: string | number, fileSizeLimit: number): number {
+  const [, amount, unit] =
+    /^([0-9]+(?:\.[0-9]+)?)(gb|mb|kb|b)$/i.exec(String(given)) ?? [];
+  const bytes = typeof given === "number"
+    ? given
+    : Number(amount) * (unitBytes[unit?.toLowerCase() ?? ""] ?? NaN);
+  if (Number.isNaN(bytes)) {
+    throw new StorageRefusal(
+      "400",
+      "InvalidRequest",
+      "Invalid file size format, hint: use 20GB / 20MB / 30KB / 3B",
+    );
+  }
+  if (bytes > fileSizeLimit) throw tooLarge();
+  return bytes;
+}
+
+/**
+ * Creates or changes a bucket. The embedded Storage takes a size as a number only, and no null for "no limit".
+ *
+ * @throws {StorageRefusal} 400 for a text that is no size, 413 for a limit above that of the project.
+ */
+export async function changeBucket(
+  deps: { services: DataServices; fileSizeLimit: number },
+  request: Request,
+): Promise<Response> {
+  const text = await request.text();
+  const headers = new Headers(request.headers);
+  headers.delete("content-length");
+  const send = (body: string) =>
+    deps.services.fetch(
+      new Request(request.url, { method: request.method, headers, body }),
+    );
+  const parsed = changeSchema.safeParse(parseJson(text));
+  if (!parsed.success) return await send(text);
+  const { file_size_limit, allowed_mime_types, ...rest } = parsed.data;
+  const response = await send(JSON.stringify({
+    ...rest,
+    ...(file_size_limit === null || file_size_limit === undefined ? {} : {
+      file_size_limit: sizeInBytes(file_size_limit, deps.fileSizeLimit),
+    }),
+    ...(allowed_mime_types ? { allowed_mime_types } : {}),
+  }));
+  const id = /^\/storage\/v1\/bucket\/([^/]+)$/.exec(
+    new URL(request.url).pathname,
+  )?.[1];
+  if (response.ok && id !== undefined) {
+    await deps.services.connection.driver`
+      update storage.buckets set
+        file_size_limit = case when ${
+      file_size_limit === null
+    } then null else file_size_limit end,
+        allowed_mime_types = case when ${
+      allowed_mime_types === null
+    } then null else allowed_mime_types end
+      where id = ${decodeURIComponent(id)}`;
+  }
+  return response;
+}

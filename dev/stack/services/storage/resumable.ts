@@ -1,0 +1,229 @@
+/**
+ * `/upload/resumable`: TUS 1.0.0 by the server that hosted Storage uses, with its hooks (storage `src/http/routes/tus`). The
+ * bytes lie in a folder until the last one is there; then the file is uploaded as any other, with the rights of the caller.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { FileStore } from "@tus/file-store";
+import { Server } from "@tus/server";
+import { join } from "@std/path";
+import { CompiledQuery } from "kysely";
+import postgres from "postgres";
+import { z } from "zod";
+import type { DataServices } from "../lite/data-services.ts";
+import type { StorageCaller } from "./seams.ts";
+import { checkSignature } from "./signature.ts";
+import { refuseBadName } from "./target.ts";
+import { StorageRefusal } from "./upload.ts";
+import type { TokenExchange } from "../../keys/tokens.ts";
+
+const PATH = "/storage/v1/upload/resumable";
+const SIGNED_PATH = `${PATH}/sign`;
+
+/** The resumable uploads of a stack. */
+export interface ResumableUploads {
+  /** Answers a request under `/storage/v1/upload/resumable`. */
+  answer(request: Request, caller: StorageCaller): Promise<Response>;
+  /** Answers one under `/storage/v1/upload/resumable/sign`, whose `x-signature` is the token of a signed upload. */
+  answerSigned(request: Request): Promise<Response>;
+}
+
+const bucketSchema = z.object({
+  file_size_limit: z.coerce.number().nullable(),
+  allowed_mime_types: z.array(z.string()).nullable(),
+});
+
+/** The answer for the server of TUS to send. */
+class TusRefusal extends Error {
+  constructor(readonly status_code: number, readonly body: string) {
+    super(body);
+  }
+}
+
+/** Whether a path is of a resumable upload. */
+export function isResumable(path: string): boolean {
+  return path === PATH || path.startsWith(`${PATH}/`);
+}
+
+/** Whether it is of one whose right to the object is a signature. */
+export function isSignedResumable(path: string): boolean {
+  return path === SIGNED_PATH || path.startsWith(`${SIGNED_PATH}/`);
+}
+
+/** Makes them, in a folder within that of the files. */
+export async function createResumableUploads(
+  options: {
+    services: DataServices;
+    tokens: TokenExchange;
+    fileSizeLimit: number;
+  },
+): Promise<ResumableUploads> {
+  const { services, tokens, fileSizeLimit } = options;
+  const directory = join(services.files.driver, "resumable");
+  await Deno.mkdir(directory, { recursive: true });
+  const datastore = new FileStore({ directory });
+  const asking = new AsyncLocalStorage<
+    { request: Request; caller: StorageCaller | undefined }
+  >();
+  const now = () => {
+    const store = asking.getStore();
+    if (store === undefined) throw new TypeError("not within a request");
+    return store;
+  };
+
+  /** What is signed may be written until the token ends; each request carries it. */
+  async function requireSignature(
+    bucket: string,
+    name: string,
+  ): Promise<void> {
+    const token = now().request.headers.get("x-signature");
+    if (token === null) {
+      throw new TusRefusal(400, "Missing x-signature header");
+    }
+    try {
+      await checkSignature(tokens, token, { bucket, name }, "upload");
+    } catch (error) {
+      if (!(error instanceof StorageRefusal)) throw error;
+      throw new TusRefusal(400, error.message);
+    }
+  }
+
+  /** What hosted Storage asks before it takes a byte: may this caller put an object there? */
+  async function mayCreate(bucket: string, name: string): Promise<void> {
+    const { caller, request } = now();
+    if (caller === undefined) return await requireSignature(bucket, name);
+    const owner = z.uuid().safeParse(caller.claims.sub).data ?? null;
+    const isUpsert = request.headers.get("x-upsert") === "true";
+    try {
+      await services.connection.withContext(
+        {
+          auth: { role: caller.role, jwt: caller.claims },
+          storage: { operation: "storage.tus.upload.create" },
+        },
+        (db) =>
+          db.executeQuery(CompiledQuery.raw(
+            `insert into storage.objects (bucket_id, name, owner, owner_id, version)
+             values ($1, $2, $3::uuid, $3::text, '1')
+             ${
+              isUpsert
+                ? "on conflict (bucket_id, name) do update set version = '1'"
+                : ""
+            }`,
+            [bucket, name, owner],
+          )),
+        { forceRollback: true },
+      );
+    } catch (error) {
+      if (!(error instanceof postgres.PostgresError)) throw error;
+      if (error.code === "42501") {
+        throw new TusRefusal(403, "new row violates row-level security policy");
+      }
+      if (error.code === "23505") {
+        throw new TusRefusal(409, "The resource already exists");
+      }
+      throw error;
+    }
+  }
+
+  const server = new Server({
+    path: PATH,
+    datastore,
+    disableTerminationForFinishedUploads: true,
+    namingFunction: () => crypto.randomUUID(),
+    generateUrl: (_request, { id }) =>
+      new URL(
+        `${now().caller === undefined ? SIGNED_PATH : PATH}/${id}`,
+        now().request.url,
+      ).href,
+    async onIncomingRequest(request, id) {
+      if (now().caller !== undefined || request.method === "POST") return;
+      const { metadata } = await datastore.getUpload(id);
+      await requireSignature(
+        metadata?.["bucketName"] ?? "",
+        metadata?.["objectName"] ?? "",
+      );
+    },
+    async onUploadCreate(_request, upload) {
+      const bucket = upload.metadata?.["bucketName"] ?? "";
+      const name = upload.metadata?.["objectName"] ?? "";
+      try {
+        refuseBadName(name);
+      } catch (error) {
+        if (!(error instanceof StorageRefusal)) throw error;
+        throw new TusRefusal(400, error.message);
+      }
+      const [row] = z.array(bucketSchema).parse(
+        await services.connection.driver`
+          select file_size_limit, allowed_mime_types from storage.buckets where id = ${bucket}`,
+      );
+      if (row === undefined) throw new TusRefusal(404, "Bucket not found");
+      const limit = Math.min(row.file_size_limit ?? Infinity, fileSizeLimit);
+      if ((upload.size ?? 0) > limit) {
+        throw new TusRefusal(413, "Maximum size exceeded");
+      }
+      const type = upload.metadata?.["contentType"];
+      const [kind] = type?.split("/") ?? [];
+      const allowed = row.allowed_mime_types;
+      if (
+        type && allowed && !allowed.includes(type) &&
+        !allowed.includes(`${kind}/*`)
+      ) {
+        throw new TusRefusal(415, `mime type ${type} is not supported`);
+      }
+      await mayCreate(bucket, name);
+      return {};
+    },
+    async onUploadFinish(_request, upload) {
+      const { request, caller } = now();
+      const bucket = upload.metadata?.["bucketName"] ?? "";
+      const name = upload.metadata?.["objectName"] ?? "";
+      const path = join(directory, upload.id);
+      const age = upload.metadata?.["cacheControl"] ?? "";
+      const headers = new Headers({
+        "content-type": upload.metadata?.["contentType"] ??
+          "application/octet-stream",
+        "content-length": String(upload.size ?? 0),
+        "cache-control": /^\d+$/.test(age) ? `max-age=${age}` : "no-cache",
+      });
+      const signature = caller === undefined
+        ? request.headers.get("x-signature")
+        : null;
+      for (const header of ["apikey", "authorization", "x-upsert"]) {
+        const value = request.headers.get(header);
+        if (value !== null) headers.set(header, value);
+      }
+      const file = await Deno.open(path);
+      const place = [bucket, ...name.split("/")].map(encodeURIComponent);
+      const response = await services.fetch(
+        signature === null
+          ? new Request(
+            new URL(`/storage/v1/object/${place.join("/")}`, request.url),
+            { method: "POST", headers, body: file.readable },
+          )
+          : new Request(
+            new URL(
+              `/storage/v1/object/upload/sign/${
+                place.join("/")
+              }?token=${signature}`,
+              request.url,
+            ),
+            { method: "PUT", headers, body: file.readable },
+          ),
+      );
+      const text = await response.text();
+      if (!response.ok) throw new TusRefusal(response.status, text);
+      // Its length goes on to be known, as hosted; its bytes are the object's now, and a hole takes no room.
+      await Deno.truncate(path, 0);
+      await Deno.truncate(path, upload.size ?? 0);
+      return { headers: { "Tus-Complete": "1" } };
+    },
+  });
+  return {
+    answer: (request, caller) =>
+      asking.run({ request, caller }, () => server.handleWeb(request)),
+    answerSigned: (request) =>
+      asking.run(
+        { request, caller: undefined },
+        () => server.handleWeb(request),
+      ),
+  };
+}

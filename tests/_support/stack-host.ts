@@ -1,0 +1,233 @@
+/**
+ * The program that holds the stack of one test file: it prints one line of facts, obeys commands over HTTP, and ends
+ * with its standard input. A program of its own, because what a stack does in the background would otherwise count as
+ * a leak of whichever test happens to run.
+ */
+import postgres from "postgres";
+import { z } from "zod";
+import type { LogRecord } from "../../dev/stack/console/log-book.ts";
+import { type Stack, startStack } from "../../dev/stack/stack.ts";
+import {
+  type Command,
+  COMMANDS,
+  isCommand,
+  type JobEvent,
+  jobEventSchema,
+  type LogLine,
+  type StackFacts,
+  testStackOptionsSchema,
+} from "./stack-control.ts";
+
+/** Wakes whoever waits for something that has just been added. */
+class Growing<T> {
+  readonly #all: T[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  add(one: T): void {
+    this.#all.push(one);
+    for (const look of this.#waiting) look();
+  }
+
+  /** Those that match, once there are `atLeast` so many or `withinMs` is over. */
+  async matching(
+    matches: (one: T) => boolean,
+    atLeast: number,
+    withinMs: number,
+  ): Promise<{ found: T[]; reached: boolean }> {
+    const found = () => this.#all.filter(matches);
+    if (found().length < atLeast) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const look = () => {
+        if (found().length >= atLeast) resolve();
+      };
+      const timer = setTimeout(resolve, withinMs);
+      this.#waiting.add(look);
+      await promise;
+      clearTimeout(timer);
+      this.#waiting.delete(look);
+    }
+    return { found: found(), reached: found().length >= atLeast };
+  }
+}
+
+/** Tells every row that is added to the timeline, by NOTIFY, so that a test can wait without asking again and again. */
+const ANNOUNCE = `
+  create schema test_support;
+  create function test_support.announce() returns trigger language plpgsql set search_path = '' as $$
+  begin
+    perform pg_notify('test_ai_job_events', jsonb_build_object(
+      'job_id', new.job_id, 'seq', new.seq, 'event', new.event, 'attempt', new.attempt, 'data', new.data
+    )::text);
+    return null;
+  end;
+  $$;
+  create trigger announce after insert on public.ai_job_events
+  for each row execute function test_support.announce();`;
+
+async function followEvents(
+  adminDbUrl: string,
+): Promise<{ events: Growing<JobEvent>; sql: postgres.Sql }> {
+  const events = new Growing<JobEvent>();
+  const sql = postgres(adminDbUrl, { max: 1, onnotice: () => {} });
+  await sql.unsafe(ANNOUNCE);
+  await sql.listen("test_ai_job_events", (payload) => {
+    events.add(jobEventSchema.parse(JSON.parse(payload)));
+  });
+  return { events, sql };
+}
+
+function toLogLine({ source, stream, line }: LogRecord): LogLine {
+  try {
+    const fields = z.record(z.string(), z.unknown()).safeParse(
+      JSON.parse(line),
+    );
+    return { source, stream, line, fields: fields.data ?? null };
+  } catch {
+    return { source, stream, line, fields: null };
+  }
+}
+
+/** A command that parses what it is given itself. */
+function command<Given extends z.ZodType, Answer extends z.ZodType>(
+  spec: { given: Given; answer: Answer },
+  run: (given: z.output<Given>) => z.input<Answer> | Promise<z.input<Answer>>,
+): (body: unknown) => Promise<unknown> {
+  return async (body) => await run(spec.given.parse(body));
+}
+
+function createCommands(
+  stack: Stack,
+  events: Growing<JobEvent>,
+  lines: Growing<LogLine>,
+): Record<Command, (body: unknown) => Promise<unknown>> {
+  return {
+    "/net/pause": command(COMMANDS["/net/pause"], async () => {
+      await stack.net.pause();
+      return null;
+    }),
+    "/net/resume": command(COMMANDS["/net/resume"], () => {
+      stack.net.resume();
+      return null;
+    }),
+    "/functions/kill": command(
+      COMMANDS["/functions/kill"],
+      async ({ slug, signal }) => {
+        await stack.functions.kill(slug, signal);
+        return null;
+      },
+    ),
+    "/functions/pids": command(
+      COMMANDS["/functions/pids"],
+      (slug) => stack.functions.processes(slug).map(({ pid }) => pid),
+    ),
+    "/functions/origin": command(
+      COMMANDS["/functions/origin"],
+      async (slug) => (await stack.functions.process(slug)).origin,
+    ),
+    "/functions/advance": command(
+      COMMANDS["/functions/advance"],
+      async (milliseconds) => {
+        await stack.functions.advance(milliseconds);
+        return null;
+      },
+    ),
+    "/cron/run": command(
+      COMMANDS["/cron/run"],
+      (name) => stack.cron.runNow(name),
+    ),
+    "/realtime/pause": command(COMMANDS["/realtime/pause"], () => {
+      stack.realtime.pause();
+      return null;
+    }),
+    "/realtime/resume": command(COMMANDS["/realtime/resume"], () => {
+      stack.realtime.resume();
+      return null;
+    }),
+    "/realtime/drop": command(COMMANDS["/realtime/drop"], (reason) => {
+      stack.realtime.dropChannels(reason);
+      return null;
+    }),
+    "/tokens": command(
+      COMMANDS["/tokens"],
+      (claims) => stack.signToken(claims),
+    ),
+    "/events": command(
+      COMMANDS["/events"],
+      async ({ job_id, events: names, nth, within_ms }) => {
+        const ofJob = (event: JobEvent) => event.job_id === job_id;
+        const { reached } = await events.matching(
+          (event) => ofJob(event) && names.includes(event.event),
+          nth,
+          within_ms,
+        );
+        const { found } = await events.matching(ofJob, 0, 0);
+        return { events: found.sort((a, b) => a.seq - b.seq), reached };
+      },
+    ),
+    "/logs": command(
+      COMMANDS["/logs"],
+      async ({ source, text, fields, at_least, within_ms }) => {
+        const wanted = Object.entries(fields);
+        const { found, reached } = await lines.matching(
+          (line) =>
+            (source === null || line.source === source) &&
+            line.line.includes(text) &&
+            wanted.every(([name, value]) => line.fields?.[name] === value),
+          at_least,
+          within_ms,
+        );
+        return { lines: found, reached };
+      },
+    ),
+  };
+}
+
+async function main(): Promise<void> {
+  const options = testStackOptionsSchema.parse(
+    JSON.parse(Deno.args[0] ?? "{}"),
+  );
+  await using stack = await startStack({ ...options, ephemeral: true });
+  // A test says when the sweep runs; one that comes by itself would hide that nothing else delivers.
+  await stack.cron.pause();
+  const lines = new Growing<LogLine>();
+  for (const record of stack.logs.records()) lines.add(toLogLine(record));
+  stack.logs.watch((record) => lines.add(toLogLine(record)));
+  const { events, sql } = await followEvents(stack.adminDbUrl);
+
+  const commands = createCommands(stack, events, lines);
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const { pathname } = new URL(request.url);
+      if (!isCommand(pathname)) return new Response(pathname, { status: 404 });
+      try {
+        return Response.json(await commands[pathname](await request.json()));
+      } catch (error) {
+        const reason = error instanceof Error ? error.stack : String(error);
+        return new Response(reason ?? "", { status: 500 });
+      }
+    },
+  );
+  const facts: StackFacts = {
+    apiUrl: stack.apiUrl,
+    dbUrl: stack.dbUrl,
+    adminDbUrl: stack.adminDbUrl,
+    publishableKey: stack.publishableKey,
+    secretKey: stack.secretKey,
+    simulatorUrl: stack.simulatorUrl,
+    dispatchSecret: stack.dispatchSecret,
+    controlUrl: `http://127.0.0.1:${server.addr.port}`,
+  };
+  await Deno.stdout.write(
+    new TextEncoder().encode(JSON.stringify(facts) + "\n"),
+  );
+  const endOfInput = async () => {
+    for await (const _ of Deno.stdin.readable);
+  };
+  await Promise.race([endOfInput(), stack.crashed]);
+  await Promise.all([server.shutdown(), sql.end({ timeout: 1 })]);
+}
+
+await main();
+// Whatever a client still holds open must not keep the program: nothing is left that matters.
+Deno.exit(0);

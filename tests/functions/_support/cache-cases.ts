@@ -1,0 +1,205 @@
+/** What holds for the result cache wherever it is kept. */
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { createAiJobResponseSchema } from "../../../supabase/functions/_shared/contracts/jobs.ts";
+import {
+  readRecording,
+  RECORDINGS,
+  requestVoice,
+  signUp,
+  type TestUser,
+  uploadRecording,
+} from "../../_support/as-user.ts";
+import { assertDoneOnce, jobFacts } from "../../_support/job-facts.ts";
+import type { TestStack } from "../../_support/stack.ts";
+import { readJob, waitForJob, waitForLog } from "../../_support/wait-for.ts";
+
+const METADATA = {
+  name: "A voice",
+  labels: { accent: "british", language: "en" },
+};
+
+/** A finished job of a new user, and the entry of the cache that names it. */
+export async function firstJob(
+  stack: TestStack,
+): Promise<{ user: TestUser; inputUrl: string; jobId: string; key: string }> {
+  const user = await signUp(stack);
+  const inputUrl = await uploadRecording(user);
+  const jobId = await requestVoice(user, inputUrl, METADATA);
+  await waitForJob(stack, user, jobId, "completed");
+  const [row] = await stack.sql<{ input_hash: string }>`
+    select input_hash from public.ai_jobs where id = ${jobId}`;
+  // The entry is written after the job has ended; nothing tells of it but a second look.
+  return { user, inputUrl, jobId, key: `ai_job:${row?.input_hash}` };
+}
+
+/** Asks for the same again and answers with what create-ai-job says. */
+export async function askAgain(
+  user: TestUser,
+  inputUrl: string,
+  metadata: Record<string, unknown> = METADATA,
+) {
+  const { status, body } = await user.call("create-ai-job", {
+    body: { job_type: "voice_clone", input_url: inputUrl, metadata },
+  });
+  return { status, body: createAiJobResponseSchema.parse(body) };
+}
+
+/** Fails unless the request was answered from the earlier job, without a call and without a second voice. */
+async function assertHit(
+  stack: TestStack,
+  user: TestUser,
+  answer: Awaited<ReturnType<typeof askAgain>>,
+  earlierId: string,
+): Promise<void> {
+  const earlier = await readJob(user, earlierId);
+  assertEquals(answer.status, 200, JSON.stringify(answer.body));
+  assertNotEquals(answer.body.job_id, earlierId);
+  assertEquals(answer.body.status, "completed");
+  assertEquals(answer.body.cached, true);
+  assertEquals(answer.body.result_data, {
+    ...earlier.result_data,
+    cached: true,
+  });
+  const job = await readJob(user, answer.body.job_id);
+  assertEquals(job.cached_from_job_id, earlierId);
+  assertEquals(job.result_data, answer.body.result_data);
+  const facts = await jobFacts(stack, job.id);
+  assertEquals(facts.events, ["created", "completed"]);
+  assertEquals([facts.journal, facts.voices, facts.paid], [[], [], []]);
+}
+
+/** Fails unless the request makes a job of its own that is done by the provider. */
+export async function assertMiss(
+  stack: TestStack,
+  user: TestUser,
+  answer: Awaited<ReturnType<typeof askAgain>>,
+): Promise<void> {
+  assertEquals(answer.status, 202, JSON.stringify(answer.body));
+  assertEquals([answer.body.cached, answer.body.result_data], [false, null]);
+  await waitForJob(stack, user, answer.body.job_id, "completed");
+  await assertDoneOnce(stack, answer.body.job_id);
+}
+
+/**
+ * Defines the tests for a stack's cache.
+ *
+ * @param remembered resolves when the entry is in the store.
+ */
+export function defineCacheTests(
+  kind: string,
+  running: () => TestStack,
+  remembered: (stack: TestStack, key: string) => Promise<void>,
+): void {
+  const done = async (stack: TestStack) => {
+    const first = await firstJob(stack);
+    await remembered(stack, first.key);
+    return first;
+  };
+
+  Deno.test(`cache in ${kind}: the same request again is answered at once, without a call and without a second voice`, async () => {
+    const stack = running();
+    const { user, inputUrl, jobId } = await done(stack);
+    await assertHit(stack, user, await askAgain(user, inputUrl), jobId);
+    const reordered = {
+      labels: { language: "en", accent: "british" },
+      stability: 0.5,
+      name: "A voice",
+    };
+    // Another order, and a default written out: the same request.
+    await assertHit(
+      stack,
+      user,
+      await askAgain(user, inputUrl, reordered),
+      jobId,
+    );
+    const { data: voices } = await user.client.from("voices").select("job_id");
+    assertEquals(voices, [{ job_id: jobId }]);
+    assertEquals((await stack.simulator.creations()).length, 1);
+  });
+
+  Deno.test(`cache in ${kind}: a row inserted without any function is answered from it too`, async () => {
+    const stack = running();
+    const { user, inputUrl, jobId } = await done(stack);
+    const earlier = await readJob(user, jobId);
+    const { data, error } = await user.client.from("ai_jobs").insert({
+      job_type: "voice_clone",
+      input_url: inputUrl,
+      // As the function would write it: the hash is over what is in the row.
+      metadata: {
+        ...METADATA,
+        stability: 0.5,
+        similarity_boost: 0.75,
+        remove_background_noise: false,
+      },
+    }).select("id").single();
+    assertEquals(error, null);
+    const job = await waitForJob(stack, user, data?.id ?? "", "completed");
+    assertEquals(job.result_data, { ...earlier.result_data, cached: true });
+    assertEquals(job.cached_from_job_id, jobId);
+    const facts = await jobFacts(stack, job.id);
+    assertEquals(facts.events, ["created", "claimed", "completed"]);
+    assertEquals([facts.billableCalls, facts.voices, facts.paid], [0, [], []]);
+    assertEquals((await stack.simulator.creations()).length, 1);
+  });
+
+  Deno.test(`cache in ${kind}: other parameters, another object, a newer version of it or another user are no match`, async () => {
+    const stack = running();
+    const { user, inputUrl } = await done(stack);
+    await assertMiss(
+      stack,
+      user,
+      await askAgain(user, inputUrl, { ...METADATA, stability: 0.51 }),
+    );
+    const copy = await uploadRecording(user);
+    await assertMiss(stack, user, await askAgain(user, copy));
+
+    const path = inputUrl.slice("voice-samples/".length);
+    const storage = user.client.storage.from("voice-samples");
+    assertEquals((await storage.remove([path])).error, null);
+    const { error } = await storage.upload(
+      path,
+      await readRecording("speech.ogg"),
+      { contentType: RECORDINGS["speech.ogg"] },
+    );
+    assertEquals(error, null);
+    await assertMiss(stack, user, await askAgain(user, inputUrl));
+
+    const other = await signUp(stack);
+    const theirs = await uploadRecording(other);
+    await assertMiss(stack, other, await askAgain(other, theirs));
+  });
+
+  Deno.test(`cache in ${kind}: a result that is too old, or whose voice is gone, is made anew`, async () => {
+    const stack = running();
+    const { user, inputUrl, jobId } = await done(stack);
+    await stack.sql`
+      update public.ai_jobs set
+        created_at = created_at - interval '25 hours',
+        started_at = started_at - interval '25 hours',
+        completed_at = completed_at - interval '25 hours'
+      where id = ${jobId}`;
+    const anew = await askAgain(user, inputUrl);
+    await assertMiss(stack, user, anew);
+
+    await waitForLog(stack, "process-ai-job", {
+      job_id: anew.body.job_id,
+      event: "job_completed",
+    });
+    await stack.sql`delete from public.voices where user_id = ${user.id}`;
+    await assertMiss(stack, user, await askAgain(user, inputUrl));
+  });
+
+  Deno.test(`cache in ${kind}: a failed job is not remembered`, async () => {
+    const stack = running();
+    const user = await signUp(stack);
+    const inputUrl = await uploadRecording(user);
+    await stack.simulator.fail({
+      fault: { kind: "status", error: "voice_limit_reached" },
+    });
+    const jobId = await requestVoice(user, inputUrl, METADATA);
+    await waitForJob(stack, user, jobId, "failed");
+    const again = await askAgain(user, inputUrl);
+    assert(again.body.job_id !== jobId);
+    await assertMiss(stack, user, again);
+  });
+}

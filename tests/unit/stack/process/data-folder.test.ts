@@ -1,0 +1,118 @@
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import {
+  defaultDataDir,
+  openDataFolder,
+  readHolder,
+  stopCommand,
+  stopStackOf,
+} from "../../../../dev/stack/process/data-folder.ts";
+import { StackError } from "../../../../dev/stack/console/stack-error.ts";
+
+const source = new URL(
+  "../../../../dev/stack/process/data-folder.ts",
+  import.meta.url,
+);
+const repository = fromFileUrl(new URL("../../../../", import.meta.url));
+
+async function folder(): Promise<{ dir: string } & AsyncDisposable> {
+  const dir = await Deno.makeTempDir({ prefix: "data-folder-" });
+  return {
+    dir,
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
+  };
+}
+
+/** A process that has a data folder, and does `onTerm` when it is asked to stop. */
+async function startHolder(dir: string, onTerm: string) {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      `const { openDataFolder } = await import("${source}");
+       const folder = await openDataFolder("${dir}");
+       await folder.announce("http://127.0.0.1:1");
+       Deno.addSignalListener("SIGTERM", () => { ${onTerm} });
+       console.log("ready");
+       await new Promise(() => {});`,
+    ],
+    cwd: repository,
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const reader = process.stdout.getReader();
+  await reader.read();
+  await reader.cancel();
+  return process;
+}
+
+const patient = { patienceMs: 60_000, onFound() {} };
+
+Deno.test("data folder: it says which process has it and where that answers, for as long as it has it", async () => {
+  await using made = await folder();
+  {
+    using own = await openDataFolder(made.dir);
+    assertEquals((await readHolder(made.dir))?.apiUrl, undefined);
+    await own.announce("http://127.0.0.1:54321");
+    const { pid, apiUrl } = await readHolder(made.dir) ?? {};
+    assertEquals([pid, apiUrl], [Deno.pid, "http://127.0.0.1:54321"]);
+    const error = await assertRejects(
+      () => openDataFolder(made.dir),
+      StackError,
+    );
+    assertMatch(
+      error.message,
+      new RegExp(
+        `is in use by another stack \\(process ${Deno.pid}, http://127\\.0\\.0\\.1:54321\\)\\. Stop it with \`.* task stop --data ${made.dir}\`, or`,
+      ),
+    );
+  }
+  assertEquals(await stopStackOf(made.dir, patient), "was not running");
+});
+
+Deno.test("data folder: what another process of the same id has left behind is not believed", async () => {
+  await using made = await folder();
+  await Deno.writeTextFile(
+    join(made.dir, "lock"),
+    JSON.stringify({ pid: Deno.pid, started: "another time" }),
+  );
+  assertEquals(await readHolder(made.dir), undefined);
+  await Deno.writeTextFile(join(made.dir, "lock"), "no JSON");
+  assertEquals(await readHolder(made.dir), undefined);
+});
+
+Deno.test("stop: the process that has the folder is asked, and is over when it resolves", async () => {
+  await using made = await folder();
+  const holder = await startHolder(made.dir, "Deno.exit(7)");
+  const found: number[] = [];
+  const stopped = await stopStackOf(made.dir, {
+    ...patient,
+    onFound: ({ pid }) => found.push(pid),
+  });
+  assertEquals([stopped, found], ["stopped", [holder.pid]]);
+  assertEquals((await holder.status).code, 7);
+  using _ = await openDataFolder(made.dir);
+});
+
+Deno.test("stop: one that does not end is killed", async () => {
+  await using made = await folder();
+  const holder = await startHolder(made.dir, "");
+  assertEquals(
+    await stopStackOf(made.dir, { ...patient, patienceMs: 0 }),
+    "killed",
+  );
+  assertEquals((await holder.status).signal, "SIGKILL");
+});
+
+Deno.test("stop: a folder that is not there, or that nobody has, is left as it is", async () => {
+  await using made = await folder();
+  for (const dir of [made.dir, join(made.dir, "none"), "/dev/null/none"]) {
+    assertEquals(await stopStackOf(dir, patient), "was not running");
+  }
+  assertEquals(await Array.fromAsync(Deno.readDir(made.dir)), []);
+});
+
+Deno.test("stop: the command to type names the folder, unless it is the usual one", () => {
+  assertMatch(stopCommand(defaultDataDir()), / task stop$/);
+  assertMatch(stopCommand("/a/b"), / task stop --data \/a\/b$/);
+  assertMatch(stopCommand("/a/it's b"), / --data '\/a\/it'\\''s b'$/);
+});
