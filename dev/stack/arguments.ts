@@ -16,6 +16,7 @@ export const usage = `Usage: deno task start [options]
   --project DIR       the folder with supabase/ (default: this repository)
   --no-seed           leave a new data folder without the project's seed data (--seed: give it to --ephemeral too)
   --no-simulators     no simulated providers
+  --no-page           do not serve the page with the demo app and the console
   --simulate-upstash  give the functions a simulated Upstash Redis
   --exit-with-parent  stop when one of the programs that started this one ends
   --verbose           print everything that the parts say, not only what went wrong
@@ -39,6 +40,7 @@ const argumentsSchema = z.object({
   ephemeral: z.boolean().default(false),
   seed: z.boolean().optional(),
   simulators: z.boolean().default(true),
+  page: z.boolean().default(true),
   "simulate-upstash": z.boolean().default(false),
   "exit-with-parent": z.boolean().default(false),
   verbose: z.boolean().default(false),
@@ -51,6 +53,8 @@ export interface Invocation {
   exitWithParent: boolean;
   /** Absolute. */
   envFile: string | undefined;
+  /** Whether to serve the page. */
+  withPage: boolean;
   options: StackOptions;
 }
 
@@ -67,9 +71,10 @@ export function readArguments(args: string[]): Invocation {
       "verbose",
       "help",
       "simulators",
+      "page",
     ],
-    default: { simulators: true, seed: undefined },
-    negatable: ["simulators", "seed"],
+    default: { simulators: true, page: true, seed: undefined },
+    negatable: ["simulators", "page", "seed"],
     // Node takes --env-file for itself wherever it stands, so through npx only the other name arrives here.
     alias: { "write-env": "env-file" },
     unknown: (arg) => {
@@ -92,6 +97,7 @@ export function readArguments(args: string[]): Invocation {
     help: given.help,
     exitWithParent: given["exit-with-parent"],
     envFile: given["write-env"],
+    withPage: given.page,
     options: {
       ephemeral: given.ephemeral,
       // What is thrown away at the end is made for a test or a trial, and starts empty.

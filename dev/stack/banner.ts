@@ -44,7 +44,9 @@ function dataLine(stack: Shown, options: StackOptions): string {
 
 function warningsOf(stack: Shown): string[] {
   const { changed, missing } = stack.migrations;
+  const problem = stack.page?.problem;
   return [
+    ...(problem === undefined ? [] : [`The page is not there: ${problem}`]),
     ...changed.map((file) =>
       `${file} was changed after it was applied; the database still has the old text.`
     ),
@@ -106,7 +108,15 @@ export type Shown =
     | "namesNotRead"
     | "providers"
   >
-  & { functions: Pick<Stack["functions"], "slugs"> };
+  & {
+    functions: Pick<Stack["functions"], "slugs">;
+    /** The page, and why it cannot be shown, if it cannot. */
+    page: {
+      url: string;
+      networkUrls: string[];
+      problem: string | undefined;
+    } | undefined;
+  };
 
 /** The text for a stack that became ready after `elapsedMs`. */
 export function banner(
@@ -126,6 +136,10 @@ export function banner(
     "",
     `  The stack is ready (${(elapsedMs / 1000).toFixed(1)} s).`,
     "",
+    ...row(
+      "Open",
+      stack.page ? [stack.page.url, ...stack.page.networkUrls] : [],
+    ),
     ...row("API URL", [...urls]),
     ...row("Publishable key", [stack.publishableKey]),
     ...row("Secret key", [stack.secretKey]),

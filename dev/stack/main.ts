@@ -10,6 +10,7 @@ import { openEnvFile } from "./project/env-file.ts";
 import { endOfLaunchers } from "./process/launchers.ts";
 import { StackError, startStack } from "./stack.ts";
 import { complain, say, showWaiting } from "./console/terminal.ts";
+import { startPage } from "./page.ts";
 
 /**
  * One Ctrl-C may arrive twice, from the terminal and from `deno task` passing it on. A second one of a person
@@ -37,7 +38,9 @@ async function run(args: string[]): Promise<number> {
   const waiting = showWaiting();
   let isStopRequested = false;
   try {
-    const { help, exitWithParent, envFile, options } = readArguments(args);
+    const { help, exitWithParent, envFile, withPage, options } = readArguments(
+      args,
+    );
     if (help) {
       say(usage);
       return 0;
@@ -52,10 +55,12 @@ async function run(args: string[]): Promise<number> {
       say("Stopping …\n");
     });
     const file = envFile === undefined ? undefined : await openEnvFile(envFile);
+    await using page = withPage ? await startPage(options) : undefined;
     await using stack = await startStack({
       ...options,
       onProgress: (what) => isStopRequested || waiting.update([what]),
     });
+    const problem = await page?.open(stack);
     waiting.clear();
     if (!isStopRequested) {
       await file?.write({
@@ -65,7 +70,13 @@ async function run(args: string[]): Promise<number> {
         SECRET_KEY: stack.secretKey,
         SIMULATOR_URL: stack.simulatorUrl,
       });
-      say(banner(stack, { ...options, envFile }, performance.now() - started));
+      say(
+        banner(
+          { ...stack, page: page && { ...page.addresses, problem } },
+          { ...options, envFile },
+          performance.now() - started,
+        ),
+      );
       await Promise.race([stopRequested, stack.crashed]);
     }
     return 0;

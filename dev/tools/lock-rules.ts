@@ -14,7 +14,9 @@ export const DEMO_SOURCES: readonly string[] = [
   "dev/seed",
   "dev/simulators",
   "dev/stack",
+  "dev/web",
   "supabase",
+  "web",
 ];
 
 /** Files in these folders that the demo does not load: what they import is an app's own. */

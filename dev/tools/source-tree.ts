@@ -6,7 +6,7 @@ export interface SourceFile {
 }
 
 /** Folders that hold nothing of ours: version control, caches, data of a local stack. */
-const SKIPPED = /^(\.git|\.data|node_modules|coverage|\.temp|\.branches)$/;
+const SKIPPED = /^(\.git|\.data|dist|node_modules|coverage|\.temp|\.branches)$/;
 
 const TEXT =
   /\.(ts|tsx|js|mjs|json|md|sql|toml|ya?ml|sh|html|css|svg|txt)$|(^|\/)(\.env\.example|\.gitignore|run|LICENSE)$/;

@@ -20,6 +20,7 @@ const stack: Shown = {
     mode: "simulated",
   }],
   functions: { slugs: [] },
+  page: undefined,
 };
 
 const shown = (
@@ -100,4 +101,27 @@ Deno.test("banner: on the network it warns of those who get in, and of what they
   });
   assertEquals(real.match(/you pay/g)?.length, 1);
   assertMatch(real, /! ElevenLabs is real: you pay/);
+});
+
+Deno.test("banner: the page comes before everything else", () => {
+  const text = shown({
+    page: {
+      url: "http://127.0.0.1:54323",
+      networkUrls: ["http://192.168.1.2:54323"],
+      problem: undefined,
+    },
+  });
+  assertMatch(
+    text,
+    /ready \(1\.2 s\)\.\n\n +Open +http:\/\/127\.0\.0\.1:54323\n +http:\/\/192\.168\.1\.2:54323\n/,
+  );
+});
+
+Deno.test("banner: a page that cannot be bundled is named with the reason", () => {
+  const page = {
+    url: "http://127.0.0.1:54323",
+    networkUrls: [],
+    problem: "no such module",
+  };
+  assertMatch(shown({ page }), /! The page is not there: no such module/);
 });

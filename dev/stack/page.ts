@@ -1,0 +1,50 @@
+/** The page beside a stack of `deno task start`: the demo app and the console. */
+import { type Page, servePage } from "../web/serve.ts";
+import { freePort, isPortTaken } from "./process/free-port.ts";
+import { defaultPort, type StackOptions } from "./options.ts";
+import type { Stack } from "./stack.ts";
+
+/** Who can sign in once the seed data is there: dev/seed/family.ts. */
+const SEEDED_USER = { email: "anna@example.com", password: "family-album" };
+
+/** A page that waits for its stack. */
+export interface StackPage extends AsyncDisposable {
+  addresses: Pick<Page, "url" | "networkUrls">;
+  /** Gives the page its stack, and resolves once the page is bundled: with undefined, or with why it cannot be. */
+  open(
+    stack: Pick<Stack, "apiUrl" | "publishableKey">,
+  ): Promise<string | undefined>;
+}
+
+function pagePort({ port, ephemeral }: StackOptions): number {
+  const gateway = port ?? (ephemeral === true ? 0 : defaultPort);
+  if (gateway === 0) return freePort();
+  // Where `supabase start` has Studio.
+  const beside = gateway + 2;
+  return beside < 65536 && !isPortTaken(beside) ? beside : freePort();
+}
+
+/** Begins to bundle the page, and serves it on the port after the database's, or on any that is free. */
+export async function startPage(options: StackOptions): Promise<StackPage> {
+  let stack: Pick<Stack, "apiUrl" | "publishableKey"> | undefined;
+  const page = await servePage({
+    port: pagePort(options),
+    host: options.host,
+    config: () =>
+      stack && {
+        url: stack.apiUrl,
+        publishableKey: stack.publishableKey,
+        ...(options.seed === true && options.projectDir === undefined
+          ? { demoUser: SEEDED_USER }
+          : {}),
+      },
+  });
+  return {
+    addresses: { url: page.url, networkUrls: page.networkUrls },
+    open(given) {
+      stack = given;
+      return page.ready;
+    },
+    [Symbol.asyncDispose]: () => page[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * Builds the page into a folder for any static host.
+ *
+ * usage: deno task build:web [--out DIR] [--url URL --publishable-key KEY]
+ *
+ * Writes web/dist. A config.json that lies there stays; with --url and --publishable-key it is written.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { dirname, fromFileUrl, join, resolve } from "@std/path";
+import { BundleError, bundlePage, type PageFiles } from "../web/bundle.ts";
+
+/** Most bytes of all scripts and of all styles, gzipped. */
+export const PAGE_BUDGETS: Readonly<Record<".js" | ".css", number>> = {
+  ".js": 90 * 1024,
+  ".css": 8 * 1024,
+};
+
+async function gzipped(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+  const packed = new Response(
+    new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")),
+  );
+  return (await packed.arrayBuffer()).byteLength;
+}
+
+/** Bytes of all files with an extension, each gzipped. */
+export async function measurePage(
+  files: PageFiles,
+  extension: ".js" | ".css",
+): Promise<number> {
+  const sizes = [...files].filter(([path]) => path.endsWith(extension))
+    .map(([, bytes]) => gzipped(bytes));
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+const say = (text: string) =>
+  Deno.stdout.write(new TextEncoder().encode(`${text}\n`));
+
+async function main(): Promise<void> {
+  const given = parseArgs(Deno.args, {
+    string: ["out", "url", "publishable-key"],
+  });
+  const textOf = (name: string) =>
+    typeof given[name] === "string" && given[name] !== ""
+      ? given[name]
+      : undefined;
+  const target = resolve(
+    textOf("out") ?? fromFileUrl(new URL("../../web/dist", import.meta.url)),
+  );
+  const files = await bundlePage();
+  await Deno.remove(join(target, "assets"), { recursive: true }).catch(
+    (error: unknown) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    },
+  );
+  for (const [path, bytes] of files) {
+    await Deno.mkdir(dirname(join(target, path)), { recursive: true });
+    await Deno.writeFile(join(target, path), bytes);
+  }
+  const config = join(target, "config.json");
+  const url = textOf("url"), publishableKey = textOf("publishable-key");
+  if (url !== undefined && publishableKey !== undefined) {
+    await Deno.writeTextFile(
+      config,
+      `${JSON.stringify({ url, publishableKey }, null, 2)}\n`,
+    );
+  }
+  await say(
+    `written to ${target}: scripts ${await measurePage(
+      files,
+      ".js",
+    )}, styles ${await measurePage(
+      files,
+      ".css",
+    )} bytes gzipped`,
+  );
+  const hasConfig = await Deno.stat(config).then(() => true, () => false);
+  if (!hasConfig) {
+    await say(
+      `${config} is missing: {"url": "https://<ref>.supabase.co", "publishableKey": "sb_publishable_…"}`,
+    );
+  }
+}
+
+if (import.meta.main) {
+  try {
+    await main();
+  } catch (error) {
+    if (!(error instanceof BundleError)) throw error;
+    await Deno.stderr.write(new TextEncoder().encode(`${error.message}\n`));
+    Deno.exit(1);
+  }
+}

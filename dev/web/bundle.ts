@@ -1,0 +1,126 @@
+/** The page of `web/` as files: bundled by Deno's own bundler from the import map, with no build step before it. */
+import { encodeHex } from "@std/encoding";
+import { fromFileUrl, join } from "@std/path";
+
+const root = fromFileUrl(new URL("../../", import.meta.url));
+const source = join(root, "web");
+
+/** In the order in which they apply. */
+const STYLES = ["tokens", "base", "parts", "shell", "demo", "console"];
+
+/** The routes: a static host has no fallback, so each needs a file. */
+const ROUTES = ["", "ops/"];
+
+/** The page cannot be bundled; the message is what the bundler says. */
+export class BundleError extends Error {}
+
+/** The files of the page by path, without `config.json`. Names of assets change with their content. */
+export type PageFiles = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+
+async function bundleScript(): Promise<Uint8Array<ArrayBuffer>> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "bundle",
+      "--quiet",
+      "--platform=browser",
+      "--minify",
+      join(source, "main.tsx"),
+    ],
+    cwd: root,
+    stdin: "null",
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (!success) throw new BundleError(new TextDecoder().decode(stderr).trim());
+  return stdout;
+}
+
+/** CSS without comments and without the space that means nothing. */
+export function minifyCss(css: string): string {
+  return css.replace(/\/\*[\s\S]*?\*\//g, "")
+    .replace(/\s+/g, " ")
+    .replace(/ ?([{};,]) ?/g, "$1")
+    .replace(/: /g, ":")
+    .replace(/;}/g, "}")
+    .trim();
+}
+
+async function named(
+  name: string,
+  extension: string,
+  bytes: Uint8Array<ArrayBuffer>,
+): Promise<[string, Uint8Array<ArrayBuffer>]> {
+  const hash = encodeHex(await crypto.subtle.digest("SHA-256", bytes));
+  return [`assets/${name}-${hash.slice(0, 8)}.${extension}`, bytes];
+}
+
+/**
+ * Bundles the page.
+ *
+ * @throws {BundleError} with the place of the mistake.
+ */
+export async function bundlePage(): Promise<PageFiles> {
+  const encoder = new TextEncoder();
+  const read = (path: string) => Deno.readFile(join(source, path));
+  const [template, code, fontBytes, iconBytes, licence, ...sheets] =
+    await Promise.all([
+      Deno.readTextFile(join(source, "index.html")),
+      bundleScript(),
+      read("fonts/figtree-latin.woff2"),
+      read("icon.svg"),
+      read("fonts/LICENSE"),
+      ...STYLES.map((name) =>
+        Deno.readTextFile(join(source, "styles", `${name}.css`))
+      ),
+    ]);
+  const font = await named("figtree-latin", "woff2", fontBytes);
+  const icon = await named("icon", "svg", iconBytes);
+  const script = await named("main", "js", code);
+  const fontName = font[0].replace("assets/", "");
+  const style = await named(
+    "style",
+    "css",
+    encoder.encode(
+      minifyCss(sheets.join("\n")).replaceAll("{{font}}", fontName),
+    ),
+  );
+  const pages = ROUTES.map((route): [string, Uint8Array<ArrayBuffer>] => {
+    const base = route === ""
+      ? "./"
+      : "../".repeat(route.split("/").length - 1);
+    const html = Object.entries({
+      base,
+      font: font[0],
+      icon: icon[0],
+      script: script[0],
+      style: style[0],
+    }).reduce(
+      (text, [name, value]) => text.replaceAll(`{{${name}}}`, value),
+      template,
+    );
+    return [`${route}index.html`, encoder.encode(html)];
+  });
+  return new Map([
+    ...pages,
+    font,
+    icon,
+    script,
+    style,
+    ["assets/figtree-LICENSE.txt", licence],
+  ]);
+}
+
+/** When the newest source of the page was changed, in milliseconds. */
+export async function lastChange(): Promise<number> {
+  const newest = async (folder: string): Promise<number> => {
+    let last = 0;
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      const path = join(folder, name);
+      const time = isDirectory
+        ? await newest(path)
+        : (await Deno.stat(path)).mtime?.getTime() ?? 0;
+      last = Math.max(last, time);
+    }
+    return last;
+  };
+  return Math.max(await newest(source), await newest(join(root, "client")));
+}

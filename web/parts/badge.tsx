@@ -1,0 +1,12 @@
+/** A word in a coloured frame: the state of something. Colour alone never says it. */
+import type { ComponentChildren } from "preact";
+
+/** The meaning of a colour. */
+export type Tone = "plain" | "busy" | "good" | "warn" | "bad";
+
+/** The badge. */
+export function Badge(
+  { tone = "plain", children }: { tone?: Tone; children: ComponentChildren },
+) {
+  return <span class={`badge ${tone}`}>{children}</span>;
+}

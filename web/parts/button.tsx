@@ -1,0 +1,51 @@
+/** Buttons. */
+import type { ComponentChildren } from "preact";
+import { Icon, type IconName } from "./icon.tsx";
+
+/** A button; while `isBusy` it stays focusable and does nothing. */
+export function Button(
+  {
+    kind = "plain",
+    type = "button",
+    icon,
+    label,
+    isBusy = false,
+    isDisabled = false,
+    isPressed,
+    isSmall = false,
+    onClick,
+    children,
+  }: {
+    kind?: "primary" | "plain" | "quiet" | "danger";
+    type?: "button" | "submit";
+    icon?: IconName;
+    /** What a screen reader says, where the button has no text. */
+    label?: string;
+    isBusy?: boolean;
+    isDisabled?: boolean;
+    isPressed?: boolean;
+    isSmall?: boolean;
+    onClick?: () => unknown;
+    children?: ComponentChildren;
+  },
+) {
+  return (
+    <button
+      type={type}
+      class={`button ${kind}${isSmall ? " small" : ""}${isBusy ? " busy" : ""}`}
+      aria-label={label}
+      title={label}
+      aria-busy={isBusy}
+      aria-disabled={isBusy}
+      aria-pressed={isPressed}
+      disabled={isDisabled}
+      onClick={(event) => {
+        if (isBusy) event.preventDefault();
+        else onClick?.();
+      }}
+    >
+      {icon !== undefined && <Icon name={icon} />}
+      {children}
+    </button>
+  );
+}

@@ -1,0 +1,46 @@
+/** A modal dialog, by the browser's own element: it traps the focus, closes on Escape, and gives the focus back. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef } from "preact/hooks";
+import { Button } from "./button.tsx";
+
+/** Shows `children` above the page for as long as it is mounted. */
+export function Dialog(
+  { title, onClose, children, actions }: {
+    title: string;
+    onClose: () => void;
+    children: ComponentChildren;
+    /** Buttons beside the one that closes. */
+    actions?: ComponentChildren;
+  },
+) {
+  const id = useId();
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const element = dialog.current;
+    element?.showModal();
+    return () => element?.close();
+  }, []);
+  return (
+    <dialog
+      ref={dialog}
+      class="dialog"
+      aria-labelledby={id}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+      onClick={(event) => {
+        if (event.target === dialog.current) onClose();
+      }}
+    >
+      <div class="dialog-body stack">
+        <div class="card-head">
+          <h2 id={id}>{title}</h2>
+          <Button kind="quiet" icon="close" label="Close" onClick={onClose} />
+        </div>
+        {children}
+        {actions !== undefined && <div class="row end">{actions}</div>}
+      </div>
+    </dialog>
+  );
+}

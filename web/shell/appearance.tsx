@@ -1,0 +1,96 @@
+/** Light or dark, and whether things move: what the system says, unless the visitor says otherwise. */
+import { effect, signal } from "@preact/signals";
+import { Icon } from "../parts/icon.tsx";
+
+type Theme = "system" | "light" | "dark";
+
+const THEMES: readonly Theme[] = ["system", "light", "dark"];
+const THEME_KEY = "heirloom.theme";
+const MOTION_KEY = "heirloom.motion";
+
+function stored(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    // A browser that keeps nothing still shows the page.
+    return null;
+  }
+}
+
+function store(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // As above.
+  }
+}
+
+const theme = signal<Theme>(
+  THEMES.find((name) => name === stored(THEME_KEY)) ?? "system",
+);
+const isStill = signal(stored(MOTION_KEY) === "off");
+
+/** Applies the visitor's choices to the document, now and whenever they change. */
+export function followAppearance(): void {
+  const { dataset } = document.documentElement;
+  effect(() => {
+    dataset["theme"] = theme.value;
+    dataset["motion"] = isStill.value ? "off" : "on";
+  });
+}
+
+const NAMES: Record<Theme, string> = {
+  system: "As the system",
+  light: "Light",
+  dark: "Dark",
+};
+
+/** The choices, for the menu of the header. */
+export function AppearanceChoices() {
+  return (
+    <div class="stack">
+      <fieldset class="choices">
+        <legend>Colours</legend>
+        {THEMES.map((name) => (
+          <label key={name}>
+            <input
+              type="radio"
+              name="theme"
+              checked={theme.value === name}
+              onChange={() => {
+                theme.value = name;
+                store(THEME_KEY, name);
+              }}
+            />
+            {NAMES[name]}
+          </label>
+        ))}
+      </fieldset>
+      <label class="switch">
+        <input
+          type="checkbox"
+          checked={isStill.value}
+          onChange={(event) => {
+            isStill.value = event.currentTarget.checked;
+            store(MOTION_KEY, isStill.value ? "off" : "on");
+          }}
+        />
+        Turn motion off
+      </label>
+    </div>
+  );
+}
+
+/** A menu of the header, opened by its button. */
+export function AppearanceMenu() {
+  return (
+    <details class="menu">
+      <summary aria-label="Appearance">
+        <Icon name="contrast" />
+      </summary>
+      <div class="menu-body">
+        <AppearanceChoices />
+      </div>
+    </details>
+  );
+}

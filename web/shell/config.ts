@@ -1,0 +1,92 @@
+/** Where the page finds its project: `config.json`, which lies beside it and is never built in. */
+
+/** What `config.json` says. */
+export interface PageConfig {
+  /** Address of the Supabase project. */
+  url: string;
+  /** A key that is meant to be public: `sb_publishable_…`. */
+  publishableKey: string;
+  /** Somebody whom a visitor may sign in as with one click; for a stack on one's own machine alone. */
+  demoUser?: { email: string; password: string };
+}
+
+/** `config.json` is missing or wrong; the message says what to do, to the person who hosts the page. */
+export class ConfigError extends Error {}
+
+/** Any object. */
+export type Fields = Record<string, unknown>;
+
+/** Whether a value is an object with members. */
+export function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A member that is text; undefined for anything else. */
+export function textOf(fields: Fields, name: string): string | undefined {
+  const value = fields[name];
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** A member that is a finite number; undefined for anything else. */
+export function numberOf(fields: Fields, name: string): number | undefined {
+  const value = fields[name];
+  return typeof value === "number" && Number.isFinite(value)
+    ? value
+    : undefined;
+}
+
+/**
+ * The configuration out of what `config.json` holds.
+ *
+ * @throws {ConfigError} naming the member that is missing or wrong.
+ */
+export function readConfig(value: unknown): PageConfig {
+  const fields = isFields(value) ? value : {};
+  const url = textOf(fields, "url");
+  const publishableKey = textOf(fields, "publishableKey");
+  if (url === undefined || !/^https?:\/\//.test(url)) {
+    throw new ConfigError(
+      'config.json needs "url", the address of the Supabase project, such as https://<ref>.supabase.co.',
+    );
+  }
+  if (publishableKey === undefined) {
+    throw new ConfigError(
+      'config.json needs "publishableKey", the key of the project that begins with sb_publishable_.',
+    );
+  }
+  if (publishableKey.startsWith("sb_secret_")) {
+    throw new ConfigError(
+      "config.json holds a secret key, which everybody can read here. Revoke it, and put the publishable key there.",
+    );
+  }
+  const demo = fields["demoUser"];
+  const email = isFields(demo) ? textOf(demo, "email") : undefined;
+  const password = isFields(demo) ? textOf(demo, "password") : undefined;
+  return {
+    url: url.replace(/\/+$/, ""),
+    publishableKey,
+    ...(email === undefined || password === undefined
+      ? {}
+      : { demoUser: { email, password } }),
+  };
+}
+
+/**
+ * Reads `config.json` at `address`.
+ *
+ * @throws {ConfigError}
+ */
+export async function loadConfig(address: URL): Promise<PageConfig> {
+  let value: unknown;
+  try {
+    const response = await fetch(address, { cache: "no-store" });
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    value = await response.json();
+  } catch (cause) {
+    throw new ConfigError(
+      `config.json cannot be read. It has to lie beside index.html and be JSON, with "url" and "publishableKey".`,
+      { cause },
+    );
+  }
+  return readConfig(value);
+}

@@ -1,0 +1,102 @@
+/** Who is signed in. supabase-js keeps the session in the browser, refreshes it, and tells all tabs of changes. */
+import { type ReadonlySignal, signal } from "@preact/signals";
+import type { SupabaseClient, User } from "@supabase/supabase-js";
+
+/** The user as the page shows it. */
+export interface Person {
+  id: string;
+  email: string;
+  /** Whether the token says `app_metadata.role = ai_operator`; the server decides by itself. */
+  isOperator: boolean;
+}
+
+/** Where the session stands. `expired` is an end that the user did not ask for. */
+export type SessionState =
+  | { state: "loading" }
+  | { state: "out"; isExpired: boolean }
+  | { state: "in"; person: Person };
+
+/** The session of one supabase-js client. */
+export class Session {
+  readonly #supabase: SupabaseClient;
+  readonly #current = signal<SessionState>({ state: "loading" });
+  #isLeaving = false;
+
+  constructor(supabase: SupabaseClient) {
+    this.#supabase = supabase;
+    supabase.auth.onAuthStateChange((_event, session) => {
+      this.#set(session?.user);
+    });
+  }
+
+  /** The state, for components. */
+  get current(): ReadonlySignal<SessionState> {
+    return this.#current;
+  }
+
+  /** Signs in. @throws {AuthError} of supabase-js. */
+  async signIn(email: string, password: string): Promise<void> {
+    const { error } = await this.#supabase.auth.signInWithPassword({
+      email,
+      password,
+    });
+    if (error !== null) throw error;
+  }
+
+  /**
+   * Signs up. Resolves with false when the project first wants the address to be confirmed.
+   *
+   * @throws {AuthError} of supabase-js.
+   */
+  async signUp(email: string, password: string): Promise<boolean> {
+    const { data, error } = await this.#supabase.auth.signUp({
+      email,
+      password,
+    });
+    if (error !== null) throw error;
+    return data.session !== null;
+  }
+
+  /** Signs out on this device, also when nothing answers. */
+  async signOut(): Promise<void> {
+    this.#isLeaving = true;
+    try {
+      await this.#supabase.auth.signOut({ scope: "local" });
+      this.#set(undefined);
+    } finally {
+      this.#isLeaving = false;
+    }
+  }
+
+  /** To be called when the project refuses the session: refreshes it, and ends it where that is refused too. */
+  async renew(): Promise<void> {
+    const { data, error } = await this.#supabase.auth.refreshSession();
+    // Without an answer nobody knows; the session stays.
+    if (error === null || (error.status ?? 0) >= 500 || error.status === 0) {
+      if (data.session !== null) this.#set(data.session.user);
+      return;
+    }
+    if (error.status !== undefined) {
+      await this.#supabase.auth.signOut({ scope: "local" });
+    }
+  }
+
+  #set(user: User | undefined): void {
+    const before = this.#current.value;
+    if (user === undefined) {
+      const isExpired = before.state === "in" && !this.#isLeaving;
+      if (before.state !== "out") {
+        this.#current.value = { state: "out", isExpired };
+      }
+      return;
+    }
+    const person = {
+      id: user.id,
+      email: user.email ?? "",
+      isOperator: user.app_metadata["role"] === "ai_operator",
+    };
+    const isSame = before.state === "in" && before.person.id === person.id &&
+      before.person.isOperator === person.isOperator;
+    if (!isSame) this.#current.value = { state: "in", person };
+  }
+}

@@ -1,0 +1,238 @@
+/** What went wrong, as a person would say it: by the stable code of the error, never by its technical message. */
+import { isAiJobsError, LimitReached } from "../../client/mod.ts";
+
+/** An error in words. */
+export interface Described {
+  /** What happened and what to do about it. */
+  text: string;
+  /** Whether doing the same again may help. */
+  canRetry: boolean;
+}
+
+const again = (text: string): Described => ({ text, canRetry: true });
+const final = (text: string): Described => ({ text, canRetry: false });
+
+const OURS = "Something went wrong on our side. Try again in a moment.";
+const OPERATOR = "The people who run this service have to fix it.";
+
+/** By code: docs/error-codes.md. A test holds this list to the catalogue. */
+export const ERROR_WORDS: Readonly<Record<string, Described>> = {
+  // Requests
+  invalid_json: final(OURS),
+  invalid_request: final("Something in the form is missing or not valid."),
+  unauthenticated: final("Your session has ended. Sign in again."),
+  account_not_found: final(
+    "This account no longer exists. Sign in with another one.",
+  ),
+  not_found: final("It is not here any more, or it belongs to somebody else."),
+  method_not_allowed: final(OURS),
+  payload_too_large: final(
+    "That is too much text for one request. Shorten it.",
+  ),
+  unsupported_media_type: final(OURS),
+  idempotency_key_reused: final(OURS),
+  idempotency_key_known: final("This was started already."),
+  internal_error: again(OURS),
+  service_unavailable: again("The service is busy. Try again in a moment."),
+  request_timeout: again("That took too long. Try again."),
+  job_type_unknown: final("This project cannot do that."),
+  job_type_disabled: again(
+    "This is switched off at the moment. Try again later.",
+  ),
+  input_required: final("Choose a file first."),
+  input_url_invalid: final("That file cannot be used here. Upload it again."),
+  input_not_found: final("The file is gone. Upload it again."),
+  input_type_not_allowed: final(
+    "That kind of file cannot be used here. Choose another format.",
+  ),
+  input_size_not_allowed: final("The file is empty, too large or too long."),
+  metadata_invalid: final("One of the settings is not valid."),
+  dependency_not_found: final("What this builds on is gone. Start again."),
+  dependency_failed: final(
+    "What this builds on did not work out. Retry that first.",
+  ),
+  voice_not_found: final(
+    "That voice is gone. Choose another one, or clone it again.",
+  ),
+  call_not_found: final("That call is gone."),
+  slideshow_not_found: final("Those photos are gone. Arrange them again."),
+  slideshow_empty: final("Add at least one photo."),
+  slideshow_too_large: final(
+    "That is more than fits into one book. Leave some photos out.",
+  ),
+  active_jobs_exceeded: again(
+    "You have as many jobs running as you may. Wait until one ends.",
+  ),
+  daily_jobs_exceeded: again(
+    "That was the last job for today. Come back tomorrow.",
+  ),
+  voices_exceeded: final(
+    "You have as many voices as you may. Delete one first.",
+  ),
+  voice_places_exceeded: final(`All places for voices are taken. ${OPERATOR}`),
+  account_not_established: again(
+    "Your account is new. Confirm your email, and try again in an hour.",
+  ),
+  job_not_retryable: final("This job cannot be retried any more."),
+  job_not_cancellable: final("It has ended already."),
+  job_spend_unknown: final(
+    `Nobody knows yet whether this was paid for, so it is not sent again. ${OPERATOR}`,
+  ),
+  bucket_not_allowed: final("That file cannot be stored here."),
+  path_not_allowed: final("That file is not yours."),
+  object_not_found: final("The file is gone."),
+  file_type_not_allowed: final(
+    "That kind of file cannot be used here. Choose another format.",
+  ),
+  file_size_not_allowed: final("The file is empty or too large."),
+  unused_uploads_exceeded: again(
+    "You have many uploads that nothing uses. Wait a day, or use them.",
+  ),
+  unused_upload_bytes_exceeded: again(
+    "Your unused uploads take too much room. Wait a day, or use them.",
+  ),
+  upload_refused: final("The file was refused. Choose another one."),
+  // Between our own services; no visitor causes them.
+  dispatch_signature_invalid: final(OURS),
+  dispatch_stale: final(OURS),
+  dispatch_replayed: final(OURS),
+  webhook_signature_invalid: final(OURS),
+  webhook_stale: final(OURS),
+  // Jobs
+  cancelled: final("You cancelled this."),
+  job_type_not_supported: final(`This project cannot do that. ${OPERATOR}`),
+  job_expired: again("It did not finish in time. Start it again."),
+  lease_expired: again("The work stopped half-way. Try again."),
+  worker_limit_exceeded: final(
+    "That is more than we can work on at once. Send less.",
+  ),
+  storage_unavailable: again("The file store did not answer. Try again."),
+  photo_not_found: final("One of the photos is gone. Add it again."),
+  photo_not_printable: final(
+    "One of the photos cannot be printed. Replace it.",
+  ),
+  text_not_printable: final(
+    "The text has letters that we cannot print. Use Latin, Greek or Cyrillic ones.",
+  ),
+  output_invalid: again("What came back was damaged. Try again."),
+  output_too_large: final("The result is too large to keep. Ask for less."),
+  provider_unauthorized: final(`The AI service does not know us. ${OPERATOR}`),
+  provider_quota_exceeded: final(
+    `The credits at the AI service are used up. ${OPERATOR}`,
+  ),
+  provider_limit_reached: final(
+    `A limit at the AI service is reached. ${OPERATOR}`,
+  ),
+  provider_rejected_input: final(
+    "The AI service could not use this. Try another recording or photo.",
+  ),
+  provider_content_refused: final(
+    "The AI service does not allow this content. Try something else.",
+  ),
+  provider_render_failed: again(
+    "The AI service could not make this. Try another photo or recording.",
+  ),
+  provider_concurrency_limited: again(
+    "The AI service is busy. It is tried again by itself.",
+  ),
+  provider_rate_limited: again(
+    "The AI service is busy. Try again in a few minutes.",
+  ),
+  provider_unavailable: again(
+    "The AI service did not answer. Try again in a few minutes.",
+  ),
+  provider_answer_invalid: again(
+    "The AI service answered nonsense. Try again later.",
+  ),
+  provider_answer_too_large: final(
+    "The recording is too long for one piece. Split it.",
+  ),
+  provider_webhook_missing: final(
+    `Recordings this large cannot be written down here yet. ${OPERATOR}`,
+  ),
+  provider_timeout: again("The AI service took too long. Try again."),
+  budget_exceeded: final(
+    "Your budget of this month is used up. Raise it, or wait for the next month.",
+  ),
+  provider_budget_exceeded: final(
+    `The budget of this service is used up for the month. ${OPERATOR}`,
+  ),
+  result_not_saved: again(
+    "The result could not be saved. Try again; it is not paid for twice.",
+  ),
+  outcome_unknown: final(
+    `The line went dead at the wrong moment, and nobody knows yet whether the work was done. Nothing is paid for twice. ${OPERATOR}`,
+  ),
+  // The client
+  network_error: again(
+    "No connection to the service. Check yours, and try again.",
+  ),
+  answer_invalid: again(
+    "The service answered nonsense. Try again in a moment.",
+  ),
+  wait_timeout: again("It takes longer than usual. It goes on by itself."),
+  // Auth
+  invalid_credentials: final("Email and password do not belong together."),
+  email_not_confirmed: final(
+    "Confirm your email first: open the link in the letter that we sent.",
+  ),
+  user_already_exists: final(
+    "There is an account with this email already. Sign in instead.",
+  ),
+  email_exists: final(
+    "There is an account with this email already. Sign in instead.",
+  ),
+  weak_password: final(
+    "That password is too easy to guess. Choose a longer one.",
+  ),
+  email_address_invalid: final("That is no email address that we can use."),
+  signup_disabled: final("This project takes no new accounts at the moment."),
+  over_request_rate_limit: again("Too many attempts. Wait a minute."),
+  over_email_send_rate_limit: again(
+    "Too many letters were sent. Wait an hour.",
+  ),
+  session_expired: final("Your session has ended. Sign in again."),
+  session_not_found: final("Your session has ended. Sign in again."),
+  refresh_token_not_found: final("Your session has ended. Sign in again."),
+};
+
+/** The words of a code; general ones for a code that is not known here. */
+export function describeCode(code: string): Described {
+  return ERROR_WORDS[code] ?? again(OURS);
+}
+
+function codeOf(error: unknown): string | undefined {
+  const code = typeof error === "object" && error !== null
+    ? Reflect.get(error, "code")
+    : undefined;
+  return typeof code === "string" ? code : undefined;
+}
+
+function minutes(ms: number): string {
+  const count = Math.max(1, Math.ceil(ms / 60_000));
+  return count === 1 ? "a minute" : `${count} minutes`;
+}
+
+/** Any thrown value in words. */
+export function describeError(error: unknown): Described {
+  const code = codeOf(error);
+  const known = code === undefined ? undefined : ERROR_WORDS[code];
+  if (known !== undefined) {
+    return error instanceof LimitReached && error.retryAfterMs !== undefined
+      ? again(
+        `${known.text} The next try is possible in ${
+          minutes(error.retryAfterMs)
+        }.`,
+      )
+      : known;
+  }
+  if (isAiJobsError(error)) {
+    return { ...again(OURS), canRetry: error.retryable };
+  }
+  const name = error instanceof Error ? error.name : "";
+  // fetch itself, in every browser; and supabase-js, around it.
+  if (name === "TypeError" || name === "AuthRetryableFetchError") {
+    return describeCode("network_error");
+  }
+  return again(OURS);
+}
