@@ -7,16 +7,14 @@ import postgres from "postgres";
 import { z } from "zod";
 import { createResultCache } from "../../supabase/functions/_shared/cache/result-cache.ts";
 import { readEnv } from "../../supabase/functions/_shared/config/env.ts";
-import type { Processor } from "../../supabase/functions/_shared/jobs/runner.ts";
+import type { Processor } from "../../supabase/functions/_shared/jobs/job-context.ts";
+import { createJobRepository } from "../../supabase/functions/_shared/jobs/repository.ts";
 import { createWorker } from "../../supabase/functions/_shared/jobs/worker.ts";
 import type { PlatformDeps } from "../../supabase/functions/_shared/platform/deps.ts";
 import { createLogger } from "../../supabase/functions/_shared/platform/log.ts";
-import { createHandler } from "../../supabase/functions/process-ai-job/handler.ts";
+import { createWorkerHandler } from "../../supabase/functions/_shared/worker/handler.ts";
 import { wallMs } from "./clock.ts";
-import {
-  createDirectRepository,
-  createDirectStore,
-} from "./direct-repository.ts";
+import { createDirectRpc, createDirectStore } from "./direct-rpc.ts";
 import { serveCommands } from "./serve-commands.ts";
 import { type VoiceCalls, voiceCalls } from "./voice-call.ts";
 
@@ -89,7 +87,8 @@ const sql = postgres(settings.dbUrl, {
 });
 const env = readEnv(platform);
 const log = createLogger(platform, { level: "info", secrets: [] });
-const repository = createDirectRepository(sql);
+const rpc = await createDirectRpc(sql);
+const repository = createJobRepository(rpc);
 const processor = voiceProcessor(
   voiceCalls(
     settings.providerUrl,
@@ -100,9 +99,11 @@ const worker = createWorker({
   platform,
   repository,
   processors: new Map([[processor.jobType, processor]]),
-  results: createResultCache(createDirectStore(sql), log),
+  results: createResultCache(createDirectStore(rpc), log),
   concurrency: settings.concurrency,
   wallClockMs: settings.wallClockMs,
+  // The jobs of the benchmark depend on nothing.
+  dependencyOf: () => Promise.resolve(null),
   removeLostFiles: () => Promise.resolve(0),
   onShutdown: platform.onShutdown,
   waitUntil: platform.waitUntil,
@@ -112,7 +113,7 @@ await sql`select 1`;
 
 const server = Deno.serve(
   { hostname: "127.0.0.1", port: 0, onListen() {} },
-  createHandler({ platform, env, repository, worker }),
+  createWorkerHandler("process-ai-job", { platform, env, repository, worker }),
 );
 
 await serveCommands(

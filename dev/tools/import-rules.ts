@@ -20,7 +20,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   failures: [],
   contracts: [],
   "database.types.ts": [],
-  database: ["failures"],
+  database: ["failures", "database.types.ts"],
   platform: [],
   config: ["contracts", "platform"],
   media: ["contracts", "platform"],
@@ -36,6 +36,15 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   cache: ["contracts", "jobs", "database.types.ts", "platform", "config"],
   http: ["contracts", "failures", "database.types.ts", "platform", "config"],
+  worker: [
+    "contracts",
+    "http",
+    "jobs",
+    "storage",
+    "database",
+    "database.types.ts",
+    "platform",
+  ],
 };
 
 /** The top folders, and the other ones that each may import. */
@@ -54,6 +63,7 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that are deployed: small, and known to run on the hosted edge runtime. Everything else is for dev only. */
 export const PRODUCT_PACKAGES: readonly string[] = [
+  "@std/async",
   "@std/encoding",
   "@supabase/functions-js",
   "@supabase/server",

@@ -78,6 +78,30 @@ declare module "@std/assert" {
   export function fail(msg?: string): never;
 }
 
+declare module "@std/async/retry" {
+  export interface RetryOptions {
+    /** @default 2 */
+    multiplier?: number;
+    /** Longest delay, in milliseconds. @default 60000 */
+    maxTimeout?: number;
+    /** The first attempt included. @default 5 */
+    maxAttempts?: number;
+    /** First delay, in milliseconds. @default 1000 */
+    minTimeout?: number;
+    /** The part of each delay, 0 to 1, by which it may be shortened at random. @default 1 */
+    jitter?: number;
+    /** Whether an error may be retried; any other is thrown at once. */
+    isRetriable?: (error: unknown) => boolean;
+    signal?: AbortSignal;
+  }
+  /** All attempts failed; `cause` is the last error. */
+  export class RetryError extends Error {}
+  export function retry<T>(
+    fn: (() => Promise<T>) | (() => T),
+    options?: RetryOptions,
+  ): Promise<T>;
+}
+
 declare module "@std/encoding" {
   export function encodeBase64(data: ArrayBuffer | Uint8Array | string): string;
   export function decodeBase64(b64: string): ReturnType<typeof Uint8Array.from>;

@@ -11,6 +11,7 @@ import type { Completion } from "../../supabase/functions/_shared/jobs/outcome.t
 import type {
   Beat,
   BegunCall,
+  CallIntent,
   CallSettlement,
   JobRepository,
   Lease,
@@ -204,9 +205,7 @@ export class FakeRepository implements JobRepository {
 
   beginProviderCall(
     lease: Lease,
-    operation: string,
-    progress: number,
-    stage: string,
+    { operation, progress, stage }: CallIntent,
   ): Promise<BegunCall | null> {
     return this.#fenced<BegunCall | null>(
       "beginProviderCall",
@@ -282,22 +281,22 @@ export class FakeRepository implements JobRepository {
     });
   }
 
+  /** What `DependencyLookup` finds. */
   dependencyOf(
     { depends_on_job_id: id, user_id }: Pick<
       ClaimedJob,
       "user_id" | "depends_on_job_id"
     >,
   ): Promise<Dependency | null> {
-    return this.#call("dependencyOf", () => {
-      const job = this.jobs.get(id ?? "");
-      if (job?.status !== "completed" || job.userId !== user_id) return null;
-      return {
+    const job = this.jobs.get(id ?? "");
+    return Promise.resolve(
+      job?.status !== "completed" || job.userId !== user_id ? null : {
         id: job.id,
         job_type: job.jobType,
         output_url: job.completion?.outputUrl ?? null,
         result_data: job.completion?.resultData ?? {},
-      };
-    });
+      },
+    );
   }
 
   fail(

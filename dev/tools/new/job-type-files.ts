@@ -160,7 +160,7 @@ import {
 import type { Database } from "../../_shared/database.types.ts";
 import { ProviderFailure } from "../../_shared/failures/provider-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
-import type { Processor } from "../../_shared/jobs/runner.ts";
+import type { Processor } from "../../_shared/jobs/job-context.ts";
 import type { ElevenLabs${pascal} } from "../../_shared/providers/elevenlabs/${kebab}.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 

@@ -1,9 +1,7 @@
-/** janitor: the database asks for a run; answer at once, work in the background. */
+/** janitor: starts a run, responds, and works in the background. */
 import { janitorDispatchSchema } from "../_shared/contracts/dispatch.ts";
-import { parse, parseJson, readText } from "../_shared/http/body.ts";
-import { verifyDispatchSignature } from "../_shared/http/dispatch-signature.ts";
-import { type AppDeps, createEndpoint } from "../_shared/http/endpoint.ts";
-import { jsonResponse } from "../_shared/http/problem.ts";
+import { createDispatchEndpoint } from "../_shared/http/dispatch-endpoint.ts";
+import type { AppDeps } from "../_shared/http/endpoint.ts";
 import type { Logger } from "../_shared/platform/log.ts";
 import type { JanitorRepository } from "./repository.ts";
 import type { JanitorSummary } from "./run.ts";
@@ -15,26 +13,20 @@ export interface JanitorHandlerDeps extends AppDeps {
 }
 
 /**
- * Answers 202 `{status: "started"}` once the call has proved to be the database's own and new; the run goes on in the
- * background and ends with one log line, `janitor_done`.
+ * Responds with 202 `{status: "started"}` once the call is verified and new. The run continues in the background and
+ * ends with one log line, `janitor_done`.
  */
 export function createHandler(
   deps: JanitorHandlerDeps,
 ): (request: Request) => Promise<Response> {
-  return createEndpoint(
+  return createDispatchEndpoint(
+    "janitor",
     deps,
-    { name: "janitor", method: "POST" },
-    async ({ request, log }) => {
-      let body = "";
-      const dispatch = await verifyDispatchSignature(
-        request.headers,
-        async () => body = await readText(request),
-        deps.env.DISPATCH_SECRET,
-      );
-      parse(parseJson(body), janitorDispatchSchema);
+    janitorDispatchSchema,
+    async (dispatch, log) => {
       const endedJobs = await deps.repository.beginRun(dispatch);
       deps.platform.waitUntil(work(deps, log, endedJobs));
-      return jsonResponse({ status: "started" }, { status: 202 });
+      return { status: "started" };
     },
   );
 }

@@ -6,6 +6,7 @@ import {
   supabaseEnv,
 } from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
+import { dataApi } from "../_shared/database/rpc.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createDIdTalks } from "../_shared/providers/d-id/talks.ts";
@@ -38,7 +39,7 @@ const uploads = createResumableUploads({
   secretKey: ownSecretKey(env),
   fetch: boundFetch,
 });
-const repository = createJanitorRepository(supabase);
+const repository = createJanitorRepository(dataApi(supabase));
 const inventories = inventoriesOf(env);
 const shutdown = new AbortController();
 platform.onShutdown((reason) => shutdown.abort(new Error(reason)));

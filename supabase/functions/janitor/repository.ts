@@ -1,9 +1,7 @@
 /** The janitor's lists, as the database offers them. Needs the service's client. */
-import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import type { Database } from "../_shared/database.types.ts";
-import { fromDatabaseError } from "../_shared/database/errors.ts";
 import type { VerifiedDispatch } from "../_shared/http/dispatch-signature.ts";
+import { functionCaller, type Rpc } from "../_shared/database/rpc.ts";
 import type { ListedObject } from "../_shared/providers/inventory.ts";
 import {
   type FileRemoval,
@@ -77,22 +75,9 @@ export interface JanitorRepository {
   ): Promise<boolean>;
 }
 
-type Rpc = Database["public"]["Functions"];
-
-/** The lists through the Data API with the secret key. */
-export function createJanitorRepository(
-  supabase: SupabaseClient<Database>,
-): JanitorRepository {
-  async function call<Name extends keyof Rpc & string, T>(
-    name: Name,
-    args: Rpc[Name]["Args"],
-    schema: z.ZodType<T>,
-  ): Promise<T> {
-    const { data, error }: { data: unknown; error: PostgrestError | null } =
-      await supabase.rpc(name, args);
-    if (error) throw fromDatabaseError(error);
-    return schema.parse(data);
-  }
+/** The janitor's functions over `rpc`, which needs the rights of the service. */
+export function createJanitorRepository(rpc: Rpc): JanitorRepository {
+  const call = functionCaller(rpc);
   const fence = (provider: string, scan: Scan) => ({
     p_provider: provider,
     p_lease_token: scan.lease_token,

@@ -9,9 +9,7 @@ import {
 } from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { dIdCallbackPath } from "../_shared/http/webhook-signatures.ts";
-import { repeatWrites } from "../_shared/jobs/repeated-writes.ts";
-import { createJobRepository } from "../_shared/jobs/repository.ts";
-import { createWorker } from "../_shared/jobs/worker.ts";
+import { createCallJournal } from "../_shared/jobs/call-journal.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createLogger } from "../_shared/platform/log.ts";
@@ -22,8 +20,7 @@ import { createElevenLabsVoices } from "../_shared/providers/elevenlabs/voices.t
 import { createHeyGenVideos } from "../_shared/providers/heygen/videos.ts";
 import { createResultDownload } from "../_shared/providers/result-download.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
-import { removeLostFiles } from "../_shared/storage/remove-files.ts";
-import { createHandler } from "./handler.ts";
+import { createWorkerFunction } from "../_shared/worker/function.ts";
 import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
 import { createTextToSpeechProcessor } from "./processors/text-to-speech.ts";
 import { createTranscriptionProcessor } from "./processors/transcription.ts";
@@ -53,14 +50,6 @@ const log = createLogger(platform, {
   secrets: secretsOf(env),
   fields: { function: "process-ai-job" },
 });
-const repository = repeatWrites(
-  createJobRepository(supabase),
-  // Uneven, so that jobs that lost the database together do not return together.
-  (ms) =>
-    new Promise((resolve) =>
-      setTimeout(resolve, ms * (0.5 + platform.random()))
-    ),
-);
 const elevenLabs = {
   apiKey: env.ELEVENLABS_API_KEY,
   baseUrl: env.ELEVENLABS_BASE_URL,
@@ -75,6 +64,7 @@ const processors = [
   createTextToSpeechProcessor({
     supabase,
     speech: createElevenLabsSpeech({ ...elevenLabs, now: platform.now }),
+    journal: createCallJournal(supabase),
   }),
   createTranscriptionProcessor({
     supabase,
@@ -115,19 +105,13 @@ const processors = [
     random: platform.random,
   }),
 ];
-const worker = createWorker({
+
+export default createWorkerFunction("process-ai-job", {
   platform,
-  repository,
-  processors: new Map(
-    processors.map((processor) => [processor.jobType, processor]),
-  ),
+  env,
+  supabase,
+  log,
+  processors,
   results: openResultCache(env, supabase, log),
   concurrency: env.WORKER_CONCURRENCY,
-  wallClockMs: env.ISOLATE_WALL_CLOCK * 1000,
-  removeLostFiles: (job) => removeLostFiles(supabase, job),
-  onShutdown: platform.onShutdown,
-  waitUntil: platform.waitUntil,
-  log,
 });
-
-export default { fetch: createHandler({ platform, env, repository, worker }) };

@@ -21,7 +21,7 @@ import type { Database } from "../_shared/database.types.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
 import { readMetadata } from "../_shared/jobs/metadata.ts";
 import type { Completion } from "../_shared/jobs/outcome.ts";
-import type { JobContext, Processor } from "../_shared/jobs/runner.ts";
+import type { JobContext, Processor } from "../_shared/jobs/job-context.ts";
 import { removeOutputs } from "../_shared/storage/outputs.ts";
 import { Budget } from "./budget.ts";
 import { final } from "./failures.ts";

@@ -4,7 +4,7 @@ import type { PdfRenderMetadata } from "../_shared/contracts/pdf-render.ts";
 import type { Database } from "../_shared/database.types.ts";
 import type { Checkpoints } from "../_shared/jobs/checkpoints.ts";
 import { Snooze } from "../_shared/jobs/outcome.ts";
-import type { JobContext } from "../_shared/jobs/runner.ts";
+import type { JobContext } from "../_shared/jobs/job-context.ts";
 import type { ResumableUploads } from "../_shared/storage/resumable-uploads.ts";
 import type { Budget } from "./budget.ts";
 import type { Plan } from "./plan.ts";

@@ -4,12 +4,12 @@ import {
   ShuttingDown,
 } from "../../../supabase/functions/_shared/jobs/outcome.ts";
 import { Heartbeats } from "../../../supabase/functions/_shared/jobs/heartbeats.ts";
+import type { JobContext } from "../../../supabase/functions/_shared/jobs/job-context.ts";
 import type { PaidCall } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
 import {
-  type JobContext,
+  JobRun,
   type ResultLookup,
-  runJob,
-} from "../../../supabase/functions/_shared/jobs/runner.ts";
+} from "../../../supabase/functions/_shared/jobs/job-run.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import { fakePlatform } from "../../_support/fake-platform.ts";
 import {
@@ -59,7 +59,7 @@ export function bench(
     lost,
     /** Claims the job, unless it is given as claimed, and runs it. */
     run: (job = repository.claim(row)) =>
-      runJob({
+      new JobRun({
         platform,
         repository,
         processors: new Map([
@@ -81,7 +81,8 @@ export function bench(
           lost.push(job.id);
           return options.removeLostFiles?.() ?? Promise.resolve(0);
         },
-      }, job),
+        dependencyOf: (job) => repository.dependencyOf(job),
+      }, job).run(),
     /** Announces the end of the isolate. */
     shutDown: () => shutdown.abort(new ShuttingDown("wall_clock")),
     /** Announces the end of the isolate because of what the job has used up. */

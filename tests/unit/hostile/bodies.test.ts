@@ -9,7 +9,7 @@ import { createHandler as createDownloadUrl } from "../../../supabase/functions/
 import { createHandler as createUploadUrl } from "../../../supabase/functions/create-upload-url/handler.ts";
 import { createHandler as getAiJob } from "../../../supabase/functions/get-ai-job/handler.ts";
 import { createHandler as listAiJobs } from "../../../supabase/functions/list-ai-jobs/handler.ts";
-import { createHandler as processAiJob } from "../../../supabase/functions/process-ai-job/handler.ts";
+import { createWorkerHandler } from "../../../supabase/functions/_shared/worker/handler.ts";
 import { createHandler as retryAiJob } from "../../../supabase/functions/retry-ai-job/handler.ts";
 import { COMPLETE_ENV } from "../../_support/fake-platform.ts";
 import { FakeRepository } from "../../_support/fake-repository.ts";
@@ -156,7 +156,7 @@ Deno.test("list-ai-jobs: every wrong parameter is named", async () => {
 /** process-ai-job with a worker that may claim nothing, and bodies that are signed: what is wrong is what they say. */
 function signedDispatches() {
   const { deps, outside } = depsWithoutNetwork();
-  const handle = processAiJob({
+  const handle = createWorkerHandler("process-ai-job", {
     ...deps,
     repository: new FakeRepository(),
     worker: {

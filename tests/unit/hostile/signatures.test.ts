@@ -5,7 +5,7 @@ import fc from "../../_support/fast-check.ts";
 import { Webhook } from "standardwebhooks";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import { dIdCallbackPath } from "../../../supabase/functions/_shared/http/webhook-signatures.ts";
-import { createHandler as processAiJob } from "../../../supabase/functions/process-ai-job/handler.ts";
+import { createWorkerHandler } from "../../../supabase/functions/_shared/worker/handler.ts";
 import { createHandler as providerWebhook } from "../../../supabase/functions/provider-webhook/handler.ts";
 import { COMPLETE_ENV } from "../../_support/fake-platform.ts";
 import { FakeRepository } from "../../_support/fake-repository.ts";
@@ -393,7 +393,7 @@ Deno.test("provider-webhook: signed bodies of every form are heard, and name a j
 Deno.test("process-ai-job: one bit of a dispatch's signature, id, time or body, flipped, is a forgery", async () => {
   const { deps, outside } = depsWithoutNetwork();
   const taken: string[] = [];
-  const handle = processAiJob({
+  const handle = createWorkerHandler("process-ai-job", {
     ...deps,
     repository: new FakeRepository(),
     worker: {

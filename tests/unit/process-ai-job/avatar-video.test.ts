@@ -7,7 +7,7 @@ import type { Database } from "../../../supabase/functions/_shared/database.type
 import { JobFailure } from "../../../supabase/functions/_shared/failures/job-failure.ts";
 import { ProviderFailure } from "../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { Snooze } from "../../../supabase/functions/_shared/jobs/outcome.ts";
-import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
+import type { JobContext } from "../../../supabase/functions/_shared/jobs/job-context.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import type {
   AvatarVideos,
@@ -44,7 +44,7 @@ function fakeProvider(
 /** A job that was ordered and is looked at again so many seconds after its start. */
 function context(
   ageSeconds: number,
-  took: (operation: string, units: number) => void = () => {},
+  recordUsage: (operation: string, units: number) => void = () => {},
 ): JobContext {
   return {
     job: {
@@ -74,7 +74,8 @@ function context(
     progress() {},
     // The order stands: its id is answered, and nothing is sent.
     pay: () => Promise.resolve("tlk_1"),
-    took: (operation, units) => Promise.resolve(took(operation, units)),
+    recordUsage: (operation, units) =>
+      Promise.resolve(recordUsage(operation, units)),
     dependency: () => Promise.resolve(null),
   };
 }
@@ -84,7 +85,7 @@ function run(
   read: () => Promise<AvatarVideoState>,
   options: {
     chargesFailed?: boolean;
-    took?: (operation: string, units: number) => void;
+    recordUsage?: (operation: string, units: number) => void;
   } = {},
 ): Promise<unknown> {
   const provider = fakeProvider(
@@ -112,7 +113,7 @@ function run(
       ),
     callbackUrl: () => undefined,
     random: Math.random,
-  }).run(context(ageSeconds, options.took));
+  }).run(context(ageSeconds, options.recordUsage));
 }
 
 for (
@@ -165,7 +166,7 @@ for (
       () =>
         run(20, () => Promise.resolve(state), {
           chargesFailed,
-          took: (operation, units) => told.push([operation, units]),
+          recordUsage: (operation, units) => told.push([operation, units]),
         }),
       JobFailure,
     );

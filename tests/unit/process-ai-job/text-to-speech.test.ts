@@ -8,8 +8,9 @@ import {
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
 import { JobFailure } from "../../../supabase/functions/_shared/failures/job-failure.ts";
+import { createCallJournal } from "../../../supabase/functions/_shared/jobs/call-journal.ts";
 import { Snooze } from "../../../supabase/functions/_shared/jobs/outcome.ts";
-import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
+import type { JobContext } from "../../../supabase/functions/_shared/jobs/job-context.ts";
 import { Mp3Frames } from "../../../supabase/functions/_shared/media/mp3-frames.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import type {
@@ -148,7 +149,7 @@ function job(
       paid.set(call.operation, id);
       return id;
     },
-    took: () => Promise.resolve(),
+    recordUsage: () => Promise.resolve(),
   };
   return context;
 }
@@ -189,6 +190,7 @@ Deno.test("text to speech: a speech of 60 MB is joined in bounded memory, one pa
   await using at = storage(ROUNDS);
   const processor = createTextToSpeechProcessor({
     supabase: at.supabase,
+    journal: createCallJournal(at.supabase),
     speech: provider(ROUNDS),
   });
   const { outputUrl, resultData } = await processor.run(job(PARTS));
@@ -214,6 +216,7 @@ Deno.test("text to speech: parts that are paid and stored are neither spoken nor
   const speaking = provider(1);
   const processor = createTextToSpeechProcessor({
     supabase: at.supabase,
+    journal: createCallJournal(at.supabase),
     speech: speaking,
   });
   const paid = new Map([["text_to_speech:1", "a"], ["text_to_speech:2", "b"]]);
@@ -228,6 +231,7 @@ Deno.test("text to speech: a part comes with the ends of the parts around it, an
   const speaking = provider(1);
   const processor = createTextToSpeechProcessor({
     supabase: at.supabase,
+    journal: createCallJournal(at.supabase),
     speech: speaking,
   });
   const context = job(1);
@@ -254,6 +258,7 @@ Deno.test("text to speech: a part is not begun when the isolate is about to end;
   const speaking = provider(1);
   const processor = createTextToSpeechProcessor({
     supabase: at.supabase,
+    journal: createCallJournal(at.supabase),
     speech: speaking,
   });
   await assertRejects(
@@ -272,6 +277,7 @@ Deno.test("text to speech: a part whose sound is paid and not to be had is no re
     speaking.open = () => Promise.resolve(null);
     const processor = createTextToSpeechProcessor({
       supabase: at.supabase,
+      journal: createCallJournal(at.supabase),
       speech: speaking,
     });
     const ending = await assertRejects(() =>

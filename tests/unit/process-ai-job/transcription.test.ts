@@ -5,8 +5,8 @@ import type { Database } from "../../../supabase/functions/_shared/database.type
 import { JobFailure } from "../../../supabase/functions/_shared/failures/job-failure.ts";
 import { ProviderFailure } from "../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { Snooze } from "../../../supabase/functions/_shared/jobs/outcome.ts";
-import type { Made } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
-import type { JobContext } from "../../../supabase/functions/_shared/jobs/runner.ts";
+import type { PaidResult } from "../../../supabase/functions/_shared/jobs/paid-call.ts";
+import type { JobContext } from "../../../supabase/functions/_shared/jobs/job-context.ts";
 import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
 import type {
   ElevenLabsTranscripts,
@@ -65,7 +65,7 @@ function storage(size: number, asked: string[], takesFiles: boolean) {
   });
 }
 
-function idOf(made: string | Made): string {
+function idOf(made: string | PaidResult): string {
   return typeof made === "string" ? made : made.providerObjectId;
 }
 
@@ -130,7 +130,7 @@ async function run(
     remainingMs: () => 100_000,
     progress() {},
     pay: (call) => call.send(never).then(idOf),
-    took: (_operation, units) => Promise.resolve(void heard.push(units)),
+    recordUsage: (_operation, units) => Promise.resolve(void heard.push(units)),
     dependency: () => Promise.resolve(null),
     ...given.context,
   };

@@ -1,5 +1,9 @@
-/** The functions of the standard library that are deployed, held to the vectors of the documents that specify them. */
-import { assertEquals, assertThrows } from "@std/assert";
+/**
+ * The functions of the standard library that are deployed, held to the vectors of the documents that specify them, or to
+ * what their documentation says.
+ */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { retry, RetryError } from "@std/async/retry";
 import { decodeBase64, encodeBase64 } from "@std/encoding";
 import fc from "fast-check";
 import ts from "typescript";
@@ -57,6 +61,86 @@ for (const text of ["Z", "Zm9vY", "Zm9v!mFy", "Zm9-", "Zm9_", "Zé=="]) {
   });
 }
 
+/** Lets every timer fire at once while `work` runs; resolves with the delays, in milliseconds. */
+async function delaysOf(work: () => Promise<unknown>): Promise<number[]> {
+  const delays: number[] = [];
+  const real = globalThis.setTimeout;
+  Reflect.set(globalThis, "setTimeout", (callback: () => void, ms: number) => {
+    delays.push(ms);
+    queueMicrotask(callback);
+    return 0;
+  });
+  try {
+    await work();
+  } finally {
+    Reflect.set(globalThis, "setTimeout", real);
+  }
+  return delays;
+}
+
+/** A function that fails so many times, and then returns how often it was called. */
+function failing(times: number) {
+  let calls = 0;
+  return () => {
+    if (calls++ < times) return Promise.reject(new Error(`call ${calls}`));
+    return Promise.resolve(calls);
+  };
+}
+
+const SCHEDULE = { minTimeout: 250, multiplier: 2, maxTimeout: 4_000 };
+
+Deno.test("retry: each delay is the one before times multiplier, from minTimeout up to maxTimeout", async () => {
+  let result: number | undefined;
+  const delays = await delaysOf(async () => {
+    result = await retry(failing(6), {
+      ...SCHEDULE,
+      maxAttempts: 7,
+      jitter: 0,
+    });
+  });
+  assertEquals(result, 7);
+  assertEquals(delays, [250, 500, 1_000, 2_000, 4_000, 4_000]);
+});
+
+Deno.test("retry: jitter shortens each delay at random by at most that part", async () => {
+  const seen = new Set<number>();
+  for (let round = 0; round < 200; round++) {
+    const [delay = 0] = await delaysOf(() =>
+      retry(failing(1), { ...SCHEDULE, jitter: 0.5 })
+    );
+    seen.add(delay);
+    assert(delay >= 125 && delay <= 250, `${delay} ms`);
+  }
+  assert(seen.size > 10);
+});
+
+Deno.test("retry: after maxAttempts it throws a RetryError whose cause is the last error", async () => {
+  let calls = 0;
+  const delays = await delaysOf(async () => {
+    const error = await assertRejects(
+      () =>
+        retry(() => {
+          throw new Error(`call ${++calls}`);
+        }, { ...SCHEDULE, maxAttempts: 3, jitter: 0 }),
+      RetryError,
+    );
+    assert(error.cause instanceof Error);
+    assertEquals(error.cause.message, "call 3");
+  });
+  assertEquals([calls, delays], [3, [250, 500]]);
+});
+
+Deno.test("retry: an error that isRetriable refuses is thrown at once", async () => {
+  const delays = await delaysOf(() =>
+    assertRejects(
+      () => retry(failing(1), { ...SCHEDULE, isRetriable: () => false }),
+      Error,
+      "call 1",
+    )
+  );
+  assertEquals(delays, []);
+});
+
 Deno.test("std: the deployed functions import only what these vectors cover", async () => {
   const root = fromFileUrl(new URL("../../../", import.meta.url));
   const names = new Set<string>();
@@ -81,6 +165,8 @@ Deno.test("std: the deployed functions import only what these vectors cover", as
     }
   }
   assertEquals([...names].sort(), [
+    "@std/async/retry RetryError",
+    "@std/async/retry retry",
     "@std/encoding decodeBase64",
     "@std/encoding encodeBase64",
   ]);

@@ -29,10 +29,10 @@ const cases: {
     why: "contracts are independent of the jobs",
     bad: [
       `${shared}/contracts/jobs.ts`,
-      `import { a } from "../jobs/runner.ts";`,
+      `import { a } from "../jobs/job-run.ts";`,
     ],
     good: [
-      `${shared}/jobs/runner.ts`,
+      `${shared}/jobs/job-run.ts`,
       `import { a } from "../contracts/jobs.ts";`,
     ],
   },
@@ -52,7 +52,7 @@ const cases: {
     rule: "layer",
     why: "jobs know no provider, not even a type of it",
     bad: [
-      `${shared}/jobs/runner.ts`,
+      `${shared}/jobs/job-run.ts`,
       `type A = import("../providers/elevenlabs.ts").A;`,
     ],
     good: [
@@ -144,7 +144,7 @@ const cases: {
     rule: "area",
     why: `nothing deployed imports ${area}/`,
     bad: [
-      `${shared}/jobs/runner.ts`,
+      `${shared}/jobs/job-run.ts`,
       `import { a } from "../../../../${area}/a.ts";`,
     ] satisfies [string, string],
     good: [
@@ -227,7 +227,7 @@ const cases: {
   {
     rule: "product-package",
     why: "what is deployed uses no package of the workshop",
-    bad: [`${shared}/jobs/runner.ts`, `import postgres from "postgres";`],
+    bad: [`${shared}/jobs/job-run.ts`, `import postgres from "postgres";`],
     good: ["dev/a.ts", `import postgres from "postgres";`],
   },
   {

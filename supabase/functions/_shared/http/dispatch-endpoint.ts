@@ -1,5 +1,6 @@
-/** The endpoint of a worker: the database asks for work; claim, answer at once, work in the background. */
-import { dispatchSchema } from "../contracts/dispatch.ts";
+/** Endpoints that only this project's database calls. */
+import type { z } from "zod";
+import type { Json } from "../database.types.ts";
 import type { Logger } from "../platform/log.ts";
 import { parse, parseJson, readText } from "./body.ts";
 import {
@@ -9,43 +10,35 @@ import {
 import { type AppDeps, createEndpoint } from "./endpoint.ts";
 import { jsonResponse } from "./problem.ts";
 
-/** What the handler needs beyond the platform. */
-export interface DispatchDeps extends AppDeps {
-  /** Claims what a dispatch asks for, as far as there is room, and begins it in the background. */
-  take(dispatch: VerifiedDispatch, log: Logger): Promise<{ id: string }[]>;
+/** A call of the database. Its age and whether it is a replay are not checked yet: the database does that. */
+export interface Dispatch<Body> extends VerifiedDispatch {
+  body: Body;
 }
 
 /**
- * Makes the endpoint of the function `name`.
+ * Creates the endpoint of the function `name`: verifies the signature, parses the body and responds with 202.
  *
- * Answers 202 `{claimed}` with the ids it took, after the claim and before the work. The ids in the body are a hint that
- * something waits: which jobs are taken is the queue's decision, so that nobody gets ahead by asking.
+ * @param accept starts the work in the background and returns the response's body. What it throws is the response.
  */
-export function createDispatchEndpoint(
+export function createDispatchEndpoint<Body>(
   name: string,
-  deps: DispatchDeps,
+  deps: AppDeps,
+  schema: z.ZodType<Body>,
+  accept: (dispatch: Dispatch<Body>, log: Logger) => Promise<Json>,
 ): (request: Request) => Promise<Response> {
   return createEndpoint(
     deps,
     { name, method: "POST" },
     async ({ request, log }) => {
-      let body = "";
-      const dispatch = await verifyDispatchSignature(
+      let text = "";
+      const verified = await verifyDispatchSignature(
         request.headers,
-        async () => body = await readText(request),
+        async () => text = await readText(request),
         deps.env.DISPATCH_SECRET,
       );
-      const { jobIds } = parse(parseJson(body), dispatchSchema);
-
-      const jobs = await deps.take(dispatch, log);
-      log.info("dispatch_received", {
-        message_id: dispatch.messageId,
-        named: jobIds.length,
-        claimed: jobs.map((job) => job.id),
-      });
-      return jsonResponse({ claimed: jobs.map((job) => job.id) }, {
-        status: 202,
-      });
+      const body = parse(parseJson(text), schema);
+      const answer = await accept({ ...verified, body }, log);
+      return jsonResponse(answer, { status: 202 });
     },
   );
 }

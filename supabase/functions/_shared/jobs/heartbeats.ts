@@ -12,10 +12,10 @@ export interface Heartbeat {
    * report before it. Of several in that time the newest counts.
    */
   report(progress: number, stage: string): void;
-  /** Sends what was reported without waiting, and resolves when it is sent, so that no write that follows is overtaken by it. */
-  sent(): Promise<void>;
-  /** Whether the lease cannot have run out: a heartbeat came through less than its length ago. */
-  isOurs(): boolean;
+  /** Sends a pending report now, and resolves when it is sent, so that it cannot overtake a later write. */
+  flushed(): Promise<void>;
+  /** Whether the lease cannot have expired: a heartbeat succeeded less than its length ago. */
+  leaseIsValid(): boolean;
   /** No more heartbeats. Resolves when none is on its way. */
   stop(): Promise<void>;
 }
@@ -87,7 +87,7 @@ export class Heartbeats {
         entry.pending = { progress, stage };
         this.#reportInTime(entry);
       },
-      sent: async () => {
+      flushed: async () => {
         while (
           entry.pending !== undefined && this.#watched.has(job.lease_token)
         ) {
@@ -95,7 +95,7 @@ export class Heartbeats {
         }
         await this.#sending;
       },
-      isOurs: () => !this.#isSilent(entry),
+      leaseIsValid: () => !this.#isSilent(entry),
       stop: async () => {
         this.#unwatch(entry);
         await this.#sending;

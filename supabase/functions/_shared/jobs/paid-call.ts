@@ -17,7 +17,7 @@ export const OWN_LOAD_PAUSE_SECONDS = 10;
 type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
 
 /** What a call made, where the provider tells how much it took for it. */
-export interface Made {
+export interface PaidResult {
   providerObjectId: string;
   /** Whole ones, as {@link PaidCall.units}. */
   units: number;
@@ -40,7 +40,7 @@ export interface PaidCall {
   /** Does beforehand what takes time, so that nothing lies between the journal and the request. */
   prepare?(): Promise<void>;
   /** Sends it, and answers with the provider's id of what was made, and how much it took if the provider tells. */
-  send(signal: AbortSignal): Promise<string | Made>;
+  send(signal: AbortSignal): Promise<string | PaidResult>;
   /** Looks for what an earlier send of this step may have made, by the job's marker. */
   find(signal: AbortSignal): Promise<string | null>;
   /** Removes what was made, when the owner cancelled meanwhile. Left out where the provider cannot. */
@@ -50,7 +50,7 @@ export interface PaidCall {
 /**
  * Makes the call, or finds what an earlier attempt made.
  *
- * @param isOurs whether the lease cannot have run out yet, by a clock that goes on while this process stands still.
+ * @param leaseIsValid whether the lease cannot have run out yet, by a clock that goes on while this process stands still.
  *   Asked when the request is about to leave: a process that was stopped after the journal was written wakes up to a
  *   job that may long be somebody else's, and the provider knows nothing of leases.
  * @param signal aborts the call; with a {@link CancelRequested} as its reason, what was made is looked for and undone.
@@ -68,17 +68,16 @@ export async function makePaidCall(
   lease: Lease,
   call: PaidCall,
   signal: AbortSignal,
-  isOurs: () => boolean,
+  leaseIsValid: () => boolean,
 ): Promise<string> {
   await call.prepare?.();
-  const begun = await repository.beginProviderCall(
-    lease,
-    call.operation,
-    call.progressBefore,
-    call.stage,
-    call.units,
-    crypto.randomUUID(),
-  );
+  const begun = await repository.beginProviderCall(lease, {
+    callId: crypto.randomUUID(),
+    operation: call.operation,
+    stage: call.stage,
+    progress: call.progressBefore,
+    units: call.units,
+  });
   if (begun === null) throw new LeaseLost();
   switch (begun.decision) {
     case "cancelled":
@@ -98,7 +97,7 @@ export async function makePaidCall(
         call,
         begun.call_id,
         signal,
-        isOurs,
+        leaseIsValid,
       );
   }
 }
@@ -116,11 +115,11 @@ async function send(
   call: PaidCall,
   callId: string,
   signal: AbortSignal,
-  isOurs: () => boolean,
+  leaseIsValid: () => boolean,
 ): Promise<string> {
-  let made: string | Made;
+  let made: string | PaidResult;
   try {
-    if (signal.aborted || !isOurs()) {
+    if (signal.aborted || !leaseIsValid()) {
       throw ProviderFailure.rejected("lease_expired", {
         isRetryable: true,
         cause: signal.reason,

@@ -36,7 +36,7 @@ export function pauseFor(
  * @throws {Snooze} when the provider is in trouble that passes: it spends no attempt.
  * @throws {JobFailure} for every other failure of the provider. What is no {@link ProviderFailure} is thrown as it is.
  */
-export async function patiently<T>(
+export async function snoozeOnOutage<T>(
   job: Pick<ClaimedJob, "started_at" | "updated_at">,
   pauses: Pauses,
   call: () => Promise<T>,

@@ -1,22 +1,38 @@
-/** The queue, as the database offers it: the only caller of its functions. Needs the service's client. */
-import type { PostgrestError, SupabaseClient } from "@supabase/supabase-js";
+/**
+ * The queue, as the database offers it: the only caller of its functions. Needs the rights of the service.
+ *
+ * Writes that carry a lease are retried here while the database is unavailable, so that a restart or a deploy costs
+ * neither an attempt nor a known outcome.
+ */
 import { z } from "zod";
-import {
-  type ClaimedJob,
-  claimedJobSchema,
-  type Dependency,
-  dependencySchema,
-} from "../contracts/jobs.ts";
-import type { Database } from "../database.types.ts";
+import { type ClaimedJob, claimedJobSchema } from "../contracts/jobs.ts";
 import { fromDatabaseError } from "../database/errors.ts";
+import {
+  type DatabaseError,
+  functionCaller,
+  type Rpc,
+} from "../database/rpc.ts";
 import type { AppError } from "../failures/app-error.ts";
 import type { ErrorCode } from "../failures/catalogue.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import type { Completion } from "./outcome.ts";
 import { productSchema } from "./products.ts";
+import { retryWrite } from "./write-retries.ts";
 
 /** What proves ownership of a claimed job. */
 export type Lease = Pick<ClaimedJob, "id" | "lease_token">;
+
+/** A paid call that is about to be sent, for the journal. */
+export interface CallIntent {
+  /** Drawn by the caller. A write that is retried because its answer was lost has the same id, and is the same call. */
+  callId: string;
+  /** Names the step; at most one call of a step is open or has succeeded for a job. */
+  operation: string;
+  stage: string;
+  progress: number;
+  /** How much is requested, in the unit of its price. */
+  units: number;
+}
 
 /** What to do about a paid call; see the comment on `begin_provider_call`. */
 export const begunCallSchema = z.discriminatedUnion("decision", [
@@ -35,15 +51,16 @@ export const begunCallSchema = z.discriminatedUnion("decision", [
     provider_object_id: z.string(),
   }),
 ]);
+/** See {@link begunCallSchema}. */
 export type BegunCall = z.infer<typeof begunCallSchema>;
 
-/** How a paid call ended. `unknown`: no usable answer; `absent`: asked afterwards, nothing was made. */
+/** The outcome of a paid call. `unknown`: no usable answer; `absent`: the provider was asked, and nothing was made. */
 export type CallSettlement =
   | {
     outcome: "succeeded" | "adopted";
     providerObjectId: string;
     progress?: number;
-    /** How much the provider says it took; left out, as much as was estimated. */
+    /** What the provider reports that it used; left out, the estimate counts. */
     units?: number | undefined;
   }
   | {
@@ -52,16 +69,20 @@ export type CallSettlement =
     httpStatus?: number | undefined;
   };
 
-/** A sign of life of one job, with what there is to report. */
+/** The heartbeat of one job, with its progress report if there is one. */
 export interface Beat {
   lease: Lease;
   progress?: number;
   stage?: string;
 }
 
-const heartbeatSchema = z.array(
-  z.object({ job_id: z.uuid(), is_cancel_requested: z.boolean() }),
-);
+/** Why an attempt failed. `message` is shown to the owner. */
+export interface AttemptFailure {
+  code: ErrorCode;
+  message: string;
+  isRetryable: boolean;
+  retryAfterSeconds?: number | undefined;
+}
 
 /**
  * The queue functions. Each write carries the lease token; `false` and `null` mean that the lease is lost and nothing
@@ -76,26 +97,22 @@ export interface JobRepository {
     limit: number,
   ): Promise<ClaimedJob[]>;
   claimDue(limit: number): Promise<ClaimedJob[]>;
-  /** Extends the leases; a job that is missing from the answer is lost. */
+  /** Extends the leases. A job that is missing from the result has lost its lease. */
   heartbeat(
     beats: readonly Beat[],
   ): Promise<ReadonlyMap<string, { isCancelRequested: boolean }>>;
+  /** Writes a paid call into the journal and decides whether it may be sent. */
   beginProviderCall(
     lease: Lease,
-    operation: string,
-    progress: number,
-    stage: string,
-    /** In the unit of its price. */
-    units: number,
-    /** Drawn by the caller: asked again with the same one, because an answer was lost, it is the same call. */
-    callId: string,
+    intent: CallIntent,
   ): Promise<BegunCall | null>;
+  /** Writes the outcome of a paid call. */
   settleProviderCall(
     lease: Lease,
     callId: string,
     settlement: CallSettlement,
   ): Promise<boolean>;
-  /** Writes how much the settled call of a step did take, where that is known only later. */
+  /** Corrects the usage of a step's settled call, where it is known only later. */
   reviseProviderCall(
     lease: Lease,
     operation: string,
@@ -106,59 +123,43 @@ export interface JobRepository {
    * @throws {JobFailure} `result_not_saved` when the result or the product cannot be written: nothing was.
    */
   complete(lease: Lease, completion: Completion): Promise<boolean>;
+  /** Completes the job with the result of an equal job; false also when that result cannot be reused. */
   reuseResult(lease: Lease, sourceJobId: string): Promise<boolean>;
-  /** The job that this one depends on, which is completed; null when it names none, or that has been deleted. */
-  dependencyOf(
-    job: Pick<ClaimedJob, "user_id" | "depends_on_job_id">,
-  ): Promise<Dependency | null>;
+  /** Ends the attempt as failed; resolves with the status that this gave the job. */
   fail(
     lease: Lease,
-    failure: {
-      code: ErrorCode;
-      message: string;
-      isRetryable: boolean;
-      retryAfterSeconds?: number | undefined;
-    },
+    failure: AttemptFailure,
   ): Promise<"pending" | "failed" | "cancelled" | null>;
+  /** Ends a job whose cancellation was requested. */
   cancel(lease: Lease): Promise<boolean>;
-  /** Asks for another request to this worker, if jobs wait for it. */
-  wake(): Promise<boolean>;
+  /** Puts the job back until later; the attempt does not count. */
   snooze(lease: Lease, seconds: number, stage: string): Promise<boolean>;
+  /** Puts the job back to be claimed at once; the attempt does not count. */
   release(lease: Lease): Promise<boolean>;
+  /** Has the database dispatch this worker again if jobs are due; resolves with whether any were. */
+  wake(): Promise<boolean>;
 }
 
-type Rpc = Database["public"]["Functions"];
-
-/** SQLSTATEs of a value that no repetition makes fit: data exceptions, constraints, and products without a place. */
-const REFUSED_VALUE = /^(22|23|AJ08)/;
-
-function resultNotSaved(cause: unknown): JobFailure {
-  return JobFailure.final("result_not_saved", { cause });
-}
+const heartbeatSchema = z.array(
+  z.object({ job_id: z.uuid(), is_cancel_requested: z.boolean() }),
+);
 
 /**
- * The queue through the Data API with the secret key.
+ * The queue of one worker over `rpc`.
  *
- * @param worker the Edge Function that asks, as in `ai_job_types.worker`: it gets jobs of its own types alone.
+ * Writes that carry a lease are retried for about nine seconds while they fail with `service_unavailable`; then that
+ * error is thrown. Nothing happens twice: an ending that was written although its answer was lost has ended the lease,
+ * so its retry returns `false`; a paid call is begun and settled under its own id; a revision sets a value. Not retried
+ * are claims, heartbeats and `wake`, whose callers come back by themselves.
+ *
+ * @param worker the Edge Function, as in `ai_job_types.worker`: it gets jobs of its own types only.
  */
 export function createJobRepository(
-  supabase: SupabaseClient<Database>,
+  rpc: Rpc,
   worker = "process-ai-job",
 ): JobRepository {
-  async function call<Name extends keyof Rpc & string, T>(
-    name: Name,
-    args: Rpc[Name]["Args"],
-    schema: z.ZodType<T>,
-    toError: (error: PostgrestError) => AppError = fromDatabaseError,
-  ): Promise<T> {
-    const { data, error } = await supabase.rpc(name, args);
-    if (error) throw toError(error);
-    return schema.parse(data);
-  }
-  const fence = (lease: Lease) => ({
-    p_job_id: lease.id,
-    p_lease_token: lease.lease_token,
-  });
+  const call = functionCaller(rpc);
+  const write: typeof call = (...args) => retryWrite(() => call(...args));
 
   return {
     claimDispatched: (dispatch, limit) =>
@@ -192,31 +193,24 @@ export function createJobRepository(
       );
     },
 
-    async beginProviderCall(
-      lease,
-      operation,
-      progress,
-      stage,
-      units,
-      callId,
-    ) {
-      const [row] = await call(
+    async beginProviderCall(lease, intent) {
+      const [begun] = await write(
         "begin_provider_call",
         {
           ...fence(lease),
-          p_operation: operation,
-          p_progress: progress,
-          p_stage: stage,
-          p_units: units,
-          p_call_id: callId,
+          p_operation: intent.operation,
+          p_progress: intent.progress,
+          p_stage: intent.stage,
+          p_units: intent.units,
+          p_call_id: intent.callId,
         },
         z.array(begunCallSchema).max(1),
       );
-      return row ?? null;
+      return begun ?? null;
     },
 
     settleProviderCall: (lease, callId, settlement) =>
-      call("settle_provider_call", {
+      write("settle_provider_call", {
         ...fence(lease),
         p_call_id: callId,
         p_outcome: settlement.outcome,
@@ -237,7 +231,7 @@ export function createJobRepository(
       }, z.boolean()),
 
     reviseProviderCall: (lease, operation, units) =>
-      call("revise_provider_call", {
+      write("revise_provider_call", {
         ...fence(lease),
         p_operation: operation,
         p_units: units,
@@ -246,7 +240,7 @@ export function createJobRepository(
     complete: (lease, { resultData, outputUrl, product }) => {
       const row = productSchema.optional().safeParse(product);
       if (!row.success) return Promise.reject(resultNotSaved(row.error));
-      return call(
+      return write(
         "complete_ai_job",
         {
           ...fence(lease),
@@ -255,31 +249,18 @@ export function createJobRepository(
           ...(row.data === undefined ? {} : { p_product: row.data }),
         },
         z.boolean(),
-        (error) =>
-          REFUSED_VALUE.test(error.code)
-            ? resultNotSaved(error)
-            : fromDatabaseError(error),
+        completionError,
       );
     },
 
     reuseResult: (lease, sourceJobId) =>
-      call("reuse_ai_job_result", {
+      write("reuse_ai_job_result", {
         ...fence(lease),
         p_source_job_id: sourceJobId,
       }, z.boolean()),
 
-    async dependencyOf(job) {
-      if (job.depends_on_job_id === null) return null;
-      const { data, error } = await supabase.from("ai_jobs")
-        .select(Object.keys(dependencySchema.shape).join(","))
-        .eq("id", job.depends_on_job_id).eq("user_id", job.user_id)
-        .eq("status", "completed").maybeSingle();
-      if (error) throw fromDatabaseError(error);
-      return dependencySchema.nullable().parse(data);
-    },
-
     fail: (lease, failure) =>
-      call("fail_ai_job", {
+      write("fail_ai_job", {
         ...fence(lease),
         p_error_code: failure.code,
         p_error_message: failure.message,
@@ -289,17 +270,35 @@ export function createJobRepository(
           : { p_retry_after_seconds: failure.retryAfterSeconds }),
       }, z.enum(["pending", "failed", "cancelled"]).nullable()),
 
+    cancel: (lease) => write("cancel_ai_job", fence(lease), z.boolean()),
+
     snooze: (lease, seconds, stage) =>
-      call("snooze_ai_job", {
+      write("snooze_ai_job", {
         ...fence(lease),
         p_delay_seconds: seconds,
         p_stage: stage,
       }, z.boolean()),
 
-    cancel: (lease) => call("cancel_ai_job", fence(lease), z.boolean()),
+    release: (lease) => write("release_ai_job", fence(lease), z.boolean()),
 
     wake: () => call("wake_ai_job_worker", { p_worker: worker }, z.boolean()),
-
-    release: (lease) => call("release_ai_job", fence(lease), z.boolean()),
   };
+}
+
+const fence = (lease: Lease) => ({
+  p_job_id: lease.id,
+  p_lease_token: lease.lease_token,
+});
+
+/** SQLSTATEs of a value that no retry can save: data exceptions, constraints, and products without a place. */
+const REFUSED_VALUE = /^(22|23|AJ08)/;
+
+function completionError(error: DatabaseError): AppError {
+  return REFUSED_VALUE.test(error.code)
+    ? resultNotSaved(error)
+    : fromDatabaseError(error);
+}
+
+function resultNotSaved(cause: unknown): JobFailure {
+  return JobFailure.final("result_not_saved", { cause });
 }

@@ -1,49 +1,48 @@
-/** The jobs that one isolate has in hand: how many at once, and for how long it may take new ones. */
+/** The jobs that one isolate runs: how many at once, and until when it claims new ones. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
 import { Heartbeats } from "./heartbeats.ts";
+import { JobRun, type JobRunDeps } from "./job-run.ts";
 import { ShuttingDown } from "./outcome.ts";
-import { runJob, type RunnerDeps } from "./runner.ts";
 
-/** The platform retires an isolate at half of its wall clock; nothing new is begun after that. */
+/** The platform retires an isolate at half of its wall clock; nothing is claimed after that. */
 const CLAIM_UNTIL = 0.5;
-/** The platform announces the end at nine tenths; everything should be over or handed back by then. */
+/** The platform announces the end at nine tenths; by then every job must be finished or released. */
 const FINISH_BY = 0.9;
 
-/** Reasons of the platform for ending an isolate that used more than it may. */
+/** Reasons of the platform for ending an isolate that exceeded a limit. */
 const LIMITS = ["cpu", "memory"];
 
-/** What a worker needs; the runner's own needs that differ by isolate or request are the worker's to set. */
+/** What a worker needs. It sets those parts of {@link JobRunDeps} itself that differ by isolate or request. */
 export interface WorkerDeps extends
   Omit<
-    RunnerDeps,
+    JobRunDeps,
     "deadlineMs" | "shutdown" | "log" | "heartbeats"
   > {
   concurrency: number;
   /**
-   * Work on one job at a time, and claim again only in answer to another request. For work that uses up most of the
-   * processor time that an isolate has.
+   * Run one job at a time, and claim again only in answer to another request. For work that uses most of an isolate's
+   * processor time.
    * @default false
    */
   isOneJobPerRequest?: boolean;
   /** How long the isolate lives, in milliseconds. */
   wallClockMs: number;
   onShutdown(callback: (reason: string) => void): void;
-  /** Keeps the isolate alive for work that goes on after the answer. */
+  /** Keeps the isolate alive for work that continues after the response. */
   waitUntil(promise: Promise<unknown>): void;
-  /** The log of what belongs to no single request. */
+  /** For lines that belong to no request. */
   log: Logger;
 }
 
 /** The worker of an isolate. */
 export interface Worker {
   /**
-   * Claims as many jobs as fit and begins them in the background, and afterwards whatever else is due as slots come
-   * free.
+   * Claims as many jobs as fit and starts them in the background; later claims whatever is due as slots become free.
    *
-   * @param claim claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or about to end. Then the log
-   *   says which, as `claim_refused`.
-   * @returns the jobs that were claimed. Throws what `claim` throws.
+   * @param claim claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or ending. The log then says
+   *   which, as `claim_refused`.
+   * @returns the claimed jobs. Throws what `claim` throws.
    */
   take(
     claim: (limit: number) => Promise<ClaimedJob[]>,
@@ -52,13 +51,12 @@ export interface Worker {
 }
 
 /**
- * Makes the worker of this isolate.
+ * Creates the worker of this isolate.
  *
- * Guarantees: never more than `concurrency` jobs at once, over all dispatches, however they overlap; nothing is claimed
- * after half of the wall clock or once the end is announced, and then another isolate is asked to go on, once for the
- * dispatches that still come and once for each job that ends, as after each job with `isOneJobPerRequest`; on that
- * announcement the jobs in hand are handed back to the queue, and a single one that has used up the isolate's processor
- * time or memory spends its attempt.
+ * Guarantees: never more than `concurrency` jobs at once, over all dispatches. Nothing is claimed after half of the wall
+ * clock or once the end is announced; another isolate is then woken, once for the dispatches that still arrive and once
+ * for each job that ends. `isOneJobPerRequest` wakes another after each job. When the end is announced, running jobs are
+ * released to the queue; a single one that exceeded the isolate's processor time or memory spends its attempt.
  */
 export function createWorker(deps: WorkerDeps): Worker {
   const isOneJobPerRequest = deps.isOneJobPerRequest ?? false;
@@ -70,7 +68,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     deps.repository,
     deps.log,
   );
-  // Slots taken: jobs that run, and room that a claim under way may fill.
+  // Slots in use: running jobs, and room reserved by a claim that is under way.
   let taken = 0;
   let running = 0;
   deps.onShutdown((reason) =>
@@ -82,8 +80,8 @@ export function createWorker(deps: WorkerDeps): Worker {
     )
   );
   let isFilling = false;
-  // A dispatch found no room, or only as much as it filled: more of what it told of may still wait.
-  let isHintMissed = false;
+  // A dispatch found no free slot, or filled all of them: more jobs may be due than it could claim.
+  let moreMayBeDue = false;
   let hasWoken = false;
 
   /** Why nothing may be claimed any more. */
@@ -106,15 +104,15 @@ export function createWorker(deps: WorkerDeps): Worker {
     let jobs: ClaimedJob[] = [];
     try {
       jobs = await claim(limit);
-      if (jobs.length === limit) isHintMissed = true;
+      if (jobs.length === limit) moreMayBeDue = true;
       if (reason !== undefined) refuse(reason, log);
     } finally {
       taken -= limit - jobs.length;
       for (const job of jobs) deps.waitUntil(work(job, log));
-      // Also after a claim that failed: the slots that it held are what the other dispatch lacked. Not by one that is
-      // closing: it has nothing to fill them with.
+      // Also after a claim that failed: another dispatch may have lacked the slots that this one held. An isolate that
+      // is closing has no use for free slots.
       if (
-        isHintMissed && taken < concurrency && !isClosing() &&
+        moreMayBeDue && taken < concurrency && !isClosing() &&
         !isOneJobPerRequest
       ) {
         deps.waitUntil(fill(log));
@@ -123,27 +121,27 @@ export function createWorker(deps: WorkerDeps): Worker {
     return jobs;
   }
 
-  /** Says why a dispatch gets nothing here, and has another isolate asked where this one will not come back to it. */
+  /** Logs why a dispatch got no job, and wakes another isolate where this one will not claim again. */
   function refuse(reason: "ending" | "too_old" | "full", log: Logger): void {
     const fields = {
       reason,
       uptime_ms: Math.round(deps.platform.uptimeMs()),
     };
-    // The platform gives a retired isolate nothing: one that is asked often at this age lives longer than it was told.
+    // The platform sends a retired isolate nothing: one that often gets here lives longer than ISOLATE_WALL_CLOCK says.
     if (reason === "too_old") log.warn("claim_refused", fields);
     else log.info("claim_refused", fields);
     if (reason !== "full") deps.waitUntil(wakeOnce(log));
   }
 
   /**
-   * Once in the life of this isolate: where it lives longer than ISOLATE_WALL_CLOCK says, the call may come to itself, and
-   * would be answered by another without end. The sweep dispatches what is then still due.
+   * Once in the life of this isolate: where it lives longer than ISOLATE_WALL_CLOCK says, the call may reach this same
+   * isolate, which would answer it with another call without end. The sweep dispatches what is still due.
    */
   async function wakeOnce(log: Logger): Promise<void> {
     if (hasWoken) return;
     hasWoken = true;
     try {
-      // Nothing was waiting: the next dispatch may find something that is.
+      // Nothing was due: a later dispatch may find something that is.
       if (!await deps.repository.wake()) hasWoken = false;
     } catch (error) {
       hasWoken = false;
@@ -154,10 +152,10 @@ export function createWorker(deps: WorkerDeps): Worker {
   async function work(job: ClaimedJob, log: Logger): Promise<void> {
     running++;
     try {
-      await runJob(
+      await new JobRun(
         { ...deps, log, heartbeats, deadlineMs, shutdown: shutdown.signal },
         job,
-      );
+      ).run();
     } finally {
       running--;
       taken--;
@@ -165,23 +163,23 @@ export function createWorker(deps: WorkerDeps): Worker {
     await fill(log);
   }
 
-  /** Takes what is due until there is no room or nothing left; one at a time, so that slots that come free together share a claim. */
+  /** Claims until no slot is free or nothing is due. Only one runs, so that slots freed together share a claim. */
   async function fill(log: Logger): Promise<void> {
     if (isFilling) return;
     isFilling = true;
     try {
       while (!isClosing() && taken < concurrency && !isOneJobPerRequest) {
-        isHintMissed = false;
+        moreMayBeDue = false;
         const jobs = await take(
           (limit) => deps.repository.claimDue(limit),
           log,
         );
-        // What was missed during this claim may have come too late for it.
-        if (jobs.length === 0 && !isHintMissed) return;
+        // A job that a dispatch missed during this claim may have become due too late for it.
+        if (jobs.length === 0 && !moreMayBeDue) return;
       }
       if (isClosing() || isOneJobPerRequest) await deps.repository.wake();
     } catch (error) {
-      // The sweep finds what is due without us.
+      // The sweep dispatches what is due.
       log.warn("claim_failed", { error });
     } finally {
       isFilling = false;

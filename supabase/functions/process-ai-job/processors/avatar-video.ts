@@ -14,8 +14,8 @@ import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { Snooze } from "../../_shared/jobs/outcome.ts";
-import { patiently, pauseFor } from "../../_shared/jobs/pauses.ts";
-import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
+import { pauseFor, snoozeOnOutage } from "../../_shared/jobs/pauses.ts";
+import type { JobContext, Processor } from "../../_shared/jobs/job-context.ts";
 import {
   INPUT_HEAD_BYTES,
   inputTypeOf,
@@ -61,7 +61,7 @@ export interface AvatarVideoDeps {
 
 /**
  * The processor. Submits on the first claim, and looks once on each later one: a render takes minutes, and nothing waits
- * for it in an isolate. Progress: 10 while photo and recording are handed over, 30 when the order is sent, 50 when the
+ * for it in an isolate. Progress: 10 while photo and recording are prepared over, 30 when the order is sent, 50 when the
  * video is being made, 80 while it is copied into our Storage.
  */
 export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
@@ -75,16 +75,20 @@ export function createAvatarVideoProcessor(deps: AvatarVideoDeps): Processor {
       const videoId = await submit(deps, provider, context, order);
 
       const read = () =>
-        patiently(job, provider.pauses, () => provider.read(videoId, signal));
+        snoozeOnOutage(
+          job,
+          provider.pauses,
+          () => provider.read(videoId, signal),
+        );
       const state = await read();
       if (state.status === "rendering") {
         throw new Snooze(pauseFor(job, provider.pauses), "rendering");
       }
       // The length is known only now. What failed is given back where the provider does not charge it.
       if (state.status === "done" && state.durationSeconds !== null) {
-        await context.took(ORDER, Math.ceil(state.durationSeconds));
+        await context.recordUsage(ORDER, Math.ceil(state.durationSeconds));
       } else if (state.status === "failed" && !provider.chargesFailed) {
-        await context.took(ORDER, 0);
+        await context.recordUsage(ORDER, 0);
       }
       const video = finished(state);
 
@@ -158,14 +162,14 @@ async function submit(
 ): Promise<string> {
   const { job, signal, progress, pay } = context;
   const marker = `job:${job.id}`;
-  let handed: Handed | undefined;
+  let prepared: PreparedInput | undefined;
   // What is ordered already, or may be, needs no files any more.
   if (job.spend === "none") {
     progress(10, "fetching_input");
-    handed = await patiently(
+    prepared = await snoozeOnOutage(
       job,
       provider.pauses,
-      () => handOver(deps, provider, context, order, signal),
+      () => prepareInput(deps, provider, context, order, signal),
     );
   }
   try {
@@ -175,13 +179,13 @@ async function submit(
       progressBefore: 30,
       progressAfter: 50,
       // Of what was ordered before, the journal has the estimate.
-      units: handed?.seconds ?? 1,
-      unitsNote: handed?.note,
+      units: prepared?.seconds ?? 1,
+      unitsNote: prepared?.note,
       send: async (signal) => {
-        handed ??= await unpaid(() =>
-          handOver(deps, provider, context, order, signal)
+        prepared ??= await unpaid(() =>
+          prepareInput(deps, provider, context, order, signal)
         );
-        const { photo, speech } = handed;
+        const { photo, speech } = prepared;
         return await provider.create({
           photo,
           speech,
@@ -204,8 +208,8 @@ async function submit(
   }
 }
 
-/** What the provider has been handed, and how long the video is likely to become. */
-interface Handed {
+/** What the provider has been prepared, and how long the video is likely to become. */
+interface PreparedInput {
   photo: string;
   speech: AvatarSpeech;
   seconds: number;
@@ -213,13 +217,13 @@ interface Handed {
 }
 
 /** Hands photo and recording to the provider. They cost nothing and it forgets them by itself. */
-async function handOver(
+async function prepareInput(
   deps: AvatarVideoDeps,
   provider: AvatarVideos,
   context: JobContext,
   { metadata, photo }: Order,
   signal: AbortSignal,
-): Promise<Handed> {
+): Promise<PreparedInput> {
   const { job } = context;
   const photoFile = await fileOf(deps, job, photo, {
     name: "photo",

@@ -22,10 +22,11 @@ import {
 } from "../../_shared/contracts/text-to-speech.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
+import type { CallJournal } from "../../_shared/jobs/call-journal.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { Snooze } from "../../_shared/jobs/outcome.ts";
 import { RECOVERY_STAGE } from "../../_shared/jobs/pauses.ts";
-import type { JobContext, Processor } from "../../_shared/jobs/runner.ts";
+import type { JobContext, Processor } from "../../_shared/jobs/job-context.ts";
 import { Mp3Error, Mp3Frames } from "../../_shared/media/mp3-frames.ts";
 import { splitText } from "../../_shared/media/split-text.ts";
 import { headOf, tailOf } from "../../_shared/media/text-bounds.ts";
@@ -68,15 +69,16 @@ const voiceSchema = z.object({
   similarity_boost: z.number(),
 });
 
-/**
- * The processor. Progress: 5 to 85 with the parts, 90 while they are joined, 100 with the file.
- *
- * @param deps.speech is asked for the sound of a part again (without paying) when it was lost on the way.
- */
-export function createTextToSpeechProcessor(deps: {
+/** What the processor is made of. */
+export interface TextToSpeechDeps {
   supabase: SupabaseClient<Database>;
+  /** Also for the sound of a part that was paid for and lost on the way, without paying again. */
   speech: ElevenLabsSpeech;
-}): Processor {
+  journal: CallJournal;
+}
+
+/** The processor. Progress: 5 to 85 with the parts, 90 while they are joined, 100 with the file. */
+export function createTextToSpeechProcessor(deps: TextToSpeechDeps): Processor {
   return {
     jobType: "text_to_speech",
     async run(context) {
@@ -227,7 +229,7 @@ interface Part {
 
 /** Makes a part, or gets hold of what an earlier attempt paid for; afterwards its sound is in Storage. */
 async function makePart(
-  deps: { supabase: SupabaseClient<Database>; speech: ElevenLabsSpeech },
+  deps: TextToSpeechDeps,
   { job, signal, pay }: JobContext,
   part: Part,
 ): Promise<void> {
@@ -305,32 +307,21 @@ async function withAdvice(
  * Equal texts are spoken for other jobs, too, and in other parts of this one.
  */
 async function findLost(
-  deps: { supabase: SupabaseClient<Database>; speech: ElevenLabsSpeech },
+  deps: TextToSpeechDeps,
   job: ClaimedJob,
   operation: string,
   request: SpeechRequest,
   signal: AbortSignal,
 ): Promise<string | null> {
-  const call = await deps.supabase.from("ai_provider_calls").select("sent_at")
-    .eq("job_id", job.id).eq("operation", operation)
-    // Open: what became of it is not known.
-    .is("settled_at", null).maybeSingle();
-  if (call.error) throw unavailable(call.error);
-  if (call.data === null) return null;
+  const sentAt = await deps.journal.openCallSentAt(job, operation);
+  if (sentAt === null) return null;
   const found = await deps.speech.find(
     request,
-    new Date(Date.parse(call.data.sent_at) - CLOCK_SKEW_MS),
+    new Date(sentAt.getTime() - CLOCK_SKEW_MS),
     signal,
   );
-  if (found.length === 0) return null;
-  const known = await deps.supabase.from("ai_provider_calls")
-    .select("provider_object_id").eq("provider", "elevenlabs")
-    .in("provider_object_id", found);
-  if (known.error) throw unavailable(known.error);
-  const taken = new Set(
-    known.data.map(({ provider_object_id }) => provider_object_id),
-  );
-  return found.find((id) => !taken.has(id)) ?? null;
+  const [id] = await deps.journal.unrecorded("elevenlabs", found);
+  return id ?? null;
 }
 
 function unavailable(cause: unknown): JobFailure {
@@ -343,7 +334,7 @@ function unavailable(cause: unknown): JobFailure {
  * @throws {Snooze} while the history may lag behind; {JobFailure} `provider_unavailable` (final) after that.
  */
 async function openSpoken(
-  deps: { supabase: SupabaseClient<Database>; speech: ElevenLabsSpeech },
+  deps: TextToSpeechDeps,
   job: ClaimedJob,
   operation: string,
   id: string,
@@ -353,13 +344,9 @@ async function openSpoken(
   const audio = await deps.speech.open(id, request, signal);
   if (audio !== null) return audio;
   const cause = new Error(`the history does not have ${id}`);
-  const call = await deps.supabase.from("ai_provider_calls")
-    .select("settled_at").eq("job_id", job.id).eq("operation", operation)
-    .eq("provider_object_id", id).maybeSingle();
-  if (call.error) throw unavailable(call.error);
-  // Both times are the database's.
-  const age = Date.parse(job.updated_at) -
-    Date.parse(call.data?.settled_at ?? job.updated_at);
+  const settledAt = await deps.journal.settledAt(job, operation, id);
+  const claimedAt = Date.parse(job.updated_at);
+  const age = claimedAt - (settledAt?.getTime() ?? claimedAt);
   if (age < HISTORY_LAG_MS) {
     throw new Snooze(HISTORY_PAUSE_SECONDS, RECOVERY_STAGE, { cause });
   }

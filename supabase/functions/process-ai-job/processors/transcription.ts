@@ -20,9 +20,9 @@ import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { ProviderFailure } from "../../_shared/failures/provider-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { type Completion, Snooze } from "../../_shared/jobs/outcome.ts";
-import { patiently, pauseFor } from "../../_shared/jobs/pauses.ts";
+import { pauseFor, snoozeOnOutage } from "../../_shared/jobs/pauses.ts";
 import type { Product } from "../../_shared/jobs/products.ts";
-import type { Processor } from "../../_shared/jobs/runner.ts";
+import type { Processor } from "../../_shared/jobs/job-context.ts";
 import {
   type RecordingLength,
   recordingLength,
@@ -76,7 +76,7 @@ export interface TranscriptionDeps {
 }
 
 /** A recording on its way to the provider. */
-type Handed =
+type PreparedInput =
   & { length: RecordingLength }
   & (
     | { kind: "sent"; isLong: boolean; recording: ReadableStream<Uint8Array> }
@@ -92,21 +92,21 @@ export function createTranscriptionProcessor(
 ): Processor {
   return {
     jobType: "transcription",
-    async run({ job, log, signal, progress, pay, took }) {
+    async run({ job, log, signal, progress, pay, recordUsage }) {
       const metadata = readMetadata(job, transcriptionMetadataSchema);
       if (job.input_url === null) {
         throw JobFailure.final("input_required");
       }
       const inputUrl = job.input_url;
 
-      let handed: Handed | undefined;
+      let prepared: PreparedInput | undefined;
       let transcript: Transcript | null = null;
       let id: string;
       try {
         // What is paid for, or may be, needs no recording any more.
         if (job.spend === "none") {
           progress(10, "fetching_input");
-          handed = await handOver(deps, inputUrl, signal);
+          prepared = await prepareInput(deps, inputUrl, signal);
         }
         id = await pay({
           operation: STEP,
@@ -114,28 +114,30 @@ export function createTranscriptionProcessor(
           progressBefore: 20,
           progressAfter: 80,
           // Of what was sent before, the journal has the estimate.
-          units: handed?.length.seconds ?? 1,
-          unitsNote: handed && noteOn(handed.length, log),
+          units: prepared?.length.seconds ?? 1,
+          unitsNote: prepared && noteOn(prepared.length, log),
           async send(signal) {
-            handed ??= await unpaid(() => handOver(deps, inputUrl, signal));
+            prepared ??= await unpaid(() =>
+              prepareInput(deps, inputUrl, signal)
+            );
             const options = {
               languageCode: metadata.language_code,
               speakers: metadata.speakers,
               tagAudioEvents: metadata.tag_audio_events,
             };
             const jobId = job.id;
-            if (handed.kind === "fetched") {
+            if (prepared.kind === "fetched") {
               return await deps.transcripts.order(
-                { ...options, jobId, source: { url: handed.url } },
+                { ...options, jobId, source: { url: prepared.url } },
                 signal,
               );
             }
             const source = {
-              recording: handed.recording,
+              recording: prepared.recording,
               contentType: "application/octet-stream",
               marker: `job:${jobId}`,
             };
-            if (handed.isLong) {
+            if (prepared.isLong) {
               return await deps.transcripts.order(
                 { ...options, jobId, source },
                 signal,
@@ -161,14 +163,16 @@ export function createTranscriptionProcessor(
             ),
         });
       } finally {
-        if (handed?.kind === "sent" && !handed.recording.locked) {
-          await handed.recording.cancel().catch(() => {});
+        if (prepared?.kind === "sent" && !prepared.recording.locked) {
+          await prepared.recording.cancel().catch(() => {});
         }
       }
       if (transcript === null) {
         transcript = await retrieve(deps.transcripts, job, id, signal);
         const { audio_duration_secs: heard } = transcript;
-        if (typeof heard === "number") await took(STEP, Math.ceil(heard));
+        if (typeof heard === "number") {
+          await recordUsage(STEP, Math.ceil(heard));
+        }
       }
 
       progress(90, "storing");
@@ -200,11 +204,11 @@ export function createTranscriptionProcessor(
 }
 
 /** Measures how large and how long the recording is, and opens it or makes an address for it. */
-async function handOver(
+async function prepareInput(
   deps: TranscriptionDeps,
   inputUrl: string,
   signal: AbortSignal,
-): Promise<Handed> {
+): Promise<PreparedInput> {
   const bytes = await sizeOfInput(deps.supabase, inputUrl, "recording");
   const isLarge = bytes > deps.waitMaxBytes;
   if (isLarge && !deps.hasWebhook) {
@@ -236,7 +240,7 @@ async function retrieve(
   id: string,
   signal: AbortSignal,
 ): Promise<Transcript> {
-  const transcript = await patiently(
+  const transcript = await snoozeOnOutage(
     job,
     PAUSES,
     () => transcripts.get(id, signal),

@@ -7,7 +7,7 @@ import {
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
-import type { Processor } from "../../_shared/jobs/runner.ts";
+import type { Processor } from "../../_shared/jobs/job-context.ts";
 import {
   INPUT_HEAD_BYTES,
   inputTypeOf,

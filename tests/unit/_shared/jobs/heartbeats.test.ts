@@ -178,14 +178,14 @@ Deno.test("Heartbeats: sent waits for what was reported, also behind a slow call
   await turn();
   heartbeat.report(20, "ready");
   const seen: unknown[] = [];
-  const sent = heartbeat.sent().then(() => seen.push(row.stage));
+  const sent = heartbeat.flushed().then(() => seen.push(row.stage));
   await turn();
   assertEquals(seen, []);
   letGo();
   await sent;
   assertEquals(seen, ["ready"]);
   // The twin: with nothing to send it does not wait for a call.
-  await heartbeat.sent();
+  await heartbeat.flushed();
   assertEquals(at.repository.beats, [1, 1]);
 });
 
@@ -197,7 +197,7 @@ Deno.test("Heartbeats: a job that another worker has taken over ends once, alone
   assert(one.ended[0] instanceof LeaseLost);
   assertEquals(two.ended, []);
   one.heartbeat.report(50, "too_late");
-  await one.heartbeat.sent();
+  await one.heartbeat.flushed();
   await at.pass(LEASE_MS);
   assertEquals([one.ended.length, at.repository.beats[0]], [1, 2]);
   assertEquals(new Set(at.repository.beats.slice(1)), new Set([1]));

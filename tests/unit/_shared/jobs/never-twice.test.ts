@@ -8,12 +8,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { Heartbeats } from "../../../../supabase/functions/_shared/jobs/heartbeats.ts";
+import type { JobContext } from "../../../../supabase/functions/_shared/jobs/job-context.ts";
+import { JobRun } from "../../../../supabase/functions/_shared/jobs/job-run.ts";
 import { ShuttingDown } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import type { PaidCall } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
-import {
-  type JobContext,
-  runJob,
-} from "../../../../supabase/functions/_shared/jobs/runner.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
 import { fakePlatform } from "../../../_support/fake-platform.ts";
 import {
@@ -182,7 +180,7 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
     repository.interrupt = reach;
     const platform = fakePlatform();
     const log = createLogger(platform, { level: "error", secrets: [] });
-    await runJob({
+    await new JobRun({
       platform,
       repository,
       processors: new Map([["voice_clone", {
@@ -205,12 +203,13 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
         find: () => Promise.resolve(null),
         remember: () => Promise.resolve(),
       },
+      dependencyOf: () => Promise.resolve(null),
       log,
       heartbeats: new Heartbeats(platform, repository, log),
       deadlineMs: 135_000,
       shutdown: shutdown.signal,
       removeLostFiles: () => Promise.resolve(0),
-    }, job);
+    }, job).run();
     repository.interrupt = () => {};
   }
 
@@ -249,7 +248,7 @@ function judge(ending: Ending): void {
   }
 }
 
-Deno.test("runJob: a job is paid for once at most, and ends, whatever the provider does and whenever isolates die, stall, shut down or are told to cancel", async () => {
+Deno.test("JobRun: a job is paid for once at most, and ends, whatever the provider does and whenever isolates die, stall, shut down or are told to cancel", async () => {
   const seen = new Set<string>();
   await fc.assert(
     fc.asyncProperty(scenarios, async (scenario) => {
@@ -311,7 +310,7 @@ const twins: Record<string, Pay> = {
     context.pay({ ...call, operation: `create_voice_${crypto.randomUUID()}` }),
 };
 for (const [fault, pay] of Object.entries(twins)) {
-  Deno.test(`runJob: with a paid call that ${fault}, a job would be paid for twice`, async () => {
+  Deno.test(`JobRun: with a paid call that ${fault}, a job would be paid for twice`, async () => {
     const { failed, counterexample } = await fc.check(
       fc.asyncProperty(
         scenarios,

@@ -684,18 +684,18 @@ Deno.test("makePaidCall: the owner of what does not fit reads where its estimate
   );
 });
 
-Deno.test("makePaidCall: how much is asked for goes into the journal before the call, and how much the provider says it took after it", async () => {
+Deno.test("makePaidCall: the estimate is journalled before the call, and the reported usage after it", async () => {
   const repository = new FakeRepository();
   const job = repository.claim(repository.insert());
-  const told: unknown[] = [];
+  const journalled: unknown[] = [];
   const id = await makePaidCall(
     {
-      beginProviderCall: (lease, operation, progress, stage, units) => {
-        told.push(units);
-        return repository.beginProviderCall(lease, operation, progress, stage);
+      beginProviderCall: (lease, intent) => {
+        journalled.push(intent.units);
+        return repository.beginProviderCall(lease, intent);
       },
       settleProviderCall: (lease, callId, settlement) => {
-        told.push("units" in settlement ? settlement.units : null);
+        journalled.push("units" in settlement ? settlement.units : null);
         return repository.settleProviderCall(lease, callId, settlement);
       },
     },
@@ -713,5 +713,5 @@ Deno.test("makePaidCall: how much is asked for goes into the journal before the 
     never,
     () => true,
   );
-  assertEquals([id, told], ["speech-1", [3_000, 2_500]]);
+  assertEquals([id, journalled], ["speech-1", [3_000, 2_500]]);
 });

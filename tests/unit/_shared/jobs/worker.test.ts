@@ -6,7 +6,7 @@ import {
 } from "@std/assert";
 import fc from "../../../_support/fast-check.ts";
 import type { Completion } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
-import type { JobContext } from "../../../../supabase/functions/_shared/jobs/runner.ts";
+import type { JobContext } from "../../../../supabase/functions/_shared/jobs/job-context.ts";
 import { createWorker } from "../../../../supabase/functions/_shared/jobs/worker.ts";
 import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
 import { fakePlatform } from "../../../_support/fake-platform.ts";
@@ -55,6 +55,7 @@ function isolate(
       find: () => Promise.resolve(null),
       remember: () => Promise.resolve(),
     },
+    dependencyOf: () => Promise.resolve(null),
     concurrency: options.concurrency ?? 2,
     isOneJobPerRequest: options.isOneJobPerRequest ?? false,
     wallClockMs: WALL_CLOCK_MS,

@@ -2,7 +2,7 @@
 import { createClient } from "@supabase/supabase-js";
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
-import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
+import { dataApi } from "../../../../supabase/functions/_shared/database/rpc.ts";
 import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import { createJobRepository } from "../../../../supabase/functions/_shared/jobs/repository.ts";
 
@@ -17,20 +17,19 @@ const PDF = {
   size_bytes: 1000,
 } as const;
 
+/** The queue over a Data API that responds with `answer`. */
 function over(status: number, answer: unknown) {
   const sent: unknown[] = [];
-  const repository = createJobRepository(
-    createClient<Database>("http://localhost", "key", {
-      auth: { persistSession: false, autoRefreshToken: false },
-      global: {
-        fetch: async (input, init) => {
-          sent.push(await new Request(input, init).json());
-          return Response.json(answer, { status });
-        },
+  const supabase = createClient<Database>("http://localhost", "key", {
+    auth: { persistSession: false, autoRefreshToken: false },
+    global: {
+      fetch: async (input, init) => {
+        sent.push(await new Request(input, init).json());
+        return Response.json(answer, { status });
       },
-    }),
-  );
-  return { repository, sent };
+    },
+  });
+  return { repository: createJobRepository(dataApi(supabase)), sent };
 }
 
 Deno.test("complete: result, output and product travel in one call", async () => {
@@ -83,40 +82,3 @@ for (const code of ["23514", "22P02", "AJ081"]) {
     ]);
   });
 }
-
-Deno.test("complete: a database that is away is no verdict on the result", async () => {
-  const { repository } = over(500, {
-    code: "57014",
-    message: "x",
-    details: "",
-  });
-  const error = await assertRejects(
-    () => repository.complete(LEASE, { resultData: {} }),
-    AppError,
-  );
-  assertEquals(error.code, "service_unavailable");
-});
-
-Deno.test("dependencyOf: asks for the completed job of the same owner, and for nothing when there is none", async () => {
-  const asked: string[] = [];
-  const repository = createJobRepository(
-    createClient<Database>("http://localhost", "key", {
-      auth: { persistSession: false, autoRefreshToken: false },
-      global: {
-        fetch: (input) => {
-          asked.push(new URL(new Request(input).url).search);
-          return Promise.resolve(Response.json([]));
-        },
-      },
-    }),
-  );
-  assertEquals(
-    await repository.dependencyOf({ user_id: "u", depends_on_job_id: null }),
-    null,
-  );
-  assertEquals(asked, []);
-  await repository.dependencyOf({ user_id: "u", depends_on_job_id: "j" });
-  assertEquals(asked, [
-    "?select=id%2Cjob_type%2Coutput_url%2Cresult_data&id=eq.j&user_id=eq.u&status=eq.completed",
-  ]);
-});

@@ -13,7 +13,7 @@ import {
   paying,
 } from "../../_support/run-bench.ts";
 
-Deno.test("runJob: completes the job with what the processor made, and logs each step with job, attempt and request", async () => {
+Deno.test("JobRun: completes the job with what the processor made, and logs each step with job, attempt and request", async () => {
   const { run, row, repository, platform } = bench(fullWork);
   await run();
   assertEquals([row.status, row.completion], ["completed", DONE]);
@@ -40,7 +40,7 @@ Deno.test("runJob: completes the job with what the processor made, and logs each
   }
 });
 
-Deno.test("runJob: the processor gets the job as claimed, the time that is left, and a signal that nothing has ended", async () => {
+Deno.test("JobRun: the processor gets the job as claimed, the time that is left, and a signal that nothing has ended", async () => {
   const { run, row, platform } = bench((context) => {
     assertEquals(context.job.id, row.id);
     assertEquals(context.job.metadata, { voice_name: "Grandma" });
@@ -55,7 +55,7 @@ Deno.test("runJob: the processor gets the job as claimed, the time that is left,
   assertEquals(row.status, "completed");
 });
 
-Deno.test("runJob: progress is on the job soon, without the work waiting for it", async () => {
+Deno.test("JobRun: progress is on the job soon, without the work waiting for it", async () => {
   const { run, row } = bench(async ({ progress }) => {
     progress(10, "fetching_input");
     assertEquals([row.progress, row.stage], [0, null]);
@@ -67,7 +67,7 @@ Deno.test("runJob: progress is on the job soon, without the work waiting for it"
   assertEquals(row.status, "completed");
 });
 
-Deno.test("runJob: what was reported is on the job before a paid call is begun, and before the end", async () => {
+Deno.test("JobRun: what was reported is on the job before a paid call is begun, and before the end", async () => {
   const seen: unknown[] = [];
   const { run, row, repository } = bench(async (context) => {
     context.progress(10, "fetching_input");
@@ -158,7 +158,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`runJob: ${why} leaves the job ${status} with ${code} and a message that is safe to show`, async () => {
+  Deno.test(`JobRun: ${why} leaves the job ${status} with ${code} and a message that is safe to show`, async () => {
     const { run, row, repository, platform } = bench(() =>
       Promise.reject(thrown)
     );
@@ -181,7 +181,7 @@ for (
   });
 }
 
-Deno.test("runJob: a job whose attempts are used up fails for good", async () => {
+Deno.test("JobRun: a job whose attempts are used up fails for good", async () => {
   const { run, row, repository } = bench(() => Promise.reject(bug), {
     values: { maxAttempts: 2 },
   });
@@ -191,7 +191,7 @@ Deno.test("runJob: a job whose attempts are used up fails for good", async () =>
   assertEquals([row.status, row.attempt], ["failed", 2]);
 });
 
-Deno.test("runJob: the provider's Retry-After goes with the failure", async () => {
+Deno.test("JobRun: the provider's Retry-After goes with the failure", async () => {
   const { run, row, repository } = bench(() =>
     Promise.reject(
       JobFailure.retryable("provider_rate_limited", {
@@ -203,7 +203,7 @@ Deno.test("runJob: the provider's Retry-After goes with the failure", async () =
   assertEquals([row.status, repository.wait(row)], ["pending", 90]);
 });
 
-Deno.test("runJob: a snooze puts the job back without spending the attempt", async () => {
+Deno.test("JobRun: a snooze puts the job back without spending the attempt", async () => {
   const { run, row, repository, platform } = bench(() =>
     Promise.reject(new Snooze(25, "rendering"))
   );
@@ -216,7 +216,7 @@ Deno.test("runJob: a snooze puts the job back without spending the attempt", asy
   assertEquals(platform.events().at(-1), "job_snoozed");
 });
 
-Deno.test("runJob: a job type that nobody can run fails for good", async () => {
+Deno.test("JobRun: a job type that nobody can run fails for good", async () => {
   const { run, row } = bench(() => Promise.resolve(DONE), {
     values: { jobType: "pdf_render" },
   });
@@ -227,7 +227,7 @@ Deno.test("runJob: a job type that nobody can run fails for good", async () => {
   );
 });
 
-Deno.test("runJob: an ending that cannot be written is logged, and the job is left to its lease", async () => {
+Deno.test("JobRun: an ending that cannot be written is logged, and the job is left to its lease", async () => {
   const { run, row, repository, platform } = bench(() => Promise.reject(bug));
   repository.interrupt = () => {
     throw new AppError("service_unavailable");
@@ -244,13 +244,13 @@ Deno.test("runJob: an ending that cannot be written is logged, and the job is le
 
 const SOURCE = { inputHash: "hash-1" };
 
-Deno.test("runJob: a job with a hash is remembered once it is completed", async () => {
+Deno.test("JobRun: a job with a hash is remembered once it is completed", async () => {
   const { run, row, remembered } = bench(fullWork, { values: SOURCE });
   await run();
   assertEquals(remembered, [["hash-1", row.id, row.userId]]);
 });
 
-Deno.test("runJob: a job without a hash is neither looked up nor remembered", async () => {
+Deno.test("JobRun: a job without a hash is neither looked up nor remembered", async () => {
   const { run, row, remembered } = bench(fullWork, {
     results: { find: () => Promise.reject(new Error("not expected")) },
   });
@@ -258,7 +258,7 @@ Deno.test("runJob: a job without a hash is neither looked up nor remembered", as
   assertEquals([row.status, remembered], ["completed", []]);
 });
 
-Deno.test("runJob: an equal job that was done before completes this one, without a processor", async () => {
+Deno.test("JobRun: an equal job that was done before completes this one, without a processor", async () => {
   const earlier: string[] = [];
   const { run, row, repository, platform } = bench(
     () => Promise.reject(new Error("not expected")),
@@ -287,7 +287,7 @@ for (
     ["had another input", { inputHash: "hash-2" }],
   ] as const
 ) {
-  Deno.test(`runJob: a cache that names a job that ${why} costs nothing but the look`, async () => {
+  Deno.test(`JobRun: a cache that names a job that ${why} costs nothing but the look`, async () => {
     const earlier: string[] = [];
     const { run, row, repository, platform } = bench(fullWork, {
       values: SOURCE,
@@ -304,7 +304,7 @@ for (
   });
 }
 
-Deno.test("runJob: a cache that names the job itself is passed over", async () => {
+Deno.test("JobRun: a cache that names the job itself is passed over", async () => {
   const own: string[] = [];
   const { run, row, repository } = bench(fullWork, {
     values: SOURCE,
@@ -316,7 +316,7 @@ Deno.test("runJob: a cache that names the job itself is passed over", async () =
   assertEquals(repository.calls[0], "heartbeat");
 });
 
-Deno.test("runJob: the processor gets result and output of the job that this one depends on, and null without one", async () => {
+Deno.test("JobRun: the processor gets result and output of the job that this one depends on, and null without one", async () => {
   const outputUrl = "outputs/u/j/speech.mp3";
   const seen: unknown[] = [];
   const { repository, run } = bench(async ({ dependency }) => {
@@ -349,7 +349,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`runJob: ${code} after a paid call spends no attempt: the job waits, and goes on with what was paid for`, async () => {
+  Deno.test(`JobRun: ${code} after a paid call spends no attempt: the job waits, and goes on with what was paid for`, async () => {
     const failures: Error[] = [cause, cause];
     const { run, row, repository } = bench(async (context) => {
       const completion = await paying(() => Promise.resolve("voice-1"))(
@@ -372,7 +372,7 @@ for (
   });
 }
 
-Deno.test("runJob: trouble before anything is paid, a failure for good after it, and a second paid call that is refused do spend the attempt", async () => {
+Deno.test("JobRun: trouble before anything is paid, a failure for good after it, and a second paid call that is refused do spend the attempt", async () => {
   const unpaid = bench(() =>
     Promise.reject(
       JobFailure.retryable("storage_unavailable"),

@@ -1,14 +1,14 @@
 import { assert, assertEquals, assertObjectMatch } from "@std/assert";
 import { Webhook } from "standardwebhooks";
-import { readEnv } from "../../../supabase/functions/_shared/config/env.ts";
-import { AppError } from "../../../supabase/functions/_shared/failures/app-error.ts";
-import type { ErrorCode } from "../../../supabase/functions/_shared/failures/catalogue.ts";
-import type { Completion } from "../../../supabase/functions/_shared/jobs/outcome.ts";
-import { createWorker } from "../../../supabase/functions/_shared/jobs/worker.ts";
-import { createLogger } from "../../../supabase/functions/_shared/platform/log.ts";
-import { createHandler } from "../../../supabase/functions/process-ai-job/handler.ts";
-import { COMPLETE_ENV, fakePlatform } from "../../_support/fake-platform.ts";
-import { FakeRepository } from "../../_support/fake-repository.ts";
+import { readEnv } from "../../../../supabase/functions/_shared/config/env.ts";
+import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
+import type { ErrorCode } from "../../../../supabase/functions/_shared/failures/catalogue.ts";
+import type { Completion } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import { createWorker } from "../../../../supabase/functions/_shared/jobs/worker.ts";
+import { createLogger } from "../../../../supabase/functions/_shared/platform/log.ts";
+import { createWorkerHandler } from "../../../../supabase/functions/_shared/worker/handler.ts";
+import { COMPLETE_ENV, fakePlatform } from "../../../_support/fake-platform.ts";
+import { FakeRepository } from "../../../_support/fake-repository.ts";
 
 const SENT_AT = new Date("2026-01-01T00:00:00Z");
 
@@ -16,7 +16,7 @@ function deployed() {
   const platform = fakePlatform();
   const repository = new FakeRepository();
   const gate = Promise.withResolvers<Completion>();
-  const handle = createHandler({
+  const handle = createWorkerHandler("process-ai-job", {
     platform,
     env: readEnv({ env: () => COMPLETE_ENV }),
     repository,
@@ -30,6 +30,7 @@ function deployed() {
         find: () => Promise.resolve(null),
         remember: () => Promise.resolve(),
       },
+      dependencyOf: () => Promise.resolve(null),
       concurrency: 5,
       wallClockMs: 150_000,
       removeLostFiles: () => Promise.resolve(0),

@@ -19,7 +19,7 @@ const brokenOff = (signal: AbortSignal) =>
 /** The time in which a heartbeat learns of it. */
 const HEARTBEAT_MS = 3_334;
 
-Deno.test("runJob: a job whose owner cancels is stopped within a heartbeat, and that is written", async () => {
+Deno.test("JobRun: a job whose owner cancels is stopped within a heartbeat, and that is written", async () => {
   using timers = heldTimers();
   const reasons: unknown[] = [];
   const { run, row, repository, platform } = bench(({ signal }) => {
@@ -37,7 +37,7 @@ Deno.test("runJob: a job whose owner cancels is stopped within a heartbeat, and 
   assertEquals(platform.events(), ["job_started", "job_cancelled"]);
 });
 
-Deno.test("runJob: a job that was cancelled before its paid call is not paid for", async () => {
+Deno.test("JobRun: a job that was cancelled before its paid call is not paid for", async () => {
   const { run, row, repository, platform } = bench((context) => {
     repository.requestCancel(row);
     return paying(() => Promise.reject(new Error("not to be sent")))(context);
@@ -49,7 +49,7 @@ Deno.test("runJob: a job that was cancelled before its paid call is not paid for
   assertEquals(platform.events().at(-1), "job_cancelled");
 });
 
-Deno.test("runJob: a report that learns of the cancellation stops the paid call that would follow", async () => {
+Deno.test("JobRun: a report that learns of the cancellation stops the paid call that would follow", async () => {
   const { run, row, repository } = bench((context) => {
     repository.requestCancel(row);
     return fullWork(context);
@@ -59,7 +59,7 @@ Deno.test("runJob: a report that learns of the cancellation stops the paid call 
   assertEquals(repository.calls, ["heartbeat", "cancel"]);
 });
 
-Deno.test("runJob: a cancellation breaks a paid call off; what it made is found, undone and on record", async () => {
+Deno.test("JobRun: a cancellation breaks a paid call off; what it made is found, undone and on record", async () => {
   using timers = heldTimers();
   const undone: string[] = [];
   const { run, row, repository, platform } = bench(paying(
@@ -89,7 +89,7 @@ Deno.test("runJob: a cancellation breaks a paid call off; what it made is found,
   assertEquals(platform.events().at(-1), "job_cancelled");
 });
 
-Deno.test("runJob: what a cancelled paid call made and cannot be found stays unknown on record", async () => {
+Deno.test("JobRun: what a cancelled paid call made and cannot be found stays unknown on record", async () => {
   using timers = heldTimers();
   const { run, row, repository } = bench(paying(brokenOff));
   const running = run();
@@ -105,7 +105,7 @@ Deno.test("runJob: what a cancelled paid call made and cannot be found stays unk
   assertEquals(repository.effects.at(-1), "cancel");
 });
 
-Deno.test("runJob: while what was made is looked for, the lease is kept", async () => {
+Deno.test("JobRun: while what was made is looked for, the lease is kept", async () => {
   using timers = heldTimers();
   const found = Promise.withResolvers<string>();
   const { run, row, repository } = bench(
@@ -126,7 +126,7 @@ Deno.test("runJob: while what was made is looked for, the lease is kept", async 
   assertEquals(row.status, "cancelled");
 });
 
-Deno.test("runJob: an answer that comes before the cancellation is heard of counts: the job is completed", async () => {
+Deno.test("JobRun: an answer that comes before the cancellation is heard of counts: the job is completed", async () => {
   const { run, row, repository } = bench(paying(() => {
     repository.requestCancel(row);
     return Promise.resolve("voice-1");
@@ -138,7 +138,7 @@ Deno.test("runJob: an answer that comes before the cancellation is heard of coun
   );
 });
 
-Deno.test("runJob: a shutdown during a paid call does not keep a cancellation from breaking it off", async () => {
+Deno.test("JobRun: a shutdown during a paid call does not keep a cancellation from breaking it off", async () => {
   using timers = heldTimers();
   const { run, row, repository, shutDown } = bench(
     paying(
@@ -159,7 +159,7 @@ Deno.test("runJob: a shutdown during a paid call does not keep a cancellation fr
   ]);
 });
 
-Deno.test("runJob: a cancelled job that somebody else has taken over is left alone", async () => {
+Deno.test("JobRun: a cancelled job that somebody else has taken over is left alone", async () => {
   const { run, row, repository, platform } = bench(
     async ({ progress, signal }) => {
       repository.requestCancel(row);
@@ -176,7 +176,7 @@ Deno.test("runJob: a cancelled job that somebody else has taken over is left alo
   assertEquals(platform.events().at(-1), "lease_lost");
 });
 
-Deno.test("runJob: a cancellation after the paid call is done removes what was made before the row is written", async () => {
+Deno.test("JobRun: a cancellation after the paid call is done removes what was made before the row is written", async () => {
   for (const decision of ["send", "done"]) {
     const order: string[] = [];
     const { run, row, repository } = bench(async (context) => {
@@ -200,9 +200,13 @@ Deno.test("runJob: a cancellation after the paid call is done removes what was m
       const earlier = repository.claim(row);
       const begun = await repository.beginProviderCall(
         earlier,
-        "create_voice",
-        30,
-        "calling_provider",
+        {
+          callId: crypto.randomUUID(),
+          operation: "create_voice",
+          stage: "calling_provider",
+          progress: 30,
+          units: 1,
+        },
       );
       assert(begun?.decision === "send");
       await repository.settleProviderCall(earlier, begun.call_id, {
@@ -220,7 +224,7 @@ Deno.test("runJob: a cancellation after the paid call is done removes what was m
   }
 });
 
-Deno.test("runJob: whatever else ends a run after its paid call removes nothing: the next claim goes on with it", async () => {
+Deno.test("JobRun: whatever else ends a run after its paid call removes nothing: the next claim goes on with it", async () => {
   const { run, row } = bench(async (context) => {
     await paying(
       () => Promise.resolve("voice-1"),

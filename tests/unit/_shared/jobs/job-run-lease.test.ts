@@ -21,7 +21,7 @@ const STEPS = [
   "complete",
 ] as const;
 for (const [index, step] of STEPS.entries()) {
-  Deno.test(`runJob: a lease lost before ${step} is noticed there, and nothing more is written`, async () => {
+  Deno.test(`JobRun: a lease lost before ${step} is noticed there, and nothing more is written`, async () => {
     const { run, row, repository, platform, remembered, lost } = bench(
       fullWork,
       { values: { inputHash: "hash-1" } },
@@ -50,7 +50,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`runJob: a run whose lease is lost writes nothing when ${how}`, async () => {
+  Deno.test(`JobRun: a run whose lease is lost writes nothing when ${how}`, async () => {
     const { run, row, repository, platform, lost } = bench(() => {
       repository.takeOver(row);
       return Promise.reject(thrown);
@@ -63,7 +63,7 @@ for (
   });
 }
 
-Deno.test("runJob: while the work goes on the lease is extended every third of its length, and afterwards no more", async () => {
+Deno.test("JobRun: while the work goes on the lease is extended every third of its length, and afterwards no more", async () => {
   using timers = heldTimers();
   const gate = Promise.withResolvers<typeof DONE>();
   const { run, row, repository } = bench(() => gate.promise);
@@ -86,7 +86,7 @@ Deno.test("runJob: while the work goes on the lease is extended every third of i
   assertEquals(repository.calls.at(-1), "complete");
 });
 
-Deno.test("runJob: a heartbeat that finds the lease lost stops the work, and nothing is written", async () => {
+Deno.test("JobRun: a heartbeat that finds the lease lost stops the work, and nothing is written", async () => {
   using timers = heldTimers();
   const reasons: unknown[] = [];
   const { run, row, repository, platform } = bench(({ signal }) => {
@@ -104,7 +104,7 @@ Deno.test("runJob: a heartbeat that finds the lease lost stops the work, and not
   assertEquals(platform.events(), ["job_started", "lease_lost"]);
 });
 
-Deno.test("runJob: a heartbeat that fails is a warning; the work goes on", async () => {
+Deno.test("JobRun: a heartbeat that fails is a warning; the work goes on", async () => {
   using timers = heldTimers();
   const gate = Promise.withResolvers<typeof DONE>();
   const { run, row, repository, platform } = bench(() => gate.promise);
@@ -123,7 +123,7 @@ Deno.test("runJob: a heartbeat that fails is a warning; the work goes on", async
   ]);
 });
 
-Deno.test("runJob: a slow heartbeat is not overtaken by the next", async () => {
+Deno.test("JobRun: a slow heartbeat is not overtaken by the next", async () => {
   using timers = heldTimers();
   const [gate, answer] = [
     Promise.withResolvers<typeof DONE>(),
@@ -146,7 +146,7 @@ Deno.test("runJob: a slow heartbeat is not overtaken by the next", async () => {
   await running;
 });
 
-Deno.test("runJob: a job that ends as ours keeps its files, however it ends", async (t) => {
+Deno.test("JobRun: a job that ends as ours keeps its files, however it ends", async (t) => {
   for (
     const [how, work] of [
       ["completed", fullWork],
@@ -162,7 +162,7 @@ Deno.test("runJob: a job that ends as ours keeps its files, however it ends", as
   }
 });
 
-Deno.test("runJob: files of a lost job that cannot be removed are left to the janitor, and nothing is thrown", async () => {
+Deno.test("JobRun: files of a lost job that cannot be removed are left to the janitor, and nothing is thrown", async () => {
   const { run, row, repository, platform } = bench(() => {
     repository.takeOver(row);
     return Promise.reject(new LeaseLost());

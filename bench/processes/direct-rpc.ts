@@ -1,0 +1,78 @@
+/**
+ * The database's functions over a direct connection, for the same repository as the product's. What differs from the
+ * published figures of the product is the cost of the Data API.
+ */
+import postgres from "postgres";
+import { z } from "zod";
+import {
+  cacheEntrySchema,
+  type CacheStore,
+} from "../../supabase/functions/_shared/cache/result-cache.ts";
+import type { Json } from "../../supabase/functions/_shared/database.types.ts";
+import {
+  type DatabaseError,
+  functionCaller,
+  type Rpc,
+} from "../../supabase/functions/_shared/database/rpc.ts";
+
+type Value = postgres.ParameterOrJSON<never>;
+
+/** Calls functions of the schema `public` over `sql`, whose role must be service_role, as the Data API calls them. */
+export async function createDirectRpc(sql: postgres.Sql): Promise<Rpc> {
+  const rows = await sql`
+    select distinct p.proname as name from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace and p.proretset`;
+  const returnRows = new Set(rows.map((row) => String(row["name"])));
+
+  return async (name, args) => {
+    const named: Readonly<Record<string, Json | undefined>> = args;
+    const given = Object.entries(named).filter(([, value]) =>
+      value !== undefined
+    );
+    const values = given.map(([, value]): Value =>
+      typeof value === "object" && value !== null
+        ? sql.json(value)
+        : value ?? null
+    );
+    const call = `public.${name}(${
+      given.map(([key], index) => `${key} => $${index + 1}`).join(", ")
+    })`;
+    const query = returnRows.has(name)
+      ? `select coalesce(jsonb_agg(to_jsonb(r)), '[]') as data from ${call} as r`
+      : `select ${call} as data`;
+    try {
+      const [row] = await sql.unsafe(query, values, { prepare: true });
+      return { data: row?.["data"], error: null };
+    } catch (error) {
+      return { data: null, error: toDatabaseError(error) };
+    }
+  };
+}
+
+function toDatabaseError(error: unknown): DatabaseError {
+  // Anything else is a lost connection: no SQLSTATE.
+  return error instanceof postgres.PostgresError
+    ? {
+      code: error.code,
+      message: error.message,
+      details: error.detail ?? null,
+    }
+    : { code: "", message: String(error) };
+}
+
+/** The result cache of Postgres over the same connection. */
+export function createDirectStore(rpc: Rpc): CacheStore {
+  const call = functionCaller(rpc);
+  return {
+    get: (key) =>
+      call("get_ai_result_cache", { p_cache_key: key }, z.unknown()),
+    async set(key, entry, userId, ttlSeconds) {
+      await call("put_ai_result_cache", {
+        p_cache_key: key,
+        p_user_id: userId,
+        p_value: cacheEntrySchema.parse(entry),
+        p_ttl_seconds: ttlSeconds,
+      }, z.unknown());
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** Queries of the journal of paid calls (`ai_provider_calls`). Its rows are written by the repository alone. */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import type { ClaimedJob } from "../contracts/jobs.ts";
+import type { Database } from "../database.types.ts";
+import { fromDatabaseError } from "../database/errors.ts";
+
+const sentSchema = z.object({ sent_at: z.string() }).nullable();
+const settledSchema = z.object({ settled_at: z.string().nullable() })
+  .nullable();
+const objectIdsSchema = z.array(
+  z.object({ provider_object_id: z.string() }),
+);
+
+/** What a processor may need to know of earlier calls. Every method throws an AppError when the database cannot be read. */
+export interface CallJournal {
+  /** When the open call of a step was sent, by the database's clock; null when no call of the step is open. */
+  openCallSentAt(
+    job: Pick<ClaimedJob, "id">,
+    operation: string,
+  ): Promise<Date | null>;
+  /** When the call that made an object was settled, by the database's clock; null when there is no such settled call. */
+  settledAt(
+    job: Pick<ClaimedJob, "id">,
+    operation: string,
+    providerObjectId: string,
+  ): Promise<Date | null>;
+  /** Those of the provider's object ids that no call of any job has recorded, in the order given. */
+  unrecorded(provider: string, objectIds: string[]): Promise<string[]>;
+}
+
+/** The journal over the Data API. */
+export function createCallJournal(
+  supabase: SupabaseClient<Database>,
+): CallJournal {
+  return {
+    async openCallSentAt(job, operation) {
+      const { data, error } = await supabase.from("ai_provider_calls")
+        .select("sent_at").eq("job_id", job.id).eq("operation", operation)
+        .is("settled_at", null).maybeSingle();
+      if (error) throw fromDatabaseError(error);
+      const call = sentSchema.parse(data);
+      return call && new Date(call.sent_at);
+    },
+    async settledAt(job, operation, providerObjectId) {
+      const { data, error } = await supabase.from("ai_provider_calls")
+        .select("settled_at").eq("job_id", job.id).eq("operation", operation)
+        .eq("provider_object_id", providerObjectId).maybeSingle();
+      if (error) throw fromDatabaseError(error);
+      const settledAt = settledSchema.parse(data)?.settled_at;
+      return settledAt ? new Date(settledAt) : null;
+    },
+    async unrecorded(provider, objectIds) {
+      if (objectIds.length === 0) return [];
+      const { data, error } = await supabase.from("ai_provider_calls")
+        .select("provider_object_id").eq("provider", provider)
+        .in("provider_object_id", objectIds);
+      if (error) throw fromDatabaseError(error);
+      const recorded = new Set(
+        objectIdsSchema.parse(data).map((call) => call.provider_object_id),
+      );
+      return objectIds.filter((id) => !recorded.has(id));
+    },
+  };
+}

@@ -1,0 +1,39 @@
+/** What a processor is given, and what it gives back. */
+import type { ClaimedJob, Dependency } from "../contracts/jobs.ts";
+import type { Logger } from "../platform/log.ts";
+import type { Completion } from "./outcome.ts";
+import type { PaidCall } from "./paid-call.ts";
+
+/** A claimed job, for its processor. */
+export interface JobContext {
+  job: ClaimedJob;
+  log: Logger;
+  /** Aborts when the lease is lost, the owner cancels, or the isolate ends. Pass it to every outside call. */
+  signal: AbortSignal;
+  /** Milliseconds until this isolate must have stopped. */
+  remainingMs(): number;
+  /** Reports progress (1 to 99) and stage, without waiting: several reports may be sent as one. */
+  progress(percentage: number, stage: string): void;
+  /** The completed job that this one depends on; null when it names none. */
+  dependency(): Promise<Dependency | null>;
+  /**
+   * Makes a paid call, or returns what an earlier attempt made; see `makePaidCall`. A cancellation aborts it; a shutdown
+   * does not, because its answer is worth waiting for.
+   *
+   * @returns the provider's id of what was made; it is committed on the job.
+   */
+  pay(call: PaidCall): Promise<string>;
+  /**
+   * Records what a paid call used, in the unit of {@link PaidCall.units}, where that is known only later.
+   *
+   * @throws {LeaseLost} when another worker owns the job.
+   */
+  recordUsage(operation: string, units: number): Promise<void>;
+}
+
+/** The work of one job type. */
+export interface Processor {
+  jobType: string;
+  /** Returns what to complete the job with, or throws one of the classes in outcome.ts. */
+  run(context: JobContext): Promise<Completion>;
+}

@@ -1,0 +1,242 @@
+/** One attempt of a job, from its claim to its ending. */
+import type { ClaimedJob } from "../contracts/jobs.ts";
+import { JobFailure } from "../failures/job-failure.ts";
+import type { PlatformDeps } from "../platform/deps.ts";
+import type { Logger } from "../platform/log.ts";
+import type { DependencyLookup } from "./dependency.ts";
+import { endingOf, writeEnding } from "./ending.ts";
+import type { Heartbeat, Heartbeats } from "./heartbeats.ts";
+import type { JobContext, Processor } from "./job-context.ts";
+import {
+  CancelRequested,
+  type Completion,
+  LeaseLost,
+  ShuttingDown,
+} from "./outcome.ts";
+import { makePaidCall, type PaidCall, undoPaidCalls } from "./paid-call.ts";
+import type { JobRepository } from "./repository.ts";
+
+/** The results of earlier equal jobs. */
+export interface ResultLookup {
+  /** The id of a job with this hash; null when none is known. */
+  find(inputHash: string): Promise<string | null>;
+  remember(inputHash: string, jobId: string, userId: string): Promise<void>;
+}
+
+/** What an attempt needs around it. */
+export interface JobRunDeps {
+  platform: Pick<PlatformDeps, "uptimeMs">;
+  repository: JobRepository;
+  processors: ReadonlyMap<string, Processor>;
+  results: ResultLookup;
+  dependencyOf: DependencyLookup;
+  log: Logger;
+  /** Uptime in milliseconds by which the attempt must have stopped. */
+  deadlineMs: number;
+  /** Aborts with a {@link ShuttingDown} when the platform announces the end of the isolate. */
+  shutdown: AbortSignal;
+  heartbeats: Heartbeats;
+  /** Removes the files of a job that was deleted while it ran; resolves with how many. */
+  removeLostFiles(job: Pick<ClaimedJob, "id" | "user_id">): Promise<number>;
+}
+
+/**
+ * An attempt of a claimed job. Its heartbeat starts with the construction; call {@link JobRun.run} once.
+ *
+ * Guarantees: `run` never throws. While it works, the lease is extended. When the lease is lost it stops, writes nothing
+ * more, and removes the files of a job that was deleted. When the owner cancels it stops within a heartbeat and ends the
+ * job as cancelled. When the isolate shuts down it stops, but waits for a paid call that is under way. Each step is one
+ * log line with `job_id`, `attempt` and the dispatch's `request_id`.
+ */
+export class JobRun {
+  readonly #deps: JobRunDeps;
+  readonly #job: ClaimedJob;
+  readonly #log: Logger;
+  readonly #heartbeat: Heartbeat;
+  /** Aborts the processor's work; its reason says why. */
+  readonly #stop = new AbortController();
+  /** The paid calls of this attempt that succeeded. */
+  readonly #paidCalls: { call: PaidCall; providerObjectId: string }[] = [];
+  #isPaying = false;
+  #paymentError: unknown;
+  /** Set when the attempt should stop as soon as no paid call is under way. */
+  #shutdown: ShuttingDown | undefined;
+
+  constructor(deps: JobRunDeps, job: ClaimedJob) {
+    this.#deps = deps;
+    this.#job = job;
+    this.#log = deps.log.with({
+      job_id: job.id,
+      job_type: job.job_type,
+      attempt: job.attempt,
+    });
+    this.#heartbeat = deps.heartbeats.watch(
+      job,
+      (reason) => this.#stop.abort(reason),
+    );
+  }
+
+  /** Runs the attempt: result cache, processor, completion or another ending. */
+  async run(): Promise<void> {
+    const { shutdown } = this.#deps;
+    const onShutdown = () => this.#shutDown(shutdown.reason);
+    const timer = setTimeout(
+      () => this.#shutDown(new ShuttingDown("time is up")),
+      this.#remainingMs(),
+    );
+    shutdown.addEventListener("abort", onShutdown);
+    if (shutdown.aborted) onShutdown();
+    this.#log.info("job_started");
+    try {
+      this.#throwIfStopping();
+      if (await this.#reuseResult()) return;
+      await this.#complete(await this.#processor().run(this.#context()));
+    } catch (error) {
+      await this.#end(error);
+    } finally {
+      clearTimeout(timer);
+      shutdown.removeEventListener("abort", onShutdown);
+      await this.#heartbeat.stop();
+    }
+  }
+
+  #shutDown(reason: ShuttingDown): void {
+    this.#shutdown ??= reason;
+    this.#stopUnlessPaying();
+  }
+
+  #stopUnlessPaying(): void {
+    if (this.#shutdown !== undefined && !this.#isPaying) {
+      this.#stop.abort(this.#shutdown);
+    }
+  }
+
+  #throwIfStopping(): void {
+    this.#stopUnlessPaying();
+    this.#stop.signal.throwIfAborted();
+  }
+
+  #remainingMs(): number {
+    const { deadlineMs, platform } = this.#deps;
+    return Math.max(0, deadlineMs - platform.uptimeMs());
+  }
+
+  #processor(): Processor {
+    const processor = this.#deps.processors.get(this.#job.job_type);
+    if (processor === undefined) {
+      throw JobFailure.final("job_type_not_supported");
+    }
+    return processor;
+  }
+
+  #context(): JobContext {
+    return {
+      job: this.#job,
+      log: this.#log,
+      signal: this.#stop.signal,
+      remainingMs: () => this.#remainingMs(),
+      progress: (percentage, stage) => this.#report(percentage, stage),
+      dependency: () => this.#deps.dependencyOf(this.#job),
+      pay: (call) => this.#pay(call),
+      recordUsage: (operation, units) => this.#recordUsage(operation, units),
+    };
+  }
+
+  async #reuseResult(): Promise<boolean> {
+    const { results, repository } = this.#deps;
+    if (this.#job.input_hash === null) return false;
+    const source = await results.find(this.#job.input_hash);
+    if (source === null || source === this.#job.id) return false;
+    const isReused = await repository.reuseResult(this.#job, source);
+    this.#log.info(isReused ? "job_completed" : "cached_result_unusable", {
+      cached_from_job_id: source,
+    });
+    return isReused;
+  }
+
+  #report(percentage: number, stage: string): void {
+    this.#throwIfStopping();
+    this.#heartbeat.report(percentage, stage);
+    this.#log.info("job_progress", { progress: percentage, stage });
+  }
+
+  async #pay(call: PaidCall): Promise<string> {
+    await this.#heartbeat.flushed();
+    this.#throwIfStopping();
+    this.#isPaying = true;
+    let providerObjectId: string;
+    try {
+      providerObjectId = await makePaidCall(
+        this.#deps.repository,
+        this.#job,
+        {
+          ...call,
+          send: (signal) => {
+            this.#log.info("provider_call_sent", { operation: call.operation });
+            return call.send(signal);
+          },
+        },
+        this.#stop.signal,
+        this.#heartbeat.leaseIsValid,
+      );
+    } catch (error) {
+      this.#paymentError = error;
+      throw error;
+    } finally {
+      this.#isPaying = false;
+    }
+    this.#paidCalls.push({ call, providerObjectId });
+    this.#log.info("provider_call_settled", {
+      operation: call.operation,
+      provider_object_id: providerObjectId,
+    });
+    // Only after a success: an attempt whose call failed ends with that failure and not with the shutdown.
+    this.#stopUnlessPaying();
+    return providerObjectId;
+  }
+
+  async #recordUsage(operation: string, units: number): Promise<void> {
+    await this.#heartbeat.flushed();
+    const { repository } = this.#deps;
+    if (!await repository.reviseProviderCall(this.#job, operation, units)) {
+      throw new LeaseLost();
+    }
+  }
+
+  async #complete(completion: Completion): Promise<void> {
+    const { repository, results } = this.#deps;
+    const { id, user_id, input_hash } = this.#job;
+    await this.#heartbeat.flushed();
+    if (!await repository.complete(this.#job, completion)) {
+      throw new LeaseLost();
+    }
+    this.#log.info("job_completed", { progress: 100 });
+    if (input_hash !== null) await results.remember(input_hash, id, user_id);
+  }
+
+  async #end(thrown: unknown): Promise<void> {
+    await this.#heartbeat.flushed();
+    const stopReason: unknown = this.#stop.signal.reason;
+    if (stopReason instanceof CancelRequested) {
+      await undoPaidCalls(this.#paidCalls);
+    }
+    // A paid call that failed spends attempts although earlier ones succeeded: attempts bound how often it is sent.
+    const hasPaid = thrown !== this.#paymentError &&
+      (this.#paidCalls.length > 0 || this.#job.spend === "incurred");
+    const ending = endingOf(this.#job, { thrown, stopReason, hasPaid });
+    const { repository } = this.#deps;
+    if (await writeEnding(repository, this.#job, ending, this.#log)) {
+      await this.#removeLostFiles();
+    }
+  }
+
+  /** Best effort: the janitor finds what stays. */
+  async #removeLostFiles(): Promise<void> {
+    try {
+      const files = await this.#deps.removeLostFiles(this.#job);
+      if (files > 0) this.#log.info("lost_files_removed", { files });
+    } catch (error) {
+      this.#log.warn("lost_files_not_removed", { error });
+    }
+  }
+}

@@ -1,0 +1,31 @@
+/** Retries of writes that a short outage of the database must not cost. */
+import { retry, RetryError } from "@std/async/retry";
+import { AppError } from "../failures/app-error.ts";
+
+/** Delays of 0.25 to 4 s, each shortened at random by up to a half: nine seconds in all, on average. */
+const SCHEDULE = {
+  maxAttempts: 7,
+  minTimeout: 250,
+  multiplier: 2,
+  maxTimeout: 4_000,
+  // Jobs that lost the database together do not return together.
+  jitter: 0.5,
+};
+
+/**
+ * Repeats `write` while it throws `service_unavailable`, for six to twelve seconds: a restart of the database or a
+ * deploy is shorter. `write` must be one that changes nothing when it is done twice.
+ *
+ * Throws what the last attempt threw, and any other error at once.
+ */
+export async function retryWrite<T>(write: () => Promise<T>): Promise<T> {
+  try {
+    return await retry(write, {
+      ...SCHEDULE,
+      isRetriable: (error) =>
+        error instanceof AppError && error.code === "service_unavailable",
+    });
+  } catch (error) {
+    throw error instanceof RetryError ? error.cause : error;
+  }
+}
