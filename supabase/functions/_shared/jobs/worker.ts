@@ -1,4 +1,5 @@
 /** The jobs that one isolate runs: how many at once, and until when it claims new ones. */
+import { setImmediate } from "node:timers";
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
 import { Heartbeats } from "./heartbeats.ts";
@@ -169,6 +170,8 @@ export function createWorker(deps: WorkerDeps): Worker {
     isFilling = true;
     try {
       while (!isClosing() && taken < concurrency && !isOneJobPerRequest) {
+        // Jobs that one response ended free their slots within this turn of the event loop: one claim fills them all.
+        await new Promise<void>((resolve) => setImmediate(resolve));
         moreMayBeDue = false;
         const jobs = await take(
           (limit) => deps.repository.claimDue(limit),

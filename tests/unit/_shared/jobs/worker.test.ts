@@ -14,10 +14,16 @@ import {
   type FakeJob,
   FakeRepository,
 } from "../../../_support/fake-repository.ts";
-import { turn } from "../../../_support/held-timers.ts";
+import { turn as oneTurn } from "../../../_support/held-timers.ts";
 import { DONE, untilAborted } from "../../_support/run-bench.ts";
 
 const WALL_CLOCK_MS = 150_000;
+
+/** Two turns of the event loop: jobs end in the first, and the worker claims in the second. */
+async function turn(): Promise<void> {
+  await oneTurn();
+  await oneTurn();
+}
 
 /** An isolate with a worker, whose jobs end when the test says so. */
 function isolate(
@@ -127,12 +133,33 @@ Deno.test("createWorker: as slots come free it claims what else is due, and is f
   assertEquals(state.most, 2);
 });
 
-Deno.test("createWorker: slots that come free while a claim is under way share the next", async () => {
+Deno.test("createWorker: slots that come free together share one claim", async () => {
   const { insert, take, finish, repository } = isolate({ concurrency: 4 });
   const rows = insert(8);
   await take();
   await turn();
   await finish(4);
+  assertEquals(
+    repository.calls.filter((method) => method === "claimDue").length,
+    1,
+  );
+  assert(rows.slice(4).every((row) => row.status === "processing"));
+  await finish(4);
+});
+
+Deno.test("createWorker: slots that come free while a claim is under way share the next", async () => {
+  const { insert, take, finish, repository } = isolate({ concurrency: 4 });
+  const rows = insert(8);
+  await take();
+  await turn();
+  const answer = Promise.withResolvers<void>();
+  repository.interrupt = (method, phase) =>
+    method === "claimDue" && phase === "after" ? answer.promise : undefined;
+  await finish(1);
+  await finish(3);
+  repository.interrupt = () => {};
+  answer.resolve();
+  await turn();
   assertEquals(
     repository.calls.filter((method) => method === "claimDue").length,
     2,
