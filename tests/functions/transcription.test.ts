@@ -231,7 +231,7 @@ for (
       job.error_message,
       "It is unknown whether the AI provider did the work; it was not sent again. " +
         `Its call transcribe ended with ${ending}. ` +
-        "Last: ElevenLabs keeps no list of transcripts in which this one could be looked up.",
+        "Last: ElevenLabs keeps no list of transcripts in which this one could be found.",
     );
     const parked = await facts(stack, jobId);
     assertEquals([parked.sent, parked.paid.length], [1, 1]);

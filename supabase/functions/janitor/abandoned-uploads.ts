@@ -1,4 +1,4 @@
-/** Ends the resumable uploads that nobody will finish, so that no part of a file stays with Storage. */
+/** Ends abandoned resumable uploads, so that Storage keeps no parts of files. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database } from "../_shared/database.types.ts";
@@ -13,11 +13,11 @@ const claimedSchema = z.array(
   z.object({ upload_id: z.string(), lease_token: z.uuid() }),
 );
 
-/** What it needs. */
+/** What {@link endAbandonedUploads} needs. */
 export interface AbandonedUploadsDeps {
   supabase: SupabaseClient<Database>;
   uploads: Pick<ResumableUploads, "end">;
-  /** Whether there is time to begin something new. */
+  /** Whether there is time to start something. */
   hasTime(): boolean;
   /** Aborts when the isolate is about to end. */
   signal: AbortSignal;
@@ -25,9 +25,9 @@ export interface AbandonedUploadsDeps {
 }
 
 /**
- * Ends what is due until there is nothing left or no time, and answers how many. What Storage does not end is tried again
- * later, and is no error.
+ * Ends uploads until none is due or no time is left. An upload that Storage does not end is retried later.
  *
+ * @returns how many were ended.
  * @throws {AppError} when the database cannot be reached.
  */
 export async function endAbandonedUploads(

@@ -48,7 +48,7 @@ async function work(
       rows_missing: done.rowsMissing,
     });
   } catch (error) {
-    // What was in hand is due again when its lease has run out.
+    // Unfinished work is due again when its lease expires.
     log.error("janitor_failed", { error });
   }
 }

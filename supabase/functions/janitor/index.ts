@@ -22,9 +22,9 @@ import { createHandler } from "./handler.ts";
 import { createJanitorRepository } from "./repository.ts";
 import { runJanitor } from "./run.ts";
 
-/** Nothing new is begun after this part of the isolate's life. */
+/** After this part of the isolate's life, nothing is started. */
 const WORK_UNTIL = 0.8;
-/** Seconds for one call of a provider: lists and deletions are quick, and a lease lasts two minutes. */
+/** Time for one provider call: lists and deletions are quick, and a lease lasts two minutes. */
 const CALL_SECONDS = 20;
 
 const platform = platformDeps();
@@ -44,7 +44,7 @@ const inventories = inventoriesOf(env);
 const shutdown = new AbortController();
 platform.onShutdown((reason) => shutdown.abort(new Error(reason)));
 
-/** Of the providers that have a key. */
+/** One for each provider that has a key. */
 function inventoriesOf(env: Env): ProviderInventory[] {
   const shared = {
     timeoutSeconds: Math.min(env.AI_API_TIMEOUT, CALL_SECONDS),

@@ -1,4 +1,4 @@
-/** The janitor's lists, as the database offers them. Needs the service's client. */
+/** The janitor's queues, as the database offers them. */
 import { z } from "zod";
 import type { VerifiedDispatch } from "../_shared/http/dispatch-signature.ts";
 import { functionCaller, type Rpc } from "../_shared/database/rpc.ts";
@@ -18,7 +18,7 @@ const removalSchema = z.object({
   made_at: z.string().nullable(),
   is_lookup_conclusive: z.boolean(),
 });
-/** Something at a provider that may be removed now. */
+/** An object at a provider that is due to be removed. */
 export type ProviderRemoval = z.infer<typeof removalSchema>;
 
 const scanSchema = z.object({
@@ -26,30 +26,37 @@ const scanSchema = z.object({
   page_cursor: z.string().nullable(),
   is_listed: z.boolean(),
 });
-/** A reading of a provider's list that is ours for a while. `is_listed`: its last page has been read. */
+/** A leased scan of a provider's list. `is_listed`: its last page has been read. */
 export type Scan = z.infer<typeof scanSchema>;
 
-/** What became of a removal; see the comment on `settle_provider_removal`. */
+/** The outcome of a removal; see the comment on `settle_provider_removal`. */
 export type RemovalOutcome = "removed" | "absent" | "looking" | "failed";
 
 /**
- * The functions of 20261122001600_janitor.sql; their comments say what each guarantees. `false` means that the lease is
- * lost and nothing was changed. Every method throws an AppError when the database cannot be reached or refuses.
+ * The comments of the SQL functions say what each guarantees. `false` means that the lease is lost and nothing was
+ * changed. Every method throws an AppError when the database cannot be reached or refuses.
  */
 export interface JanitorRepository {
-  /** @throws {AppError} `dispatch_stale` and `dispatch_replayed`. */
+  /**
+   * @returns how many ended jobs it checked for leftovers.
+   * @throws {AppError} `dispatch_stale` and `dispatch_replayed`.
+   */
   beginRun(dispatch: VerifiedDispatch): Promise<number>;
   claimFiles(limit: number): Promise<FileRemoval[]>;
   /**
-   * Reads on through the buckets for files without account or job, up to `limit` objects.
-   * @returns how many it looked at; fewer than `limit`: nothing is left to look at for now.
+   * Continues the scan of the buckets for files without account or job, by up to `limit` objects.
+   * @returns how many it scanned; fewer than `limit` means that the scan is complete for now.
    */
   scanFiles(limit: number): Promise<number>;
   claimRemovals(
     providers: readonly string[],
     limit: number,
   ): Promise<ProviderRemoval[]>;
-  mayRemove(removal: ProviderRemoval, objectId: string): Promise<boolean>;
+  /** Whether an object that was found by its marker may be removed: no row names it, and no job may use it. */
+  giveUpFoundObject(
+    removal: ProviderRemoval,
+    objectId: string,
+  ): Promise<boolean>;
   settleRemoval(
     removal: ProviderRemoval,
     outcome: RemovalOutcome,
@@ -102,7 +109,7 @@ export function createJanitorRepository(rpc: Rpc): JanitorRepository {
         p_providers: [...providers],
         p_limit: limit,
       }, z.array(removalSchema)),
-    mayRemove: (removal, objectId) =>
+    giveUpFoundObject: (removal, objectId) =>
       call("give_up_found_object", {
         p_id: removal.id,
         p_lease_token: removal.lease_token,

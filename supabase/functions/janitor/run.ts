@@ -1,9 +1,10 @@
 /**
- * A run of the janitor: removes what is due from Storage and from the providers, and reads on in the providers' lists.
+ * A run of the janitor: removes what is due from Storage and from the providers, and continues reading the providers'
+ * lists.
  *
- * Everything is leased from the database in small parts and written back at once, so that a run may be killed at any
- * point and may overlap with another: what it had in hand is due again when its lease has run out, and to remove a
- * thing twice is the same as once.
+ * Work is leased from the database in small parts, and each result is written at once. A run may be killed at any point
+ * and may overlap with another: unfinished work is due again when its lease expires, and removing something twice is
+ * harmless.
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../_shared/database.types.ts";
@@ -19,9 +20,9 @@ export interface JanitorDeps {
   repository: JanitorRepository;
   /** For Storage. */
   supabase: SupabaseClient<Database>;
-  /** Of the providers that there is a key for; the others are left alone. */
+  /** One for each provider that has a key. */
   inventories: readonly ProviderInventory[];
-  /** Whether there is time to begin something new. */
+  /** Whether there is time to start something. */
   hasTime(): boolean;
   /** Aborts when the isolate is about to end. */
   signal: AbortSignal;
@@ -40,16 +41,16 @@ export interface JanitorSummary {
 
 const FILES_AT_ONCE = 100;
 const SCANNED_AT_ONCE = 5000;
-/** Small, since each is a request to a provider and all must be over within the lease. */
+/** Small: each is a request to a provider, and all must end within the lease. */
 const REMOVALS_AT_ONCE = 8;
 const ROWS_AT_ONCE = 20;
-/** Things with the marker of one job: a call that was repeated has made two. */
+/** Most objects with the marker of one job: a call that was repeated has made two. */
 const MAX_FOUND = 5;
 
 /**
- * Does what is due until there is nothing left or no time.
+ * Works until nothing is due or no time is left.
  *
- * @throws {AppError} when the database cannot be reached; what providers and Storage do wrong is written down and no error.
+ * @throws {AppError} when the database cannot be reached. Failures of providers and Storage are recorded, not thrown.
  */
 export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
   const summary: JanitorSummary = {
@@ -73,12 +74,12 @@ export async function runJanitor(deps: JanitorDeps): Promise<JanitorSummary> {
   for (const inventory of [...usable.values()]) {
     await scan(deps, inventory, summary);
   }
-  // What the lists have shown to be due.
+  // The scan may have queued more.
   await removeObjects(deps, usable, summary);
   return summary;
 }
 
-/** Reads on through our buckets, so that what has no account and no job any more is queued. */
+/** Continues the scan of the buckets, which queues files without an account and without a job. */
 async function scanFiles(
   deps: JanitorDeps,
   summary: JanitorSummary,
@@ -141,7 +142,7 @@ async function removeObjects(
   }
 }
 
-/** Removes one thing and writes down what became of it. Answers null when the provider does not have it any more. */
+/** Removes one object and records the outcome. Returns null when the provider no longer has it. */
 async function removeObject(
   deps: JanitorDeps,
   inventory: ProviderInventory,
@@ -157,7 +158,7 @@ async function removeObject(
       }, signal);
     } else {
       const removed = await removeMarked(deps, inventory, removal);
-      // A list may lag behind, and a call be under way: nothing found is no proof before its time.
+      // A list may lag behind, and a call may still be running: an empty result proves nothing before its time.
       if (!removal.is_lookup_conclusive) {
         await repository.settleRemoval(removal, "looking");
         return "looking";
@@ -177,7 +178,7 @@ async function removeObject(
   return null;
 }
 
-/** Removes everything that carries the marker and that nobody has; answers how many. */
+/** Removes every object that has the marker and no owner; returns how many. */
 async function removeMarked(
   { repository, signal }: JanitorDeps,
   inventory: ProviderInventory,
@@ -187,10 +188,12 @@ async function removeMarked(
   let last: string | null = null;
   for (let removed = 0;; removed++) {
     const id = await inventory.find(removal.object_type, marker, signal);
-    // A list that lags behind may show for a while what has just been removed.
+    // A list that lags behind may still show what has just been removed.
     if (id === null || id === last) return removed;
     last = id;
-    if (removed === MAX_FOUND || !await repository.mayRemove(removal, id)) {
+    if (
+      removed === MAX_FOUND || !await repository.giveUpFoundObject(removal, id)
+    ) {
       throw ProviderFailure.rejected("outcome_unknown");
     }
     await inventory.remove({
@@ -213,8 +216,8 @@ async function scan(
   try {
     const isWhole = (begun.is_listed ||
       await readList(deps, inventory, begun, summary)) &&
-      await askForUnseen(deps, inventory, begun, summary);
-    // Without time its lease runs out, and the next run reads on.
+      await checkUnseen(deps, inventory, begun, summary);
+    // Without time the lease expires, and the next run continues.
     if (isWhole) await repository.endScan(inventory.provider, begun, null);
   } catch (error) {
     if (!(error instanceof ProviderFailure)) throw error;
@@ -223,7 +226,7 @@ async function scan(
   }
 }
 
-/** Reads the list to its end; false when there was no time for that, or somebody else is at it. */
+/** Reads the list to its end; false when there was no time, or another run has taken over. */
 async function readList(
   { repository, signal, hasTime }: JanitorDeps,
   inventory: ProviderInventory,
@@ -233,17 +236,17 @@ async function readList(
   let cursor = begun.page_cursor;
   while (hasTime()) {
     const page = await inventory.list(cursor, signal);
-    // A list that goes in circles would keep us for ever.
+    // A list that returns the same cursor would never end.
     if (page.next !== null && page.next === cursor) {
       throw ProviderFailure.unknown("provider_answer_invalid");
     }
-    const isOurs = await repository.recordPage(
+    const isLeased = await repository.recordPage(
       inventory.provider,
       begun,
       page.objects,
       page.next,
     );
-    if (!isOurs) return false;
+    if (!isLeased) return false;
     summary.pagesRead++;
     if (page.next === null) return true;
     cursor = page.next;
@@ -251,8 +254,8 @@ async function readList(
   return false;
 }
 
-/** Asks one by one for what rows name and the list did not show: only a plain no counts as missing. */
-async function askForUnseen(
+/** Queries each object that rows name and the list did not show: only a definite no counts as missing. */
+async function checkUnseen(
   { repository, signal, hasTime }: JanitorDeps,
   inventory: ProviderInventory,
   begun: Scan,
@@ -270,17 +273,17 @@ async function askForUnseen(
     for (const id of ids) {
       (await inventory.has(id, signal) ? present : missing).push(id);
     }
-    const isOurs = await repository.noteRows(inventory.provider, begun, {
+    const isLeased = await repository.noteRows(inventory.provider, begun, {
       missing,
       present,
     });
-    if (!isOurs) return false;
+    if (!isLeased) return false;
     summary.rowsMissing += missing.length;
   }
   return false;
 }
 
-/** Whether the provider fails for every object, so that nothing more is asked of it in this run. */
+/** Whether the provider fails for every object, so that this run sends it nothing more. */
 function isProviderUnusable({ code, httpStatus }: ProviderFailure): boolean {
   // 409: this one object is still being rendered.
   return (isProviderFailing(code) || code === "provider_unauthorized") &&

@@ -37,7 +37,7 @@ const supabase = createAdminClient<Database>({
         (url) =>
           !url.pathname.startsWith("/storage/")
             ? env.DB_STATEMENT_TIMEOUT
-            // What is stored or sent on while it is made lasts as long as the provider takes; a question does not.
+            // An object may be stored while the provider produces it, which lasts as long as the provider takes.
             : /^\/storage\/v1\/object\/(?!info\/|sign\/)/.test(url.pathname)
             ? Math.max(STORAGE_TIMEOUT_SECONDS, env.AI_API_TIMEOUT)
             : STORAGE_TIMEOUT_SECONDS,

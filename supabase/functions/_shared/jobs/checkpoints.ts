@@ -1,38 +1,41 @@
-/** What a job that takes several claims writes down for the next one. */
+/** What a job that needs several claims saves for the next one. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database, Json } from "../database.types.ts";
 import { fromDatabaseError } from "../database/errors.ts";
+import { dataApi, functionCaller } from "../database/rpc.ts";
 import { LeaseLost } from "./outcome.ts";
 import type { Lease } from "./repository.ts";
+import { retryWrite } from "./write-retries.ts";
 
 const rowSchema = z.object({
   data: z.json(),
   upload_id: z.string().nullable(),
 }).nullable();
 
-/** How far a job has come. */
+/** The progress of such a job. */
 export interface Checkpoint {
   data: Json;
-  /** A resumable upload that the job has begun; the janitor ends one that the job does not finish. */
+  /** A resumable upload that the job has started. The janitor removes it if the job does not finish it. */
   uploadId: string | null;
 }
 
 /**
- * Checkpoints of claimed jobs. They are gone when the job has ended, so that one that is retried begins anew.
+ * Checkpoints of claimed jobs. They are deleted when the job ends, so a retried job starts from the beginning.
  *
- * Both throw an AppError when the database cannot be reached or refuses; `save` throws {@link LeaseLost} when the job is
- * no longer ours, and has then changed nothing.
+ * Both methods throw an AppError when the database cannot be reached or refuses; `save` throws {@link LeaseLost}, and
+ * changes nothing, when another worker owns the job. `save` is retried like the repository's writes.
  */
 export interface Checkpoints {
   read(lease: Lease): Promise<Checkpoint | null>;
   save(lease: Lease, checkpoint: Checkpoint): Promise<void>;
 }
 
-/** The checkpoints through the Data API with the secret key. */
+/** The checkpoints over the Data API. `supabase` needs the rights of the service. */
 export function createCheckpoints(
   supabase: SupabaseClient<Database>,
 ): Checkpoints {
+  const call = functionCaller(dataApi(supabase));
   return {
     async read(lease) {
       const { data, error } = await supabase.from("ai_job_checkpoints")
@@ -42,14 +45,15 @@ export function createCheckpoints(
       return row && { data: row.data, uploadId: row.upload_id };
     },
     async save(lease, { data, uploadId }) {
-      const saved = await supabase.rpc("save_ai_job_checkpoint", {
-        p_job_id: lease.id,
-        p_lease_token: lease.lease_token,
-        p_data: data,
-        ...(uploadId === null ? {} : { p_upload_id: uploadId }),
-      });
-      if (saved.error) throw fromDatabaseError(saved.error);
-      if (!saved.data) throw new LeaseLost();
+      const isSaved = await retryWrite(() =>
+        call("save_ai_job_checkpoint", {
+          p_job_id: lease.id,
+          p_lease_token: lease.lease_token,
+          p_data: data,
+          ...(uploadId === null ? {} : { p_upload_id: uploadId }),
+        }, z.boolean())
+      );
+      if (!isSaved) throw new LeaseLost();
     },
   };
 }

@@ -6,8 +6,8 @@ import { JobFailure } from "../failures/job-failure.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
 import type { Logger } from "../platform/log.ts";
 import { CancelRequested, LeaseLost, ShuttingDown, Snooze } from "./outcome.ts";
-import { toEnding } from "./paid-call.ts";
 import { pauseFor, RECOVERY_STAGE } from "./pauses.ts";
+import { attemptEndOf } from "./provider-outcome.ts";
 import type { JobRepository } from "./repository.ts";
 
 /** The ending of an attempt. */
@@ -42,9 +42,9 @@ export function endingOf(
   job: Pick<ClaimedJob, "started_at" | "updated_at">,
   { thrown, stopReason, hasPaid }: AttemptEnd,
 ): Ending {
-  // The failure of a call that costs nothing; paid calls turn their own failures into endings.
+  // The failure of a call that costs nothing. Paid calls convert their own failures.
   const error = thrown instanceof ProviderFailure
-    ? toEnding(thrown, "waiting_for_provider")
+    ? attemptEndOf(thrown, "waiting_for_provider")
     : thrown;
   if (stopReason instanceof LeaseLost || error instanceof LeaseLost) {
     return { kind: "lease_lost" };

@@ -1,4 +1,4 @@
-/** The heartbeats of all jobs that an isolate has in hand, in as few calls as possible. */
+/** The heartbeats of all jobs that an isolate runs, in as few calls as possible. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
@@ -8,22 +8,22 @@ import type { Beat, JobRepository } from "./repository.ts";
 /** The heartbeat of one job. */
 export interface Heartbeat {
   /**
-   * Reports progress (1 to 99) and stage, together with what others report: at once, or half a second after this job's
-   * report before it. Of several in that time the newest counts.
+   * Reports progress (1 to 99) and stage, in one call with other jobs' reports: at once, or half a second after this
+   * job's previous report. Of several reports in that time the last is sent.
    */
   report(progress: number, stage: string): void;
   /** Sends a pending report now, and resolves when it is sent, so that it cannot overtake a later write. */
   flushed(): Promise<void>;
   /** Whether the lease cannot have expired: a heartbeat succeeded less than its length ago. */
   leaseIsValid(): boolean;
-  /** No more heartbeats. Resolves when none is on its way. */
+  /** Stops the heartbeat. Resolves when no call is under way. */
   stop(): Promise<void>;
 }
 
-/** However short a lease is. */
+/** For very short leases. */
 const MIN_PERIOD_MS = 500;
 
-/** Between two reports of a job. Each is an event, and every device of the owner is sent it. */
+/** Between two reports of a job. Each report is an event that Realtime sends to every device of the owner. */
 const REPORT_PERIOD_MS = 500;
 
 interface Watched {
@@ -32,7 +32,7 @@ interface Watched {
   /** Uptime in milliseconds at which the lease was last known to be extended. */
   aliveAt: number;
   pending: { progress: number; stage: string } | undefined;
-  /** Uptime in milliseconds from which the next report may travel. */
+  /** Uptime in milliseconds from which the next report may be sent. */
   reportsFrom: number;
   reportTimer: ReturnType<typeof setTimeout> | undefined;
   isEnded: boolean;
@@ -41,10 +41,10 @@ interface Watched {
 /**
  * The heartbeats of an isolate.
  *
- * Guarantees: while any job is watched, all leases are extended at least every third of the shortest one, by one call;
- * reports that come while a call is under way travel together in the next, those of one job at most twice a second; `onEnd` is called once when the job turns
- * out to be lost, or its owner asks for it to be cancelled, or when no heartbeat has come through for the length of the
- * lease (to half a period): the sweep may have given the job to somebody else by then, and a worker that cannot know must stop.
+ * Guarantees: while any job is watched, one call extends all leases at least every third of the shortest lease. Reports
+ * made during a call are sent together in the next one, at most two a second for each job. `onEnd` is called once: when
+ * the lease is lost, when the owner cancels, or when no heartbeat succeeded for the length of the lease (less half a
+ * period). The sweep may have requeued the job by then, so a worker that cannot know must stop.
  */
 export class Heartbeats {
   readonly #platform: Pick<PlatformDeps, "uptimeMs">;
@@ -55,7 +55,7 @@ export class Heartbeats {
   #periodMs = Infinity;
   #sending: Promise<void> | undefined;
 
-  /** @param platform its `uptimeMs` measures how long no heartbeat has come through. */
+  /** @param platform its `uptimeMs` measures the time since the last successful heartbeat. */
   constructor(
     platform: Pick<PlatformDeps, "uptimeMs">,
     repository: Pick<JobRepository, "heartbeat">,
@@ -66,7 +66,7 @@ export class Heartbeats {
     this.#log = log;
   }
 
-  /** Begins the heartbeat of a claimed job. */
+  /** Starts the heartbeat of a claimed job. */
   watch(
     job: ClaimedJob,
     onEnd: (reason: LeaseLost | CancelRequested) => void,
@@ -103,11 +103,11 @@ export class Heartbeats {
     };
   }
 
-  /** Never begins a period anew that is short enough: jobs that come and go would put every heartbeat off. */
+  /** Never restarts a period that is short enough: a steady flow of new jobs would delay every heartbeat. */
   #beatEvery(periodMs: number): void {
     if (this.#periodMs <= periodMs) return;
     clearInterval(this.#timer);
-    // The period that this cuts off began up to its whole length ago.
+    // The period that this interrupts may have started up to its whole length ago.
     this.#beat();
     this.#periodMs = periodMs;
     this.#timer = setInterval(() => this.#beat(), periodMs);
@@ -140,13 +140,13 @@ export class Heartbeats {
   }
 
   #endIfSilent(entry: Watched): void {
-    // A timer that is early by a hair must not give a lost job another period.
+    // A timer that fires slightly early must not give a lost job another period.
     if (!this.#isSilent(entry, this.#periodMs / 2)) return;
     this.#log.warn("lease_not_extended", { job_id: entry.job.id });
     this.#end(entry, new LeaseLost());
   }
 
-  /** Whoever cancels still needs the lease, to write how it ended; whoever has lost it has nothing to extend. */
+  /** A cancelled job still needs its lease, to write its ending; a lost lease cannot be extended. */
   #end(entry: Watched, reason: LeaseLost | CancelRequested): void {
     if (reason instanceof LeaseLost) this.#unwatch(entry);
     if (entry.isEnded) return;
@@ -154,7 +154,7 @@ export class Heartbeats {
     entry.onEnd(reason);
   }
 
-  /** Sends the reports whose time has come, and that of `urgent` whatever its time. */
+  /** Sends the reports that are due, and that of `urgent` even if it is not. */
   async #flush(urgent?: Watched): Promise<void> {
     await this.#sending;
     const now = this.#platform.uptimeMs();
@@ -166,7 +166,7 @@ export class Heartbeats {
   }
 
   #send(entries: Watched[]): Promise<void> {
-    // One call at a time: a slow database gets fewer heartbeats, not a queue of them.
+    // One call at a time: a slow database receives fewer heartbeats, not a queue of them.
     this.#sending ??= this.#call(entries).finally(() => {
       this.#sending = undefined;
     });
@@ -184,7 +184,7 @@ export class Heartbeats {
       }
       return beat;
     });
-    // Before the answer: the lease runs from when the database wrote it, not from when we heard of it.
+    // Measured before the call: the lease runs from when the database wrote it, not from when the response arrived.
     const sentAt = this.#platform.uptimeMs();
     try {
       const alive = await this.#repository.heartbeat(beats);
@@ -201,7 +201,7 @@ export class Heartbeats {
   }
 }
 
-/** Both times are the database's, so this is the lease's length whatever the worker's clock shows. */
+/** Both times are the database's, so a wrong clock of the worker does not change the result. */
 function leaseMs(job: ClaimedJob): number {
   return Date.parse(job.lease_expires_at) - Date.parse(job.updated_at);
 }

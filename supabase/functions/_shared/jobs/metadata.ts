@@ -1,13 +1,13 @@
-/** The parameters of a claimed job, checked again: a job may come by a plain insert, past create-ai-job's own check. */
+/** The parameters of a claimed job. They are validated again, because a plain insert bypasses create-ai-job. */
 import type { z } from "zod";
 import { check } from "../contracts/issue-words.ts";
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 
 /**
- * The metadata as its type has them, with defaults.
+ * Parses the metadata with the schema of the job's type, which also fills in defaults.
  *
- * @throws {JobFailure} `metadata_invalid` (final), naming the first field that is wrong.
+ * @throws {JobFailure} `metadata_invalid` (final), naming the first invalid field.
  */
 export function readMetadata<T extends z.ZodType>(
   job: ClaimedJob,

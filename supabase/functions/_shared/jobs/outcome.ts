@@ -1,18 +1,18 @@
-/** How a run can end. Processors return or throw one of these; only the runner turns it into SQL. */
+/** How an attempt can end. Processors return or throw one of these; `JobRun` writes it. */
 import type { Product } from "./products.ts";
 
-/** The work is done: what to write on the job, and the row it creates or fills in the same commit. */
+/** The result of a completed job, and the row that it creates or fills in the same commit. */
 export interface Completion {
   resultData: Record<
     string,
     string | number | boolean | null | number[]
   >;
-  /** The file that was made, as `<bucket>/<path>` of our own Storage. */
+  /** The output file, as `<bucket>/<path>` of this project's Storage. */
   outputUrl?: string;
   product?: Product;
 }
 
-/** Not now, and not a failure: come back after `seconds` without spending the attempt. `cause` is for the log. */
+/** Run the job again in `seconds`, without spending the attempt. `cause` is for the log. */
 export class Snooze extends Error {
   override readonly name = "Snooze";
   constructor(
@@ -24,7 +24,7 @@ export class Snooze extends Error {
   }
 }
 
-/** Somebody else owns the job now, or it is over: stop, and write nothing. */
+/** Another worker owns the job, or it has ended: stop, and write nothing. */
 export class LeaseLost extends Error {
   override readonly name = "LeaseLost";
   constructor() {
@@ -32,18 +32,18 @@ export class LeaseLost extends Error {
   }
 }
 
-/** The owner no longer wants the job: stop, undo what can be undone, and say honestly what it cost. */
+/** The owner cancelled the job: stop, undo what can be undone, and record what it cost. */
 export class CancelRequested extends Error {
   override readonly name = "CancelRequested";
   constructor() {
-    super("the owner asked for the job to be cancelled");
+    super("the owner cancelled the job");
   }
 }
 
-/** The isolate is about to end: hand the job back. */
+/** The isolate is about to end: release the job. */
 export class ShuttingDown extends Error {
   override readonly name = "ShuttingDown";
-  /** It ends because it used too much processor time or memory, while it had only this job in hand. */
+  /** The isolate exceeded its processor time or memory while this was its only job. */
   readonly isCausedByJob: boolean;
 
   constructor(reason: string, options: { isCausedByJob?: boolean } = {}) {

@@ -1,77 +1,75 @@
 /**
- * The one way to make a paid provider call. What it guarantees: a call is journalled before it is sent, and while
- * its outcome is unknown the provider is asked before anything is sent again.
+ * Paid provider calls. A call is journalled before it is sent; while its outcome is unknown, the provider is queried
+ * before anything is sent again.
  */
 import { isTransient } from "../failures/catalogue.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
 import { CancelRequested, LeaseLost, Snooze } from "./outcome.ts";
-import type { JobRepository, Lease } from "./repository.ts";
+import { RECONCILE_PAUSE_SECONDS } from "./pauses.ts";
+import { attemptEndOf } from "./provider-outcome.ts";
+import type { CallSettlement, JobRepository, Lease } from "./repository.ts";
 
-/** Pause between two looks at the provider's listing while it may lag behind. */
-export const RECONCILE_PAUSE_SECONDS = 10;
-/** Pause when the provider takes no more of our calls at once and does not say how long. */
-export const OWN_LOAD_PAUSE_SECONDS = 10;
-
-/** The part of the queue that a paid call needs. */
+/** The functions of the queue that a paid call needs. */
 type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
 
-/** What a call made, where the provider tells how much it took for it. */
+/** What a call made and used, where the provider reports its usage. */
 export interface PaidResult {
   providerObjectId: string;
-  /** Whole ones, as {@link PaidCall.units}. */
+  /** A whole number, in the unit of {@link PaidCall.units}. */
   units: number;
 }
 
-/** A paid call of a provider, and the way to find out what became of it. Both throw {@link ProviderFailure}. */
+/** A paid call, and how to find out what an earlier one made. All functions throw {@link ProviderFailure}. */
 export interface PaidCall {
-  /** Names the step; at most one call of a step can be open or have succeeded for a job. */
+  /** Names the step. A job has at most one call of a step that is open or has succeeded. */
   operation: string;
   stage: string;
   progressBefore: number;
   progressAfter: number;
   /**
-   * How much it asks for, in the unit of its price (`ai_prices.unit`): characters, seconds or creations, whole ones and
-   * rather too many than too few. Their price is reserved in the owner's budget before the call is sent.
+   * The estimated usage in the unit of its price (`ai_prices.unit`): characters, seconds or creations; a whole number,
+   * rather too high than too low. Its price is reserved in the owner's budget before the call is sent.
    */
   units: number;
-  /** What the owner should know of `units` when they do not fit into the budget, in a sentence that is safe to show. */
+  /** A sentence for the owner about `units`, for when the budget does not cover them. */
   unitsNote?: string | undefined;
-  /** Does beforehand what takes time, so that nothing lies between the journal and the request. */
+  /** Does beforehand what needs time, so that the request follows the journal at once. */
   prepare?(): Promise<void>;
-  /** Sends it, and answers with the provider's id of what was made, and how much it took if the provider tells. */
+  /** Sends the request. Returns the provider's id of what was made, with the usage if the provider reports it. */
   send(signal: AbortSignal): Promise<string | PaidResult>;
-  /** Looks for what an earlier send of this step may have made, by the job's marker. */
+  /** Finds what an earlier request of this step made, by the job's marker; null when there is nothing. */
   find(signal: AbortSignal): Promise<string | null>;
-  /** Removes what was made, when the owner cancelled meanwhile. Left out where the provider cannot. */
+  /** Removes what was made, for an owner who cancelled. Left out where the provider cannot remove it. */
   undo?(providerObjectId: string, signal: AbortSignal): Promise<void>;
 }
 
 /**
  * Makes the call, or finds what an earlier attempt made.
  *
- * @param leaseIsValid whether the lease cannot have run out yet, by a clock that goes on while this process stands still.
- *   Asked when the request is about to leave: a process that was stopped after the journal was written wakes up to a
- *   job that may long be somebody else's, and the provider knows nothing of leases.
- * @param signal aborts the call; with a {@link CancelRequested} as its reason, what was made is looked for and undone.
- * @returns the provider's id; it is committed on the job already.
- * @throws {CancelRequested} when the owner cancelled before anything was sent, or while the provider was asked.
- * @throws {LeaseLost} when the job is no longer ours: nothing was sent, or nothing more is written.
- * @throws {Snooze} when the outcome is unknown: a later claim comes back here and asks the provider; and when other
- *   calls of this account have to end first.
- * @throws {JobFailure} when the provider said no, or was asked and made nothing; `budget_exceeded`, and nothing is sent,
- *   when its price does not fit into what is left of the owner's budget; `provider_budget_exceeded`, of the budget of
- *   everybody at the provider.
+ * @param leaseIsValid whether the lease cannot have expired yet, by a clock that also runs while this process is
+ *   suspended. Checked right before the request leaves: a process that was suspended after the journal was written may
+ *   wake up when another worker owns the job, and the provider does not check leases.
+ * @param signal aborts the call. If its reason is a {@link CancelRequested}, what was made is found and removed.
+ * @returns the provider's id; it is committed on the job.
+ * @throws {CancelRequested} when the owner cancelled before anything was sent, or while the provider was queried.
+ * @throws {LeaseLost} when another worker owns the job: nothing was sent, or nothing more is written.
+ * @throws {Snooze} when the outcome is unknown, so that a later claim queries the provider; and when other calls of the
+ *   account have to end first.
+ * @throws {JobFailure} when the provider refused, or was queried and had made nothing. `budget_exceeded` and
+ *   `provider_budget_exceeded`, and nothing is sent, when the price exceeds what is left of the owner's budget or of the
+ *   budget for this provider.
  */
 export async function makePaidCall(
-  repository: Journal,
+  journal: Journal,
   lease: Lease,
   call: PaidCall,
   signal: AbortSignal,
   leaseIsValid: () => boolean,
 ): Promise<string> {
   await call.prepare?.();
-  const begun = await repository.beginProviderCall(lease, {
+  const step = new PaidStep(journal, lease, call, signal);
+  const begun = await journal.beginProviderCall(lease, {
     callId: crypto.randomUUID(),
     operation: call.operation,
     stage: call.stage,
@@ -89,16 +87,9 @@ export async function makePaidCall(
     case "done":
       return begun.provider_object_id;
     case "reconcile":
-      return await reconcile(repository, lease, call, begun, signal);
+      return await step.reconcile(begun);
     case "send":
-      return await send(
-        repository,
-        lease,
-        call,
-        begun.call_id,
-        signal,
-        leaseIsValid,
-      );
+      return await step.send(begun.call_id, leaseIsValid);
   }
 }
 
@@ -109,208 +100,178 @@ function overBudget(note: string | undefined): JobFailure {
   });
 }
 
-async function send(
-  repository: Journal,
-  lease: Lease,
-  call: PaidCall,
-  callId: string,
-  signal: AbortSignal,
-  leaseIsValid: () => boolean,
-): Promise<string> {
-  let made: string | PaidResult;
-  try {
-    if (signal.aborted || !leaseIsValid()) {
-      throw ProviderFailure.rejected("lease_expired", {
-        isRetryable: true,
-        cause: signal.reason,
-      });
+/** An earlier call whose outcome is unknown. */
+interface OpenCall {
+  call_id: string;
+  /** Whether enough time has passed that an empty result proves that nothing was made. */
+  is_lookup_conclusive: boolean;
+}
+
+/** A paid call whose row is in the journal. */
+class PaidStep {
+  readonly #journal: Journal;
+  readonly #lease: Lease;
+  readonly #call: PaidCall;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    journal: Journal,
+    lease: Lease,
+    call: PaidCall,
+    signal: AbortSignal,
+  ) {
+    this.#journal = journal;
+    this.#lease = lease;
+    this.#call = call;
+    this.#signal = signal;
+  }
+
+  /** Sends the request and settles the call, whatever happens. */
+  async send(callId: string, leaseIsValid: () => boolean): Promise<string> {
+    let result: string | PaidResult;
+    try {
+      if (this.#signal.aborted || !leaseIsValid()) {
+        throw ProviderFailure.rejected("lease_expired", {
+          isRetryable: true,
+          cause: this.#signal.reason,
+        });
+      }
+      result = await this.#call.send(this.#signal);
+    } catch (error) {
+      // Only a definite refusal proves that no money was spent.
+      const failure = error instanceof ProviderFailure
+        ? error
+        : ProviderFailure.unknown("provider_unavailable", { cause: error });
+      return await this.#settleFailure(callId, failure);
     }
-    made = await call.send(signal);
-  } catch (error) {
-    // Whatever is not a clear no counts as a maybe: the money may be spent.
-    const failure = error instanceof ProviderFailure
-      ? error
-      : ProviderFailure.unknown("provider_unavailable", {
-        cause: error,
-      });
-    const isSettled = await repository.settleProviderCall(lease, callId, {
+    const { providerObjectId, units } = typeof result === "string"
+      ? { providerObjectId: result, units: undefined }
+      : result;
+    await this.#settle(callId, {
+      outcome: "succeeded",
+      providerObjectId,
+      progress: this.#call.progressAfter,
+      units,
+    });
+    return providerObjectId;
+  }
+
+  async #settleFailure(
+    callId: string,
+    failure: ProviderFailure,
+  ): Promise<never> {
+    await this.#settle(callId, {
       outcome: failure.certainty,
       errorCode: failure.code,
       httpStatus: failure.httpStatus,
     });
-    if (!isSettled) throw new LeaseLost();
-    if (
-      failure.certainty === "unknown" &&
-      signal.reason instanceof CancelRequested
-    ) {
-      await abandon(repository, lease, call, {
-        call_id: callId,
-        is_lookup_conclusive: false,
+    if (failure.certainty === "rejected") {
+      throw attemptEndOf(failure, "waiting_for_provider");
+    }
+    if (this.#signal.reason instanceof CancelRequested) {
+      await this.#abandon({ call_id: callId, is_lookup_conclusive: false });
+    }
+    throw snoozeToReconcile(failure);
+  }
+
+  /** Queries the provider about an earlier call, and settles that. */
+  async reconcile(open: OpenCall): Promise<string> {
+    let found: string | null;
+    try {
+      found = await this.#call.find(this.#signal);
+    } catch (error) {
+      if (this.#signal.reason instanceof CancelRequested) {
+        await this.#abandon(open);
+        throw this.#signal.reason;
+      }
+      if (!(error instanceof ProviderFailure)) throw error;
+      throw isTransient(error.code)
+        ? snoozeToReconcile(error)
+        : attemptEndOf(error, "reconciling");
+    }
+    if (found !== null) {
+      await this.#settle(open.call_id, {
+        outcome: "adopted",
+        providerObjectId: found,
+        progress: this.#call.progressAfter,
+      });
+      return found;
+    }
+    if (!open.is_lookup_conclusive) {
+      throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
+    }
+    await this.#settle(open.call_id, {
+      outcome: "absent",
+      errorCode: "provider_unavailable",
+    });
+    // The lost call costs this attempt. No call is open any more, so the next attempt may send.
+    throw JobFailure.retryable("provider_unavailable");
+  }
+
+  /**
+   * For an owner who cancelled while the outcome was unknown: queries the provider once and removes what it made. Best
+   * effort. If nothing is found, the call stays unknown, and the job's `spend` says so, unless the query is conclusive.
+   */
+  async #abandon(open: OpenCall): Promise<void> {
+    const signal = AbortSignal.timeout(UNDO_SECONDS * 1000);
+    let found: string | null;
+    try {
+      found = await this.#call.find(signal);
+    } catch {
+      // The provider cannot be queried. A cancelled job is not kept for it.
+      return;
+    }
+    if (found !== null) {
+      // What cannot be removed stays recorded in the journal.
+      await undoPaidCalls(
+        [{ call: this.#call, providerObjectId: found }],
+        signal,
+      );
+      await this.#settle(open.call_id, {
+        outcome: "adopted",
+        providerObjectId: found,
+        progress: 0,
+      });
+    } else if (open.is_lookup_conclusive) {
+      await this.#settle(open.call_id, {
+        outcome: "absent",
+        errorCode: "cancelled",
       });
     }
-    if (failure.certainty === "unknown") {
-      throw new Snooze(
-        Math.max(
-          RECONCILE_PAUSE_SECONDS,
-          failure.retryAfterSeconds ?? 0,
-        ),
-        "reconciling",
-        { cause: failure },
-      );
-    }
-    throw toEnding(failure, "waiting_for_provider");
   }
-  const { providerObjectId, units } = typeof made === "string"
-    ? { providerObjectId: made, units: undefined }
-    : made;
-  await settle(
-    repository,
-    lease,
-    callId,
-    "succeeded",
-    providerObjectId,
-    call.progressAfter,
-    units,
-  );
-  return providerObjectId;
-}
 
-async function reconcile(
-  repository: Journal,
-  lease: Lease,
-  call: PaidCall,
-  begun: { call_id: string; is_lookup_conclusive: boolean },
-  signal: AbortSignal,
-): Promise<string> {
-  let found: string | null;
-  try {
-    found = await call.find(signal);
-  } catch (error) {
-    if (signal.reason instanceof CancelRequested) {
-      await abandon(repository, lease, call, begun);
-      throw signal.reason;
-    }
-    if (!(error instanceof ProviderFailure)) throw error;
-    throw isTransient(error.code)
-      ? new Snooze(
-        Math.max(
-          RECONCILE_PAUSE_SECONDS,
-          error.retryAfterSeconds ?? 0,
-        ),
-        "reconciling",
-        { cause: error },
-      )
-      : toEnding(error, "reconciling");
-  }
-  if (found !== null) {
-    await settle(
-      repository,
-      lease,
-      begun.call_id,
-      "adopted",
-      found,
-      call.progressAfter,
-    );
-    return found;
-  }
-  if (!begun.is_lookup_conclusive) {
-    throw new Snooze(RECONCILE_PAUSE_SECONDS, "reconciling");
-  }
-  const isSettled = await repository.settleProviderCall(lease, begun.call_id, {
-    outcome: "absent",
-    errorCode: "provider_unavailable",
-  });
-  if (!isSettled) throw new LeaseLost();
-  // The lost call has cost this attempt. The next one may send again: nothing stands open any more.
-  throw JobFailure.retryable("provider_unavailable");
-}
-
-/** Seconds to spend on removing what a cancelled call may have made. */
-const ABANDON_SECONDS = 10;
-
-/**
- * The owner cancelled while the call was under way, or while the provider was asked about it: what it may have made is
- * looked for once and removed. Best effort; what cannot be found now leaves the call unknown, and the row says so, unless
- * the look-up counts as proof that nothing was made.
- */
-async function abandon(
-  repository: Journal,
-  lease: Lease,
-  call: PaidCall,
-  begun: { call_id: string; is_lookup_conclusive: boolean },
-): Promise<void> {
-  const signal = AbortSignal.timeout(ABANDON_SECONDS * 1000);
-  let found: string | null;
-  try {
-    found = await call.find(signal);
-  } catch {
-    // The provider does not answer; nothing more can be done for somebody who has left.
-    return;
-  }
-  if (found !== null) {
-    // What cannot be removed is on record all the same.
-    await undoPaidCalls([{ call, providerObjectId: found }], signal);
-    await settle(repository, lease, begun.call_id, "adopted", found, 0);
-  } else if (begun.is_lookup_conclusive) {
-    const isSettled = await repository.settleProviderCall(
-      lease,
-      begun.call_id,
-      { outcome: "absent", errorCode: "cancelled" },
+  async #settle(callId: string, settlement: CallSettlement): Promise<void> {
+    const isSettled = await this.#journal.settleProviderCall(
+      this.#lease,
+      callId,
+      settlement,
     );
     if (!isSettled) throw new LeaseLost();
   }
 }
 
+function snoozeToReconcile(failure: ProviderFailure): Snooze {
+  return new Snooze(
+    Math.max(RECONCILE_PAUSE_SECONDS, failure.retryAfterSeconds ?? 0),
+    "reconciling",
+    { cause: failure },
+  );
+}
+
+/** Most seconds that a cancelled job spends on removing what it made. */
+const UNDO_SECONDS = 10;
+
 /**
- * Removes what paid calls of this run have made, for an owner who cancelled before the job was over; where the provider
- * can. Never throws, and is over within {@link ABANDON_SECONDS}: what stays there is on record in the journal.
+ * Removes what paid calls made, where the provider can, for an owner who cancelled before the job completed. Never
+ * throws, and gives up after {@link UNDO_SECONDS}: what remains is recorded in the journal.
  */
 export async function undoPaidCalls(
-  made: readonly { call: PaidCall; providerObjectId: string }[],
-  signal: AbortSignal = AbortSignal.timeout(ABANDON_SECONDS * 1000),
+  calls: readonly { call: PaidCall; providerObjectId: string }[],
+  signal: AbortSignal = AbortSignal.timeout(UNDO_SECONDS * 1000),
 ): Promise<void> {
   await Promise.allSettled(
-    made.map(async ({ call, providerObjectId }) => {
+    calls.map(async ({ call, providerObjectId }) => {
       await call.undo?.(providerObjectId, signal);
     }),
   );
-}
-
-async function settle(
-  repository: Journal,
-  lease: Lease,
-  callId: string,
-  outcome: "succeeded" | "adopted",
-  providerObjectId: string,
-  progress: number,
-  units?: number,
-): Promise<void> {
-  if (
-    !await repository.settleProviderCall(lease, callId, {
-      outcome,
-      providerObjectId,
-      progress,
-      ...(units === undefined ? {} : { units }),
-    })
-  ) {
-    throw new LeaseLost();
-  }
-}
-
-/** How a call that the provider has refused, a look-up that failed, or one that costs nothing, ends the run. */
-export function toEnding(
-  failure: ProviderFailure,
-  stage: string,
-): Snooze | JobFailure {
-  const { isOwnLoad, retryAfterSeconds, details } = failure;
-  return isOwnLoad
-    ? new Snooze(retryAfterSeconds ?? OWN_LOAD_PAUSE_SECONDS, stage, {
-      cause: failure,
-    })
-    : new JobFailure(failure.code, {
-      isRetryable: failure.isRetryable,
-      retryAfterSeconds,
-      details,
-      cause: failure,
-    });
 }

@@ -1,4 +1,4 @@
-/** The rows that jobs make beside their own result, by kind; `complete_ai_job` writes them with the completion. */
+/** The rows that jobs create or fill beside their own result. `complete_ai_job` writes them in the same commit. */
 import { z } from "zod";
 
 const name = z.string().min(1).max(100);
@@ -21,7 +21,7 @@ export const avatarProductSchema = z.strictObject({
   provider_avatar_id: z.string().min(1).max(255),
   name,
   voice_id: z.uuid().nullish().describe(
-    "A row of voices of the same owner; any other is left out.",
+    "A row of voices of the same owner; any other id is ignored.",
   ),
   duration_seconds: seconds,
 });
@@ -31,7 +31,7 @@ export const pdfProductSchema = z.strictObject({
   kind: z.literal("pdf"),
   title: z.string().min(1).max(200),
   slideshow_id: z.uuid().nullish().describe(
-    "A row of slideshows of the same owner; any other is left out.",
+    "A row of slideshows of the same owner; any other id is ignored.",
   ),
   page_count: z.number().int().positive(),
   size_bytes: z.number().int().positive(),
@@ -48,7 +48,7 @@ export const transcriptProductSchema = z.strictObject({
   duration_seconds: seconds,
 });
 
-/** What a job made, told apart by `kind`. A job type without a product needs none of these. */
+/** The product of a job, by `kind`. Not every job type has one. */
 export const productSchema = z.discriminatedUnion("kind", [
   voiceProductSchema,
   avatarProductSchema,

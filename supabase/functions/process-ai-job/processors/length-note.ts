@@ -1,10 +1,10 @@
-/** What is said of a recording's length where it is a guess. */
+/** A note for the owner on a recording whose length is a guess. */
 import type { RecordingLength } from "../../_shared/media/recording-length.ts";
 import type { Logger } from "../../_shared/platform/log.ts";
 
 /**
- * A sentence for an owner whose budget does not cover a recording that could not be read, and a line of the log
- * (`length_assumed`); undefined, and no line, for a length that was measured.
+ * For a length that could not be read: a sentence for an owner whose budget does not cover it, and a log line
+ * (`length_assumed`). Undefined, and no log line, for a length that was measured.
  */
 export function noteOn(
   { seconds, isMeasured }: RecordingLength,

@@ -1,39 +1,30 @@
 /**
  * The job type `transcription`: a recording becomes a text with times and speakers.
  *
- * A short recording is sent along and its transcript is the answer. A long one is ordered: the provider fetches it, and
- * the job sleeps until its webhook or the next look, which reads the transcript by its id.
+ * A short recording is sent, and its transcript is the response. A long one is submitted: the provider fetches it, and the
+ * job is snoozed until the webhook or the next poll, which reads the transcript by its id.
  *
- * The provider keeps no list of transcripts, so that one whose answer was lost cannot be found: such a job is parked
- * (`outcome_unknown`) and never sent again by itself.
+ * The provider keeps no list of transcripts, so one whose response was lost cannot be found. Such a job is parked
+ * (`outcome_unknown`) and not sent again without an operator.
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
 import {
-  MAX_RESULT_TEXT,
-  type TranscriptFile,
   transcriptionMetadataSchema,
-  type TranscriptionResult,
 } from "../../_shared/contracts/transcription.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { ProviderFailure } from "../../_shared/failures/provider-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
-import { type Completion, Snooze } from "../../_shared/jobs/outcome.ts";
-import { pauseFor, snoozeOnOutage } from "../../_shared/jobs/pauses.ts";
-import type { Product } from "../../_shared/jobs/products.ts";
+import { Snooze } from "../../_shared/jobs/outcome.ts";
+import { pauseFor } from "../../_shared/jobs/pauses.ts";
+import { snoozeOnOutage } from "../../_shared/jobs/provider-outcome.ts";
 import type { Processor } from "../../_shared/jobs/job-context.ts";
 import {
   type RecordingLength,
   recordingLength,
 } from "../../_shared/media/recording-length.ts";
-import { headOf } from "../../_shared/media/text-bounds.ts";
-import {
-  type HeardWord,
-  speakersOf,
-  toSegments,
-  toSrt,
-} from "../../_shared/media/transcript.ts";
+import { toSrt } from "../../_shared/media/transcript.ts";
 import type {
   ElevenLabsTranscripts,
   Transcript,
@@ -46,36 +37,42 @@ import {
   sizeOfInput,
 } from "../../_shared/storage/object-store.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
+import {
+  heardWords,
+  toFile,
+  toProduct,
+  toResult,
+} from "./transcript-result.ts";
 import { noteOn } from "./length-note.ts";
 
 /** The one paid step of the job. */
 const STEP = "transcribe";
 const MAX_FILE_BYTES = 52_428_800;
 /**
- * Longer recordings are ordered, however small they are, where that is possible: an isolate that ends while it waits
- * leaves a transcript that is paid for and that nobody can find.
+ * Longer recordings are submitted even if they are small, where that is possible: if an isolate ends while it waits for
+ * the response, the transcript is paid for and cannot be found.
  */
 const WAIT_MAX_SECONDS = 900;
-/** Between two looks at a transcript that is not there yet. */
+/** Between two polls of a transcript that is not ready. */
 const PAUSES = { first: 5, longest: 60 };
-/** How long a provider may fetch a recording: it does so when the order's turn comes. */
+/** How long the provider may take to fetch a recording: it does so when it starts on the transcript. */
 const FETCH_SECONDS = 6 * 60 * 60;
 
-/** What the processor is made of. */
+/** What the processor needs. */
 export interface TranscriptionDeps {
   supabase: SupabaseClient<Database>;
   transcripts: ElevenLabsTranscripts;
-  /** Recordings of up to so many bytes, and a quarter of an hour, are waited for; others are ordered. */
+  /** Larger recordings, and those longer than a quarter of an hour, are submitted instead of waited for. */
   waitMaxBytes: number;
-  /** Whether the provider's webhook is set up; it takes no orders without one. */
+  /** Whether the provider's webhook is set up; without it, recordings cannot be submitted. */
   hasWebhook: boolean;
-  /** The project as the provider reaches its Storage; undefined where it cannot, and a long recording is sent along. */
+  /** The URL at which the provider reaches Storage. Undefined where it cannot, so that long recordings are sent. */
   storageUrl: string | undefined;
   /** Uniform in [0, 1). */
   random(): number;
 }
 
-/** A recording on its way to the provider. */
+/** How the provider gets the recording. */
 type PreparedInput =
   & { length: RecordingLength }
   & (
@@ -84,8 +81,8 @@ type PreparedInput =
   );
 
 /**
- * The processor. Progress: 10 while the recording is looked up, 20 when it is sent or ordered, 80 when that is done, 90
- * while the transcript's file is stored, 100 with the transcript of the call.
+ * Creates the processor. Progress: 10 while the recording is measured, 20 when it is sent or submitted, 80 when the
+ * provider has accepted it, 90 while the transcript is stored.
  */
 export function createTranscriptionProcessor(
   deps: TranscriptionDeps,
@@ -103,7 +100,7 @@ export function createTranscriptionProcessor(
       let transcript: Transcript | null = null;
       let id: string;
       try {
-        // What is paid for, or may be, needs no recording any more.
+        // A transcript that is paid for, or may be, needs no recording.
         if (job.spend === "none") {
           progress(10, "fetching_input");
           prepared = await prepareInput(deps, inputUrl, signal);
@@ -113,7 +110,7 @@ export function createTranscriptionProcessor(
           stage: "transcribing",
           progressBefore: 20,
           progressAfter: 80,
-          // Of what was sent before, the journal has the estimate.
+          // The journal has the estimate of an earlier call.
           units: prepared?.length.seconds ?? 1,
           unitsNote: prepared && noteOn(prepared.length, log),
           async send(signal) {
@@ -158,7 +155,7 @@ export function createTranscriptionProcessor(
               ProviderFailure.unknown("outcome_unknown", {
                 isRetryable: false,
                 details:
-                  "ElevenLabs keeps no list of transcripts in which this one could be looked up.",
+                  "ElevenLabs keeps no list of transcripts in which this one could be found.",
               }),
             ),
         });
@@ -185,7 +182,7 @@ export function createTranscriptionProcessor(
         fileName: isSrt ? "transcript.srt" : "transcript.json",
         contentType,
         body: new TextEncoder().encode(
-          // Nothing said is no subtitles, and still a file.
+          // Silence has no subtitles; the file must not be empty.
           isSrt ? toSrt(heardWords(transcript)) || "\n" : JSON.stringify(file),
         ),
         maxBytes: MAX_FILE_BYTES,
@@ -195,7 +192,7 @@ export function createTranscriptionProcessor(
       return {
         outputUrl,
         resultData: toResult(id, file, contentType),
-        ...(callId !== null && await isCallThere(deps.supabase, job, callId)
+        ...(callId !== null && await callExists(deps.supabase, job, callId)
           ? { product: toProduct(callId, file) }
           : {}),
       };
@@ -203,7 +200,11 @@ export function createTranscriptionProcessor(
   };
 }
 
-/** Measures how large and how long the recording is, and opens it or makes an address for it. */
+/**
+ * Measures the recording, and opens it or signs a URL for it.
+ *
+ * @throws {JobFailure} `provider_webhook_missing` (final) for a large recording without a webhook.
+ */
 async function prepareInput(
   deps: TranscriptionDeps,
   inputUrl: string,
@@ -233,7 +234,7 @@ async function prepareInput(
   return { kind: "sent", length, isLong, recording };
 }
 
-/** A transcript that is paid for. While it is not there, the job waits for it: it is never made again. */
+/** Reads a transcript that is paid for. While it is not ready the job is snoozed: it is never made again. */
 async function retrieve(
   transcripts: ElevenLabsTranscripts,
   job: ClaimedJob,
@@ -249,58 +250,8 @@ async function retrieve(
   throw new Snooze(pauseFor(job, PAUSES), "transcribing");
 }
 
-function heardWords(transcript: Transcript): HeardWord[] {
-  let time = 0;
-  return transcript.words.map((word) => {
-    const start = word.start ?? time;
-    const end = Math.max(start, word.end ?? start);
-    time = end;
-    return {
-      text: word.text,
-      start,
-      end,
-      type: word.type === "spacing" || word.type === "audio_event"
-        ? word.type
-        : "word",
-      speaker: word.speaker_id ?? null,
-    };
-  });
-}
-
-function toFile(transcript: Transcript): TranscriptFile {
-  const words = heardWords(transcript);
-  return {
-    language: transcript.language_code ?? null,
-    duration_seconds: transcript.audio_duration_secs ?? words.at(-1)?.end ??
-      null,
-    speakers: speakersOf(words),
-    text: transcript.text,
-    segments: toSegments(words),
-    words: words.flatMap(({ type, ...word }) =>
-      type === "spacing" ? [] : [{ ...word, type }]
-    ),
-  };
-}
-
-function toResult(
-  id: string,
-  file: TranscriptFile,
-  contentType: TranscriptionResult["content_type"],
-): TranscriptionResult & Completion["resultData"] {
-  return {
-    transcription_id: id,
-    text: headOf(file.text, MAX_RESULT_TEXT),
-    is_text_cut: file.text.length > MAX_RESULT_TEXT,
-    language: file.language,
-    duration_seconds: file.duration_seconds,
-    words: file.words.filter(({ type }) => type === "word").length,
-    speakers: file.speakers.length,
-    content_type: contentType,
-  };
-}
-
-/** A call that was deleted meanwhile takes no transcript; what was paid for stays as the job's output. */
-async function isCallThere(
+/** Whether the call still exists. If it was deleted, the transcript remains as the job's output. */
+async function callExists(
   supabase: SupabaseClient<Database>,
   job: ClaimedJob,
   callId: string,
@@ -313,15 +264,4 @@ async function isCallThere(
     });
   }
   return data !== null;
-}
-
-function toProduct(callId: string, file: TranscriptFile): Product {
-  const { text, duration_seconds, ...data } = file;
-  return {
-    kind: "transcript",
-    call_id: callId,
-    transcript: text,
-    transcript_data: data,
-    duration_seconds: duration_seconds === 0 ? null : duration_seconds,
-  };
 }

@@ -15,12 +15,11 @@ import {
 import type { ElevenLabsVoices } from "../../_shared/providers/elevenlabs/voices.ts";
 import { downloadInput } from "../../_shared/storage/object-store.ts";
 
-/** Most bytes of a recording; the job type's own limit may be lower. */
+/** Largest recording; the limit of the job type may be lower. */
 const MAX_RECORDING_BYTES = 10_485_760;
 
 /**
- * The processor. Progress: 10 while the recording is fetched, 30 when the call is sent, 70 when the voice is there, 100
- * with its row.
+ * Creates the processor. Progress: 10 while the recording is fetched, 30 when the call is sent, 70 when the voice exists.
  */
 export function createVoiceCloneProcessor(deps: {
   supabase: SupabaseClient<Database>;
@@ -95,8 +94,7 @@ export function createVoiceCloneProcessor(deps: {
 }
 
 /**
- * The recording with the type that its bytes have. One of no known format is left to the provider, which knows more of
- * them.
+ * The recording with the type that its bytes have. An unknown format is left to the provider, which reads more formats.
  *
  * @throws {JobFailure} `input_type_not_allowed` (final) for a picture or a document.
  */
@@ -108,6 +106,6 @@ async function asSound(recording: Blob): Promise<Blob> {
   }
   throw JobFailure.final("input_type_not_allowed", {
     details:
-      `The recording is ${type.mimeType} by its content; a voice is cloned from sound.`,
+      `The recording is ${type.mimeType} by its content; send a sound or video file.`,
   });
 }

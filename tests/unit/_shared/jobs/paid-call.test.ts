@@ -9,10 +9,12 @@ import {
 } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
 import {
   makePaidCall,
-  OWN_LOAD_PAUSE_SECONDS,
   type PaidCall,
-  RECONCILE_PAUSE_SECONDS,
 } from "../../../../supabase/functions/_shared/jobs/paid-call.ts";
+import {
+  OWN_LOAD_PAUSE_SECONDS,
+  RECONCILE_PAUSE_SECONDS,
+} from "../../../../supabase/functions/_shared/jobs/pauses.ts";
 import {
   type FakeJob,
   FakeRepository,

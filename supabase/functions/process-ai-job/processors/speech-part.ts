@@ -1,0 +1,151 @@
+/** One part of a speech: a paid step whose sound is stored as soon as it exists. */
+import type { SupabaseClient } from "@supabase/supabase-js";
+import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
+import type { Database } from "../../_shared/database.types.ts";
+import { JobFailure } from "../../_shared/failures/job-failure.ts";
+import type { CallJournal } from "../../_shared/jobs/call-journal.ts";
+import type { JobContext } from "../../_shared/jobs/job-context.ts";
+import { Snooze } from "../../_shared/jobs/outcome.ts";
+import { RECOVERY_STAGE } from "../../_shared/jobs/pauses.ts";
+import type {
+  ElevenLabsSpeech,
+  SpeechRequest,
+  Spoken,
+} from "../../_shared/providers/elevenlabs/speech.ts";
+import {
+  hasOutput,
+  OUTPUTS,
+  storeOutput,
+} from "../../_shared/storage/outputs.ts";
+
+/** Seconds until the history is queried again for sound that was paid for and lost. */
+const HISTORY_PAUSE_SECONDS = 15;
+/** After this time, what the history does not list will not appear any more, for example with zero retention. */
+const HISTORY_LAG_MS = 600_000;
+/** How far the provider's clock may be behind the database's. */
+const CLOCK_SKEW_MS = 300_000;
+const MAX_PART_BYTES = 104_857_600;
+
+/** What a part needs. */
+export interface PartDeps {
+  supabase: SupabaseClient<Database>;
+  /** Also fetches sound that was paid for and lost, without paying again. */
+  speech: ElevenLabsSpeech;
+  journal: CallJournal;
+}
+
+/** A part of a text. */
+export interface Part {
+  number: number;
+  of: number;
+  fileName: string;
+  request: SpeechRequest;
+}
+
+/** Where a file of a job is stored until the job ends. */
+export const speechFile = (
+  job: ClaimedJob,
+  fileName: string,
+  signal: AbortSignal,
+) => ({
+  bucket: OUTPUTS,
+  userId: job.user_id,
+  jobId: job.id,
+  fileName,
+  signal,
+});
+
+/**
+ * Makes a part, or fetches what an earlier attempt paid for, and stores its sound.
+ *
+ * @throws {Snooze} while sound that was paid for may still appear in the provider's history.
+ */
+export async function makePart(
+  deps: PartDeps,
+  { job, signal, pay }: JobContext,
+  part: Part,
+): Promise<void> {
+  const at = (done: number) =>
+    Math.round(5 + 80 * (part.number - 1 + done) / part.of);
+  const operation = `text_to_speech:${part.number}`;
+  let spoken: Spoken | undefined;
+  try {
+    const id = await pay({
+      operation,
+      stage: "speaking",
+      progressBefore: at(0),
+      progressAfter: at(0.8),
+      units: [...part.request.text].length,
+      async send(signal) {
+        spoken = await deps.speech.speak(part.request, signal);
+        return spoken.characters === undefined
+          ? spoken.id
+          : { providerObjectId: spoken.id, units: spoken.characters };
+      },
+      find: (signal) => findLost(deps, job, operation, part.request, signal),
+    });
+    const file = speechFile(job, part.fileName, signal);
+    if (spoken === undefined && await hasOutput(deps.supabase, file)) return;
+    const audio = spoken?.audio ??
+      await openSpoken(deps, job, operation, id, part.request, signal);
+    await storeOutput(deps.supabase, {
+      ...file,
+      contentType: "audio/mpeg",
+      body: audio,
+      maxBytes: MAX_PART_BYTES,
+    });
+  } finally {
+    // After a failure too: the connection must not stay open with sound that nothing reads.
+    if (spoken !== undefined && !spoken.audio.locked) {
+      await spoken.audio.cancel().catch(() => {});
+    }
+  }
+}
+
+/**
+ * Finds what the lost call of a step made: speech of this text in this voice, made since the call was sent, that the
+ * journal has not recorded. Equal texts are also spoken for other jobs, and in other parts of this one.
+ */
+async function findLost(
+  deps: PartDeps,
+  job: ClaimedJob,
+  operation: string,
+  request: SpeechRequest,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const sentAt = await deps.journal.openCallSentAt(job, operation);
+  if (sentAt === null) return null;
+  const found = await deps.speech.find(
+    request,
+    new Date(sentAt.getTime() - CLOCK_SKEW_MS),
+    signal,
+  );
+  const [id] = await deps.journal.unrecorded("elevenlabs", found);
+  return id ?? null;
+}
+
+/**
+ * The sound of a paid part, from the provider's history.
+ *
+ * @throws {Snooze} while the history may lag behind; then {JobFailure} `provider_unavailable` (final).
+ */
+async function openSpoken(
+  deps: PartDeps,
+  job: ClaimedJob,
+  operation: string,
+  id: string,
+  request: SpeechRequest,
+  signal: AbortSignal,
+): Promise<ReadableStream<Uint8Array>> {
+  const audio = await deps.speech.open(id, request, signal);
+  if (audio !== null) return audio;
+  const cause = new Error(`the history does not have ${id}`);
+  const settledAt = await deps.journal.settledAt(job, operation, id);
+  const claimedAt = Date.parse(job.updated_at);
+  const age = claimedAt - (settledAt?.getTime() ?? claimedAt);
+  if (age < HISTORY_LAG_MS) {
+    throw new Snooze(HISTORY_PAUSE_SECONDS, RECOVERY_STAGE, { cause });
+  }
+  // It is paid for, so it is never made again.
+  throw JobFailure.final("provider_unavailable", { cause });
+}
