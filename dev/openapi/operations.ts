@@ -14,16 +14,14 @@ import {
   resultSchemas,
 } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import {
-  elevenLabsWebhookSchema,
-  heyGenWebhookSchema,
-} from "../../supabase/functions/_shared/contracts/provider-webhooks.ts";
-import {
   createDownloadUrlRequestSchema,
   createDownloadUrlResponseSchema,
   createUploadUrlRequestSchema,
   createUploadUrlResponseSchema,
 } from "../../supabase/functions/_shared/contracts/storage.ts";
 import type { ErrorCode } from "../../supabase/functions/_shared/failures/catalogue.ts";
+import { elevenLabsWebhookSchema } from "../../supabase/functions/_shared/providers/elevenlabs/webhook.ts";
+import { heyGenWebhookSchema } from "../../supabase/functions/_shared/providers/heygen/webhook.ts";
 
 /** Who may call: a signed-in user, the database, or an AI provider. */
 export type Caller = "user" | "database" | "provider";

@@ -99,11 +99,8 @@ function wire({ kebab, pascal, words }: Names): string {
   return `/** ElevenLabs: ${words}. Addresses, fields and answers have to be those of the provider's API reference. */
 import { z } from "zod";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
-import {
-  type ElevenLabsAccess,
-  readElevenLabsJson,
-  requestElevenLabs,
-} from "./client.ts";
+import type { ProviderAccess } from "../wire.ts";
+import { createElevenLabsWire } from "./client.ts";
 
 /** What is asked for. */
 export interface ${pascal}Request {
@@ -124,21 +121,21 @@ const madeSchema = z.object({ id: z.string().min(1) });
 
 /** The calls of an ElevenLabs account. */
 export function createElevenLabs${pascal}(
-  access: ElevenLabsAccess,
+  access: ProviderAccess,
 ): ElevenLabs${pascal} {
+  const wire = createElevenLabsWire(access);
   return {
     async make(request, signal) {
-      const response = await requestElevenLabs(access, {
-        method: "POST",
-        path: "/v1/${kebab}",
-        contentType: "application/json",
-        body: new Blob([JSON.stringify(request)]).stream(),
-      }, signal);
-      return (await readElevenLabsJson(response, madeSchema)).id;
+      const made = await wire.json(
+        { method: "POST", path: "/v1/${kebab}", json: { ...request } },
+        madeSchema,
+        signal,
+      );
+      return made.id;
     },
 
     async open(id, signal) {
-      const { body } = await requestElevenLabs(access, {
+      const { body } = await wire.send({
         method: "GET",
         path: \`/v1/${kebab}/\${encodeURIComponent(id)}/audio\`,
       }, signal);

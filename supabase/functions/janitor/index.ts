@@ -1,21 +1,10 @@
 import { createAdminClient } from "@supabase/server/core";
-import {
-  type Env,
-  ownSecretKey,
-  readEnv,
-  supabaseEnv,
-} from "../_shared/config/env.ts";
+import { ownSecretKey, readEnv, supabaseEnv } from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { dataApi } from "../_shared/database/rpc.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
-import { createDIdTalks } from "../_shared/providers/d-id/talks.ts";
-import { createElevenLabsInventory } from "../_shared/providers/elevenlabs/inventory.ts";
-import { createHeyGenVideos } from "../_shared/providers/heygen/videos.ts";
-import {
-  type ProviderInventory,
-  videoInventory,
-} from "../_shared/providers/inventory.ts";
+import { openInventories } from "../_shared/providers/index.ts";
 import { createResumableUploads } from "../_shared/storage/resumable-uploads.ts";
 import { endAbandonedUploads } from "./abandoned-uploads.ts";
 import { createHandler } from "./handler.ts";
@@ -40,40 +29,13 @@ const uploads = createResumableUploads({
   fetch: boundFetch,
 });
 const repository = createJanitorRepository(dataApi(supabase));
-const inventories = inventoriesOf(env);
+const inventories = openInventories({
+  env,
+  fetch: platform.fetch,
+  timeoutSeconds: Math.min(env.AI_API_TIMEOUT, CALL_SECONDS),
+});
 const shutdown = new AbortController();
 platform.onShutdown((reason) => shutdown.abort(new Error(reason)));
-
-/** One for each provider that has a key. */
-function inventoriesOf(env: Env): ProviderInventory[] {
-  const shared = {
-    timeoutSeconds: Math.min(env.AI_API_TIMEOUT, CALL_SECONDS),
-    fetch: platform.fetch,
-  };
-  const elevenLabs = {
-    ...shared,
-    apiKey: env.ELEVENLABS_API_KEY,
-    baseUrl: env.ELEVENLABS_BASE_URL,
-  };
-  const dId = {
-    ...shared,
-    apiKey: env.DID_API_KEY,
-    keyEncoding: env.DID_API_KEY_ENCODING,
-    baseUrl: env.DID_BASE_URL,
-  };
-  const heyGen = {
-    ...shared,
-    apiKey: env.HEYGEN_API_KEY,
-    baseUrl: env.HEYGEN_BASE_URL,
-  };
-  return [
-    ...(elevenLabs.apiKey ? [createElevenLabsInventory(elevenLabs)] : []),
-    ...(dId.apiKey ? [videoInventory("d-id", createDIdTalks(dId))] : []),
-    ...(heyGen.apiKey
-      ? [videoInventory("heygen", createHeyGenVideos(heyGen))]
-      : []),
-  ];
-}
 
 export default {
   fetch: createHandler({

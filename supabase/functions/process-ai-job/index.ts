@@ -5,20 +5,18 @@ import {
   readEnv,
   secretsOf,
   supabaseEnv,
-  webhookUrl,
 } from "../_shared/config/env.ts";
 import type { Database } from "../_shared/database.types.ts";
-import { dIdCallbackPath } from "../_shared/http/webhook-signatures.ts";
 import { createCallJournal } from "../_shared/jobs/call-journal.ts";
 import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
 import { platformDeps } from "../_shared/platform/deps.ts";
 import { createLogger } from "../_shared/platform/log.ts";
-import { createDIdTalks } from "../_shared/providers/d-id/talks.ts";
+import { dIdCallbackUrl } from "../_shared/providers/d-id/webhook.ts";
+import { elevenLabsAccess } from "../_shared/providers/elevenlabs/index.ts";
 import { createElevenLabsSpeech } from "../_shared/providers/elevenlabs/speech.ts";
 import { createElevenLabsTranscripts } from "../_shared/providers/elevenlabs/transcripts.ts";
 import { createElevenLabsVoices } from "../_shared/providers/elevenlabs/voices.ts";
-import { createHeyGenVideos } from "../_shared/providers/heygen/videos.ts";
-import { createResultDownload } from "../_shared/providers/result-download.ts";
+import { openAvatarVideos } from "../_shared/providers/index.ts";
 import { STORAGE_TIMEOUT_SECONDS } from "../_shared/storage/object-store.ts";
 import { createWorkerFunction } from "../_shared/worker/function.ts";
 import { createAvatarVideoProcessor } from "./processors/avatar-video.ts";
@@ -50,12 +48,12 @@ const log = createLogger(platform, {
   secrets: secretsOf(env),
   fields: { function: "process-ai-job" },
 });
-const elevenLabs = {
-  apiKey: env.ELEVENLABS_API_KEY,
-  baseUrl: env.ELEVENLABS_BASE_URL,
-  timeoutSeconds: env.AI_API_TIMEOUT,
+const providerDeps = {
+  env,
   fetch: platform.fetch,
+  timeoutSeconds: env.AI_API_TIMEOUT,
 };
+const elevenLabs = elevenLabsAccess(providerDeps);
 const processors = [
   createVoiceCloneProcessor({
     supabase,
@@ -76,32 +74,8 @@ const processors = [
   }),
   createAvatarVideoProcessor({
     supabase,
-    providers: {
-      "d-id": createDIdTalks({
-        apiKey: env.DID_API_KEY,
-        keyEncoding: env.DID_API_KEY_ENCODING,
-        baseUrl: env.DID_BASE_URL,
-        timeoutSeconds: env.AI_API_TIMEOUT,
-        fetch: platform.fetch,
-      }),
-      heygen: createHeyGenVideos({
-        apiKey: env.HEYGEN_API_KEY,
-        baseUrl: env.HEYGEN_BASE_URL,
-        timeoutSeconds: env.AI_API_TIMEOUT,
-        fetch: platform.fetch,
-      }),
-    },
-    results: {
-      "d-id": createResultDownload(platform, env.DID_BASE_URL),
-      heygen: createResultDownload(platform, env.HEYGEN_BASE_URL),
-    },
-    callbackUrl: (jobId) => {
-      const base = webhookUrl(env);
-      const secret = env.DID_WEBHOOK_SECRET;
-      return base === undefined || secret === undefined
-        ? undefined
-        : `${base}/d-id/${dIdCallbackPath(jobId, secret)}`;
-    },
+    ...openAvatarVideos({ ...providerDeps, resolveHost: platform.resolveHost }),
+    callbackUrl: (jobId) => dIdCallbackUrl(env, jobId),
     random: platform.random,
   }),
 ];

@@ -1,20 +1,10 @@
 /** provider-webhook: an AI provider says that something has happened; the job that waits for it looks sooner. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import {
-  elevenLabsWebhookSchema,
-  heyGenWebhookSchema,
-  type NamedJob,
-} from "../_shared/contracts/provider-webhooks.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
 import { AppError } from "../_shared/failures/app-error.ts";
-import {
-  bodyChunks,
-  declaredBytes,
-  parse,
-  parseJson,
-} from "../_shared/http/body.ts";
+import { bodyChunks, declaredBytes, parseJson } from "../_shared/http/body.ts";
 import {
   type ByteBudget,
   createByteBudget,
@@ -24,27 +14,20 @@ import {
   createEndpoint,
   type EndpointContext,
 } from "../_shared/http/endpoint.ts";
-import {
-  createJsonOutline,
-  type JsonOutline,
-} from "../_shared/http/json-outline.ts";
+import { createJsonOutline } from "../_shared/http/json-outline.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
-import {
-  type ReadChunks,
-  type VerifiedWebhook,
-  verifyDIdWebhook,
-  verifyElevenLabsWebhook,
-  verifyHeyGenWebhook,
-} from "../_shared/http/webhook-signatures.ts";
+import { webhookOf } from "../_shared/providers/index.ts";
+import type {
+  NamedJob,
+  VerifiedWebhook,
+  WebhookDelivery,
+} from "../_shared/providers/webhook.ts";
 
 /** What the handler needs beyond the platform. */
 export interface WebhookDeps extends AppDeps {
   /** The service's client: a webhook acts for no user. */
   supabase: SupabaseClient<Database>;
 }
-
-/** Most bytes of a webhook: the transcript of hours, word by word, or a few addresses. */
-const MAX_BYTES = { elevenlabs: 16_777_216, heygen: 262_144, "d-id": 262_144 };
 
 /** Most bytes of all the webhooks together that are being read; those of up to FREE_BYTES do not count. */
 const MAX_BYTES_IN_FLIGHT = 67_108_864;
@@ -118,58 +101,31 @@ async function verify(
   budget: ByteBudget,
 ): Promise<Delivery> {
   const [, rest = ""] = url.pathname.split("/provider-webhook/");
-  const [provider = "", ...more] = rest.replace(/\/$/, "").split("/");
+  const [provider = "", ...segments] = rest.replace(/\/$/, "").split("/");
+  const receiver = webhookOf(provider);
+  const secret = receiver?.secretOf(env);
+  if (
+    receiver === undefined || secret === undefined ||
+    segments.length !== receiver.segments
+  ) throw new AppError("not_found");
   const outline = createJsonOutline();
-  const reader = (maxBytes: number): ReadChunks =>
-    async function* () {
+  const delivery: WebhookDelivery = {
+    headers: request.headers,
+    segments,
+    async *readBody() {
+      const { maxBytes } = receiver;
       const chunks = bodyChunks(request, maxBytes, signal);
       const length = { declaredBytes: declaredBytes(request), maxBytes };
       for await (const chunk of budget(chunks, length)) {
         outline.add(chunk);
         yield chunk;
       }
-    };
-  const secretOf = (secret: string | undefined, parts: number) => {
-    if (secret === undefined || more.length !== parts) {
-      throw new AppError("not_found");
-    }
-    return secret;
+    },
   };
-  switch (provider) {
-    case "elevenlabs": {
-      const webhook = await verifyElevenLabsWebhook(
-        request.headers,
-        reader(MAX_BYTES.elevenlabs),
-        secretOf(env.ELEVENLABS_WEBHOOK_SECRET, 0),
-      );
-      return { provider, webhook, job: read(outline, elevenLabsWebhookSchema) };
-    }
-    case "heygen": {
-      const webhook = await verifyHeyGenWebhook(
-        request.headers,
-        reader(MAX_BYTES.heygen),
-        secretOf(env.HEYGEN_WEBHOOK_SECRET, 0),
-      );
-      return { provider, webhook, job: read(outline, heyGenWebhookSchema) };
-    }
-    case "d-id": {
-      const secret = secretOf(env.DID_WEBHOOK_SECRET, 2);
-      const [jobId = "", token = ""] = more;
-      const webhook = await verifyDIdWebhook(
-        jobId,
-        token,
-        reader(MAX_BYTES["d-id"]),
-        secret,
-      );
-      return { provider, webhook, job: { jobId: parse(jobId, z.uuid()) } };
-    }
-    default:
-      throw new AppError("not_found");
-  }
-}
-
-/** An event that names nothing (of a batch, or of a kind we do not know) is fine, and wakes nobody. */
-function read(outline: JsonOutline, schema: z.ZodType<NamedJob>): NamedJob {
-  const text = outline.text();
-  return text === undefined ? {} : schema.safeParse(parseJson(text)).data ?? {};
+  const webhook = await receiver.verify(delivery, secret);
+  const job = receiver.readJob(delivery, () => {
+    const text = outline.text();
+    return text === undefined ? undefined : parseJson(text);
+  });
+  return { provider, webhook, job };
 }

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "../../_support/fast-check.ts";
 import { Webhook } from "standardwebhooks";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
-import { dIdCallbackPath } from "../../../supabase/functions/_shared/http/webhook-signatures.ts";
+import { dIdCallbackPath } from "../../../supabase/functions/_shared/providers/d-id/webhook.ts";
 import { createWorkerHandler } from "../../../supabase/functions/_shared/worker/handler.ts";
 import { createHandler as providerWebhook } from "../../../supabase/functions/provider-webhook/handler.ts";
 import { COMPLETE_ENV } from "../../_support/fake-platform.ts";

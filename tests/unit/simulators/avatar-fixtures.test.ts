@@ -4,17 +4,17 @@ import { z } from "zod";
 import { dIdError } from "../../../dev/simulators/d-id/errors.ts";
 import { heyGenError } from "../../../dev/simulators/heygen/errors.ts";
 import type { Simulators } from "../../../dev/simulators/server.ts";
+import { dIdErrorSchema } from "../../../supabase/functions/_shared/providers/d-id/client.ts";
 import {
   dIdCreatedTalkSchema,
-  dIdErrorSchema,
   dIdTalkSchema,
   dIdTalksSchema,
   dIdUploadSchema,
 } from "../../../supabase/functions/_shared/providers/d-id/talks.ts";
+import { heyGenErrorSchema } from "../../../supabase/functions/_shared/providers/heygen/client.ts";
 import {
   heyGenAssetSchema,
   heyGenCreatedVideoSchema,
-  heyGenErrorSchema,
   heyGenVideoSchema,
   heyGenVideosSchema,
 } from "../../../supabase/functions/_shared/providers/heygen/videos.ts";

@@ -8,6 +8,8 @@ export interface ProviderFailureOptions {
   isRetryable?: boolean;
   /** Status of the provider's answer, where there was one. */
   httpStatus?: number | undefined;
+  /** The provider says that it has no such object. */
+  isGone?: boolean | undefined;
   /** Seconds that the provider asks to wait. */
   retryAfterSeconds?: number | undefined;
   /** Replaces the catalogue's message where the case can be described more exactly; safe to show. */
@@ -25,6 +27,8 @@ export class ProviderFailure extends Error {
   /** Whether another attempt can help. */
   readonly isRetryable: boolean;
   readonly httpStatus: number | undefined;
+  /** The provider says that it has no such object. */
+  readonly isGone: boolean;
   readonly retryAfterSeconds: number | undefined;
   readonly details: string | undefined;
 
@@ -36,6 +40,7 @@ export class ProviderFailure extends Error {
     super(code, { cause: options.cause });
     this.isRetryable = options.isRetryable;
     this.httpStatus = options.httpStatus;
+    this.isGone = options.isGone ?? false;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.details = options.details;
   }
@@ -62,10 +67,7 @@ export class ProviderFailure extends Error {
     });
   }
 
-  /**
-   * What fails a call that costs nothing, or a step before a paid request is sent, as a definite no: a failure of the
-   * provider or of the job, with its code. Every other error is returned as it is.
-   */
+  /** A failure of the provider or of the job as a definite no, with its code. Every other error is returned as it is. */
   static asRejected(error: unknown): unknown {
     if (error instanceof ProviderFailure) {
       return error.certainty === "rejected"
@@ -73,6 +75,7 @@ export class ProviderFailure extends Error {
         : new ProviderFailure(error.code, "rejected", {
           isRetryable: error.isRetryable,
           httpStatus: error.httpStatus,
+          isGone: error.isGone,
           retryAfterSeconds: error.retryAfterSeconds,
           details: error.details,
           cause: error.cause,
@@ -89,5 +92,19 @@ export class ProviderFailure extends Error {
   /** Whether nothing is wrong but that other calls of this account are under way: waiting for them spends no attempt. */
   get isOwnLoad(): boolean {
     return ERROR_CATALOGUE[this.code].transience === "own_load";
+  }
+}
+
+/**
+ * Runs what comes before the request within the sending of a paid call: nothing has been paid for yet, so a failure is a
+ * definite no.
+ *
+ * @throws what `call` throws, as {@link ProviderFailure.asRejected}.
+ */
+export async function unpaid<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw ProviderFailure.asRejected(error);
   }
 }

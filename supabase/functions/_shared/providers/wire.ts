@@ -1,173 +1,339 @@
-/** One HTTP request to a provider, and what its answer says about the money. For providers that we call without a package. */
-import { z } from "zod";
+/** One HTTP request to a provider, and what its answer says about the money. Every provider's client is made of this. */
+import type { z } from "zod";
 import type { ErrorCode } from "../failures/catalogue.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
-import { readAnswer } from "./answer-text.ts";
+import { boundedText } from "../platform/bounded-body.ts";
+import { retryAfterSeconds } from "./retry-after.ts";
 
-/** How a provider is reached. */
-export interface Wire {
-  fetch: typeof fetch;
+/** How an account at a provider is reached. */
+export interface ProviderAccess {
+  /** Undefined when the deployment has none; then nothing is sent. */
+  apiKey: string | undefined;
   baseUrl: string;
   /** Bound of a request, body included, on top of the caller's signal. */
   timeoutSeconds: number;
-  /** Headers of every request: the key. */
-  headers: Readonly<Record<string, string>>;
-  /** What an error answer means; see {@link statusFailure}. */
-  toFailure(answer: WireAnswer): ProviderFailure;
+  fetch: typeof fetch;
 }
 
-/** An answer whose status is not 2xx. `body` is the parsed JSON, or undefined. */
-export interface WireAnswer {
+/** What distinguishes one provider's API from another's. */
+export interface ProviderDialect {
+  /** The environment variable of the key, for the log. */
+  keyVariable: string;
+  /** The headers that carry the key. */
+  authorize(apiKey: string): Readonly<Record<string, string>>;
+  /** What the provider's own words say of an error; see {@link answerFailure}. */
+  readError(answer: ErrorAnswer): ErrorMeaning;
+  /** Most bytes of a JSON answer. @default 4 MiB: a list of 100 objects has about 200 kB. */
+  maxJsonBytes?: number;
+}
+
+/** An answer whose status is not 2xx. */
+export interface ErrorAnswer {
   status: number;
+  /** The parsed JSON, the text when it is not JSON, or undefined. */
   body: unknown;
-  retryAfterSeconds: number | undefined;
 }
 
-/** Most bytes of an answer: a list of 100 objects is about 200 kB. */
-const MAX_ANSWER_BYTES = 4_194_304;
+/** What a provider's own words add to the status of an error. */
+export interface ErrorMeaning {
+  /** Our code for a definite no; the status decides when it is undefined. */
+  code?: ErrorCode | undefined;
+  /** The provider says that it has no such object. A 404 or 410 says so without words. */
+  isGone?: boolean;
+}
 
-/**
- * Sends one request, never again by itself, and answers with the checked body.
- *
- * @param body sent as JSON when it is not a form. As a Blob, since Deno sends a text again by itself when the connection
- *   that it reuses turns out to be closed: the paid call would go out twice.
- * @throws {ProviderFailure} and nothing else: `provider_timeout` or `provider_unavailable` (unknown) without an answer,
- *   what `toFailure` makes of a status other than 2xx, `provider_answer_invalid` (unknown) when `schema` does not fit,
- *   and what {@link readAnswer} throws.
- */
-export async function callProvider<T>(
-  wire: Wire,
-  request: {
-    method: "GET" | "POST" | "DELETE";
-    path: string;
-    headers?: Readonly<Record<string, string>>;
-    body?: FormData | Readonly<Record<string, unknown>>;
-  },
-  schema: z.ZodType<T>,
-  signal: AbortSignal,
-): Promise<T> {
-  const timeout = AbortSignal.timeout(wire.timeoutSeconds * 1000);
-  let response: Response;
-  let text: string;
-  try {
-    response = await wire.fetch(
-      `${wire.baseUrl.replace(/\/$/, "")}${request.path}`,
-      {
+/** A request to a path of the API. At most one of `json`, `form` and `stream` is the body. */
+export interface WireRequest {
+  method: "GET" | "POST" | "DELETE";
+  /** Begins with a slash, without the query. */
+  path: string;
+  query?: Readonly<Record<string, string>>;
+  headers?: Readonly<Record<string, string>>;
+  json?: Readonly<Record<string, unknown>>;
+  form?: FormData;
+  stream?: { contentType: string; body: ReadableStream<Uint8Array> };
+}
+
+/** An answer with a status of 2xx. Its body must be read or cancelled. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  body: ReadableStream<Uint8Array> | null;
+  /** See {@link Wire.json}. */
+  json<T>(schema: z.ZodType<T>): Promise<T>;
+}
+
+/** The API of one account. Every method throws {@link ProviderFailure} and nothing else. */
+export interface Wire {
+  /**
+   * Sends one request, and never again by itself.
+   *
+   * @throws {ProviderFailure} `provider_unauthorized` (rejected) without a key; `provider_timeout` or
+   *   `provider_unavailable` (unknown) without an answer; {@link answerFailure} for a status other than 2xx.
+   */
+  send(request: WireRequest, signal: AbortSignal): Promise<Answer>;
+  /**
+   * Sends one request and returns the checked JSON of its answer.
+   *
+   * @throws {ProviderFailure} as `send`; unknown, since a paid request has been worked on: `provider_answer_invalid` when
+   *   the body does not fit, `provider_answer_too_large` (final), and `provider_timeout` or `provider_unavailable` when
+   *   it breaks off.
+   */
+  json<T>(
+    request: WireRequest,
+    schema: z.ZodType<T>,
+    signal: AbortSignal,
+  ): Promise<T>;
+  /** Whether the object at `path` exists. */
+  has(path: string, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Reads an object that is known to have been made. When it is gone, it was deleted by somebody else or is not visible
+   * yet: `provider_answer_invalid`, worth another attempt, and no fault of the input.
+   */
+  readMade<T>(
+    path: string,
+    schema: z.ZodType<T>,
+    signal: AbortSignal,
+  ): Promise<T>;
+  /** Deletes the object at `path`. One that is gone already is fine. */
+  remove(path: string, signal: AbortSignal): Promise<void>;
+}
+
+const MAX_JSON_BYTES = 4_194_304;
+/** Most bytes of an error's body; what has more is read by its status alone. */
+const MAX_ERROR_BYTES = 65_536;
+
+/** The API of a provider that speaks `dialect`, for one account. */
+export function createWire(
+  access: ProviderAccess,
+  dialect: ProviderDialect,
+): Wire {
+  const base = access.baseUrl.replace(/\/$/, "");
+
+  async function send(
+    request: WireRequest,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const { apiKey } = access;
+    if (apiKey === undefined) throw missingKey(dialect);
+    const url = new URL(base + request.path);
+    for (const [name, value] of Object.entries(request.query ?? {})) {
+      url.searchParams.set(name, value);
+    }
+    const bounds = AbortSignal.any([
+      signal,
+      AbortSignal.timeout(access.timeoutSeconds * 1000),
+    ]);
+    const noAnswer = (cause: unknown) =>
+      ProviderFailure.unknown(
+        bounds.aborted ? "provider_timeout" : "provider_unavailable",
+        { cause },
+      );
+    let response: Response;
+    try {
+      response = await access.fetch(url, {
         method: request.method,
         headers: {
-          ...wire.headers,
+          ...dialect.authorize(apiKey),
           ...request.headers,
-          accept: "application/json",
-          ...(request.body === undefined || request.body instanceof FormData
-            ? {}
-            : { "content-type": "application/json" }),
+          ...contentType(request),
         },
-        ...(request.body === undefined ? {} : {
-          body: request.body instanceof FormData
-            ? request.body
-            : new Blob([JSON.stringify(request.body)]),
-        }),
+        ...bodyOf(request),
         // The key goes to this address and to no other.
         redirect: "manual",
-        signal: AbortSignal.any([signal, timeout]),
-      },
-    );
-    text = await readAnswer(response, MAX_ANSWER_BYTES);
-  } catch (cause) {
-    if (cause instanceof ProviderFailure) throw cause;
-    throw ProviderFailure.unknown(
-      timeout.aborted || signal.aborted
-        ? "provider_timeout"
-        : "provider_unavailable",
-      { cause },
-    );
-  }
-  const body = parseJson(text);
-  if (!response.ok) {
-    throw wire.toFailure({
-      status: response.status,
+        signal: bounds,
+      });
+      if (!response.ok) throw await readFailure(response, dialect);
+    } catch (cause) {
+      throw cause instanceof ProviderFailure ? cause : noAnswer(cause);
+    }
+    const { status, headers, body } = response;
+    return {
+      status,
+      headers,
       body,
-      retryAfterSeconds: retryAfter(response.headers),
-    });
+      json: async (schema) => {
+        let text: string;
+        try {
+          text = await readText(body, status, dialect);
+        } catch (cause) {
+          throw cause instanceof ProviderFailure ? cause : noAnswer(cause);
+        }
+        return checked(text, schema, status);
+      },
+    };
   }
-  const parsed = schema.safeParse(body);
-  if (!parsed.success) {
-    throw ProviderFailure.unknown("provider_answer_invalid", {
-      httpStatus: response.status,
-      cause: parsed.error,
-    });
-  }
-  return parsed.data;
+
+  const json: Wire["json"] = async (request, schema, signal) => {
+    const headers = { accept: "application/json", ...request.headers };
+    return await (await send({ ...request, headers }, signal)).json(schema);
+  };
+
+  const ignoringBody = async (request: WireRequest, signal: AbortSignal) => {
+    const { body } = await send(request, signal);
+    await body?.cancel();
+  };
+
+  return {
+    send,
+    json,
+
+    async has(path, signal) {
+      try {
+        await ignoringBody({ method: "GET", path }, signal);
+        return true;
+      } catch (error) {
+        if (isGone(error)) return false;
+        throw error;
+      }
+    },
+
+    async readMade(path, schema, signal) {
+      try {
+        return await json({ method: "GET", path }, schema, signal);
+      } catch (error) {
+        if (!isGone(error)) throw error;
+        throw ProviderFailure.unknown("provider_answer_invalid", {
+          httpStatus: error.httpStatus,
+          cause: error,
+        });
+      }
+    },
+
+    async remove(path, signal) {
+      try {
+        await ignoringBody({ method: "DELETE", path }, signal);
+      } catch (error) {
+        if (!isGone(error)) throw error;
+      }
+    },
+  };
 }
 
-/**
- * What an error status means where the provider's own words say no more. Definite noes: 4xx other than 408, 409 and 425,
- * and every 429. All else (5xx, redirects) may hide something that was made.
- *
- * @param named the code that the provider's own words stand for; wins over the status of a definite no.
- */
-export function statusFailure(
-  { status, retryAfterSeconds }: WireAnswer,
-  cause: unknown,
-  named: ErrorCode | undefined,
+/** Whether the provider says that it has no such object. */
+export function isGone(error: unknown): error is ProviderFailure {
+  return error instanceof ProviderFailure && error.isGone;
+}
+
+/** The failure of a deployment without a key: nothing was sent. */
+export function missingKey(
+  { keyVariable }: Pick<ProviderDialect, "keyVariable">,
 ): ProviderFailure {
+  return ProviderFailure.rejected("provider_unauthorized", {
+    cause: new Error(`${keyVariable} is not set`),
+  });
+}
+
+const CODE_BY_STATUS: ReadonlyMap<number, ErrorCode> = new Map([
+  [401, "provider_unauthorized"],
+  [402, "provider_quota_exceeded"],
+  [403, "provider_unauthorized"],
+  [451, "provider_content_refused"],
+]);
+/** Statuses below 500 that leave open whether anything was made. */
+const UNCLEAR_STATUSES: readonly number[] = [408, 409, 425];
+const GONE_STATUSES: readonly number[] = [404, 410];
+
+/**
+ * What an error answer means. Definite noes: 4xx other than 408, 409 and 425, and every 429; the provider's own words
+ * win over the status. Every other status (5xx, redirects) may hide something that was made.
+ *
+ * @param options.cause for the log; the body when it is not set.
+ */
+export function answerFailure(
+  answer: ErrorAnswer,
+  meaning: ErrorMeaning,
+  options: { headers?: Headers | undefined; cause?: unknown } = {},
+): ProviderFailure {
+  const { status } = answer;
   const details = {
     httpStatus: status,
-    cause,
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    isGone: meaning.isGone || GONE_STATUSES.includes(status),
+    cause: options.cause ?? answer.body,
+    retryAfterSeconds: options.headers && retryAfterSeconds(options.headers),
   };
-  const refuse = (code: ErrorCode, isRetryable = false) =>
-    ProviderFailure.rejected(code, { ...details, isRetryable });
-  if (status === 429) return refuse("provider_rate_limited", true);
-  if (status >= 400 && status < 500 && ![408, 409, 425].includes(status)) {
-    if (named !== undefined) return refuse(named);
-    if (status === 402) return refuse("provider_quota_exceeded");
-    if (status === 401 || status === 403) {
-      return refuse("provider_unauthorized");
-    }
-    return refuse("provider_rejected_input");
+  if (status === 429) {
+    return ProviderFailure.rejected(
+      meaning.code === "provider_concurrency_limited"
+        ? meaning.code
+        : "provider_rate_limited",
+      details,
+    );
   }
-  return ProviderFailure.unknown("provider_unavailable", details);
+  if (status < 400 || status >= 500 || UNCLEAR_STATUSES.includes(status)) {
+    return ProviderFailure.unknown("provider_unavailable", details);
+  }
+  return ProviderFailure.rejected(
+    meaning.code ?? CODE_BY_STATUS.get(status) ?? "provider_rejected_input",
+    details,
+  );
 }
 
-/**
- * Makes what comes before the request within the sending of a paid call: nothing has been paid for yet, so that a
- * failure is a definite no.
- *
- * @throws {ProviderFailure} `rejected`, for a failure of the provider and for a {@link JobFailure}, with its code. What is
- *   neither is thrown as it is.
- */
-export async function unpaid<T>(call: () => Promise<T>): Promise<T> {
+async function readFailure(
+  response: Response,
+  dialect: ProviderDialect,
+): Promise<ProviderFailure> {
+  const tooLarge = new Error(`the error has over ${MAX_ERROR_BYTES} bytes`);
+  let body: unknown;
   try {
-    return await call();
+    const text = await boundedText(
+      response.body,
+      MAX_ERROR_BYTES,
+      () => tooLarge,
+    );
+    body = parseJson(text) ?? text;
   } catch (error) {
-    throw ProviderFailure.asRejected(error);
+    if (error !== tooLarge) throw error;
   }
+  const answer = { status: response.status, body };
+  return answerFailure(answer, dialect.readError(answer), {
+    headers: response.headers,
+  });
 }
 
-/** Whether the provider says that there is no such thing. */
-export function isMissing(error: unknown): boolean {
-  return error instanceof ProviderFailure && error.httpStatus === 404;
+function readText(
+  body: ReadableStream<Uint8Array> | null,
+  httpStatus: number,
+  { maxJsonBytes = MAX_JSON_BYTES }: ProviderDialect,
+): Promise<string> {
+  return boundedText(
+    body,
+    maxJsonBytes,
+    () =>
+      ProviderFailure.unknown("provider_answer_too_large", {
+        isRetryable: false,
+        httpStatus,
+        cause: new Error(`the answer has more than ${maxJsonBytes} bytes`),
+      }),
+  );
+}
+
+function checked<T>(
+  text: string,
+  schema: z.ZodType<T>,
+  httpStatus: number,
+): T {
+  const parsed = schema.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data;
+  throw ProviderFailure.unknown("provider_answer_invalid", {
+    httpStatus,
+    cause: parsed.error,
+  });
+}
+
+function contentType({ json, stream }: WireRequest): Record<string, string> {
+  if (stream !== undefined) return { "content-type": stream.contentType };
+  return json === undefined ? {} : { "content-type": "application/json" };
 }
 
 /**
- * What it means when something that was made is not there: deleted behind our back, or not to be seen yet. Worth another
- * look, and no fault of the input.
+ * A JSON body is a Blob: Deno sends a text again by itself when the connection that it reuses turns out to be closed, and
+ * a paid call would go out twice.
  */
-export function asLost(error: unknown): unknown {
-  return isMissing(error)
-    ? ProviderFailure.unknown("provider_answer_invalid", {
-      httpStatus: 404,
-      cause: error,
-    })
-    : error;
-}
-
-/** The failure of a call that cannot be made without a key. */
-export function missingKey(variable: string): ProviderFailure {
-  return ProviderFailure.rejected("provider_unauthorized", {
-    cause: new Error(`${variable} is not set`),
-  });
+function bodyOf({ json, form, stream }: WireRequest): RequestInit {
+  if (stream !== undefined) return { body: stream.body };
+  if (form !== undefined) return { body: form };
+  return json === undefined ? {} : { body: new Blob([JSON.stringify(json)]) };
 }
 
 function parseJson(text: string): unknown {
@@ -176,10 +342,4 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** `Retry-After` in seconds; a date is left aside, since it would need this worker's clock to be right. */
-function retryAfter(headers: Headers): number | undefined {
-  const value = headers.get("retry-after") ?? "";
-  return /^\d{1,6}$/.test(value) ? Number(value) : undefined;
 }

@@ -7,6 +7,7 @@ import {
 } from "../../_shared/contracts/avatar-video.ts";
 import type { ClaimedJob } from "../../_shared/contracts/jobs.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
+import { unpaid } from "../../_shared/failures/provider-failure.ts";
 import type { JobContext, Processor } from "../../_shared/jobs/job-context.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { Snooze } from "../../_shared/jobs/outcome.ts";
@@ -17,7 +18,6 @@ import type {
   AvatarVideoState,
 } from "../../_shared/providers/avatar-videos.ts";
 import type { ResultDownload } from "../../_shared/providers/result-download.ts";
-import { unpaid } from "../../_shared/providers/wire.ts";
 import { storeOutput } from "../../_shared/storage/outputs.ts";
 import {
   type InputDeps,

@@ -14,7 +14,10 @@ import {
 } from "../../_shared/contracts/transcription.ts";
 import type { Database } from "../../_shared/database.types.ts";
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
-import { ProviderFailure } from "../../_shared/failures/provider-failure.ts";
+import {
+  ProviderFailure,
+  unpaid,
+} from "../../_shared/failures/provider-failure.ts";
 import { readMetadata } from "../../_shared/jobs/metadata.ts";
 import { Snooze } from "../../_shared/jobs/outcome.ts";
 import { pauseFor } from "../../_shared/jobs/pauses.ts";
@@ -29,7 +32,6 @@ import type {
   ElevenLabsTranscripts,
   Transcript,
 } from "../../_shared/providers/elevenlabs/transcripts.ts";
-import { unpaid } from "../../_shared/providers/wire.ts";
 import {
   inputInPieces,
   openInput,

@@ -5,26 +5,17 @@
  * looked up in the list of talks; what the list shows of a talk is only partly documented, so the job's id goes into every
  * member that may come back.
  */
-import { encodeBase64 } from "@std/encoding";
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
-import type { ErrorCode } from "../../failures/catalogue.ts";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type {
   AvatarVideoRequest,
   AvatarVideos,
   AvatarVideoState,
+  ProviderFile,
 } from "../avatar-videos.ts";
 import { markedJob, UUID, type VideoListing } from "../inventory.ts";
-import {
-  asLost,
-  callProvider,
-  isMissing,
-  missingKey,
-  statusFailure,
-  type Wire,
-  type WireAnswer,
-} from "../wire.ts";
+import { createDIdWire, type DIdAccess, REFUSED_CONTENT } from "./client.ts";
 
 /** Answer of `POST /images` and `POST /audios`. */
 export const dIdUploadSchema = z.object({ url: z.string().min(1) });
@@ -52,53 +43,25 @@ export const dIdTalksSchema = z.object({
   })),
   token: z.string().nullish(),
 });
-/** Every error of the service itself; its gateway answers `{message}` instead. */
-export const dIdErrorSchema = z.object({
-  kind: z.string(),
-  description: z.string().nullish(),
-});
-
 /** Pages of the list to look through before giving up: 50 × 100 talks. */
 const MAX_PAGES = 50;
-/** Content that was refused, as against input that cannot be used. */
-const REFUSED_CONTENT = /Moderation|CelebrityRecognized/i;
 
-/**
- * The talks of a D-ID account.
- *
- * @param options.keyEncoding `base64` when the key is `user:secret` in the clear; `none` for a key as the dashboard shows it.
- */
-export function createDIdTalks(options: {
-  apiKey: string | undefined;
-  keyEncoding: "none" | "base64";
-  baseUrl: string;
-  timeoutSeconds: number;
-  fetch: typeof fetch;
-}): AvatarVideos & VideoListing {
-  const wire = (): Wire => {
-    const { apiKey, keyEncoding } = options;
-    if (apiKey === undefined) throw missingKey("DID_API_KEY");
-    const key = keyEncoding === "base64" ? encodeBase64(apiKey) : apiKey;
-    return {
-      ...options,
-      headers: { authorization: `Basic ${key}` },
-      toFailure,
-    };
-  };
+/** The talks of a D-ID account. */
+export function createDIdTalks(access: DIdAccess): AvatarVideos & VideoListing {
+  const wire = createDIdWire(access);
 
   async function upload(
     kind: "image" | "audio",
-    file: { bytes: Blob; mimeType: string; name: string },
+    file: ProviderFile,
     signal: AbortSignal,
   ): Promise<string> {
-    const body = new FormData();
-    body.append(
+    const form = new FormData();
+    form.append(
       kind,
       new File([file.bytes], file.name, { type: file.mimeType }),
     );
-    const answer = await callProvider(
-      wire(),
-      { method: "POST", path: `/${kind}s`, body },
+    const answer = await wire.json(
+      { method: "POST", path: `/${kind}s`, form },
       dIdUploadSchema,
       signal,
     );
@@ -106,14 +69,11 @@ export function createDIdTalks(options: {
   }
 
   const listTalks = (token: string | null | undefined, signal: AbortSignal) =>
-    callProvider(
-      wire(),
+    wire.json(
       {
         method: "GET",
-        path: `/talks?${new URLSearchParams({
-          limit: "100",
-          ...(token ? { token } : {}),
-        })}`,
+        path: "/talks",
+        query: { limit: "100", ...(token ? { token } : {}) },
       },
       dIdTalksSchema,
       signal,
@@ -128,9 +88,8 @@ export function createDIdTalks(options: {
     uploadAudio: (file, signal) => upload("audio", file, signal),
 
     async create(request, signal) {
-      const talk = await callProvider(
-        wire(),
-        { method: "POST", path: "/talks", body: talkBody(request) },
+      const talk = await wire.json(
+        { method: "POST", path: "/talks", json: talkBody(request) },
         dIdCreatedTalkSchema,
         signal,
       );
@@ -170,49 +129,19 @@ export function createDIdTalks(options: {
       };
     },
 
-    async has(talkId, signal) {
-      try {
-        await callProvider(
-          wire(),
-          { method: "GET", path: `/talks/${encodeURIComponent(talkId)}` },
-          z.unknown(),
-          signal,
-        );
-        return true;
-      } catch (error) {
-        if (isMissing(error)) return false;
-        throw error;
-      }
-    },
+    has: (talkId, signal) => wire.has(pathOf(talkId), signal),
+    remove: (talkId, signal) => wire.remove(pathOf(talkId), signal),
 
     async read(talkId, signal) {
-      try {
-        return toState(
-          await callProvider(
-            wire(),
-            { method: "GET", path: `/talks/${encodeURIComponent(talkId)}` },
-            dIdTalkSchema,
-            signal,
-          ),
-        );
-      } catch (error) {
-        throw asLost(error);
-      }
-    },
-
-    async remove(talkId, signal) {
-      try {
-        await callProvider(
-          wire(),
-          { method: "DELETE", path: `/talks/${encodeURIComponent(talkId)}` },
-          z.unknown(),
-          signal,
-        );
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
+      return toState(
+        await wire.readMade(pathOf(talkId), dIdTalkSchema, signal),
+      );
     },
   };
+}
+
+function pathOf(talkId: string): string {
+  return `/talks/${encodeURIComponent(talkId)}`;
 }
 
 /** The job that a listed talk was made for: by what we send as `user_data` and `name`, else by our webhook or file name. */
@@ -272,21 +201,4 @@ function toState(talk: z.output<typeof dIdTalkSchema>): AvatarVideoState {
       };
     }
   }
-}
-
-/** What an error answer of D-ID means. Its gateway's answers have no `kind`; then the status alone decides. */
-function toFailure(answer: WireAnswer): ProviderFailure {
-  const error = dIdErrorSchema.safeParse(answer.body).data;
-  return statusFailure(answer, answer.body, codeOf(answer.status, error?.kind));
-}
-
-function codeOf(
-  status: number,
-  kind: string | undefined,
-): ErrorCode | undefined {
-  if (status === 451 || REFUSED_CONTENT.test(kind ?? "")) {
-    return "provider_content_refused";
-  }
-  if (kind === "InsufficientCreditsError") return "provider_quota_exceeded";
-  return kind === "PermissionError" ? "provider_limit_reached" : undefined;
 }

@@ -7,11 +7,8 @@ import {
 } from "../../contracts/speech-models.ts";
 import type { TextToSpeechMetadata } from "../../contracts/text-to-speech.ts";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
-import {
-  type ElevenLabsAccess,
-  readElevenLabsJson,
-  requestElevenLabs,
-} from "./client.ts";
+import type { ProviderAccess } from "../wire.ts";
+import { createElevenLabsWire } from "./client.ts";
 
 /** How a voice speaks; what is left out is the provider's default. */
 export type VoiceSettings = TextToSpeechMetadata["settings"];
@@ -83,8 +80,10 @@ const MAX_PAGES = 100;
 
 /** The speech of an ElevenLabs account. */
 export function createElevenLabsSpeech(
-  access: ElevenLabsAccess & { now: () => Date },
+  access: ProviderAccess & { now: () => Date },
 ): ElevenLabsSpeech {
+  const wire = createElevenLabsWire(access);
+
   /** The items of the voice's history that fit, newest first; at most one when `isOneEnough`. */
   async function search(
     voiceId: string,
@@ -98,21 +97,24 @@ export function createElevenLabsSpeech(
     const found: HistoryItem[] = [];
     let after: string | undefined;
     for (let page = 0; page < MAX_PAGES; page++) {
-      const response = await requestElevenLabs(access, {
-        method: "GET",
-        path: "/v1/history",
-        query: {
-          voice_id: voiceId,
-          source: "TTS",
-          date_after_unix: String(wanted.sinceUnix),
-          sort_direction: "desc",
-          page_size: String(PAGE_SIZE),
-          ...(after === undefined
-            ? {}
-            : { start_after_history_item_id: after }),
+      const answer = await wire.json(
+        {
+          method: "GET",
+          path: "/v1/history",
+          query: {
+            voice_id: voiceId,
+            source: "TTS",
+            date_after_unix: String(wanted.sinceUnix),
+            sort_direction: "desc",
+            page_size: String(PAGE_SIZE),
+            ...(after === undefined
+              ? {}
+              : { start_after_history_item_id: after }),
+          },
         },
-      }, signal);
-      const answer = await readElevenLabsJson(response, historyPageSchema);
+        historyPageSchema,
+        signal,
+      );
       found.push(...answer.history.filter((item) =>
         // Looked at once more, should the provider not know one of these filters.
         item.date_unix >= wanted.sinceUnix &&
@@ -131,14 +133,13 @@ export function createElevenLabsSpeech(
 
   return {
     async speak(request, signal) {
-      const response = await requestElevenLabs(access, {
+      const answer = await wire.send({
         method: "POST",
         path: `/v1/text-to-speech/${
           encodeURIComponent(request.providerVoiceId)
         }`,
         query: { output_format: request.outputFormat },
-        contentType: "application/json",
-        body: jsonBody({
+        json: {
           text: request.text,
           model_id: request.model,
           voice_settings: request.voiceSettings,
@@ -150,23 +151,23 @@ export function createElevenLabsSpeech(
               next_text: request.nextText,
             }
             : {}),
-        }),
+        },
       }, signal);
-      const id = response.headers.get("request-id") ??
-        response.headers.get("x-request-id");
+      const id = answer.headers.get("request-id") ??
+        answer.headers.get("x-request-id");
       const isAudio = /^audio\/|^application\/octet-stream/.test(
-        response.headers.get("content-type") ?? "",
+        answer.headers.get("content-type") ?? "",
       );
-      if (id === null || id === "" || !isAudio || response.body === null) {
-        await response.body?.cancel();
+      if (id === null || id === "" || !isAudio || answer.body === null) {
+        await answer.body?.cancel();
         throw ProviderFailure.unknown("provider_answer_invalid", {
-          httpStatus: response.status,
+          httpStatus: answer.status,
         });
       }
       return {
         id,
-        characters: chargedCharacters(response.headers),
-        audio: response.body,
+        characters: chargedCharacters(answer.headers),
+        audio: answer.body,
       };
     },
 
@@ -190,11 +191,11 @@ export function createElevenLabsSpeech(
         isOneEnough: true,
       }, signal);
       if (item === undefined) return null;
-      const response = await requestElevenLabs(access, {
+      const answer = await wire.send({
         method: "GET",
         path: `/v1/history/${encodeURIComponent(item.history_item_id)}/audio`,
       }, signal);
-      return response.body;
+      return answer.body;
     },
   };
 }
@@ -214,8 +215,4 @@ function isSpokenAs(request: SpeechRequest, item: HistoryItem): boolean {
       ? Math.abs(used - asked) < 0.001
       : typeof used !== typeof asked || used === asked;
   });
-}
-
-function jsonBody(value: unknown): ReadableStream<Uint8Array> {
-  return new Blob([JSON.stringify(value)]).stream();
 }

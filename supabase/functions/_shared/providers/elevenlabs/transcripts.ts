@@ -2,10 +2,12 @@
 import { z } from "zod";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
 import {
-  type ElevenLabsAccess,
-  readElevenLabsJson,
-  requestElevenLabs,
-} from "./client.ts";
+  type Answer,
+  isGone,
+  type ProviderAccess,
+  type Wire,
+} from "../wire.ts";
+import { createElevenLabsWire } from "./client.ts";
 
 /** What a recording is written down with. */
 interface TranscriptOptions {
@@ -78,19 +80,20 @@ export interface ElevenLabsTranscripts {
 /** The model for recordings as files; its predecessor lacks some of the parameters. */
 const MODEL = "scribe_v2";
 
-/** Not there, or not yet; which of them is answered while a transcript is being made is not documented. */
-const NOT_THERE = [404, 425];
+/** What may be answered while a transcript is in progress; the documentation does not say. */
+const TOO_EARLY = 425;
 
 /** The transcripts of an ElevenLabs account. */
 export function createElevenLabsTranscripts(
-  access: ElevenLabsAccess,
+  access: ProviderAccess,
 ): ElevenLabsTranscripts {
+  const wire = createElevenLabsWire(access);
   return {
     async transcribe(request, signal) {
-      const response = await send(access, fieldsOf(request), request, signal);
-      const transcript = await readElevenLabsJson(response, transcriptSchema);
+      const answer = await send(wire, fieldsOf(request), request, signal);
+      const transcript = await answer.json(transcriptSchema);
       const id = transcript.transcription_id ??
-        response.headers.get("request-id");
+        answer.headers.get("request-id");
       if (!id) {
         throw ProviderFailure.unknown("provider_answer_invalid");
       }
@@ -103,36 +106,34 @@ export function createElevenLabsTranscripts(
         webhook: "true",
         webhook_metadata: JSON.stringify({ job_id: jobId }),
       };
-      const response = "url" in source
+      const answer = "url" in source
         ? await send(
-          access,
+          wire,
           { ...fields, cloud_storage_url: source.url },
           null,
           signal,
         )
-        : await send(access, fields, source, signal);
-      const ordered = await readElevenLabsJson(
-        response,
-        transcriptOrderedSchema,
-      );
+        : await send(wire, fields, source, signal);
+      const ordered = await answer.json(transcriptOrderedSchema);
       return ordered.transcription_id ?? ordered.request_id;
     },
 
     async get(id, signal) {
-      let response: Response;
       try {
-        response = await requestElevenLabs(access, {
-          method: "GET",
-          path: `/v1/speech-to-text/transcripts/${encodeURIComponent(id)}`,
-        }, signal);
+        return await wire.json(
+          {
+            method: "GET",
+            path: `/v1/speech-to-text/transcripts/${encodeURIComponent(id)}`,
+          },
+          transcriptSchema,
+          signal,
+        );
       } catch (error) {
-        if (
-          error instanceof ProviderFailure &&
-          NOT_THERE.includes(error.httpStatus ?? 0)
-        ) return null;
+        const isTooEarly = error instanceof ProviderFailure &&
+          error.httpStatus === TOO_EARLY;
+        if (isTooEarly || isGone(error)) return null;
         throw error;
       }
-      return await readElevenLabsJson(response, transcriptSchema);
     },
   };
 }
@@ -154,18 +155,17 @@ function fieldsOf(request: TranscriptOptions): Record<string, string> {
 
 /** Sends the form, once. */
 async function send(
-  access: ElevenLabsAccess,
+  wire: Wire,
   fields: Readonly<Record<string, string>>,
   file: SentRecording | null,
   signal: AbortSignal,
-): Promise<Response> {
+): Promise<Answer> {
   const form = streamForm(fields, file);
   try {
-    return await requestElevenLabs(access, {
+    return await wire.send({
       method: "POST",
       path: "/v1/speech-to-text",
-      contentType: form.contentType,
-      body: form.body,
+      stream: form,
     }, signal);
   } catch (error) {
     // A form without its end is never worked on: the provider cannot have done anything.

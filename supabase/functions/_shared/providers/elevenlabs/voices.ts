@@ -1,20 +1,19 @@
 /**
  * ElevenLabs: instant voice clones.
  *
- * Uses the npm package `elevenlabs`, loaded at the first call only (it costs about 0.3 s and 64 MB) and never left to
- * retry by itself: its retries would repeat a paid POST.
+ * A voice is cloned with the npm package `elevenlabs`, which is loaded at the first clone only (it costs about 0.3 s and
+ * 64 MB) and never left to retry by itself: its retries would repeat a paid POST. Finding and removing voices costs
+ * nothing and uses plain requests.
  */
-import type { ElevenLabs, ElevenLabsClient } from "elevenlabs";
+import type { ElevenLabsClient } from "elevenlabs";
 import { z } from "zod";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
 import { withAnswerHeaders } from "../../platform/answer-headers.ts";
-import {
-  type ElevenLabsAccess,
-  missingKey,
-  toProviderFailure,
-} from "./client.ts";
+import { answerFailure, missingKey, type ProviderAccess } from "../wire.ts";
+import { createElevenLabsWire, elevenLabsDialect } from "./client.ts";
+import { findVoice, removeVoice } from "./voice-list.ts";
 
-/** A recording and what the voice made from it shall be called. */
+/** A recording and the voice to be cloned from it. */
 export interface CreateVoiceRequest {
   name: string;
   description: string | undefined;
@@ -28,133 +27,114 @@ export interface CreateVoiceRequest {
 
 /** Voice clones at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
 export interface ElevenLabsVoices {
-  /** Loads what the first call would otherwise wait for. */
+  /** Loads what the first clone would otherwise wait for. */
   prepare(): Promise<void>;
-  /** Makes a voice and answers with its id. One request, never repeated. Costs a voice slot. */
+  /** Clones a voice and returns its id. One request, never repeated. Costs a voice slot. */
   create(request: CreateVoiceRequest, signal: AbortSignal): Promise<string>;
-  /** The id of the voice whose description carries the marker, or null. Looks through all pages. */
+  /** The id of the voice whose description carries the marker, or null. Reads all pages. */
   findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;
   /** Removes a voice and frees its slot. A voice that is gone already is fine. */
   remove(voiceId: string, signal: AbortSignal): Promise<void>;
 }
 
 const addedVoice = z.object({ voice_id: z.string().min(1) });
-const voicesPage = z.object({
-  voices: z.array(
-    z.object({ voice_id: z.string(), description: z.string().nullish() }),
-  ),
-  has_more: z.boolean(),
-  next_page_token: z.string().nullish(),
-});
-
-/** Pages of a search to look through before giving up: 20 × 100 voices that all match one job's marker. */
-const MAX_PAGES = 20;
 
 /** The voices of an ElevenLabs account. */
 export function createElevenLabsVoices(
-  options: Omit<ElevenLabsAccess, "fetch">,
+  access: ProviderAccess,
 ): ElevenLabsVoices {
+  const wire = createElevenLabsWire(access);
   let client: Promise<ElevenLabsClient> | undefined;
-
   const load = (apiKey: string) =>
-    client ??= loadClient(apiKey, options.baseUrl);
-
-  async function call<T>(
-    signal: AbortSignal,
-    work: (client: ElevenLabsClient, request: RequestOptions) => Promise<T>,
-  ) {
-    if (options.apiKey === undefined) throw missingKey();
-    const loaded = await load(options.apiKey);
-    const timeout = AbortSignal.timeout(options.timeoutSeconds * 1000);
-    // The package's errors have no headers, and Retry-After is one.
-    return await withAnswerHeaders(async (newest) => {
-      try {
-        return await raceAbort(
-          work(loaded, {
-            maxRetries: 0,
-            timeoutInSeconds: options.timeoutSeconds,
-            abortSignal: AbortSignal.any([signal, timeout]),
-          }),
-          AbortSignal.any([signal, timeout]),
-        );
-      } catch (error) {
-        throw toProviderFailure(
-          error,
-          timeout.aborted || signal.aborted,
-          newest(),
-        );
-      }
-    });
-  }
+    client ??= loadClient(apiKey, access.baseUrl);
 
   return {
     async prepare() {
       // Without a key the call itself says so.
-      if (options.apiKey !== undefined) await load(options.apiKey);
+      if (access.apiKey !== undefined) await load(access.apiKey);
     },
 
-    create: (request, signal) =>
-      call(signal, async (loaded, requestOptions) => {
-        const answer = await loaded.voices.add({
-          name: request.name,
-          files: [
-            new File([request.recording], request.fileName, {
-              type: request.recording.type,
+    async create(request, signal) {
+      if (access.apiKey === undefined) throw missingKey(elevenLabsDialect);
+      const loaded = await load(access.apiKey);
+      const bounds = AbortSignal.any([
+        signal,
+        AbortSignal.timeout(access.timeoutSeconds * 1000),
+      ]);
+      // The package's errors have no headers, and Retry-After is one.
+      return await withAnswerHeaders(async (newest) => {
+        try {
+          const answer = await raceAbort(
+            loaded.voices.add(formOf(request), {
+              maxRetries: 0,
+              timeoutInSeconds: access.timeoutSeconds,
+              abortSignal: bounds,
             }),
-          ],
-          description: [request.description, `(${request.marker})`].filter((
-            part,
-          ) => part !== undefined).join(" "),
-          remove_background_noise: request.removeBackgroundNoise,
-          ...(request.labels === undefined
-            ? {}
-            : { labels: JSON.stringify(request.labels) }),
-        }, requestOptions);
-        return addedVoice.parse(answer).voice_id;
-      }),
-
-    async remove(voiceId, signal) {
-      try {
-        await call(
-          signal,
-          (loaded, requestOptions) =>
-            loaded.voices.delete(voiceId, requestOptions),
-        );
-      } catch (error) {
-        const isGone = error instanceof ProviderFailure &&
-          (error.code === "voice_not_found" ||
-            error.code === "provider_rejected_input");
-        if (!isGone) throw error;
-      }
+            bounds,
+          );
+          return addedVoice.parse(answer).voice_id;
+        } catch (error) {
+          throw packageFailure(error, bounds.aborted, newest());
+        }
+      });
     },
 
-    findByMarker: (marker, signal) =>
-      call(signal, async (loaded, requestOptions) => {
-        let query: ElevenLabs.VoicesSearchRequest = {
-          search: marker,
-          voice_type: "personal",
-          page_size: 100,
-        };
-        for (let page = 0; page < MAX_PAGES; page++) {
-          const answer = voicesPage.parse(
-            await loaded.voices.search(query, requestOptions),
-          );
-          const match = answer.voices.find((voice) =>
-            voice.description?.endsWith(`(${marker})`)
-          );
-          if (match !== undefined) return match.voice_id;
-          if (!answer.has_more || !answer.next_page_token) return null;
-          query = { ...query, next_page_token: answer.next_page_token };
-        }
-        throw ProviderFailure.unknown("provider_answer_invalid");
-      }),
+    findByMarker: (marker, signal) => findVoice(wire, marker, signal),
+    remove: (voiceId, signal) => removeVoice(wire, voiceId, signal),
   };
 }
 
-interface RequestOptions {
-  maxRetries: number;
-  timeoutInSeconds: number;
-  abortSignal: AbortSignal;
+type VoiceForm = Parameters<ElevenLabsClient["voices"]["add"]>[0];
+
+function formOf(request: CreateVoiceRequest): VoiceForm {
+  return {
+    name: request.name,
+    files: [
+      new File([request.recording], request.fileName, {
+        type: request.recording.type,
+      }),
+    ],
+    description: [request.description, `(${request.marker})`]
+      .filter((part) => part !== undefined).join(" "),
+    remove_background_noise: request.removeBackgroundNoise,
+    ...(request.labels === undefined
+      ? {}
+      : { labels: JSON.stringify(request.labels) }),
+  };
+}
+
+/** The package's error for an answer with a status. */
+const answerError = z.object({
+  statusCode: z.number().int(),
+  /** Not there when the answer had none. */
+  body: z.unknown().optional(),
+});
+
+/**
+ * What an error that the package throws means: that of the answer, as for a plain request, and unknown without one.
+ *
+ * @param isTimeout the time of the call was used up, or it was aborted.
+ * @param headers of the answer, where there was one.
+ */
+export function packageFailure(
+  error: unknown,
+  isTimeout: boolean,
+  headers?: Headers,
+): ProviderFailure {
+  const { data } = answerError.safeParse(error);
+  if (data !== undefined) {
+    const answer = { status: data.statusCode, body: data.body };
+    return answerFailure(answer, elevenLabsDialect.readError(answer), {
+      headers,
+      cause: error,
+    });
+  }
+  const code = isTimeout
+    ? "provider_timeout"
+    : error instanceof z.ZodError
+    ? "provider_answer_invalid"
+    : "provider_unavailable";
+  return ProviderFailure.unknown(code, { cause: error });
 }
 
 async function loadClient(
@@ -165,7 +145,7 @@ async function loadClient(
   return new ElevenLabsClient({ apiKey, baseUrl });
 }
 
-/** The package's own timeout ends with the headers; a body that stalls must end too, whatever it does with a signal. */
+/** The package's own timeout ends with the headers; a body that stalls must end too. */
 async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => aborted.reject(signal.reason);

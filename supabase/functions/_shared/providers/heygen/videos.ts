@@ -7,23 +7,16 @@
  */
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
-import type { ErrorCode } from "../../failures/catalogue.ts";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type {
   AvatarVideoRequest,
   AvatarVideos,
   AvatarVideoState,
+  ProviderFile,
 } from "../avatar-videos.ts";
 import { markedJob, type VideoListing } from "../inventory.ts";
-import {
-  asLost,
-  callProvider,
-  isMissing,
-  missingKey,
-  statusFailure,
-  type Wire,
-  type WireAnswer,
-} from "../wire.ts";
+import type { ProviderAccess } from "../wire.ts";
+import { createHeyGenWire, REFUSED_CONTENT } from "./client.ts";
 
 /** Answer of `POST /v3/assets`. */
 export const heyGenAssetSchema = z.object({
@@ -58,40 +51,26 @@ export const heyGenVideosSchema = z.object({
   has_more: z.boolean(),
   next_token: z.string().nullish(),
 });
-/** Every error. Codes differ in case from place to place. */
-export const heyGenErrorSchema = z.object({
-  error: z.object({ code: z.string(), message: z.string().nullish() }),
-});
-
 /** Pages of a search to look through before giving up: 20 × 100 videos that all match one job's title. */
 const MAX_PAGES = 20;
-/** Content that was refused; the vendor's list of codes is not public, so that words decide. */
-const REFUSED_CONTENT = /moderat|blocked_words|nsfw|sensitive|prohibited/i;
 
 /** The videos of a HeyGen account. */
-export function createHeyGenVideos(options: {
-  apiKey: string | undefined;
-  baseUrl: string;
-  timeoutSeconds: number;
-  fetch: typeof fetch;
-}): AvatarVideos & VideoListing {
-  const wire = (): Wire => {
-    if (options.apiKey === undefined) throw missingKey("HEYGEN_API_KEY");
-    return { ...options, headers: { "x-api-key": options.apiKey }, toFailure };
-  };
+export function createHeyGenVideos(
+  access: ProviderAccess,
+): AvatarVideos & VideoListing {
+  const wire = createHeyGenWire(access);
 
   async function upload(
-    file: { bytes: Blob; mimeType: string; name: string },
+    file: ProviderFile,
     signal: AbortSignal,
   ): Promise<string> {
-    const body = new FormData();
-    body.append(
+    const form = new FormData();
+    form.append(
       "file",
       new File([file.bytes], file.name, { type: file.mimeType }),
     );
-    const answer = await callProvider(
-      wire(),
-      { method: "POST", path: "/v3/assets", body },
+    const answer = await wire.json(
+      { method: "POST", path: "/v3/assets", form },
       heyGenAssetSchema,
       signal,
     );
@@ -103,15 +82,11 @@ export function createHeyGenVideos(options: {
     token: string | null | undefined,
     signal: AbortSignal,
   ) =>
-    callProvider(
-      wire(),
+    wire.json(
       {
         method: "GET",
-        path: `/v3/videos?${new URLSearchParams({
-          limit: "100",
-          title,
-          ...(token ? { token } : {}),
-        })}`,
+        path: "/v3/videos",
+        query: { limit: "100", title, ...(token ? { token } : {}) },
       },
       heyGenVideosSchema,
       signal,
@@ -125,13 +100,12 @@ export function createHeyGenVideos(options: {
     uploadAudio: upload,
 
     async create(request, signal) {
-      const answer = await callProvider(
-        wire(),
+      const answer = await wire.json(
         {
           method: "POST",
           path: "/v3/videos",
           headers: { "idempotency-key": request.marker },
-          body: videoBody(request),
+          json: videoBody(request),
         },
         heyGenCreatedVideoSchema,
         signal,
@@ -164,55 +138,19 @@ export function createHeyGenVideos(options: {
       };
     },
 
-    async has(videoId, signal) {
-      try {
-        await callProvider(
-          wire(),
-          { method: "GET", path: `/v3/videos/${encodeURIComponent(videoId)}` },
-          z.unknown(),
-          signal,
-        );
-        return true;
-      } catch (error) {
-        if (isMissing(error)) return false;
-        throw error;
-      }
-    },
+    has: (videoId, signal) => wire.has(pathOf(videoId), signal),
+    remove: (videoId, signal) => wire.remove(pathOf(videoId), signal),
 
     async read(videoId, signal) {
-      try {
-        return toState(
-          await callProvider(
-            wire(),
-            {
-              method: "GET",
-              path: `/v3/videos/${encodeURIComponent(videoId)}`,
-            },
-            heyGenVideoSchema,
-            signal,
-          ),
-        );
-      } catch (error) {
-        throw asLost(error);
-      }
-    },
-
-    async remove(videoId, signal) {
-      try {
-        await callProvider(
-          wire(),
-          {
-            method: "DELETE",
-            path: `/v3/videos/${encodeURIComponent(videoId)}`,
-          },
-          z.unknown(),
-          signal,
-        );
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
+      return toState(
+        await wire.readMade(pathOf(videoId), heyGenVideoSchema, signal),
+      );
     },
   };
+}
+
+function pathOf(videoId: string): string {
+  return `/v3/videos/${encodeURIComponent(videoId)}`;
 }
 
 function videoBody(request: AvatarVideoRequest): Record<string, unknown> {
@@ -260,24 +198,4 @@ function toState(
       };
     }
   }
-}
-
-/** What an error answer of HeyGen means. */
-function toFailure(answer: WireAnswer): ProviderFailure {
-  const error = heyGenErrorSchema.safeParse(answer.body).data?.error;
-  return statusFailure(
-    answer,
-    answer.body,
-    error === undefined ? undefined : codeOf(error.code.toLowerCase()),
-  );
-}
-
-function codeOf(code: string): ErrorCode | undefined {
-  if (REFUSED_CONTENT.test(code)) return "provider_content_refused";
-  if (code === "insufficient_credit") return "provider_quota_exceeded";
-  // The name that v2 had; what v3 answers is not documented.
-  if (code === "voice_not_found") return "voice_not_found";
-  return code === "resource_limit_exceeded"
-    ? "provider_limit_reached"
-    : undefined;
 }

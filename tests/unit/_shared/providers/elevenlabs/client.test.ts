@@ -5,8 +5,7 @@ import {
   ERROR_CATALOGUE,
   type ErrorCode,
 } from "../../../../../supabase/functions/_shared/failures/catalogue.ts";
-import { ProviderFailure } from "../../../../../supabase/functions/_shared/failures/provider-failure.ts";
-import { toProviderFailure } from "../../../../../supabase/functions/_shared/providers/elevenlabs/client.ts";
+import { packageFailure } from "../../../../../supabase/functions/_shared/providers/elevenlabs/voices.ts";
 
 const FIXTURES = new URL("../../../../fixtures/elevenlabs/", import.meta.url);
 const fixtureSchema = z.object({ status: z.number().int(), body: z.json() });
@@ -114,7 +113,7 @@ for await (const { name } of Deno.readDir(FIXTURES)) {
   if (name.startsWith("error-")) files.push(name);
 }
 
-Deno.test("toProviderFailure: every kept error answer has its meaning here", () => {
+Deno.test("packageFailure: every kept error answer has its meaning here", () => {
   assertEquals(
     files.sort(),
     Object.keys(MEANINGS).map((name) => `error-${name}.json`).sort(),
@@ -122,14 +121,14 @@ Deno.test("toProviderFailure: every kept error answer has its meaning here", () 
 });
 
 for (const [name, [code, certainty, isRetryable]] of Object.entries(MEANINGS)) {
-  Deno.test(`toProviderFailure: ${name} is ${code}, ${certainty}, ${isRetryable ? "worth another attempt" : "final"}`, async () => {
+  Deno.test(`packageFailure: ${name} is ${code}, ${certainty}, ${isRetryable ? "worth another attempt" : "final"}`, async () => {
     const { status, body } = fixtureSchema.parse(
       JSON.parse(
         await Deno.readTextFile(new URL(`error-${name}.json`, FIXTURES)),
       ),
     );
     const thrown = thrownFor(status, body);
-    const failure = toProviderFailure(thrown, false);
+    const failure = packageFailure(thrown, false);
     assertEquals(
       [failure.code, failure.certainty, failure.isRetryable],
       [code, certainty, isRetryable],
@@ -165,7 +164,7 @@ for (
     [302, "provider_unavailable", "unknown", true],
   ] as const
 ) {
-  Deno.test(`toProviderFailure: a ${status} that says nothing more is ${code}, ${certainty}`, () => {
+  Deno.test(`packageFailure: a ${status} that says nothing more is ${code}, ${certainty}`, () => {
     const bodies = [
       undefined,
       null,
@@ -179,7 +178,7 @@ for (
       { detail: { status: "never_heard_of" } },
     ];
     for (const body of bodies) {
-      const failure = toProviderFailure(thrownFor(status, body), false);
+      const failure = packageFailure(thrownFor(status, body), false);
       assertEquals(
         [failure.code, failure.certainty, failure.isRetryable],
         [code, certainty, isRetryable],
@@ -189,24 +188,24 @@ for (
   });
 }
 
-Deno.test("toProviderFailure: a pause that the answer asks for goes with every refusal and server error", () => {
+Deno.test("packageFailure: a pause that the answer asks for goes with every refusal and server error", () => {
   const headers = new Headers({ "Retry-After": "17" });
   for (const status of [400, 429, 500, 503]) {
     assertEquals(
-      toProviderFailure(thrownFor(status), false, headers).retryAfterSeconds,
+      packageFailure(thrownFor(status), false, headers).retryAfterSeconds,
       17,
     );
     assertEquals(
-      toProviderFailure(thrownFor(status), false, new Headers())
+      packageFailure(thrownFor(status), false, new Headers())
         .retryAfterSeconds,
       undefined,
     );
   }
 });
 
-Deno.test("toProviderFailure: the pause of an earlier answer is not that of a call that got none", () => {
+Deno.test("packageFailure: the pause of an earlier answer is not that of a call that got none", () => {
   assertEquals(
-    toProviderFailure(
+    packageFailure(
       new TypeError("connection reset"),
       false,
       new Headers({ "Retry-After": "17" }),
@@ -215,8 +214,8 @@ Deno.test("toProviderFailure: the pause of an earlier answer is not that of a ca
   );
 });
 
-Deno.test("toProviderFailure: a server error is unknown even when it carries a code that is a no elsewhere", () => {
-  const failure = toProviderFailure(
+Deno.test("packageFailure: a server error is unknown even when it carries a code that is a no elsewhere", () => {
+  const failure = packageFailure(
     thrownFor(500, { detail: { code: "voice_limit_reached" } }),
     false,
   );
@@ -226,9 +225,9 @@ Deno.test("toProviderFailure: a server error is unknown even when it carries a c
   ]);
 });
 
-Deno.test("toProviderFailure: a code that names a property of every object means nothing", () => {
+Deno.test("packageFailure: a code that names a property of every object means nothing", () => {
   for (const code of ["constructor", "toString", "__proto__"]) {
-    const failure = toProviderFailure(
+    const failure = packageFailure(
       thrownFor(400, { detail: { code, status: code } }),
       false,
     );
@@ -236,8 +235,8 @@ Deno.test("toProviderFailure: a code that names a property of every object means
   }
 });
 
-Deno.test("toProviderFailure: the package's own class for a 422 is read like the rest", () => {
-  const failure = toProviderFailure(
+Deno.test("packageFailure: the package's own class for a 422 is read like the rest", () => {
+  const failure = packageFailure(
     new ElevenLabs.UnprocessableEntityError({ detail: [] }),
     false,
   );
@@ -290,8 +289,8 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`toProviderFailure: ${what} is ${code}, and the voice may have been made`, () => {
-    const failure = toProviderFailure(thrown, isTimeout);
+  Deno.test(`packageFailure: ${what} is ${code}, and the voice may have been made`, () => {
+    const failure = packageFailure(thrown, isTimeout);
     assertEquals(
       [failure.code, failure.certainty, failure.isRetryable],
       [code, "unknown", true],
@@ -301,16 +300,11 @@ for (
   });
 }
 
-Deno.test("toProviderFailure: an HTTP answer counts, also when the time was up by then", () => {
+Deno.test("packageFailure: an HTTP answer counts, also when the time was up by then", () => {
   assertEquals(
-    toProviderFailure(thrownFor(429), true).code,
+    packageFailure(thrownFor(429), true).code,
     "provider_rate_limited",
   );
-});
-
-Deno.test("toProviderFailure: what is a failure already stays as it is", () => {
-  const failure = ProviderFailure.unknown("provider_timeout");
-  assertStrictEquals(toProviderFailure(failure, false), failure);
 });
 
 Deno.test("docs/error-codes.md: says of the provider's codes whether they are retried, as they are", async () => {

@@ -40,6 +40,7 @@ async function provider(timeoutSeconds = 60) {
     apiKey: "sk_test_key_1234",
     baseUrl: `${simulators.url}/elevenlabs`,
     timeoutSeconds,
+    fetch,
   });
   return {
     simulators,
@@ -171,6 +172,7 @@ Deno.test("createElevenLabsVoices: preparing sends nothing, with a key or withou
     apiKey: undefined,
     baseUrl: `${at.simulators.url}/elevenlabs`,
     timeoutSeconds: 60,
+    fetch,
   });
   await keyless.prepare();
   assertEquals(at.simulators.requests.list({}), []);
@@ -344,6 +346,7 @@ Deno.test("createElevenLabsVoices: without a key nothing is sent, and that is fi
     apiKey: undefined,
     baseUrl: `${at.simulators.url}/elevenlabs`,
     timeoutSeconds: 60,
+    fetch,
   });
   for (
     const call of [
@@ -406,6 +409,7 @@ Deno.test("createElevenLabsVoices: looks through every page of the listing", asy
     apiKey: "k",
     baseUrl: `http://127.0.0.1:${server.addr.port}`,
     timeoutSeconds: 60,
+    fetch,
   });
   assertEquals(await voices.findByMarker(MARKER, never), "v3");
   assertEquals(

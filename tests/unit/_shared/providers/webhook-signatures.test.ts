@@ -2,11 +2,11 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AppError } from "../../../../supabase/functions/_shared/failures/app-error.ts";
 import {
   dIdCallbackPath,
-  type VerifiedWebhook,
   verifyDIdWebhook,
-  verifyElevenLabsWebhook,
-  verifyHeyGenWebhook,
-} from "../../../../supabase/functions/_shared/http/webhook-signatures.ts";
+} from "../../../../supabase/functions/_shared/providers/d-id/webhook.ts";
+import { verifyElevenLabsWebhook } from "../../../../supabase/functions/_shared/providers/elevenlabs/webhook.ts";
+import { verifyHeyGenWebhook } from "../../../../supabase/functions/_shared/providers/heygen/webhook.ts";
+import type { VerifiedWebhook } from "../../../../supabase/functions/_shared/providers/webhook.ts";
 import fc from "../../../_support/fast-check.ts";
 
 const SECRET = "whsec_0123456789abcdef0123456789abcdef";

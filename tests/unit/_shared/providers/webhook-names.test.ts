@@ -1,9 +1,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "../../../_support/fast-check.ts";
-import {
-  elevenLabsWebhookSchema,
-  heyGenWebhookSchema,
-} from "../../../../supabase/functions/_shared/contracts/provider-webhooks.ts";
+import { elevenLabsWebhookSchema } from "../../../../supabase/functions/_shared/providers/elevenlabs/webhook.ts";
+import { heyGenWebhookSchema } from "../../../../supabase/functions/_shared/providers/heygen/webhook.ts";
 
 const JOB = "3f6b1c52-8a0e-4a6d-9d57-0c1b7e2f4a11";
 

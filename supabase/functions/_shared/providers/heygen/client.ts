@@ -1,0 +1,45 @@
+/** HeyGen: how its API v3 is reached, and what its errors mean. */
+import { z } from "zod";
+import type { ErrorCode } from "../../failures/catalogue.ts";
+import {
+  createWire,
+  type ErrorAnswer,
+  type ErrorMeaning,
+  type ProviderAccess,
+  type Wire,
+} from "../wire.ts";
+
+/** The API of a HeyGen account. */
+export function createHeyGenWire(access: ProviderAccess): Wire {
+  return createWire(access, {
+    keyVariable: "HEYGEN_API_KEY",
+    authorize: (apiKey) => ({ "x-api-key": apiKey }),
+    readError,
+  });
+}
+
+/** Every error. Codes differ in case from place to place. */
+export const heyGenErrorSchema = z.object({
+  error: z.object({ code: z.string(), message: z.string().nullish() }),
+});
+
+/** Content that is refused. The vendor's list of codes is not public, so that words decide. */
+export const REFUSED_CONTENT =
+  /moderat|blocked_words|nsfw|sensitive|prohibited/i;
+
+const CODES: ReadonlyMap<string, ErrorCode> = new Map([
+  ["insufficient_credit", "provider_quota_exceeded"],
+  ["resource_limit_exceeded", "provider_limit_reached"],
+  // The name that v2 had; what v3 answers is not documented.
+  ["voice_not_found", "voice_not_found"],
+]);
+
+/** What an error answer of HeyGen says beyond its status. */
+function readError({ body }: ErrorAnswer): ErrorMeaning {
+  const error = heyGenErrorSchema.safeParse(body).data?.error;
+  const name = error?.code.toLowerCase() ?? "";
+  const code: ErrorCode | undefined = REFUSED_CONTENT.test(name)
+    ? "provider_content_refused"
+    : CODES.get(name);
+  return { code };
+}

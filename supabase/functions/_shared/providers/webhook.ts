@@ -1,0 +1,120 @@
+/**
+ * Webhooks of providers, verified over the raw body in constant time. None of them follows Standard Webhooks.
+ *
+ * A signature proves who sends, and nothing else is believed: a webhook only names a job, which then reads the outcome
+ * from the provider. The body is read only once the headers have the form of the provider's, and hashed as it arrives, so
+ * that strangers cannot make a function hold what they send. Web Crypto cannot hash in parts; Node's hashes can.
+ */
+import { createHash, type Hmac, timingSafeEqual } from "node:crypto";
+import { z } from "zod";
+import type { Env } from "../config/env.ts";
+import { AppError } from "../failures/app-error.ts";
+
+/** Begins to read the body; called once at most, and read to its end. */
+export type ReadChunks = () => AsyncIterable<Uint8Array>;
+
+/** A webhook as it arrives. */
+export interface WebhookDelivery {
+  headers: Headers;
+  /** The parts of the address after the provider's name. */
+  segments: readonly string[];
+  readBody: ReadChunks;
+}
+
+/** A webhook that comes from its provider. */
+export interface VerifiedWebhook {
+  /** Ids that distinguish this delivery from every other; one that was seen before makes it a replay. */
+  eventIds: string[];
+  /** When it was sent, by the provider's clock (unix seconds); undefined when the provider does not say. */
+  sentAtUnix: number | undefined;
+  /** How far that may be from now, which the database judges. */
+  toleranceSeconds: number;
+}
+
+/** The job that a webhook names, by our id or by the provider's id of what it makes; both are hints. */
+export interface NamedJob {
+  jobId?: string;
+  providerJobId?: string;
+  /** Their id of the request, beside that of its result: a request may have been answered with this one alone. */
+  orderId?: string;
+}
+
+/** The webhooks of one provider. */
+export interface ProviderWebhook {
+  /** Most bytes of a delivery. */
+  readonly maxBytes: number;
+  /** How many parts the address has after the provider's name. */
+  readonly segments: number;
+  /** Undefined when the deployment has none; then every delivery is refused. */
+  secretOf(env: Env): string | undefined;
+  /** @throws {AppError} `webhook_signature_invalid`. */
+  verify(delivery: WebhookDelivery, secret: string): Promise<VerifiedWebhook>;
+  /**
+   * The job that a verified delivery names; nothing for an event of another kind.
+   *
+   * @param readJson the JSON body without its lists and long strings; undefined when that is still too long.
+   */
+  readJob(
+    delivery: Pick<WebhookDelivery, "segments">,
+    readJson: () => unknown,
+  ): NamedJob;
+}
+
+/** Feeds `mac` with the body, and returns a digest that distinguishes this body from every other. */
+export async function hashBody(
+  chunks: AsyncIterable<Uint8Array>,
+  mac?: Hmac,
+): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    mac?.update(chunk);
+  }
+  return `sha256:${hash.digest("hex")}`;
+}
+
+/**
+ * One of the signatures (64 lower-case hex digits) fits.
+ *
+ * @throws {AppError} `webhook_signature_invalid`.
+ */
+export function requireSignature(
+  mac: Hmac,
+  signatures: readonly string[],
+): void {
+  const expected = mac.digest();
+  let isValid = false;
+  for (const signature of signatures) {
+    if (timingSafeEqual(expected, fromHex(signature))) isValid = true;
+  }
+  if (!isValid) throw new AppError("webhook_signature_invalid");
+}
+
+function fromHex(hex: string): Uint8Array {
+  return Uint8Array.from(
+    hex.match(/../g) ?? [],
+    (pair) => Number.parseInt(pair, 16),
+  );
+}
+
+/** A schema for a text that carries a job's id, with or without `job:` before it. */
+export const markerSchema = z.string().regex(/^(job:)?[0-9a-f-]{36}$/i)
+  .transform((text) => text.replace(/^job:/i, "")).pipe(z.uuid());
+/** A schema for a provider's own id. */
+export const providerIdSchema = z.string().min(1).max(255);
+
+/** A member of the wrong form names nothing; it is no reason to refuse the rest. */
+export function hint<T extends z.ZodType>(schema: T) {
+  return schema.optional().catch(undefined);
+}
+
+/** A job by the ids that are known. */
+export function namedJob(
+  jobId: string | undefined,
+  providerJobId: string | undefined,
+): NamedJob {
+  return {
+    ...(jobId === undefined ? {} : { jobId }),
+    ...(providerJobId === undefined ? {} : { providerJobId }),
+  };
+}
