@@ -7,12 +7,15 @@ import type { Stack } from "./stack.ts";
 /** Who can sign in once the seed data is there: dev/seed/family.ts. */
 const SEEDED_USER = { email: "anna@example.com", password: "family-album" };
 
+const SIMULATED =
+  "The AI providers are simulated: every voice reads the same page of Jane Austen, and the faces of films do not move.";
+
 /** A page that waits for its stack. */
 export interface StackPage extends AsyncDisposable {
   addresses: Pick<Page, "url" | "networkUrls">;
   /** Gives the page its stack, and resolves once the page is bundled: with undefined, or with why it cannot be. */
   open(
-    stack: Pick<Stack, "apiUrl" | "publishableKey">,
+    stack: Pick<Stack, "apiUrl" | "publishableKey" | "providers">,
   ): Promise<string | undefined>;
 }
 
@@ -26,7 +29,7 @@ function pagePort({ port, ephemeral }: StackOptions): number {
 
 /** Begins to bundle the page, and serves it on the port after the database's, or on any that is free. */
 export async function startPage(options: StackOptions): Promise<StackPage> {
-  let stack: Pick<Stack, "apiUrl" | "publishableKey"> | undefined;
+  let stack: Pick<Stack, "apiUrl" | "publishableKey" | "providers"> | undefined;
   const page = await servePage({
     port: pagePort(options),
     host: options.host,
@@ -36,6 +39,9 @@ export async function startPage(options: StackOptions): Promise<StackPage> {
         publishableKey: stack.publishableKey,
         ...(options.seed === true && options.projectDir === undefined
           ? { demoUser: SEEDED_USER }
+          : {}),
+        ...(stack.providers.some(({ mode }) => mode === "simulated")
+          ? { note: SIMULATED }
           : {}),
       },
   });

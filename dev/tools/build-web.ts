@@ -5,6 +5,7 @@
  *
  * Writes web/dist. A config.json that lies there stays; with --url and --publishable-key it is written.
  */
+import { gzipSync } from "node:zlib";
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
 import { BundleError, bundlePage, type PageFiles } from "../web/bundle.ts";
@@ -15,21 +16,14 @@ export const PAGE_BUDGETS: Readonly<Record<".js" | ".css", number>> = {
   ".css": 8 * 1024,
 };
 
-async function gzipped(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
-  const packed = new Response(
-    new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")),
-  );
-  return (await packed.arrayBuffer()).byteLength;
-}
-
 /** Bytes of all files with an extension, each gzipped. */
-export async function measurePage(
+export function measurePage(
   files: PageFiles,
   extension: ".js" | ".css",
-): Promise<number> {
+): number {
   const sizes = [...files].filter(([path]) => path.endsWith(extension))
-    .map(([, bytes]) => gzipped(bytes));
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+    .map(([, bytes]) => gzipSync(bytes).byteLength);
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 const say = (text: string) =>
@@ -65,13 +59,17 @@ async function main(): Promise<void> {
     );
   }
   await say(
-    `written to ${target}: scripts ${await measurePage(
-      files,
-      ".js",
-    )}, styles ${await measurePage(
-      files,
-      ".css",
-    )} bytes gzipped`,
+    `written to ${target}: scripts ${
+      measurePage(
+        files,
+        ".js",
+      )
+    }, styles ${
+      measurePage(
+        files,
+        ".css",
+      )
+    } bytes gzipped`,
   );
   const hasConfig = await Deno.stat(config).then(() => true, () => false);
   if (!hasConfig) {

@@ -11,19 +11,29 @@ const STYLES = ["tokens", "base", "parts", "shell", "demo", "console"];
 /** The routes: a static host has no fallback, so each needs a file. */
 const ROUTES = ["", "ops/"];
 
+/** Modules of supabase-js that the page does not use, and the module that stands in for them. */
+const UNUSED_MODULES = [
+  "@supabase/storage-js",
+  "./GoTrueAdminApi",
+  "./lib/webauthn",
+  "./lib/web3/ethereum",
+];
+const STAND_IN = "shell/unused.js";
+
 /** The page cannot be bundled; the message is what the bundler says. */
 export class BundleError extends Error {}
 
 /** The files of the page by path, without `config.json`. Names of assets change with their content. */
 export type PageFiles = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
-async function bundleScript(): Promise<Uint8Array<ArrayBuffer>> {
+async function bundleScript(): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",
       "--quiet",
       "--platform=browser",
       "--minify",
+      ...UNUSED_MODULES.map((module) => `--external=${module}`),
       join(source, "main.tsx"),
     ],
     cwd: root,
@@ -31,7 +41,7 @@ async function bundleScript(): Promise<Uint8Array<ArrayBuffer>> {
     env: { NO_COLOR: "1" },
   }).output();
   if (!success) throw new BundleError(new TextDecoder().decode(stderr).trim());
-  return stdout;
+  return new TextDecoder().decode(stdout);
 }
 
 /** CSS without comments and without the space that means nothing. */
@@ -61,20 +71,39 @@ async function named(
 export async function bundlePage(): Promise<PageFiles> {
   const encoder = new TextEncoder();
   const read = (path: string) => Deno.readFile(join(source, path));
-  const [template, code, fontBytes, iconBytes, licence, ...sheets] =
-    await Promise.all([
-      Deno.readTextFile(join(source, "index.html")),
-      bundleScript(),
-      read("fonts/figtree-latin.woff2"),
-      read("icon.svg"),
-      read("fonts/LICENSE"),
-      ...STYLES.map((name) =>
-        Deno.readTextFile(join(source, "styles", `${name}.css`))
-      ),
-    ]);
+  const [
+    template,
+    code,
+    fontBytes,
+    iconBytes,
+    standInBytes,
+    licence,
+    ...sheets
+  ] = await Promise.all([
+    Deno.readTextFile(join(source, "index.html")),
+    bundleScript(),
+    read("fonts/figtree-latin.woff2"),
+    read("icon.svg"),
+    read(STAND_IN),
+    read("fonts/LICENSE"),
+    ...STYLES.map((name) =>
+      Deno.readTextFile(join(source, "styles", `${name}.css`))
+    ),
+  ]);
   const font = await named("figtree-latin", "woff2", fontBytes);
   const icon = await named("icon", "svg", iconBytes);
-  const script = await named("main", "js", code);
+  const standIn = await named("unused", "js", standInBytes);
+  const standInPath = `"./${standIn[0].replace("assets/", "")}"`;
+  const script = await named(
+    "main",
+    "js",
+    encoder.encode(
+      UNUSED_MODULES.reduce(
+        (text, module) => text.replaceAll(`"${module}"`, standInPath),
+        code,
+      ),
+    ),
+  );
   const fontName = font[0].replace("assets/", "");
   const style = await named(
     "style",
@@ -104,6 +133,7 @@ export async function bundlePage(): Promise<PageFiles> {
     font,
     icon,
     script,
+    standIn,
     style,
     ["assets/figtree-LICENSE.txt", licence],
   ]);

@@ -22,6 +22,7 @@ export interface ServedConfig {
   url: string;
   publishableKey: string;
   demoUser?: { email: string; password: string };
+  note?: string;
 }
 
 const TYPES: Readonly<Record<string, string>> = {

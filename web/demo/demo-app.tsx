@@ -1,7 +1,192 @@
-/** The demo app. */
+/** The demo app: what can be made, and what was made. */
+import type { ComponentChild } from "preact";
+import { useEffect, useMemo } from "preact/hooks";
+import { isFinal } from "../../client/mod.ts";
+import { listStores } from "../../client/list-store.ts";
+import { Button } from "../parts/button.tsx";
+import { EmptyState } from "../parts/empty-state.tsx";
+import { Icon, type IconName } from "../parts/icon.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { useBackend } from "../shell/backend.ts";
+import { query, setQuery } from "../shell/router.tsx";
 import type { Person } from "../shell/session.ts";
+import { useSource } from "../shell/source.ts";
+import { describeError } from "../words/errors.ts";
+import { BookForm } from "./book-form.tsx";
+import { CallForm } from "./call-form.tsx";
+import { FilmForm } from "./film-form.tsx";
+import { JobCard } from "./job-card.tsx";
+import { SpeechForm } from "./speech-form.tsx";
+import { Studio, StudioProvider, useStudio } from "./studio.ts";
+import { VoiceForm } from "./voice-form.tsx";
+
+interface Tool {
+  id: string;
+  name: string;
+  icon: IconName;
+  title: string;
+  text: string;
+  form: () => ComponentChild;
+}
+
+const FIRST: Tool = {
+  id: "voice",
+  name: "Clone a voice",
+  icon: "microphone",
+  title: "Keep a voice",
+  text: "A minute of somebody speaking is enough. A quiet room helps.",
+  form: () => <VoiceForm />,
+};
+
+const TOOLS: readonly Tool[] = [FIRST, {
+  id: "speech",
+  name: "Speak",
+  icon: "speech",
+  title: "Hear it said",
+  text: "Write something, and hear it in one of your voices.",
+  form: () => <SpeechForm />,
+}, {
+  id: "film",
+  name: "Talking photo",
+  icon: "film",
+  title: "Make a photo talk",
+  text: "A portrait says what you write, or what you record.",
+  form: () => <FilmForm />,
+}, {
+  id: "call",
+  name: "Write down",
+  icon: "text",
+  title: "Read a call",
+  text: "Who said what and when, to read and to listen to again.",
+  form: () => <CallForm />,
+}, {
+  id: "book",
+  name: "Book",
+  icon: "book",
+  title: "Print a keepsake",
+  text: "Arrange your photos, leaf through the book, and order it.",
+  form: () => <BookForm />,
+}];
+
+function Make() {
+  const wanted = query.value.get("make");
+  const tool = TOOLS.find(({ id }) => id === wanted) ?? FIRST;
+  return (
+    <section class="make" aria-labelledby="make">
+      <ul class="tools" aria-label="What to make">
+        {TOOLS.map(({ id, name, icon }) => (
+          <li key={id}>
+            <button
+              type="button"
+              class="tool"
+              aria-pressed={id === tool.id}
+              onClick={() => setQuery({ make: id, voice: null })}
+            >
+              <Icon name={icon} />
+              <span>{name}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      <div class="card">
+        <div>
+          <h2 id="make" tabIndex={-1}>{tool.title}</h2>
+          <p class="soft">{tool.text}</p>
+        </div>
+        <div key={tool.id} class="stack">{tool.form()}</div>
+      </div>
+    </section>
+  );
+}
+
+function Made() {
+  const studio = useStudio();
+  const [state, source] = useSource(
+    () => listStores.source(studio.backend.jobs, {}),
+    [studio],
+  );
+  const { jobs, isLoading, hasMore, error, connection } = state;
+  const ended = jobs.filter(({ status }) => isFinal(status)).map(({ id }) =>
+    id
+  );
+  const running = jobs.filter(({ status }) => !isFinal(status));
+  for (const { id } of running) studio.forgetCost(id);
+  const clones =
+    jobs.filter(({ job_type, status }) =>
+      job_type === "voice_clone" && status === "completed"
+    ).length;
+  useEffect(() => {
+    void studio.readCosts(ended);
+  }, [ended.join()]);
+  useEffect(() => {
+    void studio.attempt(() => studio.load());
+  }, [clones]);
+  useEffect(() => {
+    if (error !== null) studio.explain(error);
+  }, [error]);
+  return (
+    <section class="made" aria-labelledby="made">
+      <div class="row apart">
+        <h2 id="made">What you made</h2>
+        <span class="small soft" role="status">
+          {connection === "offline"
+            ? "Not connected"
+            : running.length > 0
+            ? `${running.length} in progress`
+            : ""}
+        </span>
+      </div>
+      {error !== null && (
+        <Notice kind="warn">
+          {describeError(error).text}{" "}
+          <button
+            type="button"
+            class="as-link"
+            onClick={() => source.find()?.restart()}
+          >
+            Try again
+          </button>
+        </Notice>
+      )}
+      {isLoading && error === null && (
+        <div class="stack" role="status" aria-label="Loading your jobs">
+          {[1, 2, 3].map((one) => <div key={one} class="card ghost job" />)}
+        </div>
+      )}
+      {!isLoading && jobs.length === 0 && (
+        <div class="card">
+          <EmptyState
+            icon="brand"
+            title="Nothing here yet"
+            text="Clone your first voice: what you make appears here, and stays."
+          />
+        </div>
+      )}
+      <ul class="jobs">
+        {jobs.map((job) => <JobCard key={job.id} job={job} />)}
+      </ul>
+      {hasMore && (
+        <Button onClick={() => source.find()?.loadMore()}>
+          Show older ones
+        </Button>
+      )}
+    </section>
+  );
+}
 
 /** The studio of one person. */
 export function DemoApp({ person }: { person: Person }) {
-  return <h1 tabIndex={-1}>Hello, {person.email}</h1>;
+  const backend = useBackend();
+  const studio = useMemo(() => new Studio(backend), [backend, person.id]);
+  const { note } = backend.config;
+  return (
+    <StudioProvider value={studio}>
+      <h1 class="visually-hidden" tabIndex={-1}>Studio</h1>
+      <div class="studio">
+        <Make />
+        <Made />
+      </div>
+      {note !== undefined && <p class="note small soft">{note}</p>}
+    </StudioProvider>
+  );
 }

@@ -9,7 +9,8 @@ import { Session } from "./session.ts";
 /** Everything that components need of the project. */
 export interface Backend {
   config: PageConfig;
-  supabase: SupabaseClient;
+  /** Without Storage: files go through `jobs`, and scripts stay small. */
+  supabase: Omit<SupabaseClient, "storage">;
   jobs: AiJobs;
   session: Session;
 }

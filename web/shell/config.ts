@@ -8,6 +8,8 @@ export interface PageConfig {
   publishableKey: string;
   /** Somebody whom a visitor may sign in as with one click; for a stack on one's own machine alone. */
   demoUser?: { email: string; password: string };
+  /** A sentence that every visitor should read, such as that the AI providers are simulated. */
+  note?: string;
 }
 
 /** `config.json` is missing or wrong; the message says what to do, to the person who hosts the page. */
@@ -62,12 +64,14 @@ export function readConfig(value: unknown): PageConfig {
   const demo = fields["demoUser"];
   const email = isFields(demo) ? textOf(demo, "email") : undefined;
   const password = isFields(demo) ? textOf(demo, "password") : undefined;
+  const note = textOf(fields, "note");
   return {
     url: url.replace(/\/+$/, ""),
     publishableKey,
     ...(email === undefined || password === undefined
       ? {}
       : { demoUser: { email, password } }),
+    ...(note === undefined ? {} : { note }),
   };
 }
 

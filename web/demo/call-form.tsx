@@ -1,0 +1,75 @@
+/** Writing a call down. */
+import { useSignal } from "@preact/signals";
+import { Field } from "../parts/field.tsx";
+import { toast } from "../parts/toast.tsx";
+import { checkFile, typeOf } from "./files.ts";
+import { JobForm } from "./form.tsx";
+import { RecordingPicker } from "./pickers.tsx";
+import { idOf, useStudio } from "./studio.ts";
+
+/** The form. */
+export function CallForm() {
+  const studio = useStudio();
+  const { jobs, supabase } = studio.backend;
+  const file = useSignal<File | null>(null);
+  const speakers = useSignal("");
+  const maxBytes = studio.offers.value?.get("transcription")?.maxBytes ?? 5e8;
+  return (
+    <JobForm
+      type="transcription"
+      action="Write it down"
+      problem={file.value === null
+        ? "Record something or choose a file first."
+        : undefined}
+      submit={async (onProgress) => {
+        const chosen = file.value;
+        if (chosen === null) return;
+        checkFile(chosen, /^(audio|video)\//, "a recording", maxBytes);
+        const { input_url } = await studio.upload(
+          chosen,
+          "recordings",
+          onProgress,
+        );
+        const kind = typeOf(chosen).startsWith("video/") ? "video" : "audio";
+        const call_id = idOf(
+          await supabase.from("calls").insert({
+            title: chosen.name.replace(/\.\w+$/, ""),
+            recording_id: await studio.addMedia(kind, chosen, input_url),
+          }).select("id").single(),
+        );
+        await jobs.create({
+          job_type: "transcription",
+          input_url,
+          metadata: {
+            call_id,
+            ...(speakers.value === ""
+              ? {}
+              : { speakers: Number(speakers.value) }),
+          },
+        });
+        file.value = null;
+        toast("The call is being written down.");
+      }}
+    >
+      <RecordingPicker
+        file={file.value}
+        hint="A call, an interview, a video; up to 500 MB"
+        onFile={(chosen) => file.value = chosen}
+      />
+      <Field label="How many people speak?">
+        {(id) => (
+          <select
+            id={id}
+            value={speakers.value}
+            onChange={(event) => speakers.value = event.currentTarget.value}
+          >
+            <option value="">I am not sure</option>
+            {[1, 2, 3, 4, 5, 6].map((count) => (
+              <option key={count} value={count}>{count}</option>
+            ))}
+          </select>
+        )}
+      </Field>
+    </JobForm>
+  );
+}

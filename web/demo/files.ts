@@ -1,0 +1,171 @@
+/** Files that visitors choose: what they are, whether they can be used, and in which form they are sent. */
+
+/** What can be said to a visitor about a file. */
+export class FileProblem extends Error {}
+
+const BY_EXTENSION: Readonly<Record<string, string>> = {
+  mp3: "audio/mpeg",
+  wav: "audio/wav",
+  m4a: "audio/mp4",
+  mp4: "video/mp4",
+  ogg: "audio/ogg",
+  opus: "audio/ogg",
+  webm: "audio/webm",
+  flac: "audio/flac",
+  aac: "audio/aac",
+  jpg: "image/jpeg",
+  jpeg: "image/jpeg",
+  png: "image/png",
+};
+
+/** The MIME type of a file without parameters; by its name where the browser knows none. */
+export function typeOf(file: File): string {
+  const extension = file.name.split(".").at(-1)?.toLowerCase() ?? "";
+  return file.type.replace(/;.*/, "").trim() || BY_EXTENSION[extension] || "";
+}
+
+/**
+ * A file of a wanted kind and size.
+ *
+ * @throws {FileProblem}
+ */
+export function checkFile(
+  file: File,
+  kind: RegExp,
+  kindName: string,
+  maxBytes: number,
+): void {
+  if (!kind.test(typeOf(file))) {
+    throw new FileProblem(`“${file.name}” is not ${kindName}.`);
+  }
+  if (file.size === 0) throw new FileProblem(`“${file.name}” is empty.`);
+  if (file.size > maxBytes) {
+    throw new FileProblem(
+      `“${file.name}” has ${(file.size / 1e6).toFixed(1)} MB. The most is ${
+        Math.floor(maxBytes / 1e6)
+      } MB.`,
+    );
+  }
+}
+
+const JPEG_QUALITY = 0.9;
+
+/**
+ * A photo as JPEG or PNG of at most `maxBytes`: as it is where it fits, otherwise drawn anew and smaller.
+ *
+ * @throws {FileProblem} when the browser cannot read it.
+ */
+export async function readyPhoto(file: File, maxBytes: number): Promise<File> {
+  const type = typeOf(file);
+  const fits = /^image\/(jpeg|png)$/.test(type) && file.size <= maxBytes;
+  let picture: ImageBitmap;
+  try {
+    picture = await createImageBitmap(file);
+  } catch (cause) {
+    throw new FileProblem(
+      `“${file.name}” cannot be opened as a photo. Use a JPEG or PNG.`,
+      { cause },
+    );
+  }
+  if (fits) {
+    picture.close();
+    return type === file.type ? file : new File([file], file.name, { type });
+  }
+  const scale = Math.min(1, 3000 / Math.max(picture.width, picture.height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.round(picture.width * scale);
+  canvas.height = Math.round(picture.height * scale);
+  canvas.getContext("2d")?.drawImage(
+    picture,
+    0,
+    0,
+    canvas.width,
+    canvas.height,
+  );
+  picture.close();
+  const blob = await new Promise<Blob | null>((resolve) =>
+    canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY)
+  );
+  if (blob === null || blob.size > maxBytes) {
+    throw new FileProblem(`“${file.name}” is too large. Use a smaller photo.`);
+  }
+  return new File([blob], file.name.replace(/\.\w+$/, ".jpg"), {
+    type: "image/jpeg",
+  });
+}
+
+const WAV_RATE = 16_000;
+
+/** One channel of samples from -1 to 1 as a WAV file with 16 bits. */
+export function encodeWav(
+  samples: Float32Array,
+  rate: number,
+): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(44 + samples.length * 2);
+  const view = new DataView(bytes.buffer);
+  const text = (at: number, value: string) =>
+    bytes.set(new TextEncoder().encode(value), at);
+  text(0, "RIFF");
+  view.setUint32(4, bytes.length - 8, true);
+  text(8, "WAVEfmt ");
+  view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true);
+  view.setUint16(22, 1, true);
+  view.setUint32(24, rate, true);
+  view.setUint32(28, rate * 2, true);
+  view.setUint16(32, 2, true);
+  view.setUint16(34, 16, true);
+  text(36, "data");
+  view.setUint32(40, samples.length * 2, true);
+  samples.forEach((sample, index) =>
+    view.setInt16(
+      44 + index * 2,
+      Math.max(-1, Math.min(1, sample)) * 0x7fff,
+      true,
+    )
+  );
+  return bytes;
+}
+
+/** What both makers of talking photos take as it is. */
+const SPOKEN_BY_ALL = /^audio\/(mpeg|wav)$/;
+
+/**
+ * A recording in a form that every maker of talking photos takes: MP3 and WAV as they are, others, such as what a
+ * browser records, as WAV.
+ *
+ * @throws {FileProblem} when the browser cannot read it, or it is too long.
+ */
+export async function readyRecording(
+  file: File,
+  maxBytes: number,
+): Promise<File> {
+  if (SPOKEN_BY_ALL.test(typeOf(file)) && file.size <= maxBytes) return file;
+  let sound: AudioBuffer;
+  try {
+    const context = new OfflineAudioContext(1, 1, WAV_RATE);
+    sound = await context.decodeAudioData(await file.arrayBuffer());
+  } catch (cause) {
+    throw new FileProblem(
+      `“${file.name}” cannot be opened as a recording. Use MP3 or WAV.`,
+      { cause },
+    );
+  }
+  const mixer = new OfflineAudioContext(1, sound.length, sound.sampleRate);
+  const source = mixer.createBufferSource();
+  source.buffer = sound;
+  source.connect(mixer.destination);
+  source.start();
+  const mono = (await mixer.startRendering()).getChannelData(0);
+  const wav = encodeWav(mono, sound.sampleRate);
+  if (wav.length > maxBytes) {
+    throw new FileProblem(
+      `A photo speaks for ${
+        Math.floor(maxBytes / (sound.sampleRate * 2) / 60)
+      } minutes at most. Use a shorter recording.`,
+    );
+  }
+  return new File([wav], file.name.replace(/\.\w+$/, "") + ".wav", {
+    type: "audio/wav",
+  });
+}

@@ -1,0 +1,145 @@
+/** Making a photo talk. */
+import { useSignal } from "@preact/signals";
+import { Button } from "../parts/button.tsx";
+import { Field } from "../parts/field.tsx";
+import { toast } from "../parts/toast.tsx";
+import { readyPhoto, readyRecording } from "./files.ts";
+import { JobForm, VoiceSelect } from "./form.tsx";
+import { DropZone, RecordingPicker, useFileUrl } from "./pickers.tsx";
+import { useStudio } from "./studio.ts";
+
+/** The least of what the makers of films take: docs/job-types.md. */
+const RECORDING_MAX_BYTES = 6_000_000;
+/** Ten minutes of speech. */
+const TEXT_MAX = 7000;
+
+/** The form. */
+export function FilmForm() {
+  const studio = useStudio();
+  const { jobs } = studio.backend;
+  const photo = useSignal<File | null>(null);
+  const recording = useSignal<File | null>(null);
+  const text = useSignal("");
+  const voice = useSignal("");
+  const isWritten = useSignal(true);
+  const url = useFileUrl(photo.value);
+  const maxBytes = studio.offers.value?.get("avatar_video")?.maxBytes ?? 1e7;
+  const words = text.value.trim();
+
+  async function submit(onProgress: (fraction: number) => void): Promise<void> {
+    if (photo.value === null) return;
+    const face = await readyPhoto(photo.value, maxBytes);
+    const sound = isWritten.value || recording.value === null
+      ? null
+      : await readyRecording(recording.value, RECORDING_MAX_BYTES);
+    const portrait = await studio.upload(face, "uploads", onProgress);
+    const name = face.name.replace(/\.\w+$/, "");
+    if (sound === null) {
+      const speech = await jobs.create({
+        job_type: "text_to_speech",
+        metadata: { text: words, voice_id: voice.value },
+      });
+      await jobs.create({
+        job_type: "avatar_video",
+        input_url: portrait.input_url,
+        metadata: { name },
+        depends_on: speech.id,
+      });
+    } else {
+      const { input_url } = await studio.upload(sound, "uploads", onProgress);
+      await jobs.create({
+        job_type: "avatar_video",
+        input_url: portrait.input_url,
+        metadata: { name, audio_url: input_url },
+      });
+    }
+    photo.value = recording.value = null;
+    text.value = "";
+    toast("The film is being made. That takes a minute or two.");
+  }
+
+  return (
+    <JobForm
+      type="avatar_video"
+      action="Make it talk"
+      problem={photo.value === null
+        ? "Choose a photo first."
+        : isWritten.value && words === ""
+        ? "Write what the photo is to say."
+        : isWritten.value && voice.value === ""
+        ? "Your voices are not there yet. Try again in a moment."
+        : isWritten.value && words.length > TEXT_MAX
+        ? `That are ${words.length} characters. The most for a film is ${TEXT_MAX}.`
+        : !isWritten.value && recording.value === null
+        ? "Record something or choose a file first."
+        : undefined}
+      submit={submit}
+    >
+      {url === null
+        ? (
+          <DropZone
+            icon="photo"
+            title="Choose or drop a portrait"
+            hint="One face, from the front. JPEG or PNG"
+            accept="image/*"
+            onFiles={([first]) => photo.value = first ?? null}
+          />
+        )
+        : (
+          <div class="picked row">
+            <img class="face" src={url} alt="The portrait that you chose" />
+            <Button
+              kind="quiet"
+              isSmall
+              icon="retry"
+              onClick={() => photo.value = null}
+            >
+              Choose another
+            </Button>
+          </div>
+        )}
+      <fieldset class="row">
+        <legend>It says</legend>
+        <div class="segments">
+          {[true, false].map((written) => (
+            <label key={String(written)}>
+              <input
+                type="radio"
+                name="film-source"
+                checked={isWritten.value === written}
+                onChange={() => isWritten.value = written}
+              />
+              {written ? "what I write" : "what I record"}
+            </label>
+          ))}
+        </div>
+      </fieldset>
+      {isWritten.value
+        ? (
+          <>
+            <Field label="Voice">
+              {(id) => <VoiceSelect id={id} value={voice} />}
+            </Field>
+            <Field label="Words">
+              {(id) => (
+                <textarea
+                  id={id}
+                  rows={3}
+                  placeholder="Do you remember the summer at the lake?"
+                  value={text}
+                  onInput={(event) => text.value = event.currentTarget.value}
+                />
+              )}
+            </Field>
+          </>
+        )
+        : (
+          <RecordingPicker
+            file={recording.value}
+            hint="MP3, WAV or M4A, three minutes at most"
+            onFile={(chosen) => recording.value = chosen}
+          />
+        )}
+    </JobForm>
+  );
+}

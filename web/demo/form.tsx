@@ -1,0 +1,95 @@
+/** What all forms of the studio share: a button that is busy while files are sent, and what went wrong. */
+import { type Signal, useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import type { JobType } from "../../client/mod.ts";
+import { Button } from "../parts/button.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { Progress } from "../parts/progress.tsx";
+import { useStudio } from "./studio.ts";
+
+/** A form for a job; `submit` is given what reports how much of its files has arrived. */
+export function JobForm(
+  { type, action, problem, submit, children }: {
+    type: JobType;
+    action: string;
+    /** What is missing before it can be sent; said when it is sent all the same. */
+    problem: string | undefined;
+    submit: (onProgress: (fraction: number) => void) => Promise<unknown>;
+    children: ComponentChildren;
+  },
+) {
+  const studio = useStudio();
+  const refusal = useSignal<string | null>(null);
+  const sent = useSignal<number | null>(null);
+  const offers = studio.offers.value;
+  if (offers !== null && !offers.has(type)) {
+    return (
+      <Notice kind="warn">
+        This is switched off at the moment. Come back later.
+      </Notice>
+    );
+  }
+  async function send(): Promise<void> {
+    if (sent.value !== null) return;
+    refusal.value = problem ?? null;
+    if (problem !== undefined) return;
+    sent.value = 0;
+    try {
+      await submit((fraction) => sent.value = fraction * 100);
+    } catch (error) {
+      refusal.value = studio.explain(error);
+    } finally {
+      sent.value = null;
+    }
+  }
+  return (
+    <form
+      class="stack"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        void send();
+      }}
+    >
+      {children}
+      {refusal.value !== null && <Notice kind="bad">{refusal.value}</Notice>}
+      {sent.value !== null && sent.value > 0 && (
+        <Progress label="Sending your files" value={sent.value} />
+      )}
+      <div class="row">
+        <Button kind="primary" type="submit" isBusy={sent.value !== null}>
+          {action}
+        </Button>
+      </div>
+    </form>
+  );
+}
+
+/** A choice of voices: the user's own, and ready-made ones. */
+export function VoiceSelect(
+  { id, value }: { id: string; value: Signal<string> },
+) {
+  const voices = useStudio().voices.value ?? [];
+  const chosen = voices.find((voice) => voice.id === value.value) ?? voices[0];
+  if (chosen !== undefined && chosen.id !== value.peek()) {
+    value.value = chosen.id;
+  }
+  const options = (isOwn: boolean) =>
+    voices.filter((voice) => voice.isOwn === isOwn).map((voice) => (
+      <option key={voice.id} value={voice.id} selected={voice === chosen}>
+        {voice.name}
+      </option>
+    ));
+  return (
+    <select
+      id={id}
+      value={chosen?.id ?? ""}
+      onChange={(event) => value.value = event.currentTarget.value}
+    >
+      {voices.some((voice) => voice.isOwn) && (
+        <optgroup label="Your voices">{options(true)}</optgroup>
+      )}
+      <optgroup label="Ready-made">{options(false)}</optgroup>
+    </select>
+  );
+}

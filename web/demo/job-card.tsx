@@ -1,0 +1,159 @@
+/** One job: how far it is, what it made or why it failed, what it cost, and what happened on the way. */
+import { useSignal } from "@preact/signals";
+import { isFinal, type Job } from "../../client/mod.ts";
+import { jobStores } from "../../client/job-store.ts";
+import { Badge } from "../parts/badge.tsx";
+import { Button } from "../parts/button.tsx";
+import { Icon } from "../parts/icon.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { Progress } from "../parts/progress.tsx";
+import { useSource } from "../shell/source.ts";
+import { describeCode } from "../words/errors.ts";
+import {
+  eventOf,
+  stageOf,
+  STATUS_WORDS,
+  titleOf,
+  TYPE_WORDS,
+} from "../words/jobs.ts";
+import { lengthOf, microsOf, secondOf, whenOf } from "../words/times.ts";
+import { now } from "./clock.ts";
+import { Result } from "./results.tsx";
+import { useStudio } from "./studio.ts";
+
+function Timeline({ id }: { id: string }) {
+  const { backend } = useStudio();
+  const [{ events, error }] = useSource(
+    () => jobStores.source(backend.jobs, id),
+    [id],
+  );
+  if (error !== null) return <p class="hint">It cannot be read now.</p>;
+  return (
+    <ol class="timeline">
+      {events.map((event) => (
+        <li key={event.seq}>
+          <time dateTime={event.created_at}>{secondOf(event.created_at)}</time>
+          <span>{eventOf(event)}</span>
+          {event.progress !== undefined && event.progress > 0 &&
+            <span class="soft">{event.progress} %</span>}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Elapsed({ job }: { job: Job }) {
+  const end = job.completed_at === null
+    ? isFinal(job.status) ? Date.parse(job.updated_at) : now.value
+    : Date.parse(job.completed_at);
+  return <span>{lengthOf(end - Date.parse(job.created_at))}</span>;
+}
+
+/** The card. */
+export function JobCard({ job }: { job: Job }) {
+  const studio = useStudio();
+  const { jobs } = studio.backend;
+  const isBusy = useSignal(false);
+  const hasTimeline = useSignal(false);
+  const { id, status, error_code } = job;
+  const isOver = isFinal(status);
+  const { name, tone } = STATUS_WORDS[status];
+  const type = TYPE_WORDS[job.job_type];
+  const title = titleOf(job);
+  const cost = studio.costs.value.get(id);
+  const failure = status === "failed" ? describeCode(error_code ?? "") : null;
+  const act = async (action: () => Promise<unknown>) => {
+    isBusy.value = true;
+    await studio.attempt(action);
+    isBusy.value = false;
+  };
+  return (
+    <li class="card job" aria-labelledby={`job-${id}`}>
+      <div class="job-head">
+        <span class={`job-icon ${tone}`}>
+          <Icon name={type.icon} />
+        </span>
+        <div>
+          <h3 id={`job-${id}`}>{title}</h3>
+          <p class="small soft">
+            {type.name} ·{" "}
+            <time dateTime={job.created_at}>{whenOf(job.created_at)}</time>
+          </p>
+        </div>
+        <Badge tone={tone}>{name}</Badge>
+      </div>
+      {!isOver && (
+        <div class="stack tight">
+          <Progress
+            label={`${type.name}: ${title}`}
+            value={status === "pending" && job.progress_percentage === 0
+              ? undefined
+              : job.progress_percentage}
+          />
+          <p class="row apart small">
+            <span aria-live="polite">{stageOf(job)}</span>
+            <Elapsed job={job} />
+          </p>
+        </div>
+      )}
+      {failure !== null && (
+        <Notice kind="bad">
+          <p>{failure.text}</p>
+          {job.error_message !== null && (
+            <p class="small">{job.error_message}</p>
+          )}
+        </Notice>
+      )}
+      {status === "completed" && <Result job={job} name={title} />}
+      <div class="row apart job-foot">
+        <p class="small soft">
+          {isOver && (
+            <>
+              Took <Elapsed job={job} />
+            </>
+          )}
+          {cost !== undefined &&
+            ` · ${
+              cost.micros === 0
+                ? "no cost"
+                : microsOf(cost.micros, cost.currency)
+            }`}
+          {job.cached_from_job_id !== null && " · reused"}
+          {job.attempt > 1 && ` · try ${job.attempt}`}
+        </p>
+        <div class="row">
+          {!isOver && (
+            <Button
+              isSmall
+              icon="close"
+              isBusy={isBusy.value}
+              isDisabled={job.cancel_requested_at !== null}
+              onClick={() => act(() => jobs.cancel(id))}
+            >
+              Cancel
+            </Button>
+          )}
+          {status === "failed" && error_code !== "outcome_unknown" && (
+            <Button
+              isSmall
+              icon="retry"
+              isBusy={isBusy.value}
+              onClick={() => act(() => jobs.retry(id))}
+            >
+              Try again
+            </Button>
+          )}
+          <button
+            type="button"
+            class="button quiet small"
+            aria-expanded={hasTimeline.value}
+            onClick={() => hasTimeline.value = !hasTimeline.value}
+          >
+            <Icon name="clock" /> Timeline
+          </button>
+        </div>
+      </div>
+      {hasTimeline.value && <Timeline id={id} />}
+    </li>
+  );
+}

@@ -1,0 +1,223 @@
+/** Ordering a printed book. */
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { Badge, type Tone } from "../parts/badge.tsx";
+import { Button } from "../parts/button.tsx";
+import { Dialog } from "../parts/dialog.tsx";
+import { Field } from "../parts/field.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { toast } from "../parts/toast.tsx";
+import { type Fields, numberOf, textOf } from "../shell/config.ts";
+import { minorOf } from "../words/times.ts";
+import { idOf, rowsOf, useStudio } from "./studio.ts";
+
+const ADDRESS = [
+  ["name", "Name", "name"],
+  ["line1", "Street and number", "address-line1"],
+  ["postal_code", "Postcode", "postal-code"],
+  ["city", "Town", "address-level2"],
+  ["country", "Country (two letters)", "country"],
+] as const;
+
+const STATES: Readonly<Record<string, [name: string, tone: Tone]>> = {
+  placed: ["Ordered, not paid yet", "busy"],
+  paid: ["Paid", "busy"],
+  in_production: ["Being printed", "busy"],
+  shipped: ["On its way", "good"],
+  delivered: ["Delivered", "good"],
+  cancelled: ["Order cancelled", "plain"],
+  refunded: ["Refunded", "plain"],
+};
+
+function priceOf(product: Fields, quantity: number): string {
+  return minorOf(
+    (numberOf(product, "unit_price_minor") ?? 0) * quantity,
+    textOf(product, "currency") ?? "EUR",
+  );
+}
+
+function OrderDialog(
+  { pdfId, title, onClose }: {
+    pdfId: string;
+    title: string;
+    onClose: (wasOrdered: boolean) => void;
+  },
+) {
+  const studio = useStudio();
+  const { supabase } = studio.backend;
+  const products = useSignal<readonly Fields[] | null>(null);
+  const chosen = useSignal("");
+  const quantity = useSignal(1);
+  const address = useSignal<Readonly<Record<string, string>>>({});
+  const problem = useSignal<string | null>(null);
+  const isBusy = useSignal(false);
+  useEffect(() => {
+    void studio.attempt(async () => {
+      products.value = rowsOf(
+        await supabase.from("vendor_products").select(
+          "id,name,unit_price_minor,currency,vendor_id",
+        ).eq("is_active", true).order("unit_price_minor", { ascending: false }),
+      );
+      chosen.value = textOf(products.value[0] ?? {}, "id") ?? "";
+    });
+  }, []);
+  const product = products.value?.find((one) => one["id"] === chosen.value);
+
+  async function order(): Promise<void> {
+    const missing = ADDRESS.find(([name]) => !address.value[name]?.trim());
+    problem.value = missing === undefined
+      ? null
+      : `Fill in: ${missing[1].toLowerCase()}.`;
+    if (product === undefined || missing !== undefined) return;
+    isBusy.value = true;
+    try {
+      const order_id = idOf(
+        await supabase.from("orders").insert({
+          vendor_id: product["vendor_id"],
+          currency: product["currency"],
+          shipping_address: {
+            ...address.value,
+            country: address.value["country"]?.trim().toUpperCase(),
+          },
+        }).select("id").single(),
+      );
+      rowsOf(
+        await supabase.from("order_items").insert({
+          order_id,
+          product_id: product["id"],
+          pdf_id: pdfId,
+          quantity: quantity.value,
+        }).select("id"),
+      );
+      rowsOf(
+        await supabase.from("orders").update({ status: "placed" })
+          .eq("id", order_id).select("id"),
+      );
+      toast(`“${title}” is ordered.`);
+      onClose(true);
+    } catch (error) {
+      problem.value = studio.explain(error);
+    } finally {
+      isBusy.value = false;
+    }
+  }
+
+  return (
+    <Dialog
+      title={`Order “${title}”`}
+      onClose={() => onClose(false)}
+      actions={
+        <Button kind="primary" isBusy={isBusy.value} onClick={order}>
+          {product === undefined
+            ? "Order"
+            : `Order for ${priceOf(product, quantity.value)}`}
+        </Button>
+      }
+    >
+      {products.value?.length === 0 && (
+        <Notice kind="warn">Nobody prints books here yet.</Notice>
+      )}
+      <div class="two">
+        <Field label="Print as">
+          {(id) => (
+            <select
+              id={id}
+              value={chosen.value}
+              onChange={(event) => chosen.value = event.currentTarget.value}
+            >
+              {products.value?.map((one) => (
+                <option key={textOf(one, "id")} value={textOf(one, "id") ?? ""}>
+                  {textOf(one, "name")}, {priceOf(one, 1)}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        <Field label="Copies">
+          {(id) => (
+            <input
+              id={id}
+              type="number"
+              min={1}
+              max={99}
+              value={quantity}
+              onInput={({ currentTarget: { valueAsNumber } }) =>
+                quantity.value = Math.min(99, Math.max(1, valueAsNumber || 1))}
+            />
+          )}
+        </Field>
+        {ADDRESS.map(([name, label, complete]) => (
+          <Field key={name} label={label}>
+            {(id) => (
+              <input
+                id={id}
+                autocomplete={complete}
+                maxLength={name === "country" ? 2 : 200}
+                value={address.value[name] ?? ""}
+                onInput={(event) =>
+                  address.value = {
+                    ...address.value,
+                    [name]: event.currentTarget.value,
+                  }}
+              />
+            )}
+          </Field>
+        ))}
+      </div>
+      {problem.value !== null && <Notice kind="bad">{problem.value}</Notice>}
+      <p class="small soft">
+        The printer is paid by the app that you build; this page places the
+        order.
+      </p>
+    </Dialog>
+  );
+}
+
+/** A button that orders the book of a job, and where its newest order stands. */
+export function OrderBook({ jobId, title }: { jobId: string; title: string }) {
+  const studio = useStudio();
+  const { supabase } = studio.backend;
+  const pdfId = useSignal<string | null>(null);
+  const status = useSignal<string | null>(null);
+  const isOpen = useSignal(false);
+  const load = () =>
+    studio.attempt(async () => {
+      const [pdf] = rowsOf(
+        await supabase.from("pdfs").select("id").eq("job_id", jobId),
+      );
+      pdfId.value = textOf(pdf ?? {}, "id") ?? null;
+      if (pdfId.value === null) return;
+      const [item] = rowsOf(
+        await supabase.from("order_items").select("orders(status)")
+          .eq("pdf_id", pdfId.value).order("created_at", { ascending: false })
+          .limit(1),
+      );
+      const order = item?.["orders"];
+      status.value = typeof order === "object" && order !== null
+        ? String(Reflect.get(order, "status"))
+        : null;
+    });
+  useEffect(() => {
+    void load();
+  }, [jobId]);
+  if (pdfId.value === null) return null;
+  const [words, tone] = STATES[status.value ?? ""] ?? [];
+  return (
+    <>
+      <Button isSmall icon="box" onClick={() => isOpen.value = true}>
+        {words === undefined ? "Order a print" : "Order again"}
+      </Button>
+      {words !== undefined && <Badge tone={tone ?? "plain"}>{words}</Badge>}
+      {isOpen.value && (
+        <OrderDialog
+          pdfId={pdfId.value}
+          title={title}
+          onClose={(wasOrdered) => {
+            isOpen.value = false;
+            if (wasOrdered) void load();
+          }}
+        />
+      )}
+    </>
+  );
+}

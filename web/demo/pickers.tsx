@@ -1,0 +1,172 @@
+/** Choosing a recording or photos: by the microphone, by a click, or by dropping them. */
+import { useSignal } from "@preact/signals";
+import { useEffect, useId, useMemo } from "preact/hooks";
+import { Button } from "../parts/button.tsx";
+import { Icon, type IconName } from "../parts/icon.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { clockOf, sizeOf } from "../words/times.ts";
+import { now } from "./clock.ts";
+import { Recorder } from "./recorder.ts";
+
+/** A field into which files are dropped; a click or the keyboard opens the browser's own dialog. */
+export function DropZone(
+  { icon, title, hint, accept, isMany = false, onFiles }: {
+    icon: IconName;
+    title: string;
+    hint: string;
+    accept: string;
+    isMany?: boolean;
+    onFiles: (files: File[]) => void;
+  },
+) {
+  const isOver = useSignal(false);
+  const id = useId();
+  return (
+    <label
+      for={id}
+      class={`drop${isOver.value ? " over" : ""}`}
+      onDragOver={(event) => {
+        event.preventDefault();
+        isOver.value = true;
+      }}
+      onDragLeave={() => isOver.value = false}
+      onDrop={(event) => {
+        event.preventDefault();
+        isOver.value = false;
+        onFiles([...event.dataTransfer?.files ?? []]);
+      }}
+    >
+      <input
+        id={id}
+        class="visually-hidden"
+        type="file"
+        accept={accept}
+        multiple={isMany}
+        onChange={({ currentTarget }) => {
+          onFiles([...currentTarget.files ?? []]);
+          // So that the same file can be chosen again.
+          currentTarget.value = "";
+        }}
+      />
+      <Icon name={icon} />
+      <span>
+        <strong>{title}</strong>
+        <span class="hint">{hint}</span>
+      </span>
+    </label>
+  );
+}
+
+/** The address of a file inside the page, given back when the file changes. */
+export function useFileUrl(file: Blob | null): string | null {
+  const url = useMemo(
+    () => file === null ? null : URL.createObjectURL(file),
+    [file],
+  );
+  useEffect(() => () => {
+    if (url !== null) URL.revokeObjectURL(url);
+  }, [url]);
+  return url;
+}
+
+const BARS = Array.from(
+  { length: 15 },
+  (_, index) => Math.sin((index + 1) / 5),
+);
+
+/** The recording of a form: made here or chosen. */
+export function RecordingPicker(
+  { file, hint, onFile }: {
+    file: File | null;
+    hint: string;
+    onFile: (file: File | null) => void;
+  },
+) {
+  const recorder = useMemo(() => new Recorder(onFile), []);
+  useEffect(() => () => recorder.dispose(), []);
+  const url = useFileUrl(file);
+  const current = recorder.current.value;
+  if (file !== null && url !== null) {
+    return (
+      <div class="picked stack tight">
+        <div class="row apart">
+          <span>
+            <strong>{file.name}</strong>{" "}
+            <span class="soft small">{sizeOf(file.size)}</span>
+          </span>
+          <Button
+            kind="quiet"
+            isSmall
+            icon="retry"
+            onClick={() => onFile(null)}
+          >
+            Choose another
+          </Button>
+        </div>
+        <audio controls src={url} aria-label={`Your recording ${file.name}`} />
+      </div>
+    );
+  }
+  if (current.state === "recording") {
+    const seconds = (now.value - current.since) / 1000;
+    return (
+      <div class="picked recording">
+        <div class="level" aria-hidden="true">
+          {BARS.map((height, index) => (
+            <i
+              key={index}
+              style={{
+                transform: `scaleY(${
+                  Math.max(0.08, recorder.level.value * height)
+                })`,
+              }}
+            />
+          ))}
+        </div>
+        <p>
+          <strong>{clockOf(seconds)}</strong>{" "}
+          <span class="soft">
+            {seconds < 30
+              ? "Half a minute or more works best"
+              : "That is enough for a good voice"}
+          </span>
+        </p>
+        <Button kind="primary" icon="stop" onClick={() => recorder.stop()}>
+          Stop
+        </Button>
+      </div>
+    );
+  }
+  return (
+    <div class="stack tight">
+      <div class="pick">
+        <button
+          type="button"
+          class="drop"
+          onClick={() => recorder.start()}
+          aria-busy={current.state === "asking"}
+        >
+          <Icon name="microphone" />
+          <span>
+            <strong>
+              {current.state === "asking"
+                ? "Allow the microphone …"
+                : "Record now"}
+            </strong>
+            <span class="hint">With this device’s microphone</span>
+          </span>
+        </button>
+        <DropZone
+          icon="upload"
+          title="Choose or drop a file"
+          hint={hint}
+          accept="audio/*,.m4a,.mp3,.wav,.ogg,.webm,.flac,.aac"
+          onFiles={([first]) => first && onFile(first)}
+        />
+      </div>
+      {current.state === "refused" && (
+        <Notice kind="warn">{current.text}</Notice>
+      )}
+    </div>
+  );
+}

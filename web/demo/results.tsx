@@ -1,0 +1,342 @@
+/** What jobs have made, played in their cards. */
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { Job } from "../../client/mod.ts";
+import { Button } from "../parts/button.tsx";
+import { Icon } from "../parts/icon.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { type Fields, isFields, numberOf, textOf } from "../shell/config.ts";
+import { setQuery } from "../shell/router.tsx";
+import { clockOf, countOf } from "../words/times.ts";
+import { OrderBook } from "./order.tsx";
+import { useStudio } from "./studio.ts";
+
+/** An address that outlives an evening. */
+const SIGNED_SECONDS = 6 * 3600;
+
+/** The object that a job has made, as `<bucket>/<path>`. A list has it where a single job has its signed address. */
+function outputOf({ output_path, output_url }: Job): string | null {
+  const path = output_path ?? output_url;
+  return path?.startsWith("http") === true ? null : path;
+}
+
+/** A signed address of an object, once the element is on the screen; `renew` draws another one. */
+function useSignedUrl(object: string | null) {
+  const studio = useStudio();
+  const box = useRef<HTMLDivElement>(null);
+  const url = useSignal<string | null>(null);
+  const problem = useSignal<string | null>(null);
+  const renew = async () => {
+    if (object === null) return;
+    problem.value = null;
+    try {
+      url.value = await studio.backend.jobs.downloadUrl(object, {
+        expiresIn: SIGNED_SECONDS,
+      });
+    } catch (error) {
+      problem.value = studio.explain(error);
+    }
+  };
+  useEffect(() => {
+    if (box.current === null) return;
+    const observer = new IntersectionObserver(([entry]) => {
+      if (entry?.isIntersecting !== true) return;
+      observer.disconnect();
+      void renew();
+    });
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, [object]);
+  return { box, url: url.value, problem: problem.value, renew };
+}
+
+function Missing({ text, onRetry }: { text: string; onRetry: () => unknown }) {
+  return (
+    <Notice kind="warn">
+      {text}{" "}
+      <button type="button" class="as-link" onClick={() => onRetry()}>
+        Try again
+      </button>
+    </Notice>
+  );
+}
+
+function Download({ url, name }: { url: string; name: string }) {
+  return (
+    <a
+      class="button small"
+      href={`${url}&download=${encodeURIComponent(name)}`}
+    >
+      <Icon name="download" /> Download
+    </a>
+  );
+}
+
+function Speech({ job, name }: { job: Job; name: string }) {
+  const { box, url, problem, renew } = useSignedUrl(outputOf(job));
+  const text = isFields(job.metadata)
+    ? textOf(job.metadata, "text")
+    : undefined;
+  return (
+    <div ref={box} class="stack tight">
+      {text !== undefined && text.length > 70 && (
+        <blockquote class="said">{text}</blockquote>
+      )}
+      {problem !== null && <Missing text={problem} onRetry={renew} />}
+      {url === null ? <div class="ghost audio" /> : (
+        <>
+          <audio
+            controls
+            preload="metadata"
+            src={url}
+            aria-label={`Speech: ${name}`}
+            onError={() => void renew()}
+          />
+          <div class="row">
+            <Download url={url} name={`${name}.mp3`} />
+          </div>
+        </>
+      )}
+    </div>
+  );
+}
+
+function Film({ job, name }: { job: Job; name: string }) {
+  const { box, url, problem, renew } = useSignedUrl(outputOf(job));
+  return (
+    <div ref={box} class="stack tight">
+      {problem !== null && <Missing text={problem} onRetry={renew} />}
+      {url === null ? <div class="ghost film" /> : (
+        <>
+          <video
+            controls
+            playsInline
+            preload="metadata"
+            // So that the first picture is shown, not an empty field.
+            src={`${url}#t=0.1`}
+            aria-label={`Film: ${name}`}
+            onError={() => void renew()}
+          />
+          <div class="row">
+            <Download url={url} name={`${name}.mp4`} />
+          </div>
+        </>
+      )}
+    </div>
+  );
+}
+
+function speakerName(speaker: string | undefined): string {
+  const number = /^speaker_(\d+)$/.exec(speaker ?? "")?.[1];
+  return number === undefined
+    ? speaker ?? "Speaker"
+    : `Speaker ${Number(number) + 1}`;
+}
+
+function segmentsOf(file: Fields): Fields[] {
+  const rows = file["segments"];
+  return Array.isArray(rows) ? rows.filter(isFields) : [];
+}
+
+function Transcript({ job, name }: { job: Job; name: string }) {
+  const recording = useSignedUrl(job.input_url);
+  const written = useSignedUrl(outputOf(job));
+  const player = useRef<HTMLAudioElement>(null);
+  const segments = useSignal<readonly Fields[] | null>(null);
+  const problem = useSignal<string | null>(null);
+  const at = useSignal(-1);
+  const studio = useStudio();
+  const read = async (url: string) => {
+    problem.value = null;
+    try {
+      const file: unknown = await (await fetch(url)).json();
+      segments.value = isFields(file) ? segmentsOf(file) : [];
+    } catch (error) {
+      problem.value = studio.explain(error);
+    }
+  };
+  useEffect(() => {
+    if (written.url !== null) void read(written.url);
+  }, [written.url]);
+  const failure = recording.problem ?? written.problem ?? problem.value;
+  return (
+    <div ref={recording.box} class="stack tight">
+      <div ref={written.box} />
+      {failure !== null && (
+        <Missing
+          text={failure}
+          onRetry={() => Promise.all([recording.renew(), written.renew()])}
+        />
+      )}
+      {recording.url === null ? <div class="ghost audio" /> : (
+        <audio
+          ref={player}
+          controls
+          preload="metadata"
+          src={recording.url}
+          aria-label={`Recording: ${name}`}
+          onTimeUpdate={({ currentTarget: { currentTime } }) => {
+            at.value = (segments.value ?? []).findLastIndex((one) =>
+              (numberOf(one, "start") ?? 0) <= currentTime
+            );
+          }}
+        />
+      )}
+      <ol class="transcript">
+        {(segments.value ?? []).map((segment, index) => {
+          const start = numberOf(segment, "start") ?? 0;
+          return (
+            <li key={index} class={at.value === index ? "current" : ""}>
+              <button
+                type="button"
+                class="as-link small"
+                aria-label={`Play from ${clockOf(start)}`}
+                onClick={() => {
+                  if (player.current === null) return;
+                  player.current.currentTime = start;
+                  void player.current.play();
+                }}
+              >
+                {clockOf(start)}
+              </button>
+              <p>
+                <strong>{speakerName(textOf(segment, "speaker"))}</strong>{" "}
+                {textOf(segment, "text") ?? ""}
+              </p>
+            </li>
+          );
+        })}
+      </ol>
+      {written.url !== null && (
+        <div class="row">
+          <Download url={written.url} name={`${name}.json`} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** Width to height of a page. */
+const SHAPES: Readonly<Record<string, string>> = {
+  square: "1",
+  a4: "210 / 297",
+  letter: "216 / 279",
+};
+
+function Book({ job, name }: { job: Job; name: string }) {
+  const { box, url, problem, renew } = useSignedUrl(outputOf(job));
+  const file = useSignal<string | null>(null);
+  const page = useSignal(1);
+  const result = isFields(job.result) ? job.result : {};
+  const pages = numberOf(result, "page_count") ?? 1;
+  useEffect(() => {
+    let opened: string | undefined;
+    let isOver = false;
+    const read = async () => {
+      if (url === null || !navigator.pdfViewerEnabled) return;
+      const blob = await (await fetch(url)).blob();
+      if (isOver) return;
+      file.value = opened = URL.createObjectURL(
+        new Blob([blob], { type: "application/pdf" }),
+      );
+    };
+    read().catch(() => void renew());
+    return () => {
+      isOver = true;
+      if (opened !== undefined) URL.revokeObjectURL(opened);
+    };
+  }, [url]);
+  const turn = (by: number) =>
+    page.value = Math.min(pages, Math.max(1, page.value + by));
+  return (
+    <div ref={box} class="stack tight">
+      {problem !== null && <Missing text={problem} onRetry={renew} />}
+      {file.value !== null && (
+        <>
+          <iframe
+            key={page.value}
+            class="book"
+            style={{
+              aspectRatio: SHAPES[textOf(result, "page_size") ?? ""] ?? "1",
+            }}
+            title={`${name}, page ${page.value}`}
+            src={`${file.value}#page=${page.value}&toolbar=0&navpanes=0&view=Fit`}
+          />
+          <div class="row apart">
+            <Button
+              isSmall
+              icon="left"
+              isDisabled={page.value === 1}
+              onClick={() => turn(-1)}
+            >
+              Back
+            </Button>
+            <span class="small" role="status">
+              Page {page.value} of {pages}
+            </span>
+            <Button
+              isSmall
+              icon="right"
+              isDisabled={page.value === pages}
+              onClick={() => turn(1)}
+            >
+              Next
+            </Button>
+          </div>
+        </>
+      )}
+      {url === null ? <div class="ghost audio" /> : (
+        <div class="row">
+          {!navigator.pdfViewerEnabled && (
+            <p class="small soft">
+              {countOf(pages, "page")}. This browser shows no PDF inside of a
+              page.
+            </p>
+          )}
+          <a class="button small" href={url} target="_blank" rel="noreferrer">
+            <Icon name="book" /> Open
+          </a>
+          <Download url={url} name={`${name}.pdf`} />
+          <OrderBook jobId={job.id} title={name} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function ClonedVoice({ job }: { job: Job }) {
+  const voice = (useStudio().voices.value ?? []).find(({ jobId }) =>
+    jobId === job.id
+  );
+  if (voice === undefined) return null;
+  return (
+    <div class="row">
+      <Button
+        icon="speech"
+        isSmall
+        onClick={() => {
+          setQuery({ make: "speech", voice: voice.id });
+          document.getElementById("make")?.focus();
+        }}
+      >
+        Let it say something
+      </Button>
+    </div>
+  );
+}
+
+/** The result of a completed job. */
+export function Result({ job, name }: { job: Job; name: string }) {
+  switch (job.job_type) {
+    case "voice_clone":
+      return <ClonedVoice job={job} />;
+    case "text_to_speech":
+      return <Speech job={job} name={name} />;
+    case "avatar_video":
+      return <Film job={job} name={name} />;
+    case "transcription":
+      return <Transcript job={job} name={name} />;
+    case "pdf_render":
+      return <Book job={job} name={name} />;
+  }
+}

@@ -1,0 +1,58 @@
+/** Speaking a text. */
+import { useSignal } from "@preact/signals";
+import { Field } from "../parts/field.tsx";
+import { query } from "../shell/router.tsx";
+import { JobForm, VoiceSelect } from "./form.tsx";
+import { useStudio } from "./studio.ts";
+
+/** Most characters that the provider takes for one speech. */
+const MOST = 50_000;
+
+/** The form. */
+export function SpeechForm() {
+  const { backend } = useStudio();
+  const text = useSignal("");
+  const voice = useSignal(query.value.get("voice") ?? "");
+  const { length } = text.value.trim();
+  return (
+    <JobForm
+      type="text_to_speech"
+      action="Speak it"
+      problem={length === 0
+        ? "Write what the voice is to say."
+        : voice.value === ""
+        ? "Your voices are not there yet. Try again in a moment."
+        : length > MOST
+        ? `That are ${length} characters. The most is ${MOST}.`
+        : undefined}
+      submit={async () => {
+        await backend.jobs.create({
+          job_type: "text_to_speech",
+          metadata: { text: text.value.trim(), voice_id: voice.value },
+        });
+        text.value = "";
+      }}
+    >
+      <Field label="Voice">
+        {(id) => <VoiceSelect id={id} value={voice} />}
+      </Field>
+      <Field
+        label="What shall it say?"
+        hint={length === 0
+          ? "A sentence, a letter, a bedtime story."
+          : `${length} characters`}
+      >
+        {(id, hint) => (
+          <textarea
+            id={id}
+            aria-describedby={hint}
+            rows={5}
+            placeholder="Good night, little one. Sleep well."
+            value={text}
+            onInput={(event) => text.value = event.currentTarget.value}
+          />
+        )}
+      </Field>
+    </JobForm>
+  );
+}

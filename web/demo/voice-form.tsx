@@ -1,0 +1,129 @@
+/** Cloning a voice. */
+import { useSignal } from "@preact/signals";
+import { Button } from "../parts/button.tsx";
+import { Dialog } from "../parts/dialog.tsx";
+import { Field } from "../parts/field.tsx";
+import { toast } from "../parts/toast.tsx";
+import { checkFile } from "./files.ts";
+import { JobForm } from "./form.tsx";
+import { RecordingPicker } from "./pickers.tsx";
+import { rowsOf, useStudio, type Voice } from "./studio.ts";
+
+function OwnVoices() {
+  const studio = useStudio();
+  const leaving = useSignal<Voice | null>(null);
+  const own = (studio.voices.value ?? []).filter(({ isOwn }) => isOwn);
+  if (own.length === 0) return null;
+  const remove = (voice: Voice) =>
+    studio.attempt(async () => {
+      leaving.value = null;
+      rowsOf(
+        await studio.backend.supabase.from("voices").delete()
+          .eq("id", voice.id).select("id"),
+      );
+      await studio.load();
+      toast(`“${voice.name}” is deleted.`);
+    });
+  return (
+    <section class="stack tight" aria-labelledby="own-voices">
+      <h3 id="own-voices">Your voices</h3>
+      <ul class="chips">
+        {own.map((voice) => (
+          <li key={voice.id}>
+            {voice.name}
+            <Button
+              kind="quiet"
+              isSmall
+              icon="close"
+              label={`Delete ${voice.name}`}
+              onClick={() => leaving.value = voice}
+            />
+          </li>
+        ))}
+      </ul>
+      {leaving.value !== null && (
+        <Dialog
+          title={`Delete “${leaving.value.name}”?`}
+          onClose={() => leaving.value = null}
+          actions={
+            <Button
+              kind="danger"
+              onClick={() => leaving.value && remove(leaving.value)}
+            >
+              Delete the voice
+            </Button>
+          }
+        >
+          <p>
+            What it has spoken stays. To speak again, it has to be cloned again.
+          </p>
+        </Dialog>
+      )}
+    </section>
+  );
+}
+
+/** The form. */
+export function VoiceForm() {
+  const studio = useStudio();
+  const file = useSignal<File | null>(null);
+  const name = useSignal("");
+  const maxBytes = studio.offers.value?.get("voice_clone")?.maxBytes ?? 1e7;
+  return (
+    <>
+      <JobForm
+        type="voice_clone"
+        action="Clone the voice"
+        problem={file.value === null
+          ? "Record something or choose a file first."
+          : name.value.trim() === ""
+          ? "Give the voice a name."
+          : undefined}
+        submit={async (onProgress) => {
+          if (file.value === null) return;
+          checkFile(
+            file.value,
+            /^(audio|video\/(mp4|webm))/,
+            "a recording",
+            maxBytes,
+          );
+          const { input_url } = await studio.upload(
+            file.value,
+            "voice-samples",
+            onProgress,
+          );
+          await studio.backend.jobs.create({
+            job_type: "voice_clone",
+            input_url,
+            metadata: { voice_name: name.value.trim() },
+          });
+          file.value = null;
+          name.value = "";
+          toast("The voice is being cloned.");
+        }}
+      >
+        <RecordingPicker
+          file={file.value}
+          hint="MP3, WAV, M4A, OGG or WebM, up to 10 MB"
+          onFile={(chosen) => file.value = chosen}
+        />
+        <Field
+          label="Whose voice is it?"
+          hint="Ask them first: a voice is theirs."
+        >
+          {(id, hint) => (
+            <input
+              id={id}
+              aria-describedby={hint}
+              maxLength={100}
+              placeholder="Grandma"
+              value={name}
+              onInput={(event) => name.value = event.currentTarget.value}
+            />
+          )}
+        </Field>
+      </JobForm>
+      <OwnVoices />
+    </>
+  );
+}

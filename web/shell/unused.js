@@ -1,0 +1,26 @@
+// Stands in for parts of supabase-js that this page does not use, an eighth of all its scripts: passkeys, wallets, the
+// admin's calls of Auth, and Storage (files are sent to and read from signed addresses, which the functions give out).
+// dev/web/bundle.ts says which modules it replaces; the names are those that they export.
+
+function unused() {
+  throw new TypeError("this page was built without that part of supabase-js");
+}
+
+export default class GoTrueAdminApi {}
+export class WebAuthnApi {}
+export class StorageClient {
+  from = unused;
+}
+export class StorageApiError extends Error {}
+export const browserSupportsWebAuthn = () => false;
+export const webAuthnAbortService = { cancelCeremony() {} };
+export const createCredential = unused;
+export const createSiweMessage = unused;
+export const deserializeCredentialCreationOptions = unused;
+export const deserializeCredentialRequestOptions = unused;
+export const fromHex = unused;
+export const getAddress = unused;
+export const getCredential = unused;
+export const serializeCredentialCreationResponse = unused;
+export const serializeCredentialRequestResponse = unused;
+export const toHex = unused;

@@ -1,0 +1,100 @@
+/** Jobs in words: their types, stages and the entries of their timeline. */
+import type { Job, JobEvent, JobStatus, JobType } from "../../client/mod.ts";
+import type { Tone } from "../parts/badge.tsx";
+import type { IconName } from "../parts/icon.tsx";
+
+/** What a type is called and drawn as. */
+export const TYPE_WORDS: Readonly<
+  Record<JobType, { name: string; icon: IconName }>
+> = {
+  voice_clone: { name: "Voice", icon: "microphone" },
+  text_to_speech: { name: "Speech", icon: "speech" },
+  avatar_video: { name: "Talking photo", icon: "film" },
+  transcription: { name: "Transcript", icon: "text" },
+  pdf_render: { name: "Book", icon: "book" },
+};
+
+/** What a status is called, and its colour. */
+export const STATUS_WORDS: Readonly<
+  Record<JobStatus, { name: string; tone: Tone }>
+> = {
+  pending: { name: "Waiting", tone: "plain" },
+  processing: { name: "Working", tone: "busy" },
+  completed: { name: "Ready", tone: "good" },
+  failed: { name: "Failed", tone: "bad" },
+  cancelled: { name: "Cancelled", tone: "plain" },
+};
+
+const STAGES: Readonly<Record<string, string>> = {
+  fetching_input: "Fetching your file",
+  calling_provider: "With the AI service",
+  speaking: "Speaking",
+  transcribing: "Writing down what is said",
+  rendering: "Making the film",
+  waiting_for_video: "Making the film",
+  reading_slideshow: "Looking through the photos",
+  making_pages: "Laying out the pages",
+  joining: "Joining the pieces",
+  storing: "Storing the result",
+  storing_output: "Storing the result",
+};
+
+/** What a job is doing, as one short sentence. */
+export function stageOf(
+  { status, stage, cancel_requested_at, depends_on_job_id, attempt }: Job,
+): string {
+  if (status === "completed") return "Ready";
+  if (status === "failed") return "Did not work out";
+  if (status === "cancelled") return "Cancelled";
+  if (cancel_requested_at !== null) return "Stopping";
+  if (status === "processing") {
+    return stage === null ? "Getting started" : STAGES[stage] ?? "Working";
+  }
+  if (attempt > 0) {
+    return stage === null ? "Waiting for the next try" : "Making it";
+  }
+  return depends_on_job_id === null
+    ? "Waiting for its turn"
+    : "Waiting for the step before";
+}
+
+const EVENTS: Readonly<Record<string, string>> = {
+  created: "Created",
+  claimed: "Work began",
+  submitted: "Sent to the AI service",
+  settled: "The AI service answered",
+  retried: "Did not work; will be tried again",
+  snoozed: "Waits for the AI service",
+  released: "Handed to another worker",
+  rescued: "Taken over from a worker that stopped",
+  unblocked: "The step before is ready",
+  cancel_requested: "You asked to stop it",
+  retry_requested: "Tried again",
+  completed: "Ready",
+  failed: "Failed",
+  cancelled: "Cancelled",
+};
+
+/** An entry of the timeline in words. */
+export function eventOf({ event, stage }: JobEvent): string {
+  if (event === "progress" && stage !== undefined) {
+    return STAGES[stage] ?? "Working";
+  }
+  return EVENTS[event] ?? "Working";
+}
+
+function fileNameOf(path: string | null): string | undefined {
+  return path?.split("/").at(-1)?.replace(/\.\w+$/, "");
+}
+
+/** What a job is about: the name of the voice, the first words of the speech. */
+export function titleOf({ metadata, job_type, input_url }: Job): string {
+  const given = Object.entries(metadata).find(([name, value]) =>
+    /^(voice_name|name|title|text)$/.test(name) && typeof value === "string" &&
+    value !== ""
+  )?.[1];
+  const title = typeof given === "string"
+    ? given
+    : fileNameOf(input_url) ?? TYPE_WORDS[job_type]?.name ?? job_type;
+  return title.length > 70 ? `${title.slice(0, 68).trimEnd()} …` : title;
+}
