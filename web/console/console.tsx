@@ -2,7 +2,7 @@
 import { EmptyState } from "../parts/empty-state.tsx";
 import type { Person } from "../shell/session.ts";
 
-/** The console; whoever is no operator sees how to become one. */
+/** The console; other users see how to become an operator. */
 export function Console({ person }: { person: Person }) {
   return (
     <>

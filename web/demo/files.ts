@@ -51,7 +51,7 @@ export function checkFile(
 const JPEG_QUALITY = 0.9;
 
 /**
- * A photo as JPEG or PNG of at most `maxBytes`: as it is where it fits, otherwise drawn anew and smaller.
+ * A photo as JPEG or PNG of at most `maxBytes`: as it is where it fits, otherwise drawn again, smaller.
  *
  * @throws {FileProblem} when the browser cannot read it.
  */

@@ -109,7 +109,7 @@ export function JobCard({ job }: { job: Job }) {
         <p class="small soft">
           {isOver && (
             <>
-              Took <Elapsed job={job} />
+              Done in <Elapsed job={job} />
             </>
           )}
           {cost !== undefined &&

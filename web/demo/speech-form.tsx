@@ -37,7 +37,7 @@ export function SpeechForm() {
         {(id) => <VoiceSelect id={id} value={voice} />}
       </Field>
       <Field
-        label="What shall it say?"
+        label="What should it say?"
         hint={length === 0
           ? "A sentence, a letter, a bedtime story."
           : `${length} characters`}

@@ -194,7 +194,7 @@ export class Studio {
     return describeError(error).text;
   }
 
-  /** Does what a click asked for; what stands in the way is shown as a toast. */
+  /** Runs the action of a click; what stands in the way is shown as a toast. */
   async attempt(action: () => Promise<unknown>): Promise<void> {
     try {
       await action();

@@ -1,4 +1,4 @@
-/** Who is signed in. supabase-js keeps the session in the browser, refreshes it, and tells all tabs of changes. */
+/** Who is signed in. supabase-js keeps the session in the browser, refreshes it, and all tabs learn of changes. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { SupabaseClient, User } from "@supabase/supabase-js";
 
@@ -10,7 +10,7 @@ export interface Person {
   isOperator: boolean;
 }
 
-/** Where the session stands. `expired` is an end that the user did not ask for. */
+/** Where the session stands. `isExpired` is an end that the user did not choose. */
 export type SessionState =
   | { state: "loading" }
   | { state: "out"; isExpired: boolean }

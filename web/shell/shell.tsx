@@ -61,7 +61,7 @@ function Header({ person }: { person: Person | undefined }) {
 
 function Route({ person }: { person: Person }) {
   const route = path.value;
-  // What belongs to one user is made anew for the next.
+  // What belongs to one user is created again for the next.
   if (route === "/") return <DemoApp key={person.id} person={person} />;
   if (route.startsWith("/ops")) {
     return <Console key={person.id} person={person} />;

@@ -73,7 +73,7 @@ export function SignIn({ isExpired }: { isExpired: boolean }) {
         </h2>
         {isExpired && problem.value === null && (
           <Notice kind="warn">
-            Your session has ended. Sign in again; your jobs went on meanwhile.
+            Your session has ended. Sign in again; your jobs kept running.
           </Notice>
         )}
         {isConfirming.value && (

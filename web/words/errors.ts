@@ -34,7 +34,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   idempotency_key_known: final("This was started already."),
   internal_error: again(OURS),
   service_unavailable: again("The service is busy. Try again in a moment."),
-  request_timeout: again("That took too long. Try again."),
+  request_timeout: again("That was too slow. Try again."),
   job_type_unknown: final("This project cannot do that."),
   job_type_disabled: again(
     "This is switched off at the moment. Try again later.",
@@ -115,7 +115,9 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "The text has letters that we cannot print. Use Latin, Greek or Cyrillic ones.",
   ),
   output_invalid: again("What came back was damaged. Try again."),
-  output_too_large: final("The result is too large to keep. Ask for less."),
+  output_too_large: final(
+    "The result is too large to keep. Choose a shorter one.",
+  ),
   provider_unauthorized: final(`The AI service does not know us. ${OPERATOR}`),
   provider_quota_exceeded: final(
     `The credits at the AI service are used up. ${OPERATOR}`,
@@ -150,7 +152,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   provider_webhook_missing: final(
     `Recordings this large cannot be written down here yet. ${OPERATOR}`,
   ),
-  provider_timeout: again("The AI service took too long. Try again."),
+  provider_timeout: again("The AI service was too slow. Try again."),
   budget_exceeded: final(
     "Your budget of this month is used up. Raise it, or wait for the next month.",
   ),
@@ -170,7 +172,7 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
   answer_invalid: again(
     "The service answered nonsense. Try again in a moment.",
   ),
-  wait_timeout: again("It takes longer than usual. It goes on by itself."),
+  wait_timeout: again("It takes longer than usual. It keeps running."),
   // Auth
   invalid_credentials: final("Email and password do not belong together."),
   email_not_confirmed: final(
