@@ -276,7 +276,7 @@ Deno.test("pdf_render: a photo that is gone, and one that cannot be printed, fai
     addSlideshow(user, [{ media_id: good.id }, { media_id }]);
   assertEquals(await failureOf(user, await withSecond(gone.id)), [
     "photo_not_found",
-    "slide 2: its photo is not there",
+    "slide 2: its photo does not exist",
     1,
   ]);
   assertEquals(await failureOf(user, await withSecond(webp.id)), [
@@ -286,7 +286,7 @@ Deno.test("pdf_render: a photo that is gone, and one that cannot be printed, fai
   ]);
   assertEquals(await failureOf(user, await withSecond(cut.id)), [
     "photo_not_printable",
-    "slide 2: the photo breaks off before its end",
+    "slide 2: the photo ends too early",
     1,
   ]);
 });
@@ -299,7 +299,7 @@ Deno.test("pdf_render: a title, and a slideshow, of which most letters are in no
   });
   assertEquals(await failureOf(user, titled), [
     "text_not_printable",
-    "the title has letters that no font of the keepsake has: 祖 母",
+    "most letters of the title are in no font of the keepsake: 祖 母",
     1,
   ]);
   const told = await addSlideshow(user, [
@@ -336,7 +336,7 @@ Deno.test("pdf_render: a slide that came to name another's media prints nothing 
     const job = await waitForJob(stack, user, jobId, "failed");
     assertEquals([job.error_code, job.error_message], [
       "photo_not_found",
-      "slide 1: its photo is not there",
+      "slide 1: its photo does not exist",
     ]);
     await connection.sql.begin(async (sql) => {
       await sql`delete from public.slideshow_items where slideshow_id = ${slideshow}`;

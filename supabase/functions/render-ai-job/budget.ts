@@ -1,44 +1,44 @@
 /**
- * How much processor time work takes, so that one request never takes more than a hosted isolate surely has. It has 2 s in all,
- * and gets no further request once it has used 1 s: what a request takes has to fit into the other one. The clock of the
- * processor cannot be read there, so that costs are those that `deno task bench:pdf-render` measures, rounded up.
+ * The processor time of a request, so that it never needs more than a hosted isolate is sure to have. An isolate has 2 s in
+ * all, and receives no further request once it has used 1 s: a request has to fit into the other second. The runtime has no
+ * clock for processor time, so the costs are those that `deno task bench:pdf-render` measures, rounded up.
  */
 
-/** Milliseconds of processor time that the work of one request may take by {@link COSTS}. */
+/** Processor time for the work of one request, in milliseconds, by {@link COSTS}. */
 const REQUEST_MS = 800;
 
-/** What things cost, in milliseconds of processor time. */
+/** Costs in milliseconds of processor time. */
 export const COSTS = {
-  /** To begin: the claim, the checkpoint, the slideshow. */
+  /** The start of a request: claim, checkpoint, slideshow. */
   claim: 100,
-  /** To ask Storage for a part of an object. */
+  /** Reading a part of an object of Storage. */
   read: 3,
-  /** To pass a mebibyte on from Storage to Storage, both times through TLS. */
+  /** Copying a mebibyte from Storage to Storage, through TLS both ways. */
   passedMebibyte: 6,
-  /** To unpack a mebibyte of pixels and pack it again. */
+  /** Decompressing a mebibyte of pixels and compressing it again. */
   unpackedMebibyte: 13,
-  /** The fonts, and the writer of PDF. */
+  /** Loading the fonts and the PDF writer. */
   pages: 350,
-  /** A slide, and each character that is set. */
+  /** A slide, and each character of its text. */
   slide: 1,
   character: 0.022,
 } as const;
 
-/** The processor time of one request. */
+/** The processor time that is left of one request. */
 export class Budget {
   #left: number;
   #hasBegun = false;
 
   /**
-   * @param attempt of the job, from 1. A request that died may have taken more than the model says, so that each further
-   *   attempt plans with less: the half, a third, …
+   * @param attempt of the job, from 1. A request that was killed may have cost more than the model says, so each further
+   *   attempt plans with less: a half, a third, …
    */
   constructor(attempt: number) {
     this.#left = REQUEST_MS / attempt - COSTS.claim;
   }
 
   /**
-   * Takes what a piece of work costs, if that is left; the first piece of a request is always granted.
+   * Reserves the cost of a piece of work; false when too little is left. The first piece of a request is always granted.
    *
    * @param ms by {@link COSTS}.
    */

@@ -1,24 +1,35 @@
-/** How a keepsake fails for good. */
-import type { ErrorCode } from "../_shared/failures/catalogue.ts";
+/** How a keepsake fails because of a photo. */
 import { JobFailure } from "../_shared/failures/job-failure.ts";
 
-/** A failure that no further attempt can help. */
-export function final(
-  code: ErrorCode,
-  details?: string,
+/** A photo that cannot be printed; `problem` completes the sentence "the photo …". */
+export function notPrintable(
+  slide: number,
+  problem: string,
   cause?: unknown,
 ): JobFailure {
-  return JobFailure.final(code, { details, cause });
+  return JobFailure.final("photo_not_printable", {
+    details: `slide ${slide}: the photo ${problem}`,
+    cause,
+  });
+}
+
+/** A photo that Storage no longer has. */
+export function photoMissing(slide: number, cause?: unknown): JobFailure {
+  return JobFailure.final("photo_not_found", {
+    details: `slide ${slide}: its photo does not exist`,
+    cause,
+  });
 }
 
 /**
- * What an error means that came up while a photo was read.
+ * Turns an error from reading a photo into the one to throw: `photo_not_found` (final) when the photo does not exist, else
+ * the error itself.
  *
- * @param slide the first that shows it, from 1.
+ * @param slide the first that shows the photo, from 1.
  */
 export function photoFailure(slide: number, error: unknown): unknown {
   return error instanceof JobFailure &&
       ["input_not_found", "input_url_invalid"].includes(error.code)
-    ? final("photo_not_found", `slide ${slide}: its photo is not there`, error)
+    ? photoMissing(slide, error)
     : error;
 }

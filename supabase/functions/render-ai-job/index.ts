@@ -52,7 +52,7 @@ export default createWorkerFunction("render-ai-job", {
   supabase,
   log,
   processors,
-  // A keepsake is never answered with an earlier result.
+  // A keepsake never reuses an earlier result.
   results: {
     find: () => Promise.resolve(null),
     remember: () => Promise.resolve(),

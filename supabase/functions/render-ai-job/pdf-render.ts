@@ -1,11 +1,10 @@
 /**
- * The job type `pdf_render`: a slideshow becomes a keepsake, made here, without a provider.
+ * The job type `pdf_render`: a slideshow becomes a keepsake, a PDF that is made here without a provider.
  *
- * A book of a hundred photos takes more processor time than a request has. So it is made in steps, and what does not fit into
- * one request is left to the next one: look at each photo; prepare those that PDF does not take as they are; make the pages;
- * write the file, photo by photo, into an upload that goes on where it was. What a step has found out is in the checkpoint,
- * what it has made is in Storage under the job. What is read always belongs to the job's owner: this client may read
- * everything.
+ * A book of a hundred photos needs more processor time than a request has. So it is made in steps, and a step that does not
+ * fit into one request is left to the next: inspect each photo; prepare photos that PDF cannot embed unchanged; make the
+ * pages; write the file, photo by photo, into a resumable upload. The checkpoint holds the findings of the steps, and Storage
+ * holds their files in the job's folder. The client can read everything, so each step reads only what the job's owner owns.
  */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
@@ -19,12 +18,13 @@ import {
 } from "../_shared/contracts/pdf-render.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
+import { JobFailure } from "../_shared/failures/job-failure.ts";
 import { readMetadata } from "../_shared/jobs/metadata.ts";
 import type { Completion } from "../_shared/jobs/outcome.ts";
 import type { JobContext, Processor } from "../_shared/jobs/job-context.ts";
 import { removeOutputs } from "../_shared/storage/outputs.ts";
 import { Budget } from "./budget.ts";
-import { final } from "./failures.ts";
+import { photoMissing } from "./failures.ts";
 import {
   type Contents,
   contentsSchema,
@@ -35,14 +35,14 @@ import {
 } from "./plan.ts";
 import type { RenderDeps, Rendering } from "./rendering.ts";
 import { makePages, PAGES_FILE } from "./steps/pages.ts";
-import { lookAtPhotos } from "./steps/photos.ts";
+import { inspectPhotos } from "./steps/photos.ts";
 import { preparedFiles, preparePhotos } from "./steps/prepare.ts";
 import { printTexts } from "./steps/texts.ts";
 import { writeBook } from "./steps/write.ts";
 
 /**
- * The processor. Progress: 5 when the slideshow is read, to 20 while its photos are looked at, to 35 while they are prepared,
- * 40 with the pages, to 99 while the book is written.
+ * Creates the processor. Progress: 5 when the slideshow is read, up to 20 while photos are inspected, up to 35 while they
+ * are prepared, 40 with the pages, up to 99 while the book is written.
  */
 export function createPdfRenderProcessor(deps: RenderDeps): Processor {
   return {
@@ -57,14 +57,14 @@ async function render(
 ): Promise<Completion> {
   const { job, progress } = context;
   const metadata = readMetadata(job, pdfRenderMetadataSchema);
-  const rendering = await goOn(deps, context, metadata);
+  const rendering = await resume(deps, context, metadata);
   progress(5, "reading_slideshow");
-  await lookAtPhotos(deps, rendering);
+  await inspectPhotos(deps, rendering);
   await preparePhotos(deps, rendering);
   const book = await makePages(deps, rendering);
   const outputUrl = await writeBook(deps, rendering, book);
 
-  // Should the end of the job be lost after this, they are made again.
+  // If the completion is lost after this, these files are made again.
   await removeOutputs(deps.supabase, job.user_id, job.id, [
     PAGES_FILE,
     ...preparedFiles(rendering.plan),
@@ -108,8 +108,8 @@ async function render(
   };
 }
 
-/** Where the request before this one has left off; from the beginning when there is none, or a photo has been replaced. */
-async function goOn(
+/** Continues from the checkpoint; from the beginning when there is none, or when a photo has been replaced. */
+async function resume(
   deps: RenderDeps,
   context: JobContext,
   metadata: PdfRenderMetadata,
@@ -120,16 +120,18 @@ async function goOn(
     deps.checkpoints.read(job),
   ]);
   const known = planSchema.safeParse(checkpoint?.data);
-  if (contents === null && !known.success) throw final("slideshow_not_found");
+  if (contents === null && !known.success) {
+    throw JobFailure.final("slideshow_not_found");
+  }
   const isUsable = known.success &&
     (contents === null || isCurrent(known.data, contents));
   if (checkpoint !== null && !isUsable) log.info("keepsake_begun_anew");
   let plan: Plan;
   if (isUsable) plan = known.data;
-  else if (contents === null) throw final("slideshow_not_found");
+  else if (contents === null) throw JobFailure.final("slideshow_not_found");
   else {
     check(contents, job.user_id);
-    // A text that cannot be printed ends the job before anything is made.
+    // Texts that cannot be printed fail the job before anything is made.
     await printTexts(contents, metadata);
     plan = newPlan(contents);
   }
@@ -161,24 +163,21 @@ async function readContents(
   return contentsSchema.parse(data);
 }
 
-/** A job outlives its intake. */
+/** Checks again what was checked when the job was created: the slideshow may have changed since. */
 function check({ slides }: Contents, owner: string): void {
-  if (slides.length === 0) throw final("slideshow_empty");
-  if (slides.length > MAX_SLIDES) throw final("slideshow_too_large");
+  if (slides.length === 0) throw JobFailure.final("slideshow_empty");
+  if (slides.length > MAX_SLIDES) throw JobFailure.final("slideshow_too_large");
   let bytes = 0, characters = 0;
   const seen = new Set<string>();
   for (const [index, { object, size, caption }] of slides.entries()) {
     if (object === null || size === null || object.split("/")[1] !== owner) {
-      throw final(
-        "photo_not_found",
-        `slide ${index + 1}: its photo is not there`,
-      );
+      throw photoMissing(index + 1);
     }
     if (!seen.has(object)) bytes += size;
     seen.add(object);
     characters += [...caption ?? ""].length;
   }
   if (bytes > MAX_PHOTOS_BYTES || characters > MAX_CAPTION_CHARACTERS) {
-    throw final("slideshow_too_large");
+    throw JobFailure.final("slideshow_too_large");
   }
 }

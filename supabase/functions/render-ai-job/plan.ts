@@ -1,27 +1,27 @@
-/** How far a keepsake has come: what is written down between the requests that make it. */
+/** The progress of a keepsake, as it is saved between the requests that make it. */
 import { z } from "zod";
 import { imageSchema, segmentSchema } from "./keepsake/book-file.ts";
 
-/** A photo of the slideshow; slides that show the same one share it. */
+/** A photo of the slideshow. Slides that show the same photo share it. */
 const photoSchema = z.object({
   /** `<bucket>/<path>`. */
   object: z.string(),
   size: z.number(),
-  /** Tells the file from another one that has taken its place. */
+  /** Changes when the file is replaced. */
   version: z.string(),
   /** The first slide that shows it, from 1. */
   slide: z.number(),
-  /** Set when it has been looked at; the day on which it was taken, as YYYY-MM-DD. */
-  look: z.object({ takenOn: z.string().nullable() }).nullable(),
-  /** A PNG that has still to be prepared: what that unpacks, in bytes. */
+  /** Set when it has been inspected: the day on which it was taken, as YYYY-MM-DD. */
+  inspected: z.object({ takenOn: z.string().nullable() }).nullable(),
+  /** Set for a PNG that has to be prepared: its decompressed size. */
   png: z.object({ unpackedBytes: z.number() }).nullable(),
-  /** Set when it can be written into the book. */
+  /** Set when it can be embedded in the book. */
   image: imageSchema.nullable(),
 });
 /** See {@link planSchema}. */
 export type PlannedPhoto = z.infer<typeof photoSchema>;
 
-/** What `get_keepsake_contents` answers. */
+/** What `get_keepsake_contents` returns. */
 export const contentsSchema = z.object({
   id: z.uuid(),
   title: z.string(),
@@ -38,26 +38,26 @@ export const contentsSchema = z.object({
     version: z.string(),
   })),
 }).nullable();
-/** The slideshow as it was when the keepsake was begun. */
+/** The slideshow as it was when the keepsake was started. */
 export type Contents = NonNullable<z.infer<typeof contentsSchema>>;
 
-/** The whole of it. */
+/** The plan of a keepsake. */
 export const planSchema = z.object({
   contents: contentsSchema.unwrap(),
   photos: z.array(photoSchema),
-  /** Set when the pages are made: the file as it will be. */
+  /** Set when the pages are made: the segments of the final file. */
   book: z.object({
     pageCount: z.number(),
     segments: z.array(segmentSchema),
     size: z.number(),
-    /** Slides, from 1. */
+    /** Slides, from 1, whose photo is too small to print sharply. */
     tooSmall: z.array(z.number()),
   }).nullable(),
 });
 /** See {@link planSchema}. */
 export type Plan = z.infer<typeof planSchema>;
 
-/** A plan of which nothing is done. Slides whose photo is not in Storage are not in it; see {@link missingSlide}. */
+/** A new plan. Slides whose photo is not in Storage have no photo in it. */
 export function newPlan(contents: Contents): Plan {
   const photos = new Map<string, PlannedPhoto>();
   for (const [index, { object, size, version }] of contents.slides.entries()) {
@@ -67,7 +67,7 @@ export function newPlan(contents: Contents): Plan {
       size,
       version,
       slide: index + 1,
-      look: null,
+      inspected: null,
       png: null,
       image: null,
     });
@@ -75,7 +75,7 @@ export function newPlan(contents: Contents): Plan {
   return { contents, photos: [...photos.values()], book: null };
 }
 
-/** Whether the photos of the plan are still what they were. */
+/** Whether no photo of the plan has been replaced. */
 export function isCurrent(plan: Plan, contents: Contents): boolean {
   const versions = new Map(
     contents.slides.map(({ object, version }) => [object, version]),

@@ -1,4 +1,4 @@
-/** What the steps of a keepsake share. */
+/** What the steps of a keepsake have in common. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { PdfRenderMetadata } from "../_shared/contracts/pdf-render.ts";
 import type { Database } from "../_shared/database.types.ts";
@@ -9,26 +9,26 @@ import type { ResumableUploads } from "../_shared/storage/resumable-uploads.ts";
 import type { Budget } from "./budget.ts";
 import type { Plan } from "./plan.ts";
 
-/** What the steps work with. */
+/** What the steps need. */
 export interface RenderDeps {
   supabase: SupabaseClient<Database>;
   checkpoints: Checkpoints;
   uploads: ResumableUploads;
 }
 
-/** A keepsake that is being made. */
+/** A keepsake in progress. */
 export interface Rendering {
   context: JobContext;
   metadata: PdfRenderMetadata;
   plan: Plan;
-  /** The upload of the book, once it is begun. */
+  /** The upload of the book, once it has started. */
   uploadId: string | null;
   budget: Budget;
-  /** Writes down how far it has come. @throws {LeaseLost} */
+  /** Saves the checkpoint. @throws {LeaseLost} */
   save(): Promise<void>;
 }
 
-/** Ends a request whose processor time is used up; the next one goes on. */
+/** Ends a request whose processor time is used up; the next one continues. */
 export function pause(stage: string): Snooze {
   return new Snooze(0, stage);
 }

@@ -7,7 +7,7 @@ import {
   type Segment,
   sizeOf,
 } from "../../../supabase/functions/render-ai-job/keepsake/book-file.ts";
-import { lookAtPhoto } from "../../../supabase/functions/render-ai-job/keepsake/look.ts";
+import { inspectPhoto } from "../../../supabase/functions/render-ai-job/keepsake/inspect-photo.ts";
 import type { PageSize } from "../../../supabase/functions/render-ai-job/keepsake/page-size.ts";
 import {
   type RenderedPages,
@@ -95,7 +95,7 @@ async function store(
   file: Uint8Array,
 ): Promise<{ image: BookImage; takenOn: string | null }> {
   stored.set(object, file);
-  const look = await lookAtPhoto(
+  const look = await inspectPhoto(
     object,
     file.length,
     (from, to) => Promise.resolve(file.subarray(from, to)),

@@ -126,7 +126,7 @@ class PaidStep {
     this.#signal = signal;
   }
 
-  /** Sends the request and settles the call, whatever happens. */
+  /** Sends the request and settles the call in every case. */
   async send(callId: string, leaseIsValid: () => boolean): Promise<string> {
     let result: string | PaidResult;
     try {

@@ -152,7 +152,7 @@ const heartbeatSchema = z.array(
  * so its retry returns `false`; a paid call is begun and settled under its own id; a revision sets a value. Not retried
  * are claims, heartbeats and `wake`, whose callers come back by themselves.
  *
- * @param worker the Edge Function, as in `ai_job_types.worker`: it gets jobs of its own types only.
+ * @param worker the Edge Function, as in `ai_job_types.worker`: it only gets jobs whose type names it.
  */
 export function createJobRepository(
   rpc: Rpc,

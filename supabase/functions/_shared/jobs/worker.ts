@@ -39,7 +39,7 @@ export interface WorkerDeps extends
 /** The worker of an isolate. */
 export interface Worker {
   /**
-   * Claims as many jobs as fit and starts them in the background; later claims whatever is due as slots become free.
+   * Claims as many jobs as fit and starts them in the background; later claims more due jobs as slots become free.
    *
    * @param claim claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or ending. The log then says
    *   which, as `claim_refused`.

@@ -1,14 +1,14 @@
 /**
- * The file of a keepsake: the pages as pages.ts makes them, and behind them, as an incremental update (ISO 32000-1, 7.5.6),
- * the photos, each under the number that the pages have for it. The file is written down as a list of segments, so that any
- * part of it can be made by itself, in any isolate, and is the same each time.
+ * The file of a keepsake: the pages as pages.ts makes them, followed by the photos as an incremental update (ISO 32000-1,
+ * 7.5.6), each under the object number that the pages use for it. The file is described by a list of segments, so that any
+ * isolate can produce any part of it, with the same bytes each time.
  */
 import { encodeBase64 } from "@std/encoding";
 import { z } from "zod";
 
 const rangeSchema = z.object({ from: z.number(), to: z.number() });
 
-/** A picture as PDF has it, and where its bytes are: `<bucket>/<path>` of Storage. */
+/** A picture in a form that PDF embeds, and where its bytes are: `<bucket>/<path>` of Storage. */
 export const imageSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("jpeg"),
@@ -19,11 +19,11 @@ export const imageSchema = z.discriminatedUnion("kind", [
     colors: z.union([z.literal(1), z.literal(3), z.literal(4)]),
     orientation: z.number(),
     isInverted: z.boolean(),
-    /** Bytes of the file up to the end of the picture. */
+    /** Bytes from the beginning of the file to the end of the picture. */
     size: z.number(),
-    /** Whether an end marker stands there. */
+    /** Whether there is an end marker. */
     hasEnd: z.boolean(),
-    /** Where its ICC profile stands in the file, and what tells it from others. */
+    /** The bytes of its ICC profile in the file, and a hash that identifies the profile. */
     profile: z.object({ ranges: z.array(rangeSchema), hash: z.string() })
       .nullable(),
   }),
@@ -38,9 +38,9 @@ export const imageSchema = z.discriminatedUnion("kind", [
     colors: z.union([z.literal(1), z.literal(3)]),
     /** RGB triplets in base64, when pixels are indexes. */
     palette: z.string().nullable(),
-    /** The colour that is not painted, the lowest and the highest value of each sample. */
+    /** The transparent colour: the lowest and the highest value of each sample. */
     mask: z.array(z.number()).nullable(),
-    /** The same form, one sample of 8 bits. */
+    /** Transparency in the same form, with one sample of 8 bits. */
     alpha: z.object({ object: z.string(), size: z.number() }).nullable(),
   }),
 ]);
@@ -52,7 +52,7 @@ export const segmentSchema = z.union([
   z.object({ text: z.string() }),
   z.object({ object: z.string(), from: z.number(), to: z.number() }),
 ]);
-/** A part of the file: characters of ASCII, or bytes of an object of Storage. */
+/** A part of the file: ASCII text, or bytes of an object of Storage. */
 export type Segment = z.infer<typeof segmentSchema>;
 
 /**
@@ -80,7 +80,7 @@ export function assembleBook(
   ];
 }
 
-/** How many bytes a file has. */
+/** The size of a file in bytes. */
 export function sizeOf(segments: readonly Segment[]): number {
   return segments.reduce((sum, segment) => sum + lengthOf(segment), 0);
 }
@@ -88,8 +88,8 @@ export function sizeOf(segments: readonly Segment[]): number {
 /**
  * The bytes of a part of the file.
  *
- * @param open reads a part of an object of Storage; what it throws goes on.
- * @throws {TypeError} when an object gives more or fewer bytes than it was asked for.
+ * @param open reads a part of an object of Storage; its errors are thrown unchanged.
+ * @throws {TypeError} when an object returns more or fewer bytes than requested.
  */
 export async function* readBook(
   segments: readonly Segment[],
@@ -120,7 +120,7 @@ export async function* readBook(
       if (left < 0) break;
       yield bytes;
     }
-    if (left !== 0) throw new TypeError(`${part.object} is not as it was`);
+    if (left !== 0) throw new TypeError(`${part.object} has changed`);
   }
 }
 
@@ -131,9 +131,9 @@ function lengthOf(segment: Segment): number {
 interface Trailer {
   /** One more than the highest number of an object. */
   size: number;
-  /** Where the table of objects stands. */
+  /** Position of the object table. */
   table: number;
-  /** What goes on to stand in the trailer. */
+  /** The entries that the new trailer repeats. */
   entries: string;
 }
 
@@ -154,7 +154,7 @@ function readTrailer(pdf: Uint8Array): Trailer {
   };
 }
 
-/** Objects that are added to a file, or take the place of others in it. */
+/** Objects that are added to a file or replace others in it. */
 class Update {
   readonly #segments: Segment[] = [];
   readonly #places = new Map<number, number>();

@@ -13,7 +13,7 @@ const TAKEN_AT = 0x9003, DIGITISED_AT = 0x9004;
 const ASCII = 2;
 
 /**
- * Reads the TIFF structure of an Exif segment. What makes no sense in it is not there: cameras write much that does not.
+ * Reads the TIFF structure of an Exif segment. Invalid values are ignored, because cameras write many.
  *
  * @param tiff without the `Exif\0\0` in front.
  */
@@ -78,7 +78,7 @@ function dayOf(tiff: Uint8Array, entry: Entry | undefined): string | null {
   if (year === undefined) return null;
   const written = `${year}-${month}-${day}`;
   const date = new Date(`${written}T00:00:00Z`);
-  // A camera whose clock was never set writes zeros, or the 31st of February.
+  // A camera whose clock was never set writes zeros, or dates such as 31 February.
   return !Number.isNaN(date.getTime()) && Number(year) >= 1826 &&
       date.toISOString().startsWith(written)
     ? written

@@ -1,35 +1,35 @@
 /**
- * The head of a JPEG file (ITU-T T.81), with what Exif and its colour profile (ICC.1, annex B.4) say, so that the file can be
- * embedded as it is.
+ * Reads the head of a JPEG file (ITU-T T.81), with Exif and the colour profile (ICC.1, annex B.4), so that the file can be
+ * embedded unchanged.
  */
 import { type Exif, readExif } from "./exif.ts";
 
-/** A file that is no JPEG that can be printed; the message goes on after "the photo ". */
+/** A file that is not a printable JPEG. The message completes the sentence "the photo …". */
 export class JpegError extends Error {
   override readonly name = "JpegError";
 }
 
-/** A part of a file, in bytes; `to` is not in it. */
+/** A range of bytes; `to` is exclusive. */
 export interface ByteRange {
   from: number;
   to: number;
 }
 
-/** A JPEG as PDF has it, before it is turned. */
+/** What PDF needs to embed a JPEG, before it is rotated. */
 export interface JpegHead extends Exif {
   width: number;
   height: number;
   bits: number;
-  /** Samples of a pixel: grey, RGB or CMYK. */
+  /** Samples per pixel: grey, RGB or CMYK. */
   colors: 1 | 3 | 4;
   /** CMYK as Adobe writes it, where 0 is full ink. */
   isInverted: boolean;
-  /** Where the ICC profile stands, piece by piece; none when there is none that fits. */
+  /** The ICC profile, in pieces; empty when there is none that fits. */
   profile: readonly ByteRange[];
 }
 type Frame = Pick<JpegHead, "width" | "height" | "bits" | "colors">;
 
-/** SOF0 to SOF2: baseline, extended and progressive, the kinds that PDF's DCTDecode knows. */
+/** SOF0 to SOF2: baseline, extended and progressive, which PDF's DCTDecode supports. */
 const PRINTABLE = [0xc0, 0xc1, 0xc2];
 const OTHER_FRAMES = [
   0xc3,
@@ -44,29 +44,29 @@ const OTHER_FRAMES = [
   0xcf,
 ];
 const SCAN = 0xda, APP1 = 0xe1, APP2 = 0xe2, APP14 = 0xee;
-/** What a profile says at byte 16 about the colours that it is for. */
+/** The colour space that a profile names at byte 16. */
 const PROFILE_COLORS: Readonly<Record<JpegHead["colors"], string>> = {
   1: "GRAY",
   3: "RGB ",
   4: "CMYK",
 };
-/** Of a piece of the profile in its segment: the name, which piece it is, of how many. */
+/** Bytes before a piece of the profile in its segment: a name, the number of the piece, and how many there are. */
 const PROFILE_HEAD = 14;
 
-/** Whether the bytes begin as a JPEG does. */
+/** Whether the bytes begin like a JPEG. */
 export function isJpeg(bytes: Uint8Array): boolean {
   return bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff;
 }
 
 /**
- * Reads the segments up to the first scan. The pixels are not looked at.
+ * Reads the segments up to the first scan. The pixels are not read.
  *
- * @param bytes the file from its beginning, whole or not.
- * @returns null when the first scan is not among the bytes: more of them are needed, or the file is broken.
- * @throws {JpegError} when the file is broken, or of a kind that PDF does not know.
+ * @param bytes the file from its beginning, complete or not.
+ * @returns null when the bytes do not reach the first scan: more are needed, or the file is broken.
+ * @throws {JpegError} when the file is broken, or of a kind that PDF does not support.
  */
 export function readJpegHead(bytes: Uint8Array): JpegHead | null {
-  if (!isJpeg(bytes)) throw new JpegError("is no JPEG");
+  if (!isJpeg(bytes)) throw new JpegError("is not a JPEG");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let frame: Frame | null = null;
   let exif: Exif = { orientation: 1, takenOn: null };
@@ -76,7 +76,7 @@ export function readJpegHead(bytes: Uint8Array): JpegHead | null {
   while (at + 4 <= bytes.length) {
     if (bytes[at] !== 0xff) throw new JpegError("is a broken JPEG");
     const marker = bytes[at + 1] ?? 0;
-    // Any number of 0xff may stand in front of a marker.
+    // Any number of 0xff bytes may precede a marker.
     if (marker === 0xff) {
       at++;
       continue;
@@ -86,7 +86,7 @@ export function readJpegHead(bytes: Uint8Array): JpegHead | null {
     if (at + 2 + length > bytes.length) return null;
     const segment = bytes.subarray(at + 4, at + 2 + length);
     if (OTHER_FRAMES.includes(marker)) {
-      throw new JpegError("is a JPEG of a rare kind, which cannot be printed");
+      throw new JpegError("is a kind of JPEG that cannot be printed");
     }
     if (PRINTABLE.includes(marker)) frame = readFrame(segment);
     else if (marker === APP1 && text(segment, 0, 6) === "Exif\0\0") {
@@ -114,7 +114,7 @@ function text(bytes: Uint8Array, from: number, to: number): string {
   return String.fromCharCode(...bytes.subarray(from, to));
 }
 
-/** The pieces say which one of how many they are; a profile that is not whole, or for other colours, is none. */
+/** Orders the pieces by their numbers. A profile that is incomplete, or for other colours, is ignored. */
 function profileOf(
   bytes: Uint8Array,
   pieces: readonly ByteRange[],
@@ -144,14 +144,14 @@ function readFrame(segment: Uint8Array): Frame {
     throw new JpegError("is a broken JPEG (it has no size)");
   }
   if (bits !== 8 || (colors !== 1 && colors !== 3 && colors !== 4)) {
-    throw new JpegError("is a JPEG of a rare kind, which cannot be printed");
+    throw new JpegError("is a kind of JPEG that cannot be printed");
   }
   return { width, height, bits, colors };
 }
 
 /**
- * Where the picture ends: after the last end marker among the last bytes of a file, or null when they have none. What
- * follows it, such as padding, is no part of the picture. Takes time in proportion to the bytes, whatever they are.
+ * The end of the picture: after the last end marker in the last bytes of a file, or null when there is none. What follows,
+ * such as padding, is not part of the picture. Takes linear time for any bytes.
  */
 export function findJpegEnd(tail: Uint8Array): number | null {
   for (let at = tail.length - 1; at > 0; at--) {

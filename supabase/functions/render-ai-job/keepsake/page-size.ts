@@ -2,18 +2,18 @@
 
 const MM = 72 / 25.4;
 
-/** A page as it is after the printer has cut it, and what is printed beyond each edge so that no white shows there. */
+/** The size of a page after trimming, and the bleed: what is printed beyond each edge so that no white shows. */
 export interface PageFormat {
   width: number;
   height: number;
   bleed: number;
 }
 
-/** By the names that apps use. 3 mm and an eighth of an inch are what printers ask for. */
+/** By the names that apps use. Printers require 3 mm or an eighth of an inch of bleed. */
 export const PAGE_FORMATS = {
   a4: { width: 210 * MM, height: 297 * MM, bleed: 3 * MM },
   letter: { width: 612, height: 792, bleed: 9 },
   square: { width: 210 * MM, height: 210 * MM, bleed: 3 * MM },
 } as const satisfies Record<string, PageFormat>;
-/** The sizes that there are. */
+/** The name of a page format. */
 export type PageSize = keyof typeof PAGE_FORMATS;

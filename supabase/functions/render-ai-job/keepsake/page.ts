@@ -1,4 +1,4 @@
-/** One page of a keepsake, and how each kind of page looks. */
+/** One page of a keepsake, and the layout of each kind of page. */
 import type PDFDocument from "pdfkit";
 import type { PdfImage } from "pdfkit";
 import type { PageFormat } from "./page-size.ts";
@@ -11,10 +11,10 @@ import {
   type Setting,
 } from "./typesetting.ts";
 
-/** A photo that can be put on a page. */
+/** A photo that can be placed on a page. */
 export interface Picture {
   image: PdfImage;
-  /** Pixels, as it is to be seen. */
+  /** In pixels, after rotation. */
   size: { width: number; height: number };
 }
 
@@ -23,7 +23,7 @@ export interface PlacedSlide {
   picture: Picture;
   caption: PrintableText | null;
   date: PrintableText | null;
-  /** Hears at how many pixels to the inch the photo is printed, each time it is. */
+  /** Called with the pixels per inch each time the photo is placed. */
   note: (dpi: number) => void;
 }
 
@@ -36,14 +36,14 @@ interface Box {
 
 const INK = "#2b2724", SOFT = "#8a817a", HAIRLINE = "#cfc8c1";
 const ORNAMENT = "\u2767";
-/** A photo is not shown coarser than this many pixels to the inch. */
+/** A photo is not enlarged below this many pixels per inch. */
 const LEAST_RESOLUTION = 100;
-/** Where a block stands that has room left: a little above the middle looks like the middle. */
+/** Where a block with room around it is placed: slightly above the middle, which looks centred. */
 const OPTICAL_MIDDLE = 0.44;
-/** A photo that fills a page, or the top of the cover, loses no more than this; else it keeps its shape. */
+/** Largest part of a photo that may be cropped to fill a page or the top of the cover; otherwise it keeps its shape. */
 const MOST_CUT = { page: 0.25, cover: 0.2 };
 
-/** A new page of the document, and what can be put on it. Positions are from the corner that remains after the cut. */
+/** A new page of the document, and what can be placed on it. Positions are relative to the corner after trimming. */
 export class Page {
   private readonly margin: number;
 
@@ -65,7 +65,7 @@ export class Page {
     ];
   }
 
-  /** The first photo, up to the edges where its shape allows it, and what the book is. */
+  /** The first photo, up to the edges where its shape allows it, with title, author and date. */
   cover(
     book: {
       title: PrintableText;
@@ -129,7 +129,7 @@ export class Page {
     this.write(date, at, SOFT);
   }
 
-  /** A text by itself. */
+  /** A page with only a text. */
   foreword(content: PrintableText): void {
     const text = this.set(content, {
       width: this.format.width - 2.6 * this.margin,
@@ -142,7 +142,7 @@ export class Page {
     this.write(text, y);
   }
 
-  /** One photo up to the edges of the page, with its caption in a band below if it has one. */
+  /** One photo up to the edges of the page, with a caption in a band below if there is one. */
   full(slide: PlacedSlide, number: number): void {
     const { width, height, bleed } = this.format;
     const text = this.legend(slide, {
@@ -163,7 +163,7 @@ export class Page {
       this.fill(slide, whole);
       text?.write(height - band + 0.55 * this.margin);
     } else if (size.width / size.height > whole.width / whole.height) {
-      // As wide as the page, in the middle of its height.
+      // As wide as the page, centred vertically.
       const tall = whole.width * size.height / size.width;
       const free = height - tall - (text?.height ?? 0) - 1.25 * this.margin;
       const y = Math.max(0, free * OPTICAL_MIDDLE);
@@ -219,7 +219,7 @@ export class Page {
       });
       return { slide, text, frame, height: frame.height + below };
     });
-    // Rows are as high as what stands in them, and the whole block is in the middle.
+    // Rows are as high as their content, and the block is centred.
     const heights = Array.from({ length: rows }, (_, row) =>
       Math.max(
         ...placed.slice(row * columns, (row + 1) * columns)
@@ -233,7 +233,7 @@ export class Page {
       const tallest = Math.max(...inRow.map(({ frame }) => frame.height));
       for (const [column, { slide, text, frame }] of inRow.entries()) {
         const left = area.x + column * (cell.width + gap);
-        // Photos of a row stand on one line, so that their captions begin on one.
+        // Photos of a row are aligned at the bottom, so that their captions start at the same height.
         this.frame(slide, {
           ...frame,
           x: left + frame.x,
@@ -246,7 +246,7 @@ export class Page {
     this.number(number);
   }
 
-  /** The end of the book: its last photo once more, small, and its title. */
+  /** The end of the book: its last photo again, small, and the title. */
   back(book: { title: PrintableText }, slide: PlacedSlide | null): void {
     const { width, height } = this.format;
     const title = this.set(book.title, {
@@ -270,7 +270,7 @@ export class Page {
     this.write(title, y + 38, SOFT);
   }
 
-  /** Caption and date of a slide, one below the other; null when it has neither. */
+  /** Caption and date of a slide, one above the other; null when it has neither. */
   private legend(
     { caption, date }: PlacedSlide,
     room: Room,
@@ -300,7 +300,7 @@ export class Page {
     return setText(content, room, this.widthOf);
   }
 
-  /** Writes the text around `middle` from `y` down, and answers where it ends. */
+  /** Writes the text centred on `middle`, from `y` down; returns where it ends. */
   private write(
     { content, size, leading, lines }: Setting,
     y: number,
@@ -309,7 +309,7 @@ export class Page {
   ): number {
     this.document.font(content.face, size).fillColor(color);
     const { bleed } = this.format;
-    // pdfkit puts the top of the font's own line there, which is higher or lower than the line here.
+    // pdfkit aligns the top of the font's line box, which differs from the line height used here.
     const rise = (size * leading - this.document.currentLineHeight(true)) / 2;
     for (const line of lines) {
       if (line !== "") {
@@ -326,12 +326,12 @@ export class Page {
     return y;
   }
 
-  /** A photo with a hairline around it, so that a bright one has an edge. */
+  /** A photo with a hairline around it, so that a bright photo has an edge. */
   private frame(slide: PlacedSlide, box: Box): void {
     const { bleed } = this.format;
     slide.note(72 * slide.picture.size.width / box.width);
     const x = box.x + bleed, y = box.y + bleed;
-    // pdfkit turns the image by its orientation; this is the size afterwards.
+    // pdfkit rotates the image by its orientation; this is the size after that.
     this.document.image(slide.picture.image, x, y, {
       width: box.width,
       height: box.height,
@@ -340,7 +340,7 @@ export class Page {
       .rect(x, y, box.width, box.height).stroke();
   }
 
-  /** A photo that covers the box; what is beyond it is cut off on both sides alike. */
+  /** A photo that covers the box, cropped equally on both sides. */
   private fill(slide: PlacedSlide, box: Box): void {
     const { bleed } = this.format;
     const { size, image } = slide.picture;
@@ -387,7 +387,7 @@ export class Page {
   }
 }
 
-/** The largest place for the photo in the middle of the box: its shape is kept, and it is not blown up. */
+/** The largest place for the photo, centred in the box: it keeps its shape and is not enlarged too far. */
 function fitInto(
   photo: { width: number; height: number },
   box: Box,

@@ -1,6 +1,6 @@
 /**
- * The pages of a keepsake, as a PDF that is whole but for its photos: each is a white dot of one pixel, whose object is
- * replaced when the photo itself is written (book-file.ts).
+ * The pages of a keepsake, as a PDF that is complete except for its photos: each is a white image of one pixel, whose object
+ * is replaced when the photo is written (book-file.ts).
  */
 import { decodeBase64 } from "@std/encoding";
 import PDFDocument, { type PdfImage } from "pdfkit";
@@ -11,24 +11,24 @@ import { paginate, type PhotosPerPage } from "./pagination.ts";
 import type { PrintableText } from "./printable-text.ts";
 import type { CharacterWidth } from "./typesetting.ts";
 
-/** A photo as it is stored. */
+/** A stored photo. */
 export interface BookPhoto {
   width: number;
   height: number;
-  /** How it is to be turned: 1 to 8, as Exif counts. */
+  /** Exif orientation, 1 to 8. */
   orientation: number;
 }
 
 /** A slide of the book. Text is printable. */
 export interface BookSlide {
-  /** Which one of the photos. */
+  /** Index of the photo. */
   photo: number;
   caption: PrintableText | null;
   date: PrintableText | null;
   isFullPage: boolean;
 }
 
-/** What stands in a book. */
+/** The content of a book. */
 export interface Book {
   pageSize: PageSize;
   photosPerPage: PhotosPerPage;
@@ -39,7 +39,7 @@ export interface Book {
   photos: readonly BookPhoto[];
   /** At least one. */
   slides: readonly BookSlide[];
-  /** What a reader's program says about the file, which needs no font. */
+  /** Document properties, which need no font. */
   about: {
     title: string;
     author: string | null;
@@ -48,21 +48,21 @@ export interface Book {
   };
 }
 
-/** The pages, and what has to be known to write the photos. */
+/** The pages, and what is needed to write the photos. */
 export interface RenderedPages {
   pdf: Uint8Array;
   pageCount: number;
   /** The number of the object of each photo. */
   imageIds: readonly number[];
-  /** For each slide the resolution at the largest size at which its photo is printed, in pixels to the inch. */
+  /** For each slide, the pixels per inch of its photo at the largest size at which it is printed. */
   resolutions: readonly number[];
 }
 
 /**
  * Makes the pages: a cover, the foreword if there is one, the slides, and a back cover on an even page.
  *
- * Guarantees: each page has a TrimBox and, around it, a BleedBox; fonts are embedded, as far as they are used; text can be
- * searched and copied; every text of up to 2,000 characters has room.
+ * Guarantees: each page has a TrimBox and a BleedBox around it; the glyphs that are used are embedded; text can be searched
+ * and copied; every text of up to 2,000 characters fits.
  */
 export async function renderPages(book: Book): Promise<RenderedPages> {
   const document = new PDFDocument({

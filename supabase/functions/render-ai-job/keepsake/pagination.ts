@@ -1,14 +1,14 @@
-/** Which photos stand together on a page. */
+/** Decides which photos share a page. */
 import type { PageFormat } from "./page-size.ts";
 
-/** What matters of a slide when pages are made up. */
+/** The properties of a slide that pagination needs. */
 export interface PaginatedSlide {
-  /** Pixels, as the photo is to be seen. */
+  /** In pixels, after rotation. */
   width: number;
   height: number;
   /** Characters below the photo. */
   textLength: number;
-  /** The owner wants the photo on a page of its own, up to the edges. */
+  /** The owner wants the photo to fill a page. */
   isFullPage: boolean;
 }
 
@@ -20,18 +20,18 @@ export type PagePlan =
 /** How many photos a page may have; `auto` varies it. */
 export type PhotosPerPage = "auto" | 1 | 2 | 4;
 
-/** Text that finds room below a photo that shares its page with another one, and with three others. */
+/** Longest text that fits below a photo on a page with two photos, and with four. */
 const MOST_TEXT = { 1: Infinity, 2: 160, 4: 80 } as const;
-/** Up to so many slides, each has a page to itself unless the owner wants it otherwise. */
+/** Up to this many slides, each has its own page unless the owner chose otherwise. */
 const SMALL_BOOK = 12;
-/** How many photos the pages of a larger book would have, one after the other, so that no two look alike in a row. */
+/** Photos per page in a larger book, page by page, so that consecutive pages differ. */
 const RHYTHM = [1, 2, 1, 4, 2, 2] as const;
-/** Without being told, a photo fills a page when no more than this is cut off, at this resolution, once in so many pages. */
+/** By default, a photo fills a page if at most this part is cropped, at this resolution, once in this many pages. */
 const FILLING = { mostCut: 0.1, leastDpi: 200, every: 6 };
 
 /**
- * Makes up the pages. Slides stay in order; photos share a page when they are of one orientation and their captions are
- * short, and never more of them than `perPage`.
+ * Distributes the slides over pages, in order. Photos share a page if they have the same orientation and short captions, and
+ * never more of them than `perPage`.
  */
 export function paginate(
   slides: readonly PaginatedSlide[],
@@ -68,7 +68,7 @@ export function paginate(
   return pages;
 }
 
-/** Wide, tall, or neither, which goes with both. */
+/** Wide, tall, or neither, which combines with both. */
 export function shapeOf(
   { width, height }: Pick<PaginatedSlide, "width" | "height">,
 ): "landscape" | "portrait" | "square" {
@@ -76,7 +76,7 @@ export function shapeOf(
   return ratio > 1.1 ? "landscape" : ratio < 0.9 ? "portrait" : "square";
 }
 
-/** The part of a photo that is cut off when it covers an area of this shape. */
+/** The part of a photo that is cropped when it covers an area of this shape. */
 export function cutBy(
   photo: Pick<PaginatedSlide, "width" | "height">,
   area: { width: number; height: number },
@@ -103,7 +103,7 @@ function fitTogether(
   const shapes = new Set(
     slides.map(shapeOf).filter((shape) => shape !== "square"),
   );
-  // Four wide ones in two rows leave half of a tall page empty: only where that is asked for.
+  // Four wide photos in two rows leave half of a tall page empty: only if the owner chose four per page.
   const isSparse = count === 4 && perPage === "auto" &&
     shapes.has("landscape") && format.height > format.width * 1.1;
   return slides.length === count && shapes.size <= 1 && !isSparse &&

@@ -1,17 +1,17 @@
 /**
- * PNG (W3C, third edition) into what PDF can hold, as a stream. Compressed pixels pass through as they are where PDF knows
- * the same form. Those with an alpha channel are unpacked, and colour and transparency packed again, each by itself: a
- * filter of PNG works on each byte of a pixel alone, so that the filtered bytes of one channel are a filtered image.
+ * Converts PNG (W3C, third edition) to the form that PDF embeds, as a stream. Compressed pixels pass through where PDF has the
+ * same form. Pixels with an alpha channel are decompressed, and colour and transparency are compressed separately: a PNG
+ * filter works on each byte of a pixel alone, so the filtered bytes of one channel are a filtered image.
  *
- * Not the reader that comes with pdfkit: it holds the whole picture, believes every length that a file states, and throws
- * out of a callback, which would take the isolate down.
+ * pdfkit's own reader is not used: it holds the whole picture, trusts every length in the file, and throws out of a
+ * callback, which would end the isolate.
  */
 import { pipeline, Readable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { constants, createDeflate, createInflate } from "node:zlib";
 import { z } from "zod";
 
-/** A file that is no PNG that can be printed; the message goes on after "the photo ". */
+/** A file that is not a printable PNG. The message completes the sentence "the photo …". */
 export class PngError extends Error {
   override readonly name = "PngError";
 }
@@ -22,33 +22,33 @@ export interface PngHead {
   height: number;
   bits: number;
   colorType: number;
-  /** Samples of a pixel without the transparency: 1 or 3. */
+  /** Samples per pixel without transparency: 1 or 3. */
   colors: 1 | 3;
   hasAlpha: boolean;
-  /** Bytes that have to be unpacked: 0 when the pixels pass through. */
+  /** Decompressed size of the pixels; 0 when they pass through compressed. */
   unpackedBytes: number;
 }
 
-/** What PDF has to know of the pixels, once they have gone by. */
+/** What PDF needs to know about the pixels, known once they have been read. */
 export interface PngImage {
-  /** Bits of a sample; 16 become 8 where the pixels had to be unpacked. */
+  /** Bits per sample; 16 become 8 if the pixels are decompressed. */
   bits: number;
-  /** RGB triplets when pixels are indexes; at most 256. */
+  /** RGB triplets if pixels are indexes; at most 256. */
   palette: Uint8Array | null;
-  /** The one colour that is not painted, the lowest and the highest value of each sample, or null. */
+  /** The transparent colour, as the lowest and the highest value of each sample; null if there is none. */
   mask: number[] | null;
-  /** The transparency, zlib, one channel of 8 bits with the PNG predictor; null when all is opaque. */
+  /** The transparency, zlib, one channel of 8 bits with the PNG predictor; null if all pixels are opaque. */
   alpha: Uint8Array | null;
 }
 
-/** Most bytes of one picture that are unpacked: 16 million pixels with transparency, half as many with 16 bits. */
+/** Largest decompressed picture: 16 million pixels with transparency, half as many with 16 bits per sample. */
 export const MAX_UNPACKED_BYTES = 64_010_000;
 /** The length of the signature and of the first chunk. */
 export const PNG_HEAD_BYTES = 33;
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const INDEXED = 3;
-/** By colour type: samples of a pixel without transparency, whether there is transparency, and the bits that it may have. */
+/** By colour type: samples per pixel without transparency, whether there is transparency, and the possible bit depths. */
 const TYPES: Readonly<
   Record<number, { colors: 1 | 3; hasAlpha: boolean; bits: readonly number[] }>
 > = {
@@ -58,12 +58,12 @@ const TYPES: Readonly<
   4: { colors: 1, hasAlpha: true, bits: [8, 16] },
   6: { colors: 3, hasAlpha: true, bits: [8, 16] },
 };
-/** Bytes that streams of zlib give out at a time. */
+/** Size of the chunks that zlib streams produce. */
 const CHUNK_BYTES = 262_144;
-/** The fastest that keeps runs short: processor time is what an isolate has least of. */
+/** The fastest level that still compresses runs: processor time is the scarcest resource of an isolate. */
 const QUICK = { level: 1, strategy: constants.Z_RLE, chunkSize: CHUNK_BYTES };
 
-/** Whether the bytes begin as a PNG does. */
+/** Whether the bytes begin like a PNG. */
 export function isPng(bytes: Uint8Array): boolean {
   return SIGNATURE.every((byte, index) => bytes[index] === byte);
 }
@@ -72,12 +72,12 @@ export function isPng(bytes: Uint8Array): boolean {
  * Reads signature and header.
  *
  * @param bytes at least the first {@link PNG_HEAD_BYTES} of the file.
- * @throws {PngError} when the file is broken, interlaced, or takes longer to unpack than a picture may.
+ * @throws {PngError} when the file is broken, interlaced, or too large to decompress.
  */
 export function readPngHead(bytes: Uint8Array): PngHead {
-  if (!isPng(bytes)) throw new PngError("is no PNG");
+  if (!isPng(bytes)) throw new PngError("is not a PNG");
   if (bytes.length < PNG_HEAD_BYTES) {
-    throw new PngError("breaks off before its end");
+    throw new PngError("ends too early");
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const width = view.getUint32(16), height = view.getUint32(20);
@@ -110,12 +110,13 @@ export function readPngHead(bytes: Uint8Array): PngHead {
 }
 
 /**
- * Reads a PNG to its end and gives out the pixels as PDF takes them: zlib, rows with the PNG predictor.
+ * Reads a PNG to its end and yields the pixels as PDF embeds them: zlib, rows with the PNG predictor.
  *
- * Guarantees: holds no more than about a megabyte of pixels, and of the transparency its compressed form; nothing beyond
- * the size that the header states is unpacked. When it is done, it returns what else PDF has to know.
+ * Guarantees: holds about a megabyte of pixels at most, and the transparency in compressed form; decompresses nothing beyond
+ * the size in the header.
  *
- * @throws {PngError} when the file is broken or cut. Whatever `file` throws.
+ * @returns what else PDF needs to know.
+ * @throws {PngError} when the file is broken or truncated. Errors of `file` are thrown unchanged.
  */
 export async function* preparePng(
   file: AsyncIterable<Uint8Array>,
@@ -146,12 +147,12 @@ export async function* preparePng(
   return { ...image, mask: null, bits: 8, alpha: await channels.endAlpha() };
 }
 
-/** Errors of zlib, whose codes begin so, are faults of the file. */
+/** Errors of zlib, which have codes with this prefix, are faults of the file. */
 const zlibErrorSchema = z.object({ code: z.string().startsWith("Z_") });
 
 function asPngError(error: unknown): unknown {
   return zlibErrorSchema.safeParse(error).success
-    ? new PngError("is a broken PNG (its pixels cannot be unpacked)", {
+    ? new PngError("is a broken PNG (its pixels cannot be decompressed)", {
       cause: error,
     })
     : error;
@@ -161,7 +162,7 @@ function toBytes(value: unknown): Uint8Array {
   return z.instanceof(Uint8Array).parse(value);
 }
 
-/** Bytes that come in pieces, to be taken in other ones. */
+/** Reads pieces of any size from a stream of bytes. */
 class Input {
   readonly #source: AsyncIterator<Uint8Array>;
   #held: Uint8Array = new Uint8Array(0);
@@ -170,7 +171,7 @@ class Input {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** Up to `most` of the bytes that come next, at least one; none at the end. */
+  /** The next bytes: at least one and up to `most`; none at the end. */
   async some(most: number): Promise<Uint8Array> {
     while (this.#held.length === 0) {
       const next = await this.#source.next();
@@ -182,12 +183,12 @@ class Input {
     return bytes;
   }
 
-  /** Exactly so many bytes. @throws {PngError} when there are fewer. */
+  /** Exactly this many bytes. @throws {PngError} when there are fewer. */
   async take(count: number): Promise<Uint8Array> {
     const whole = new Uint8Array(count);
     for (let at = 0; at < count;) {
       const bytes = await this.some(count - at);
-      if (bytes.length === 0) throw new PngError("breaks off before its end");
+      if (bytes.length === 0) throw new PngError("ends too early");
       whole.set(bytes, at);
       at += bytes.length;
     }
@@ -195,7 +196,7 @@ class Input {
   }
 }
 
-/** A palette or the transparency of one; anything longer is no such thing. */
+/** Largest palette, or transparency of one. */
 const MOST_SMALL_BYTES = 768;
 
 /** The chunks after the header. */
@@ -208,7 +209,7 @@ class Chunks {
     this.#input = input;
   }
 
-  /** The data of all IDAT chunks. @throws {PngError} unless the last chunk comes. */
+  /** The data of all IDAT chunks. @throws {PngError} when the last chunk is missing. */
   async *pixels(): AsyncGenerator<Uint8Array> {
     for (;;) {
       // Each chunk: its length, its name, its data, a checksum.
@@ -225,16 +226,16 @@ class Chunks {
       }
       for (let rest = left; rest > 0;) {
         const bytes = await this.#input.some(rest);
-        if (bytes.length === 0) throw new PngError("breaks off before its end");
+        if (bytes.length === 0) throw new PngError("ends too early");
         rest -= bytes.length;
         if (name === "IDAT") yield bytes;
       }
       await this.#input.take(4);
     }
-    if (!this.#hasPixels) throw new PngError("breaks off before its end");
+    if (!this.#hasPixels) throw new PngError("ends too early");
   }
 
-  /** What the other chunks said. */
+  /** The content of the other chunks. */
   end(head: PngHead): Pick<PngImage, "palette" | "mask"> {
     const transparency = this.#small.get("tRNS") ?? null;
     if (head.colorType !== INDEXED) {
@@ -254,7 +255,7 @@ class Chunks {
   }
 }
 
-/** 16-bit samples, each twice: PDF wants the lowest and the highest value that is not painted. */
+/** 16-bit samples, each twice: PDF expects the lowest and the highest transparent value. */
 function readSamples(transparency: Uint8Array): number[] {
   const samples: number[] = [];
   for (let at = 0; at + 1 < transparency.length; at += 2) {
@@ -275,13 +276,13 @@ function layOnWhite(
   });
 }
 
-/** Takes rows of pixels with transparency apart, a row at a time; of 16 bits the upper 8 are kept. */
+/** Separates colour and transparency, row by row; of 16 bits the upper 8 are kept. */
 class Channels {
   readonly #head: PngHead;
-  /** Bytes of a pixel, and of one sample. */
+  /** Bytes per pixel, and per sample. */
   readonly #step: number;
   readonly #sample: number;
-  /** Rows of transparency that are all opaque, from the top; with the first one that is not, `#alpha` begins. */
+  /** Number of opaque rows at the top; `#alpha` begins with the first row that is not opaque. */
   #opaqueRows = 0;
   #alpha: PackedRows | null = null;
   #rows = 0;
@@ -292,7 +293,7 @@ class Channels {
     this.#step = (head.colors + 1) * this.#sample;
   }
 
-  /** The colours of the rows, filtered as they were. */
+  /** The colours of the rows, with their filters. */
   async *colorsOf(pieces: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
     const { width, height } = this.#head;
     const row = new Uint8Array(1 + width * this.#step);
@@ -317,7 +318,7 @@ class Channels {
       if (to > 0) yield colors.subarray(0, to);
     }
     if (this.#rows !== height || filled > 0) {
-      throw new PngError("breaks off before its end");
+      throw new PngError("ends too early");
     }
   }
 
@@ -353,11 +354,11 @@ class Channels {
     return to;
   }
 
-  /** The opaque rows that have gone by, written in the shortest way. */
+  /** The opaque rows so far, in the shortest encoding. */
   #beginAlpha(): PackedRows {
     const rows = new PackedRows();
     const { width } = this.#head;
-    // Left of each pixel what it is itself, and then: as above.
+    // First row: equal to the pixel on the left. Further rows: equal to the pixel above.
     const first = new Uint8Array(1 + width), like = new Uint8Array(1 + width);
     first[0] = 1;
     first[1] = 255;
@@ -366,7 +367,7 @@ class Channels {
     return rows;
   }
 
-  /** The transparency, packed; null when no pixel has any. */
+  /** The compressed transparency; null if every pixel is opaque. */
   async endAlpha(): Promise<Uint8Array | null> {
     return await this.#alpha?.end() ?? null;
   }
@@ -374,7 +375,7 @@ class Channels {
 
 const LOT_BYTES = 1_048_576;
 
-/** Rows that are packed by the megabyte, of which only the packed form is held. */
+/** Compresses rows by the megabyte; only the compressed form is held. */
 class PackedRows {
   readonly #packer = createDeflate(QUICK);
   readonly #packed: Uint8Array[] = [];
@@ -420,10 +421,10 @@ function join(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** Whether a filtered row, below opaque ones, is opaque: there is one way only in which each filter writes that. */
+/** Whether a filtered row below opaque rows is opaque: each filter has exactly one encoding for that. */
 function isOpaqueRow(row: Uint8Array, isFirst: boolean): boolean {
   const [filter = 0, first] = row;
-  // Of nothing to the left and above: none, left, above, average, Paeth.
+  // At the left edge: filters none, left, above, average, Paeth.
   const begins = isFirst ? [255, 255, 255, 255, 255] : [255, 255, 0, 128, 0];
   const goesOn = isFirst ? [255, 0, 255, 128, 0] : [255, 0, 0, 0, 0];
   if (first !== begins[filter]) return false;

@@ -1,7 +1,7 @@
-/** Text as the fonts of the keepsake can print it. */
+/** Text in a form that the fonts of the keepsake can print. */
 import { type FontData, ITALIC, ROMAN } from "./font-data.ts";
 
-/** The two faces that there are. */
+/** The two faces. */
 export type Face = "roman" | "italic";
 const FACES: Readonly<Record<Face, FontData>> = {
   roman: ROMAN,
@@ -12,25 +12,25 @@ const FACES: Readonly<Record<Face, FontData>> = {
 export interface PrintableText {
   text: string;
   face: Face;
-  /** Pictures (emoji) that were left out. */
+  /** How many emoji were left out. */
   pictures: number;
-  /** Other characters that were left out because the face does not have them, in order, repeated ones too. */
+  /** Other characters that the face lacks and that were left out, in order, with repetitions. */
   missing: readonly string[];
 }
 
 const SHOWN_CHARACTERS = 10;
-/** What is no letter and no sign of its own: joiners, marks of direction, selectors, tags. */
+/** Characters without a glyph: joiners, direction marks, selectors, tags. */
 const INVISIBLE = /[\p{Cf}\p{Cc}\p{Variation_Selector}]/u;
 const PICTURE =
   /[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}\u20e3]/u;
 const LETTER = /\p{L}/u;
 
 /**
- * Brings a text into the form that is printed, in `preferred` unless the other face has more of its characters.
+ * Converts a text to printable form, in `preferred` unless the other face has more of its characters.
  *
- * Lines are kept, runs of other white space become one space. What is only another form of a covered character (NFKC:
- * full-width letters, mathematical alphabets) is printed as that; invisible characters go, and so do emoji, which are
- * counted. Any other character that the face lacks is left out and reported.
+ * Lines are kept; runs of other white space become one space. Variants of a covered character (NFKC: full-width letters,
+ * mathematical alphabets) are printed as that character. Invisible characters and emoji are removed, and emoji are counted.
+ * Any other character that the face lacks is left out and reported.
  */
 export function toPrintable(text: string, preferred: Face): PrintableText {
   const other: Face = preferred === "roman" ? "italic" : "roman";
@@ -40,7 +40,7 @@ export function toPrintable(text: string, preferred: Face): PrintableText {
   return second.missing.length < first.missing.length ? second : first;
 }
 
-/** How many letters of a text are printed, and how many were left out. */
+/** Counts the letters of a text that are printed and those that were left out. */
 export function countLetters(
   { text, missing }: Pick<PrintableText, "text" | "missing">,
 ): { kept: number; lost: number } {
@@ -49,7 +49,7 @@ export function countLetters(
   return { kept: count([...text]), lost: count(missing) };
 }
 
-/** The first ten different ones, for a person to read. */
+/** The first ten different characters, in readable form. */
 export function showCharacters(characters: readonly string[]): string {
   return [...new Set(characters)].slice(0, SHOWN_CHARACTERS).join(" ");
 }

@@ -1,21 +1,21 @@
 /**
- * Text in lines. Widths are those of single characters: kerning and ligatures make a line a little shorter, and to shape
- * each line of each try would take most of the processor time that a keepsake has.
+ * Breaks text into lines. Widths are those of single characters: kerning and ligatures make a line slightly shorter, but
+ * shaping each line at each size would take most of a request's processor time.
  */
 import LineBreaker from "linebreak";
 import type { PrintableText } from "./printable-text.ts";
 
-/** Room for a text, and how it may be set there; lengths are points. */
+/** Room for a text, and how it may be set; lengths are points. */
 export interface Room {
   width: number;
   height: number;
-  /** Font sizes to try, from the one that is liked best down. */
+  /** Font sizes to try, preferred first. */
   sizes: readonly number[];
-  /** From line to line, in font sizes. */
+  /** Line height, in font sizes. */
   leading: number;
 }
 
-/** Text that has been set. */
+/** Text broken into lines. */
 export interface Setting {
   content: PrintableText;
   size: number;
@@ -31,9 +31,9 @@ export type CharacterWidth = (
 ) => number;
 
 /**
- * Sets the text in the largest of the sizes that has room, else in the smallest; in lines of about the same length, broken
- * where Unicode allows it (UAX 14), and within a word only when that is longer than a line. Where lines as they were
- * written take more room than there is, they run on.
+ * Sets the text in the first size that fits, else in the last, in lines of about equal length. Lines break where Unicode
+ * allows it (UAX 14), and within a word only if the word is longer than a line. If the text's own line breaks need too much
+ * room, they become spaces.
  */
 export function setText(
   content: PrintableText,
@@ -64,7 +64,7 @@ function setLines(
     lines = breakLines(pieces, room.width / size);
     if (heightOf(lines, size) <= room.height) break;
   }
-  // The narrowest measure that needs no more lines.
+  // The narrowest width that needs no more lines.
   let narrow = room.width * 0.3, wide = room.width;
   for (let step = 0; step < 6; step++) {
     const middle = (narrow + wide) / 2;
@@ -84,14 +84,14 @@ function setLines(
   };
 }
 
-/** What stands between two places where a line may end. */
+/** The text between two break opportunities. */
 interface Piece {
   characters: readonly string[];
   widths: readonly number[];
-  /** Without the white space at its end, which may hang over. */
+  /** Without trailing white space, which may exceed the line. */
   width: number;
   space: number;
-  /** A line ends after it in any case. */
+  /** A mandatory break follows. */
   isLast: boolean;
 }
 

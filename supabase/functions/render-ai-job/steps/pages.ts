@@ -1,4 +1,4 @@
-/** The third step: the pages, and with them the plan of the whole file. */
+/** The third step: the pages, and with them the segments of the whole file. */
 import { OUTPUTS, storeOutput } from "../../_shared/storage/outputs.ts";
 import { COSTS } from "../budget.ts";
 import { assembleBook, sizeOf } from "../keepsake/book-file.ts";
@@ -6,19 +6,19 @@ import { pause, type RenderDeps, type Rendering } from "../rendering.ts";
 import type { Plan } from "../plan.ts";
 import { printTexts } from "./texts.ts";
 
-/** The file in the job's folder that holds the pages. */
+/** The file with the pages, in the job's folder. */
 export const PAGES_FILE = "pages.pdf";
 
-/** Below so many pixels to the inch a print looks soft. */
+/** Below this many pixels per inch, a print looks soft. */
 const SHARP_RESOLUTION = 150;
 const MAX_PAGES_BYTES = 20_971_520;
-/** A larger book is written by the next request: the pages leave much behind in memory, and so do many parts of a file. */
+/** A larger book is written by the next request: making the pages leaves much in memory, and so does writing many parts. */
 const MAX_WRITTEN_WITH_PAGES = 50_331_648;
 
 /**
- * Makes the pages and stores them, unless that is done.
+ * Makes and stores the pages, unless that is done.
  *
- * @throws {Snooze} when the request has not enough processor time left for them, or has made those of a large book.
+ * @throws {Snooze} when too little processor time is left, or after the pages of a large book.
  */
 export async function makePages(
   { supabase }: Pick<RenderDeps, "supabase">,
@@ -35,7 +35,7 @@ export async function makePages(
     COSTS.character * characters;
   if (!budget.take(cost)) throw pause("making_pages");
   context.progress(36, "making_pages");
-  // Only now: the fonts and the writer of PDF are a third of a second that no other step should pay for.
+  // Imported here, because loading the fonts and the PDF writer takes a third of a second.
   const { renderPages } = await import("../keepsake/pages.ts");
 
   const images = photos.map(({ image, slide }) => {
@@ -57,7 +57,7 @@ export async function makePages(
     })),
     slides: contents.slides.map((slide, index) => {
       const photo = numbers.get(slide.object ?? "") ?? 0;
-      const takenOn = photos[photo]?.look?.takenOn ?? null;
+      const takenOn = photos[photo]?.inspected?.takenOn ?? null;
       return {
         photo,
         caption: texts.captions[index] ?? null,

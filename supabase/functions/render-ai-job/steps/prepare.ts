@@ -1,22 +1,23 @@
-/** The second step: photos that PDF does not take as they are become objects of Storage that it does. */
+/** The second step: photos that PDF cannot embed unchanged are converted and stored. */
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import { openInput } from "../../_shared/storage/object-store.ts";
 import { OUTPUTS, storeOutput } from "../../_shared/storage/outputs.ts";
 import { COSTS } from "../budget.ts";
-import { final, photoFailure } from "../failures.ts";
+import { notPrintable, photoFailure } from "../failures.ts";
 import { encodePalette } from "../keepsake/book-file.ts";
 import type { PngHead, PngImage } from "../keepsake/png.ts";
 import type { Plan, PlannedPhoto } from "../plan.ts";
 import { pause, type RenderDeps, type Rendering } from "../rendering.ts";
 
 const MEBIBYTE = 1_048_576;
-/** What is stored is no larger than the pixels, unpacked or as they came. */
+/** The stored form is no larger than the decompressed pixels or the file. */
 const MAX_STORED_BYTES = 104_857_600;
 
 /**
- * Prepares each PNG, one after the other.
+ * Prepares the PNGs, one after the other.
  *
- * @throws {JobFailure} `photo_not_printable` and `photo_not_found` (final), naming the slide. {Snooze} when some are left.
+ * @throws {JobFailure} `photo_not_printable` and `photo_not_found` (final), naming the slide.
+ * @throws {Snooze} when photos are left for the next request.
  */
 export async function preparePhotos(
   deps: Pick<RenderDeps, "supabase">,
@@ -37,12 +38,12 @@ export async function preparePhotos(
       "preparing_photos",
     );
     await prepare(deps, rendering, photo);
-    // A picture may have taken most of what a request has: what is done need not be done again.
+    // A picture may have used most of the request: save it, so that it is not prepared again.
     await save();
   }
 }
 
-/** The files in the job's folder that hold prepared photos. */
+/** The files with prepared photos, in the job's folder. */
 export function preparedFiles({ photos }: Plan): string[] {
   return photos.flatMap((photo, index) =>
     photo.png === null
@@ -104,14 +105,10 @@ async function prepare(
   try {
     color = await store(nameOf(index), ReadableStream.from(pixels()));
   } catch (error) {
-    // The fault of the file says more than that its transfer broke off.
+    // A fault of the file explains more than the broken transfer that it caused.
     const cause = found.failure ?? error;
     if (cause instanceof PngError) {
-      throw final(
-        "photo_not_printable",
-        `slide ${photo.slide}: the photo ${cause.message}`,
-        cause,
-      );
+      throw notPrintable(photo.slide, cause.message, cause);
     }
     signal.throwIfAborted();
     throw cause instanceof JobFailure

@@ -1,40 +1,40 @@
-/** The texts of a keepsake as they are printed. */
+/** The texts of a keepsake in printable form. */
 import type { PdfRenderMetadata } from "../../_shared/contracts/pdf-render.ts";
-import { final } from "../failures.ts";
+import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import type { Face, PrintableText } from "../keepsake/printable-text.ts";
 import type { Contents } from "../plan.ts";
 
 /** See {@link printTexts}. */
 export interface Texts {
   title: PrintableText;
-  /** As it was written. */
+  /** As the owner wrote it. */
   plainTitle: string;
   author: PrintableText | null;
   date: PrintableText;
   foreword: PrintableText | null;
-  /** By slide. */
+  /** One for each slide. */
   captions: readonly (PrintableText | null)[];
-  /** Slides, from 1, whose caption lacks characters, or is left out. */
+  /** Slides, from 1, whose caption lacks characters or is left out. */
   captionsIncomplete: number[];
   picturesLeftOut: number;
   charactersLeftOut: number;
   charactersLeftOutSample: string | null;
-  /** A day, written `YYYY-MM-DD`, in the owner's way of writing. */
+  /** Formats a day (`YYYY-MM-DD`) in the owner's locale. */
   day(day: string): PrintableText;
 }
 
 /**
- * Brings all texts of a keepsake into the form that is printed, and counts what is left out of them. A text other than
- * the title that loses more than half of its letters is left out as a whole: what would remain says nothing.
+ * Converts all texts of a keepsake to printable form, and counts what is left out. A text other than the title that loses
+ * more than half of its letters is left out as a whole, because the rest could not be understood.
  *
- * @throws {JobFailure} `text_not_printable` (final) when more than half of the letters of the title, or of all texts
- *   together, are in no font: the slideshow is in a script that cannot be printed.
+ * @throws {JobFailure} `text_not_printable` (final) when the fonts lack more than half of the letters of the title, or of
+ *   all texts together: the slideshow is in a script that they do not cover.
  */
 export async function printTexts(
   contents: Contents,
   metadata: PdfRenderMetadata,
 ): Promise<Texts> {
-  // The fonts are half a megabyte of module, which nothing else in the isolate needs.
+  // The fonts are a module of half a megabyte that nothing else in the isolate needs.
   const { countLetters, showCharacters, toPrintable } = await import(
     "../keepsake/printable-text.ts"
   );
@@ -61,15 +61,17 @@ export async function printTexts(
       return printable.missing.length === 0 ? printable : null;
     });
 
+  const notPrintableText = (subject: string, characters: string[]) =>
+    JobFailure.final("text_not_printable", {
+      details: `most letters of ${subject} are in no font of the keepsake: ${
+        showCharacters(characters)
+      }`,
+    });
+
   const plainTitle = metadata.title ?? contents.title;
   const title = print(plainTitle, "roman");
   if (title.isMostlyLost) {
-    throw final(
-      "text_not_printable",
-      `the title has letters that no font of the keepsake has: ${
-        showCharacters(missing)
-      }`,
-    );
+    throw notPrintableText("the title", missing);
   }
   const captionsIncomplete: number[] = [];
   const texts = {
@@ -88,12 +90,7 @@ export async function printTexts(
     day: (day: string) => write(new Date(`${day}T00:00:00Z`), "UTC"),
   };
   if (letters.lost > letters.kept) {
-    throw final(
-      "text_not_printable",
-      `most letters of the slideshow's texts are in no font of the keepsake: ${
-        showCharacters(missing)
-      }`,
-    );
+    throw notPrintableText("the slideshow's texts", missing);
   }
   return {
     ...texts,
@@ -105,7 +102,7 @@ export async function printTexts(
   };
 }
 
-/** A day in the owner's way of writing, or in English where the fonts lack its letters or nobody knows the locale. */
+/** A day in the owner's locale, or in English where the runtime does not know the locale or the fonts lack its letters. */
 function writeDay(
   date: Date,
   locale: string,
@@ -123,7 +120,7 @@ function writeDay(
         );
         if (printed !== null) return printed;
       } catch {
-        // A locale or zone that this runtime does not know, or a script that no font has.
+        // The runtime does not know the locale or time zone; the next one is tried.
       }
     }
   }

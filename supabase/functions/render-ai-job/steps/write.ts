@@ -1,4 +1,4 @@
-/** The last step: the file, into an upload that goes on where the request before has left it. */
+/** The last step: writes the file into a resumable upload, which the next request can continue. */
 import { JobFailure } from "../../_shared/failures/job-failure.ts";
 import {
   openInput,
@@ -7,25 +7,27 @@ import {
 } from "../../_shared/storage/object-store.ts";
 import { UPLOAD_PART_BYTES } from "../../_shared/storage/resumable-uploads.ts";
 import { COSTS } from "../budget.ts";
-import { final, photoFailure } from "../failures.ts";
+import { photoFailure } from "../failures.ts";
 import { readBook } from "../keepsake/book-file.ts";
 import type { Plan } from "../plan.ts";
 import { pause, type RenderDeps, type Rendering } from "../rendering.ts";
 
 const BUCKET = "pdfs";
 const FILE_NAME = "keepsake.pdf";
-/** A part is not begun with less time than this; the next isolate goes on. */
+/** With less time than this, a part is left to the next isolate. */
 const PART_MS = 15_000;
 const PART_COST = COSTS.read * 4 +
   COSTS.passedMebibyte * UPLOAD_PART_BYTES / 1_048_576;
 
 /**
- * Writes the book and answers where it is.
+ * Writes the book.
  *
- * Guarantees: what is there stays there, whatever ends a request; the file appears when it is whole.
+ * Guarantees: uploaded parts are kept however a request ends; the file appears only when it is complete.
  *
- * @throws {Snooze} when there is more to write than fits into this request. {JobFailure} `photo_not_found` (final) when a
- *   photo is gone, `output_too_large` (final) when the project takes no file of that size.
+ * @returns `<bucket>/<path>` of the file.
+ * @throws {Snooze} when more is left than fits into this request.
+ * @throws {JobFailure} `photo_not_found` (final) when a photo was deleted; `output_too_large` (final) when the file exceeds
+ *   the project's limit.
  */
 export async function writeBook(
   { supabase, uploads }: Pick<RenderDeps, "supabase" | "uploads">,
@@ -38,8 +40,8 @@ export async function writeBook(
   let offset = rendering.uploadId === null
     ? null
     : await uploads.offset(rendering.uploadId, signal);
-  // Storage forgets an upload after a day, or when it is finished.
-  if (offset === null && !(rendering.uploadId !== null && await isThere())) {
+  // Storage forgets an upload when it is complete, or after a day.
+  if (offset === null && !(rendering.uploadId !== null && await exists())) {
     rendering.uploadId = await uploads.begin({
       bucket: BUCKET,
       path,
@@ -56,14 +58,14 @@ export async function writeBook(
     context.progress(40 + Math.floor(59 * at / book.size), "writing");
     at = await append(at);
   }
-  if (await isThere()) return outputUrl;
+  if (await exists()) return outputUrl;
   rendering.uploadId = null;
   await rendering.save();
   throw JobFailure.retryable("storage_unavailable", {
-    cause: new Error("an upload that is whole has made no file"),
+    cause: new Error("a complete upload has produced no file"),
   });
 
-  async function isThere(): Promise<boolean> {
+  async function exists(): Promise<boolean> {
     try {
       return await sizeOfInput(supabase, outputUrl) === book.size;
     } catch (error) {
@@ -97,7 +99,7 @@ export async function writeBook(
       );
     } catch (error) {
       signal.throwIfAborted();
-      // Why the body broke off says more than that it did.
+      // The fault of the body explains more than the broken upload that it caused.
       throw failure ?? error;
     }
   }
@@ -112,15 +114,15 @@ export async function writeBook(
         photo.object === object
       );
       throw photo === undefined
-        ? unlessLost(error)
+        ? ownFileFailure(error)
         : photoFailure(photo.slide, error);
     }
   }
 }
 
-/** What this job itself has stored does not get lost; if it does, it is made again. */
-function unlessLost(error: unknown): unknown {
+/** A missing file of the job itself is a fault: only a retry of the job, from the beginning, makes it again. */
+function ownFileFailure(error: unknown): unknown {
   return error instanceof JobFailure && error.code === "input_not_found"
-    ? final("output_invalid", undefined, error)
+    ? JobFailure.final("output_invalid", { cause: error })
     : error;
 }

@@ -8,9 +8,9 @@ import {
   readJpegHead,
 } from "../../../../supabase/functions/render-ai-job/keepsake/jpeg.ts";
 import {
-  lookAtPhoto,
+  inspectPhoto,
   PhotoError,
-} from "../../../../supabase/functions/render-ai-job/keepsake/look.ts";
+} from "../../../../supabase/functions/render-ai-job/keepsake/inspect-photo.ts";
 import {
   PngError,
   preparePng,
@@ -34,7 +34,7 @@ function spoilt(file: Uint8Array): fc.Arbitrary<Uint8Array> {
 }
 
 const look = (file: Uint8Array, size = file.length) =>
-  lookAtPhoto(
+  inspectPhoto(
     "uploads/photo",
     size,
     (from, to) => Promise.resolve(file.subarray(from, to)),
@@ -48,7 +48,7 @@ for (
     "rgb.png",
   ]
 ) {
-  Deno.test(`lookAtPhoto: ${name}, spoilt, is read or refused and nothing else`, async () => {
+  Deno.test(`inspectPhoto: ${name}, spoilt, is read or refused and nothing else`, async () => {
     const file = await readPhoto(name);
     let refused = 0;
     await fc.assert(
@@ -108,7 +108,7 @@ Deno.test("readJpegHead: grey, RGB and Adobe's CMYK are told apart; a head that 
   );
 });
 
-Deno.test("lookAtPhoto: a JPEG without its end marker is one, and says so; what follows the end is no part of it", async () => {
+Deno.test("inspectPhoto: a JPEG without its end marker is one, and says so; what follows the end is no part of it", async () => {
   const file = await readPhoto("progressive.jpg");
   const whole = await look(file);
   const cut = await look(file.subarray(0, file.length - 2));
@@ -133,19 +133,19 @@ Deno.test("lookAtPhoto: a JPEG without its end marker is one, and says so; what 
   ]);
 });
 
-Deno.test("lookAtPhoto: of a large file the beginning and the last 64 KiB are read, each once", async () => {
+Deno.test("inspectPhoto: of a large file the beginning and the last 64 KiB are read, each once", async () => {
   const file = new Uint8Array(20_000_000).fill(0xd9);
   const photo = await readPhoto("progressive.jpg");
   file.set(photo);
   const read: string[] = [];
-  await lookAtPhoto("uploads/photo", file.length, (from, to) => {
+  await inspectPhoto("uploads/photo", file.length, (from, to) => {
     read.push(`${from} ${to}`);
     return Promise.resolve(file.subarray(from, to));
   });
   assertEquals(read, ["0 131072", "19934464 20000000"]);
 });
 
-Deno.test("lookAtPhoto: a head that is longer than usual is read on", async () => {
+Deno.test("inspectPhoto: a head that is longer than usual is read on", async () => {
   const photo = await readPhoto("progressive.jpg");
   // Four segments of application data in front, 260 kB.
   const segment = new Uint8Array(65_002);

@@ -120,7 +120,7 @@ Deno.test("keepsake: an object that is not as it was ends the file, and is not w
   await assertRejects(
     () => readPart({ ...book, stored }, 0, sizeOf(book.segments)),
     TypeError,
-    "photos/0 is not as it was",
+    "photos/0 has changed",
   );
 });
 

@@ -24,7 +24,7 @@ function logged(
 }
 
 const job = { job_id: "0b7c", job_type: "pdf_render" };
-const missing = Object.assign(new Error("slide 1: its photo is not there"), {
+const missing = Object.assign(new Error("slide 1: its photo does not exist"), {
   code: "photo_not_found",
 });
 
@@ -39,7 +39,7 @@ Deno.test("terminal: what went wrong is one line, and what only happened is none
         error_code: "photo_not_found",
         error: missing,
       }),
-      "[process-ai-job] job_failed, photo_not_found: slide 1: its photo is not there (pdf_render 0b7c)",
+      "[process-ai-job] job_failed, photo_not_found: slide 1: its photo does not exist (pdf_render 0b7c)",
     ],
     [f, logged("warn", "claim_refused", { reason: "too_old" }), undefined],
     [

@@ -1,4 +1,4 @@
-/** What a file is, by its first and last bytes. */
+/** Finds out what a file is, from its first and last bytes. */
 import { findJpegEnd, isJpeg, JpegError, readJpegHead } from "./jpeg.ts";
 import type { BookImage } from "./book-file.ts";
 import {
@@ -9,27 +9,27 @@ import {
   readPngHead,
 } from "./png.ts";
 
-/** A file that cannot be printed; the message goes on after "the photo ". */
+/** A file that cannot be printed. The message completes the sentence "the photo …". */
 export class PhotoError extends Error {
   override readonly name = "PhotoError";
 }
 
-/** A JPEG, which goes into the book as it is, or a PNG, which has to be prepared. */
-export type Look =
+/** A JPEG, which is embedded unchanged, or a PNG, which has to be prepared. */
+export type PhotoInspection =
   & { takenOn: string | null }
   & ({ image: Extract<BookImage, { kind: "jpeg" }> } | { png: PngHead });
 
-/** Reads a part of the file; `to` is not in it. */
+/** Reads a part of the file; `to` is exclusive. */
 export type ReadPart = (from: number, to: number) => Promise<Uint8Array>;
 
-/** Bytes that are read at first, and at most, to find the first scan of a JPEG: before it stand thumbnail and profile. */
+/** Bytes that are read first, and at most, to find the first scan of a JPEG, which follows thumbnail and profile. */
 const HEAD_BYTES = { first: 131_072, most: 8_388_608 };
-/** The last bytes, among which a JPEG has to have its end. */
+/** Last bytes in which the end of a JPEG is searched. */
 const TAIL_BYTES = 65_536;
-/** A profile that is longer is for a press, and not what a camera writes. */
+/** A longer profile is for a printing press; cameras write shorter ones. */
 const MOST_PROFILE_BYTES = 4_194_304;
 
-/** Formats that are named in errors, by what stands at which byte. */
+/** Formats that errors name, by a text and its position. */
 const OTHERS: readonly (readonly [at: number, text: string, name: string])[] = [
   [8, "WEBP", "WebP"],
   [4, "ftypheic", "HEIC"],
@@ -44,17 +44,17 @@ const OTHERS: readonly (readonly [at: number, text: string, name: string])[] = [
 ];
 
 /**
- * Looks at a photo of `size` bytes. A JPEG without an end marker among its last bytes is one all the same: cameras append
- * films and other data.
+ * Inspects a photo of `size` bytes. A JPEG without an end marker in its last bytes is accepted: cameras append films and
+ * other data.
  *
  * @param object where it is, as `<bucket>/<path>`.
- * @throws {PhotoError} saying why it cannot be printed. Whatever `read` throws.
+ * @throws {PhotoError} that says why it cannot be printed. Errors of `read` are thrown unchanged.
  */
-export async function lookAtPhoto(
+export async function inspectPhoto(
   object: string,
   size: number,
   read: ReadPart,
-): Promise<Look> {
+): Promise<PhotoInspection> {
   try {
     let head = await read(0, Math.min(size, HEAD_BYTES.first));
     if (isPng(head)) {
@@ -105,7 +105,7 @@ function describe(head: Uint8Array): string {
     : `is a ${name} file; only JPEG and PNG can be printed`;
 }
 
-/** The photos of a camera have one profile, which is to stand in the book once. */
+/** Photos of one camera share a profile; its hash lets the book contain it once. */
 async function hashProfile(
   bytes: Uint8Array,
   ranges: readonly { from: number; to: number }[],
