@@ -32,7 +32,7 @@ export class FakeJournal {
 
   constructor(readonly reconcileMs: number) {}
 
-  /** The call of a job whose outcome is not known yet. */
+  /** The call of a job whose outcome is not yet known. */
   open(jobId: string): FakeCall | undefined {
     return this.calls.find((call) => call.jobId === jobId && isOpen(call));
   }
@@ -49,7 +49,7 @@ export class FakeJournal {
     return this.#find(jobId, operation) !== undefined;
   }
 
-  /** Nobody waits for the answer any more. */
+  /** The sender has given up waiting. */
   lose(call: FakeCall, now: number): void {
     call.outcome = "unknown";
     call.unknownSince ??= now;
@@ -62,7 +62,7 @@ export class FakeJournal {
     );
   }
 
-  /** `begin_provider_call`, the job's part left out. */
+  /** `begin_provider_call`, without its changes of the job. */
   begin(
     wanted: Pick<FakeCall, "id" | "jobId" | "operation" | "attempt" | "sentAt">,
   ): BegunCall {

@@ -57,7 +57,7 @@ export interface FakeJob extends JobValues {
   isCancelRequested: boolean;
 }
 
-/** Runs before and after the effect of each call; what it throws, the caller gets, and what it awaits, too. */
+/** Runs before and after the effect of each call. Its errors are thrown to the caller, and it is awaited. */
 export type Interruption = (
   method: keyof JobRepository,
   phase: "before" | "after",
@@ -69,12 +69,12 @@ export class FakeRepository implements JobRepository {
   readonly journal: FakeJournal;
   /** Calls that were made, in order. */
   readonly calls: (keyof JobRepository)[] = [];
-  /** Those that took effect; one that found its lease lost is not among them. */
+  /** Calls that took effect; those without a valid lease did not. */
   readonly effects: (keyof JobRepository)[] = [];
   /** The size of each heartbeat, in order. */
   readonly beats: number[] = [];
   interrupt: Interruption = () => {};
-  /** What was written about how much settled calls did take, in order. */
+  /** Revisions of usage, in order. */
   readonly revised: { jobId: string; operation: string; units: number }[] = [];
   /** Whether the owner's budget is used up. */
   overBudget: "over_budget" | "over_provider_budget" | null = null;
@@ -137,19 +137,19 @@ export class FakeRepository implements JobRepository {
     return job;
   }
 
-  /** Somebody else takes the job over: its present lease is worth nothing any more. */
+  /** Another worker claims the job: its present lease is invalid. */
   takeOver(row: FakeJob): void {
     row.leaseToken = this.#uuid();
   }
 
-  /** The owner asks for the job to be cancelled: at once while it waits, else when its runner learns of it. */
+  /** The owner cancels the job: at once while it waits, else when its worker learns of it. */
   requestCancel(row: FakeJob): void {
     if (row.status !== "pending" && row.status !== "processing") return;
     row.isCancelRequested = true;
     if (row.status === "pending") this.#leave(row, "cancelled");
   }
 
-  /** `rescue_stalled_ai_jobs`: takes back every job whose lease has run out. */
+  /** `rescue_stalled_ai_jobs`: requeues every job whose lease has expired. */
   rescue(): void {
     for (const job of this.jobs.values()) {
       if ((job.leaseExpiresAt ?? Infinity) > this.#now) continue;

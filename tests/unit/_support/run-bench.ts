@@ -1,4 +1,4 @@
-/** One job and everything around it, for the tests of the runner. */
+/** One job and everything around it, for the tests of JobRun. */
 import {
   type Completion,
   ShuttingDown,
@@ -17,12 +17,12 @@ import {
   type JobValues,
 } from "../../_support/fake-repository.ts";
 
-/** What a processor of these tests makes. */
+/** The completion of the processors in these tests. */
 export const DONE: Completion = {
   resultData: { voice_id: "voice-1", voice_name: "Grandma" },
 };
 
-/** Uptime at which nothing may be running any more. */
+/** Uptime by which every attempt must have stopped. */
 export const DEADLINE_MS = 135_000;
 
 /** The work of a processor. */
@@ -53,11 +53,11 @@ export function bench(
     platform,
     repository,
     row,
-    /** What was put into the result cache. */
+    /** Entries of the result cache. */
     remembered,
     /** Jobs whose files were removed because the lease was lost. */
     lost,
-    /** Claims the job, unless it is given as claimed, and runs it. */
+    /** Claims the job, unless a claimed job is given, and runs it. */
     run: (job = repository.claim(row)) =>
       new JobRun({
         platform,
@@ -85,13 +85,13 @@ export function bench(
       }, job).run(),
     /** Announces the end of the isolate. */
     shutDown: () => shutdown.abort(new ShuttingDown("wall_clock")),
-    /** Announces the end of the isolate because of what the job has used up. */
+    /** Announces the end of the isolate because the job exceeded a limit. */
     shutDownForLimit: () =>
       shutdown.abort(new ShuttingDown("cpu", { isCausedByJob: true })),
   };
 }
 
-/** Work that makes one paid call, which ends as a test says. */
+/** Work that makes one paid call with the given result. */
 export function paying(
   send: (signal: AbortSignal) => Promise<string>,
   find: PaidCall["find"] = () => Promise.resolve(null),

@@ -13,7 +13,7 @@ import { heldTimers, turn } from "../../../_support/held-timers.ts";
 const LEASE_MS = 10_000;
 const PERIOD_MS = 3_334;
 
-/** An isolate's heartbeats, timers that a test lets pass, and the clocks of worker and database that go with them. */
+/** The heartbeats of an isolate, with held timers and the clocks of worker and database. */
 function isolate() {
   const timers = heldTimers();
   const platform = fakePlatform();
@@ -32,7 +32,7 @@ function isolate() {
       const heartbeat = heartbeats.watch(job, (reason) => ended.push(reason));
       return { row, job, heartbeat, ended };
     },
-    /** Time passes for the timers, the worker and the database, a hundredth of a second at a time. */
+    /** Advances the timers, the worker's clock and the database's clock, by a hundredth of a second at a time. */
     pass: async (milliseconds: number) => {
       for (let left = milliseconds; left > 0; left -= 10) {
         const step = Math.min(10, left);
@@ -45,7 +45,7 @@ function isolate() {
   };
 }
 
-/** Holds the answers of the database from now on, until the test lets go. */
+/** Holds the database's responses until the test releases them. */
 function hold(repository: FakeRepository): () => void {
   const gate = Promise.withResolvers<void>();
   repository.interrupt = (_method, phase) =>
@@ -56,11 +56,11 @@ function hold(repository: FakeRepository): () => void {
   };
 }
 
-const away = () => {
+const unavailable = () => {
   throw new AppError("service_unavailable");
 };
 
-Deno.test("Heartbeats: all leases of the isolate are extended by one call, every third of a lease", async () => {
+Deno.test("Heartbeats: one call extends all leases of the isolate, every third of a lease", async () => {
   using at = isolate();
   const jobs = [at.watch(), at.watch(), at.watch()];
   await at.pass(PERIOD_MS - 10);
@@ -75,7 +75,7 @@ Deno.test("Heartbeats: all leases of the isolate are extended by one call, every
   }
 });
 
-Deno.test("Heartbeats: jobs that come and go do not put off the heartbeat of one that stays", async () => {
+Deno.test("Heartbeats: jobs that start and end do not delay the heartbeat of another job", async () => {
   using at = isolate();
   const { row, ended } = at.watch();
   for (let second = 0; second < 30; second++) {
@@ -87,7 +87,7 @@ Deno.test("Heartbeats: jobs that come and go do not put off the heartbeat of one
   assertEquals([row.status, ended], ["processing", []]);
 });
 
-Deno.test("Heartbeats: a job with a shorter lease quickens the heartbeats, and those that wait lose nothing by it", async () => {
+Deno.test("Heartbeats: a job with a shorter lease shortens the period without delaying other leases", async () => {
   using at = isolate();
   const { row, job, ended } = at.watch();
   const short = at.repository.insert();
@@ -105,7 +105,7 @@ Deno.test("Heartbeats: a job with a shorter lease quickens the heartbeats, and t
   assertEquals([row.status, ended], ["processing", []]);
 });
 
-Deno.test("Heartbeats: reports that come while a call is under way travel together in the next, the newest of each job", async () => {
+Deno.test("Heartbeats: reports made during a call are sent in the next one, the newest of each job", async () => {
   using at = isolate();
   const [one, two] = [at.watch(), at.watch()];
   const letGo = hold(at.repository);
@@ -126,7 +126,7 @@ Deno.test("Heartbeats: reports that come while a call is under way travel togeth
   );
 });
 
-Deno.test("Heartbeats: reports of the same moment are one call", async () => {
+Deno.test("Heartbeats: reports made at the same moment are sent in one call", async () => {
   using at = isolate();
   const jobs = [at.watch(), at.watch(), at.watch()];
   for (const { heartbeat } of jobs) heartbeat.report(10, "fetching_input");
@@ -134,7 +134,7 @@ Deno.test("Heartbeats: reports of the same moment are one call", async () => {
   assertEquals(at.repository.beats, [3]);
 });
 
-Deno.test("Heartbeats: a report goes at once, for its own job only", async () => {
+Deno.test("Heartbeats: a report is sent at once, and only for its job", async () => {
   using at = isolate();
   const [one] = [at.watch(), at.watch()];
   one.heartbeat.report(10, "fetching_input");
@@ -142,7 +142,7 @@ Deno.test("Heartbeats: a report goes at once, for its own job only", async () =>
   assertEquals([at.repository.beats, one.row.progress], [[1], 10]);
 });
 
-Deno.test("Heartbeats: a processor that reports without end travels twice a second, and its newest report arrives", async () => {
+Deno.test("Heartbeats: reports are sent twice a second at most, and the newest always arrives", async () => {
   using at = isolate();
   const { row, heartbeat } = at.watch();
   for (let moment = 1; moment <= 95; moment++) {
@@ -152,14 +152,14 @@ Deno.test("Heartbeats: a processor that reports without end travels twice a seco
   assertEquals([at.repository.beats.length, row.progress], [2, 51]);
   await at.pass(500);
   assertEquals([at.repository.beats.length, row.progress], [3, 95]);
-  // The twin: one that reports seldom waits for nothing.
+  // The twin: a job that reports rarely does not wait.
   await at.pass(500);
   heartbeat.report(96, "last");
   await turn();
   assertEquals([at.repository.beats.length, row.progress], [4, 96]);
 });
 
-Deno.test("Heartbeats: nothing is sent for a job that ended before its report's time came", async () => {
+Deno.test("Heartbeats: a report that is due after its job has ended is not sent", async () => {
   using at = isolate();
   const { heartbeat } = at.watch();
   heartbeat.report(10, "fetching_input");
@@ -170,7 +170,7 @@ Deno.test("Heartbeats: nothing is sent for a job that ended before its report's 
   assertEquals(at.repository.beats, [1]);
 });
 
-Deno.test("Heartbeats: sent waits for what was reported, also behind a slow call, so that no write overtakes it", async () => {
+Deno.test("Heartbeats: flushed waits for the pending report, also behind a slow call", async () => {
   using at = isolate();
   const { row, heartbeat } = at.watch();
   const letGo = hold(at.repository);
@@ -184,12 +184,12 @@ Deno.test("Heartbeats: sent waits for what was reported, also behind a slow call
   letGo();
   await sent;
   assertEquals(seen, ["ready"]);
-  // The twin: with nothing to send it does not wait for a call.
+  // The twin: without a pending report it makes no call.
   await heartbeat.flushed();
   assertEquals(at.repository.beats, [1, 1]);
 });
 
-Deno.test("Heartbeats: a job that another worker has taken over ends once, alone, and is not heard of again", async () => {
+Deno.test("Heartbeats: a job that another worker owns ends once and gets no further heartbeat", async () => {
   using at = isolate();
   const [one, two] = [at.watch(), at.watch()];
   at.repository.takeOver(one.row);
@@ -204,7 +204,7 @@ Deno.test("Heartbeats: a job that another worker has taken over ends once, alone
   assertEquals(one.row.stage, null);
 });
 
-Deno.test("Heartbeats: a job whose owner cancels ends once, and keeps its lease to write that", async () => {
+Deno.test("Heartbeats: a cancelled job ends once and keeps its lease to write its ending", async () => {
   using at = isolate();
   const [one, two] = [at.watch(), at.watch()];
   at.repository.requestCancel(one.row);
@@ -216,11 +216,11 @@ Deno.test("Heartbeats: a job whose owner cancels ends once, and keeps its lease 
   assertEquals(one.row.status, "processing");
 });
 
-Deno.test("Heartbeats: when none comes through for the length of a lease, every job is ended as lost", async () => {
+Deno.test("Heartbeats: without a successful heartbeat for the length of a lease, every job ends as lost", async () => {
   using at = isolate();
   const jobs = [at.watch(), at.watch()];
   await at.pass(PERIOD_MS);
-  at.repository.interrupt = away;
+  at.repository.interrupt = unavailable;
   await at.pass(2 * PERIOD_MS);
   assertEquals(jobs.flatMap(({ ended }) => ended), []);
   await at.pass(PERIOD_MS);
@@ -238,18 +238,18 @@ Deno.test("Heartbeats: when none comes through for the length of a lease, every 
   );
 });
 
-Deno.test("Heartbeats: twin: one that comes through in time keeps the job", async () => {
+Deno.test("Heartbeats: twin: a heartbeat that succeeds in time keeps the job", async () => {
   using at = isolate();
   const { ended } = at.watch();
   await at.pass(PERIOD_MS);
-  at.repository.interrupt = away;
+  at.repository.interrupt = unavailable;
   await at.pass(PERIOD_MS);
   at.repository.interrupt = () => {};
   await at.pass(2 * LEASE_MS);
   assertEquals(ended, []);
 });
 
-Deno.test("Heartbeats: a call that hangs keeps no job: it is ended as lost, once, whatever the answer says then", async () => {
+Deno.test("Heartbeats: a call that hangs keeps no job: it ends as lost, once, even if the response is good", async () => {
   using at = isolate();
   const { ended } = at.watch();
   await at.pass(PERIOD_MS);
@@ -261,7 +261,7 @@ Deno.test("Heartbeats: a call that hangs keeps no job: it is ended as lost, once
   assertEquals(ended.length, 1);
 });
 
-Deno.test("Heartbeats: after stop there is no timer, and a call that was under way ends nobody", async () => {
+Deno.test("Heartbeats: stop leaves no timer, and a call under way ends no job", async () => {
   using at = isolate();
   const { row, heartbeat, ended } = at.watch();
   const letGo = hold(at.repository);

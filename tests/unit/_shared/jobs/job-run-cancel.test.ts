@@ -10,16 +10,16 @@ import {
   untilAborted,
 } from "../../_support/run-bench.ts";
 
-/** A provider's client whose request ends with its signal, and nobody knows what was made. */
+/** A provider's client whose request ends with its signal, with an unknown outcome. */
 const brokenOff = (signal: AbortSignal) =>
   untilAborted(signal).catch((cause) => {
     throw ProviderFailure.unknown("provider_timeout", { cause });
   });
 
-/** The time in which a heartbeat learns of it. */
+/** Long enough for a heartbeat to learn of the cancellation. */
 const HEARTBEAT_MS = 3_334;
 
-Deno.test("JobRun: a job whose owner cancels is stopped within a heartbeat, and that is written", async () => {
+Deno.test("JobRun: a job whose owner cancels stops within a heartbeat and ends as cancelled", async () => {
   using timers = heldTimers();
   const reasons: unknown[] = [];
   const { run, row, repository, platform } = bench(({ signal }) => {
@@ -37,7 +37,7 @@ Deno.test("JobRun: a job whose owner cancels is stopped within a heartbeat, and 
   assertEquals(platform.events(), ["job_started", "job_cancelled"]);
 });
 
-Deno.test("JobRun: a job that was cancelled before its paid call is not paid for", async () => {
+Deno.test("JobRun: a job that was cancelled before its paid call sends none", async () => {
   const { run, row, repository, platform } = bench((context) => {
     repository.requestCancel(row);
     return paying(() => Promise.reject(new Error("not to be sent")))(context);
@@ -49,7 +49,7 @@ Deno.test("JobRun: a job that was cancelled before its paid call is not paid for
   assertEquals(platform.events().at(-1), "job_cancelled");
 });
 
-Deno.test("JobRun: a report that learns of the cancellation stops the paid call that would follow", async () => {
+Deno.test("JobRun: a report that learns of the cancellation prevents the next paid call", async () => {
   const { run, row, repository } = bench((context) => {
     repository.requestCancel(row);
     return fullWork(context);
@@ -59,7 +59,7 @@ Deno.test("JobRun: a report that learns of the cancellation stops the paid call 
   assertEquals(repository.calls, ["heartbeat", "cancel"]);
 });
 
-Deno.test("JobRun: a cancellation breaks a paid call off; what it made is found, undone and on record", async () => {
+Deno.test("JobRun: a cancellation aborts a paid call; what it made is found, removed and recorded", async () => {
   using timers = heldTimers();
   const undone: string[] = [];
   const { run, row, repository, platform } = bench(paying(
@@ -89,7 +89,7 @@ Deno.test("JobRun: a cancellation breaks a paid call off; what it made is found,
   assertEquals(platform.events().at(-1), "job_cancelled");
 });
 
-Deno.test("JobRun: what a cancelled paid call made and cannot be found stays unknown on record", async () => {
+Deno.test("JobRun: a cancelled paid call whose result cannot be found stays unknown in the journal", async () => {
   using timers = heldTimers();
   const { run, row, repository } = bench(paying(brokenOff));
   const running = run();
@@ -105,7 +105,7 @@ Deno.test("JobRun: what a cancelled paid call made and cannot be found stays unk
   assertEquals(repository.effects.at(-1), "cancel");
 });
 
-Deno.test("JobRun: while what was made is looked for, the lease is kept", async () => {
+Deno.test("JobRun: the lease is kept while the provider is queried after a cancellation", async () => {
   using timers = heldTimers();
   const found = Promise.withResolvers<string>();
   const { run, row, repository } = bench(
@@ -126,7 +126,7 @@ Deno.test("JobRun: while what was made is looked for, the lease is kept", async 
   assertEquals(row.status, "cancelled");
 });
 
-Deno.test("JobRun: an answer that comes before the cancellation is heard of counts: the job is completed", async () => {
+Deno.test("JobRun: a response that arrives before the cancellation completes the job", async () => {
   const { run, row, repository } = bench(paying(() => {
     repository.requestCancel(row);
     return Promise.resolve("voice-1");
@@ -138,7 +138,7 @@ Deno.test("JobRun: an answer that comes before the cancellation is heard of coun
   );
 });
 
-Deno.test("JobRun: a shutdown during a paid call does not keep a cancellation from breaking it off", async () => {
+Deno.test("JobRun: a cancellation also aborts a paid call that a shutdown waits for", async () => {
   using timers = heldTimers();
   const { run, row, repository, shutDown } = bench(
     paying(
@@ -159,7 +159,7 @@ Deno.test("JobRun: a shutdown during a paid call does not keep a cancellation fr
   ]);
 });
 
-Deno.test("JobRun: a cancelled job that somebody else has taken over is left alone", async () => {
+Deno.test("JobRun: a cancelled job that another worker owns is left alone", async () => {
   const { run, row, repository, platform } = bench(
     async ({ progress, signal }) => {
       repository.requestCancel(row);
@@ -176,7 +176,7 @@ Deno.test("JobRun: a cancelled job that somebody else has taken over is left alo
   assertEquals(platform.events().at(-1), "lease_lost");
 });
 
-Deno.test("JobRun: a cancellation after the paid call is done removes what was made before the row is written", async () => {
+Deno.test("JobRun: a cancellation after the paid call removes what was made before the job ends", async () => {
   for (const decision of ["send", "done"]) {
     const order: string[] = [];
     const { run, row, repository } = bench(async (context) => {
@@ -224,14 +224,14 @@ Deno.test("JobRun: a cancellation after the paid call is done removes what was m
   }
 });
 
-Deno.test("JobRun: whatever else ends a run after its paid call removes nothing: the next claim goes on with it", async () => {
+Deno.test("JobRun: any other ending after a paid call removes nothing, so the next claim can use it", async () => {
   const { run, row } = bench(async (context) => {
     await paying(
       () => Promise.resolve("voice-1"),
       undefined,
       () => Promise.reject(new Error("not to be undone")),
     )(context);
-    throw new Error("storage is away");
+    throw new Error("Storage is unavailable");
   });
   await run();
   assertEquals([row.status, row.errorCode], ["pending", "internal_error"]);

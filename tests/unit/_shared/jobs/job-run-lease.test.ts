@@ -13,7 +13,7 @@ import {
   untilAborted,
 } from "../../_support/run-bench.ts";
 
-/** Calls that a full run makes, the first being the first that can find its lease lost. */
+/** The calls of a full run, from the first that can find the lease lost. */
 const STEPS = [
   "heartbeat",
   "beginProviderCall",
@@ -41,7 +41,7 @@ for (const [index, step] of STEPS.entries()) {
 for (
   const [how, thrown] of [
     ["failing", new TypeError("a bug")],
-    ["failing for good", JobFailure.final("not_found")],
+    ["failing finally", JobFailure.final("not_found")],
     ["snoozing", new Snooze(5, "rendering")],
     ["stopping", new LeaseLost()],
     [
@@ -50,7 +50,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`JobRun: a run whose lease is lost writes nothing when ${how}`, async () => {
+  Deno.test(`JobRun: a run without its lease writes nothing when ${how}`, async () => {
     const { run, row, repository, platform, lost } = bench(() => {
       repository.takeOver(row);
       return Promise.reject(thrown);
@@ -63,7 +63,7 @@ for (
   });
 }
 
-Deno.test("JobRun: while the work goes on the lease is extended every third of its length, and afterwards no more", async () => {
+Deno.test("JobRun: the lease is extended every third of its length while the job runs, and not after", async () => {
   using timers = heldTimers();
   const gate = Promise.withResolvers<typeof DONE>();
   const { run, row, repository } = bench(() => gate.promise);
@@ -86,7 +86,7 @@ Deno.test("JobRun: while the work goes on the lease is extended every third of i
   assertEquals(repository.calls.at(-1), "complete");
 });
 
-Deno.test("JobRun: a heartbeat that finds the lease lost stops the work, and nothing is written", async () => {
+Deno.test("JobRun: a heartbeat that finds the lease lost stops the job, and nothing is written", async () => {
   using timers = heldTimers();
   const reasons: unknown[] = [];
   const { run, row, repository, platform } = bench(({ signal }) => {
@@ -104,7 +104,7 @@ Deno.test("JobRun: a heartbeat that finds the lease lost stops the work, and not
   assertEquals(platform.events(), ["job_started", "lease_lost"]);
 });
 
-Deno.test("JobRun: a heartbeat that fails is a warning; the work goes on", async () => {
+Deno.test("JobRun: a heartbeat that fails is a warning, and the job continues", async () => {
   using timers = heldTimers();
   const gate = Promise.withResolvers<typeof DONE>();
   const { run, row, repository, platform } = bench(() => gate.promise);
@@ -146,7 +146,7 @@ Deno.test("JobRun: a slow heartbeat is not overtaken by the next", async () => {
   await running;
 });
 
-Deno.test("JobRun: a job that ends as ours keeps its files, however it ends", async (t) => {
+Deno.test("JobRun: a job that ends with its lease keeps its files, however it ends", async (t) => {
   for (
     const [how, work] of [
       ["completed", fullWork],
@@ -162,7 +162,7 @@ Deno.test("JobRun: a job that ends as ours keeps its files, however it ends", as
   }
 });
 
-Deno.test("JobRun: files of a lost job that cannot be removed are left to the janitor, and nothing is thrown", async () => {
+Deno.test("JobRun: files that cannot be removed after a lost lease are left to the janitor", async () => {
   const { run, row, repository, platform } = bench(() => {
     repository.takeOver(row);
     return Promise.reject(new LeaseLost());

@@ -19,7 +19,7 @@ import {
   untilAborted,
 } from "../../_support/run-bench.ts";
 
-Deno.test("JobRun: a shutdown stops work that costs nothing and hands the job back, attempt included", async () => {
+Deno.test("JobRun: a shutdown stops free work and releases the job without spending the attempt", async () => {
   const { run, row, repository, platform, shutDown } = bench(({ signal }) =>
     untilAborted(signal)
   );
@@ -38,7 +38,7 @@ Deno.test("JobRun: a shutdown stops work that costs nothing and hands the job ba
   });
 });
 
-Deno.test("JobRun: what an aborted call of the shutdown throws is not taken for the provider's or Storage's fault", async () => {
+Deno.test("JobRun: an error of a call that a shutdown aborted is not taken for a provider's failure", async () => {
   const { run, row, repository, shutDown } = bench(async ({ signal }) => {
     await untilAborted(signal).catch((cause) => {
       throw JobFailure.retryable("storage_unavailable", { cause });
@@ -52,7 +52,7 @@ Deno.test("JobRun: what an aborted call of the shutdown throws is not taken for 
   assertEquals([repository.effects, row.errorCode], [["release"], null]);
 });
 
-Deno.test("JobRun: a failure for good stays one, also when the isolate ends at that moment", async () => {
+Deno.test("JobRun: a final failure stays final when the isolate ends at that moment", async () => {
   const { run, row, shutDown } = bench(() => {
     shutDown();
     return Promise.reject(
@@ -63,7 +63,7 @@ Deno.test("JobRun: a failure for good stays one, also when the isolate ends at t
   assertEquals([row.status, row.errorCode], ["failed", "input_not_found"]);
 });
 
-Deno.test("JobRun: a job claimed by an isolate that is ending goes back untouched", async () => {
+Deno.test("JobRun: a job claimed by an isolate that is ending is released untouched", async () => {
   const { run, row, repository, shutDown } = bench(() =>
     Promise.reject(new Error("not to be run"))
   );
@@ -74,7 +74,7 @@ Deno.test("JobRun: a job claimed by an isolate that is ending goes back untouche
 });
 
 for (const [maxAttempts, status] of [[2, "pending"], [1, "failed"]] as const) {
-  Deno.test(`JobRun: a job that used up its isolate spends its attempt of ${maxAttempts} and is ${status} with worker_limit_exceeded`, async () => {
+  Deno.test(`JobRun: a job that exceeded its isolate's limits spends an attempt of ${maxAttempts}: ${status}`, async () => {
     const { run, row, repository, shutDownForLimit, platform } = bench(
       ({ signal }) => untilAborted(signal),
       { values: { maxAttempts } },
@@ -93,7 +93,7 @@ for (const [maxAttempts, status] of [[2, "pending"], [1, "failed"]] as const) {
   });
 }
 
-Deno.test("JobRun: a job that has paid goes back at no attempt's cost, also when it used up its isolate", async () => {
+Deno.test("JobRun: a job that has paid is released without spending the attempt, even for its isolate's limits", async () => {
   const { run, row, repository, shutDownForLimit } = bench(async (context) => {
     await paying(() => Promise.resolve("voice-1"))(context);
     shutDownForLimit();
@@ -104,7 +104,7 @@ Deno.test("JobRun: a job that has paid goes back at no attempt's cost, also when
   assertEquals(repository.effects.at(-1), "release");
 });
 
-Deno.test("JobRun: a shutdown waits for a paid call, and the job is completed with its answer", async () => {
+Deno.test("JobRun: a shutdown waits for a paid call, and its response completes the job", async () => {
   const answer = Promise.withResolvers<string>();
   const signals: AbortSignal[] = [];
   const { run, row, repository, shutDown } = bench(paying((signal) => {
@@ -125,7 +125,7 @@ Deno.test("JobRun: a shutdown waits for a paid call, and the job is completed wi
   assertEquals(repository.effects.at(-1), "complete");
 });
 
-Deno.test("JobRun: after a paid call that a shutdown waited for, nothing new is begun", async () => {
+Deno.test("JobRun: after a paid call that a shutdown waited for, nothing is started", async () => {
   const { run, row, repository, shutDown } = bench(async (context) => {
     const pay = paying(() => {
       shutDown();
@@ -158,7 +158,7 @@ Deno.test("JobRun: after a paid call that a shutdown waited for, nothing new is 
 for (
   const [why, failure, effects, status, attempt] of [
     [
-      "a definite no that may pass",
+      "a retryable refusal",
       ProviderFailure.rejected("provider_rate_limited", {
         retryAfterSeconds: 90,
       }),
@@ -167,14 +167,14 @@ for (
       1,
     ],
     [
-      "a definite no for good",
+      "a final refusal",
       ProviderFailure.rejected("provider_rejected_input"),
       ["beginProviderCall", "settleProviderCall", "fail"],
       "failed",
       1,
     ],
     [
-      "no usable answer",
+      "no usable response",
       ProviderFailure.unknown("provider_timeout"),
       ["beginProviderCall", "settleProviderCall", "snooze"],
       "pending",
@@ -182,7 +182,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`JobRun: a paid call that a shutdown waited for and that ends with ${why} is handled as ever`, async () => {
+  Deno.test(`JobRun: a paid call that a shutdown waited for and that ends with ${why} is handled as usual`, async () => {
     const { run, row, repository, shutDown } = bench(paying(() => {
       shutDown();
       return Promise.reject(failure);
@@ -196,7 +196,7 @@ for (
   });
 }
 
-Deno.test("JobRun: a processor that overlooks a failed paid call is stopped at its next step by the shutdown", async () => {
+Deno.test("JobRun: a processor that ignores a failed paid call is stopped by the shutdown at its next step", async () => {
   const { run, row, repository, shutDown } = bench(async (context) => {
     const pay = paying(() => {
       shutDown();
@@ -212,7 +212,7 @@ Deno.test("JobRun: a processor that overlooks a failed paid call is stopped at i
   assertEquals([row.status, repository.effects.at(-1)], ["pending", "release"]);
 });
 
-Deno.test("JobRun: an empty look-up that counts costs the attempt, also when the isolate ends at that moment", async () => {
+Deno.test("JobRun: a conclusive empty query spends the attempt, even if the isolate ends at that moment", async () => {
   const { run, row, repository, shutDown } = bench(
     paying(
       () =>
@@ -236,7 +236,7 @@ Deno.test("JobRun: an empty look-up that counts costs the attempt, also when the
 
 // Time
 
-Deno.test("JobRun: when the isolate's time is up, work that costs nothing is handed back", async () => {
+Deno.test("JobRun: when the isolate's time is up, free work is released", async () => {
   using timers = heldTimers();
   const { run, row, platform } = bench(({ signal }) => untilAborted(signal));
   platform.advance(100_000);
@@ -249,7 +249,7 @@ Deno.test("JobRun: when the isolate's time is up, work that costs nothing is han
   assertEquals(platform.events().at(-1), "job_released");
 });
 
-Deno.test("JobRun: when the isolate's time is up, a paid call is waited for, and nothing new is begun after it", async () => {
+Deno.test("JobRun: when the isolate's time is up, a paid call is awaited and nothing is started after it", async () => {
   using timers = heldTimers();
   const answer = Promise.withResolvers<string>();
   const signals: AbortSignal[] = [];
@@ -271,14 +271,14 @@ Deno.test("JobRun: when the isolate's time is up, a paid call is waited for, and
   assertEquals(repository.effects.at(-1), "release");
 });
 
-Deno.test("JobRun: a job that is claimed after the isolate's time is handed back at once", async () => {
+Deno.test("JobRun: a job claimed after the isolate's time is released at once", async () => {
   const { run, row, platform } = bench(({ signal }) => untilAborted(signal));
   platform.advance(DEADLINE_MS + 1);
   await run();
   assertEquals([row.status, row.attempt], ["pending", 0]);
 });
 
-Deno.test("JobRun: a run that is over leaves no timer behind", async () => {
+Deno.test("JobRun: a finished run leaves no timer", async () => {
   using timers = heldTimers();
   const { run, row, repository, shutDown } = bench(() =>
     Promise.reject(new Snooze(5, "rendering"))

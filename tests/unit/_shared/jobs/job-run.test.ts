@@ -13,7 +13,7 @@ import {
   paying,
 } from "../../_support/run-bench.ts";
 
-Deno.test("JobRun: completes the job with what the processor made, and logs each step with job, attempt and request", async () => {
+Deno.test("JobRun: completes the job with the processor's result, and logs each step with its job", async () => {
   const { run, row, repository, platform } = bench(fullWork);
   await run();
   assertEquals([row.status, row.completion], ["completed", DONE]);
@@ -40,7 +40,7 @@ Deno.test("JobRun: completes the job with what the processor made, and logs each
   }
 });
 
-Deno.test("JobRun: the processor gets the job as claimed, the time that is left, and a signal that nothing has ended", async () => {
+Deno.test("JobRun: the processor gets the claimed job, the remaining time and a signal that is not aborted", async () => {
   const { run, row, platform } = bench((context) => {
     assertEquals(context.job.id, row.id);
     assertEquals(context.job.metadata, { voice_name: "Grandma" });
@@ -55,7 +55,7 @@ Deno.test("JobRun: the processor gets the job as claimed, the time that is left,
   assertEquals(row.status, "completed");
 });
 
-Deno.test("JobRun: progress is on the job soon, without the work waiting for it", async () => {
+Deno.test("JobRun: progress reaches the job soon, without delaying the processor", async () => {
   const { run, row } = bench(async ({ progress }) => {
     progress(10, "fetching_input");
     assertEquals([row.progress, row.stage], [0, null]);
@@ -67,7 +67,7 @@ Deno.test("JobRun: progress is on the job soon, without the work waiting for it"
   assertEquals(row.status, "completed");
 });
 
-Deno.test("JobRun: what was reported is on the job before a paid call is begun, and before the end", async () => {
+Deno.test("JobRun: a report reaches the job before a paid call starts, and before the job ends", async () => {
   const seen: unknown[] = [];
   const { run, row, repository } = bench(async (context) => {
     context.progress(10, "fetching_input");
@@ -91,21 +91,21 @@ const bug = new TypeError("undefined is not a function");
 for (
   const [why, thrown, code, status, message] of [
     [
-      "a failure for good",
+      "a final failure",
       JobFailure.final("provider_rejected_input"),
       "provider_rejected_input",
       "failed",
       ERROR_CATALOGUE.provider_rejected_input.message,
     ],
     [
-      "a failure that may pass",
+      "a retryable failure",
       JobFailure.retryable("storage_unavailable"),
       "storage_unavailable",
       "pending",
       ERROR_CATALOGUE.storage_unavailable.message,
     ],
     [
-      "a failure with words of its own",
+      "a failure with details",
       JobFailure.final("metadata_invalid", {
         details: "metadata.name: is required",
         cause: bug,
@@ -122,35 +122,35 @@ for (
       ERROR_CATALOGUE.internal_error.message,
     ],
     [
-      "something thrown that is no error",
+      "a thrown value that is not an Error",
       "boom",
       "internal_error",
       "pending",
       ERROR_CATALOGUE.internal_error.message,
     ],
     [
-      "a database that is away",
+      "an unavailable database",
       new AppError("service_unavailable", { cause: bug }),
       "service_unavailable",
       "pending",
       ERROR_CATALOGUE.service_unavailable.message,
     ],
     [
-      "an error that belongs in an answer",
+      "an error meant for a response",
       new AppError("not_found", { details: "row 7 of tenant 3" }),
       "internal_error",
       "pending",
       ERROR_CATALOGUE.internal_error.message,
     ],
     [
-      "a provider's failure outside of a paid call",
+      "a provider's failure outside a paid call",
       ProviderFailure.unknown("provider_timeout"),
       "provider_timeout",
       "pending",
       ERROR_CATALOGUE.provider_timeout.message,
     ],
     [
-      "a provider's refusal outside of a paid call",
+      "a provider's refusal outside a paid call",
       ProviderFailure.rejected("provider_unauthorized"),
       "provider_unauthorized",
       "failed",
@@ -181,7 +181,7 @@ for (
   });
 }
 
-Deno.test("JobRun: a job whose attempts are used up fails for good", async () => {
+Deno.test("JobRun: a job whose attempts are used up fails", async () => {
   const { run, row, repository } = bench(() => Promise.reject(bug), {
     values: { maxAttempts: 2 },
   });
@@ -191,7 +191,7 @@ Deno.test("JobRun: a job whose attempts are used up fails for good", async () =>
   assertEquals([row.status, row.attempt], ["failed", 2]);
 });
 
-Deno.test("JobRun: the provider's Retry-After goes with the failure", async () => {
+Deno.test("JobRun: the provider's Retry-After is written with the failure", async () => {
   const { run, row, repository } = bench(() =>
     Promise.reject(
       JobFailure.retryable("provider_rate_limited", {
@@ -216,7 +216,7 @@ Deno.test("JobRun: a snooze puts the job back without spending the attempt", asy
   assertEquals(platform.events().at(-1), "job_snoozed");
 });
 
-Deno.test("JobRun: a job type that nobody can run fails for good", async () => {
+Deno.test("JobRun: a job of a type without a processor fails", async () => {
   const { run, row } = bench(() => Promise.resolve(DONE), {
     values: { jobType: "pdf_render" },
   });
@@ -227,7 +227,7 @@ Deno.test("JobRun: a job type that nobody can run fails for good", async () => {
   );
 });
 
-Deno.test("JobRun: an ending that cannot be written is logged, and the job is left to its lease", async () => {
+Deno.test("JobRun: an ending that cannot be written is logged, and the lease expires", async () => {
   const { run, row, repository, platform } = bench(() => Promise.reject(bug));
   repository.interrupt = () => {
     throw new AppError("service_unavailable");
@@ -258,7 +258,7 @@ Deno.test("JobRun: a job without a hash is neither looked up nor remembered", as
   assertEquals([row.status, remembered], ["completed", []]);
 });
 
-Deno.test("JobRun: an equal job that was done before completes this one, without a processor", async () => {
+Deno.test("JobRun: the result of an equal job completes this one, without a processor", async () => {
   const earlier: string[] = [];
   const { run, row, repository, platform } = bench(
     () => Promise.reject(new Error("not expected")),
@@ -280,14 +280,14 @@ Deno.test("JobRun: an equal job that was done before completes this one, without
 
 for (
   const [why, values] of [
-    ["belongs to somebody else", {
+    ["belongs to another user", {
       ...SOURCE,
       userId: "00000000-0000-4000-8000-0000000000bb",
     }],
     ["had another input", { inputHash: "hash-2" }],
   ] as const
 ) {
-  Deno.test(`JobRun: a cache that names a job that ${why} costs nothing but the look`, async () => {
+  Deno.test(`JobRun: a cache entry that names a job that ${why} is ignored`, async () => {
     const earlier: string[] = [];
     const { run, row, repository, platform } = bench(fullWork, {
       values: SOURCE,
@@ -304,7 +304,7 @@ for (
   });
 }
 
-Deno.test("JobRun: a cache that names the job itself is passed over", async () => {
+Deno.test("JobRun: a cache entry that names the job itself is ignored", async () => {
   const own: string[] = [];
   const { run, row, repository } = bench(fullWork, {
     values: SOURCE,
@@ -316,7 +316,7 @@ Deno.test("JobRun: a cache that names the job itself is passed over", async () =
   assertEquals(repository.calls[0], "heartbeat");
 });
 
-Deno.test("JobRun: the processor gets result and output of the job that this one depends on, and null without one", async () => {
+Deno.test("JobRun: the processor gets the result of the job's dependency, and null without one", async () => {
   const outputUrl = "outputs/u/j/speech.mp3";
   const seen: unknown[] = [];
   const { repository, run } = bench(async ({ dependency }) => {
@@ -349,7 +349,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`JobRun: ${code} after a paid call spends no attempt: the job waits, and goes on with what was paid for`, async () => {
+  Deno.test(`JobRun: ${code} after a paid call spends no attempt: the job waits and continues later`, async () => {
     const failures: Error[] = [cause, cause];
     const { run, row, repository } = bench(async (context) => {
       const completion = await paying(() => Promise.resolve("voice-1"))(
@@ -372,7 +372,7 @@ for (
   });
 }
 
-Deno.test("JobRun: trouble before anything is paid, a failure for good after it, and a second paid call that is refused do spend the attempt", async () => {
+Deno.test("JobRun: an outage before payment, a final failure, and a refused second call spend the attempt", async () => {
   const unpaid = bench(() =>
     Promise.reject(
       JobFailure.retryable("storage_unavailable"),

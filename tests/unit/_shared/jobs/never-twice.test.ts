@@ -1,9 +1,9 @@
 /**
- * The promise itself, under random faults: whatever the provider answers, and whenever isolates die, stall or are shut
- * down, a job is paid for once at most, and it ends.
+ * The main guarantee, under random faults: however the provider responds, and whenever isolates die, stall or shut down, a
+ * job is paid for at most once, and it ends.
  *
- * Assumed, as `ai_job_types.reconcile_seconds` does: how late a request can reach the provider and how long the
- * provider's listing lags are together shorter than that time.
+ * Assumed, as by `ai_job_types.reconcile_seconds`: the delay of a request plus the lag of the provider's listing is shorter
+ * than that time.
  */
 import { assert, assertEquals } from "@std/assert";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
@@ -24,19 +24,19 @@ const RECONCILE_SECONDS = 60;
 const LEASE_SECONDS = 10;
 const MAX_LAG_SECONDS = 25;
 
-/** One life of the job, in one isolate. */
+/** One attempt, in one isolate. */
 interface Round {
   /** What the provider does when the paid call reaches it. */
   send:
     | "makes"
     | "refuses"
     | "is busy"
-    | "has enough of our calls"
-    | "makes, unheard"
+    | "is at our concurrency limit"
+    | "makes, response lost"
     | "breaks";
-  /** What it does when it is asked. */
-  look: "answers" | "fails" | "has enough of our calls" | "is not allowed";
-  /** What happens to the isolate, at which of the points where something outside of it is about to happen or has. */
+  /** What the provider does when it is queried. */
+  look: "answers" | "fails" | "is at our concurrency limit" | "is not allowed";
+  /** What happens to the isolate, and at which call to something outside it. */
   event: { at: number; kind: "die" | "shut down" | "stall" | "cancel" } | null;
 }
 
@@ -54,15 +54,15 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
       send: fc.constantFrom(
         "makes",
         "is busy",
-        "has enough of our calls",
-        "makes, unheard",
+        "is at our concurrency limit",
+        "makes, response lost",
         "breaks",
         "refuses",
       ),
       look: fc.constantFrom(
         "answers",
         "fails",
-        "has enough of our calls",
+        "is at our concurrency limit",
         "is not allowed",
       ),
       event: fc.option(fc.record({
@@ -76,13 +76,13 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
   lagSeconds: fc.nat(MAX_LAG_SECONDS),
 });
 
-/** How a processor makes its paid call: rightly, or as the twins do. */
+/** How a processor makes its paid call: correctly, or as the twins do. */
 type Pay = (context: JobContext, call: PaidCall) => Promise<string>;
 const rightly: Pay = (context, call) => context.pay(call);
 
-const ENOUGH = ProviderFailure.rejected("provider_concurrency_limited", {});
+const AT_LIMIT = ProviderFailure.rejected("provider_concurrency_limited", {});
 
-/** A provider that keeps what it makes, and lists it with a lag. */
+/** A provider that keeps what it makes, and lists it after a lag. */
 class Provider {
   readonly made: { id: string; at: number }[] = [];
   constructor(readonly now: () => number, readonly lagSeconds: number) {}
@@ -95,14 +95,14 @@ class Provider {
     if (round.send === "is busy") {
       throw ProviderFailure.rejected("provider_rate_limited");
     }
-    if (round.send === "has enough of our calls") throw ENOUGH;
+    if (round.send === "is at our concurrency limit") throw AT_LIMIT;
     if (round.send === "breaks") {
       throw ProviderFailure.unknown("provider_unavailable");
     }
     const id = `voice-${this.made.length + 1}`;
     this.made.push({ id, at: this.now() });
     await reach();
-    if (round.send === "makes, unheard") {
+    if (round.send === "makes, response lost") {
       throw ProviderFailure.unknown("provider_timeout");
     }
     return id;
@@ -110,7 +110,7 @@ class Provider {
 
   async find(round: Round, reach: () => Promise<void>): Promise<string | null> {
     await reach();
-    if (round.look === "has enough of our calls") throw ENOUGH;
+    if (round.look === "is at our concurrency limit") throw AT_LIMIT;
     if (round.look !== "answers") {
       throw new ProviderFailure(
         "provider_unavailable",
@@ -127,14 +127,14 @@ class Provider {
 
 class Death extends Error {}
 
-/** What has become of a scenario. */
+/** The result of a scenario. */
 interface Ending {
   row: FakeJob;
   repository: FakeRepository;
   provider: Provider;
 }
 
-/** Lives a scenario through, and then in calm, until the job is final. */
+/** Runs a scenario, then attempts without faults until the job is final. */
 async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
   let seconds = 0;
   const repository = new FakeRepository({
@@ -169,7 +169,7 @@ async function live(scenario: Scenario, pay: Pay): Promise<Ending> {
           return repository.requestCancel(row);
         case "stall": {
           if (!mayStall) return;
-          // Somebody else takes the job over; then this isolate goes on as if nothing had happened.
+          // Another worker claims the job; then this isolate resumes as if nothing had happened.
           pass(LEASE_SECONDS + 1);
           repository.rescue();
           await isolate(rounds.shift() ?? CALM, false);
@@ -229,7 +229,7 @@ const isFinal = (row: FakeJob) =>
 
 const isPaidOnce = ({ provider }: Ending) => provider.made.length <= 1;
 
-/** The promise of one ending. */
+/** What must hold of every ending. */
 function judge(ending: Ending): void {
   const { row, repository, provider } = ending;
   assert(isPaidOnce(ending), `${provider.made.length} were paid for`);
@@ -237,7 +237,7 @@ function judge(ending: Ending): void {
   if (row.status === "completed") {
     assertEquals(row.completion?.resultData["voice_id"], provider.made[0]?.id);
   }
-  // Money that was spent is on record: by the voice's id, or as a call of which nobody knows.
+  // Money that was spent is recorded: by the voice's id, or as a call with an unknown outcome.
   if (provider.made.length === 1) {
     const outcomes = repository.journal.calls.map((call) => call.outcome);
     const onRecord = ["succeeded", "adopted", "unknown"];
@@ -248,7 +248,7 @@ function judge(ending: Ending): void {
   }
 }
 
-Deno.test("JobRun: a job is paid for once at most, and ends, whatever the provider does and whenever isolates die, stall, shut down or are told to cancel", async () => {
+Deno.test("JobRun: under any faults of provider and isolates, a job is paid for at most once, and ends", async () => {
   const seen = new Set<string>();
   await fc.assert(
     fc.asyncProperty(scenarios, async (scenario) => {
@@ -263,7 +263,7 @@ Deno.test("JobRun: a job is paid for once at most, and ends, whatever the provid
     }),
     { numRuns: 2_000 },
   );
-  // The interesting endings did occur.
+  // The interesting endings occurred.
   for (
     const ending of [
       /^completed .*succeeded$/,
@@ -284,14 +284,14 @@ Deno.test("JobRun: a job is paid for once at most, and ends, whatever the provid
   }
 });
 
-// The twins: each leaves one thing out, and a job is paid for twice.
+// The twins: each omits one rule, and a job is paid for twice.
 
 const twins: Record<string, Pay> = {
   "is sent without the journal": async (context, call) => {
     const made = await call.send(context.signal);
     return typeof made === "string" ? made : made.providerObjectId;
   },
-  "takes a maybe for a no": (context, call) =>
+  "treats an unknown outcome as a refusal": (context, call) =>
     context.pay({
       ...call,
       send: (signal) =>
@@ -301,7 +301,7 @@ const twins: Record<string, Pay> = {
             : error;
         }),
     }),
-  "takes a failed look-up for an empty one": (context, call) =>
+  "treats a failed query as an empty one": (context, call) =>
     context.pay({
       ...call,
       find: (signal) => call.find(signal).catch(() => null),
@@ -319,7 +319,7 @@ for (const [fault, pay] of Object.entries(twins)) {
       { numRuns: 20_000 },
     );
     assert(failed && counterexample !== null);
-    // The same faults do no harm to the right one.
+    // The same faults do no harm to the correct call.
     judge(await live(counterexample[0], rightly));
   });
 }

@@ -23,7 +23,7 @@ import {
 const RECONCILE_SECONDS = 60;
 const never = new AbortController().signal;
 
-/** A job, its journal, and a provider that answers what the test says and remembers being asked. */
+/** A job, its journal, and a provider that responds as the test says and records its calls. */
 function bench() {
   const repository = new FakeRepository({
     reconcileSeconds: RECONCILE_SECONDS,
@@ -36,7 +36,7 @@ function bench() {
     row,
     asked,
     outcomes: () => repository.journal.calls.map((call) => call.outcome),
-    /** Claims the job anew, as after a crash, and makes the call. */
+    /** Claims the job again, as after a crash, and makes the call. */
     attempt: (
       provider: Partial<
         Pick<PaidCall, "send" | "find" | "undo" | "unitsNote">
@@ -78,14 +78,14 @@ const made = (id: string) => () => Promise.resolve(id);
 const fails = (error: unknown) => () => Promise.reject(error);
 const noAnswer = ProviderFailure.unknown("provider_timeout");
 
-/** The isolate dies: its lease runs out, and the sweep puts the job back. */
+/** The isolate dies: its lease expires, and the sweep requeues the job. */
 function die(repository: FakeRepository, row: FakeJob): void {
   repository.pass(11);
   repository.rescue();
   assertEquals(row.status, "pending");
 }
 
-/** A call was sent and nobody knows what became of it; the job waits. */
+/** A call was sent and its outcome is unknown; the job waits. */
 async function withUnknownOutcome() {
   const used = bench();
   await assertRejects(() => used.attempt({ send: fails(noAnswer) }), Snooze);
@@ -98,7 +98,7 @@ async function withUnknownOutcome() {
   return used;
 }
 
-Deno.test("makePaidCall: the call stands in the journal before it is sent, and the answer after it", async () => {
+Deno.test("makePaidCall: the call is journalled before it is sent, and its outcome after it", async () => {
   const { attempt, repository, row, outcomes } = bench();
   const id = await attempt({
     send: () => {
@@ -121,7 +121,7 @@ for (
     ["provider_rate_limited", true, undefined],
   ] as const
 ) {
-  Deno.test(`makePaidCall: a definite ${code}${retryAfterSeconds ? " with a pause" : ""} is settled as rejected and ends the attempt`, async () => {
+  Deno.test(`makePaidCall: ${code} (Retry-After ${retryAfterSeconds}) is settled as rejected, ends the attempt`, async () => {
     const { attempt, repository, asked } = bench();
     const no = ProviderFailure.rejected(code, {
       isRetryable,
@@ -152,7 +152,7 @@ for (
     [90, 90],
   ] as const
 ) {
-  Deno.test(`makePaidCall: when our own other calls stand in the way, the job waits ${seconds} s, rejected, without spending the attempt`, async () => {
+  Deno.test(`makePaidCall: at the concurrency limit the job waits ${seconds} s without spending an attempt`, async () => {
     const { attempt, outcomes } = bench();
     const busy = ProviderFailure.rejected("provider_concurrency_limited", {
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
@@ -170,7 +170,7 @@ for (
   });
 }
 
-Deno.test("makePaidCall: a look-up that our own other calls stand in the way of is put off, and the outcome stays unknown", async () => {
+Deno.test("makePaidCall: a query at the account's concurrency limit is delayed; the outcome stays unknown", async () => {
   const { attempt, outcomes } = await withUnknownOutcome();
   const busy = ProviderFailure.rejected("provider_concurrency_limited", {});
   const snooze = await assertRejects(
@@ -180,22 +180,22 @@ Deno.test("makePaidCall: a look-up that our own other calls stand in the way of 
   assertEquals([snooze.stage, outcomes()], ["reconciling", ["unknown"]]);
 });
 
-Deno.test("makePaidCall: a provider that is away asks for a pause before it is asked about the outcome", async () => {
+Deno.test("makePaidCall: an unavailable provider's Retry-After delays the query about the outcome", async () => {
   for (const [retryAfterSeconds, seconds] of [[120, 120], [1, 10]] as const) {
     const { attempt } = bench();
-    const away = ProviderFailure.unknown("provider_unavailable", {
+    const unavailable = ProviderFailure.unknown("provider_unavailable", {
       httpStatus: 503,
       retryAfterSeconds,
     });
     const snooze = await assertRejects(
-      () => attempt({ send: fails(away) }),
+      () => attempt({ send: fails(unavailable) }),
       Snooze,
     );
     assertEquals([snooze.seconds, snooze.stage], [seconds, "reconciling"]);
   }
 });
 
-Deno.test("makePaidCall: after a definite no, the next attempt may send", async () => {
+Deno.test("makePaidCall: after a refusal, the next attempt may send", async () => {
   const { attempt, repository, row, outcomes, asked } = bench();
   const no = ProviderFailure.rejected("provider_rate_limited");
   await assertRejects(() => attempt({ send: fails(no) }), JobFailure);
@@ -207,12 +207,12 @@ Deno.test("makePaidCall: after a definite no, the next attempt may send", async 
 
 for (
   const [why, error] of [
-    ["no usable answer", noAnswer],
-    ["an error that nobody foresaw", new TypeError("undefined is no function")],
-    ["something thrown that is no error", "boom"],
+    ["no usable response", noAnswer],
+    ["an unexpected error", new TypeError("undefined is no function")],
+    ["a thrown value that is not an Error", "boom"],
   ] as const
 ) {
-  Deno.test(`makePaidCall: ${why} means that money may be spent: the job waits, and asks before it sends`, async () => {
+  Deno.test(`makePaidCall: after ${why} money may be spent: the job waits, and queries before it sends`, async () => {
     const { attempt, repository, row, outcomes, asked } = bench();
     const snooze = await assertRejects(
       () => attempt({ send: fails(error) }),
@@ -229,7 +229,7 @@ for (
   });
 }
 
-Deno.test("makePaidCall: what the provider is found to have made is adopted, and nothing is sent", async () => {
+Deno.test("makePaidCall: an object that the provider made is adopted, and nothing is sent", async () => {
   const { attempt, repository, row, asked } = await withUnknownOutcome();
   assertEquals(await attempt({ find: answers("voice-1") }), "voice-1");
   const [call] = repository.journal.calls;
@@ -238,7 +238,7 @@ Deno.test("makePaidCall: what the provider is found to have made is adopted, and
   assertEquals(asked, ["find"]);
 });
 
-Deno.test("makePaidCall: while the provider's listing may lag, finding nothing means waiting", async () => {
+Deno.test("makePaidCall: while the provider's listing may lag, an empty query makes the job wait", async () => {
   const { attempt, repository, row, outcomes, asked } =
     await withUnknownOutcome();
   for (
@@ -255,11 +255,11 @@ Deno.test("makePaidCall: while the provider's listing may lag, finding nothing m
     assertEquals([asked.length, outcomes()], [look, ["unknown"]]);
   }
   assertEquals(asked.includes("send"), false);
-  // The twin: once the time is over, the same answer counts.
+  // The twin: after that time the same result is conclusive.
   await assertRejects(() => attempt({ find: answers(null) }), JobFailure);
 });
 
-Deno.test("makePaidCall: an empty look-up that counts costs the attempt, and only the next one sends", async () => {
+Deno.test("makePaidCall: a conclusive empty query spends the attempt, and only the next one sends", async () => {
   const { attempt, repository, row, outcomes, asked } =
     await withUnknownOutcome();
   repository.pass(RECONCILE_SECONDS);
@@ -278,7 +278,7 @@ Deno.test("makePaidCall: an empty look-up that counts costs the attempt, and onl
   assertEquals(outcomes(), ["absent", "succeeded"]);
 });
 
-Deno.test("makePaidCall: a call that succeeded is used, and the provider is not even asked", async () => {
+Deno.test("makePaidCall: a call that succeeded is reused without a query", async () => {
   const { attempt, repository, row, asked } = bench();
   await attempt({ send: made("voice-1") });
   die(repository, row);
@@ -286,7 +286,7 @@ Deno.test("makePaidCall: a call that succeeded is used, and the provider is not 
   assertEquals(asked, ["send"]);
 });
 
-Deno.test("makePaidCall: another step of the same job has a call of its own", async () => {
+Deno.test("makePaidCall: another step of the same job has a separate call", async () => {
   const { attempt, repository, row } = bench();
   await attempt({ send: made("voice-1") });
   const id = await makePaidCall(
@@ -308,7 +308,7 @@ Deno.test("makePaidCall: another step of the same job has a call of its own", as
 });
 
 for (const isRetryable of [true, false]) {
-  Deno.test(`makePaidCall: a provider that cannot be asked (${isRetryable ? "for now" : "at all"}) fails the attempt and leaves the outcome unknown`, async () => {
+  Deno.test(`makePaidCall: a failed query (retryable: ${isRetryable}) fails the attempt; the outcome is unknown`, async () => {
     const { attempt, outcomes, asked } = await withUnknownOutcome();
     const error = ProviderFailure.rejected("provider_unauthorized", {
       isRetryable,
@@ -325,7 +325,7 @@ for (const isRetryable of [true, false]) {
   });
 }
 
-Deno.test("makePaidCall: a provider in trouble that passes is asked again later, at no attempt's cost", async () => {
+Deno.test("makePaidCall: a query during an outage is repeated later without spending the attempt", async () => {
   for (
     const [retryAfterSeconds, seconds] of [
       [undefined, RECONCILE_PAUSE_SECONDS],
@@ -345,7 +345,7 @@ Deno.test("makePaidCall: a provider in trouble that passes is asked again later,
   }
 });
 
-Deno.test("makePaidCall: a look-up that breaks in a way nobody foresaw leaves the outcome unknown too", async () => {
+Deno.test("makePaidCall: a query that fails unexpectedly leaves the outcome unknown", async () => {
   const { attempt, outcomes } = await withUnknownOutcome();
   const bug = new RangeError("a bug");
   const error = await assertRejects(() => attempt({ find: fails(bug) }));
@@ -353,7 +353,7 @@ Deno.test("makePaidCall: a look-up that breaks in a way nobody foresaw leaves th
   assertEquals(outcomes(), ["unknown"]);
 });
 
-Deno.test("makePaidCall: a job that is no longer ours is not paid for", async () => {
+Deno.test("makePaidCall: nothing is sent for a job whose lease is lost", async () => {
   const { attempt, repository, row, asked } = bench();
   const job = repository.claim(row);
   repository.takeOver(row);
@@ -365,7 +365,7 @@ for (
   const [how, end] of [
     ["succeeds", made("voice-1")],
     ["is refused", fails(ProviderFailure.rejected("not_found"))],
-    ["has no answer", fails(noAnswer)],
+    ["has no response", fails(noAnswer)],
   ] as const
 ) {
   Deno.test(`makePaidCall: a lease lost while the call ${how} leaves the journal to the next owner`, async () => {
@@ -403,23 +403,23 @@ for (const found of ["voice-1", null]) {
   });
 }
 
-const away = new Error("the database is away");
+const unavailable = new Error("the database is unavailable");
 
-Deno.test("makePaidCall: what cannot be journalled is not sent", async () => {
+Deno.test("makePaidCall: a call that cannot be journalled is not sent", async () => {
   const { attempt, repository, asked } = bench();
   repository.interrupt = (method, phase) => {
-    if (method === "beginProviderCall" && phase === "before") throw away;
+    if (method === "beginProviderCall" && phase === "before") throw unavailable;
   };
-  assertStrictEquals(await assertRejects(() => attempt({})), away);
+  assertStrictEquals(await assertRejects(() => attempt({})), unavailable);
   assertEquals(asked, []);
 });
 
-Deno.test("makePaidCall: a crash between journal and sending costs a look-up, never a voice", async () => {
+Deno.test("makePaidCall: a crash between journal and request costs a query, never a second voice", async () => {
   const { attempt, repository, row, asked, outcomes } = bench();
   repository.interrupt = (method, phase) => {
-    if (method === "beginProviderCall" && phase === "after") throw away;
+    if (method === "beginProviderCall" && phase === "after") throw unavailable;
   };
-  assertStrictEquals(await assertRejects(() => attempt({})), away);
+  assertStrictEquals(await assertRejects(() => attempt({})), unavailable);
   repository.interrupt = () => {};
   die(repository, row);
   assertEquals(outcomes(), ["unknown"]);
@@ -433,14 +433,14 @@ for (
     ["after", "done"],
   ] as const
 ) {
-  Deno.test(`makePaidCall: a crash ${phase} the answer is written down makes the next run ${decision}, and nothing is sent twice`, async () => {
+  Deno.test(`makePaidCall: after a crash ${phase} settling, the next attempt is ${decision} and sends nothing`, async () => {
     const { attempt, repository, row, asked } = bench();
     repository.interrupt = (method, now) => {
-      if (method === "settleProviderCall" && now === phase) throw away;
+      if (method === "settleProviderCall" && now === phase) throw unavailable;
     };
     assertStrictEquals(
       await assertRejects(() => attempt({ send: made("voice-1") })),
-      away,
+      unavailable,
     );
     repository.interrupt = () => {};
     die(repository, row);
@@ -456,7 +456,7 @@ for (
 
 // Cancelled by the owner
 
-Deno.test("makePaidCall: a job that was cancelled before the call is begun has nothing sent and nothing journalled", async () => {
+Deno.test("makePaidCall: for a job cancelled before the call, nothing is sent or journalled", async () => {
   const { attempt, repository, row, asked } = bench();
   const job = repository.claim(row);
   repository.requestCancel(row);
@@ -464,7 +464,7 @@ Deno.test("makePaidCall: a job that was cancelled before the call is begun has n
   assertEquals([asked, repository.journal.calls], [[], []]);
 });
 
-/** A send under way that a cancellation breaks off, as the provider's client reports it. */
+/** A request that a cancellation aborts, as the provider's client reports it. */
 function brokenOff(stop: AbortController): PaidCall["send"] {
   return (signal) => {
     stop.abort(new CancelRequested());
@@ -473,7 +473,7 @@ function brokenOff(stop: AbortController): PaidCall["send"] {
   };
 }
 
-Deno.test("makePaidCall: what a call that a cancellation broke off has made is looked for, undone, and stays on record", async () => {
+Deno.test("makePaidCall: what a call aborted by a cancellation made is found, removed and recorded", async () => {
   const { attempt, repository, row, asked } = bench();
   const stop = new AbortController();
   const undone: string[] = [];
@@ -501,7 +501,7 @@ Deno.test("makePaidCall: what a call that a cancellation broke off has made is l
   assertEquals(row.progress, 30);
 });
 
-Deno.test("makePaidCall: what cannot be undone is on record all the same", async () => {
+Deno.test("makePaidCall: an object that cannot be removed is recorded", async () => {
   const { attempt, repository, row, asked, outcomes } = bench();
   const stop = new AbortController();
   await assertRejects(() =>
@@ -524,7 +524,7 @@ for (
     ["fails", fails(noAnswer)],
   ] as const
 ) {
-  Deno.test(`makePaidCall: when the one look after a cancellation ${why}, the outcome stays unknown`, async () => {
+  Deno.test(`makePaidCall: if the query after a cancellation ${why}, the outcome stays unknown`, async () => {
     const { attempt, repository, row, asked, outcomes } = bench();
     const stop = new AbortController();
     await assertRejects(() =>
@@ -538,7 +538,7 @@ for (
   });
 }
 
-/** The owner cancels while the provider is asked; the look-up that this breaks off is followed by one of its own time. */
+/** The owner cancels during a query; another query with its own time limit follows the aborted one. */
 function cancelledLookUp(
   stop: AbortController,
   then: () => Promise<string | null>,
@@ -556,7 +556,7 @@ function cancelledLookUp(
   };
 }
 
-Deno.test("makePaidCall: cancelled during the look-up, what was made is found, undone and on record", async () => {
+Deno.test("makePaidCall: cancelled during a query, what was made is found, removed and recorded", async () => {
   const { attempt, repository, row, asked, outcomes } =
     await withUnknownOutcome();
   const stop = new AbortController();
@@ -580,7 +580,7 @@ Deno.test("makePaidCall: cancelled during the look-up, what was made is found, u
   assertEquals(outcomes(), ["adopted"]);
 });
 
-Deno.test("makePaidCall: cancelled during the look-up, what is not found stays unknown, and nothing is sent", async () => {
+Deno.test("makePaidCall: cancelled during a query that finds nothing, the outcome stays unknown", async () => {
   for (const then of [answers(null), fails(noAnswer)]) {
     const { attempt, repository, row, asked, outcomes } =
       await withUnknownOutcome();
@@ -598,7 +598,7 @@ Deno.test("makePaidCall: cancelled during the look-up, what is not found stays u
   }
 });
 
-Deno.test("makePaidCall: cancelled during a look-up that counts, finding nothing proves that nothing was paid", async () => {
+Deno.test("makePaidCall: cancelled during a conclusive query, an empty result proves that nothing was paid", async () => {
   for (
     const [then, outcome] of [
       [answers(null), "absent"],
@@ -622,7 +622,7 @@ Deno.test("makePaidCall: cancelled during a look-up that counts, finding nothing
   }
 });
 
-Deno.test("makePaidCall: a provider that says no to a cancelled call is not asked again", async () => {
+Deno.test("makePaidCall: after a refusal of a cancelled call, the provider is not queried", async () => {
   const { attempt, repository, row, asked, outcomes } = bench();
   const stop = new AbortController();
   const no = ProviderFailure.rejected("provider_rejected_input");
@@ -640,7 +640,7 @@ Deno.test("makePaidCall: a provider that says no to a cancelled call is not aske
   assertEquals([asked, outcomes()], [["send"], ["rejected"]]);
 });
 
-Deno.test("makePaidCall: whatever else breaks a call off undoes nothing: the next claim wants what was made", async () => {
+Deno.test("makePaidCall: any other abort removes nothing, because the next claim uses what was made", async () => {
   const { attempt, repository, row, asked, outcomes } = bench();
   const stop = new AbortController();
   await assertRejects(() =>
@@ -663,7 +663,7 @@ for (
     ["the provider's", "over_provider_budget", "provider_budget_exceeded"],
   ] as const
 ) {
-  Deno.test(`makePaidCall: what does not fit into ${whose} budget is not sent, and fails the job for good`, async () => {
+  Deno.test(`makePaidCall: a call that exceeds ${whose} budget is not sent, and the job fails`, async () => {
     const { attempt, asked, repository, outcomes } = bench();
     repository.overBudget = decision;
     const failure = await assertRejects(() => attempt({}), JobFailure);
@@ -672,7 +672,7 @@ for (
   });
 }
 
-Deno.test("makePaidCall: the owner of what does not fit reads where its estimate comes from", async () => {
+Deno.test("makePaidCall: budget_exceeded says where an uncertain estimate comes from", async () => {
   const { attempt, repository } = bench();
   repository.overBudget = "over_budget";
   const unitsNote = "It counts as 36000 s.";

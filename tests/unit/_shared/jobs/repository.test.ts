@@ -1,4 +1,4 @@
-/** repository.complete: what it sends, and what it makes of the database's no. */
+/** createJobRepository: what complete sends, and what it throws when the database refuses. */
 import { createClient } from "@supabase/supabase-js";
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Database } from "../../../../supabase/functions/_shared/database.types.ts";
@@ -32,7 +32,7 @@ function over(status: number, answer: unknown) {
   return { repository: createJobRepository(dataApi(supabase)), sent };
 }
 
-Deno.test("complete: result, output and product travel in one call", async () => {
+Deno.test("complete: result, output and product are sent in one call", async () => {
   const { repository, sent } = over(200, true);
   assertEquals(
     await repository.complete(LEASE, {
@@ -51,7 +51,7 @@ Deno.test("complete: result, output and product travel in one call", async () =>
   }]);
 });
 
-Deno.test("complete: a product that its schema refuses fails the job for good, and nothing is sent", async () => {
+Deno.test("complete: a product that its schema rejects is a final failure, and nothing is sent", async () => {
   const { repository, sent } = over(200, true);
   const failure = await assertRejects(
     async () => {
@@ -70,7 +70,7 @@ Deno.test("complete: a product that its schema refuses fails the job for good, a
 });
 
 for (const code of ["23514", "22P02", "AJ081"]) {
-  Deno.test(`complete: ${code} fails the job for good`, async () => {
+  Deno.test(`complete: ${code} is a final failure`, async () => {
     const { repository } = over(400, { code, message: "no", details: "" });
     const failure = await assertRejects(
       () => repository.complete(LEASE, { resultData: {}, product: PDF }),

@@ -1,4 +1,4 @@
-/** The moment at which a request leaves: the last at which a worker that stood still can be kept from paying twice. */
+/** The last check before a request leaves, which keeps a worker that was suspended from paying twice. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { claimedJobSchema } from "../../../../supabase/functions/_shared/contracts/jobs.ts";
 import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
@@ -23,7 +23,7 @@ const LEASE = {
 };
 const CALL_ID = "00000000-0000-4000-8000-000000000003";
 
-/** A journal that says `send`, a provider that counts, and whether the lease is still held when all is settled. */
+/** A journal that decides `send`, a provider that counts, and whether the lease is still held at settlement. */
 function bench(options: { isLeaseHeld: boolean }) {
   const steps: string[] = [];
   const settled: CallSettlement[] = [];
@@ -64,7 +64,7 @@ function bench(options: { isLeaseHeld: boolean }) {
 
 const never = new AbortController().signal;
 
-Deno.test("makePaidCall: nothing leaves once the lease may be over, and the next owner's job is not touched", async () => {
+Deno.test("makePaidCall: nothing is sent once the lease may have expired, and the next owner is not disturbed", async () => {
   const { steps, settled, journal, call } = bench({ isLeaseHeld: false });
   await assertRejects(
     () => makePaidCall(journal, LEASE, call, never, () => false),
@@ -74,7 +74,7 @@ Deno.test("makePaidCall: nothing leaves once the lease may be over, and the next
   assertEquals(settled.map(({ outcome }) => outcome), ["rejected"]);
 });
 
-Deno.test("makePaidCall: whose lease turns out to be held all the same tries again, and has spent nothing", async () => {
+Deno.test("makePaidCall: if the lease turns out to be valid, the attempt is retryable and nothing was spent", async () => {
   const { steps, settled, journal, call } = bench({ isLeaseHeld: true });
   const failure = await assertRejects(
     () => makePaidCall(journal, LEASE, call, never, () => false),
@@ -85,7 +85,7 @@ Deno.test("makePaidCall: whose lease turns out to be held all the same tries aga
   assertEquals(settled.map(({ outcome }) => outcome), ["rejected"]);
 });
 
-Deno.test("makePaidCall: nothing leaves for an owner who cancelled while the journal was written", async () => {
+Deno.test("makePaidCall: nothing is sent if the owner cancels while the journal is written", async () => {
   const { steps, settled, journal, call } = bench({ isLeaseHeld: true });
   const stop = new AbortController();
   stop.abort(new CancelRequested());
@@ -97,14 +97,14 @@ Deno.test("makePaidCall: nothing leaves for an owner who cancelled while the jou
   assertEquals(settled.map(({ outcome }) => outcome), ["rejected"]);
 });
 
-Deno.test("makePaidCall: twin: with a good lease it leaves, after everything that takes time", async () => {
+Deno.test("makePaidCall: twin: with a valid lease the request is sent, after the preparation", async () => {
   const { steps, journal, call } = bench({ isLeaseHeld: true });
   const id = await makePaidCall(journal, LEASE, call, never, () => true);
   assertEquals(id, "voice-1");
   assertEquals(steps, ["prepare", "begin", "send"]);
 });
 
-Deno.test("heartbeats: a lease is ours for its length after the last heartbeat that came through, by the worker's monotonic clock", async () => {
+Deno.test("Heartbeats: a lease is valid for its length after the last successful heartbeat, by uptime", async () => {
   let uptimeMs = 1000;
   const platform = {
     uptimeMs: () => uptimeMs,
@@ -124,7 +124,7 @@ Deno.test("heartbeats: a lease is ours for its length after the last heartbeat t
               }]),
             ),
           )
-          : Promise.reject(new Error("the database is away")),
+          : Promise.reject(new Error("the database is unavailable")),
     },
     createLogger(platform, { level: "error", secrets: [] }),
   );

@@ -25,7 +25,7 @@ async function turn(): Promise<void> {
   await oneTurn();
 }
 
-/** An isolate with a worker, whose jobs end when the test says so. */
+/** An isolate with a worker whose jobs end when the test says so. */
 function isolate(
   options: {
     concurrency?: number;
@@ -70,7 +70,7 @@ function isolate(
     waitUntil: platform.waitUntil,
     log,
   });
-  /** Lets as many of the running jobs end. */
+  /** Lets so many of the running jobs end. */
   const finish = async (count: number) => {
     for (const [id, gate] of [...gates].slice(0, count)) {
       gates.delete(id);
@@ -92,7 +92,7 @@ function isolate(
         log,
       ),
     finish,
-    /** Lets the running jobs end, again and again, until none is left. */
+    /** Lets running jobs end until none is left. */
     finishAll: async () => {
       for (await turn(); gates.size > 0;) await finish(gates.size);
     },
@@ -101,13 +101,13 @@ function isolate(
   };
 }
 
-/** How often another isolate was asked while something was waiting. */
+/** How often another isolate was woken while a job was due. */
 const woken = (repository: FakeRepository) =>
   repository.effects.filter((method) => method === "wake").length;
 
 const ids = (rows: { id: string }[]) => rows.map((row) => row.id);
 
-Deno.test("createWorker: takes what is due, as far as there are slots", async () => {
+Deno.test("createWorker: claims due jobs as far as there are slots", async () => {
   const { insert, take, finishAll, platform } = isolate({ concurrency: 2 });
   const rows = insert(3);
   assertEquals(ids(await take()), ids(rows.slice(0, 2)));
@@ -121,7 +121,7 @@ Deno.test("createWorker: takes what is due, as far as there are slots", async ()
   assert(rows.every((row) => row.status === "completed"));
 });
 
-Deno.test("createWorker: as slots come free it claims what else is due, and is finished when nothing is", async () => {
+Deno.test("createWorker: claims more due jobs as slots become free, until none is due", async () => {
   const { insert, take, finishAll, state, platform } = isolate({
     concurrency: 2,
   });
@@ -133,7 +133,7 @@ Deno.test("createWorker: as slots come free it claims what else is due, and is f
   assertEquals(state.most, 2);
 });
 
-Deno.test("createWorker: slots that come free together share one claim", async () => {
+Deno.test("createWorker: slots that become free together share one claim", async () => {
   const { insert, take, finish, repository } = isolate({ concurrency: 4 });
   const rows = insert(8);
   await take();
@@ -147,7 +147,7 @@ Deno.test("createWorker: slots that come free together share one claim", async (
   await finish(4);
 });
 
-Deno.test("createWorker: slots that come free while a claim is under way share the next", async () => {
+Deno.test("createWorker: slots that become free during a claim share the next one", async () => {
   const { insert, take, finish, repository } = isolate({ concurrency: 4 });
   const rows = insert(8);
   await take();
@@ -169,7 +169,7 @@ Deno.test("createWorker: slots that come free while a claim is under way share t
   await finish(4);
 });
 
-Deno.test("createWorker: dispatches that come at once share the slots", async () => {
+Deno.test("createWorker: concurrent dispatches share the slots", async () => {
   const { insert, take, finishAll, state, platform } = isolate({
     concurrency: 3,
   });
@@ -182,7 +182,7 @@ Deno.test("createWorker: dispatches that come at once share the slots", async ()
   assertEquals(state.most, 3);
 });
 
-Deno.test("createWorker: a dispatch that comes while a claim holds every slot is judged at once and its job taken up after that claim", async () => {
+Deno.test("createWorker: a dispatch during a claim of all slots is checked at once, and its job claimed next", async () => {
   const { insert, take, finishAll, repository, state, platform } = isolate({
     concurrency: 3,
   });
@@ -194,7 +194,7 @@ Deno.test("createWorker: a dispatch that comes while a claim holds every slot is
       : undefined;
   const first = take();
   await turn();
-  // The first claim has found one job and is on its way back; these come too late for it.
+  // The first claim has found one job and is about to return; these arrive too late for it.
   const late = insert(2);
   repository.interrupt = () => {};
   assertEquals(await take(), []);
@@ -207,7 +207,7 @@ Deno.test("createWorker: a dispatch that comes while a claim holds every slot is
   await platform.background();
 });
 
-Deno.test("createWorker: twin: without a missed dispatch nothing is claimed that no slot came free for", async () => {
+Deno.test("createWorker: twin: without a missed dispatch, nothing is claimed until a slot becomes free", async () => {
   const { insert, take, finishAll, repository } = isolate({ concurrency: 3 });
   insert(1);
   await take();
@@ -216,7 +216,7 @@ Deno.test("createWorker: twin: without a missed dispatch nothing is claimed that
   await finishAll();
 });
 
-Deno.test("createWorker: a dispatch that comes while the refill's own claim comes back empty is not forgotten", async () => {
+Deno.test("createWorker: a dispatch that arrives while a refill's claim returns empty is not forgotten", async () => {
   const { insert, take, finish, repository, state } = isolate({
     concurrency: 1,
   });
@@ -237,7 +237,7 @@ Deno.test("createWorker: a dispatch that comes while the refill's own claim come
   await finish(1);
 });
 
-Deno.test("createWorker: what a dispatch had no room for, because a refill's claim held a slot, is not forgotten", async () => {
+Deno.test("createWorker: a job that a dispatch could not claim, because a refill held a slot, is claimed later", async () => {
   const { insert, take, finish, platform, repository, state } = isolate({
     concurrency: 2,
   });
@@ -259,7 +259,7 @@ Deno.test("createWorker: what a dispatch had no room for, because a refill's cla
   assert(rows.every((row) => row.status === "completed"));
 });
 
-Deno.test("createWorker: a dispatch that comes while a claim that fails holds the slots is not forgotten", async () => {
+Deno.test("createWorker: a dispatch during a claim that fails is not forgotten", async () => {
   const { insert, take, finish, worker, log, state } = isolate({
     concurrency: 1,
   });
@@ -282,7 +282,7 @@ Deno.test("createWorker: slots that a claim did not fill are free again", async 
   await finishAll();
 });
 
-Deno.test("createWorker: a claim that fails is the dispatch's failure, and its slots are free again", async () => {
+Deno.test("createWorker: a failed claim fails its dispatch, and its slots are free again", async () => {
   const { insert, take, finishAll, worker, log } = isolate({ concurrency: 1 });
   await assertRejects(
     () => worker.take(() => Promise.reject(new RangeError("away")), log),
@@ -293,7 +293,7 @@ Deno.test("createWorker: a claim that fails is the dispatch's failure, and its s
   await finishAll();
 });
 
-Deno.test("createWorker: a busy worker still asks the queue, so that the dispatch is judged and remembered", async () => {
+Deno.test("createWorker: a full worker still calls the queue, so that the dispatch is checked and recorded", async () => {
   const { insert, take, finishAll } = isolate({ concurrency: 1 });
   insert(2);
   await take();
@@ -302,7 +302,7 @@ Deno.test("createWorker: a busy worker still asks the queue, so that the dispatc
   await finishAll();
 });
 
-Deno.test("createWorker: after half of the wall clock nothing is claimed, neither by a dispatch nor by itself, and another isolate is asked to go on", async () => {
+Deno.test("createWorker: after half of the wall clock nothing is claimed, and another isolate is woken", async () => {
   const { insert, take, finishAll, platform, repository } = isolate({
     concurrency: 1,
   });
@@ -322,7 +322,7 @@ Deno.test("createWorker: after half of the wall clock nothing is claimed, neithe
   assertEquals(repository.effects.at(-1), "wake");
 });
 
-Deno.test("createWorker: a dispatch that still comes to one too old to claim has another isolate asked at once, and the log says why", async () => {
+Deno.test("createWorker: a dispatch to an isolate too old to claim wakes another at once, and the log says why", async () => {
   const { insert, take, platform, repository } = isolate();
   insert(1);
   platform.advance(WALL_CLOCK_MS / 2);
@@ -337,7 +337,7 @@ Deno.test("createWorker: a dispatch that still comes to one too old to claim has
   });
 });
 
-Deno.test("createWorker: one that lives longer than it was told, and so answers its own call, does not call again", async () => {
+Deno.test("createWorker: an isolate that outlives its wall clock, and so receives its own call, wakes once", async () => {
   const { insert, take, platform, repository } = isolate();
   insert(1);
   platform.advance(WALL_CLOCK_MS / 2);
@@ -354,13 +354,13 @@ Deno.test("createWorker: one that lives longer than it was told, and so answers 
   assertEquals(calls, 1);
 });
 
-Deno.test("createWorker: one too old to claim that found nothing waiting, or could not ask, asks again at the next dispatch", async () => {
+Deno.test("createWorker: an isolate too old to claim that woke none tries again at the next dispatch", async () => {
   const { insert, take, platform, repository } = isolate();
   platform.advance(WALL_CLOCK_MS / 2);
   await take();
   await platform.background();
   repository.interrupt = (method) => {
-    if (method === "wake") throw new Error("the database is away");
+    if (method === "wake") throw new Error("the database is unavailable");
   };
   await take();
   await platform.background();
@@ -373,7 +373,7 @@ Deno.test("createWorker: one too old to claim that found nothing waiting, or cou
   assertEquals(woken(repository), 1);
 });
 
-Deno.test("createWorker: one that hears its end has another isolate asked, and a full one nobody", async () => {
+Deno.test("createWorker: an isolate that is ending wakes another, and a full one wakes none", async () => {
   const ending = isolate();
   ending.insert(1);
   ending.platform.shutDown("early_drop");
@@ -398,7 +398,7 @@ Deno.test("createWorker: one that hears its end has another isolate asked, and a
   await full.platform.background();
 });
 
-Deno.test("createWorker: twin: a worker that is young enough goes on by itself and wakes nobody", async () => {
+Deno.test("createWorker: twin: a worker that is young enough claims again itself and wakes none", async () => {
   const { insert, take, finishAll, platform, repository } = isolate();
   const rows = insert(4);
   await take();
@@ -408,14 +408,14 @@ Deno.test("createWorker: twin: a worker that is young enough goes on by itself a
   assertEquals(repository.calls.includes("wake"), false);
 });
 
-Deno.test("createWorker: a claim that fails between two jobs ends the work, not the isolate", async () => {
+Deno.test("createWorker: a claim that fails between two jobs ends the refill, not the isolate", async () => {
   const { insert, take, finishAll, repository, platform } = isolate({
     concurrency: 1,
   });
   const rows = insert(2);
   await take();
   repository.interrupt = (method) => {
-    if (method === "claimDue") throw new Error("the database is away");
+    if (method === "claimDue") throw new Error("the database is unavailable");
   };
   await finishAll();
   await platform.background();
@@ -423,7 +423,7 @@ Deno.test("createWorker: a claim that fails between two jobs ends the work, not 
   assertEquals(platform.events().at(-1), "claim_failed");
 });
 
-Deno.test("createWorker: when the end is announced it hands back what it has and claims nothing more", async () => {
+Deno.test("createWorker: when the end is announced it releases its jobs and claims nothing more", async () => {
   const { insert, take, platform } = isolate({
     concurrency: 2,
     work: ({ signal }) => untilAborted(signal),
@@ -444,7 +444,7 @@ Deno.test("createWorker: when the end is announced it hands back what it has and
   );
 });
 
-Deno.test("createWorker: an end that comes during a claim hands the claimed jobs back at once", async () => {
+Deno.test("createWorker: an end announced during a claim releases the claimed jobs at once", async () => {
   const { insert, take, platform, repository, state } = isolate();
   const rows = insert(2);
   repository.interrupt = (method, phase) => {
@@ -458,7 +458,7 @@ Deno.test("createWorker: an end that comes during a claim hands the claimed jobs
   assertEquals(state.most, 0);
 });
 
-Deno.test("createWorker: however many dispatches come and whenever jobs end, the slots are never overrun and all is done", async () => {
+Deno.test("createWorker: under any dispatches and job ends, slots are never exceeded and every job is done", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 4 }),
@@ -473,7 +473,7 @@ Deno.test("createWorker: however many dispatches come and whenever jobs end, the
           repository,
           work: () => scheduler.schedule(Promise.resolve(DONE), "work"),
         });
-        // Each dispatch comes some time after the insert that it tells of, as the database sends it.
+        // Each dispatch arrives some time after its insert, as from the database.
         const rows: FakeJob[] = [];
         const dispatches = sizes.map(async (size) => {
           await scheduler.schedule(Promise.resolve(), "insert");
@@ -492,7 +492,7 @@ Deno.test("createWorker: however many dispatches come and whenever jobs end, the
   );
 });
 
-Deno.test("createWorker: with one job per request it takes one, claims no other by itself, and has itself called again", async () => {
+Deno.test("createWorker: with one job per request it claims one, no other by itself, and wakes the worker again", async () => {
   const { insert, take, finishAll, state, repository, platform } = isolate({
     concurrency: 5,
     isOneJobPerRequest: true,
@@ -520,11 +520,11 @@ for (
     ["cpu", 1, ["worker_limit_exceeded"]],
     ["memory", 1, ["worker_limit_exceeded"]],
     ["wall_clock", 1, [null]],
-    // Nobody knows which of them it was.
+    // It is not known which of them caused it.
     ["cpu", 2, [null, null]],
   ] as const
 ) {
-  Deno.test(`createWorker: ended for ${reason} with ${jobs} in hand, the attempt is ${codes[0] === null ? "given back" : "spent"}`, async () => {
+  Deno.test(`createWorker: ended for ${reason} with ${jobs} jobs running, their error codes are ${codes}`, async () => {
     const { insert, take, platform } = isolate({
       concurrency: 2,
       work: ({ signal }) => untilAborted(signal),

@@ -42,14 +42,14 @@ function deployed() {
   return {
     platform,
     repository,
-    /** Lets every job end, also those that are taken later. */
+    /** Lets every job end, also those that are claimed later. */
     finish: () => gate.resolve({ resultData: { voice_id: "voice-1" } }),
-    /** Ends every job, and what the isolate was kept for. */
+    /** Ends every job and all background work. */
     [Symbol.asyncDispose]: async () => {
       gate.resolve({ resultData: { voice_id: "voice-1" } });
       await platform.background();
     },
-    /** A signed dispatch; `change` is made to the request after it was signed. */
+    /** A signed dispatch; `change` is applied to the request after signing. */
     dispatch: (
       body: string,
       change: { body?: string; headers?: Record<string, string> } = {},
@@ -87,7 +87,7 @@ function bodyFor(...ids: string[]): string {
 const codeOf = async (response: Response): Promise<ErrorCode> =>
   (await response.json()).code;
 
-Deno.test("process-ai-job: claims, answers 202 while the work still runs, and keeps the isolate until it is done", async () => {
+Deno.test("createWorkerHandler: responds 202 with the claimed jobs while they run, and keeps the isolate alive", async () => {
   await using isolate = deployed();
   const { dispatch, repository, platform, finish } = isolate;
   const row = repository.insert();
@@ -102,7 +102,7 @@ Deno.test("process-ai-job: claims, answers 202 while the work still runs, and ke
   assertEquals(row.status, "completed");
 });
 
-Deno.test("process-ai-job: the lines of the work carry the request's id", async () => {
+Deno.test("createWorkerHandler: log lines of the jobs have the request's id", async () => {
   await using isolate = deployed();
   const { dispatch, repository, platform, finish } = isolate;
   finish();
@@ -115,7 +115,7 @@ Deno.test("process-ai-job: the lines of the work carry the request's id", async 
   assertObjectMatch(line ?? {}, { request_id: "dispatch-0001", attempt: 1 });
 });
 
-Deno.test("process-ai-job: nothing in the body decides what is taken or done: the queue's order does", async () => {
+Deno.test("createWorkerHandler: the queue and not the body decides what is claimed", async () => {
   await using isolate = deployed();
   const { dispatch, repository, platform, finish } = isolate;
   finish();
@@ -129,7 +129,7 @@ Deno.test("process-ai-job: nothing in the body decides what is taken or done: th
   assertEquals(first.status, "completed");
 });
 
-Deno.test("process-ai-job: a job that is named gets no place before those that wait longer", async () => {
+Deno.test("createWorkerHandler: a job that is named in the body does not overtake those that wait longer", async () => {
   await using isolate = deployed();
   const { dispatch, repository } = isolate;
   const waiting = Array.from({ length: 5 }, () => repository.insert());
@@ -142,7 +142,7 @@ Deno.test("process-ai-job: a job that is named gets no place before those that w
   assertEquals(named.status, "pending");
 });
 
-Deno.test("process-ai-job: an id that is not there or not due is passed over", async () => {
+Deno.test("createWorkerHandler: the id of a missing job, or of one that is not due, is ignored", async () => {
   await using isolate = deployed();
   const { dispatch, repository } = isolate;
   const taken = repository.insert();
@@ -173,7 +173,7 @@ for (
     }, "dispatch_signature_invalid"],
   ] as const
 ) {
-  Deno.test(`process-ai-job: a dispatch with ${why} is refused before anything is looked at`, async () => {
+  Deno.test(`createWorkerHandler: a dispatch with ${why} is refused before anything is read`, async () => {
     await using isolate = deployed();
     const { dispatch, repository, platform } = isolate;
     const row = repository.insert();
@@ -187,7 +187,7 @@ for (
   });
 }
 
-Deno.test("process-ai-job: the same dispatch a second time is refused and claims nothing", async () => {
+Deno.test("createWorkerHandler: a replayed dispatch is refused and claims nothing", async () => {
   await using isolate = deployed();
   const { dispatch, repository } = isolate;
   const row = repository.insert();
@@ -212,10 +212,10 @@ for (
       "invalid_request",
     ],
     ["no id", bodyFor(), "invalid_request"],
-    ["an id that is none", bodyFor("1 or true"), "invalid_request"],
+    ["an invalid id", bodyFor("1 or true"), "invalid_request"],
   ] as const
 ) {
-  Deno.test(`process-ai-job: a rightly signed body with ${why} is refused`, async () => {
+  Deno.test(`createWorkerHandler: a correctly signed body with ${why} is refused`, async () => {
     await using isolate = deployed();
     const { dispatch, repository } = isolate;
     const row = repository.insert();
@@ -225,7 +225,7 @@ for (
   });
 }
 
-Deno.test("process-ai-job: a queue that cannot be reached is a 503, and the dispatch may come again", async () => {
+Deno.test("createWorkerHandler: an unavailable queue is a 503, and the dispatch may be repeated", async () => {
   await using isolate = deployed();
   const { dispatch, repository } = isolate;
   const row = repository.insert();
