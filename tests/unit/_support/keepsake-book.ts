@@ -1,4 +1,4 @@
-/** Keepsakes for the tests: whole books made in memory, and photos to put into them. */
+/** Keepsakes for tests: complete books in memory, and photos for them. */
 import {
   assembleBook,
   type BookImage,
@@ -26,19 +26,19 @@ export function readPhoto(name: string): Promise<Bytes> {
   );
 }
 
-/** A slide of a book, as a test writes it down. */
+/** A slide of a book, as a test defines it. */
 export interface TestSlide {
   photo: Uint8Array;
   caption?: string;
   isFullPage?: boolean;
-  /** Pretend the photo to be so large; its bytes stay what they are. */
+  /** Declares another size for the photo; its bytes stay the same. */
   size?: { width: number; height: number };
 }
 
-/** A book and how it is written. */
+/** A book and its segments. */
 export interface TestBook {
   segments: Segment[];
-  /** What the segments are parts of. */
+  /** The objects that the segments refer to. */
   stored: ReadonlyMap<string, Uint8Array>;
   pages: RenderedPages;
   whole(): Promise<Bytes>;
@@ -65,7 +65,7 @@ export async function readPart(
   return await new Blob(parts).bytes();
 }
 
-/** All that a stream gives, and what it returns. */
+/** Everything that a stream yields, and what it returns. */
 export async function readAll<T>(
   stream: AsyncGenerator<Uint8Array, T>,
 ): Promise<{ bytes: Bytes; returned: T }> {
@@ -79,7 +79,7 @@ export async function readAll<T>(
   }
 }
 
-/** A file in pieces, as a network gives it. */
+/** A file in pieces, as from a network. */
 export async function* inPieces(
   file: Uint8Array,
   size = 1000,
@@ -122,7 +122,7 @@ async function store(
   };
 }
 
-/** Makes a book whole. */
+/** Makes a complete book. */
 export async function makeBook(
   slides: readonly TestSlide[],
   texts: {
@@ -214,7 +214,7 @@ export function tiff(
   return bytes;
 }
 
-/** A JPEG that says when it was taken, as `YYYY:MM:DD hh:mm:ss`. */
+/** A JPEG with the time at which it was taken, as `YYYY:MM:DD hh:mm:ss`. */
 export function takenAt(file: Uint8Array, time: string): Uint8Array {
   const exif = tiff({ isLittle: false, orientation: 1, takenAt: time });
   const length = exif.length + 8;

@@ -1,4 +1,4 @@
-/** A run of the janitor against made-up lists and providers: what it asks for, and when it stops asking. */
+/** A run of the janitor against fake queues and providers: what it sends, and when it stops. */
 import { assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
@@ -33,7 +33,7 @@ function removal(id: number, provider = "elevenlabs"): ProviderRemoval {
   };
 }
 
-/** Lists from which each removal is given out once, in batches; `calls` is everything that was asked of them. */
+/** Queues that lease each removal once, in batches; `calls` is every call in order. */
 function lists(batches: ProviderRemoval[][] = []) {
   const calls: string[] = [];
   const say = <T>(what: string, answer: T): Promise<T> => {
@@ -96,13 +96,13 @@ async function run(
   });
 }
 
-Deno.test("runJanitor: without any provider it looks after files alone", async () => {
+Deno.test("runJanitor: without any provider it only removes files", async () => {
   const { calls, repository } = lists();
   await run(repository, []);
   assertEquals(calls, ["scan files", "files"]);
 });
 
-Deno.test("runJanitor: without time it begins nothing, and says so", async () => {
+Deno.test("runJanitor: without time it starts nothing and logs that", async () => {
   const { calls, repository } = lists([[removal(1)]]);
   const warnings: string[] = [];
   await run(repository, [inventory("elevenlabs")], () => false, {
@@ -113,7 +113,7 @@ Deno.test("runJanitor: without time it begins nothing, and says so", async () =>
   assertEquals(warnings, ["janitor_has_no_time"]);
 });
 
-Deno.test("runJanitor: a provider in trouble is asked no more, the others are", async () => {
+Deno.test("runJanitor: a provider that is down gets no more requests, and the others do", async () => {
   const { calls, repository } = lists([
     [removal(1), removal(2, "d-id")],
     [removal(3, "d-id")],
@@ -141,7 +141,7 @@ Deno.test("runJanitor: a provider in trouble is asked no more, the others are", 
   assertEquals([summary.objectsRemoved, summary.removalsFailed], [2, 1]);
 });
 
-Deno.test("runJanitor: one thing that cannot be removed yet does not keep the others", async () => {
+Deno.test("runJanitor: an object that cannot be removed yet does not stop the others", async () => {
   const { calls, repository } = lists([[removal(1)], [removal(2)]]);
   const busy = inventory("elevenlabs", {
     remove: ({ id }) =>
@@ -160,7 +160,7 @@ Deno.test("runJanitor: one thing that cannot be removed yet does not keep the ot
   );
 });
 
-Deno.test("runJanitor: by marker it removes all that it may, and an empty look-up is an end only when it is conclusive", async (t) => {
+Deno.test("runJanitor: it removes all it may by marker; only a conclusive empty query is final", async (t) => {
   for (const isConclusive of [true, false]) {
     await t.step(isConclusive ? "conclusive" : "too early", async () => {
       const { calls, repository } = lists([[{
@@ -192,7 +192,7 @@ Deno.test("runJanitor: by marker it removes all that it may, and an empty look-u
   }
 });
 
-Deno.test("runJanitor: a list that goes in circles ends with an error and not never", async () => {
+Deno.test("runJanitor: a list that repeats its cursor ends with an error", async () => {
   const { calls, repository } = lists();
   await run(repository, [
     inventory("heygen", {
@@ -208,7 +208,7 @@ Deno.test("runJanitor: a list that goes in circles ends with an error and not ne
   ]);
 });
 
-Deno.test("runJanitor: a provider that does not answer for one row leaves the rows as they are", async () => {
+Deno.test("runJanitor: a provider that fails for one row leaves the rows unchanged", async () => {
   const { calls, repository } = lists();
   await run(
     {
@@ -229,7 +229,7 @@ Deno.test("runJanitor: a provider that does not answer for one row leaves the ro
   ]);
 });
 
-Deno.test("runJanitor: reads on through the buckets until there is nothing left, or no time", async () => {
+Deno.test("runJanitor: scans the buckets until nothing is left, or no time", async () => {
   const parts = [5000, 5000, 12];
   const { repository } = lists();
   const summary = await run(

@@ -1,4 +1,4 @@
-/** The model of the job engine: everything holds in every state of every world, and every broken rule is noticed. */
+/** The model of the job engine: every property holds in every state of every world, and every broken rule is detected. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { checkBreak } from "../../../dev/model/check.ts";
 import { explore, start } from "../../../dev/model/explore.ts";
@@ -10,7 +10,7 @@ import { WORLDS } from "../../../dev/model/worlds.ts";
 
 const ONE_CREATION = /nothing was made|one creation/;
 
-/** By what a broken rule must be noticed: by the property that it is there for, not by some accident. */
+/** The property that must detect each broken rule: the one that the rule exists for. */
 const NOTICED_BY: Record<Break, RegExp> = {
   "writes carry no lease token": /old lease token/,
   "claim takes what somebody holds": /one live owner/,
@@ -41,7 +41,7 @@ const page = await Deno.readTextFile(
   new URL("../../../docs/job-lifecycle.md", import.meta.url),
 );
 
-/** The sizes that docs/job-lifecycle.md tells of a world: states and steps. */
+/** The numbers of states and steps that docs/job-lifecycle.md states for a world. */
 function toldSizes(world: string): number[] | undefined {
   const row = page.split("\n").find((line) =>
     line.startsWith(`| \`${world}\``)
@@ -50,7 +50,7 @@ function toldSizes(world: string): number[] | undefined {
 }
 
 for (const [name, world] of Object.entries(WORLDS)) {
-  Deno.test(`model: in the world '${name}' everything holds in every state that can be reached`, () => {
+  Deno.test(`model: in the world '${name}' every property holds in every reachable state`, () => {
     const { states, transitions, violation } = explore(
       new Rules(world),
     );
@@ -63,7 +63,7 @@ for (const [name, world] of Object.entries(WORLDS)) {
   });
 }
 
-Deno.test("model: every broken rule is noticed, by the property that it would break", () => {
+Deno.test("model: every broken rule is detected by the property that it breaks", () => {
   assert(
     page.replaceAll(/\s+/g, " ").includes(`breaks ${BREAKS.length} rules`),
     "docs/job-lifecycle.md says how many",
@@ -79,7 +79,7 @@ Deno.test("model: every broken rule is noticed, by the property that it would br
   }
 });
 
-Deno.test("model: states that differ only by the names of jobs and workers count as one", () => {
+Deno.test("model: states that differ only in the names of jobs and workers count as one", () => {
   const { pair } = WORLDS;
   const rules = new Rules(pair);
   const first = start(rules);
@@ -94,7 +94,7 @@ Deno.test("model: states that differ only by the names of jobs and workers count
   assertNotEquals(encode(first), [...codes][0]);
 });
 
-Deno.test("coveringTraces: every rule that can happen is on one of them, and each is a path", () => {
+Deno.test("coveringTraces: every rule that can apply is on a trace, and each trace is a path", () => {
   for (const world of [WORLDS.calm, WORLDS.old]) {
     const rules = new Rules(world);
     const traces = coveringTraces(rules);
@@ -115,7 +115,7 @@ Deno.test("coveringTraces: every rule that can happen is on one of them, and eac
   }
 });
 
-Deno.test("randomTraces: a seed repeats its walks, another seed has others", () => {
+Deno.test("randomTraces: a seed repeats its walks, and another seed has different ones", () => {
   const walk = (seed: number) =>
     randomTraces(new Rules(WORLDS.trouble), { seed, count: 3, length: 20 })
       .map((trace) => trace.map(({ rule }) => rule));
@@ -123,7 +123,7 @@ Deno.test("randomTraces: a seed repeats its walks, another seed has others", () 
   assertNotEquals(walk(7), walk(8));
 });
 
-Deno.test("seededRandom: the same seed gives the same numbers, all of them in [0, 1)", () => {
+Deno.test("seededRandom: the same seed gives the same numbers, all in [0, 1)", () => {
   const numbers = (seed: number) => {
     const random = seededRandom(seed);
     return Array.from({ length: 1000 }, () => random());

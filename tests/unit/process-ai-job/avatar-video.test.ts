@@ -1,4 +1,4 @@
-/** The pauses of an avatar video, and what it leaves alone while it waits. What it does over the wire, tests/functions shows. */
+/** When an avatar video is polled, and what is not touched meanwhile. tests/functions tests its requests. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import { z } from "zod";
@@ -25,7 +25,7 @@ function fakeProvider(
   read: () => Promise<AvatarVideoState>,
   chargesFailed = true,
 ): AvatarVideos {
-  const refuse = () => Promise.reject(new Error("not asked for here"));
+  const refuse = () => Promise.reject(new Error("not expected here"));
   return {
     maxAudioBytes: 1,
     maxAudioSeconds: 600,
@@ -41,7 +41,7 @@ function fakeProvider(
   };
 }
 
-/** A job that was ordered and is looked at again so many seconds after its start. */
+/** A job that was submitted and is polled so many seconds after its start. */
 function context(
   ageSeconds: number,
   recordUsage: (operation: string, units: number) => void = () => {},
@@ -72,7 +72,7 @@ function context(
     signal: new AbortController().signal,
     remainingMs: () => 100_000,
     progress() {},
-    // The order stands: its id is answered, and nothing is sent.
+    // The call has succeeded: its id is returned, and nothing is sent.
     pay: () => Promise.resolve("tlk_1"),
     recordUsage: (operation, units) =>
       Promise.resolve(recordUsage(operation, units)),
@@ -119,7 +119,7 @@ function run(
 for (
   const { what, state, chargesFailed, expected } of [
     {
-      what: "is done is charged by its length, begun seconds as whole ones",
+      what: "is done costs its length, rounded up to whole seconds",
       state: {
         status: "done",
         videoUrl: "http://127.0.0.1/film.mp4",
@@ -129,7 +129,7 @@ for (
       expected: [["create_video", 8]],
     },
     {
-      what: "is done and does not say how long it is stays as estimated",
+      what: "is done without a length costs the estimate",
       state: {
         status: "done",
         videoUrl: "http://127.0.0.1/film.mp4",
@@ -139,7 +139,7 @@ for (
       expected: [],
     },
     {
-      what: "could not be made is given back where that is not charged",
+      what: "fails costs nothing where the provider does not charge for it",
       state: {
         status: "failed",
         code: "provider_render_failed",
@@ -149,7 +149,7 @@ for (
       expected: [["create_video", 0]],
     },
     {
-      what: "could not be made stays as estimated where that may be charged",
+      what: "fails costs the estimate where the provider may charge for it",
       state: {
         status: "failed",
         code: "provider_render_failed",
@@ -160,17 +160,17 @@ for (
     },
   ] as const
 ) {
-  Deno.test(`avatar video: one that ${what}`, async () => {
-    const told: [string, number][] = [];
+  Deno.test(`avatar video: a video that ${what}`, async () => {
+    const recorded: [string, number][] = [];
     await assertRejects(
       () =>
         run(20, () => Promise.resolve(state), {
           chargesFailed,
-          recordUsage: (operation, units) => told.push([operation, units]),
+          recordUsage: (operation, units) => recorded.push([operation, units]),
         }),
       JobFailure,
     );
-    assertEquals<unknown>(told, expected);
+    assertEquals<unknown>(recorded, expected);
   });
 }
 
@@ -180,7 +180,7 @@ for (
     60,
   ]] as const
 ) {
-  Deno.test(`avatar video: ${age} s after its start a render is looked at again in ${pause} s, and no file is touched`, async () => {
+  Deno.test(`avatar video: ${age} s after its start a render is polled again in ${pause} s, and no file is read`, async () => {
     const snooze = await assertRejects(
       () => run(age, () => Promise.resolve({ status: "rendering" })),
       Snooze,
@@ -196,7 +196,7 @@ for (
     ["provider_rate_limited", "waiting_for_provider"],
   ] as const
 ) {
-  Deno.test(`avatar video: ${code} while it renders is waited out, as long as the provider says`, async () => {
+  Deno.test(`avatar video: ${code} during a render snoozes the job for the provider's Retry-After`, async () => {
     const snooze = await assertRejects(
       () =>
         run(20, () =>
@@ -211,7 +211,7 @@ for (
   });
 }
 
-Deno.test("avatar video: an answer that makes no sense spends an attempt, so that it ends", async () => {
+Deno.test("avatar video: an invalid response spends an attempt, so that the job ends", async () => {
   const failure = await assertRejects(
     () =>
       run(20, () =>

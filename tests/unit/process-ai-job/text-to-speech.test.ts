@@ -1,4 +1,4 @@
-/** How a long speech passes through: the processor against a Storage that counts. */
+/** A long speech: the processor against a Storage that counts bytes. */
 import {
   assert,
   assertAlmostEquals,
@@ -29,7 +29,7 @@ const sound = (() => {
   return { bytes: frames.add(speech), seconds: frames.seconds };
 })();
 
-/** A file of so many rounds of the recording, each with its tag and Info frame, made as it is read. */
+/** A file that repeats the recording so many times, with one tag and Info frame, made as it is read. */
 function rounds(
   count: number,
   onMade: (bytes: number) => void,
@@ -38,7 +38,7 @@ function rounds(
   return new ReadableStream({
     pull(controller) {
       if (left-- === 0) return controller.close();
-      // Only the first one may have what describes the file.
+      // Only the first may have the tag and the Info frame.
       const bytes = left === count - 1 ? speech : sound.bytes;
       onMade(bytes.length);
       controller.enqueue(bytes);
@@ -154,7 +154,7 @@ function job(
   return context;
 }
 
-/** A provider that speaks, and counts. */
+/** A provider that speaks and counts its calls. */
 function provider(
   perPart: number,
 ): ElevenLabsSpeech & {
@@ -185,7 +185,7 @@ function provider(
   return counts;
 }
 
-Deno.test("text to speech: a speech of 60 MB is joined in bounded memory, one part open at a time", async () => {
+Deno.test("text to speech: a speech of 60 MB is joined in bounded memory, with one part open at a time", async () => {
   const PARTS = 6, ROUNDS = 83;
   await using at = storage(ROUNDS);
   const processor = createTextToSpeechProcessor({
@@ -197,7 +197,7 @@ Deno.test("text to speech: a speech of 60 MB is joined in bounded memory, one pa
   assertEquals(outputUrl, `outputs/${USER}/${JOB}/speech.mp3`);
   const total = PARTS * ROUNDS * sound.bytes.length;
   assert(total > 60_000_000);
-  // Every frame of every part, and nothing of what describes the parts.
+  // Every frame of every part, without their tags and Info frames.
   assertEquals([at.state.taken, resultData["size_bytes"]], [total, total]);
   assertAlmostEquals(
     Number(resultData["duration_seconds"]),
@@ -211,7 +211,7 @@ Deno.test("text to speech: a speech of 60 MB is joined in bounded memory, one pa
   );
 });
 
-Deno.test("text to speech: parts that are paid and stored are neither spoken nor fetched again", async () => {
+Deno.test("text to speech: parts that are paid for and stored are neither spoken nor fetched again", async () => {
   await using at = storage(1);
   const speaking = provider(1);
   const processor = createTextToSpeechProcessor({
@@ -222,11 +222,11 @@ Deno.test("text to speech: parts that are paid and stored are neither spoken nor
   const paid = new Map([["text_to_speech:1", "a"], ["text_to_speech:2", "b"]]);
   at.stored.set("part-1.mp3", 1);
   await processor.run(job(3, paid));
-  // The second was paid for, and its sound is not there; the third is new.
+  // The second was paid for and its sound is missing; the third is new.
   assertEquals([speaking.spoken, speaking.opened], [1, 1]);
 });
 
-Deno.test("text to speech: a part comes with the ends of the parts around it, and no character in them is cut", async () => {
+Deno.test("text to speech: a part is sent with the text around it, cut between characters", async () => {
   await using at = storage(1);
   const speaking = provider(1);
   const processor = createTextToSpeechProcessor({
@@ -253,7 +253,7 @@ Deno.test("text to speech: a part comes with the ends of the parts around it, an
   );
 });
 
-Deno.test("text to speech: a part is not begun when the isolate is about to end; the first one always is", async () => {
+Deno.test("text to speech: a part does not start when the isolate is about to end; the first always does", async () => {
   await using at = storage(1);
   const speaking = provider(1);
   const processor = createTextToSpeechProcessor({
@@ -268,7 +268,7 @@ Deno.test("text to speech: a part is not begun when the isolate is about to end;
   assertEquals([speaking.spoken, [...at.stored.keys()]], [1, ["part-1.mp3"]]);
 });
 
-Deno.test("text to speech: a part whose sound is paid and not to be had is no reason to pay again: it is waited for, ten minutes", async () => {
+Deno.test("text to speech: missing sound of a paid part is awaited for ten minutes, and not paid for again", async () => {
   for (
     const [secondsAgo, isWaitedFor] of [[570, true], [630, false]] as const
   ) {

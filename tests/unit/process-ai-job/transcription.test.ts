@@ -1,4 +1,4 @@
-/** Which way a recording goes to the provider, and what is left alone while its transcript is waited for. */
+/** How a recording reaches the provider, and what is not touched while its transcript is awaited. */
 import { assert, assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../../supabase/functions/_shared/database.types.ts";
@@ -24,7 +24,7 @@ const STARTED = Date.parse("2026-11-22T10:00:00Z");
 const RECORDING = new TextEncoder().encode("a recording");
 const never = new AbortController().signal;
 
-/** A Storage with one recording, which notes each request, and takes files only when set to. */
+/** A Storage with one recording, which records each request and accepts files only when set to. */
 function storage(size: number, asked: string[], takesFiles: boolean) {
   const object = `recordings/${USER}/call.mp3`;
   return createClient<Database>("http://project.test", "key", {
@@ -80,7 +80,7 @@ interface Case {
   get?: () => Promise<Transcript | null>;
 }
 
-/** Runs a job whose order is always taken; the transcript is not there. */
+/** Runs a job whose submission always succeeds; the transcript is not ready. */
 async function run(
   { size = 1000, spend = "none", ageSeconds = 0, takesFiles = false, ...given }:
     Case,
@@ -154,7 +154,7 @@ async function run(
   return { ending, resultData, asked, orders, bodies, heard };
 }
 
-Deno.test("transcription: a recording at the bound is sent along and waited for", async () => {
+Deno.test("transcription: a recording of the largest size to wait for is sent and awaited", async () => {
   const { asked, orders, bodies } = await run({ size: 1000 });
   assertEquals([asked, orders, bodies], [
     ["info/…", "… bytes=0-999", "…"],
@@ -163,7 +163,7 @@ Deno.test("transcription: a recording at the bound is sent along and waited for"
   ]);
 });
 
-Deno.test("transcription: a longer one is ordered by an address that the provider reaches; only how long it is is looked up here", async () => {
+Deno.test("transcription: a larger recording is submitted by its URL; only its length is read here", async () => {
   const { ending, asked, orders } = await run({ size: 1001 });
   assertEquals(asked, ["info/…", "… bytes=0-1000", "sign/…"]);
   assertEquals(orders, [{
@@ -180,8 +180,8 @@ Deno.test("transcription: a longer one is ordered by an address that the provide
   assertEquals([ending.seconds, ending.stage], [5, "transcribing"]);
 });
 
-Deno.test("transcription: a small one that is long is ordered as well where there is a webhook, and waited for where there is none", async () => {
-  // Of no known format, so that 750 bytes are taken for a second: a quarter of an hour, and a second more.
+Deno.test("transcription: a small but long recording is submitted with a webhook, and awaited without one", async () => {
+  // Of unknown format, so that 750 bytes count as a second: a quarter of an hour and one second.
   for (
     const [size, hasWebhook, isOrdered] of [
       [675_000, true, false],
@@ -197,7 +197,7 @@ Deno.test("transcription: a small one that is long is ordered as well where ther
   }
 });
 
-Deno.test("transcription: where the provider cannot reach Storage, a longer one is ordered and sent along", async () => {
+Deno.test("transcription: if the provider cannot reach Storage, a larger recording is submitted with its bytes", async () => {
   const { asked, orders, bodies } = await run({
     size: 1001,
     deps: { storageUrl: undefined },
@@ -206,7 +206,7 @@ Deno.test("transcription: where the provider cannot reach Storage, a longer one 
   assertEquals([orders.length, bodies], [1, ["a recording"]]);
 });
 
-Deno.test("transcription: a longer one without a webhook is refused before anything is paid", async () => {
+Deno.test("transcription: a larger recording without a webhook is refused before anything is paid", async () => {
   let paid = 0;
   const { ending, asked, orders } = await run({
     size: 1001,
@@ -223,7 +223,7 @@ Deno.test("transcription: a longer one without a webhook is refused before anyth
   ]);
 });
 
-Deno.test("transcription: what is ordered already needs no recording, and is looked at less and less often", async () => {
+Deno.test("transcription: a submitted transcript needs no recording, and is polled less and less often", async () => {
   for (const [ageSeconds, seconds] of [[2, 5], [40, 20], [3000, 60]] as const) {
     const { ending, asked, orders } = await run({
       spend: "incurred",
@@ -235,7 +235,7 @@ Deno.test("transcription: what is ordered already needs no recording, and is loo
   }
 });
 
-Deno.test("transcription: what is ordered already goes on when the recording is gone, and costs what the provider heard", async () => {
+Deno.test("transcription: a submitted transcript continues without its recording, and costs the reported length", async () => {
   const { ending, heard } = await run({
     spend: "incurred",
     inputUrl: `recordings/${USER}/gone.mp3`,
@@ -244,12 +244,12 @@ Deno.test("transcription: what is ordered already goes on when the recording is 
       Promise.resolve({ text: "", words: [], audio_duration_secs: 61.5 }),
   });
   assertEquals(heard, [62]);
-  // The transcript itself has nowhere to go in this Storage.
+  // This Storage does not accept the transcript.
   assert(ending instanceof JobFailure);
   assertEquals(ending.code, "storage_unavailable");
 });
 
-Deno.test("transcription: passing trouble while it is looked for spends no attempt, a refusal fails the job", async () => {
+Deno.test("transcription: an outage during a poll spends no attempt, and a refusal fails the job", async () => {
   for (
     const [failure, expected] of [
       [ProviderFailure.unknown("provider_unavailable"), Snooze],
@@ -269,10 +269,10 @@ Deno.test("transcription: passing trouble while it is looked for spends no attem
   }
 });
 
-Deno.test("transcription: what fails between the journal and the request is a definite no", async () => {
+Deno.test("transcription: a failure between the journal and the request counts as a refusal", async () => {
   let failure: unknown;
   const { orders } = await run({
-    // A refused call stands open no more, and so the recording is looked up when it is sent again.
+    // A refused call is no longer open, so the recording is read when it is sent again.
     spend: "unknown",
     size: 1001,
     deps: { hasWebhook: false },
@@ -292,7 +292,7 @@ Deno.test("transcription: what fails between the journal and the request is a de
   ]);
 });
 
-Deno.test("transcription: the text in the result is cut between characters: half of one could not be stored", async () => {
+Deno.test("transcription: the text in the result is cut between characters", async () => {
   const character = "👍🏽";
   const text = `${"x".repeat(9_998)}${character}${character}`;
   const { ending, resultData } = await run({

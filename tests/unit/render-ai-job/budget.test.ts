@@ -4,7 +4,7 @@ import {
   COSTS,
 } from "../../../supabase/functions/render-ai-job/budget.ts";
 
-/** Pieces of work that one request takes. */
+/** The pieces of work that fit into one request. */
 function pieces(attempt: number, ms: number): number {
   const budget = new Budget(attempt);
   let taken = 0;
@@ -12,12 +12,12 @@ function pieces(attempt: number, ms: number): number {
   return taken;
 }
 
-Deno.test("Budget: a request takes what fits, and its first piece whatever that costs", () => {
+Deno.test("Budget: a request takes what fits, and its first piece at any cost", () => {
   assertEquals(pieces(1, 100), 7);
   assertEquals(pieces(1, 10_000), 1);
 });
 
-Deno.test("Budget: each further attempt plans with less, and still gets on", () => {
+Deno.test("Budget: each further attempt plans with less, and still makes progress", () => {
   const taken = [1, 2, 3, 10].map((attempt) => pieces(attempt, COSTS.read));
   assertEquals(taken, [...taken].sort((one, other) => other - one));
   assert(taken.every((count) => count >= 1), String(taken));

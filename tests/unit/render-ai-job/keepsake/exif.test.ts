@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { tiff } from "../../_support/keepsake-book.ts";
 import { readExif } from "../../../../supabase/functions/render-ai-job/keepsake/exif.ts";
 
-Deno.test("readExif: orientation and day, in both orders of bytes, also when the picture was scanned", () => {
+Deno.test("readExif: reads orientation and day in both byte orders, also of a scanned picture", () => {
   for (const isLittle of [true, false]) {
     const options = { isLittle, orientation: 6 };
     assertEquals(
@@ -19,7 +19,7 @@ Deno.test("readExif: orientation and day, in both orders of bytes, also when the
   }
 });
 
-Deno.test("readExif: a clock that was never set, and what makes no sense, is nothing", () => {
+Deno.test("readExif: ignores the date of a clock that was never set, and invalid values", () => {
   const taken = (takenAt: string) =>
     readExif(tiff({ isLittle: false, orientation: 1, takenAt })).takenOn;
   for (

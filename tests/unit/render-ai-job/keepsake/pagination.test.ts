@@ -28,7 +28,7 @@ function counts(
   );
 }
 
-Deno.test("paginate: every slide stands in the book once, in order, and never with more others than wanted", () => {
+Deno.test("paginate: every slide is in the book once, in order, with no more slides per page than chosen", () => {
   const slide = fc.record({
     width: fc.integer({ min: 1, max: 9000 }),
     height: fc.integer({ min: 1, max: 9000 }),
@@ -65,19 +65,19 @@ Deno.test("paginate: every slide stands in the book once, in order, and never wi
   );
 });
 
-Deno.test("paginate: photos of one orientation share a page, with short captions", () => {
+Deno.test("paginate: photos of one orientation share a page if their captions are short", () => {
   assertEquals(counts([wide, wide, tall, tall], 2), [2, 2]);
   assertEquals(counts([wide, tall, wide, tall], 2), [1, 1, 1, 1]);
   assertEquals(counts([wide, { ...wide, textLength: 200 }], 2), [1, 1]);
   assertEquals(counts([tall, tall, tall, tall, tall], 4), [4, 1]);
-  // What does not fit with three others may fit with one.
+  // A caption too long for four on a page may fit with two.
   assertEquals(
     counts([wide, wide, { ...wide, textLength: 100 }, wide], 4),
     [2, 2],
   );
 });
 
-Deno.test("paginate: a small book has a page for each slide, a large one varies", () => {
+Deno.test("paginate: a small book has one page for each slide, and a large one varies", () => {
   assertEquals(
     counts(Array.from({ length: 12 }, () => wide), "auto"),
     Array.from({ length: 12 }, () => 1),
@@ -91,7 +91,7 @@ Deno.test("paginate: a small book has a page for each slide, a large one varies"
   );
 });
 
-Deno.test("paginate: a photo fills a page by itself only where next to nothing is cut off, it is sharp and says nothing", () => {
+Deno.test("paginate: by default a photo fills a page only if it is sharp, without caption, and hardly cropped", () => {
   const fitting = { ...tall, textLength: 0 };
   const fulls = (slide: PaginatedSlide) =>
     counts(Array.from({ length: 40 }, () => slide), "auto")

@@ -1,4 +1,4 @@
-/** Readers of files that anybody may have made. */
+/** Readers of files from untrusted sources. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { deflateSync, inflateSync } from "node:zlib";
 import fc from "../../../_support/fast-check.ts";
@@ -18,7 +18,7 @@ import {
 } from "../../../../supabase/functions/render-ai-job/keepsake/png.ts";
 import { inPieces, readAll, readPhoto } from "../../_support/keepsake-book.ts";
 
-/** A file with some of its bytes changed, and perhaps cut. */
+/** A file with some bytes changed, and possibly truncated. */
 function spoilt(file: Uint8Array): fc.Arbitrary<Uint8Array> {
   return fc.record({
     changes: fc.array(
@@ -48,7 +48,7 @@ for (
     "rgb.png",
   ]
 ) {
-  Deno.test(`inspectPhoto: ${name}, spoilt, is read or refused and nothing else`, async () => {
+  Deno.test(`inspectPhoto: ${name}, damaged, is read or refused, without another error`, async () => {
     const file = await readPhoto(name);
     let refused = 0;
     await fc.assert(
@@ -74,7 +74,7 @@ for (
 }
 
 for (const name of ["rgb.png", "translucent.png", "palette-transparent.png"]) {
-  Deno.test(`preparePng: ${name}, spoilt, is read or refused and nothing else`, async () => {
+  Deno.test(`preparePng: ${name}, damaged, is read or refused, without another error`, async () => {
     const file = await readPhoto(name);
     let refused = 0;
     await fc.assert(
@@ -92,7 +92,7 @@ for (const name of ["rgb.png", "translucent.png", "palette-transparent.png"]) {
   });
 }
 
-Deno.test("readJpegHead: grey, RGB and Adobe's CMYK are told apart; a head that is not whole asks for more", async () => {
+Deno.test("readJpegHead: distinguishes grey, RGB and Adobe's CMYK; an incomplete head returns null", async () => {
   const [grey, colour, cmyk] = await Promise.all(
     ["grey.jpg", "progressive.jpg", "cmyk.jpg"].map(readPhoto),
   );
@@ -108,7 +108,7 @@ Deno.test("readJpegHead: grey, RGB and Adobe's CMYK are told apart; a head that 
   );
 });
 
-Deno.test("inspectPhoto: a JPEG without its end marker is one, and says so; what follows the end is no part of it", async () => {
+Deno.test("inspectPhoto: a JPEG without end marker is accepted and noted; bytes after the end are dropped", async () => {
   const file = await readPhoto("progressive.jpg");
   const whole = await look(file);
   const cut = await look(file.subarray(0, file.length - 2));
@@ -122,7 +122,7 @@ Deno.test("inspectPhoto: a JPEG without its end marker is one, and says so; what
     true,
     file.length,
   ]);
-  // A film that a camera appends is longer than what is searched: the photo is whole all the same.
+  // A film that a camera appends exceeds the searched bytes; the photo is still complete.
   const film = new Uint8Array(file.length + 200_000);
   film.set(file);
   const filmed = await look(film);
@@ -133,7 +133,7 @@ Deno.test("inspectPhoto: a JPEG without its end marker is one, and says so; what
   ]);
 });
 
-Deno.test("inspectPhoto: of a large file the beginning and the last 64 KiB are read, each once", async () => {
+Deno.test("inspectPhoto: reads the beginning and the last 64 KiB of a large file, each once", async () => {
   const file = new Uint8Array(20_000_000).fill(0xd9);
   const photo = await readPhoto("progressive.jpg");
   file.set(photo);
@@ -145,9 +145,9 @@ Deno.test("inspectPhoto: of a large file the beginning and the last 64 KiB are r
   assertEquals(read, ["0 131072", "19934464 20000000"]);
 });
 
-Deno.test("inspectPhoto: a head that is longer than usual is read on", async () => {
+Deno.test("inspectPhoto: reads more of the file when its head is longer than usual", async () => {
   const photo = await readPhoto("progressive.jpg");
-  // Four segments of application data in front, 260 kB.
+  // Preceded by four segments of application data, 260 kB.
   const segment = new Uint8Array(65_002);
   segment.set([0xff, 0xec, 65_000 >> 8, 65_000 & 255]);
   const file = await new Blob([
@@ -160,13 +160,13 @@ Deno.test("inspectPhoto: a head that is longer than usual is read on", async () 
   assertEquals([found.image.width, found.image.height], [60, 40]);
 });
 
-Deno.test("findJpegEnd: an end marker is found after whatever else looks like half of one", () => {
+Deno.test("findJpegEnd: finds the end marker among bytes that resemble half of one", () => {
   assertEquals(findJpegEnd(Uint8Array.of(1, 0xff, 0xd9, 0xd9, 0xd9)), 3);
   assertEquals(findJpegEnd(new Uint8Array(1000).fill(0xd9)), null);
   assertEquals(findJpegEnd(Uint8Array.of(0xd9)), null);
 });
 
-/** A JPEG with a colour profile in front, in parts. */
+/** A JPEG with a colour profile at the front, in pieces. */
 function withProfile(file: Uint8Array, profile: Uint8Array, parts: number) {
   const size = Math.ceil(profile.length / parts);
   const segments = Array.from({ length: parts }, (_, index) => {
@@ -179,7 +179,7 @@ function withProfile(file: Uint8Array, profile: Uint8Array, parts: number) {
       ...part,
     ];
   });
-  // The order in the file says nothing.
+  // The order in the file does not matter.
   return new Uint8Array([
     ...file.subarray(0, 2),
     ...segments.reverse().flat(),
@@ -187,7 +187,7 @@ function withProfile(file: Uint8Array, profile: Uint8Array, parts: number) {
   ]);
 }
 
-Deno.test("readJpegHead: a colour profile is found in its parts, and ignored when it is for other colours or not whole", async () => {
+Deno.test("readJpegHead: reads a colour profile in pieces, and ignores an incomplete or unfitting one", async () => {
   const file = await readPhoto("progressive.jpg");
   const profile = new Uint8Array(300).map((_, index) => index % 251);
   profile.set(new TextEncoder().encode("RGB "), 16);
@@ -207,7 +207,7 @@ Deno.test("readJpegHead: a colour profile is found in its parts, and ignored whe
   assertEquals(read(file), []);
 });
 
-/** A PNG of these rows, each with its filter in front. */
+/** A PNG of these rows, each preceded by its filter. */
 function pngOf(
   header: {
     width: number;
@@ -240,7 +240,7 @@ function pngOf(
   ]);
 }
 
-/** Filters rows of samples (PNG, section 9.2), each row by the filter of its number. */
+/** Filters rows of samples (PNG, section 9.2), each row with the given filter. */
 function filtered(
   rows: readonly (readonly number[])[],
   step: number,
@@ -264,7 +264,7 @@ function filtered(
   }));
 }
 
-/** Undoes that, as a reader of PDF does (predictor 15). */
+/** The inverse, as a PDF reader applies it (predictor 15). */
 function unfiltered(bytes: Uint8Array, width: number, step: number) {
   const rows: number[][] = [];
   for (let at = 0; at < bytes.length; at += 1 + width * step) {
@@ -293,7 +293,7 @@ for (
     { name: "RGB of 16 bits", colorType: 6, colors: 3, bits: 16 },
   ]
 ) {
-  Deno.test(`preparePng: ${name}: colours and transparency come apart as they were, whatever the filters`, async () => {
+  Deno.test(`preparePng: ${name}: separates colour and transparency without loss, for all filters`, async () => {
     const width = 7, height = 30;
     const step = (colors + 1) * bits / 8;
     await fc.assert(
@@ -320,7 +320,7 @@ for (
           const { bytes, returned } = await readAll(
             preparePng(inPieces(file, 40)),
           );
-          // Of each sample the upper byte.
+          // The upper byte of each sample.
           const channel = (row: readonly number[], index: number) =>
             row.filter((_, at) => at % step === index * sample);
           assertEquals(returned.bits, 8);
@@ -351,7 +351,7 @@ for (
   });
 }
 
-Deno.test("preparePng: a screenshot whose alpha channel is all opaque has no transparency, whatever its filters", async () => {
+Deno.test("preparePng: a screenshot with an opaque alpha channel has no transparency, for all filters", async () => {
   const rows = Array.from(
     { length: 11 },
     (_, y) => [y, 2, 3, 255, 9, y, 7, 255],
@@ -375,7 +375,7 @@ Deno.test("preparePng: pixels without an alpha channel pass through byte for byt
   assertEquals([...bytes], [...rows]);
 });
 
-Deno.test("readPngHead: what takes too long, and what is interlaced, is refused by its header alone, with what would be taken", () => {
+Deno.test("readPngHead: refuses large and interlaced pictures by their header, and says what is accepted", () => {
   const of =
     (width: number, height: number, colorType: number, bits = 8) => () =>
       readPngHead(
@@ -400,7 +400,7 @@ Deno.test("readPngHead: what takes too long, and what is interlaced, is refused 
   );
 });
 
-Deno.test("preparePng: a file with more pixels than it says is given up", async () => {
+Deno.test("preparePng: refuses a file with more pixels than its header states", async () => {
   const lying = pngOf(
     { width: 2, height: 2, bits: 8, colorType: 6 },
     new Uint8Array(10_000_000),

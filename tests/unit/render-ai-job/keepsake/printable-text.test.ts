@@ -5,7 +5,7 @@ import {
   toPrintable,
 } from "../../../../supabase/functions/render-ai-job/keepsake/printable-text.ts";
 
-Deno.test("toPrintable: emoji are left out and counted, with what joins them", () => {
+Deno.test("toPrintable: emoji and their joiners are left out, and emoji are counted", () => {
   assertEquals(toPrintable("At the lake 🏖️ with 👨‍👩‍👧 and 👍🏽!", "italic"), {
     text: "At the lake with and !",
     face: "italic",
@@ -20,7 +20,7 @@ Deno.test("toPrintable: emoji are left out and counted, with what joins them", (
   });
 });
 
-Deno.test("toPrintable: other forms of a letter become the letter, invisible characters go, lines stay", () => {
+Deno.test("toPrintable: variants of a letter become the letter, invisible characters go, lines stay", () => {
   assertEquals(
     toPrintable(
       "Ｆｕｌｌ 𝓗𝓪𝓷𝓭\r\n\r\n\r\n\tso\u00adft\u200b \u202eend\u0000",
@@ -32,32 +32,32 @@ Deno.test("toPrintable: other forms of a letter become the letter, invisible cha
   assertEquals(toPrintable("e\u0301", "roman").text, "é");
 });
 
-Deno.test("toPrintable: what the one face lacks is printed in the other", () => {
+Deno.test("toPrintable: a character that one face lacks is printed in the other", () => {
   assertEquals(toPrintable("ʂ", "italic").face, "roman");
   assertEquals(toPrintable("s", "italic").face, "italic");
 });
 
-Deno.test("toPrintable: a character that no face has is left out and reported, whatever it is", () => {
+Deno.test("toPrintable: a character that both faces lack is left out and reported", () => {
   assertEquals(toPrintable("祖母 with us, ☃ and ☃", "italic"), {
     text: "with us, and",
     face: "italic",
-    // The snowmen are pictures by Unicode.
+    // Unicode classifies the snowmen as pictographs.
     pictures: 2,
     missing: ["祖", "母"],
   });
   const { text, missing } = toPrintable("5 ⅌ 7 ⌘⌘", "roman");
   assertEquals([text, missing], ["5 7", ["⅌", "⌘", "⌘"]]);
   assertEquals(showCharacters(missing), "⅌ ⌘");
-  // No letter is lost: there is none.
+  // No letter is lost, because there is none.
   assertEquals(toPrintable("⌘", "roman").text, "");
 });
 
-Deno.test("toPrintable: the face that lacks less is taken", () => {
+Deno.test("toPrintable: chooses the face that lacks fewer characters", () => {
   const { face, missing } = toPrintable("ʂʂ ⌘ 祖 and more words", "italic");
   assertEquals([face, missing], ["roman", ["⌘", "祖"]]);
 });
 
-Deno.test("countLetters: what is printed and what was left out, signs and spaces apart", () => {
+Deno.test("countLetters: counts printed and missing letters, without signs and spaces", () => {
   for (
     const [text, kept, lost] of [
       ["祖母と孫 me", 2, 4],

@@ -1,4 +1,4 @@
-/** The keepsake as a reader of PDF sees it; pdf.js is that reader. */
+/** The keepsake as a PDF reader (pdf.js) sees it. */
 import {
   assert,
   assertAlmostEquals,
@@ -16,7 +16,7 @@ import {
 } from "../../_support/keepsake-book.ts";
 
 async function read(bytes: Uint8Array) {
-  // pdf.js takes the bytes away from whoever gives them.
+  // pdf.js detaches the buffer that it is given.
   const document = await getDocumentProxy(bytes.slice());
   const { text } = await extractText(document, { mergePages: false });
   return {
@@ -48,7 +48,7 @@ Deno.test("keepsake: a cover, a foreword, a page for each slide, numbered, and a
   await document.loadingTask.destroy();
 });
 
-Deno.test("keepsake: accents, Greek and Cyrillic can be read back as they were written", async () => {
+Deno.test("keepsake: accents, Greek and Cyrillic can be extracted as text", async () => {
   const captions = [
     "Žofie & Łukasz, Kraków; ŐŰőű İıĞğ Ţţ Þþ Ðð ẞß Œœ",
     "Tiếng Việt: Nguyễn Thị Ánh, Đà Nẵng",
@@ -74,7 +74,7 @@ Deno.test("keepsake: accents, Greek and Cyrillic can be read back as they were w
   await document.loadingTask.destroy();
 });
 
-Deno.test("keepsake: both faces are embedded, and nothing but the glyphs that are used", async () => {
+Deno.test("keepsake: both faces are embedded, with only the glyphs that are used", async () => {
   const photo = await readPhoto("rgb.png");
   const bytes = await (await makeBook([{ photo, caption: "short" }])).whole();
   const file = latin1.decode(bytes);
@@ -88,14 +88,14 @@ Deno.test("keepsake: both faces are embedded, and nothing but the glyphs that ar
   assert(bytes.length < 40_000, `${bytes.length} bytes`);
 });
 
-Deno.test("keepsake: a JPEG lies in the file once and byte for byte, though it is shown three times", async () => {
+Deno.test("keepsake: a JPEG that is shown three times is in the file once, byte for byte", async () => {
   const photo = await readPhoto("progressive.jpg");
   const book = await makeBook([{ photo }, { photo }]);
   const file = latin1.decode(await book.whole());
   assertEquals(file.split(latin1.decode(photo)).length - 1, 1);
 });
 
-Deno.test("keepsake: any part of the file is the same as in the whole", async () => {
+Deno.test("keepsake: any part of the file has the same bytes as in the whole", async () => {
   const names = ["cmyk.jpg", "translucent.png", "progressive.jpg"];
   const photos = await Promise.all(names.map(readPhoto));
   const book = await makeBook(photos.map((photo) => ({ photo })));
@@ -113,7 +113,7 @@ Deno.test("keepsake: any part of the file is the same as in the whole", async ()
   }
 });
 
-Deno.test("keepsake: an object that is not as it was ends the file, and is not written into it", async () => {
+Deno.test("keepsake: an object that has changed fails the file and is not written", async () => {
   const book = await makeBook([{ photo: await readPhoto("progressive.jpg") }]);
   const stored = new Map(book.stored);
   stored.set("photos/0", new Uint8Array(10));
@@ -159,9 +159,9 @@ Deno.test("keepsake: each page is trimmed within its bleed, in every format", as
 });
 
 /**
- * Where a photo's stored corners come to lie on the page: matrix and current transformation, as PDF has them.
+ * The position of a photo's stored corners on the page: matrix and current transformation, as in PDF.
  *
- * @param nth the how-manieth photo of the page, from 0.
+ * @param nth index of the photo on the page, from 0.
  */
 async function placeOf(bytes: Uint8Array, pageNumber: number, nth = 0) {
   const { OPS } = await getResolvedPDFJS();
@@ -199,7 +199,7 @@ async function placeOf(bytes: Uint8Array, pageNumber: number, nth = 0) {
   ];
 }
 
-/** Where in the stored pixels the upper left and upper right of the picture lie; (0, 0) is lower left. */
+/** The corners of the stored pixels that are upper left and upper right in the picture; (0, 0) is lower left. */
 const CORNERS: Record<number, [[number, number], [number, number]]> = {
   1: [[0, 1], [1, 1]],
   2: [[1, 1], [0, 1]],
@@ -212,7 +212,7 @@ const CORNERS: Record<number, [[number, number], [number, number]]> = {
 };
 
 for (const [orientation, [left, right]] of Object.entries(CORNERS)) {
-  Deno.test(`keepsake: a photo of orientation ${orientation} stands upright`, async () => {
+  Deno.test(`keepsake: a photo of orientation ${orientation} is upright`, async () => {
     const photo = await readPhoto(`quarters-orientation-${orientation}.jpg`);
     const place = await placeOf(await (await makeBook([{ photo }])).whole(), 2);
     const upperLeft = place(...left), upperRight = place(...right);
@@ -233,7 +233,7 @@ for (const [orientation, [left, right]] of Object.entries(CORNERS)) {
 }
 
 for (const pageSize of ["a4", "letter", "square"] as const) {
-  Deno.test(`keepsake: the longest texts stay on their page, ${pageSize}`, async () => {
+  Deno.test(`keepsake: the longest texts fit on their page, ${pageSize}`, async () => {
     const photo = await readPhoto("rgb.png");
     const worst = {
       "one word": "W".repeat(500),
@@ -265,7 +265,7 @@ for (const pageSize of ["a4", "letter", "square"] as const) {
         assert(y >= 28 && y <= height - 28, `${number}: ${str}`);
         letters += str.replaceAll(/[^WMin]/g, "").length;
       }
-      // The number stands below everything else.
+      // The page number is below everything else.
       const ys = boxes.map(({ transform }) => transform[5]);
       if (number > 2 && number < 6) {
         assert(
@@ -281,7 +281,7 @@ for (const pageSize of ["a4", "letter", "square"] as const) {
   });
 }
 
-Deno.test("keepsake: every kind of JPEG and PNG that is printed can be painted", async () => {
+Deno.test("keepsake: every supported kind of JPEG and PNG can be rendered", async () => {
   const names = [
     "cmyk.jpg",
     "grey.jpg",
@@ -309,7 +309,7 @@ Deno.test("keepsake: every kind of JPEG and PNG that is printed can be painted",
   await document.loadingTask.destroy();
 });
 
-Deno.test("keepsake: a title of which nothing is printed leaves its place empty", async () => {
+Deno.test("keepsake: a title without printable characters leaves its place empty", async () => {
   const { document, pages } = await read(
     await (await makeBook([{ photo: await readPhoto("rgb.png") }], {
       title: "🏖️",
@@ -322,7 +322,7 @@ Deno.test("keepsake: a title of which nothing is printed leaves its place empty"
 const WIDE = { width: 4032, height: 3024 },
   TALL = { width: 3024, height: 4032 };
 
-Deno.test("keepsake: a photo that its owner wants full covers the page up to the bleed, and the cover has it up to the edges", async () => {
+Deno.test("keepsake: a full-page photo covers the page and its bleed, and on the cover reaches the edges", async () => {
   const photo = await readPhoto("rgb.png");
   const { bleed, width, height } = PAGE_FORMATS.a4;
   const book = await makeBook([
@@ -390,7 +390,7 @@ Deno.test("keepsake: two and four photos share a page without touching each othe
   }
 });
 
-Deno.test("keepsake: the resolution of a slide is that of its largest print, on the cover too", async () => {
+Deno.test("keepsake: the resolution of a slide is that of its largest print, including the cover", async () => {
   const photo = await readPhoto("rgb.png");
   const { pages: { resolutions } } = await makeBook([
     { photo: photo.slice(), size: { width: 1000, height: 750 } },
@@ -402,7 +402,7 @@ Deno.test("keepsake: the resolution of a slide is that of its largest print, on 
   assertEquals(resolutions.map(Math.round), [118, 153, 100, 921]);
 });
 
-Deno.test("keepsake: the day on which a photo was taken stands below it, where that is wanted", async () => {
+Deno.test("keepsake: the day on which a photo was taken is below it, if the owner chose that", async () => {
   const photo = takenAt(
     await readPhoto("progressive.jpg"),
     "1998:08:05 09:30:00",

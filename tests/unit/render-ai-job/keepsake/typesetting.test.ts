@@ -11,7 +11,7 @@ const room: Room = {
   sizes: [20, 15, 10],
   leading: 1.2,
 };
-/** Every character is half as wide as it is high. */
+/** Every character is half as wide as high. */
 const set = (text: string, changes: Partial<Room> = {}) =>
   setText(
     { text, face: "roman", pictures: 0, missing: [] },
@@ -19,7 +19,7 @@ const set = (text: string, changes: Partial<Room> = {}) =>
     () => 0.5,
   );
 
-Deno.test("setText: the largest size that has room, in lines of about the same length", () => {
+Deno.test("setText: uses the largest size that fits, in lines of about equal length", () => {
   assertEquals(set("short").lines, ["short"]);
   assertEquals(set("short").size, 20);
   const { size, lines, height } = set("aaaa bbbb cccc dddd eeee ffff");
@@ -28,14 +28,14 @@ Deno.test("setText: the largest size that has room, in lines of about the same l
   assertEquals(set("word ".repeat(25).trim()).size, 15);
 });
 
-Deno.test("setText: lines as they were written, unless there is no room for them", () => {
+Deno.test("setText: keeps the text's own line breaks if there is room", () => {
   assertEquals(set("one\ntwo\n\nthree").lines, ["one", "two", "", "three"]);
   const many = set("i\n".repeat(40) + "i");
   assert(many.height <= room.height, `${many.height}`);
   assertEquals(many.lines.join(" "), "i ".repeat(40) + "i");
 });
 
-Deno.test("setText: nothing is lost, no line is longer than the measure, and a mark stays with its letter", () => {
+Deno.test("setText: loses nothing, exceeds no line, and keeps a mark with its letter", () => {
   const text = fc.array(
     fc.constantFrom("a", "bc", "W".repeat(60), " ", "-", "e\u0301", "\n", "—"),
     { maxLength: 60 },
