@@ -1,106 +1,42 @@
-/** When a pg_cron schedule is due: five fields in UTC, or `'[1-59] seconds'`. */
+/** When a schedule of pg_cron is due: five fields in UTC, or `'[1-59] seconds'`. */
+import { Cron } from "croner";
 
-/** A schedule that has been read. */
+/** A parsed schedule. */
 export type CronSchedule =
   | { kind: "seconds"; every: number }
   | { kind: "calendar"; matches: (date: Date) => boolean };
 
-const months = [
-  "jan",
-  "feb",
-  "mar",
-  "apr",
-  "may",
-  "jun",
-  "jul",
-  "aug",
-  "sep",
-  "oct",
-  "nov",
-  "dec",
-];
-const weekdays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+const SHORTHANDS =
+  /^@(?:yearly|annually|monthly|weekly|daily|midnight|hourly)$/i;
 
-const shorthands: Record<string, string> = {
-  "@yearly": "0 0 1 1 *",
-  "@annually": "0 0 1 1 *",
-  "@monthly": "0 0 1 * *",
-  "@weekly": "0 0 * * 0",
-  "@daily": "0 0 * * *",
-  "@midnight": "0 0 * * *",
-  "@hourly": "0 * * * *",
-};
+/** pg_cron has five fields of numbers, names of three letters and `* , - /`, and `$` for the last day of the month. */
+const FIELD = "(?:\\d+|[a-zA-Z]{3}|[*,/-])+";
+const FIELDS = new RegExp(
+  `^${FIELD}\\s+${FIELD}\\s+(?:\\$|${FIELD})\\s+${FIELD}\\s+${FIELD}$`,
+);
 
-function readField(
-  field: string,
-  lowest: number,
-  highest: number,
-  names: string[] = [],
-): Set<number> | undefined {
-  const values = new Set<number>();
-  for (const part of field.toLowerCase().split(",")) {
-    const numeric = names.reduce(
-      (text, name, index) => text.replaceAll(name, String(lowest + index)),
-      part,
-    );
-    const found = /^(?:\*|(\d+)(?:-(\d+))?)(?:\/(\d+))?$/.exec(numeric);
-    if (found === null) return undefined;
-    const [, first, last, every] = found;
-    const low = first === undefined ? lowest : Number(first);
-    const high = last !== undefined
-      ? Number(last)
-      : first === undefined || every !== undefined
-      ? highest
-      : low;
-    const step = Number(every ?? 1);
-    if (low < lowest || high > highest || low > high || step < 1) {
-      return undefined;
-    }
-    for (let value = low; value <= high; value += step) values.add(value);
-  }
-  return values;
-}
-
-function isLastDayOfMonth(date: Date): boolean {
-  return new Date(date.getTime() + 86_400_000).getUTCDate() === 1;
-}
-
-/** Reads a schedule; undefined when it is not one. */
+/** Parses a schedule; undefined for one that pg_cron would refuse. */
 export function readSchedule(text: string): CronSchedule | undefined {
-  const seconds = /^\s*(\d{1,2})\s+seconds?\s*$/i.exec(text)?.[1];
+  const trimmed = text.trim();
+  const seconds = /^(\d{1,2})\s+seconds?$/i.exec(trimmed)?.[1];
   if (seconds !== undefined) {
     const every = Number(seconds);
     return every >= 1 && every <= 59 ? { kind: "seconds", every } : undefined;
   }
-  const trimmed = text.trim();
-  const fields = (shorthands[trimmed.toLowerCase()] ?? trimmed).split(/\s+/);
-  const [minute = "", hour = "", day = "", month = "", weekday = ""] = fields;
-  if (fields.length !== 5) return undefined;
-  const minutes = readField(minute, 0, 59);
-  const hours = readField(hour, 0, 23);
-  const isLastDay = day === "$";
-  const days = isLastDay ? new Set<number>() : readField(day, 1, 31);
-  const inMonths = readField(month, 1, 12, months);
-  const onWeekdays = readField(weekday, 0, 7, weekdays);
-  if (!minutes || !hours || !days || !inMonths || !onWeekdays) return undefined;
-  if (onWeekdays.has(7)) onWeekdays.add(0);
-  // As every cron: with both a day and a weekday given, either is enough.
-  const anyDay = day.startsWith("*"), anyWeekday = weekday.startsWith("*");
-  return {
-    kind: "calendar",
-    matches(date) {
-      if (!minutes.has(date.getUTCMinutes())) return false;
-      if (!hours.has(date.getUTCHours())) return false;
-      if (!inMonths.has(date.getUTCMonth() + 1)) return false;
-      const dayFits = isLastDay
-        ? isLastDayOfMonth(date)
-        : days.has(date.getUTCDate());
-      const weekdayFits = onWeekdays.has(date.getUTCDay());
-      return anyDay || anyWeekday
-        ? dayFits && weekdayFits
-        : dayFits || weekdayFits;
-    },
-  };
+  if (!SHORTHANDS.test(trimmed) && !FIELDS.test(trimmed)) return undefined;
+  const [, , day = "*", , weekday = "*"] = trimmed.split(/\s+/);
+  try {
+    const cron = new Cron(trimmed.replace("$", "L"), {
+      paused: true,
+      timezone: "UTC",
+      // As in Vixie cron: with both a day and a weekday either is enough, unless one begins with a star.
+      domAndDow: day.startsWith("*") || weekday.startsWith("*"),
+      sloppyRanges: true, // 5/10
+    });
+    return { kind: "calendar", matches: (date) => cron.match(date) };
+  } catch {
+    return undefined; // croner throws for what it cannot parse
+  }
 }
 
 /**
@@ -115,6 +51,7 @@ export function isDue(
   if (schedule.kind === "seconds") {
     return now.getTime() - lastStart.getTime() >= schedule.every * 1000;
   }
-  const minuteOf = (date: Date) => Math.floor(date.getTime() / 60_000);
-  return minuteOf(now) > minuteOf(lastStart) && schedule.matches(now);
+  const minute = Math.floor(now.getTime() / 60_000);
+  return minute > Math.floor(lastStart.getTime() / 60_000) &&
+    schedule.matches(new Date(minute * 60_000));
 }

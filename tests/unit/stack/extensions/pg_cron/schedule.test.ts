@@ -28,6 +28,9 @@ Deno.test("readSchedule: what is no schedule is undefined", () => {
       "60 seconds",
       "x * * * *",
       "1,,2 * * * *",
+      "* * L * *",
+      "* * * * 5#2",
+      "* * ? * *",
     ]
   ) assertEquals(readSchedule(text), undefined, text);
 });
@@ -86,4 +89,6 @@ Deno.test("isDue: with both a day of the month and a weekday, either is enough",
   assertEquals(due("0 0 13 * fri", long, "2026-05-13T00:00:00Z"), true);
   assertEquals(due("0 0 13 * fri", long, "2026-05-14T00:00:00Z"), false);
   assertEquals(due("0 0 13 * *", long, "2026-03-06T00:00:00Z"), false);
+  assertEquals(due("0 0 */2 * fri", long, "2026-03-06T00:00:00Z"), false);
+  assertEquals(due("0 0 */2 * fri", long, "2026-03-13T00:00:00Z"), true);
 });
