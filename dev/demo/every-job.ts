@@ -229,7 +229,7 @@ async function uploadFamily(
   if (showError) throw showError;
   let bytes = recording.bytes.length * 2 + portrait.bytes.length;
   for (const [position, { picture, caption }] of SUMMER.slides.entries()) {
-    const photo = photoOf(picture);
+    const photo = await photoOf(picture);
     bytes += photo.bytes.length;
     const path = await upload(jobs, photo);
     const { error } = await client.from("slideshow_items").insert({

@@ -5,7 +5,6 @@ import {
 } from "../../supabase/functions/_shared/media/input-type.ts";
 import { StackError } from "../stack/console/stack-error.ts";
 import type { AppFile } from "./as-an-app.ts";
-import { drawLake, type LakePicture } from "./pictures.ts";
 
 /** Public domain; tests/fixtures/README.md says where they are from. */
 const RECORDING = new URL(
@@ -28,24 +27,27 @@ export const SUMMER = {
   description:
     "Four days in August, one of them wet. For Nora, who could not come, and who should know that nobody has sat in her place.",
   slides: [
-    { picture: "dawn", caption: "Seven in the morning, before the first boat" },
-    { picture: "noon", caption: "Paul sails; Grandpa knows better" },
+    {
+      picture: "morning",
+      caption: "Seven in the morning, before the first boat",
+    },
+    { picture: "boat", caption: "Paul sails; Grandpa knows better" },
     { picture: "rain", caption: "The day of the cards. Grandma won" },
     { picture: "evening", caption: "The last evening, and no wind at all" },
   ],
-} satisfies {
-  title: string;
-  description: string;
-  slides: { picture: LakePicture; caption: string }[];
-};
+} as const;
 
-/** The photo of one slide. */
-export function photoOf(picture: LakePicture): AppFile {
+/** The photo of one slide: a picture of the seed. */
+export async function photoOf(
+  picture: (typeof SUMMER.slides)[number]["picture"],
+): Promise<AppFile> {
   return {
     bucket: "uploads",
-    name: `lake-${picture}.png`,
-    type: "image/png",
-    bytes: drawLake(picture),
+    name: `lake-${picture}.jpg`,
+    type: "image/jpeg",
+    bytes: await Deno.readFile(
+      new URL(`../seed/media/attersee-${picture}.jpg`, import.meta.url),
+    ),
   };
 }
 
