@@ -1,4 +1,4 @@
-/** Avatar videos at both providers: from a photo to a film in our own Storage, paid for once whatever happens on the way. */
+/** Avatar videos at both providers: from a photo to a video in Storage, paid for once under any failure. */
 import {
   assert,
   assertAlmostEquals,
@@ -35,10 +35,10 @@ import {
 } from "../_support/wait-for.ts";
 
 const running = useStack({ env: { AI_API_TIMEOUT: "3" } });
-/** Of the simulated speech: one round of what is read aloud. */
+/** The text of the simulated speech, once. */
 const SPOKEN_SECONDS = 6.034;
 
-/** How long a job's film lasts, which its owner downloads through the signed address. */
+/** The length of a job's video, which its owner downloads from the signed URL. */
 async function filmSeconds(user: TestUser, jobId: string): Promise<number> {
   const answer = await user.call("get-ai-job", { query: `?id=${jobId}` });
   const { output_url } = z.object({ output_url: z.url() }).parse(answer.body);
@@ -56,7 +56,7 @@ Deno.test.beforeAll(async () => {
   someone = await signUp(running());
 });
 
-/** A video of the one user of this file, from a photo of its own. */
+/** A video of the one user of this file, from a separate photo. */
 async function newVideo(
   metadata: Record<string, unknown>,
 ): Promise<{ user: TestUser; jobId: string }> {
@@ -65,7 +65,7 @@ async function newVideo(
   return { user: someone, jobId: await requestVideo(someone, photo, metadata) };
 }
 
-/** The provider says nothing by itself and is done at once, so that one claim makes the video. */
+/** The provider sends no webhook and is done at once, so that one claim makes the video. */
 async function atOnce(
   stack: TestStack,
   provider: "d-id" | "heygen",
@@ -90,7 +90,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
   const ask = (stack: TestStack, operation: string, jobId: string) =>
     stack.simulator.requests(operation, { provider, jobId });
 
-  Deno.test(`${provider}: a photo and a text become a film that its owner can download, woken by the webhook`, async () => {
+  Deno.test(`${provider}: a photo and a text become a video that the owner can download, woken by the webhook`, async () => {
     const stack = running();
     await stack.simulator.set({
       render_ms: 700,
@@ -137,7 +137,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     assertAlmostEquals(await filmSeconds(user, jobId), SPOKEN_SECONDS, 0.1);
   });
 
-  Deno.test(`${provider}: a photo speaks a recording of its owner's`, async () => {
+  Deno.test(`${provider}: a photo speaks a recording of its owner`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     assert(someone !== undefined);
@@ -160,21 +160,21 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   for (
     const [what, fault] of [
-      ["a socket closed after it was ordered", { kind: "close_after" }],
-      ["a 504 after it was ordered", {
+      ["a socket closed after submission", { kind: "close_after" }],
+      ["a 504 after submission", {
         kind: "status",
         status: 504,
         body: { message: "Endpoint request timed out" },
         processed: "before",
       }],
       ["half a JSON", { kind: "truncated_json" }],
-      ["no answer in time after it was ordered", {
+      ["a timeout after submission", {
         kind: "hang",
         processed: "before",
       }],
     ] as const
   ) {
-    Deno.test(`${provider}: ${what}: the video is found and taken, and nothing is ordered again`, async () => {
+    Deno.test(`${provider}: ${what}: the video is found and used, and nothing is submitted again`, async () => {
       const stack = running();
       await atOnce(
         stack,
@@ -196,7 +196,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     });
   }
 
-  Deno.test(`${provider}: an order that never arrived is sent again only after the list had time to show it`, async () => {
+  Deno.test(`${provider}: a submission that never arrived is sent again only when the list is conclusive`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     await stack.simulator.fail({
@@ -220,7 +220,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     assertEquals((await ask(stack, create, jobId)).length, 2);
   });
 
-  Deno.test(`${provider}: a render that fails ends the job with that, and one that is refused with that`, async () => {
+  Deno.test(`${provider}: a failed render and a refused one end the job with different codes`, async () => {
     const stack = running();
     const cases = provider === "d-id"
       ? {
@@ -241,7 +241,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     }
   });
 
-  Deno.test(`${provider}: content that is refused at once costs nothing and is not tried again`, async () => {
+  Deno.test(`${provider}: content that is refused at once costs nothing and is not retried`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     await stack.simulator.fail({
@@ -260,7 +260,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     ]);
   });
 
-  Deno.test(`${provider}: a result address that has expired is asked for once more`, async () => {
+  Deno.test(`${provider}: a result URL that has expired is requested again, once`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     await stack.simulator.fail({
@@ -278,15 +278,15 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
 
   for (
     const [what, fault] of [
-      ["HTML instead of a film", { kind: "html", status: 200 }],
-      ["half a film", { kind: "close_in_body" }],
-      ["an address that stays expired", {
+      ["HTML instead of a video", { kind: "html", status: 200 }],
+      ["half a video", { kind: "close_in_body" }],
+      ["a URL that stays expired", {
         kind: "status",
         error: "access_denied",
       }],
     ] as const
   ) {
-    Deno.test(`${provider}: ${what} is never stored; the next attempt fetches it, and orders nothing`, async () => {
+    Deno.test(`${provider}: ${what} is never stored; the next attempt fetches it and submits nothing`, async () => {
       const stack = running();
       await atOnce(stack, provider);
       await stack.simulator.fail({
@@ -315,7 +315,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     });
   }
 
-  Deno.test(`${provider}: a result that leads to an address of a private network is not fetched, and the job says why`, async () => {
+  Deno.test(`${provider}: a result URL in a private network is not fetched, and the job says why`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     await stack.simulator.fail({
@@ -333,7 +333,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
       "provider_answer_invalid",
       "incurred",
     ]);
-    // The film is paid for: a retry fetches it.
+    // The video is paid for: a retry fetches it.
     const retried = await user.call("retry-ai-job", {
       body: { job_id: jobId },
     });
@@ -343,7 +343,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     await assertVideoOnce(stack, jobId);
   });
 
-  Deno.test(`${provider}: a full plan is waited for, and costs no attempt`, async () => {
+  Deno.test(`${provider}: the job waits for a full plan without spending an attempt`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     await stack.simulator.fail({
@@ -367,7 +367,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     await assertVideoOnce(stack, jobId);
   });
 
-  Deno.test(`${provider}: a provider that is away while it renders is waited for, and costs no attempt`, async () => {
+  Deno.test(`${provider}: the job waits for an unavailable provider without spending an attempt`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     await stack.simulator.fail({
@@ -386,7 +386,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     await assertVideoOnce(stack, jobId);
   });
 
-  Deno.test(`${provider}: a job that is cancelled while it renders is over at once, says that it was paid for, and stays so`, async () => {
+  Deno.test(`${provider}: a job cancelled during the render ends at once, and says that it was paid for`, async () => {
     const stack = running();
     await stack.simulator.set(
       { render_ms: 60_000, webhooks: "lost" },
@@ -416,7 +416,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
   });
 }
 
-Deno.test("heygen: a video that its list never showed is not made twice: the same key answers with the first", async () => {
+Deno.test("heygen: a video that the list never shows is not made twice: the same key returns the first", async () => {
   const stack = running();
   await atOnce(stack, "heygen", { list_lag_ms: 600_000 });
   await stack.simulator.fail({
@@ -439,7 +439,7 @@ Deno.test("heygen: a video that its list never showed is not made twice: the sam
   );
 });
 
-Deno.test("avatar video: a photo speaks what another job has said, once that is done", async () => {
+Deno.test("avatar video: a photo speaks the speech of another job, once that has completed", async () => {
   const stack = running();
   await atOnce(stack, "d-id");
   assert(someone !== undefined);
@@ -472,7 +472,7 @@ Deno.test("avatar video: a photo speaks what another job has said, once that is 
   });
 });
 
-Deno.test("avatar video: with nothing to say it is refused, with the field named", async () => {
+Deno.test("avatar video: without text or recording it is refused, and the field is named", async () => {
   const stack = running();
   assert(someone !== undefined);
   const answer = await someone.call("create-ai-job", {
@@ -489,7 +489,7 @@ Deno.test("avatar video: with nothing to say it is refused, with the field named
   assertEquals(await stack.simulator.creations(), []);
 });
 
-Deno.test("avatar video: without a word about the provider, the job type's own makes it", async () => {
+Deno.test("avatar video: without a provider in the request, the job type's provider makes it", async () => {
   const stack = running();
   await atOnce(stack, "d-id");
   const { user, jobId } = await newVideo({});
@@ -497,7 +497,7 @@ Deno.test("avatar video: without a word about the provider, the job type's own m
   assertEquals(job.provider, "d-id");
 });
 
-Deno.test("avatar video: another's recording is refused, through the function and past it, and so is one that is not there", async () => {
+Deno.test("avatar video: another user's recording and a missing one are refused, in every way of creating a job", async () => {
   const stack = running();
   const [ada, bob] = [await signUp(stack), await signUp(stack)];
   const photo = await uploadPortrait(ada);
@@ -533,7 +533,7 @@ Deno.test("avatar video: another's recording is refused, through the function an
   );
 });
 
-Deno.test("avatar video: a photo that is none is refused before anything is ordered", async () => {
+Deno.test("avatar video: a file that is not a photo is refused before anything is submitted", async () => {
   const stack = running();
   const user = await signUp(stack);
   const path = `${user.id}/not-a-photo.jpg`;
@@ -549,7 +549,7 @@ Deno.test("avatar video: a photo that is none is refused before anything is orde
   assertEquals(await stack.simulator.creations(jobId), []);
 });
 
-Deno.test("avatar video: a recording that the provider does not take is refused at once, the error naming the recording", async () => {
+Deno.test("avatar video: a type of recording that the provider does not accept is refused, and named", async () => {
   const stack = running();
   const user = await signUp(stack);
   const photo = await uploadPortrait(user);
@@ -572,7 +572,7 @@ Deno.test("avatar video: a recording that the provider does not take is refused 
   );
 });
 
-Deno.test("avatar video: a recording that only claims to be of a type is refused before anything is ordered, by its bytes", async () => {
+Deno.test("avatar video: a recording with a false content type is refused before anything is submitted", async () => {
   const stack = running();
   const user = await signUp(stack);
   const path = `${user.id}/webm-named.mp3`;
@@ -603,7 +603,7 @@ async function uploadSpeech(user: TestUser, seconds: number): Promise<string> {
   const path = `${user.id}/${crypto.randomUUID()}.mp3`;
   const { error } = await user.client.storage.from("uploads").upload(
     path,
-    // Its first frame claims to be all there is.
+    // Its first frame states a length of one frame.
     mp3(seconds, 32, { claims: 1 }),
     { contentType: "audio/mpeg" },
   );
@@ -612,7 +612,7 @@ async function uploadSpeech(user: TestUser, seconds: number): Promise<string> {
 }
 
 for (const { provider } of AVATAR_PROVIDERS) {
-  Deno.test(`${provider}: a recording of more than ten minutes is refused as the job is created, the error naming the recording, its length and the limit`, async () => {
+  Deno.test(`${provider}: a recording over ten minutes is refused at creation, with its length and the limit`, async () => {
     const stack = running();
     const user = await signUp(stack);
     const audio_url = await uploadSpeech(user, 700);
@@ -620,7 +620,7 @@ for (const { provider } of AVATAR_PROVIDERS) {
       body: {
         job_type: "avatar_video",
         input_url: await uploadPortrait(user),
-        // D-ID is who makes a video when nothing is said.
+        // D-ID is the default provider.
         metadata: provider === "d-id" ? { audio_url } : { audio_url, provider },
       },
     });
@@ -640,7 +640,7 @@ for (const { provider } of AVATAR_PROVIDERS) {
     assertEquals(jobs, []);
   });
 
-  Deno.test(`${provider}: a recording of ten minutes is taken, one that is too long and comes by a plain insert is found before anything is paid`, async () => {
+  Deno.test(`${provider}: ten minutes are accepted; a longer recording by plain insert fails unpaid`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     const user = await signUp(stack);
@@ -673,7 +673,7 @@ for (const { provider } of AVATAR_PROVIDERS) {
   });
 }
 
-Deno.test("avatar video: whether somebody else's recording is there, or how long it is, nobody learns", async () => {
+Deno.test("avatar video: the error reveals neither the existence nor the length of another user's recording", async () => {
   const stack = running();
   const [owner, other] = [await signUp(stack), await signUp(stack)];
   const there = await uploadSpeech(owner, 700);

@@ -1,4 +1,4 @@
-/** Workers that are killed, at the moments where it could cost money or lose a job. */
+/** Workers that are killed at moments where that could cost money or lose a job. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import {
@@ -27,7 +27,7 @@ async function newJob(
   return { user, jobId: await requestVoice(user, await uploadRecording(user)) };
 }
 
-/** A job whose worker was killed while the provider held its call. */
+/** A job whose worker was killed during its provider call. */
 async function killInCall(
   stack: TestStack,
   processed: "before" | "after" | "never",
@@ -43,7 +43,7 @@ async function killInCall(
   return { user, jobId };
 }
 
-/** Lets the dead worker's lease run out and the sweep find it. */
+/** Expires the dead worker's lease and runs the sweep. */
 async function endLease(stack: TestStack, jobId: string): Promise<void> {
   await stack.sql`
     update public.ai_jobs set lease_expires_at = now() - interval '1 second'
@@ -51,7 +51,7 @@ async function endLease(stack: TestStack, jobId: string): Promise<void> {
   await stack.sweep();
 }
 
-Deno.test("a killed worker: as long as its lease runs, the sweep leaves its job alone", async () => {
+Deno.test("a killed worker: until its lease expires, the sweep leaves its job alone", async () => {
   const stack = running();
   const { user, jobId } = await killInCall(stack, "before");
   await stack.sweep();
@@ -85,7 +85,7 @@ Deno.test("a worker killed after the provider made the voice: the next one finds
   ]);
 });
 
-Deno.test("a worker killed before the provider made anything: the provider is asked, then the voice is made, once", async () => {
+Deno.test("a worker killed before the provider made anything: the provider is queried, then makes one voice", async () => {
   const stack = running();
   const { user, jobId } = await killInCall(stack, "never");
   await endLease(stack, jobId);
@@ -105,7 +105,7 @@ Deno.test("a worker killed before the provider made anything: the provider is as
   ]);
 });
 
-Deno.test("a worker killed in the call: a voice that the provider makes only afterwards is found, not made again", async () => {
+Deno.test("a worker killed during the call: a voice that the provider makes afterwards is found, not made again", async () => {
   const stack = running();
   const { user, jobId } = await killInCall(stack, "after");
   await endLease(stack, jobId);
@@ -118,7 +118,7 @@ Deno.test("a worker killed in the call: a voice that the provider makes only aft
   assertEquals(facts.billableCalls, 1);
 });
 
-Deno.test("a worker killed on the last attempt, in the call: one more claim asks the provider and takes the voice", async () => {
+Deno.test("a worker killed during the last attempt's call: one more claim finds the voice", async () => {
   const stack = running();
   await stack.sql`update public.ai_job_types set max_attempts = 1`;
   try {
@@ -132,8 +132,8 @@ Deno.test("a worker killed on the last attempt, in the call: one more claim asks
 });
 
 /**
- * Brings a job to where the provider has answered and the completion waits for a lock, does `spoil` with the database
- * sessions that wait there, and lets go of the lock once they wait no longer.
+ * Brings a job to where the provider has responded and the completion waits for a lock, calls `spoil` with the database
+ * sessions that wait, and releases the lock when they no longer wait.
  */
 async function spoilCompletion(
   stack: TestStack,
@@ -153,7 +153,7 @@ async function spoilCompletion(
   await using locking = stack.connect();
   try {
     await locking.sql.begin(async (sql) => {
-      // Now the job can be settled but not completed: completing it writes the row.
+      // Now the call can be settled but the job cannot be completed, which writes the voices row.
       await sql`lock table public.voices in exclusive mode`;
       await stack.simulator.release();
       await waitForEvent(stack, jobId, "settled");
@@ -173,11 +173,11 @@ async function spoilCompletion(
   return { user, jobId };
 }
 
-Deno.test("a worker killed between the provider's answer and the voices row: the next one writes the row, and sends nothing", async () => {
+Deno.test("a worker killed between the response and the voices row: the next writes the row and sends nothing", async () => {
   const stack = running();
   const { user, jobId } = await spoilCompletion(stack, async (admin, pids) => {
     await stack.kill("process-ai-job", "SIGKILL");
-    // Its statement would still go through, since the services that it asked are alive.
+    // Its statement would still succeed, because the services that it called are alive.
     for (const pid of pids) await admin`select pg_cancel_backend(${pid})`;
   });
   const before = await jobFacts(stack, jobId);
@@ -193,7 +193,7 @@ Deno.test("a worker killed between the provider's answer and the voices row: the
   assertEquals(facts.billableCalls, 1);
 });
 
-Deno.test("a completion that the database cancels after the provider's answer is told again: the same attempt writes the row, and sends nothing", async () => {
+Deno.test("a completion that the database cancels is retried: the same attempt writes the row, sends nothing", async () => {
   const stack = running();
   const { user, jobId } = await spoilCompletion(stack, async (admin, pids) => {
     for (const pid of pids) await admin`select pg_cancel_backend(${pid})`;
@@ -208,7 +208,7 @@ Deno.test("a completion that the database cancels after the provider's answer is
   );
 });
 
-Deno.test("a worker killed with five jobs in hand: all are done, each paid for once", async () => {
+Deno.test("a worker killed with five running jobs: all complete, each paid for once", async () => {
   const stack = running();
   await stack.simulator.fail({
     times: 5,
@@ -228,7 +228,7 @@ Deno.test("a worker killed with five jobs in hand: all are done, each paid for o
   }
 });
 
-Deno.test("a slow provider: the worker's heartbeats keep the lease, and the sweep leaves the job alone", async () => {
+Deno.test("a slow provider: heartbeats keep the lease, and the sweep leaves the job alone", async () => {
   const stack = running();
   await stack.sql`update public.ai_job_types set lease_seconds = 3`;
   try {
@@ -256,10 +256,10 @@ Deno.test("a slow provider: the worker's heartbeats keep the lease, and the swee
   }
 });
 
-Deno.test("a database session that ends while an app reads: that request fails, and the next one is answered", async () => {
+Deno.test("a database session that ends during a read: that request fails, and the next one succeeds", async () => {
   const stack = running();
   const user = someone ??= await signUp(stack);
-  // Not supabase-js, which would try again by itself until the lock is gone.
+  // Not supabase-js, which would retry until the lock is released.
   const read = async () => {
     const response = await fetch(`${stack.apiUrl}/rest/v1/voices?select=id`, {
       headers: {

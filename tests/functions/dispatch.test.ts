@@ -1,4 +1,4 @@
-/** The database's call to process-ai-job: only a fresh, signed one does anything, and only once. */
+/** The database's dispatch of process-ai-job: only a fresh, signed one has an effect, and only once. */
 import { assert, assertEquals } from "@std/assert";
 import { Webhook } from "standardwebhooks";
 import {
@@ -98,7 +98,7 @@ Deno.test("process-ai-job: an unsigned, forged or stale dispatch is refused, and
   }
   assertEquals(await rowOf(stack, jobId), before);
 
-  // The twin: the very request that was spoilt above, as it was signed; an older one inside the five minutes too.
+  // The twin: the request that was altered above, as it was signed; also an older one within the five minutes.
   const answer = await callFunction(stack, "process-ai-job", {
     method: "POST",
     ...good,
@@ -113,7 +113,7 @@ Deno.test("process-ai-job: an unsigned, forged or stale dispatch is refused, and
   );
 });
 
-Deno.test("process-ai-job: a signature among several counts, so that the secret can be changed", async () => {
+Deno.test("process-ai-job: one valid signature among several suffices, so that the secret can be rotated", async () => {
   const stack = running();
   const { user, jobId } = await waitingJob(stack);
   const { body, headers } = signed(stack, { jobIds: [jobId] });
@@ -134,7 +134,7 @@ Deno.test("process-ai-job: a signature among several counts, so that the secret 
   await waitForJob(stack, user, jobId, "completed");
 });
 
-Deno.test("process-ai-job: a dispatch that is played again is refused, and the job is untouched", async () => {
+Deno.test("process-ai-job: a replayed dispatch is refused, and the job is untouched", async () => {
   const stack = running();
   const { user, jobId } = await waitingJob(stack);
   const request = { method: "POST", ...signed(stack, { jobIds: [jobId] }) };
@@ -148,7 +148,7 @@ Deno.test("process-ai-job: a dispatch that is played again is refused, and the j
   const replayed = { status: 409, code: "dispatch_replayed" };
   const again = await callFunction(stack, "process-ai-job", request);
   assertProblem(again, replayed);
-  // Also with other ids under the same message id: the receipt is the message's.
+  // Also with other ids and the same message id: the receipt is for the message.
   const messageId = request.headers["webhook-id"];
   assert(messageId !== undefined);
   const other = await waitingJob(stack);
@@ -161,7 +161,7 @@ Deno.test("process-ai-job: a dispatch that is played again is refused, and the j
   assertEquals(await rowOf(stack, other.jobId), otherBefore);
 });
 
-Deno.test("process-ai-job: of twenty equal dispatches at once one is taken, and the job is done once", async () => {
+Deno.test("process-ai-job: of twenty equal concurrent dispatches one is accepted, and the job runs once", async () => {
   const stack = running();
   const { user, jobId } = await waitingJob(stack);
   const request = { method: "POST", ...signed(stack, { jobIds: [jobId] }) };
@@ -178,7 +178,7 @@ Deno.test("process-ai-job: of twenty equal dispatches at once one is taken, and 
   assertEquals((await stack.simulator.creations(jobId)).length, 1);
 });
 
-Deno.test("process-ai-job: of twenty different dispatches for one job one claims it", async () => {
+Deno.test("process-ai-job: of twenty different concurrent dispatches for one job, one claims it", async () => {
   const stack = running();
   const { user, jobId } = await waitingJob(stack);
   const answers = await Promise.all(
@@ -190,7 +190,7 @@ Deno.test("process-ai-job: of twenty different dispatches for one job one claims
   assertEquals((await stack.simulator.creations(jobId)).length, 1);
 });
 
-Deno.test("process-ai-job: a second dispatch does nothing to a job that is processing, completed, failed, not due or unknown", async () => {
+Deno.test("process-ai-job: a dispatch changes no job that is processing, finished, not due or unknown", async () => {
   const stack = running();
   const { user, jobId } = await waitingJob(stack);
   await stack.simulator.fail({ fault: { kind: "hang", processed: "after" } });
@@ -226,7 +226,7 @@ Deno.test("process-ai-job: a second dispatch does nothing to a job that is proce
   );
 });
 
-Deno.test("process-ai-job: a signed body that is no dispatch is refused, and nothing is claimed", async () => {
+Deno.test("process-ai-job: a signed body that is not a dispatch is refused, and nothing is claimed", async () => {
   const stack = running();
   const { jobId } = await waitingJob(stack);
   const before = await rowOf(stack, jobId);
@@ -263,7 +263,7 @@ Deno.test("process-ai-job: a signed body that is no dispatch is refused, and not
   assertEquals(await rowOf(stack, jobId), before);
 });
 
-Deno.test("process-ai-job: nothing in the body counts but the ids", async () => {
+Deno.test("process-ai-job: nothing in the body is used except the ids", async () => {
   const stack = running();
   const { user, jobId } = await waitingJob(stack);
   const body = JSON.stringify({

@@ -1,10 +1,10 @@
-/** Nothing that waits grows old: after any idle time a job is taken at once, and the janitor has time for its work. */
+/** Idle time does not age an isolate: a job is claimed at once, and the janitor has time for its work. */
 import { assert, assertEquals } from "@std/assert";
 import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
 import { waitForJob, waitForLog } from "../_support/wait-for.ts";
 
-/** More than an isolate lives. */
+/** Longer than an isolate lives. */
 const IDLE_MS = 160_000;
 
 const running = useStack();
@@ -20,7 +20,7 @@ async function secondsToClaim(
   return row.seconds;
 }
 
-Deno.test("isolate clock: a stack that was idle for longer than an isolate lives takes a job in under two seconds, without the sweep", async (t) => {
+Deno.test("isolate clock: after idling longer than an isolate lives, a job is claimed in two seconds, unswept", async (t) => {
   const stack = running();
   const user = await signUp(stack);
   for (
@@ -28,7 +28,7 @@ Deno.test("isolate clock: a stack that was idle for longer than an isolate lives
   ) {
     await t.step(`before it: ${before}`, async () => {
       await stack.advance(IDLE_MS);
-      // The successor of one that has grown old is ready, as after so long a time.
+      // The successor of an old isolate is ready, as after that long a time.
       await stack.ask("/functions/origin", "process-ai-job");
       const jobId = await requestVoice(user, await uploadRecording(user));
       await waitForJob(stack, user, jobId, "completed");
@@ -45,7 +45,7 @@ Deno.test("isolate clock: a stack that was idle for longer than an isolate lives
   );
 });
 
-Deno.test("isolate clock: the janitor reads the providers' lists at its schedule, a quarter of an hour after the last run", async () => {
+Deno.test("isolate clock: the janitor scans the providers' lists on schedule, 15 minutes after the last run", async () => {
   const stack = running();
   await stack
     .sql`update private.janitor_settings set scan_interval_seconds = 0`;

@@ -1,4 +1,4 @@
-/** The announced end of an isolate: what waits is handed back, a paid call is waited for, nothing is done twice. */
+/** The announced end of an isolate: free work is released, a paid call is awaited, nothing is done twice. */
 import { assertEquals } from "@std/assert";
 import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
 import { assertDoneOnce, jobFacts } from "../_support/job-facts.ts";
@@ -10,10 +10,10 @@ import {
   waitForLog,
 } from "../_support/wait-for.ts";
 
-/** The end is announced after nine tenths of it, counted from the first request; new requests go elsewhere after half. */
+/** The end is announced after nine tenths of this; new requests go to another isolate after half. */
 const running = useStack({ wallClockMs: 9000 });
 
-Deno.test("the end of an isolate: what waits is handed back, an answer is waited for, and what outlives it is found", async () => {
+Deno.test("the end of an isolate: free work is released, a response is awaited, and a cut-off call is found", async () => {
   const stack = running();
   const user = await signUp(stack);
   const newInput = () => uploadRecording(user);
@@ -35,7 +35,7 @@ Deno.test("the end of an isolate: what waits is handed back, an answer is waited
 
   await using locking = stack.connect();
   await locking.sql.begin(async (sql) => {
-    // Jobs can be worked on, and no object can be read: the download hangs.
+    // Jobs can run, but no object can be read: the download hangs.
     await sql`lock table storage.objects in access exclusive mode`;
     await stack.resumeNet();
     await waitForLog(stack, "process-ai-job", "shutdown announced: wall_clock");
@@ -51,7 +51,7 @@ Deno.test("the end of an isolate: what waits is handed back, an answer is waited
 
   const finished = await assertDoneOnce(stack, answered);
   assertEquals(finished.attempt, 1);
-  // The next isolate was called at once, and may have it in hand.
+  // The next isolate was called at once, and may be running it.
   const released = await jobFacts(stack, waiting);
   assertEquals([released.paid, released.isPostponed], [[], false]);
   const killed = await jobFacts(stack, unanswered);
@@ -60,7 +60,7 @@ Deno.test("the end of an isolate: what waits is handed back, an answer is waited
     ["processing", "sent"],
   );
 
-  // The isolate after it takes the job that was handed back, and asks about the one that was cut off.
+  // The next isolate claims the released job, and queries the provider about the one that was cut off.
   await stack.sql`
     update public.ai_jobs set lease_expires_at = now() - interval '1 second' where id = ${unanswered}`;
   await sweepJob(stack, waiting);

@@ -1,4 +1,4 @@
-/** What an isolate may use up: processor time and memory, with the limits of a hosted project, which are on by default. */
+/** The limits of an isolate: processor time and memory, as in a hosted project, which are on by default. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { makeProject } from "../_support/stack-fixture.ts";
@@ -6,7 +6,7 @@ import { makeProject } from "../_support/stack-fixture.ts";
 const hook = (stack: Stack, path = "") =>
   fetch(`${stack.apiUrl}/functions/v1/hook${path}`);
 
-/** The isolate that answers now. */
+/** The isolate that responds now. */
 async function isolate(stack: Stack, path = ""): Promise<string> {
   const { id } = await (await hook(stack, path)).json();
   return id;
@@ -111,13 +111,13 @@ Deno.test({
     });
 
     await t.step(
-      "after a second in all another isolate serves, and the first leaves without a fault",
+      "after a second in all, another isolate serves requests, and the first ends without an error",
       async () => {
         const first = await isolate(stack);
         let requests = 0;
         while (await isolate(stack, "/work") === first) {
           requests++;
-          assert(requests < 2000, "it goes on for ever");
+          assert(requests < 2000, "the isolate never ends");
         }
         assert(requests > 3, `${requests} requests`);
         await logged(stack, "CPU time soft limit reached");
@@ -132,7 +132,7 @@ Deno.test({
     );
 
     await t.step(
-      "work after the answer counts, and is ended; who asks meanwhile is served by another",
+      "work after the response counts and is ended; another isolate serves requests meanwhile",
       async () => {
         const before = await isolate(stack);
         const answer = await hook(stack, "/work/in-background");

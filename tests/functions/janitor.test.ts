@@ -1,4 +1,4 @@
-/** The janitor: what nobody has goes from the providers and from Storage; what somebody has, or may have, stays. */
+/** The janitor removes unreferenced objects from providers and Storage, and keeps those that are or may be in use. */
 import { assert, assertEquals, assertObjectMatch } from "@std/assert";
 import {
   callFunction,
@@ -40,7 +40,7 @@ Deno.test.beforeEach(async () => {
       cancelled_done_until = now(), failed_done_until = now()`;
 });
 
-/** Runs the janitor as the database asks it, and answers with its last log line. */
+/** Runs the janitor as the database does, and returns its last log line. */
 async function clean(stack: TestStack): Promise<Record<string, unknown>> {
   const requestId = crypto.randomUUID();
   const { body, headers } = signed(stack, { body: BODY });
@@ -64,13 +64,13 @@ interface Leftover {
   last_error_code: string | null;
 }
 
-/** The operator's report, but for what is in order. */
+/** The operator's report of leftovers. */
 function report(stack: TestStack): Promise<Leftover[]> {
   return stack.sql<Leftover>`
     select kind, state, object_id, job_id, last_error_code from public.report_ai_leftovers() order by kind, object_id`;
 }
 
-/** Lets so many seconds of the janitor's waits go by. */
+/** Advances the janitor's waits by so many seconds. */
 async function pass(stack: TestStack, seconds: number): Promise<void> {
   await stack.sql`
     with removals as (
@@ -124,7 +124,7 @@ async function cloneVoice(
   return { jobId, voiceId: made.id };
 }
 
-/** A clone whose voice was made, and of whose making nobody was told. */
+/** A clone whose voice was made, and whose response was lost. */
 async function lostVoice(
   stack: TestStack,
   user: TestUser,
@@ -137,7 +137,7 @@ async function lostVoice(
   return { jobId, voiceId: made.id };
 }
 
-/** A voice that somebody else made in the same account, under a marker of the same form. */
+/** A voice that another installation made in the same account, with a marker of the same form. */
 async function foreignVoice(stack: TestStack, jobId: string): Promise<string> {
   const form = new FormData();
   form.append("name", "Somebody else's");
@@ -164,7 +164,7 @@ async function deleteVoice(user: TestUser): Promise<void> {
   assertEquals(error, null);
 }
 
-Deno.test("janitor: without the database's signature it does nothing, whoever calls", async () => {
+Deno.test("janitor: does nothing without the database's signature, for any caller", async () => {
   const stack = running();
   const user = await signUp(stack);
   const good = signed(stack, { body: BODY });
@@ -199,7 +199,7 @@ Deno.test("janitor: without the database's signature it does nothing, whoever ca
   );
 });
 
-Deno.test("janitor: the schedule's own call starts a run", async () => {
+Deno.test("janitor: the scheduled call starts a run", async () => {
   const stack = running();
   const before = (await waitForLog(stack, "janitor", {
     event: "janitor_done",
@@ -211,7 +211,7 @@ Deno.test("janitor: the schedule's own call starts a run", async () => {
   await waitForLog(stack, "janitor", { event: "janitor_done" }, before + 1);
 });
 
-Deno.test("janitor: a voice that its owner deletes goes at the provider, and the row says so", async () => {
+Deno.test("janitor: a voice that its owner deletes is removed at the provider, and the row says so", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { voiceId } = await cloneVoice(stack, user);
@@ -228,7 +228,7 @@ Deno.test("janitor: a voice that its owner deletes goes at the provider, and the
   assertEquals(await report(stack), []);
 });
 
-Deno.test("janitor: one that is gone at the provider already is done", async () => {
+Deno.test("janitor: an object that the provider no longer has counts as removed", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { voiceId } = await cloneVoice(stack, user);
@@ -241,7 +241,7 @@ Deno.test("janitor: one that is gone at the provider already is done", async () 
   assertEquals((await removalOf(stack, voiceId))?.outcome, "removed");
 });
 
-Deno.test("janitor: with an account go its voice, its videos, what was spoken and written down for it, and its files", async () => {
+Deno.test("janitor: deleting an account removes its voice, videos, speech, transcripts and files", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { voiceId } = await cloneVoice(stack, user);
@@ -294,7 +294,7 @@ Deno.test("janitor: with an account go its voice, its videos, what was spoken an
   assertEquals(await report(stack), []);
 });
 
-/** Waits for a job that snoozes until its render is done. */
+/** Waits for a job that is snoozed until its render is done. */
 async function waitForJobOf(
   stack: TestStack,
   user: TestUser,
@@ -305,7 +305,7 @@ async function waitForJobOf(
   await waitForJob(stack, user, jobId, "completed");
 }
 
-Deno.test("janitor: a voice whose job was deleted before anybody knew of it is reported, and removed after the grace period", async () => {
+Deno.test("janitor: a voice of a deleted job that was never recorded is reported, then removed after the grace", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { jobId, voiceId } = await lostVoice(stack, user);
@@ -332,7 +332,7 @@ Deno.test("janitor: a voice whose job was deleted before anybody knew of it is r
   assertEquals(await report(stack), []);
 });
 
-Deno.test("janitor: the second voice of one job is an orphan, and only that one goes", async () => {
+Deno.test("janitor: the second voice of one job is an orphan, and only that one is removed", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { jobId, voiceId } = await cloneVoice(stack, user);
@@ -346,7 +346,7 @@ Deno.test("janitor: the second voice of one job is an orphan, and only that one 
   assertEquals((await removalOf(stack, double))?.outcome, "removed");
 });
 
-Deno.test("janitor: what carries the marker of another installation is reported and never removed", async () => {
+Deno.test("janitor: an object with the marker of another installation is reported and never removed", async () => {
   const stack = running();
   const jobId = crypto.randomUUID();
   const voiceId = await foreignVoice(stack, jobId);
@@ -365,7 +365,7 @@ Deno.test("janitor: what carries the marker of another installation is reported 
   }]);
 });
 
-Deno.test("janitor: what a job may still go on with is left alone, waiting, running or parked", async (t) => {
+Deno.test("janitor: an object that a waiting, running or parked job may use is kept", async (t) => {
   const stack = running();
   for (const state of ["waiting", "parked", "failed"]) {
     await t.step(state, async () => {
@@ -401,7 +401,7 @@ Deno.test("janitor: what a job may still go on with is left alone, waiting, runn
   }
 });
 
-Deno.test("janitor: what a failed job left goes in the end, and a retry then pays for a new one and does not count on the old", async () => {
+Deno.test("janitor: what a failed job left is removed eventually, and a retry then pays for a new object", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { jobId, voiceId } = await lostVoice(stack, user);
@@ -428,7 +428,7 @@ Deno.test("janitor: what a failed job left goes in the end, and a retry then pay
   assertEquals(voice?.provider_voice_id, made[1]?.id);
 });
 
-Deno.test("janitor: a provider that fails is asked again later, and what goes on failing stays in the report", async () => {
+Deno.test("janitor: a failed removal is retried later, and stays in the report while it fails", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { voiceId } = await cloneVoice(stack, user);
@@ -468,7 +468,7 @@ Deno.test("janitor: a provider that fails is asked again later, and what goes on
   assertEquals(await stateAt(stack, voiceId), "deleted");
 });
 
-Deno.test("janitor: killed with SIGKILL in the middle of a removal, it is finished by the next run", async () => {
+Deno.test("janitor: a removal that is interrupted by SIGKILL is finished by the next run", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { voiceId } = await cloneVoice(stack, user);
@@ -499,7 +499,7 @@ Deno.test("janitor: killed with SIGKILL in the middle of a removal, it is finish
   });
 });
 
-Deno.test("janitor: killed while it reads a list, the next run reads on", async () => {
+Deno.test("janitor: a scan that is interrupted by SIGKILL is continued by the next run", async () => {
   const stack = running();
   await stack.simulator.fail({
     operation: "voices.search",
@@ -518,7 +518,7 @@ Deno.test("janitor: killed while it reads a list, the next run reads on", async 
   assertEquals(unfinished, []);
 });
 
-Deno.test("janitor: a row whose voice or video is gone at the provider is marked and reported", async (t) => {
+Deno.test("janitor: a row whose voice or video the provider no longer has is marked and reported", async (t) => {
   const stack = running();
   const user = await signUp(stack);
   await stack.simulator.set({ render_ms: 0 }, "d-id");
@@ -591,7 +591,7 @@ Deno.test("janitor: a row whose voice or video is gone at the provider is marked
   }
 });
 
-Deno.test("janitor: a list that does not show a video is not believed alone", async () => {
+Deno.test("janitor: a video missing from the list is queried before it counts as missing", async () => {
   const stack = running();
   const user = await signUp(stack);
   await stack.simulator.set({ render_ms: 0 }, "d-id");
@@ -608,7 +608,7 @@ Deno.test("janitor: a list that does not show a video is not believed alone", as
   assertEquals(row?.is_missing, false);
 });
 
-Deno.test("janitor: what a job left that was cancelled between two attempts goes after the grace period", async (t) => {
+Deno.test("janitor: what a job cancelled between two attempts left is removed after the grace period", async (t) => {
   const stack = running();
   const user = await signUp(stack);
   for (const name of ["a voice", "a video"]) {
@@ -649,7 +649,7 @@ Deno.test("janitor: what a job left that was cancelled between two attempts goes
   }
 });
 
-Deno.test("janitor: the parts of a speech that failed go from Storage after their grace period, those of one that goes on do not", async () => {
+Deno.test("janitor: parts of a failed speech are removed after the grace period, those of a waiting one kept", async () => {
   const stack = running();
   const user = await signUp(stack);
   const put = async (jobId: string) => {
@@ -690,7 +690,7 @@ Deno.test("janitor: the parts of a speech that failed go from Storage after thei
   await stack
     .sql`update private.janitor_settings set failed_grace_seconds = 0`;
   await stack.sql`select private.queue_job_leftovers()`;
-  // Asked for again before its turn: it is a waiting job's folder now.
+  // Retried before its removal: the folder now belongs to a waiting job.
   await stack.sql`
     update public.ai_jobs set status = 'pending', completed_at = null, error_code = null, error_message = null,
       scheduled_at = now() + interval '1 hour'

@@ -1,6 +1,6 @@
 /**
- * Recordings that are too long to be waited for: ordered once, fetched by the provider, told by its webhook, and read by
- * id. Here every recording of more than 100,000 bytes counts as long.
+ * Recordings that are too long to wait for: submitted once, fetched by the provider, reported by its webhook, and read by id.
+ * Here every recording of more than 100,000 bytes counts as long.
  */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
@@ -33,7 +33,7 @@ const running = useStack({
 });
 let someone: TestUser | undefined;
 
-/** The simulated workspace with a webhook, and how it behaves. */
+/** The simulated workspace with a webhook, and its behaviour. */
 async function workspace(
   settings: Record<string, unknown> = {},
 ): Promise<TestStack> {
@@ -65,7 +65,7 @@ async function newJob(
   return { user, jobId: job_id };
 }
 
-/** Fails unless the recording was sent once and paid once. */
+/** Fails unless the recording was sent once and paid for once. */
 async function assertOnce(stack: TestStack, jobId: string) {
   const sent = await stack.simulator.requests("transcripts", { jobId });
   const paid = await stack.simulator.creations(jobId);
@@ -80,7 +80,7 @@ async function stepsOf(stack: TestStack, jobId: string): Promise<string[]> {
   );
 }
 
-Deno.test("long transcript: ordered, fetched by the provider, woken by its webhook, and in the call", async () => {
+Deno.test("long transcript: submitted, fetched by the provider, woken by its webhook, and stored in the call", async () => {
   const stack = await workspace({ transcript_ms: 700 });
   const user = someone ??= await signUp(stack);
   const { data: call } = await user.client.from("calls")
@@ -129,7 +129,7 @@ Deno.test("long transcript: ordered, fetched by the provider, woken by its webho
   );
 });
 
-Deno.test("long transcript: an order that is answered without the transcript's id is read by the one that the webhook names", async () => {
+Deno.test("long transcript: without an id in the response, the id that the webhook names is used", async () => {
   const stack = await workspace({
     transcript_ms: 700,
     tells_transcript_id: false,
@@ -145,7 +145,7 @@ Deno.test("long transcript: an order that is answered without the transcript's i
   }
 });
 
-Deno.test("long transcript: a short recording is waited for, and asks for no webhook", async () => {
+Deno.test("long transcript: a short recording is awaited, without a webhook", async () => {
   const stack = await workspace();
   const { user, jobId } = await newJob({}, "speech.webm");
   await waitForJob(stack, user, jobId, "completed");
@@ -166,18 +166,18 @@ for (
     ["lost", null],
   ] as const
 ) {
-  Deno.test(`long transcript: a webhook that is ${webhooks} changes nothing but speed`, async () => {
+  Deno.test(`long transcript: a webhook that is ${webhooks} only changes the speed`, async () => {
     const isEarly = webhooks === "early";
     const stack = await workspace({
       transcript_ms: isEarly ? 60_000 : 700,
       webhooks,
-      // The job sleeps already when it comes.
+      // The job is already snoozed when it arrives.
       webhook_delay_ms: isEarly ? 500 : 0,
     });
     const { user, jobId } = await newJob();
     await waitForEvent(stack, jobId, "snoozed");
     if (isEarly) {
-      // Woken for nothing: the transcript is not there, whatever the webhook says.
+      // Woken in vain: the transcript is not ready although the webhook says so.
       await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
     }
     if (receipt !== null) {
@@ -195,7 +195,7 @@ for (
   });
 }
 
-Deno.test("long transcript: a webhook that comes after the end changes nothing", async () => {
+Deno.test("long transcript: a webhook that arrives after the end changes nothing", async () => {
   const stack = await workspace({ transcript_ms: 0, webhook_delay_ms: 1500 });
   const { user, jobId } = await newJob();
   await waitForEvent(stack, jobId, ["snoozed", "completed"]);
@@ -210,7 +210,7 @@ Deno.test("long transcript: a webhook that comes after the end changes nothing",
   await assertOnce(stack, jobId);
 });
 
-Deno.test("long transcript: an order whose answer is lost is parked, and never placed again", async () => {
+Deno.test("long transcript: a submission whose response is lost is parked, and never submitted again", async () => {
   const stack = await workspace({ transcript_ms: 0, webhooks: "lost" });
   await stack.simulator.fail({
     operation: "transcripts",
@@ -231,7 +231,7 @@ Deno.test("long transcript: an order whose answer is lost is parked, and never p
   await assertOnce(stack, jobId);
 });
 
-Deno.test("long transcript: the provider is down when the transcript is to be read: the job goes on, nothing is paid again", async () => {
+Deno.test("long transcript: if the provider is down during a poll, the job continues and pays nothing more", async () => {
   const stack = await workspace({ transcript_ms: 0, webhooks: "lost" });
   await stack.simulator.fail({
     operation: "transcripts.get",
@@ -245,7 +245,7 @@ Deno.test("long transcript: the provider is down when the transcript is to be re
   await assertOnce(stack, jobId);
 });
 
-Deno.test("long transcript: a worker killed before the transcript is there leaves the order to the next", async () => {
+Deno.test("long transcript: after a worker is killed before the transcript is ready, the next one reads it", async () => {
   const stack = await workspace({ transcript_ms: 60_000, webhooks: "lost" });
   const { user, jobId } = await newJob();
   await waitForEvent(stack, jobId, "snoozed");
@@ -256,7 +256,7 @@ Deno.test("long transcript: a worker killed before the transcript is there leave
   await assertOnce(stack, jobId);
 });
 
-Deno.test("long transcript: an account without a webhook refuses the order, and nothing is paid", async () => {
+Deno.test("long transcript: an account without a webhook refuses the submission, and nothing is paid", async () => {
   const stack = running();
   await stack.simulator.set({ webhook_endpoint: null });
   const { user, jobId } = await newJob();

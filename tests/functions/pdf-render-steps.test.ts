@@ -1,4 +1,4 @@
-/** A keepsake that takes several requests: what a request leaves to the next one, and what becomes of it when things go wrong. */
+/** A keepsake that needs several requests: what a request leaves to the next one, and what failures do. */
 import { assert, assertEquals } from "@std/assert";
 import { getDocumentProxy } from "unpdf";
 import { createResumableUploads } from "../../supabase/functions/_shared/storage/resumable-uploads.ts";
@@ -22,13 +22,13 @@ import { claimedBy, signed } from "./_support/signed-dispatch.ts";
 
 const running = useStack();
 
-/** A screenshot that is small as a file and takes most of a request to unpack. */
+/** A screenshot whose file is small, and whose decompression takes most of a request. */
 const screenshot = png(
   { width: 4000, height: 3900, bits: 8, colorType: 6, filter: 1 },
   (row) => row.fill(255, 0, 4),
 );
 
-/** A keepsake of two of those, of which nothing is begun; requests go out when the test says so. */
+/** A keepsake of two of those, not yet started; requests are sent when the test says so. */
 async function begin(stack: TestStack) {
   const user = await signUp(stack);
   const photos = [
@@ -42,7 +42,7 @@ async function begin(stack: TestStack) {
   await stack.pauseNet();
   const jobId = await newKeepsake(user, { slideshow_id: slideshow });
   let requests = 0;
-  /** Sends a request that gets the job; not before the isolate is done with the one before. */
+  /** Sends a request that claims the job, once the isolate has finished the previous one. */
   const ask = () =>
     waitUntil("the job is claimed", async () => {
       const answer = await callFunction(stack, "render-ai-job", {
@@ -58,11 +58,11 @@ async function begin(stack: TestStack) {
     jobId,
     photos,
     ask,
-    /** Sends a request, and resolves when the job has been handed back. */
+    /** Sends a request, and resolves when the job has been put back. */
     async request(): Promise<void> {
       await ask();
       await waitForEvent(stack, jobId, "snoozed", { nth: ++requests });
-      // The isolate takes the next one when it has done with this.
+      // The isolate takes the next request when it has finished this one.
       await waitForLog(stack, "render-ai-job", {
         event: "job_snoozed",
         job_id: jobId,
@@ -91,7 +91,7 @@ async function pagesOf(user: TestUser, jobId: string): Promise<number> {
   return numPages;
 }
 
-Deno.test("pdf_render: what does not fit into one request is left to the next, at no attempt's cost, and nothing but the book remains", async () => {
+Deno.test("pdf_render: work that does not fit into one request continues in the next, without spending attempts", async () => {
   const stack = running();
   const { user, jobId, files } = await begin(stack);
   await stack.resumeNet();
@@ -109,7 +109,7 @@ Deno.test("pdf_render: what does not fit into one request is left to the next, a
   assertEquals(left, undefined);
 });
 
-Deno.test("pdf_render: an isolate that is killed between two requests takes nothing along", async () => {
+Deno.test("pdf_render: an isolate killed between two requests loses nothing", async () => {
   const stack = running();
   const { user, jobId, request, files } = await begin(stack);
   await request();
@@ -125,7 +125,7 @@ Deno.test("pdf_render: an isolate that is killed between two requests takes noth
   assertEquals(job.attempt, 1);
 });
 
-Deno.test("pdf_render: an isolate that is killed in a request costs an attempt, and the next goes on where the one before had left off", async () => {
+Deno.test("pdf_render: an isolate killed during a request costs an attempt, and the next continues", async () => {
   const stack = running();
   const { user, jobId, ask, request, files } = await begin(stack);
   await request();
@@ -145,7 +145,7 @@ Deno.test("pdf_render: an isolate that is killed in a request costs an attempt, 
   assert(job.attempt <= 2);
 });
 
-Deno.test("pdf_render: a photo that is replaced half-way is in the book as it is now, and the slideshow as it was at the beginning is not mixed with it", async () => {
+Deno.test("pdf_render: a photo replaced half-way restarts the book, which mixes no old and new state", async () => {
   const stack = running();
   const { user, jobId, photos, request } = await begin(stack);
   await request();
@@ -167,7 +167,7 @@ Deno.test("pdf_render: a photo that is replaced half-way is in the book as it is
   assertEquals(job.result_data?.["photos_too_small"], [1]);
 });
 
-Deno.test("pdf_render: cancelled between two requests it goes no further, and the janitor clears what it has left", async () => {
+Deno.test("pdf_render: a job cancelled between two requests stops, and the janitor removes its files", async () => {
   const stack = running();
   const { user, jobId, request, files } = await begin(stack);
   await request();
@@ -193,7 +193,7 @@ Deno.test("pdf_render: cancelled between two requests it goes no further, and th
     .sql`update private.janitor_settings set orphan_grace_seconds = 86400`;
 });
 
-Deno.test("janitor: a resumable upload that nobody will finish is ended", async () => {
+Deno.test("janitor: ends an abandoned resumable upload", async () => {
   const stack = running();
   const uploads = createResumableUploads({
     url: stack.apiUrl,

@@ -1,4 +1,4 @@
-/** Keepsakes as an app sees them, with supabase-js: what comes out, and each slideshow that is refused. */
+/** Keepsakes as an app sees them, with supabase-js: the result, and each slideshow that is refused. */
 import { assert, assertEquals } from "@std/assert";
 import { extractText, getDocumentProxy } from "unpdf";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
@@ -31,7 +31,7 @@ async function failureOf(user: TestUser, slideshowId: string) {
   return [job.error_code, job.error_message, job.attempt];
 }
 
-Deno.test("pdf_render: a slideshow becomes a PDF that its owner alone can fetch, with supabase-js alone", async () => {
+Deno.test("pdf_render: a slideshow becomes a PDF that only its owner can fetch, with only supabase-js", async () => {
   const stack = running();
   const user = await signUp(stack);
   await user.client.from("profiles").insert({
@@ -112,7 +112,7 @@ Deno.test("pdf_render: a slideshow becomes a PDF that its owner alone can fetch,
   assert(error !== null);
 });
 
-Deno.test("pdf_render: what has changed in the slideshow is in the next one, though the request is the same", async () => {
+Deno.test("pdf_render: a changed slideshow gives a new keepsake for the same request", async () => {
   const user = await signUp(running());
   const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
   const slideshow = await addSlideshow(user, [{ media_id: id }]);
@@ -130,12 +130,12 @@ Deno.test("pdf_render: what has changed in the slideshow is in the next one, tho
   assertEquals(new Set(sizes).size, 2);
 });
 
-Deno.test("pdf_render: a stranger's slideshow, a missing one and no id at all are refused alike, by the endpoint and by an insert", async () => {
+Deno.test("pdf_render: another user's slideshow, a missing one and an invalid id are refused alike, everywhere", async () => {
   const stack = running();
   const owner = await signUp(stack), user = await signUp(stack);
   const { id } = await addPhoto(owner, await readPhoto("progressive.jpg"));
   const foreign = await addSlideshow(owner, [{ media_id: id }]);
-  // Published: readable by link, and still not theirs to print.
+  // Published: readable by its link, but only its owner may print it.
   await owner.client.from("slideshows").update({ is_published: true }).eq(
     "id",
     foreign,
@@ -224,7 +224,7 @@ Deno.test("pdf_render: a slideshow without photos and one with too many are refu
   });
 });
 
-Deno.test("pdf_render: a job whose slideshow grew, went empty or vanished after its intake ends with that", async () => {
+Deno.test("pdf_render: a slideshow that grew, was emptied or deleted after job creation fails the job", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
@@ -257,7 +257,7 @@ Deno.test("pdf_render: a job whose slideshow grew, went empty or vanished after 
   ]);
 });
 
-Deno.test("pdf_render: a photo that is gone, and one that cannot be printed, fail once and name their slide", async () => {
+Deno.test("pdf_render: a missing photo and an unprintable one fail the job once, and name their slide", async () => {
   const user = await signUp(running());
   const good = await addPhoto(user, await readPhoto("progressive.jpg"));
   const gone = await addPhoto(user, await readPhoto("rgb.png"), "image/png");
@@ -291,7 +291,7 @@ Deno.test("pdf_render: a photo that is gone, and one that cannot be printed, fai
   ]);
 });
 
-Deno.test("pdf_render: a title, and a slideshow, of which most letters are in no font are refused by them", async () => {
+Deno.test("pdf_render: a title or slideshow whose letters the fonts mostly lack is refused, naming them", async () => {
   const user = await signUp(running());
   const { id } = await addPhoto(user, await readPhoto("progressive.jpg"));
   const titled = await addSlideshow(user, [{ media_id: id }], {
@@ -313,7 +313,7 @@ Deno.test("pdf_render: a title, and a slideshow, of which most letters are in no
   ]);
 });
 
-Deno.test("pdf_render: a slide that came to name another's media prints nothing of theirs", async () => {
+Deno.test("pdf_render: a slide that names another user's media prints nothing of it", async () => {
   const stack = running();
   const user = await signUp(stack), victim = await signUp(stack);
   const own = await addPhoto(user, await readPhoto("progressive.jpg"));
@@ -323,7 +323,7 @@ Deno.test("pdf_render: a slide that came to name another's media prints nothing 
     media_id: theirs.id,
   }).eq("slideshow_id", slideshow);
   assertEquals(error?.code, "23503", "the foreign key refuses it");
-  // As if the key were not there: the processor, which may read everything, asks for the owner by itself.
+  // As if the foreign key were missing: the processor, which can read everything, checks the owner itself.
   await stack.pauseNet();
   const jobId = await newJob(user, { slideshow_id: slideshow });
   {
@@ -347,7 +347,7 @@ Deno.test("pdf_render: a slide that came to name another's media prints nothing 
   }
 });
 
-Deno.test("pdf_render: what is left out or may look bad in print does not fail it, and stands in the result", async () => {
+Deno.test("pdf_render: omissions and likely print defects do not fail the job; the result lists them", async () => {
   const stack = running();
   const user = await signUp(stack);
   await user.client.from("profiles").insert({
@@ -363,7 +363,7 @@ Deno.test("pdf_render: what is left out or may look bad in print does not fail i
     { media_id: endless.id, caption: "☃" },
     { media_id: small.id, caption: "祖母" },
   ]);
-  // Late in the evening of the 5th in London, the 6th in New Zealand.
+  // Late evening of the 5th in London, the 6th in New Zealand.
   await stack.sql`
     update public.slideshows set created_at = '2026-08-05T22:00:00Z' where id = ${slideshow}`;
   const jobId = await newJob(user, { slideshow_id: slideshow });
@@ -393,7 +393,7 @@ Deno.test("pdf_render: what is left out or may look bad in print does not fail i
   await document.loadingTask.destroy();
 });
 
-Deno.test("profiles: a time zone that nobody knows is refused by its name", async () => {
+Deno.test("profiles: an unknown time zone is refused, and named", async () => {
   const user = await signUp(running());
   for (
     const [time_zone, code] of [
@@ -415,7 +415,7 @@ Deno.test("profiles: a time zone that nobody knows is refused by its name", asyn
   assertEquals(error, null);
 });
 
-Deno.test("pdf_render: pages and slides are as their owner wants them", async () => {
+Deno.test("pdf_render: pages and slides follow the owner's choices", async () => {
   const user = await signUp(running());
   const photos = await Promise.all(
     Array.from(
@@ -440,7 +440,7 @@ Deno.test("pdf_render: pages and slides are as their owner wants them", async ()
     const job = await waitForJob(running(), user, jobId, "completed");
     pages.push(job.result_data?.["page_count"]);
   }
-  // Front and back, and an even number in all.
+  // Front and back cover, and an even number of pages.
   assertEquals(pages, [8, 6, 4, 8]);
   assertProblem(
     await ask(user, { slideshow_id: slideshow, photos_per_page: 3 }),

@@ -1,4 +1,4 @@
-/** What a job costs in round trips: every call that process-ai-job makes of the project, counted in the database. */
+/** The round trips of a job: every call of process-ai-job to the project, counted in the database. */
 import { assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
@@ -7,11 +7,11 @@ import { waitForJob, waitUntil } from "../_support/wait-for.ts";
 
 const running = useStack();
 
-/** What one voice clone calls, from its dispatch to the claim that finds nothing more. */
+/** The calls of one voice clone, from its dispatch to the claim that finds nothing more. */
 const ONE_JOB = {
   claim_dispatched_ai_jobs: 1,
   get_ai_result_cache: 1,
-  // The report of its first step; the heartbeats of a job that is done at once.
+  // The report of its first step, as in the heartbeats of a job that completes at once.
   heartbeat_ai_jobs: 1,
   "storage download": 1,
   begin_provider_call: 1,
@@ -21,7 +21,7 @@ const ONE_JOB = {
   claim_ai_jobs: 1,
 };
 
-/** What service_role has called since the last reset: functions by name, and the reading of stored objects. */
+/** The calls of service_role since the last reset: functions by name, and reads of stored objects. */
 async function calledByService(
   stack: TestStack,
 ): Promise<{ calls: Record<string, number>; transactions: number }> {
@@ -49,7 +49,7 @@ function asAdmin(stack: TestStack) {
   return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
 }
 
-Deno.test("round trips: a voice clone costs nine, claim and last look for more included", async () => {
+Deno.test("round trips: a voice clone costs nine, including its claim and the last claim for more", async () => {
   const stack = running();
   const owner = await signUp(stack);
   const warmUp = await requestVoice(owner, await uploadRecording(owner));
@@ -67,7 +67,7 @@ Deno.test("round trips: a voice clone costs nine, claim and last look for more i
   const jobId = await requestVoice(owner, input);
   await waitForJob(stack, owner, jobId, "completed");
   await waitUntil(
-    "the worker looked for more",
+    "the worker claimed for more",
     async () => (await calledByService(stack)).calls["claim_ai_jobs"] === 1,
   );
   const { calls, transactions } = await calledByService(stack);

@@ -1,4 +1,4 @@
-/** No file outlives its account or its job: what was begun before the deletion ends without a trace. */
+/** No file outlives its account or its job: work that started before the deletion leaves no file. */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import { createUploadUrlResponseSchema } from "../../supabase/functions/_shared/contracts/storage.ts";
@@ -17,7 +17,7 @@ import { signed } from "./_support/signed-dispatch.ts";
 const running = useStack({ env: { WORKER_CONCURRENCY: "6" } });
 const ADAM = "pNInz6obpgDQGcFmaJgB";
 
-/** Runs the janitor as the database asks it, and waits for its end. */
+/** Runs the janitor as the database does, and waits for its end. */
 async function clean(stack: TestStack): Promise<void> {
   const requestId = crypto.randomUUID();
   const { body, headers } = signed(stack, {
@@ -34,7 +34,7 @@ async function clean(stack: TestStack): Promise<void> {
   });
 }
 
-/** What Storage has in the folders of these users. */
+/** The files in the folders of these users. */
 async function filesOf(
   stack: TestStack,
   users: readonly TestUser[],
@@ -68,10 +68,10 @@ function untilStoring(stack: TestStack, count: number): Promise<void> {
   });
 }
 
-Deno.test("an account that is deleted while twelve of its jobs store what they made leaves no file", async () => {
+Deno.test("an account that is deleted while twelve of its jobs store their output leaves no file", async () => {
   const stack = running();
   const users: TestUser[] = [];
-  // Twice six: the connections of Storage are ten.
+  // Twice six: Storage has ten connections.
   for (const _round of [1, 2]) {
     const round = await Promise.all(
       Array.from({ length: 6 }, () => signUp(stack)),
@@ -79,7 +79,7 @@ Deno.test("an account that is deleted while twelve of its jobs store what they m
     users.push(...round);
     await using locking = stack.connect();
     await locking.sql.begin(async (sql) => {
-      // Everything can be read and nothing be stored.
+      // Everything can be read, and nothing can be stored.
       await sql`lock table storage.objects in share mode`;
       for (const user of round) await requestSpeech(user);
       await untilStoring(stack, 6);
@@ -87,7 +87,7 @@ Deno.test("an account that is deleted while twelve of its jobs store what they m
         round.map(({ id }) => id)
       })`;
     });
-    // What the workers have in hand is over.
+    // The workers have no job left.
     await waitForLog(
       stack,
       "process-ai-job",
@@ -99,7 +99,7 @@ Deno.test("an account that is deleted while twelve of its jobs store what they m
   assertEquals(await filesOf(stack, users), []);
 });
 
-Deno.test("a job that is deleted while it stores what it made: the worker that loses it removes the file", async () => {
+Deno.test("a job that is deleted while it stores its output: the worker that loses it removes the file", async () => {
   const stack = running();
   const user = await signUp(stack);
   await using locking = stack.connect();
@@ -117,7 +117,7 @@ Deno.test("a job that is deleted while it stores what it made: the worker that l
   assertEquals(await filesOf(stack, [user]), []);
 });
 
-Deno.test("a deletion of the account makes upload URLs and tokens that were given out before it worthless", async (t) => {
+Deno.test("deleting an account invalidates its upload URLs and tokens", async (t) => {
   const stack = running();
   const user = await signUp(stack);
   const bytes = await readRecording("speech.ogg");
@@ -167,7 +167,7 @@ Deno.test("a deletion of the account makes upload URLs and tokens that were give
   });
 });
 
-Deno.test("janitor: finds the files of accounts that are gone, which nobody has written down, after the grace", async () => {
+Deno.test("janitor: finds unrecorded files of deleted accounts after the grace period", async () => {
   const stack = running();
   const user = await signUp(stack);
   const other = await signUp(stack);

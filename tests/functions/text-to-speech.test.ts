@@ -1,4 +1,4 @@
-/** Speech as an app sees it, and what each failure on the way costs: every part is paid once, whatever happens. */
+/** Speech as an app sees it, and what each failure costs: every part is paid for once. */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import decode from "@audio/decode";
 import { z } from "zod";
@@ -18,7 +18,7 @@ const ADAM = "pNInz6obpgDQGcFmaJgB";
 const running = useStack({ env: { AI_API_TIMEOUT: "5" } });
 let someone: TestUser | undefined;
 
-/** A text that says which one it is, in each of its sentences: the ledger can be asked for it. */
+/** A text that is identified in each of its sentences, so that the ledger can be searched for it. */
 function textOf(characters = 200): { text: string; marker: string } {
   const marker = crypto.randomUUID();
   let text = `This is ${marker}.`;
@@ -49,7 +49,7 @@ interface Step {
   provider_object_id: string | null;
 }
 
-/** The journal of a job, and what the provider was paid for. */
+/** The journal of a job, and what the provider charged. */
 async function facts(stack: TestStack, jobId: string, marker: string) {
   const journal = await stack.sql<Step>`
     select operation, outcome, provider_object_id from public.ai_provider_calls where job_id = ${jobId} order by sent_at`;
@@ -73,7 +73,7 @@ async function facts(stack: TestStack, jobId: string, marker: string) {
   return { ...job, journal, sent: sent.length, paid: paid.map(({ id }) => id) };
 }
 
-/** The file of a finished job, fetched through its signed address, decoded by a decoder that is not ours. */
+/** The file of a completed job, fetched from its signed URL and decoded by an independent decoder. */
 async function listen(user: TestUser, jobId: string) {
   const { data, error } = await user.client.functions.invoke(
     `get-ai-job?id=${jobId}`,
@@ -105,7 +105,7 @@ async function outwaitHistory(stack: TestStack, jobId: string): Promise<void> {
     where job_id = ${jobId} and outcome in ('sent', 'unknown')`;
 }
 
-Deno.test("speech: a text in one's own cloned voice becomes an MP3, with supabase-js alone", async () => {
+Deno.test("speech: a text in the user's own cloned voice becomes an MP3, with only supabase-js", async () => {
   const stack = running();
   const user = await signUp(stack);
   const clone = await requestVoice(user, await uploadRecording(user), {
@@ -149,7 +149,7 @@ Deno.test("speech: a text in one's own cloned voice becomes an MP3, with supabas
     }],
   );
 
-  // The same again costs nothing.
+  // The same request again costs nothing.
   const again = await user.call("create-ai-job", {
     body: {
       job_type: "text_to_speech",
@@ -162,7 +162,7 @@ Deno.test("speech: a text in one's own cloned voice becomes an MP3, with supabas
   );
 });
 
-Deno.test("speech: another's voice, by our id or the provider's, is as if there were none; nothing is made", async () => {
+Deno.test("speech: another user's voice is not found by either id, and nothing is made", async () => {
   const stack = running();
   const owner = await signUp(stack);
   const stranger = await signUp(stack);
@@ -193,7 +193,7 @@ Deno.test("speech: another's voice, by our id or the provider's, is as if there 
     const { request_id: _, ...told } = z.record(z.string(), z.unknown())
       .parse(answer.body);
     bodies.push(JSON.stringify(told));
-    // A plain insert meets the same check.
+    // A plain insert is checked in the same way.
     const { error } = await stranger.client.from("ai_jobs").insert({
       user_id: stranger.id,
       job_type: "text_to_speech",
@@ -201,12 +201,12 @@ Deno.test("speech: another's voice, by our id or the provider's, is as if there 
     });
     assertEquals([error?.code, error?.details], ["AJ018", "metadata.voice_id"]);
   }
-  assertEquals(new Set(bodies).size, 1, "the answers cannot be told apart");
+  assertEquals(new Set(bodies).size, 1, "the responses are identical");
   const { data: jobs } = await stranger.client.from("ai_jobs").select("id");
   assertEquals(jobs, []);
 });
 
-Deno.test("speech: in a voice that is still being cloned: it waits for the clone, and speaks in what that made", async () => {
+Deno.test("speech: with a voice that is still being cloned, the job waits for the clone and uses its voice", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { text, marker } = textOf();
@@ -233,7 +233,7 @@ Deno.test("speech: in a voice that is still being cloned: it waits for the clone
   const [paid] = await stack.simulator.creations(marker);
   assertEquals(paid?.request["voice_id"], voice?.provider_voice_id);
 
-  // What is no clone makes no voice.
+  // A job that is not a clone makes no voice.
   const refused = await user.call("create-ai-job", {
     body: {
       job_type: "text_to_speech",
@@ -248,7 +248,7 @@ Deno.test("speech: in a voice that is still being cloned: it waits for the clone
   });
 });
 
-Deno.test("speech: in a voice that the provider no longer has it fails and says so, and the same recording is cloned anew", async () => {
+Deno.test("speech: a voice that the provider no longer has fails the job; its recording can be cloned again", async () => {
   const stack = running();
   const user = await signUp(stack);
   const recording = await uploadRecording(user);
@@ -291,7 +291,7 @@ Deno.test("speech: in a voice that the provider no longer has it fails and says 
   await waitForJob(stack, user, next.jobId, "completed");
 });
 
-Deno.test("speech: parameters that are wrong are named, and change nothing", async () => {
+Deno.test("speech: invalid parameters are named, and change nothing", async () => {
   const user = someone ??= await signUp(running());
   for (
     const [metadata, field] of [
@@ -337,7 +337,7 @@ Deno.test("speech: parameters that are wrong are named, and change nothing", asy
   }
 });
 
-Deno.test("speech: eleven_v3 speaks one's own voice with the nearest stability that it takes, and the result says which", async () => {
+Deno.test("speech: eleven_v3 uses the nearest stability that it accepts, and the result says which", async () => {
   const stack = running();
   const user = await signUp(stack);
   const clone = await requestVoice(user, await uploadRecording(user), {
@@ -365,7 +365,7 @@ Deno.test("speech: eleven_v3 speaks one's own voice with the nearest stability t
   }
 });
 
-Deno.test("speech: a row with a stability that its model does not take fails unpaid, and says what it takes", async () => {
+Deno.test("speech: a row with an unsupported stability fails unpaid, and says what is supported", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { text, marker } = textOf();
@@ -391,7 +391,7 @@ Deno.test("speech: a row with a stability that its model does not take fails unp
   assertEquals(await stack.simulator.creations(marker), []);
 });
 
-Deno.test("speech: a long text is spoken in parts, each paid once, and joined into one file", async () => {
+Deno.test("speech: a long text is spoken in parts, each paid for once, and joined into one file", async () => {
   const stack = running();
   const { text, marker } = textOf(7_500);
   const { user, jobId } = await newJob({ text, model: "eleven_v3" });
@@ -410,13 +410,13 @@ Deno.test("speech: a long text is spoken in parts, each paid once, and joined in
   assertEquals(done.journal.map((step) => step.provider_object_id), done.paid);
 
   const heard = await listen(user, jobId);
-  // As long as the parts together, by a decoder that counts samples.
+  // As long as the parts together, according to a decoder that counts samples.
   assertAlmostEquals(heard.seconds, result.duration_seconds, 0.2);
   assertAlmostEquals(heard.seconds, text.length / 15, 20);
   assertEquals(await filesOf(stack, jobId), ["speech.mp3"]);
 });
 
-Deno.test("speech: a socket closed after the second part was made: it is taken from the history, nothing is sent again", async () => {
+Deno.test("speech: a part whose response was lost is fetched from the history, and nothing is sent again", async () => {
   const stack = running();
   const { text, marker } = textOf(7_500);
   await stack.simulator.fail({
@@ -446,7 +446,7 @@ Deno.test("speech: a socket closed after the second part was made: it is taken f
   await listen(user, jobId);
 });
 
-Deno.test("speech: a history that lags is waited for", async () => {
+Deno.test("speech: the job waits for a history that lags", async () => {
   const stack = running();
   const { text, marker } = textOf();
   await stack.simulator.set({ history_lag_ms: 45_000 });
@@ -467,7 +467,7 @@ Deno.test("speech: a history that lags is waited for", async () => {
   assertEquals([done.sent, done.paid.length], [1, 1]);
 });
 
-Deno.test("speech: a socket closed before anything was made: sent again only after the history could say so", async () => {
+Deno.test("speech: a part that was never made is sent again only when the history is conclusive", async () => {
   const stack = running();
   const { text, marker } = textOf();
   await stack.simulator.fail({
@@ -492,7 +492,7 @@ Deno.test("speech: a socket closed before anything was made: sent again only aft
   ]);
 });
 
-Deno.test("speech: what an equal text was spoken for is not taken for a call that made nothing", async () => {
+Deno.test("speech: an equal text of another job is not adopted for a call that made nothing", async () => {
   const stack = running();
   const { text, marker } = textOf();
   const earlier = await newJob({ text });
@@ -501,7 +501,7 @@ Deno.test("speech: what an equal text was spoken for is not taken for a call tha
     operation: "speech",
     fault: { kind: "close_before" },
   });
-  // Another seed, so that no cached result answers; the history cannot tell the two apart.
+  // Another seed, so that no cached result is reused; the history cannot distinguish the two.
   const { jobId } = await newJob({ text, seed: 1 });
   await waitForEvent(stack, jobId, "snoozed");
   await outwaitHistory(stack, jobId);
@@ -524,7 +524,7 @@ for (
     { kind: "delay_body", ms: 60_000 },
   ]
 ) {
-  Deno.test(`speech: sound that is lost on the way (${fault.kind}) comes from the history, and is not paid again`, async () => {
+  Deno.test(`speech: sound that is lost in transfer (${fault.kind}) comes from the history, not paid for again`, async () => {
     const stack = running();
     const { text, marker } = textOf();
     await stack.simulator.fail({ operation: "speech", fault });
@@ -544,7 +544,7 @@ for (
   });
 }
 
-Deno.test("speech: sound that is lost and not in the history fails the job, and is never made again", async () => {
+Deno.test("speech: lost sound that is not in the history fails the job, and is never made again", async () => {
   const stack = running();
   const { text, marker } = textOf();
   await stack.simulator.set({ keeps_history: false });
@@ -555,7 +555,7 @@ Deno.test("speech: sound that is lost and not in the history fails the job, and 
   const { user, jobId } = await newJob({ text });
   await waitForEvent(stack, jobId, "retried");
   await sweepJob(stack, jobId);
-  // As long as it may only lag behind, that costs no attempt.
+  // While the history may lag, no attempt is spent.
   await waitForEvent(stack, jobId, "snoozed");
   await stack.sql`
     update public.ai_provider_calls set settled_at = settled_at - interval '10 minutes' where job_id = ${jobId}`;
@@ -569,7 +569,7 @@ Deno.test("speech: sound that is lost and not in the history fails the job, and 
   assertEquals([done.sent, done.paid.length], [1, 1]);
 });
 
-Deno.test("speech: an outcome that the history refuses to tell parks the job", async () => {
+Deno.test("speech: a history that refuses access parks the job", async () => {
   const stack = running();
   const { text, marker } = textOf();
   await stack.simulator.fail(
@@ -585,7 +585,7 @@ Deno.test("speech: an outcome that the history refuses to tell parks the job", a
   await sweepJob(stack, jobId);
   const job = await waitForJob(stack, user, jobId, "failed");
   assertEquals([job.error_code, job.spend], ["outcome_unknown", "unknown"]);
-  // The operator has looked it up: the job goes on without paying.
+  // The operator has looked it up: the job continues without paying.
   await stack.simulator.clearFaults();
   const [id] = (await facts(stack, jobId, marker)).paid;
   await stack.sql`select public.resolve_unknown_ai_job(${jobId}, true, ${
@@ -619,7 +619,7 @@ for (
   });
 }
 
-Deno.test("speech: a 429 is tried again, and paid once", async () => {
+Deno.test("speech: a 429 is retried, and paid for once", async () => {
   const stack = running();
   const { text, marker } = textOf();
   await stack.simulator.fail({
@@ -639,7 +639,7 @@ Deno.test("speech: a 429 is tried again, and paid once", async () => {
 });
 
 for (const processed of ["before", "never"] as const) {
-  Deno.test(`speech: a worker killed within its second part (${processed === "before" ? "made" : "not made"}): the first is kept, each is paid once`, async () => {
+  Deno.test(`speech: after a worker is killed in part two (processed ${processed}), each part is paid for once`, async () => {
     const stack = running();
     const { text, marker } = textOf(7_500);
     await stack.simulator.fail({

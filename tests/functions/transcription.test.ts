@@ -1,4 +1,4 @@
-/** Transcripts as an app sees them, and what each failure on the way costs: a recording is sent and paid once. */
+/** Transcripts as an app sees them, and what each failure costs: a recording is sent and paid for once. */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import {
@@ -102,7 +102,7 @@ Deno.test("transcript: a recording becomes words with times and speakers, and fi
   );
 });
 
-Deno.test("transcript: as subtitles, from other kinds of recordings too", async () => {
+Deno.test("transcript: can be subtitles, also of other kinds of recordings", async () => {
   const stack = running();
   for (
     const recording of ["speech.webm", "speech.m4a", "speech-12s.wav"] as const
@@ -117,7 +117,7 @@ Deno.test("transcript: as subtitles, from other kinds of recordings too", async 
   }
 });
 
-Deno.test("transcript: another's call is as if there were none; nothing is made", async () => {
+Deno.test("transcript: another user's call is not found, and nothing is made", async () => {
   const stack = running();
   const owner = await signUp(stack);
   const stranger = await signUp(stack);
@@ -153,7 +153,7 @@ Deno.test("transcript: another's call is as if there were none; nothing is made"
   }
 });
 
-Deno.test("transcript: parameters that are wrong are named, and change nothing", async () => {
+Deno.test("transcript: invalid parameters are named, and change nothing", async () => {
   const user = someone ??= await signUp(running());
   const input_url = await uploadRecording(user, { bucket: "recordings" });
   for (
@@ -184,7 +184,7 @@ Deno.test("transcript: parameters that are wrong are named, and change nothing",
   }
 });
 
-Deno.test("transcript: a call that is deleted meanwhile takes none, and what was paid for is kept", async () => {
+Deno.test("transcript: if the call is deleted meanwhile, the paid transcript is kept as the output", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { data: call } = await user.client.from("calls")
@@ -219,7 +219,7 @@ for (
     { kind: "hang", processed: "before", ending: "provider_timeout" },
   ]
 ) {
-  Deno.test(`transcript: made, and the answer is lost (${fault.kind}): parked, never sent again; the operator brings it in`, async () => {
+  Deno.test(`transcript: a lost response (${fault.kind}) parks the job; an operator adds the transcript`, async () => {
     const stack = running();
     await stack.simulator.fail({ operation: "transcripts", fault });
     const { user, jobId } = await newJob();
@@ -248,7 +248,7 @@ for (
   });
 }
 
-Deno.test("transcript: a worker killed after the provider has made it: parked, and not sent again", async () => {
+Deno.test("transcript: a worker killed after the provider made it leaves a parked job, not sent again", async () => {
   const stack = running();
   await stack.simulator.fail({
     operation: "transcripts",
@@ -287,7 +287,7 @@ for (
   });
 }
 
-Deno.test("transcript: a recording that is none is refused for good, and costs nothing", async () => {
+Deno.test("transcript: a file that is not a recording fails the job, and costs nothing", async () => {
   const stack = running();
   const { user, jobId } = await newJob({}, { recording: "text-named.mp3" });
   const job = await waitForJob(stack, user, jobId, "failed");
@@ -297,7 +297,7 @@ Deno.test("transcript: a recording that is none is refused for good, and costs n
   ]);
 });
 
-Deno.test("transcript: a 429 is tried again, and paid once", async () => {
+Deno.test("transcript: a 429 is retried, and paid for once", async () => {
   const stack = running();
   await stack.simulator.fail({
     operation: "transcripts",

@@ -1,4 +1,4 @@
-/** The main job as an app sees it: from a recording to a voice, through supabase-js alone. */
+/** The main job as an app sees it: from a recording to a voice, with only supabase-js. */
 import {
   assert,
   assertEquals,
@@ -31,7 +31,7 @@ async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return encodeHex(await crypto.subtle.digest("SHA-256", bytes));
 }
 
-Deno.test("voice clone: a recording uploaded through a signed URL becomes a voice, with supabase-js alone", async () => {
+Deno.test("voice clone: a recording uploaded to a signed URL becomes a voice, with only supabase-js", async () => {
   const stack = running();
   const ada = await signUp(stack);
   const recording = await readRecording("speech-24s.mp3");
@@ -117,7 +117,7 @@ Deno.test("voice clone: a recording uploaded through a signed URL becomes a voic
     sample_url: input_url,
   }]);
 
-  // Read through the Data API, as an app would: the timeline that it shows and resumes from.
+  // Read over the Data API, as an app does: the timeline that it shows and resumes from.
   const { data: events } = await ada.client.from("ai_job_events").select(
     "seq,event,data",
   ).eq("job_id", job_id).order("seq");
@@ -138,7 +138,7 @@ Deno.test("voice clone: a recording uploaded through a signed URL becomes a voic
       data["progress"] ?? []
     ),
     [0, 10, 30, 70, 100],
-    "progress as the timeline tells it",
+    "progress in the timeline",
   );
 
   const creations = await stack.simulator.creations();
@@ -159,11 +159,11 @@ Deno.test("voice clone: a recording uploaded through a signed URL becomes a voic
   assertEquals(
     creation?.request.files?.map(({ bytes, sha256 }) => ({ bytes, sha256 })),
     [{ bytes: recording.byteLength, sha256: await sha256(recording) }],
-    "the provider got the bytes that were uploaded",
+    "the provider received the uploaded bytes",
   );
 });
 
-Deno.test("voice clone: a row inserted with supabase-js, without any function, ends the same as create-ai-job", async () => {
+Deno.test("voice clone: a row inserted with supabase-js has the same result as create-ai-job", async () => {
   const stack = running();
   const ada = await signUp(stack);
   const input_url = await uploadRecording(ada);
@@ -180,7 +180,7 @@ Deno.test("voice clone: a row inserted with supabase-js, without any function, e
   assertEquals(row.user_id, ada.id);
   const direct = await waitForJob(stack, ada, row.id, "completed");
 
-  // The same by the function, from another object, since an equal one would be answered from the cache.
+  // The same through the function, from another object, because an equal one would reuse the result.
   const otherUrl = await uploadRecording(ada);
   const otherId = await requestVoice(ada, otherUrl, metadata);
   const byFunction = await waitForJob(stack, ada, otherId, "completed");
@@ -195,7 +195,7 @@ Deno.test("voice clone: a row inserted with supabase-js, without any function, e
     started_at: "",
     completed_at: "",
     updated_at: "",
-    // The function writes the defaults of the parameters that it checked; the runner applies the same ones.
+    // The function writes the defaults of the parameters; the worker applies the same defaults.
     metadata: {},
   });
   assertEquals(shape(direct), shape(byFunction));
@@ -218,7 +218,7 @@ Deno.test("voice clone: a row inserted with supabase-js, without any function, e
   assertEquals((await stack.simulator.creations(row.id)).length, 1);
 });
 
-Deno.test("get-ai-job: the owner gets the job as it stands, before and after", async () => {
+Deno.test("get-ai-job: the owner gets the current job, before and after it runs", async () => {
   const stack = running();
   const ada = await signUp(stack);
   const input_url = await uploadRecording(ada);
@@ -256,7 +256,7 @@ Deno.test("get-ai-job: the owner gets the job as it stands, before and after", a
   }
 });
 
-Deno.test("voice clone: a recording that is removed before its job runs fails the job with input_not_found, and nothing is sent", async () => {
+Deno.test("voice clone: a recording removed before its job runs fails it (input_not_found), nothing is sent", async () => {
   const stack = running();
   const ada = await signUp(stack);
   const inputUrl = await uploadRecording(ada);
@@ -275,7 +275,7 @@ Deno.test("voice clone: a recording that is removed before its job runs fails th
   assertEquals(await stack.simulator.requests("voices.add"), []);
 });
 
-Deno.test("voice clone: a user who is removed while the provider works takes the job along, and the worker goes on with others", async () => {
+Deno.test("voice clone: deleting a user during the provider call deletes the job, and the worker continues", async () => {
   const stack = running();
   const ada = await signUp(stack);
   await stack.simulator.fail({ fault: { kind: "hang", processed: "before" } });
@@ -300,7 +300,7 @@ Deno.test("voice clone: a user who is removed while the provider works takes the
   assertEquals(await stack.pids("process-ai-job"), before);
 });
 
-Deno.test("process-ai-job: one JSON log line for each step, with job_id, attempt and request_id", async () => {
+Deno.test("process-ai-job: writes one JSON log line for each step, with job_id, attempt and request_id", async () => {
   const stack = running();
   const ada = await signUp(stack);
   const jobId = await requestVoice(ada, await uploadRecording(ada));
@@ -326,7 +326,7 @@ Deno.test("process-ai-job: one JSON log line for each step, with job_id, attempt
   }
 });
 
-Deno.test("logs: no line holds a secret, not even when the provider sends one back", async () => {
+Deno.test("logs: no line contains a secret, even if the provider returns one", async () => {
   const stack = running();
   const providerKey = "simulated-by-the-embedded-stack";
   const ada = await signUp(stack);
@@ -351,7 +351,7 @@ Deno.test("logs: no line holds a secret, not even when the provider sends one ba
 
   const { lines } = await stack.ask("/logs", { source: null });
   const text = lines.map(({ line }) => line).join("\n");
-  // The twin: what stood around the keys is there, so they would be too.
+  // The twin: the text around the keys was logged, so the keys would have been too.
   assertStringIncludes(text, "teapot [secret] [secret]");
   assertStringIncludes(text, jobId);
   for (

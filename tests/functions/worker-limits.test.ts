@@ -1,4 +1,4 @@
-/** Work that takes more processor time than an isolate has: how often it is tried, and how it ends. */
+/** Work that needs more processor time than an isolate has: how often it is attempted, and how it ends. */
 import { assert, assertEquals } from "@std/assert";
 import { signUp } from "../_support/as-user.ts";
 import { addPhoto, addSlideshow, readPhoto } from "../_support/keepsakes.ts";
@@ -11,11 +11,11 @@ import {
   waitUntil,
 } from "../_support/wait-for.ts";
 
-/** Milliseconds: more than a claim takes, less than the fonts of any keepsake do. */
+/** Milliseconds: more than a claim needs, less than the fonts of any keepsake. */
 const running = useStack({ cpuMs: 150 });
 
 Deno.test(
-  "pdf_render: one whose isolate is ended for its processor time again and again spends its attempts, and fails by name",
+  "pdf_render: a job whose isolates exceed their processor time spends its attempts and fails by name",
   { ignore: Deno.build.os !== "linux" },
   async () => {
     const stack = running();
@@ -52,14 +52,14 @@ Deno.test(
     assertEquals(job.status, "failed");
     const events = timeline(await waitForEvent(stack, data.id, "failed"));
     assertEquals(job.attempt, job.max_attempts);
-    // What an isolate hands back that ends before the work begins is no attempt, and neither is a part that is done.
+    // A job that is released before its work starts spends no attempt, and neither does a finished part.
     const count = (names: string[]) =>
       events.filter((event) => names.includes(event)).length;
     assertEquals(
       count(["claimed"]) - count(["released", "snoozed"]),
       job.max_attempts,
     );
-    // Who has no time left to say so is missed by its lease.
+    // An isolate without time to report is noticed when its lease expires.
     assert(
       ["worker_limit_exceeded", "lease_expired"].includes(job.error_code),
       job.error_code,
