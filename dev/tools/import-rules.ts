@@ -35,7 +35,14 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "platform",
   ],
   cache: ["contracts", "jobs", "database.types.ts", "platform", "config"],
-  http: ["contracts", "failures", "database.types.ts", "platform", "config"],
+  http: [
+    "contracts",
+    "failures",
+    "database",
+    "database.types.ts",
+    "platform",
+    "config",
+  ],
   worker: [
     "contracts",
     "http",

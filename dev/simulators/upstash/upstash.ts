@@ -32,8 +32,8 @@ const ERRORS: ReadonlyMap<string, readonly [number, string]> = new Map([
 type Outcome = { result: RedisReply } | { error: string };
 
 /**
- * The REST front of Upstash Redis on a small store of its own: `POST /`, `/pipeline` and `/multi-exec`, as
- * `@upstash/redis` 1.39.0 calls them. Any bearer token passes that does not start with `invalid`.
+ * The REST front of Upstash Redis on a small store: `POST /` and `/pipeline`, as `@upstash/redis` 1.39.0 calls them.
+ * Any bearer token passes that does not start with `invalid`.
  */
 export class Upstash implements Provider {
   readonly name = "upstash";
@@ -47,7 +47,6 @@ export class Upstash implements Provider {
     this.operations = new Set([
       "command",
       "pipeline",
-      "multi-exec",
       ...this.#store.commandNames,
     ]);
   }
@@ -113,14 +112,6 @@ export class Upstash implements Provider {
     if (commands.length === 0) {
       return jsonAnswer(400, { error: "ERR failed to parse command" });
     }
-    if (route === "multi-exec") {
-      const refused = commands.some((command) => !this.#known(command));
-      if (refused) {
-        return jsonAnswer(400, {
-          error: "EXECABORT Transaction discarded because of previous errors.",
-        });
-      }
-    }
     const base64 = wantsBase64(request);
     const outcomes = commands.map((command) => this.#run(command, base64));
     this.#writes += 1;
@@ -129,15 +120,6 @@ export class Upstash implements Provider {
     return route === "command" && first !== undefined
       ? jsonAnswer("error" in first ? 400 : 200, first, headers)
       : jsonAnswer(200, outcomes, headers);
-  }
-
-  #known(command: readonly string[]): boolean {
-    try {
-      this.#store.check(command);
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   #run(command: readonly string[], base64: boolean): Outcome {
@@ -152,11 +134,10 @@ export class Upstash implements Provider {
 
 function routeOf(
   { method, path }: ReceivedRequest,
-): "command" | "pipeline" | "multi-exec" | null {
+): "command" | "pipeline" | null {
   if (method !== "POST") return null;
   if (path === "/" || path === "") return "command";
-  if (path === "/pipeline") return "pipeline";
-  return path === "/multi-exec" ? "multi-exec" : null;
+  return path === "/pipeline" ? "pipeline" : null;
 }
 
 /** The commands of the body, as strings; none when the body is not what the route takes. */
@@ -177,9 +158,7 @@ function wantsBase64({ headers }: ReceivedRequest): boolean {
 }
 
 function encodeReply(reply: RedisReply, base64: boolean): RedisReply {
-  if (typeof reply === "string") return encodeText(reply, base64);
-  if (Array.isArray(reply)) return reply.map((one) => encodeReply(one, base64));
-  return reply;
+  return typeof reply === "string" ? encodeText(reply, base64) : reply;
 }
 
 /** A value as Redis could hold it: objects, arrays and booleans only as their JSON text. */

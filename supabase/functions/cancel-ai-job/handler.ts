@@ -1,47 +1,25 @@
-/** cancel-ai-job: the owner no longer wants a job. */
-import {
-  jobIdRequestSchema,
-  type JobStanding,
-  jobStandingSchema,
-} from "../_shared/contracts/jobs.ts";
-import { fromDatabaseError } from "../_shared/database/errors.ts";
-import { AppError } from "../_shared/failures/app-error.ts";
-import { readJson } from "../_shared/http/body.ts";
-import { createUserEndpoint } from "../_shared/http/caller.ts";
+/** cancel-ai-job: the owner cancels a job. */
 import type { AppDeps } from "../_shared/http/endpoint.ts";
-import { jsonResponse } from "../_shared/http/problem.ts";
+import { createOwnerRequestEndpoint } from "../_shared/http/owner-request.ts";
 
 /**
- * POST `{job_id}`. A waiting job is cancelled at once and costs nothing; a running one is stopped within a heartbeat, and
- * `spend` tells whether money was spent. Asking twice changes nothing. 404 for a job that is not the caller's, 409 for
- * one that has ended.
+ * POST `{job_id}`. A waiting job is cancelled at once and costs nothing (200). A running job stops within a heartbeat
+ * (202), and `spend` says whether money was spent. Cancelling twice changes nothing. 404 for a job that is not the
+ * caller's, 409 for one that has ended.
  */
 export function createHandler(
   deps: AppDeps,
 ): (request: Request) => Promise<Response> {
-  return createUserEndpoint(
-    deps,
-    { name: "cancel-ai-job", method: "POST" },
-    async ({ request, supabase, log }) => {
-      const { job_id } = await readJson(request, jobIdRequestSchema);
-      // The column is all that an owner may write; what it means is the database's to decide, and so is the time.
-      const { data, error } = await supabase.from("ai_jobs")
-        .update({ cancel_requested_at: deps.platform.now().toISOString() })
-        .eq("id", job_id).select("status,spend").maybeSingle();
-      if (error) throw fromDatabaseError(error);
-      if (data === null) throw new AppError("not_found");
-      const message = data.status === "cancelled"
-        ? "The job is cancelled."
-        : "The job is being stopped; it ends within seconds.";
-      log.info("cancel_requested", { job_id, status: data.status });
-      const body: JobStanding = jobStandingSchema.parse({
-        job_id,
-        ...data,
-        message,
-      });
-      return jsonResponse(body, {
-        status: data.status === "cancelled" ? 200 : 202,
-      });
-    },
-  );
+  return createOwnerRequestEndpoint(deps, {
+    name: "cancel-ai-job",
+    event: "cancel_requested",
+    change: (now) => ({ cancel_requested_at: now }),
+    describe: (status) =>
+      status === "cancelled"
+        ? { status: 200, message: "The job is cancelled." }
+        : {
+          status: 202,
+          message: "The job is being stopped; it ends within seconds.",
+        },
+  });
 }

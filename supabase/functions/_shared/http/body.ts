@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { check, type WrongPart } from "../contracts/issue-words.ts";
 import { AppError, type FieldError } from "../failures/app-error.ts";
-import { boundedChunks } from "../platform/bounded-body.ts";
+import { boundedChunks, textOf } from "../platform/bounded-body.ts";
 
 /** Most bytes of a JSON body. Recordings and photos go straight to Storage, never through a function. */
 export const MAX_BODY_BYTES = 131_072;
@@ -12,30 +12,18 @@ export const MAX_BODY_BYTES = 131_072;
  *
  * @throws {AppError} `payload_too_large` as {@link bodyChunks}; `invalid_json` if it is not UTF-8.
  */
-export async function readText(
+export function readText(
   request: Request,
   maxBytes = MAX_BODY_BYTES,
 ): Promise<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let text = "";
-  // Only what the decoder throws is about the text.
-  const decode = (chunk?: Uint8Array) => {
-    try {
-      text += decoder.decode(chunk, { stream: chunk !== undefined });
-    } catch (cause) {
-      throw notUtf8(cause);
-    }
-  };
-  for await (const chunk of bodyChunks(request, maxBytes)) decode(chunk);
-  decode();
-  return text;
-}
-
-function notUtf8(cause: unknown): AppError {
-  return new AppError("invalid_json", {
-    details: "The body is not UTF-8.",
-    cause,
-  });
+  return textOf(
+    bodyChunks(request, maxBytes),
+    (cause) =>
+      new AppError("invalid_json", {
+        details: "The body is not UTF-8.",
+        cause,
+      }),
+  );
 }
 
 /**

@@ -35,36 +35,21 @@ export async function* boundedChunks(
   }
 }
 
-/**
- * The whole body as a Blob, which keeps it outside of the JavaScript heap.
- *
- * @throws as {@link boundedChunks}.
- */
-export async function boundedBlob(
-  stream: ReadableStream<Uint8Array> | null,
-  maxBytes: number,
-  tooLarge: () => Error,
-): Promise<Blob> {
-  const chunks: Bytes[] = [];
-  for await (const chunk of boundedChunks(stream, maxBytes, tooLarge)) {
-    chunks.push(new Uint8Array(chunk));
-  }
-  return new Blob(chunks);
+/** The chunks as one Blob, which is kept outside of the JavaScript heap. Throws what the chunks throw. */
+export async function blobOf(chunks: AsyncIterable<Uint8Array>): Promise<Blob> {
+  const parts: Bytes[] = [];
+  for await (const chunk of chunks) parts.push(new Uint8Array(chunk));
+  return new Blob(parts);
 }
 
-/**
- * The whole body in one piece of memory, for which `maxBytes` are set aside at once.
- *
- * @throws as {@link boundedChunks}.
- */
-export async function boundedBytes(
-  stream: ReadableStream<Uint8Array> | null,
+/** The chunks in one piece of memory; `maxBytes` are set aside at once. Throws what the chunks throw. */
+export async function bytesOf(
+  chunks: AsyncIterable<Uint8Array>,
   maxBytes: number,
-  tooLarge: () => Error,
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(maxBytes);
   let size = 0;
-  for await (const chunk of boundedChunks(stream, maxBytes, tooLarge)) {
+  for await (const chunk of chunks) {
     bytes.set(chunk, size);
     size += chunk.byteLength;
   }
@@ -72,21 +57,25 @@ export async function boundedBytes(
 }
 
 /**
- * The whole body as text.
+ * The chunks as text. Throws what the chunks throw.
  *
- * @param options.fatal throw a TypeError for bytes that are not UTF-8, instead of replacing them.
- * @throws as {@link boundedChunks}.
+ * @param notUtf8 the error for bytes that are not UTF-8. Without it they are replaced by U+FFFD.
  */
-export async function boundedText(
-  stream: ReadableStream<Uint8Array> | null,
-  maxBytes: number,
-  tooLarge: () => Error,
-  options: { fatal?: boolean } = {},
+export async function textOf(
+  chunks: AsyncIterable<Uint8Array>,
+  notUtf8?: (cause: unknown) => Error,
 ): Promise<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: options.fatal ?? false });
+  const decoder = new TextDecoder("utf-8", { fatal: notUtf8 !== undefined });
   let text = "";
-  for await (const chunk of boundedChunks(stream, maxBytes, tooLarge)) {
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
+  // Only what the decoder throws is about the text.
+  const decode = (chunk?: Uint8Array) => {
+    try {
+      text += decoder.decode(chunk, { stream: chunk !== undefined });
+    } catch (cause) {
+      throw notUtf8?.(cause) ?? cause;
+    }
+  };
+  for await (const chunk of chunks) decode(chunk);
+  decode();
+  return text;
 }

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { ErrorCode } from "../failures/catalogue.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
-import { boundedText } from "../platform/bounded-body.ts";
+import { boundedChunks, textOf } from "../platform/bounded-body.ts";
 import { retryAfterSeconds } from "./retry-after.ts";
 
 /** How an account at a provider is reached. */
@@ -276,10 +276,8 @@ async function readFailure(
   const tooLarge = new Error(`the error has over ${MAX_ERROR_BYTES} bytes`);
   let body: unknown;
   try {
-    const text = await boundedText(
-      response.body,
-      MAX_ERROR_BYTES,
-      () => tooLarge,
+    const text = await textOf(
+      boundedChunks(response.body, MAX_ERROR_BYTES, () => tooLarge),
     );
     body = parseJson(text) ?? text;
   } catch (error) {
@@ -296,16 +294,13 @@ function readText(
   httpStatus: number,
   { maxJsonBytes = MAX_JSON_BYTES }: ProviderDialect,
 ): Promise<string> {
-  return boundedText(
-    body,
-    maxJsonBytes,
-    () =>
-      ProviderFailure.unknown("provider_answer_too_large", {
-        isRetryable: false,
-        httpStatus,
-        cause: new Error(`the answer has more than ${maxJsonBytes} bytes`),
-      }),
-  );
+  const tooLarge = () =>
+    ProviderFailure.unknown("provider_answer_too_large", {
+      isRetryable: false,
+      httpStatus,
+      cause: new Error(`the answer has more than ${maxJsonBytes} bytes`),
+    });
+  return textOf(boundedChunks(body, maxJsonBytes, tooLarge));
 }
 
 function checked<T>(

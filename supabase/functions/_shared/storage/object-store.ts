@@ -4,7 +4,7 @@ import { parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import type { RecordingSource } from "../media/lengths/range-reader.ts";
-import type { Bytes } from "../platform/bytes.ts";
+import { blobOf, boundedChunks, bytesOf } from "../platform/bounded-body.ts";
 import { storageStatus } from "./storage-status.ts";
 
 /** What an error calls an object: its owner may have given a job several. */
@@ -84,31 +84,29 @@ function toFailure(error: Error, name?: InputName): JobFailure {
 /**
  * Reads a part of the object that a job's `input_url` names.
  *
- * @returns as many bytes as there are in the range, which may not be empty.
- * @throws {JobFailure} as {@link openInput}, also when Storage gives more than it was asked for.
+ * @returns the bytes of the range that exist; the range may not be empty.
+ * @throws {JobFailure} as {@link openInput}, also when Storage sends more than the range.
  */
 export async function readInputRange(
   supabase: SupabaseClient<Database>,
   inputUrl: string,
   range: ByteRange,
   signal: AbortSignal,
+  name?: InputName,
 ): Promise<Uint8Array> {
-  const bytes = new Uint8Array(range.to - range.from);
-  let size = 0;
+  const length = range.to - range.from;
+  const stream = await openInput(supabase, inputUrl, {
+    signal,
+    range,
+    ...(name === undefined ? {} : { name }),
+  });
+  const tooLong = () => new Error("Storage sent more than the range");
   try {
-    const stream = await openInput(supabase, inputUrl, { signal, range });
-    for await (const chunk of stream) {
-      if (size + chunk.length > bytes.length) {
-        throw new Error("Storage does not keep to a range");
-      }
-      bytes.set(chunk, size);
-      size += chunk.length;
-    }
+    return await bytesOf(boundedChunks(stream, length, tooLong), length);
   } catch (cause) {
-    if (signal.aborted || cause instanceof JobFailure) throw cause;
+    if (signal.aborted) throw cause;
     throw JobFailure.retryable("storage_unavailable", { cause });
   }
-  return bytes.subarray(0, size);
 }
 
 /**
@@ -144,33 +142,16 @@ export function inputInPieces(
   size: number,
   options: { signal: AbortSignal; name?: InputName },
 ): RecordingSource {
-  const object = objectOf(inputUrl);
   return {
     size,
-    async read(start, end) {
-      const { data: stream, error } = await supabase.storage.from(object.bucket)
-        .setHeader("Range", `bytes=${start}-${end - 1}`)
-        .download(object.path, {}, { signal: options.signal })
-        .asStream();
-      if (error) throw toFailure(error, options.name);
-      const piece = new Uint8Array(end - start);
-      let length = 0;
-      try {
-        for await (const chunk of stream) {
-          if (length + chunk.byteLength > piece.length) {
-            throw new Error("Storage answered with more than the range");
-          }
-          piece.set(chunk, length);
-          length += chunk.byteLength;
-        }
-      } catch (cause) {
-        throw toFailure(
-          new Error("a range could not be read", { cause }),
-          options.name,
-        );
-      }
-      return piece.subarray(0, length);
-    },
+    read: (from, to) =>
+      readInputRange(
+        supabase,
+        inputUrl,
+        { from, to },
+        options.signal,
+        options.name,
+      ),
   };
 }
 
@@ -199,19 +180,17 @@ export async function downloadInput(
     AbortSignal.timeout(STORAGE_TIMEOUT_SECONDS * 1000),
   ]);
   const stream = await openInput(supabase, inputUrl, { signal, name });
-  const chunks: Bytes[] = [];
-  let size = 0;
+  const tooLarge = new Error(`the object has more than ${maxBytes} bytes`);
+  let blob: Blob | null = null;
   try {
-    for await (const chunk of stream) {
-      size += chunk.byteLength;
-      if (size > maxBytes) break;
-      chunks.push(new Uint8Array(chunk));
-    }
+    blob = await blobOf(boundedChunks(stream, maxBytes, () => tooLarge));
   } catch (cause) {
-    throw JobFailure.retryable("storage_unavailable", { cause });
+    if (cause !== tooLarge) {
+      throw JobFailure.retryable("storage_unavailable", { cause });
+    }
   }
-  if (size > 0 && size <= maxBytes) return new Blob(chunks);
-  const bytes = size === 0
+  if (blob !== null && blob.size > 0) return blob;
+  const bytes = blob !== null
     ? "is empty"
     // The transfer was given up before its end.
     : await sizeOfInput(supabase, inputUrl).then(
