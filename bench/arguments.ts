@@ -12,7 +12,7 @@ export const USAGE = `Usage: deno task bench [options]
 
 `;
 
-/** What was asked for. */
+/** The parsed arguments. */
 export interface Invocation {
   isQuick: boolean;
   isPublished: boolean;

@@ -47,7 +47,7 @@ export interface ProviderAccount {
   url: string;
   /** Forgets everything. */
   reset(delayMs: number): Promise<void>;
-  /** Makes what it was asked for, at once, whether its client is still there or not; later calls take `delayMs`. */
+  /** Creates the requested objects at once, even if the client has disconnected; later calls take `delayMs`. */
   release(delayMs: number): Promise<void>;
   /** True as soon as so many requests wait for their answer, false after `withinMs`. */
   waitOpen(atLeast: number, withinMs: number): Promise<boolean>;
@@ -62,7 +62,7 @@ export interface Environment extends AsyncDisposable {
   facts: StackFacts;
   stack: Program;
   pids: { provider: number; stack: number };
-  /** As a superuser of its own, on the database `postgres`: looks, and is left out of what is counted. */
+  /** A superuser on the database `postgres`, used only to observe; its statements are not counted. */
   control: postgres.Sql;
   postgresVersion: string;
   account(name: string): ProviderAccount;

@@ -109,9 +109,7 @@ async function run(args: string[]): Promise<number> {
       );
     }
     say(
-      `${scenario.name} took ${
-        ((performance.now() - begun) / 1000).toFixed(0)
-      } s`,
+      `${scenario.name}: ${((performance.now() - begun) / 1000).toFixed(0)} s`,
     );
   }
   say(`results: bench/results/${file.slice(resultsDir.length)}`);

@@ -42,7 +42,7 @@ export interface CallOptions {
 
 /** How long `wait` waits, and what it calls on the way. */
 export interface WaitForOptions extends CallOptions {
-  /** Rejects with `WaitTimeout` after this time; the job goes on. */
+  /** Rejects with `WaitTimeout` after this time; the job continues. */
   timeoutMs?: number;
   /** Called with each event that changes progress, stage or status. */
   onProgress?(snapshot: JobSnapshot): void;
@@ -114,7 +114,7 @@ export class JobHandle<T extends JobType = JobType> {
 
   /**
    * Every event once and in order, through lost connections, until the job has ended. Pass the `seq` of the last event as
-   * `after` to go on after a reload.
+   * `after` to continue after a reload.
    */
   watch(options: WatchOptions = {}): AsyncGenerator<JobEvent, void, void> {
     return this.#client.watch(this.id, options);
@@ -173,7 +173,7 @@ export class JobHandle<T extends JobType = JobType> {
     }
   }
 
-  /** Asks for the job to be stopped; a running one ends within a heartbeat. Asking twice changes nothing. */
+  /** Cancels the job; a running one ends within a heartbeat. A second call changes nothing. */
   cancel(options: CallOptions = {}): Promise<JobStanding> {
     return this.#client.cancel(this.id, options);
   }
@@ -313,7 +313,7 @@ export class AiJobs {
   }
 
   /**
-   * Creates a job. Resolves with its id as soon as it is accepted. Draws an idempotency key of its own, so that a request
+   * Creates a job. Resolves with its id as soon as it is accepted. Generates an idempotency key, so that a request
    * whose answer is lost is repeated without a second job; pass a key to make one request of several calls.
    *
    * @throws {RequestInvalid} with the wrong fields, {@link LimitReached}, {@link NotSignedIn}, {@link Conflict}.
@@ -346,7 +346,7 @@ export class AiJobs {
     return await job.wait(options);
   }
 
-  /** A handle on a job whose id is known, without a request; to go on after a reload. */
+  /** A handle on a job whose id is known, without a request, for example after a reload. */
   job<T extends JobType = JobType>(id: string): JobHandle<T> {
     return new JobHandle<T>(this, id);
   }

@@ -123,13 +123,13 @@ export class JobCancelled extends AiJobsError {
   }
 }
 
-/** The job has not ended in the time that `wait` was given. The job goes on. */
+/** The job has not ended within the time limit of `wait`. The job continues. */
 export class WaitTimeout extends AiJobsError {
   override name = "WaitTimeout";
   readonly jobId: string;
 
   constructor(jobId: string, timeoutMs: number) {
-    super(`The job has not ended within ${timeoutMs} ms; it goes on.`, {
+    super(`The job has not ended within ${timeoutMs} ms; it continues.`, {
       code: "wait_timeout",
       retryable: true,
     });

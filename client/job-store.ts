@@ -38,7 +38,7 @@ export class JobStore extends Store<AiJobState> {
     this.#id = id;
   }
 
-  /** Asks for the job to be stopped. */
+  /** Cancels the job. */
   cancel(): Promise<void> {
     return this.act(() => this.#jobs.cancel(this.#id));
   }

@@ -67,7 +67,7 @@ export class ListStore extends Store<AiJobsState> {
       if (this.#next === null) return;
       const rows = this.#rows;
       const page = await this.#page(this.#next);
-      // A list that was read anew meanwhile has another end.
+      // The list may have been reloaded in the meantime and end elsewhere.
       if (rows !== this.#rows) return;
       for (const job of page.jobs) rows.set(job.id, job);
       this.#next = page.next;

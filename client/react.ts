@@ -22,11 +22,11 @@ export type { AiJobsState, AiJobState, ListedJobs };
 
 /** What `useAiJob` gives. The functions stay the same between renders, and never reject: see `error`. */
 export interface UseAiJob<T extends JobType = JobType> extends AiJobState<T> {
-  /** Asks for the job to be stopped. */
+  /** Cancels the job. */
   cancel(): Promise<void>;
   /** Runs a failed job again and follows it. */
   retry(): Promise<void>;
-  /** Reads and follows anew, after an error. */
+  /** Reads again and resumes following, after an error. */
   refresh(): void;
 }
 
@@ -34,7 +34,7 @@ export interface UseAiJob<T extends JobType = JobType> extends AiJobState<T> {
 export interface UseAiJobs extends AiJobsState {
   /** Adds the next page. */
   loadMore(): Promise<void>;
-  /** Reads and follows anew, after an error. */
+  /** Reads again and resumes following, after an error. */
   refresh(): void;
 }
 
@@ -58,7 +58,7 @@ export interface UseCreateAiJob<T extends JobType> {
   error: Error | null;
   cancel(): Promise<void>;
   retry(): Promise<void>;
-  /** Forgets the job, for the next one. It goes on. */
+  /** Forgets the job, to make room for the next one. The job itself continues. */
   reset(): void;
 }
 

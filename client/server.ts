@@ -23,7 +23,7 @@ export interface Call {
   body?: Fields;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
-  /** Whether the function does the same when it is called twice, so that a lost answer may be asked for again. */
+  /** Whether the function is idempotent, so that a request whose response was lost may be repeated. */
   repeatable?: boolean;
 }
 

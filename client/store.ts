@@ -76,7 +76,7 @@ export abstract class Store<S extends Following> {
     };
   }
 
-  /** Follows anew, from where it stands; this also ends an error. */
+  /** Resumes following from the current position, and clears the error. */
   readonly restart = (): void => {
     this.#run?.abort();
     const run = this.#run = new AbortController();

@@ -184,7 +184,7 @@ export async function* watchJob(
         if (event.seq <= after) continue;
         after = event.seq;
         yield event;
-        // A failed job that was retried goes on after the event that ended it.
+        // A failed job that was retried continues after the event that ended it.
         const isLast = index === batch.length - 1 && isWhole;
         if (isLast && isFinal(event.event)) return;
       }

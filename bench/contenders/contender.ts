@@ -35,7 +35,7 @@ export interface Contender {
   settings(options: RunOptions): Record<string, unknown>;
   /** Name of the database; two contenders with the same one must not run at the same time. */
   readonly database: string;
-  /** Whether its pace is that of its polls, whatever the jobs and the tables are. */
+  /** Whether its polling interval alone limits its pace, regardless of jobs and tables. */
   readonly isPolling: boolean;
   /** Prepares tables, provider and limits and starts a worker; resolves when it takes jobs. */
   begin(options: RunOptions): Promise<void>;

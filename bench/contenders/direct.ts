@@ -58,7 +58,7 @@ export function directContender(
     async kill() {
       const at = await worker.killAndStart(settings);
       recovering = redirect();
-      recovering.catch(() => {}); // whoever awaits `recovered` gets the error
+      recovering.catch(() => {}); // the error reaches the code that awaits `recovered`
       return at;
     },
     recovered: () => recovering,

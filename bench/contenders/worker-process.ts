@@ -1,4 +1,4 @@
-/** The worker process of a contender that has one of its own: started, asked, killed, replaced. */
+/** The separate worker process of a contender: started, queried, killed, replaced. */
 import { z } from "zod";
 import { wallMs } from "../processes/clock.ts";
 import { Program } from "../processes/program.ts";
@@ -40,7 +40,7 @@ export class WorkerProcess<Facts> {
     const at = wallMs();
     await this.#program?.kill();
     this.#program = undefined;
-    this.start(given).catch(() => {}); // whoever awaits `ready` gets the error
+    this.start(given).catch(() => {}); // the error reaches the code that awaits `ready`
     return at;
   }
 

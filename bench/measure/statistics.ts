@@ -1,4 +1,4 @@
-/** What is told of many times, in the unit of the samples; `n` is how many there were. */
+/** A summary of samples, in their unit; `n` is their number. */
 export interface Distribution {
   n: number;
   p50: number;

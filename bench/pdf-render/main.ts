@@ -1,6 +1,6 @@
 /**
- * What a keepsake takes of an isolate: processor time and peak of resident memory of each request, in an isolate of its own,
- * for books and photos that take much. A hosted isolate has 2 s and 256 MB.
+ * CPU time and peak resident memory of each request of `pdf_render`, each in a fresh isolate, for demanding books and
+ * photos. A hosted isolate has 2 s and 256 MB.
  *
  * usage: deno task bench:pdf-render [--only NAME]
  *
@@ -18,11 +18,11 @@ import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { fromFileUrl } from "@std/path";
 import { cameraPhoto, endlessPhoto, photoRow, png } from "./photos.ts";
 
-/** What each request should stay below. */
+/** The most that a request may use. */
 const GOAL = { cpuMs: 1500, megabytes: 180 };
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const SLUG = "render-ai-job";
-/** A claim may take so long on a machine that is busy. */
+/** Time limit of a claim on a busy machine. */
 const PATIENCE_MS = 120_000;
 
 interface Photo {
@@ -30,7 +30,7 @@ interface Photo {
   contentType: "image/jpeg" | "image/png";
 }
 
-/** A book to make. */
+/** A book to render. */
 interface Case {
   name: string;
   photos: () => Promise<Photo[]>;
@@ -181,7 +181,7 @@ const jobSchema = z.object({
   }).nullable(),
 });
 
-/** Runs one request in a fresh isolate, and answers with what it took and how the job stands. */
+/** Runs one request in a fresh isolate. Returns its CPU time and memory, and the state of the job. */
 async function request(stack: Stack, sql: postgres.Sql, jobId: string) {
   const definition = stack.functions.definition(SLUG);
   if (definition === undefined) throw new Error(`there is no ${SLUG}`);

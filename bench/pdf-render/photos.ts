@@ -34,7 +34,7 @@ function segment(marker: number, data: Uint8Array): Bytes {
 
 const ascii = (text: string) => new TextEncoder().encode(text);
 
-/** Big-endian TIFF: orientation, and in a directory of its own when the photo was taken. */
+/** Big-endian TIFF: orientation, and in a separate directory the date of the photo. */
 function exif(orientation: number, takenAt: string, thumbnail: number): Bytes {
   const bytes = new Uint8Array(6 + 8 + 30 + 18 + 20 + thumbnail);
   bytes.set(ascii("Exif\0\0MM\0*"));

@@ -1,6 +1,6 @@
 /**
- * The job of the peers: what an app on such a library writes itself. Five updates of its own table around the
- * provider's call, each with a prepared statement of its own connection pool. Deno and Node.
+ * The job of the other queues: the code that an app on such a library writes. Five updates of the app's table around
+ * the provider's call, each a prepared statement on the app's connection pool. Deno and Node.
  */
 import type postgres from "postgres";
 import { wallMs } from "./clock.ts";

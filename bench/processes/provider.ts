@@ -1,6 +1,6 @@
 /**
  * The simulated provider of all contenders: the four calls of ElevenLabs that the product makes for a voice clone,
- * under a path of its own for each contender (`/<account>/v1/voices/add`). It answers after a set time, creates also
+ * under a separate path for each contender (`/<account>/v1/voices/add`). It answers after a set time, creates also
  * when its client has gone away, and keeps a ledger by job. Unlike dev/simulators it does not decode the recording:
  * that would take more of the processor than the engines under test.
  */

@@ -31,7 +31,7 @@ async function answer(commands: Commands, line: string): Promise<void> {
 }
 
 /**
- * Tells the driver that the process is ready, with `facts` for it, and answers commands until standard input ends.
+ * Reports to the driver that the process is ready, with `facts`, and answers commands until standard input ends.
  * Commands run as they come, not one after another.
  */
 export async function serveCommands(

@@ -1,5 +1,5 @@
 /**
- * The embedded stack in a process of its own, as `deno task start` runs it, with what the benchmark has to ask of it.
+ * The embedded stack in a separate process, as `deno task start` runs it, with the commands that the benchmark needs.
  * Argument: {@link settingsSchema} as JSON.
  */
 import { z } from "zod";

@@ -154,7 +154,7 @@ async function makeSubject(
   return { rows, sql, samples: [...samples] };
 }
 
-/** Server's time for one statement; whatever it changed is undone. */
+/** Server time of one statement; its changes are rolled back. */
 async function time(
   sql: postgres.Sql,
   query: Query,
@@ -204,7 +204,7 @@ async function measure(
   for (let run = -WARM_UP; run < runs; run++) {
     for (const { query, subject, access, times } of variants) {
       const sample = subject.samples[(run + WARM_UP) % subject.samples.length];
-      if (sample === undefined) throw new Error("there is no user to ask for");
+      if (sample === undefined) throw new Error("there is no user to query");
       const milliseconds = await time(subject.sql, query, sample, access);
       if (run >= 0) times.push(milliseconds);
     }

@@ -14,7 +14,7 @@ const JOBS = 50;
 /** Longer than it takes until all 50 are inside the call, on a busy machine too. */
 const OPTIONS = { slots: JOBS, providerMs: 60_000 };
 const IN_FLIGHT_WITHIN_MS = 45_000;
-/** After the kill, the provider works on for a moment and then has made what the dead worker asked for. */
+/** After the kill the provider continues for a moment and completes the requests of the dead worker. */
 const PROVIDER_GOES_ON_MS = 1_000;
 const AFTERWARDS_MS = 200;
 const LOOK_EVERY_MS = 100;

@@ -36,7 +36,7 @@ export async function createAll(
 
 /**
  * Some jobs before those that count: what a worker does once in its life (compiling, importing a client, preparing
- * statements) is in no figure of a scenario that asks for a pace. Resolves with how many the provider has made.
+ * statements) is not part of the figures of a scenario with a fixed pace. Resolves with how many the provider has made.
  */
 export async function warmUp(
   environment: Environment,

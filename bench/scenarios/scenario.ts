@@ -45,7 +45,7 @@ export interface Scenario {
   run(context: ScenarioContext): Promise<void>;
 }
 
-/** Runs a contender's worker for the time of `work`, whatever becomes of it. */
+/** Runs a contender's worker while `work` runs, and stops it even if `work` fails. */
 export async function whileRunning<T>(
   contender: Contender,
   options: RunOptions,

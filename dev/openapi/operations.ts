@@ -340,7 +340,7 @@ export const OPERATIONS: readonly Operation[] = [
     body: janitorDispatchSchema.meta({ id: "JanitorDispatch" }),
     answers: {
       202: {
-        description: "The run goes on in the background",
+        description: "The run continues in the background",
         schema: z.object({ status: z.literal("started") }).meta({
           id: "JanitorStarted",
         }),

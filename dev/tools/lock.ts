@@ -3,7 +3,7 @@
  * holds. Versions that they name already stay.
  *
  * usage: deno task lock
- *        deno task lock --fresh    resolves everything anew, which also drops what is no longer imported
+ *        deno task lock --fresh    resolves everything again, which also drops packages that are no longer imported
  */
 import { fromFileUrl } from "@std/path";
 import { postgresPackageVersion } from "../stack/postgres/binaries.ts";

@@ -3,7 +3,7 @@
  * the lock file for any task, and these two are larger than everything that the demo needs.
  */
 
-/** Run by a Deno of its own, without this project's configuration; prints the path of a file of a package. */
+/** Run by a separate Deno process without this project's configuration; prints the path of a file of a package. */
 const LOCATE = `
   const [name, file] = Deno.args;
   await import(\`npm:/\${name}/package.json\`, { with: { type: "json" } });

@@ -166,7 +166,7 @@ export async function say(text: string): Promise<void> {
 }
 
 /**
- * Runs the rings one after another, all of them whatever happens, with their output passed through, and returns the
+ * Runs all rings one after another, even after a failure, passes their output through, and returns the
  * sum. `selection` narrows them down: files, or other arguments of `deno test`. A cluster is started for rings that need one, unless the environment names one.
  */
 export async function runRings(

@@ -1,9 +1,9 @@
 /**
  * The Postgres of a test run: one embedded cluster with two databases to copy from. A copy takes some tens of
- * milliseconds, so that every test can have a database of its own.
+ * milliseconds, so that every test can have a separate database.
  *
  * As a program it prints the cluster as one line of JSON and lives until its standard input ends: a test file that
- * is run alone owns one in this way. It is a process of its own because Deno's sanitizers would take the cluster's
+ * is run alone owns one in this way. It is a separate process because Deno's sanitizers would take the cluster's
  * output, read while a test runs, for a leak of that test.
  */
 import { fromFileUrl } from "@std/path";
@@ -112,7 +112,7 @@ async function refuseConnections(adminUrl: string): Promise<void> {
   }
 }
 
-/** Drops a database of the cluster, ending whatever is connected to it. `name` must be a plain identifier. */
+/** Drops a database of the cluster and ends all connections to it. `name` must be a plain identifier. */
 export async function dropDatabase(
   cluster: TestCluster,
   name: string,
@@ -129,7 +129,7 @@ export async function dropDatabase(
 }
 
 /**
- * Runs `run` with the address (as `postgres`) of a migrated database of its own, on the cluster of
+ * Runs `run` with the address (as `postgres`) of a fresh migrated database, on the cluster of
  * {@link TEST_CLUSTER_VARIABLE} if there is one, otherwise on one made for this. The database is gone afterwards.
  */
 export async function withMigratedDatabase<T>(

@@ -24,7 +24,7 @@ const TOKEN =
 const NO_STATEMENT = ["for", "key", "do", "before", "after", "or", "of", ","];
 
 /**
- * Every `update` and `delete` in an SQL text or function body that has no `where` of its own, those in text that is run
+ * Every `update` and `delete` in an SQL text or function body that has no `where`, those in text that is run
  * with `execute` included. A `where` of a subquery does not count.
  */
 export function findUnfilteredWrites(sql: string): UnfilteredWrite[] {

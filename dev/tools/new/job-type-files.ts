@@ -102,7 +102,7 @@ import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type { ProviderAccess } from "../wire.ts";
 import { createElevenLabsWire } from "./client.ts";
 
-/** What is asked for. */
+/** The parameters of one request. */
 export interface ${pascal}Request {
   text: string;
   /** By which a person finds it at the provider. */
@@ -184,7 +184,7 @@ export function create${pascal}Processor(deps: {
           Promise.reject(
             ProviderFailure.unknown("outcome_unknown", {
               isRetryable: false,
-              details: "ElevenLabs cannot be asked for what it made.",
+              details: "ElevenLabs has no list of what it created.",
             }),
           ),
       });

@@ -4,7 +4,7 @@ import { inputUrl, jobOptions } from "./job-request.ts";
 import { parseObjectPath } from "./object-path.ts";
 import { plainText } from "./plain-text.ts";
 
-/** Where a recording may lie: in the owner's folder of one of these. The intake trigger has the same list. */
+/** Buckets in which a recording may be, in the owner's folder. The intake trigger has the same list. */
 export const AVATAR_AUDIO_BUCKETS: readonly string[] = [
   "uploads",
   "recordings",
@@ -12,20 +12,20 @@ export const AVATAR_AUDIO_BUCKETS: readonly string[] = [
   "outputs",
 ];
 
-/** The providers of avatar videos, by the names that they have in `ai_providers`. */
+/** The providers of avatar videos, by their names in `ai_providers`. */
 export const AVATAR_PROVIDERS = ["d-id", "heygen"] as const;
 /** See {@link AVATAR_PROVIDERS}. */
 export type AvatarProvider = typeof AVATAR_PROVIDERS[number];
 
-/** What a provider takes as the recording that a photo speaks. */
+/** What a provider accepts as the recording that a photo speaks. */
 export interface RecordingLimits {
   maxAudioBytes: number;
   maxAudioSeconds: number;
-  /** By their canonical names. */
+  /** Canonical names of content types. */
   audioTypes: readonly string[];
 }
 
-/** By provider. `private.ai_recording_limits` has the same. */
+/** The limits by provider, equal to `private.ai_recording_limits`. */
 export const RECORDING_LIMITS: Readonly<
   Record<AvatarProvider, RecordingLimits>
 > = {
@@ -41,13 +41,10 @@ export const RECORDING_LIMITS: Readonly<
   },
 };
 
-/** Encoders fill up the last frame of a recording, and the first: so much more than the limit is still within it. */
+/** Tolerance: encoders pad the first and the last frame of a recording. */
 const PADDING_SECONDS = 1;
 
-/**
- * What is wrong with the length of a recording that `provider` shall have, as it continues a sentence about it; null when
- * nothing is.
- */
+/** What is wrong with the length of a recording for `provider`, as the rest of a sentence about it; null if it fits. */
 export function adviceOnLength(
   seconds: number,
   provider: AvatarProvider,
@@ -59,22 +56,22 @@ export function adviceOnLength(
 }
 
 /**
- * Parameters of an avatar video: what the photo says, as `text` in a voice of the provider or as a recording
- * (`audio_url`). Neither of them when the job depends on one that makes speech (`depends_on`): then that is spoken.
+ * Parameters of an avatar video. The photo speaks `text` in a voice of the provider, a recording (`audio_url`), or the
+ * output of the `text_to_speech` job that it depends on (`depends_on`).
  */
 export const avatarVideoMetadataSchema = z.strictObject({
   name: plainText(100).default("Talking photo").describe(
     "Name of the avatar.",
   ),
   provider: z.enum(AVATAR_PROVIDERS).optional().describe(
-    "Who makes it; the job type's provider when left out.",
+    "Default: the provider of the job type.",
   ),
   text: plainText(5000).min(3).optional(),
   voice_id: z.string().regex(/^[A-Za-z0-9_:.-]{1,128}$/, "is not a voice id")
-    .optional().describe("A voice of the provider; needed with text."),
+    .optional().describe("A voice of the provider; required with text."),
   voice_provider: z.enum(["microsoft", "elevenlabs", "amazon", "google"])
     .optional().describe(
-      "D-ID only: whose voice_id it is; microsoft when left out.",
+      "D-ID only: the provider of voice_id. Default: microsoft.",
     ),
   audio_url: z.string().max(1024).refine(
     (text) =>
@@ -88,19 +85,19 @@ export const avatarVideoMetadataSchema = z.strictObject({
     context.addIssue({ code: "custom", path: [field], message });
   const { text, voice_id, voice_provider, audio_url, provider } = metadata;
   if (text !== undefined && audio_url !== undefined) {
-    refuse("audio_url", "cannot be given together with text");
+    refuse("audio_url", "cannot be combined with text");
   }
   if (text !== undefined && voice_id === undefined) {
     refuse("voice_id", "is required with text");
   }
   if (text === undefined && voice_id !== undefined) {
-    refuse("voice_id", "is for text only");
+    refuse("voice_id", "is allowed only with text");
   }
   if (
     voice_provider !== undefined &&
     (text === undefined || provider === "heygen")
   ) {
-    refuse("voice_provider", "is for a text at D-ID only");
+    refuse("voice_provider", "is allowed only with text at D-ID");
   }
 });
 /** See {@link avatarVideoMetadataSchema}. */
@@ -118,11 +115,12 @@ export const avatarVideoRequestSchema = z.strictObject({
     depends_on !== undefined,
   {
     path: ["metadata", "text"],
-    message: "is required, or audio_url, or a speech that the job depends on",
+    message:
+      "is required unless audio_url is set or the job depends on a text_to_speech job",
   },
 );
 
-/** Result of an avatar video; `output_url` of the job is the video itself. */
+/** Result of an avatar video; `output_url` of the job is the video. */
 export const avatarVideoResultSchema = z.object({
   provider: z.string().min(1),
   provider_video_id: z.string().min(1),

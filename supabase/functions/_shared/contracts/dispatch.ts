@@ -1,10 +1,10 @@
-/** The body by which the database asks for work: the shape of a database webhook, of which only the ids count. */
+/** The body of a dispatch from the database. It has the shape of a database webhook; only the job ids are used. */
 import { z } from "zod";
 
-/** Most ids that one dispatch may name. */
+/** Most job ids in one dispatch. */
 export const MAX_DISPATCHED_JOBS = 100;
 
-/** Parses the body of a dispatch into the ids it names, each once. Everything else in it is dropped. */
+/** Parses the body of a dispatch into its distinct job ids. All other members are dropped. */
 export const dispatchSchema = z.object({
   type: z.enum(["INSERT", "UPDATE"]),
   table: z.literal("ai_jobs"),
@@ -15,5 +15,5 @@ export const dispatchSchema = z.object({
   jobIds: [...new Set([body.record.id, ...body.job_ids ?? []])],
 }));
 
-/** The body by which the database asks the janitor for a run. */
+/** The body with which the database starts a run of the janitor. */
 export const janitorDispatchSchema = z.object({ type: z.literal("JANITOR") });

@@ -1,7 +1,7 @@
-/** What is wrong with a value, in words for whoever sent it. None of them is the schema library's own. */
+/** Messages about invalid values, for the caller who sent them. They do not depend on the schema library's wording. */
 import type { z } from "zod";
 
-/** A part of a value that its schema refuses. The path is empty for the whole. */
+/** An invalid part of a value. The path is empty for the whole value. */
 export interface WrongPart {
   path: string[];
   message: string;
@@ -28,8 +28,8 @@ const FORMATS: Readonly<Record<string, string>> = {
 const INVALID = "is not valid";
 
 /**
- * The error map for every `parse` and `safeParse` whose messages leave the process: words for what the schema says
- * nothing of its own about. They name neither the field nor the value.
+ * The error map for every `parse` and `safeParse` whose messages leave the process. It applies where the schema itself
+ * has no message. The messages contain neither the field nor the value.
  */
 export const issueWords: z.core.$ZodErrorMap = (issue) => {
   const isMissing = issue.input === undefined;
@@ -55,17 +55,17 @@ export const issueWords: z.core.$ZodErrorMap = (issue) => {
     case "not_multiple_of":
       return `must be a multiple of ${issue.divisor}`;
     case "invalid_format":
-      return FORMATS[issue.format] ?? "has the wrong form";
+      return FORMATS[issue.format] ?? "has the wrong format";
     case "invalid_key":
-      return `is not a possible name: ${issue.issues[0]?.message ?? INVALID}`;
+      return `is not a valid name: ${issue.issues[0]?.message ?? INVALID}`;
     default:
       return INVALID;
   }
 };
 
 /**
- * The value as the schema makes it, or every part that is wrong: members that are not known by their own names, and for
- * a value that may have several shapes the faults of the one that it comes nearest to.
+ * Parses a value. Returns the data, or every invalid part. An unknown member is reported by its name. If the value may
+ * have several shapes, the errors of the closest one are reported.
  */
 export function check<T extends z.ZodType>(
   value: unknown,
@@ -79,7 +79,7 @@ export function check<T extends z.ZodType>(
     : { wrong: wrongParts(result.error) };
 }
 
-/** The wrong parts of what was parsed with {@link issueWords}. */
+/** The invalid parts of a value that was parsed with {@link issueWords}. */
 export function wrongParts(error: Pick<z.ZodError, "issues">): WrongPart[] {
   return partsOf(error.issues, []);
 }
@@ -104,7 +104,7 @@ function partsOf(
   );
 }
 
-/** Where none of the shapes fits: the faults of the nearest one, or what the whole would have to be. */
+/** If no shape fits: the errors of the closest one, or a message about the whole value. */
 function partsOfUnion(
   shapes: readonly (readonly z.core.$ZodIssue[])[],
   path: string[],
@@ -120,7 +120,7 @@ function partsOfUnion(
   return [{ path, message: [...new Set(messages)].join(", or ") }];
 }
 
-/** A whole number beyond what a double holds is beyond the schema's own limit too. */
+/** An integer outside the safe range violates the schema's limit as well; one message is enough. */
 function isImpliedByAnother(
   issue: z.core.$ZodIssue,
   issues: readonly z.core.$ZodIssue[],

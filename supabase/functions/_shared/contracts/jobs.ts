@@ -1,4 +1,4 @@
-/** Jobs as apps send them and read them, and as a worker holds them. Each job type has a file of its own beside this one. */
+/** Jobs as apps create and read them, and as a worker claims them. Each job type has its own file in this folder. */
 import { z } from "zod";
 import {
   avatarVideoRequestSchema,
@@ -49,7 +49,7 @@ export const resultSchemas = {
   pdf_render: pdfRenderResultSchema,
 } satisfies Record<CreateAiJobRequest["job_type"], z.ZodObject>;
 
-/** `Idempotency-Key` header: 1 to 255 visible ASCII characters, quoted as the draft has it or bare. */
+/** `Idempotency-Key` header: 1 to 255 visible ASCII characters, in double quotes (as in the IETF draft) or bare. */
 export const idempotencyKeySchema = z.string().transform((header) =>
   header.replace(/^"(.*)"$/, "$1")
 )
@@ -60,7 +60,7 @@ export const idempotencyKeySchema = z.string().transform((header) =>
     ),
   );
 
-/** Answer of create-ai-job. */
+/** Response of create-ai-job. */
 export const createAiJobResponseSchema = z.object({
   job_id: z.uuid(),
   status: jobStatusSchema,
@@ -72,7 +72,7 @@ export type CreateAiJobResponse = z.infer<typeof createAiJobResponseSchema>;
 
 const timestamp = z.string().min(1);
 
-/** A row of `ai_jobs` as its owner reads it, without what only the queue needs. */
+/** A row of `ai_jobs` as its owner reads it, without columns that only the queue needs. */
 export const aiJobSchema = z.object({
   id: z.uuid(),
   job_type: z.string(),
@@ -101,16 +101,16 @@ export const aiJobSchema = z.object({
 });
 export type AiJob = z.infer<typeof aiJobSchema>;
 
-/** Columns of {@link aiJobSchema}, for a select. */
+/** The columns of {@link aiJobSchema}, for a select. */
 export const AI_JOB_COLUMNS = Object.keys(aiJobSchema.shape).join(",");
 
-/** Answer of get-ai-job: the row, with `output_url` signed afresh and its path beside it. */
+/** Response of get-ai-job: the row, with a newly signed `output_url` and its path. */
 export interface GetAiJobResponse extends AiJob {
   output_path: string | null;
   output_url_expires_at: string | null;
 }
 
-/** A job as the runner holds it after the claim. `lease_token` goes with every later write. */
+/** A claimed job. `lease_token` must accompany every later write. */
 export const claimedJobSchema = z.object({
   id: z.uuid(),
   user_id: z.uuid(),
@@ -130,7 +130,7 @@ export const claimedJobSchema = z.object({
 });
 export type ClaimedJob = z.infer<typeof claimedJobSchema>;
 
-/** The completed job that another depends on, as far as that works with it. */
+/** What a job can read of the completed job that it depends on. */
 export const dependencySchema = z.object({
   id: z.uuid(),
   job_type: z.string(),
@@ -143,7 +143,7 @@ export type Dependency = z.infer<typeof dependencySchema>;
 /** Body of cancel-ai-job and retry-ai-job. */
 export const jobIdRequestSchema = z.strictObject({ job_id: z.uuid() });
 
-/** Answer of cancel-ai-job and retry-ai-job: where the job stands now, and whether money was spent. */
+/** Response of cancel-ai-job and retry-ai-job: the current status, and whether money was spent. */
 export const jobStandingSchema = z.object({
   job_id: z.uuid(),
   status: jobStatusSchema,
@@ -153,7 +153,7 @@ export const jobStandingSchema = z.object({
 /** See {@link jobStandingSchema}. */
 export type JobStanding = z.infer<typeof jobStandingSchema>;
 
-/** Query of list-ai-jobs. `cursor` is the `next_cursor` of the page before. */
+/** Query of list-ai-jobs. `cursor` is the `next_cursor` of the previous page. */
 export const listAiJobsQuerySchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(100).default(20),
   cursor: z.string().max(200).optional(),
@@ -162,7 +162,7 @@ export const listAiJobsQuerySchema = z.strictObject({
     .optional(),
 });
 
-/** Answer of list-ai-jobs: newest first; `next_cursor` is null on the last page. */
+/** Response of list-ai-jobs: newest first; `next_cursor` is null on the last page. */
 export interface ListAiJobsResponse {
   jobs: AiJob[];
   next_cursor: string | null;

@@ -1,4 +1,4 @@
-/** Content types: one canonical name for each format, whatever a browser or phone calls it. */
+/** Content types: one canonical name for each format, independent of the name that a browser or phone uses. */
 
 /**
  * Other names of the formats that this project takes, by their canonical name. `private.canonical_mime_type` has the

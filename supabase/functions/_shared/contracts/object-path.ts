@@ -35,7 +35,7 @@ export function parseObjectPath(text: string): ObjectPath | null {
  * The object that `input` names: `<bucket>/<path>` as it is, or a URL of this project's own Storage
  * (`<project>/storage/v1/object/[public|sign|authenticated]/<bucket>/<path>`) brought into that form.
  *
- * Every other URL is refused, whatever disguise its host wears: the comparison is of the parsed origin with the
+ * Every other URL is refused, however its host is disguised: the parsed origin is compared with the
  * project's own, and nothing is ever fetched from the text itself.
  *
  * @returns null when it is neither.

@@ -3,26 +3,26 @@ import { z } from "zod";
 import { jobOptions } from "./job-request.ts";
 import { plainText } from "./plain-text.ts";
 
-/** What one keepsake takes at most; the database refuses more as well. */
+/** Most slides of a keepsake. The database enforces the same limits. */
 export const MAX_SLIDES = 100;
-/** All photos together; leaves room for the pages in what the bucket takes. */
+/** Most bytes of all photos; leaves room for the pages within the bucket's limit. */
 export const MAX_PHOTOS_BYTES = 503_316_480;
-/** All captions together. */
+/** Most characters of all captions. */
 export const MAX_CAPTION_CHARACTERS = 30_000;
 
 export const pdfRenderMetadataSchema = z.strictObject({
-  slideshow_id: z.uuid().describe("A slideshow of one's own."),
+  slideshow_id: z.uuid().describe("Id of one of your slideshows."),
   page_size: z.enum(["a4", "letter", "square"]).default("a4").describe(
     "square is 21 cm.",
   ),
   photos_per_page: z.literal(["auto", 1, 2, 4]).default("auto").describe(
-    "Most photos on a page; they share one when their orientation and captions allow it.",
+    "Most photos on a page. Photos share a page if their orientation and captions allow it.",
   ),
   show_dates: z.boolean().default(false).describe(
-    "Below each photo the day on which it was taken, as Exif has it.",
+    "Prints the date of each photo below it, as Exif has it.",
   ),
   title: plainText(200).optional().describe(
-    "For the cover, instead of the slideshow's own.",
+    "Title on the cover, instead of the slideshow's.",
   ),
 });
 export type PdfRenderMetadata = z.infer<typeof pdfRenderMetadataSchema>;
@@ -34,7 +34,7 @@ export const pdfRenderRequestSchema = z.strictObject({
   metadata: pdfRenderMetadataSchema,
 });
 
-/** Result of a keepsake; the file is the job's output, and a row of `pdfs` is made with it. */
+/** Result of `pdf_render`; the PDF is the job's output, and a row of `pdfs` is inserted with it. */
 export const pdfRenderResultSchema = z.object({
   slideshow_id: z.uuid(),
   title: z.string().min(1),
@@ -42,22 +42,22 @@ export const pdfRenderResultSchema = z.object({
   page_count: z.number().int().positive(),
   size_bytes: z.number().int().positive(),
   pictures_left_out: z.number().int().min(0).describe(
-    "Emoji in title, name, foreword and captions, which are not printed.",
+    "Number of emoji in title, name, description and captions; they are not printed.",
   ),
   characters_left_out: z.number().int().min(0).describe(
-    "Other characters in them that the fonts do not have.",
+    "Number of other characters that the fonts do not have.",
   ),
   characters_left_out_sample: z.string().nullable().describe(
-    "The first ten different ones of those.",
+    "The first ten different characters that the fonts do not have.",
   ),
   captions_incomplete: z.array(z.number().int()).describe(
-    "Slides, from 1, whose caption lacks such characters, or is left out because it would lose most of its letters.",
+    "Slides, counted from 1, whose caption lacks characters or is left out because it would lose most of its letters.",
   ),
   photos_too_small: z.array(z.number().int()).describe(
-    "Slides, from 1, whose photo has fewer than 150 pixels to the inch where it is printed largest.",
+    "Slides, counted from 1, whose photo has fewer than 150 pixels per inch in its largest print.",
   ),
   photos_without_end: z.array(z.number().int()).describe(
-    "Slides, from 1, whose JPEG has no end marker: it may be cut, or have other data appended to it.",
+    "Slides, counted from 1, whose JPEG has no end marker: it may be truncated, or other data is appended.",
   ),
   content_type: z.literal("application/pdf"),
 });

@@ -1,27 +1,27 @@
-/** Text that can be stored and sent on: what Postgres can keep in jsonb, without NUL or half of a surrogate pair. */
+/** Text that Postgres can store in jsonb: no control characters, no NUL, no unpaired surrogates. */
 import { z } from "zod";
 
 const PLAIN_TEXT =
   // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
   /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff]*$/u;
 
-/** Any length, also none; tabs and line breaks are allowed. */
+/** Text of any length, also empty; tabs and line breaks are allowed. */
 export const plain = z.string().regex(PLAIN_TEXT, {
   error: "has control characters or broken Unicode",
-  // What else is wrong with it says nothing more.
+  // Further messages would add nothing.
   abort: true,
 });
 
 /**
- * A character that is more than a space: not one that only joins, directs or marks others, nor one without a shape. The
- * database has the same in `private.has_visible_text`.
+ * A visible character: no space, no joiner, no direction mark, no character without a glyph. The database has the same
+ * rule in `private.has_visible_text`.
  */
 export const VISIBLE = /[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]/u;
 
-/** At least one visible character, at most `max` UTF-16 units; spaces around it are taken away. */
+/** Text with at least one visible character and at most `max` UTF-16 units, trimmed. */
 export const plainText = (max: number) =>
   plain.trim().min(1).max(max)
-    // What is empty says so already.
+    // An empty text has its own message.
     .refine(
       (text) => text === "" || VISIBLE.test(text),
       "has no visible character",

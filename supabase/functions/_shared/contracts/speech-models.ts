@@ -1,6 +1,5 @@
 /**
- * What each speech model of ElevenLabs takes: the one table that the contract, the processor, the client of the provider
- * and its simulator read.
+ * What each speech model of ElevenLabs accepts. Contract, processor, provider client and simulator all use this table.
  *
  * Sources: the vendor's model overview and API reference, and its refusals as reported publicly in 2025 and 2026:
  * `invalid_ttd_stability`, `unsupported_language`, and `unsupported_model` for the text around a request.
@@ -18,7 +17,7 @@ export const SPEECH_MODELS = [
 /** See {@link SPEECH_MODELS}. */
 export type SpeechModel = (typeof SPEECH_MODELS)[number];
 
-/** Sample rate and kbit/s of the MP3; every model makes all of them. 192 kbit/s needs the vendor's Creator plan. */
+/** Sample rate and kbit/s of the MP3, the same for every model. 192 kbit/s needs the vendor's Creator plan. */
 export const SPEECH_OUTPUT_FORMATS = [
   "mp3_22050_32",
   "mp3_44100_32",
@@ -33,15 +32,15 @@ export type SpeechOutputFormat = (typeof SPEECH_OUTPUT_FORMATS)[number];
 /** Limits of `speed`, the same for every model; 1 is the voice's own. */
 export const SPEECH_SPEED = { min: 0.7, max: 1.2 } as const;
 
-/** What one model takes. */
+/** What one model accepts. */
 export interface SpeechModelRules {
   /** Most characters of one request. */
   readonly maxCharacters: number;
-  /** What `language_code` may be; null when the model takes none and hears the language from the text. */
+  /** Accepted language codes; null if the model accepts none and detects the language from the text. */
   readonly languages: ReadonlySet<string> | null;
-  /** The only values of `stability`, in rising order; null for any from 0 to 1. */
+  /** Accepted values of `stability`, ascending; null for any value from 0 to 1. */
   readonly stabilitySteps: readonly number[] | null;
-  /** Whether it takes the text before and after a request. */
+  /** Whether it accepts the text before and after a part as context. */
   readonly takesContext: boolean;
 }
 
@@ -83,7 +82,7 @@ export const SPEECH_MODEL_RULES: Readonly<
   eleven_turbo_v2: { ...V2, maxCharacters: 30_000, languages: null },
 };
 
-/** The nearest stability that the model takes: the value itself where any is; of two that are equally near the higher. */
+/** The nearest stability that the model accepts; of two equally near values the higher. */
 export function nearestStability(
   model: SpeechModel,
   stability: number,
@@ -94,7 +93,7 @@ export function nearestStability(
   );
 }
 
-/** The models that take this language code, by name. */
+/** The names of the models that accept this language code. */
 export function modelsForLanguage(languageCode: string): SpeechModel[] {
   return SPEECH_MODELS.filter((model) =>
     SPEECH_MODEL_RULES[model].languages?.has(languageCode)

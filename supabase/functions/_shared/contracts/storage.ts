@@ -1,9 +1,9 @@
-/** Requests and answers of create-upload-url and create-download-url. */
+/** Requests and responses of create-upload-url and create-download-url. */
 import { z } from "zod";
 import { canonicalMimeType } from "./mime-type.ts";
 import { objectPathSchema } from "./object-path.ts";
 
-/** Longest life of a download URL: seven days, in seconds. */
+/** Longest lifetime of a download URL: seven days, in seconds. */
 export const MAX_DOWNLOAD_SECONDS = 7 * 24 * 60 * 60;
 
 // deno-lint-ignore no-control-regex -- control characters are exactly what is refused
@@ -26,7 +26,7 @@ export const createUploadUrlRequestSchema = z.strictObject({
       "must be a MIME type such as audio/mpeg",
     ),
   ).describe(
-    "As the browser reports it: parameters are dropped, synonyms replaced. What an empty one needs, the answer says.",
+    "As the browser reports it: parameters are dropped, synonyms replaced. If it is empty, the error names the type to send.",
   ),
   size_bytes: z.number().int().min(1),
 });
@@ -39,7 +39,7 @@ export const createUploadUrlResponseSchema = z.object({
   path: z.string(),
   /** The object as a job's `input_url`. */
   input_url: z.string(),
-  /** The canonical name of the type, to upload the file with. */
+  /** The canonical content type with which to upload the file. */
   content_type: z.string(),
   expires_at: z.string(),
 });
@@ -55,7 +55,7 @@ export const createDownloadUrlRequestSchema = z.strictObject({
 
 export const createDownloadUrlResponseSchema = z.object({
   download_url: z.url(),
-  /** Null for an object of a public bucket: its address does not end. */
+  /** Null for an object of a public bucket, whose URL does not expire. */
   expires_at: z.string().nullable(),
 });
 export type CreateDownloadUrlResponse = z.infer<

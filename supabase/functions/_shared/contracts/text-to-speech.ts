@@ -11,7 +11,7 @@ import {
   type SpeechModel,
 } from "./speech-models.ts";
 
-/** All parameters of a job together have 64 KiB in the database; the text gets most of it. */
+/** The database limits all parameters of a job to 64 KiB; the text may use most of it. */
 const MAX_TEXT_BYTES = 60_000;
 
 const settings = z.strictObject({
@@ -23,10 +23,10 @@ const settings = z.strictObject({
 });
 
 /**
- * Parameters of speech. The voice's own settings are used for what `settings` leaves out.
+ * Parameters of speech. Omitted `settings` default to those of the voice.
  *
- * What the chosen model would refuse is refused here, by {@link SPEECH_MODEL_RULES}: a stability between its steps, and
- * a language code that it does not take.
+ * Refuses what the chosen model would refuse, by {@link SPEECH_MODEL_RULES}: a stability between its steps, and a
+ * language code that it does not support.
  */
 export const textToSpeechMetadataSchema = z.strictObject({
   text: plainText(50_000).refine(
@@ -34,12 +34,12 @@ export const textToSpeechMetadataSchema = z.strictObject({
       new TextEncoder().encode(JSON.stringify(text)).length <=
         MAX_TEXT_BYTES,
     `may have ${MAX_TEXT_BYTES} bytes at most`,
-  ).describe("What is to be said."),
+  ).describe("The text to speak."),
   voice_id: z.string().regex(
     /^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9]{10,40})$/,
-    "must be the id of a voice of yours, or of a stock voice",
+    "must be the id of one of your voices, or of a stock voice",
   ).optional().describe(
-    "Left out when the job depends on a voice clone: then it is the voice that is made.",
+    "Leave it out if the job depends on a voice clone; then that voice is used.",
   ),
   model: z.enum(SPEECH_MODELS).default("eleven_multilingual_v2"),
   output_format: z.enum(SPEECH_OUTPUT_FORMATS).default("mp3_44100_128"),
@@ -50,7 +50,7 @@ export const textToSpeechMetadataSchema = z.strictObject({
     .optional(),
   settings: settings.default({}),
   seed: z.number().int().min(0).max(4_294_967_295).optional().describe(
-    "The same seed tends to give the same sound.",
+    "The same seed tends to produce the same audio.",
   ),
 }).superRefine(({ model, language_code, settings }, context) => {
   const refuse = (path: string[], message: string) =>
@@ -83,7 +83,7 @@ export const textToSpeechRequestSchema = z.strictObject({
     metadata.voice_id !== undefined || depends_on !== undefined,
   {
     path: ["metadata", "voice_id"],
-    message: "is required, or a voice clone that the job depends on",
+    message: "is required unless the job depends on a voice clone",
   },
 );
 
@@ -98,13 +98,13 @@ function languageRefusal(model: SpeechModel, code: string): string | null {
     ? "leave it out"
     : `leave it out, or choose ${anyOf(others)}`;
   return languages === null
-    ? `is not taken by ${model}; ${advice}`
+    ? `is not supported by ${model}; ${advice}`
     : `"${code}" is not a language of ${model}; ${advice}`;
 }
 
 /**
- * Result of speech; the file is the job's output. `stability` is what it was spoken with: of a voice's own one the
- * nearest that the model takes; null for the provider's default.
+ * Result of speech; the MP3 is the job's output. `stability` is the value that was used: the voice's own, rounded to the
+ * nearest that the model accepts; null for the provider's default.
  */
 export const textToSpeechResultSchema = z.object({
   voice_id: z.string().min(1),

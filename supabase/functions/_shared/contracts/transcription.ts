@@ -2,18 +2,18 @@
 import { z } from "zod";
 import { inputUrl, jobOptions } from "./job-request.ts";
 
-/** Parameters of a transcript. */
+/** Parameters of a transcription. */
 export const transcriptionMetadataSchema = z.strictObject({
   call_id: z.uuid().optional().describe(
-    "A call of yours, whose transcript is filled in.",
+    "Id of one of your calls, which receives the transcript.",
   ),
   language_code: z.string().regex(/^[a-z]{2,3}$/, "must be ISO 639, as en")
-    .optional().describe("Found out when left out."),
+    .optional().describe("Default: detected."),
   speakers: z.number().int().min(1).max(32).optional().describe(
-    "How many people speak; found out when left out.",
+    "Number of speakers. Default: detected.",
   ),
   tag_audio_events: z.boolean().default(false).describe(
-    "Also writes down laughter, steps and the like.",
+    "Also transcribes events such as laughter and footsteps.",
   ),
   output_format: z.enum(["json", "srt"]).default("json"),
 });
@@ -30,7 +30,7 @@ export const transcriptionRequestSchema = z.strictObject({
   }),
 });
 
-/** What one speaker said without a longer pause. Times are seconds. */
+/** What one speaker said without a long pause. Times are in seconds. */
 export const transcriptSegmentSchema = z.object({
   speaker: z.string().nullable(),
   start: z.number(),
@@ -38,7 +38,7 @@ export const transcriptSegmentSchema = z.object({
   text: z.string(),
 });
 
-/** The file that a transcription leaves as JSON, and `calls.transcript_data`. */
+/** The JSON file of a transcription, and `calls.transcript_data`. */
 export const transcriptFileSchema = z.object({
   language: z.string().nullable(),
   duration_seconds: z.number().nullable(),
@@ -55,7 +55,7 @@ export const transcriptFileSchema = z.object({
 });
 export type TranscriptFile = z.infer<typeof transcriptFileSchema>;
 
-/** Most characters of a transcript that stand in the result itself; all of it is in the job's output. */
+/** Most characters of the transcript in `result_data`; the complete transcript is the job's output. */
 export const MAX_RESULT_TEXT = 10_000;
 
 /** Result of a transcription; the file is the job's output. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { inputUrl, jobOptions } from "./job-request.ts";
 import { plain, plainText, unitInterval } from "./plain-text.ts";
 
-/** The name of a voice that is given none. */
+/** The default name of a voice. */
 const DEFAULT_VOICE_NAME = "Cloned Voice";
 
 /**
@@ -21,7 +21,7 @@ export const voiceCloneMetadataSchema = z.strictObject({
     ).optional(),
   stability: unitInterval.default(0.5).describe("0 is expressive, 1 is even."),
   similarity_boost: unitInterval.default(0.75).describe(
-    "How closely to keep to the recording.",
+    "How closely the voice follows the recording.",
   ),
   remove_background_noise: z.boolean().default(false),
 }).superRefine(({ voice_name, name }, context) => {
@@ -48,7 +48,7 @@ export const voiceCloneRequestSchema = z.strictObject({
   metadata: voiceCloneMetadataSchema.prefault({}),
 });
 
-/** Result of a voice clone. `cached` is there when an earlier equal job was reused. */
+/** Result of a voice clone. `cached` is set if the result of an earlier identical job was reused. */
 export const voiceCloneResultSchema = z.object({
   voice_id: z.string().min(1),
   voice_name: z.string().min(1),

@@ -131,7 +131,7 @@ async function recordingOf(
   if (url === null) {
     throw JobFailure.final("metadata_invalid", {
       details:
-        "metadata.text: is required, or audio_url, or a speech that the job depends on",
+        "metadata.text: is required unless audio_url is set or the job depends on a text_to_speech job",
     });
   }
   if (!parseObjectPath(url)?.path.startsWith(`${job.user_id}/`)) {

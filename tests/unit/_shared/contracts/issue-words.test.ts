@@ -51,7 +51,7 @@ for (
     [z.uuid(), "x", [": must be a UUID"]],
     [z.url(), "x", [": must be a URL"]],
     [z.iso.datetime(), "x", [": must be a date and time in ISO 8601"]],
-    [z.string().regex(/^a/), "b", [": has the wrong form"]],
+    [z.string().regex(/^a/), "b", [": has the wrong format"]],
     [z.string().regex(/^a/, "must begin with a"), "b", [
       ": must begin with a",
     ]],
@@ -61,7 +61,7 @@ for (
       "c: is not known",
     ]],
     [z.record(z.string().max(3), z.string()), { long: "x" }, [
-      "long: is not a possible name: may have 3 characters at most",
+      "long: is not a valid name: may have 3 characters at most",
     ]],
 
     [shape, {}, ["kind: is required: one of circle, square"]],

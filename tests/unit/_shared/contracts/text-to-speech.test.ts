@@ -48,7 +48,7 @@ Deno.test("textToSpeechMetadataSchema: a language code is taken by the models th
 
 Deno.test("textToSpeechMetadataSchema: the refusal of a language code names the models that take it", () => {
   assertEquals(refusals({ language_code: "hu" }), [
-    "language_code: is not taken by eleven_multilingual_v2; leave it out, or choose " +
+    "language_code: is not supported by eleven_multilingual_v2; leave it out, or choose " +
     "eleven_v3, eleven_flash_v2_5, or eleven_turbo_v2_5",
   ]);
   assertEquals(

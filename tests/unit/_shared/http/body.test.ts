@@ -154,7 +154,7 @@ for (
       ["metadata.tags.1", "must be a string"],
     ]],
     ["a key of a record", { name: "a", labels: { long: "x" } }, [
-      ["labels.long", "is not a possible name: may have 3 characters at most"],
+      ["labels.long", "is not a valid name: may have 3 characters at most"],
     ]],
     ["a member whose name is empty", { name: "a", "": 1 }, [
       ['""', "is not known"],
