@@ -7,7 +7,7 @@ import {
   PngError,
   type PngHead,
   readPngHead,
-} from "./png.ts";
+} from "./png-head.ts";
 
 /** A file that cannot be printed. The message completes the sentence "the photo …". */
 export class PhotoError extends Error {

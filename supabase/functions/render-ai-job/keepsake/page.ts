@@ -1,68 +1,26 @@
-/** One page of a keepsake, and the layout of each kind of page. */
-import type PDFDocument from "pdfkit";
-import type { PdfImage } from "pdfkit";
-import type { PageFormat } from "./page-size.ts";
+/** The pages of a keepsake: the layout of each kind of page. */
 import { cutBy, shapeOf } from "./pagination.ts";
 import type { PrintableText } from "./printable-text.ts";
 import {
-  type CharacterWidth,
-  type Room,
-  setText,
-  type Setting,
-} from "./typesetting.ts";
+  fitInto,
+  LEAST_RESOLUTION,
+  type PlacedSlide,
+  type Sheet,
+  SOFT,
+} from "./sheet.ts";
+import type { Room } from "./typesetting.ts";
 
-/** A photo that can be placed on a page. */
-export interface Picture {
-  image: PdfImage;
-  /** In pixels, after rotation. */
-  size: { width: number; height: number };
-}
-
-/** A slide with its photo. */
-export interface PlacedSlide {
-  picture: Picture;
-  caption: PrintableText | null;
-  date: PrintableText | null;
-  /** Called with the pixels per inch each time the photo is placed. */
-  note: (dpi: number) => void;
-}
-
-interface Box {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-}
-
-const INK = "#2b2724", SOFT = "#8a817a", HAIRLINE = "#cfc8c1";
-const ORNAMENT = "\u2767";
-/** A photo is not enlarged below this many pixels per inch. */
-const LEAST_RESOLUTION = 100;
 /** Where a block with room around it is placed: slightly above the middle, which looks centred. */
 const OPTICAL_MIDDLE = 0.44;
 /** Largest part of a photo that may be cropped to fill a page or the top of the cover; otherwise it keeps its shape. */
 const MOST_CUT = { page: 0.25, cover: 0.2 };
 
-/** A new page of the document, and what can be placed on it. Positions are relative to the corner after trimming. */
+/** The layouts, on a new sheet. */
 export class Page {
-  private readonly margin: number;
+  readonly #sheet: Sheet;
 
-  constructor(
-    private readonly document: PDFDocument,
-    private readonly format: PageFormat,
-    private readonly widthOf: CharacterWidth,
-  ) {
-    const { width, height, bleed } = format;
-    this.margin = Math.round(width * 0.105);
-    const sheet: [number, number] = [width + 2 * bleed, height + 2 * bleed];
-    document.addPage({ size: sheet, margin: 0 });
-    document.page.dictionary.data["BleedBox"] = [0, 0, ...sheet];
-    document.page.dictionary.data["TrimBox"] = [
-      bleed,
-      bleed,
-      bleed + width,
-      bleed + height,
-    ];
+  constructor(sheet: Sheet) {
+    this.#sheet = sheet;
   }
 
   /** The first photo, up to the edges where its shape allows it, with title, author and date. */
@@ -74,21 +32,21 @@ export class Page {
     },
     slide: PlacedSlide,
   ): void {
-    const { width, height, bleed } = this.format;
-    const measure = width - 2 * this.margin;
-    const title = this.set(book.title, {
+    const { width, height, bleed } = this.#sheet.format;
+    const measure = width - 2 * this.#sheet.margin;
+    const title = this.#sheet.set(book.title, {
       width: measure,
       height: height * 0.22,
       sizes: [40, 36, 32, 28, 24, 20, 17, 14, 11],
       leading: 1.14,
     });
-    const byline = book.author && this.set(book.author, {
+    const byline = book.author && this.#sheet.set(book.author, {
       width: measure,
       height: 40,
       sizes: [16, 13, 11, 9],
       leading: 1.25,
     });
-    const date = this.set(book.date, {
+    const date = this.#sheet.set(book.date, {
       width: measure,
       height: 20,
       sizes: [11.5, 9],
@@ -96,7 +54,7 @@ export class Page {
     });
     const text = title.height + 58 + (byline ? byline.height + 6 : 0) +
       date.height;
-    const most = height - text - 2.2 * this.margin;
+    const most = height - text - 2.2 * this.#sheet.margin;
     const { size } = slide.picture;
     const across = width + 2 * bleed;
     const natural = across * size.height / size.width;
@@ -106,52 +64,53 @@ export class Page {
       72 * size.width / across >= LEAST_RESOLUTION;
     let y: number;
     if (isWide) {
-      this.fill(slide, { x: -bleed, y: -bleed, ...band });
+      this.#sheet.fill(slide, { x: -bleed, y: -bleed, ...band });
       const end = band.height - bleed;
       y = end + (height - end - text) * OPTICAL_MIDDLE;
     } else {
-      const top = this.margin * 1.25, bottom = height - this.margin * 1.2;
+      const top = this.#sheet.margin * 1.25,
+        bottom = height - this.#sheet.margin * 1.2;
       const frame = fitInto(size, {
-        x: this.margin,
+        x: this.#sheet.margin,
         y: top,
         width: measure,
         height: bottom - top - text - 32,
       });
       const start = top +
         (bottom - top - text - 32 - frame.height) * OPTICAL_MIDDLE;
-      this.frame(slide, { ...frame, y: start });
+      this.#sheet.frame(slide, { ...frame, y: start });
       y = start + frame.height + 32;
     }
-    let at = this.write(title, y) + 16;
-    this.ornament(at);
+    let at = this.#sheet.write(title, y) + 16;
+    this.#sheet.ornament(at);
     at += 42;
-    if (byline) at = this.write(byline, at) + 6;
-    this.write(date, at, SOFT);
+    if (byline) at = this.#sheet.write(byline, at) + 6;
+    this.#sheet.write(date, at, SOFT);
   }
 
   /** A page with only a text. */
   foreword(content: PrintableText): void {
-    const text = this.set(content, {
-      width: this.format.width - 2.6 * this.margin,
-      height: this.format.height - 3.4 * this.margin,
+    const text = this.#sheet.set(content, {
+      width: this.#sheet.format.width - 2.6 * this.#sheet.margin,
+      height: this.#sheet.format.height - 3.4 * this.#sheet.margin,
       sizes: [15, 14, 13, 12, 11, 10, 9],
       leading: 1.5,
     });
-    const y = (this.format.height - text.height) * OPTICAL_MIDDLE;
-    this.ornament(y - 40);
-    this.write(text, y);
+    const y = (this.#sheet.format.height - text.height) * OPTICAL_MIDDLE;
+    this.#sheet.ornament(y - 40);
+    this.#sheet.write(text, y);
   }
 
   /** One photo up to the edges of the page, with a caption in a band below if there is one. */
   full(slide: PlacedSlide, number: number): void {
-    const { width, height, bleed } = this.format;
-    const text = this.legend(slide, {
-      width: Math.min(width - 2 * this.margin, 430),
+    const { width, height, bleed } = this.#sheet.format;
+    const text = this.#sheet.legend(slide, {
+      width: Math.min(width - 2 * this.#sheet.margin, 430),
       height: height * 0.3,
       sizes: [14, 13, 12, 11, 10, 9, 8],
       leading: 1.38,
     });
-    const band = text === null ? 0 : text.height + 1.9 * this.margin;
+    const band = text === null ? 0 : text.height + 1.9 * this.#sheet.margin;
     const whole = {
       x: -bleed,
       y: -bleed,
@@ -160,36 +119,37 @@ export class Page {
     };
     const { size } = slide.picture;
     if (cutBy(size, whole) <= MOST_CUT.page) {
-      this.fill(slide, whole);
-      text?.write(height - band + 0.55 * this.margin);
+      this.#sheet.fill(slide, whole);
+      text?.write(height - band + 0.55 * this.#sheet.margin);
     } else if (size.width / size.height > whole.width / whole.height) {
       // As wide as the page, centred vertically.
       const tall = whole.width * size.height / size.width;
-      const free = height - tall - (text?.height ?? 0) - 1.25 * this.margin;
+      const free = height - tall - (text?.height ?? 0) -
+        1.25 * this.#sheet.margin;
       const y = Math.max(0, free * OPTICAL_MIDDLE);
-      this.fill(slide, { ...whole, y, height: tall });
+      this.#sheet.fill(slide, { ...whole, y, height: tall });
       text?.write(y + tall + 20);
     } else {
       const wide = whole.height * size.width / size.height;
-      this.fill(slide, { ...whole, x: (width - wide) / 2, width: wide });
-      text?.write(height - band + 0.55 * this.margin);
+      this.#sheet.fill(slide, { ...whole, x: (width - wide) / 2, width: wide });
+      text?.write(height - band + 0.55 * this.#sheet.margin);
     }
-    if (text !== null) this.number(number);
+    if (text !== null) this.#sheet.number(number);
   }
 
   /** One, two or four photos, each with its caption. */
   photos(slides: readonly PlacedSlide[], number: number): void {
-    const gap = slides.length === 1 ? 0 : this.margin * 0.45;
+    const gap = slides.length === 1 ? 0 : this.#sheet.margin * 0.45;
     const tall = slides.every(({ picture }) =>
       shapeOf(picture.size) === "portrait"
     );
     const columns = slides.length === 4 || slides.length === 2 && tall ? 2 : 1;
     const rows = slides.length / columns;
     const area = {
-      x: this.margin,
-      y: this.margin,
-      width: this.format.width - 2 * this.margin,
-      height: this.format.height - 2.25 * this.margin,
+      x: this.#sheet.margin,
+      y: this.#sheet.margin,
+      width: this.#sheet.format.width - 2 * this.#sheet.margin,
+      height: this.#sheet.format.height - 2.25 * this.#sheet.margin,
     };
     const cell = {
       width: (area.width - gap * (columns - 1)) / columns,
@@ -205,7 +165,7 @@ export class Page {
     };
     const between = slides.length === 1 ? 22 : 11;
     const placed = slides.map((slide) => {
-      const text = this.legend(slide, {
+      const text = this.#sheet.legend(slide, {
         width: Math.min(cell.width, 430),
         leading: 1.34,
         ...rooms[slides.length] ?? { sizes: [8], height: 0 },
@@ -234,7 +194,7 @@ export class Page {
       for (const [column, { slide, text, frame }] of inRow.entries()) {
         const left = area.x + column * (cell.width + gap);
         // Photos of a row are aligned at the bottom, so that their captions start at the same height.
-        this.frame(slide, {
+        this.#sheet.frame(slide, {
           ...frame,
           x: left + frame.x,
           y: y + tallest - frame.height,
@@ -243,13 +203,13 @@ export class Page {
       }
       y += height + gap;
     }
-    this.number(number);
+    this.#sheet.number(number);
   }
 
   /** The end of the book: its last photo again, small, and the title. */
   back(book: { title: PrintableText }, slide: PlacedSlide | null): void {
-    const { width, height } = this.format;
-    const title = this.set(book.title, {
+    const { width, height } = this.#sheet.format;
+    const title = this.#sheet.set(book.title, {
       width: width * 0.5,
       height: 80,
       sizes: [13, 12, 11, 10, 9, 8],
@@ -264,139 +224,9 @@ export class Page {
     const above = frame ? frame.height + 30 : 0;
     const block = above + 38 + title.height;
     let y = (height - block) * OPTICAL_MIDDLE;
-    if (slide && frame) this.frame(slide, { ...frame, y });
+    if (slide && frame) this.#sheet.frame(slide, { ...frame, y });
     y += above;
-    this.ornament(y);
-    this.write(title, y + 38, SOFT);
+    this.#sheet.ornament(y);
+    this.#sheet.write(title, y + 38, SOFT);
   }
-
-  /** Caption and date of a slide, one above the other; null when it has neither. */
-  private legend(
-    { caption, date }: PlacedSlide,
-    room: Room,
-  ): { height: number; write: (y: number, middle?: number) => void } | null {
-    const dated = date && this.set(date, {
-      width: room.width,
-      height: 14,
-      sizes: [9, 8, 7],
-      leading: 1.4,
-    });
-    const told = caption && this.set(caption, {
-      ...room,
-      height: room.height - (dated?.height ?? 0),
-    });
-    if (!told && !dated) return null;
-    const between = told && dated ? 3 : 0;
-    return {
-      height: (told?.height ?? 0) + between + (dated?.height ?? 0),
-      write: (y, middle) => {
-        const end = told ? this.write(told, y, INK, middle) : y;
-        if (dated) this.write(dated, end + between, SOFT, middle);
-      },
-    };
-  }
-
-  private set(content: PrintableText, room: Room): Setting {
-    return setText(content, room, this.widthOf);
-  }
-
-  /** Writes the text centred on `middle`, from `y` down; returns where it ends. */
-  private write(
-    { content, size, leading, lines }: Setting,
-    y: number,
-    color = INK,
-    middle = this.format.width / 2,
-  ): number {
-    this.document.font(content.face, size).fillColor(color);
-    const { bleed } = this.format;
-    // pdfkit aligns the top of the font's line box, which differs from the line height used here.
-    const rise = (size * leading - this.document.currentLineHeight(true)) / 2;
-    for (const line of lines) {
-      if (line !== "") {
-        const width = this.document.widthOfString(line);
-        this.document.text(
-          line,
-          bleed + middle - width / 2,
-          bleed + y + rise,
-          { lineBreak: false },
-        );
-      }
-      y += size * leading;
-    }
-    return y;
-  }
-
-  /** A photo with a hairline around it, so that a bright photo has an edge. */
-  private frame(slide: PlacedSlide, box: Box): void {
-    const { bleed } = this.format;
-    slide.note(72 * slide.picture.size.width / box.width);
-    const x = box.x + bleed, y = box.y + bleed;
-    // pdfkit rotates the image by its orientation; this is the size after that.
-    this.document.image(slide.picture.image, x, y, {
-      width: box.width,
-      height: box.height,
-    });
-    this.document.lineWidth(0.4).strokeColor(HAIRLINE)
-      .rect(x, y, box.width, box.height).stroke();
-  }
-
-  /** A photo that covers the box, cropped equally on both sides. */
-  private fill(slide: PlacedSlide, box: Box): void {
-    const { bleed } = this.format;
-    const { size, image } = slide.picture;
-    const scale = Math.max(box.width / size.width, box.height / size.height);
-    slide.note(72 / scale);
-    const width = size.width * scale, height = size.height * scale;
-    const x = box.x + bleed, y = box.y + bleed;
-    this.document.save().rect(x, y, box.width, box.height).clip();
-    this.document.image(
-      image,
-      x + (box.width - width) / 2,
-      y + (box.height - height) / 2,
-      { width, height },
-    );
-    this.document.restore();
-  }
-
-  private ornament(y: number): void {
-    this.write(
-      {
-        content: { text: ORNAMENT, face: "roman", pictures: 0, missing: [] },
-        size: 20,
-        leading: 1.2,
-        lines: [ORNAMENT],
-        height: 24,
-      },
-      y,
-      SOFT,
-    );
-  }
-
-  private number(number: number): void {
-    this.write(
-      {
-        content: { text: `${number}`, face: "roman", pictures: 0, missing: [] },
-        size: 10.5,
-        leading: 1.2,
-        lines: [`${number}`],
-        height: 12.6,
-      },
-      this.format.height - this.margin * 0.78,
-      SOFT,
-    );
-  }
-}
-
-/** The largest place for the photo, centred in the box: it keeps its shape and is not enlarged too far. */
-function fitInto(
-  photo: { width: number; height: number },
-  box: Box,
-): Box {
-  const scale = Math.min(
-    box.width / photo.width,
-    box.height / photo.height,
-    72 / LEAST_RESOLUTION,
-  );
-  const width = photo.width * scale, height = photo.height * scale;
-  return { x: box.x + (box.width - width) / 2, y: box.y, width, height };
 }

@@ -5,7 +5,8 @@
 import { decodeBase64 } from "@std/encoding";
 import PDFDocument, { type PdfImage } from "pdfkit";
 import { type FontData, ITALIC, ROMAN } from "./font-data.ts";
-import { Page, type Picture } from "./page.ts";
+import { Page } from "./page.ts";
+import { type Picture, Sheet } from "./sheet.ts";
 import { PAGE_FORMATS, type PageSize } from "./page-size.ts";
 import { paginate, type PhotosPerPage } from "./pagination.ts";
 import type { PrintableText } from "./printable-text.ts";
@@ -85,7 +86,7 @@ export async function renderPages(book: Book): Promise<RenderedPages> {
     pictureOf(document, photo, index)
   );
   const resolutions = book.slides.map(() => Infinity);
-  const newPage = () => new Page(document, format, widthOf);
+  const newPage = () => new Page(new Sheet(document, format, widthOf));
   const slideOf = (index: number) => {
     const slide = book.slides[index];
     const picture = slide && pictures[slide.photo];

@@ -7,27 +7,16 @@
  * callback, which would end the isolate.
  */
 import { pipeline, Readable } from "node:stream";
-import { finished } from "node:stream/promises";
-import { constants, createDeflate, createInflate } from "node:zlib";
+import { createDeflate, createInflate } from "node:zlib";
 import { z } from "zod";
-
-/** A file that is not a printable PNG. The message completes the sentence "the photo …". */
-export class PngError extends Error {
-  override readonly name = "PngError";
-}
-
-/** The head of a PNG. */
-export interface PngHead {
-  width: number;
-  height: number;
-  bits: number;
-  colorType: number;
-  /** Samples per pixel without transparency: 1 or 3. */
-  colors: 1 | 3;
-  hasAlpha: boolean;
-  /** Decompressed size of the pixels; 0 when they pass through compressed. */
-  unpackedBytes: number;
-}
+import { Channels, CHUNK_BYTES, QUICK, toBytes } from "./png-channels.ts";
+import {
+  INDEXED,
+  PNG_HEAD_BYTES,
+  PngError,
+  type PngHead,
+  readPngHead,
+} from "./png-head.ts";
 
 /** What PDF needs to know about the pixels, known once they have been read. */
 export interface PngImage {
@@ -39,74 +28,6 @@ export interface PngImage {
   mask: number[] | null;
   /** The transparency, zlib, one channel of 8 bits with the PNG predictor; null if all pixels are opaque. */
   alpha: Uint8Array | null;
-}
-
-/** Largest decompressed picture: 16 million pixels with transparency, half as many with 16 bits per sample. */
-export const MAX_UNPACKED_BYTES = 64_010_000;
-/** The length of the signature and of the first chunk. */
-export const PNG_HEAD_BYTES = 33;
-
-const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-const INDEXED = 3;
-/** By colour type: samples per pixel without transparency, whether there is transparency, and the possible bit depths. */
-const TYPES: Readonly<
-  Record<number, { colors: 1 | 3; hasAlpha: boolean; bits: readonly number[] }>
-> = {
-  0: { colors: 1, hasAlpha: false, bits: [1, 2, 4, 8, 16] },
-  2: { colors: 3, hasAlpha: false, bits: [8, 16] },
-  [INDEXED]: { colors: 1, hasAlpha: false, bits: [1, 2, 4, 8] },
-  4: { colors: 1, hasAlpha: true, bits: [8, 16] },
-  6: { colors: 3, hasAlpha: true, bits: [8, 16] },
-};
-/** Size of the chunks that zlib streams produce. */
-const CHUNK_BYTES = 262_144;
-/** The fastest level that still compresses runs: processor time is the scarcest resource of an isolate. */
-const QUICK = { level: 1, strategy: constants.Z_RLE, chunkSize: CHUNK_BYTES };
-
-/** Whether the bytes begin like a PNG. */
-export function isPng(bytes: Uint8Array): boolean {
-  return SIGNATURE.every((byte, index) => bytes[index] === byte);
-}
-
-/**
- * Reads signature and header.
- *
- * @param bytes at least the first {@link PNG_HEAD_BYTES} of the file.
- * @throws {PngError} when the file is broken, interlaced, or too large to decompress.
- */
-export function readPngHead(bytes: Uint8Array): PngHead {
-  if (!isPng(bytes)) throw new PngError("is not a PNG");
-  if (bytes.length < PNG_HEAD_BYTES) {
-    throw new PngError("ends too early");
-  }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const width = view.getUint32(16), height = view.getUint32(20);
-  const bits = bytes[24] ?? 0, colorType = bytes[25] ?? 0;
-  if (view.getUint32(8) !== 13 || width === 0 || height === 0) {
-    throw new PngError("is a broken PNG (it has no size)");
-  }
-  const type = TYPES[colorType];
-  if (type === undefined || !type.bits.includes(bits)) {
-    throw new PngError("is a broken PNG (its colour type is unknown)");
-  }
-  if (bytes[28] !== 0) {
-    throw new PngError("is an interlaced PNG, which cannot be printed");
-  }
-  const { colors, hasAlpha } = type;
-  const unpackedBytes = hasAlpha
-    ? (width * (colors + 1) * bits / 8 + 1) * height
-    : 0;
-  if (unpackedBytes > MAX_UNPACKED_BYTES) {
-    const most = MAX_UNPACKED_BYTES / (colors + 1) / (bits / 8) / 1e6;
-    throw new PngError(
-      `is a PNG with an alpha channel of ${
-        (width * height / 1e6).toFixed(1)
-      } megapixels, which takes too long to print; up to ${
-        Math.floor(most)
-      } can be, or any number without an alpha channel`,
-    );
-  }
-  return { width, height, bits, colorType, colors, hasAlpha, unpackedBytes };
 }
 
 /**
@@ -156,10 +77,6 @@ function asPngError(error: unknown): unknown {
       cause: error,
     })
     : error;
-}
-
-function toBytes(value: unknown): Uint8Array {
-  return z.instanceof(Uint8Array).parse(value);
 }
 
 /** Reads pieces of any size from a stream of bytes. */
@@ -274,163 +191,4 @@ function layOnWhite(
     const alpha = transparency[Math.floor(index / 3)] ?? 255;
     return Math.round((value * alpha + 255 * (255 - alpha)) / 255);
   });
-}
-
-/** Separates colour and transparency, row by row; of 16 bits the upper 8 are kept. */
-class Channels {
-  readonly #head: PngHead;
-  /** Bytes per pixel, and per sample. */
-  readonly #step: number;
-  readonly #sample: number;
-  /** Number of opaque rows at the top; `#alpha` begins with the first row that is not opaque. */
-  #opaqueRows = 0;
-  #alpha: PackedRows | null = null;
-  #rows = 0;
-
-  constructor(head: PngHead) {
-    this.#head = head;
-    this.#sample = head.bits / 8;
-    this.#step = (head.colors + 1) * this.#sample;
-  }
-
-  /** The colours of the rows, with their filters. */
-  async *colorsOf(pieces: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
-    const { width, height } = this.#head;
-    const row = new Uint8Array(1 + width * this.#step);
-    let filled = 0;
-    for await (const piece of pieces) {
-      const bytes = toBytes(piece);
-      const most = Math.ceil((filled + bytes.length) / row.length);
-      const colors = new Uint8Array(most * (1 + width * this.#head.colors));
-      let to = 0;
-      for (let at = 0; at < bytes.length;) {
-        const part = bytes.subarray(at, at + row.length - filled);
-        row.set(part, filled);
-        filled += part.length;
-        at += part.length;
-        if (filled < row.length) break;
-        if (this.#rows === height) {
-          throw new PngError("is a broken PNG (it has too many pixels)");
-        }
-        to = this.#take(row, colors, to);
-        filled = 0;
-      }
-      if (to > 0) yield colors.subarray(0, to);
-    }
-    if (this.#rows !== height || filled > 0) {
-      throw new PngError("ends too early");
-    }
-  }
-
-  #take(row: Uint8Array, colors: Uint8Array, to: number): number {
-    const filter = row[0] ?? 0;
-    if (filter > 4) {
-      throw new PngError("is a broken PNG (a row has an unknown filter)");
-    }
-    const step = this.#step, sample = this.#sample, length = row.length;
-    colors[to++] = filter;
-    if (this.#head.colors === 1) {
-      for (let at = 1; at < length; at += step) colors[to++] = row[at] ?? 0;
-    } else {
-      for (let at = 1; at < length; at += step) {
-        colors[to++] = row[at] ?? 0;
-        colors[to++] = row[at + sample] ?? 0;
-        colors[to++] = row[at + 2 * sample] ?? 0;
-      }
-    }
-    const alpha = new Uint8Array(1 + this.#head.width);
-    alpha[0] = filter;
-    let x = 1;
-    for (let at = 1 + step - sample; at < length; at += step) {
-      alpha[x++] = row[at] ?? 0;
-    }
-    if (this.#alpha === null && isOpaqueRow(alpha, this.#rows === 0)) {
-      this.#opaqueRows++;
-    } else {
-      this.#alpha ??= this.#beginAlpha();
-      this.#alpha.add(alpha);
-    }
-    this.#rows++;
-    return to;
-  }
-
-  /** The opaque rows so far, in the shortest encoding. */
-  #beginAlpha(): PackedRows {
-    const rows = new PackedRows();
-    const { width } = this.#head;
-    // First row: equal to the pixel on the left. Further rows: equal to the pixel above.
-    const first = new Uint8Array(1 + width), like = new Uint8Array(1 + width);
-    first[0] = 1;
-    first[1] = 255;
-    like[0] = 2;
-    for (let y = 0; y < this.#opaqueRows; y++) rows.add(y === 0 ? first : like);
-    return rows;
-  }
-
-  /** The compressed transparency; null if every pixel is opaque. */
-  async endAlpha(): Promise<Uint8Array | null> {
-    return await this.#alpha?.end() ?? null;
-  }
-}
-
-const LOT_BYTES = 1_048_576;
-
-/** Compresses rows by the megabyte; only the compressed form is held. */
-class PackedRows {
-  readonly #packer = createDeflate(QUICK);
-  readonly #packed: Uint8Array[] = [];
-  #lot = new Uint8Array(LOT_BYTES);
-  #filled = 0;
-
-  constructor() {
-    this.#packer.on(
-      "data",
-      (bytes: unknown) => this.#packed.push(toBytes(bytes)),
-    );
-  }
-
-  add(row: Uint8Array): void {
-    for (let at = 0; at < row.length;) {
-      const part = row.subarray(at, at + LOT_BYTES - this.#filled);
-      this.#lot.set(part, this.#filled);
-      this.#filled += part.length;
-      at += part.length;
-      if (this.#filled < LOT_BYTES) return;
-      this.#packer.write(this.#lot);
-      this.#lot = new Uint8Array(LOT_BYTES);
-      this.#filled = 0;
-    }
-  }
-
-  async end(): Promise<Uint8Array> {
-    this.#packer.end(this.#lot.subarray(0, this.#filled));
-    await finished(this.#packer);
-    return join(this.#packed);
-  }
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(
-    parts.reduce((sum, part) => sum + part.length, 0),
-  );
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
-/** Whether a filtered row below opaque rows is opaque: each filter has exactly one encoding for that. */
-function isOpaqueRow(row: Uint8Array, isFirst: boolean): boolean {
-  const [filter = 0, first] = row;
-  // At the left edge: filters none, left, above, average, Paeth.
-  const begins = isFirst ? [255, 255, 255, 255, 255] : [255, 255, 0, 128, 0];
-  const goesOn = isFirst ? [255, 0, 255, 128, 0] : [255, 0, 0, 0, 0];
-  if (first !== begins[filter]) return false;
-  const expected = goesOn[filter];
-  for (let x = 2; x < row.length; x++) {
-    if (row[x] !== expected) return false;
-  }
-  return true;
 }

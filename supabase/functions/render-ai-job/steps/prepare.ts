@@ -5,7 +5,13 @@ import { OUTPUTS, storeOutput } from "../../_shared/storage/outputs.ts";
 import { COSTS } from "../budget.ts";
 import { notPrintable, photoFailure } from "../failures.ts";
 import { encodePalette } from "../keepsake/book-file.ts";
-import type { PngHead, PngImage } from "../keepsake/png.ts";
+import {
+  PNG_HEAD_BYTES,
+  PngError,
+  type PngHead,
+  readPngHead,
+} from "../keepsake/png-head.ts";
+import type { PngImage } from "../keepsake/png.ts";
 import type { Plan, PlannedPhoto } from "../plan.ts";
 import { pause, type RenderDeps, type Rendering } from "../rendering.ts";
 
@@ -62,9 +68,7 @@ async function prepare(
   { context: { job, signal }, plan }: Rendering,
   photo: PlannedPhoto,
 ): Promise<void> {
-  const { PNG_HEAD_BYTES, PngError, preparePng, readPngHead } = await import(
-    "../keepsake/png.ts"
-  );
+  const { preparePng } = await import("../keepsake/png.ts");
   const index = plan.photos.indexOf(photo);
   const store = (fileName: string, body: ReadableStream<Uint8Array>) =>
     storeOutput(supabase, {

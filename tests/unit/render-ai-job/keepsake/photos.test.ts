@@ -11,11 +11,11 @@ import {
   inspectPhoto,
   PhotoError,
 } from "../../../../supabase/functions/render-ai-job/keepsake/inspect-photo.ts";
+import { preparePng } from "../../../../supabase/functions/render-ai-job/keepsake/png.ts";
 import {
   PngError,
-  preparePng,
   readPngHead,
-} from "../../../../supabase/functions/render-ai-job/keepsake/png.ts";
+} from "../../../../supabase/functions/render-ai-job/keepsake/png-head.ts";
 import { inPieces, readAll, readPhoto } from "../../_support/keepsake-book.ts";
 
 /** A file with some bytes changed, and possibly truncated. */
