@@ -8,6 +8,7 @@ import { z } from "zod";
 import {
   type ConfigSection,
   type Module,
+  MODULES,
   templateIndexSchema,
 } from "../../installer/template.ts";
 import { PRODUCT_PACKAGES } from "./import-rules.ts";
@@ -30,12 +31,10 @@ export class TemplateError extends Error {}
 
 const importMapSchema = z.object({ imports: z.record(z.string(), z.string()) });
 
-/**
- * The module that a migration belongs to. Only the shop can be left out: no other migration names its tables, while the
- * job engine writes the results of jobs into avatars, calls and pdfs.
- */
-export function moduleOf(migration: string): Module {
-  return /_shop(_\w+)?\.sql$/.test(migration) ? "shop" : "core";
+/** The module that a migration belongs to, by its name: `<version>_<module>_<what>.sql`. Every other file is of the core. */
+export function moduleOf(path: string): Module {
+  const name = /(?:^|\/)\d+_([a-z]+)(?:_\w+)?\.sql$/.exec(path)?.[1];
+  return MODULES.find((module) => module === name) ?? "core";
 }
 
 /** Where a file of `supabase/functions` is installed, and its text with the imports that fit there. */

@@ -1,6 +1,6 @@
 /**
- * Fails when an import goes against the order of the layers, a source names a package by address, or a lock file holds
- * what it should not.
+ * Fails when an import goes against the order of the layers, a source names a package by address, a lock file holds what
+ * it should not, or a file of the schema is not listed or uses a later module.
  *
  * usage: deno task check:imports
  */
@@ -12,6 +12,7 @@ import {
   importedPackages,
 } from "./import-rules.ts";
 import { checkLocks, DEMO_SOURCES, PEER_SOURCES } from "./lock-rules.ts";
+import { findSchemaFaults } from "./schema-files.ts";
 import { readSourceTree, report } from "./source-tree.ts";
 
 const importMap = z.object({ imports: z.record(z.string(), z.string()) });
@@ -29,6 +30,7 @@ const files = await readSourceTree(root);
 Deno.exit(
   await report([
     ...checkImportMap(imports, mapText),
+    ...await findSchemaFaults(root),
     ...checkImports(files, imports),
     ...checkLocks({
       small: lockFile.parse(JSON.parse(await read("deno.lock"))),

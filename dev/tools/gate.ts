@@ -71,15 +71,6 @@ const DATABASE_CHECKS: Check[] = [
     ],
   },
   {
-    name: "generated schema: deno task db:schema --check",
-    args: [
-      "run",
-      "--allow-all",
-      "dev/tools/dump-schema.ts",
-      "--check",
-    ],
-  },
-  {
     name: "generated data model: deno task db:model --check",
     args: [
       "run",

@@ -1,7 +1,8 @@
 /** House rules over the catalogue. Each has a statement that breaks it, so that a rule that sees nothing is noticed. */
 import { assert, assertEquals } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
+import { fromFileUrl } from "@std/path";
 import { findUppercaseWords } from "../../dev/tools/sql-case.ts";
+import { readSchemaFiles } from "../../dev/tools/schema-files.ts";
 import { type Transaction, withDatabase } from "../_support/database.ts";
 
 /** SECURITY DEFINER functions that anon or authenticated may execute, each with the reason why that is safe. */
@@ -190,21 +191,16 @@ Deno.test("schema: keeps the house rules", async (t) => {
   });
 });
 
-Deno.test("migrations: everything that is not text or a comment is lowercase", async () => {
-  const dir = fromFileUrl(
-    new URL("../../supabase/migrations", import.meta.url),
-  );
+Deno.test("schema files: everything that is not text or a comment is lowercase", async () => {
+  const root = fromFileUrl(new URL("../../", import.meta.url));
   const found: string[] = [];
-  let files = 0;
-  for await (const { name } of Deno.readDir(dir)) {
-    if (!name.endsWith(".sql")) continue;
-    files++;
-    const text = await Deno.readTextFile(join(dir, name));
+  const files = await readSchemaFiles(root);
+  for (const { path, text } of files) {
     for (const { word, line } of findUppercaseWords(text)) {
-      found.push(`${name}:${line} ${word}`);
+      found.push(`${path}:${line} ${word}`);
     }
   }
-  assert(files > 0);
+  assert(files.length > 0);
   assertEquals(found, []);
 });
 

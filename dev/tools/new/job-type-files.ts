@@ -42,7 +42,10 @@ export function filesOf(
   const { kebab, snake } = names;
   const functions = "supabase/functions";
   return {
-    [`supabase/migrations/${migrationVersion}_${snake}.sql`]: migration(names),
+    [`supabase/schemas/jobs/${snake}.sql`]: schema(names),
+    [`supabase/migrations/${migrationVersion}_core_${snake}.sql`]: schema(
+      names,
+    ),
     [`${functions}/_shared/contracts/${kebab}.ts`]: contract(names),
     [`${functions}/_shared/providers/elevenlabs/${kebab}.ts`]: wire(names),
     [`${functions}/process-ai-job/processors/${kebab}.ts`]: processor(names),
@@ -50,9 +53,8 @@ export function filesOf(
   };
 }
 
-function migration({ snake, words }: Names): string {
-  return `-- The job type ${snake}: ElevenLabs makes a ${words} from a text. Runs once; locks ai_job_types and ai_prices for a
--- moment.
+function schema({ snake, words }: Names): string {
+  return `-- The job type ${snake}: ElevenLabs makes a ${words} from a text.
 
 insert into public.ai_job_types (job_type, provider, is_input_required, input_max_bytes)
 values ('${snake}', 'elevenlabs', false, 1);

@@ -72,6 +72,11 @@ function insertionsOf(
   const clientTypes = "client/job-types.ts";
   return [
     {
+      path: "supabase/config.toml",
+      before: '  "./schemas/cron.sql",',
+      text: `  "./schemas/jobs/${snake}.sql",\n`,
+    },
+    {
       path: jobs,
       before: "import {\n  voiceCloneRequestSchema,",
       text: `import {

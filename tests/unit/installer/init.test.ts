@@ -157,8 +157,7 @@ Deno.test("init: a second run changes nothing, a lost file comes back, a module 
   const more = planInit(template, projectOf(files), ALL);
   assertEquals(more.clashes, []);
   assertEquals(touched(more), [
-    "supabase/migrations/20261122001300_shop.sql",
-    "supabase/migrations/20261122001410_shop_ownership.sql",
+    "supabase/migrations/20261122000300_shop.sql",
   ]);
   assertEquals(more.manifest.modules, ["core", "people", "shop"]);
 });
@@ -184,7 +183,7 @@ Deno.test("init: a file or a link where a folder is needed, a taken migration ve
   const { clashes } = planInit(template, projectOf(files), ALL);
   assertEquals(clashes.slice(0, 2), [
     "file supabase/functions/_shared: a folder is needed there",
-    "migration version 20261122000100: supabase/migrations/20261122000100_foundation.sql",
+    "migration version 20261122000100: supabase/migrations/20261122000100_core.sql",
   ]);
   assert(clashes[2]?.startsWith("config sections [db.vault]"), clashes[2]);
   assertEquals(clashes.length, 3);

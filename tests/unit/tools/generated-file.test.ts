@@ -37,7 +37,7 @@ Deno.test("writeOrCheck: writes, and with --check fails exactly when the file di
   const said: string[] = [];
   const run = (content: string, args: string[]) =>
     writeOrCheck(
-      { path: join(dir, "a.sql"), content, task: "db:schema" },
+      { path: join(dir, "a.sql"), content, task: "db:model" },
       args,
       (text) => said.push(text),
     );
@@ -50,7 +50,7 @@ Deno.test("writeOrCheck: writes, and with --check fails exactly when the file di
     assertEquals(await run("two\n", ["--check"]), 1);
     assertStringIncludes(
       said.join(""),
-      "Run: deno task db:schema\nfrom line 1:\n- one\n+ two",
+      "Run: deno task db:model\nfrom line 1:\n- one\n+ two",
     );
     assertEquals(await Deno.readTextFile(join(dir, "a.sql")), "one\n");
   } finally {

@@ -1,0 +1,72 @@
+/**
+ * Writes the baseline migrations, one for each module, from the files of `supabase/schemas`. From the first release on
+ * they are frozen: a database may have run them.
+ *
+ * usage: deno task db:baseline
+ */
+import { fromFileUrl, join } from "@std/path";
+import {
+  readSchemaFiles,
+  SCHEMA_MODULES,
+  type SchemaFile,
+  type SchemaModule,
+} from "./schema-files.ts";
+
+/** The file name of each module's baseline. */
+export const BASELINES: Readonly<Record<SchemaModule, string>> = {
+  core: "20261122000100_core.sql",
+  people: "20261122000200_people.sql",
+  shop: "20261122000300_shop.sql",
+};
+
+const WHAT: Readonly<Record<SchemaModule, string>> = {
+  core:
+    "The module core: jobs, providers, costs, Storage, media, voices and the janitor.",
+  people:
+    "The module people: profiles, calls, avatars, slideshows and keepsakes. Needs core.",
+  shop:
+    "The module shop: vendors, orders, payments and deliveries. Needs core and people.",
+};
+
+/** The text of a module's baseline: its schema files one after another. */
+export function baselineOf(
+  module: SchemaModule,
+  files: readonly SchemaFile[],
+): string {
+  const parts = files.filter((file) => file.module === module).map((
+    { path, text },
+  ) => `-- ${"=".repeat(5)} ${path}\n\n${text.trim()}\n`);
+  return [
+    `-- ${WHAT[module]}\n` +
+    "-- Written by `deno task db:baseline` from supabase/schemas. Not to be edited: change the schema file.\n\n" +
+    "set check_function_bodies = off;\n",
+    ...parts,
+  ].join("\n");
+}
+
+/** Whether the changelog names a release: then databases exist that have run the baselines. */
+export function isReleased(changelog: string): boolean {
+  return /^## \[?[1-9]\d*\.\d+\.\d+/m.test(changelog);
+}
+
+async function say(to: typeof Deno.stdout, text: string): Promise<void> {
+  await to.write(new TextEncoder().encode(`${text}\n`));
+}
+
+if (import.meta.main) {
+  const root = fromFileUrl(new URL("../../", import.meta.url));
+  if (isReleased(await Deno.readTextFile(join(root, "CHANGELOG.md")))) {
+    await say(
+      Deno.stderr,
+      "The baselines are frozen since the first release. Write a small migration for your change of the schema:\n" +
+        "supabase/migrations/<timestamp>_<module>_<what>.sql; see CONTRIBUTING.md.",
+    );
+    Deno.exit(1);
+  }
+  const files = await readSchemaFiles(root);
+  for (const module of SCHEMA_MODULES) {
+    const path = join("supabase/migrations", BASELINES[module]);
+    await Deno.writeTextFile(join(root, path), baselineOf(module, files));
+    await say(Deno.stdout, `Wrote ${path}`);
+  }
+}

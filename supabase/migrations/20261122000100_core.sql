@@ -1,0 +1,6519 @@
+-- The module core: jobs, providers, costs, Storage, media, voices and the janitor.
+-- Written by `deno task db:baseline` from supabase/schemas. Not to be edited: change the schema file.
+
+set check_function_bodies = off;
+
+-- ===== supabase/schemas/foundation.sql
+
+-- Extensions, the schema private that the API never exposes, and privileges that start closed. Everything else
+-- builds on this.
+
+create extension if not exists pgcrypto with schema extensions;
+
+create extension if not exists supabase_vault with schema vault;
+
+create extension if not exists pg_net with schema extensions;
+
+create extension if not exists pg_cron with schema pg_catalog;
+
+-- PostgreSQL lets everybody execute a new function unless told otherwise. Here each function names its callers.
+alter default privileges revoke execute on functions from public;
+
+create schema if not exists private;
+comment on schema private is
+  'Functions and tables of the service itself. Not exposed by the Data API and not usable by API roles.';
+revoke all on schema private from public, anon, authenticated, service_role;
+
+create function private.touch_updated_at()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end;
+$$;
+comment on function private.touch_updated_at() is
+  'Row trigger: sets updated_at to the time of the write. Shared by every table that has the column.';
+
+-- ===== supabase/schemas/data/mime_types.sql
+
+-- Content types: one canonical name for each format. Browsers, phones and Storage send the same format under several
+-- names, and with parameters (audio/webm;codecs=opus).
+
+create function private.canonical_mime_type(p_content_type text)
+returns text
+language sql
+immutable
+security invoker
+parallel safe
+set search_path = ''
+as $$
+  select case t.name
+    when 'audio/mp3' then 'audio/mpeg'
+    when 'audio/mpeg3' then 'audio/mpeg'
+    when 'audio/mpg' then 'audio/mpeg'
+    when 'audio/mpga' then 'audio/mpeg'
+    when 'audio/x-mp3' then 'audio/mpeg'
+    when 'audio/x-mpeg' then 'audio/mpeg'
+    when 'audio/x-mpeg-3' then 'audio/mpeg'
+    when 'audio/vnd.wave' then 'audio/wav'
+    when 'audio/wave' then 'audio/wav'
+    when 'audio/x-pn-wav' then 'audio/wav'
+    when 'audio/x-wav' then 'audio/wav'
+    when 'audio/m4a' then 'audio/mp4'
+    when 'audio/mp4a-latm' then 'audio/mp4'
+    when 'audio/x-m4a' then 'audio/mp4'
+    when 'audio/x-mp4' then 'audio/mp4'
+    when 'audio/aacp' then 'audio/aac'
+    when 'audio/vnd.dlna.adts' then 'audio/aac'
+    when 'audio/x-aac' then 'audio/aac'
+    when 'audio/x-hx-aac-adts' then 'audio/aac'
+    when 'application/ogg' then 'audio/ogg'
+    when 'audio/opus' then 'audio/ogg'
+    when 'audio/vorbis' then 'audio/ogg'
+    when 'audio/x-ogg' then 'audio/ogg'
+    when 'video/ogg' then 'audio/ogg'
+    when 'audio/x-flac' then 'audio/flac'
+    when 'audio/x-aiff' then 'audio/aiff'
+    when 'audio/3gp' then 'audio/3gpp'
+    when 'audio/3gpp2' then 'audio/3gpp'
+    when 'audio/amr-wb' then 'audio/amr'
+    when 'audio/x-amr' then 'audio/amr'
+    when 'video/x-m4v' then 'video/mp4'
+    when 'video/3gp' then 'video/3gpp'
+    when 'video/3gpp2' then 'video/3gpp'
+    when 'image/jpg' then 'image/jpeg'
+    when 'image/pjpeg' then 'image/jpeg'
+    when 'image/x-png' then 'image/png'
+    when 'application/x-pdf' then 'application/pdf'
+    else nullif(t.name, '')
+  end
+  from (select lower(btrim(split_part(p_content_type, ';', 1), E' \t\r\n')) as name) as t;
+$$;
+comment on function private.canonical_mime_type(text) is
+  'The canonical name of a content type: lower case, without parameters, synonyms replaced. A type that is not known keeps '
+  'its own name; null for null or an empty text. The same as canonicalMimeType in _shared/contracts/mime-type.ts.';
+
+-- ===== supabase/schemas/data/visible_text.sql
+
+-- Whether a text shows anything.
+
+create function private.has_visible_text(p_text text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+select p_text ~ (
+  '[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f'
+  || '\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
+  || '\U000e0000-\U000e0fff]'
+);
+$$;
+comment on function private.has_visible_text(text) is
+  'Whether a text has a character that is more than a space: not a control character, and not one that Unicode lets be '
+  'ignored (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. VISIBLE in '
+  '_shared/contracts/plain-text.ts is the same; a test compares them character by character.';
+
+-- ===== supabase/schemas/providers/providers.sql
+
+-- The AI providers: who does the paid work, and how much of it at once.
+
+create table public.ai_providers (
+  provider text not null,
+  max_concurrent integer not null,
+  budget_micros bigint,
+  max_voices integer,
+  paused_at timestamptz,
+  breaker_threshold integer default 10,
+  breaker_pause_seconds integer not null default 5,
+  breaker_max_pause_seconds integer not null default 30,
+  breaker_failures integer not null default 0,
+  breaker_opened_at timestamptz,
+  breaker_probe_at timestamptz,
+  breaker_probes integer not null default 0,
+  breaker_probe_job_id uuid,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint ai_providers_pkey primary key (provider),
+  constraint ai_providers_provider_is_slug check (provider ~ '^[a-z][a-z0-9-]{1,40}$'),
+  constraint ai_providers_max_concurrent_in_range check (max_concurrent between 1 and 10000),
+  constraint ai_providers_budget_is_not_negative check (budget_micros >= 0),
+  constraint ai_providers_max_voices_is_not_negative check (max_voices >= 0),
+  constraint ai_providers_breaker_threshold_in_range check (breaker_threshold between 1 and 10000),
+  constraint ai_providers_breaker_pause_in_range check (
+    breaker_pause_seconds between 1 and 3600 and breaker_max_pause_seconds between breaker_pause_seconds and 3600
+  ),
+  constraint ai_providers_breaker_counts_are_not_negative check (breaker_failures >= 0 and breaker_probes >= 0),
+  constraint ai_providers_breaker_probes_while_open check (
+    (breaker_opened_at is null) = (breaker_probe_at is null)
+    and (breaker_opened_at is not null or (breaker_probes = 0 and breaker_probe_job_id is null))
+  )
+);
+comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at once, and whether they run at all.';
+comment on column public.ai_providers.max_concurrent is
+  'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
+comment on column public.ai_providers.budget_micros is
+  'Most that paid calls of all users together may cost at this provider in a calendar month (UTC), in millionths of a US '
+  'dollar. Null: no limit.';
+comment on column public.ai_providers.max_voices is
+  'Most voices that the project may have at this provider, over all users; with jobs that are still to make one. Set it to '
+  'the places of your plan. Null: no limit.';
+comment on column public.ai_providers.paused_at is 'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
+comment on column public.ai_providers.breaker_threshold is
+  'So many failures of the provider one after the other open its breaker: its jobs wait. Null: never. More than a job''s '
+  'attempts, so that one job alone cannot do it.';
+comment on column public.ai_providers.breaker_pause_seconds is 'Wait before the first probe; doubled with each probe that fails.';
+comment on column public.ai_providers.breaker_max_pause_seconds is
+  'Longest wait between two probes, and so the longest that a recovery goes unnoticed.';
+comment on column public.ai_providers.breaker_failures is 'Failures of the provider since it last answered properly.';
+comment on column public.ai_providers.breaker_opened_at is 'Set: the breaker is open, since then.';
+comment on column public.ai_providers.breaker_probe_at is 'When the next single job may be tried.';
+comment on column public.ai_providers.breaker_probes is 'Probes that have failed since it opened.';
+comment on column public.ai_providers.breaker_probe_job_id is
+  'The job that was let through last; while it is in processing no other is. No foreign key: it may be deleted.';
+
+alter table public.ai_providers enable row level security;
+revoke all on public.ai_providers from public, anon, authenticated, service_role;
+grant select, insert, update on public.ai_providers to service_role;
+
+insert into public.ai_providers (provider, max_concurrent)
+values ('elevenlabs', 10), ('d-id', 10), ('heygen', 10), ('internal', 20);
+
+create trigger ai_providers_touch_updated_at
+before update on public.ai_providers
+for each row execute function private.touch_updated_at();
+
+-- ===== supabase/schemas/jobs/job_types.sql
+
+-- Policy per job type, as rows: what is accepted, which provider runs it, how long and how often. An operator
+-- changes a row; no deployment is needed.
+
+create table public.ai_job_types (
+  job_type text not null,
+  provider text not null,
+  other_providers text[] not null default '{}',
+  worker text not null default 'process-ai-job',
+  is_enabled boolean not null default true,
+  paused_at timestamptz,
+  max_attempts integer not null default 5,
+  lease_seconds integer not null default 10,
+  backoff_base_seconds integer not null default 2,
+  backoff_max_seconds integer not null default 300,
+  reconcile_seconds integer not null default 60,
+  max_age_seconds integer not null default 86400,
+  is_input_required boolean not null default true,
+  input_name text not null default 'input',
+  input_buckets text[] not null default '{}',
+  input_mime_types text[] not null default '{}',
+  input_max_bytes bigint not null default 10485760,
+  cache_ttl_seconds integer not null default 86400,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  stock_voice_ids text[] not null default '{}',
+  constraint ai_job_types_pkey primary key (job_type),
+  constraint ai_job_types_provider_fkey foreign key (provider) references public.ai_providers (provider),
+  constraint ai_job_types_other_providers_are_others check (provider <> all (other_providers)),
+  constraint ai_job_types_job_type_is_slug check (job_type ~ '^[a-z][a-z0-9_]{1,62}$'),
+  constraint ai_job_types_worker_is_slug check (worker ~ '^[a-z][a-z0-9-]{1,62}$'),
+  constraint ai_job_types_max_attempts_in_range check (max_attempts between 1 and 25),
+  constraint ai_job_types_lease_in_range check (lease_seconds between 3 and 300),
+  constraint ai_job_types_backoff_in_range check (
+    backoff_base_seconds between 1 and 3600 and backoff_max_seconds between backoff_base_seconds and 86400
+  ),
+  constraint ai_job_types_reconcile_in_range check (reconcile_seconds between 0 and 86400),
+  constraint ai_job_types_max_age_in_range check (max_age_seconds between 60 and 2678400),
+  constraint ai_job_types_input_name_is_word check (input_name ~ '^[a-z]{2,30}$'),
+  constraint ai_job_types_input_size_in_range check (input_max_bytes between 1 and 5368709120),
+  constraint ai_job_types_cache_ttl_in_range check (cache_ttl_seconds between 0 and 2592000),
+  constraint ai_job_types_stock_voice_ids_are_complete check (array_position(stock_voice_ids, null) is null)
+);
+comment on table public.ai_job_types is
+  'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
+comment on column public.ai_job_types.provider is
+  'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
+comment on column public.ai_job_types.other_providers is
+  'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
+comment on column public.ai_job_types.worker is
+  'The Edge Function that works on jobs of the type. Work that needs much processor time or memory has a function of its '
+  'own: when the platform ends one of its isolates, no paid call ends with it.';
+comment on column public.ai_job_types.is_enabled is
+  'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
+comment on column public.ai_job_types.paused_at is 'Set: jobs of the type wait, new ones are accepted. See pause_ai_jobs.';
+comment on column public.ai_job_types.max_attempts is 'Attempts in all, the first one included.';
+comment on column public.ai_job_types.lease_seconds is
+  'How long a claim is good without a heartbeat; the runner sends one every third of it.';
+comment on column public.ai_job_types.backoff_base_seconds is
+  'Wait before attempt n+1: base × 2^(n-1) seconds, up to backoff_max_seconds, ±20 % jitter.';
+comment on column public.ai_job_types.reconcile_seconds is
+  'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it '
+  'may an empty look-up count as "nothing was created".';
+comment on column public.ai_job_types.max_age_seconds is
+  'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
+comment on column public.ai_job_types.input_name is
+  'What error messages call the object that input_url names: recording or photo.';
+comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
+comment on column public.ai_job_types.input_mime_types is
+  'Content types that the input object may have, by their canonical names: audio/wav also stands for audio/x-wav.';
+comment on column public.ai_job_types.cache_ttl_seconds is
+  'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+comment on column public.ai_job_types.stock_voice_ids is
+  'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a '
+  'voice of the owner''s own: all users share one account at the provider.';
+
+create index ai_job_types_provider_idx on public.ai_job_types (provider);
+
+alter table public.ai_job_types enable row level security;
+
+create policy "signed-in users can read the enabled job types"
+on public.ai_job_types for select to authenticated
+using (is_enabled);
+
+revoke all on public.ai_job_types from public, anon, authenticated, service_role;
+grant select on public.ai_job_types to authenticated;
+grant select, insert, update on public.ai_job_types to service_role;
+
+create function private.name_input_mime_types()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.input_mime_types := array(
+    select private.canonical_mime_type(t.name)
+    from unnest(new.input_mime_types) with ordinality as t (name, number)
+    group by 1
+    order by min(t.number)
+  );
+  return new;
+end;
+$$;
+comment on function private.name_input_mime_types() is
+  'Row trigger: writes the content types of a job type under their canonical names, each once, since that is what inputs '
+  'are compared with. Security definer because the service may not use schema private.';
+
+create trigger ai_job_types_touch_updated_at
+before update on public.ai_job_types
+for each row execute function private.touch_updated_at();
+
+create trigger ai_job_types_name_input_mime_types
+before insert or update of input_mime_types on public.ai_job_types
+for each row execute function private.name_input_mime_types();
+
+-- ===== supabase/schemas/jobs/jobs.sql
+
+-- The job table: the only truth about a job. Named constraints say what a row may hold, so that a bug fails at the
+-- write and not weeks later. Its triggers are in triggers.sql.
+
+create table public.ai_jobs (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  job_type text not null,
+  status text not null default 'pending',
+  progress_percentage integer not null default 0,
+  input_url text,
+  metadata jsonb not null default '{}',
+  output_url text,
+  result_data jsonb,
+  error_message text,
+  error_code text,
+  provider text not null default 'internal',
+  provider_job_id text,
+  stage text,
+  attempt integer not null default 0,
+  max_attempts integer not null default 1,
+  scheduled_at timestamptz not null default now(),
+  priority integer not null default 0,
+  queue_key bigint,
+  lease_token uuid,
+  lease_expires_at timestamptz,
+  idempotency_key text,
+  input_hash text,
+  cached_from_job_id uuid,
+  depends_on_job_id uuid,
+  is_blocked boolean not null default false,
+  cancel_requested_at timestamptz,
+  retry_requested_at timestamptz,
+  spend text not null default 'none',
+  billable_calls integer not null default 0,
+  cost_micros bigint not null default 0,
+  cost_currency text not null default 'USD',
+  event_seq integer not null default 1,
+  last_event text not null default 'created',
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  completed_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint ai_jobs_pkey primary key (id),
+  constraint ai_jobs_id_user_id_key unique (id, user_id),
+  constraint ai_jobs_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint ai_jobs_job_type_fkey foreign key (job_type) references public.ai_job_types (job_type),
+  constraint ai_jobs_dependency_fkey foreign key (depends_on_job_id, user_id) references public.ai_jobs (id, user_id)
+    on delete set null (depends_on_job_id),
+  constraint ai_jobs_cached_from_job_id_fkey
+    foreign key (cached_from_job_id) references public.ai_jobs (id) on delete set null,
+  constraint ai_jobs_does_not_depend_on_itself check (depends_on_job_id <> id),
+  constraint ai_jobs_blocked_waits_for_a_job
+    check (not is_blocked or (depends_on_job_id is not null and status = 'pending' and queue_key is null)),
+  constraint ai_jobs_status_is_known
+    check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+  constraint ai_jobs_progress_in_range check (progress_percentage between 0 and 100),
+  constraint ai_jobs_progress_is_full_when_completed check (status <> 'completed' or progress_percentage = 100),
+  constraint ai_jobs_lease_matches_status
+    check ((status = 'processing') = (lease_token is not null) and (lease_token is null) = (lease_expires_at is null)),
+  constraint ai_jobs_completed_at_matches_status
+    check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
+  constraint ai_jobs_failed_has_error_code check (status <> 'failed' or error_code is not null),
+  constraint ai_jobs_completed_has_no_error
+    check (status <> 'completed' or (error_code is null and error_message is null)),
+  constraint ai_jobs_result_only_when_completed check (status = 'completed' or (result_data is null and output_url is null)),
+  constraint ai_jobs_result_when_completed check (status <> 'completed' or result_data is not null),
+  constraint ai_jobs_attempt_within_max check (attempt between 0 and max_attempts),
+  constraint ai_jobs_max_attempts_in_range check (max_attempts between 1 and 100),
+  constraint ai_jobs_started_when_processing check (status <> 'processing' or started_at is not null),
+  constraint ai_jobs_started_after_created check (started_at >= created_at),
+  constraint ai_jobs_completed_after_created check (completed_at >= created_at),
+  constraint ai_jobs_completed_after_started check (completed_at >= started_at),
+  -- Only until the first start: a retry of an old job is scheduled later than that, and must be.
+  constraint ai_jobs_scheduled_within_a_month
+    check (
+      started_at is not null or retry_requested_at is not null or scheduled_at <= created_at + interval '31 days'
+    ),
+  constraint ai_jobs_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
+  constraint ai_jobs_metadata_is_small check (octet_length(metadata::text) <= 65536),
+  constraint ai_jobs_input_url_is_object_path
+    check (input_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' and input_url !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'),
+  constraint ai_jobs_output_url_is_object_path
+    check (output_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'),
+  constraint ai_jobs_idempotency_key_length check (length(idempotency_key) between 1 and 255),
+  constraint ai_jobs_priority_in_range check (priority between -100 and 100),
+  constraint ai_jobs_queue_key_only_when_pending check (queue_key is null or status not in ('processing', 'completed', 'failed', 'cancelled')),
+  constraint ai_jobs_spend_is_known check (spend in ('none', 'unknown', 'incurred')),
+  constraint ai_jobs_cost_is_not_negative check (cost_micros >= 0 and billable_calls >= 0),
+  constraint ai_jobs_cost_currency_is_iso check (cost_currency ~ '^[A-Z]{3}$'),
+  constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
+);
+comment on table public.ai_jobs is
+  'One row per piece of AI work an app asked for; the only truth about it. Owners insert and read, the queue '
+  'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
+comment on column public.ai_jobs.user_id is 'The owner. Row Level Security lets nobody else see the row.';
+comment on column public.ai_jobs.status is
+  'pending (waiting; a retry is pending with attempt > 0), processing (a runner holds the lease), completed, '
+  'failed, cancelled. The last three are final.';
+comment on column public.ai_jobs.input_url is
+  'An object of this project''s Storage as <bucket>/<path>, the first folder being the owner''s id. Never a foreign URL.';
+comment on column public.ai_jobs.output_url is 'Object path of the result as <bucket>/<path>; signed when read, never stored signed.';
+comment on column public.ai_jobs.metadata is 'Parameters of the job type, as the app sent them.';
+comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; the list is docs/error-codes.md.';
+comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
+comment on column public.ai_jobs.provider_job_id is
+  'The provider''s own id of what it made or is making; written before anything else is done with it.';
+comment on column public.ai_jobs.provider is
+  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata '
+  'names.';
+comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
+comment on column public.ai_jobs.stage is 'What the runner was doing last, for people: fetching_input, calling_provider, …';
+comment on column public.ai_jobs.attempt is 'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
+comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
+comment on column public.ai_jobs.priority is 'Lower runs first; one claim in eight takes the longest waiting job instead.';
+comment on column public.ai_jobs.queue_key is
+  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
+  'take turns however many jobs each has. Null: not due yet, or not waiting.';
+comment on column public.ai_jobs.spend is
+  'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
+comment on column public.ai_jobs.cancel_requested_at is
+  'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
+comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
+comment on column public.ai_jobs.lease_token is
+  'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
+comment on column public.ai_jobs.lease_expires_at is 'By the database''s clock. After it the sweep takes the job back.';
+comment on column public.ai_jobs.idempotency_key is 'The app''s own key, unique per owner: the same key never makes a second job.';
+comment on column public.ai_jobs.input_hash is
+  'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
+comment on column public.ai_jobs.cached_from_job_id is
+  'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
+comment on column public.ai_jobs.depends_on_job_id is
+  'An earlier job of the same owner whose result this one works with. Given on insert, never changed; null once that job is '
+  'deleted.';
+comment on column public.ai_jobs.is_blocked is
+  'Waits for depends_on_job_id to be completed and cannot be claimed before; set and cleared by the database alone.';
+comment on column public.ai_jobs.billable_calls is
+  'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
+comment on column public.ai_jobs.cost_micros is 'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
+comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
+comment on column public.ai_jobs.last_event is 'Name of that event.';
+
+-- Serve the claim: whose turn it is, who waits longest, and what becomes due.
+create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, queue_key, scheduled_at, id) include (user_id)
+  where status = 'pending' and queue_key is not null;
+create index ai_jobs_waiting_idx on public.ai_jobs (job_type, provider, scheduled_at, id) include (user_id)
+  where status = 'pending' and queue_key is not null;
+create index ai_jobs_scheduled_at_idx on public.ai_jobs (scheduled_at) where status = 'pending' and queue_key is null and not is_blocked;
+create index ai_jobs_user_scheduled_at_idx on public.ai_jobs (user_id, scheduled_at)
+  where status = 'pending' and queue_key is null and not is_blocked;
+-- Serves the next turn of a user.
+create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provider, priority, queue_key)
+  where status = 'pending' and queue_key is not null;
+-- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
+-- heartbeat then changes no index at all.
+create index ai_jobs_running_idx on public.ai_jobs (provider, user_id) where status = 'processing';
+-- Serves the quota of waiting and running jobs.
+create index ai_jobs_active_idx on public.ai_jobs (user_id) where status in ('pending', 'processing');
+-- Serves the owner's list, newest first, with keyset pages.
+create index ai_jobs_user_id_created_at_idx on public.ai_jobs (user_id, created_at desc, id desc);
+create unique index ai_jobs_user_id_idempotency_key_key on public.ai_jobs (user_id, idempotency_key)
+  where idempotency_key is not null;
+create index ai_jobs_job_type_idx on public.ai_jobs (job_type);
+create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_id) where cached_from_job_id is not null;
+-- Serves the end of a job, which its dependents wait for.
+create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
+create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
+-- Serves the counts below. What is discarded is gone at the provider.
+create index ai_jobs_voice_clones_at_work_idx on public.ai_jobs (provider)
+  where job_type = 'voice_clone' and status in ('pending', 'processing');
+-- Serves the webhook that names what the provider made.
+create index ai_jobs_provider_job_id_idx on public.ai_jobs (provider_job_id)
+  where status = 'pending' and provider_job_id is not null;
+-- Serve the left-overs of cancelled jobs (those of failed ones have ai_jobs_failed_idx), and an object's call.
+create index ai_jobs_cancelled_idx on public.ai_jobs (completed_at) where status = 'cancelled';
+
+alter table public.ai_jobs enable row level security;
+
+create policy "users can read their own ai jobs"
+on public.ai_jobs for select to authenticated
+using (user_id = (select auth.uid()));
+
+create policy "users can create ai jobs of their own"
+on public.ai_jobs for insert to authenticated
+with check (user_id = (select auth.uid()));
+
+create policy "users can ask to cancel or retry their own ai jobs"
+on public.ai_jobs for update to authenticated
+using (user_id = (select auth.uid()))
+with check (user_id = (select auth.uid()));
+
+revoke all on public.ai_jobs from public, anon, authenticated, service_role;
+grant select on public.ai_jobs to authenticated;
+
+-- Not id: the database alone draws ids. A chosen one could be tried to see whether it is taken, and that of a deleted job
+-- would be known to a provider already, as the marker of what that one paid for.
+grant insert (
+  user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id
+) on public.ai_jobs to authenticated;
+grant select, insert, update, delete on public.ai_jobs to service_role;
+grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
+
+-- ===== supabase/schemas/jobs/events.sql
+
+-- The timeline of a job. Written by statement triggers, so that no path that changes a job can forget it, and one
+-- statement over 5,000 jobs costs one insert here.
+
+create table public.ai_job_events (
+  job_id uuid not null,
+  seq integer not null,
+  user_id uuid not null,
+  event text not null,
+  attempt integer not null,
+  data jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp(),
+  constraint ai_job_events_pkey primary key (job_id, seq),
+  constraint ai_job_events_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
+  constraint ai_job_events_event_is_known check (event in (
+    'created', 'claimed', 'progress', 'submitted', 'settled', 'snoozed', 'retried', 'released', 'rescued', 'unblocked',
+    'cancel_requested', 'retry_requested', 'completed', 'failed', 'cancelled'
+  ))
+);
+comment on table public.ai_job_events is
+  'Append-only timeline, numbered per job from 1 without a gap: what people debug with and what a client resumes from.';
+comment on column public.ai_job_events.seq is 'Equals ai_jobs.event_seq at the write that caused the event.';
+comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key of its own: it goes with '
+  'the job, and a check at each event would lock the user''s row.';
+comment on column public.ai_job_events.event is
+  'What happened; docs/job-lifecycle.md says which function writes which event.';
+
+alter table public.ai_job_events enable row level security;
+
+create policy "users can read the events of their own ai jobs"
+on public.ai_job_events for select to authenticated
+using (user_id = (select auth.uid()));
+
+revoke all on public.ai_job_events from public, anon, authenticated, service_role;
+grant select on public.ai_job_events to authenticated;
+grant select on public.ai_job_events to service_role;
+
+create function private.record_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
+  from inserted as i;
+
+  -- A job that the cache answers is complete from its first moment and has both events.
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
+    jsonb_strip_nulls(jsonb_build_object(
+      'status', i.status,
+      'progress', i.progress_percentage,
+      'stage', i.stage,
+      'error_code', i.error_code,
+      'scheduled_at', case when i.status = 'pending' then i.scheduled_at end
+    ))
+  from inserted as i
+  where i.event_seq > 1;
+  return null;
+end;
+$$;
+comment on function private.record_inserted_ai_jobs() is
+  'Statement trigger: writes the created event of each new job. Security definer because owners insert jobs but may '
+  'not write events.';
+
+create function private.record_updated_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
+    -- Written out: a function would not be inlined, and this runs at each step of each job.
+    jsonb_strip_nulls(jsonb_build_object(
+      'status', n.status,
+      'progress', n.progress_percentage,
+      'stage', n.stage,
+      'error_code', n.error_code,
+      'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
+    ))
+  from updated as n
+  join outdated as o on o.id = n.id
+  where n.event_seq <> o.event_seq;
+  return null;
+end;
+$$;
+comment on function private.record_updated_ai_jobs() is
+  'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because '
+  'nobody is granted insert on ai_job_events.';
+
+-- ===== supabase/schemas/jobs/live_progress.sql
+
+-- Live progress: each addition to the timeline is also broadcast to its owner by Realtime. The table is the truth and
+-- the broadcast a hint to read it: a client that misses one reads on from the last number that it has seen.
+
+create policy "users can receive the events of their own ai jobs"
+on realtime.messages for select to authenticated
+using (
+  extension = 'broadcast'
+  and (select realtime.topic()) = 'ai_jobs:' || (select auth.uid())::text
+);
+
+create function private.broadcast_ai_job_events()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_owner record;
+begin
+  -- Realtime makes the partition of the day when a client connects. Without one nobody listens, and each send would put a
+  -- warning into the log.
+  if to_regclass('realtime.messages_' || to_char(now() at time zone 'UTC', 'YYYY_MM_DD')) is null then
+    return null;
+  end if;
+  for v_owner in
+    select i.user_id,
+      case
+        when count(*) > 100 then jsonb_build_object('more', true)
+        else jsonb_build_object('events', jsonb_agg(jsonb_build_object(
+          'job_id', i.job_id,
+          'seq', i.seq,
+          'event', i.event,
+          'attempt', i.attempt,
+          'data', i.data,
+          'created_at', i.created_at
+        ) order by i.job_id, i.seq))
+      end as payload
+    from inserted as i
+    group by i.user_id
+  loop
+    perform realtime.send(v_owner.payload, 'ai_job_events', 'ai_jobs:' || v_owner.user_id, true);
+  end loop;
+  return null;
+exception when others then
+  -- The job matters more than the hint.
+  raise warning 'ai_job_events are not broadcast: %', sqlerrm;
+  return null;
+end;
+$$;
+comment on function private.broadcast_ai_job_events() is
+  'Statement trigger: one private broadcast ai_job_events for each owner, on the topic ai_jobs:<user id>, with '
+  '{events: [...]} of at most 100 events, else {more: true}. Does nothing while no client is connected to Realtime, and '
+  'never fails the statement. Security definer because the roles that change jobs may not write for other people''s topics.';
+
+create trigger ai_job_events_after_insert_broadcast
+after insert on public.ai_job_events referencing new table as inserted
+for each statement execute function private.broadcast_ai_job_events();
+
+-- ===== supabase/schemas/janitor/settings.sql
+
+-- Settings of the janitor, and how far its scans have come.
+
+create table private.janitor_settings (
+  id integer not null default 1,
+  orphan_grace_seconds integer not null default 86400,
+  failed_grace_seconds integer not null default 604800,
+  scan_interval_seconds integer not null default 21600,
+  cancelled_done_until timestamptz not null default '-infinity',
+  failed_done_until timestamptz not null default '-infinity',
+  file_scan_bucket text,
+  file_scan_name text,
+  file_scan_done_at timestamptz not null default '-infinity',
+  constraint janitor_settings_pkey primary key (id),
+  constraint janitor_settings_is_one_row check (id = 1),
+  constraint janitor_settings_are_not_negative check (
+    orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0
+  ),
+  constraint janitor_settings_file_scan_is_whole check ((file_scan_bucket is null) = (file_scan_name is null))
+);
+comment on table private.janitor_settings is
+  'One row: how long the janitor waits before it removes what nobody names, and how far it has looked at ended jobs.';
+comment on column private.janitor_settings.orphan_grace_seconds is
+  'What a provider holds with our marker and no row names, what a cancelled job left, and a file without account or job is '
+  'removed after so long. An empty look-up by marker counts after so long, too.';
+comment on column private.janitor_settings.failed_grace_seconds is
+  'What a failed job left is kept for so long: a retry goes on with it instead of paying again.';
+comment on column private.janitor_settings.scan_interval_seconds is
+  'Wait between two readings of everything that a provider lists, and of everything in our buckets.';
+comment on column private.janitor_settings.cancelled_done_until is
+  'Left-overs of jobs that were cancelled until then are queued.';
+comment on column private.janitor_settings.failed_done_until is 'Left-overs of jobs that failed until then are queued.';
+comment on column private.janitor_settings.file_scan_bucket is
+  'The bucket that is being read for files without account or job; null between two readings.';
+comment on column private.janitor_settings.file_scan_name is 'The last object of it that was looked at.';
+comment on column private.janitor_settings.file_scan_done_at is 'When the last reading of our buckets ended.';
+
+alter table private.janitor_settings enable row level security;
+revoke all on private.janitor_settings from public, anon, authenticated, service_role;
+
+insert into private.janitor_settings default values;
+
+-- ===== supabase/schemas/janitor/removals.sql
+
+-- What a row named outside of the database, when the row goes: files in Storage and objects at providers. Neither can be
+-- deleted in SQL, so the transaction that deletes the row records it here, and the janitor works it off.
+
+create table private.storage_removals (
+  id bigint not null generated always as identity,
+  object_path text not null,
+  user_id uuid not null,
+  reason text not null,
+  requested_at timestamptz not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  outcome text,
+  done_at timestamptz,
+  constraint storage_removals_pkey primary key (id),
+  constraint storage_removals_outcome_is_known check (outcome in ('removed', 'replaced')),
+  constraint storage_removals_done_has_outcome check ((done_at is null) = (outcome is null))
+);
+comment on table private.storage_removals is
+  'Objects of Storage whose row, or whose owner, was deleted, and what a job without a result left. The janitor works them '
+  'off; private.due_storage_removals says which may go.';
+comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
+comment on column private.storage_removals.user_id is 'Whose it was. Not a foreign key: the account may be gone.';
+comment on column private.storage_removals.reason is
+  'The table whose row named it, users when the account was deleted, job_leftovers, or no_account when its folder is that of '
+  'no account.';
+comment on column private.storage_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
+comment on column private.storage_removals.next_attempt_at is 'Not before; while it is being removed, when it is tried again if that never ends.';
+comment on column private.storage_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
+comment on column private.storage_removals.outcome is
+  'removed, or replaced: the owner has put another object there since, which is not what was to go.';
+comment on column private.storage_removals.done_at is 'When the object was found to be gone from Storage.';
+
+create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
+create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
+create index storage_removals_next_attempt_at_idx on private.storage_removals (next_attempt_at) where done_at is null;
+create index storage_removals_done_at_idx on private.storage_removals (done_at) where done_at is not null;
+
+alter table private.storage_removals enable row level security;
+revoke all on private.storage_removals from public, anon, authenticated, service_role;
+
+create table private.provider_removals (
+  id bigint not null generated always as identity,
+  provider text not null,
+  object_type text not null,
+  provider_object_id text,
+  marker text,
+  job_id uuid,
+  made_at timestamptz,
+  requested_at timestamptz not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  outcome text,
+  done_at timestamptz,
+  constraint provider_removals_pkey primary key (id),
+  constraint provider_removals_outcome_is_known check (outcome in ('removed', 'absent')),
+  constraint provider_removals_done_has_outcome check ((done_at is null) = (outcome is null)),
+  constraint provider_removals_can_be_found check (provider_object_id is not null or marker is not null)
+);
+comment on table private.provider_removals is
+  'What providers hold for us and no row names any more: a voice that takes a place of the plan, a rendered video.';
+comment on column private.provider_removals.object_type is 'voice, avatar, or the operation of a journalled call.';
+comment on column private.provider_removals.provider_object_id is 'The provider''s id; null when its answer never came.';
+comment on column private.provider_removals.marker is
+  'By which the provider finds what a call made (job:<id>), for a call whose outcome was unknown.';
+comment on column private.provider_removals.job_id is
+  'The job that made it. Not a foreign key: it may be deleted, and is known by this row to have been ours.';
+comment on column private.provider_removals.made_at is 'When the call was sent: narrows the look for it where there is no direct way.';
+comment on column private.provider_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
+comment on column private.provider_removals.next_attempt_at is
+  'Not before; while it is being removed, when it is tried again if that never ends.';
+comment on column private.provider_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
+comment on column private.provider_removals.outcome is 'removed (or gone already), or absent: by its marker nothing was ever found.';
+comment on column private.provider_removals.done_at is 'When the provider was found not to have it any more.';
+
+create unique index provider_removals_object_key on private.provider_removals (
+  provider, coalesce(provider_object_id, marker)
+) where done_at is null;
+create index provider_removals_id_idx on private.provider_removals (id) where done_at is null;
+create index provider_removals_next_attempt_at_idx on private.provider_removals (next_attempt_at) where done_at is null;
+create index provider_removals_job_id_idx on private.provider_removals (job_id) where job_id is not null;
+create index provider_removals_object_id_idx on private.provider_removals (provider, provider_object_id);
+
+alter table private.provider_removals enable row level security;
+revoke all on private.provider_removals from public, anon, authenticated, service_role;
+
+create table private.former_ai_jobs (
+  job_id uuid not null,
+  deleted_at timestamptz not null default now(),
+  constraint former_ai_jobs_pkey primary key (job_id)
+);
+comment on table private.former_ai_jobs is
+  'Jobs that were deleted after a paid call: something that carries the marker of one of them was made here, and not by '
+  'another installation that shares the account.';
+
+alter table private.former_ai_jobs enable row level security;
+revoke all on private.former_ai_jobs from public, anon, authenticated, service_role;
+
+create function private.record_storage_removal()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_column text := tg_argv[0];
+  v_path text := to_jsonb(old) ->> v_column;
+begin
+  if v_path is not null and (tg_op = 'DELETE' or v_path is distinct from to_jsonb(new) ->> v_column) then
+    insert into private.storage_removals (object_path, user_id, reason)
+    values (v_path, old.user_id, tg_table_name)
+    -- Asked for again: whatever kept it until now may be gone, and what lies there now is what shall go.
+    on conflict (object_path) where done_at is null do update
+    set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.record_storage_removal() is
+  'Row trigger: writes down the object that the column (first argument) of a deleted or changed row named. Security '
+  'definer because nobody is granted anything in schema private.';
+
+create function private.record_provider_removal()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_column text := tg_argv[1];
+begin
+  if old.provider <> 'internal' then
+    insert into private.provider_removals (provider, object_type, provider_object_id, job_id)
+    values (old.provider, tg_argv[0], to_jsonb(old) ->> v_column, old.job_id)
+    on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.record_provider_removal() is
+  'Row trigger: writes down what a provider made for the deleted row; arguments: what it is, and the column with its id. '
+  'Security definer because nobody is granted anything in schema private.';
+
+create function private.record_provider_call_removal()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
+  -- A call that was refused, or found to have made nothing, leaves nothing; what has a row of its own goes with that row.
+  if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
+    or exists (
+      select 1 from public.voices as v where v.provider = old.provider and v.provider_voice_id = old.provider_object_id
+    )
+    or exists (
+      select 1 from public.avatars as a where a.provider = old.provider and a.provider_avatar_id = old.provider_object_id
+    ) then
+    return null;
+  end if;
+  insert into private.provider_removals (
+    provider, object_type, provider_object_id, marker, job_id, made_at, next_attempt_at
+  )
+  values (
+    old.provider, old.operation, old.provider_object_id,
+    case when old.provider_object_id is null then 'job:' || old.job_id end,
+    old.job_id, old.sent_at,
+    -- A call that is still under way would be looked for too early. For an account that is gone it is looked for at once,
+    -- and again until the grace is over.
+    case
+      when old.provider_object_id is null and exists (select 1 from auth.users as u where u.id = old.user_id)
+      then now() + make_interval(secs => (select s.orphan_grace_seconds from private.janitor_settings as s))
+      else now()
+    end
+  )
+  on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
+  return null;
+end;
+$$;
+comment on function private.record_provider_call_removal() is
+  'Row trigger on the journal of paid calls: a job that is deleted between the call and its result leaves something at '
+  'the provider that no other row names. Security definer because nobody is granted anything in schema private.';
+
+-- ===== supabase/schemas/data/media.sql
+
+-- What people upload.
+
+create table public.media (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  media_type text not null,
+  storage_path text not null,
+  file_name text not null,
+  content_type text not null,
+  size_bytes bigint not null,
+  duration_seconds numeric(10, 3),
+  title text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint media_pkey primary key (id),
+  constraint media_id_user_id_key unique (id, user_id),
+  constraint media_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint media_storage_path_key unique (storage_path),
+  constraint media_media_type_is_known check (media_type in ('image', 'audio', 'video', 'document')),
+  constraint media_storage_path_is_owners
+    check (
+      storage_path ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'
+      and storage_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
+      and split_part(storage_path, '/', 2) = user_id::text
+    ),
+  -- What a row named is removed with it, so it names nothing that its owner could not remove: an app's own buckets have
+  -- their own rules.
+  constraint media_storage_path_names_a_bucket_for_media
+    check (
+      split_part(storage_path, '/', 1)
+        in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media', 'outputs', 'pdfs')
+    ),
+  constraint media_file_name_length check (length(file_name) between 1 and 255),
+  constraint media_content_type_is_mime check (content_type ~ '^[a-z]+/[a-z0-9.+-]+$'),
+  constraint media_size_is_positive check (size_bytes > 0),
+  constraint media_duration_is_positive check (duration_seconds > 0),
+  constraint media_title_length check (length(title) between 1 and 200)
+);
+comment on table public.media is 'A recording, photo, video or document that its owner keeps in Storage.';
+comment on column public.media.storage_path is 'The object as <bucket>/<path>; its first folder is the owner''s id.';
+comment on column public.media.content_type is
+  'The canonical name: what is written as audio/webm;codecs=opus or audio/x-wav is kept as audio/webm or audio/wav.';
+
+create index media_user_id_created_at_idx on public.media (user_id, created_at desc, id desc);
+
+alter table public.media enable row level security;
+
+create policy "users can read their own media"
+on public.media for select to authenticated
+using (user_id = (select auth.uid()));
+
+create policy "users can add media of their own"
+on public.media for insert to authenticated
+with check (user_id = (select auth.uid()));
+
+create policy "users can retitle their own media"
+on public.media for update to authenticated
+using (user_id = (select auth.uid()))
+with check (user_id = (select auth.uid()));
+
+create policy "users can remove their own media"
+on public.media for delete to authenticated
+using (user_id = (select auth.uid()));
+
+revoke all on public.media from public, anon, authenticated, service_role;
+grant select, delete on public.media to authenticated;
+grant insert (
+  user_id, media_type, storage_path, file_name, content_type, size_bytes, duration_seconds, title
+) on public.media to authenticated;
+grant update (title, duration_seconds) on public.media to authenticated;
+grant select, insert, update, delete on public.media to service_role;
+
+create function private.name_media_content_type()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.content_type := private.canonical_mime_type(new.content_type);
+  if new.content_type is null or new.content_type in ('application/octet-stream', 'binary/octet-stream') then
+    raise exception
+      'content_type does not say what the file is; browsers leave file.type empty when they do not know. Write the type of the file, for example audio/mp4'
+      using errcode = 'AJ076', detail = 'content_type';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.name_media_content_type() is
+  'Row trigger: writes the content type under its canonical name, without parameters; AJ076 when it says nothing. Security '
+  'definer because owners may not use schema private.';
+
+create trigger media_touch_updated_at
+before update on public.media
+for each row execute function private.touch_updated_at();
+
+create trigger media_name_content_type
+before insert or update of content_type on public.media
+for each row execute function private.name_media_content_type();
+
+create trigger media_record_object after delete or update of storage_path on public.media
+for each row execute function private.record_storage_removal('storage_path');
+
+-- ===== supabase/schemas/data/voices.sql
+
+-- Cloned voices: what a finished voice clone gives its owner.
+
+create table public.voices (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null,
+  job_id uuid,
+  provider text not null,
+  provider_voice_id text not null,
+  name text not null,
+  description text,
+  labels jsonb not null default '{}',
+  stability numeric(4, 3) not null,
+  similarity_boost numeric(4, 3) not null,
+  sample_url text,
+  provider_missing_since timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint voices_pkey primary key (id),
+  constraint voices_id_user_id_key unique (id, user_id),
+  constraint voices_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint voices_job_fkey foreign key (job_id, user_id) references public.ai_jobs (id, user_id)
+    on delete set null (job_id),
+  constraint voices_job_key unique (job_id, user_id),
+  constraint voices_provider_voice_id_key unique (provider, provider_voice_id),
+  constraint voices_name_length check (length(name) between 1 and 100),
+  constraint voices_labels_is_object check (jsonb_typeof(labels) = 'object'),
+  constraint voices_stability_in_range check (stability between 0 and 1),
+  constraint voices_similarity_boost_in_range check (similarity_boost between 0 and 1)
+);
+comment on table public.voices is
+  'A cloned voice: written by the transaction that completes its job, never by users. Points back to that job.';
+comment on column public.voices.provider_voice_id is 'The provider''s id of the voice, for speech in it.';
+comment on column public.voices.stability is 'Setting for speech in this voice, 0 to 1: low is expressive, high is even.';
+comment on column public.voices.similarity_boost is 'Setting for speech in this voice, 0 to 1: how closely to keep to the sample.';
+comment on column public.voices.sample_url is 'The recording it was cloned from, as <bucket>/<path>.';
+comment on column public.voices.provider_missing_since is
+  'Since when the provider does not have the voice any more; nothing can be spoken in it. Null: it was there when looked at last.';
+comment on column public.voices.job_id is
+  'The job that made it, of the same owner; at most one voice each. Null once that job is deleted.';
+
+create index voices_user_id_created_at_idx on public.voices (user_id, created_at desc, id desc);
+create index voices_provider_idx on public.voices (provider) where provider_missing_since is null;
+
+alter table public.voices enable row level security;
+
+create policy "users can read their own voices"
+on public.voices for select to authenticated
+using (user_id = (select auth.uid()));
+
+create policy "users can remove their own voices" on public.voices for delete to authenticated
+using (user_id = (select auth.uid()));
+
+revoke all on public.voices from public, anon, authenticated, service_role;
+grant select, delete on public.voices to authenticated;
+grant select, insert, update, delete on public.voices to service_role;
+
+create trigger voices_touch_updated_at
+before update on public.voices
+for each row execute function private.touch_updated_at();
+
+create trigger voices_record_sample after delete on public.voices
+for each row execute function private.record_storage_removal('sample_url');
+
+create trigger voices_record_voice after delete on public.voices
+for each row execute function private.record_provider_removal('voice', 'provider_voice_id');
+
+-- ===== supabase/schemas/jobs/provider_calls.sql
+
+-- The money journal: every paid call is recorded before it is sent and settled after it. After a crash, the next attempt
+-- knows that a call may have happened and asks the provider instead of sending again. See journal.sql.
+
+create table public.ai_provider_calls (
+  id uuid not null default gen_random_uuid(),
+  job_id uuid not null,
+  user_id uuid not null,
+  provider text not null,
+  operation text not null,
+  attempt integer not null,
+  outcome text not null default 'sent',
+  provider_object_id text,
+  http_status integer,
+  error_code text,
+  units bigint not null default 1,
+  price_micros bigint not null default 0,
+  price_units bigint not null default 1,
+  estimated_cost_micros bigint not null default 0,
+  cost_micros bigint,
+  sent_at timestamptz not null default clock_timestamp(),
+  unknown_since timestamptz,
+  settled_at timestamptz,
+  discarded_at timestamptz,
+  constraint ai_provider_calls_pkey primary key (id),
+  constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
+  constraint ai_provider_calls_operation_is_word check (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'),
+  constraint ai_provider_calls_outcome_is_known
+    check (outcome in ('sent', 'unknown', 'succeeded', 'adopted', 'rejected', 'absent')),
+  constraint ai_provider_calls_success_has_object
+    check (outcome not in ('succeeded', 'adopted') or provider_object_id is not null),
+  constraint ai_provider_calls_unknown_since_matches_outcome check ((outcome = 'unknown') = (unknown_since is not null)),
+  constraint ai_provider_calls_units_in_range check (units between 0 and 1000000000),
+  constraint ai_provider_calls_price_in_range check (price_micros between 0 and 1000000000 and price_units between 1 and 1000000000),
+  constraint ai_provider_calls_cost_is_not_negative check (estimated_cost_micros >= 0 and cost_micros >= 0),
+  constraint ai_provider_calls_cost_matches_outcome check (
+    case
+      when outcome in ('sent', 'unknown') then cost_micros is null
+      when outcome in ('succeeded', 'adopted', 'rejected', 'absent') then cost_micros is not null
+      else true
+    end
+  ),
+  constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null))
+);
+comment on table public.ai_provider_calls is
+  'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the '
+  'call made is job:<job_id>.';
+comment on column public.ai_provider_calls.user_id is
+  'The job''s owner. No foreign key of its own: it goes with the job, and a check at each call would wait for an account that '
+  'is being deleted, which waits for the job.';
+comment on column public.ai_provider_calls.operation is 'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
+comment on column public.ai_provider_calls.outcome is
+  'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
+  'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+comment on column public.ai_provider_calls.units is
+  'How much was asked for, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as the '
+  'provider told, where it tells.';
+comment on column public.ai_provider_calls.price_micros is
+  'The price as it was when the call was sent, in millionths of a US dollar for price_units units. A later change of '
+  'ai_prices does not touch it.';
+comment on column public.ai_provider_calls.estimated_cost_micros is
+  'What it was taken to cost as it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
+comment on column public.ai_provider_calls.cost_micros is
+  'What it did cost: the price of its units, rounded up; 0 when nothing was made. Null while that is open.';
+comment on column public.ai_provider_calls.unknown_since is
+  'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
+  'and not from sent_at: a call may be with the provider for minutes.';
+comment on column public.ai_provider_calls.discarded_at is
+  'Since when the janitor removes what the call made: a retry of the job does not go on with it, and sends a new call.';
+
+-- At most one paid call of a step may be open or have succeeded: the database itself refuses a second one.
+create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
+  where outcome in ('sent', 'unknown', 'succeeded', 'adopted') and discarded_at is null;
+create index ai_provider_calls_job_id_sent_at_idx on public.ai_provider_calls (job_id, sent_at);
+-- Serves the budget of a provider.
+create index ai_provider_calls_open_idx on public.ai_provider_calls (provider) include (estimated_cost_micros)
+  where outcome in ('sent', 'unknown');
+create index ai_provider_calls_user_id_idx on public.ai_provider_calls (user_id);
+create index ai_provider_calls_voices_idx on public.ai_provider_calls (provider, job_id)
+  where operation = 'create_voice' and outcome in ('sent', 'unknown', 'succeeded', 'adopted') and discarded_at is null;
+create index ai_provider_calls_object_idx on public.ai_provider_calls (provider, provider_object_id)
+  where provider_object_id is not null;
+
+alter table public.ai_provider_calls enable row level security;
+
+create policy "users can read the provider calls of their own ai jobs"
+on public.ai_provider_calls for select to authenticated
+using (user_id = (select auth.uid()));
+
+revoke all on public.ai_provider_calls from public, anon, authenticated, service_role;
+grant select on public.ai_provider_calls to authenticated;
+grant select, insert, update on public.ai_provider_calls to service_role;
+
+create function private.date_unknown_outcome()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' or new.outcome is distinct from old.outcome then
+    new.unknown_since := case when new.outcome = 'unknown' then clock_timestamp() end;
+  end if;
+  new.cost_micros := case
+    when new.outcome in ('succeeded', 'adopted')
+      then (new.units * new.price_micros + new.price_units - 1) / new.price_units
+    when new.outcome in ('rejected', 'absent') then 0
+  end;
+  return new;
+end;
+$$;
+comment on function private.date_unknown_outcome() is
+  'Row trigger: keeps the cost, whoever writes the outcome or the units, and unknown_since.';
+
+create trigger ai_provider_calls_date_unknown_outcome
+before insert or update of outcome, units on public.ai_provider_calls
+for each row execute function private.date_unknown_outcome();
+
+create trigger ai_provider_calls_record_object after delete on public.ai_provider_calls
+for each row execute function private.record_provider_call_removal();
+
+-- ===== supabase/schemas/jobs/checkpoints.sql
+
+-- What a job that takes several claims records for the next one.
+
+create table public.ai_job_checkpoints (
+  job_id uuid not null,
+  data jsonb not null,
+  upload_id text,
+  constraint ai_job_checkpoints_pkey primary key (job_id),
+  constraint ai_job_checkpoints_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
+  constraint ai_job_checkpoints_data_is_object check (jsonb_typeof(data) = 'object'),
+  constraint ai_job_checkpoints_upload_id_length check (length(upload_id) between 1 and 1024)
+);
+comment on table public.ai_job_checkpoints is
+  'How far a job has come that is worked on in several claims, in its processor''s own form. Gone when the job has ended.';
+comment on column public.ai_job_checkpoints.upload_id is
+  'A resumable upload that the job has begun, by the last part of its address at Storage. The janitor ends one that is not finished.';
+
+alter table public.ai_job_checkpoints enable row level security;
+revoke all on public.ai_job_checkpoints from public, anon, authenticated, service_role;
+grant select on public.ai_job_checkpoints to service_role;
+
+create table private.abandoned_uploads (
+  upload_id text not null,
+  requested_at timestamptz not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  constraint abandoned_uploads_pkey primary key (upload_id)
+);
+comment on table private.abandoned_uploads is
+  'Resumable uploads that nobody will finish. The janitor ends them; a row is deleted when Storage does not have its upload any more.';
+
+create index abandoned_uploads_next_attempt_at_idx on private.abandoned_uploads (next_attempt_at);
+
+alter table private.abandoned_uploads enable row level security;
+revoke all on private.abandoned_uploads from public, anon, authenticated, service_role;
+
+create function private.abandon_upload()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- A completed job has finished its upload: that is its output.
+  if not exists (select 1 from public.ai_jobs as j where j.id = old.job_id and j.status = 'completed') then
+    insert into private.abandoned_uploads (upload_id) values (old.upload_id) on conflict do nothing;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.abandon_upload() is
+  'Row trigger: writes down an upload that its job will not finish, because the job has ended without a result, is deleted, or '
+  'has begun another. Security definer because nobody is granted anything in schema private.';
+
+create function private.forget_checkpoint()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  delete from public.ai_job_checkpoints as c where c.job_id = new.id;
+  return null;
+end;
+$$;
+comment on function private.forget_checkpoint() is
+  'Row trigger: a job that has ended goes on with nothing; tried again it begins anew. Security definer because an owner who '
+  'cancels may not touch checkpoints.';
+
+create function public.save_ai_job_checkpoint(
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_data jsonb,
+  p_upload_id text default null
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  -- Held, so that the job cannot end or change hands between the look and the write.
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
+  if not found then
+    return false;
+  end if;
+  insert into public.ai_job_checkpoints as c (job_id, data, upload_id)
+  values (p_job_id, p_data, p_upload_id)
+  on conflict (job_id) do update
+  set data = excluded.data, upload_id = excluded.upload_id;
+  return true;
+end;
+$$;
+comment on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) is
+  'Writes down how far a claimed job has come, in place of what was written before. p_upload_id: the resumable upload that it '
+  'has begun; one that was named before and is not any more is ended by the janitor. False: the lease is lost and nothing '
+  'changed. service_role only; security definer because nobody may write checkpoints.';
+revoke execute on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) from public, anon, authenticated;
+grant execute on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) to service_role;
+
+create trigger ai_job_checkpoints_abandon_deleted
+after delete on public.ai_job_checkpoints
+for each row when (old.upload_id is not null)
+execute function private.abandon_upload();
+
+create trigger ai_job_checkpoints_abandon_replaced
+after update of upload_id on public.ai_job_checkpoints
+for each row when (old.upload_id is not null and old.upload_id is distinct from new.upload_id)
+execute function private.abandon_upload();
+
+-- ===== supabase/schemas/costs/limits.sql
+
+-- What a user may have and spend. The table comes after ai_jobs: an account's rows are deleted in the order in which the
+-- foreign keys were made, and jobs are locked before limits everywhere.
+
+create table public.ai_limits (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid,
+  max_active_jobs integer,
+  max_jobs_per_day integer,
+  max_concurrent_jobs integer,
+  max_voices integer,
+  max_unused_uploads integer,
+  max_unused_upload_bytes bigint,
+  requires_established_account boolean,
+  paused_at timestamptz,
+  active_jobs_at_most integer not null default 0,
+  counted_on date not null default (now() at time zone 'UTC')::date,
+  jobs_that_day integer not null default 0,
+  budget_micros bigint,
+  budget_month date not null default date_trunc('month', now() at time zone 'UTC')::date,
+  spent_micros bigint not null default 0,
+  reserved_micros bigint not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint ai_limits_pkey primary key (id),
+  constraint ai_limits_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint ai_limits_user_id_key unique nulls not distinct (user_id),
+  constraint ai_limits_are_not_negative check (
+    max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0 and max_voices >= 0
+    and max_unused_uploads >= 0 and max_unused_upload_bytes >= 0
+  ),
+  constraint ai_limits_counts_are_not_negative check (active_jobs_at_most >= 0 and jobs_that_day >= 0),
+  constraint ai_limits_budget_is_not_negative check (budget_micros >= 0 and spent_micros >= 0 and reserved_micros >= 0),
+  constraint ai_limits_default_is_complete check (
+    user_id is not null
+    or (
+      max_active_jobs is not null and max_jobs_per_day is not null and max_concurrent_jobs is not null
+      and requires_established_account is not null and max_unused_uploads is not null
+      and max_unused_upload_bytes is not null
+    )
+  )
+);
+comment on table public.ai_limits is
+  'What a user may have and spend. The row without a user holds the limits of everybody who has none of their own.';
+comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
+comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
+comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
+comment on column public.ai_limits.max_voices is
+  'Most cloned voices, with jobs that are still to make one. Null: the default; null there: no limit.';
+comment on column public.ai_limits.max_unused_uploads is
+  'Most upload URLs that may still be used, and stored files that no row names, together. Null: the default.';
+comment on column public.ai_limits.max_unused_upload_bytes is 'Most bytes of these, as declared or as stored. Null: the default.';
+comment on column public.ai_limits.requires_established_account is
+  'True: paid jobs only for an account whose e-mail address or phone number is confirmed and that is an hour old. Null: the '
+  'default.';
+comment on column public.ai_limits.paused_at is 'Set: the user''s jobs wait. See pause_ai_jobs.';
+comment on column public.ai_limits.active_jobs_at_most is
+  'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make '
+  'all of a user''s jobs wait for one row; made exact when it would refuse a job.';
+comment on column public.ai_limits.jobs_that_day is 'Jobs created on counted_on.';
+comment on column public.ai_limits.budget_micros is
+  'Most that paid calls of the user may cost in a calendar month (UTC), in millionths of a US dollar. Null: the default; '
+  'null there: no limit.';
+comment on column public.ai_limits.budget_month is 'First day of the month that spent_micros counts.';
+comment on column public.ai_limits.spent_micros is
+  'Cost of the paid calls that were settled in budget_month; in a later month that is nothing yet.';
+comment on column public.ai_limits.reserved_micros is
+  'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
+
+alter table public.ai_limits enable row level security;
+
+create policy "users can read the default limits and their own"
+on public.ai_limits for select to authenticated
+using (user_id is null or user_id = (select auth.uid()));
+
+revoke all on public.ai_limits from public, anon, authenticated, service_role;
+grant select on public.ai_limits to authenticated;
+grant select, insert, update on public.ai_limits to service_role;
+
+insert into public.ai_limits (
+  user_id, max_active_jobs, max_jobs_per_day, max_concurrent_jobs, max_unused_uploads, max_unused_upload_bytes,
+  requires_established_account
+)
+values (null, 25000, 50000, 10, 500, 2147483648, false);
+
+create trigger ai_limits_touch_updated_at
+before update on public.ai_limits
+for each row execute function private.touch_updated_at();
+
+-- ===== supabase/schemas/costs/prices.sql
+
+-- What a paid call costs. The unit is the millionth of a US dollar everywhere.
+
+create table public.ai_prices (
+  job_type text not null,
+  provider text not null,
+  unit text not null,
+  per_units bigint not null,
+  price_micros bigint not null,
+  currency text not null default 'USD',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint ai_prices_pkey primary key (job_type, provider),
+  constraint ai_prices_job_type_fkey foreign key (job_type) references public.ai_job_types (job_type),
+  constraint ai_prices_provider_fkey foreign key (provider) references public.ai_providers (provider),
+  constraint ai_prices_unit_is_known check (unit in ('character', 'second', 'creation')),
+  constraint ai_prices_per_units_in_range check (per_units between 1 and 1000000000),
+  constraint ai_prices_price_in_range check (price_micros between 0 and 1000000000),
+  constraint ai_prices_currency_is_that_of_budgets check (currency = 'USD')
+);
+comment on table public.ai_prices is
+  'What each paid call of a job type costs at a provider: price_micros for per_units units, rounded up. The operator keeps it '
+  'as their plan has it; a type and provider without a row costs nothing.';
+comment on column public.ai_prices.unit is
+  'What the processor of the type counts: characters as the provider bills them, seconds of sound or video, or creations. '
+  'For the reader; to change it changes no processor.';
+comment on column public.ai_prices.price_micros is 'In millionths of currency, for per_units units. What is under way keeps its price.';
+comment on column public.ai_prices.currency is
+  'One for all prices, since budgets and sums are over all of them.';
+
+create index ai_prices_provider_idx on public.ai_prices (provider);
+
+alter table public.ai_prices enable row level security;
+revoke all on public.ai_prices from public, anon, authenticated, service_role;
+grant select, insert, update on public.ai_prices to service_role;
+
+create trigger ai_prices_touch_updated_at
+before update on public.ai_prices
+for each row execute function private.touch_updated_at();
+
+-- ===== supabase/schemas/costs/provider_spend.sql
+
+-- What all users together have spent at a provider in a month.
+
+create table public.ai_provider_spend (
+  provider text not null,
+  slot smallint not null,
+  month date not null,
+  spent_micros bigint not null default 0,
+  constraint ai_provider_spend_pkey primary key (provider, slot),
+  constraint ai_provider_spend_provider_fkey foreign key (provider) references public.ai_providers (provider),
+  constraint ai_provider_spend_slot_in_range check (slot between 0 and 15),
+  constraint ai_provider_spend_is_not_negative check (spent_micros >= 0)
+);
+comment on table public.ai_provider_spend is
+  'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum of its '
+  'slots. A table of its own, because what was paid stays paid when jobs and accounts are deleted.';
+comment on column public.ai_provider_spend.slot is
+  'Drawn from the user''s id: calls that end at the same time seldom wait for each other.';
+comment on column public.ai_provider_spend.month is 'First day of the month that spent_micros counts.';
+
+alter table public.ai_provider_spend enable row level security;
+revoke all on public.ai_provider_spend from public, anon, authenticated, service_role;
+grant select on public.ai_provider_spend to service_role;
+
+-- ===== supabase/schemas/costs/settlement.sql
+
+-- What was reserved for a paid call is spent or given back when its outcome is known.
+
+create function private.settle_reserved_cost()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_reserved bigint := 0;
+  v_spent bigint := 0;
+  v_month date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
+begin
+  if old.outcome in ('sent', 'unknown') then
+    v_reserved := -old.estimated_cost_micros;
+  -- What was paid stays paid, also when its job is deleted; and a month that is over is not counted any more.
+  elsif tg_op = 'UPDATE' and date_trunc('month', old.settled_at at time zone 'UTC') = v_month then
+    v_spent := -old.cost_micros;
+  end if;
+  if tg_op = 'UPDATE' then
+    if new.outcome in ('sent', 'unknown') then
+      v_reserved := v_reserved + new.estimated_cost_micros;
+    elsif date_trunc('month', new.settled_at at time zone 'UTC') = v_month then
+      v_spent := v_spent + new.cost_micros;
+    end if;
+  end if;
+  if v_reserved <> 0 or v_spent <> 0 then
+    update public.ai_limits as l
+    set reserved_micros = greatest(l.reserved_micros + v_reserved, 0),
+        spent_micros = greatest(case when l.budget_month >= v_month then l.spent_micros else 0 end + v_spent, 0),
+        budget_month = greatest(l.budget_month, v_month)
+    where l.user_id = old.user_id;
+  end if;
+  if v_spent <> 0 then
+    insert into public.ai_provider_spend as s (provider, slot, month, spent_micros)
+    values (old.provider, hashtextextended(old.user_id::text, 0) & 15, v_month, greatest(v_spent, 0))
+    on conflict (provider, slot) do update
+    set spent_micros = greatest(case when s.month >= v_month then s.spent_micros else 0 end + v_spent, 0),
+        month = greatest(s.month, v_month);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.settle_reserved_cost() is
+  'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is '
+  'deleted with its job gives back what was still open. Security definer because it writes the counts of the owner and '
+  'of the provider, whoever settles.';
+
+create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
+  if not found then
+    return false;
+  end if;
+  update public.ai_provider_calls as c
+  set units = p_units
+  where c.job_id = p_job_id and c.operation = p_operation and c.outcome in ('succeeded', 'adopted')
+    and c.discarded_at is null and c.units <> p_units;
+  if found then
+    update public.ai_jobs as j
+    set cost_micros = (
+      select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
+    )
+    where j.id = p_job_id;
+  end if;
+  return true;
+end;
+$$;
+comment on function public.revise_provider_call(uuid, uuid, text, bigint) is
+  'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before '
+  'anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; '
+  'nothing changed. service_role only.';
+revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint) from public, anon, authenticated;
+grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
+
+create trigger ai_provider_calls_settle_cost
+after update of outcome, units on public.ai_provider_calls
+for each row when (old.outcome is distinct from new.outcome or old.cost_micros is distinct from new.cost_micros)
+execute function private.settle_reserved_cost();
+
+create trigger ai_provider_calls_release_cost
+after delete on public.ai_provider_calls
+for each row when (old.outcome in ('sent', 'unknown') and old.estimated_cost_micros > 0)
+execute function private.settle_reserved_cost();
+
+-- ===== supabase/schemas/costs/budgets.sql
+
+-- Budgets of users: setting and reading them.
+
+create function public.set_ai_budget(p_user_id uuid, p_budget_micros bigint)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_user_id is null then
+    update public.ai_limits as l set budget_micros = p_budget_micros where l.user_id is null;
+  else
+    insert into public.ai_limits as l (user_id, budget_micros) values (p_user_id, p_budget_micros)
+    on conflict (user_id) do update set budget_micros = excluded.budget_micros;
+  end if;
+exception
+  when foreign_key_violation then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
+end;
+$$;
+comment on function public.set_ai_budget(uuid, bigint) is
+  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of '
+  'everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved '
+  'or spent already counts. A user who does not exist is an error (AJ075). service_role only.';
+revoke execute on function public.set_ai_budget(uuid, bigint) from public, anon, authenticated;
+grant execute on function public.set_ai_budget(uuid, bigint) to service_role;
+
+create function public.get_ai_budget()
+returns table (month date, budget_micros bigint, spent_micros bigint, reserved_micros bigint, remaining_micros bigint)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    m.month,
+    b.budget_micros,
+    c.spent_micros,
+    c.reserved_micros,
+    -- Null without a budget; greatest alone would pass over the null and say 0.
+    case when b.budget_micros is not null then greatest(b.budget_micros - c.spent_micros - c.reserved_micros, 0) end
+  from (select date_trunc('month', now() at time zone 'UTC')::date as month) as m
+  join public.ai_limits as d on d.user_id is null
+  left join public.ai_limits as l on l.user_id = auth.uid()
+  cross join lateral (select coalesce(l.budget_micros, d.budget_micros) as budget_micros) as b
+  cross join lateral (
+    select
+      case when l.budget_month >= m.month then l.spent_micros else 0 end as spent_micros,
+      coalesce(l.reserved_micros, 0) as reserved_micros
+  ) as c;
+$$;
+comment on function public.get_ai_budget() is
+  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open '
+  'what became of them, and left (null: no limit); in millionths of a US dollar. Security invoker: the caller reads their own limits and '
+  'the default ones, and no others.';
+revoke execute on function public.get_ai_budget() from public, anon, authenticated, service_role;
+grant execute on function public.get_ai_budget() to authenticated;
+
+-- ===== supabase/schemas/costs/reports.sql
+
+-- What jobs, users and providers have cost.
+
+create view private.ai_job_costs
+with (security_invoker = true)
+as
+select
+  j.id as job_id,
+  j.user_id,
+  j.job_type,
+  j.provider,
+  j.status,
+  j.created_at,
+  count(k.id) filter (where k.outcome not in ('rejected', 'absent')) as paid_calls,
+  coalesce(sum(k.cost_micros), 0)::bigint as cost_micros,
+  coalesce(sum(k.estimated_cost_micros) filter (where k.outcome in ('sent', 'unknown')), 0)::bigint as reserved_micros
+from public.ai_jobs as j
+left join public.ai_provider_calls as k on k.job_id = j.id
+group by j.id;
+comment on view private.ai_job_costs is
+  'What each job has cost and may still cost, in millionths of a US dollar. For the operator.';
+revoke all on private.ai_job_costs from public, anon, authenticated, service_role;
+
+create view private.ai_user_costs
+with (security_invoker = true)
+as
+select
+  k.user_id,
+  date_trunc('month', coalesce(k.settled_at, now()) at time zone 'UTC')::date as month,
+  k.provider,
+  count(*) filter (where k.outcome not in ('rejected', 'absent')) as paid_calls,
+  coalesce(sum(k.cost_micros), 0)::bigint as cost_micros,
+  coalesce(sum(k.estimated_cost_micros) filter (where k.outcome in ('sent', 'unknown')), 0)::bigint as reserved_micros
+from public.ai_provider_calls as k
+group by 1, 2, 3;
+comment on view private.ai_user_costs is
+  'What each user''s paid calls have cost and may still cost, by provider and the month (UTC) of the budget that they '
+  'count in: that in which they were settled, this one while they are open. In millionths of a US dollar. For the operator.';
+revoke all on private.ai_user_costs from public, anon, authenticated, service_role;
+
+create function public.get_ai_costs(p_user_id uuid default auth.uid())
+returns table (month date, provider text, paid_calls bigint, cost_micros bigint, reserved_micros bigint)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    date_trunc('month', coalesce(k.settled_at, now()) at time zone 'UTC')::date,
+    k.provider,
+    count(*) filter (where k.outcome not in ('rejected', 'absent')),
+    coalesce(sum(k.cost_micros), 0)::bigint,
+    coalesce(sum(k.estimated_cost_micros) filter (where k.outcome in ('sent', 'unknown')), 0)::bigint
+  from public.ai_provider_calls as k
+  where k.user_id = p_user_id
+  group by 1, 2
+  order by 1 desc, 2;
+$$;
+comment on function public.get_ai_costs(uuid) is
+  'What a user''s paid calls have cost and may still cost (while it is unknown what became of them), by provider and the month (UTC) '
+  'of the budget that they count in, in millionths of a US dollar. Security invoker: an owner gets their own, the service anybody''s.';
+revoke execute on function public.get_ai_costs(uuid) from public, anon;
+grant execute on function public.get_ai_costs(uuid) to authenticated, service_role;
+
+create view private.ai_provider_costs
+with (security_invoker = true)
+as
+select
+  k.provider,
+  k.operation,
+  date_trunc('month', coalesce(k.settled_at, now()) at time zone 'UTC')::date as month,
+  count(*) filter (where k.outcome in ('succeeded', 'adopted')) as made,
+  count(*) filter (where k.outcome in ('sent', 'unknown')) as open,
+  count(*) filter (where k.outcome in ('rejected', 'absent')) as free,
+  coalesce(sum(k.estimated_cost_micros) filter (where k.outcome in ('succeeded', 'adopted')), 0)::bigint
+    as estimated_micros,
+  coalesce(sum(k.cost_micros), 0)::bigint as cost_micros,
+  coalesce(sum(k.estimated_cost_micros) filter (where k.outcome in ('sent', 'unknown')), 0)::bigint as reserved_micros
+from public.ai_provider_calls as k
+group by 1, 2, 3;
+comment on view private.ai_provider_costs is
+  'What each provider has cost by operation and month (UTC), beside what was estimated, in millionths of a US dollar. For '
+  'the operator.';
+revoke all on private.ai_provider_costs from public, anon, authenticated, service_role;
+
+create view private.ai_provider_budgets
+with (security_invoker = true)
+as
+select
+  p.provider,
+  m.month,
+  p.budget_micros,
+  c.spent_micros,
+  c.reserved_micros,
+  case when p.budget_micros is not null then greatest(p.budget_micros - c.spent_micros - c.reserved_micros, 0) end
+    as remaining_micros
+from public.ai_providers as p
+cross join (select date_trunc('month', now() at time zone 'UTC')::date as month) as m
+cross join lateral (
+  select
+    (
+      select coalesce(sum(s.spent_micros), 0)::bigint from public.ai_provider_spend as s
+      where s.provider = p.provider and s.month = m.month
+    ) as spent_micros,
+    (
+      select coalesce(sum(k.estimated_cost_micros), 0)::bigint from public.ai_provider_calls as k
+      where k.provider = p.provider and k.outcome in ('sent', 'unknown')
+    ) as reserved_micros
+) as c;
+comment on view private.ai_provider_budgets is
+  'Each provider''s budget of this month over all users (null: no limit), what of it is spent, reserved and left, in millionths '
+  'of a US dollar. For the operator.';
+revoke all on private.ai_provider_budgets from public, anon, authenticated, service_role;
+
+-- ===== supabase/schemas/cache/result_cache.sql
+
+-- The result cache in Postgres, used when no Redis is configured. A value is only the id of an earlier job: the database
+-- decides from that job's own row what may be reused, so a wrong entry costs time and nothing else.
+
+create table public.ai_result_cache (
+  cache_key text not null,
+  user_id uuid not null,
+  value jsonb not null,
+  expires_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  constraint ai_result_cache_pkey primary key (cache_key),
+  constraint ai_result_cache_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint ai_result_cache_key_is_hash check (cache_key ~ '^ai_job:[0-9a-f]{64}$')
+);
+comment on table public.ai_result_cache is 'Where the result of an equal earlier request is, by hash of the request; kept cache_ttl_seconds.';
+comment on column public.ai_result_cache.value is '{"job_id": "<uuid>"}';
+
+create index ai_result_cache_user_id_idx on public.ai_result_cache (user_id);
+create index ai_result_cache_expires_at_idx on public.ai_result_cache (expires_at);
+
+alter table public.ai_result_cache enable row level security;
+
+create policy "users can read their own cache entries"
+on public.ai_result_cache for select to authenticated
+using (user_id = (select auth.uid()));
+
+revoke all on public.ai_result_cache from public, anon, authenticated, service_role;
+grant select on public.ai_result_cache to authenticated;
+grant select, insert, update, delete on public.ai_result_cache to service_role;
+
+create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- All that a crash of Postgres can take back is this entry, which is a shortcut.
+  perform set_config('synchronous_commit', 'off', true);
+  insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
+  values (p_cache_key, p_user_id, p_value, now() + make_interval(secs => p_ttl_seconds))
+  on conflict (cache_key) do update
+  set value = excluded.value, expires_at = excluded.expires_at, user_id = excluded.user_id;
+end;
+$$;
+comment on function public.put_ai_result_cache(text, uuid, jsonb, integer) is
+  'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
+revoke execute on function public.put_ai_result_cache(text, uuid, jsonb, integer) from public, anon, authenticated;
+grant execute on function public.put_ai_result_cache(text, uuid, jsonb, integer) to service_role;
+
+create function public.get_ai_result_cache(p_cache_key text)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (select c.value from public.ai_result_cache as c where c.cache_key = p_cache_key and c.expires_at > now());
+end;
+$$;
+comment on function public.get_ai_result_cache(text) is
+  'The value of an entry that has not ended, or null. Security invoker: an owner sees only entries of their own.';
+revoke execute on function public.get_ai_result_cache(text) from public, anon;
+grant execute on function public.get_ai_result_cache(text) to authenticated, service_role;
+
+-- ===== supabase/schemas/dispatch/receipts.sql
+
+-- Ids of recent dispatches, so that a replay is refused.
+
+create table private.dispatch_receipts (
+  message_id text not null,
+  received_at timestamptz not null default clock_timestamp(),
+  constraint dispatch_receipts_pkey primary key (message_id),
+  constraint dispatch_receipts_message_id_length check (length(message_id) between 1 and 128)
+);
+comment on table private.dispatch_receipts is
+  'Ids of the dispatches of the last minutes, so that a recorded request cannot be played again. The sweep prunes it.';
+
+create index dispatch_receipts_received_at_idx on private.dispatch_receipts (received_at);
+
+alter table private.dispatch_receipts enable row level security;
+revoke all on private.dispatch_receipts from public, anon, authenticated, service_role;
+
+-- ===== supabase/schemas/dispatch/post_signed.sql
+
+-- A signed call of one of our Edge Functions.
+
+create function private.post_signed(p_function text, p_body jsonb)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_url text;
+  v_secret text;
+  v_message_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+  v_timestamp text := floor(extract(epoch from clock_timestamp()))::bigint::text;
+  v_signature text;
+begin
+  select s.decrypted_secret into v_url from vault.decrypted_secrets as s where s.name = 'project_url';
+  select s.decrypted_secret into v_secret from vault.decrypted_secrets as s where s.name = 'dispatch_secret';
+  -- A secret of another form (the receiver checks the same) would sign with some other key, and every call be refused.
+  if v_url is null
+    or coalesce(v_secret !~ '^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$', true)
+  then
+    raise log 'nothing is dispatched to %: the Vault has no project_url, or no dispatch_secret of the form whsec_<base64>', p_function;
+    return null;
+  end if;
+
+  -- Standard Webhooks: HMAC-SHA256 over id.timestamp.body with the decoded secret, in base64.
+  v_signature := 'v1,' || encode(
+    extensions.hmac(
+      convert_to(v_message_id || '.' || v_timestamp || '.' || p_body::text, 'UTF8'),
+      decode(substr(v_secret, length('whsec_') + 1), 'base64'),
+      'sha256'
+    ),
+    'base64'
+  );
+  return net.http_post(
+    url := rtrim(v_url, '/') || '/functions/v1/' || p_function,
+    body := p_body,
+    headers := jsonb_build_object(
+      'Content-Type', 'application/json',
+      'webhook-id', v_message_id,
+      'webhook-timestamp', v_timestamp,
+      'webhook-signature', v_signature
+    ),
+    timeout_milliseconds := 5000
+  );
+exception when others then
+  -- A dispatch must not undo the insert that caused it: the schedule delivers later. The message of an error here
+  -- could quote the secret, so only its code is written.
+  raise warning '% could not be dispatched to (%); the schedule will', p_function, sqlstate;
+  return null;
+end;
+$$;
+comment on function private.post_signed(text, jsonb) is
+  'Calls one of our Edge Functions by pg_net, signed with the Vault''s dispatch_secret. Returns the pg_net request id, or '
+  'null when it could not be sent. Never raises. Security definer because the causing role may read neither the Vault nor '
+  'schema net.';
+
+-- ===== supabase/schemas/dispatch/dispatch.sql
+
+-- Dispatch: a hint that makes a job start within milliseconds. It may be lost, late or doubled; the sweep is the
+-- guarantee.
+
+create function private.dispatch_ai_jobs(p_job_ids uuid[])
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_worker text;
+  v_job_ids uuid[];
+  v_request_id bigint;
+begin
+  for v_worker, v_job_ids in
+    select t.worker, array_agg(j.id order by array_position(p_job_ids, j.id))
+    from public.ai_jobs as j
+    join public.ai_job_types as t on t.job_type = j.job_type
+    where j.id = any (p_job_ids)
+    group by t.worker
+  loop
+    -- The shape of a database webhook, with ids only; job_ids names the rest of a bulk insert.
+    v_request_id := coalesce(
+      private.post_signed(v_worker, jsonb_build_object(
+        'type', 'INSERT',
+        'table', 'ai_jobs',
+        'schema', 'public',
+        'record', jsonb_build_object('id', v_job_ids[1]),
+        'old_record', null,
+        'job_ids', to_jsonb(v_job_ids)
+      )),
+      v_request_id
+    );
+  end loop;
+  return v_request_id;
+end;
+$$;
+comment on function private.dispatch_ai_jobs(uuid[]) is
+  'Asks the worker of these jobs, or each of their workers, by pg_net and signed with the Vault''s dispatch_secret, to work on '
+  'them. Returns a pg_net request id, or null when nothing could be sent. Never raises. Security definer because the inserting role may not call '
+  'private.post_signed.';
+
+create function private.dispatch_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.dispatch_ai_jobs((
+    select array_agg(due.id)
+    from (
+      select i.id, i.priority
+      from inserted as i
+      where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
+      union
+      -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
+      select d.id, d.priority
+      from public.ai_jobs as d
+      -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
+      where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
+        and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
+      order by priority, id
+      limit 50
+    ) as due
+  ));
+  return null;
+end;
+$$;
+comment on function private.dispatch_inserted_ai_jobs() is
+  'Statement trigger: one signed call per insert and worker, whatever the number of rows, for what is due of them and of the jobs that '
+  'they wait for. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
+
+create function public.wake_ai_job_worker(p_worker text default 'process-ai-job')
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  -- What was snoozed for no time at all has no turn yet.
+  perform private.ready_due_ai_jobs(200);
+  return private.dispatch_ai_jobs((
+    select array_agg(due.id)
+    from (
+      select j.id
+      from public.ai_job_types as t
+      cross join lateral (
+        select w.id
+        from public.ai_jobs as w
+        where w.job_type = t.job_type and w.status = 'pending' and w.queue_key is not null
+        limit 1
+      ) as j
+      where t.worker = p_worker
+      limit 1
+    ) as due
+  )) is not null;
+end;
+$$;
+comment on function public.wake_ai_job_worker(text) is
+  'Asks a worker for a request more while jobs of its types are waiting: called by an isolate that is too old to claim, or '
+  'that works on one job a request. False: nothing waits, or it could not be sent. service_role only; security definer for the dispatch in schema private.';
+revoke execute on function public.wake_ai_job_worker(text) from public, anon, authenticated;
+grant execute on function public.wake_ai_job_worker(text) to service_role;
+
+-- ===== supabase/schemas/dispatch/sweep.sql
+
+-- The sweep: the guarantee that every due job that nobody works on is dispatched again.
+
+create function private.sweep_ai_jobs()
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_rescued integer := 0;
+  v_rescue_error text;
+  v_chunk uuid[];
+  v_dispatched integer := 0;
+  v_blocked_users uuid[];
+begin
+  -- In a block of its own: a row that cannot be rescued must not keep the others from being dispatched.
+  begin
+    select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
+  exception when others then
+    v_rescue_error := sqlstate || ': ' || sqlerrm;
+    raise warning 'stalled ai jobs could not be rescued (%)', v_rescue_error;
+  end;
+
+  -- After the rescue: what was taken back from the dead is room.
+  v_blocked_users := private.users_without_room();
+  perform private.ready_due_ai_jobs(1000);
+  for v_chunk in
+    select array_agg(due.id order by due.position)
+    from (
+      select j.id, row_number() over () as position
+      from public.ai_job_types as t
+      cross join public.ai_providers as p
+      cross join lateral (
+        select w.id
+        from public.ai_jobs as w
+        where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
+          and w.attempt < w.max_attempts
+          -- Nobody could claim them, and each call costs. In coalesce for the planner's sake, as in claim_ai_jobs.
+          and coalesce(w.user_id <> all (v_blocked_users), true)
+        order by w.scheduled_at
+        limit 200
+      ) as j
+      where t.is_enabled and t.paused_at is null and p.paused_at is null
+        and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
+        and p.max_concurrent > (
+          select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider
+        )
+      limit 200
+    ) as due
+    group by (due.position - 1) / 20
+    order by min(due.position)
+  loop
+    v_dispatched := v_dispatched + cardinality(v_chunk);
+    perform private.dispatch_ai_jobs(v_chunk);
+  end loop;
+
+  delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
+  return jsonb_strip_nulls(jsonb_build_object(
+    'rescued', v_rescued, 'dispatched', v_dispatched, 'rescue_error', v_rescue_error
+  ));
+end;
+$$;
+comment on function private.sweep_ai_jobs() is
+  'The delivery guarantee, run by pg_cron every few seconds: takes back expired leases, dispatches what is due (up to '
+  '200 jobs in calls of 20), forgets old receipts. Returns the counts.';
+
+create function private.prune_ai_job_leftovers()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  delete from public.ai_result_cache as c where c.expires_at < now();
+  delete from private.storage_removals as r where r.done_at < now() - interval '30 days';
+  delete from public.pending_uploads as u where u.stored_at is null and u.expires_at < now();
+  delete from cron.job_run_details as d where d.end_time < now() - interval '1 day';
+end;
+$$;
+comment on function private.prune_ai_job_leftovers() is
+  'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their '
+  'names are those of people who may have left), upload URLs that have ended, and pg_cron''s own history, which grows for ever otherwise.';
+
+-- ===== supabase/schemas/jobs/input_hash.sql
+
+-- The name under which a result is cached.
+
+create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+-- Planning it anew for each job takes four times as long as running it.
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  -- jsonb's own text form is canonical: keys sorted, doubles removed, spaces fixed.
+  return encode(
+    sha256(convert_to(
+      (jsonb_build_object(
+        'user_id', p_user_id,
+        'job_type', p_job_type,
+        'input_url', nullif(p_input_url, ''),
+        'input_version', (
+          -- The time as a number: as text it would depend on the time zone of whoever asks.
+          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+          from storage.objects as o
+          where o.bucket_id = split_part(p_input_url, '/', 1)
+            and o.name = substr(p_input_url, strpos(p_input_url, '/') + 1)
+            and split_part(o.name, '/', 1) = p_user_id::text
+        ),
+        'metadata', p_metadata
+      )
+      -- A second object that the parameters name is an input as well.
+      || case when p_metadata ? 'audio_url' then jsonb_build_object(
+        'audio_version', (
+          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+          from storage.objects as o
+          where o.bucket_id = split_part(p_metadata ->> 'audio_url', '/', 1)
+            and o.name = substr(p_metadata ->> 'audio_url', strpos(p_metadata ->> 'audio_url', '/') + 1)
+            and split_part(o.name, '/', 1) = p_user_id::text
+        )
+      ) else '{}' end)::text,
+      'UTF8'
+    )),
+    'hex'
+  );
+end;
+$$;
+comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
+  'result is cached. An empty p_input_url is none. Only objects in the owner''s own folder have a version here: the intake '
+  'trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller who cannot see '
+  'the object gets the hash of "no object".';
+revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
+grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;
+
+-- ===== supabase/schemas/jobs/turns.sql
+
+-- The turns of waiting jobs: start-time fair queueing over users.
+
+create function private.leave_ai_job_queue()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.queue_key := null;
+  return new;
+end;
+$$;
+comment on function private.leave_ai_job_queue() is
+  'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives '
+  'it a new one when it is due.';
+
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+-- Planning it anew for each job takes longer than running it.
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return coalesce(
+    -- Behind the user's own waiting jobs …
+    (
+      select max(j.queue_key) + 1 from public.ai_jobs as j
+      where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+    ),
+    -- … or, having none, into the turn that is being served.
+    (
+      select min(j.queue_key) from public.ai_jobs as j
+      where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+    ),
+    0
+  );
+end;
+$$;
+comment on function private.next_queue_key(uuid, text, text, integer) is
+  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog '
+  'of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
+  'one statement see each other.';
+
+create function private.ready_due_ai_jobs(p_limit integer)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_due uuid[];
+begin
+  -- Asked at each claim, with nothing to do for most of them: an update of no rows would still run its triggers.
+  if not exists (
+    select 1
+    from public.ai_jobs as d
+    where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
+  ) then
+    return;
+  end if;
+  -- Two at once would not see each other's and give the same turns; the other one is about to do this.
+  if not pg_try_advisory_xact_lock(hashtextextended('ready_due_ai_jobs', 0)) then
+    return;
+  end if;
+  select array_agg(d.id) into v_due
+  from (
+    select d.id
+    from public.ai_jobs as d
+    -- Not now(): what the same transaction has just put back is due as well.
+    where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
+    order by d.scheduled_at
+    limit p_limit
+  ) as d;
+  if cardinality(v_due) = p_limit then
+    -- More is due than fits: users share, so that the pile of one holds up no other. From user to user through the index,
+    -- since the pile may be long.
+    with recursive owners as (
+      (
+        select d.user_id
+        from public.ai_jobs as d
+        where d.status = 'pending' and d.queue_key is null and not d.is_blocked
+        order by d.user_id
+        limit 1
+      )
+      union all
+      select (
+        select d.user_id
+        from public.ai_jobs as d
+        where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.user_id > o.user_id
+        order by d.user_id
+        limit 1
+      )
+      from owners as o
+      where o.user_id is not null
+    ),
+    waiting as (
+      select o.user_id, count(*) over () as users
+      from owners as o
+      where exists (
+        select 1
+        from public.ai_jobs as d
+        where d.user_id = o.user_id and d.status = 'pending' and d.queue_key is null and not d.is_blocked
+          and d.scheduled_at <= (select clock_timestamp())
+      )
+    )
+    select array_agg(s.id) into v_due
+    from (
+      select d.id
+      from waiting as w
+      cross join lateral (
+        select d.id, d.scheduled_at
+        from public.ai_jobs as d
+        where d.user_id = w.user_id and d.status = 'pending' and d.queue_key is null and not d.is_blocked
+          and d.scheduled_at <= (select clock_timestamp())
+        order by d.scheduled_at
+        limit greatest(p_limit / w.users, 1)
+      ) as d
+      order by d.scheduled_at
+      limit p_limit
+    ) as s;
+  end if;
+  update public.ai_jobs as j
+  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.provider, j.priority)
+  from (
+    select d.id
+    from public.ai_jobs as d
+    where d.id = any (v_due) and d.status = 'pending' and d.queue_key is null and not d.is_blocked
+    for update skip locked
+  ) as due
+  where j.id = due.id;
+end;
+$$;
+comment on function private.ready_due_ai_jobs(integer) is
+  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones; p_limit at a time, those '
+  'that have been due longest, or, when more are due, as many of each user. One call at a time; a second one does nothing.';
+
+create function private.part_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+-- Planning it anew for each statement takes longer than running it.
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_lane record;
+  v_taken bigint;
+  v_last bigint;
+begin
+  for v_lane in
+    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, count(*) as turns
+    from inserted as i
+    where i.queue_key is not null
+    group by 1, 2, 3, 4
+  loop
+    select count(*) into v_taken
+    from public.ai_jobs as j
+    where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
+      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first;
+    -- More than this statement's own: those of one that committed since, which did not see these either.
+    if v_taken > v_lane.turns then
+      select max(j.queue_key) into v_last
+      from public.ai_jobs as j
+      where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
+        and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first
+        and not exists (select 1 from inserted as i where i.id = j.id);
+      update public.ai_jobs as j
+      set queue_key = j.queue_key + v_last - v_lane.first + 1
+      from inserted as i
+      where j.id = i.id and i.queue_key is not null
+        and (i.user_id, i.job_type, i.provider, i.priority)
+          = (v_lane.user_id, v_lane.job_type, v_lane.provider, v_lane.priority);
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.part_inserted_ai_jobs() is
+  'Statement trigger, under the lock of the quota: inserts of one user that run side by side do not see each other''s jobs and '
+  'draw the same turns (private.next_queue_key); the later one to get here moves its jobs behind the others. So each turn '
+  'has one job of a user, however many inserts run at once. Security definer because owners may not change what waits.';
+
+-- ===== supabase/schemas/jobs/dependencies.sql
+
+-- Pipelines: a job may depend on an earlier one of the same owner. It waits until that one is completed, is dispatched in
+-- the commit that completes it, and fails when it failed or was cancelled. A job exists before another can name it and
+-- the reference never changes, so there is no cycle.
+
+create function private.is_dependency_unfinished(p_user_id uuid, p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_status text;
+begin
+  if p_job_id is null then
+    return false;
+  end if;
+  select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id;
+  if v_status in ('pending', 'processing') then
+    -- Until this transaction has committed, the other job cannot end: whichever comes first, the end finds who waits for
+    -- it, or this finds the end.
+    select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id for share;
+  end if;
+  if v_status is null then
+    raise exception 'depends_on_job_id names no job' using errcode = 'AJ016', detail = 'depends_on_job_id';
+  end if;
+  if v_status in ('failed', 'cancelled') then
+    raise exception 'the job that this one depends on has %',
+      case v_status when 'failed' then 'failed' else 'been cancelled' end
+      using errcode = 'AJ017', detail = 'depends_on_job_id';
+  end if;
+  return v_status <> 'completed';
+end;
+$$;
+comment on function private.is_dependency_unfinished(uuid, uuid) is
+  'Whether a job has to wait for that one of the same owner; false for null. Raises AJ016 when there is none, or it is '
+  'somebody else''s, and AJ017 when it has failed or was cancelled. Holds a share lock on one that has not ended.';
+
+create function private.keep_ai_job_dependency()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if new.depends_on_job_id is not null then
+    raise exception 'what a job depends on is fixed' using errcode = 'AJ051', detail = 'depends_on_job_id';
+  end if;
+  if old.is_blocked then
+    new.status := 'failed';
+    new.is_blocked := false;
+    new.stage := null;
+    new.error_code := 'dependency_failed';
+    new.error_message := 'The job that this one depends on was deleted.';
+    new.completed_at := greatest(clock_timestamp(), old.created_at);
+    new.event_seq := old.event_seq + 1;
+    new.last_event := 'failed';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.keep_ai_job_dependency() is
+  'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that '
+  'still waits for it.';
+
+create function private.follow_ai_job_dependency()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_due uuid[];
+begin
+  if not exists (
+    select 1 from public.ai_jobs as j
+    where j.depends_on_job_id = new.id and (j.is_blocked or j.error_code = 'dependency_failed')
+  ) then
+    return null;
+  end if;
+  if new.status = 'completed' then
+    with unblocked as (
+      update public.ai_jobs as j
+      set is_blocked = false,
+          stage = null,
+          event_seq = j.event_seq + 1,
+          last_event = 'unblocked'
+      where j.depends_on_job_id = new.id and j.is_blocked
+      returning j.id, j.priority, j.scheduled_at
+    )
+    select (array_agg(u.id order by u.priority, u.id))[1:50] into v_due
+    from unblocked as u
+    where u.scheduled_at <= clock_timestamp();
+    perform private.dispatch_ai_jobs(v_due);
+  elsif new.status = 'pending' then
+    with recursive dependents as (
+      select j.id from public.ai_jobs as j
+      where j.depends_on_job_id = new.id and j.status = 'failed' and j.error_code = 'dependency_failed'
+      union all
+      select j.id from public.ai_jobs as j
+      join dependents as d on j.depends_on_job_id = d.id
+      where j.status = 'failed' and j.error_code = 'dependency_failed'
+    )
+    update public.ai_jobs as j
+    set is_blocked = true,
+        retry_requested_at = clock_timestamp()
+    from dependents as d
+    where j.id = d.id and j.status = 'failed';
+  else
+    -- All levels at once: one trigger inside the other for each would end at the depth of the stack.
+    with recursive dependents as (
+      select j.id from public.ai_jobs as j where j.depends_on_job_id = new.id and j.is_blocked
+      union all
+      select j.id from public.ai_jobs as j
+      join dependents as d on j.depends_on_job_id = d.id
+      where j.is_blocked
+    )
+    update public.ai_jobs as j
+    set status = 'failed',
+        is_blocked = false,
+        stage = null,
+        error_code = 'dependency_failed',
+        error_message = 'The job that this one depends on has failed or was cancelled.',
+        completed_at = greatest(clock_timestamp(), j.created_at),
+        event_seq = j.event_seq + 1,
+        last_event = 'failed'
+    from dependents as d
+    where j.id = d.id and j.is_blocked;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.follow_ai_job_dependency() is
+  'Row trigger: what the end of a job means for those that wait for it. Completed: they may run, and one call asks for a '
+  'worker. Failed or cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: '
+  'those that failed because of it wait again. Security definer because it changes jobs that the statement may not, and '
+  'dispatches.';
+
+-- ===== supabase/schemas/jobs/quotas.sql
+
+-- Quotas per user, exact under any number of parallel inserts: one row per user in ai_limits, which each transaction that
+-- adds jobs of the user locks. A job that ends does not touch it: its count is an upper bound, made exact before it
+-- refuses anything.
+
+create function private.charge_ai_job_quota(p_user_id uuid, p_active integer, p_created integer)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_limits public.ai_limits;
+  v_max_active integer;
+  v_max_per_day integer;
+  v_active integer;
+  -- Not current_date, which follows the time zone that a request may ask the Data API for.
+  v_today constant date := (clock_timestamp() at time zone 'UTC')::date;
+begin
+  insert into public.ai_limits as l (user_id, active_jobs_at_most, counted_on, jobs_that_day)
+  values (p_user_id, p_active, v_today, p_created)
+  on conflict (user_id) do update
+  set active_jobs_at_most = l.active_jobs_at_most + p_active,
+      jobs_that_day = case when l.counted_on >= v_today then l.jobs_that_day + p_created else p_created end,
+      counted_on = greatest(l.counted_on, v_today)
+  returning l.* into v_limits;
+  select coalesce(v_limits.max_active_jobs, d.max_active_jobs), coalesce(v_limits.max_jobs_per_day, d.max_jobs_per_day)
+  into v_max_active, v_max_per_day
+  from public.ai_limits as d
+  where d.user_id is null;
+
+  if p_active > 0 and v_limits.active_jobs_at_most > v_max_active then
+    -- Whoever held the row before has committed by now, and this statement sees it.
+    select count(*) into v_active
+    from public.ai_jobs as j
+    where j.user_id = p_user_id and j.status in ('pending', 'processing');
+    if v_active > v_max_active then
+      raise exception 'at most % jobs may wait or run at once', v_max_active using errcode = 'AJ034', detail = 'user_id';
+    end if;
+    update public.ai_limits as l set active_jobs_at_most = v_active where l.id = v_limits.id;
+  end if;
+  if p_created > 0 and v_limits.jobs_that_day > v_max_per_day then
+    raise exception 'at most % jobs may be created in a day', v_max_per_day using errcode = 'AJ035', detail = 'user_id';
+  end if;
+end;
+$$;
+comment on function private.charge_ai_job_quota(uuid, integer, integer) is
+  'Charges a user for that many jobs that wait or run from now on, and that many new ones. It raises AJ034 or AJ035 when '
+  'a quota would be exceeded, which undoes the whole statement. Security definer because owners may not write their '
+  'own counts.';
+
+create function private.charge_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_user record;
+begin
+  -- In the order of the ids, so that two statements over several users cannot wait for each other.
+  for v_user in
+    select i.user_id, count(*) filter (where i.status in ('pending', 'processing')) as active, count(*) as created,
+      bool_or(i.is_blocked) as is_any_blocked
+    from inserted as i
+    group by i.user_id
+    order by i.user_id
+  loop
+    perform private.charge_ai_job_quota(v_user.user_id, v_user.active::integer, v_user.created::integer);
+    -- They all end in one statement when the first of them fails, which must not take long.
+    if v_user.is_any_blocked and (
+      select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
+    ) > 500 then
+      raise exception 'at most 500 jobs may wait for other jobs at once' using errcode = 'AJ034', detail = 'depends_on';
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.charge_inserted_ai_jobs() is
+  'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
+
+create function private.charge_reopened_ai_job()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.charge_ai_job_quota(new.user_id, 1, 0);
+  return null;
+end;
+$$;
+comment on function private.charge_reopened_ai_job() is
+  'Row trigger: a failed job that is tried again waits and runs like a new one, but was created before. Security definer '
+  'because it calls a function that is.';
+
+-- ===== supabase/schemas/jobs/reuse.sql
+
+-- Whether an earlier result answers a new job, and the completion of a claimed job by it.
+
+create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(
+      p_source.user_id = p_user_id
+      and p_source.input_hash = p_input_hash
+      and p_source.status = 'completed'
+      and p_source.completed_at > now() - make_interval(secs => t.cache_ttl_seconds)
+      and (
+        p_source.job_type <> 'voice_clone'
+        or exists (
+          select 1 from public.voices as v
+          where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+            and v.provider_missing_since is null
+        )
+      )
+      -- A call that was written down again since then is filled anew.
+      and (
+        p_source.job_type <> 'transcription'
+        or p_source.metadata ->> 'call_id' is null
+        or exists (
+          select 1 from public.calls as c where c.user_id = p_user_id and c.transcript_job_id = p_source.id
+        )
+      )
+      and (
+        p_source.output_url is null
+        or exists (
+          select 1 from storage.objects as o
+          where o.bucket_id = split_part(p_source.output_url, '/', 1)
+            and o.name = substr(p_source.output_url, strpos(p_source.output_url, '/') + 1)
+        )
+      ),
+      false
+    )
+    from public.ai_job_types as t
+    where t.job_type = p_source.job_type
+  );
+end;
+$$;
+comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text) is
+  'True if the source job is a completed one of this owner with this very input, not older than the type allows, and '
+  'what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+
+create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job public.ai_jobs;
+  v_source public.ai_jobs;
+begin
+  select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
+  if not found then
+    return false;
+  end if;
+  -- What this job has paid for, or may have, must not be left behind at the provider.
+  if exists (
+    select 1 from public.ai_provider_calls as c
+    where c.job_id = p_job_id and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
+  ) then
+    return false;
+  end if;
+  select * into v_source from public.ai_jobs as j where j.id = p_source_job_id and j.id <> p_job_id;
+  if not coalesce(private.is_ai_job_result_reusable(v_source, v_job.user_id, v_job.input_hash), false) then
+    return false;
+  end if;
+  update public.ai_jobs as j
+  set status = 'completed',
+      progress_percentage = 100,
+      stage = null,
+      result_data = v_source.result_data || '{"cached": true}',
+      output_url = v_source.output_url,
+      cached_from_job_id = v_source.id,
+      completed_at = greatest(clock_timestamp(), j.started_at),
+      lease_token = null,
+      lease_expires_at = null,
+      error_code = null,
+      error_message = null,
+      event_seq = j.event_seq + 1,
+      last_event = 'completed'
+  where j.id = p_job_id;
+  return true;
+end;
+$$;
+comment on function public.reuse_ai_job_result(uuid, uuid, uuid) is
+  'Completes a claimed job with the result of an earlier equal job of the same owner; false, and nothing changed, when '
+  'the lease is lost or the two are not equal. service_role only. Security definer because it shares its check with '
+  'the intake trigger, which lives in schema private.';
+revoke execute on function public.reuse_ai_job_result(uuid, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.reuse_ai_job_result(uuid, uuid, uuid) to service_role;
+
+-- ===== supabase/schemas/jobs/intake.sql
+
+-- What happens to a job before its row exists, whether it comes through create-ai-job or by a plain insert with
+-- supabase-js. Errors carry their own SQLSTATE (AJ…), and the name of the field in DETAIL.
+
+create function private.canonical_voice_clone(p_metadata jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(p_metadata) is distinct from 'object' then
+    return p_metadata;
+  end if;
+  if p_metadata ? 'name' and p_metadata ? 'voice_name' and p_metadata -> 'name' <> p_metadata -> 'voice_name' then
+    raise exception 'metadata.voice_name differs from metadata.name, its old name: send voice_name alone'
+      using errcode = 'AJ020', detail = 'metadata.voice_name';
+  end if;
+  return jsonb_build_object('voice_name', coalesce(p_metadata -> 'name', '"Cloned Voice"')) || (p_metadata - 'name');
+end;
+$$;
+comment on function private.canonical_voice_clone(jsonb) is
+  'The parameters of a voice clone with voice_name in the place of name, its name before 1.0, and with the default where '
+  'there is neither. Raises AJ020 when both are there and differ.';
+
+create function private.check_ai_job_texts(p_metadata jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_field text;
+begin
+  foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
+    if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
+      raise exception 'metadata.% has no visible character', v_field
+        using errcode = 'AJ020', detail = 'metadata.' || v_field;
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.check_ai_job_texts(jsonb) is
+  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. Whatever else '
+  'a type wants of its parameters is checked where the job runs.';
+
+create function private.check_ai_job_object(
+  p_user_id uuid,
+  p_url text,
+  p_name text,
+  p_field text,
+  p_taker text,
+  p_buckets text[],
+  p_mime_types text[],
+  p_max_bytes bigint
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_bucket text := split_part(p_url, '/', 1);
+  v_name text := substr(p_url, strpos(p_url, '/') + 1);
+  v_mime_type text;
+  v_size bigint;
+begin
+  if p_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or p_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
+    raise exception '% must name an object of this project''s Storage as <bucket>/<path>', p_name
+      using errcode = 'AJ011', detail = p_field;
+  end if;
+
+  if v_bucket <> all (p_buckets) then
+    raise exception '% must lie in one of these buckets: %', p_name, array_to_string(p_buckets, ', ')
+      using errcode = 'AJ011', detail = p_field;
+  end if;
+
+  -- Before any look: the answer about another folder must not depend on what is in it.
+  if split_part(v_name, '/', 1) is distinct from p_user_id::text then
+    raise exception '% lies outside your own folder', p_name using errcode = 'AJ015', detail = p_field;
+  end if;
+
+  select private.canonical_mime_type(o.metadata ->> 'mimetype'), (o.metadata ->> 'size')::bigint
+  into v_mime_type, v_size
+  from storage.objects as o
+  where o.bucket_id = v_bucket and o.name = v_name;
+  if not found then
+    raise exception '% is not there; upload it first', p_name using errcode = 'AJ012', detail = p_field;
+  end if;
+
+  if v_mime_type is null or v_mime_type <> all (p_mime_types) then
+    raise exception '% has the content type %; % takes %',
+      p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')
+      using errcode = 'AJ013', detail = p_field;
+  end if;
+
+  if v_size is null or v_size < 1 then
+    raise exception '% is empty', p_name using errcode = 'AJ014', detail = p_field;
+  end if;
+  if v_size > p_max_bytes then
+    raise exception '% has % bytes; % takes % at most', p_name, v_size, p_taker, p_max_bytes
+      using errcode = 'AJ014', detail = p_field;
+  end if;
+end;
+$$;
+comment on function private.check_ai_job_object(uuid, text, text, text, text, text[], text[], bigint) is
+  'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder of an allowed bucket, type and size. '
+  'Messages call the object p_name and say what p_taker takes; p_field is the wrong field. The caller runs as its owner, so '
+  'that the folder is checked here.';
+
+create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_input_url is not null then
+    if p_type.input_buckets = '{}' then
+      raise exception '% takes no input_url', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
+    end if;
+    perform private.check_ai_job_object(
+      p_user_id, p_input_url, format('the %s (input_url)', p_type.input_name), 'input_url', p_type.job_type,
+      p_type.input_buckets, p_type.input_mime_types, p_type.input_max_bytes
+    );
+  elsif p_type.is_input_required then
+    raise exception 'input_url is required for %: the %', p_type.job_type, p_type.input_name
+      using errcode = 'AJ010', detail = 'input_url';
+  end if;
+end;
+$$;
+comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
+  'Raises AJ010 to AJ015 unless the job has the input that its type takes. Called by the intake trigger, which runs as its '
+  'owner.';
+
+create function private.check_account_standing(p_user_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if exists (
+    select 1
+    from public.ai_limits as d
+    left join public.ai_limits as l on l.user_id = p_user_id
+    where d.user_id is null and coalesce(l.requires_established_account, d.requires_established_account)
+  ) and exists (
+    select 1
+    from auth.users as u
+    where u.id = p_user_id
+      and (coalesce(u.email_confirmed_at, u.phone_confirmed_at) is null or u.created_at > now() - interval '1 hour')
+  ) then
+    raise exception 'confirm your e-mail address and wait until your account is an hour old' using
+      errcode = 'AJ038', detail = 'user_id';
+  end if;
+end;
+$$;
+comment on function private.check_account_standing(uuid) is
+  'Raises AJ038 when the limits require an established account, and this one is neither confirmed nor an hour old. An account '
+  'that is gone is left to the foreign key. Called by the intake trigger, which runs as its owner.';
+
+create function private.admit_ai_job()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_type public.ai_job_types;
+  v_source public.ai_jobs;
+begin
+  -- The policy on the table sees the row only after this trigger. Were a foreign owner let through to here, the answers
+  -- below would tell a caller what lies in another user's folder.
+  if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
+    raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
+  end if;
+  if new.job_type = 'voice_clone' then
+    -- Before anything compares the parameters: under either name it is the same request.
+    new.metadata := private.canonical_voice_clone(new.metadata);
+  end if;
+  if new.idempotency_key is not null then
+    -- Of inserts with one key at the same moment none is seen here. They wait for each other at the unique index, which
+    -- lets one through and refuses the others (23505); sent again, those are answered here. No lock per key: all
+    -- connections share one table of locks, and a bulk insert would fill it.
+    select * into v_source from public.ai_jobs as j
+    where j.user_id = new.user_id and j.idempotency_key = new.idempotency_key;
+    if found then
+      if (v_source.job_type, v_source.input_url, v_source.metadata, v_source.depends_on_job_id)
+        is not distinct from (new.job_type, new.input_url, new.metadata, new.depends_on_job_id) then
+        raise exception 'this idempotency key made a job before' using
+          errcode = 'AJ032', detail = 'idempotency_key', hint = v_source.id::text;
+      end if;
+      raise exception 'this idempotency key was used before with another request' using
+        errcode = 'AJ030', detail = 'idempotency_key';
+    end if;
+  end if;
+
+  select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
+  if not found then
+    raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
+  end if;
+  if not v_type.is_enabled then
+    raise exception 'job_type % is switched off at the moment', new.job_type using errcode = 'AJ002', detail = 'job_type';
+  end if;
+  if v_type.provider <> 'internal' then
+    perform private.check_account_standing(new.user_id);
+  end if;
+  if jsonb_typeof(new.metadata) is distinct from 'object' then
+    raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
+  end if;
+  if octet_length(new.metadata::text) > 65536 then
+    raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
+  end if;
+  perform private.check_ai_job_texts(new.metadata);
+  perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
+  perform private.check_ai_job_references(new.user_id, v_type, new.metadata, new.depends_on_job_id);
+
+  new.provider := v_type.provider;
+  if new.metadata ? 'provider' and v_type.other_providers <> '{}' then
+    new.provider := new.metadata ->> 'provider';
+    if (new.provider = v_type.provider or new.provider = any (v_type.other_providers)) is not true then
+      raise exception 'metadata.provider must be one of these: %',
+        array_to_string(v_type.provider || v_type.other_providers, ', ')
+        using errcode = 'AJ020', detail = 'metadata.provider';
+    end if;
+  end if;
+  new.max_attempts := v_type.max_attempts;
+  new.scheduled_at := greatest(new.scheduled_at, now());
+  if new.depends_on_job_id is not null then
+    -- Before the other job: whoever deletes the account holds it and wants its jobs.
+    perform 1 from auth.users as u where u.id = new.user_id for key share;
+  end if;
+  new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+  if new.is_blocked then
+    new.stage := 'waiting_for_dependency';
+  elsif new.scheduled_at <= now() then
+    new.queue_key := private.next_queue_key(new.user_id, new.job_type, new.provider, new.priority);
+  end if;
+  new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
+  if new.depends_on_job_id is not null then
+    -- The same parameters on the result of another job are another request.
+    new.input_hash := encode(
+      sha256(convert_to(
+        new.input_hash || ':' || (
+          select coalesce(d.cached_from_job_id, d.id) from public.ai_jobs as d where d.id = new.depends_on_job_id
+        ),
+        'UTF8'
+      )),
+      'hex'
+    );
+  end if;
+
+  if new.cached_from_job_id is not null then
+    select * into v_source from public.ai_jobs as j where j.id = new.cached_from_job_id;
+    if private.is_ai_job_result_reusable(v_source, new.user_id, new.input_hash) then
+      new.status := 'completed';
+      new.queue_key := null;
+      new.is_blocked := false;
+      new.stage := null;
+      new.progress_percentage := 100;
+      new.result_data := v_source.result_data || '{"cached": true}';
+      new.output_url := v_source.output_url;
+      new.started_at := now();
+      new.completed_at := now();
+      new.event_seq := 2;
+      new.last_event := 'completed';
+    else
+      new.cached_from_job_id := null;
+    end if;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.admit_ai_job() is
+  'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes '
+  'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
+  'columns nor set what is set here; the owner of the input is therefore checked explicitly.';
+
+create function private.check_ai_job_references(
+  p_user_id uuid,
+  p_type public.ai_job_types,
+  p_metadata jsonb,
+  p_depends_on_job_id uuid
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_voice text := p_metadata ->> 'voice_id';
+  v_call text := p_metadata ->> 'call_id';
+begin
+  if p_type.job_type = 'text_to_speech' then
+    if v_voice is null and exists (
+      select 1 from public.ai_jobs as j
+      where j.id = p_depends_on_job_id and j.user_id = p_user_id and j.job_type = 'voice_clone'
+    ) then
+      return;
+    end if;
+    if v_voice is null then
+      raise exception 'metadata.voice_id is required, or a voice clone that this job depends on' using errcode = 'AJ020', detail = 'metadata.voice_id';
+    end if;
+    if v_voice <> all (p_type.stock_voice_ids) and not exists (
+      select 1 from public.voices as v
+      where v.id = case when v_voice ~ v_uuid then v_voice::uuid end
+        and v.user_id = p_user_id
+        and v.provider = p_type.provider
+    ) then
+      raise exception 'metadata.voice_id names no voice of yours and no stock voice'
+        using errcode = 'AJ018', detail = 'metadata.voice_id';
+    end if;
+  elsif p_type.job_type = 'transcription' and p_metadata ? 'call_id' then
+    if not exists (
+      select 1 from public.calls as c
+      where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_user_id
+    ) then
+      raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
+    end if;
+  end if;
+end;
+$$;
+comment on function private.check_ai_job_references(uuid, public.ai_job_types, jsonb, uuid) is
+  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer '
+  'for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that '
+  'is made. Called by the intake trigger, which runs as its owner, so that the owner is '
+  'checked here.';
+
+-- ===== supabase/schemas/jobs/transitions.sql
+
+-- Which changes of status are allowed.
+
+create function private.guard_ai_job_transition()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if (old.status, new.status) not in (
+    ('pending', 'processing'),
+    ('pending', 'cancelled'),
+    ('pending', 'failed'),
+    ('processing', 'pending'),
+    ('processing', 'completed'),
+    ('processing', 'failed'),
+    ('processing', 'cancelled'),
+    ('failed', 'pending')
+  ) then
+    raise exception 'ai job % cannot go from % to %', old.id, old.status, new.status using errcode = 'AJ050';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.guard_ai_job_transition() is
+  'Row trigger: refuses a change of status that is not a transition of docs/job-lifecycle.md (AJ050). A completed '
+  'or cancelled job never changes again; a failed one only goes back to pending.';
+
+-- ===== supabase/schemas/jobs/claim.sql
+
+-- Claiming: which jobs a worker gets, under the limits of users and providers.
+
+create function private.users_without_room()
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(array_agg(u.user_id), '{}')
+    from (
+      select r.user_id
+      from (
+        select j.user_id, count(*) as running from public.ai_jobs as j where j.status = 'processing' group by j.user_id
+      ) as r
+      left join public.ai_limits as l on l.user_id = r.user_id
+      where r.running >= coalesce(
+        l.max_concurrent_jobs, (select d.max_concurrent_jobs from public.ai_limits as d where d.user_id is null)
+      )
+      union
+      select l.user_id
+      from public.ai_limits as l
+      where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
+    ) as u
+  );
+end;
+$$;
+comment on function private.users_without_room() is
+  'Users whose jobs may not start now: as many run as may, or they are paused.';
+
+create sequence private.ai_job_claims;
+comment on sequence private.ai_job_claims is 'Counts claims, so that every eighth can go to the job that waits longest.';
+revoke all on sequence private.ai_job_claims from public, anon, authenticated, service_role;
+
+create function public.claim_ai_jobs(
+  p_limit integer,
+  p_job_ids uuid[] default null,
+  p_worker text default 'process-ai-job'
+)
+returns setof public.ai_jobs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '5s'
+-- Planning takes longer than running it, and by default each new connection plans the first five times anew.
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_blocked_users uuid[];
+  v_default_cap integer;
+  -- One claim in eight begins with the job that waits longest, so that neither priority nor turns can starve one.
+  v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
+  v_open_providers text[];
+  v_job public.ai_jobs;
+begin
+  if p_limit is null or p_limit < 0 then
+    raise exception 'p_limit must be 0 or more' using errcode = '22023';
+  end if;
+  if p_limit = 0 then
+    return;
+  end if;
+  -- A claim that a crash of Postgres undoes has done nothing yet: nothing that is paid for
+  -- is sent before begin_provider_call, whose commit is waited for and takes this one along. Nor need the next claim wait.
+  perform set_config('synchronous_commit', 'off', true);
+  -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
+  perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
+  perform private.ready_due_ai_jobs(200);
+
+  select l.max_concurrent_jobs into v_default_cap from public.ai_limits as l where l.user_id is null;
+  v_blocked_users := private.users_without_room();
+  select array_agg(p.provider) into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
+
+  for v_job in
+  with
+  -- Counted once, and not for each row that is looked at.
+  running as materialized (
+    select j.provider, j.user_id, count(*) as jobs from public.ai_jobs as j where j.status = 'processing' group by 1, 2
+  ),
+  -- Job types of this worker that may run, one lane for each of their providers, with what room that has.
+  lanes as materialized (
+    select t.job_type, p.provider, t.lease_seconds,
+      p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
+    from public.ai_job_types as t
+    join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
+      -- What waits for a provider that its type no longer names goes on with it: it may be paid for.
+      -- One row in the order of the index: to an exists the planner may answer by reading all that waits.
+      or (
+        select true
+        from public.ai_jobs as j
+        where j.job_type = t.job_type and j.provider = p.provider and j.status = 'pending' and j.queue_key is not null
+        order by j.priority
+        limit 1
+      )
+    where t.worker = p_worker and t.is_enabled and t.paused_at is null and p.paused_at is null
+      and (
+        p.breaker_opened_at is null
+        or (
+          p.breaker_probe_at <= clock_timestamp()
+          and not exists (select 1 from public.ai_jobs as j where j.id = p.breaker_probe_job_id and j.status = 'processing')
+        )
+      )
+  ),
+  -- One only, however many are claimed: the others of a batch go by turns, or a pile would take all of it.
+  oldest as materialized (
+    select c.*, l.job_type, l.provider, l.room
+    from lanes as l
+    cross join lateral (
+      select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
+      from public.ai_jobs as j
+      where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
+        and j.attempt < j.max_attempts
+        -- In coalesce, of which the planner expects half: of the arrays themselves, which it does not know, it expects next
+        -- to nothing, and then reads all that waits and sorts it instead of following the index to its first rows.
+        and coalesce(j.user_id <> all (v_blocked_users), true)
+        and coalesce(j.id = any (p_job_ids), true)
+      order by j.scheduled_at, j.id
+      limit 1
+    ) as c
+    where l.room > 0 and v_is_oldest_first
+    order by c.scheduled_at, c.id
+    limit 1
+  ),
+  -- The next of each lane; more than asked for, since the caps of users take some away.
+  candidates as (
+    select 0 as rank, o.* from oldest as o
+    union all
+    select 1, c.*, l.job_type, l.provider, l.room
+    from lanes as l
+    cross join lateral (
+      select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
+      from public.ai_jobs as j
+      where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
+        and j.attempt < j.max_attempts
+        and coalesce(j.user_id <> all (v_blocked_users), true)
+        and coalesce(j.id = any (p_job_ids), true)
+        and j.id is distinct from (select o.id from oldest as o)
+      order by j.priority, j.queue_key, j.scheduled_at, j.id
+      limit p_limit * 4
+    ) as c
+    where l.room > 0
+  ),
+  -- Turns are counted within a lane; between lanes the first of each comes before the second of any.
+  in_lane as (
+    select c.*,
+      row_number() over (partition by c.job_type, c.provider order by c.rank, c.priority, c.queue_key, c.scheduled_at, c.id) as position
+    from candidates as c
+  ),
+  numbered as (
+    select c.*,
+      row_number() over (partition by c.user_id order by c.rank, c.priority, c.position, c.scheduled_at, c.id) as of_user,
+      row_number() over (partition by c.provider order by c.rank, c.priority, c.position, c.scheduled_at, c.id) as of_provider
+    from in_lane as c
+  ),
+  chosen as (
+    select j.id
+    from numbered as n
+    join public.ai_jobs as j on j.id = n.id
+    left join public.ai_limits as l on l.user_id = n.user_id
+    where n.of_provider <= n.room
+      -- An open breaker lets through one at a time.
+      and (
+        n.of_provider = 1
+        or not exists (
+          select 1 from public.ai_providers as p where p.provider = n.provider and p.breaker_opened_at is not null
+        )
+      )
+      and n.of_user <= coalesce(l.max_concurrent_jobs, v_default_cap)
+        - coalesce((select sum(r.jobs) from running as r where r.user_id = n.user_id), 0)
+      and j.status = 'pending'
+    order by n.rank, n.priority, n.position, n.scheduled_at, n.id
+    limit p_limit
+    for update of j skip locked
+  ),
+  claimed as (
+    update public.ai_jobs as j
+    set status = 'processing',
+        attempt = j.attempt + 1,
+        queue_key = null,
+        lease_token = gen_random_uuid(),
+        lease_expires_at = clock_timestamp() + make_interval(secs => lanes.lease_seconds),
+        -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
+        -- fail its check and with it every claim.
+        started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
+        stage = 'claimed',
+        event_seq = j.event_seq + 1,
+        last_event = 'claimed'
+    from chosen, lanes
+    where j.id = chosen.id and lanes.job_type = j.job_type and lanes.provider = j.provider
+    returning j.*
+  )
+  select c.* from claimed as c
+  loop
+    if v_job.provider = any (v_open_providers) then
+      update public.ai_providers as p
+      set breaker_probe_job_id = v_job.id
+      where p.provider = v_job.provider and p.breaker_opened_at is not null;
+    end if;
+    return next v_job;
+  end loop;
+end;
+$$;
+comment on function public.claim_ai_jobs(integer, uuid[], text) is
+  'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
+  'token. Lower priority first, users in turns; one claim in eight begins with the job that waits longest. Never exceeds what a provider or '
+  'a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is '
+  'open. 0 rows: nothing may run. service_role only; security '
+  'definer because it reads limits and calls functions of schema private.';
+revoke execute on function public.claim_ai_jobs(integer, uuid[], text) from public, anon, authenticated;
+grant execute on function public.claim_ai_jobs(integer, uuid[], text) to service_role;
+
+create function public.claim_dispatched_ai_jobs(
+  p_message_id text,
+  p_sent_at_unix double precision,
+  p_limit integer,
+  p_worker text default 'process-ai-job'
+)
+returns setof public.ai_jobs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if p_sent_at_unix is null or abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > 300 then
+    raise exception 'dispatch % is older or newer than five minutes', p_message_id using errcode = 'AJ040';
+  end if;
+  insert into private.dispatch_receipts (message_id) values (p_message_id) on conflict do nothing;
+  if not found then
+    raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
+  end if;
+  return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
+end;
+$$;
+comment on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) is
+  'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five '
+  'minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. '
+  'Security definer because the receipts lie in schema private.';
+revoke execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) from public, anon, authenticated;
+grant execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) to service_role;
+
+-- ===== supabase/schemas/jobs/heartbeat.sql
+
+-- The heartbeat of a worker for all the jobs that it holds.
+
+create function public.heartbeat_ai_jobs(p_beats jsonb)
+returns table (job_id uuid, is_cancel_requested boolean)
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+-- The planner expects a hundred beats, and in a table of some thousand rows would rather read them all.
+set enable_seqscan = off
+as $$
+begin
+  -- A lease that a crash of Postgres makes shorter is only rescued sooner.
+  perform set_config('synchronous_commit', 'off', true);
+  return query
+  update public.ai_jobs as j
+  set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
+      -- least() passes over nulls, so a beat without progress would otherwise count as 99.
+      progress_percentage = greatest(j.progress_percentage, least(coalesce(b.progress, 0), 99)),
+      stage = coalesce(b.stage, j.stage),
+      event_seq = j.event_seq + (b.progress is not null or b.stage is not null)::integer,
+      last_event = case when b.progress is not null or b.stage is not null then 'progress' else j.last_event end
+  from jsonb_to_recordset(p_beats) as b (job_id uuid, lease_token uuid, progress integer, stage text),
+    public.ai_job_types as t
+  where j.id = b.job_id
+    and j.lease_token = b.lease_token
+    and t.job_type = j.job_type
+  returning j.id, j.cancel_requested_at is not null;
+end;
+$$;
+comment on function public.heartbeat_ai_jobs(jsonb) is
+  'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never '
+  'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is '
+  'lost: stop. service_role only.';
+revoke execute on function public.heartbeat_ai_jobs(jsonb) from public, anon, authenticated;
+grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;
+
+-- ===== supabase/schemas/jobs/journal.sql
+
+-- The journal of paid calls: begin before the request is sent, settle after its answer.
+
+create function private.doubt_unfinished_call()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = new.id and c.outcome = 'sent';
+  return null;
+end;
+$$;
+comment on function private.doubt_unfinished_call() is
+  'Row trigger: when a job leaves processing, however it does, nobody waits for its call any more. A call is sent only '
+  'while its job is processing; without this one whose answer was lost could be neither asked about nor resolved.';
+
+create function public.begin_provider_call(
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_operation text,
+  p_progress integer,
+  p_stage text,
+  p_units bigint default 1,
+  p_call_id uuid default null
+)
+returns table (call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_job public.ai_jobs;
+  v_call public.ai_provider_calls;
+  v_decision text := 'send';
+  v_type public.ai_job_types;
+  v_price_micros bigint;
+  v_price_units bigint;
+  v_units bigint;
+  v_estimate bigint;
+  v_month date;
+  v_provider_budget bigint;
+begin
+  -- The job's row first, as everywhere; then the user's, on which all their calls queue up. Not stronger than an update:
+  -- whoever adds a job that depends on this one need not wait.
+  select j.* into v_job
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.lease_token = p_lease_token
+  for no key update;
+  if not found then
+    return;
+  end if;
+  select t.* into v_type from public.ai_job_types as t where t.job_type = v_job.job_type;
+
+  select * into v_call
+  from public.ai_provider_calls as c
+  where c.job_id = p_job_id
+    and c.operation = p_operation
+    and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
+    and c.discarded_at is null;
+  if found then
+    if v_call.id = p_call_id and v_call.outcome = 'sent' then
+      -- Asked again, since the first answer was lost on its way: nothing is sent before one is there.
+      return query select v_call.id, 'send', null::text, false;
+      return;
+    end if;
+    v_decision := case when v_call.outcome in ('sent', 'unknown') then 'reconcile' else 'done' end;
+  end if;
+
+  -- Nothing is sent for somebody who no longer wants it.
+  if v_decision = 'send' and v_job.cancel_requested_at is not null then
+    return query select null::uuid, 'cancelled', null::text, false;
+    return;
+  end if;
+
+  if v_decision = 'send' then
+    select p.price_micros, p.per_units into v_price_micros, v_price_units
+    from public.ai_prices as p
+    where p.job_type = v_job.job_type and p.provider = v_job.provider;
+    v_price_micros := coalesce(v_price_micros, 0);
+    v_price_units := coalesce(v_price_units, 1);
+    -- A call that is sent again, since what it made is gone, needs what it needed before: the caller may not know that any
+    -- more. And nothing that has a price is taken to need nothing.
+    select least(
+      greatest(p_units, 1, max(c.units), max(c.estimated_cost_micros * c.price_units / nullif(c.price_micros, 0))),
+      1000000000
+    ) into v_units
+    from public.ai_provider_calls as c
+    where c.job_id = p_job_id and c.operation = p_operation;
+    v_estimate := (v_units * v_price_micros + v_price_units - 1) / v_price_units;
+  end if;
+  -- What is settled above its estimate uses the budget up at once, and then nothing fits that has a price.
+  if v_estimate > 0 then
+    v_month := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
+    insert into public.ai_limits (user_id) values (v_job.user_id) on conflict (user_id) do nothing;
+    update public.ai_limits as l
+    set reserved_micros = l.reserved_micros + v_estimate,
+        spent_micros = case when l.budget_month >= v_month then l.spent_micros else 0 end,
+        budget_month = greatest(l.budget_month, v_month)
+    where l.user_id = v_job.user_id
+      and case when l.budget_month >= v_month then l.spent_micros else 0 end + l.reserved_micros + v_estimate <= coalesce(
+        l.budget_micros,
+        (select d.budget_micros from public.ai_limits as d where d.user_id is null),
+        9223372036854775807
+      );
+    if not found then
+      return query select null::uuid, 'over_budget', null::text, false;
+      return;
+    end if;
+
+    select p.budget_micros into v_provider_budget from public.ai_providers as p where p.provider = v_job.provider;
+    if v_provider_budget is not null then
+      -- One at a time from here to the commit, so that each sees what the one before reserved. After the user's row: nobody
+      -- waits for one user while all others wait for them.
+      perform pg_advisory_xact_lock(hashtextextended('ai_providers.budget_micros:' || v_job.provider, 0));
+      if (
+        select
+          v_estimate
+          + (
+            select coalesce(sum(s.spent_micros), 0) from public.ai_provider_spend as s
+            where s.provider = v_job.provider and s.month = v_month
+          )
+          + (
+            select coalesce(sum(c.estimated_cost_micros), 0) from public.ai_provider_calls as c
+            where c.provider = v_job.provider and c.outcome in ('sent', 'unknown')
+          )
+      ) > v_provider_budget then
+        update public.ai_limits as l set reserved_micros = l.reserved_micros - v_estimate where l.user_id = v_job.user_id;
+        return query select null::uuid, 'over_provider_budget', null::text, false;
+        return;
+      end if;
+    end if;
+  end if;
+
+  update public.ai_jobs as j
+  set progress_percentage = greatest(j.progress_percentage, p_progress),
+      stage = case v_decision when 'send' then p_stage when 'reconcile' then 'reconciling' else j.stage end,
+      billable_calls = j.billable_calls + (v_decision = 'send')::integer,
+      spend = case when v_decision = 'send' and j.spend = 'none' then 'unknown' else j.spend end,
+      lease_expires_at = clock_timestamp() + make_interval(secs => v_type.lease_seconds),
+      event_seq = j.event_seq + 1,
+      last_event = case v_decision when 'send' then 'submitted' else 'progress' end
+  where j.id = p_job_id;
+
+  if v_decision = 'send' then
+    -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
+    -- chosen otherwise for speed.
+    if current_setting('synchronous_commit') = 'off' then
+      perform set_config('synchronous_commit', 'on', true);
+    end if;
+    insert into public.ai_provider_calls (
+      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros
+    ) values (
+      coalesce(p_call_id, gen_random_uuid()), v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, v_units,
+      v_price_micros, v_price_units, v_estimate
+    )
+    returning * into v_call;
+  elsif v_call.outcome = 'sent' then
+    -- Only a begin that is asked twice comes here: whoever sent it is not waiting for an answer.
+    update public.ai_provider_calls as c set outcome = 'unknown' where c.id = v_call.id
+    returning * into v_call;
+  end if;
+
+  return query select
+    v_call.id,
+    v_decision,
+    v_call.provider_object_id,
+    coalesce(v_call.unknown_since <= clock_timestamp() - make_interval(secs => v_type.reconcile_seconds), false);
+end;
+$$;
+comment on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) is
+  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
+  'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
+  'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
+  'nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing), of at least one, and of no fewer '
+  'than an earlier call of this step was taken to need or did, does not fit into what is left of the owner''s budget, send '
+  'nothing; over_provider_budget: it does not fit into what all users together have left at the provider '
+  '(ai_providers.budget_micros), send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
+  'p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. '
+  'service_role only.';
+revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) from public, anon, authenticated;
+grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) to service_role;
+
+create function public.settle_provider_call(
+  p_call_id uuid,
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_outcome text,
+  p_provider_object_id text default null,
+  p_http_status integer default null,
+  p_error_code text default null,
+  p_progress integer default 0,
+  p_units bigint default null
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- The job's row is locked first: whoever holds the lease settles, and nobody takes it over in between.
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
+  if not found then
+    return false;
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = p_outcome,
+      provider_object_id = p_provider_object_id,
+      http_status = p_http_status,
+      error_code = p_error_code,
+      units = coalesce(p_units, c.units),
+      settled_at = case when p_outcome = 'unknown' then null else clock_timestamp() end
+  where c.id = p_call_id and c.job_id = p_job_id
+    and (c.outcome = 'sent' or (c.outcome = 'unknown' and p_outcome is distinct from 'unknown'));
+  if not found then
+    -- Told the same again, by whoever did not hear the answer to the first time.
+    return exists (
+      select 1 from public.ai_provider_calls as c
+      where c.id = p_call_id and c.job_id = p_job_id and c.outcome = p_outcome
+        and c.provider_object_id is not distinct from p_provider_object_id
+    );
+  end if;
+  update public.ai_jobs as j
+  set progress_percentage = greatest(j.progress_percentage, p_progress),
+      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      spend = (
+        select case
+          when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+          when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+          else 'none'
+        end
+        from public.ai_provider_calls as c
+        where c.job_id = p_job_id
+      ),
+      cost_micros = (
+        select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
+      ),
+      lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
+      event_seq = j.event_seq + 1,
+      last_event = 'settled'
+  from public.ai_job_types as t
+  where j.id = p_job_id and t.job_type = j.job_type;
+  return true;
+end;
+$$;
+comment on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) is
+  'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not '
+  'tell), and the provider''s id of what it made onto the job, in one commit. '
+  'True and no change when it is told the same again. False: the lease is lost, or the call was settled otherwise; nothing '
+  'changed. service_role only.';
+revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint)
+  from public, anon, authenticated;
+grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) to service_role;
+
+-- ===== supabase/schemas/jobs/complete.sql
+
+-- Completing a job together with the row that its result is.
+
+create function public.complete_ai_job(
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_result_data jsonb,
+  p_output_url text default null,
+  p_product jsonb default null
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job public.ai_jobs;
+begin
+  if p_product is not null then
+    -- What is inserted below belongs to the owner's account. Whoever deletes that holds it and wants its jobs, so it is
+    -- held before the job.
+    perform 1
+    from auth.users as u
+    where u.id = (select j.user_id from public.ai_jobs as j where j.id = p_job_id)
+    for key share;
+  end if;
+  update public.ai_jobs as j
+  set status = 'completed',
+      progress_percentage = 100,
+      stage = null,
+      result_data = p_result_data,
+      output_url = p_output_url,
+      error_code = null,
+      error_message = null,
+      lease_token = null,
+      lease_expires_at = null,
+      completed_at = greatest(clock_timestamp(), j.started_at),
+      event_seq = j.event_seq + 1,
+      last_event = 'completed'
+  where j.id = p_job_id and j.lease_token = p_lease_token
+  returning j.* into v_job;
+  if not found then
+    return false;
+  end if;
+  if p_product is null then
+    return true;
+  end if;
+
+  -- What a product was made from may be deleted while it is made: that is no reason to throw away what was paid for.
+  case p_product ->> 'kind'
+    when 'voice' then
+      insert into public.voices (
+        user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
+      )
+      select
+        v_job.user_id, v_job.id, v_job.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'),
+        v.stability, v.similarity_boost, v_job.input_url
+      from jsonb_to_record(p_product) as v (
+        provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
+      );
+    when 'avatar' then
+      insert into public.avatars (
+        user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
+      )
+      select
+        v_job.user_id, v_job.id,
+        (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = v_job.user_id),
+        (select o.id from public.media as o where o.storage_path = v_job.input_url and o.user_id = v_job.user_id),
+        a.name, v_job.provider, a.provider_avatar_id, v_job.output_url, a.duration_seconds
+      from jsonb_to_record(p_product) as a (
+        provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric
+      );
+    when 'pdf' then
+      insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
+      select
+        v_job.user_id, v_job.id,
+        (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = v_job.user_id),
+        p.title, v_job.output_url, p.page_count, p.size_bytes
+      from jsonb_to_record(p_product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint);
+    when 'transcript' then
+      update public.calls as c
+      set transcript = t.transcript,
+          transcript_data = t.transcript_data,
+          duration_seconds = coalesce(t.duration_seconds, c.duration_seconds),
+          transcript_job_id = v_job.id
+      from jsonb_to_record(p_product) as t (
+        call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric
+      )
+      where c.id = t.call_id and c.user_id = v_job.user_id and t.transcript is not null;
+      if not found then
+        raise exception 'the transcript is empty, or its call is gone' using errcode = 'AJ081', detail = 'p_product.call_id';
+      end if;
+    else
+      raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_product.kind';
+  end case;
+  return true;
+end;
+$$;
+comment on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) is
+  'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and '
+  'nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, '
+  'similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, '
+  'size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come '
+  'from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back '
+  'with it. service_role only; security definer because it holds the owner''s account, in schema auth, before the job.';
+revoke execute on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) from public, anon, authenticated;
+grant execute on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) to service_role;
+
+-- ===== supabase/schemas/jobs/fail.sql
+
+-- The other ends of an attempt: fail, snooze, release.
+
+create function private.ai_job_backoff(p_job_type text, p_attempt integer)
+returns interval
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select make_interval(
+    secs => least(t.backoff_base_seconds * power(2, greatest(p_attempt, 1) - 1), t.backoff_max_seconds)
+      * (0.8 + 0.4 * random())
+  )
+  from public.ai_job_types as t
+  where t.job_type = p_job_type;
+$$;
+comment on function private.ai_job_backoff(text, integer) is
+  'Wait after a failed attempt: base × 2^(attempt-1) seconds of the job type, capped, ±20 % so that jobs that failed '
+  'together do not return together.';
+
+create function private.ending_message(p_job_id uuid, p_error_code text, p_last_cause text)
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select concat_ws(
+    ' ',
+    case p_error_code
+      when 'outcome_unknown' then 'It is unknown whether the AI provider did the work; it was not sent again.'
+      when 'job_expired' then 'The job was not finished in the time it had.'
+    end,
+    case when p_error_code = 'outcome_unknown' then (
+      select string_agg(
+        format(
+          'Its call %s %s.',
+          c.operation,
+          case
+            when c.error_code is null then 'was cut off before an answer came'
+            else 'ended with ' || c.error_code || coalesce(' (HTTP ' || c.http_status || ')', '')
+          end
+        ),
+        ' ' order by c.sent_at
+      )
+      from public.ai_provider_calls as c
+      where c.job_id = p_job_id and c.outcome in ('sent', 'unknown')
+    ) end,
+    'Last: ' || p_last_cause
+  );
+$$;
+comment on function private.ending_message(uuid, text, text) is
+  'The words of outcome_unknown, with how the calls in question ended, or of job_expired; then what was known last. All of '
+  'it is safe to show.';
+
+create function public.fail_ai_job(
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_error_code text,
+  p_error_message text,
+  p_is_retryable boolean,
+  p_retry_after_seconds double precision default null
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job public.ai_jobs;
+  v_is_outage boolean;
+  v_retry boolean;
+  v_is_unknown boolean;
+  v_status text;
+begin
+  select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
+  if not found then
+    return null;
+  end if;
+  v_is_outage := private.note_failed_attempt(v_job, p_error_code) and p_is_retryable;
+  v_retry := v_is_outage or (p_is_retryable and v_job.attempt < v_job.max_attempts);
+  -- Whoever gives up no longer waits for an answer.
+  update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = p_job_id and c.outcome = 'sent';
+  v_is_unknown := not v_retry and exists (
+    select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome in ('sent', 'unknown')
+  );
+  update public.ai_jobs as j
+  set status = case when v_retry then 'pending' else 'failed' end,
+      attempt = j.attempt - v_is_outage::integer,
+      progress_percentage = case when v_retry then 0 else j.progress_percentage end,
+      error_code = case when v_is_unknown then 'outcome_unknown' else p_error_code end,
+      error_message =
+        case when v_is_unknown then private.ending_message(j.id, 'outcome_unknown', p_error_message) else p_error_message end,
+      scheduled_at = case
+        when v_retry then clock_timestamp() + greatest(
+          -- While the breaker is open it decides when the job may try again.
+          case when v_is_outage then interval '0' else private.ai_job_backoff(j.job_type, j.attempt) end,
+          make_interval(secs => least(coalesce(p_retry_after_seconds, 0), 3600))
+        )
+        else j.scheduled_at
+      end,
+      lease_token = null,
+      lease_expires_at = null,
+      completed_at = case when v_retry then null else greatest(clock_timestamp(), j.started_at) end,
+      event_seq = j.event_seq + 1,
+      last_event = case when v_retry then 'retried' else 'failed' end
+  where j.id = p_job_id
+  returning j.status into v_status;
+  return v_status;
+end;
+$$;
+comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
+  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
+  'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
+  'the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. '
+  'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
+  'service_role only; security definer for the backoff in private.';
+revoke execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) from public, anon, authenticated;
+grant execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) to service_role;
+
+create function public.snooze_ai_job(
+  p_job_id uuid,
+  p_lease_token uuid,
+  p_delay_seconds double precision,
+  p_stage text default null
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j
+  set status = 'pending',
+      attempt = j.attempt - 1,
+      stage = coalesce(p_stage, j.stage),
+      scheduled_at = clock_timestamp() + make_interval(secs => least(greatest(p_delay_seconds, 0), 3600)),
+      lease_token = null,
+      lease_expires_at = null,
+      event_seq = j.event_seq + 1,
+      last_event = 'snoozed'
+  where j.id = p_job_id and j.lease_token = p_lease_token;
+  return found;
+end;
+$$;
+comment on function public.snooze_ai_job(uuid, uuid, double precision, text) is
+  'Puts a claimed job back for later without spending the attempt: the provider is still at work, or its listing may '
+  'lag. False: the lease is lost. service_role only.';
+revoke execute on function public.snooze_ai_job(uuid, uuid, double precision, text) from public, anon, authenticated;
+grant execute on function public.snooze_ai_job(uuid, uuid, double precision, text) to service_role;
+
+create function public.release_ai_job(p_job_id uuid, p_lease_token uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j
+  set status = 'pending',
+      attempt = j.attempt - 1,
+      scheduled_at = clock_timestamp(),
+      lease_token = null,
+      lease_expires_at = null,
+      event_seq = j.event_seq + 1,
+      last_event = 'released'
+  where j.id = p_job_id and j.lease_token = p_lease_token;
+  return found;
+end;
+$$;
+comment on function public.release_ai_job(uuid, uuid) is
+  'Hands a claimed job back at once, attempt included: the runner is being shut down. False: the lease is lost. '
+  'service_role only.';
+revoke execute on function public.release_ai_job(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.release_ai_job(uuid, uuid) to service_role;
+
+create function private.end_instead_of_waiting()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_is_too_old boolean;
+begin
+  if new.cancel_requested_at is not null then
+    new.status := 'cancelled';
+    new.error_code := 'cancelled';
+    new.error_message := private.cancellation_message(new.spend);
+    new.last_event := 'cancelled';
+  else
+    select old.started_at < clock_timestamp() - make_interval(secs => t.max_age_seconds) into v_is_too_old
+    from public.ai_job_types as t
+    where t.job_type = new.job_type;
+    if not v_is_too_old then
+      return new;
+    end if;
+    new.status := 'failed';
+    new.error_code := case
+      when exists (
+        select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome in ('sent', 'unknown')
+      ) then 'outcome_unknown'
+      else 'job_expired'
+    end;
+    new.error_message := private.ending_message(new.id, new.error_code, new.error_message);
+    new.last_event := 'failed';
+  end if;
+  new.stage := null;
+  new.completed_at := greatest(clock_timestamp(), new.started_at);
+  return new;
+end;
+$$;
+comment on function private.end_instead_of_waiting() is
+  'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
+  'cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads '
+  'the policy of the type for whoever hands back.';
+
+-- ===== supabase/schemas/jobs/cancel.sql
+
+-- Cancelling and retrying, for the owner of a job.
+
+create function public.cancel_ai_job(p_job_id uuid, p_lease_token uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j
+  set status = 'cancelled',
+      stage = null,
+      error_code = 'cancelled',
+      error_message = private.cancellation_message(j.spend),
+      lease_token = null,
+      lease_expires_at = null,
+      completed_at = greatest(clock_timestamp(), j.started_at),
+      event_seq = j.event_seq + 1,
+      last_event = 'cancelled'
+  where j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null;
+  return found;
+end;
+$$;
+comment on function public.cancel_ai_job(uuid, uuid) is
+  'Ends a claimed job whose owner asked for it to be cancelled; spend on the row says what it cost. False: the lease is '
+  'lost or nobody asked; nothing changed. service_role only; security definer for the message in schema private.';
+revoke execute on function public.cancel_ai_job(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.cancel_ai_job(uuid, uuid) to service_role;
+
+create function private.cancellation_message(p_spend text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select case p_spend
+    when 'none' then 'Cancelled before anything was paid.'
+    when 'incurred' then 'Cancelled after the AI provider had done paid work.'
+    else 'Cancelled while the AI provider was at work; it may have been paid.'
+  end;
+$$;
+comment on function private.cancellation_message(text) is 'What the owner of a cancelled job is told about the money.';
+
+create function private.apply_owner_request()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if new.cancel_requested_at is distinct from old.cancel_requested_at then
+    if new.cancel_requested_at is null or old.cancel_requested_at is not null then
+      -- Asking twice changes nothing; a request cannot be taken back.
+      new.cancel_requested_at := old.cancel_requested_at;
+    elsif old.status not in ('pending', 'processing') then
+      raise exception 'a job that is % cannot be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
+    else
+      new.cancel_requested_at := now();
+      new.event_seq := old.event_seq + 1;
+      new.last_event := 'cancel_requested';
+      if old.status = 'pending' then
+        new.status := 'cancelled';
+        new.queue_key := null;
+        new.is_blocked := false;
+        new.stage := null;
+        new.error_code := 'cancelled';
+        new.error_message := private.cancellation_message(old.spend);
+        new.completed_at := greatest(clock_timestamp(), old.started_at, old.created_at);
+        new.last_event := 'cancelled';
+      end if;
+    end if;
+  end if;
+
+  if new.retry_requested_at is distinct from old.retry_requested_at then
+    if old.status <> 'failed' then
+      raise exception 'a job that is % cannot be retried', old.status using errcode = 'AJ070', detail = 'job_id';
+    end if;
+    if old.spend = 'unknown' then
+      raise exception 'it is unknown whether this job was paid for; the operator has to decide' using
+        errcode = 'AJ072', detail = 'job_id';
+    end if;
+    if old.max_attempts >= 100 then
+      raise exception 'this job was tried % times', old.attempt using errcode = 'AJ070', detail = 'job_id';
+    end if;
+    new.retry_requested_at := now();
+    new.status := 'pending';
+    if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
+      raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
+    end if;
+    -- Together with what it depends on it is only told to wait; by itself it has to ask.
+    if not new.is_blocked then
+      new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+    end if;
+    new.started_at := null;
+    new.max_attempts := least(100, old.attempt + (
+      select t.max_attempts from public.ai_job_types as t where t.job_type = old.job_type
+    ));
+    new.progress_percentage := 0;
+    new.stage := case when new.is_blocked then 'waiting_for_dependency' end;
+    new.scheduled_at := now();
+    new.completed_at := null;
+    new.cancel_requested_at := null;
+    new.event_seq := old.event_seq + 1;
+    new.last_event := 'retry_requested';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.apply_owner_request() is
+  'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what '
+  'they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one '
+  'may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the '
+  'policy of a type that is switched off.';
+
+-- ===== supabase/schemas/jobs/rescue.sql
+
+-- Taking back jobs whose worker died.
+
+create function public.rescue_stalled_ai_jobs(p_limit integer default 500)
+returns table (job_id uuid, status text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  return query
+  with stalled as (
+    select j.id
+    from public.ai_jobs as j
+    where j.status = 'processing' and j.lease_expires_at <= clock_timestamp()
+    order by j.lease_expires_at
+    limit p_limit
+    for update of j skip locked
+  ),
+  -- A call whose sender died has an unknown outcome from now on.
+  marked as (
+    update public.ai_provider_calls as c
+    set outcome = 'unknown'
+    from stalled as s
+    where c.job_id = s.id and c.outcome = 'sent'
+    returning c.job_id
+  ),
+  decided as (
+    select s.id, k.has_open_call, m.job_id is not null as has_lost_call, m.job_id is not null or k.is_paid as gets_another
+    from stalled as s
+    left join marked as m on m.job_id = s.id
+    -- Job by job through the index: the journal is as long as the project is old.
+    cross join lateral (
+      select
+        coalesce(bool_or(c.outcome in ('sent', 'unknown')), false) as has_open_call,
+        coalesce(bool_or(c.outcome in ('succeeded', 'adopted')), false) as is_paid
+      from public.ai_provider_calls as c
+      where c.job_id = s.id
+    ) as k
+  )
+  update public.ai_jobs as j
+  set
+    -- A last attempt that died inside a paid call gets one more claim, to ask the provider what became of it; it cannot
+    -- repeat, since by then the call is no longer 'sent'. One that died with what was paid for in hand is tried until
+    -- its age ends it.
+    attempt = j.attempt - (j.attempt >= j.max_attempts and d.gets_another)::integer,
+    status = case when j.attempt < j.max_attempts or d.gets_another then 'pending' else 'failed' end,
+    progress_percentage =
+      case when j.attempt < j.max_attempts or d.gets_another then 0 else j.progress_percentage end,
+    scheduled_at = case
+      when j.attempt <= 1 or d.has_lost_call then clock_timestamp()
+      else clock_timestamp() + private.ai_job_backoff(j.job_type, j.attempt - 1)
+    end,
+    error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
+    error_message = case
+      when d.has_open_call and j.attempt >= j.max_attempts
+        then private.ending_message(j.id, 'outcome_unknown', 'The work stopped without an answer.')
+      else 'The work stopped without an answer.'
+    end,
+    completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,
+    lease_token = null,
+    lease_expires_at = null,
+    event_seq = j.event_seq + 1,
+    last_event = case when j.attempt < j.max_attempts or d.gets_another then 'rescued' else 'failed' end
+  from decided as d
+  where j.id = d.id
+  returning j.id, j.status;
+end;
+$$;
+comment on function public.rescue_stalled_ai_jobs(integer) is
+  'Takes back jobs whose lease has run out: to pending (the attempt stays spent; at once after the first, with backoff '
+  'later), or to failed with lease_expired or outcome_unknown when attempts are used up. Called by the sweep. '
+  'service_role only; security definer for the backoff in private.';
+revoke execute on function public.rescue_stalled_ai_jobs(integer) from public, anon, authenticated;
+grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role;
+
+-- ===== supabase/schemas/jobs/operator.sql
+
+-- For the operator: redriving, resolving and pausing jobs.
+
+create function private.try_ai_job_again(p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
+  return true;
+exception
+  when sqlstate 'AJ034' or sqlstate 'AJ036' or sqlstate 'AJ037' or sqlstate 'AJ070' or sqlstate 'AJ017' then
+    return false;
+end;
+$$;
+comment on function private.try_ai_job_again(uuid) is
+  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, there is no room for another voice, it was '
+  'tried too often, or what it depends on is gone: that is no reason to leave others undone.';
+
+create function public.redrive_ai_jobs(
+  p_job_type text default null,
+  p_error_code text default null,
+  p_user_id uuid default null,
+  p_failed_since timestamptz default '-infinity',
+  p_limit integer default 1000
+)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_id uuid;
+  v_count integer := 0;
+begin
+  if p_job_type is not null and not exists (select 1 from public.ai_job_types as t where t.job_type = p_job_type) then
+    raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
+  end if;
+  if p_user_id is not null and not exists (select 1 from auth.users as u where u.id = p_user_id) then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
+  end if;
+  for v_id in
+    select f.id
+    from public.ai_jobs as f
+    where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+      -- These come back with the job that they depend on.
+      and f.error_code <> 'dependency_failed'
+      and (p_job_type is null or f.job_type = p_job_type)
+      and (p_error_code is null or f.error_code = p_error_code)
+      and (p_user_id is null or f.user_id = p_user_id)
+      and f.completed_at >= p_failed_since
+    order by f.completed_at
+    limit p_limit
+    for update skip locked
+  loop
+    v_count := v_count + private.try_ai_job_again(v_id)::integer;
+  end loop;
+  return v_count;
+end;
+$$;
+comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose '
+  'owner has no room for it stays failed. Jobs whose '
+  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
+  'back with that one. A job type or user that does not exist is an error (AJ075). For the operator; service_role only; '
+  'security definer for the retry in schema private.';
+revoke execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) from public, anon, authenticated;
+grant execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) to service_role;
+
+create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j
+  set spend = k.spend,
+      error_message = case when j.status = 'cancelled' then private.cancellation_message(k.spend) else j.error_message end,
+      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      cost_micros = k.cost_micros
+  from (
+    select
+      case
+        when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+        when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+        else 'none'
+      end as spend,
+      coalesce(sum(c.cost_micros), 0) as cost_micros
+    from public.ai_provider_calls as c
+    where c.job_id = p_job_id
+  ) as k
+  where j.id = p_job_id;
+end;
+$$;
+comment on function private.note_settled_doubt(uuid, text) is
+  'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an '
+  'operator or the janitor, and what that call made, by the provider''s id, if anything.';
+
+create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_status text;
+begin
+  if p_was_made is null or p_was_made <> (p_provider_object_id is not null) then
+    raise exception 'say what was made by its provider''s id, or that nothing was' using
+      errcode = 'AJ073', detail = 'p_provider_object_id';
+  end if;
+  -- The job's row first, as everywhere.
+  select j.status into v_status
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.status in ('failed', 'cancelled')
+  for no key update;
+  update public.ai_provider_calls as c
+  set outcome = case when p_was_made then 'adopted' else 'absent' end,
+      provider_object_id = p_provider_object_id,
+      settled_at = clock_timestamp()
+  where v_status is not null and c.job_id = p_job_id and c.outcome = 'unknown';
+  if not found then
+    return false;
+  end if;
+  perform private.note_settled_doubt(p_job_id, p_provider_object_id);
+  if v_status = 'failed' then
+    perform private.try_ai_job_again(p_job_id);
+  end if;
+  return true;
+end;
+$$;
+comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
+  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made '
+  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has as '
+  'many waiting as they may: then it is left to them to retry it. A cancelled one stays cancelled. False: no call of the job '
+  'waits for this. service_role only; security definer for the retry in schema private.';
+revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text) from public, anon, authenticated;
+grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text) to service_role;
+
+create function public.pause_ai_jobs(
+  p_job_type text default null,
+  p_provider text default null,
+  p_user_id uuid default null,
+  p_is_paused boolean default true
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_paused_at timestamptz := case when p_is_paused then clock_timestamp() end;
+  v_changed integer;
+  v_count integer := 0;
+begin
+  if num_nonnulls(p_job_type, p_provider, p_user_id) = 0 then
+    raise exception 'name a job type, a provider or a user' using errcode = 'AJ074', detail = 'p_job_type';
+  end if;
+  update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
+  get diagnostics v_changed = row_count;
+  if p_job_type is not null and v_changed = 0 then
+    raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
+  end if;
+  v_count := v_count + v_changed;
+  update public.ai_providers as p set paused_at = v_paused_at where p.provider = p_provider;
+  get diagnostics v_changed = row_count;
+  if p_provider is not null and v_changed = 0 then
+    raise exception 'there is no provider %', p_provider using errcode = 'AJ075', detail = 'p_provider';
+  end if;
+  v_count := v_count + v_changed;
+  if p_user_id is not null then
+    insert into public.ai_limits (user_id, paused_at) values (p_user_id, v_paused_at)
+    on conflict (user_id) do update set paused_at = excluded.paused_at;
+    v_count := v_count + 1;
+  end if;
+  return v_count;
+exception
+  when foreign_key_violation then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
+end;
+$$;
+comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
+  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
+  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
+  'does not exist is an error (AJ075), and nothing changes. service_role only.';
+revoke execute on function public.pause_ai_jobs(text, text, uuid, boolean) from public, anon, authenticated;
+grant execute on function public.pause_ai_jobs(text, text, uuid, boolean) to service_role;
+
+create view private.ai_job_dead_letters
+with (security_invoker = true)
+as
+select
+  j.id, j.user_id, j.job_type, j.provider, j.error_code, j.error_message, j.attempt, j.spend, j.billable_calls,
+  j.provider_job_id, j.created_at, j.completed_at as failed_at,
+  (
+    select jsonb_agg(
+      jsonb_build_object(
+        'operation', c.operation, 'attempt', c.attempt, 'outcome', c.outcome, 'error_code', c.error_code,
+        'http_status', c.http_status, 'provider_object_id', c.provider_object_id, 'sent_at', c.sent_at
+      )
+      order by c.sent_at
+    )
+    from public.ai_provider_calls as c
+    where c.job_id = j.id
+  ) as provider_calls
+from public.ai_jobs as j
+where j.status = 'failed' or (j.status = 'cancelled' and j.spend = 'unknown');
+comment on view private.ai_job_dead_letters is
+  'Jobs that failed for good, and cancelled ones of which it is unknown whether they were paid for, with their last cause '
+  'and what was asked of the provider. For the operator.';
+revoke all on private.ai_job_dead_letters from public, anon, authenticated, service_role;
+
+-- ===== supabase/schemas/providers/breaker.sql
+
+-- A breaker per provider. When a provider fails again and again, its jobs wait instead of being tried one after the other:
+-- nothing is sent, no attempt is spent. One job at a time tries it after a pause that grows; the first proper answer
+-- lets all continue.
+--
+-- What counts: 5xx, no answer, too many requests. A refusal of one request is a proper answer, and so is a provider that
+-- is still at work.
+
+create function private.is_provider_failure(p_error_code text)
+returns boolean
+-- Not sql, whose text Postgres would plan anew at each step of a job.
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return coalesce(p_error_code in ('provider_unavailable', 'provider_timeout', 'provider_rate_limited'), false);
+end;
+$$;
+comment on function private.is_provider_failure(text) is
+  'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';
+
+create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if not p_is_failure then
+    -- A provider in order is not written to.
+    update public.ai_providers as p
+    set breaker_failures = 0,
+        breaker_opened_at = null,
+        breaker_probe_at = null,
+        breaker_probes = 0,
+        breaker_probe_job_id = null
+    where p.provider = p_provider
+      and case when p.breaker_opened_at is null then p.breaker_failures > 0 else p.breaker_probe_job_id = p_job_id end;
+    return;
+  end if;
+  update public.ai_providers as p
+  set breaker_failures = p.breaker_failures + 1,
+      breaker_opened_at = n.opened_at,
+      breaker_probes = n.probes,
+      breaker_probe_at = case
+        when n.opened_at is not null then clock_timestamp()
+          + make_interval(secs => least(p.breaker_pause_seconds * power(2, least(n.probes, 20)), p.breaker_max_pause_seconds))
+      end,
+      breaker_probe_job_id = null
+  from (
+    select o.provider,
+      case
+        when o.breaker_opened_at is not null then o.breaker_opened_at
+        when o.breaker_failures + 1 >= o.breaker_threshold then clock_timestamp()
+      end as opened_at,
+      o.breaker_probes + (o.breaker_opened_at is not null)::integer as probes
+    from public.ai_providers as o
+    where o.provider = p_provider
+    for update
+  ) as n
+  where p.provider = n.provider
+    -- What was under way when it opened says nothing new.
+    and (p.breaker_opened_at is null or p.breaker_probe_job_id = p_job_id);
+end;
+$$;
+comment on function private.note_provider_answer(text, uuid, boolean) is
+  'Counts a failure of a provider, or its proper answer. Opens the breaker at the threshold; while it is open only the '
+  'probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because it is called '
+  'by triggers, whoever changes the job.';
+
+create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if not private.is_provider_failure(p_error_code) or p_job.cancel_requested_at is not null then
+    return false;
+  end if;
+  -- A paid call that was refused has been counted as it was settled.
+  if p_job.last_event <> 'settled' then
+    perform private.note_provider_answer(p_job.provider, p_job.id, true);
+  end if;
+  return exists (
+    select 1 from public.ai_providers as p where p.provider = p_job.provider and p.breaker_opened_at is not null
+  );
+end;
+$$;
+comment on function private.note_failed_attempt(public.ai_jobs, text) is
+  'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer because '
+  'it calls a function that is.';
+
+create function private.note_settled_call()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if private.is_provider_failure(new.error_code) and new.outcome in ('rejected', 'unknown') then
+    -- A call that its owner cut off says nothing about the provider.
+    if not exists (
+      select 1 from public.ai_jobs as j where j.id = new.job_id and j.cancel_requested_at is not null
+    ) then
+      perform private.note_provider_answer(new.provider, new.job_id, true);
+    end if;
+  elsif new.outcome in ('succeeded', 'adopted', 'absent')
+    or (new.outcome = 'rejected' and new.error_code not in ('lease_expired', 'provider_concurrency_limited')) then
+    perform private.note_provider_answer(new.provider, new.job_id, false);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.note_settled_call() is
+  'Row trigger: what became of a paid call is counted for the provider''s breaker. Security definer because it calls a '
+  'function that is.';
+
+create function private.note_provider_progress()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if new.status = 'pending' and (
+    new.stage = 'waiting_for_recovery'
+    or exists (select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome = 'unknown')
+  ) then
+    return null;
+  end if;
+  perform private.note_provider_answer(new.provider, new.id, false);
+  return null;
+end;
+$$;
+comment on function private.note_provider_progress() is
+  'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. '
+  'One that waits until a call can be looked for, or until trouble is over, has not. '
+  'Security definer because it calls a function that is.';
+
+create view private.ai_provider_states
+with (security_invoker = true)
+as
+select
+  p.provider,
+  case
+    when p.paused_at is not null then 'paused'
+    when p.breaker_opened_at is null then 'working'
+    when p.breaker_probe_at <= clock_timestamp() then 'probing'
+    else 'open'
+  end as state,
+  p.breaker_failures as failures_in_a_row,
+  p.breaker_opened_at as open_since,
+  p.breaker_probe_at as next_probe_at,
+  p.breaker_probes as failed_probes,
+  (select count(*) from public.ai_jobs as j where j.provider = p.provider and j.status = 'processing') as running,
+  (select count(*) from public.ai_jobs as j where j.provider = p.provider and j.status = 'pending') as waiting
+from public.ai_providers as p;
+comment on view private.ai_provider_states is
+  'Each provider: working, paused, open (its jobs wait) or probing (one job at a time tries it). For the operator.';
+revoke all on private.ai_provider_states from public, anon, authenticated, service_role;
+
+create trigger ai_provider_calls_note_settled
+after update of outcome on public.ai_provider_calls
+for each row when (old.outcome is distinct from new.outcome)
+execute function private.note_settled_call();
+
+-- ===== supabase/schemas/providers/webhooks.sql
+
+-- Webhooks of providers. They say that something may have happened, and so make a waiting job poll sooner; the job reads
+-- what has happened from the provider itself. Lost, late, doubled or out of order, they change nothing but speed.
+
+create table private.provider_webhook_receipts (
+  provider text not null,
+  event_id text not null,
+  received_at timestamptz not null default clock_timestamp(),
+  constraint provider_webhook_receipts_pkey primary key (provider, event_id),
+  constraint provider_webhook_receipts_provider_fkey foreign key (provider) references public.ai_providers (provider),
+  constraint provider_webhook_receipts_event_id_length check (length(event_id) between 1 and 255)
+);
+comment on table private.provider_webhook_receipts is
+  'Events that providers have delivered, so that a recorded delivery cannot be played again. Forgotten after two days.';
+
+create index provider_webhook_receipts_received_at_idx on private.provider_webhook_receipts (received_at);
+
+alter table private.provider_webhook_receipts enable row level security;
+revoke all on private.provider_webhook_receipts from public, anon, authenticated, service_role;
+
+create function public.receive_provider_webhook(
+  p_provider text,
+  p_event_ids text[],
+  p_job_id uuid default null,
+  p_provider_job_id text default null,
+  p_sent_at_unix double precision default null,
+  p_tolerance_seconds integer default 300,
+  p_order_id text default null
+)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_event_id text;
+  v_ordered uuid;
+  v_woken uuid[];
+begin
+  if p_sent_at_unix is not null
+    and abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > p_tolerance_seconds then
+    raise exception 'the webhook is more than % seconds old or ahead', p_tolerance_seconds using errcode = 'AJ042';
+  end if;
+  foreach v_event_id in array coalesce(p_event_ids, '{}') loop
+    insert into private.provider_webhook_receipts (provider, event_id) values (p_provider, v_event_id)
+    on conflict do nothing;
+    if not found then
+      return 'replayed';
+    end if;
+  end loop;
+
+  if p_order_id <> p_provider_job_id then
+    -- The order was answered without the id of what it makes. No lease is needed for that: it says what was paid for, and
+    -- nothing about whose turn it is.
+    update public.ai_jobs as j
+    set provider_job_id = p_provider_job_id
+    where j.id = p_job_id and j.provider = p_provider and j.provider_job_id = p_order_id
+      and j.status in ('pending', 'processing')
+      -- Whoever has the webhook's secret must not make a job read what is another's.
+      and not exists (
+        select 1 from public.ai_provider_calls as c
+        where c.provider = p_provider and c.provider_object_id = p_provider_job_id
+      )
+    returning j.id into v_ordered;
+    update public.ai_provider_calls as c
+    set provider_object_id = p_provider_job_id
+    where c.job_id = v_ordered and c.provider_object_id = p_order_id;
+  end if;
+
+  with woken as (
+    update public.ai_jobs as j
+    set scheduled_at = clock_timestamp()
+    where j.id in (
+      select w.id
+      from public.ai_jobs as w
+      where w.status = 'pending' and w.last_event = 'snoozed' and w.provider = p_provider
+        and w.scheduled_at > clock_timestamp()
+        and (w.id = p_job_id or w.provider_job_id = p_provider_job_id)
+      for update skip locked
+    )
+    returning j.id
+  )
+  select array_agg(w.id) into v_woken from woken as w;
+  if v_woken is null then
+    return 'nothing_waits';
+  end if;
+  perform private.dispatch_ai_jobs(v_woken);
+  return 'woken';
+end;
+$$;
+comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
+  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by '
+  'this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the '
+  'provider, due at once. p_order_id: the provider''s id of the order, where it tells that beside the id of what was made; a '
+  'job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
+  'changes. service_role only; '
+  'security definer because the receipts and the dispatch lie in schema private.';
+revoke execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text)
+  from public, anon, authenticated;
+grant execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) to service_role;
+
+create function private.prune_provider_webhook_receipts()
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  delete from private.provider_webhook_receipts as r where r.received_at < clock_timestamp() - interval '2 days';
+$$;
+comment on function private.prune_provider_webhook_receipts() is
+  'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
+
+-- ===== supabase/schemas/providers/voice_limits.sql
+
+-- How many cloned voices a user, and the project, may have: a clone costs nothing, and the plans of providers have few
+-- places. Exact under any number of parallel inserts: those of one user wait for the user's row in ai_limits, those of
+-- one provider for its advisory lock, which is taken only where it has a limit.
+
+create function private.count_user_voices(p_user_id uuid)
+returns bigint
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    (select count(*) from public.voices as v where v.user_id = p_user_id and v.provider_missing_since is null)
+    + (
+      select count(*) from public.ai_jobs as j
+      where j.user_id = p_user_id and j.job_type = 'voice_clone' and j.status in ('pending', 'processing')
+    )
+    + (
+      select count(*)
+      from public.ai_provider_calls as c
+      join public.ai_jobs as j on j.id = c.job_id
+      where c.user_id = p_user_id and c.operation = 'create_voice'
+        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+        and j.status in ('failed', 'cancelled')
+    );
+$$;
+comment on function private.count_user_voices(uuid) is
+  'A user''s voices: those that live at a provider, the jobs that are still to make one, and what ended jobs have made, or may '
+  'have made, without a row. A voice that was deleted counts no more.';
+
+create function private.count_provider_voices(p_provider text)
+returns bigint
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    (select count(*) from public.voices as v where v.provider = p_provider and v.provider_missing_since is null)
+    + (
+      select count(*) from public.ai_jobs as j
+      where j.provider = p_provider and j.job_type = 'voice_clone' and j.status in ('pending', 'processing')
+    )
+    + (
+      select count(*)
+      from public.ai_provider_calls as c
+      join public.ai_jobs as j on j.id = c.job_id
+      where c.provider = p_provider and c.operation = 'create_voice'
+        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+        and j.status in ('failed', 'cancelled')
+        and not exists (select 1 from private.provider_removals as r where r.job_id = c.job_id and r.done_at is null)
+    )
+    + (
+      select count(*) from private.provider_removals as r
+      where r.provider = p_provider and r.object_type in ('voice', 'create_voice') and r.done_at is null
+    );
+$$;
+comment on function private.count_provider_voices(text) is
+  'Places for voices that are taken at a provider: voices, jobs that are still to make one, what ended jobs have made without a '
+  'row, and what the janitor has yet to remove.';
+
+create function private.hold_voice_places()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (select 1 from public.ai_providers as p where p.provider = new.provider and p.max_voices is not null) then
+    perform pg_advisory_xact_lock(hashtextextended('ai_providers.max_voices:' || new.provider, 0));
+  end if;
+  return new;
+end;
+$$;
+comment on function private.hold_voice_places() is
+  'Row trigger: has the voice clones of a provider with a limit come one after the other. Before the rows of users are locked, '
+  'so that none waits for another the other way round. Security definer because owners may not read the limits of providers.';
+
+create function private.check_voice_room(p_user_id uuid, p_provider text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_limit integer;
+begin
+  select coalesce(l.max_voices, d.max_voices) into v_limit
+  from public.ai_limits as d
+  left join public.ai_limits as l on l.user_id = p_user_id
+  where d.user_id is null;
+  if v_limit is not null and private.count_user_voices(p_user_id) > v_limit then
+    raise exception 'at most % voices may exist or be made at once; delete one', v_limit
+      using errcode = 'AJ036', detail = 'user_id';
+  end if;
+  select p.max_voices into v_limit from public.ai_providers as p where p.provider = p_provider;
+  if v_limit is not null and private.count_provider_voices(p_provider) > v_limit then
+    raise exception 'all places for voices are taken' using errcode = 'AJ037', detail = 'job_type';
+  end if;
+end;
+$$;
+comment on function private.check_voice_room(uuid, text) is
+  'Raises AJ036 when the user, and AJ037 when all users together, have more voices than they may. Security definer because '
+  'owners may not read what others have.';
+
+create function private.take_inserted_voice_places()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_user record;
+begin
+  for v_user in
+    select i.user_id, i.provider
+    from inserted as i
+    where i.job_type = 'voice_clone' and i.status in ('pending', 'processing')
+    group by i.user_id, i.provider
+  loop
+    perform private.check_voice_room(v_user.user_id, v_user.provider);
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.take_inserted_voice_places() is
+  'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a function that '
+  'is.';
+
+create function private.take_reopened_voice_place()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.check_voice_room(new.user_id, new.provider);
+  return null;
+end;
+$$;
+comment on function private.take_reopened_voice_place() is
+  'Row trigger: a failed voice clone that is tried again needs room like a new one. Security definer because it calls a '
+  'function that is.';
+
+-- ===== supabase/schemas/jobs/triggers.sql
+
+-- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event by name, so the names
+-- decide: a new trigger is named so that it falls into its place, and is written here in that place.
+--
+-- What depends on the order: ai_jobs_admit fills in what the others read; whatever changes the status fires before
+-- ai_jobs_guard_transition checks the change; locks are taken from the least to the most shared (advisory lock of the
+-- provider, row of the user), so that two statements cannot wait for each other.
+
+-- Before insert, each row.
+
+create trigger ai_jobs_admit
+before insert on public.ai_jobs
+for each row execute function private.admit_ai_job();
+
+-- After ai_jobs_admit, which sets the provider.
+create trigger ai_jobs_hold_voice_places
+before insert on public.ai_jobs
+for each row when (new.job_type = 'voice_clone')
+execute function private.hold_voice_places();
+
+-- After insert, each statement.
+
+create trigger ai_jobs_after_insert_record
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.record_inserted_ai_jobs();
+
+create trigger ai_jobs_dispatch
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.dispatch_inserted_ai_jobs();
+
+-- After everything that needs no lock: other inserts of the user wait for the row that this locks.
+create trigger ai_jobs_take_quota
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.charge_inserted_ai_jobs();
+
+-- Under the lock that ai_jobs_take_quota holds.
+create trigger ai_jobs_take_turns
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.part_inserted_ai_jobs();
+
+-- After the rows of the users are locked.
+create trigger ai_jobs_take_voice_places
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.take_inserted_voice_places();
+
+-- Before update, each row.
+
+create trigger ai_jobs_apply_owner_request
+before update of cancel_requested_at, retry_requested_at on public.ai_jobs
+for each row execute function private.apply_owner_request();
+
+create trigger ai_jobs_end_instead_of_waiting
+before update on public.ai_jobs
+for each row
+when (old.status = 'processing' and new.status = 'pending')
+execute function private.end_instead_of_waiting();
+
+create trigger ai_jobs_fix_dependency
+before update of depends_on_job_id on public.ai_jobs
+for each row when (old.depends_on_job_id is distinct from new.depends_on_job_id)
+execute function private.keep_ai_job_dependency();
+
+-- After the triggers that change the status themselves.
+create trigger ai_jobs_guard_transition
+before update on public.ai_jobs
+for each row when (old.status is distinct from new.status)
+execute function private.guard_ai_job_transition();
+
+-- Before the row of the user is locked (ai_jobs_after_reopen_charge), as on insert.
+create trigger ai_jobs_hold_voice_places_again
+before update on public.ai_jobs
+for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
+execute function private.hold_voice_places();
+
+-- After them as well: whatever the status is now, only a waiting job has a turn.
+create trigger ai_jobs_leave_queue
+before update on public.ai_jobs
+for each row
+when (
+  new.queue_key is not null
+  and (
+    new.status <> 'pending'
+    or new.scheduled_at is distinct from old.scheduled_at
+    or new.priority is distinct from old.priority
+  )
+)
+execute function private.leave_ai_job_queue();
+
+create trigger ai_jobs_touch_updated_at
+before update on public.ai_jobs
+for each row execute function private.touch_updated_at();
+
+-- After update, each row, then each statement.
+
+create trigger ai_jobs_after_end_follow_dependency
+after update on public.ai_jobs
+for each row when (
+  old.status is distinct from new.status
+  and (new.status in ('completed', 'failed', 'cancelled') or old.status = 'failed')
+)
+execute function private.follow_ai_job_dependency();
+
+create trigger ai_jobs_after_reopen_charge
+after update on public.ai_jobs
+for each row when (old.status in ('completed', 'failed', 'cancelled') and new.status in ('pending', 'processing'))
+execute function private.charge_reopened_ai_job();
+
+-- After the row of the user is locked.
+create trigger ai_jobs_after_reopen_take_voice_place
+after update on public.ai_jobs
+for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
+execute function private.take_reopened_voice_place();
+
+create trigger ai_jobs_after_step_note_provider
+after update on public.ai_jobs
+for each row when (
+  old.status = 'processing'
+  and (
+    (new.status = 'completed' and new.cached_from_job_id is null)
+    or (new.status = 'pending' and new.last_event = 'snoozed')
+  )
+)
+execute function private.note_provider_progress();
+
+create trigger ai_jobs_doubt_unfinished_call
+after update of status on public.ai_jobs
+for each row when (old.status = 'processing' and new.status <> 'processing')
+execute function private.doubt_unfinished_call();
+
+create trigger ai_jobs_forget_checkpoint
+after update on public.ai_jobs
+for each row when (old.status is distinct from new.status and new.status in ('completed', 'failed', 'cancelled'))
+execute function private.forget_checkpoint();
+
+create trigger ai_jobs_after_update_record
+after update on public.ai_jobs referencing old table as outdated new table as updated
+for each statement execute function private.record_updated_ai_jobs();
+
+-- After delete, each row.
+
+create trigger ai_jobs_record_output after delete on public.ai_jobs
+for each row execute function private.record_storage_removal('output_url');
+
+-- ===== supabase/schemas/storage/buckets.sql
+
+-- The buckets. Every object lies in its owner's folder: <user id>/…; storage/policies.sql says who may touch it.
+--
+-- Storage compares a content type letter by letter with allowed_mime_types, parameters included, unless the entry ends
+-- with /*. Browsers send recordings as audio/webm;codecs=opus, so that sound and film are allowed by wildcard;
+-- create-upload-url and the job types say which formats they take.
+
+insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
+values
+  ('voice-samples', 'voice-samples', false, 10485760, array['audio/*', 'application/ogg', 'video/ogg']),
+  (
+    'uploads', 'uploads', false, 52428800,
+    array[
+      'audio/*', 'video/*', 'application/ogg',
+      'image/jpeg', 'image/jpg', 'image/pjpeg', 'image/png', 'image/x-png', 'image/webp',
+      'application/pdf', 'application/x-pdf'
+    ]
+  ),
+  (
+    'outputs', 'outputs', false, 524288000,
+    array[
+      'audio/mpeg', 'audio/wav', 'video/mp4', 'application/pdf', 'application/json', 'text/plain', 'application/octet-stream'
+    ]
+  ),
+  (
+    'profile-photos', 'profile-photos', true, 5242880,
+    array['image/jpeg', 'image/jpg', 'image/pjpeg', 'image/png', 'image/x-png', 'image/webp']
+  )
+on conflict (id) do update set
+  public = excluded.public,
+  file_size_limit = excluded.file_size_limit,
+  allowed_mime_types = excluded.allowed_mime_types;
+
+insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
+values
+  ('recordings', 'recordings', false, 524288000, array['audio/*', 'video/*', 'application/ogg']),
+  ('pdfs', 'pdfs', false, 524288000, array['application/pdf']),
+  (
+    'published-media', 'published-media', true, 20971520,
+    array['image/jpeg', 'image/jpg', 'image/pjpeg', 'image/png', 'image/x-png', 'image/webp']
+  )
+on conflict (id) do update set
+  public = excluded.public,
+  file_size_limit = excluded.file_size_limit,
+  allowed_mime_types = excluded.allowed_mime_types;
+
+create function private.own_buckets()
+returns text[]
+language sql
+immutable
+security invoker
+parallel safe
+set search_path = ''
+as $$
+  select array['voice-samples', 'uploads', 'recordings', 'outputs', 'pdfs', 'profile-photos', 'published-media'];
+$$;
+comment on function private.own_buckets() is
+  'The buckets of this schema. In any other, an app''s own, nothing is checked, counted or removed.';
+
+-- ===== supabase/schemas/storage/owners.sql
+
+-- Every object of our buckets belongs to an account that exists.
+
+-- A policy alone would not do: a signed upload URL and a worker write as the service, also when the account has gone since.
+create function private.check_object_owner()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_folder text := split_part(new.name, '/', 1);
+begin
+  if new.bucket_id <> all (private.own_buckets()) or new.name !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/' then
+    return null;
+  end if;
+  -- Held until this commits: a deletion of the account that comes later finds the object.
+  perform 1 from auth.users as u where u.id = v_folder::uuid for key share;
+  if not found then
+    -- 42501 is the one state whose message Storage passes on, with 403.
+    raise exception 'account_not_found: the account of this folder no longer exists' using errcode = '42501';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.check_object_owner() is
+  'Row trigger on storage.objects: refuses an object of our buckets whose first folder is the id of no account (42501), '
+  'whoever writes it; folders that are no id are left alone. Security definer because the roles of Storage may not read accounts.';
+
+-- After the insert, so that the policies have refused other people's folders before this looks for their account.
+create trigger objects_check_owner
+after insert or update of bucket_id, name on storage.objects
+for each row execute function private.check_object_owner();
+
+-- ===== supabase/schemas/storage/pending_uploads.sql
+
+-- How much a user may have on its way to Storage or lying there unused: addresses for uploads that may still be used, and
+-- files that no row names. Exact under any number of parallel requests, whichever way a file comes: those of one user
+-- wait for each other, and what turns out to be named counts no more.
+
+create table public.pending_uploads (
+  object_path text not null,
+  user_id uuid not null default auth.uid(),
+  size_bytes bigint not null,
+  stored_at timestamptz,
+  expires_at timestamptz not null default now() + interval '2 hours',
+  created_at timestamptz not null default now(),
+  constraint pending_uploads_pkey primary key (object_path),
+  constraint pending_uploads_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint pending_uploads_object_path_is_owners
+    check (
+      object_path ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' and split_part(object_path, '/', 2) = user_id::text
+    ),
+  -- Those into which users upload; an app's own buckets have their own rules.
+  constraint pending_uploads_object_path_names_a_bucket_for_uploads
+    check (
+      split_part(object_path, '/', 1) in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
+    ),
+  constraint pending_uploads_size_is_not_negative check (size_bytes >= 0)
+);
+comment on table public.pending_uploads is
+  'Room that a user has taken in Storage for what no row names: an address for an upload, from when it is asked for until it ends '
+  'or is used, and a stored file until a row names it or it is removed. Whether a row names it is looked up only before '
+  'something is refused, so that there may be rows of files that are named by now.';
+comment on column public.pending_uploads.object_path is 'As <bucket>/<path>; its first folder is the owner''s id.';
+comment on column public.pending_uploads.size_bytes is 'As declared; once it is stored, as stored.';
+comment on column public.pending_uploads.stored_at is 'When the file was stored; null: it may still come.';
+comment on column public.pending_uploads.expires_at is
+  'Until when a file that is not stored takes room: as long as Storage takes it by its signed address.';
+
+-- Serves the sums; and the removal of addresses that have ended.
+create index pending_uploads_user_id_idx on public.pending_uploads (user_id) include (size_bytes, stored_at, expires_at);
+create index pending_uploads_expires_at_idx on public.pending_uploads (expires_at) where stored_at is null;
+
+alter table public.pending_uploads enable row level security;
+
+create policy "users can read their own pending uploads"
+on public.pending_uploads for select to authenticated
+using (user_id = (select auth.uid()));
+
+create policy "users can write down uploads of their own"
+on public.pending_uploads for insert to authenticated
+with check (user_id = (select auth.uid()));
+
+revoke all on public.pending_uploads from public, anon, authenticated, service_role;
+grant select on public.pending_uploads to authenticated;
+grant insert (object_path, user_id, size_bytes) on public.pending_uploads to authenticated;
+grant select on public.pending_uploads to service_role;
+
+create function private.find_upload_room(
+  p_user_id uuid,
+  p_object_path text,
+  p_size_bytes bigint,
+  out code text,
+  out message text
+)
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_max_files integer;
+  v_max_bytes bigint;
+  v_files bigint;
+  v_bytes bigint;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('pending_uploads:' || p_user_id, 0));
+  select coalesce(l.max_unused_uploads, d.max_unused_uploads), coalesce(l.max_unused_upload_bytes, d.max_unused_upload_bytes)
+  into v_max_files, v_max_bytes
+  from public.ai_limits as d
+  left join public.ai_limits as l on l.user_id = p_user_id
+  where d.user_id is null;
+  for v_round in 1..2 loop
+    select count(*) + 1, coalesce(sum(u.size_bytes), 0) + p_size_bytes into v_files, v_bytes
+    from public.pending_uploads as u
+    where u.user_id = p_user_id and u.object_path <> p_object_path and (u.stored_at is not null or u.expires_at > now());
+    if v_files <= v_max_files and v_bytes <= v_max_bytes then
+      return;
+    end if;
+    if v_round = 1 then
+      delete from public.pending_uploads as u
+      where u.user_id = p_user_id and u.stored_at is not null
+        and (
+          u.object_path in (
+            select m.storage_path from public.media as m where m.user_id = p_user_id
+            union all
+            select p.photo_path from public.profiles as p where p.user_id = p_user_id and p.photo_path is not null
+            union all
+            select i.public_path from public.slideshow_items as i where i.user_id = p_user_id and i.public_path is not null
+            union all
+            select v.sample_url from public.voices as v where v.user_id = p_user_id and v.sample_url is not null
+            union all
+            select j.input_url from public.ai_jobs as j where j.user_id = p_user_id and j.input_url is not null
+            union all
+            select j.metadata ->> 'audio_url' from public.ai_jobs as j where j.user_id = p_user_id and j.metadata ? 'audio_url'
+          )
+          or not exists (
+            select 1 from storage.objects as o
+            where o.bucket_id = split_part(u.object_path, '/', 1)
+              and o.name = substr(u.object_path, strpos(u.object_path, '/') + 1)
+          )
+        );
+    end if;
+  end loop;
+  if v_files > v_max_files then
+    code := 'unused_uploads_exceeded';
+    message := format('at most %s upload URLs and files that nothing uses may be open at once', v_max_files);
+  else
+    code := 'unused_upload_bytes_exceeded';
+    message := format('upload URLs and files that nothing uses may have %s bytes together at most', v_max_bytes);
+  end if;
+end;
+$$;
+comment on function private.find_upload_room(uuid, text, bigint) is
+  'Whether the user has room for a file of that size there: nulls, or which limit would be exceeded and words for it. Until the '
+  'transaction ends no other of the user gets an answer. What is named by a row, or gone, is forgotten before it says no.';
+
+create function private.reserve_upload()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_code text;
+  v_message text;
+begin
+  select f.code, f.message into v_code, v_message
+  from private.find_upload_room(new.user_id, new.object_path, new.size_bytes) as f;
+  if v_code = 'unused_uploads_exceeded' then
+    raise exception '%', v_message using errcode = 'AJ039', detail = 'size_bytes';
+  elsif v_code is not null then
+    raise exception '%', v_message using errcode = 'AJ043', detail = 'size_bytes';
+  end if;
+  -- In the place of one that has ended.
+  delete from public.pending_uploads as u
+  where u.object_path = new.object_path and u.user_id = new.user_id and u.stored_at is null and u.expires_at <= now();
+  return new;
+end;
+$$;
+comment on function private.reserve_upload() is
+  'Row trigger: lets a user write down what they will upload as long as there is room (AJ039, AJ043). Security definer because '
+  'it forgets rows, which users may not.';
+
+create function private.count_stored_upload()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_path text;
+  v_owner text;
+  v_bytes bigint;
+  v_code text;
+  v_message text;
+begin
+  if tg_op <> 'INSERT' and (tg_op = 'DELETE' or (old.bucket_id, old.name) is distinct from (new.bucket_id, new.name)) then
+    delete from public.pending_uploads as u where u.object_path = old.bucket_id || '/' || old.name;
+  end if;
+  if tg_op = 'DELETE' then
+    return null;
+  end if;
+  v_path := new.bucket_id || '/' || new.name;
+  v_owner := coalesce(new.owner_id, new.owner::text);
+  -- What the service writes has no owner.
+  if v_owner is distinct from split_part(new.name, '/', 1)
+    or new.bucket_id not in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
+    or v_owner !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    return null;
+  end if;
+  v_bytes := coalesce(new.metadata ->> 'size', new.metadata ->> 'contentLength', '0')::bigint;
+  select f.code, f.message into v_code, v_message from private.find_upload_room(v_owner::uuid, v_path, v_bytes) as f;
+  if v_code is not null then
+    -- 42501 is the one state whose message Storage passes on, with 403.
+    raise exception '%: %', v_code, v_message using errcode = '42501';
+  end if;
+  insert into public.pending_uploads as u (object_path, user_id, size_bytes, stored_at)
+  values (v_path, v_owner::uuid, v_bytes, now())
+  on conflict (object_path) do update set size_bytes = excluded.size_bytes, stored_at = excluded.stored_at;
+  return null;
+end;
+$$;
+comment on function private.count_stored_upload() is
+  'Row trigger on storage.objects: counts what a user stores in our buckets, and refuses it where there is no room (42501), '
+  'whichever way it comes; what is removed counts no more. Storage also runs it to ask for permission, and undoes that. '
+  'Security definer because the roles of Storage may write nothing here.';
+
+create trigger pending_uploads_reserve
+before insert on public.pending_uploads
+for each row when (new.stored_at is null)
+execute function private.reserve_upload();
+
+-- By its name behind the trigger that looks for the account.
+create trigger objects_count_upload
+after insert or update of bucket_id, name, metadata on storage.objects
+for each row execute function private.count_stored_upload();
+
+create trigger objects_forget_upload
+after delete on storage.objects
+for each row execute function private.count_stored_upload();
+
+-- ===== supabase/schemas/storage/policies.sql
+
+-- Who may touch which objects. Every object lies in its owner's folder: <user id>/…
+
+-- Reading: the owner's folder, in every bucket. The public bucket needs no policy for its public URLs, and without
+-- one for others nobody can list it.
+create policy "users can read objects in their own folder"
+on storage.objects for select to authenticated
+using (
+  bucket_id in ('voice-samples', 'uploads', 'recordings', 'outputs', 'pdfs', 'profile-photos', 'published-media')
+  and (storage.foldername(name))[1] = (select auth.uid())::text
+);
+
+-- Writing: outputs are made by the service alone.
+create policy "users can upload into their own folder"
+on storage.objects for insert to authenticated
+with check (
+  bucket_id in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
+  and (storage.foldername(name))[1] = (select auth.uid())::text
+  -- Storage signs the address of an upload if this insert were allowed, and undoes it: only what was written down counts.
+  and (
+    storage.operation() is distinct from 'storage.object.sign_upload_url'
+    or exists (
+      select 1 from public.pending_uploads as u
+      where u.object_path = objects.bucket_id || '/' || objects.name and u.stored_at is null and u.expires_at > now()
+    )
+  )
+);
+
+-- Replacing is for profile photos only. A job's input must stay what it was when the job was accepted; a published photo
+-- lies in caches for an hour, so that a changed one is better a new object; a keepsake may be on order.
+create policy "users can replace their own profile photos"
+on storage.objects for update to authenticated
+using (bucket_id = 'profile-photos' and (storage.foldername(name))[1] = (select auth.uid())::text)
+with check (bucket_id = 'profile-photos' and (storage.foldername(name))[1] = (select auth.uid())::text);
+
+-- Not from pdfs: the file of a keepsake goes with its row, which an open order holds (private.guard_pdf).
+create policy "users can remove objects in their own folder"
+on storage.objects for delete to authenticated
+using (
+  bucket_id in ('voice-samples', 'uploads', 'recordings', 'outputs', 'profile-photos', 'published-media')
+  and (storage.foldername(name))[1] = (select auth.uid())::text
+);
+
+-- ===== supabase/schemas/janitor/provider_objects.sql
+
+-- What the providers list as ours, and how far each list has been read.
+
+create table private.provider_objects (
+  provider text not null,
+  object_id text not null,
+  object_type text not null,
+  job_id uuid,
+  standing text not null,
+  first_seen_at timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  orphan_since timestamptz,
+  constraint provider_objects_pkey primary key (provider, object_id),
+  constraint provider_objects_standing_is_known check (standing in ('named', 'live', 'orphan', 'foreign')),
+  constraint provider_objects_orphan_since_matches_standing check ((standing = 'orphan') = (orphan_since is not null))
+);
+comment on table private.provider_objects is
+  'What providers list that carries a marker of the form job:<id>, or that a row names, as of the last reading of the list.';
+comment on column private.provider_objects.job_id is 'The job of its marker. Not a foreign key: it may be anybody''s.';
+comment on column private.provider_objects.standing is
+  'named (a row has it), live (its job may still go on with it), orphan (made here, and nobody has it), foreign (its marker '
+  'is of no job of ours: reported, never removed).';
+comment on column private.provider_objects.orphan_since is 'When it was first seen as an orphan; the grace counts from here.';
+
+create index provider_objects_last_seen_at_idx on private.provider_objects (provider, last_seen_at);
+
+alter table private.provider_objects enable row level security;
+revoke all on private.provider_objects from public, anon, authenticated, service_role;
+
+create table private.provider_scans (
+  provider text not null,
+  started_at timestamptz not null,
+  page_cursor text,
+  pages integer not null default 0,
+  listed_at timestamptz,
+  finished_at timestamptz,
+  last_error_code text,
+  lease_token uuid,
+  lease_expires_at timestamptz,
+  constraint provider_scans_pkey primary key (provider),
+  constraint provider_scans_provider_fkey foreign key (provider) references public.ai_providers (provider),
+  constraint provider_scans_finished_after_listed check (finished_at is null or listed_at is not null),
+  constraint provider_scans_lease_is_whole check ((lease_token is null) = (lease_expires_at is null))
+);
+comment on table private.provider_scans is 'How far each provider''s list has been read; a reading that broke off is gone on with.';
+comment on column private.provider_scans.page_cursor is 'The provider''s own word for the next page.';
+comment on column private.provider_scans.listed_at is 'When its last page was read.';
+comment on column private.provider_scans.finished_at is 'When the rows that it did not show had been asked for one by one.';
+
+alter table private.provider_scans enable row level security;
+revoke all on private.provider_scans from public, anon, authenticated, service_role;
+
+create function private.provider_object_standing(p_provider text, p_object_id text, p_job_id uuid)
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select case
+    when exists (select 1 from public.voices as v where v.provider = p_provider and v.provider_voice_id = p_object_id)
+      or exists (select 1 from public.avatars as a where a.provider = p_provider and a.provider_avatar_id = p_object_id)
+      then 'named'
+    when exists (
+      select 1
+      from public.ai_jobs as j
+      where j.id in (
+          select p_job_id
+          union all
+          select c.job_id
+          from public.ai_provider_calls as c
+          where c.provider = p_provider and c.provider_object_id = p_object_id
+        )
+        and (
+          j.status in ('pending', 'processing')
+          or (
+            j.status = 'failed'
+            and (
+              -- Parked: only an operator can say what became of the call.
+              j.error_code = 'outcome_unknown'
+              or exists (
+                select 1 from public.ai_provider_calls as o where o.job_id = j.id and o.outcome in ('sent', 'unknown')
+              )
+              or j.completed_at > clock_timestamp() - make_interval(
+                secs => (select s.failed_grace_seconds from private.janitor_settings as s)
+              )
+            )
+          )
+        )
+    ) then 'live'
+    when exists (select 1 from public.ai_jobs as j where j.id = p_job_id)
+      or exists (select 1 from private.former_ai_jobs as f where f.job_id = p_job_id)
+      or exists (
+        select 1 from public.ai_provider_calls as c where c.provider = p_provider and c.provider_object_id = p_object_id
+      )
+      or exists (
+        select 1
+        from private.provider_removals as r
+        where r.provider = p_provider and r.provider_object_id = p_object_id
+      ) then 'orphan'
+    else 'foreign'
+  end;
+$$;
+comment on function private.provider_object_standing(text, text, uuid) is
+  'Who has what a provider holds: named, live, orphan or foreign, as in private.provider_objects.';
+
+-- ===== supabase/schemas/janitor/deleted_users.sql
+
+-- What remains outside of the database of an account that is deleted.
+
+create function private.forget_user()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Everything in the user's folders of our buckets, named by a row or not. As text, so that the planner sees a prefix and uses the
+  -- index over names; a uuid has nothing in it to quote.
+  execute format(
+    'insert into private.storage_removals (object_path, user_id, reason)
+     select o.bucket_id || ''/'' || o.name, %1$L, ''users''
+     from storage.objects as o
+     where o.name like %2$L and o.bucket_id = any (private.own_buckets())
+     on conflict (object_path) where done_at is null do update
+     set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at',
+    old.id, old.id || '/%'
+  );
+  return old;
+end;
+$$;
+comment on function private.forget_user() is
+  'Row trigger before the delete of an account: writes down every object in its folders of our buckets. What '
+  'else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth '
+  'service deletes users and may touch none of this.';
+
+create trigger users_forget before delete on auth.users
+for each row execute function private.forget_user();
+
+-- ===== supabase/schemas/janitor/storage_removals.sql
+
+-- The removal of files from Storage.
+
+create function private.is_object_named(p_removal private.storage_removals)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    exists (select 1 from public.media as m where m.storage_path = p_removal.object_path)
+    or exists (
+      select 1 from public.profiles as p where p.user_id = p_removal.user_id and p.photo_path = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.slideshow_items as i
+      where i.user_id = p_removal.user_id and i.public_path = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.avatars as a where a.user_id = p_removal.user_id and a.video_url = p_removal.object_path
+    )
+    or exists (select 1 from public.pdfs as p where p.user_id = p_removal.user_id and p.pdf_url = p_removal.object_path)
+    or exists (
+      select 1 from public.voices as v where v.user_id = p_removal.user_id and v.sample_url = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.ai_jobs as j
+      where j.user_id = p_removal.user_id
+        and (
+          -- A failed job may be tried again.
+          (
+            p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
+            and j.status in ('pending', 'processing', 'failed')
+          )
+          -- Jobs that the cache answered share an output.
+          or (j.output_url = p_removal.object_path and p_removal.reason in ('ai_jobs', 'job_leftovers'))
+          -- It goes on: what lies in its folder is its own again.
+          or (
+            p_removal.reason = 'job_leftovers' and j.id::text = split_part(p_removal.object_path, '/', 3)
+            and j.status not in ('failed', 'cancelled')
+          )
+        )
+    );
+$$;
+comment on function private.is_object_named(private.storage_removals) is
+  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended '
+  'job asked for the removal, another job shares it as its output or the job itself goes on.';
+
+create function private.due_storage_removals(p_limit integer, p_after_id bigint default 0)
+returns setof private.storage_removals
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select r.*
+  from private.storage_removals as r
+  where r.done_at is null and r.id > p_after_id and not private.is_object_named(r)
+  order by r.id
+  limit p_limit;
+$$;
+comment on function private.due_storage_removals(integer, bigint) is
+  'Open removals, oldest first and after the given id, whose object no row needs any more; the rest waits. To be asked '
+  'anew right before an object is deleted.';
+
+create function private.removal_pause(p_attempts integer)
+returns interval
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select make_interval(secs => least(30 * power(2, least(greatest(p_attempts, 1) - 1, 20)), 21600) * (0.8 + 0.4 * random()));
+$$;
+comment on function private.removal_pause(integer) is
+  'Wait after a removal that failed: 30 s, doubled with each, 6 hours at most, ±20 %.';
+
+create function private.job_files(p_user_id uuid, p_job_id uuid)
+returns setof text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select o.bucket_id || '/' || o.name
+  from storage.objects as o
+  -- By the index over names as text; '0' is the character after the slash.
+  where o.name ~>=~ (p_user_id || '/' || p_job_id || '/') and o.name ~<~ (p_user_id || '/' || p_job_id || '0')
+    and o.bucket_id in ('outputs', 'pdfs');
+$$;
+comment on function private.job_files(uuid, uuid) is
+  'What lies in the folder of a job, <user id>/<job id>/, in the buckets that jobs write to, as <bucket>/<path>.';
+
+create function private.lease_storage_removal(p_removal private.storage_removals, p_lease_token uuid, p_lease_seconds integer)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_object_changed_at timestamptz;
+begin
+  if private.is_object_named(p_removal) then
+    update private.storage_removals as r
+    set next_attempt_at = clock_timestamp() + interval '1 day'
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  select greatest(o.created_at, o.updated_at) into v_object_changed_at
+  from storage.objects as o
+  where o.bucket_id = split_part(p_removal.object_path, '/', 1)
+    and o.name = substr(p_removal.object_path, strpos(p_removal.object_path, '/') + 1);
+  if not found then
+    update private.storage_removals as r
+    set done_at = clock_timestamp(), outcome = 'removed', last_error_code = null, lease_token = null
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  -- Put there since by an owner who is still with us: not what was to go.
+  if v_object_changed_at > p_removal.requested_at
+    and exists (select 1 from auth.users as u where u.id = p_removal.user_id) then
+    update private.storage_removals as r
+    set done_at = clock_timestamp(), outcome = 'replaced', last_error_code = null, lease_token = null
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  update private.storage_removals as r
+  set attempts = r.attempts + 1,
+      lease_token = p_lease_token,
+      next_attempt_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
+  where r.id = p_removal.id;
+  return true;
+end;
+$$;
+comment on function private.lease_storage_removal(private.storage_removals, uuid, integer) is
+  'Leases a removal whose row the caller has locked; false when its object may not go now: what a row still needs waits a '
+  'day, or until it is requested again; what is gone, or was replaced by its owner since, is done.';
+
+create function public.claim_storage_removals(p_limit integer, p_lease_seconds integer default 120)
+returns table (id bigint, lease_token uuid, object_path text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removal private.storage_removals;
+  v_token uuid := gen_random_uuid();
+  v_claimed integer := 0;
+begin
+  for v_removal in
+    select r.*
+    from private.storage_removals as r
+    where r.done_at is null and r.next_attempt_at <= clock_timestamp()
+    order by r.next_attempt_at
+    limit p_limit * 10
+    for update skip locked
+  loop
+    exit when v_claimed >= p_limit;
+    if private.lease_storage_removal(v_removal, v_token, p_lease_seconds) then
+      v_claimed := v_claimed + 1;
+      return query select v_removal.id, v_token, v_removal.object_path;
+    end if;
+  end loop;
+end;
+$$;
+comment on function public.claim_storage_removals(integer, integer) is
+  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. service_role only; '
+  'security definer because the list lies in schema private.';
+revoke execute on function public.claim_storage_removals(integer, integer) from public, anon, authenticated;
+grant execute on function public.claim_storage_removals(integer, integer) to service_role;
+
+create function public.claim_lost_job_files(p_user_id uuid, p_job_id uuid, p_lease_seconds integer default 120)
+returns table (id bigint, lease_token uuid, object_path text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_removal private.storage_removals;
+  v_token uuid := gen_random_uuid();
+begin
+  -- Nobody brings a deleted job back, so nobody else can be writing there but workers that have lost it as well.
+  if exists (select 1 from public.ai_jobs as j where j.id = p_job_id) then
+    return;
+  end if;
+  insert into private.storage_removals (object_path, user_id, reason)
+  select f.object_path, p_user_id, 'job_leftovers'
+  from private.job_files(p_user_id, p_job_id) as f (object_path)
+  on conflict (object_path) where done_at is null do nothing;
+  for v_removal in
+    select r.*
+    from private.storage_removals as r
+    where r.object_path = any (array(select f.object_path from private.job_files(p_user_id, p_job_id) as f (object_path)))
+      and r.done_at is null
+      and r.next_attempt_at <= clock_timestamp()
+    for update skip locked
+  loop
+    if private.lease_storage_removal(v_removal, v_token, p_lease_seconds) then
+      return query select v_removal.id, v_token, v_removal.object_path;
+    end if;
+  end loop;
+end;
+$$;
+comment on function public.claim_lost_job_files(uuid, uuid, integer) is
+  'For a worker whose lease is lost: when the job was deleted, with its account or alone, queues the files in its folder that '
+  'no row names, and leases them to be deleted at once. 0 rows while the job exists: its files are another worker''s, or its '
+  'owner''s. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.claim_lost_job_files(uuid, uuid, integer) from public, anon, authenticated;
+grant execute on function public.claim_lost_job_files(uuid, uuid, integer) to service_role;
+
+create function public.scan_stored_files(p_limit integer default 5000)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_buckets constant text[] := private.own_buckets();
+  v_settings private.janitor_settings;
+  v_bucket text;
+  v_after text;
+  v_until text;
+  v_page integer;
+  v_seen integer := 0;
+begin
+  select s.* into v_settings from private.janitor_settings as s for update skip locked;
+  if not found
+    or (
+      v_settings.file_scan_bucket is null
+      and v_settings.file_scan_done_at > clock_timestamp() - make_interval(secs => v_settings.scan_interval_seconds)
+    ) then
+    return 0;
+  end if;
+  v_after := coalesce(v_settings.file_scan_name, '');
+  foreach v_bucket in array v_buckets[coalesce(array_position(v_buckets, v_settings.file_scan_bucket), 1):] loop
+    select count(*), max(p.name) into v_page, v_until
+    from (
+      select o.name
+      from storage.objects as o
+      where o.bucket_id = v_bucket and o.name > v_after
+      order by o.name
+      limit p_limit - v_seen
+    ) as p;
+
+    insert into private.storage_removals (object_path, user_id, reason)
+    select v_bucket || '/' || l.name, l.folder::uuid, case when l.has_account then 'job_leftovers' else 'no_account' end
+    from (
+      select o.name, f.folder, f.job_id, exists (select 1 from auth.users as u where u.id = f.folder::uuid) as has_account
+      from storage.objects as o
+      cross join lateral (
+        select
+          -- Null for a name of another form, which is nobody's folder and left alone.
+          case when o.name ~ '/.' and split_part(o.name, '/', 1) ~ v_uuid then split_part(o.name, '/', 1) end as folder,
+          case
+            when v_bucket in ('outputs', 'pdfs') and split_part(o.name, '/', 2) ~ v_uuid and split_part(o.name, '/', 3) <> ''
+            then split_part(o.name, '/', 2)
+          end as job_id
+      ) as f
+      where o.bucket_id = v_bucket and o.name > v_after and o.name <= v_until
+        and f.folder is not null
+        and greatest(o.created_at, o.updated_at)
+          <= clock_timestamp() - make_interval(secs => v_settings.orphan_grace_seconds)
+    ) as l
+    where not l.has_account
+      or (
+        l.job_id is not null
+        and not exists (select 1 from public.ai_jobs as j where j.id = l.job_id::uuid)
+        and not private.is_object_named(jsonb_populate_record(
+          null::private.storage_removals,
+          jsonb_build_object('object_path', v_bucket || '/' || l.name, 'user_id', l.folder, 'reason', 'job_leftovers')
+        ))
+      )
+    on conflict (object_path) where done_at is null do nothing;
+
+    v_seen := v_seen + v_page;
+    if v_seen >= p_limit then
+      update private.janitor_settings as s
+      set file_scan_bucket = v_bucket, file_scan_name = v_until
+      where s.id = v_settings.id;
+      return v_seen;
+    end if;
+    v_after := '';
+  end loop;
+  update private.janitor_settings as s
+  set file_scan_bucket = null, file_scan_name = null, file_scan_done_at = clock_timestamp()
+  where s.id = v_settings.id;
+  return v_seen;
+end;
+$$;
+comment on function public.scan_stored_files(integer) is
+  'Reads on through our buckets, up to p_limit objects, and queues what is older than the grace and lies in the folder of no '
+  'account, or of a job that was deleted and whose file no row names. Returns how many it looked at; fewer than p_limit: the '
+  'reading is over, and the next begins after scan_interval_seconds. service_role only; security definer because it reads '
+  'accounts and the list lies in schema private.';
+revoke execute on function public.scan_stored_files(integer) from public, anon, authenticated;
+grant execute on function public.scan_stored_files(integer) to service_role;
+
+create function public.settle_storage_removals(p_ids bigint[], p_lease_token uuid, p_error_code text default null)
+returns integer
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  with settled as (
+    update private.storage_removals as r
+    set done_at = case when s.is_gone then clock_timestamp() end,
+        outcome = case when s.is_gone then 'removed' end,
+        last_error_code = case when not s.is_gone then coalesce(p_error_code, 'storage_unavailable') end,
+        next_attempt_at = case when s.is_gone then r.next_attempt_at else clock_timestamp() + private.removal_pause(r.attempts) end,
+        lease_token = null
+    from (
+      select q.id, not exists (
+        select 1
+        from storage.objects as o
+        where o.bucket_id = split_part(q.object_path, '/', 1)
+          and o.name = substr(q.object_path, strpos(q.object_path, '/') + 1)
+      ) as is_gone
+      from private.storage_removals as q
+      where q.id = any (p_ids)
+    ) as s
+    where r.id = s.id and r.lease_token = p_lease_token and r.done_at is null
+    returning r.done_at
+  )
+  select count(s.done_at)::integer from settled as s;
+$$;
+comment on function public.settle_storage_removals(bigint[], uuid, text) is
+  'What became of leased removals: done where Storage does not have the object any more, whatever the caller thinks; else '
+  'tried again later. Returns how many are done. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.settle_storage_removals(bigint[], uuid, text) from public, anon, authenticated;
+grant execute on function public.settle_storage_removals(bigint[], uuid, text) to service_role;
+
+-- ===== supabase/schemas/janitor/provider_removals.sql
+
+-- The removal of voices and videos at providers. Nothing is removed that a row names or that a job may still continue
+-- with; nothing is removed that was not made here.
+
+create function private.settle_cancelled_call(p_job_id uuid, p_provider text, p_object_type text, p_object_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.status = 'cancelled' for no key update;
+  if not found then
+    return;
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = case when p_object_id is null then 'absent' else 'adopted' end,
+      provider_object_id = p_object_id,
+      settled_at = clock_timestamp(),
+      discarded_at = clock_timestamp()
+  where c.job_id = p_job_id and c.provider = p_provider and c.outcome = 'unknown'
+    and c.operation = case p_object_type when 'voice' then 'create_voice' when 'avatar' then 'create_video' else p_object_type end;
+  if not found then
+    return;
+  end if;
+  perform private.note_settled_doubt(p_job_id, p_object_id);
+end;
+$$;
+comment on function private.settle_cancelled_call(uuid, text, text, text) is
+  'The janitor knows what became of a cancelled job''s call that nobody waited for: what it made (by its id), which goes now, '
+  'or null for nothing. Settles the call, so that what was reserved for it is spent or given back, and what the row says '
+  'about the money.';
+
+create function private.give_up_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- Locked first: a job that is being retried at this moment either goes on with the object, or finds it discarded.
+  perform 1
+  from public.ai_jobs as j
+  -- An array, so that they are looked up by their ids: the table is as long as the project is old.
+  where j.id = any (
+    array(
+      select p_job_id
+      union
+      select c.job_id
+      from public.ai_provider_calls as c
+      where c.provider = p_provider and c.provider_object_id = p_object_id
+    )
+  )
+  order by j.id
+  for update;
+  if private.provider_object_standing(p_provider, p_object_id, p_job_id) in ('named', 'live') then
+    return false;
+  end if;
+  update public.ai_provider_calls as c
+  set discarded_at = clock_timestamp()
+  where c.provider = p_provider and c.provider_object_id = p_object_id and c.discarded_at is null;
+  if p_object_id is not null then
+    perform private.settle_cancelled_call(p_job_id, p_provider, p_object_type, p_object_id);
+  end if;
+  return true;
+end;
+$$;
+comment on function private.give_up_provider_object(text, text, text, uuid) is
+  'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are '
+  'discarded in the same transaction, and the lost call of a cancelled job is settled by it.';
+
+create function public.claim_provider_removals(p_providers text[], p_limit integer, p_lease_seconds integer default 120)
+returns table (
+  id bigint,
+  lease_token uuid,
+  provider text,
+  object_type text,
+  provider_object_id text,
+  marker text,
+  made_at timestamptz,
+  is_lookup_conclusive boolean
+)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removal private.provider_removals;
+  v_grace interval := make_interval(secs => (select s.orphan_grace_seconds from private.janitor_settings as s));
+  v_claimed integer := 0;
+begin
+  for v_removal in
+    select r.*
+    from private.provider_removals as r
+    join public.ai_providers as p on p.provider = r.provider
+    where r.done_at is null and r.next_attempt_at <= clock_timestamp() and r.provider = any (p_providers)
+      and p.paused_at is null
+      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
+    order by r.next_attempt_at
+    limit p_limit * 10
+    for update of r skip locked
+  loop
+    exit when v_claimed >= p_limit;
+    if not private.give_up_provider_object(
+      v_removal.provider, v_removal.object_type, v_removal.provider_object_id, v_removal.job_id
+    ) then
+      update private.provider_removals as r
+      set next_attempt_at = clock_timestamp() + interval '1 hour'
+      where r.id = v_removal.id;
+      continue;
+    end if;
+    update private.provider_removals as r
+    set attempts = r.attempts + 1,
+        lease_token = gen_random_uuid(),
+        next_attempt_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
+    where r.id = v_removal.id
+    returning r.lease_token into lease_token;
+    id := v_removal.id;
+    provider := v_removal.provider;
+    object_type := v_removal.object_type;
+    provider_object_id := v_removal.provider_object_id;
+    marker := v_removal.marker;
+    made_at := v_removal.made_at;
+    is_lookup_conclusive := v_removal.requested_at <= clock_timestamp() - v_grace;
+    v_claimed := v_claimed + 1;
+    return next;
+  end loop;
+end;
+$$;
+comment on function public.claim_provider_removals(text[], integer, integer) is
+  'Leases up to p_limit removals that are due at these providers, but for those that are paused or down, and that may go '
+  'now. What a row names or a job may go on with waits an hour. is_lookup_conclusive: an empty look-up by marker '
+  'means that nothing was made. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.claim_provider_removals(text[], integer, integer) from public, anon, authenticated;
+grant execute on function public.claim_provider_removals(text[], integer, integer) to service_role;
+
+create function public.give_up_found_object(p_id bigint, p_lease_token uuid, p_provider_object_id text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removal private.provider_removals;
+begin
+  select * into v_removal
+  from private.provider_removals as r
+  where r.id = p_id and r.lease_token = p_lease_token and r.done_at is null
+  for update;
+  if not found then
+    return false;
+  end if;
+  return private.give_up_provider_object(
+    v_removal.provider, v_removal.object_type, p_provider_object_id, v_removal.job_id
+  );
+end;
+$$;
+comment on function public.give_up_found_object(bigint, uuid, text) is
+  'Whether what a look-up by marker has found may be removed: the removal is still leased by the caller, no row names the '
+  'object and no job may go on with it. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.give_up_found_object(bigint, uuid, text) from public, anon, authenticated;
+grant execute on function public.give_up_found_object(bigint, uuid, text) to service_role;
+
+create function public.settle_provider_removal(
+  p_id bigint,
+  p_lease_token uuid,
+  p_outcome text,
+  p_error_code text default null
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removal private.provider_removals;
+begin
+  update private.provider_removals as r
+  set done_at = case when p_outcome in ('removed', 'absent') then clock_timestamp() end,
+      outcome = case when p_outcome in ('removed', 'absent') then p_outcome end,
+      last_error_code = case when p_outcome = 'failed' then coalesce(p_error_code, 'internal_error') end,
+      next_attempt_at = case
+        when p_outcome in ('removed', 'absent') then r.next_attempt_at
+        else clock_timestamp() + private.removal_pause(r.attempts)
+      end,
+      lease_token = null
+  where r.id = p_id and r.lease_token = p_lease_token and r.done_at is null
+  returning r.* into v_removal;
+  if not found then
+    return false;
+  end if;
+  if v_removal.done_at is not null then
+    delete from private.provider_objects as o
+    where o.provider = v_removal.provider and o.object_id = v_removal.provider_object_id;
+    if v_removal.provider_object_id is null then
+      -- What was found has settled it before.
+      perform private.settle_cancelled_call(v_removal.job_id, v_removal.provider, v_removal.object_type, null);
+    end if;
+  end if;
+  return true;
+end;
+$$;
+comment on function public.settle_provider_removal(bigint, uuid, text, text) is
+  'What became of a leased removal: removed (or it was gone), absent (by its marker there is nothing), looking (nothing yet: '
+  'look again later) or failed (try again later). False: somebody else has it; nothing changed. service_role only; security '
+  'definer because the list lies in schema private.';
+revoke execute on function public.settle_provider_removal(bigint, uuid, text, text) from public, anon, authenticated;
+grant execute on function public.settle_provider_removal(bigint, uuid, text, text) to service_role;
+
+-- ===== supabase/schemas/janitor/provider_scans.sql
+
+-- The comparison of a provider's list with our rows.
+
+create function public.begin_provider_scan(p_provider text, p_lease_seconds integer default 120)
+returns table (lease_token uuid, page_cursor text, is_listed boolean)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_scan private.provider_scans;
+  v_interval interval := make_interval(secs => (select s.scan_interval_seconds from private.janitor_settings as s));
+begin
+  if not exists (
+    select 1
+    from public.ai_providers as p
+    where p.provider = p_provider and p.paused_at is null
+      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
+  ) then
+    return;
+  end if;
+  insert into private.provider_scans as s (provider, started_at, lease_token, lease_expires_at)
+  values (p_provider, clock_timestamp(), gen_random_uuid(), clock_timestamp() + make_interval(secs => p_lease_seconds))
+  on conflict (provider) do update
+  set started_at = case when s.finished_at is null then s.started_at else excluded.started_at end,
+      page_cursor = case when s.finished_at is null then s.page_cursor end,
+      pages = case when s.finished_at is null then s.pages else 0 end,
+      listed_at = case when s.finished_at is null then s.listed_at end,
+      finished_at = null,
+      last_error_code = null,
+      lease_token = excluded.lease_token,
+      lease_expires_at = excluded.lease_expires_at
+  where coalesce(s.lease_expires_at <= clock_timestamp(), true)
+    and coalesce(s.finished_at <= clock_timestamp() - v_interval, true)
+  returning * into v_scan;
+  if found then
+    return query select v_scan.lease_token, v_scan.page_cursor, v_scan.listed_at is not null;
+  end if;
+end;
+$$;
+comment on function public.begin_provider_scan(text, integer) is
+  'Leases the reading of a provider''s list: a new one when the last is old enough, else one that broke off, from its next '
+  'page on. 0 rows: nothing to do, or somebody is at it. service_role only; security definer because the scans lie in '
+  'schema private.';
+revoke execute on function public.begin_provider_scan(text, integer) from public, anon, authenticated;
+grant execute on function public.begin_provider_scan(text, integer) to service_role;
+
+create function public.record_provider_page(
+  p_provider text,
+  p_lease_token uuid,
+  p_objects jsonb,
+  p_next_cursor text default null,
+  p_lease_seconds integer default 120
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_settings private.janitor_settings;
+  v_ids text[];
+begin
+  update private.provider_scans as s
+  set page_cursor = p_next_cursor,
+      pages = s.pages + 1,
+      listed_at = case when p_next_cursor is null then clock_timestamp() end,
+      lease_expires_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
+  where s.provider = p_provider and s.lease_token = p_lease_token and s.finished_at is null;
+  if not found then
+    return false;
+  end if;
+  select * into v_settings from private.janitor_settings;
+  select array_agg(o.object_id) into v_ids from jsonb_to_recordset(p_objects) as o (object_id text);
+
+  with given as (
+    select distinct on (o.object_id) o.object_id, o.object_type, o.job_id
+    from jsonb_to_recordset(p_objects) as o (object_id text, object_type text, job_id uuid)
+    order by o.object_id, o.job_id
+  ),
+  judged as (
+    select g.*, private.provider_object_standing(p_provider, g.object_id, g.job_id) as standing from given as g
+  )
+  insert into private.provider_objects as k (provider, object_id, object_type, job_id, standing, orphan_since)
+  select
+    p_provider, j.object_id, j.object_type, j.job_id, j.standing,
+    case when j.standing = 'orphan' then clock_timestamp() end
+  from judged as j
+  -- Without a marker and without a row it is none of our business.
+  where j.job_id is not null or j.standing <> 'foreign'
+  on conflict (provider, object_id) do update
+  set object_type = excluded.object_type,
+      job_id = excluded.job_id,
+      standing = excluded.standing,
+      last_seen_at = clock_timestamp(),
+      orphan_since = case when excluded.standing = 'orphan' then coalesce(k.orphan_since, excluded.orphan_since) end;
+
+  insert into private.provider_removals (provider, object_type, provider_object_id, job_id)
+  select o.provider, o.object_type, o.object_id, o.job_id
+  from private.provider_objects as o
+  where o.provider = p_provider and o.object_id = any (v_ids)
+    and o.orphan_since <= clock_timestamp() - make_interval(secs => v_settings.orphan_grace_seconds)
+  on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
+
+  update public.voices as v set provider_missing_since = null
+  where v.provider = p_provider and v.provider_voice_id = any (v_ids) and v.provider_missing_since is not null;
+  update public.avatars as a set provider_missing_since = null
+  where a.provider = p_provider and a.provider_avatar_id = any (v_ids) and a.provider_missing_since is not null;
+  return true;
+end;
+$$;
+comment on function public.record_provider_page(text, uuid, jsonb, text, integer) is
+  'Takes in a page of a provider''s list, [{object_id, object_type, job_id?}], and where the next one begins (null: it was '
+  'the last). An orphan is noted when it is first seen, and queued for removal when it is seen again after the grace. '
+  'False: the lease is lost; nothing changed. service_role only; security definer because the lists lie in schema private.';
+revoke execute on function public.record_provider_page(text, uuid, jsonb, text, integer) from public, anon, authenticated;
+grant execute on function public.record_provider_page(text, uuid, jsonb, text, integer) to service_role;
+
+create function public.unseen_provider_rows(p_provider text, p_lease_token uuid, p_limit integer)
+returns setof text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select u.object_id
+  from private.provider_scans as s
+  cross join lateral (
+    select v.provider_voice_id as object_id
+    from public.voices as v
+    where v.provider = s.provider and v.provider_missing_since is null and v.created_at < s.started_at - interval '1 hour'
+    union all
+    select a.provider_avatar_id
+    from public.avatars as a
+    where a.provider = s.provider and a.provider_missing_since is null and a.created_at < s.started_at - interval '1 hour'
+  ) as u
+  where s.provider = p_provider and s.lease_token = p_lease_token and s.listed_at is not null
+    and not exists (
+      select 1
+      from private.provider_objects as o
+      where o.provider = s.provider and o.object_id = u.object_id and o.last_seen_at >= s.started_at
+    )
+  limit p_limit;
+$$;
+comment on function public.unseen_provider_rows(text, uuid, integer) is
+  'What rows name that a reading of the provider''s whole list did not show, but for rows younger than an hour, which lists '
+  'may lag behind. service_role only; security definer because the scan lies in schema private.';
+revoke execute on function public.unseen_provider_rows(text, uuid, integer) from public, anon, authenticated;
+grant execute on function public.unseen_provider_rows(text, uuid, integer) to service_role;
+
+create function public.note_provider_rows(p_provider text, p_lease_token uuid, p_missing text[], p_present text[])
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform 1 from private.provider_scans as s where s.provider = p_provider and s.lease_token = p_lease_token for update;
+  if not found then
+    return false;
+  end if;
+  update public.voices as v set provider_missing_since = clock_timestamp()
+  where v.provider = p_provider and v.provider_voice_id = any (p_missing) and v.provider_missing_since is null;
+  update public.avatars as a set provider_missing_since = clock_timestamp()
+  where a.provider = p_provider and a.provider_avatar_id = any (p_missing) and a.provider_missing_since is null;
+  insert into private.provider_objects as k (provider, object_id, object_type, standing)
+  select p_provider, p.object_id, 'unlisted', 'named' from unnest(p_present) as p (object_id)
+  on conflict (provider, object_id) do update set last_seen_at = clock_timestamp();
+  return true;
+end;
+$$;
+comment on function public.note_provider_rows(text, uuid, text[], text[]) is
+  'What the provider answered when it was asked for objects one by one: the rows of those that it does not have are marked. '
+  'False: the lease is lost; nothing changed. service_role only; security definer because the scan lies in schema private.';
+revoke execute on function public.note_provider_rows(text, uuid, text[], text[]) from public, anon, authenticated;
+grant execute on function public.note_provider_rows(text, uuid, text[], text[]) to service_role;
+
+create function public.end_provider_scan(p_provider text, p_lease_token uuid, p_error_code text default null)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_scan private.provider_scans;
+begin
+  update private.provider_scans as s
+  set finished_at = case when p_error_code is null and s.listed_at is not null then clock_timestamp() end,
+      -- A page that the provider does not know any more must not be asked for until the end of time.
+      page_cursor = null,
+      started_at = case when p_error_code is not null and s.listed_at is null then clock_timestamp() else s.started_at end,
+      last_error_code = p_error_code,
+      lease_token = null,
+      lease_expires_at = null
+  where s.provider = p_provider and s.lease_token = p_lease_token
+  returning * into v_scan;
+  if not found then
+    return false;
+  end if;
+  if v_scan.finished_at is not null then
+    delete from private.provider_objects as o where o.provider = p_provider and o.last_seen_at < v_scan.started_at;
+  end if;
+  return true;
+end;
+$$;
+comment on function public.end_provider_scan(text, uuid, text) is
+  'Ends a reading of a provider''s list: what it did not show is not kept in mind. With an error the list is read from its '
+  'beginning the next time. False: the lease is lost; nothing changed. service_role only; security definer because the '
+  'scans lie in schema private.';
+revoke execute on function public.end_provider_scan(text, uuid, text) from public, anon, authenticated;
+grant execute on function public.end_provider_scan(text, uuid, text) to service_role;
+
+-- ===== supabase/schemas/janitor/abandoned_uploads.sql
+
+-- How the janitor ends resumable uploads that nobody will finish.
+
+create function public.claim_abandoned_uploads(p_limit integer, p_lease_seconds integer default 120)
+returns table (upload_id text, lease_token uuid)
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  update private.abandoned_uploads as a
+  set attempts = a.attempts + 1,
+      lease_token = t.token,
+      next_attempt_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
+  from (
+    select u.upload_id
+    from private.abandoned_uploads as u
+    where u.next_attempt_at <= clock_timestamp()
+    order by u.next_attempt_at
+    limit p_limit
+    for update skip locked
+  ) as due, (select gen_random_uuid() as token) as t
+  where a.upload_id = due.upload_id
+  returning a.upload_id, a.lease_token;
+$$;
+comment on function public.claim_abandoned_uploads(integer, integer) is
+  'Leases up to p_limit uploads that are to be ended now. service_role only; security definer because the list lies in schema '
+  'private.';
+revoke execute on function public.claim_abandoned_uploads(integer, integer) from public, anon, authenticated;
+grant execute on function public.claim_abandoned_uploads(integer, integer) to service_role;
+
+create function public.settle_abandoned_uploads(p_upload_ids text[], p_lease_token uuid, p_error_code text default null)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_ended integer := 0;
+begin
+  if p_error_code is null then
+    delete from private.abandoned_uploads as a where a.upload_id = any (p_upload_ids) and a.lease_token = p_lease_token;
+    get diagnostics v_ended = row_count;
+    return v_ended;
+  end if;
+  update private.abandoned_uploads as a
+  set last_error_code = p_error_code,
+      next_attempt_at = clock_timestamp() + private.removal_pause(a.attempts),
+      lease_token = null
+  where a.upload_id = any (p_upload_ids) and a.lease_token = p_lease_token;
+  return v_ended;
+end;
+$$;
+comment on function public.settle_abandoned_uploads(text[], uuid, text) is
+  'What became of leased uploads: forgotten when Storage does not have them any more, tried again later after p_error_code. '
+  'Returns how many are forgotten. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.settle_abandoned_uploads(text[], uuid, text) from public, anon, authenticated;
+grant execute on function public.settle_abandoned_uploads(text[], uuid, text) to service_role;
+
+-- ===== supabase/schemas/janitor/run.sql
+
+-- A run of the janitor. All of its work is leased in small parts, so that the next run finishes one that was killed.
+
+create function private.queue_job_leftovers(p_limit integer default 500)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_settings private.janitor_settings;
+  v_status text;
+  v_from timestamptz;
+  v_to timestamptz;
+  v_until timestamptz;
+  v_jobs uuid[];
+  v_count integer := 0;
+begin
+  select * into v_settings from private.janitor_settings for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  foreach v_status in array array['cancelled', 'failed'] loop
+    v_from := case v_status when 'cancelled' then v_settings.cancelled_done_until else v_settings.failed_done_until end;
+    v_to := clock_timestamp() - make_interval(
+      secs => case v_status when 'cancelled' then v_settings.orphan_grace_seconds else v_settings.failed_grace_seconds end
+    );
+    select array_agg(d.id), max(d.completed_at) into v_jobs, v_until
+    from (
+      (
+        select j.id, j.completed_at
+        from public.ai_jobs as j
+        where v_status = 'cancelled' and j.status = 'cancelled' and j.completed_at > v_from and j.completed_at <= v_to
+        order by j.completed_at
+        fetch first p_limit rows with ties
+      )
+      union all
+      (
+        select j.id, j.completed_at
+        from public.ai_jobs as j
+        where v_status = 'failed' and j.status = 'failed' and j.completed_at > v_from and j.completed_at <= v_to
+        order by j.completed_at
+        fetch first p_limit rows with ties
+      )
+    ) as d;
+    continue when v_jobs is null;
+
+    -- A parked job keeps all it has: an operator may let it go on. When that is settled it ends anew, and comes by again.
+    select array_agg(j.id) into v_jobs
+    from public.ai_jobs as j
+    where j.id = any (v_jobs)
+      and (
+        j.status = 'cancelled'
+        or (
+          j.error_code <> 'outcome_unknown'
+          and not exists (
+            select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome in ('sent', 'unknown')
+          )
+        )
+      );
+
+    insert into private.provider_removals (provider, object_type, provider_object_id, marker, job_id, made_at)
+    select
+      c.provider, c.operation, c.provider_object_id,
+      case when c.provider_object_id is null then 'job:' || c.job_id end, c.job_id, c.sent_at
+    from public.ai_provider_calls as c
+    -- What was spoken or written down takes no place of the plan, and a retry of a failed job reads it again.
+    where c.job_id = any (v_jobs) and c.operation in ('create_voice', 'create_video')
+      and c.outcome not in ('rejected', 'absent') and c.discarded_at is null
+      and private.provider_object_standing(c.provider, c.provider_object_id, c.job_id) = 'orphan'
+    on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
+
+    insert into private.storage_removals (object_path, user_id, reason)
+    select f.object_path, j.user_id, 'job_leftovers'
+    from public.ai_jobs as j
+    cross join lateral private.job_files(j.user_id, j.id) as f (object_path)
+    where j.id = any (v_jobs)
+    on conflict (object_path) where done_at is null do nothing;
+
+    v_count := v_count + coalesce(cardinality(v_jobs), 0);
+    if v_status = 'cancelled' then
+      update private.janitor_settings as s set cancelled_done_until = v_until where s.id = v_settings.id;
+    else
+      update private.janitor_settings as s set failed_done_until = v_until where s.id = v_settings.id;
+    end if;
+  end loop;
+  return v_count;
+end;
+$$;
+comment on function private.queue_job_leftovers(integer) is
+  'Writes down what jobs left that ended without a result, once their grace is over: the voice or video of a call, and the '
+  'files in the job''s folder. Parked jobs keep all. Goes on where it was the last time; returns the number of jobs.';
+
+create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if p_sent_at_unix is null or abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > 300 then
+    raise exception 'dispatch % is older or newer than five minutes', p_message_id using errcode = 'AJ040';
+  end if;
+  insert into private.dispatch_receipts (message_id) values (p_message_id) on conflict do nothing;
+  if not found then
+    raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
+  end if;
+  return private.queue_job_leftovers();
+end;
+$$;
+comment on function public.begin_janitor_run(text, double precision) is
+  'Takes in a call of the janitor whose signature the caller has verified: refuses one that is more than five minutes old or '
+  'ahead (AJ040), and one delivered before (AJ041). Queues what ended jobs left and returns how many were looked at. '
+  'service_role only; security definer because the lists lie in schema private.';
+revoke execute on function public.begin_janitor_run(text, double precision) from public, anon, authenticated;
+grant execute on function public.begin_janitor_run(text, double precision) to service_role;
+
+create function public.report_ai_leftovers(p_limit integer default 1000)
+returns table (
+  kind text,
+  state text,
+  provider text,
+  object_type text,
+  object_id text,
+  job_id uuid,
+  since timestamptz,
+  remove_after timestamptz,
+  attempts integer,
+  last_error_code text
+)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select l.*
+  from (
+    select
+      o.standing, case o.standing when 'orphan' then 'waiting' else 'reported' end, o.provider, o.object_type, o.object_id,
+      o.job_id, coalesce(o.orphan_since, o.first_seen_at),
+      o.orphan_since + make_interval(secs => s.orphan_grace_seconds), null::integer, null::text
+    from private.provider_objects as o, private.janitor_settings as s
+    where o.standing in ('orphan', 'foreign')
+      and not exists (
+        select 1
+        from private.provider_removals as r
+        where r.provider = o.provider and r.provider_object_id = o.object_id and r.done_at is null
+      )
+    union all
+    select
+      'removal',
+      case
+        when r.last_error_code is null then 'waiting'
+        when r.attempts >= 5 then 'failing'
+        else 'retrying'
+      end,
+      r.provider, r.object_type, coalesce(r.provider_object_id, r.marker), r.job_id, r.requested_at, r.next_attempt_at,
+      r.attempts, r.last_error_code
+    from private.provider_removals as r
+    where r.done_at is null
+    union all
+    select
+      'file',
+      case
+        when r.last_error_code is null then 'waiting'
+        when r.attempts >= 5 then 'failing'
+        else 'retrying'
+      end,
+      'internal', r.reason, r.object_path, null, r.requested_at, r.next_attempt_at, r.attempts, r.last_error_code
+    from private.storage_removals as r
+    where r.done_at is null
+    union all
+    select
+      'missing', 'reported', v.provider, 'voice', v.provider_voice_id, v.job_id, v.provider_missing_since, null, null, null
+    from public.voices as v
+    where v.provider_missing_since is not null
+    union all
+    select
+      'missing', 'reported', a.provider, 'avatar', a.provider_avatar_id, a.job_id, a.provider_missing_since, null, null, null
+    from public.avatars as a
+    where a.provider_missing_since is not null
+  ) as l (
+    kind, state, provider, object_type, object_id, job_id, since, remove_after, attempts, last_error_code
+  )
+  order by l.state = 'failing' desc, l.since
+  limit p_limit;
+$$;
+comment on function public.report_ai_leftovers(integer) is
+  'For the operator: what is at providers and in Storage that nobody has, what is being removed, and rows whose provider '
+  'object is gone. kind: orphan (removed after remove_after), foreign (a marker of no job of ours: never removed), removal, '
+  'file, missing. state failing: five attempts, and the last one failed. service_role only; security definer because the '
+  'lists lie in schema private.';
+revoke execute on function public.report_ai_leftovers(integer) from public, anon, authenticated;
+grant execute on function public.report_ai_leftovers(integer) to service_role;
+
+create function private.run_janitor()
+returns bigint
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select private.post_signed('janitor', jsonb_build_object('type', 'JANITOR'));
+$$;
+comment on function private.run_janitor() is
+  'Asks the Edge Function janitor for a run, signed. Returns the pg_net request id, or null when it could not be sent.';
+
+-- ===== supabase/schemas/jobs/voice_clone.sql
+
+-- The job type voice_clone: a recording becomes a voice.
+
+insert into public.ai_job_types (
+  job_type, provider, max_attempts, input_name, input_buckets, input_mime_types, input_max_bytes
+) values (
+  'voice_clone',
+  'elevenlabs',
+  5,
+  'recording',
+  array['voice-samples', 'uploads'],
+  array[
+    'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff', 'audio/3gpp'
+  ],
+  10485760
+);
+
+-- An instant clone is part of the plan; what it takes is a place for a voice.
+insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+values ('voice_clone', 'elevenlabs', 'creation', 1, 0);
+
+-- ===== supabase/schemas/jobs/text_to_speech.sql
+
+-- The job type text_to_speech: a text is spoken by a voice.
+
+insert into public.ai_job_types (
+  job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
+  input_mime_types, input_max_bytes, stock_voice_ids
+) values (
+  'text_to_speech', 'elevenlabs', 5,
+  -- How late an item may come into the provider's history is not documented.
+  180,
+  86400,
+  false, 'input', '{}', '{}', 1,
+  array['21m00Tcm4TlvDq8ikWAM', 'pNInz6obpgDQGcFmaJgB']
+);
+
+insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+values ('text_to_speech', 'elevenlabs', 'character', 1000, 100000);
+
+-- ===== supabase/schemas/jobs/transcription.sql
+
+-- The job type transcription: a recording is written down.
+
+insert into public.ai_job_types (
+  job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
+  input_mime_types, input_max_bytes, stock_voice_ids
+) values (
+  'transcription', 'elevenlabs', 5, 60,
+  -- An outage of an hour and a long queue fit in; a transcript that never comes does not keep its job for a day.
+  14400,
+  true,
+  'recording',
+  array['recordings', 'uploads', 'voice-samples', 'outputs'],
+  array[
+    'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff',
+    'audio/3gpp', 'video/mp4', 'video/webm', 'video/quicktime', 'video/3gpp'
+  ],
+  -- What the bucket takes. What is too long to be waited for is fetched and written down by the provider on its own.
+  524288000,
+  '{}'
+);
+
+insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+values ('transcription', 'elevenlabs', 'second', 3600, 220000);
+
+-- ===== supabase/schemas/cron.sql
+
+-- Everything that runs on a schedule.
+
+select cron.schedule('sweep-ai-jobs', '2 seconds', 'select private.sweep_ai_jobs()');
+
+select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.prune_ai_job_leftovers()');
+
+select cron.schedule('prune-provider-webhook-receipts', '23 * * * *', 'select private.prune_provider_webhook_receipts()');
+
+select cron.schedule('run-janitor', '*/15 * * * *', 'select private.run_janitor()');
+
+-- ===== supabase/schemas/roles.sql
+
+-- Settings of roles. At the end, since all databases of a server share them and two migrations that run at once would
+-- collide here for as long as the first one lasts.
+
+-- Our own work (queue functions called with the secret key) gets 30 s: long enough for a sweep of a large table,
+-- short enough that a runaway statement cannot outlive the function that waits for it. DB_STATEMENT_TIMEOUT is
+-- the same bound on the caller's side.
+alter role service_role set statement_timeout = '30s';

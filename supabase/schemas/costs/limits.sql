@@ -1,0 +1,87 @@
+-- What a user may have and spend. The table comes after ai_jobs: an account's rows are deleted in the order in which the
+-- foreign keys were made, and jobs are locked before limits everywhere.
+
+create table public.ai_limits (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid,
+  max_active_jobs integer,
+  max_jobs_per_day integer,
+  max_concurrent_jobs integer,
+  max_voices integer,
+  max_unused_uploads integer,
+  max_unused_upload_bytes bigint,
+  requires_established_account boolean,
+  paused_at timestamptz,
+  active_jobs_at_most integer not null default 0,
+  counted_on date not null default (now() at time zone 'UTC')::date,
+  jobs_that_day integer not null default 0,
+  budget_micros bigint,
+  budget_month date not null default date_trunc('month', now() at time zone 'UTC')::date,
+  spent_micros bigint not null default 0,
+  reserved_micros bigint not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint ai_limits_pkey primary key (id),
+  constraint ai_limits_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint ai_limits_user_id_key unique nulls not distinct (user_id),
+  constraint ai_limits_are_not_negative check (
+    max_active_jobs >= 0 and max_jobs_per_day >= 0 and max_concurrent_jobs >= 0 and max_voices >= 0
+    and max_unused_uploads >= 0 and max_unused_upload_bytes >= 0
+  ),
+  constraint ai_limits_counts_are_not_negative check (active_jobs_at_most >= 0 and jobs_that_day >= 0),
+  constraint ai_limits_budget_is_not_negative check (budget_micros >= 0 and spent_micros >= 0 and reserved_micros >= 0),
+  constraint ai_limits_default_is_complete check (
+    user_id is not null
+    or (
+      max_active_jobs is not null and max_jobs_per_day is not null and max_concurrent_jobs is not null
+      and requires_established_account is not null and max_unused_uploads is not null
+      and max_unused_upload_bytes is not null
+    )
+  )
+);
+comment on table public.ai_limits is
+  'What a user may have and spend. The row without a user holds the limits of everybody who has none of their own.';
+comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
+comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
+comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
+comment on column public.ai_limits.max_voices is
+  'Most cloned voices, with jobs that are still to make one. Null: the default; null there: no limit.';
+comment on column public.ai_limits.max_unused_uploads is
+  'Most upload URLs that may still be used, and stored files that no row names, together. Null: the default.';
+comment on column public.ai_limits.max_unused_upload_bytes is 'Most bytes of these, as declared or as stored. Null: the default.';
+comment on column public.ai_limits.requires_established_account is
+  'True: paid jobs only for an account whose e-mail address or phone number is confirmed and that is an hour old. Null: the '
+  'default.';
+comment on column public.ai_limits.paused_at is 'Set: the user''s jobs wait. See pause_ai_jobs.';
+comment on column public.ai_limits.active_jobs_at_most is
+  'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make '
+  'all of a user''s jobs wait for one row; made exact when it would refuse a job.';
+comment on column public.ai_limits.jobs_that_day is 'Jobs created on counted_on.';
+comment on column public.ai_limits.budget_micros is
+  'Most that paid calls of the user may cost in a calendar month (UTC), in millionths of a US dollar. Null: the default; '
+  'null there: no limit.';
+comment on column public.ai_limits.budget_month is 'First day of the month that spent_micros counts.';
+comment on column public.ai_limits.spent_micros is
+  'Cost of the paid calls that were settled in budget_month; in a later month that is nothing yet.';
+comment on column public.ai_limits.reserved_micros is
+  'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
+
+alter table public.ai_limits enable row level security;
+
+create policy "users can read the default limits and their own"
+on public.ai_limits for select to authenticated
+using (user_id is null or user_id = (select auth.uid()));
+
+revoke all on public.ai_limits from public, anon, authenticated, service_role;
+grant select on public.ai_limits to authenticated;
+grant select, insert, update on public.ai_limits to service_role;
+
+insert into public.ai_limits (
+  user_id, max_active_jobs, max_jobs_per_day, max_concurrent_jobs, max_unused_uploads, max_unused_upload_bytes,
+  requires_established_account
+)
+values (null, 25000, 50000, 10, 500, 2147483648, false);
+
+create trigger ai_limits_touch_updated_at
+before update on public.ai_limits
+for each row execute function private.touch_updated_at();

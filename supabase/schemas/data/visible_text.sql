@@ -1,0 +1,19 @@
+-- Whether a text shows anything.
+
+create function private.has_visible_text(p_text text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+select p_text ~ (
+  '[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f'
+  || '\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
+  || '\U000e0000-\U000e0fff]'
+);
+$$;
+comment on function private.has_visible_text(text) is
+  'Whether a text has a character that is more than a space: not a control character, and not one that Unicode lets be '
+  'ignored (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. VISIBLE in '
+  '_shared/contracts/plain-text.ts is the same; a test compares them character by character.';

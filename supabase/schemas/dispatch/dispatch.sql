@@ -1,0 +1,106 @@
+-- Dispatch: a hint that makes a job start within milliseconds. It may be lost, late or doubled; the sweep is the
+-- guarantee.
+
+create function private.dispatch_ai_jobs(p_job_ids uuid[])
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_worker text;
+  v_job_ids uuid[];
+  v_request_id bigint;
+begin
+  for v_worker, v_job_ids in
+    select t.worker, array_agg(j.id order by array_position(p_job_ids, j.id))
+    from public.ai_jobs as j
+    join public.ai_job_types as t on t.job_type = j.job_type
+    where j.id = any (p_job_ids)
+    group by t.worker
+  loop
+    -- The shape of a database webhook, with ids only; job_ids names the rest of a bulk insert.
+    v_request_id := coalesce(
+      private.post_signed(v_worker, jsonb_build_object(
+        'type', 'INSERT',
+        'table', 'ai_jobs',
+        'schema', 'public',
+        'record', jsonb_build_object('id', v_job_ids[1]),
+        'old_record', null,
+        'job_ids', to_jsonb(v_job_ids)
+      )),
+      v_request_id
+    );
+  end loop;
+  return v_request_id;
+end;
+$$;
+comment on function private.dispatch_ai_jobs(uuid[]) is
+  'Asks the worker of these jobs, or each of their workers, by pg_net and signed with the Vault''s dispatch_secret, to work on '
+  'them. Returns a pg_net request id, or null when nothing could be sent. Never raises. Security definer because the inserting role may not call '
+  'private.post_signed.';
+
+create function private.dispatch_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.dispatch_ai_jobs((
+    select array_agg(due.id)
+    from (
+      select i.id, i.priority
+      from inserted as i
+      where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
+      union
+      -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
+      select d.id, d.priority
+      from public.ai_jobs as d
+      -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
+      where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
+        and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
+      order by priority, id
+      limit 50
+    ) as due
+  ));
+  return null;
+end;
+$$;
+comment on function private.dispatch_inserted_ai_jobs() is
+  'Statement trigger: one signed call per insert and worker, whatever the number of rows, for what is due of them and of the jobs that '
+  'they wait for. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
+
+create function public.wake_ai_job_worker(p_worker text default 'process-ai-job')
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  -- What was snoozed for no time at all has no turn yet.
+  perform private.ready_due_ai_jobs(200);
+  return private.dispatch_ai_jobs((
+    select array_agg(due.id)
+    from (
+      select j.id
+      from public.ai_job_types as t
+      cross join lateral (
+        select w.id
+        from public.ai_jobs as w
+        where w.job_type = t.job_type and w.status = 'pending' and w.queue_key is not null
+        limit 1
+      ) as j
+      where t.worker = p_worker
+      limit 1
+    ) as due
+  )) is not null;
+end;
+$$;
+comment on function public.wake_ai_job_worker(text) is
+  'Asks a worker for a request more while jobs of its types are waiting: called by an isolate that is too old to claim, or '
+  'that works on one job a request. False: nothing waits, or it could not be sent. service_role only; security definer for the dispatch in schema private.';
+revoke execute on function public.wake_ai_job_worker(text) from public, anon, authenticated;
+grant execute on function public.wake_ai_job_worker(text) to service_role;

@@ -1,0 +1,84 @@
+-- The sweep: the guarantee that every due job that nobody works on is dispatched again.
+
+create function private.sweep_ai_jobs()
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_rescued integer := 0;
+  v_rescue_error text;
+  v_chunk uuid[];
+  v_dispatched integer := 0;
+  v_blocked_users uuid[];
+begin
+  -- In a block of its own: a row that cannot be rescued must not keep the others from being dispatched.
+  begin
+    select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
+  exception when others then
+    v_rescue_error := sqlstate || ': ' || sqlerrm;
+    raise warning 'stalled ai jobs could not be rescued (%)', v_rescue_error;
+  end;
+
+  -- After the rescue: what was taken back from the dead is room.
+  v_blocked_users := private.users_without_room();
+  perform private.ready_due_ai_jobs(1000);
+  for v_chunk in
+    select array_agg(due.id order by due.position)
+    from (
+      select j.id, row_number() over () as position
+      from public.ai_job_types as t
+      cross join public.ai_providers as p
+      cross join lateral (
+        select w.id
+        from public.ai_jobs as w
+        where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
+          and w.attempt < w.max_attempts
+          -- Nobody could claim them, and each call costs. In coalesce for the planner's sake, as in claim_ai_jobs.
+          and coalesce(w.user_id <> all (v_blocked_users), true)
+        order by w.scheduled_at
+        limit 200
+      ) as j
+      where t.is_enabled and t.paused_at is null and p.paused_at is null
+        and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp())
+        and p.max_concurrent > (
+          select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider
+        )
+      limit 200
+    ) as due
+    group by (due.position - 1) / 20
+    order by min(due.position)
+  loop
+    v_dispatched := v_dispatched + cardinality(v_chunk);
+    perform private.dispatch_ai_jobs(v_chunk);
+  end loop;
+
+  delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
+  return jsonb_strip_nulls(jsonb_build_object(
+    'rescued', v_rescued, 'dispatched', v_dispatched, 'rescue_error', v_rescue_error
+  ));
+end;
+$$;
+comment on function private.sweep_ai_jobs() is
+  'The delivery guarantee, run by pg_cron every few seconds: takes back expired leases, dispatches what is due (up to '
+  '200 jobs in calls of 20), forgets old receipts. Returns the counts.';
+
+create function private.prune_ai_job_leftovers()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  delete from public.ai_result_cache as c where c.expires_at < now();
+  delete from private.storage_removals as r where r.done_at < now() - interval '30 days';
+  delete from public.pending_uploads as u where u.stored_at is null and u.expires_at < now();
+  delete from cron.job_run_details as d where d.end_time < now() - interval '1 day';
+end;
+$$;
+comment on function private.prune_ai_job_leftovers() is
+  'Hourly: removes cache entries that have ended, what is written down about files that were removed a month ago (their '
+  'names are those of people who may have left), upload URLs that have ended, and pg_cron''s own history, which grows for ever otherwise.';

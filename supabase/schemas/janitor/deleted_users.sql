@@ -1,0 +1,30 @@
+-- What remains outside of the database of an account that is deleted.
+
+create function private.forget_user()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Everything in the user's folders of our buckets, named by a row or not. As text, so that the planner sees a prefix and uses the
+  -- index over names; a uuid has nothing in it to quote.
+  execute format(
+    'insert into private.storage_removals (object_path, user_id, reason)
+     select o.bucket_id || ''/'' || o.name, %1$L, ''users''
+     from storage.objects as o
+     where o.name like %2$L and o.bucket_id = any (private.own_buckets())
+     on conflict (object_path) where done_at is null do update
+     set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at',
+    old.id, old.id || '/%'
+  );
+  return old;
+end;
+$$;
+comment on function private.forget_user() is
+  'Row trigger before the delete of an account: writes down every object in its folders of our buckets. What '
+  'else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth '
+  'service deletes users and may touch none of this.';
+
+create trigger users_forget before delete on auth.users
+for each row execute function private.forget_user();

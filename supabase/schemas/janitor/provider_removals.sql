@@ -1,0 +1,213 @@
+-- The removal of voices and videos at providers. Nothing is removed that a row names or that a job may still continue
+-- with; nothing is removed that was not made here.
+
+create function private.settle_cancelled_call(p_job_id uuid, p_provider text, p_object_type text, p_object_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.status = 'cancelled' for no key update;
+  if not found then
+    return;
+  end if;
+  update public.ai_provider_calls as c
+  set outcome = case when p_object_id is null then 'absent' else 'adopted' end,
+      provider_object_id = p_object_id,
+      settled_at = clock_timestamp(),
+      discarded_at = clock_timestamp()
+  where c.job_id = p_job_id and c.provider = p_provider and c.outcome = 'unknown'
+    and c.operation = case p_object_type when 'voice' then 'create_voice' when 'avatar' then 'create_video' else p_object_type end;
+  if not found then
+    return;
+  end if;
+  perform private.note_settled_doubt(p_job_id, p_object_id);
+end;
+$$;
+comment on function private.settle_cancelled_call(uuid, text, text, text) is
+  'The janitor knows what became of a cancelled job''s call that nobody waited for: what it made (by its id), which goes now, '
+  'or null for nothing. Settles the call, so that what was reserved for it is spent or given back, and what the row says '
+  'about the money.';
+
+create function private.give_up_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- Locked first: a job that is being retried at this moment either goes on with the object, or finds it discarded.
+  perform 1
+  from public.ai_jobs as j
+  -- An array, so that they are looked up by their ids: the table is as long as the project is old.
+  where j.id = any (
+    array(
+      select p_job_id
+      union
+      select c.job_id
+      from public.ai_provider_calls as c
+      where c.provider = p_provider and c.provider_object_id = p_object_id
+    )
+  )
+  order by j.id
+  for update;
+  if private.provider_object_standing(p_provider, p_object_id, p_job_id) in ('named', 'live') then
+    return false;
+  end if;
+  update public.ai_provider_calls as c
+  set discarded_at = clock_timestamp()
+  where c.provider = p_provider and c.provider_object_id = p_object_id and c.discarded_at is null;
+  if p_object_id is not null then
+    perform private.settle_cancelled_call(p_job_id, p_provider, p_object_type, p_object_id);
+  end if;
+  return true;
+end;
+$$;
+comment on function private.give_up_provider_object(text, text, text, uuid) is
+  'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are '
+  'discarded in the same transaction, and the lost call of a cancelled job is settled by it.';
+
+create function public.claim_provider_removals(p_providers text[], p_limit integer, p_lease_seconds integer default 120)
+returns table (
+  id bigint,
+  lease_token uuid,
+  provider text,
+  object_type text,
+  provider_object_id text,
+  marker text,
+  made_at timestamptz,
+  is_lookup_conclusive boolean
+)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removal private.provider_removals;
+  v_grace interval := make_interval(secs => (select s.orphan_grace_seconds from private.janitor_settings as s));
+  v_claimed integer := 0;
+begin
+  for v_removal in
+    select r.*
+    from private.provider_removals as r
+    join public.ai_providers as p on p.provider = r.provider
+    where r.done_at is null and r.next_attempt_at <= clock_timestamp() and r.provider = any (p_providers)
+      and p.paused_at is null
+      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
+    order by r.next_attempt_at
+    limit p_limit * 10
+    for update of r skip locked
+  loop
+    exit when v_claimed >= p_limit;
+    if not private.give_up_provider_object(
+      v_removal.provider, v_removal.object_type, v_removal.provider_object_id, v_removal.job_id
+    ) then
+      update private.provider_removals as r
+      set next_attempt_at = clock_timestamp() + interval '1 hour'
+      where r.id = v_removal.id;
+      continue;
+    end if;
+    update private.provider_removals as r
+    set attempts = r.attempts + 1,
+        lease_token = gen_random_uuid(),
+        next_attempt_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
+    where r.id = v_removal.id
+    returning r.lease_token into lease_token;
+    id := v_removal.id;
+    provider := v_removal.provider;
+    object_type := v_removal.object_type;
+    provider_object_id := v_removal.provider_object_id;
+    marker := v_removal.marker;
+    made_at := v_removal.made_at;
+    is_lookup_conclusive := v_removal.requested_at <= clock_timestamp() - v_grace;
+    v_claimed := v_claimed + 1;
+    return next;
+  end loop;
+end;
+$$;
+comment on function public.claim_provider_removals(text[], integer, integer) is
+  'Leases up to p_limit removals that are due at these providers, but for those that are paused or down, and that may go '
+  'now. What a row names or a job may go on with waits an hour. is_lookup_conclusive: an empty look-up by marker '
+  'means that nothing was made. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.claim_provider_removals(text[], integer, integer) from public, anon, authenticated;
+grant execute on function public.claim_provider_removals(text[], integer, integer) to service_role;
+
+create function public.give_up_found_object(p_id bigint, p_lease_token uuid, p_provider_object_id text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removal private.provider_removals;
+begin
+  select * into v_removal
+  from private.provider_removals as r
+  where r.id = p_id and r.lease_token = p_lease_token and r.done_at is null
+  for update;
+  if not found then
+    return false;
+  end if;
+  return private.give_up_provider_object(
+    v_removal.provider, v_removal.object_type, p_provider_object_id, v_removal.job_id
+  );
+end;
+$$;
+comment on function public.give_up_found_object(bigint, uuid, text) is
+  'Whether what a look-up by marker has found may be removed: the removal is still leased by the caller, no row names the '
+  'object and no job may go on with it. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.give_up_found_object(bigint, uuid, text) from public, anon, authenticated;
+grant execute on function public.give_up_found_object(bigint, uuid, text) to service_role;
+
+create function public.settle_provider_removal(
+  p_id bigint,
+  p_lease_token uuid,
+  p_outcome text,
+  p_error_code text default null
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removal private.provider_removals;
+begin
+  update private.provider_removals as r
+  set done_at = case when p_outcome in ('removed', 'absent') then clock_timestamp() end,
+      outcome = case when p_outcome in ('removed', 'absent') then p_outcome end,
+      last_error_code = case when p_outcome = 'failed' then coalesce(p_error_code, 'internal_error') end,
+      next_attempt_at = case
+        when p_outcome in ('removed', 'absent') then r.next_attempt_at
+        else clock_timestamp() + private.removal_pause(r.attempts)
+      end,
+      lease_token = null
+  where r.id = p_id and r.lease_token = p_lease_token and r.done_at is null
+  returning r.* into v_removal;
+  if not found then
+    return false;
+  end if;
+  if v_removal.done_at is not null then
+    delete from private.provider_objects as o
+    where o.provider = v_removal.provider and o.object_id = v_removal.provider_object_id;
+    if v_removal.provider_object_id is null then
+      -- What was found has settled it before.
+      perform private.settle_cancelled_call(v_removal.job_id, v_removal.provider, v_removal.object_type, null);
+    end if;
+  end if;
+  return true;
+end;
+$$;
+comment on function public.settle_provider_removal(bigint, uuid, text, text) is
+  'What became of a leased removal: removed (or it was gone), absent (by its marker there is nothing), looking (nothing yet: '
+  'look again later) or failed (try again later). False: somebody else has it; nothing changed. service_role only; security '
+  'definer because the list lies in schema private.';
+revoke execute on function public.settle_provider_removal(bigint, uuid, text, text) from public, anon, authenticated;
+grant execute on function public.settle_provider_removal(bigint, uuid, text, text) to service_role;

@@ -1,0 +1,186 @@
+-- What a row named outside of the database, when the row goes: files in Storage and objects at providers. Neither can be
+-- deleted in SQL, so the transaction that deletes the row records it here, and the janitor works it off.
+
+create table private.storage_removals (
+  id bigint not null generated always as identity,
+  object_path text not null,
+  user_id uuid not null,
+  reason text not null,
+  requested_at timestamptz not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  outcome text,
+  done_at timestamptz,
+  constraint storage_removals_pkey primary key (id),
+  constraint storage_removals_outcome_is_known check (outcome in ('removed', 'replaced')),
+  constraint storage_removals_done_has_outcome check ((done_at is null) = (outcome is null))
+);
+comment on table private.storage_removals is
+  'Objects of Storage whose row, or whose owner, was deleted, and what a job without a result left. The janitor works them '
+  'off; private.due_storage_removals says which may go.';
+comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
+comment on column private.storage_removals.user_id is 'Whose it was. Not a foreign key: the account may be gone.';
+comment on column private.storage_removals.reason is
+  'The table whose row named it, users when the account was deleted, job_leftovers, or no_account when its folder is that of '
+  'no account.';
+comment on column private.storage_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
+comment on column private.storage_removals.next_attempt_at is 'Not before; while it is being removed, when it is tried again if that never ends.';
+comment on column private.storage_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
+comment on column private.storage_removals.outcome is
+  'removed, or replaced: the owner has put another object there since, which is not what was to go.';
+comment on column private.storage_removals.done_at is 'When the object was found to be gone from Storage.';
+
+create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
+create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
+create index storage_removals_next_attempt_at_idx on private.storage_removals (next_attempt_at) where done_at is null;
+create index storage_removals_done_at_idx on private.storage_removals (done_at) where done_at is not null;
+
+alter table private.storage_removals enable row level security;
+revoke all on private.storage_removals from public, anon, authenticated, service_role;
+
+create table private.provider_removals (
+  id bigint not null generated always as identity,
+  provider text not null,
+  object_type text not null,
+  provider_object_id text,
+  marker text,
+  job_id uuid,
+  made_at timestamptz,
+  requested_at timestamptz not null default now(),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  lease_token uuid,
+  last_error_code text,
+  outcome text,
+  done_at timestamptz,
+  constraint provider_removals_pkey primary key (id),
+  constraint provider_removals_outcome_is_known check (outcome in ('removed', 'absent')),
+  constraint provider_removals_done_has_outcome check ((done_at is null) = (outcome is null)),
+  constraint provider_removals_can_be_found check (provider_object_id is not null or marker is not null)
+);
+comment on table private.provider_removals is
+  'What providers hold for us and no row names any more: a voice that takes a place of the plan, a rendered video.';
+comment on column private.provider_removals.object_type is 'voice, avatar, or the operation of a journalled call.';
+comment on column private.provider_removals.provider_object_id is 'The provider''s id; null when its answer never came.';
+comment on column private.provider_removals.marker is
+  'By which the provider finds what a call made (job:<id>), for a call whose outcome was unknown.';
+comment on column private.provider_removals.job_id is
+  'The job that made it. Not a foreign key: it may be deleted, and is known by this row to have been ours.';
+comment on column private.provider_removals.made_at is 'When the call was sent: narrows the look for it where there is no direct way.';
+comment on column private.provider_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
+comment on column private.provider_removals.next_attempt_at is
+  'Not before; while it is being removed, when it is tried again if that never ends.';
+comment on column private.provider_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
+comment on column private.provider_removals.outcome is 'removed (or gone already), or absent: by its marker nothing was ever found.';
+comment on column private.provider_removals.done_at is 'When the provider was found not to have it any more.';
+
+create unique index provider_removals_object_key on private.provider_removals (
+  provider, coalesce(provider_object_id, marker)
+) where done_at is null;
+create index provider_removals_id_idx on private.provider_removals (id) where done_at is null;
+create index provider_removals_next_attempt_at_idx on private.provider_removals (next_attempt_at) where done_at is null;
+create index provider_removals_job_id_idx on private.provider_removals (job_id) where job_id is not null;
+create index provider_removals_object_id_idx on private.provider_removals (provider, provider_object_id);
+
+alter table private.provider_removals enable row level security;
+revoke all on private.provider_removals from public, anon, authenticated, service_role;
+
+create table private.former_ai_jobs (
+  job_id uuid not null,
+  deleted_at timestamptz not null default now(),
+  constraint former_ai_jobs_pkey primary key (job_id)
+);
+comment on table private.former_ai_jobs is
+  'Jobs that were deleted after a paid call: something that carries the marker of one of them was made here, and not by '
+  'another installation that shares the account.';
+
+alter table private.former_ai_jobs enable row level security;
+revoke all on private.former_ai_jobs from public, anon, authenticated, service_role;
+
+create function private.record_storage_removal()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_column text := tg_argv[0];
+  v_path text := to_jsonb(old) ->> v_column;
+begin
+  if v_path is not null and (tg_op = 'DELETE' or v_path is distinct from to_jsonb(new) ->> v_column) then
+    insert into private.storage_removals (object_path, user_id, reason)
+    values (v_path, old.user_id, tg_table_name)
+    -- Asked for again: whatever kept it until now may be gone, and what lies there now is what shall go.
+    on conflict (object_path) where done_at is null do update
+    set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.record_storage_removal() is
+  'Row trigger: writes down the object that the column (first argument) of a deleted or changed row named. Security '
+  'definer because nobody is granted anything in schema private.';
+
+create function private.record_provider_removal()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_column text := tg_argv[1];
+begin
+  if old.provider <> 'internal' then
+    insert into private.provider_removals (provider, object_type, provider_object_id, job_id)
+    values (old.provider, tg_argv[0], to_jsonb(old) ->> v_column, old.job_id)
+    on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.record_provider_removal() is
+  'Row trigger: writes down what a provider made for the deleted row; arguments: what it is, and the column with its id. '
+  'Security definer because nobody is granted anything in schema private.';
+
+create function private.record_provider_call_removal()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
+  -- A call that was refused, or found to have made nothing, leaves nothing; what has a row of its own goes with that row.
+  if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
+    or exists (
+      select 1 from public.voices as v where v.provider = old.provider and v.provider_voice_id = old.provider_object_id
+    )
+    or exists (
+      select 1 from public.avatars as a where a.provider = old.provider and a.provider_avatar_id = old.provider_object_id
+    ) then
+    return null;
+  end if;
+  insert into private.provider_removals (
+    provider, object_type, provider_object_id, marker, job_id, made_at, next_attempt_at
+  )
+  values (
+    old.provider, old.operation, old.provider_object_id,
+    case when old.provider_object_id is null then 'job:' || old.job_id end,
+    old.job_id, old.sent_at,
+    -- A call that is still under way would be looked for too early. For an account that is gone it is looked for at once,
+    -- and again until the grace is over.
+    case
+      when old.provider_object_id is null and exists (select 1 from auth.users as u where u.id = old.user_id)
+      then now() + make_interval(secs => (select s.orphan_grace_seconds from private.janitor_settings as s))
+      else now()
+    end
+  )
+  on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
+  return null;
+end;
+$$;
+comment on function private.record_provider_call_removal() is
+  'Row trigger on the journal of paid calls: a job that is deleted between the call and its result leaves something at '
+  'the provider that no other row names. Security definer because nobody is granted anything in schema private.';

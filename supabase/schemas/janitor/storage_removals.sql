@@ -1,0 +1,337 @@
+-- The removal of files from Storage.
+
+create function private.is_object_named(p_removal private.storage_removals)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    exists (select 1 from public.media as m where m.storage_path = p_removal.object_path)
+    or exists (
+      select 1 from public.profiles as p where p.user_id = p_removal.user_id and p.photo_path = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.slideshow_items as i
+      where i.user_id = p_removal.user_id and i.public_path = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.avatars as a where a.user_id = p_removal.user_id and a.video_url = p_removal.object_path
+    )
+    or exists (select 1 from public.pdfs as p where p.user_id = p_removal.user_id and p.pdf_url = p_removal.object_path)
+    or exists (
+      select 1 from public.voices as v where v.user_id = p_removal.user_id and v.sample_url = p_removal.object_path
+    )
+    or exists (
+      select 1 from public.ai_jobs as j
+      where j.user_id = p_removal.user_id
+        and (
+          -- A failed job may be tried again.
+          (
+            p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
+            and j.status in ('pending', 'processing', 'failed')
+          )
+          -- Jobs that the cache answered share an output.
+          or (j.output_url = p_removal.object_path and p_removal.reason in ('ai_jobs', 'job_leftovers'))
+          -- It goes on: what lies in its folder is its own again.
+          or (
+            p_removal.reason = 'job_leftovers' and j.id::text = split_part(p_removal.object_path, '/', 3)
+            and j.status not in ('failed', 'cancelled')
+          )
+        )
+    );
+$$;
+comment on function private.is_object_named(private.storage_removals) is
+  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended '
+  'job asked for the removal, another job shares it as its output or the job itself goes on.';
+
+create function private.due_storage_removals(p_limit integer, p_after_id bigint default 0)
+returns setof private.storage_removals
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select r.*
+  from private.storage_removals as r
+  where r.done_at is null and r.id > p_after_id and not private.is_object_named(r)
+  order by r.id
+  limit p_limit;
+$$;
+comment on function private.due_storage_removals(integer, bigint) is
+  'Open removals, oldest first and after the given id, whose object no row needs any more; the rest waits. To be asked '
+  'anew right before an object is deleted.';
+
+create function private.removal_pause(p_attempts integer)
+returns interval
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select make_interval(secs => least(30 * power(2, least(greatest(p_attempts, 1) - 1, 20)), 21600) * (0.8 + 0.4 * random()));
+$$;
+comment on function private.removal_pause(integer) is
+  'Wait after a removal that failed: 30 s, doubled with each, 6 hours at most, ±20 %.';
+
+create function private.job_files(p_user_id uuid, p_job_id uuid)
+returns setof text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select o.bucket_id || '/' || o.name
+  from storage.objects as o
+  -- By the index over names as text; '0' is the character after the slash.
+  where o.name ~>=~ (p_user_id || '/' || p_job_id || '/') and o.name ~<~ (p_user_id || '/' || p_job_id || '0')
+    and o.bucket_id in ('outputs', 'pdfs');
+$$;
+comment on function private.job_files(uuid, uuid) is
+  'What lies in the folder of a job, <user id>/<job id>/, in the buckets that jobs write to, as <bucket>/<path>.';
+
+create function private.lease_storage_removal(p_removal private.storage_removals, p_lease_token uuid, p_lease_seconds integer)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_object_changed_at timestamptz;
+begin
+  if private.is_object_named(p_removal) then
+    update private.storage_removals as r
+    set next_attempt_at = clock_timestamp() + interval '1 day'
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  select greatest(o.created_at, o.updated_at) into v_object_changed_at
+  from storage.objects as o
+  where o.bucket_id = split_part(p_removal.object_path, '/', 1)
+    and o.name = substr(p_removal.object_path, strpos(p_removal.object_path, '/') + 1);
+  if not found then
+    update private.storage_removals as r
+    set done_at = clock_timestamp(), outcome = 'removed', last_error_code = null, lease_token = null
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  -- Put there since by an owner who is still with us: not what was to go.
+  if v_object_changed_at > p_removal.requested_at
+    and exists (select 1 from auth.users as u where u.id = p_removal.user_id) then
+    update private.storage_removals as r
+    set done_at = clock_timestamp(), outcome = 'replaced', last_error_code = null, lease_token = null
+    where r.id = p_removal.id;
+    return false;
+  end if;
+  update private.storage_removals as r
+  set attempts = r.attempts + 1,
+      lease_token = p_lease_token,
+      next_attempt_at = clock_timestamp() + make_interval(secs => p_lease_seconds)
+  where r.id = p_removal.id;
+  return true;
+end;
+$$;
+comment on function private.lease_storage_removal(private.storage_removals, uuid, integer) is
+  'Leases a removal whose row the caller has locked; false when its object may not go now: what a row still needs waits a '
+  'day, or until it is requested again; what is gone, or was replaced by its owner since, is done.';
+
+create function public.claim_storage_removals(p_limit integer, p_lease_seconds integer default 120)
+returns table (id bigint, lease_token uuid, object_path text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_removal private.storage_removals;
+  v_token uuid := gen_random_uuid();
+  v_claimed integer := 0;
+begin
+  for v_removal in
+    select r.*
+    from private.storage_removals as r
+    where r.done_at is null and r.next_attempt_at <= clock_timestamp()
+    order by r.next_attempt_at
+    limit p_limit * 10
+    for update skip locked
+  loop
+    exit when v_claimed >= p_limit;
+    if private.lease_storage_removal(v_removal, v_token, p_lease_seconds) then
+      v_claimed := v_claimed + 1;
+      return query select v_removal.id, v_token, v_removal.object_path;
+    end if;
+  end loop;
+end;
+$$;
+comment on function public.claim_storage_removals(integer, integer) is
+  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. service_role only; '
+  'security definer because the list lies in schema private.';
+revoke execute on function public.claim_storage_removals(integer, integer) from public, anon, authenticated;
+grant execute on function public.claim_storage_removals(integer, integer) to service_role;
+
+create function public.claim_lost_job_files(p_user_id uuid, p_job_id uuid, p_lease_seconds integer default 120)
+returns table (id bigint, lease_token uuid, object_path text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_removal private.storage_removals;
+  v_token uuid := gen_random_uuid();
+begin
+  -- Nobody brings a deleted job back, so nobody else can be writing there but workers that have lost it as well.
+  if exists (select 1 from public.ai_jobs as j where j.id = p_job_id) then
+    return;
+  end if;
+  insert into private.storage_removals (object_path, user_id, reason)
+  select f.object_path, p_user_id, 'job_leftovers'
+  from private.job_files(p_user_id, p_job_id) as f (object_path)
+  on conflict (object_path) where done_at is null do nothing;
+  for v_removal in
+    select r.*
+    from private.storage_removals as r
+    where r.object_path = any (array(select f.object_path from private.job_files(p_user_id, p_job_id) as f (object_path)))
+      and r.done_at is null
+      and r.next_attempt_at <= clock_timestamp()
+    for update skip locked
+  loop
+    if private.lease_storage_removal(v_removal, v_token, p_lease_seconds) then
+      return query select v_removal.id, v_token, v_removal.object_path;
+    end if;
+  end loop;
+end;
+$$;
+comment on function public.claim_lost_job_files(uuid, uuid, integer) is
+  'For a worker whose lease is lost: when the job was deleted, with its account or alone, queues the files in its folder that '
+  'no row names, and leases them to be deleted at once. 0 rows while the job exists: its files are another worker''s, or its '
+  'owner''s. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.claim_lost_job_files(uuid, uuid, integer) from public, anon, authenticated;
+grant execute on function public.claim_lost_job_files(uuid, uuid, integer) to service_role;
+
+create function public.scan_stored_files(p_limit integer default 5000)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_buckets constant text[] := private.own_buckets();
+  v_settings private.janitor_settings;
+  v_bucket text;
+  v_after text;
+  v_until text;
+  v_page integer;
+  v_seen integer := 0;
+begin
+  select s.* into v_settings from private.janitor_settings as s for update skip locked;
+  if not found
+    or (
+      v_settings.file_scan_bucket is null
+      and v_settings.file_scan_done_at > clock_timestamp() - make_interval(secs => v_settings.scan_interval_seconds)
+    ) then
+    return 0;
+  end if;
+  v_after := coalesce(v_settings.file_scan_name, '');
+  foreach v_bucket in array v_buckets[coalesce(array_position(v_buckets, v_settings.file_scan_bucket), 1):] loop
+    select count(*), max(p.name) into v_page, v_until
+    from (
+      select o.name
+      from storage.objects as o
+      where o.bucket_id = v_bucket and o.name > v_after
+      order by o.name
+      limit p_limit - v_seen
+    ) as p;
+
+    insert into private.storage_removals (object_path, user_id, reason)
+    select v_bucket || '/' || l.name, l.folder::uuid, case when l.has_account then 'job_leftovers' else 'no_account' end
+    from (
+      select o.name, f.folder, f.job_id, exists (select 1 from auth.users as u where u.id = f.folder::uuid) as has_account
+      from storage.objects as o
+      cross join lateral (
+        select
+          -- Null for a name of another form, which is nobody's folder and left alone.
+          case when o.name ~ '/.' and split_part(o.name, '/', 1) ~ v_uuid then split_part(o.name, '/', 1) end as folder,
+          case
+            when v_bucket in ('outputs', 'pdfs') and split_part(o.name, '/', 2) ~ v_uuid and split_part(o.name, '/', 3) <> ''
+            then split_part(o.name, '/', 2)
+          end as job_id
+      ) as f
+      where o.bucket_id = v_bucket and o.name > v_after and o.name <= v_until
+        and f.folder is not null
+        and greatest(o.created_at, o.updated_at)
+          <= clock_timestamp() - make_interval(secs => v_settings.orphan_grace_seconds)
+    ) as l
+    where not l.has_account
+      or (
+        l.job_id is not null
+        and not exists (select 1 from public.ai_jobs as j where j.id = l.job_id::uuid)
+        and not private.is_object_named(jsonb_populate_record(
+          null::private.storage_removals,
+          jsonb_build_object('object_path', v_bucket || '/' || l.name, 'user_id', l.folder, 'reason', 'job_leftovers')
+        ))
+      )
+    on conflict (object_path) where done_at is null do nothing;
+
+    v_seen := v_seen + v_page;
+    if v_seen >= p_limit then
+      update private.janitor_settings as s
+      set file_scan_bucket = v_bucket, file_scan_name = v_until
+      where s.id = v_settings.id;
+      return v_seen;
+    end if;
+    v_after := '';
+  end loop;
+  update private.janitor_settings as s
+  set file_scan_bucket = null, file_scan_name = null, file_scan_done_at = clock_timestamp()
+  where s.id = v_settings.id;
+  return v_seen;
+end;
+$$;
+comment on function public.scan_stored_files(integer) is
+  'Reads on through our buckets, up to p_limit objects, and queues what is older than the grace and lies in the folder of no '
+  'account, or of a job that was deleted and whose file no row names. Returns how many it looked at; fewer than p_limit: the '
+  'reading is over, and the next begins after scan_interval_seconds. service_role only; security definer because it reads '
+  'accounts and the list lies in schema private.';
+revoke execute on function public.scan_stored_files(integer) from public, anon, authenticated;
+grant execute on function public.scan_stored_files(integer) to service_role;
+
+create function public.settle_storage_removals(p_ids bigint[], p_lease_token uuid, p_error_code text default null)
+returns integer
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  with settled as (
+    update private.storage_removals as r
+    set done_at = case when s.is_gone then clock_timestamp() end,
+        outcome = case when s.is_gone then 'removed' end,
+        last_error_code = case when not s.is_gone then coalesce(p_error_code, 'storage_unavailable') end,
+        next_attempt_at = case when s.is_gone then r.next_attempt_at else clock_timestamp() + private.removal_pause(r.attempts) end,
+        lease_token = null
+    from (
+      select q.id, not exists (
+        select 1
+        from storage.objects as o
+        where o.bucket_id = split_part(q.object_path, '/', 1)
+          and o.name = substr(q.object_path, strpos(q.object_path, '/') + 1)
+      ) as is_gone
+      from private.storage_removals as q
+      where q.id = any (p_ids)
+    ) as s
+    where r.id = s.id and r.lease_token = p_lease_token and r.done_at is null
+    returning r.done_at
+  )
+  select count(s.done_at)::integer from settled as s;
+$$;
+comment on function public.settle_storage_removals(bigint[], uuid, text) is
+  'What became of leased removals: done where Storage does not have the object any more, whatever the caller thinks; else '
+  'tried again later. Returns how many are done. service_role only; security definer because the list lies in schema private.';
+revoke execute on function public.settle_storage_removals(bigint[], uuid, text) from public, anon, authenticated;
+grant execute on function public.settle_storage_removals(bigint[], uuid, text) to service_role;

@@ -1,0 +1,115 @@
+-- Cancelling and retrying, for the owner of a job.
+
+create function public.cancel_ai_job(p_job_id uuid, p_lease_token uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j
+  set status = 'cancelled',
+      stage = null,
+      error_code = 'cancelled',
+      error_message = private.cancellation_message(j.spend),
+      lease_token = null,
+      lease_expires_at = null,
+      completed_at = greatest(clock_timestamp(), j.started_at),
+      event_seq = j.event_seq + 1,
+      last_event = 'cancelled'
+  where j.id = p_job_id and j.lease_token = p_lease_token and j.cancel_requested_at is not null;
+  return found;
+end;
+$$;
+comment on function public.cancel_ai_job(uuid, uuid) is
+  'Ends a claimed job whose owner asked for it to be cancelled; spend on the row says what it cost. False: the lease is '
+  'lost or nobody asked; nothing changed. service_role only; security definer for the message in schema private.';
+revoke execute on function public.cancel_ai_job(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.cancel_ai_job(uuid, uuid) to service_role;
+
+create function private.cancellation_message(p_spend text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select case p_spend
+    when 'none' then 'Cancelled before anything was paid.'
+    when 'incurred' then 'Cancelled after the AI provider had done paid work.'
+    else 'Cancelled while the AI provider was at work; it may have been paid.'
+  end;
+$$;
+comment on function private.cancellation_message(text) is 'What the owner of a cancelled job is told about the money.';
+
+create function private.apply_owner_request()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if new.cancel_requested_at is distinct from old.cancel_requested_at then
+    if new.cancel_requested_at is null or old.cancel_requested_at is not null then
+      -- Asking twice changes nothing; a request cannot be taken back.
+      new.cancel_requested_at := old.cancel_requested_at;
+    elsif old.status not in ('pending', 'processing') then
+      raise exception 'a job that is % cannot be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
+    else
+      new.cancel_requested_at := now();
+      new.event_seq := old.event_seq + 1;
+      new.last_event := 'cancel_requested';
+      if old.status = 'pending' then
+        new.status := 'cancelled';
+        new.queue_key := null;
+        new.is_blocked := false;
+        new.stage := null;
+        new.error_code := 'cancelled';
+        new.error_message := private.cancellation_message(old.spend);
+        new.completed_at := greatest(clock_timestamp(), old.started_at, old.created_at);
+        new.last_event := 'cancelled';
+      end if;
+    end if;
+  end if;
+
+  if new.retry_requested_at is distinct from old.retry_requested_at then
+    if old.status <> 'failed' then
+      raise exception 'a job that is % cannot be retried', old.status using errcode = 'AJ070', detail = 'job_id';
+    end if;
+    if old.spend = 'unknown' then
+      raise exception 'it is unknown whether this job was paid for; the operator has to decide' using
+        errcode = 'AJ072', detail = 'job_id';
+    end if;
+    if old.max_attempts >= 100 then
+      raise exception 'this job was tried % times', old.attempt using errcode = 'AJ070', detail = 'job_id';
+    end if;
+    new.retry_requested_at := now();
+    new.status := 'pending';
+    if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
+      raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
+    end if;
+    -- Together with what it depends on it is only told to wait; by itself it has to ask.
+    if not new.is_blocked then
+      new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+    end if;
+    new.started_at := null;
+    new.max_attempts := least(100, old.attempt + (
+      select t.max_attempts from public.ai_job_types as t where t.job_type = old.job_type
+    ));
+    new.progress_percentage := 0;
+    new.stage := case when new.is_blocked then 'waiting_for_dependency' end;
+    new.scheduled_at := now();
+    new.completed_at := null;
+    new.cancel_requested_at := null;
+    new.event_seq := old.event_seq + 1;
+    new.last_event := 'retry_requested';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.apply_owner_request() is
+  'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what '
+  'they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one '
+  'may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the '
+  'policy of a type that is switched off.';

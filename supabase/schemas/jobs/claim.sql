@@ -1,0 +1,242 @@
+-- Claiming: which jobs a worker gets, under the limits of users and providers.
+
+create function private.users_without_room()
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(array_agg(u.user_id), '{}')
+    from (
+      select r.user_id
+      from (
+        select j.user_id, count(*) as running from public.ai_jobs as j where j.status = 'processing' group by j.user_id
+      ) as r
+      left join public.ai_limits as l on l.user_id = r.user_id
+      where r.running >= coalesce(
+        l.max_concurrent_jobs, (select d.max_concurrent_jobs from public.ai_limits as d where d.user_id is null)
+      )
+      union
+      select l.user_id
+      from public.ai_limits as l
+      where l.user_id is not null and (l.paused_at is not null or l.max_concurrent_jobs = 0)
+    ) as u
+  );
+end;
+$$;
+comment on function private.users_without_room() is
+  'Users whose jobs may not start now: as many run as may, or they are paused.';
+
+create sequence private.ai_job_claims;
+comment on sequence private.ai_job_claims is 'Counts claims, so that every eighth can go to the job that waits longest.';
+revoke all on sequence private.ai_job_claims from public, anon, authenticated, service_role;
+
+create function public.claim_ai_jobs(
+  p_limit integer,
+  p_job_ids uuid[] default null,
+  p_worker text default 'process-ai-job'
+)
+returns setof public.ai_jobs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set lock_timeout = '5s'
+-- Planning takes longer than running it, and by default each new connection plans the first five times anew.
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_blocked_users uuid[];
+  v_default_cap integer;
+  -- One claim in eight begins with the job that waits longest, so that neither priority nor turns can starve one.
+  v_is_oldest_first boolean := nextval('private.ai_job_claims') % 8 = 0;
+  v_open_providers text[];
+  v_job public.ai_jobs;
+begin
+  if p_limit is null or p_limit < 0 then
+    raise exception 'p_limit must be 0 or more' using errcode = '22023';
+  end if;
+  if p_limit = 0 then
+    return;
+  end if;
+  -- A claim that a crash of Postgres undoes has done nothing yet: nothing that is paid for
+  -- is sent before begin_provider_call, whose commit is waited for and takes this one along. Nor need the next claim wait.
+  perform set_config('synchronous_commit', 'off', true);
+  -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
+  perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
+  perform private.ready_due_ai_jobs(200);
+
+  select l.max_concurrent_jobs into v_default_cap from public.ai_limits as l where l.user_id is null;
+  v_blocked_users := private.users_without_room();
+  select array_agg(p.provider) into v_open_providers from public.ai_providers as p where p.breaker_opened_at is not null;
+
+  for v_job in
+  with
+  -- Counted once, and not for each row that is looked at.
+  running as materialized (
+    select j.provider, j.user_id, count(*) as jobs from public.ai_jobs as j where j.status = 'processing' group by 1, 2
+  ),
+  -- Job types of this worker that may run, one lane for each of their providers, with what room that has.
+  lanes as materialized (
+    select t.job_type, p.provider, t.lease_seconds,
+      p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
+    from public.ai_job_types as t
+    join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
+      -- What waits for a provider that its type no longer names goes on with it: it may be paid for.
+      -- One row in the order of the index: to an exists the planner may answer by reading all that waits.
+      or (
+        select true
+        from public.ai_jobs as j
+        where j.job_type = t.job_type and j.provider = p.provider and j.status = 'pending' and j.queue_key is not null
+        order by j.priority
+        limit 1
+      )
+    where t.worker = p_worker and t.is_enabled and t.paused_at is null and p.paused_at is null
+      and (
+        p.breaker_opened_at is null
+        or (
+          p.breaker_probe_at <= clock_timestamp()
+          and not exists (select 1 from public.ai_jobs as j where j.id = p.breaker_probe_job_id and j.status = 'processing')
+        )
+      )
+  ),
+  -- One only, however many are claimed: the others of a batch go by turns, or a pile would take all of it.
+  oldest as materialized (
+    select c.*, l.job_type, l.provider, l.room
+    from lanes as l
+    cross join lateral (
+      select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
+      from public.ai_jobs as j
+      where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
+        and j.attempt < j.max_attempts
+        -- In coalesce, of which the planner expects half: of the arrays themselves, which it does not know, it expects next
+        -- to nothing, and then reads all that waits and sorts it instead of following the index to its first rows.
+        and coalesce(j.user_id <> all (v_blocked_users), true)
+        and coalesce(j.id = any (p_job_ids), true)
+      order by j.scheduled_at, j.id
+      limit 1
+    ) as c
+    where l.room > 0 and v_is_oldest_first
+    order by c.scheduled_at, c.id
+    limit 1
+  ),
+  -- The next of each lane; more than asked for, since the caps of users take some away.
+  candidates as (
+    select 0 as rank, o.* from oldest as o
+    union all
+    select 1, c.*, l.job_type, l.provider, l.room
+    from lanes as l
+    cross join lateral (
+      select j.id, j.user_id, j.priority, j.queue_key, j.scheduled_at
+      from public.ai_jobs as j
+      where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
+        and j.attempt < j.max_attempts
+        and coalesce(j.user_id <> all (v_blocked_users), true)
+        and coalesce(j.id = any (p_job_ids), true)
+        and j.id is distinct from (select o.id from oldest as o)
+      order by j.priority, j.queue_key, j.scheduled_at, j.id
+      limit p_limit * 4
+    ) as c
+    where l.room > 0
+  ),
+  -- Turns are counted within a lane; between lanes the first of each comes before the second of any.
+  in_lane as (
+    select c.*,
+      row_number() over (partition by c.job_type, c.provider order by c.rank, c.priority, c.queue_key, c.scheduled_at, c.id) as position
+    from candidates as c
+  ),
+  numbered as (
+    select c.*,
+      row_number() over (partition by c.user_id order by c.rank, c.priority, c.position, c.scheduled_at, c.id) as of_user,
+      row_number() over (partition by c.provider order by c.rank, c.priority, c.position, c.scheduled_at, c.id) as of_provider
+    from in_lane as c
+  ),
+  chosen as (
+    select j.id
+    from numbered as n
+    join public.ai_jobs as j on j.id = n.id
+    left join public.ai_limits as l on l.user_id = n.user_id
+    where n.of_provider <= n.room
+      -- An open breaker lets through one at a time.
+      and (
+        n.of_provider = 1
+        or not exists (
+          select 1 from public.ai_providers as p where p.provider = n.provider and p.breaker_opened_at is not null
+        )
+      )
+      and n.of_user <= coalesce(l.max_concurrent_jobs, v_default_cap)
+        - coalesce((select sum(r.jobs) from running as r where r.user_id = n.user_id), 0)
+      and j.status = 'pending'
+    order by n.rank, n.priority, n.position, n.scheduled_at, n.id
+    limit p_limit
+    for update of j skip locked
+  ),
+  claimed as (
+    update public.ai_jobs as j
+    set status = 'processing',
+        attempt = j.attempt + 1,
+        queue_key = null,
+        lease_token = gen_random_uuid(),
+        lease_expires_at = clock_timestamp() + make_interval(secs => lanes.lease_seconds),
+        -- Never before created_at: after a failover to a machine whose clock is behind, one such row would otherwise
+        -- fail its check and with it every claim.
+        started_at = coalesce(j.started_at, greatest(clock_timestamp(), j.created_at)),
+        stage = 'claimed',
+        event_seq = j.event_seq + 1,
+        last_event = 'claimed'
+    from chosen, lanes
+    where j.id = chosen.id and lanes.job_type = j.job_type and lanes.provider = j.provider
+    returning j.*
+  )
+  select c.* from claimed as c
+  loop
+    if v_job.provider = any (v_open_providers) then
+      update public.ai_providers as p
+      set breaker_probe_job_id = v_job.id
+      where p.provider = v_job.provider and p.breaker_opened_at is not null;
+    end if;
+    return next v_job;
+  end loop;
+end;
+$$;
+comment on function public.claim_ai_jobs(integer, uuid[], text) is
+  'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
+  'token. Lower priority first, users in turns; one claim in eight begins with the job that waits longest. Never exceeds what a provider or '
+  'a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is '
+  'open. 0 rows: nothing may run. service_role only; security '
+  'definer because it reads limits and calls functions of schema private.';
+revoke execute on function public.claim_ai_jobs(integer, uuid[], text) from public, anon, authenticated;
+grant execute on function public.claim_ai_jobs(integer, uuid[], text) to service_role;
+
+create function public.claim_dispatched_ai_jobs(
+  p_message_id text,
+  p_sent_at_unix double precision,
+  p_limit integer,
+  p_worker text default 'process-ai-job'
+)
+returns setof public.ai_jobs
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if p_sent_at_unix is null or abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > 300 then
+    raise exception 'dispatch % is older or newer than five minutes', p_message_id using errcode = 'AJ040';
+  end if;
+  insert into private.dispatch_receipts (message_id) values (p_message_id) on conflict do nothing;
+  if not found then
+    raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
+  end if;
+  return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
+end;
+$$;
+comment on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) is
+  'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five '
+  'minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. '
+  'Security definer because the receipts lie in schema private.';
+revoke execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) from public, anon, authenticated;
+grant execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) to service_role;

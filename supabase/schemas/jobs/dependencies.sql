@@ -1,0 +1,137 @@
+-- Pipelines: a job may depend on an earlier one of the same owner. It waits until that one is completed, is dispatched in
+-- the commit that completes it, and fails when it failed or was cancelled. A job exists before another can name it and
+-- the reference never changes, so there is no cycle.
+
+create function private.is_dependency_unfinished(p_user_id uuid, p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_status text;
+begin
+  if p_job_id is null then
+    return false;
+  end if;
+  select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id;
+  if v_status in ('pending', 'processing') then
+    -- Until this transaction has committed, the other job cannot end: whichever comes first, the end finds who waits for
+    -- it, or this finds the end.
+    select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id for share;
+  end if;
+  if v_status is null then
+    raise exception 'depends_on_job_id names no job' using errcode = 'AJ016', detail = 'depends_on_job_id';
+  end if;
+  if v_status in ('failed', 'cancelled') then
+    raise exception 'the job that this one depends on has %',
+      case v_status when 'failed' then 'failed' else 'been cancelled' end
+      using errcode = 'AJ017', detail = 'depends_on_job_id';
+  end if;
+  return v_status <> 'completed';
+end;
+$$;
+comment on function private.is_dependency_unfinished(uuid, uuid) is
+  'Whether a job has to wait for that one of the same owner; false for null. Raises AJ016 when there is none, or it is '
+  'somebody else''s, and AJ017 when it has failed or was cancelled. Holds a share lock on one that has not ended.';
+
+create function private.keep_ai_job_dependency()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if new.depends_on_job_id is not null then
+    raise exception 'what a job depends on is fixed' using errcode = 'AJ051', detail = 'depends_on_job_id';
+  end if;
+  if old.is_blocked then
+    new.status := 'failed';
+    new.is_blocked := false;
+    new.stage := null;
+    new.error_code := 'dependency_failed';
+    new.error_message := 'The job that this one depends on was deleted.';
+    new.completed_at := greatest(clock_timestamp(), old.created_at);
+    new.event_seq := old.event_seq + 1;
+    new.last_event := 'failed';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.keep_ai_job_dependency() is
+  'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that '
+  'still waits for it.';
+
+create function private.follow_ai_job_dependency()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_due uuid[];
+begin
+  if not exists (
+    select 1 from public.ai_jobs as j
+    where j.depends_on_job_id = new.id and (j.is_blocked or j.error_code = 'dependency_failed')
+  ) then
+    return null;
+  end if;
+  if new.status = 'completed' then
+    with unblocked as (
+      update public.ai_jobs as j
+      set is_blocked = false,
+          stage = null,
+          event_seq = j.event_seq + 1,
+          last_event = 'unblocked'
+      where j.depends_on_job_id = new.id and j.is_blocked
+      returning j.id, j.priority, j.scheduled_at
+    )
+    select (array_agg(u.id order by u.priority, u.id))[1:50] into v_due
+    from unblocked as u
+    where u.scheduled_at <= clock_timestamp();
+    perform private.dispatch_ai_jobs(v_due);
+  elsif new.status = 'pending' then
+    with recursive dependents as (
+      select j.id from public.ai_jobs as j
+      where j.depends_on_job_id = new.id and j.status = 'failed' and j.error_code = 'dependency_failed'
+      union all
+      select j.id from public.ai_jobs as j
+      join dependents as d on j.depends_on_job_id = d.id
+      where j.status = 'failed' and j.error_code = 'dependency_failed'
+    )
+    update public.ai_jobs as j
+    set is_blocked = true,
+        retry_requested_at = clock_timestamp()
+    from dependents as d
+    where j.id = d.id and j.status = 'failed';
+  else
+    -- All levels at once: one trigger inside the other for each would end at the depth of the stack.
+    with recursive dependents as (
+      select j.id from public.ai_jobs as j where j.depends_on_job_id = new.id and j.is_blocked
+      union all
+      select j.id from public.ai_jobs as j
+      join dependents as d on j.depends_on_job_id = d.id
+      where j.is_blocked
+    )
+    update public.ai_jobs as j
+    set status = 'failed',
+        is_blocked = false,
+        stage = null,
+        error_code = 'dependency_failed',
+        error_message = 'The job that this one depends on has failed or was cancelled.',
+        completed_at = greatest(clock_timestamp(), j.created_at),
+        event_seq = j.event_seq + 1,
+        last_event = 'failed'
+    from dependents as d
+    where j.id = d.id and j.is_blocked;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.follow_ai_job_dependency() is
+  'Row trigger: what the end of a job means for those that wait for it. Completed: they may run, and one call asks for a '
+  'worker. Failed or cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: '
+  'those that failed because of it wait again. Security definer because it changes jobs that the statement may not, and '
+  'dispatches.';

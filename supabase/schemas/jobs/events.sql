@@ -1,0 +1,92 @@
+-- The timeline of a job. Written by statement triggers, so that no path that changes a job can forget it, and one
+-- statement over 5,000 jobs costs one insert here.
+
+create table public.ai_job_events (
+  job_id uuid not null,
+  seq integer not null,
+  user_id uuid not null,
+  event text not null,
+  attempt integer not null,
+  data jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp(),
+  constraint ai_job_events_pkey primary key (job_id, seq),
+  constraint ai_job_events_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
+  constraint ai_job_events_event_is_known check (event in (
+    'created', 'claimed', 'progress', 'submitted', 'settled', 'snoozed', 'retried', 'released', 'rescued', 'unblocked',
+    'cancel_requested', 'retry_requested', 'completed', 'failed', 'cancelled'
+  ))
+);
+comment on table public.ai_job_events is
+  'Append-only timeline, numbered per job from 1 without a gap: what people debug with and what a client resumes from.';
+comment on column public.ai_job_events.seq is 'Equals ai_jobs.event_seq at the write that caused the event.';
+comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key of its own: it goes with '
+  'the job, and a check at each event would lock the user''s row.';
+comment on column public.ai_job_events.event is
+  'What happened; docs/job-lifecycle.md says which function writes which event.';
+
+alter table public.ai_job_events enable row level security;
+
+create policy "users can read the events of their own ai jobs"
+on public.ai_job_events for select to authenticated
+using (user_id = (select auth.uid()));
+
+revoke all on public.ai_job_events from public, anon, authenticated, service_role;
+grant select on public.ai_job_events to authenticated;
+grant select on public.ai_job_events to service_role;
+
+create function private.record_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
+  from inserted as i;
+
+  -- A job that the cache answers is complete from its first moment and has both events.
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
+    jsonb_strip_nulls(jsonb_build_object(
+      'status', i.status,
+      'progress', i.progress_percentage,
+      'stage', i.stage,
+      'error_code', i.error_code,
+      'scheduled_at', case when i.status = 'pending' then i.scheduled_at end
+    ))
+  from inserted as i
+  where i.event_seq > 1;
+  return null;
+end;
+$$;
+comment on function private.record_inserted_ai_jobs() is
+  'Statement trigger: writes the created event of each new job. Security definer because owners insert jobs but may '
+  'not write events.';
+
+create function private.record_updated_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
+    -- Written out: a function would not be inlined, and this runs at each step of each job.
+    jsonb_strip_nulls(jsonb_build_object(
+      'status', n.status,
+      'progress', n.progress_percentage,
+      'stage', n.stage,
+      'error_code', n.error_code,
+      'scheduled_at', case when n.status = 'pending' then n.scheduled_at end
+    ))
+  from updated as n
+  join outdated as o on o.id = n.id
+  where n.event_seq <> o.event_seq;
+  return null;
+end;
+$$;
+comment on function private.record_updated_ai_jobs() is
+  'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because '
+  'nobody is granted insert on ai_job_events.';

@@ -1,0 +1,36 @@
+-- The heartbeat of a worker for all the jobs that it holds.
+
+create function public.heartbeat_ai_jobs(p_beats jsonb)
+returns table (job_id uuid, is_cancel_requested boolean)
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+-- The planner expects a hundred beats, and in a table of some thousand rows would rather read them all.
+set enable_seqscan = off
+as $$
+begin
+  -- A lease that a crash of Postgres makes shorter is only rescued sooner.
+  perform set_config('synchronous_commit', 'off', true);
+  return query
+  update public.ai_jobs as j
+  set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
+      -- least() passes over nulls, so a beat without progress would otherwise count as 99.
+      progress_percentage = greatest(j.progress_percentage, least(coalesce(b.progress, 0), 99)),
+      stage = coalesce(b.stage, j.stage),
+      event_seq = j.event_seq + (b.progress is not null or b.stage is not null)::integer,
+      last_event = case when b.progress is not null or b.stage is not null then 'progress' else j.last_event end
+  from jsonb_to_recordset(p_beats) as b (job_id uuid, lease_token uuid, progress integer, stage text),
+    public.ai_job_types as t
+  where j.id = b.job_id
+    and j.lease_token = b.lease_token
+    and t.job_type = j.job_type
+  returning j.id, j.cancel_requested_at is not null;
+end;
+$$;
+comment on function public.heartbeat_ai_jobs(jsonb) is
+  'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never '
+  'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is '
+  'lost: stop. service_role only.';
+revoke execute on function public.heartbeat_ai_jobs(jsonb) from public, anon, authenticated;
+grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;

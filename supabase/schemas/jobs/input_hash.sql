@@ -1,0 +1,52 @@
+-- The name under which a result is cached.
+
+create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+-- Planning it anew for each job takes four times as long as running it.
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  -- jsonb's own text form is canonical: keys sorted, doubles removed, spaces fixed.
+  return encode(
+    sha256(convert_to(
+      (jsonb_build_object(
+        'user_id', p_user_id,
+        'job_type', p_job_type,
+        'input_url', nullif(p_input_url, ''),
+        'input_version', (
+          -- The time as a number: as text it would depend on the time zone of whoever asks.
+          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+          from storage.objects as o
+          where o.bucket_id = split_part(p_input_url, '/', 1)
+            and o.name = substr(p_input_url, strpos(p_input_url, '/') + 1)
+            and split_part(o.name, '/', 1) = p_user_id::text
+        ),
+        'metadata', p_metadata
+      )
+      -- A second object that the parameters name is an input as well.
+      || case when p_metadata ? 'audio_url' then jsonb_build_object(
+        'audio_version', (
+          select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
+          from storage.objects as o
+          where o.bucket_id = split_part(p_metadata ->> 'audio_url', '/', 1)
+            and o.name = substr(p_metadata ->> 'audio_url', strpos(p_metadata ->> 'audio_url', '/') + 1)
+            and split_part(o.name, '/', 1) = p_user_id::text
+        )
+      ) else '{}' end)::text,
+      'UTF8'
+    )),
+    'hex'
+  );
+end;
+$$;
+comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
+  'result is cached. An empty p_input_url is none. Only objects in the owner''s own folder have a version here: the intake '
+  'trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller who cannot see '
+  'the object gets the hash of "no object".';
+revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
+grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;

@@ -1,0 +1,334 @@
+-- What happens to a job before its row exists, whether it comes through create-ai-job or by a plain insert with
+-- supabase-js. Errors carry their own SQLSTATE (AJ…), and the name of the field in DETAIL.
+
+create function private.canonical_voice_clone(p_metadata jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(p_metadata) is distinct from 'object' then
+    return p_metadata;
+  end if;
+  if p_metadata ? 'name' and p_metadata ? 'voice_name' and p_metadata -> 'name' <> p_metadata -> 'voice_name' then
+    raise exception 'metadata.voice_name differs from metadata.name, its old name: send voice_name alone'
+      using errcode = 'AJ020', detail = 'metadata.voice_name';
+  end if;
+  return jsonb_build_object('voice_name', coalesce(p_metadata -> 'name', '"Cloned Voice"')) || (p_metadata - 'name');
+end;
+$$;
+comment on function private.canonical_voice_clone(jsonb) is
+  'The parameters of a voice clone with voice_name in the place of name, its name before 1.0, and with the default where '
+  'there is neither. Raises AJ020 when both are there and differ.';
+
+create function private.check_ai_job_texts(p_metadata jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_field text;
+begin
+  foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
+    if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
+      raise exception 'metadata.% has no visible character', v_field
+        using errcode = 'AJ020', detail = 'metadata.' || v_field;
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.check_ai_job_texts(jsonb) is
+  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. Whatever else '
+  'a type wants of its parameters is checked where the job runs.';
+
+create function private.check_ai_job_object(
+  p_user_id uuid,
+  p_url text,
+  p_name text,
+  p_field text,
+  p_taker text,
+  p_buckets text[],
+  p_mime_types text[],
+  p_max_bytes bigint
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_bucket text := split_part(p_url, '/', 1);
+  v_name text := substr(p_url, strpos(p_url, '/') + 1);
+  v_mime_type text;
+  v_size bigint;
+begin
+  if p_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or p_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)' then
+    raise exception '% must name an object of this project''s Storage as <bucket>/<path>', p_name
+      using errcode = 'AJ011', detail = p_field;
+  end if;
+
+  if v_bucket <> all (p_buckets) then
+    raise exception '% must lie in one of these buckets: %', p_name, array_to_string(p_buckets, ', ')
+      using errcode = 'AJ011', detail = p_field;
+  end if;
+
+  -- Before any look: the answer about another folder must not depend on what is in it.
+  if split_part(v_name, '/', 1) is distinct from p_user_id::text then
+    raise exception '% lies outside your own folder', p_name using errcode = 'AJ015', detail = p_field;
+  end if;
+
+  select private.canonical_mime_type(o.metadata ->> 'mimetype'), (o.metadata ->> 'size')::bigint
+  into v_mime_type, v_size
+  from storage.objects as o
+  where o.bucket_id = v_bucket and o.name = v_name;
+  if not found then
+    raise exception '% is not there; upload it first', p_name using errcode = 'AJ012', detail = p_field;
+  end if;
+
+  if v_mime_type is null or v_mime_type <> all (p_mime_types) then
+    raise exception '% has the content type %; % takes %',
+      p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')
+      using errcode = 'AJ013', detail = p_field;
+  end if;
+
+  if v_size is null or v_size < 1 then
+    raise exception '% is empty', p_name using errcode = 'AJ014', detail = p_field;
+  end if;
+  if v_size > p_max_bytes then
+    raise exception '% has % bytes; % takes % at most', p_name, v_size, p_taker, p_max_bytes
+      using errcode = 'AJ014', detail = p_field;
+  end if;
+end;
+$$;
+comment on function private.check_ai_job_object(uuid, text, text, text, text, text[], text[], bigint) is
+  'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder of an allowed bucket, type and size. '
+  'Messages call the object p_name and say what p_taker takes; p_field is the wrong field. The caller runs as its owner, so '
+  'that the folder is checked here.';
+
+create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_input_url is not null then
+    if p_type.input_buckets = '{}' then
+      raise exception '% takes no input_url', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
+    end if;
+    perform private.check_ai_job_object(
+      p_user_id, p_input_url, format('the %s (input_url)', p_type.input_name), 'input_url', p_type.job_type,
+      p_type.input_buckets, p_type.input_mime_types, p_type.input_max_bytes
+    );
+  elsif p_type.is_input_required then
+    raise exception 'input_url is required for %: the %', p_type.job_type, p_type.input_name
+      using errcode = 'AJ010', detail = 'input_url';
+  end if;
+end;
+$$;
+comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
+  'Raises AJ010 to AJ015 unless the job has the input that its type takes. Called by the intake trigger, which runs as its '
+  'owner.';
+
+create function private.check_account_standing(p_user_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if exists (
+    select 1
+    from public.ai_limits as d
+    left join public.ai_limits as l on l.user_id = p_user_id
+    where d.user_id is null and coalesce(l.requires_established_account, d.requires_established_account)
+  ) and exists (
+    select 1
+    from auth.users as u
+    where u.id = p_user_id
+      and (coalesce(u.email_confirmed_at, u.phone_confirmed_at) is null or u.created_at > now() - interval '1 hour')
+  ) then
+    raise exception 'confirm your e-mail address and wait until your account is an hour old' using
+      errcode = 'AJ038', detail = 'user_id';
+  end if;
+end;
+$$;
+comment on function private.check_account_standing(uuid) is
+  'Raises AJ038 when the limits require an established account, and this one is neither confirmed nor an hour old. An account '
+  'that is gone is left to the foreign key. Called by the intake trigger, which runs as its owner.';
+
+create function private.admit_ai_job()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_type public.ai_job_types;
+  v_source public.ai_jobs;
+begin
+  -- The policy on the table sees the row only after this trigger. Were a foreign owner let through to here, the answers
+  -- below would tell a caller what lies in another user's folder.
+  if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
+    raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
+  end if;
+  if new.job_type = 'voice_clone' then
+    -- Before anything compares the parameters: under either name it is the same request.
+    new.metadata := private.canonical_voice_clone(new.metadata);
+  end if;
+  if new.idempotency_key is not null then
+    -- Of inserts with one key at the same moment none is seen here. They wait for each other at the unique index, which
+    -- lets one through and refuses the others (23505); sent again, those are answered here. No lock per key: all
+    -- connections share one table of locks, and a bulk insert would fill it.
+    select * into v_source from public.ai_jobs as j
+    where j.user_id = new.user_id and j.idempotency_key = new.idempotency_key;
+    if found then
+      if (v_source.job_type, v_source.input_url, v_source.metadata, v_source.depends_on_job_id)
+        is not distinct from (new.job_type, new.input_url, new.metadata, new.depends_on_job_id) then
+        raise exception 'this idempotency key made a job before' using
+          errcode = 'AJ032', detail = 'idempotency_key', hint = v_source.id::text;
+      end if;
+      raise exception 'this idempotency key was used before with another request' using
+        errcode = 'AJ030', detail = 'idempotency_key';
+    end if;
+  end if;
+
+  select * into v_type from public.ai_job_types as t where t.job_type = new.job_type;
+  if not found then
+    raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
+  end if;
+  if not v_type.is_enabled then
+    raise exception 'job_type % is switched off at the moment', new.job_type using errcode = 'AJ002', detail = 'job_type';
+  end if;
+  if v_type.provider <> 'internal' then
+    perform private.check_account_standing(new.user_id);
+  end if;
+  if jsonb_typeof(new.metadata) is distinct from 'object' then
+    raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
+  end if;
+  if octet_length(new.metadata::text) > 65536 then
+    raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
+  end if;
+  perform private.check_ai_job_texts(new.metadata);
+  perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
+  perform private.check_ai_job_references(new.user_id, v_type, new.metadata, new.depends_on_job_id);
+
+  new.provider := v_type.provider;
+  if new.metadata ? 'provider' and v_type.other_providers <> '{}' then
+    new.provider := new.metadata ->> 'provider';
+    if (new.provider = v_type.provider or new.provider = any (v_type.other_providers)) is not true then
+      raise exception 'metadata.provider must be one of these: %',
+        array_to_string(v_type.provider || v_type.other_providers, ', ')
+        using errcode = 'AJ020', detail = 'metadata.provider';
+    end if;
+  end if;
+  new.max_attempts := v_type.max_attempts;
+  new.scheduled_at := greatest(new.scheduled_at, now());
+  if new.depends_on_job_id is not null then
+    -- Before the other job: whoever deletes the account holds it and wants its jobs.
+    perform 1 from auth.users as u where u.id = new.user_id for key share;
+  end if;
+  new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
+  if new.is_blocked then
+    new.stage := 'waiting_for_dependency';
+  elsif new.scheduled_at <= now() then
+    new.queue_key := private.next_queue_key(new.user_id, new.job_type, new.provider, new.priority);
+  end if;
+  new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
+  if new.depends_on_job_id is not null then
+    -- The same parameters on the result of another job are another request.
+    new.input_hash := encode(
+      sha256(convert_to(
+        new.input_hash || ':' || (
+          select coalesce(d.cached_from_job_id, d.id) from public.ai_jobs as d where d.id = new.depends_on_job_id
+        ),
+        'UTF8'
+      )),
+      'hex'
+    );
+  end if;
+
+  if new.cached_from_job_id is not null then
+    select * into v_source from public.ai_jobs as j where j.id = new.cached_from_job_id;
+    if private.is_ai_job_result_reusable(v_source, new.user_id, new.input_hash) then
+      new.status := 'completed';
+      new.queue_key := null;
+      new.is_blocked := false;
+      new.stage := null;
+      new.progress_percentage := 100;
+      new.result_data := v_source.result_data || '{"cached": true}';
+      new.output_url := v_source.output_url;
+      new.started_at := now();
+      new.completed_at := now();
+      new.event_seq := 2;
+      new.last_event := 'completed';
+    else
+      new.cached_from_job_id := null;
+    end if;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.admit_ai_job() is
+  'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes '
+  'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
+  'columns nor set what is set here; the owner of the input is therefore checked explicitly.';
+
+create function private.check_ai_job_references(
+  p_user_id uuid,
+  p_type public.ai_job_types,
+  p_metadata jsonb,
+  p_depends_on_job_id uuid
+)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_voice text := p_metadata ->> 'voice_id';
+  v_call text := p_metadata ->> 'call_id';
+begin
+  if p_type.job_type = 'text_to_speech' then
+    if v_voice is null and exists (
+      select 1 from public.ai_jobs as j
+      where j.id = p_depends_on_job_id and j.user_id = p_user_id and j.job_type = 'voice_clone'
+    ) then
+      return;
+    end if;
+    if v_voice is null then
+      raise exception 'metadata.voice_id is required, or a voice clone that this job depends on' using errcode = 'AJ020', detail = 'metadata.voice_id';
+    end if;
+    if v_voice <> all (p_type.stock_voice_ids) and not exists (
+      select 1 from public.voices as v
+      where v.id = case when v_voice ~ v_uuid then v_voice::uuid end
+        and v.user_id = p_user_id
+        and v.provider = p_type.provider
+    ) then
+      raise exception 'metadata.voice_id names no voice of yours and no stock voice'
+        using errcode = 'AJ018', detail = 'metadata.voice_id';
+    end if;
+  elsif p_type.job_type = 'transcription' and p_metadata ? 'call_id' then
+    if not exists (
+      select 1 from public.calls as c
+      where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_user_id
+    ) then
+      raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
+    end if;
+  end if;
+end;
+$$;
+comment on function private.check_ai_job_references(uuid, public.ai_job_types, jsonb, uuid) is
+  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer '
+  'for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that '
+  'is made. Called by the intake trigger, which runs as its owner, so that the owner is '
+  'checked here.';

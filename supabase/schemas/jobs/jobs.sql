@@ -1,0 +1,200 @@
+-- The job table: the only truth about a job. Named constraints say what a row may hold, so that a bug fails at the
+-- write and not weeks later. Its triggers are in triggers.sql.
+
+create table public.ai_jobs (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  job_type text not null,
+  status text not null default 'pending',
+  progress_percentage integer not null default 0,
+  input_url text,
+  metadata jsonb not null default '{}',
+  output_url text,
+  result_data jsonb,
+  error_message text,
+  error_code text,
+  provider text not null default 'internal',
+  provider_job_id text,
+  stage text,
+  attempt integer not null default 0,
+  max_attempts integer not null default 1,
+  scheduled_at timestamptz not null default now(),
+  priority integer not null default 0,
+  queue_key bigint,
+  lease_token uuid,
+  lease_expires_at timestamptz,
+  idempotency_key text,
+  input_hash text,
+  cached_from_job_id uuid,
+  depends_on_job_id uuid,
+  is_blocked boolean not null default false,
+  cancel_requested_at timestamptz,
+  retry_requested_at timestamptz,
+  spend text not null default 'none',
+  billable_calls integer not null default 0,
+  cost_micros bigint not null default 0,
+  cost_currency text not null default 'USD',
+  event_seq integer not null default 1,
+  last_event text not null default 'created',
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  completed_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint ai_jobs_pkey primary key (id),
+  constraint ai_jobs_id_user_id_key unique (id, user_id),
+  constraint ai_jobs_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade,
+  constraint ai_jobs_job_type_fkey foreign key (job_type) references public.ai_job_types (job_type),
+  constraint ai_jobs_dependency_fkey foreign key (depends_on_job_id, user_id) references public.ai_jobs (id, user_id)
+    on delete set null (depends_on_job_id),
+  constraint ai_jobs_cached_from_job_id_fkey
+    foreign key (cached_from_job_id) references public.ai_jobs (id) on delete set null,
+  constraint ai_jobs_does_not_depend_on_itself check (depends_on_job_id <> id),
+  constraint ai_jobs_blocked_waits_for_a_job
+    check (not is_blocked or (depends_on_job_id is not null and status = 'pending' and queue_key is null)),
+  constraint ai_jobs_status_is_known
+    check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+  constraint ai_jobs_progress_in_range check (progress_percentage between 0 and 100),
+  constraint ai_jobs_progress_is_full_when_completed check (status <> 'completed' or progress_percentage = 100),
+  constraint ai_jobs_lease_matches_status
+    check ((status = 'processing') = (lease_token is not null) and (lease_token is null) = (lease_expires_at is null)),
+  constraint ai_jobs_completed_at_matches_status
+    check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
+  constraint ai_jobs_failed_has_error_code check (status <> 'failed' or error_code is not null),
+  constraint ai_jobs_completed_has_no_error
+    check (status <> 'completed' or (error_code is null and error_message is null)),
+  constraint ai_jobs_result_only_when_completed check (status = 'completed' or (result_data is null and output_url is null)),
+  constraint ai_jobs_result_when_completed check (status <> 'completed' or result_data is not null),
+  constraint ai_jobs_attempt_within_max check (attempt between 0 and max_attempts),
+  constraint ai_jobs_max_attempts_in_range check (max_attempts between 1 and 100),
+  constraint ai_jobs_started_when_processing check (status <> 'processing' or started_at is not null),
+  constraint ai_jobs_started_after_created check (started_at >= created_at),
+  constraint ai_jobs_completed_after_created check (completed_at >= created_at),
+  constraint ai_jobs_completed_after_started check (completed_at >= started_at),
+  -- Only until the first start: a retry of an old job is scheduled later than that, and must be.
+  constraint ai_jobs_scheduled_within_a_month
+    check (
+      started_at is not null or retry_requested_at is not null or scheduled_at <= created_at + interval '31 days'
+    ),
+  constraint ai_jobs_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
+  constraint ai_jobs_metadata_is_small check (octet_length(metadata::text) <= 65536),
+  constraint ai_jobs_input_url_is_object_path
+    check (input_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' and input_url !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'),
+  constraint ai_jobs_output_url_is_object_path
+    check (output_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'),
+  constraint ai_jobs_idempotency_key_length check (length(idempotency_key) between 1 and 255),
+  constraint ai_jobs_priority_in_range check (priority between -100 and 100),
+  constraint ai_jobs_queue_key_only_when_pending check (queue_key is null or status not in ('processing', 'completed', 'failed', 'cancelled')),
+  constraint ai_jobs_spend_is_known check (spend in ('none', 'unknown', 'incurred')),
+  constraint ai_jobs_cost_is_not_negative check (cost_micros >= 0 and billable_calls >= 0),
+  constraint ai_jobs_cost_currency_is_iso check (cost_currency ~ '^[A-Z]{3}$'),
+  constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
+);
+comment on table public.ai_jobs is
+  'One row per piece of AI work an app asked for; the only truth about it. Owners insert and read, the queue '
+  'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
+comment on column public.ai_jobs.user_id is 'The owner. Row Level Security lets nobody else see the row.';
+comment on column public.ai_jobs.status is
+  'pending (waiting; a retry is pending with attempt > 0), processing (a runner holds the lease), completed, '
+  'failed, cancelled. The last three are final.';
+comment on column public.ai_jobs.input_url is
+  'An object of this project''s Storage as <bucket>/<path>, the first folder being the owner''s id. Never a foreign URL.';
+comment on column public.ai_jobs.output_url is 'Object path of the result as <bucket>/<path>; signed when read, never stored signed.';
+comment on column public.ai_jobs.metadata is 'Parameters of the job type, as the app sent them.';
+comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; the list is docs/error-codes.md.';
+comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
+comment on column public.ai_jobs.provider_job_id is
+  'The provider''s own id of what it made or is making; written before anything else is done with it.';
+comment on column public.ai_jobs.provider is
+  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata '
+  'names.';
+comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
+comment on column public.ai_jobs.stage is 'What the runner was doing last, for people: fetching_input, calling_provider, …';
+comment on column public.ai_jobs.attempt is 'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
+comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
+comment on column public.ai_jobs.priority is 'Lower runs first; one claim in eight takes the longest waiting job instead.';
+comment on column public.ai_jobs.queue_key is
+  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
+  'take turns however many jobs each has. Null: not due yet, or not waiting.';
+comment on column public.ai_jobs.spend is
+  'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
+comment on column public.ai_jobs.cancel_requested_at is
+  'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
+comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
+comment on column public.ai_jobs.lease_token is
+  'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
+comment on column public.ai_jobs.lease_expires_at is 'By the database''s clock. After it the sweep takes the job back.';
+comment on column public.ai_jobs.idempotency_key is 'The app''s own key, unique per owner: the same key never makes a second job.';
+comment on column public.ai_jobs.input_hash is
+  'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
+comment on column public.ai_jobs.cached_from_job_id is
+  'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
+comment on column public.ai_jobs.depends_on_job_id is
+  'An earlier job of the same owner whose result this one works with. Given on insert, never changed; null once that job is '
+  'deleted.';
+comment on column public.ai_jobs.is_blocked is
+  'Waits for depends_on_job_id to be completed and cannot be claimed before; set and cleared by the database alone.';
+comment on column public.ai_jobs.billable_calls is
+  'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
+comment on column public.ai_jobs.cost_micros is 'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
+comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
+comment on column public.ai_jobs.last_event is 'Name of that event.';
+
+-- Serve the claim: whose turn it is, who waits longest, and what becomes due.
+create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, queue_key, scheduled_at, id) include (user_id)
+  where status = 'pending' and queue_key is not null;
+create index ai_jobs_waiting_idx on public.ai_jobs (job_type, provider, scheduled_at, id) include (user_id)
+  where status = 'pending' and queue_key is not null;
+create index ai_jobs_scheduled_at_idx on public.ai_jobs (scheduled_at) where status = 'pending' and queue_key is null and not is_blocked;
+create index ai_jobs_user_scheduled_at_idx on public.ai_jobs (user_id, scheduled_at)
+  where status = 'pending' and queue_key is null and not is_blocked;
+-- Serves the next turn of a user.
+create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provider, priority, queue_key)
+  where status = 'pending' and queue_key is not null;
+-- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
+-- heartbeat then changes no index at all.
+create index ai_jobs_running_idx on public.ai_jobs (provider, user_id) where status = 'processing';
+-- Serves the quota of waiting and running jobs.
+create index ai_jobs_active_idx on public.ai_jobs (user_id) where status in ('pending', 'processing');
+-- Serves the owner's list, newest first, with keyset pages.
+create index ai_jobs_user_id_created_at_idx on public.ai_jobs (user_id, created_at desc, id desc);
+create unique index ai_jobs_user_id_idempotency_key_key on public.ai_jobs (user_id, idempotency_key)
+  where idempotency_key is not null;
+create index ai_jobs_job_type_idx on public.ai_jobs (job_type);
+create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_id) where cached_from_job_id is not null;
+-- Serves the end of a job, which its dependents wait for.
+create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
+create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
+-- Serves the counts below. What is discarded is gone at the provider.
+create index ai_jobs_voice_clones_at_work_idx on public.ai_jobs (provider)
+  where job_type = 'voice_clone' and status in ('pending', 'processing');
+-- Serves the webhook that names what the provider made.
+create index ai_jobs_provider_job_id_idx on public.ai_jobs (provider_job_id)
+  where status = 'pending' and provider_job_id is not null;
+-- Serve the left-overs of cancelled jobs (those of failed ones have ai_jobs_failed_idx), and an object's call.
+create index ai_jobs_cancelled_idx on public.ai_jobs (completed_at) where status = 'cancelled';
+
+alter table public.ai_jobs enable row level security;
+
+create policy "users can read their own ai jobs"
+on public.ai_jobs for select to authenticated
+using (user_id = (select auth.uid()));
+
+create policy "users can create ai jobs of their own"
+on public.ai_jobs for insert to authenticated
+with check (user_id = (select auth.uid()));
+
+create policy "users can ask to cancel or retry their own ai jobs"
+on public.ai_jobs for update to authenticated
+using (user_id = (select auth.uid()))
+with check (user_id = (select auth.uid()));
+
+revoke all on public.ai_jobs from public, anon, authenticated, service_role;
+grant select on public.ai_jobs to authenticated;
+
+-- Not id: the database alone draws ids. A chosen one could be tried to see whether it is taken, and that of a deleted job
+-- would be known to a provider already, as the marker of what that one paid for.
+grant insert (
+  user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id
+) on public.ai_jobs to authenticated;
+grant select, insert, update, delete on public.ai_jobs to service_role;
+grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;

@@ -1,0 +1,218 @@
+-- For the operator: redriving, resolving and pausing jobs.
+
+create function private.try_ai_job_again(p_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
+  return true;
+exception
+  when sqlstate 'AJ034' or sqlstate 'AJ036' or sqlstate 'AJ037' or sqlstate 'AJ070' or sqlstate 'AJ017' then
+    return false;
+end;
+$$;
+comment on function private.try_ai_job_again(uuid) is
+  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, there is no room for another voice, it was '
+  'tried too often, or what it depends on is gone: that is no reason to leave others undone.';
+
+create function public.redrive_ai_jobs(
+  p_job_type text default null,
+  p_error_code text default null,
+  p_user_id uuid default null,
+  p_failed_since timestamptz default '-infinity',
+  p_limit integer default 1000
+)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_id uuid;
+  v_count integer := 0;
+begin
+  if p_job_type is not null and not exists (select 1 from public.ai_job_types as t where t.job_type = p_job_type) then
+    raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
+  end if;
+  if p_user_id is not null and not exists (select 1 from auth.users as u where u.id = p_user_id) then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
+  end if;
+  for v_id in
+    select f.id
+    from public.ai_jobs as f
+    where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+      -- These come back with the job that they depend on.
+      and f.error_code <> 'dependency_failed'
+      and (p_job_type is null or f.job_type = p_job_type)
+      and (p_error_code is null or f.error_code = p_error_code)
+      and (p_user_id is null or f.user_id = p_user_id)
+      and f.completed_at >= p_failed_since
+    order by f.completed_at
+    limit p_limit
+    for update skip locked
+  loop
+    v_count := v_count + private.try_ai_job_again(v_id)::integer;
+  end loop;
+  return v_count;
+end;
+$$;
+comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
+  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose '
+  'owner has no room for it stays failed. Jobs whose '
+  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
+  'back with that one. A job type or user that does not exist is an error (AJ075). For the operator; service_role only; '
+  'security definer for the retry in schema private.';
+revoke execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) from public, anon, authenticated;
+grant execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) to service_role;
+
+create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.ai_jobs as j
+  set spend = k.spend,
+      error_message = case when j.status = 'cancelled' then private.cancellation_message(k.spend) else j.error_message end,
+      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
+      cost_micros = k.cost_micros
+  from (
+    select
+      case
+        when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+        when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+        else 'none'
+      end as spend,
+      coalesce(sum(c.cost_micros), 0) as cost_micros
+    from public.ai_provider_calls as c
+    where c.job_id = p_job_id
+  ) as k
+  where j.id = p_job_id;
+end;
+$$;
+comment on function private.note_settled_doubt(uuid, text) is
+  'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an '
+  'operator or the janitor, and what that call made, by the provider''s id, if anything.';
+
+create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_status text;
+begin
+  if p_was_made is null or p_was_made <> (p_provider_object_id is not null) then
+    raise exception 'say what was made by its provider''s id, or that nothing was' using
+      errcode = 'AJ073', detail = 'p_provider_object_id';
+  end if;
+  -- The job's row first, as everywhere.
+  select j.status into v_status
+  from public.ai_jobs as j
+  where j.id = p_job_id and j.status in ('failed', 'cancelled')
+  for no key update;
+  update public.ai_provider_calls as c
+  set outcome = case when p_was_made then 'adopted' else 'absent' end,
+      provider_object_id = p_provider_object_id,
+      settled_at = clock_timestamp()
+  where v_status is not null and c.job_id = p_job_id and c.outcome = 'unknown';
+  if not found then
+    return false;
+  end if;
+  perform private.note_settled_doubt(p_job_id, p_provider_object_id);
+  if v_status = 'failed' then
+    perform private.try_ai_job_again(p_job_id);
+  end if;
+  return true;
+end;
+$$;
+comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
+  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made '
+  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has as '
+  'many waiting as they may: then it is left to them to retry it. A cancelled one stays cancelled. False: no call of the job '
+  'waits for this. service_role only; security definer for the retry in schema private.';
+revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text) from public, anon, authenticated;
+grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text) to service_role;
+
+create function public.pause_ai_jobs(
+  p_job_type text default null,
+  p_provider text default null,
+  p_user_id uuid default null,
+  p_is_paused boolean default true
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_paused_at timestamptz := case when p_is_paused then clock_timestamp() end;
+  v_changed integer;
+  v_count integer := 0;
+begin
+  if num_nonnulls(p_job_type, p_provider, p_user_id) = 0 then
+    raise exception 'name a job type, a provider or a user' using errcode = 'AJ074', detail = 'p_job_type';
+  end if;
+  update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
+  get diagnostics v_changed = row_count;
+  if p_job_type is not null and v_changed = 0 then
+    raise exception 'there is no job type %', p_job_type using errcode = 'AJ075', detail = 'p_job_type';
+  end if;
+  v_count := v_count + v_changed;
+  update public.ai_providers as p set paused_at = v_paused_at where p.provider = p_provider;
+  get diagnostics v_changed = row_count;
+  if p_provider is not null and v_changed = 0 then
+    raise exception 'there is no provider %', p_provider using errcode = 'AJ075', detail = 'p_provider';
+  end if;
+  v_count := v_count + v_changed;
+  if p_user_id is not null then
+    insert into public.ai_limits (user_id, paused_at) values (p_user_id, v_paused_at)
+    on conflict (user_id) do update set paused_at = excluded.paused_at;
+    v_count := v_count + 1;
+  end if;
+  return v_count;
+exception
+  when foreign_key_violation then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
+end;
+$$;
+comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
+  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
+  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
+  'does not exist is an error (AJ075), and nothing changes. service_role only.';
+revoke execute on function public.pause_ai_jobs(text, text, uuid, boolean) from public, anon, authenticated;
+grant execute on function public.pause_ai_jobs(text, text, uuid, boolean) to service_role;
+
+create view private.ai_job_dead_letters
+with (security_invoker = true)
+as
+select
+  j.id, j.user_id, j.job_type, j.provider, j.error_code, j.error_message, j.attempt, j.spend, j.billable_calls,
+  j.provider_job_id, j.created_at, j.completed_at as failed_at,
+  (
+    select jsonb_agg(
+      jsonb_build_object(
+        'operation', c.operation, 'attempt', c.attempt, 'outcome', c.outcome, 'error_code', c.error_code,
+        'http_status', c.http_status, 'provider_object_id', c.provider_object_id, 'sent_at', c.sent_at
+      )
+      order by c.sent_at
+    )
+    from public.ai_provider_calls as c
+    where c.job_id = j.id
+  ) as provider_calls
+from public.ai_jobs as j
+where j.status = 'failed' or (j.status = 'cancelled' and j.spend = 'unknown');
+comment on view private.ai_job_dead_letters is
+  'Jobs that failed for good, and cancelled ones of which it is unknown whether they were paid for, with their last cause '
+  'and what was asked of the provider. For the operator.';
+revoke all on private.ai_job_dead_letters from public, anon, authenticated, service_role;

@@ -1,0 +1,96 @@
+-- Quotas per user, exact under any number of parallel inserts: one row per user in ai_limits, which each transaction that
+-- adds jobs of the user locks. A job that ends does not touch it: its count is an upper bound, made exact before it
+-- refuses anything.
+
+create function private.charge_ai_job_quota(p_user_id uuid, p_active integer, p_created integer)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_limits public.ai_limits;
+  v_max_active integer;
+  v_max_per_day integer;
+  v_active integer;
+  -- Not current_date, which follows the time zone that a request may ask the Data API for.
+  v_today constant date := (clock_timestamp() at time zone 'UTC')::date;
+begin
+  insert into public.ai_limits as l (user_id, active_jobs_at_most, counted_on, jobs_that_day)
+  values (p_user_id, p_active, v_today, p_created)
+  on conflict (user_id) do update
+  set active_jobs_at_most = l.active_jobs_at_most + p_active,
+      jobs_that_day = case when l.counted_on >= v_today then l.jobs_that_day + p_created else p_created end,
+      counted_on = greatest(l.counted_on, v_today)
+  returning l.* into v_limits;
+  select coalesce(v_limits.max_active_jobs, d.max_active_jobs), coalesce(v_limits.max_jobs_per_day, d.max_jobs_per_day)
+  into v_max_active, v_max_per_day
+  from public.ai_limits as d
+  where d.user_id is null;
+
+  if p_active > 0 and v_limits.active_jobs_at_most > v_max_active then
+    -- Whoever held the row before has committed by now, and this statement sees it.
+    select count(*) into v_active
+    from public.ai_jobs as j
+    where j.user_id = p_user_id and j.status in ('pending', 'processing');
+    if v_active > v_max_active then
+      raise exception 'at most % jobs may wait or run at once', v_max_active using errcode = 'AJ034', detail = 'user_id';
+    end if;
+    update public.ai_limits as l set active_jobs_at_most = v_active where l.id = v_limits.id;
+  end if;
+  if p_created > 0 and v_limits.jobs_that_day > v_max_per_day then
+    raise exception 'at most % jobs may be created in a day', v_max_per_day using errcode = 'AJ035', detail = 'user_id';
+  end if;
+end;
+$$;
+comment on function private.charge_ai_job_quota(uuid, integer, integer) is
+  'Charges a user for that many jobs that wait or run from now on, and that many new ones. It raises AJ034 or AJ035 when '
+  'a quota would be exceeded, which undoes the whole statement. Security definer because owners may not write their '
+  'own counts.';
+
+create function private.charge_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_user record;
+begin
+  -- In the order of the ids, so that two statements over several users cannot wait for each other.
+  for v_user in
+    select i.user_id, count(*) filter (where i.status in ('pending', 'processing')) as active, count(*) as created,
+      bool_or(i.is_blocked) as is_any_blocked
+    from inserted as i
+    group by i.user_id
+    order by i.user_id
+  loop
+    perform private.charge_ai_job_quota(v_user.user_id, v_user.active::integer, v_user.created::integer);
+    -- They all end in one statement when the first of them fails, which must not take long.
+    if v_user.is_any_blocked and (
+      select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
+    ) > 500 then
+      raise exception 'at most 500 jobs may wait for other jobs at once' using errcode = 'AJ034', detail = 'depends_on';
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.charge_inserted_ai_jobs() is
+  'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
+
+create function private.charge_reopened_ai_job()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.charge_ai_job_quota(new.user_id, 1, 0);
+  return null;
+end;
+$$;
+comment on function private.charge_reopened_ai_job() is
+  'Row trigger: a failed job that is tried again waits and runs like a new one, but was created before. Security definer '
+  'because it calls a function that is.';

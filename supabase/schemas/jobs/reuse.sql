@@ -1,0 +1,101 @@
+-- Whether an earlier result answers a new job, and the completion of a claimed job by it.
+
+create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(
+      p_source.user_id = p_user_id
+      and p_source.input_hash = p_input_hash
+      and p_source.status = 'completed'
+      and p_source.completed_at > now() - make_interval(secs => t.cache_ttl_seconds)
+      and (
+        p_source.job_type <> 'voice_clone'
+        or exists (
+          select 1 from public.voices as v
+          where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
+            and v.provider_missing_since is null
+        )
+      )
+      -- A call that was written down again since then is filled anew.
+      and (
+        p_source.job_type <> 'transcription'
+        or p_source.metadata ->> 'call_id' is null
+        or exists (
+          select 1 from public.calls as c where c.user_id = p_user_id and c.transcript_job_id = p_source.id
+        )
+      )
+      and (
+        p_source.output_url is null
+        or exists (
+          select 1 from storage.objects as o
+          where o.bucket_id = split_part(p_source.output_url, '/', 1)
+            and o.name = substr(p_source.output_url, strpos(p_source.output_url, '/') + 1)
+        )
+      ),
+      false
+    )
+    from public.ai_job_types as t
+    where t.job_type = p_source.job_type
+  );
+end;
+$$;
+comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text) is
+  'True if the source job is a completed one of this owner with this very input, not older than the type allows, and '
+  'what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+
+create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_job public.ai_jobs;
+  v_source public.ai_jobs;
+begin
+  select * into v_job from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for update;
+  if not found then
+    return false;
+  end if;
+  -- What this job has paid for, or may have, must not be left behind at the provider.
+  if exists (
+    select 1 from public.ai_provider_calls as c
+    where c.job_id = p_job_id and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
+  ) then
+    return false;
+  end if;
+  select * into v_source from public.ai_jobs as j where j.id = p_source_job_id and j.id <> p_job_id;
+  if not coalesce(private.is_ai_job_result_reusable(v_source, v_job.user_id, v_job.input_hash), false) then
+    return false;
+  end if;
+  update public.ai_jobs as j
+  set status = 'completed',
+      progress_percentage = 100,
+      stage = null,
+      result_data = v_source.result_data || '{"cached": true}',
+      output_url = v_source.output_url,
+      cached_from_job_id = v_source.id,
+      completed_at = greatest(clock_timestamp(), j.started_at),
+      lease_token = null,
+      lease_expires_at = null,
+      error_code = null,
+      error_message = null,
+      event_seq = j.event_seq + 1,
+      last_event = 'completed'
+  where j.id = p_job_id;
+  return true;
+end;
+$$;
+comment on function public.reuse_ai_job_result(uuid, uuid, uuid) is
+  'Completes a claimed job with the result of an earlier equal job of the same owner; false, and nothing changed, when '
+  'the lease is lost or the two are not equal. service_role only. Security definer because it shares its check with '
+  'the intake trigger, which lives in schema private.';
+revoke execute on function public.reuse_ai_job_result(uuid, uuid, uuid) from public, anon, authenticated;
+grant execute on function public.reuse_ai_job_result(uuid, uuid, uuid) to service_role;

@@ -1,0 +1,141 @@
+-- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event by name, so the names
+-- decide: a new trigger is named so that it falls into its place, and is written here in that place.
+--
+-- What depends on the order: ai_jobs_admit fills in what the others read; whatever changes the status fires before
+-- ai_jobs_guard_transition checks the change; locks are taken from the least to the most shared (advisory lock of the
+-- provider, row of the user), so that two statements cannot wait for each other.
+
+-- Before insert, each row.
+
+create trigger ai_jobs_admit
+before insert on public.ai_jobs
+for each row execute function private.admit_ai_job();
+
+-- After ai_jobs_admit, which sets the provider.
+create trigger ai_jobs_hold_voice_places
+before insert on public.ai_jobs
+for each row when (new.job_type = 'voice_clone')
+execute function private.hold_voice_places();
+
+-- After insert, each statement.
+
+create trigger ai_jobs_after_insert_record
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.record_inserted_ai_jobs();
+
+create trigger ai_jobs_dispatch
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.dispatch_inserted_ai_jobs();
+
+-- After everything that needs no lock: other inserts of the user wait for the row that this locks.
+create trigger ai_jobs_take_quota
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.charge_inserted_ai_jobs();
+
+-- Under the lock that ai_jobs_take_quota holds.
+create trigger ai_jobs_take_turns
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.part_inserted_ai_jobs();
+
+-- After the rows of the users are locked.
+create trigger ai_jobs_take_voice_places
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.take_inserted_voice_places();
+
+-- Before update, each row.
+
+create trigger ai_jobs_apply_owner_request
+before update of cancel_requested_at, retry_requested_at on public.ai_jobs
+for each row execute function private.apply_owner_request();
+
+create trigger ai_jobs_end_instead_of_waiting
+before update on public.ai_jobs
+for each row
+when (old.status = 'processing' and new.status = 'pending')
+execute function private.end_instead_of_waiting();
+
+create trigger ai_jobs_fix_dependency
+before update of depends_on_job_id on public.ai_jobs
+for each row when (old.depends_on_job_id is distinct from new.depends_on_job_id)
+execute function private.keep_ai_job_dependency();
+
+-- After the triggers that change the status themselves.
+create trigger ai_jobs_guard_transition
+before update on public.ai_jobs
+for each row when (old.status is distinct from new.status)
+execute function private.guard_ai_job_transition();
+
+-- Before the row of the user is locked (ai_jobs_after_reopen_charge), as on insert.
+create trigger ai_jobs_hold_voice_places_again
+before update on public.ai_jobs
+for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
+execute function private.hold_voice_places();
+
+-- After them as well: whatever the status is now, only a waiting job has a turn.
+create trigger ai_jobs_leave_queue
+before update on public.ai_jobs
+for each row
+when (
+  new.queue_key is not null
+  and (
+    new.status <> 'pending'
+    or new.scheduled_at is distinct from old.scheduled_at
+    or new.priority is distinct from old.priority
+  )
+)
+execute function private.leave_ai_job_queue();
+
+create trigger ai_jobs_touch_updated_at
+before update on public.ai_jobs
+for each row execute function private.touch_updated_at();
+
+-- After update, each row, then each statement.
+
+create trigger ai_jobs_after_end_follow_dependency
+after update on public.ai_jobs
+for each row when (
+  old.status is distinct from new.status
+  and (new.status in ('completed', 'failed', 'cancelled') or old.status = 'failed')
+)
+execute function private.follow_ai_job_dependency();
+
+create trigger ai_jobs_after_reopen_charge
+after update on public.ai_jobs
+for each row when (old.status in ('completed', 'failed', 'cancelled') and new.status in ('pending', 'processing'))
+execute function private.charge_reopened_ai_job();
+
+-- After the row of the user is locked.
+create trigger ai_jobs_after_reopen_take_voice_place
+after update on public.ai_jobs
+for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
+execute function private.take_reopened_voice_place();
+
+create trigger ai_jobs_after_step_note_provider
+after update on public.ai_jobs
+for each row when (
+  old.status = 'processing'
+  and (
+    (new.status = 'completed' and new.cached_from_job_id is null)
+    or (new.status = 'pending' and new.last_event = 'snoozed')
+  )
+)
+execute function private.note_provider_progress();
+
+create trigger ai_jobs_doubt_unfinished_call
+after update of status on public.ai_jobs
+for each row when (old.status = 'processing' and new.status <> 'processing')
+execute function private.doubt_unfinished_call();
+
+create trigger ai_jobs_forget_checkpoint
+after update on public.ai_jobs
+for each row when (old.status is distinct from new.status and new.status in ('completed', 'failed', 'cancelled'))
+execute function private.forget_checkpoint();
+
+create trigger ai_jobs_after_update_record
+after update on public.ai_jobs referencing old table as outdated new table as updated
+for each statement execute function private.record_updated_ai_jobs();
+
+-- After delete, each row.
+
+create trigger ai_jobs_record_output after delete on public.ai_jobs
+for each row execute function private.record_storage_removal('output_url');

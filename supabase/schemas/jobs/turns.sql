@@ -1,0 +1,188 @@
+-- The turns of waiting jobs: start-time fair queueing over users.
+
+create function private.leave_ai_job_queue()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.queue_key := null;
+  return new;
+end;
+$$;
+comment on function private.leave_ai_job_queue() is
+  'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives '
+  'it a new one when it is due.';
+
+create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+-- Planning it anew for each job takes longer than running it.
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return coalesce(
+    -- Behind the user's own waiting jobs …
+    (
+      select max(j.queue_key) + 1 from public.ai_jobs as j
+      where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+    ),
+    -- … or, having none, into the turn that is being served.
+    (
+      select min(j.queue_key) from public.ai_jobs as j
+      where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+        and j.status = 'pending' and j.queue_key is not null
+    ),
+    0
+  );
+end;
+$$;
+comment on function private.next_queue_key(uuid, text, text, integer) is
+  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog '
+  'of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
+  'one statement see each other.';
+
+create function private.ready_due_ai_jobs(p_limit integer)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_due uuid[];
+begin
+  -- Asked at each claim, with nothing to do for most of them: an update of no rows would still run its triggers.
+  if not exists (
+    select 1
+    from public.ai_jobs as d
+    where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
+  ) then
+    return;
+  end if;
+  -- Two at once would not see each other's and give the same turns; the other one is about to do this.
+  if not pg_try_advisory_xact_lock(hashtextextended('ready_due_ai_jobs', 0)) then
+    return;
+  end if;
+  select array_agg(d.id) into v_due
+  from (
+    select d.id
+    from public.ai_jobs as d
+    -- Not now(): what the same transaction has just put back is due as well.
+    where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
+    order by d.scheduled_at
+    limit p_limit
+  ) as d;
+  if cardinality(v_due) = p_limit then
+    -- More is due than fits: users share, so that the pile of one holds up no other. From user to user through the index,
+    -- since the pile may be long.
+    with recursive owners as (
+      (
+        select d.user_id
+        from public.ai_jobs as d
+        where d.status = 'pending' and d.queue_key is null and not d.is_blocked
+        order by d.user_id
+        limit 1
+      )
+      union all
+      select (
+        select d.user_id
+        from public.ai_jobs as d
+        where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.user_id > o.user_id
+        order by d.user_id
+        limit 1
+      )
+      from owners as o
+      where o.user_id is not null
+    ),
+    waiting as (
+      select o.user_id, count(*) over () as users
+      from owners as o
+      where exists (
+        select 1
+        from public.ai_jobs as d
+        where d.user_id = o.user_id and d.status = 'pending' and d.queue_key is null and not d.is_blocked
+          and d.scheduled_at <= (select clock_timestamp())
+      )
+    )
+    select array_agg(s.id) into v_due
+    from (
+      select d.id
+      from waiting as w
+      cross join lateral (
+        select d.id, d.scheduled_at
+        from public.ai_jobs as d
+        where d.user_id = w.user_id and d.status = 'pending' and d.queue_key is null and not d.is_blocked
+          and d.scheduled_at <= (select clock_timestamp())
+        order by d.scheduled_at
+        limit greatest(p_limit / w.users, 1)
+      ) as d
+      order by d.scheduled_at
+      limit p_limit
+    ) as s;
+  end if;
+  update public.ai_jobs as j
+  set queue_key = private.next_queue_key(j.user_id, j.job_type, j.provider, j.priority)
+  from (
+    select d.id
+    from public.ai_jobs as d
+    where d.id = any (v_due) and d.status = 'pending' and d.queue_key is null and not d.is_blocked
+    for update skip locked
+  ) as due
+  where j.id = due.id;
+end;
+$$;
+comment on function private.ready_due_ai_jobs(integer) is
+  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones; p_limit at a time, those '
+  'that have been due longest, or, when more are due, as many of each user. One call at a time; a second one does nothing.';
+
+create function private.part_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+-- Planning it anew for each statement takes longer than running it.
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_lane record;
+  v_taken bigint;
+  v_last bigint;
+begin
+  for v_lane in
+    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, count(*) as turns
+    from inserted as i
+    where i.queue_key is not null
+    group by 1, 2, 3, 4
+  loop
+    select count(*) into v_taken
+    from public.ai_jobs as j
+    where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
+      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first;
+    -- More than this statement's own: those of one that committed since, which did not see these either.
+    if v_taken > v_lane.turns then
+      select max(j.queue_key) into v_last
+      from public.ai_jobs as j
+      where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
+        and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first
+        and not exists (select 1 from inserted as i where i.id = j.id);
+      update public.ai_jobs as j
+      set queue_key = j.queue_key + v_last - v_lane.first + 1
+      from inserted as i
+      where j.id = i.id and i.queue_key is not null
+        and (i.user_id, i.job_type, i.provider, i.priority)
+          = (v_lane.user_id, v_lane.job_type, v_lane.provider, v_lane.priority);
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.part_inserted_ai_jobs() is
+  'Statement trigger, under the lock of the quota: inserts of one user that run side by side do not see each other''s jobs and '
+  'draw the same turns (private.next_queue_key); the later one to get here moves its jobs behind the others. So each turn '
+  'has one job of a user, however many inserts run at once. Security definer because owners may not change what waits.';

@@ -1,0 +1,165 @@
+-- The job type avatar_video: a photo talks. D-ID makes it unless metadata.provider says heygen.
+
+create table private.ai_recording_limits (
+  job_type text not null,
+  provider text not null,
+  mime_types text[] not null,
+  max_bytes bigint not null,
+  max_seconds integer not null,
+  constraint ai_recording_limits_pkey primary key (job_type, provider),
+  constraint ai_recording_limits_job_type_fkey foreign key (job_type) references public.ai_job_types (job_type),
+  constraint ai_recording_limits_provider_fkey foreign key (provider) references public.ai_providers (provider),
+  constraint ai_recording_limits_max_bytes_in_range check (max_bytes between 1 and 5368709120),
+  constraint ai_recording_limits_max_seconds_in_range check (max_seconds between 1 and 86400)
+);
+comment on table private.ai_recording_limits is
+  'What each provider takes as the recording that a photo speaks. The same as in _shared/providers; a job is checked when it '
+  'is created, before a speech that it depends on is paid for in vain.';
+comment on column private.ai_recording_limits.mime_types is 'Content types by their canonical names.';
+
+create index ai_recording_limits_provider_idx on private.ai_recording_limits (provider);
+
+alter table private.ai_recording_limits enable row level security;
+revoke all on private.ai_recording_limits from public, anon, authenticated, service_role;
+
+insert into public.ai_job_types (
+  job_type, provider, other_providers, max_attempts, max_age_seconds, input_name, input_buckets, input_mime_types,
+  input_max_bytes
+) values (
+  'avatar_video',
+  'd-id',
+  array['heygen'],
+  5,
+  -- An outage of an hour, a full plan and a slow render fit in; a render that is never done does not go on for a day.
+  14400,
+  'photo',
+  array['uploads', 'profile-photos'],
+  array['image/jpeg', 'image/png'],
+  10000000
+);
+
+-- Of the video. D-ID sells minutes of a plan and names no price for a second: this is about what its plans come to.
+insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+values ('avatar_video', 'd-id', 'second', 1, 20000), ('avatar_video', 'heygen', 'second', 1, 50000);
+
+insert into private.ai_recording_limits (job_type, provider, mime_types, max_bytes, max_seconds)
+values
+  ('avatar_video', 'd-id', array['audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/flac'], 6000000, 600),
+  ('avatar_video', 'heygen', array['audio/mpeg', 'audio/wav'], 15000000, 600);
+
+create function private.spoken_seconds(p_text text)
+returns numeric
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select greatest(1, ceil(
+    (
+      length(p_text)
+      + 2 * length(regexp_replace(p_text, '[^\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]', '', 'g'))
+    ) / 12.0
+  ));
+$$;
+comment on function private.spoken_seconds(text) is
+  'How long a text lasts when it is spoken slowly: 12 characters a second, a Chinese, Japanese or Korean one counting for '
+  'three. The same as spokenSeconds in _shared/media/spoken-seconds.ts.';
+
+create function private.check_expected_speech(p_speech public.ai_jobs, p_limits private.ai_recording_limits)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_speed numeric := 1;
+  v_format text := coalesce(p_speech.metadata ->> 'output_format', 'mp3_44100_128');
+  v_kilobits numeric := coalesce(substring(p_speech.metadata ->> 'output_format' from '_([0-9]{1,3})$')::numeric, 128);
+  v_seconds numeric;
+  v_smaller text;
+begin
+  -- A plain insert may have put anything here; what is no number does not count.
+  if jsonb_typeof(p_speech.metadata #> '{settings,speed}') = 'number' then
+    v_speed := greatest((p_speech.metadata #>> '{settings,speed}')::numeric, 0.5);
+  end if;
+  v_seconds := ceil(private.spoken_seconds(coalesce(p_speech.metadata ->> 'text', '')) / v_speed);
+  if v_seconds > p_limits.max_seconds then
+    raise exception
+      'the recording (the speech that this job depends on) will last about % s; % takes % at most. Shorten its text to about % characters',
+      v_seconds, p_limits.provider, p_limits.max_seconds,
+      floor(length(p_speech.metadata ->> 'text') * p_limits.max_seconds / v_seconds)
+      using errcode = 'AJ014', detail = 'depends_on_job_id';
+  end if;
+  if v_seconds * v_kilobits * 125 > p_limits.max_bytes then
+    select f.name into v_smaller
+    from (values ('mp3_44100_96', 96), ('mp3_44100_64', 64), ('mp3_44100_32', 32)) as f (name, kilobits)
+    where v_seconds * f.kilobits * 125 <= p_limits.max_bytes
+    order by f.kilobits desc
+    limit 1;
+    raise exception
+      'the recording (the speech that this job depends on) will have about % bytes as %; % takes % at most. %',
+      v_seconds * v_kilobits * 125, v_format, p_limits.provider, p_limits.max_bytes,
+      case when v_smaller is null then 'Shorten its text' else format('Create the speech with output_format %s', v_smaller) end
+      using errcode = 'AJ014', detail = 'depends_on_job_id';
+  end if;
+end;
+$$;
+comment on function private.check_expected_speech(public.ai_jobs, private.ai_recording_limits) is
+  'Raises AJ014 when a speech that is not made yet is likely to be longer or larger than the provider of the video takes, and '
+  'says which output_format would fit.';
+
+create function private.check_avatar_recording()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_limits private.ai_recording_limits;
+  v_speech public.ai_jobs;
+begin
+  select * into v_limits from private.ai_recording_limits as l
+  where l.job_type = new.job_type and l.provider = new.provider;
+  if new.metadata ? 'audio_url' then
+    perform private.check_ai_job_object(
+      new.user_id, coalesce(new.metadata ->> 'audio_url', ''), 'the recording (metadata.audio_url)', 'metadata.audio_url',
+      new.provider, array['uploads', 'recordings', 'voice-samples', 'outputs'], v_limits.mime_types, v_limits.max_bytes
+    );
+    return new;
+  end if;
+  select * into v_speech from public.ai_jobs as j
+  where j.id = new.depends_on_job_id and j.user_id = new.user_id and j.job_type = 'text_to_speech';
+  if not found then
+    return new;
+  end if;
+  if v_speech.status <> 'completed' then
+    perform private.check_expected_speech(v_speech, v_limits);
+    return new;
+  end if;
+  perform private.check_ai_job_object(
+    new.user_id, coalesce(v_speech.output_url, ''), 'the recording (the speech that this job depends on)', 'depends_on_job_id',
+    new.provider, array['outputs'], v_limits.mime_types, v_limits.max_bytes
+  );
+  if jsonb_typeof(v_speech.result_data -> 'duration_seconds') = 'number'
+    and (v_speech.result_data ->> 'duration_seconds')::numeric > v_limits.max_seconds then
+    raise exception 'the recording (the speech that this job depends on) lasts % s; % takes % at most',
+      v_speech.result_data ->> 'duration_seconds', new.provider, v_limits.max_seconds
+      using errcode = 'AJ014', detail = 'depends_on_job_id';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.check_avatar_recording() is
+  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it '
+  '(AJ011), exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider takes; so does the speech that '
+  'the job depends on, or will, as far as its text tells. After ai_jobs_admit, which has made sure of the owner and chosen '
+  'the provider. Security definer because it is asked for jobs that the service inserts as well.';
+
+create trigger ai_jobs_check_avatar_recording
+before insert on public.ai_jobs
+for each row when (
+  new.job_type = 'avatar_video'
+  and (new.metadata ? 'audio_url' or (new.depends_on_job_id is not null and not new.metadata ? 'text'))
+)
+execute function private.check_avatar_recording();

@@ -1,0 +1,125 @@
+-- The job type pdf_render: which slideshows it takes, and what it reads of one.
+
+insert into public.ai_job_types (
+  job_type, provider, worker, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes,
+  cache_ttl_seconds
+) values (
+  'pdf_render', 'internal', 'render-ai-job', 3,
+  -- The input is a slideshow, whose photos together have input_max_bytes at most.
+  false, '{}', '{}', 503316480,
+  -- A slideshow changes without its parameters changing, and to print it again costs nothing.
+  0
+);
+
+create function private.check_pdf_render()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_max_slides constant integer := 100;
+  v_max_characters constant integer := 30000;
+  v_named text := lower(new.metadata ->> 'slideshow_id');
+  v_slideshow uuid := case when v_named ~ v_uuid then v_named::uuid end;
+  v_max_bytes bigint;
+  v_slides integer;
+  v_bytes numeric;
+  v_characters bigint;
+begin
+  if v_named is null then
+    raise exception 'metadata.slideshow_id is required' using errcode = 'AJ020', detail = 'metadata.slideshow_id';
+  end if;
+  if not exists (
+    select 1 from public.slideshows as s where s.id = v_slideshow and s.user_id = new.user_id
+  ) then
+    raise exception 'metadata.slideshow_id names no slideshow of yours'
+      using errcode = 'AJ090', detail = 'metadata.slideshow_id';
+  end if;
+  -- What is not in Storage is found out by the job, which can name the slide.
+  select sum(p.slides), sum(p.characters), coalesce(sum((o.metadata ->> 'size')::bigint), 0)
+  into v_slides, v_characters, v_bytes
+  from (
+    -- A photo that several slides show is in the book once.
+    select m.storage_path, count(*) as slides, coalesce(sum(length(i.caption)), 0) as characters
+    from public.slideshow_items as i
+    join public.media as m on m.id = i.media_id and m.user_id = i.user_id
+    where i.slideshow_id = v_slideshow and i.user_id = new.user_id
+    group by m.storage_path
+  ) as p
+  left join storage.objects as o
+    on o.bucket_id = split_part(p.storage_path, '/', 1)
+    and o.name = substr(p.storage_path, strpos(p.storage_path, '/') + 1);
+  select t.input_max_bytes into v_max_bytes from public.ai_job_types as t where t.job_type = new.job_type;
+  if v_slides is null then
+    raise exception 'the slideshow has no photos' using errcode = 'AJ091', detail = 'metadata.slideshow_id';
+  end if;
+  if v_slides > v_max_slides or v_bytes > v_max_bytes or v_characters > v_max_characters then
+    raise exception
+      'the slideshow has % slides, photos of % bytes and captions of % characters; a keepsake takes %, % and %',
+      v_slides, v_bytes, v_characters, v_max_slides, v_max_bytes, v_max_characters
+      using errcode = 'AJ092', detail = 'metadata.slideshow_id';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.check_pdf_render() is
+  'Row trigger before insert: raises AJ090 unless the parameters name a slideshow of the job''s owner, the same for '
+  'another''s as for none; AJ091 and AJ092 when it is empty or too large. Security invoker: an owner sees all that is '
+  'asked for here, and the owner is asked for besides.';
+
+create function public.get_keepsake_contents(p_slideshow_id uuid, p_user_id uuid)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'id', s.id,
+    'title', s.title,
+    'description', s.description,
+    'created_at', s.created_at,
+    'author', p.display_name,
+    'locale', coalesce(p.locale, 'en'),
+    'time_zone', coalesce(p.time_zone, 'UTC'),
+    'slides', coalesce(
+      (
+        select jsonb_agg(
+          jsonb_build_object(
+            'caption', i.caption,
+            'is_full_page', i.is_full_page,
+            'object', m.storage_path,
+            'size', (o.metadata ->> 'size')::bigint,
+            'version', concat_ws('/', o.id, o.version, o.metadata ->> 'eTag')
+          )
+          order by i.position
+        )
+        from public.slideshow_items as i
+        left join public.media as m on m.id = i.media_id and m.user_id = i.user_id
+        left join storage.objects as o
+          on o.bucket_id = split_part(m.storage_path, '/', 1)
+          and o.name = substr(m.storage_path, strpos(m.storage_path, '/') + 1)
+        where i.slideshow_id = s.id and i.user_id = s.user_id
+      ),
+      '[]'
+    )
+  )
+  from public.slideshows as s
+  left join public.profiles as p on p.user_id = s.user_id
+  where s.id = p_slideshow_id and s.user_id = p_user_id;
+$$;
+comment on function public.get_keepsake_contents(uuid, uuid) is
+  'All that a keepsake is made of, in one answer: the slideshow, its owner as they want to be called, and the slides in order, '
+  'each with the object of its photo, the size of that (null: it is not in Storage) and what tells one version of it from '
+  'another. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
+revoke execute on function public.get_keepsake_contents(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.get_keepsake_contents(uuid, uuid) to service_role;
+
+-- By its name after ai_jobs_admit, which refuses a job in another's name before anything is told about it.
+create trigger ai_jobs_check_pdf_render
+before insert on public.ai_jobs
+for each row when (new.job_type = 'pdf_render')
+execute function private.check_pdf_render();

@@ -1,0 +1,169 @@
+-- A breaker per provider. When a provider fails again and again, its jobs wait instead of being tried one after the other:
+-- nothing is sent, no attempt is spent. One job at a time tries it after a pause that grows; the first proper answer
+-- lets all continue.
+--
+-- What counts: 5xx, no answer, too many requests. A refusal of one request is a proper answer, and so is a provider that
+-- is still at work.
+
+create function private.is_provider_failure(p_error_code text)
+returns boolean
+-- Not sql, whose text Postgres would plan anew at each step of a job.
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return coalesce(p_error_code in ('provider_unavailable', 'provider_timeout', 'provider_rate_limited'), false);
+end;
+$$;
+comment on function private.is_provider_failure(text) is
+  'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';
+
+create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if not p_is_failure then
+    -- A provider in order is not written to.
+    update public.ai_providers as p
+    set breaker_failures = 0,
+        breaker_opened_at = null,
+        breaker_probe_at = null,
+        breaker_probes = 0,
+        breaker_probe_job_id = null
+    where p.provider = p_provider
+      and case when p.breaker_opened_at is null then p.breaker_failures > 0 else p.breaker_probe_job_id = p_job_id end;
+    return;
+  end if;
+  update public.ai_providers as p
+  set breaker_failures = p.breaker_failures + 1,
+      breaker_opened_at = n.opened_at,
+      breaker_probes = n.probes,
+      breaker_probe_at = case
+        when n.opened_at is not null then clock_timestamp()
+          + make_interval(secs => least(p.breaker_pause_seconds * power(2, least(n.probes, 20)), p.breaker_max_pause_seconds))
+      end,
+      breaker_probe_job_id = null
+  from (
+    select o.provider,
+      case
+        when o.breaker_opened_at is not null then o.breaker_opened_at
+        when o.breaker_failures + 1 >= o.breaker_threshold then clock_timestamp()
+      end as opened_at,
+      o.breaker_probes + (o.breaker_opened_at is not null)::integer as probes
+    from public.ai_providers as o
+    where o.provider = p_provider
+    for update
+  ) as n
+  where p.provider = n.provider
+    -- What was under way when it opened says nothing new.
+    and (p.breaker_opened_at is null or p.breaker_probe_job_id = p_job_id);
+end;
+$$;
+comment on function private.note_provider_answer(text, uuid, boolean) is
+  'Counts a failure of a provider, or its proper answer. Opens the breaker at the threshold; while it is open only the '
+  'probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because it is called '
+  'by triggers, whoever changes the job.';
+
+create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if not private.is_provider_failure(p_error_code) or p_job.cancel_requested_at is not null then
+    return false;
+  end if;
+  -- A paid call that was refused has been counted as it was settled.
+  if p_job.last_event <> 'settled' then
+    perform private.note_provider_answer(p_job.provider, p_job.id, true);
+  end if;
+  return exists (
+    select 1 from public.ai_providers as p where p.provider = p_job.provider and p.breaker_opened_at is not null
+  );
+end;
+$$;
+comment on function private.note_failed_attempt(public.ai_jobs, text) is
+  'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer because '
+  'it calls a function that is.';
+
+create function private.note_settled_call()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if private.is_provider_failure(new.error_code) and new.outcome in ('rejected', 'unknown') then
+    -- A call that its owner cut off says nothing about the provider.
+    if not exists (
+      select 1 from public.ai_jobs as j where j.id = new.job_id and j.cancel_requested_at is not null
+    ) then
+      perform private.note_provider_answer(new.provider, new.job_id, true);
+    end if;
+  elsif new.outcome in ('succeeded', 'adopted', 'absent')
+    or (new.outcome = 'rejected' and new.error_code not in ('lease_expired', 'provider_concurrency_limited')) then
+    perform private.note_provider_answer(new.provider, new.job_id, false);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.note_settled_call() is
+  'Row trigger: what became of a paid call is counted for the provider''s breaker. Security definer because it calls a '
+  'function that is.';
+
+create function private.note_provider_progress()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if new.status = 'pending' and (
+    new.stage = 'waiting_for_recovery'
+    or exists (select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome = 'unknown')
+  ) then
+    return null;
+  end if;
+  perform private.note_provider_answer(new.provider, new.id, false);
+  return null;
+end;
+$$;
+comment on function private.note_provider_progress() is
+  'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. '
+  'One that waits until a call can be looked for, or until trouble is over, has not. '
+  'Security definer because it calls a function that is.';
+
+create view private.ai_provider_states
+with (security_invoker = true)
+as
+select
+  p.provider,
+  case
+    when p.paused_at is not null then 'paused'
+    when p.breaker_opened_at is null then 'working'
+    when p.breaker_probe_at <= clock_timestamp() then 'probing'
+    else 'open'
+  end as state,
+  p.breaker_failures as failures_in_a_row,
+  p.breaker_opened_at as open_since,
+  p.breaker_probe_at as next_probe_at,
+  p.breaker_probes as failed_probes,
+  (select count(*) from public.ai_jobs as j where j.provider = p.provider and j.status = 'processing') as running,
+  (select count(*) from public.ai_jobs as j where j.provider = p.provider and j.status = 'pending') as waiting
+from public.ai_providers as p;
+comment on view private.ai_provider_states is
+  'Each provider: working, paused, open (its jobs wait) or probing (one job at a time tries it). For the operator.';
+revoke all on private.ai_provider_states from public, anon, authenticated, service_role;
+
+create trigger ai_provider_calls_note_settled
+after update of outcome on public.ai_provider_calls
+for each row when (old.outcome is distinct from new.outcome)
+execute function private.note_settled_call();

@@ -1,0 +1,28 @@
+/** The schema files and the migrations are two ways to the same database. */
+import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { compareCatalogues, readCatalogue } from "../../dev/tools/catalogue.ts";
+import { readSchemaFiles } from "../../dev/tools/schema-files.ts";
+import { withDatabase } from "../_support/database.ts";
+
+const root = fromFileUrl(new URL("../../", import.meta.url));
+
+Deno.test("schema files: a database built from them is the one that the migrations give", async () => {
+  const files = await readSchemaFiles(root);
+  const built = await withDatabase(async ({ sql }) => {
+    await sql`set check_function_bodies = off`;
+    for (const { path, text } of files) {
+      try {
+        await sql.unsafe(text);
+      } catch (cause) {
+        throw new Error(`${path} cannot be run where it stands`, { cause });
+      }
+    }
+    return await readCatalogue(sql);
+  }, { migrated: false });
+  const migrated = await withDatabase(({ sql }) => readCatalogue(sql));
+  assert(
+    migrated.some((fact) => fact.startsWith("function public.claim_ai_jobs")),
+  );
+  assertEquals(compareCatalogues(built, migrated), []);
+});
