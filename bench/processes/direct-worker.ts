@@ -1,5 +1,5 @@
 /**
- * process-ai-job without the Data API: the product's handler, worker, runner and journal of paid calls, with the queue
+ * process-ai-job without the Data API: the product's handler, worker, repository and paid calls, with the queue
  * functions called over a direct connection. The recording is in memory and the provider is called by plain fetch,
  * as the peers do it. Argument: {@link settingsSchema} as JSON.
  */
