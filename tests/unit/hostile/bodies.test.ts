@@ -160,7 +160,7 @@ function signedDispatches() {
     ...deps,
     repository: new FakeRepository(),
     worker: {
-      take() {
+      claim() {
         throw new Error("it was about to claim");
       },
     },

@@ -397,7 +397,7 @@ Deno.test("process-ai-job: one bit of a dispatch's signature, id, time or body, 
     ...deps,
     repository: new FakeRepository(),
     worker: {
-      take: () => {
+      claim: () => {
         taken.push("claimed");
         return Promise.resolve([]);
       },

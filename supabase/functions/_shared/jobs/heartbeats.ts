@@ -30,7 +30,7 @@ interface Watched {
   job: ClaimedJob;
   onEnd(reason: LeaseLost | CancelRequested): void;
   /** Uptime in milliseconds at which the lease was last known to be extended. */
-  aliveAt: number;
+  extendedAt: number;
   pending: { progress: number; stage: string } | undefined;
   /** Uptime in milliseconds from which the next report may be sent. */
   reportsFrom: number;
@@ -74,18 +74,18 @@ export class Heartbeats {
     const entry: Watched = {
       job,
       onEnd,
-      aliveAt: this.#platform.uptimeMs(),
+      extendedAt: this.#platform.uptimeMs(),
       pending: undefined,
       reportsFrom: 0,
       reportTimer: undefined,
       isEnded: false,
     };
-    this.#beatEvery(Math.max(MIN_PERIOD_MS, leaseMs(job) / 3));
+    this.#shortenPeriod(Math.max(MIN_PERIOD_MS, leaseMs(job) / 3));
     this.#watched.set(job.lease_token, entry);
     return {
       report: (progress, stage) => {
         entry.pending = { progress, stage };
-        this.#reportInTime(entry);
+        this.#scheduleReport(entry);
       },
       flushed: async () => {
         while (
@@ -95,7 +95,7 @@ export class Heartbeats {
         }
         await this.#sending;
       },
-      leaseIsValid: () => !this.#isSilent(entry),
+      leaseIsValid: () => !this.#isExpired(entry),
       stop: async () => {
         this.#unwatch(entry);
         await this.#sending;
@@ -104,7 +104,7 @@ export class Heartbeats {
   }
 
   /** Never restarts a period that is short enough: a steady flow of new jobs would delay every heartbeat. */
-  #beatEvery(periodMs: number): void {
+  #shortenPeriod(periodMs: number): void {
     if (this.#periodMs <= periodMs) return;
     clearInterval(this.#timer);
     // The period that this interrupts may have started up to its whole length ago.
@@ -113,7 +113,7 @@ export class Heartbeats {
     this.#timer = setInterval(() => this.#beat(), periodMs);
   }
 
-  #reportInTime(entry: Watched): void {
+  #scheduleReport(entry: Watched): void {
     const wait = entry.reportsFrom - this.#platform.uptimeMs();
     if (wait <= 0) return void this.#flush();
     entry.reportTimer ??= setTimeout(() => {
@@ -131,17 +131,17 @@ export class Heartbeats {
   }
 
   #beat(): void {
-    for (const entry of this.#watched.values()) this.#endIfSilent(entry);
+    for (const entry of this.#watched.values()) this.#endIfExpired(entry);
     if (this.#watched.size > 0) void this.#send([...this.#watched.values()]);
   }
 
-  #isSilent({ job, aliveAt }: Watched, slackMs = 0): boolean {
-    return this.#platform.uptimeMs() - aliveAt >= leaseMs(job) - slackMs;
+  #isExpired({ job, extendedAt }: Watched, slackMs = 0): boolean {
+    return this.#platform.uptimeMs() - extendedAt >= leaseMs(job) - slackMs;
   }
 
-  #endIfSilent(entry: Watched): void {
+  #endIfExpired(entry: Watched): void {
     // A timer that fires slightly early must not give a lost job another period.
-    if (!this.#isSilent(entry, this.#periodMs / 2)) return;
+    if (!this.#isExpired(entry, this.#periodMs / 2)) return;
     this.#log.warn("lease_not_extended", { job_id: entry.job.id });
     this.#end(entry, new LeaseLost());
   }
@@ -192,7 +192,7 @@ export class Heartbeats {
         if (!this.#watched.has(entry.job.lease_token)) continue;
         const answer = alive.get(entry.job.id);
         if (answer === undefined) this.#end(entry, new LeaseLost());
-        else entry.aliveAt = sentAt;
+        else entry.extendedAt = sentAt;
         if (answer?.isCancelRequested) this.#end(entry, new CancelRequested());
       }
     } catch (error) {

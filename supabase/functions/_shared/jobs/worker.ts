@@ -41,12 +41,12 @@ export interface Worker {
   /**
    * Claims as many jobs as fit and starts them in the background; later claims more due jobs as slots become free.
    *
-   * @param claim claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or ending. The log then says
+   * @param claimJobs claims up to `limit` jobs; `limit` is 0 when the isolate is full, too old or ending. The log then says
    *   which, as `claim_refused`.
-   * @returns the claimed jobs. Throws what `claim` throws.
+   * @returns the claimed jobs. Throws what `claimJobs` throws.
    */
-  take(
-    claim: (limit: number) => Promise<ClaimedJob[]>,
+  claim(
+    claimJobs: (limit: number) => Promise<ClaimedJob[]>,
     log: Logger,
   ): Promise<ClaimedJob[]>;
 }
@@ -69,13 +69,13 @@ export function createWorker(deps: WorkerDeps): Worker {
     deps.repository,
     deps.log,
   );
-  // Slots in use: running jobs, and room reserved by a claim that is under way.
-  let taken = 0;
+  // Running jobs, and room reserved by a claim that is under way.
+  let slotsUsed = 0;
   let running = 0;
   deps.onShutdown((reason) =>
     shutdown.abort(
       new ShuttingDown(reason, {
-        isCausedByJob: running === 1 && taken === 1 &&
+        isCausedByJob: running === 1 && slotsUsed === 1 &&
           LIMITS.includes(reason),
       }),
     )
@@ -94,26 +94,26 @@ export function createWorker(deps: WorkerDeps): Worker {
       : undefined;
   const isClosing = () => closing() !== undefined;
 
-  async function take(
-    claim: (limit: number) => Promise<ClaimedJob[]>,
+  async function claim(
+    claimJobs: (limit: number) => Promise<ClaimedJob[]>,
     log: Logger,
   ): Promise<ClaimedJob[]> {
     const reason = closing() ??
-      (taken >= concurrency ? "full" : undefined);
-    const limit = reason === undefined ? concurrency - taken : 0;
-    taken += limit;
+      (slotsUsed >= concurrency ? "full" : undefined);
+    const limit = reason === undefined ? concurrency - slotsUsed : 0;
+    slotsUsed += limit;
     let jobs: ClaimedJob[] = [];
     try {
-      jobs = await claim(limit);
+      jobs = await claimJobs(limit);
       if (jobs.length === limit) moreMayBeDue = true;
       if (reason !== undefined) refuse(reason, log);
     } finally {
-      taken -= limit - jobs.length;
+      slotsUsed -= limit - jobs.length;
       for (const job of jobs) deps.waitUntil(work(job, log));
       // Also after a claim that failed: another dispatch may have lacked the slots that this one held. An isolate that
       // is closing has no use for free slots.
       if (
-        moreMayBeDue && taken < concurrency && !isClosing() &&
+        moreMayBeDue && slotsUsed < concurrency && !isClosing() &&
         !isOneJobPerRequest
       ) {
         deps.waitUntil(fill(log));
@@ -159,7 +159,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       ).run();
     } finally {
       running--;
-      taken--;
+      slotsUsed--;
     }
     await fill(log);
   }
@@ -169,11 +169,11 @@ export function createWorker(deps: WorkerDeps): Worker {
     if (isFilling) return;
     isFilling = true;
     try {
-      while (!isClosing() && taken < concurrency && !isOneJobPerRequest) {
+      while (!isClosing() && slotsUsed < concurrency && !isOneJobPerRequest) {
         // Jobs that one response ended free their slots within this turn of the event loop: one claim fills them all.
         await new Promise<void>((resolve) => setImmediate(resolve));
         moreMayBeDue = false;
-        const jobs = await take(
+        const jobs = await claim(
           (limit) => deps.repository.claimDue(limit),
           log,
         );
@@ -189,5 +189,5 @@ export function createWorker(deps: WorkerDeps): Worker {
     }
   }
 
-  return { take };
+  return { claim };
 }

@@ -26,7 +26,7 @@ export function createWorkerHandler(
     deps,
     dispatchSchema,
     async (dispatch, log) => {
-      const jobs = await deps.worker.take(
+      const jobs = await deps.worker.claim(
         (limit) => deps.repository.claimDispatched(dispatch, limit),
         log,
       );

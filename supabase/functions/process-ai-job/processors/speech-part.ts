@@ -82,12 +82,13 @@ export async function makePart(
           ? spoken.id
           : { providerObjectId: spoken.id, units: spoken.characters };
       },
-      find: (signal) => findLost(deps, job, operation, part.request, signal),
+      find: (signal) =>
+        findLostSpeech(deps, job, operation, part.request, signal),
     });
     const file = speechFile(job, part.fileName, signal);
     if (spoken === undefined && await hasOutput(deps.supabase, file)) return;
     const audio = spoken?.audio ??
-      await openSpoken(deps, job, operation, id, part.request, signal);
+      await openPaidSpeech(deps, job, operation, id, part.request, signal);
     await storeOutput(deps.supabase, {
       ...file,
       contentType: "audio/mpeg",
@@ -106,7 +107,7 @@ export async function makePart(
  * Finds what the lost call of a step made: speech of this text in this voice, made since the call was sent, that the
  * journal has not recorded. Equal texts are also spoken for other jobs, and in other parts of this one.
  */
-async function findLost(
+async function findLostSpeech(
   deps: PartDeps,
   job: ClaimedJob,
   operation: string,
@@ -129,7 +130,7 @@ async function findLost(
  *
  * @throws {Snooze} while the history may lag behind; then {JobFailure} `provider_unavailable` (final).
  */
-async function openSpoken(
+async function openPaidSpeech(
   deps: PartDeps,
   job: ClaimedJob,
   operation: string,

@@ -85,8 +85,8 @@ function isolate(
     insert: (count: number) =>
       Array.from({ length: count }, () => repository.insert()),
     /** A dispatch. */
-    take: (messageId: string = crypto.randomUUID()) =>
-      worker.take(
+    dispatch: (messageId: string = crypto.randomUUID()) =>
+      worker.claim(
         (limit) =>
           repository.claimDispatched({ messageId, sentAtUnix: 0 }, limit),
         log,
@@ -108,9 +108,9 @@ const woken = (repository: FakeRepository) =>
 const ids = (rows: { id: string }[]) => rows.map((row) => row.id);
 
 Deno.test("createWorker: claims due jobs as far as there are slots", async () => {
-  const { insert, take, finishAll, platform } = isolate({ concurrency: 2 });
+  const { insert, dispatch, finishAll, platform } = isolate({ concurrency: 2 });
   const rows = insert(3);
-  assertEquals(ids(await take()), ids(rows.slice(0, 2)));
+  assertEquals(ids(await dispatch()), ids(rows.slice(0, 2)));
   assertEquals(rows.map((row) => row.status), [
     "processing",
     "processing",
@@ -122,11 +122,11 @@ Deno.test("createWorker: claims due jobs as far as there are slots", async () =>
 });
 
 Deno.test("createWorker: claims more due jobs as slots become free, until none is due", async () => {
-  const { insert, take, finishAll, state, platform } = isolate({
+  const { insert, dispatch, finishAll, state, platform } = isolate({
     concurrency: 2,
   });
   const rows = insert(7);
-  assertEquals((await take()).length, 2);
+  assertEquals((await dispatch()).length, 2);
   await finishAll();
   await platform.background();
   assertEquals(new Set(rows.map((row) => row.status)), new Set(["completed"]));
@@ -134,9 +134,9 @@ Deno.test("createWorker: claims more due jobs as slots become free, until none i
 });
 
 Deno.test("createWorker: slots that become free together share one claim", async () => {
-  const { insert, take, finish, repository } = isolate({ concurrency: 4 });
+  const { insert, dispatch, finish, repository } = isolate({ concurrency: 4 });
   const rows = insert(8);
-  await take();
+  await dispatch();
   await turn();
   await finish(4);
   assertEquals(
@@ -148,9 +148,9 @@ Deno.test("createWorker: slots that become free together share one claim", async
 });
 
 Deno.test("createWorker: slots that become free during a claim share the next one", async () => {
-  const { insert, take, finish, repository } = isolate({ concurrency: 4 });
+  const { insert, dispatch, finish, repository } = isolate({ concurrency: 4 });
   const rows = insert(8);
-  await take();
+  await dispatch();
   await turn();
   const answer = Promise.withResolvers<void>();
   repository.interrupt = (method, phase) =>
@@ -170,11 +170,11 @@ Deno.test("createWorker: slots that become free during a claim share the next on
 });
 
 Deno.test("createWorker: concurrent dispatches share the slots", async () => {
-  const { insert, take, finishAll, state, platform } = isolate({
+  const { insert, dispatch, finishAll, state, platform } = isolate({
     concurrency: 3,
   });
   const rows = insert(12);
-  const taken = await Promise.all([take(), take(), take()]);
+  const taken = await Promise.all([dispatch(), dispatch(), dispatch()]);
   assertEquals(taken.flat().length, 3);
   await finishAll();
   await platform.background();
@@ -183,7 +183,7 @@ Deno.test("createWorker: concurrent dispatches share the slots", async () => {
 });
 
 Deno.test("createWorker: a dispatch during a claim of all slots is checked at once, and its job claimed next", async () => {
-  const { insert, take, finishAll, repository, state, platform } = isolate({
+  const { insert, dispatch, finishAll, repository, state, platform } = isolate({
     concurrency: 3,
   });
   insert(1);
@@ -192,12 +192,12 @@ Deno.test("createWorker: a dispatch during a claim of all slots is checked at on
     method === "claimDispatched" && phase === "after"
       ? answer.promise
       : undefined;
-  const first = take();
+  const first = dispatch();
   await turn();
   // The first claim has found one job and is about to return; these arrive too late for it.
   const late = insert(2);
   repository.interrupt = () => {};
-  assertEquals(await take(), []);
+  assertEquals(await dispatch(), []);
   assertEquals(late.map((row) => row.status), ["pending", "pending"]);
   answer.resolve();
   assertEquals((await first).length, 1);
@@ -208,20 +208,22 @@ Deno.test("createWorker: a dispatch during a claim of all slots is checked at on
 });
 
 Deno.test("createWorker: twin: without a missed dispatch, nothing is claimed until a slot becomes free", async () => {
-  const { insert, take, finishAll, repository } = isolate({ concurrency: 3 });
+  const { insert, dispatch, finishAll, repository } = isolate({
+    concurrency: 3,
+  });
   insert(1);
-  await take();
+  await dispatch();
   await turn();
   assertEquals(repository.calls, ["claimDispatched"]);
   await finishAll();
 });
 
 Deno.test("createWorker: a dispatch that arrives while a refill's claim returns empty is not forgotten", async () => {
-  const { insert, take, finish, repository, state } = isolate({
+  const { insert, dispatch, finish, repository, state } = isolate({
     concurrency: 1,
   });
   insert(1);
-  await take();
+  await dispatch();
   await turn();
   const answer = Promise.withResolvers<void>();
   repository.interrupt = (method, phase) =>
@@ -229,7 +231,7 @@ Deno.test("createWorker: a dispatch that arrives while a refill's claim returns 
   await finish(1);
   insert(1);
   repository.interrupt = () => {};
-  assertEquals(await take(), []);
+  assertEquals(await dispatch(), []);
   assertEquals(state.running, 0);
   answer.resolve();
   await turn();
@@ -238,11 +240,11 @@ Deno.test("createWorker: a dispatch that arrives while a refill's claim returns 
 });
 
 Deno.test("createWorker: a job that a dispatch could not claim, because a refill held a slot, is claimed later", async () => {
-  const { insert, take, finish, platform, repository, state } = isolate({
+  const { insert, dispatch, finish, platform, repository, state } = isolate({
     concurrency: 2,
   });
   insert(2);
-  await take();
+  await dispatch();
   await turn();
   const answer = Promise.withResolvers<void>();
   repository.interrupt = (method, phase) =>
@@ -251,7 +253,7 @@ Deno.test("createWorker: a job that a dispatch could not claim, because a refill
   await finish(1);
   const rows = insert(3);
   repository.interrupt = () => {};
-  assertEquals((await take()).length, 1);
+  assertEquals((await dispatch()).length, 1);
   await finish(1);
   answer.resolve();
   for (await turn(); state.running > 0;) await finish(1);
@@ -260,13 +262,13 @@ Deno.test("createWorker: a job that a dispatch could not claim, because a refill
 });
 
 Deno.test("createWorker: a dispatch during a claim that fails is not forgotten", async () => {
-  const { insert, take, finish, worker, log, state } = isolate({
+  const { insert, dispatch, finish, worker, log, state } = isolate({
     concurrency: 1,
   });
   const answer = Promise.withResolvers<never>();
-  const failing = worker.take(() => answer.promise, log);
+  const failing = worker.claim(() => answer.promise, log);
   insert(1);
-  assertEquals(await take(), []);
+  assertEquals(await dispatch(), []);
   answer.reject(new RangeError("delivered before"));
   await assertRejects(() => failing, RangeError);
   await turn();
@@ -275,42 +277,44 @@ Deno.test("createWorker: a dispatch during a claim that fails is not forgotten",
 });
 
 Deno.test("createWorker: slots that a claim did not fill are free again", async () => {
-  const { insert, take, finishAll } = isolate({ concurrency: 2 });
-  assertEquals(await take(), []);
+  const { insert, dispatch, finishAll } = isolate({ concurrency: 2 });
+  assertEquals(await dispatch(), []);
   insert(2);
-  assertEquals((await take()).length, 2);
+  assertEquals((await dispatch()).length, 2);
   await finishAll();
 });
 
 Deno.test("createWorker: a failed claim fails its dispatch, and its slots are free again", async () => {
-  const { insert, take, finishAll, worker, log } = isolate({ concurrency: 1 });
+  const { insert, dispatch, finishAll, worker, log } = isolate({
+    concurrency: 1,
+  });
   await assertRejects(
-    () => worker.take(() => Promise.reject(new RangeError("away")), log),
+    () => worker.claim(() => Promise.reject(new RangeError("away")), log),
     RangeError,
   );
   insert(1);
-  assertEquals((await take()).length, 1);
+  assertEquals((await dispatch()).length, 1);
   await finishAll();
 });
 
 Deno.test("createWorker: a full worker still calls the queue, so that the dispatch is checked and recorded", async () => {
-  const { insert, take, finishAll } = isolate({ concurrency: 1 });
+  const { insert, dispatch, finishAll } = isolate({ concurrency: 1 });
   insert(2);
-  await take();
-  assertEquals(await take("msg_2"), []);
-  await assertRejects(() => take("msg_2"), Error, "before");
+  await dispatch();
+  assertEquals(await dispatch("msg_2"), []);
+  await assertRejects(() => dispatch("msg_2"), Error, "before");
   await finishAll();
 });
 
 Deno.test("createWorker: after half of the wall clock nothing is claimed, and another isolate is woken", async () => {
-  const { insert, take, finishAll, platform, repository } = isolate({
+  const { insert, dispatch, finishAll, platform, repository } = isolate({
     concurrency: 1,
   });
   const rows = insert(4);
   platform.advance(WALL_CLOCK_MS / 2 - 1);
-  assertEquals((await take()).length, 1);
+  assertEquals((await dispatch()).length, 1);
   platform.advance(1);
-  assertEquals(await take(), []);
+  assertEquals(await dispatch(), []);
   await finishAll();
   await platform.background();
   assertEquals(rows.map((row) => row.status), [
@@ -323,10 +327,10 @@ Deno.test("createWorker: after half of the wall clock nothing is claimed, and an
 });
 
 Deno.test("createWorker: a dispatch to an isolate too old to claim wakes another at once, and the log says why", async () => {
-  const { insert, take, platform, repository } = isolate();
+  const { insert, dispatch, platform, repository } = isolate();
   insert(1);
   platform.advance(WALL_CLOCK_MS / 2);
-  assertEquals(await take(), []);
+  assertEquals(await dispatch(), []);
   await platform.background();
   assertEquals(woken(repository), 1);
   assertObjectMatch(platform.logged().at(-1) ?? {}, {
@@ -338,37 +342,37 @@ Deno.test("createWorker: a dispatch to an isolate too old to claim wakes another
 });
 
 Deno.test("createWorker: an isolate that outlives its wall clock, and so receives its own call, wakes once", async () => {
-  const { insert, take, platform, repository } = isolate();
+  const { insert, dispatch, platform, repository } = isolate();
   insert(1);
   platform.advance(WALL_CLOCK_MS / 2);
   let calls = 0;
   repository.interrupt = async (method, phase) => {
     if (method !== "wake" || phase === "before") return;
     if (++calls > 3) throw new Error("it calls itself without end");
-    await take();
+    await dispatch();
   };
-  await take();
+  await dispatch();
   await platform.background();
-  await take();
+  await dispatch();
   await platform.background();
   assertEquals(calls, 1);
 });
 
 Deno.test("createWorker: an isolate too old to claim that woke none tries again at the next dispatch", async () => {
-  const { insert, take, platform, repository } = isolate();
+  const { insert, dispatch, platform, repository } = isolate();
   platform.advance(WALL_CLOCK_MS / 2);
-  await take();
+  await dispatch();
   await platform.background();
   repository.interrupt = (method) => {
     if (method === "wake") throw new Error("the database is unavailable");
   };
-  await take();
+  await dispatch();
   await platform.background();
   assertEquals(platform.events().at(-1), "wake_failed");
   repository.interrupt = () => {};
   assertEquals(woken(repository), 0);
   insert(1);
-  await take();
+  await dispatch();
   await platform.background();
   assertEquals(woken(repository), 1);
 });
@@ -377,14 +381,14 @@ Deno.test("createWorker: an isolate that is ending wakes another, and a full one
   const ending = isolate();
   ending.insert(1);
   ending.platform.shutDown("early_drop");
-  assertEquals(await ending.take(), []);
+  assertEquals(await ending.dispatch(), []);
   await ending.platform.background();
   assertEquals(woken(ending.repository), 1);
 
   const full = isolate({ concurrency: 1 });
   full.insert(2);
-  await full.take();
-  assertEquals(await full.take(), []);
+  await full.dispatch();
+  assertEquals(await full.dispatch(), []);
   await turn();
   assertEquals(full.repository.calls.includes("wake"), false);
   assertEquals(
@@ -399,9 +403,9 @@ Deno.test("createWorker: an isolate that is ending wakes another, and a full one
 });
 
 Deno.test("createWorker: twin: a worker that is young enough claims again itself and wakes none", async () => {
-  const { insert, take, finishAll, platform, repository } = isolate();
+  const { insert, dispatch, finishAll, platform, repository } = isolate();
   const rows = insert(4);
-  await take();
+  await dispatch();
   await finishAll();
   await platform.background();
   assert(rows.every((row) => row.status === "completed"));
@@ -409,11 +413,11 @@ Deno.test("createWorker: twin: a worker that is young enough claims again itself
 });
 
 Deno.test("createWorker: a claim that fails between two jobs ends the refill, not the isolate", async () => {
-  const { insert, take, finishAll, repository, platform } = isolate({
+  const { insert, dispatch, finishAll, repository, platform } = isolate({
     concurrency: 1,
   });
   const rows = insert(2);
-  await take();
+  await dispatch();
   repository.interrupt = (method) => {
     if (method === "claimDue") throw new Error("the database is unavailable");
   };
@@ -424,12 +428,12 @@ Deno.test("createWorker: a claim that fails between two jobs ends the refill, no
 });
 
 Deno.test("createWorker: when the end is announced it releases its jobs and claims nothing more", async () => {
-  const { insert, take, platform } = isolate({
+  const { insert, dispatch, platform } = isolate({
     concurrency: 2,
     work: ({ signal }) => untilAborted(signal),
   });
   const rows = insert(3);
-  await take();
+  await dispatch();
   await turn();
   platform.shutDown("early_drop");
   await platform.background();
@@ -437,7 +441,7 @@ Deno.test("createWorker: when the end is announced it releases its jobs and clai
     rows.map((row) => [row.status, row.attempt]),
     [["pending", 0], ["pending", 0], ["pending", 0]],
   );
-  assertEquals(await take(), []);
+  assertEquals(await dispatch(), []);
   assertEquals(
     platform.events().filter((event) => event === "job_released").length,
     2,
@@ -445,14 +449,14 @@ Deno.test("createWorker: when the end is announced it releases its jobs and clai
 });
 
 Deno.test("createWorker: an end announced during a claim releases the claimed jobs at once", async () => {
-  const { insert, take, platform, repository, state } = isolate();
+  const { insert, dispatch, platform, repository, state } = isolate();
   const rows = insert(2);
   repository.interrupt = (method, phase) => {
     if (method === "claimDispatched" && phase === "after") {
       platform.shutDown("termination");
     }
   };
-  await take();
+  await dispatch();
   await platform.background();
   assertEquals(rows.map((row) => row.status), ["pending", "pending"]);
   assertEquals(state.most, 0);
@@ -468,7 +472,7 @@ Deno.test("createWorker: under any dispatches and job ends, slots are never exce
         const repository = new FakeRepository();
         repository.interrupt = (method, phase) =>
           scheduler.schedule(Promise.resolve(), `${phase} ${method}`);
-        const { insert, take, state, platform } = isolate({
+        const { insert, dispatch, state, platform } = isolate({
           concurrency,
           repository,
           work: () => scheduler.schedule(Promise.resolve(DONE), "work"),
@@ -478,7 +482,7 @@ Deno.test("createWorker: under any dispatches and job ends, slots are never exce
         const dispatches = sizes.map(async (size) => {
           await scheduler.schedule(Promise.resolve(), "insert");
           rows.push(...insert(size));
-          await take();
+          await dispatch();
         });
         await scheduler.waitFor(
           Promise.all(dispatches).then(() => platform.background()),
@@ -493,13 +497,13 @@ Deno.test("createWorker: under any dispatches and job ends, slots are never exce
 });
 
 Deno.test("createWorker: with one job per request it claims one, no other by itself, and wakes the worker again", async () => {
-  const { insert, take, finishAll, state, repository, platform } = isolate({
+  const { insert, dispatch, finishAll, state, repository, platform } = isolate({
     concurrency: 5,
     isOneJobPerRequest: true,
   });
   const rows = insert(3);
-  assertEquals(ids(await take()), ids(rows.slice(0, 1)));
-  assertEquals(await take(), []);
+  assertEquals(ids(await dispatch()), ids(rows.slice(0, 1)));
+  assertEquals(await dispatch(), []);
   assertEquals(woken(repository), 0);
   await finishAll();
   await platform.background();
@@ -509,7 +513,7 @@ Deno.test("createWorker: with one job per request it claims one, no other by its
     "pending",
   ]);
   assertEquals([state.most, woken(repository)], [1, 1]);
-  assertEquals(ids(await take()), ids(rows.slice(1, 2)));
+  assertEquals(ids(await dispatch()), ids(rows.slice(1, 2)));
   await finishAll();
   await platform.background();
   assertEquals([state.most, woken(repository)], [1, 2]);
@@ -525,12 +529,12 @@ for (
   ] as const
 ) {
   Deno.test(`createWorker: ended for ${reason} with ${jobs} jobs running, their error codes are ${codes}`, async () => {
-    const { insert, take, platform } = isolate({
+    const { insert, dispatch, platform } = isolate({
       concurrency: 2,
       work: ({ signal }) => untilAborted(signal),
     });
     const rows = insert(jobs);
-    await take();
+    await dispatch();
     await turn();
     platform.shutDown(reason);
     await platform.background();
