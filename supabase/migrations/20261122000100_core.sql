@@ -1162,7 +1162,7 @@ revoke all on public.ai_provider_calls from public, anon, authenticated, service
 grant select on public.ai_provider_calls to authenticated;
 grant select, insert, update on public.ai_provider_calls to service_role;
 
-create function private.date_unknown_outcome()
+create function private.derive_call_outcome()
 returns trigger
 language plpgsql
 security invoker
@@ -1180,12 +1180,12 @@ begin
   return new;
 end;
 $$;
-comment on function private.date_unknown_outcome() is
+comment on function private.derive_call_outcome() is
   'Row trigger: keeps the cost, whoever writes the outcome or the units, and unknown_since.';
 
-create trigger ai_provider_calls_date_unknown_outcome
+create trigger ai_provider_calls_derive_call_outcome
 before insert or update of outcome, units on public.ai_provider_calls
-for each row execute function private.date_unknown_outcome();
+for each row execute function private.derive_call_outcome();
 
 create trigger ai_provider_calls_record_object after delete on public.ai_provider_calls
 for each row execute function private.record_provider_call_removal();
@@ -2271,7 +2271,7 @@ comment on function private.ready_due_ai_jobs(integer) is
   'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones; p_limit at a time, those '
   'that have been due longest, or, when more are due, as many of each user. One call at a time; a second one does nothing.';
 
-create function private.part_inserted_ai_jobs()
+create function private.separate_inserted_turns()
 returns trigger
 language plpgsql
 security definer
@@ -2312,7 +2312,7 @@ begin
   return null;
 end;
 $$;
-comment on function private.part_inserted_ai_jobs() is
+comment on function private.separate_inserted_turns() is
   'Statement trigger, under the lock of the quota: inserts of one user that run side by side do not see each other''s jobs and '
   'draw the same turns (private.next_queue_key); the later one to get here moves its jobs behind the others. So each turn '
   'has one job of a user, however many inserts run at once. Security definer because owners may not change what waits.';
@@ -3315,7 +3315,7 @@ grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;
 
 -- The journal of paid calls: begin before the request is sent, settle after its answer.
 
-create function private.doubt_unfinished_call()
+create function private.mark_open_call_unknown()
 returns trigger
 language plpgsql
 security invoker
@@ -3326,7 +3326,7 @@ begin
   return null;
 end;
 $$;
-comment on function private.doubt_unfinished_call() is
+comment on function private.mark_open_call_unknown() is
   'Row trigger: when a job leaves processing, however it does, nobody waits for its call any more. A call is sent only '
   'while its job is processing; without this one whose answer was lost could be neither asked about nor resolved.';
 
@@ -3860,7 +3860,7 @@ comment on function public.release_ai_job(uuid, uuid) is
 revoke execute on function public.release_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.release_ai_job(uuid, uuid) to service_role;
 
-create function private.end_instead_of_waiting()
+create function private.finish_instead_of_requeue()
 returns trigger
 language plpgsql
 security definer
@@ -3896,7 +3896,7 @@ begin
   return new;
 end;
 $$;
-comment on function private.end_instead_of_waiting() is
+comment on function private.finish_instead_of_requeue() is
   'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
   'cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads '
   'the policy of the type for whoever hands back.';
@@ -4101,7 +4101,7 @@ grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role
 
 -- For the operator: redriving, resolving and pausing jobs.
 
-create function private.try_ai_job_again(p_job_id uuid)
+create function private.retry_failed_ai_job(p_job_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -4116,7 +4116,7 @@ exception
     return false;
 end;
 $$;
-comment on function private.try_ai_job_again(uuid) is
+comment on function private.retry_failed_ai_job(uuid) is
   'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, there is no room for another voice, it was '
   'tried too often, or what it depends on is gone: that is no reason to leave others undone.';
 
@@ -4157,7 +4157,7 @@ begin
     limit p_limit
     for update skip locked
   loop
-    v_count := v_count + private.try_ai_job_again(v_id)::integer;
+    v_count := v_count + private.retry_failed_ai_job(v_id)::integer;
   end loop;
   return v_count;
 end;
@@ -4171,7 +4171,7 @@ comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, intege
 revoke execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) to service_role;
 
-create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id text)
+create function private.record_resolved_call(p_job_id uuid, p_provider_object_id text)
 returns void
 language plpgsql
 volatile
@@ -4198,7 +4198,7 @@ begin
   where j.id = p_job_id;
 end;
 $$;
-comment on function private.note_settled_doubt(uuid, text) is
+comment on function private.record_resolved_call(uuid, text) is
   'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an '
   'operator or the janitor, and what that call made, by the provider''s id, if anything.';
 
@@ -4229,9 +4229,9 @@ begin
   if not found then
     return false;
   end if;
-  perform private.note_settled_doubt(p_job_id, p_provider_object_id);
+  perform private.record_resolved_call(p_job_id, p_provider_object_id);
   if v_status = 'failed' then
-    perform private.try_ai_job_again(p_job_id);
+    perform private.retry_failed_ai_job(p_job_id);
   end if;
   return true;
 end;
@@ -4668,7 +4668,7 @@ comment on function private.count_provider_voices(text) is
   'Places for voices that are taken at a provider: voices, jobs that are still to make one, what ended jobs have made without a '
   'row, and what the janitor has yet to remove.';
 
-create function private.hold_voice_places()
+create function private.lock_voice_places()
 returns trigger
 language plpgsql
 security definer
@@ -4681,7 +4681,7 @@ begin
   return new;
 end;
 $$;
-comment on function private.hold_voice_places() is
+comment on function private.lock_voice_places() is
   'Row trigger: has the voice clones of a provider with a limit come one after the other. Before the rows of users are locked, '
   'so that none waits for another the other way round. Security definer because owners may not read the limits of providers.';
 
@@ -4768,10 +4768,10 @@ before insert on public.ai_jobs
 for each row execute function private.admit_ai_job();
 
 -- After ai_jobs_admit, which sets the provider.
-create trigger ai_jobs_hold_voice_places
+create trigger ai_jobs_lock_voice_places
 before insert on public.ai_jobs
 for each row when (new.job_type = 'voice_clone')
-execute function private.hold_voice_places();
+execute function private.lock_voice_places();
 
 -- After insert, each statement.
 
@@ -4791,7 +4791,7 @@ for each statement execute function private.charge_inserted_ai_jobs();
 -- Under the lock that ai_jobs_take_quota holds.
 create trigger ai_jobs_take_turns
 after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.part_inserted_ai_jobs();
+for each statement execute function private.separate_inserted_turns();
 
 -- After the rows of the users are locked.
 create trigger ai_jobs_take_voice_places
@@ -4804,11 +4804,11 @@ create trigger ai_jobs_apply_owner_request
 before update of cancel_requested_at, retry_requested_at on public.ai_jobs
 for each row execute function private.apply_owner_request();
 
-create trigger ai_jobs_end_instead_of_waiting
+create trigger ai_jobs_finish_instead_of_requeue
 before update on public.ai_jobs
 for each row
 when (old.status = 'processing' and new.status = 'pending')
-execute function private.end_instead_of_waiting();
+execute function private.finish_instead_of_requeue();
 
 create trigger ai_jobs_fix_dependency
 before update of depends_on_job_id on public.ai_jobs
@@ -4820,12 +4820,6 @@ create trigger ai_jobs_guard_transition
 before update on public.ai_jobs
 for each row when (old.status is distinct from new.status)
 execute function private.guard_ai_job_transition();
-
--- Before the row of the user is locked (ai_jobs_after_reopen_charge), as on insert.
-create trigger ai_jobs_hold_voice_places_again
-before update on public.ai_jobs
-for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
-execute function private.hold_voice_places();
 
 -- After them as well: whatever the status is now, only a waiting job has a turn.
 create trigger ai_jobs_leave_queue
@@ -4840,6 +4834,12 @@ when (
   )
 )
 execute function private.leave_ai_job_queue();
+
+-- Before the row of the user is locked (ai_jobs_after_reopen_charge), as on insert.
+create trigger ai_jobs_lock_voice_places_again
+before update on public.ai_jobs
+for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
+execute function private.lock_voice_places();
 
 create trigger ai_jobs_touch_updated_at
 before update on public.ai_jobs
@@ -4877,15 +4877,15 @@ for each row when (
 )
 execute function private.note_provider_progress();
 
-create trigger ai_jobs_doubt_unfinished_call
-after update of status on public.ai_jobs
-for each row when (old.status = 'processing' and new.status <> 'processing')
-execute function private.doubt_unfinished_call();
-
 create trigger ai_jobs_forget_checkpoint
 after update on public.ai_jobs
 for each row when (old.status is distinct from new.status and new.status in ('completed', 'failed', 'cancelled'))
 execute function private.forget_checkpoint();
+
+create trigger ai_jobs_mark_open_call_unknown
+after update of status on public.ai_jobs
+for each row when (old.status = 'processing' and new.status <> 'processing')
+execute function private.mark_open_call_unknown();
 
 create trigger ai_jobs_after_update_record
 after update on public.ai_jobs referencing old table as outdated new table as updated
@@ -5388,7 +5388,7 @@ for each row execute function private.forget_user();
 
 -- The removal of files from Storage.
 
-create function private.is_object_named(p_removal private.storage_removals)
+create function private.is_object_referenced(p_removal private.storage_removals)
 returns boolean
 language sql
 stable
@@ -5430,7 +5430,7 @@ as $$
         )
     );
 $$;
-comment on function private.is_object_named(private.storage_removals) is
+comment on function private.is_object_referenced(private.storage_removals) is
   'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended '
   'job asked for the removal, another job shares it as its output or the job itself goes on.';
 
@@ -5443,7 +5443,7 @@ set search_path = ''
 as $$
   select r.*
   from private.storage_removals as r
-  where r.done_at is null and r.id > p_after_id and not private.is_object_named(r)
+  where r.done_at is null and r.id > p_after_id and not private.is_object_referenced(r)
   order by r.id
   limit p_limit;
 $$;
@@ -5489,7 +5489,7 @@ as $$
 declare
   v_object_changed_at timestamptz;
 begin
-  if private.is_object_named(p_removal) then
+  if private.is_object_referenced(p_removal) then
     update private.storage_removals as r
     set next_attempt_at = clock_timestamp() + interval '1 day'
     where r.id = p_removal.id;
@@ -5659,7 +5659,7 @@ begin
       or (
         l.job_id is not null
         and not exists (select 1 from public.ai_jobs as j where j.id = l.job_id::uuid)
-        and not private.is_object_named(jsonb_populate_record(
+        and not private.is_object_referenced(jsonb_populate_record(
           null::private.storage_removals,
           jsonb_build_object('object_path', v_bucket || '/' || l.name, 'user_id', l.folder, 'reason', 'job_leftovers')
         ))
@@ -5751,7 +5751,7 @@ begin
   if not found then
     return;
   end if;
-  perform private.note_settled_doubt(p_job_id, p_object_id);
+  perform private.record_resolved_call(p_job_id, p_object_id);
 end;
 $$;
 comment on function private.settle_cancelled_call(uuid, text, text, text) is
@@ -5759,7 +5759,7 @@ comment on function private.settle_cancelled_call(uuid, text, text, text) is
   'or null for nothing. Settles the call, so that what was reserved for it is spent or given back, and what the row says '
   'about the money.';
 
-create function private.give_up_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
+create function private.discard_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -5794,7 +5794,7 @@ begin
   return true;
 end;
 $$;
-comment on function private.give_up_provider_object(text, text, text, uuid) is
+comment on function private.discard_provider_object(text, text, text, uuid) is
   'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are '
   'discarded in the same transaction, and the lost call of a cancelled job is settled by it.';
 
@@ -5832,7 +5832,7 @@ begin
     for update of r skip locked
   loop
     exit when v_claimed >= p_limit;
-    if not private.give_up_provider_object(
+    if not private.discard_provider_object(
       v_removal.provider, v_removal.object_type, v_removal.provider_object_id, v_removal.job_id
     ) then
       update private.provider_removals as r
@@ -5865,7 +5865,7 @@ comment on function public.claim_provider_removals(text[], integer, integer) is
 revoke execute on function public.claim_provider_removals(text[], integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_provider_removals(text[], integer, integer) to service_role;
 
-create function public.give_up_found_object(p_id bigint, p_lease_token uuid, p_provider_object_id text)
+create function public.discard_found_object(p_id bigint, p_lease_token uuid, p_provider_object_id text)
 returns boolean
 language plpgsql
 volatile
@@ -5882,16 +5882,16 @@ begin
   if not found then
     return false;
   end if;
-  return private.give_up_provider_object(
+  return private.discard_provider_object(
     v_removal.provider, v_removal.object_type, p_provider_object_id, v_removal.job_id
   );
 end;
 $$;
-comment on function public.give_up_found_object(bigint, uuid, text) is
+comment on function public.discard_found_object(bigint, uuid, text) is
   'Whether what a look-up by marker has found may be removed: the removal is still leased by the caller, no row names the '
   'object and no job may go on with it. service_role only; security definer because the list lies in schema private.';
-revoke execute on function public.give_up_found_object(bigint, uuid, text) from public, anon, authenticated;
-grant execute on function public.give_up_found_object(bigint, uuid, text) to service_role;
+revoke execute on function public.discard_found_object(bigint, uuid, text) from public, anon, authenticated;
+grant execute on function public.discard_found_object(bigint, uuid, text) to service_role;
 
 create function public.settle_provider_removal(
   p_id bigint,
@@ -6094,7 +6094,7 @@ comment on function public.unseen_provider_rows(text, uuid, integer) is
 revoke execute on function public.unseen_provider_rows(text, uuid, integer) from public, anon, authenticated;
 grant execute on function public.unseen_provider_rows(text, uuid, integer) to service_role;
 
-create function public.note_provider_rows(p_provider text, p_lease_token uuid, p_missing text[], p_present text[])
+create function public.record_provider_rows(p_provider text, p_lease_token uuid, p_missing text[], p_present text[])
 returns boolean
 language plpgsql
 volatile
@@ -6116,11 +6116,11 @@ begin
   return true;
 end;
 $$;
-comment on function public.note_provider_rows(text, uuid, text[], text[]) is
+comment on function public.record_provider_rows(text, uuid, text[], text[]) is
   'What the provider answered when it was asked for objects one by one: the rows of those that it does not have are marked. '
   'False: the lease is lost; nothing changed. service_role only; security definer because the scan lies in schema private.';
-revoke execute on function public.note_provider_rows(text, uuid, text[], text[]) from public, anon, authenticated;
-grant execute on function public.note_provider_rows(text, uuid, text[], text[]) to service_role;
+revoke execute on function public.record_provider_rows(text, uuid, text[], text[]) from public, anon, authenticated;
+grant execute on function public.record_provider_rows(text, uuid, text[], text[]) to service_role;
 
 create function public.end_provider_scan(p_provider text, p_lease_token uuid, p_error_code text default null)
 returns boolean

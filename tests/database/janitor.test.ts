@@ -245,7 +245,7 @@ Deno.test("claim_provider_removals: by marker, an empty look-up counts only afte
       select provider_voice_id from public.voices where job_id = ${completed.id}`;
     const ask = async (token: string, objectId: string) => {
       const [row] = await db.sql<{ may: boolean }[]>`
-        select public.give_up_found_object(${
+        select public.discard_found_object(${
         late?.id ?? ""
       }, ${token}, ${objectId}) as may`;
       return row?.may;
@@ -301,7 +301,7 @@ Deno.test("settle_cancelled_call: what a cancelled job reserved is spent or give
         assert(removal !== undefined);
         if (made !== null) {
           const [row] = await db.sql<{ may: boolean }[]>`
-            select public.give_up_found_object(${removal.id}, ${removal.lease_token}, ${made}) as may`;
+            select public.discard_found_object(${removal.id}, ${removal.lease_token}, ${made}) as may`;
           assertEquals(row?.may, true);
         }
         await settle(db.sql, removal, made === null ? "absent" : "removed");
@@ -630,7 +630,7 @@ Deno.test("record_provider_page: rows, jobs at work, orphans and strangers are t
   });
 });
 
-Deno.test("note_provider_rows: a row that the provider denies is marked, and unmarked when a list shows it", async () => {
+Deno.test("record_provider_rows: a row that the provider denies is marked, and unmarked when a list shows it", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await setGrace(db, { interval: 0 });
@@ -656,13 +656,13 @@ Deno.test("note_provider_rows: a row that the provider denies is marked, and unm
     assertEquals(await unseen(scan), [voice.id]);
     assertEquals(
       (await db.sql<{ ok: boolean }[]>`
-        select public.note_provider_rows('elevenlabs', ${crypto.randomUUID()}, ${[
+        select public.record_provider_rows('elevenlabs', ${crypto.randomUUID()}, ${[
         voice.id,
       ]}, '{}') as ok`)[0]?.ok,
       false,
     );
     assertEquals(await isMarked(), false);
-    await db.sql`select public.note_provider_rows('elevenlabs', ${
+    await db.sql`select public.record_provider_rows('elevenlabs', ${
       scan?.lease_token ?? ""
     }, ${[voice.id]}, '{}')`;
     assertEquals([await isMarked(), await unseen(scan)], [true, []]);

@@ -77,7 +77,7 @@ function writesStatus(source: string): boolean {
     /(^|, )(status|retry_requested_at) = /.test(set)
   ) ||
     (/\bnew\.status := /.test(flat) && flat.includes("last_event :=")) ||
-    flat.includes("private.try_ai_job_again(");
+    flat.includes("private.retry_failed_ai_job(");
 }
 
 Deno.test("docs/job-lifecycle.md: its changes of status are those that the database allows", async () => {

@@ -510,9 +510,9 @@ const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
     "",
   ),
   "a call is left as sent": (sql) =>
-    sql`alter table public.ai_jobs disable trigger ai_jobs_doubt_unfinished_call`,
+    sql`alter table public.ai_jobs disable trigger ai_jobs_mark_open_call_unknown`,
   "a cancelled job waits": (sql) =>
-    sql`alter table public.ai_jobs disable trigger ai_jobs_end_instead_of_waiting`,
+    sql`alter table public.ai_jobs disable trigger ai_jobs_finish_instead_of_requeue`,
 };
 
 for (const [what, spoil] of Object.entries(SPOILT)) {

@@ -31,7 +31,7 @@ const tree: Tree = {
 async function write(files: Record<string, string>): Promise<void> {
   for (const [path, text] of Object.entries(files)) {
     const extension = path.slice(path.lastIndexOf(".") + 1);
-    const formatted = extension === "sql"
+    const formatted = ["sql", "toml"].includes(extension)
       ? text
       : await formatText(text, extension);
     await Deno.mkdir(dirname(join(root, path)), { recursive: true });

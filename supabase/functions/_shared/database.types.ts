@@ -1579,6 +1579,14 @@ export type Database = {
         };
         Returns: boolean;
       };
+      "discard_found_object": {
+        Args: {
+          "p_id": number;
+          "p_lease_token": string;
+          "p_provider_object_id": string;
+        };
+        Returns: boolean;
+      };
       "end_provider_scan": {
         Args: {
           "p_error_code"?: string;
@@ -1627,29 +1635,12 @@ export type Database = {
         Args: { "p_share_token": string };
         Returns: Json;
       };
-      "give_up_found_object": {
-        Args: {
-          "p_id": number;
-          "p_lease_token": string;
-          "p_provider_object_id": string;
-        };
-        Returns: boolean;
-      };
       "heartbeat_ai_jobs": {
         Args: { "p_beats": Json };
         Returns: {
           "is_cancel_requested": boolean;
           "job_id": string;
         }[];
-      };
-      "note_provider_rows": {
-        Args: {
-          "p_lease_token": string;
-          "p_missing": (string)[];
-          "p_present": (string)[];
-          "p_provider": string;
-        };
-        Returns: boolean;
       };
       "pause_ai_jobs": {
         Args: {
@@ -1687,6 +1678,15 @@ export type Database = {
           "p_lease_token": string;
           "p_next_cursor"?: string;
           "p_objects": Json;
+          "p_provider": string;
+        };
+        Returns: boolean;
+      };
+      "record_provider_rows": {
+        Args: {
+          "p_lease_token": string;
+          "p_missing": (string)[];
+          "p_present": (string)[];
           "p_provider": string;
         };
         Returns: boolean;

@@ -110,7 +110,7 @@ export function createJanitorRepository(rpc: Rpc): JanitorRepository {
         p_limit: limit,
       }, z.array(removalSchema)),
     giveUpFoundObject: (removal, objectId) =>
-      call("give_up_found_object", {
+      call("discard_found_object", {
         p_id: removal.id,
         p_lease_token: removal.lease_token,
         p_provider_object_id: objectId,
@@ -146,7 +146,7 @@ export function createJanitorRepository(rpc: Rpc): JanitorRepository {
         p_limit: limit,
       }, z.array(z.string())),
     noteRows: (provider, scan, { missing, present }) =>
-      call("note_provider_rows", {
+      call("record_provider_rows", {
         ...fence(provider, scan),
         p_missing: missing,
         p_present: present,

@@ -23,7 +23,7 @@ begin
   if not found then
     return;
   end if;
-  perform private.note_settled_doubt(p_job_id, p_object_id);
+  perform private.record_resolved_call(p_job_id, p_object_id);
 end;
 $$;
 comment on function private.settle_cancelled_call(uuid, text, text, text) is
@@ -31,7 +31,7 @@ comment on function private.settle_cancelled_call(uuid, text, text, text) is
   'or null for nothing. Settles the call, so that what was reserved for it is spent or given back, and what the row says '
   'about the money.';
 
-create function private.give_up_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
+create function private.discard_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -66,7 +66,7 @@ begin
   return true;
 end;
 $$;
-comment on function private.give_up_provider_object(text, text, text, uuid) is
+comment on function private.discard_provider_object(text, text, text, uuid) is
   'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are '
   'discarded in the same transaction, and the lost call of a cancelled job is settled by it.';
 
@@ -104,7 +104,7 @@ begin
     for update of r skip locked
   loop
     exit when v_claimed >= p_limit;
-    if not private.give_up_provider_object(
+    if not private.discard_provider_object(
       v_removal.provider, v_removal.object_type, v_removal.provider_object_id, v_removal.job_id
     ) then
       update private.provider_removals as r
@@ -137,7 +137,7 @@ comment on function public.claim_provider_removals(text[], integer, integer) is
 revoke execute on function public.claim_provider_removals(text[], integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_provider_removals(text[], integer, integer) to service_role;
 
-create function public.give_up_found_object(p_id bigint, p_lease_token uuid, p_provider_object_id text)
+create function public.discard_found_object(p_id bigint, p_lease_token uuid, p_provider_object_id text)
 returns boolean
 language plpgsql
 volatile
@@ -154,16 +154,16 @@ begin
   if not found then
     return false;
   end if;
-  return private.give_up_provider_object(
+  return private.discard_provider_object(
     v_removal.provider, v_removal.object_type, p_provider_object_id, v_removal.job_id
   );
 end;
 $$;
-comment on function public.give_up_found_object(bigint, uuid, text) is
+comment on function public.discard_found_object(bigint, uuid, text) is
   'Whether what a look-up by marker has found may be removed: the removal is still leased by the caller, no row names the '
   'object and no job may go on with it. service_role only; security definer because the list lies in schema private.';
-revoke execute on function public.give_up_found_object(bigint, uuid, text) from public, anon, authenticated;
-grant execute on function public.give_up_found_object(bigint, uuid, text) to service_role;
+revoke execute on function public.discard_found_object(bigint, uuid, text) from public, anon, authenticated;
+grant execute on function public.discard_found_object(bigint, uuid, text) to service_role;
 
 create function public.settle_provider_removal(
   p_id bigint,

@@ -150,7 +150,7 @@ comment on function public.unseen_provider_rows(text, uuid, integer) is
 revoke execute on function public.unseen_provider_rows(text, uuid, integer) from public, anon, authenticated;
 grant execute on function public.unseen_provider_rows(text, uuid, integer) to service_role;
 
-create function public.note_provider_rows(p_provider text, p_lease_token uuid, p_missing text[], p_present text[])
+create function public.record_provider_rows(p_provider text, p_lease_token uuid, p_missing text[], p_present text[])
 returns boolean
 language plpgsql
 volatile
@@ -172,11 +172,11 @@ begin
   return true;
 end;
 $$;
-comment on function public.note_provider_rows(text, uuid, text[], text[]) is
+comment on function public.record_provider_rows(text, uuid, text[], text[]) is
   'What the provider answered when it was asked for objects one by one: the rows of those that it does not have are marked. '
   'False: the lease is lost; nothing changed. service_role only; security definer because the scan lies in schema private.';
-revoke execute on function public.note_provider_rows(text, uuid, text[], text[]) from public, anon, authenticated;
-grant execute on function public.note_provider_rows(text, uuid, text[], text[]) to service_role;
+revoke execute on function public.record_provider_rows(text, uuid, text[], text[]) from public, anon, authenticated;
+grant execute on function public.record_provider_rows(text, uuid, text[], text[]) to service_role;
 
 create function public.end_provider_scan(p_provider text, p_lease_token uuid, p_error_code text default null)
 returns boolean

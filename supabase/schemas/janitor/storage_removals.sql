@@ -1,6 +1,6 @@
 -- The removal of files from Storage.
 
-create function private.is_object_named(p_removal private.storage_removals)
+create function private.is_object_referenced(p_removal private.storage_removals)
 returns boolean
 language sql
 stable
@@ -42,7 +42,7 @@ as $$
         )
     );
 $$;
-comment on function private.is_object_named(private.storage_removals) is
+comment on function private.is_object_referenced(private.storage_removals) is
   'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended '
   'job asked for the removal, another job shares it as its output or the job itself goes on.';
 
@@ -55,7 +55,7 @@ set search_path = ''
 as $$
   select r.*
   from private.storage_removals as r
-  where r.done_at is null and r.id > p_after_id and not private.is_object_named(r)
+  where r.done_at is null and r.id > p_after_id and not private.is_object_referenced(r)
   order by r.id
   limit p_limit;
 $$;
@@ -101,7 +101,7 @@ as $$
 declare
   v_object_changed_at timestamptz;
 begin
-  if private.is_object_named(p_removal) then
+  if private.is_object_referenced(p_removal) then
     update private.storage_removals as r
     set next_attempt_at = clock_timestamp() + interval '1 day'
     where r.id = p_removal.id;
@@ -271,7 +271,7 @@ begin
       or (
         l.job_id is not null
         and not exists (select 1 from public.ai_jobs as j where j.id = l.job_id::uuid)
-        and not private.is_object_named(jsonb_populate_record(
+        and not private.is_object_referenced(jsonb_populate_record(
           null::private.storage_removals,
           jsonb_build_object('object_path', v_bucket || '/' || l.name, 'user_id', l.folder, 'reason', 'job_leftovers')
         ))

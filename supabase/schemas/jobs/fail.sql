@@ -177,7 +177,7 @@ comment on function public.release_ai_job(uuid, uuid) is
 revoke execute on function public.release_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.release_ai_job(uuid, uuid) to service_role;
 
-create function private.end_instead_of_waiting()
+create function private.finish_instead_of_requeue()
 returns trigger
 language plpgsql
 security definer
@@ -213,7 +213,7 @@ begin
   return new;
 end;
 $$;
-comment on function private.end_instead_of_waiting() is
+comment on function private.finish_instead_of_requeue() is
   'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
   'cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads '
   'the policy of the type for whoever hands back.';

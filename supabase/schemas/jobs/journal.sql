@@ -1,6 +1,6 @@
 -- The journal of paid calls: begin before the request is sent, settle after its answer.
 
-create function private.doubt_unfinished_call()
+create function private.mark_open_call_unknown()
 returns trigger
 language plpgsql
 security invoker
@@ -11,7 +11,7 @@ begin
   return null;
 end;
 $$;
-comment on function private.doubt_unfinished_call() is
+comment on function private.mark_open_call_unknown() is
   'Row trigger: when a job leaves processing, however it does, nobody waits for its call any more. A call is sent only '
   'while its job is processing; without this one whose answer was lost could be neither asked about nor resolved.';
 

@@ -1,6 +1,6 @@
 -- For the operator: redriving, resolving and pausing jobs.
 
-create function private.try_ai_job_again(p_job_id uuid)
+create function private.retry_failed_ai_job(p_job_id uuid)
 returns boolean
 language plpgsql
 volatile
@@ -15,7 +15,7 @@ exception
     return false;
 end;
 $$;
-comment on function private.try_ai_job_again(uuid) is
+comment on function private.retry_failed_ai_job(uuid) is
   'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, there is no room for another voice, it was '
   'tried too often, or what it depends on is gone: that is no reason to leave others undone.';
 
@@ -56,7 +56,7 @@ begin
     limit p_limit
     for update skip locked
   loop
-    v_count := v_count + private.try_ai_job_again(v_id)::integer;
+    v_count := v_count + private.retry_failed_ai_job(v_id)::integer;
   end loop;
   return v_count;
 end;
@@ -70,7 +70,7 @@ comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, intege
 revoke execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) to service_role;
 
-create function private.note_settled_doubt(p_job_id uuid, p_provider_object_id text)
+create function private.record_resolved_call(p_job_id uuid, p_provider_object_id text)
 returns void
 language plpgsql
 volatile
@@ -97,7 +97,7 @@ begin
   where j.id = p_job_id;
 end;
 $$;
-comment on function private.note_settled_doubt(uuid, text) is
+comment on function private.record_resolved_call(uuid, text) is
   'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an '
   'operator or the janitor, and what that call made, by the provider''s id, if anything.';
 
@@ -128,9 +128,9 @@ begin
   if not found then
     return false;
   end if;
-  perform private.note_settled_doubt(p_job_id, p_provider_object_id);
+  perform private.record_resolved_call(p_job_id, p_provider_object_id);
   if v_status = 'failed' then
-    perform private.try_ai_job_again(p_job_id);
+    perform private.retry_failed_ai_job(p_job_id);
   end if;
   return true;
 end;

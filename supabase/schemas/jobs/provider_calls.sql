@@ -90,7 +90,7 @@ revoke all on public.ai_provider_calls from public, anon, authenticated, service
 grant select on public.ai_provider_calls to authenticated;
 grant select, insert, update on public.ai_provider_calls to service_role;
 
-create function private.date_unknown_outcome()
+create function private.derive_call_outcome()
 returns trigger
 language plpgsql
 security invoker
@@ -108,12 +108,12 @@ begin
   return new;
 end;
 $$;
-comment on function private.date_unknown_outcome() is
+comment on function private.derive_call_outcome() is
   'Row trigger: keeps the cost, whoever writes the outcome or the units, and unknown_since.';
 
-create trigger ai_provider_calls_date_unknown_outcome
+create trigger ai_provider_calls_derive_call_outcome
 before insert or update of outcome, units on public.ai_provider_calls
-for each row execute function private.date_unknown_outcome();
+for each row execute function private.derive_call_outcome();
 
 create trigger ai_provider_calls_record_object after delete on public.ai_provider_calls
 for each row execute function private.record_provider_call_removal();

@@ -12,10 +12,10 @@ before insert on public.ai_jobs
 for each row execute function private.admit_ai_job();
 
 -- After ai_jobs_admit, which sets the provider.
-create trigger ai_jobs_hold_voice_places
+create trigger ai_jobs_lock_voice_places
 before insert on public.ai_jobs
 for each row when (new.job_type = 'voice_clone')
-execute function private.hold_voice_places();
+execute function private.lock_voice_places();
 
 -- After insert, each statement.
 
@@ -35,7 +35,7 @@ for each statement execute function private.charge_inserted_ai_jobs();
 -- Under the lock that ai_jobs_take_quota holds.
 create trigger ai_jobs_take_turns
 after insert on public.ai_jobs referencing new table as inserted
-for each statement execute function private.part_inserted_ai_jobs();
+for each statement execute function private.separate_inserted_turns();
 
 -- After the rows of the users are locked.
 create trigger ai_jobs_take_voice_places
@@ -48,11 +48,11 @@ create trigger ai_jobs_apply_owner_request
 before update of cancel_requested_at, retry_requested_at on public.ai_jobs
 for each row execute function private.apply_owner_request();
 
-create trigger ai_jobs_end_instead_of_waiting
+create trigger ai_jobs_finish_instead_of_requeue
 before update on public.ai_jobs
 for each row
 when (old.status = 'processing' and new.status = 'pending')
-execute function private.end_instead_of_waiting();
+execute function private.finish_instead_of_requeue();
 
 create trigger ai_jobs_fix_dependency
 before update of depends_on_job_id on public.ai_jobs
@@ -64,12 +64,6 @@ create trigger ai_jobs_guard_transition
 before update on public.ai_jobs
 for each row when (old.status is distinct from new.status)
 execute function private.guard_ai_job_transition();
-
--- Before the row of the user is locked (ai_jobs_after_reopen_charge), as on insert.
-create trigger ai_jobs_hold_voice_places_again
-before update on public.ai_jobs
-for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
-execute function private.hold_voice_places();
 
 -- After them as well: whatever the status is now, only a waiting job has a turn.
 create trigger ai_jobs_leave_queue
@@ -84,6 +78,12 @@ when (
   )
 )
 execute function private.leave_ai_job_queue();
+
+-- Before the row of the user is locked (ai_jobs_after_reopen_charge), as on insert.
+create trigger ai_jobs_lock_voice_places_again
+before update on public.ai_jobs
+for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
+execute function private.lock_voice_places();
 
 create trigger ai_jobs_touch_updated_at
 before update on public.ai_jobs
@@ -121,15 +121,15 @@ for each row when (
 )
 execute function private.note_provider_progress();
 
-create trigger ai_jobs_doubt_unfinished_call
-after update of status on public.ai_jobs
-for each row when (old.status = 'processing' and new.status <> 'processing')
-execute function private.doubt_unfinished_call();
-
 create trigger ai_jobs_forget_checkpoint
 after update on public.ai_jobs
 for each row when (old.status is distinct from new.status and new.status in ('completed', 'failed', 'cancelled'))
 execute function private.forget_checkpoint();
+
+create trigger ai_jobs_mark_open_call_unknown
+after update of status on public.ai_jobs
+for each row when (old.status = 'processing' and new.status <> 'processing')
+execute function private.mark_open_call_unknown();
 
 create trigger ai_jobs_after_update_record
 after update on public.ai_jobs referencing old table as outdated new table as updated

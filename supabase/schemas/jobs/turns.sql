@@ -141,7 +141,7 @@ comment on function private.ready_due_ai_jobs(integer) is
   'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones; p_limit at a time, those '
   'that have been due longest, or, when more are due, as many of each user. One call at a time; a second one does nothing.';
 
-create function private.part_inserted_ai_jobs()
+create function private.separate_inserted_turns()
 returns trigger
 language plpgsql
 security definer
@@ -182,7 +182,7 @@ begin
   return null;
 end;
 $$;
-comment on function private.part_inserted_ai_jobs() is
+comment on function private.separate_inserted_turns() is
   'Statement trigger, under the lock of the quota: inserts of one user that run side by side do not see each other''s jobs and '
   'draw the same turns (private.next_queue_key); the later one to get here moves its jobs behind the others. So each turn '
   'has one job of a user, however many inserts run at once. Security definer because owners may not change what waits.';

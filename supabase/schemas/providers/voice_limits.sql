@@ -59,7 +59,7 @@ comment on function private.count_provider_voices(text) is
   'Places for voices that are taken at a provider: voices, jobs that are still to make one, what ended jobs have made without a '
   'row, and what the janitor has yet to remove.';
 
-create function private.hold_voice_places()
+create function private.lock_voice_places()
 returns trigger
 language plpgsql
 security definer
@@ -72,7 +72,7 @@ begin
   return new;
 end;
 $$;
-comment on function private.hold_voice_places() is
+comment on function private.lock_voice_places() is
   'Row trigger: has the voice clones of a provider with a limit come one after the other. Before the rows of users are locked, '
   'so that none waits for another the other way round. Security definer because owners may not read the limits of providers.';
 

@@ -57,7 +57,7 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((charge_reopened_ai_job|part_inserted_ai_jobs|hold_voice_places|take_inserted_voice_places|take_reopened_voice_place|forget_checkpoint|leave_ai_job_queue|end_instead_of_waiting|doubt_unfinished_call|date_unknown_outcome|follow_ai_job_dependency|note_provider_progress|note_settled_call|settle_reserved_cost)\): switched off$/,
+      /^trigger \w+ on \w+ \((charge_reopened_ai_job|separate_inserted_turns|lock_voice_places|take_inserted_voice_places|take_reopened_voice_place|forget_checkpoint|leave_ai_job_queue|finish_instead_of_requeue|mark_open_call_unknown|derive_call_outcome|follow_ai_job_dependency|note_provider_progress|note_settled_call|settle_reserved_cost)\): switched off$/,
     reason:
       "It keeps the queue's own counts, order and journal, what follows from a job's end, the breaker and the books, not who reaches them. The tests of the database hold it.",
   },
