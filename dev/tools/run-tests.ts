@@ -1,13 +1,14 @@
 /**
  * Runs rings of tests, one process each, and says in the last line how many tests passed and failed in all.
  *
- * usage: run-tests.ts RING…            (unit, database, functions, e2e)
+ * usage: run-tests.ts RING…            (unit, database, functions, e2e, browser)
  *        run-tests.ts RING FILE…       some files of one ring, or options of `deno test`: `--filter=TEXT`
  *
  * A ring that fails, cannot be run, or runs no test at all makes the whole fail.
  */
 import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/console/stack-error.ts";
+import { findChromium } from "./chromium.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
 import { startTestCluster, TEST_CLUSTER_VARIABLE } from "./test-cluster.ts";
 
@@ -21,6 +22,8 @@ export const RINGS = {
   functions: { isParallel: false, needsCluster: false, minutes: 30 },
   /** Everything, as a user starts it. */
   e2e: { isParallel: false, needsCluster: false, minutes: 15 },
+  /** The same and a Chromium, which dev/tools/chromium.ts finds or fetches. */
+  browser: { isParallel: false, needsCluster: false, minutes: 10 },
 } as const satisfies Record<
   string,
   {
@@ -40,6 +43,8 @@ export interface Tally {
   failed: number;
   /** What was said of each failure, to be repeated at the end of a long run. */
   failures: string[];
+  /** What could not be run here, and why. It is no failure, and is printed beside the sum. */
+  skipped?: string[];
 }
 
 /** Whether a word names a ring. */
@@ -177,6 +182,12 @@ export async function runRings(
   const env: Record<string, string> = {};
   const total: Tally = { passed: 0, failed: 0, failures: [] };
   for (const ring of rings) {
+    if (ring === "browser" && await findChromium() === undefined) {
+      total.skipped = [
+        "SKIPPED: ring browser. There is no Chromium here, and none may be installed. Install one, or name one in CHROMIUM_PATH.",
+      ];
+      continue;
+    }
     const isMissing = RINGS[ring].needsCluster &&
       Deno.env.get(TEST_CLUSTER_VARIABLE) === undefined &&
       env[TEST_CLUSTER_VARIABLE] === undefined;
@@ -217,7 +228,7 @@ export function clusterValue(
  * printed, and the sum, alone on its line, for people and for programs.
  */
 export async function sayTally(
-  { passed, failed, failures }: Tally,
+  { passed, failed, failures, skipped = [] }: Tally,
 ): Promise<void> {
   for (const failure of failures) {
     await say(
@@ -226,6 +237,7 @@ export async function sayTally(
         : failure,
     );
   }
+  for (const text of skipped) await say(text);
   await write(
     Deno.stdout,
     encoder.encode(`\n${passed} passed, ${failed} failed\n`),

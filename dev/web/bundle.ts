@@ -14,7 +14,6 @@ const ROUTES = ["", "ops/"];
 /** Modules of supabase-js that the page does not use, and the module that stands in for them. */
 const UNUSED_MODULES = [
   "@supabase/storage-js",
-  "./GoTrueAdminApi",
   "./lib/webauthn",
   "./lib/web3/ethereum",
 ];

@@ -62,12 +62,14 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
   [/^deno task stop$/, { how: "run" }],
   [/^deno task start/, { how: "serve", port: " --port 0" }],
   [
-    /^deno task (ok( --keep-going| --checks)?|test|test:(unit|database|functions))$/,
+    /^deno task (ok( --keep-going| --checks)?|test|test:(unit|database|functions|browser))$/,
     {
       how: "task",
       why: "would run this test",
     },
   ],
+  [/^deno task web:screenshots$/, { how: "task", why: "needs a browser" }],
+  [/^deno task build:web /, { how: "run" }],
   [/^deno$/, { how: "run" }],
   [
     /^deno (fmt|lint|check|task check:\w+|task db:\w+ --check|task build:client( --check)?|task openapi --check)$/,

@@ -12,7 +12,7 @@ import { describeCode } from "../words/errors.ts";
 import {
   eventOf,
   stageOf,
-  STATUS_WORDS,
+  statusOf,
   titleOf,
   TYPE_WORDS,
 } from "../words/jobs.ts";
@@ -57,7 +57,7 @@ export function JobCard({ job }: { job: Job }) {
   const hasTimeline = useSignal(false);
   const { id, status, error_code } = job;
   const isOver = isFinal(status);
-  const { name, tone } = STATUS_WORDS[status];
+  const { name, tone } = statusOf(job);
   const type = TYPE_WORDS[job.job_type];
   const title = titleOf(job);
   const cost = studio.costs.value.get(id);

@@ -90,7 +90,12 @@ export class Recorder {
   dispose(): void {
     if (this.#recorder !== undefined) this.#recorder.onstop = null;
     this.stop();
+    this.#letGo();
+  }
+
+  #letGo(): void {
     this.#release?.();
+    this.#release = undefined;
   }
 
   #record(
@@ -112,7 +117,7 @@ export class Recorder {
     };
     recorder.ondataavailable = ({ data }) => parts.push(data);
     recorder.onstop = () => {
-      this.#release?.();
+      this.#letGo();
       this.#current.value = { state: "idle" };
       this.#onDone(
         new File(parts, `recording.${extension}`, { type: recorder.mimeType }),

@@ -1,5 +1,6 @@
 /** Light or dark, and whether things move: what the system says, unless the visitor says otherwise. */
 import { effect, signal } from "@preact/signals";
+import { recall, remember } from "./memory.ts";
 import { Icon } from "../parts/icon.tsx";
 
 type Theme = "system" | "light" | "dark";
@@ -8,27 +9,10 @@ const THEMES: readonly Theme[] = ["system", "light", "dark"];
 const THEME_KEY = "heirloom.theme";
 const MOTION_KEY = "heirloom.motion";
 
-function stored(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    // A browser that keeps nothing still shows the page.
-    return null;
-  }
-}
-
-function store(key: string, value: string): void {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // As above.
-  }
-}
-
 const theme = signal<Theme>(
-  THEMES.find((name) => name === stored(THEME_KEY)) ?? "system",
+  THEMES.find((name) => name === recall(THEME_KEY)) ?? "system",
 );
-const isStill = signal(stored(MOTION_KEY) === "off");
+const isStill = signal(recall(MOTION_KEY) === "off");
 
 /** Applies the visitor's choices to the document, now and whenever they change. */
 export function followAppearance(): void {
@@ -59,7 +43,7 @@ export function AppearanceChoices() {
               checked={theme.value === name}
               onChange={() => {
                 theme.value = name;
-                store(THEME_KEY, name);
+                remember(THEME_KEY, name);
               }}
             />
             {NAMES[name]}
@@ -72,7 +56,7 @@ export function AppearanceChoices() {
           checked={isStill.value}
           onChange={(event) => {
             isStill.value = event.currentTarget.checked;
-            store(MOTION_KEY, isStill.value ? "off" : "on");
+            remember(MOTION_KEY, isStill.value ? "off" : "on");
           }}
         />
         Turn motion off

@@ -1,6 +1,7 @@
 /** Who is signed in. supabase-js keeps the session in the browser, refreshes it, and all tabs learn of changes. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { SupabaseClient, User } from "@supabase/supabase-js";
+import { recall, remember } from "./memory.ts";
 
 /** The user as the page shows it. */
 export interface Person {
@@ -16,11 +17,13 @@ export type SessionState =
   | { state: "out"; isExpired: boolean }
   | { state: "in"; person: Person };
 
+/** Set from the sign-in to the sign-out, so that a session that is gone in between has expired. */
+const PRESENCE_KEY = "heirloom.signed-in";
+
 /** The session of one supabase-js client. */
 export class Session {
   readonly #supabase: SupabaseClient;
   readonly #current = signal<SessionState>({ state: "loading" });
-  #isLeaving = false;
 
   constructor(supabase: SupabaseClient) {
     this.#supabase = supabase;
@@ -59,13 +62,9 @@ export class Session {
 
   /** Signs out on this device, also when nothing answers. */
   async signOut(): Promise<void> {
-    this.#isLeaving = true;
-    try {
-      await this.#supabase.auth.signOut({ scope: "local" });
-      this.#set(undefined);
-    } finally {
-      this.#isLeaving = false;
-    }
+    remember(PRESENCE_KEY, null);
+    await this.#supabase.auth.signOut({ scope: "local" });
+    this.#set(undefined);
   }
 
   /** To be called when the project refuses the session: refreshes it, and ends it where that is refused too. */
@@ -84,12 +83,15 @@ export class Session {
   #set(user: User | undefined): void {
     const before = this.#current.value;
     if (user === undefined) {
-      const isExpired = before.state === "in" && !this.#isLeaving;
       if (before.state !== "out") {
-        this.#current.value = { state: "out", isExpired };
+        this.#current.value = {
+          state: "out",
+          isExpired: recall(PRESENCE_KEY) !== null,
+        };
       }
       return;
     }
+    remember(PRESENCE_KEY, "yes");
     const person = {
       id: user.id,
       email: user.email ?? "",

@@ -1,12 +1,11 @@
-// Stands in for parts of supabase-js that this page does not use, an eighth of all its scripts: passkeys, wallets, the
-// admin's calls of Auth, and Storage (files are sent to and read from signed addresses, which the functions give out).
+// Stands in for parts of supabase-js that this page does not use, a tenth of all its scripts: passkeys, wallets
+// and Storage (files are sent to and read from signed addresses, which the functions give out).
 // dev/web/bundle.ts says which modules it replaces; the names are those that they export.
 
 function unused() {
   throw new TypeError("this page was built without that part of supabase-js");
 }
 
-export default class GoTrueAdminApi {}
 export class WebAuthnApi {}
 export class StorageClient {
   from = unused;

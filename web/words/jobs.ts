@@ -15,7 +15,7 @@ export const TYPE_WORDS: Readonly<
 };
 
 /** What a status is called, and its colour. */
-export const STATUS_WORDS: Readonly<
+const STATUS_WORDS: Readonly<
   Record<JobStatus, { name: string; tone: Tone }>
 > = {
   pending: { name: "Waiting", tone: "plain" },
@@ -25,14 +25,30 @@ export const STATUS_WORDS: Readonly<
   cancelled: { name: "Cancelled", tone: "plain" },
 };
 
+/** The status in words. A job that lets the AI service work is pending for the queue; for its owner it is at work. */
+export function statusOf(
+  { status, stage }: Job,
+): { name: string; tone: Tone } {
+  const isAtWork = status === "pending" && stage !== null &&
+    !stage.startsWith("waiting");
+  return STATUS_WORDS[isAtWork ? "processing" : status];
+}
+
 const STAGES: Readonly<Record<string, string>> = {
+  claimed: "Getting started",
+  waiting_for_dependency: "Waiting for the step before",
   fetching_input: "Fetching your file",
   calling_provider: "With the AI service",
   speaking: "Speaking",
   transcribing: "Writing down what is said",
   rendering: "Making the film",
-  waiting_for_video: "Making the film",
+  next_part: "Speaking the next part",
+  reconciling: "Checking what the AI service did",
+  waiting_for_provider: "The AI service is busy",
+  waiting_for_recovery: "Waiting until the AI service answers again",
   reading_slideshow: "Looking through the photos",
+  reading_photos: "Looking through the photos",
+  preparing_photos: "Preparing the photos",
   making_pages: "Laying out the pages",
   joining: "Joining the pieces",
   storing: "Storing the result",
@@ -47,12 +63,12 @@ export function stageOf(
   if (status === "failed") return "Did not work out";
   if (status === "cancelled") return "Cancelled";
   if (cancel_requested_at !== null) return "Stopping";
+  const known = stage === null ? undefined : STAGES[stage];
+  if (known !== undefined) return known;
   if (status === "processing") {
-    return stage === null ? "Getting started" : STAGES[stage] ?? "Working";
+    return stage === null ? "Getting started" : "Working";
   }
-  if (attempt > 0) {
-    return stage === null ? "Waiting for the next try" : "Making it";
-  }
+  if (attempt > 0) return "Waiting for the next try";
   return depends_on_job_id === null
     ? "Waiting for its turn"
     : "Waiting for the step before";

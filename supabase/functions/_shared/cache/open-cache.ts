@@ -1,4 +1,4 @@
-/** The cache that this deployment uses. */
+/** Which cache this deployment has. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Env } from "../config/env.ts";
 import type { Database } from "../database.types.ts";

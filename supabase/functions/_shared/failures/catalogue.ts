@@ -6,8 +6,8 @@
 /**
  * What has to end before an error with the code stops by itself.
  *
- * - `provider_outage`: the provider does not answer, or answers with an error of its service.
- * - `provider_overload`: the provider receives more requests than it accepts.
+ * - `provider_outage`: the provider does not answer, or answers with a fault of its own.
+ * - `provider_overload`: the provider takes fewer requests than it receives.
  * - `own_load`: other calls of the same account are under way.
  * - `own_outage`: our database or Storage does not answer.
  */
@@ -30,83 +30,67 @@ export interface CatalogueEntry {
 const CATALOGUE = {
   // Requests
   invalid_json: { status: 400, message: "The body is not valid JSON." },
-  invalid_request: {
-    status: 400,
-    message: "The request is not valid. See the errors for each wrong field.",
-  },
+  invalid_request: { status: 400, message: "The request is not valid." },
   unauthenticated: {
     status: 401,
-    message:
-      "The access token is missing, expired or invalid. Sign in and send it again.",
+    message: "Sign in and send the access token.",
   },
   account_not_found: {
     status: 401,
-    message:
-      "The account of this access token was deleted. Sign in with another account.",
+    message: "The account of this access token no longer exists.",
   },
   not_found: {
     status: 404,
-    message: "Not found, or not yours. Check the id and who is signed in.",
+    message: "There is no such thing, or it is not yours.",
   },
   method_not_allowed: {
     status: 405,
-    message:
-      "This endpoint does not accept this method. The Allow header names the one it accepts.",
+    message: "This endpoint does not take that method.",
   },
   payload_too_large: { status: 413, message: "The body is too large." },
   unsupported_media_type: {
     status: 415,
-    message: "The body must be sent as application/json.",
+    message: "Send the body as application/json.",
   },
   idempotency_key_reused: {
     status: 422,
-    message:
-      "This Idempotency-Key was already used for a different request. Use a new key for each job.",
+    message: "This Idempotency-Key was used before with another request.",
   },
-  internal_error: {
-    status: 500,
-    message: "Something went wrong on our side. Try again later.",
-  },
+  internal_error: { status: 500, message: "Something went wrong on our side." },
   service_unavailable: {
     status: 503,
-    message: "The service is temporarily unavailable. Try again shortly.",
+    message: "The service is busy; try again shortly.",
     transience: "own_outage",
   },
   request_timeout: {
     status: 504,
-    message:
-      "The request exceeded its time limit. Try again with the same Idempotency-Key.",
+    message: "The request took too long and was given up.",
   },
 
   // Creating jobs: raised by the database as AJ…, whichever way the job comes
-  job_type_unknown: { status: 400, message: "The job type does not exist." },
+  job_type_unknown: { status: 400, message: "There is no such job type." },
   job_type_disabled: {
     status: 409,
-    message: "This job type is currently disabled. Try again later.",
+    message: "This job type is switched off at the moment.",
   },
   input_required: {
     status: 400,
-    message: "This job type requires input_url.",
+    message: "This job type needs an input object.",
   },
   input_url_invalid: {
     status: 400,
     message:
       "input_url must name an object of this project's Storage as <bucket>/<path>.",
   },
-  input_not_found: {
-    status: 400,
-    message:
-      "The input object does not exist. Upload it before creating the job.",
-  },
+  input_not_found: { status: 400, message: "The input object is not there." },
   input_type_not_allowed: {
     status: 400,
-    message:
-      "The job type does not accept the content type of the input object.",
+    message: "The input object has a content type that the job does not take.",
   },
   input_size_not_allowed: {
     status: 400,
     message:
-      "The input object is empty, too large or too long for this job type.",
+      "The input object is empty, or larger or longer than the job takes.",
   },
   metadata_invalid: {
     status: 400,
@@ -115,7 +99,7 @@ const CATALOGUE = {
 
   dependency_not_found: {
     status: 400,
-    message: "depends_on must be the id of one of your jobs.",
+    message: "depends_on names no job of yours.",
   },
   dependency_failed: {
     status: 409,
@@ -124,64 +108,58 @@ const CATALOGUE = {
   voice_not_found: {
     status: 400,
     message:
-      "voice_id must be one of your voices or a stock voice that the AI provider still has.",
+      "voice_id names no voice of yours and no stock voice, or one that the AI provider no longer has.",
   },
-  call_not_found: {
-    status: 400,
-    message: "call_id must be the id of one of your calls.",
-  },
+  call_not_found: { status: 400, message: "call_id names no call of yours." },
   slideshow_not_found: {
     status: 400,
-    message: "slideshow_id must be the id of one of your slideshows.",
+    message: "slideshow_id names no slideshow of yours.",
   },
-  slideshow_empty: {
-    status: 400,
-    message: "The slideshow has no photos. Add at least one.",
-  },
+  slideshow_empty: { status: 400, message: "The slideshow has no photos." },
   slideshow_too_large: {
     status: 400,
     message:
-      "The slideshow has too many slides, too large photos or too long captions for one PDF. Split it, or use smaller photos.",
+      "The slideshow has more photos, larger ones or longer captions than one PDF takes.",
   },
   idempotency_key_known: {
     status: 409,
-    message: "A job with this Idempotency-Key already exists.",
+    message: "This Idempotency-Key made a job before.",
   },
   active_jobs_exceeded: {
     status: 429,
-    message: "You have reached your limit of active jobs. Wait until one ends.",
+    message: "You have as many jobs waiting or running as you may.",
   },
   daily_jobs_exceeded: {
     status: 429,
-    message: "You have reached your limit of jobs per day. Try again tomorrow.",
+    message: "You have created as many jobs today as you may.",
   },
   voices_exceeded: {
     status: 409,
-    message: "You have reached your limit of voices. Delete one first.",
+    message: "You have as many voices as you may.",
   },
   voice_places_exceeded: {
     status: 409,
-    message: "This service has reached its limit of voices. Try again later.",
+    message: "All places for voices are taken.",
   },
   account_not_established: {
     status: 403,
     message:
-      "Paid jobs require a confirmed account that is at least an hour old.",
+      "Paid jobs need an account that is confirmed and at least an hour old.",
   },
 
   // Cancelling and retrying
   job_not_retryable: {
     status: 409,
-    message: "Only a failed job can be retried.",
+    message: "Only a job that has failed can be retried.",
   },
   job_not_cancellable: {
     status: 409,
-    message: "The job has already ended and cannot be cancelled.",
+    message: "A job that has ended cannot be cancelled.",
   },
   job_spend_unknown: {
     status: 409,
     message:
-      "It is unknown whether this job was paid for. An operator must decide before it can be retried.",
+      "It is unknown whether this job was paid for; the operator has to decide.",
   },
 
   // Storage paths
@@ -191,61 +169,60 @@ const CATALOGUE = {
   },
   path_not_allowed: {
     status: 403,
-    message: "The path is outside your own folder.",
+    message: "The path lies outside your own folder.",
   },
   object_not_found: {
     status: 404,
-    message: "The object does not exist, or is not yours.",
+    message: "There is no such object, or it is not yours.",
   },
   file_type_not_allowed: {
     status: 400,
-    message: "The bucket does not accept this content type.",
+    message: "The bucket does not take this content type.",
   },
   file_size_not_allowed: {
     status: 400,
-    message: "The bucket does not accept a file of this size.",
+    message: "The bucket does not take a file of this size.",
   },
 
   unused_uploads_exceeded: {
     status: 429,
-    message:
-      "You have reached your limit of open upload URLs and unused files. Use or delete some.",
+    message: "You have as many open upload URLs and unused files as you may.",
   },
   unused_upload_bytes_exceeded: {
     status: 429,
     message:
-      "Your open upload URLs and unused files have reached their limit of bytes. Use or delete some.",
+      "Your open upload URLs and unused files have as many bytes as they may.",
   },
 
   // Dispatch
   dispatch_signature_invalid: {
     status: 401,
-    message: "The signature of the request is missing or invalid.",
+    message: "The request is not signed, or its signature is wrong.",
   },
   dispatch_stale: {
     status: 401,
-    message: "The signature is too old, or its time is in the future.",
+    message: "The signature is too old or from the future.",
   },
   dispatch_replayed: {
     status: 409,
-    message: "This dispatch was already delivered.",
+    message: "This dispatch was delivered before.",
   },
 
   // Webhooks of providers
   webhook_signature_invalid: {
     status: 401,
-    message: "The signature of the webhook is missing or invalid.",
+    message: "The webhook is not signed, or its signature is wrong.",
   },
   webhook_stale: {
     status: 401,
-    message: "The webhook is too old, or its time is in the future.",
+    message: "The webhook is too old or from the future.",
   },
 
   // Outcomes of a job
   cancelled: { status: null, message: "The owner cancelled the job." },
   job_type_not_supported: {
     status: null,
-    message: "This deployment has no processor for the job type.",
+    message: "This deployment cannot run the job type.",
   },
   job_expired: {
     status: null,
@@ -257,64 +234,60 @@ const CATALOGUE = {
   },
   worker_limit_exceeded: {
     status: null,
-    message:
-      "The job needs more processor time or memory than a worker has. Use less input.",
+    message: "The work takes more processor time or memory than there is.",
   },
   storage_unavailable: {
     status: null,
-    message: "The file storage is temporarily unavailable.",
+    message: "The file storage did not answer.",
     transience: "own_outage",
   },
   photo_not_found: {
     status: null,
-    message:
-      "A photo of the slideshow does not exist. Upload it again or remove its slide.",
+    message: "A photo of the slideshow is not there.",
   },
   photo_not_printable: {
     status: null,
-    message: "A photo of the slideshow cannot be printed. Replace it.",
+    message: "A photo of the slideshow cannot be printed.",
   },
   text_not_printable: {
     status: null,
-    message: "The text contains characters that our fonts cannot print.",
+    message: "A text has letters that no font of the keepsake has.",
   },
   output_invalid: {
     status: null,
-    message:
-      "The AI provider's file is empty, incomplete or of the wrong type.",
+    message: "The AI provider's file is empty, cut or not what it says.",
   },
   output_too_large: {
     status: null,
-    message: "The AI provider's file is too large to store.",
+    message: "The AI provider's file is larger than we store.",
   },
   provider_unauthorized: {
     status: null,
-    message: "The AI provider rejected our credentials.",
+    message: "The AI provider refused our credentials.",
   },
   provider_quota_exceeded: {
     status: null,
-    message: "The quota at the AI provider is used up.",
+    message: "The AI provider's quota is used up.",
   },
   provider_limit_reached: {
     status: null,
-    message: "A limit of our plan at the AI provider is reached.",
+    message: "A limit of the AI provider's plan is reached.",
   },
   provider_rejected_input: {
     status: null,
-    message: "The AI provider cannot use this input. Try another one.",
+    message: "The AI provider could not use this input.",
   },
   provider_content_refused: {
     status: null,
-    message: "The AI provider does not allow this content. Use other content.",
+    message: "The AI provider does not allow this content.",
   },
   provider_render_failed: {
     status: null,
-    message:
-      "The AI provider could not render the video. Try another photo or recording.",
+    message: "The AI provider could not make this.",
   },
   provider_concurrency_limited: {
     status: null,
-    message: "The AI provider's concurrency limit is reached; the job waits.",
+    message: "The AI provider works on as many of our requests as it will.",
     transience: "own_load",
   },
   provider_rate_limited: {
@@ -324,17 +297,16 @@ const CATALOGUE = {
   },
   provider_unavailable: {
     status: null,
-    message: "The AI provider is unavailable.",
+    message: "The AI provider did not answer properly.",
     transience: "provider_outage",
   },
   provider_answer_invalid: {
     status: null,
-    message: "The AI provider sent a response that cannot be used.",
+    message: "The AI provider answered in a way that makes no sense.",
   },
   provider_answer_too_large: {
     status: null,
-    message:
-      "The AI provider's response is too large to process. Split the recording.",
+    message: "The AI provider's answer is larger than we can take.",
   },
   provider_webhook_missing: {
     status: null,
@@ -343,21 +315,21 @@ const CATALOGUE = {
   },
   provider_timeout: {
     status: null,
-    message: "The AI provider did not respond in time.",
+    message: "The AI provider took too long.",
     transience: "provider_outage",
   },
   budget_exceeded: {
     status: null,
-    message: "The job would cost more than the rest of your budget.",
+    message: "The job would cost more than what is left of your budget.",
   },
   provider_budget_exceeded: {
     status: null,
     message:
-      "The job would cost more than the rest of this service's monthly budget.",
+      "The job would cost more than what is left of this service's budget of the month.",
   },
   result_not_saved: {
     status: null,
-    message: "The result of the job could not be saved.",
+    message: "What the job made could not be saved.",
   },
   outcome_unknown: {
     status: null,

@@ -1,0 +1,259 @@
+/** The page as `deno task start` serves it, and visitors with browsers of their own. */
+import { assertEquals } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { AxeBuilder } from "@axe-core/playwright";
+import { startChromium } from "../../_support/chromium.ts";
+import {
+  type SimulatorControl,
+  simulatorControl,
+} from "../../_support/simulator-control.ts";
+
+const repository = fromFileUrl(new URL("../../../", import.meta.url));
+const fixtures = join(repository, "tests", "fixtures");
+
+/** Where screenshots are kept. */
+const SHOTS = join(repository, ".data", "screenshots");
+
+/** How long a job of a simulated provider may last here. */
+export const PATIENCE = { timeout: 45_000 };
+
+/** A file of tests/fixtures. */
+export function fixture(path: string): string {
+  return join(fixtures, path);
+}
+
+/** A photo of the seed's family. */
+export function photo(name: string): string {
+  return join(repository, "dev", "seed", "media", `attersee-${name}.jpg`);
+}
+
+/** A stack with its page, and one browser. */
+export interface Site {
+  url: string;
+  apiUrl: string;
+  simulator: SimulatorControl;
+  browser: Browser;
+}
+
+/** What a visitor's browser differs in. */
+export interface VisitOptions {
+  colorScheme?: "light" | "dark";
+  viewport?: { width: number; height: number };
+  reducedMotion?: "reduce";
+  /** Runs in every page before its own scripts. */
+  initScript?: string;
+  /** Messages of the console that the test provokes. */
+  expected?: RegExp;
+  path?: string;
+}
+
+/** One browser profile. Disposing fails the test on an error of the console or a request to a third origin. */
+export interface Visit extends AsyncDisposable {
+  page: Page;
+  context: BrowserContext;
+  /** Opens another tab. */
+  openTab(path?: string): Promise<Page>;
+}
+
+async function startSite(): Promise<Site & AsyncDisposable> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", "start", "--ephemeral", "--seed"],
+    cwd: repository,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let text = "";
+  const reader = process.stdout.pipeThrough(new TextDecoderStream())
+    .getReader();
+  const read = async () => {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      text += value;
+      if (/Ctrl-C stops it/.test(text)) return;
+    }
+  };
+  const [browser] = await Promise.all([
+    startChromium(fixture("recordings/speech-12s.wav")),
+    read(),
+  ]);
+  const of = (name: string) => {
+    const value = new RegExp(`^ +${name} +(\\S+)`, "m").exec(text)?.[1];
+    if (value === undefined) {
+      throw new Error(`deno task start printed no ${name}:\n${text}`);
+    }
+    return value;
+  };
+  return {
+    url: of("Open"),
+    apiUrl: of("API URL"),
+    simulator: simulatorControl(of("Simulators")),
+    browser,
+    async [Symbol.asyncDispose]() {
+      await browser.close();
+      process.kill("SIGINT");
+      await reader.cancel();
+      const { code } = await process.status;
+      assertEquals(code, 0, "deno task start ends well");
+    },
+  };
+}
+
+/** Starts the site before the first test of the calling file, and ends it after the last. */
+export function useSite(): () => Site {
+  let site: (Site & AsyncDisposable) | undefined;
+  Deno.test.beforeAll(async () => {
+    site = await startSite();
+  });
+  Deno.test.afterAll(async () => {
+    await site?.[Symbol.asyncDispose]();
+  });
+  return () => {
+    if (site === undefined) throw new Error("the site is not started");
+    return site;
+  };
+}
+
+/** Opens the page in a fresh profile. */
+export async function visit(
+  { url, apiUrl, browser }: Site,
+  options: VisitOptions = {},
+): Promise<Visit> {
+  const { initScript, expected, path = "/", ...rest } = options;
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 900 },
+    permissions: ["microphone"],
+    ...rest,
+  });
+  context.setDefaultTimeout(15_000);
+  if (initScript !== undefined) await context.addInitScript(initScript);
+  const problems: string[] = [];
+  const origins = [url, apiUrl].map((one) => new URL(one).host);
+  context.on("request", (request) => {
+    const { protocol, host } = new URL(request.url());
+    const isOwn = origins.includes(host) ||
+      // Of the page's making, or of the browser's own viewer of PDFs.
+      /^(blob|data|chrome|chrome-extension):$/.test(protocol);
+    if (!isOwn) problems.push(`request to ${request.url()}`);
+  });
+  const open = async (to: string) => {
+    const page = await context.newPage();
+    page.on(
+      "pageerror",
+      (error) => problems.push(error.stack ?? error.message),
+    );
+    page.on("console", (message) => {
+      const text = message.text();
+      const isWrong = message.type() === "error" ||
+        message.type() === "warning";
+      if (isWrong && expected?.test(text) !== true) {
+        problems.push(
+          `${message.type()} ${text} ${JSON.stringify(message.location())}`,
+        );
+      }
+    });
+    await page.goto(new URL(to, url).href);
+    return page;
+  };
+  return {
+    context,
+    page: await open(path),
+    openTab: (to = "/") => open(to),
+    async [Symbol.asyncDispose]() {
+      await context.close();
+      assertEquals(problems, []);
+    },
+  };
+}
+
+/** Creates an account in the page, and resolves with its email once the studio is there. */
+export async function signUp(page: Page): Promise<string> {
+  const email = `${crypto.randomUUID()}@example.com`;
+  await page.getByRole("button", { name: "Create an account" }).click();
+  await page.getByLabel("Email").fill(email);
+  await page.getByLabel("Password").fill("correct horse battery");
+  await page.getByRole("button", { name: "Create account" }).click();
+  await page.getByRole("heading", { name: "What you made" }).waitFor();
+  return email;
+}
+
+/** Signs in as the family of the seed data, with the button that the local page has for it. */
+export async function signInAsAnna(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Sign in as anna@example.com" })
+    .click();
+  await page.getByRole("heading", { name: "What you made" }).waitFor();
+}
+
+/** Chooses what to make. */
+export async function choose(page: Page, tool: string): Promise<void> {
+  await page.getByRole("list", { name: "What to make" })
+    .getByRole("button", { name: tool }).click();
+}
+
+/** The card of a job by its title; the newest when there are several. */
+export function cardOf(page: Page, title: string) {
+  return page.locator("li.job").filter({
+    has: page.getByRole("heading", { name: title, exact: true }),
+  }).first();
+}
+
+/** Waits until a job's card says what has become of it. */
+export async function settled(
+  page: Page,
+  title: string,
+  status: "Working" | "Ready" | "Failed" | "Cancelled" = "Ready",
+): Promise<void> {
+  await cardOf(page, title).locator(".badge", { hasText: status }).first()
+    .waitFor(PATIENCE);
+}
+
+/** Types a sentence and lets a ready-made voice speak it. */
+export async function speak(page: Page, text: string): Promise<void> {
+  await choose(page, "Speak");
+  await page.locator("option").first().waitFor({ state: "attached" });
+  await page.getByLabel("What should it say?").fill(text);
+  await page.getByRole("button", { name: "Speak it" }).click();
+  await cardOf(page, text).waitFor();
+}
+
+/** Records the microphone for about so many seconds. */
+export async function record(page: Page, seconds: number): Promise<void> {
+  await page.getByRole("button", { name: /^Record now/ }).click();
+  await page.getByText(`0:0${seconds}`).waitFor();
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByLabel(/^Your recording/).waitFor();
+}
+
+/** Keeps a screenshot. */
+export async function shoot(page: Page, name: string): Promise<void> {
+  await Deno.mkdir(SHOTS, { recursive: true });
+  await page.screenshot({
+    path: join(SHOTS, `${name}.png`),
+    fullPage: true,
+    animations: "disabled",
+  });
+}
+
+/**
+ * Fails on anything that axe objects to in the page as it is, or in the part of a selector. The browser's viewer of PDFs
+ * is not ours.
+ */
+export async function assertAccessible(
+  page: Page,
+  part = "html",
+): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).include(part)
+    .exclude("iframe")
+    // Without the extra tab that puts the results of frames together: there is no other frame.
+    .setLegacyMode(true).analyze();
+  assertEquals(
+    violations.map(({ id, nodes }) => [
+      id,
+      nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`),
+    ]),
+    [],
+  );
+}

@@ -1,0 +1,37 @@
+import { assert, assertEquals } from "@std/assert";
+import { LimitReached, NetworkError } from "../../../client/mod.ts";
+import { ERROR_CODES } from "../../../supabase/functions/_shared/failures/catalogue.ts";
+import { describeError, ERROR_WORDS } from "../../../web/words/errors.ts";
+
+Deno.test("page words: every code of the catalogue has a sentence, and none says the code itself", () => {
+  const missing = [...ERROR_CODES].filter((code) => !(code in ERROR_WORDS));
+  assertEquals(missing, []);
+  for (const { text } of Object.values(ERROR_WORDS)) {
+    assert(!/[a-z]_[a-z]|\bHTTP\b|\bAPI\b|JSON/.test(text), text);
+    assert(/^[A-Z].*\.$/s.test(text), text);
+  }
+});
+
+Deno.test("page words: a limit says when the next try is possible", () => {
+  const error = new LimitReached("too many", {
+    code: "active_jobs_exceeded",
+    retryAfterMs: 90_000,
+  });
+  assert(describeError(error).text.endsWith("possible in 2 minutes."));
+});
+
+Deno.test("page words: an unknown error keeps whether it can be repeated, and shows nothing technical", () => {
+  const unknown = new NetworkError("ECONNRESET", {
+    code: "x",
+    retryable: true,
+  });
+  assertEquals(describeError(unknown), {
+    text: "Something went wrong on our side. Try again in a moment.",
+    canRetry: true,
+  });
+  assertEquals(
+    describeError(new TypeError("Failed to fetch")),
+    ERROR_WORDS["network_error"],
+  );
+  assertEquals(describeError("?").canRetry, true);
+});
