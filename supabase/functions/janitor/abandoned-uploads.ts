@@ -1,21 +1,14 @@
 /** Ends abandoned resumable uploads, so that Storage keeps no parts of files. */
-import type { SupabaseClient } from "@supabase/supabase-js";
-import { z } from "zod";
-import type { Database } from "../_shared/database.types.ts";
-import { fromDatabaseError } from "../_shared/database/errors.ts";
 import { JobFailure } from "../_shared/failures/job-failure.ts";
 import type { Logger } from "../_shared/platform/log.ts";
 import type { ResumableUploads } from "../_shared/storage/resumable-uploads.ts";
+import type { JanitorRepository } from "./repository.ts";
 
 const AT_ONCE = 20;
 
-const claimedSchema = z.array(
-  z.object({ upload_id: z.string(), lease_token: z.uuid() }),
-);
-
 /** What {@link endAbandonedUploads} needs. */
 export interface AbandonedUploadsDeps {
-  supabase: SupabaseClient<Database>;
+  repository: Pick<JanitorRepository, "claimUploads" | "settleUpload">;
   uploads: Pick<ResumableUploads, "end">;
   /** Whether there is time to start something. */
   hasTime(): boolean;
@@ -31,36 +24,25 @@ export interface AbandonedUploadsDeps {
  * @throws {AppError} when the database cannot be reached.
  */
 export async function endAbandonedUploads(
-  { supabase, uploads, hasTime, signal, log }: AbandonedUploadsDeps,
+  { repository, uploads, hasTime, signal, log }: AbandonedUploadsDeps,
 ): Promise<number> {
   let ended = 0;
   while (hasTime()) {
-    const { data, error } = await supabase.rpc("claim_abandoned_uploads", {
-      p_limit: AT_ONCE,
-    });
-    if (error) throw fromDatabaseError(error);
-    const claimed = claimedSchema.parse(data);
-    const [first] = claimed;
-    if (first === undefined) break;
-    const settle = async (ids: string[], code?: string) => {
-      const { data, error } = await supabase.rpc("settle_abandoned_uploads", {
-        p_upload_ids: ids,
-        p_lease_token: first.lease_token,
-        ...(code === undefined ? {} : { p_error_code: code }),
-      });
-      if (error) throw fromDatabaseError(error);
-      return data;
-    };
-    for (const { upload_id } of claimed) {
+    const claimed = await repository.claimUploads(AT_ONCE);
+    if (claimed.length === 0) break;
+    for (const upload of claimed) {
       try {
-        await uploads.end(upload_id, signal);
+        await uploads.end(upload.upload_id, signal);
       } catch (failure) {
         if (!(failure instanceof JobFailure)) throw failure;
-        log.warn("upload_not_ended", { upload_id, error: failure });
-        await settle([upload_id], failure.code);
+        log.warn("upload_not_ended", {
+          upload_id: upload.upload_id,
+          error: failure,
+        });
+        await repository.settleUpload(upload, failure.code);
         continue;
       }
-      ended += await settle([upload_id]);
+      ended += await repository.settleUpload(upload);
     }
   }
   if (ended > 0) log.info("uploads_ended", { uploads: ended });

@@ -47,7 +47,7 @@ export default {
         !shutdown.signal.aborted &&
         platform.uptimeMs() < env.ISOLATE_WALL_CLOCK * 1000 * WORK_UNTIL;
       const { signal } = shutdown;
-      await endAbandonedUploads({ supabase, uploads, hasTime, signal, log });
+      await endAbandonedUploads({ repository, uploads, hasTime, signal, log });
       return await runJanitor({
         repository,
         supabase,

@@ -29,6 +29,13 @@ const scanSchema = z.object({
 /** A leased scan of a provider's list. `is_listed`: its last page has been read. */
 export type Scan = z.infer<typeof scanSchema>;
 
+const abandonedUploadSchema = z.object({
+  upload_id: z.string(),
+  lease_token: z.uuid(),
+});
+/** A resumable upload that no job will finish. All of one claim have the same lease token. */
+export type AbandonedUpload = z.infer<typeof abandonedUploadSchema>;
+
 /** The outcome of a removal; see the comment on `settle_provider_removal`. */
 export type RemovalOutcome = "removed" | "absent" | "looking" | "failed";
 
@@ -62,6 +69,9 @@ export interface JanitorRepository {
     outcome: RemovalOutcome,
     errorCode?: string,
   ): Promise<boolean>;
+  claimUploads(limit: number): Promise<AbandonedUpload[]>;
+  /** Resolves with how many of the uploads were settled. Without an error code they have ended. */
+  settleUpload(upload: AbandonedUpload, errorCode?: string): Promise<number>;
   beginScan(provider: string): Promise<Scan | null>;
   recordPage(
     provider: string,
@@ -122,6 +132,18 @@ export function createJanitorRepository(rpc: Rpc): JanitorRepository {
         p_outcome: outcome,
         ...(errorCode === undefined ? {} : { p_error_code: errorCode }),
       }, z.boolean()),
+    claimUploads: (limit) =>
+      call(
+        "claim_abandoned_uploads",
+        { p_limit: limit },
+        z.array(abandonedUploadSchema),
+      ),
+    settleUpload: (upload, errorCode) =>
+      call("settle_abandoned_uploads", {
+        p_upload_ids: [upload.upload_id],
+        p_lease_token: upload.lease_token,
+        ...(errorCode === undefined ? {} : { p_error_code: errorCode }),
+      }, z.number()),
     async beginScan(provider) {
       const [scan] = await call(
         "begin_provider_scan",

@@ -49,6 +49,8 @@ function lists(batches: ProviderRemoval[][] = []) {
     giveUpFoundObject: (_removal, id) => say(`may remove ${id}`, true),
     settleRemoval: (one, outcome, code) =>
       say(`${one.id} ${outcome}${code === undefined ? "" : ` ${code}`}`, true),
+    claimUploads: () => say("uploads", []),
+    settleUpload: () => say("settle upload", 1),
     beginScan: (provider) =>
       say(`scan ${provider}`, {
         lease_token: LEASE,
