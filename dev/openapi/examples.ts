@@ -241,8 +241,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
         body: {
           job_id: CLONE,
           status: "pending",
-          message:
-            "This Idempotency-Key was used before; here is the job it made.",
+          message: "This Idempotency-Key was used before; this is its job.",
           cached: false,
           result_data: null,
         },

@@ -276,7 +276,7 @@ Deno.test("budget: a recording whose length cannot be read counts as tightly pac
   const job = await waitForJob(stack, user, jobId, "failed");
   assertEquals([job.error_code, job.error_message], [
     "budget_exceeded",
-    "The job would cost more than what is left of your budget. " +
+    "The job would cost more than the rest of your budget. " +
     "The recording's length could not be read: by its size it counts as 100 s.",
   ]);
 });

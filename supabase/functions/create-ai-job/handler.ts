@@ -1,4 +1,4 @@
-/** create-ai-job: accepts a job, answers 202; or 200 when the same was done before. */
+/** create-ai-job: accepts a job with 202, or answers 200 with an earlier result. */
 import { openResultCache } from "../_shared/cache/open-cache.ts";
 import { z } from "zod";
 import { check } from "../_shared/contracts/issue-words.ts";
@@ -31,7 +31,7 @@ const createdJobSchema = z.object({
   cached_from_job_id: z.uuid().nullable(),
 });
 type CreatedJob = z.infer<typeof createdJobSchema>;
-/** The one unique column of a job that a request chooses is its key. */
+/** The idempotency key is the only unique column that a request chooses. */
 const UNIQUE_VIOLATION = "23505";
 const COLUMNS =
   "id,job_type,status,input_url,metadata,result_data,cached_from_job_id";
@@ -39,9 +39,9 @@ const COLUMNS =
 /**
  * POST `{job_type, input_url, metadata, depends_on?}` with an optional `Idempotency-Key`.
  *
- * 202 with `Location` when the job waits, 200 when an earlier equal job answers it or when the key was used before
- * with the same request. Everything about the input object is checked by the database as the job is inserted, but for the
- * length of a recording that a photo speaks, which is read here.
+ * 202 with `Location` when the job waits; 200 when an earlier equal job answers it, or when the key was used before with
+ * the same request. The database checks the input object at the insert, except for the length of an avatar video's
+ * recording, which is read here.
  */
 export function createHandler(
   deps: AppDeps,
@@ -109,12 +109,12 @@ async function findEarlier(
   request: CreateAiJobRequest,
   inputUrl: string | null,
 ): Promise<string | null> {
-  // Its input is not there yet; the worker looks when it is.
+  // Its input does not exist yet; the worker searches the cache later.
   if (request.depends_on !== undefined) return null;
   const { data: hash, error } = await supabase.rpc("ai_job_input_hash", {
     p_user_id: userId,
     p_job_type: request.job_type,
-    // The generated types know no null; the function takes an empty text for it.
+    // The generated types do not allow null; the function takes an empty string instead.
     p_input_url: inputUrl ?? "",
     p_metadata: request.metadata,
   });
@@ -122,7 +122,7 @@ async function findEarlier(
   return await openResultCache(deps.env, supabase, log).find(hash);
 }
 
-/** The new job, or the one that the same request with the same key made before. */
+/** The new job, or the one that an earlier request with the same key and content created. */
 async function insertJob(
   context: UserContext,
   request: CreateAiJobRequest,
@@ -143,9 +143,9 @@ async function insertJob(
         : { depends_on_job_id: request.depends_on }),
     }).select(COLUMNS).single();
   let { data, error } = await insert();
-  // A request with the same key was made at the same moment and has committed since: now the database compares them.
+  // A concurrent request with the same key has committed since: the second insert makes the database compare them.
   if (error?.code === UNIQUE_VIOLATION) ({ data, error } = await insert());
-  // The key made this very job before: the database names it.
+  // The key belongs to an equal job, whose id is the hint.
   if (error?.code === "AJ032") {
     return { job: await findJob(context, error.hint), isNew: false };
   }
@@ -153,7 +153,7 @@ async function insertJob(
   return { job: createdJobSchema.parse(data), isNew: true };
 }
 
-/** An error of the insert, with the request's name for the column that is called otherwise. */
+/** An error of the insert, with the name that the request uses for the column. */
 function asRequested(
   error: { code: string; message: string; details: string | null },
 ): { code: string; message: string; details: string | null } {
@@ -182,10 +182,10 @@ function answer(job: CreatedJob, status: 200 | 202): Response {
     job_id: job.id,
     status: job.status,
     message: isCached
-      ? "The same was done before; here is its result."
+      ? "An equal job was completed before; this is its result."
       : status === 202
       ? "The job is accepted. Read its progress with get-ai-job or from ai_jobs."
-      : "This Idempotency-Key was used before; here is the job it made.",
+      : "This Idempotency-Key was used before; this is its job.",
     cached: isCached,
     result_data: job.result_data,
   };

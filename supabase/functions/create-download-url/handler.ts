@@ -1,4 +1,4 @@
-/** create-download-url: where the caller can fetch an object of theirs. */
+/** create-download-url: a URL from which the caller can fetch one of their objects. */
 import {
   createDownloadUrlRequestSchema,
   type CreateDownloadUrlResponse,
@@ -12,8 +12,8 @@ import { BUCKETS, findBucket } from "../_shared/storage/buckets.ts";
 import { publicUrl, signDownload } from "../_shared/storage/signed-url.ts";
 
 /**
- * POST `{bucket, path, expires_in}`: a signed address good for `expires_in` seconds (at most 7 days), or the CDN
- * address of a public bucket's object, which does not end. Storage's policies decide whether the caller may have it.
+ * POST `{bucket, path, expires_in}`: a signed URL that is valid for `expires_in` seconds (at most 7 days), or the CDN URL
+ * of an object in a public bucket, which does not expire. Storage's policies decide whether the caller may read it.
  */
 export function createHandler(
   deps: AppDeps,
@@ -41,7 +41,7 @@ export function createHandler(
         expires_at: null,
       });
     }
-    // An address outlives the token: it is not given out for the files of an account that is gone.
+    // A signed URL outlives the access token: none is created for the files of a deleted account.
     await context.requireAccount();
     const signed = await signDownload(context.supabase, deps.env, {
       bucket,
@@ -50,13 +50,13 @@ export function createHandler(
     if (signed !== null) {
       return answer({ download_url: signed.url, expires_at: signed.expiresAt });
     }
-    // Storage has said no. Which no to answer depends on the path alone, never on what lies there.
+    // Storage refused. Which error to answer depends on the path alone, never on whether an object exists there.
     throw path.startsWith(`${context.userId}/`)
       ? new AppError("object_not_found", {
         fields: [{ field: "path", message: "names no object" }],
       })
       : new AppError("path_not_allowed", {
-        fields: [{ field: "path", message: "lies outside your own folder" }],
+        fields: [{ field: "path", message: "is outside your own folder" }],
       });
   });
 }

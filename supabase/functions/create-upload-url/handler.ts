@@ -1,4 +1,4 @@
-/** create-upload-url: where a client may put one file, straight into Storage. */
+/** create-upload-url: a signed URL for one upload straight into Storage. */
 import { adviceOnUnknownType } from "../_shared/contracts/mime-type.ts";
 import {
   createUploadUrlRequestSchema,
@@ -18,9 +18,9 @@ import {
 } from "../_shared/storage/signed-url.ts";
 
 /**
- * POST `{bucket, file_name, content_type, size_bytes}`: a signed address for one upload into a fresh path of the
- * caller's folder. `expires_at` is what the token itself says. Storage enforces type and size again at the upload. Until it is
- * used or ends it takes room of the caller's limits on unused uploads; without room the answer is 429.
+ * POST `{bucket, file_name, content_type, size_bytes}`: a signed URL for one upload to a new path in the caller's folder.
+ * `expires_at` is read from the token. Storage checks type and size again at the upload. Until it is used or expires, the
+ * URL counts towards the caller's limits on unused uploads; beyond them the answer is 429.
  */
 export function createHandler(
   deps: AppDeps,
@@ -69,7 +69,7 @@ export function createHandler(
       const path = `${context.userId}/${deps.platform.uuid()}/${
         safeFileName(request.file_name)
       }`;
-      // Before it is signed, which Storage does only for what is written down.
+      // Before signing, which Storage allows only for a reserved path.
       const reserved = await context.supabase.from("pending_uploads").insert({
         object_path: `${request.bucket}/${path}`,
         size_bytes: request.size_bytes,
@@ -94,8 +94,8 @@ export function createHandler(
 }
 
 /**
- * Storage takes only some characters in names; the rest become dashes. The extension stays, since providers tell the
- * format by it, also when nothing is left of the name before it.
+ * Storage accepts only some characters in names; the others become dashes. The extension is kept, since providers detect
+ * the format by it, even when nothing else of the name is left.
  */
 function safeFileName(name: string): string {
   const [, base = "", extension = ""] =

@@ -1,4 +1,4 @@
-/** get-ai-job: one job of the caller's, with what it made ready to open. */
+/** get-ai-job: one of the caller's jobs, with a signed URL of its output. */
 import { z } from "zod";
 import {
   AI_JOB_COLUMNS,
@@ -17,7 +17,7 @@ import type { AppDeps } from "../_shared/http/endpoint.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
 import { signDownload } from "../_shared/storage/signed-url.ts";
 
-/** Seconds that the address of an output is good for. */
+/** Seconds that the URL of an output is valid. */
 const OUTPUT_URL_SECONDS = 3600;
 
 const querySchema = z.object({ id: z.uuid("must be the id of a job") });
@@ -64,7 +64,7 @@ async function signOutput(
     object,
     OUTPUT_URL_SECONDS,
   );
-  // The owner may have removed the file; the job is still theirs to read.
+  // The owner may have deleted the file; the job can still be read.
   if (signed === null) {
     context.log.warn("output_not_signed", { output_path: objectPath });
   }

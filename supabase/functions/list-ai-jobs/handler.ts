@@ -1,4 +1,4 @@
-/** list-ai-jobs: the caller's jobs, newest first, in pages that stay right while jobs come and go. */
+/** list-ai-jobs: the caller's jobs, newest first, in pages that stay correct while jobs are added and deleted. */
 import { z } from "zod";
 import {
   AI_JOB_COLUMNS,
@@ -13,7 +13,7 @@ import { createUserEndpoint } from "../_shared/http/caller.ts";
 import type { AppDeps } from "../_shared/http/endpoint.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
 
-/** Where a page ends: the last row's place in the order, not its number. */
+/** The sort key of a page's last row, not its number. */
 const cursorSchema = z.tuple([z.iso.datetime({ offset: true }), z.uuid()]);
 
 /** GET `?limit=&cursor=&status=&job_type=`: `{jobs, next_cursor}`. */
@@ -32,7 +32,7 @@ export function createHandler(
         .eq("user_id", userId)
         .order("created_at", { ascending: false })
         .order("id", { ascending: false })
-        // One more than asked for tells whether there is a next page.
+        // One row more than requested shows whether there is a next page.
         .limit(query.limit + 1);
       if (query.status !== undefined) {
         select = select.eq("status", query.status);
@@ -74,8 +74,11 @@ function decodeCursor(cursor: string): z.infer<typeof cursorSchema> {
     return cursorSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw new AppError("invalid_request", {
-      details: "cursor: is not one of ours",
-      fields: [{ field: "cursor", message: "is not one of ours" }],
+      details: "cursor: must be a next_cursor of list-ai-jobs",
+      fields: [{
+        field: "cursor",
+        message: "must be a next_cursor of list-ai-jobs",
+      }],
       cause,
     });
   }

@@ -1,4 +1,4 @@
-/** provider-webhook: an AI provider says that something has happened; the job that waits for it looks sooner. */
+/** provider-webhook: an AI provider reports progress, and the job that waits for it polls sooner. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database } from "../_shared/database.types.ts";
@@ -44,9 +44,9 @@ interface Delivery {
 /**
  * POST `/provider-webhook/<provider>`, for D-ID `/provider-webhook/d-id/<job id>/<token>`.
  *
- * Answers 200 `{status}`: `woken`, `nothing_waits` or `replayed`; 401 when it is not the provider's, 404 when there is no
- * such provider or no secret is set for it. Guarantees: nothing of the body is believed but names; all that can change is
- * when the named job is looked after, and by which id it reads what it ordered, when it knows the order's alone.
+ * Answers 200 `{status}`: `woken`, `nothing_waits` or `replayed`; 401 when the signature is invalid, 404 when the provider
+ * is unknown or has no secret. Guarantees: only ids are read from the body. A webhook can change when the named job polls,
+ * and by which id it reads its result if it only knew the request's id.
  */
 export function createHandler(
   deps: WebhookDeps,

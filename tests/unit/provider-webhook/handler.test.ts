@@ -124,7 +124,7 @@ Deno.test("provider-webhook: a transcript of 15 MiB is verified and understood t
   const mac = createHmac("sha256", SECRET).update(`${SENT_AT}.`);
   for (const text of texts()) mac.update(text);
 
-  // Each chunk is overwritten by the next one: whoever keeps it keeps something else.
+  // Each chunk is overwritten by the next one, so that code which keeps a chunk keeps other bytes.
   const buffer = new Uint8Array(MIB);
   const all = texts();
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
@@ -146,7 +146,7 @@ Deno.test("provider-webhook: a transcript of 15 MiB is verified and understood t
   assertStringIncludes(asked[0] ?? "", '"p_order_id":"r"');
 });
 
-Deno.test("provider-webhook: four bodies of 16 MiB are read at a time, short ones beside them, and the next one when there is room", async () => {
+Deno.test("provider-webhook: four bodies of 16 MiB are read at a time, and short ones beside them", async () => {
   const { send } = receiver();
   const long = { ...UNSIGNED, "content-length": String(16 * MIB) };
   const held = Array.from({ length: 4 }, stalled);

@@ -1,4 +1,4 @@
-/** Which cache this deployment has. */
+/** The cache that this deployment uses. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Env } from "../config/env.ts";
 import type { Database } from "../database.types.ts";

@@ -1,10 +1,10 @@
-/** The result cache in Postgres: what there is when no Redis is configured. */
+/** The result cache in Postgres, used when no Redis is configured. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../database.types.ts";
 import type { CacheStore } from "./result-cache.ts";
 
 /**
- * A store on the table `ai_result_cache`. With a caller-scoped client it reads that user's entries and writes none;
+ * A store on the table `ai_result_cache`. With a caller-scoped client it reads that user's entries and cannot write;
  * with the service's client it does both.
  */
 export function createPostgresStore(

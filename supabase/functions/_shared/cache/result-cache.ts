@@ -1,23 +1,23 @@
 /**
- * The result cache: from the hash of a request to the earlier job that answers it.
+ * The result cache: maps the hash of a request to the earlier job that answers it.
  *
- * An entry is only a job id. Whether that job's result may be reused is decided by the database from the job's own
- * row (same owner, same input, completed, still there), so a cache that is stale, wrong or forged costs a provider
- * call at worst and never shows anything to anybody.
+ * An entry is only a job id. The database decides from the job's row whether its result may be reused (same owner, same
+ * input, completed, not deleted). A stale, wrong or forged entry therefore costs a provider call at most, and never shows
+ * one user's result to another.
  */
 import { z } from "zod";
 import type { Logger } from "../platform/log.ts";
 
-/** How long an entry is kept. The job type's own `cache_ttl_seconds` may make it count for less. */
+/** Seconds that an entry is kept. The job type's `cache_ttl_seconds` may shorten how long it counts. */
 export const CACHE_TTL_SECONDS = 24 * 60 * 60;
 
-/** Longest wait for the cache: it is there to save time. */
+/** Longest wait for the cache, which exists to save time. */
 export const CACHE_TIMEOUT_MS = 1_000;
 
-/** What a store keeps under a key. */
+/** The value that a store holds under a key. */
 export const cacheEntrySchema = z.object({ job_id: z.uuid() });
 
-/** A place where entries are kept. A store may throw whatever it likes; see {@link createResultCache}. */
+/** Stores entries. It may throw any error; see {@link createResultCache}. */
 export interface CacheStore {
   /** The value under the key as the store has it, or null. */
   get(key: string): Promise<unknown>;
@@ -29,7 +29,7 @@ export interface CacheStore {
   ): Promise<void>;
 }
 
-/** Where an earlier equal job may be found, by hash of the request. */
+/** Finds an earlier equal job by the hash of its request. */
 export interface ResultCache {
   /** The job that answered this request before, or null. Never throws. */
   find(inputHash: string): Promise<string | null>;
@@ -38,8 +38,8 @@ export interface ResultCache {
 }
 
 /**
- * Makes any store harmless: a call that throws, takes longer than {@link CACHE_TIMEOUT_MS} or answers nonsense is a
- * miss and a warning in the log.
+ * The cache on top of a store. A call that throws, exceeds {@link CACHE_TIMEOUT_MS} or returns an invalid value is a miss
+ * and a warning in the log.
  */
 export function createResultCache(store: CacheStore, log: Logger): ResultCache {
   return {
@@ -100,7 +100,7 @@ async function within<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** The client of Redis quotes keys and values in its messages; the log gets the kind of failure only. */
+/** Redis's client quotes keys and values in its messages; only the kind of failure is logged. */
 function describe(error: unknown): string {
   return error instanceof Error
     ? `${error.name}: ${error.message.split(", command was:")[0]}`

@@ -5,8 +5,8 @@ import { CACHE_TIMEOUT_MS, type CacheStore } from "./result-cache.ts";
 /**
  * A store on Upstash Redis.
  *
- * One request for each call: no automatic pipelines and no re-sends, since a cache that has to be asked twice has
- * already cost more than it saves.
+ * Each call is one request: no automatic pipelines and no retries, since a second request would cost more time than
+ * the cache saves.
  */
 export function createUpstashStore(
   options: { url: string; token: string },

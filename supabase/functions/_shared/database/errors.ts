@@ -3,8 +3,8 @@ import { AppError } from "../failures/app-error.ts";
 import type { ErrorCode } from "../failures/catalogue.ts";
 
 /**
- * The database's own states (AJ…) that a function can meet, as codes. The others come from writes that no function
- * makes; docs/error-codes.md lists them as well.
+ * Our code for each SQLSTATE of the database's own (AJ…) that a function can receive. Other states come from writes that
+ * no function makes; docs/error-codes.md lists them as well.
  */
 export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   AJ001: "job_type_unknown",
@@ -41,14 +41,15 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
 };
 
 /**
- * No state at all: what answered was not the Data API, or nothing did. Otherwise lost connections, lack of resources, an
- * operator who stops the server or the statement, deadlocks and lock timeouts; and the Data API without a database.
+ * States of an outage that ends by itself. No state at all: the Data API did not answer. Otherwise lost connections,
+ * insufficient resources, a stopped server or statement, deadlocks and lock timeouts, and a Data API without database.
  */
-const PASSING_STATES = /^(|08...|53...|57...|40001|40P01|55P03|PGRST00[0-3])$/;
+const TRANSIENT_STATES =
+  /^(|08...|53...|57...|40001|40P01|55P03|PGRST00[0-3])$/;
 
 const FOREIGN_KEY_VIOLATION = "23503";
 
-/** What a row refers to is gone: the caller's own account, whose token is still good for a while, or anything else. */
+/** A row refers to something that was deleted: the caller's account, whose token is still valid for a while, or another row. */
 function missingReference(details: string): ErrorCode {
   return details.includes('is not present in table "users"')
     ? "account_not_found"
@@ -56,9 +57,9 @@ function missingReference(details: string): ErrorCode {
 }
 
 /**
- * The error that the Data API answered, as ours. The database's own states (AJ…) keep their message, which our
- * migrations word safely, and name the field that they carry as DETAIL; everything else is an internal error or,
- * when the database cannot be reached, is overloaded, or cancels a statement, `service_unavailable`.
+ * The {@link AppError} for an error of the Data API. The database's own states (AJ…) keep their message, which is safe to
+ * show, and their DETAIL as the field. Everything else is `internal_error`, or `service_unavailable` when the database is
+ * unreachable, overloaded, or cancels the statement.
  */
 export function fromDatabaseError(
   error: { code?: string; message: string; details?: string | null },
@@ -71,14 +72,14 @@ export function fromDatabaseError(
   const code = CODE_BY_SQLSTATE[error.code ?? ""];
   if (code === undefined) {
     return new AppError(
-      PASSING_STATES.test(error.code ?? "")
+      TRANSIENT_STATES.test(error.code ?? "")
         ? "service_unavailable"
         : "internal_error",
       { cause: error },
     );
   }
   const field = error.details ?? "";
-  // The message alone has to name its field; beside the field's own name it would say it twice.
+  // The message begins with its field; beside the field's name that would be a repetition.
   const message = error.message.startsWith(`${field} `)
     ? error.message.slice(field.length + 1)
     : error.message;

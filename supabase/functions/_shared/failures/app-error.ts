@@ -10,8 +10,8 @@ export interface FieldError {
 /**
  * The one error class of the functions.
  *
- * Guarantees: `code` is of the catalogue; `message` is safe to show; `cause` is for the log alone. `details` replaces
- * the catalogue's message where the case can be told more exactly, in words that are safe as well.
+ * Guarantees: `code` is in the catalogue; `message` is safe to show; `cause` is only logged. `details` replaces
+ * the catalogue's message where the case can be described more exactly, and must be safe to show as well.
  */
 export class AppError extends Error {
   override readonly name = "AppError";
@@ -33,7 +33,7 @@ export class AppError extends Error {
     this.fields = options.fields ?? [];
   }
 
-  /** HTTP status of an answer with this error; a job-only code that escapes into an answer is a 500. */
+  /** HTTP status of an answer with this error; 500 for a code that is only written on jobs. */
   get status(): number {
     return ERROR_CATALOGUE[this.code].status ?? 500;
   }

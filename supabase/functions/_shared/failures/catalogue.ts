@@ -6,8 +6,8 @@
 /**
  * What has to end before an error with the code stops by itself.
  *
- * - `provider_outage`: the provider does not answer, or answers with a fault of its own.
- * - `provider_overload`: the provider takes fewer requests than it receives.
+ * - `provider_outage`: the provider does not answer, or answers with an error of its service.
+ * - `provider_overload`: the provider receives more requests than it accepts.
  * - `own_load`: other calls of the same account are under way.
  * - `own_outage`: our database or Storage does not answer.
  */
@@ -30,67 +30,83 @@ export interface CatalogueEntry {
 const CATALOGUE = {
   // Requests
   invalid_json: { status: 400, message: "The body is not valid JSON." },
-  invalid_request: { status: 400, message: "The request is not valid." },
+  invalid_request: {
+    status: 400,
+    message: "The request is not valid. See the errors for each wrong field.",
+  },
   unauthenticated: {
     status: 401,
-    message: "Sign in and send the access token.",
+    message:
+      "The access token is missing, expired or invalid. Sign in and send it again.",
   },
   account_not_found: {
     status: 401,
-    message: "The account of this access token no longer exists.",
+    message:
+      "The account of this access token was deleted. Sign in with another account.",
   },
   not_found: {
     status: 404,
-    message: "There is no such thing, or it is not yours.",
+    message: "Not found, or not yours. Check the id and who is signed in.",
   },
   method_not_allowed: {
     status: 405,
-    message: "This endpoint does not take that method.",
+    message:
+      "This endpoint does not accept this method. The Allow header names the one it accepts.",
   },
   payload_too_large: { status: 413, message: "The body is too large." },
   unsupported_media_type: {
     status: 415,
-    message: "Send the body as application/json.",
+    message: "The body must be sent as application/json.",
   },
   idempotency_key_reused: {
     status: 422,
-    message: "This Idempotency-Key was used before with another request.",
+    message:
+      "This Idempotency-Key was already used for a different request. Use a new key for each job.",
   },
-  internal_error: { status: 500, message: "Something went wrong on our side." },
+  internal_error: {
+    status: 500,
+    message: "Something went wrong on our side. Try again later.",
+  },
   service_unavailable: {
     status: 503,
-    message: "The service is busy; try again shortly.",
+    message: "The service is temporarily unavailable. Try again shortly.",
     transience: "own_outage",
   },
   request_timeout: {
     status: 504,
-    message: "The request took too long and was given up.",
+    message:
+      "The request exceeded its time limit. Try again with the same Idempotency-Key.",
   },
 
   // Creating jobs: raised by the database as AJ…, whichever way the job comes
-  job_type_unknown: { status: 400, message: "There is no such job type." },
+  job_type_unknown: { status: 400, message: "The job type does not exist." },
   job_type_disabled: {
     status: 409,
-    message: "This job type is switched off at the moment.",
+    message: "This job type is currently disabled. Try again later.",
   },
   input_required: {
     status: 400,
-    message: "This job type needs an input object.",
+    message: "This job type requires input_url.",
   },
   input_url_invalid: {
     status: 400,
     message:
       "input_url must name an object of this project's Storage as <bucket>/<path>.",
   },
-  input_not_found: { status: 400, message: "The input object is not there." },
+  input_not_found: {
+    status: 400,
+    message:
+      "The input object does not exist. Upload it before creating the job.",
+  },
   input_type_not_allowed: {
     status: 400,
-    message: "The input object has a content type that the job does not take.",
+    message:
+      "The job type does not accept the content type of the input object.",
   },
   input_size_not_allowed: {
     status: 400,
     message:
-      "The input object is empty, or larger or longer than the job takes.",
+      "The input object is empty, too large or too long for this job type.",
   },
   metadata_invalid: {
     status: 400,
@@ -99,7 +115,7 @@ const CATALOGUE = {
 
   dependency_not_found: {
     status: 400,
-    message: "depends_on names no job of yours.",
+    message: "depends_on must be the id of one of your jobs.",
   },
   dependency_failed: {
     status: 409,
@@ -108,58 +124,64 @@ const CATALOGUE = {
   voice_not_found: {
     status: 400,
     message:
-      "voice_id names no voice of yours and no stock voice, or one that the AI provider no longer has.",
+      "voice_id must be one of your voices or a stock voice that the AI provider still has.",
   },
-  call_not_found: { status: 400, message: "call_id names no call of yours." },
+  call_not_found: {
+    status: 400,
+    message: "call_id must be the id of one of your calls.",
+  },
   slideshow_not_found: {
     status: 400,
-    message: "slideshow_id names no slideshow of yours.",
+    message: "slideshow_id must be the id of one of your slideshows.",
   },
-  slideshow_empty: { status: 400, message: "The slideshow has no photos." },
+  slideshow_empty: {
+    status: 400,
+    message: "The slideshow has no photos. Add at least one.",
+  },
   slideshow_too_large: {
     status: 400,
     message:
-      "The slideshow has more photos, larger ones or longer captions than one PDF takes.",
+      "The slideshow has too many slides, too large photos or too long captions for one PDF. Split it, or use smaller photos.",
   },
   idempotency_key_known: {
     status: 409,
-    message: "This Idempotency-Key made a job before.",
+    message: "A job with this Idempotency-Key already exists.",
   },
   active_jobs_exceeded: {
     status: 429,
-    message: "You have as many jobs waiting or running as you may.",
+    message: "You have reached your limit of active jobs. Wait until one ends.",
   },
   daily_jobs_exceeded: {
     status: 429,
-    message: "You have created as many jobs today as you may.",
+    message: "You have reached your limit of jobs per day. Try again tomorrow.",
   },
   voices_exceeded: {
     status: 409,
-    message: "You have as many voices as you may.",
+    message: "You have reached your limit of voices. Delete one first.",
   },
   voice_places_exceeded: {
     status: 409,
-    message: "All places for voices are taken.",
+    message: "This service has reached its limit of voices. Try again later.",
   },
   account_not_established: {
     status: 403,
     message:
-      "Paid jobs need an account that is confirmed and at least an hour old.",
+      "Paid jobs require a confirmed account that is at least an hour old.",
   },
 
   // Cancelling and retrying
   job_not_retryable: {
     status: 409,
-    message: "Only a job that has failed can be retried.",
+    message: "Only a failed job can be retried.",
   },
   job_not_cancellable: {
     status: 409,
-    message: "A job that has ended cannot be cancelled.",
+    message: "The job has already ended and cannot be cancelled.",
   },
   job_spend_unknown: {
     status: 409,
     message:
-      "It is unknown whether this job was paid for; the operator has to decide.",
+      "It is unknown whether this job was paid for. An operator must decide before it can be retried.",
   },
 
   // Storage paths
@@ -169,60 +191,61 @@ const CATALOGUE = {
   },
   path_not_allowed: {
     status: 403,
-    message: "The path lies outside your own folder.",
+    message: "The path is outside your own folder.",
   },
   object_not_found: {
     status: 404,
-    message: "There is no such object, or it is not yours.",
+    message: "The object does not exist, or is not yours.",
   },
   file_type_not_allowed: {
     status: 400,
-    message: "The bucket does not take this content type.",
+    message: "The bucket does not accept this content type.",
   },
   file_size_not_allowed: {
     status: 400,
-    message: "The bucket does not take a file of this size.",
+    message: "The bucket does not accept a file of this size.",
   },
 
   unused_uploads_exceeded: {
     status: 429,
-    message: "You have as many open upload URLs and unused files as you may.",
+    message:
+      "You have reached your limit of open upload URLs and unused files. Use or delete some.",
   },
   unused_upload_bytes_exceeded: {
     status: 429,
     message:
-      "Your open upload URLs and unused files have as many bytes as they may.",
+      "Your open upload URLs and unused files have reached their limit of bytes. Use or delete some.",
   },
 
   // Dispatch
   dispatch_signature_invalid: {
     status: 401,
-    message: "The request is not signed, or its signature is wrong.",
+    message: "The signature of the request is missing or invalid.",
   },
   dispatch_stale: {
     status: 401,
-    message: "The signature is too old or from the future.",
+    message: "The signature is too old, or its time is in the future.",
   },
   dispatch_replayed: {
     status: 409,
-    message: "This dispatch was delivered before.",
+    message: "This dispatch was already delivered.",
   },
 
   // Webhooks of providers
   webhook_signature_invalid: {
     status: 401,
-    message: "The webhook is not signed, or its signature is wrong.",
+    message: "The signature of the webhook is missing or invalid.",
   },
   webhook_stale: {
     status: 401,
-    message: "The webhook is too old or from the future.",
+    message: "The webhook is too old, or its time is in the future.",
   },
 
   // Outcomes of a job
   cancelled: { status: null, message: "The owner cancelled the job." },
   job_type_not_supported: {
     status: null,
-    message: "This deployment cannot run the job type.",
+    message: "This deployment has no processor for the job type.",
   },
   job_expired: {
     status: null,
@@ -234,60 +257,64 @@ const CATALOGUE = {
   },
   worker_limit_exceeded: {
     status: null,
-    message: "The work takes more processor time or memory than there is.",
+    message:
+      "The job needs more processor time or memory than a worker has. Use less input.",
   },
   storage_unavailable: {
     status: null,
-    message: "The file storage did not answer.",
+    message: "The file storage is temporarily unavailable.",
     transience: "own_outage",
   },
   photo_not_found: {
     status: null,
-    message: "A photo of the slideshow is not there.",
+    message:
+      "A photo of the slideshow does not exist. Upload it again or remove its slide.",
   },
   photo_not_printable: {
     status: null,
-    message: "A photo of the slideshow cannot be printed.",
+    message: "A photo of the slideshow cannot be printed. Replace it.",
   },
   text_not_printable: {
     status: null,
-    message: "A text has letters that no font of the keepsake has.",
+    message: "The text contains characters that our fonts cannot print.",
   },
   output_invalid: {
     status: null,
-    message: "The AI provider's file is empty, cut or not what it says.",
+    message:
+      "The AI provider's file is empty, incomplete or of the wrong type.",
   },
   output_too_large: {
     status: null,
-    message: "The AI provider's file is larger than we store.",
+    message: "The AI provider's file is too large to store.",
   },
   provider_unauthorized: {
     status: null,
-    message: "The AI provider refused our credentials.",
+    message: "The AI provider rejected our credentials.",
   },
   provider_quota_exceeded: {
     status: null,
-    message: "The AI provider's quota is used up.",
+    message: "The quota at the AI provider is used up.",
   },
   provider_limit_reached: {
     status: null,
-    message: "A limit of the AI provider's plan is reached.",
+    message: "A limit of our plan at the AI provider is reached.",
   },
   provider_rejected_input: {
     status: null,
-    message: "The AI provider could not use this input.",
+    message: "The AI provider cannot use this input. Try another one.",
   },
   provider_content_refused: {
     status: null,
-    message: "The AI provider does not allow this content.",
+    message: "The AI provider does not allow this content. Use other content.",
   },
   provider_render_failed: {
     status: null,
-    message: "The AI provider could not make this.",
+    message:
+      "The AI provider could not render the video. Try another photo or recording.",
   },
   provider_concurrency_limited: {
     status: null,
-    message: "The AI provider works on as many of our requests as it will.",
+    message: "The AI provider's concurrency limit is reached; the job waits.",
     transience: "own_load",
   },
   provider_rate_limited: {
@@ -297,16 +324,17 @@ const CATALOGUE = {
   },
   provider_unavailable: {
     status: null,
-    message: "The AI provider did not answer properly.",
+    message: "The AI provider is unavailable.",
     transience: "provider_outage",
   },
   provider_answer_invalid: {
     status: null,
-    message: "The AI provider answered in a way that makes no sense.",
+    message: "The AI provider sent a response that cannot be used.",
   },
   provider_answer_too_large: {
     status: null,
-    message: "The AI provider's answer is larger than we can take.",
+    message:
+      "The AI provider's response is too large to process. Split the recording.",
   },
   provider_webhook_missing: {
     status: null,
@@ -315,21 +343,21 @@ const CATALOGUE = {
   },
   provider_timeout: {
     status: null,
-    message: "The AI provider took too long.",
+    message: "The AI provider did not respond in time.",
     transience: "provider_outage",
   },
   budget_exceeded: {
     status: null,
-    message: "The job would cost more than what is left of your budget.",
+    message: "The job would cost more than the rest of your budget.",
   },
   provider_budget_exceeded: {
     status: null,
     message:
-      "The job would cost more than what is left of this service's budget of the month.",
+      "The job would cost more than the rest of this service's monthly budget.",
   },
   result_not_saved: {
     status: null,
-    message: "What the job made could not be saved.",
+    message: "The result of the job could not be saved.",
   },
   outcome_unknown: {
     status: null,

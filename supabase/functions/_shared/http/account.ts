@@ -1,4 +1,4 @@
-/** Whether the account of a caller is still there: an access token stays good for a while after it. */
+/** Whether a caller's account still exists: an access token outlives it for a while. */
 import { z } from "zod";
 import type { Env } from "../config/env.ts";
 
@@ -8,10 +8,7 @@ const refusalSchema = z.object({
   error_code: z.string().optional(),
 });
 
-/**
- * Asks Auth. True only when it says that there is no such user; a token that it refuses otherwise, and no proper answer,
- * prove nothing.
- */
+/** Asks Auth. True only when it reports that the user does not exist; any other refusal, and no answer, prove nothing. */
 export async function isAccountGone(
   env: Pick<Env, "SUPABASE_URL" | "SUPABASE_PUBLISHABLE_KEYS">,
   fetch: typeof globalThis.fetch,

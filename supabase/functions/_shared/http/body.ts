@@ -27,10 +27,10 @@ export function readText(
 }
 
 /**
- * The chunks of the body as they come.
+ * The chunks of the body as they arrive.
  *
- * @throws {AppError} `payload_too_large` before anything is read when Content-Length says more than `maxBytes`, and as
- *   soon as more have come, whatever it says; and the reason of `signal`.
+ * @throws {AppError} `payload_too_large` before anything is read when Content-Length exceeds `maxBytes`, and as soon as
+ *   more bytes have arrived; and the reason of `signal`.
  */
 export async function* bodyChunks(
   request: Request,
@@ -45,7 +45,7 @@ export async function* bodyChunks(
   yield* boundedChunks(request.body, maxBytes, tooLarge, signal);
 }
 
-/** What Content-Length says; undefined without one, and for one that is no number of bytes. */
+/** Content-Length as a number; undefined when it is missing or invalid. */
 export function declaredBytes(request: Request): number | undefined {
   const text = request.headers.get("content-length") ?? "";
   return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
@@ -94,7 +94,7 @@ export function parse<T extends z.ZodType>(
 }
 
 function toField({ path, message }: WrongPart): FieldError {
-  // A member may have the empty name, and even then the field has one.
+  // A member may have an empty name; the field is named all the same.
   const names = path.map((part) => part === "" ? '""' : part);
   return { field: names.length === 0 ? "body" : names.join("."), message };
 }

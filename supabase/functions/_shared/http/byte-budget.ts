@@ -1,19 +1,19 @@
-/** A bound for all the bodies together that an isolate reads at the same time. */
+/** Limits the bytes of all bodies that an isolate reads at the same time. */
 import { AppError } from "../failures/app-error.ts";
 
-/** Passes the chunks of a body on while there is room for it; see {@link createByteBudget}. */
+/** Passes the chunks of a body through while the budget has room; see {@link createByteBudget}. */
 export type ByteBudget = (
   chunks: AsyncIterable<Uint8Array>,
   length: { declaredBytes: number | undefined; maxBytes: number },
 ) => AsyncGenerator<Uint8Array, void, undefined>;
 
 /**
- * A budget of `maxBytes` over all bodies that are being read. A body takes what its Content-Length says, and one without
- * it the most that it may have, until it has been read or given up; the bodies that have at most `freeBytes` take
- * nothing, so that long ones never keep short ones out.
+ * A budget of `maxBytes` for all bodies that are being read. A body reserves its Content-Length, or its maximum without
+ * one, until it has been read or abandoned. Bodies of at most `freeBytes` reserve nothing, so that long bodies never
+ * block short ones.
  *
- * @throws {AppError} from the loop: `service_unavailable` when there is no room, for a declared length before anything
- *   is read.
+ * @throws {AppError} from the loop: `service_unavailable` when the budget has no room; for a declared length before
+ *   anything is read.
  */
 export function createByteBudget(
   { maxBytes, freeBytes }: { maxBytes: number; freeBytes: number },

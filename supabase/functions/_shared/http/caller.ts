@@ -1,4 +1,4 @@
-/** Who calls, and a client that can do what they can and nothing more. */
+/** Identifies the caller, and gives the handler a client with exactly the caller's rights. */
 import { createContextClient, verifyAuth } from "@supabase/server/core";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { supabaseEnv } from "../config/env.ts";
@@ -18,18 +18,18 @@ export interface UserContext extends EndpointContext {
   /** Acts as the user: Row Level Security and the Storage policies decide what it can do. */
   supabase: SupabaseClient<Database>;
   /**
-   * For an answer that there is nothing: somebody whose account was deleted must not take it for theirs.
+   * For an empty answer: a caller whose account was deleted must not take it for the truth.
    * @throws {AppError} `account_not_found`.
    */
   requireAccount(): Promise<void>;
 }
 
 /**
- * An endpoint for signed-in users. The handler gets the caller-scoped client and no other.
+ * An endpoint for signed-in users. The handler gets the caller-scoped client and no other client.
  *
  * Guarantees: without a valid user token the answer is 401 `unauthenticated`, whether the token is absent, expired,
- * forged or an API key; every call of the client ends with the request's budget; where something is not found, 401
- * `account_not_found` if that is so because the account was deleted.
+ * forged or an API key; every call of the client ends with the request's budget; when something is not found
+ * because the account was deleted, the answer is 401 `account_not_found`.
  */
 export function createUserEndpoint(
   deps: AppDeps,
@@ -43,7 +43,7 @@ export function createUserEndpoint(
       env: serverEnv,
     });
     if (error) {
-      // A 500 here means that we cannot verify anybody; that must not look like the caller's fault.
+      // A 500 here means that no token can be verified, which is not the caller's fault.
       throw new AppError(
         error.status === 401 ? "unauthenticated" : "internal_error",
         { cause: error },

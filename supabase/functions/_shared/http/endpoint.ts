@@ -1,4 +1,4 @@
-/** What every endpoint does around its own work: method, CORS, request id, time budget, errors, one log line. */
+/** Common to every endpoint: method, CORS, request id, time budget, errors, one log line. */
 import type { Env } from "../config/env.ts";
 import { secretsOf } from "../config/env.ts";
 import { AppError } from "../failures/app-error.ts";
@@ -7,7 +7,7 @@ import { createLogger, type Logger } from "../platform/log.ts";
 import { CORS_HEADERS } from "./cors.ts";
 import { problemResponse } from "./problem.ts";
 
-/** What the functions are made of: the platform and the checked environment. */
+/** What every function needs: the platform and the checked environment. */
 export interface AppDeps {
   platform: PlatformDeps;
   env: Env;
@@ -23,15 +23,15 @@ export interface EndpointContext {
   signal: AbortSignal;
 }
 
-/** An endpoint's own work. It answers, or throws an AppError. */
+/** The work of one endpoint. It returns the response, or throws an AppError. */
 export type EndpointHandler = (context: EndpointContext) => Promise<Response>;
 
 /**
- * Makes a request handler of an endpoint.
+ * Creates the request handler of an endpoint.
  *
- * Guarantees: OPTIONS is answered with CORS headers; another method is 405 with `Allow`; whatever `handle` throws
- * becomes a problem document and its cause a log line; after REQUEST_TIMEOUT seconds the answer is a 504 and
- * `signal` is aborted, even if `handle` never looks at it; `x-request-id` is the caller's when it is a plain token,
+ * Guarantees: OPTIONS is answered with CORS headers; another method is 405 with `Allow`; an error of `handle`
+ * becomes a problem document, and its cause a log line; after REQUEST_TIMEOUT seconds the answer is a 504 and
+ * `signal` is aborted, even if `handle` never checks it; `x-request-id` is the caller's when it is a plain token,
  * else a new one, and is on every answer.
  */
 export function createEndpoint(
@@ -116,7 +116,7 @@ async function within<T>(
   }
 }
 
-/** The request's address, without what functions-js adds to it for the platform when its client has a region. */
+/** The request's URL, without the parameter that functions-js adds when its client has a region. */
 function addressOf(request: Request): URL {
   const url = new URL(request.url);
   url.searchParams.delete("forceFunctionRegion");

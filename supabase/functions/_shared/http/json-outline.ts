@@ -1,4 +1,4 @@
-/** What a long JSON text says outside of its lists and long strings, found while it passes by. */
+/** Extracts a long JSON text without its lists and long strings, while the text streams by. */
 
 /** Most bytes of an outline. */
 const MAX_OUTLINE_BYTES = 65_536;
@@ -19,12 +19,11 @@ export interface JsonOutline {
 }
 
 /**
- * Keeps of a JSON text its objects, and what they hold but for lists, which become `[]`, and for strings of over 16 KiB,
- * which become `""`.
+ * Keeps the objects of a JSON text. Lists become `[]`, and strings of over 16 KiB become `""`.
  *
- * Guarantees: holds 64 KiB, however long the text is; of valid JSON the outline is valid JSON. Made for transcripts, of
- * which all but the ids is a list of words or one long text; a parser would cost seconds of CPU for a text that nobody
- * has proved to have sent.
+ * Guarantees: uses 64 KiB for a text of any length; the outline of valid JSON is valid JSON. For transcripts, which are a
+ * list of words or one long text besides their ids: a parser would spend seconds of CPU on a text whose sender is not
+ * verified yet.
  */
 export function createJsonOutline(): JsonOutline {
   const kept = new Uint8Array(MAX_OUTLINE_BYTES);

@@ -1,4 +1,4 @@
-/** Endpoints by which the owner of a job asks for something to be done with it: to cancel it, or to retry it. */
+/** Endpoints by which the owner of a job cancels or retries it. */
 import {
   jobIdRequestSchema,
   type JobStanding,
@@ -11,7 +11,7 @@ import { createUserEndpoint } from "./caller.ts";
 import type { AppDeps } from "./endpoint.ts";
 import { jsonResponse } from "./problem.ts";
 
-/** What the owner of a job may ask for. */
+/** What distinguishes one of these endpoints from the other. */
 export interface OwnerRequest {
   /** Name of the function. */
   name: string;

@@ -13,7 +13,7 @@ export interface Problem {
   request_id: string;
 }
 
-/** A JSON answer. `null` members stay; nothing is cached on the way, since every answer belongs to one user. */
+/** A JSON response. `null` members are kept; nothing may be cached, since every response belongs to one user. */
 export function jsonResponse(
   body: unknown,
   init: { status?: number; headers?: Record<string, string> } = {},
@@ -25,8 +25,8 @@ export function jsonResponse(
 }
 
 /**
- * The problem document of an error. Anything that is not an {@link AppError} becomes `internal_error`: what it says
- * belongs in the log, not in an answer.
+ * The problem document of an error. An error that is not an {@link AppError} becomes `internal_error`: its message
+ * belongs in the log, not in a response.
  */
 export function problemResponse(
   error: unknown,

@@ -1,4 +1,4 @@
-/** The headers of an answer that a library reads and keeps to itself. */
+/** The headers of a response that a library does not expose. */
 import { AsyncLocalStorage } from "node:async_hooks";
 
 interface Note {
@@ -9,12 +9,12 @@ const notes = new AsyncLocalStorage<Note>();
 let isListening = false;
 
 /**
- * Runs `work` and lets it ask for the headers of the newest answer that the global `fetch` gave within it; undefined
- * when there was none yet.
+ * Runs `work` with a function that returns the headers of the latest response of the global `fetch` within `work`;
+ * undefined before the first.
  *
- * For libraries that use the global `fetch`, take no other and drop the headers. Guarantees: works that run at the same
- * time do not see each other's answers; to everybody else the global `fetch` is as before. The first call puts a
- * `fetch` in its place that takes the note.
+ * For libraries that use the global `fetch`, accept no other and drop the headers. Guarantees: concurrent works do not
+ * see each other's responses; for all other code the global `fetch` behaves as before. The first call replaces the global
+ * `fetch` by one that records the headers.
  */
 export function withAnswerHeaders<T>(
   work: (newest: () => Headers | undefined) => Promise<T>,
@@ -29,7 +29,7 @@ function listen(): void {
   isListening = true;
   const inner = globalThis.fetch;
   globalThis.fetch = async (input, init) => {
-    // Asked before the call: whoever began it gets the answer, whatever runs when it comes.
+    // Read before the call: the work that began it gets the headers, even if another runs when the response arrives.
     const note = notes.getStore();
     const response = await inner(input, init);
     if (note !== undefined) note.headers = response.headers;

@@ -1,8 +1,8 @@
-/** A fetch that always ends. */
+/** A fetch with a deadline. */
 
 /**
- * `fetch` with an end: each call aborts after `seconds`, or with the caller's own signal, or with `signal`,
- * whichever comes first, and that includes the reading of the body.
+ * `fetch` with a deadline: each call, reading the body included, aborts after `seconds`, with the caller's signal, or
+ * with `signal`, whichever comes first.
  *
  * @param seconds one bound for all calls, or the bound for a URL.
  */

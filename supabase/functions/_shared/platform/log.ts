@@ -1,12 +1,12 @@
-/** One JSON object a line, with fixed keys, and never a secret in it. */
+/** Logs one JSON object per line, with fixed keys and without secrets. */
 import type { PlatformDeps } from "./deps.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** Fields of a line. `error` may be anything thrown; it is written with name, message, stack and causes. */
+/** Fields of a line. `error` may be any thrown value; it is written with name, message, stack and causes. */
 export type LogFields = Record<string, unknown>;
 
-/** Writes lines of one level each; see {@link createLogger}. */
+/** Writes lines at a level; see {@link createLogger}. */
 export interface Logger {
   debug(event: string, fields?: LogFields): void;
   info(event: string, fields?: LogFields): void;
@@ -23,13 +23,13 @@ const ORDER: Record<LogLevel, number> = {
   error: 3,
 };
 
-/** The platform cuts messages at 10,000 characters; a line that is cut is no JSON any more. */
+/** The platform truncates messages at 10,000 characters, and a truncated line is not valid JSON. */
 const MAX_LINE_LENGTH = 9_000;
-/** What of an error is kept when its line is too long: escaping may double it. */
+/** Characters of an error that are kept when its line is too long; escaping may double them. */
 const MAX_ERROR_LENGTH = 4_000;
 /** Causes that are written; an error may be its own cause. */
 const MAX_CAUSES = 5;
-/** Shorter secrets would make holes in ordinary words. */
+/** Replacing shorter secrets would damage ordinary words. */
 const MIN_SECRET_LENGTH = 6;
 
 type Redact = (text: string) => string;
@@ -39,7 +39,7 @@ type Redact = (text: string) => string;
  *
  * Guarantees: each line is one JSON object with `time`, `level`, `event` and the fields; in every value, each
  * occurrence of a string of `secrets` (of six characters or more) is replaced; a line is shorter than the platform's
- * limit, if need be by leaving fields out (`is_cut`); logging never throws.
+ * limit, if necessary without some fields (`is_cut`); logging never throws.
  */
 export function createLogger(
   platform: Pick<PlatformDeps, "now" | "writeLine">,
@@ -47,7 +47,7 @@ export function createLogger(
 ): Logger {
   const secrets = options.secrets
     .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
-    // A secret may begin like another one: the longer first, or its end would stay.
+    // One secret may be a prefix of another: the longer first, or its end would remain.
     .toSorted((a, b) => b.length - a.length);
   const redact: Redact = (text) =>
     secrets.reduce((left, secret) => left.replaceAll(secret, "[secret]"), text);
@@ -90,7 +90,7 @@ function serialise(
     request_id: line["request_id"],
     job_id: line["job_id"],
     attempt: line["attempt"],
-    // Redacted before it is cut: half of a secret would not be recognised.
+    // Redacted before it is truncated: half of a secret would not be recognised.
     error_text: (stringify(error, redact) ?? redact(asText(error)))
       .slice(0, MAX_ERROR_LENGTH),
     is_cut: true,

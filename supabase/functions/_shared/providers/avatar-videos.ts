@@ -1,32 +1,32 @@
-/** What every provider of avatar videos offers, whatever its wire looks like. */
+/** The interface that every provider of avatar videos implements. */
 import type { RecordingLimits } from "../contracts/avatar-video.ts";
 import type { ErrorCode } from "../failures/catalogue.ts";
 
-/** A file to hand to a provider. */
+/** A file to upload to a provider. */
 export interface ProviderFile {
   bytes: Blob;
-  /** Of the bytes themselves, not of their name. */
+  /** Detected from the bytes, not from the name. */
   mimeType: string;
   /** Letters, digits, `.`, `_` and `-` only, at most 50. Carries the job's id, by which a lost video can be found. */
   name: string;
 }
 
-/** What the photo shall say: a text in a voice of the provider, or a recording that was uploaded to it. */
+/** What the photo says: a text in a voice of the provider, or a recording that was uploaded to it. */
 export type AvatarSpeech =
   | { kind: "text"; text: string; voiceId: string; voiceProvider: string }
   | { kind: "audio"; audio: string };
 
-/** A video to be made; `photo` and `audio` are what the uploads answered. */
+/** A video to be created; `photo` and `audio` are the results of the uploads. */
 export interface AvatarVideoRequest {
   photo: string;
   speech: AvatarSpeech;
   /** `job:<uuid>`: finds the video again when the answer is lost. */
   marker: string;
-  /** Where the provider may say that it is done, when it takes an address per video. */
+  /** Where the provider reports completion, if it accepts a URL per video. */
   callbackUrl: string | undefined;
 }
 
-/** Where a video stands. `failed` is final; `code` tells a refused content from a failed render. */
+/** The state of a video. `failed` is final; `code` distinguishes refused content from a failed render. */
 export type AvatarVideoState =
   | { status: "rendering" }
   | { status: "done"; videoUrl: string; durationSeconds: number | null }
@@ -34,20 +34,20 @@ export type AvatarVideoState =
 
 /** Avatar videos at one provider. Every method throws {@link ProviderFailure} and nothing else. */
 export interface AvatarVideos extends Readonly<RecordingLimits> {
-  /** Whether a video that could not be made is charged all the same, or may be. */
+  /** Whether a failed video is, or may be, charged. */
   readonly chargesFailed: boolean;
-  /** Seconds between two looks at a video: from the first pause, growing to the longest. */
+  /** Seconds between two polls of a video: begins with `first` and grows to `longest`. */
   readonly pauses: { first: number; longest: number };
-  /** Hands over a photo; costs nothing, and the provider forgets it by itself. */
+  /** Uploads a photo; costs nothing, and the provider deletes it after a while. */
   uploadPhoto(file: ProviderFile, signal: AbortSignal): Promise<string>;
-  /** Hands over a recording; costs nothing, and the provider forgets it by itself. */
+  /** Uploads a recording; costs nothing, and the provider deletes it after a while. */
   uploadAudio(file: ProviderFile, signal: AbortSignal): Promise<string>;
-  /** Orders the video and answers with its id. One request, never repeated. Costs credits. */
+  /** Submits the video and returns its id. One request, never repeated. Costs credits. */
   create(request: AvatarVideoRequest, signal: AbortSignal): Promise<string>;
-  /** The id of the video that carries the marker, or null. Looks through all pages. */
+  /** The id of the video that carries the marker, or null. Reads all pages. */
   findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;
-  /** Where it stands, with a fresh address of the result. */
+  /** Its state, with a fresh URL of the result. */
   read(videoId: string, signal: AbortSignal): Promise<AvatarVideoState>;
-  /** Deletes a video. One that is gone already is fine; one that still renders may not be removable. */
+  /** Deletes a video. One that is gone already is fine; one that is still rendering may not be removable. */
   remove(videoId: string, signal: AbortSignal): Promise<void>;
 }

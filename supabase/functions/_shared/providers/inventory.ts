@@ -1,60 +1,60 @@
-/** What the janitor needs of every provider: to list what it holds for us, to ask for one thing, and to remove it. */
+/** What the janitor needs from every provider: to list our objects, to check that one exists, and to remove it. */
 import type { AvatarVideos } from "./avatar-videos.ts";
 
-/** Something that a provider lists. */
+/** An object that a provider lists. */
 export interface ListedObject {
   /** The provider's own id. */
   id: string;
   type: "voice" | "avatar";
-  /** The uuid of its marker `job:<uuid>`; null for what carries none. */
+  /** The uuid of its marker `job:<uuid>`; null without a marker. */
   jobId: string | null;
 }
 
-/** A page of a provider's list; `next` is the provider's word for the page after it, null after the last. */
+/** A page of a provider's list; `next` is the provider's cursor of the next page, null after the last. */
 export interface ObjectPage {
   objects: ListedObject[];
   next: string | null;
 }
 
-/** Something to be removed, as `private.provider_removals` has it. */
+/** An object to be removed, a row of `private.provider_removals`. */
 export interface RemovableObject {
   id: string;
   /** `voice`, `avatar`, or the operation of a journalled call. */
   objectType: string;
-  /** About when it was made, where that is known. */
+  /** About when it was created, if known. */
   madeAt: Date | null;
 }
 
-/** What one provider holds for us. Every method throws ProviderFailure and nothing else. */
+/** Our objects at one provider. Every method throws ProviderFailure and nothing else. */
 export interface ProviderInventory {
   /** Its name in `ai_providers`. */
   readonly provider: string;
-  /** A page of all that carries a marker of ours, and maybe of more. @param cursor `next` of the page before, or null. */
+  /** A page of the objects with our markers, and possibly others. @param cursor `next` of the page before, or null. */
   list(cursor: string | null, signal: AbortSignal): Promise<ObjectPage>;
-  /** Whether it is there, asked for by its id. */
+  /** Whether the object with this id exists. */
   has(id: string, signal: AbortSignal): Promise<boolean>;
   /**
-   * The id of what carries the marker, or null.
-   * @throws ProviderFailure `outcome_unknown` when things of this type cannot be looked up.
+   * The id of the object that carries the marker, or null.
+   * @throws ProviderFailure `outcome_unknown` when objects of this type cannot be searched.
    */
   find(
     objectType: string,
     marker: string,
     signal: AbortSignal,
   ): Promise<string | null>;
-  /** Removes it. When this ends, the provider does not have it; what was gone already is fine. */
+  /** Removes it: afterwards the provider does not have it. One that is gone already is fine. */
   remove(object: RemovableObject, signal: AbortSignal): Promise<void>;
 }
 
-/** The part of an inventory that the clients of avatar videos have besides {@link AvatarVideos}. */
+/** The part of an inventory that clients of avatar videos implement beside {@link AvatarVideos}. */
 export type VideoListing = Pick<ProviderInventory, "list" | "has">;
 
-/** A uuid as a part of a regular expression. */
+/** The regular expression of a uuid, as a fragment. */
 export const UUID =
   "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 const MARKER = new RegExp(`^job:(${UUID})$`);
 
-/** The uuid of a text that is a marker and nothing else, or null. */
+/** The uuid of a text that consists of a marker, or null. */
 export function markedJob(text: string | null | undefined): string | null {
   return MARKER.exec(text ?? "")?.[1] ?? null;
 }

@@ -1,20 +1,20 @@
 /**
- * Which addresses a provider's result may be fetched from. The provider chooses them, so a provider that is broken or
- * in somebody else's hands must not lead the worker to what only the worker can reach.
+ * Decides which URLs a provider's result may be fetched from. The provider chooses them, so a faulty or compromised
+ * provider must not lead the worker to hosts that only the worker can reach.
  */
 import ipaddr from "ipaddr.js";
 
-/** Names that networks give to hosts of their own. */
+/** Names of hosts in private networks. */
 const LOCAL_NAME =
   /(^|\.)(local|localdomain|internal|intranet|lan|home|corp|home\.arpa)$/;
-/** All that is given out of IPv6 (RFC 4291). */
+/** The part of IPv6 that is allocated (RFC 4291). */
 const GLOBAL_IPV6 = ipaddr.IPv6.parseCIDR("2000::/3");
-/** Azure answers about a machine's own identity there, although the address is a public one. */
+/** Azure's endpoint for a machine's identity, on an address that counts as public. */
 const METADATA = ["168.63.129.16"];
 
 /**
- * Whether an IP address is one of the public internet: no loopback, private, link-local, shared, multicast or reserved
- * range, nor an IPv6 form of an IPv4 address in one (IPv4-mapped, 6to4, Teredo, NAT64). False for what is no address.
+ * Whether an IP address is public: no loopback, private, link-local, shared, multicast or reserved
+ * range, nor an IPv6 form of an IPv4 address in one (IPv4-mapped, 6to4, Teredo, NAT64). False for an invalid address.
  */
 export function isPublicIp(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
@@ -31,10 +31,10 @@ export function isLoopback({ hostname }: URL): boolean {
 }
 
 /**
- * Why a result must not be fetched from a URL, in a few words, or null when it may. The URL parser has brought odd
- * notations of addresses (decimal, octal, hexadecimal, shortened) into the usual one.
+ * Why a result must not be fetched from a URL, or null when it may. The URL parser has normalised odd notations of
+ * addresses (decimal, octal, hexadecimal, shortened).
  *
- * @param mayBeLocal loopback addresses are fine as well, by http, too: the provider's own address is one.
+ * @param mayBeLocal also allow loopback addresses, over http too: the provider's own address is one.
  */
 export function addressProblem(url: URL, mayBeLocal: boolean): string | null {
   if (url.protocol !== "https:" && url.protocol !== "http:") {

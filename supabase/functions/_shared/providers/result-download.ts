@@ -1,4 +1,4 @@
-/** Fetching a finished file from the address that a provider gives for it. */
+/** Downloads a finished file from the URL that the provider gives for it. */
 import { JobFailure } from "../failures/job-failure.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import { addressProblem, isLoopback, isPublicIp } from "./result-address.ts";
@@ -10,7 +10,7 @@ const ANSWER_SECONDS = 60;
 /** Most seconds until its last byte; the isolate may end sooner. */
 const COPY_SECONDS = 300;
 const REDIRECTS = [301, 302, 303, 307, 308];
-/** What object stores answer to an address that has expired. */
+/** Statuses of object stores for an expired URL. */
 const EXPIRED = [401, 403, 404, 410];
 
 /** Opens results; see {@link createResultDownload}. */
@@ -22,13 +22,13 @@ export type ResultDownload = (
 /**
  * Opens the results of one provider, as streams that must be read or cancelled.
  *
- * Guarantees: only addresses of the public internet are fetched, over https (see {@link addressProblem}), and this holds
- * for each redirect; a host whose name leads into a private network is refused as well, as far as DNS tells. Where the
- * provider's own address is this machine, its results may be there. No key and no cookie goes along. The answer begins
- * within a minute and ends within five. What is read is not bounded here but where it is stored.
+ * Guarantees: only public hosts are fetched from, over https (see {@link addressProblem}), also after each redirect; a
+ * host whose name resolves to a private address is refused as well. When the provider's own address is this machine, its
+ * results may be here, too. No key and no cookie is sent. The response begins within a minute and ends within five. Its
+ * size is not limited here but where it is stored.
  *
- * The download answers null when the address is not good any more. It throws {@link JobFailure}: `provider_answer_invalid`
- * (final) for an address that must not be fetched, `output_too_large` (final) for a file that says so of itself,
+ * The download returns null when the URL has expired. It throws {@link JobFailure}: `provider_answer_invalid` (final) for
+ * a URL that must not be fetched, `output_too_large` (final) for a file whose Content-Length is too large,
  * `provider_unavailable` (retryable) for everything else.
  */
 export function createResultDownload(
@@ -42,7 +42,7 @@ export function createResultDownload(
       (isLoopback(url) ? null : await nameProblem(platform, url.hostname));
     if (problem === null) return;
     throw JobFailure.final("provider_answer_invalid", {
-      // The path and the query are signed: whoever reads the log could fetch the file.
+      // The path and the query are signed: they would let a reader of the log fetch the file.
       cause: new Error(`the result's address ${url.origin} ${problem}`),
     });
   }
@@ -108,7 +108,7 @@ async function bodyOf(
   throw unavailable(new Error(`the result answers ${response.status}`));
 }
 
-/** Why a host's name leads where nothing may be fetched, or null. */
+/** Why a host's name resolves to an address that must not be fetched from, or null. */
 async function nameProblem(
   platform: Pick<PlatformDeps, "resolveHost">,
   hostname: string,

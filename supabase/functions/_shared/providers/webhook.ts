@@ -3,7 +3,7 @@
  *
  * A signature proves who sends, and nothing else is believed: a webhook only names a job, which then reads the outcome
  * from the provider. The body is read only once the headers have the form of the provider's, and hashed as it arrives, so
- * that strangers cannot make a function hold what they send. Web Crypto cannot hash in parts; Node's hashes can.
+ * that an unverified sender cannot make a function hold its data. Web Crypto cannot hash in parts; Node's hashes can.
  */
 import { createHash, type Hmac, timingSafeEqual } from "node:crypto";
 import { z } from "zod";

@@ -1,4 +1,4 @@
-/** Reading our own Storage from a job. */
+/** Reads objects of our own Storage for a job. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
@@ -7,25 +7,25 @@ import type { RecordingSource } from "../media/lengths/range-reader.ts";
 import { blobOf, boundedChunks, bytesOf } from "../platform/bounded-body.ts";
 import { storageStatus } from "./storage-status.ts";
 
-/** What an error calls an object: its owner may have given a job several. */
+/** What an error message calls an object, since a job may have several. */
 export type InputName = "photo" | "recording";
 
-/** Seconds after which a transfer from or to Storage is given up. */
+/** Seconds after which a transfer from or to Storage is aborted. */
 export const STORAGE_TIMEOUT_SECONDS = 60;
 
-/** Bytes of an object; `to` is not among them. */
+/** Bytes of an object; `to` is exclusive. */
 export interface ByteRange {
   from: number;
   to: number;
 }
 
 /**
- * Opens the object that a job's `input_url` names, to be read as it comes. The body must be read or cancelled.
+ * Opens the object that a job's `input_url` names, as a stream, which must be read or cancelled.
  *
  * @param supabase the service's client.
- * @param options.range the part to be read; all of it when left out. Storage gives what there is of it.
- * @throws {JobFailure} `input_not_found` (final) when it is gone, `storage_unavailable` (retryable) when Storage does
- *   not answer properly.
+ * @param options.range the part to read; everything when left out. Storage sends the bytes of it that exist.
+ * @throws {JobFailure} `input_not_found` (final) when it does not exist, `storage_unavailable` (retryable) when
+ *   Storage does not respond properly.
  */
 export async function openInput(
   supabase: SupabaseClient<Database>,
@@ -46,7 +46,7 @@ export async function openInput(
 }
 
 /**
- * An address by which a provider fetches the object itself, for `expiresIn` seconds.
+ * A URL from which a provider can fetch the object for `expiresIn` seconds.
  *
  * @param baseUrl the project as the provider reaches it.
  * @throws {JobFailure} as {@link openInput} does.
@@ -76,7 +76,7 @@ function toFailure(error: Error, name?: InputName): JobFailure {
     isRetryable: !isGone,
     cause: error,
     ...(isGone && name !== undefined
-      ? { details: `The ${name} is not there any more.` }
+      ? { details: `The ${name} no longer exists.` }
       : {}),
   });
 }
@@ -125,14 +125,14 @@ export async function sizeOfInput(
     .info(object.path);
   if (error) throw toFailure(error, name);
   if (data.size !== undefined) return data.size;
-  throw toFailure(new Error("Storage does not tell the size"), name);
+  throw toFailure(new Error("Storage does not report the size"), name);
 }
 
 /**
- * The object that a job's `input_url` names, to be read in pieces: each is a request with a Range.
+ * The object that a job's `input_url` names, to be read in pieces, each with a Range request.
  *
  * @param supabase the service's client, or that of its owner.
- * @param size as {@link sizeOfInput} answered it.
+ * @param size the result of {@link sizeOfInput}.
  * @returns a source whose `read` throws {@link JobFailure} as {@link openInput}, and `storage_unavailable` (retryable)
  *   when Storage does not answer with the range.
  */
@@ -159,8 +159,8 @@ export function inputInPieces(
  * Downloads the object that a job's `input_url` names.
  *
  * @param supabase the service's client.
- * @param options.maxBytes the transfer is given up when more come.
- * @param options.taker who takes no more than that, for the error.
+ * @param options.maxBytes the transfer is aborted when more arrive.
+ * @param options.taker who accepts no more than that, for the error message.
  * @throws {JobFailure} `input_not_found` (final) when it is gone, `input_size_not_allowed` (final) when it is empty or
  *   too large, naming its size and the limit; `storage_unavailable` (retryable) when Storage does not answer properly.
  */
@@ -192,7 +192,7 @@ export async function downloadInput(
   if (blob !== null && blob.size > 0) return blob;
   const bytes = blob !== null
     ? "is empty"
-    // The transfer was given up before its end.
+    // The transfer was aborted before its end.
     : await sizeOfInput(supabase, inputUrl).then(
       (whole) => `has ${whole} bytes`,
       () => `has more than ${maxBytes} bytes`,

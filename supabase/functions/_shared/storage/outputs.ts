@@ -1,4 +1,4 @@
-/** Writing what a job made into our own Storage, as a stream. */
+/** Streams a job's result into our own Storage. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { type ObjectPath, parseObjectPath } from "../contracts/object-path.ts";
 import type { Database } from "../database.types.ts";
@@ -7,10 +7,10 @@ import { ProviderFailure } from "../failures/provider-failure.ts";
 import { type CheckedType, createFileCheck } from "../media/file-check.ts";
 import { storageStatus } from "./storage-status.ts";
 
-/** The bucket of what jobs make, where no other is named. */
+/** The default bucket of results. */
 export const OUTPUTS = "outputs";
 
-/** Where a file of a job lies, or shall lie. */
+/** Where a file of a job is stored, or will be. */
 export interface OutputPlace {
   userId: string;
   jobId: string;
@@ -20,9 +20,9 @@ export interface OutputPlace {
   bucket?: string;
 }
 
-/** A file that a job made. */
+/** A file that a job produces. */
 export interface Output extends OutputPlace {
-  /** `application/octet-stream` is for parts that are nothing by themselves, and is not checked. */
+  /** `application/octet-stream` is for parts of a file, and is not checked. */
   contentType: CheckedType | "application/octet-stream";
   body: ReadableStream<Uint8Array> | Uint8Array;
   /** More than this is refused. */
@@ -30,16 +30,16 @@ export interface Output extends OutputPlace {
 }
 
 /**
- * Stores a file at `<bucket>/<user id>/<job id>/<file name>` and answers with that path and its size.
+ * Stores a file at `<bucket>/<user id>/<job id>/<file name>` and returns that path and its size.
  *
- * Guarantees: the body is passed on as it comes, no more than a chunk of it is held; writing again replaces the file,
- * so that a repeated attempt leaves one; a file that is empty, too large, cut, or not what its content type says is
- * never stored, because the transfer breaks off before its end.
+ * Guarantees: the body is streamed, with one chunk in memory at a time; writing again replaces the file, so that a
+ * repeated attempt leaves one; a file that is empty, too large, incomplete, or not of its content type is never stored,
+ * because the transfer is aborted before its end.
  *
- * @throws {JobFailure} `output_invalid` (retryable: the provider can be asked for the file again) with what is wrong
- *   as its cause, `output_too_large` (final), `storage_unavailable` (retryable) when Storage does not take it.
- * @throws whatever `signal` was aborted with, and any JobFailure or ProviderFailure that `body` throws; another error of
- *   `body` is `output_invalid`, since a source that breaks off is a file that is cut.
+ * @throws {JobFailure} `output_invalid` (retryable: the file can be downloaded from the provider again) with the fault
+ *   as its cause, `output_too_large` (final), `storage_unavailable` (retryable) when Storage does not accept it.
+ * @throws the reason of `signal`, and any JobFailure or ProviderFailure that `body` throws; another error of `body` is
+ *   `output_invalid`, since the file is incomplete.
  */
 export async function storeOutput(
   supabase: SupabaseClient<Database>,
@@ -54,7 +54,7 @@ export async function storeOutput(
     { contentType: output.contentType, upsert: true, duplex: "half" },
   );
   output.signal.throwIfAborted();
-  // What went wrong with the file itself also breaks the transfer, and says more than Storage can.
+  // A fault of the file also breaks the transfer, and says more than Storage's error.
   if (passage.state.failure !== null) throw passage.state.failure;
   if (error) {
     throw JobFailure.retryable("storage_unavailable", {
@@ -82,10 +82,10 @@ export async function hasOutput(
 }
 
 /**
- * Opens a stored file, to be read as it comes. The body must be read or cancelled.
+ * Opens a stored file as a stream, which must be read or cancelled.
  *
- * @throws {JobFailure} `storage_unavailable` (retryable) when Storage does not give it, also when it is gone: another
- *   attempt makes it again.
+ * @throws {JobFailure} `storage_unavailable` (retryable) when Storage does not send it, also when it does not exist:
+ *   another attempt creates it again.
  */
 export async function openOutput(
   supabase: SupabaseClient<Database>,
@@ -100,7 +100,7 @@ export async function openOutput(
   });
 }
 
-/** Removes files of a job that are of no more use. Best effort: what stays goes with the owner's folder. */
+/** Removes files of a job that are no longer needed. Best effort: the rest is removed with the owner's folder. */
 export async function removeOutputs(
   supabase: SupabaseClient<Database>,
   userId: string,
@@ -119,7 +119,7 @@ function objectOf(place: OutputPlace): ObjectPath {
   return object;
 }
 
-/** The same bytes, breaking off when they turn out to be no file of that type. */
+/** Passes the bytes through, and aborts when they are not a file of that type. */
 function checkedPassage(
   output: Output,
 ): {
@@ -141,7 +141,7 @@ function checkedPassage(
     controller.error(why);
   };
   const cancelSource = (reason: unknown) =>
-    // Whoever made the source is told that nobody reads on; how it takes that changes nothing here.
+    // The source learns that nobody reads it any more; whether its cancellation fails does not matter here.
     source.cancel(reason).catch(() => {});
 
   const body = new ReadableStream<Uint8Array>({

@@ -1,16 +1,16 @@
 /**
- * Uploads that one isolate begins and another finishes: TUS 1.0.0, as Storage serves it. Four requests, and no client for
- * them, since those that there are keep a file and its progress in one program.
+ * Uploads that one isolate begins and another finishes, by TUS 1.0.0. Four requests without a client library, since the
+ * existing ones keep a file and its progress in one process.
  */
 import { encodeBase64 } from "@std/encoding";
 import { JobFailure } from "../failures/job-failure.ts";
 
-/** What Storage wants all parts but the last to have (Supabase, "Resumable uploads"). */
+/** The size that Storage requires for all parts but the last (Supabase, "Resumable uploads"). */
 export const UPLOAD_PART_BYTES = 6 * 1024 * 1024;
 
 const VERSION = "1.0.0";
 
-/** A file that is to be uploaded. */
+/** A file to be uploaded. */
 export interface ResumableFile {
   bucket: string;
   path: string;
@@ -19,24 +19,24 @@ export interface ResumableFile {
 }
 
 /**
- * The uploads. An upload is named by the last part of its address. The file appears when its last byte is there, in the place
- * of one that has its name.
+ * The uploads. An upload's id is the last part of its URL. The file appears when its last byte has arrived, and replaces
+ * one of the same name.
  *
- * All throw a {@link JobFailure}: `output_too_large` (final) when Storage does not take a file of that size, else
- * `storage_unavailable` (retryable); and whatever their signal was aborted with.
+ * All throw a {@link JobFailure}: `output_too_large` (final) when Storage does not accept a file of that size, else
+ * `storage_unavailable` (retryable); and the reason of their signal.
  */
 export interface ResumableUploads {
   begin(file: ResumableFile, signal: AbortSignal): Promise<string>;
-  /** How many bytes are there; null when the upload has ended or never was. */
+  /** How many bytes have arrived; null when the upload has ended or does not exist. */
   offset(id: string, signal: AbortSignal): Promise<number | null>;
-  /** Sends what comes after the first `offset` bytes, and answers how many are there then. */
+  /** Sends the bytes after the first `offset`, and returns how many have arrived then. */
   append(
     id: string,
     offset: number,
     body: ReadableStream<Uint8Array>,
     signal: AbortSignal,
   ): Promise<number>;
-  /** Gives up an upload that is not finished, with what there is of it. Nothing happens to one that has ended. */
+  /** Discards an unfinished upload and its bytes. Does nothing to one that has ended. */
   end(id: string, signal: AbortSignal): Promise<void>;
 }
 
@@ -70,7 +70,7 @@ export function createResumableUploads(
       signal.throwIfAborted();
       throw unavailable(cause);
     }
-    // Nothing that is needed stands in a body; it is read so that the connection can be used again.
+    // The body is not needed; it is read so that the connection can be reused.
     const text = await response.text().catch(() => "");
     if (response.status === 413) {
       throw JobFailure.final("output_too_large", {

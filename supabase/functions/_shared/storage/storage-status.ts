@@ -1,12 +1,12 @@
-/** What an error of Storage says. */
+/** The status of an error of Storage. */
 import { StorageApiError } from "@supabase/supabase-js";
 
-/** Codes of Storage for an object, or a bucket, that is not there. */
+/** Storage's codes for an object or a bucket that does not exist. */
 const ABSENT = ["NoSuchKey", "NoSuchBucket", "not_found"];
 
 /**
- * The status that Storage means, or 0 when it did not answer: it sends many of its errors as HTTP 400, with the status in
- * the body (`statusCode`, `code`), among them those of a database that is away.
+ * The status that Storage means, or 0 when it did not respond. It sends many errors as HTTP 400 with the status in the body
+ * (`statusCode`, `code`), among them those of an unavailable database.
  */
 export function storageStatus(error: Error): number {
   if (!(error instanceof StorageApiError)) return 0;

@@ -34,7 +34,7 @@ function cacheOn(change: Partial<CacheStore> = {}) {
   return { cache, platform, sets };
 }
 
-Deno.test("createResultCache: finds what it remembered, under a key of its own, for a day, as a job's id", async () => {
+Deno.test("createResultCache: an entry is found under its own key, is a job's id, and lasts a day", async () => {
   const { cache, sets, platform } = cacheOn();
   assertEquals(await cache.find(HASH), null);
   await cache.remember(HASH, JOB, USER);
@@ -84,7 +84,7 @@ for (
   });
 }
 
-Deno.test("createResultCache: a store that hangs is given up after a second, and what it does later harms nobody", async () => {
+Deno.test("createResultCache: a store that hangs is abandoned after a second, and its late result is ignored", async () => {
   using timers = heldTimers();
   const late = [
     Promise.withResolvers<unknown>(),

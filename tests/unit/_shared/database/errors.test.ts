@@ -63,7 +63,7 @@ for (
     ["PGRST202", "internal_error"],
   ] as const
 ) {
-  Deno.test(`fromDatabaseError: ${sqlstate ?? "no state"} is ${code}, and what the database said is the cause alone`, () => {
+  Deno.test(`fromDatabaseError: ${sqlstate ?? "no state"} is ${code}, and the original error is only its cause`, () => {
     const said = {
       ...(sqlstate === undefined ? {} : { code: sqlstate }),
       message: 'permission denied for table "ai_jobs" of tenant 7',

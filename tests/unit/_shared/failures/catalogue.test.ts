@@ -65,7 +65,7 @@ Deno.test("docs/error-codes.md: lists every code once, with its status, and no o
   assertEquals(rows.length, Object.keys(ERROR_CATALOGUE).length);
 });
 
-Deno.test("docs/error-codes.md: tells of every code what it means, what to do, and whether it is retried", async () => {
+Deno.test("docs/error-codes.md: each code has a meaning, what to do, and whether it is retried", async () => {
   for (const { code, cells } of await documented()) {
     assert(cells.every((cell) => cell !== ""), code);
     assertMatch(cells.at(-1) ?? "", /^(yes|no)\b/, code);
@@ -84,7 +84,7 @@ Deno.test("docs/error-codes.md: has the SQLSTATE of every code that the database
   );
 });
 
-Deno.test("docs/error-codes.md: each state that the migrations raise is a code, or stands in the table of plain writes", async () => {
+Deno.test("docs/error-codes.md: each state that the database raises is a code or in the table of plain writes", async () => {
   const raised = [...migrations.matchAll(/errcode\s*=\s*'(AJ[^']*)'/gi)]
     .map(([, state]) => state ?? "");
   const plainWrites = [...(await page()).matchAll(/^\| `(AJ\d{3})` +\|/gm)]
@@ -113,7 +113,7 @@ Deno.test("ERROR_CATALOGUE: statuses are those of errors, and messages are sente
   }
 });
 
-Deno.test("ERROR_CATALOGUE: which errors stop by themselves, and what each of them stops", () => {
+Deno.test("ERROR_CATALOGUE: which codes are transient, an outage, or a failing provider", () => {
   const transient = ERROR_CODES.filter(isTransient);
   assertEquals(
     transient.map((code) => [code, isOutage(code), isProviderFailing(code)]),

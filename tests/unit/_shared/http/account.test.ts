@@ -26,7 +26,7 @@ for (
       Response.json({ code: "session_not_found" }, { status: 403 }),
       false,
     ],
-    ["an error of its own", new Response("oops", { status: 500 }), false],
+    ["a server error", new Response("oops", { status: 500 }), false],
     ["too many requests", Response.json({ code: 429 }, { status: 429 }), false],
   ] as const
 ) {

@@ -11,7 +11,7 @@ async function* body(chunks: number) {
 
 const length = (declaredBytes?: number) => ({ declaredBytes, maxBytes: 90 });
 
-Deno.test("byte budget: a body without a declared length takes the most it may have once it is not short, and gives it back", async () => {
+Deno.test("byte budget: a long body without Content-Length reserves its maximum, and releases it", async () => {
   const budget = createByteBudget({ maxBytes: 100, freeBytes: 10 });
   const first = budget(body(9), length());
   await first.next();
@@ -23,11 +23,11 @@ Deno.test("byte budget: a body without a declared length takes the most it may h
   assertEquals(error.code, "service_unavailable");
   await assertRejects(() => budget(body(2), length(11)).next(), AppError);
   await budget(body(1), length(10)).next();
-  // What a body took that was given up is free again,
+  // An abandoned body releases its bytes,
   await first.return();
   const third = budget(body(9), length(90));
   for (let chunk = 0; chunk < 10; chunk++) await third.next();
-  // and so is what one took that was read to its end.
+  // and so does one that was read to its end.
   assertEquals((await budget(body(9), length(90)).next()).done, false);
 });
 

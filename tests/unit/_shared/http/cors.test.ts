@@ -46,7 +46,7 @@ async function headersSentBy(
   return names;
 }
 
-Deno.test("cors: whatever the pinned functions-js sends to an endpoint passes the preflight", async () => {
+Deno.test("cors: every request of the pinned functions-js passes the preflight", async () => {
   const bodies = [
     { a: 1 },
     "text",

@@ -199,7 +199,7 @@ Deno.test("createEndpoint: a secret in what the handler throws does not reach th
   assertMatch(platform.lines.join(), /cannot sign with \[secret\]/);
 });
 
-Deno.test("createEndpoint: after REQUEST_TIMEOUT the answer is 504 and the signal aborted, whatever the handler does", async () => {
+Deno.test("createEndpoint: after REQUEST_TIMEOUT it answers 504 and aborts, even if the handler ignores it", async () => {
   using timers = heldTimers();
   const signals: AbortSignal[] = [];
   const { call, platform } = endpoint(

@@ -73,7 +73,7 @@ Deno.test("problemResponse: only the busy answer says when to come again", () =>
   assertEquals(retryAfter("internal_error"), null);
 });
 
-Deno.test("jsonResponse and problemResponse: every answer can be read by a page of another origin and is kept nowhere", () => {
+Deno.test("jsonResponse and problemResponse: another origin can read every response, and nothing is cached", () => {
   for (
     const response of [
       jsonResponse({}),

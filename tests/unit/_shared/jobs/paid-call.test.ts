@@ -682,7 +682,7 @@ Deno.test("makePaidCall: budget_exceeded says where an uncertain estimate comes 
   );
   assertEquals(
     message,
-    "The job would cost more than what is left of your budget. It counts as 36000 s.",
+    "The job would cost more than the rest of your budget. It counts as 36000 s.",
   );
 });
 

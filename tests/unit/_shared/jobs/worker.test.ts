@@ -302,7 +302,7 @@ Deno.test("createWorker: a full worker still calls the queue, so that the dispat
   insert(2);
   await dispatch();
   assertEquals(await dispatch("msg_2"), []);
-  await assertRejects(() => dispatch("msg_2"), Error, "before");
+  await assertRejects(() => dispatch("msg_2"), Error, "already");
   await finishAll();
 });
 

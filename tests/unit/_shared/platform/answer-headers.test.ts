@@ -20,7 +20,7 @@ function server(gate: Promise<void> = Promise.resolve()) {
   };
 }
 
-Deno.test("withAnswerHeaders: tells the headers of the newest answer, and of none before the first", async () => {
+Deno.test("withAnswerHeaders: returns the headers of the latest response, and none before the first", async () => {
   await using at = server();
   await withAnswerHeaders(async (newest) => {
     assertEquals(newest(), undefined);

@@ -47,7 +47,7 @@ Deno.test("boundedFetch: every call ends with the signal that all share, also on
   await assertRejects(() => bounded(URL_OF_ALL), RangeError, "time is up");
 });
 
-Deno.test("boundedFetch: while none of its ends has come, a call goes on", async () => {
+Deno.test("boundedFetch: a call continues until one of its deadlines", async () => {
   const { network, signals } = silentNetwork();
   const shared = new AbortController();
   const caller = new AbortController();

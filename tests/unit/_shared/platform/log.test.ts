@@ -42,7 +42,7 @@ function logging(
   };
 }
 
-Deno.test("createLogger: a line is one JSON object with time, level, event, and the fields of the logger and the call", () => {
+Deno.test("createLogger: a line is one JSON object with time, level, event and the fields of logger and call", () => {
   const { platform, log } = logging();
   platform.advance(1_500);
   log.with({ job_id: "j1", attempt: 2 }).warn("job_will_retry", {
@@ -201,7 +201,7 @@ for (
   });
 }
 
-Deno.test("createLogger: whatever is logged, the line is JSON, short enough, and without the secret", () => {
+Deno.test("createLogger: for any fields the line is JSON, short enough, and without the secret", () => {
   const text = fc.oneof(
     fc.string({ unit: "binary", maxLength: 40 }),
     fc.constantFrom(

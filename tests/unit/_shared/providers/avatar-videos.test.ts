@@ -60,7 +60,7 @@ async function failureOf(run: Promise<unknown>): Promise<ProviderFailure> {
 }
 
 for (const name of NAMES) {
-  Deno.test(`${name}: ordered, read while it renders, read when it is done`, async () => {
+  Deno.test(`${name}: a video is submitted, polled while it renders, and read when it is done`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
     const id = await provider.create(await order(provider), signal());
@@ -94,7 +94,7 @@ for (const name of NAMES) {
     );
   });
 
-  Deno.test(`${name}: an order on a connection that the provider closes is sent once, though the connection was used before`, async () => {
+  Deno.test(`${name}: a request on a reused connection that the provider closes is sent once`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
     const prepared = await order(provider);
@@ -116,7 +116,7 @@ for (const name of NAMES) {
     );
   });
 
-  Deno.test(`${name}: what is removed is gone, a second removal is fine, and reading it is worth another look`, async () => {
+  Deno.test(`${name}: what is removed is gone, a second removal is fine, and reading it is retryable`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
     const id = await provider.create(await order(provider), signal());
@@ -288,7 +288,7 @@ Deno.test("d-id: found by its photo's name where the list shows neither user_dat
   assertEquals(await provider.findByMarker(`job:${JOB}`, signal()), id);
 });
 
-Deno.test("d-id: a key in the clear is encoded when told so", async () => {
+Deno.test("d-id: a key in the clear is encoded when the setting says so", async () => {
   await using simulators = await running();
   const provider = createDIdTalks({
     apiKey: "user:secret",
@@ -304,7 +304,7 @@ Deno.test("d-id: a key in the clear is encoded when told so", async () => {
   );
 });
 
-Deno.test("heygen: the same order twice is one video, whatever the second one says", async () => {
+Deno.test("heygen: two requests with one key are one video, even with other content", async () => {
   await using simulators = await running();
   const provider = videos("heygen", simulators);
   const prepared = await order(provider);
@@ -324,7 +324,7 @@ Deno.test("heygen: the same order twice is one video, whatever the second one sa
   assert(await provider.create(prepared, signal()) !== first);
 });
 
-Deno.test("fetch: a body given as text would be sent twice on a connection that is closed, which is why orders are Blobs", async () => {
+Deno.test("fetch: Deno sends a text body twice on a closed connection, and a Blob once", async () => {
   await using simulators = await running();
   const sendAs = async (body: string | Blob) => {
     const url = `${simulators.url}/heygen/v3/videos`;

@@ -199,7 +199,7 @@ for (const { name, open } of PROVIDERS) {
   });
 }
 
-Deno.test("d-id: a list without user_data and name still tells the job, by the webhook's address or the photo's name", async () => {
+Deno.test("d-id: without user_data and name the webhook's URL or the photo's name identifies the job", async () => {
   await using simulators = await running();
   await control(simulators, "POST", "/settings", {
     "d-id": { list_members: "documented", webhooks: "lost" },
@@ -218,7 +218,7 @@ Deno.test("d-id: a list without user_data and name still tells the job, by the w
   );
 });
 
-Deno.test("elevenlabs: what was spoken goes by the id of its request; what nobody knows by a marker cannot be found", async () => {
+Deno.test("elevenlabs: a speech is removed by its request id, and cannot be searched by marker", async () => {
   await using simulators = await running();
   const inventory = createElevenLabsInventory(
     access(simulators, "elevenlabs"),

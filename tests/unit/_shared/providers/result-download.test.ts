@@ -13,7 +13,7 @@ const FILM = "https://results.example.com/film.mp4?Signature=secret";
 
 type Answers = Readonly<Record<string, () => Response>>;
 
-/** A download whose network answers what is written here, and what it asked for. */
+/** A download with canned responses, and the requests that it sent. */
 function download(
   answers: Answers,
   options: { providerUrl?: string; dns?: Record<string, string[]> } = {},
@@ -153,7 +153,7 @@ Deno.test("result: public addresses are fetched, by name and by number", async (
   }
 });
 
-Deno.test("result: a name that leads into a private network is not fetched, one that leads to public addresses is", async () => {
+Deno.test("result: a name with a private address is not fetched, one with public addresses is", async () => {
   const host = "results.example.com";
   for (
     const addresses of [["10.0.0.7"], ["93.184.216.34", "169.254.169.254"], [

@@ -176,7 +176,7 @@ for (
   });
 }
 
-Deno.test("send: the caller's abort is a timeout, whatever its reason, also while the body arrives", async () => {
+Deno.test("send: the caller's abort is a timeout for any reason, also while the body arrives", async () => {
   const caller = new AbortController();
   const stalled = new ReadableStream<Uint8Array<ArrayBuffer>>({
     start(stream) {

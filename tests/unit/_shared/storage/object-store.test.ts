@@ -131,7 +131,7 @@ Deno.test("downloadInput: the error names the input, its size as Storage knows i
   const failure = await failureOf(() =>
     downloadInput(gone.supabase, OBJECT, options)
   );
-  assertEquals(failure.message, "The recording is not there any more.");
+  assertEquals(failure.message, "The recording no longer exists.");
 });
 
 Deno.test("downloadInput: an empty object is refused for good", async () => {
@@ -169,7 +169,7 @@ for (
     [503, { statusCode: "503" }, "storage_unavailable", true],
   ] as const
 ) {
-  Deno.test(`downloadInput: a ${status} of Storage with ${JSON.stringify(said)} is ${code}, ${isRetryable ? "worth another attempt" : "final"}`, async () => {
+  Deno.test(`downloadInput: ${status} with ${JSON.stringify(said)} is ${code}`, async () => {
     const { supabase } = storage(() =>
       Response.json({ ...said, message: "x" }, { status })
     );
@@ -252,7 +252,7 @@ for (
   });
 }
 
-Deno.test("inputInPieces: reads each piece with a request of its own", async () => {
+Deno.test("inputInPieces: reads each piece with a separate request", async () => {
   const ranges: (string | null)[] = [];
   const { supabase } = storage((_signal, range) => {
     ranges.push(range);
@@ -274,7 +274,7 @@ Deno.test("inputInPieces: a piece ends where the object does, should it have bec
   assertEquals((await pieces.read(0, 90)).length, 3);
 });
 
-Deno.test("inputInPieces: a whole object instead of a piece, a broken transfer and a missing object are failures", async () => {
+Deno.test("inputInPieces: too many bytes, a broken transfer and a missing object are failures", async () => {
   const options = { signal: never, name: "recording" } as const;
   for (
     const [answer, code, isRetryable] of [

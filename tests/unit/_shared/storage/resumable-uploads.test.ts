@@ -97,7 +97,7 @@ Deno.test("offset: how far it has come, or null when Storage does not have it", 
   }
 });
 
-Deno.test("resumable uploads: a file that Storage does not take is final; a conflict, and Storage being away, is not", async () => {
+Deno.test("resumable uploads: a too large file is final; a conflict and an outage are retryable", async () => {
   const failure = (answer: () => Response) =>
     assertRejects(
       () => storage(answer).uploads.append("abc", 0, bytes(1), never),
@@ -129,7 +129,7 @@ Deno.test("end: an upload that is finished or gone has ended; another answer is 
   await assertRejects(() => end(500), JobFailure);
 });
 
-Deno.test("resumable uploads: what a signal was aborted with goes on", async () => {
+Deno.test("resumable uploads: the reason of the signal is thrown", async () => {
   const reason = new Error("enough");
   const { uploads } = storage(() => {
     throw new DOMException("aborted", "AbortError");

@@ -24,7 +24,7 @@ Deno.test("tokenExpiry: reads when a signed URL ends from its own token", () => 
   );
 });
 
-Deno.test("tokenExpiry: takes base64url, whatever its length and letters", () => {
+Deno.test("tokenExpiry: reads base64url of any length and with any letters", () => {
   for (const url of ["b/u/a", "b/u/ab", "b/u/abc", "b/u/ü?>~😀", "b/u/ÿÿÿ"]) {
     assertEquals(
       tokenExpiry(jwt({ url, exp: 1 })),
@@ -103,7 +103,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`publicUrl: ${url} is ${expected} when the project is ${inside} inside and ${outside ?? "the same"} outside`, () => {
+  Deno.test(`publicUrl: ${url} with API_PUBLIC_URL ${outside ?? "unset"}`, () => {
     assertEquals(
       publicUrl(url, { SUPABASE_URL: inside, API_PUBLIC_URL: outside }),
       expected,

@@ -1,9 +1,9 @@
 /**
  * D-ID: talking photos ("talks"), by "D-ID API 4.2.1".
  *
- * There is no idempotency key. `POST /talks` has been seen to answer 504 after the talk was made, so an unknown outcome is
- * looked up in the list of talks; what the list shows of a talk is only partly documented, so the job's id goes into every
- * member that may come back.
+ * There is no idempotency key. `POST /talks` has been seen to return 504 after the talk was created, so an unknown outcome
+ * is searched in the list of talks. The list's members are only partly documented, so the job's id goes into every member
+ * that may be returned.
  */
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
@@ -43,7 +43,7 @@ export const dIdTalksSchema = z.object({
   })),
   token: z.string().nullish(),
 });
-/** Pages of the list to look through before giving up: 50 × 100 talks. */
+/** Pages of the list to read before giving up: 50 × 100 talks. */
 const MAX_PAGES = 50;
 
 /** The talks of a D-ID account. */
@@ -109,7 +109,7 @@ export function createDIdTalks(access: DIdAccess): AvatarVideos & VideoListing {
           texts[index]?.some((text) => text.includes(jobId))
         );
         if (found !== undefined) return found.id;
-        // A list that shows nothing of what was sent cannot say that something is not there.
+        // A list without the members that we sent cannot prove that a talk does not exist.
         if (texts.some((known) => known.length === 0)) break;
         if (!answer.token) return null;
         token = answer.token;
@@ -144,7 +144,7 @@ function pathOf(talkId: string): string {
   return `/talks/${encodeURIComponent(talkId)}`;
 }
 
-/** The job that a listed talk was made for: by what we send as `user_data` and `name`, else by our webhook or file name. */
+/** The job of a listed talk: from the `user_data` and `name` that we sent, else from our webhook or file name. */
 function jobOf(
   talk: z.output<typeof dIdTalksSchema>["talks"][number],
 ): string | null {

@@ -1,4 +1,4 @@
-/** ElevenLabs: text to speech, and the history in which what was spoken is found again. */
+/** ElevenLabs: text to speech, and the history in which a lost speech is found again. */
 import { z } from "zod";
 import {
   SPEECH_MODEL_RULES,
@@ -10,7 +10,7 @@ import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type { ProviderAccess } from "../wire.ts";
 import { createElevenLabsWire } from "./client.ts";
 
-/** How a voice speaks; what is left out is the provider's default. */
+/** How a voice speaks; the provider has a default for each. */
 export type VoiceSettings = TextToSpeechMetadata["settings"];
 
 /** One request for speech. */
@@ -23,33 +23,33 @@ export interface SpeechRequest {
   languageCode?: string | undefined;
   seed?: number | undefined;
   voiceSettings: VoiceSettings;
-  /** What is said right before and after it in other requests, for the melody of the sentence. Not paid. */
+  /** The text before and after it in other requests, for the intonation. Not paid. */
   previousText?: string | undefined;
   nextText?: string | undefined;
 }
 
-/** Speech that was paid for: the provider's id of it, and its bytes, which must be read or cancelled. */
+/** Speech that was paid for: the provider's id, and the bytes, which must be read or cancelled. */
 export interface Spoken {
   id: string;
-  /** How many characters were charged, which depends on model and voice as well; undefined when it does not say. */
+  /** Charged characters, which also depend on model and voice; undefined when the provider does not report them. */
   characters: number | undefined;
   audio: ReadableStream<Uint8Array>;
 }
 
 /** Speech at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
 export interface ElevenLabsSpeech {
-  /** Speaks a text. One request, never repeated; its characters are paid as soon as this answers. */
+  /** Speaks a text. One request, never repeated; its characters are paid as soon as this returns. */
   speak(request: SpeechRequest, signal: AbortSignal): Promise<Spoken>;
   /**
-   * The ids of everything that was made since then with this voice, model, text and these settings, newest first. Which
-   * of them, if any, is the one that is looked for, only the journal can say.
+   * The ids of every speech since then with this voice, model, text and settings, newest first. Only the journal can
+   * decide which of them belongs to a call.
    */
   find(
     request: SpeechRequest,
     since: Date,
     signal: AbortSignal,
   ): Promise<string[]>;
-  /** The bytes of what was spoken before, without paying again, or null while the history does not have it. */
+  /** The bytes of an earlier speech, without paying again, or null while the history does not have it. */
   open(
     id: string,
     request: SpeechRequest,
@@ -57,7 +57,7 @@ export interface ElevenLabsSpeech {
   ): Promise<ReadableStream<Uint8Array> | null>;
 }
 
-/** A page of the history, as far as it is read here. */
+/** A page of the history: the members that are used here. */
 export const historyPageSchema = z.object({
   history: z.array(z.object({
     history_item_id: z.string().min(1),
@@ -73,7 +73,7 @@ export const historyPageSchema = z.object({
 });
 type HistoryItem = z.infer<typeof historyPageSchema>["history"][number];
 
-/** How far back to look: longer than a job may go round, as the job type has it. */
+/** How far back to search: longer than the job type's `max_age_seconds`. */
 const LOOK_BACK_SECONDS = 2 * 86_400;
 const PAGE_SIZE = 100;
 const MAX_PAGES = 100;
@@ -84,7 +84,7 @@ export function createElevenLabsSpeech(
 ): ElevenLabsSpeech {
   const wire = createElevenLabsWire(access);
 
-  /** The items of the voice's history that fit, newest first; at most one when `isOneEnough`. */
+  /** The matching items of the voice's history, newest first; stops at the first one when `isOneEnough`. */
   async function search(
     voiceId: string,
     wanted: {
@@ -116,7 +116,7 @@ export function createElevenLabsSpeech(
         signal,
       );
       found.push(...answer.history.filter((item) =>
-        // Looked at once more, should the provider not know one of these filters.
+        // Filtered again, in case the provider ignores one of the query's filters.
         item.date_unix >= wanted.sinceUnix &&
         (item.voice_id ?? voiceId) === voiceId && wanted.fits(item)
       ));
@@ -200,14 +200,14 @@ export function createElevenLabsSpeech(
   };
 }
 
-/** The header has had two names; neither is part of the documented contract, so that anything else is left alone. */
+/** The header has had two names. Neither is documented, so any other value is ignored. */
 function chargedCharacters(headers: Headers): number | undefined {
   const text = headers.get("character-cost") ??
     headers.get("x-character-count") ?? "";
   return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
-/** Whether the settings that the history tells are those that were asked for. What it does not tell fits. */
+/** Whether the settings in the history are the requested ones. A setting that the history does not have matches. */
 function isSpokenAs(request: SpeechRequest, item: HistoryItem): boolean {
   return Object.entries(request.voiceSettings).every(([name, asked]) => {
     const used = item.settings?.[name];

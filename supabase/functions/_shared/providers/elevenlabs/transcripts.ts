@@ -9,36 +9,36 @@ import {
 } from "../wire.ts";
 import { createElevenLabsWire } from "./client.ts";
 
-/** What a recording is written down with. */
+/** Options of a transcript. */
 interface TranscriptOptions {
-  /** ISO 639; left out, the provider finds out. */
+  /** ISO 639; detected by the provider when left out. */
   languageCode?: string | undefined;
-  /** Left out, the provider finds out. */
+  /** Detected by the provider when left out. */
   speakers?: number | undefined;
   tagAudioEvents: boolean;
 }
 
-/** A recording that is sent along. */
+/** A recording that is part of the request. */
 interface SentRecording {
-  /** Read once, as it is sent; when it breaks off, the request counts as never sent. */
+  /** Read once, while it is sent; when it breaks off, the request counts as not sent. */
   recording: ReadableStream<Uint8Array>;
   contentType: string;
-  /** Becomes the name of the uploaded file, by which a person finds it at the provider. */
+  /** The name of the uploaded file, by which an operator finds it at the provider. */
   marker: string;
 }
 
-/** A recording to be written down at once. */
+/** A recording to be transcribed while the caller waits. */
 export interface TranscriptRequest extends TranscriptOptions, SentRecording {}
 
-/** A recording to be written down in the provider's own time. */
+/** A recording to be transcribed asynchronously. */
 export interface TranscriptOrder extends TranscriptOptions {
-  /** Comes back with the webhook, and says which job it is about. */
+  /** Returned by the webhook, to identify the job. */
   jobId: string;
   /** An https address from which the provider fetches the recording (2 GB at most), or the recording itself. */
   source: { url: string } | SentRecording;
 }
 
-/** What the provider heard. */
+/** A finished transcript. */
 export const transcriptSchema = z.object({
   language_code: z.string().nullish(),
   language_probability: z.number().nullish(),
@@ -55,7 +55,7 @@ export const transcriptSchema = z.object({
 });
 export type Transcript = z.infer<typeof transcriptSchema>;
 
-/** What is answered to an order. The id of the transcript is optional in the provider's own types. */
+/** The response to an asynchronous request. The transcript's id is optional in the provider's own types. */
 export const transcriptOrderedSchema = z.object({
   request_id: z.string().min(1),
   transcription_id: z.string().min(1).nullish(),
@@ -63,17 +63,17 @@ export const transcriptOrderedSchema = z.object({
 
 /** Transcripts at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
 export interface ElevenLabsTranscripts {
-  /** Writes a recording down and answers with it. One request, never repeated; its minutes are paid. */
+  /** Transcribes a recording and returns the transcript. One request, never repeated; its minutes are paid. */
   transcribe(
     request: TranscriptRequest,
     signal: AbortSignal,
   ): Promise<{ id: string; transcript: Transcript }>;
   /**
-   * Orders a transcript, and answers with its id as soon as the order is taken. One request, never repeated; its minutes
-   * are paid. The provider tells the webhook of its workspace when it is there, and refuses when it has none.
+   * Submits a recording and returns the transcript's id as soon as the provider accepts it. One request, never repeated;
+   * its minutes are paid. The provider notifies the workspace's webhook at the end, and refuses when there is none.
    */
   order(request: TranscriptOrder, signal: AbortSignal): Promise<string>;
-  /** A transcript made before, or null when the provider does not have it, or not yet. Costs nothing. */
+  /** An earlier transcript, or null when the provider does not have it (yet). Costs nothing. */
   get(id: string, signal: AbortSignal): Promise<Transcript | null>;
 }
 
@@ -168,7 +168,7 @@ async function send(
       stream: form,
     }, signal);
   } catch (error) {
-    // A form without its end is never worked on: the provider cannot have done anything.
+    // The provider cannot process an incomplete form, so nothing was done.
     if (form.state.broken === null) throw error;
     throw ProviderFailure.rejected("storage_unavailable", {
       cause: form.state.broken,
@@ -176,7 +176,7 @@ async function send(
   }
 }
 
-/** A multipart form (RFC 7578) whose one file, if any, passes through, however large; `state.broken` is what the file ended with. */
+/** A multipart form (RFC 7578) that streams its file, if any. `state.broken` is the error that the file ended with. */
 function streamForm(
   fields: Readonly<Record<string, string>>,
   file: SentRecording | null,

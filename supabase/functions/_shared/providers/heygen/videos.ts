@@ -1,9 +1,9 @@
 /**
  * HeyGen: image videos, by API v3 (v1 and v2 ended on 2026-11-01).
  *
- * A creation carries an `Idempotency-Key` made from the job alone: under it the service answers again for 24 hours what it
- * answered first, so that even a call which is sent again by mistake makes nothing new. The title carries the job's id,
- * by which the list finds the video.
+ * A creation carries an `Idempotency-Key` derived from the job: for 24 hours the service repeats its first response under
+ * it, so that even a call that is sent twice by mistake creates nothing new. The title carries the job's id, by which the
+ * list finds the video.
  */
 import { z } from "zod";
 import { RECORDING_LIMITS } from "../../contracts/avatar-video.ts";
@@ -26,7 +26,7 @@ export const heyGenAssetSchema = z.object({
 export const heyGenCreatedVideoSchema = z.object({
   data: z.object({ video_id: z.string().min(1) }),
 });
-/** Answer of `GET /v3/videos/{id}`. A creation answers `waiting`, so that it is taken here as well. */
+/** Answer of `GET /v3/videos/{id}`. A creation answers `waiting`, so it is accepted here as well. */
 export const heyGenVideoSchema = z.object({
   data: z.object({
     id: z.string().min(1),
@@ -51,7 +51,7 @@ export const heyGenVideosSchema = z.object({
   has_more: z.boolean(),
   next_token: z.string().nullish(),
 });
-/** Pages of a search to look through before giving up: 20 × 100 videos that all match one job's title. */
+/** Pages of a search to read before giving up: 20 × 100 videos that all match one job's title. */
 const MAX_PAGES = 20;
 
 /** The videos of a HeyGen account. */
@@ -126,7 +126,7 @@ export function createHeyGenVideos(
     },
 
     async list(cursor, signal) {
-      // The title is a filter by part: what was not made here by us is left out.
+      // The title filters by substring: videos that we did not create are left out.
       const answer = await listVideos("job:", cursor, signal);
       return {
         objects: answer.data.map(({ id, title }) => ({

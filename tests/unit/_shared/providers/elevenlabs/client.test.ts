@@ -188,7 +188,7 @@ for (
   });
 }
 
-Deno.test("packageFailure: a pause that the answer asks for goes with every refusal and server error", () => {
+Deno.test("packageFailure: Retry-After comes with every refusal and server error", () => {
   const headers = new Headers({ "Retry-After": "17" });
   for (const status of [400, 429, 500, 503]) {
     assertEquals(
@@ -203,7 +203,7 @@ Deno.test("packageFailure: a pause that the answer asks for goes with every refu
   }
 });
 
-Deno.test("packageFailure: the pause of an earlier answer is not that of a call that got none", () => {
+Deno.test("packageFailure: a call without a response has no Retry-After of an earlier one", () => {
   assertEquals(
     packageFailure(
       new TypeError("connection reset"),

@@ -57,7 +57,7 @@ async function drop(
   return await new Response(audio).bytes();
 }
 
-Deno.test("createElevenLabsSpeech: speaks a text, and what was asked for arrives", async () => {
+Deno.test("createElevenLabsSpeech: speaks a text with the requested parameters", async () => {
   await using at = await provider();
   const asked = request({
     model: "eleven_flash_v2_5",
@@ -103,9 +103,7 @@ for (
   ]
 ) {
   Deno.test(
-    `createElevenLabsSpeech: an answer with ${
-      JSON.stringify(headers)
-    } was charged ${characters ?? "nobody knows how many"} characters`,
+    `createElevenLabsSpeech: ${JSON.stringify(headers)} means ${characters}`,
     async () => {
       const speech = createElevenLabsSpeech({
         apiKey: "sk_test_key_1234",
@@ -149,7 +147,7 @@ Deno.test("createElevenLabsSpeech: eleven_v3, which takes no text around it, is 
   ]);
 });
 
-Deno.test("createElevenLabsSpeech: what was made is found by voice, model, text and settings, and opened without paying", async () => {
+Deno.test("createElevenLabsSpeech: a speech is found by voice, model, text and settings, and opened for free", async () => {
   await using at = await provider();
   const asked = request();
   const find = (one: SpeechRequest, since = LONG_AGO) =>
@@ -289,7 +287,7 @@ for (
   });
 }
 
-Deno.test("createElevenLabsSpeech: a connection that is closed while it is reused does not send a paid request twice", async () => {
+Deno.test("createElevenLabsSpeech: a paid request on a reused connection that closes is sent once", async () => {
   await using at = await provider();
   const asked = request();
   for (let turn = 0; turn < 5; turn++) {
@@ -305,7 +303,7 @@ Deno.test("createElevenLabsSpeech: a connection that is closed while it is reuse
   }
 });
 
-Deno.test("createElevenLabsSpeech: Retry-After of a 429 is told", async () => {
+Deno.test("createElevenLabsSpeech: a 429 comes with its Retry-After", async () => {
   await using at = await provider();
   at.fail({
     kind: "status",

@@ -329,7 +329,7 @@ Deno.test("createElevenLabsTranscripts: an account without a webhook takes no or
   assertEquals(at.paid(), []);
 });
 
-Deno.test("createElevenLabsTranscripts: a transcript that does not fit into an isolate is given up after 20 MiB, for good", async () => {
+Deno.test("createElevenLabsTranscripts: a transcript of over 20 MiB is a final failure", async () => {
   const chunk = new Uint8Array(1_048_576).fill(0x20);
   let sent = 0;
   const transcripts = createElevenLabsTranscripts({

@@ -116,7 +116,7 @@ Deno.test("createElevenLabsVoices: a voice of another job whose marker is looked
   assertEquals(await at.voices.findByMarker(MARKER, never), null);
 });
 
-Deno.test("createElevenLabsVoices: a marker that an owner wrote into the description of another job is not taken for ours", async () => {
+Deno.test("createElevenLabsVoices: a marker inside the description of another job's voice does not match", async () => {
   await using at = await provider();
   await at.voices.create({
     ...REQUEST,
@@ -154,7 +154,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`createElevenLabsVoices: a voice that cannot be removed because the provider ${how} is not taken for gone`, async () => {
+  Deno.test(`createElevenLabsVoices: a removal fails when the provider ${how}`, async () => {
     using _timers = heldTimers();
     await using at = await provider();
     const id = await at.voices.create(REQUEST, never);
@@ -266,7 +266,7 @@ for (
   });
 }
 
-Deno.test("createElevenLabsVoices: each call tells of its own answer's Retry-After, also of two at once", async () => {
+Deno.test("createElevenLabsVoices: two concurrent calls each have their own Retry-After", async () => {
   await using at = await provider();
   at.fail({
     kind: "status",
@@ -296,7 +296,7 @@ for (
     ["inside the body", { kind: "delay_body", ms: 600_000 }],
   ] as const
 ) {
-  Deno.test(`createElevenLabsVoices: an answer that stalls ${where} ends with the caller's signal, and the voice may have been made`, async () => {
+  Deno.test(`createElevenLabsVoices: a response that stalls ${where} ends with the signal, as unknown`, async () => {
     using timers = heldTimers();
     await using at = await provider();
     at.fail(fault);
