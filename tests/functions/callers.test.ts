@@ -170,7 +170,7 @@ Deno.test("user endpoints: a token of the project that is no user's is 401", asy
   }
 });
 
-Deno.test("user endpoints: a token that outlives its account is 401 account_not_found at each, and makes nothing", async () => {
+Deno.test("user endpoints: a token of a deleted account is 401 account_not_found, and creates nothing", async () => {
   const stack = running();
   const user = await signUp(stack);
   const someJob = { job_id: crypto.randomUUID() };
@@ -201,7 +201,7 @@ Deno.test("user endpoints: a token that outlives its account is 401 account_not_
   );
 });
 
-Deno.test("user endpoints: somebody whose account is there is told that a thing is not", async () => {
+Deno.test("user endpoints: for an existing account a missing object is 404", async () => {
   const user = await signUp(running());
   assertProblem(
     await user.call("get-ai-job", { query: `?id=${crypto.randomUUID()}` }),
@@ -310,7 +310,7 @@ Deno.test("endpoints: a body without a length is cut off at the limit", async ()
   }
 });
 
-Deno.test("endpoints: the caller's x-request-id comes back and is in the log; one that is no plain token is replaced", async () => {
+Deno.test("endpoints: a plain x-request-id is returned and logged; any other is replaced", async () => {
   const stack = running();
   const user = await signUp(stack);
   const query = `?id=${crypto.randomUUID()}`;

@@ -1,4 +1,4 @@
-/** Idempotency-Key: a request that is sent again, for whatever reason, makes one job. */
+/** Idempotency-Key: a request that is sent again, for any reason, creates one job. */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import { signUp, type TestUser, uploadRecording } from "../_support/as-user.ts";
@@ -124,7 +124,7 @@ Deno.test("Idempotency-Key: of twenty equal requests at once one makes the job a
   await assertDoneOnce(stack, jobId);
 });
 
-Deno.test("Idempotency-Key: a request that is made while another insert has its key waits for that one, and names its job", async () => {
+Deno.test("Idempotency-Key: a request during another insert with its key waits, and names its job", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -182,7 +182,7 @@ Deno.test("Idempotency-Key: another user under the same key gets a job of their 
   assertEquals(await jobIds(eve), [theirs.body.job_id]);
 });
 
-Deno.test("Idempotency-Key: the same request again is answered as before, also when its recording is gone or the job type is off", async () => {
+Deno.test("Idempotency-Key: a repeated request is answered even if its recording or job type is gone", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -237,7 +237,7 @@ Deno.test("Idempotency-Key: a key that was refused is free again", async () => {
   await waitForJob(stack, user, body.job_id, "completed");
 });
 
-Deno.test("Idempotency-Key: a plain insert of another request under a used key fails with AJ030, and makes no job", async () => {
+Deno.test("Idempotency-Key: a plain insert of another request under a used key is AJ030, and no job", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);

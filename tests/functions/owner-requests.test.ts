@@ -1,4 +1,4 @@
-/** list-ai-jobs, cancel-ai-job and retry-ai-job: what an owner can do with jobs that exist, and a stranger cannot. */
+/** list-ai-jobs, cancel-ai-job and retry-ai-job: what only the owner of a job can do. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import {
@@ -34,7 +34,7 @@ async function list(user: TestUser, query = "") {
 
 const problemSchema = z.object({ code: z.string() });
 
-Deno.test("list-ai-jobs: pages hold every job once, newest first, while new ones arrive; a stranger's list is empty", async () => {
+Deno.test("list-ai-jobs: each job is on one page, newest first, while new ones arrive; others see none", async () => {
   const stack = running();
   const [owner, stranger] = [await signUp(stack), await signUp(stack)];
   const inputUrl = await uploadRecording(owner);
@@ -98,7 +98,7 @@ Deno.test("cancel-ai-job: a waiting job ends at once and nothing is sent; a seco
   assertEquals(await stack.simulator.creations(jobId), []);
 });
 
-Deno.test("cancel-ai-job: a running job stops within a heartbeat, what was made is removed, and the row says that it was paid for", async () => {
+Deno.test("cancel-ai-job: a running job stops within a heartbeat, its voice is removed, and spend is incurred", async () => {
   const stack = running();
   const owner = await signUp(stack);
   await stack.sql`update public.ai_job_types set lease_seconds = 3`;
@@ -178,7 +178,7 @@ for (
   });
 }
 
-Deno.test("cancel-ai-job: a job that waits to ask the provider again ends at once, and the row says that it may have been paid", async () => {
+Deno.test("cancel-ai-job: a job that waits to reconcile ends at once, with unknown spend", async () => {
   const stack = running();
   const owner = await signUp(stack);
   await stack.simulator.fail({ fault: { kind: "close_after" } });
@@ -213,7 +213,7 @@ Deno.test("retry-ai-job: a failed job runs again and can succeed; one that has n
   assertEquals(problemSchema.parse(cancel.body).code, "job_not_cancellable");
 });
 
-Deno.test("cancel-ai-job, retry-ai-job: a stranger's job is 404, and stays as it is", async () => {
+Deno.test("cancel-ai-job, retry-ai-job: another user's job is 404 and unchanged", async () => {
   const stack = running();
   const [owner, stranger] = [await signUp(stack), await signUp(stack)];
   await stack.pauseNet();

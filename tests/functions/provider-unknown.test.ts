@@ -349,7 +349,7 @@ Deno.test("provider: a look-up that fails is repeated, and the voice is found in
   for (const [index, fault] of answers.entries()) {
     await stack.simulator.fail({ operation: "voices.search", fault });
     await sweepJob(stack, jobId);
-    // The first two pass; an answer without what was asked for costs an attempt.
+    // The first two are transient; an invalid response costs an attempt.
     await (index < 2
       ? waitForEvent(stack, jobId, "snoozed", { nth: index + 2 })
       : waitForEvent(stack, jobId, "retried"));
@@ -362,7 +362,7 @@ Deno.test("provider: a look-up that fails is repeated, and the voice is found in
   assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
 });
 
-Deno.test("provider: one that is away for minutes parks nothing: it is asked until it is back, at no attempt's cost", async () => {
+Deno.test("provider: an outage of minutes parks no job, and costs no attempt", async () => {
   const stack = running();
   const { user, jobId } = await intoDoubt(stack, {
     name: "",

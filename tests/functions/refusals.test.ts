@@ -85,7 +85,7 @@ Deno.test("create-ai-job: every wrong body is refused with the field named, and 
   }
 });
 
-Deno.test("create-ai-job: every input that is not a recording of the caller's own is refused, and nothing changes", async () => {
+Deno.test("create-ai-job: every input that is not the caller's recording is refused, and nothing changes", async () => {
   const stack = running();
   const user = await signUp(stack);
   const stranger = await signUp(stack);
@@ -160,13 +160,13 @@ Deno.test("create-ai-job: every input that is not a recording of the caller's ow
       code: "input_not_found",
       field: "input_url",
     }],
-    ["a stranger's object", of(foreign), {
+    ["another user's object", of(foreign), {
       status: 403,
       code: "path_not_allowed",
       field: "input_url",
     }],
     [
-      "nothing in a stranger's folder",
+      "nothing in another user's folder",
       of(`voice-samples/${stranger.id}/none.mp3`),
       {
         status: 403,
@@ -175,7 +175,7 @@ Deno.test("create-ai-job: every input that is not a recording of the caller's ow
       },
     ],
     [
-      "a stranger's object, as URL",
+      "another user's object, as URL",
       of(`${stack.apiUrl}/storage/v1/object/${foreign}`),
       {
         status: 403,

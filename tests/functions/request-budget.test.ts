@@ -61,7 +61,7 @@ Deno.test("endpoints: a request that takes longer than its budget is answered 50
   assertEquals(status, 200);
 });
 
-Deno.test("create-ai-job: after a 504 there is a whole job or none, and the same Idempotency-Key never makes a second one", async () => {
+Deno.test("create-ai-job: a 504 leaves a whole job or none, and the same Idempotency-Key creates no second", async () => {
   const stack = running();
   const user = await signUp(stack);
   const request = {

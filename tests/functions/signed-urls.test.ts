@@ -61,7 +61,7 @@ async function stored(stack: TestStack): Promise<string[]> {
   return rows.map(({ object }) => object);
 }
 
-Deno.test("create-upload-url: expires_at is what the token says, and the path is a fresh one in the caller's folder", async () => {
+Deno.test("create-upload-url: expires_at is the token's, and the path is new and in the caller's folder", async () => {
   const user = await signUp(running());
   const first = await uploadUrl(user);
   const second = await uploadUrl(user);
@@ -76,7 +76,7 @@ Deno.test("create-upload-url: expires_at is what the token says, and the path is
   assertNotEquals(first.path, second.path);
 });
 
-Deno.test("create-upload-url: whatever a file is called, its object can be uploaded, used and fetched", async () => {
+Deno.test("create-upload-url: with any file name the object can be uploaded, used and fetched", async () => {
   const stack = running();
   const user = await signUp(stack);
   const bytes = await readRecording("speech.webm");
@@ -161,7 +161,7 @@ Deno.test("upload URL: Storage refuses another type and a file too large, and ke
       { contentType },
     );
     assert(error !== null, name);
-    // Storage answers 400 and tells the status in the body, or answers with the status itself.
+    // Storage answers 400 with the status in the body, or with the status itself.
     assert(
       JSON.stringify(error).includes(String(status)),
       `${name}: ${JSON.stringify(error)}`,

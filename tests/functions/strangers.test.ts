@@ -17,7 +17,7 @@ async function adaAndEve() {
   return { stack, ada, eve, inputUrl, jobId };
 }
 
-Deno.test("a stranger: sees neither job nor timeline nor voice nor journal nor cache", async () => {
+Deno.test("another user: sees no job, timeline, voice, journal or cache", async () => {
   const { ada, eve, jobId } = await adaAndEve();
   assertProblem(await eve.call("get-ai-job", { query: `?id=${jobId}` }), {
     status: 404,
@@ -42,7 +42,7 @@ Deno.test("a stranger: sees neither job nor timeline nor voice nor journal nor c
   );
 });
 
-Deno.test("a stranger: gets 403 for another's path, whether something lies there or not", async () => {
+Deno.test("another user: gets 403 for a foreign path, with or without an object", async () => {
   const { ada, eve, inputUrl } = await adaAndEve();
   const path = inputUrl.slice("voice-samples/".length);
   const forbidden = { status: 403, code: "path_not_allowed", field: "path" };
@@ -50,7 +50,7 @@ Deno.test("a stranger: gets 403 for another's path, whether something lies there
     const body = { bucket: "voice-samples", path: named };
     assertProblem(await eve.call("create-download-url", { body }), forbidden);
   }
-  // The owner is told the difference; nobody else is.
+  // Only the owner can see the difference.
   const ask = async (named: string) =>
     (await ada.call("create-download-url", {
       body: { bucket: "voice-samples", path: named },
@@ -61,7 +61,7 @@ Deno.test("a stranger: gets 403 for another's path, whether something lies there
   );
 });
 
-Deno.test("a stranger: cannot make a job of another's recording, not by the function and not by a plain insert", async () => {
+Deno.test("another user: cannot use a foreign recording, by the function or by a plain insert", async () => {
   const { stack, ada, eve, inputUrl } = await adaAndEve();
   const job = {
     job_type: "voice_clone",
@@ -163,7 +163,7 @@ Deno.test("an owner: cannot write what only the queue may", async () => {
   assertEquals(jobs, 1);
 });
 
-Deno.test("an owner: a job that names a stranger's result is not answered by it", async () => {
+Deno.test("an owner: a job that names another user's result is not answered by it", async () => {
   const { stack, eve, jobId } = await adaAndEve();
   const { data, error } = await eve.client.from("ai_jobs").insert({
     job_type: "voice_clone",

@@ -96,7 +96,7 @@ Deno.test("upload limits: an address takes room until its file is named by a row
   assertEquals((await requestAddress(user, 9)).status, 201);
 });
 
-Deno.test("upload limits: a file that comes without an address counts as well, and one too many is 403 and leaves nothing", async () => {
+Deno.test("upload limits: a file without a signed URL counts as well; one too many is 403 and leaves nothing", async () => {
   const stack = running();
   const user = await someone({ bytes: 10_000 });
   const upload = (name: string, bytes: number) =>
