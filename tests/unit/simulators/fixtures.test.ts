@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import { namedError } from "../../../dev/simulators/elevenlabs/errors.ts";
 import { decodedSeconds } from "../../../dev/simulators/sound.ts";
-import { historyPageSchema } from "../../../supabase/functions/_shared/providers/elevenlabs/speech.ts";
+import { historyPageSchema } from "../../../supabase/functions/_shared/providers/elevenlabs/history.ts";
 import { transcriptSchema } from "../../../supabase/functions/_shared/providers/elevenlabs/transcripts.ts";
 import {
   audioFile,

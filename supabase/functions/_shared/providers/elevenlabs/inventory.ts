@@ -3,7 +3,7 @@ import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type { ProviderInventory, RemovableObject } from "../inventory.ts";
 import { isGone, type ProviderAccess, type Wire } from "../wire.ts";
 import { createElevenLabsWire } from "./client.ts";
-import { historyPageSchema } from "./speech.ts";
+import { hasId, readHistory } from "./history.ts";
 import { findVoice, hasVoice, listVoices, removeVoice } from "./voice-list.ts";
 
 /** Pages of the history to read for one item. */
@@ -69,42 +69,14 @@ async function findHistoryItem(
   signal: AbortSignal,
 ): Promise<string | null> {
   const madeAtUnix = madeAt === null ? null : madeAt.getTime() / 1000;
-  let after: string | undefined;
-  for (let page = 0; page < MAX_PAGES; page++) {
-    const answer = await wire.json(
-      {
-        method: "GET",
-        path: "/v1/history",
-        query: {
-          source: "TTS",
-          sort_direction: "desc",
-          page_size: "100",
-          ...(madeAtUnix === null ? {} : {
-            date_after_unix: `${
-              Math.floor(madeAtUnix - HISTORY_WINDOW_SECONDS)
-            }`,
-            date_before_unix: `${
-              Math.ceil(madeAtUnix + HISTORY_WINDOW_SECONDS)
-            }`,
-          }),
-          ...(after === undefined
-            ? {}
-            : { start_after_history_item_id: after }),
-        },
-      },
-      historyPageSchema,
-      signal,
-    );
-    const item = answer.history.find((one) =>
-      one.request_id === id || one.history_item_id === id
-    );
-    if (item !== undefined) return item.history_item_id;
-    const last = answer.last_history_item_id ??
-      answer.history.at(-1)?.history_item_id;
-    if (!answer.has_more || last === undefined || last === after) return null;
-    after = last;
+  const query = madeAtUnix === null ? {} : {
+    date_after_unix: `${Math.floor(madeAtUnix - HISTORY_WINDOW_SECONDS)}`,
+    date_before_unix: `${Math.ceil(madeAtUnix + HISTORY_WINDOW_SECONDS)}`,
+  };
+  for await (const item of readHistory(wire, query, MAX_PAGES, signal)) {
+    if (hasId(item, id)) return item.history_item_id;
   }
-  throw ProviderFailure.unknown("provider_answer_invalid");
+  return null;
 }
 
 function kindOf(objectType: string): "voice" | "speech" | "transcript" {

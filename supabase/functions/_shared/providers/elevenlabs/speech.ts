@@ -1,5 +1,4 @@
 /** ElevenLabs: text to speech, and the history in which a lost speech is found again. */
-import { z } from "zod";
 import {
   SPEECH_MODEL_RULES,
   type SpeechModel,
@@ -9,6 +8,7 @@ import type { TextToSpeechMetadata } from "../../contracts/text-to-speech.ts";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type { ProviderAccess } from "../wire.ts";
 import { createElevenLabsWire } from "./client.ts";
+import { hasId, type HistoryItem, readHistory } from "./history.ts";
 
 /** How a voice speaks; the provider has a default for each. */
 export type VoiceSettings = TextToSpeechMetadata["settings"];
@@ -57,25 +57,8 @@ export interface ElevenLabsSpeech {
   ): Promise<ReadableStream<Uint8Array> | null>;
 }
 
-/** A page of the history: the members that are used here. */
-export const historyPageSchema = z.object({
-  history: z.array(z.object({
-    history_item_id: z.string().min(1),
-    request_id: z.string().min(1).nullish(),
-    voice_id: z.string().nullish(),
-    model_id: z.string().nullish(),
-    text: z.string().nullish(),
-    date_unix: z.number(),
-    settings: z.record(z.string(), z.unknown()).nullish(),
-  })),
-  has_more: z.boolean(),
-  last_history_item_id: z.string().nullish(),
-});
-type HistoryItem = z.infer<typeof historyPageSchema>["history"][number];
-
 /** How far back to search: longer than the job type's `max_age_seconds`. */
 const LOOK_BACK_SECONDS = 2 * 86_400;
-const PAGE_SIZE = 100;
 const MAX_PAGES = 100;
 
 /** The speech of an ElevenLabs account. */
@@ -95,40 +78,20 @@ export function createElevenLabsSpeech(
     signal: AbortSignal,
   ): Promise<HistoryItem[]> {
     const found: HistoryItem[] = [];
-    let after: string | undefined;
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const answer = await wire.json(
-        {
-          method: "GET",
-          path: "/v1/history",
-          query: {
-            voice_id: voiceId,
-            source: "TTS",
-            date_after_unix: String(wanted.sinceUnix),
-            sort_direction: "desc",
-            page_size: String(PAGE_SIZE),
-            ...(after === undefined
-              ? {}
-              : { start_after_history_item_id: after }),
-          },
-        },
-        historyPageSchema,
-        signal,
-      );
-      found.push(...answer.history.filter((item) =>
-        // Filtered again, in case the provider ignores one of the query's filters.
-        item.date_unix >= wanted.sinceUnix &&
-        (item.voice_id ?? voiceId) === voiceId && wanted.fits(item)
-      ));
-      const last = answer.last_history_item_id ??
-        answer.history.at(-1)?.history_item_id;
-      if (
-        (wanted.isOneEnough && found.length > 0) || !answer.has_more ||
-        last === undefined || last === after
-      ) return found;
-      after = last;
+    const history = readHistory(
+      wire,
+      { voice_id: voiceId, date_after_unix: String(wanted.sinceUnix) },
+      MAX_PAGES,
+      signal,
+    );
+    for await (const item of history) {
+      // Filtered again, in case the provider ignores one of the query's filters.
+      const matches = item.date_unix >= wanted.sinceUnix &&
+        (item.voice_id ?? voiceId) === voiceId && wanted.fits(item);
+      if (matches) found.push(item);
+      if (matches && wanted.isOneEnough) break;
     }
-    throw ProviderFailure.unknown("provider_answer_invalid");
+    return found;
   }
 
   return {
@@ -187,7 +150,7 @@ export function createElevenLabsSpeech(
       const [item] = await search(request.providerVoiceId, {
         sinceUnix: Math.floor(access.now().getTime() / 1000) -
           LOOK_BACK_SECONDS,
-        fits: (one) => one.request_id === id || one.history_item_id === id,
+        fits: (item) => hasId(item, id),
         isOneEnough: true,
       }, signal);
       if (item === undefined) return null;
