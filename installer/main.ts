@@ -20,7 +20,7 @@ const USAGE = `Usage: npx edge-ai-jobs <command> [options]
   init      copy functions, migrations and config sections into a Supabase project; overwrites nothing
   upgrade   bring this version into a project that has an earlier one; keeps what you have changed
 
-  --modules LIST   of init: core,people or core,people,shop (default: all)
+  --modules LIST   of init: core, core,people or core,people,shop (default: all)
   --dry-run        print what would be done, and do nothing
   --project DIR    the folder with supabase/ (default: this one)
   --help           show this

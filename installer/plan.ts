@@ -69,10 +69,15 @@ export function readModules(list: string): Module[] {
       `There is no module "${unknown}"; there are ${MODULES.join(", ")}.`,
     );
   }
-  if (!names.includes("core") || !names.includes("people")) {
+  // Each module needs all those before it.
+  if (
+    MODULES.some((module, index) =>
+      names.includes(module) !== index < names.length
+    )
+  ) {
     throw new Refusal(
-      `The modules "${list}" do not work alone: core and people need each other, and shop needs both. ` +
-        "Possible are core,people and core,people,shop.",
+      `The modules "${list}" do not work alone: people needs core, and shop needs both. ` +
+        "Choose core, core,people or core,people,shop.",
     );
   }
   return MODULES.filter((module) => names.includes(module));
@@ -322,15 +327,20 @@ class Planner {
     if (typeof buckets === "object" && buckets !== null) {
       for (const id of Object.keys(buckets)) taken.add(`bucket ${id}`);
     }
-    const shop = namesMadeBy(
-      added.filter(({ module }) => module === "shop").map(({ text }) => text),
-    );
+    const madeBy = (module: Module) =>
+      namesMadeBy(
+        added.filter((file) => file.module === module).map(({ text }) => text),
+      );
+    const people = madeBy("people");
+    const shop = madeBy("shop");
     for (const name of namesMadeBy(added.map(({ text }) => text))) {
       if (!taken.has(name)) continue;
       const [place] = theirs.find(([, text]) =>
         namesMadeBy([text]).has(name)
       ) ?? [CONFIG];
-      const advice = shop.has(name)
+      const advice = people.has(name)
+        ? " (--modules core does without it)"
+        : shop.has(name)
         ? " (--modules core,people does without it)"
         : "";
       this.#clashes.add(`${name}: ${place}${advice}`);

@@ -38,8 +38,7 @@ export function baselineOf(
   ) => `-- ${"=".repeat(5)} ${path}\n\n${text.trim()}\n`);
   return [
     `-- ${WHAT[module]}\n` +
-    "-- Written by `deno task db:baseline` from supabase/schemas. Not to be edited: change the schema file.\n\n" +
-    "set check_function_bodies = off;\n",
+    "-- Written by `deno task db:baseline` from supabase/schemas. Not to be edited: change the schema file.\n",
     ...parts,
   ].join("\n");
 }

@@ -78,6 +78,9 @@ const CHAPTERS: Record<string, Chapter> = {
       "private.ai_recording_limits",
       "private.former_ai_jobs",
       "private.janitor_settings",
+      "private.ai_job_products",
+      "private.storage_references",
+      "private.provider_references",
     ],
   },
 };

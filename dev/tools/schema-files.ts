@@ -73,7 +73,9 @@ export async function findSchemaFaults(root: string): Promise<Finding[]> {
     }
   };
   await folder("supabase/schemas");
-  return faults.sort((one, other) => one.path < other.path ? -1 : 1);
+  return [...faults, ...wrongUses(files)].sort((one, other) =>
+    one.path < other.path ? -1 : 1
+  );
 }
 
 const CREATED =

@@ -1,8 +1,6 @@
 -- The module core: jobs, providers, costs, Storage, media, voices and the janitor.
 -- Written by `deno task db:baseline` from supabase/schemas. Not to be edited: change the schema file.
 
-set check_function_bodies = off;
-
 -- ===== supabase/schemas/foundation.sql
 
 -- Extensions, the schema private that the API never exposes, and privileges that start closed. Everything else
@@ -215,6 +213,7 @@ create table public.ai_job_types (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   stock_voice_ids text[] not null default '{}',
+  hooks text[] not null default '{}',
   constraint ai_job_types_pkey primary key (job_type),
   constraint ai_job_types_provider_fkey foreign key (provider) references public.ai_providers (provider),
   constraint ai_job_types_other_providers_are_others check (provider <> all (other_providers)),
@@ -230,6 +229,7 @@ create table public.ai_job_types (
   constraint ai_job_types_input_name_is_word check (input_name ~ '^[a-z]{2,30}$'),
   constraint ai_job_types_input_size_in_range check (input_max_bytes between 1 and 5368709120),
   constraint ai_job_types_cache_ttl_in_range check (cache_ttl_seconds between 0 and 2592000),
+  constraint ai_job_types_hooks_are_known check (hooks <@ array['check', 'can_reuse']),
   constraint ai_job_types_stock_voice_ids_are_complete check (array_position(stock_voice_ids, null) is null)
 );
 comment on table public.ai_job_types is
@@ -264,6 +264,9 @@ comment on column public.ai_job_types.cache_ttl_seconds is
 comment on column public.ai_job_types.stock_voice_ids is
   'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a '
   'voice of the owner''s own: all users share one account at the provider.';
+comment on column public.ai_job_types.hooks is
+  'The functions that the type has: check, private.check_<job_type>(public.ai_jobs), raises when a new job may not be '
+  'accepted; can_reuse, private.can_reuse_<job_type>(public.ai_jobs), says whether what a completed job made is still there.';
 
 create index ai_job_types_provider_idx on public.ai_job_types (provider);
 
@@ -864,11 +867,9 @@ begin
   insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
   -- A call that was refused, or found to have made nothing, leaves nothing; what has a row of its own goes with that row.
   if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
-    or exists (
-      select 1 from public.voices as v where v.provider = old.provider and v.provider_voice_id = old.provider_object_id
-    )
-    or exists (
-      select 1 from public.avatars as a where a.provider = old.provider and a.provider_avatar_id = old.provider_object_id
+    or (
+      old.provider_object_id is not null
+      and exists (select 1 from private.provider_rows(old.provider, old.provider_object_id))
     ) then
     return null;
   end if;
@@ -2567,7 +2568,17 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_is_kept boolean;
 begin
+  if exists (
+    select 1 from public.ai_job_types as t where t.job_type = p_source.job_type and 'can_reuse' = any (t.hooks)
+  ) then
+    execute format('select private.%I($1)', 'can_reuse_' || p_source.job_type) into v_is_kept using p_source;
+    if v_is_kept is not true then
+      return false;
+    end if;
+  end if;
   return (
     select coalesce(
       p_source.user_id = p_user_id
@@ -2580,14 +2591,6 @@ begin
           select 1 from public.voices as v
           where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
             and v.provider_missing_since is null
-        )
-      )
-      -- A call that was written down again since then is filled anew.
-      and (
-        p_source.job_type <> 'transcription'
-        or p_source.metadata ->> 'call_id' is null
-        or exists (
-          select 1 from public.calls as c where c.user_id = p_user_id and c.transcript_job_id = p_source.id
         )
       )
       and (
@@ -2882,7 +2885,6 @@ begin
   end if;
   perform private.check_ai_job_texts(new.metadata);
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
-  perform private.check_ai_job_references(new.user_id, v_type, new.metadata, new.depends_on_job_id);
 
   new.provider := v_type.provider;
   if new.metadata ? 'provider' and v_type.other_providers <> '{}' then
@@ -2892,6 +2894,9 @@ begin
         array_to_string(v_type.provider || v_type.other_providers, ', ')
         using errcode = 'AJ020', detail = 'metadata.provider';
     end if;
+  end if;
+  if 'check' = any (v_type.hooks) then
+    execute format('select private.%I($1)', 'check_' || new.job_type) using new;
   end if;
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
@@ -2944,58 +2949,6 @@ comment on function private.admit_ai_job() is
   'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes '
   'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
   'columns nor set what is set here; the owner of the input is therefore checked explicitly.';
-
-create function private.check_ai_job_references(
-  p_user_id uuid,
-  p_type public.ai_job_types,
-  p_metadata jsonb,
-  p_depends_on_job_id uuid
-)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
-  v_voice text := p_metadata ->> 'voice_id';
-  v_call text := p_metadata ->> 'call_id';
-begin
-  if p_type.job_type = 'text_to_speech' then
-    if v_voice is null and exists (
-      select 1 from public.ai_jobs as j
-      where j.id = p_depends_on_job_id and j.user_id = p_user_id and j.job_type = 'voice_clone'
-    ) then
-      return;
-    end if;
-    if v_voice is null then
-      raise exception 'metadata.voice_id is required, or a voice clone that this job depends on' using errcode = 'AJ020', detail = 'metadata.voice_id';
-    end if;
-    if v_voice <> all (p_type.stock_voice_ids) and not exists (
-      select 1 from public.voices as v
-      where v.id = case when v_voice ~ v_uuid then v_voice::uuid end
-        and v.user_id = p_user_id
-        and v.provider = p_type.provider
-    ) then
-      raise exception 'metadata.voice_id names no voice of yours and no stock voice'
-        using errcode = 'AJ018', detail = 'metadata.voice_id';
-    end if;
-  elsif p_type.job_type = 'transcription' and p_metadata ? 'call_id' then
-    if not exists (
-      select 1 from public.calls as c
-      where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_user_id
-    ) then
-      raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
-    end if;
-  end if;
-end;
-$$;
-comment on function private.check_ai_job_references(uuid, public.ai_job_types, jsonb, uuid) is
-  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer '
-  'for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that '
-  'is made. Called by the intake trigger, which runs as its owner, so that the owner is '
-  'checked here.';
 
 -- ===== supabase/schemas/jobs/transitions.sql
 
@@ -3569,6 +3522,22 @@ revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, t
   from public, anon, authenticated;
 grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) to service_role;
 
+-- ===== supabase/schemas/jobs/products.sql
+
+-- Products: the rows that results are. Each module registers the kinds that it saves.
+
+create table private.ai_job_products (
+  kind text not null,
+  constraint ai_job_products_pkey primary key (kind),
+  constraint ai_job_products_kind_is_word check (kind ~ '^[a-z][a-z_]{0,39}$')
+);
+comment on table private.ai_job_products is
+  'The kinds of product that complete_ai_job accepts. It saves each with private.save_<kind>(public.ai_jobs, jsonb), as its '
+  'owner and in the commit that completes the job.';
+
+alter table private.ai_job_products enable row level security;
+revoke all on private.ai_job_products from public, anon, authenticated, service_role;
+
 -- ===== supabase/schemas/jobs/complete.sql
 
 -- Completing a job together with the row that its result is.
@@ -3619,63 +3588,19 @@ begin
     return true;
   end if;
 
-  -- What a product was made from may be deleted while it is made: that is no reason to throw away what was paid for.
-  case p_product ->> 'kind'
-    when 'voice' then
-      insert into public.voices (
-        user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
-      )
-      select
-        v_job.user_id, v_job.id, v_job.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'),
-        v.stability, v.similarity_boost, v_job.input_url
-      from jsonb_to_record(p_product) as v (
-        provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
-      );
-    when 'avatar' then
-      insert into public.avatars (
-        user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
-      )
-      select
-        v_job.user_id, v_job.id,
-        (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = v_job.user_id),
-        (select o.id from public.media as o where o.storage_path = v_job.input_url and o.user_id = v_job.user_id),
-        a.name, v_job.provider, a.provider_avatar_id, v_job.output_url, a.duration_seconds
-      from jsonb_to_record(p_product) as a (
-        provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric
-      );
-    when 'pdf' then
-      insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
-      select
-        v_job.user_id, v_job.id,
-        (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = v_job.user_id),
-        p.title, v_job.output_url, p.page_count, p.size_bytes
-      from jsonb_to_record(p_product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint);
-    when 'transcript' then
-      update public.calls as c
-      set transcript = t.transcript,
-          transcript_data = t.transcript_data,
-          duration_seconds = coalesce(t.duration_seconds, c.duration_seconds),
-          transcript_job_id = v_job.id
-      from jsonb_to_record(p_product) as t (
-        call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric
-      )
-      where c.id = t.call_id and c.user_id = v_job.user_id and t.transcript is not null;
-      if not found then
-        raise exception 'the transcript is empty, or its call is gone' using errcode = 'AJ081', detail = 'p_product.call_id';
-      end if;
-    else
-      raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_product.kind';
-  end case;
+  if not exists (select 1 from private.ai_job_products as k where k.kind = p_product ->> 'kind') then
+    raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_product.kind';
+  end if;
+  execute format('select private.%I($1, $2)', 'save_' || (p_product ->> 'kind')) using v_job, p_product;
   return true;
 end;
 $$;
 comment on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) is
-  'Ends a claimed job as completed and writes the row that its result is, in one commit. False: the lease is lost and '
-  'nothing changed. p_product, by its kind: voice (provider_voice_id, name, description, labels, stability, '
-  'similarity_boost), avatar (provider_avatar_id, name, voice_id, duration_seconds), pdf (title, slideshow_id, page_count, '
-  'size_bytes), transcript (call_id, transcript, transcript_data, duration_seconds); owner, job, provider and file come '
-  'from the job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and takes the completion back '
-  'with it. service_role only; security definer because it holds the owner''s account, in schema auth, before the job.';
+  'Completes a claimed job and writes the row that its result is, in one commit. p_product has a kind that is registered in '
+  'private.ai_job_products, whose function private.save_<kind> writes the row; owner, job, provider and file come from the '
+  'job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and undoes the completion. False: the lease '
+  'is lost and nothing changed. service_role only; security definer because it locks the owner''s account, in schema auth, '
+  'before the job.';
 revoke execute on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) from public, anon, authenticated;
 grant execute on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) to service_role;
 
@@ -4896,6 +4821,148 @@ for each statement execute function private.record_updated_ai_jobs();
 create trigger ai_jobs_record_output after delete on public.ai_jobs
 for each row execute function private.record_storage_removal('output_url');
 
+-- ===== supabase/schemas/janitor/references.sql
+
+-- Which rows name something outside of the database: objects in Storage and objects at providers. The tables of the core
+-- are known; a module, or an app, registers its own tables here, so that nothing that they name is removed.
+
+create table private.storage_references (
+  table_name text not null,
+  column_name text not null,
+  constraint storage_references_pkey primary key (table_name, column_name)
+);
+comment on table private.storage_references is
+  'Columns of other modules that name an object as <bucket>/<path>. The table has a column user_id. The janitor removes '
+  'nothing that such a row names. Delete a row here before you drop its table.';
+comment on column private.storage_references.table_name is 'With its schema.';
+
+alter table private.storage_references enable row level security;
+revoke all on private.storage_references from public, anon, authenticated, service_role;
+
+create table private.provider_references (
+  table_name text not null,
+  object_type text not null,
+  column_name text not null,
+  constraint provider_references_pkey primary key (table_name)
+);
+comment on table private.provider_references is
+  'Tables of other modules whose rows name what a provider holds. They have the columns provider, job_id, created_at and '
+  'provider_missing_since. Delete a row here before you drop its table.';
+comment on column private.provider_references.object_type is 'What it is, for reports: avatar.';
+
+alter table private.provider_references enable row level security;
+revoke all on private.provider_references from public, anon, authenticated, service_role;
+
+create function private.referenced_objects(p_user_id uuid)
+returns setof text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_reference private.storage_references;
+begin
+  for v_reference in select r.* from private.storage_references as r loop
+    return query execute format(
+      'select t.%1$I from %2$s as t where t.user_id = $1 and t.%1$I is not null',
+      v_reference.column_name, v_reference.table_name::regclass
+    ) using p_user_id;
+  end loop;
+end;
+$$;
+comment on function private.referenced_objects(uuid) is
+  'The objects in Storage that a user''s rows in the registered tables name, as <bucket>/<path>.';
+
+create function private.is_object_in_registered_row(p_user_id uuid, p_object_path text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_reference private.storage_references;
+  v_is_named boolean;
+begin
+  for v_reference in select r.* from private.storage_references as r loop
+    execute format(
+      'select exists (select 1 from %s as t where t.user_id = $1 and t.%I = $2)',
+      v_reference.table_name::regclass, v_reference.column_name
+    ) into v_is_named using p_user_id, p_object_path;
+    if v_is_named then
+      return true;
+    end if;
+  end loop;
+  return false;
+end;
+$$;
+comment on function private.is_object_in_registered_row(uuid, text) is
+  'Whether a row of that user in a registered table names the object.';
+
+create function private.provider_rows(p_provider text default null, p_object_id text default null)
+returns table (
+  object_type text,
+  provider text,
+  object_id text,
+  job_id uuid,
+  created_at timestamptz,
+  provider_missing_since timestamptz
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+-- So that a null argument takes its condition out of the plan, and the other conditions use their indexes.
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_reference private.provider_references;
+begin
+  return query
+  select 'voice', v.provider, v.provider_voice_id, v.job_id, v.created_at, v.provider_missing_since
+  from public.voices as v
+  where (p_provider is null or v.provider = p_provider) and (p_object_id is null or v.provider_voice_id = p_object_id);
+  for v_reference in select r.* from private.provider_references as r loop
+    return query execute format(
+      'select $1, t.provider, t.%1$I, t.job_id, t.created_at, t.provider_missing_since
+       from %2$s as t
+       where ($2 is null or t.provider = $2) and ($3 is null or t.%1$I = $3)',
+      v_reference.column_name, v_reference.table_name::regclass
+    ) using v_reference.object_type, p_provider, p_object_id;
+  end loop;
+end;
+$$;
+comment on function private.provider_rows(text, text) is
+  'The rows that name what a provider holds: voices and those of the registered tables, of all providers and objects or of those '
+  'given.';
+
+create function private.set_provider_missing(p_provider text, p_object_ids text[], p_missing_since timestamptz)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_reference private.provider_references;
+begin
+  update public.voices as v set provider_missing_since = p_missing_since
+  where v.provider = p_provider and v.provider_voice_id = any (p_object_ids)
+    and (v.provider_missing_since is null) <> (p_missing_since is null);
+  for v_reference in select r.* from private.provider_references as r loop
+    execute format(
+      'update %2$s as t set provider_missing_since = $3
+       where t.provider = $1 and t.%1$I = any ($2) and (t.provider_missing_since is null) <> ($3 is null)',
+      v_reference.column_name, v_reference.table_name::regclass
+    ) using p_provider, p_object_ids, p_missing_since;
+  end loop;
+end;
+$$;
+comment on function private.set_provider_missing(text, text[], timestamptz) is
+  'Marks the rows of these objects as missing at their provider since then, or, with null, as there again. A mark that is '
+  'there keeps its time.';
+
 -- ===== supabase/schemas/storage/buckets.sql
 
 -- The buckets. Every object lies in its owner's folder: <user id>/…; storage/policies.sql says who may touch it.
@@ -5084,9 +5151,7 @@ begin
           u.object_path in (
             select m.storage_path from public.media as m where m.user_id = p_user_id
             union all
-            select p.photo_path from public.profiles as p where p.user_id = p_user_id and p.photo_path is not null
-            union all
-            select i.public_path from public.slideshow_items as i where i.user_id = p_user_id and i.public_path is not null
+            select o.path from private.referenced_objects(p_user_id) as o (path)
             union all
             select v.sample_url from public.voices as v where v.user_id = p_user_id and v.sample_url is not null
             union all
@@ -5305,9 +5370,7 @@ security invoker
 set search_path = ''
 as $$
   select case
-    when exists (select 1 from public.voices as v where v.provider = p_provider and v.provider_voice_id = p_object_id)
-      or exists (select 1 from public.avatars as a where a.provider = p_provider and a.provider_avatar_id = p_object_id)
-      then 'named'
+    when p_object_id is not null and exists (select 1 from private.provider_rows(p_provider, p_object_id)) then 'named'
     when exists (
       select 1
       from public.ai_jobs as j
@@ -5398,19 +5461,9 @@ as $$
   select
     exists (select 1 from public.media as m where m.storage_path = p_removal.object_path)
     or exists (
-      select 1 from public.profiles as p where p.user_id = p_removal.user_id and p.photo_path = p_removal.object_path
-    )
-    or exists (
-      select 1 from public.slideshow_items as i
-      where i.user_id = p_removal.user_id and i.public_path = p_removal.object_path
-    )
-    or exists (
-      select 1 from public.avatars as a where a.user_id = p_removal.user_id and a.video_url = p_removal.object_path
-    )
-    or exists (select 1 from public.pdfs as p where p.user_id = p_removal.user_id and p.pdf_url = p_removal.object_path)
-    or exists (
       select 1 from public.voices as v where v.user_id = p_removal.user_id and v.sample_url = p_removal.object_path
     )
+    or private.is_object_in_registered_row(p_removal.user_id, p_removal.object_path)
     or exists (
       select 1 from public.ai_jobs as j
       where j.user_id = p_removal.user_id
@@ -6048,10 +6101,7 @@ begin
     and o.orphan_since <= clock_timestamp() - make_interval(secs => v_settings.orphan_grace_seconds)
   on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
 
-  update public.voices as v set provider_missing_since = null
-  where v.provider = p_provider and v.provider_voice_id = any (v_ids) and v.provider_missing_since is not null;
-  update public.avatars as a set provider_missing_since = null
-  where a.provider = p_provider and a.provider_avatar_id = any (v_ids) and a.provider_missing_since is not null;
+  perform private.set_provider_missing(p_provider, v_ids, null);
   return true;
 end;
 $$;
@@ -6071,16 +6121,9 @@ set search_path = ''
 as $$
   select u.object_id
   from private.provider_scans as s
-  cross join lateral (
-    select v.provider_voice_id as object_id
-    from public.voices as v
-    where v.provider = s.provider and v.provider_missing_since is null and v.created_at < s.started_at - interval '1 hour'
-    union all
-    select a.provider_avatar_id
-    from public.avatars as a
-    where a.provider = s.provider and a.provider_missing_since is null and a.created_at < s.started_at - interval '1 hour'
-  ) as u
-  where s.provider = p_provider and s.lease_token = p_lease_token and s.listed_at is not null
+  cross join lateral private.provider_rows(s.provider) as u
+  where u.provider_missing_since is null and u.created_at < s.started_at - interval '1 hour'
+    and s.provider = p_provider and s.lease_token = p_lease_token and s.listed_at is not null
     and not exists (
       select 1
       from private.provider_objects as o
@@ -6106,10 +6149,7 @@ begin
   if not found then
     return false;
   end if;
-  update public.voices as v set provider_missing_since = clock_timestamp()
-  where v.provider = p_provider and v.provider_voice_id = any (p_missing) and v.provider_missing_since is null;
-  update public.avatars as a set provider_missing_since = clock_timestamp()
-  where a.provider = p_provider and a.provider_avatar_id = any (p_missing) and a.provider_missing_since is null;
+  perform private.set_provider_missing(p_provider, p_missing, clock_timestamp());
   insert into private.provider_objects as k (provider, object_id, object_type, standing)
   select p_provider, p.object_id, 'unlisted', 'named' from unnest(p_present) as p (object_id)
   on conflict (provider, object_id) do update set last_seen_at = clock_timestamp();
@@ -6395,14 +6435,9 @@ as $$
     where r.done_at is null
     union all
     select
-      'missing', 'reported', v.provider, 'voice', v.provider_voice_id, v.job_id, v.provider_missing_since, null, null, null
-    from public.voices as v
-    where v.provider_missing_since is not null
-    union all
-    select
-      'missing', 'reported', a.provider, 'avatar', a.provider_avatar_id, a.job_id, a.provider_missing_since, null, null, null
-    from public.avatars as a
-    where a.provider_missing_since is not null
+      'missing', 'reported', n.provider, n.object_type, n.object_id, n.job_id, n.provider_missing_since, null, null, null
+    from private.provider_rows() as n
+    where n.provider_missing_since is not null
   ) as l (
     kind, state, provider, object_type, object_id, job_id, since, remove_after, attempts, last_error_code
   )
@@ -6451,50 +6486,91 @@ insert into public.ai_job_types (
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('voice_clone', 'elevenlabs', 'creation', 1, 0);
 
+insert into private.ai_job_products (kind) values ('voice');
+
+create function private.save_voice(p_job public.ai_jobs, p_product jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  insert into public.voices (
+    user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
+  )
+  select
+    p_job.user_id, p_job.id, p_job.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'),
+    v.stability, v.similarity_boost, p_job.input_url
+  from jsonb_to_record(p_product) as v (
+    provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
+  );
+end;
+$$;
+comment on function private.save_voice(public.ai_jobs, jsonb) is
+  'Writes the voice that a voice clone made (provider_voice_id, name, description, labels, stability, similarity_boost).';
+
 -- ===== supabase/schemas/jobs/text_to_speech.sql
 
 -- The job type text_to_speech: a text is spoken by a voice.
 
 insert into public.ai_job_types (
   job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
-  input_mime_types, input_max_bytes, stock_voice_ids
+  input_mime_types, input_max_bytes, stock_voice_ids, hooks
 ) values (
   'text_to_speech', 'elevenlabs', 5,
   -- How late an item may come into the provider's history is not documented.
   180,
   86400,
   false, 'input', '{}', '{}', 1,
-  array['21m00Tcm4TlvDq8ikWAM', 'pNInz6obpgDQGcFmaJgB']
+  array['21m00Tcm4TlvDq8ikWAM', 'pNInz6obpgDQGcFmaJgB'],
+  array['check']
 );
 
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('text_to_speech', 'elevenlabs', 'character', 1000, 100000);
 
--- ===== supabase/schemas/jobs/transcription.sql
-
--- The job type transcription: a recording is written down.
-
-insert into public.ai_job_types (
-  job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
-  input_mime_types, input_max_bytes, stock_voice_ids
-) values (
-  'transcription', 'elevenlabs', 5, 60,
-  -- An outage of an hour and a long queue fit in; a transcript that never comes does not keep its job for a day.
-  14400,
-  true,
-  'recording',
-  array['recordings', 'uploads', 'voice-samples', 'outputs'],
-  array[
-    'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff',
-    'audio/3gpp', 'video/mp4', 'video/webm', 'video/quicktime', 'video/3gpp'
-  ],
-  -- What the bucket takes. What is too long to be waited for is fetched and written down by the provider on its own.
-  524288000,
-  '{}'
-);
-
-insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
-values ('transcription', 'elevenlabs', 'second', 3600, 220000);
+create function private.check_text_to_speech(p_job public.ai_jobs)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_voice text := p_job.metadata ->> 'voice_id';
+begin
+  if v_voice is null then
+    if exists (
+      select 1 from public.ai_jobs as j
+      where j.id = p_job.depends_on_job_id and j.user_id = p_job.user_id and j.job_type = 'voice_clone'
+    ) then
+      return;
+    end if;
+    raise exception 'metadata.voice_id is required, or a voice clone that this job depends on'
+      using errcode = 'AJ020', detail = 'metadata.voice_id';
+  end if;
+  if exists (
+    select 1 from public.ai_job_types as t where t.job_type = p_job.job_type and v_voice = any (t.stock_voice_ids)
+  ) then
+    return;
+  end if;
+  if not exists (
+    select 1 from public.voices as v
+    where v.id = case when v_voice ~ v_uuid then v_voice::uuid end
+      and v.user_id = p_job.user_id
+      and v.provider = p_job.provider
+  ) then
+    raise exception 'metadata.voice_id names no voice of yours and no stock voice'
+      using errcode = 'AJ018', detail = 'metadata.voice_id';
+  end if;
+end;
+$$;
+comment on function private.check_text_to_speech(public.ai_jobs) is
+  'Raises AJ018 unless metadata.voice_id names a stock voice or a voice of the job''s owner. The answer is the same for a '
+  'voice of another user as for none. A job that depends on a voice clone may leave the voice out. Called by '
+  'private.admit_ai_job, which runs as its owner, so the owner is checked here.';
 
 -- ===== supabase/schemas/cron.sql
 

@@ -1,8 +1,6 @@
 -- The module people: profiles, calls, avatars, slideshows and keepsakes. Needs core.
 -- Written by `deno task db:baseline` from supabase/schemas. Not to be edited: change the schema file.
 
-set check_function_bodies = off;
-
 -- ===== supabase/schemas/people/profiles.sql
 
 -- Profiles.
@@ -65,6 +63,8 @@ for each row execute function private.touch_updated_at();
 
 create trigger profiles_record_photo after delete or update of photo_path on public.profiles
 for each row execute function private.record_storage_removal('photo_path');
+
+insert into private.storage_references (table_name, column_name) values ('public.profiles', 'photo_path');
 
 -- ===== supabase/schemas/people/calls.sql
 
@@ -202,6 +202,11 @@ for each row execute function private.record_storage_removal('video_url');
 
 create trigger avatars_record_avatar after delete on public.avatars
 for each row execute function private.record_provider_removal('avatar', 'provider_avatar_id');
+
+insert into private.storage_references (table_name, column_name) values ('public.avatars', 'video_url');
+
+insert into private.provider_references (table_name, object_type, column_name)
+values ('public.avatars', 'avatar', 'provider_avatar_id');
 
 -- ===== supabase/schemas/people/slideshows.sql
 
@@ -422,6 +427,8 @@ for each row execute function private.touch_updated_at();
 create trigger slideshow_items_record_copy after delete or update of public_path on public.slideshow_items
 for each row execute function private.record_storage_removal('public_path');
 
+insert into private.storage_references (table_name, column_name) values ('public.slideshow_items', 'public_path');
+
 -- ===== supabase/schemas/people/pdfs.sql
 
 -- Keepsakes: rendered slideshows.
@@ -484,6 +491,8 @@ for each row execute function private.touch_updated_at();
 create trigger pdfs_record_file after delete or update of pdf_url on public.pdfs
 for each row execute function private.record_storage_removal('pdf_url');
 
+insert into private.storage_references (table_name, column_name) values ('public.pdfs', 'pdf_url');
+
 -- ===== supabase/schemas/people/avatar_video.sql
 
 -- The job type avatar_video: a photo talks. D-ID makes it unless metadata.provider says heygen.
@@ -512,7 +521,7 @@ revoke all on private.ai_recording_limits from public, anon, authenticated, serv
 
 insert into public.ai_job_types (
   job_type, provider, other_providers, max_attempts, max_age_seconds, input_name, input_buckets, input_mime_types,
-  input_max_bytes
+  input_max_bytes, hooks
 ) values (
   'avatar_video',
   'd-id',
@@ -523,7 +532,8 @@ insert into public.ai_job_types (
   'photo',
   array['uploads', 'profile-photos'],
   array['image/jpeg', 'image/png'],
-  10000000
+  10000000,
+  array['check']
 );
 
 -- Of the video. D-ID sells minutes of a plan and names no price for a second: this is about what its plans come to.
@@ -597,60 +607,82 @@ comment on function private.check_expected_speech(public.ai_jobs, private.ai_rec
   'Raises AJ014 when a speech that is not made yet is likely to be longer or larger than the provider of the video takes, and '
   'says which output_format would fit.';
 
-create function private.check_avatar_recording()
-returns trigger
+create function private.check_avatar_video(p_job public.ai_jobs)
+returns void
 language plpgsql
-security definer
+stable
+security invoker
 set search_path = ''
 as $$
 declare
   v_limits private.ai_recording_limits;
   v_speech public.ai_jobs;
 begin
+  if not p_job.metadata ? 'audio_url' and (p_job.depends_on_job_id is null or p_job.metadata ? 'text') then
+    return;
+  end if;
   select * into v_limits from private.ai_recording_limits as l
-  where l.job_type = new.job_type and l.provider = new.provider;
-  if new.metadata ? 'audio_url' then
+  where l.job_type = p_job.job_type and l.provider = p_job.provider;
+  if p_job.metadata ? 'audio_url' then
     perform private.check_ai_job_object(
-      new.user_id, coalesce(new.metadata ->> 'audio_url', ''), 'the recording (metadata.audio_url)', 'metadata.audio_url',
-      new.provider, array['uploads', 'recordings', 'voice-samples', 'outputs'], v_limits.mime_types, v_limits.max_bytes
+      p_job.user_id, coalesce(p_job.metadata ->> 'audio_url', ''), 'the recording (metadata.audio_url)', 'metadata.audio_url',
+      p_job.provider, array['uploads', 'recordings', 'voice-samples', 'outputs'], v_limits.mime_types, v_limits.max_bytes
     );
-    return new;
+    return;
   end if;
   select * into v_speech from public.ai_jobs as j
-  where j.id = new.depends_on_job_id and j.user_id = new.user_id and j.job_type = 'text_to_speech';
+  where j.id = p_job.depends_on_job_id and j.user_id = p_job.user_id and j.job_type = 'text_to_speech';
   if not found then
-    return new;
+    return;
   end if;
   if v_speech.status <> 'completed' then
     perform private.check_expected_speech(v_speech, v_limits);
-    return new;
+    return;
   end if;
   perform private.check_ai_job_object(
-    new.user_id, coalesce(v_speech.output_url, ''), 'the recording (the speech that this job depends on)', 'depends_on_job_id',
-    new.provider, array['outputs'], v_limits.mime_types, v_limits.max_bytes
+    p_job.user_id, coalesce(v_speech.output_url, ''), 'the recording (the speech that this job depends on)', 'depends_on_job_id',
+    p_job.provider, array['outputs'], v_limits.mime_types, v_limits.max_bytes
   );
   if jsonb_typeof(v_speech.result_data -> 'duration_seconds') = 'number'
     and (v_speech.result_data ->> 'duration_seconds')::numeric > v_limits.max_seconds then
     raise exception 'the recording (the speech that this job depends on) lasts % s; % takes % at most',
-      v_speech.result_data ->> 'duration_seconds', new.provider, v_limits.max_seconds
+      v_speech.result_data ->> 'duration_seconds', p_job.provider, v_limits.max_seconds
       using errcode = 'AJ014', detail = 'depends_on_job_id';
   end if;
-  return new;
 end;
 $$;
-comment on function private.check_avatar_recording() is
-  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it '
-  '(AJ011), exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider takes; so does the speech that '
-  'the job depends on, or will, as far as its text tells. After ai_jobs_admit, which has made sure of the owner and chosen '
-  'the provider. Security definer because it is asked for jobs that the service inserts as well.';
+comment on function private.check_avatar_video(public.ai_jobs) is
+  'Checks the recording that an avatar video is to speak: it is in the owner''s folder (AJ015) of a bucket for recordings '
+  '(AJ011), exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider accepts. The speech that the job '
+  'depends on is checked in the same way, or estimated from its text while it is not made. Called by private.admit_ai_job '
+  'after it has checked the owner and chosen the provider.';
 
-create trigger ai_jobs_check_avatar_recording
-before insert on public.ai_jobs
-for each row when (
-  new.job_type = 'avatar_video'
-  and (new.metadata ? 'audio_url' or (new.depends_on_job_id is not null and not new.metadata ? 'text'))
-)
-execute function private.check_avatar_recording();
+insert into private.ai_job_products (kind) values ('avatar');
+
+create function private.save_avatar(p_job public.ai_jobs, p_product jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- What it was made from may have been deleted meanwhile: that is no reason to throw away what was paid for.
+  insert into public.avatars (
+    user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
+  )
+  select
+    p_job.user_id, p_job.id,
+    (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = p_job.user_id),
+    (select o.id from public.media as o where o.storage_path = p_job.input_url and o.user_id = p_job.user_id),
+    a.name, p_job.provider, a.provider_avatar_id, p_job.output_url, a.duration_seconds
+  from jsonb_to_record(p_product) as a (
+    provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric
+  );
+end;
+$$;
+comment on function private.save_avatar(public.ai_jobs, jsonb) is
+  'Writes the avatar that a job made (provider_avatar_id, name, voice_id, duration_seconds).';
 
 -- ===== supabase/schemas/people/pdf_render.sql
 
@@ -658,19 +690,20 @@ execute function private.check_avatar_recording();
 
 insert into public.ai_job_types (
   job_type, provider, worker, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes,
-  cache_ttl_seconds
+  cache_ttl_seconds, hooks
 ) values (
   'pdf_render', 'internal', 'render-ai-job', 3,
   -- The input is a slideshow, whose photos together have input_max_bytes at most.
   false, '{}', '{}', 503316480,
   -- A slideshow changes without its parameters changing, and to print it again costs nothing.
-  0
+  0,
+  array['check']
 );
 
-create function private.check_pdf_render()
-returns trigger
+create function private.check_pdf_render(p_job public.ai_jobs)
+returns void
 language plpgsql
-volatile
+stable
 security invoker
 set search_path = ''
 as $$
@@ -678,7 +711,7 @@ declare
   v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
   v_max_slides constant integer := 100;
   v_max_characters constant integer := 30000;
-  v_named text := lower(new.metadata ->> 'slideshow_id');
+  v_named text := lower(p_job.metadata ->> 'slideshow_id');
   v_slideshow uuid := case when v_named ~ v_uuid then v_named::uuid end;
   v_max_bytes bigint;
   v_slides integer;
@@ -689,7 +722,7 @@ begin
     raise exception 'metadata.slideshow_id is required' using errcode = 'AJ020', detail = 'metadata.slideshow_id';
   end if;
   if not exists (
-    select 1 from public.slideshows as s where s.id = v_slideshow and s.user_id = new.user_id
+    select 1 from public.slideshows as s where s.id = v_slideshow and s.user_id = p_job.user_id
   ) then
     raise exception 'metadata.slideshow_id names no slideshow of yours'
       using errcode = 'AJ090', detail = 'metadata.slideshow_id';
@@ -702,13 +735,13 @@ begin
     select m.storage_path, count(*) as slides, coalesce(sum(length(i.caption)), 0) as characters
     from public.slideshow_items as i
     join public.media as m on m.id = i.media_id and m.user_id = i.user_id
-    where i.slideshow_id = v_slideshow and i.user_id = new.user_id
+    where i.slideshow_id = v_slideshow and i.user_id = p_job.user_id
     group by m.storage_path
   ) as p
   left join storage.objects as o
     on o.bucket_id = split_part(p.storage_path, '/', 1)
     and o.name = substr(p.storage_path, strpos(p.storage_path, '/') + 1);
-  select t.input_max_bytes into v_max_bytes from public.ai_job_types as t where t.job_type = new.job_type;
+  select t.input_max_bytes into v_max_bytes from public.ai_job_types as t where t.job_type = p_job.job_type;
   if v_slides is null then
     raise exception 'the slideshow has no photos' using errcode = 'AJ091', detail = 'metadata.slideshow_id';
   end if;
@@ -718,13 +751,12 @@ begin
       v_slides, v_bytes, v_characters, v_max_slides, v_max_bytes, v_max_characters
       using errcode = 'AJ092', detail = 'metadata.slideshow_id';
   end if;
-  return new;
 end;
 $$;
-comment on function private.check_pdf_render() is
-  'Row trigger before insert: raises AJ090 unless the parameters name a slideshow of the job''s owner, the same for '
-  'another''s as for none; AJ091 and AJ092 when it is empty or too large. Security invoker: an owner sees all that is '
-  'asked for here, and the owner is asked for besides.';
+comment on function private.check_pdf_render(public.ai_jobs) is
+  'Raises AJ090 unless metadata.slideshow_id names a slideshow of the job''s owner, the same for a slideshow of another user as '
+  'for none; AJ091 when it is empty, AJ092 when it is too large. Called by private.admit_ai_job, which runs as its owner, so the '
+  'owner is checked here.';
 
 create function public.get_keepsake_contents(p_slideshow_id uuid, p_user_id uuid)
 returns jsonb
@@ -774,8 +806,115 @@ comment on function public.get_keepsake_contents(uuid, uuid) is
 revoke execute on function public.get_keepsake_contents(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.get_keepsake_contents(uuid, uuid) to service_role;
 
--- By its name after ai_jobs_admit, which refuses a job in another's name before anything is told about it.
-create trigger ai_jobs_check_pdf_render
-before insert on public.ai_jobs
-for each row when (new.job_type = 'pdf_render')
-execute function private.check_pdf_render();
+insert into private.ai_job_products (kind) values ('pdf');
+
+create function private.save_pdf(p_job public.ai_jobs, p_product jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- What it was made from may have been deleted meanwhile: that is no reason to throw away what was paid for.
+  insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
+  select
+    p_job.user_id, p_job.id,
+    (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = p_job.user_id),
+    p.title, p_job.output_url, p.page_count, p.size_bytes
+  from jsonb_to_record(p_product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint);
+end;
+$$;
+comment on function private.save_pdf(public.ai_jobs, jsonb) is
+  'Writes the keepsake that a job rendered (title, slideshow_id, page_count, size_bytes).';
+
+-- ===== supabase/schemas/people/transcription.sql
+
+-- The job type transcription: a recording is written down, for a call of its owner if metadata.call_id names one.
+
+insert into public.ai_job_types (
+  job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
+  input_mime_types, input_max_bytes, hooks
+) values (
+  'transcription', 'elevenlabs', 5, 60,
+  -- An outage of an hour and a long queue fit in; a transcript that never comes does not keep its job for a day.
+  14400,
+  true,
+  'recording',
+  array['recordings', 'uploads', 'voice-samples', 'outputs'],
+  array[
+    'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff',
+    'audio/3gpp', 'video/mp4', 'video/webm', 'video/quicktime', 'video/3gpp'
+  ],
+  -- What the bucket takes. What is too long to be waited for is fetched and written down by the provider on its own.
+  524288000,
+  array['check', 'can_reuse']
+);
+
+insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+values ('transcription', 'elevenlabs', 'second', 3600, 220000);
+
+create function private.check_transcription(p_job public.ai_jobs)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_call text := p_job.metadata ->> 'call_id';
+begin
+  if p_job.metadata ? 'call_id' and not exists (
+    select 1 from public.calls as c
+    where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_job.user_id
+  ) then
+    raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
+  end if;
+end;
+$$;
+comment on function private.check_transcription(public.ai_jobs) is
+  'Raises AJ019 unless metadata.call_id, where there is one, names a call of the job''s owner; the same for a call of another '
+  'user as for none. Called by private.admit_ai_job, which runs as its owner, so the owner is checked here.';
+
+create function private.can_reuse_transcription(p_job public.ai_jobs)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- A call that was transcribed again since then is filled anew.
+  select p_job.metadata ->> 'call_id' is null
+    or exists (select 1 from public.calls as c where c.user_id = p_job.user_id and c.transcript_job_id = p_job.id);
+$$;
+comment on function private.can_reuse_transcription(public.ai_jobs) is
+  'Whether the call of a completed transcription, where it has one, still has the transcript of this job.';
+
+insert into private.ai_job_products (kind) values ('transcript');
+
+create function private.save_transcript(p_job public.ai_jobs, p_product jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.calls as c
+  set transcript = t.transcript,
+      transcript_data = t.transcript_data,
+      duration_seconds = coalesce(t.duration_seconds, c.duration_seconds),
+      transcript_job_id = p_job.id
+  from jsonb_to_record(p_product) as t (
+    call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric
+  )
+  where c.id = t.call_id and c.user_id = p_job.user_id and t.transcript is not null;
+  if not found then
+    raise exception 'the transcript is empty, or its call is gone' using errcode = 'AJ081', detail = 'p_product.call_id';
+  end if;
+end;
+$$;
+comment on function private.save_transcript(public.ai_jobs, jsonb) is
+  'Writes a transcript onto its call (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when it is empty '
+  'or the call is gone.';

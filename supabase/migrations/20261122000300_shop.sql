@@ -1,8 +1,6 @@
 -- The module shop: vendors, orders, payments and deliveries. Needs core and people.
 -- Written by `deno task db:baseline` from supabase/schemas. Not to be edited: change the schema file.
 
-set check_function_bodies = off;
-
 -- ===== supabase/schemas/shop/vendors.sql
 
 -- Vendors print and ship keepsakes.

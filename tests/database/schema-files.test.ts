@@ -10,7 +10,6 @@ const root = fromFileUrl(new URL("../../", import.meta.url));
 Deno.test("schema files: a database built from them is the one that the migrations give", async () => {
   const files = await readSchemaFiles(root);
   const built = await withDatabase(async ({ sql }) => {
-    await sql`set check_function_bodies = off`;
     for (const { path, text } of files) {
       try {
         await sql.unsafe(text);

@@ -78,6 +78,7 @@ export type Database = {
           "backoff_max_seconds": number;
           "cache_ttl_seconds": number;
           "created_at": string;
+          "hooks": (string)[];
           "input_buckets": (string)[];
           "input_max_bytes": number;
           "input_mime_types": (string)[];
@@ -102,6 +103,7 @@ export type Database = {
           "backoff_max_seconds"?: number;
           "cache_ttl_seconds"?: number;
           "created_at"?: string;
+          "hooks"?: (string)[];
           "input_buckets"?: (string)[];
           "input_max_bytes"?: number;
           "input_mime_types"?: (string)[];
@@ -125,6 +127,7 @@ export type Database = {
           "backoff_max_seconds"?: number;
           "cache_ttl_seconds"?: number;
           "created_at"?: string;
+          "hooks"?: (string)[];
           "input_buckets"?: (string)[];
           "input_max_bytes"?: number;
           "input_mime_types"?: (string)[];

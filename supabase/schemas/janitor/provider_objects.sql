@@ -57,9 +57,7 @@ security invoker
 set search_path = ''
 as $$
   select case
-    when exists (select 1 from public.voices as v where v.provider = p_provider and v.provider_voice_id = p_object_id)
-      or exists (select 1 from public.avatars as a where a.provider = p_provider and a.provider_avatar_id = p_object_id)
-      then 'named'
+    when p_object_id is not null and exists (select 1 from private.provider_rows(p_provider, p_object_id)) then 'named'
     when exists (
       select 1
       from public.ai_jobs as j

@@ -104,10 +104,7 @@ begin
     and o.orphan_since <= clock_timestamp() - make_interval(secs => v_settings.orphan_grace_seconds)
   on conflict (provider, coalesce(provider_object_id, marker)) where done_at is null do nothing;
 
-  update public.voices as v set provider_missing_since = null
-  where v.provider = p_provider and v.provider_voice_id = any (v_ids) and v.provider_missing_since is not null;
-  update public.avatars as a set provider_missing_since = null
-  where a.provider = p_provider and a.provider_avatar_id = any (v_ids) and a.provider_missing_since is not null;
+  perform private.set_provider_missing(p_provider, v_ids, null);
   return true;
 end;
 $$;
@@ -127,16 +124,9 @@ set search_path = ''
 as $$
   select u.object_id
   from private.provider_scans as s
-  cross join lateral (
-    select v.provider_voice_id as object_id
-    from public.voices as v
-    where v.provider = s.provider and v.provider_missing_since is null and v.created_at < s.started_at - interval '1 hour'
-    union all
-    select a.provider_avatar_id
-    from public.avatars as a
-    where a.provider = s.provider and a.provider_missing_since is null and a.created_at < s.started_at - interval '1 hour'
-  ) as u
-  where s.provider = p_provider and s.lease_token = p_lease_token and s.listed_at is not null
+  cross join lateral private.provider_rows(s.provider) as u
+  where u.provider_missing_since is null and u.created_at < s.started_at - interval '1 hour'
+    and s.provider = p_provider and s.lease_token = p_lease_token and s.listed_at is not null
     and not exists (
       select 1
       from private.provider_objects as o
@@ -162,10 +152,7 @@ begin
   if not found then
     return false;
   end if;
-  update public.voices as v set provider_missing_since = clock_timestamp()
-  where v.provider = p_provider and v.provider_voice_id = any (p_missing) and v.provider_missing_since is null;
-  update public.avatars as a set provider_missing_since = clock_timestamp()
-  where a.provider = p_provider and a.provider_avatar_id = any (p_missing) and a.provider_missing_since is null;
+  perform private.set_provider_missing(p_provider, p_missing, clock_timestamp());
   insert into private.provider_objects as k (provider, object_id, object_type, standing)
   select p_provider, p.object_id, 'unlisted', 'named' from unnest(p_present) as p (object_id)
   on conflict (provider, object_id) do update set last_seen_at = clock_timestamp();

@@ -154,11 +154,9 @@ begin
   insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
   -- A call that was refused, or found to have made nothing, leaves nothing; what has a row of its own goes with that row.
   if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
-    or exists (
-      select 1 from public.voices as v where v.provider = old.provider and v.provider_voice_id = old.provider_object_id
-    )
-    or exists (
-      select 1 from public.avatars as a where a.provider = old.provider and a.provider_avatar_id = old.provider_object_id
+    or (
+      old.provider_object_id is not null
+      and exists (select 1 from private.provider_rows(old.provider, old.provider_object_id))
     ) then
     return null;
   end if;

@@ -172,14 +172,9 @@ as $$
     where r.done_at is null
     union all
     select
-      'missing', 'reported', v.provider, 'voice', v.provider_voice_id, v.job_id, v.provider_missing_since, null, null, null
-    from public.voices as v
-    where v.provider_missing_since is not null
-    union all
-    select
-      'missing', 'reported', a.provider, 'avatar', a.provider_avatar_id, a.job_id, a.provider_missing_since, null, null, null
-    from public.avatars as a
-    where a.provider_missing_since is not null
+      'missing', 'reported', n.provider, n.object_type, n.object_id, n.job_id, n.provider_missing_since, null, null, null
+    from private.provider_rows() as n
+    where n.provider_missing_since is not null
   ) as l (
     kind, state, provider, object_type, object_id, job_id, since, remove_after, attempts, last_error_code
   )

@@ -10,19 +10,9 @@ as $$
   select
     exists (select 1 from public.media as m where m.storage_path = p_removal.object_path)
     or exists (
-      select 1 from public.profiles as p where p.user_id = p_removal.user_id and p.photo_path = p_removal.object_path
-    )
-    or exists (
-      select 1 from public.slideshow_items as i
-      where i.user_id = p_removal.user_id and i.public_path = p_removal.object_path
-    )
-    or exists (
-      select 1 from public.avatars as a where a.user_id = p_removal.user_id and a.video_url = p_removal.object_path
-    )
-    or exists (select 1 from public.pdfs as p where p.user_id = p_removal.user_id and p.pdf_url = p_removal.object_path)
-    or exists (
       select 1 from public.voices as v where v.user_id = p_removal.user_id and v.sample_url = p_removal.object_path
     )
+    or private.is_object_in_registered_row(p_removal.user_id, p_removal.object_path)
     or exists (
       select 1 from public.ai_jobs as j
       where j.user_id = p_removal.user_id

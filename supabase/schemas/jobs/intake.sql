@@ -218,7 +218,6 @@ begin
   end if;
   perform private.check_ai_job_texts(new.metadata);
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
-  perform private.check_ai_job_references(new.user_id, v_type, new.metadata, new.depends_on_job_id);
 
   new.provider := v_type.provider;
   if new.metadata ? 'provider' and v_type.other_providers <> '{}' then
@@ -228,6 +227,9 @@ begin
         array_to_string(v_type.provider || v_type.other_providers, ', ')
         using errcode = 'AJ020', detail = 'metadata.provider';
     end if;
+  end if;
+  if 'check' = any (v_type.hooks) then
+    execute format('select private.%I($1)', 'check_' || new.job_type) using new;
   end if;
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
@@ -281,54 +283,3 @@ comment on function private.admit_ai_job() is
   'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
   'columns nor set what is set here; the owner of the input is therefore checked explicitly.';
 
-create function private.check_ai_job_references(
-  p_user_id uuid,
-  p_type public.ai_job_types,
-  p_metadata jsonb,
-  p_depends_on_job_id uuid
-)
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-declare
-  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
-  v_voice text := p_metadata ->> 'voice_id';
-  v_call text := p_metadata ->> 'call_id';
-begin
-  if p_type.job_type = 'text_to_speech' then
-    if v_voice is null and exists (
-      select 1 from public.ai_jobs as j
-      where j.id = p_depends_on_job_id and j.user_id = p_user_id and j.job_type = 'voice_clone'
-    ) then
-      return;
-    end if;
-    if v_voice is null then
-      raise exception 'metadata.voice_id is required, or a voice clone that this job depends on' using errcode = 'AJ020', detail = 'metadata.voice_id';
-    end if;
-    if v_voice <> all (p_type.stock_voice_ids) and not exists (
-      select 1 from public.voices as v
-      where v.id = case when v_voice ~ v_uuid then v_voice::uuid end
-        and v.user_id = p_user_id
-        and v.provider = p_type.provider
-    ) then
-      raise exception 'metadata.voice_id names no voice of yours and no stock voice'
-        using errcode = 'AJ018', detail = 'metadata.voice_id';
-    end if;
-  elsif p_type.job_type = 'transcription' and p_metadata ? 'call_id' then
-    if not exists (
-      select 1 from public.calls as c
-      where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_user_id
-    ) then
-      raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
-    end if;
-  end if;
-end;
-$$;
-comment on function private.check_ai_job_references(uuid, public.ai_job_types, jsonb, uuid) is
-  'Raises AJ018 or AJ019 unless the voice or call that the parameters name is the owner''s (or a stock voice); the answer '
-  'for another''s is the one for none. Speech that depends on a voice clone may leave the voice out: it is the one that '
-  'is made. Called by the intake trigger, which runs as its owner, so that the owner is '
-  'checked here.';

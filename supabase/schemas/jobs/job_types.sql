@@ -23,6 +23,7 @@ create table public.ai_job_types (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   stock_voice_ids text[] not null default '{}',
+  hooks text[] not null default '{}',
   constraint ai_job_types_pkey primary key (job_type),
   constraint ai_job_types_provider_fkey foreign key (provider) references public.ai_providers (provider),
   constraint ai_job_types_other_providers_are_others check (provider <> all (other_providers)),
@@ -38,6 +39,7 @@ create table public.ai_job_types (
   constraint ai_job_types_input_name_is_word check (input_name ~ '^[a-z]{2,30}$'),
   constraint ai_job_types_input_size_in_range check (input_max_bytes between 1 and 5368709120),
   constraint ai_job_types_cache_ttl_in_range check (cache_ttl_seconds between 0 and 2592000),
+  constraint ai_job_types_hooks_are_known check (hooks <@ array['check', 'can_reuse']),
   constraint ai_job_types_stock_voice_ids_are_complete check (array_position(stock_voice_ids, null) is null)
 );
 comment on table public.ai_job_types is
@@ -72,6 +74,9 @@ comment on column public.ai_job_types.cache_ttl_seconds is
 comment on column public.ai_job_types.stock_voice_ids is
   'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a '
   'voice of the owner''s own: all users share one account at the provider.';
+comment on column public.ai_job_types.hooks is
+  'The functions that the type has: check, private.check_<job_type>(public.ai_jobs), raises when a new job may not be '
+  'accepted; can_reuse, private.can_reuse_<job_type>(public.ai_jobs), says whether what a completed job made is still there.';
 
 create index ai_job_types_provider_idx on public.ai_job_types (provider);
 

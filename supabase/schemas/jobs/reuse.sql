@@ -7,7 +7,17 @@ stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_is_kept boolean;
 begin
+  if exists (
+    select 1 from public.ai_job_types as t where t.job_type = p_source.job_type and 'can_reuse' = any (t.hooks)
+  ) then
+    execute format('select private.%I($1)', 'can_reuse_' || p_source.job_type) into v_is_kept using p_source;
+    if v_is_kept is not true then
+      return false;
+    end if;
+  end if;
   return (
     select coalesce(
       p_source.user_id = p_user_id
@@ -20,14 +30,6 @@ begin
           select 1 from public.voices as v
           where v.user_id = p_user_id and v.provider_voice_id = p_source.result_data ->> 'voice_id'
             and v.provider_missing_since is null
-        )
-      )
-      -- A call that was written down again since then is filled anew.
-      and (
-        p_source.job_type <> 'transcription'
-        or p_source.metadata ->> 'call_id' is null
-        or exists (
-          select 1 from public.calls as c where c.user_id = p_user_id and c.transcript_job_id = p_source.id
         )
       )
       and (

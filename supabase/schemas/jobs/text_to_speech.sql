@@ -2,15 +2,58 @@
 
 insert into public.ai_job_types (
   job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
-  input_mime_types, input_max_bytes, stock_voice_ids
+  input_mime_types, input_max_bytes, stock_voice_ids, hooks
 ) values (
   'text_to_speech', 'elevenlabs', 5,
   -- How late an item may come into the provider's history is not documented.
   180,
   86400,
   false, 'input', '{}', '{}', 1,
-  array['21m00Tcm4TlvDq8ikWAM', 'pNInz6obpgDQGcFmaJgB']
+  array['21m00Tcm4TlvDq8ikWAM', 'pNInz6obpgDQGcFmaJgB'],
+  array['check']
 );
 
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('text_to_speech', 'elevenlabs', 'character', 1000, 100000);
+
+create function private.check_text_to_speech(p_job public.ai_jobs)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_voice text := p_job.metadata ->> 'voice_id';
+begin
+  if v_voice is null then
+    if exists (
+      select 1 from public.ai_jobs as j
+      where j.id = p_job.depends_on_job_id and j.user_id = p_job.user_id and j.job_type = 'voice_clone'
+    ) then
+      return;
+    end if;
+    raise exception 'metadata.voice_id is required, or a voice clone that this job depends on'
+      using errcode = 'AJ020', detail = 'metadata.voice_id';
+  end if;
+  if exists (
+    select 1 from public.ai_job_types as t where t.job_type = p_job.job_type and v_voice = any (t.stock_voice_ids)
+  ) then
+    return;
+  end if;
+  if not exists (
+    select 1 from public.voices as v
+    where v.id = case when v_voice ~ v_uuid then v_voice::uuid end
+      and v.user_id = p_job.user_id
+      and v.provider = p_job.provider
+  ) then
+    raise exception 'metadata.voice_id names no voice of yours and no stock voice'
+      using errcode = 'AJ018', detail = 'metadata.voice_id';
+  end if;
+end;
+$$;
+comment on function private.check_text_to_speech(public.ai_jobs) is
+  'Raises AJ018 unless metadata.voice_id names a stock voice or a voice of the job''s owner. The answer is the same for a '
+  'voice of another user as for none. A job that depends on a voice clone may leave the voice out. Called by '
+  'private.admit_ai_job, which runs as its owner, so the owner is checked here.';

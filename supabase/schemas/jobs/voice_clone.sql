@@ -17,3 +17,27 @@ insert into public.ai_job_types (
 -- An instant clone is part of the plan; what it takes is a place for a voice.
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('voice_clone', 'elevenlabs', 'creation', 1, 0);
+
+insert into private.ai_job_products (kind) values ('voice');
+
+create function private.save_voice(p_job public.ai_jobs, p_product jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  insert into public.voices (
+    user_id, job_id, provider, provider_voice_id, name, description, labels, stability, similarity_boost, sample_url
+  )
+  select
+    p_job.user_id, p_job.id, p_job.provider, v.provider_voice_id, v.name, v.description, coalesce(v.labels, '{}'),
+    v.stability, v.similarity_boost, p_job.input_url
+  from jsonb_to_record(p_product) as v (
+    provider_voice_id text, name text, description text, labels jsonb, stability numeric, similarity_boost numeric
+  );
+end;
+$$;
+comment on function private.save_voice(public.ai_jobs, jsonb) is
+  'Writes the voice that a voice clone made (provider_voice_id, name, description, labels, stability, similarity_boost).';

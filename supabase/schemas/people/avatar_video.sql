@@ -24,7 +24,7 @@ revoke all on private.ai_recording_limits from public, anon, authenticated, serv
 
 insert into public.ai_job_types (
   job_type, provider, other_providers, max_attempts, max_age_seconds, input_name, input_buckets, input_mime_types,
-  input_max_bytes
+  input_max_bytes, hooks
 ) values (
   'avatar_video',
   'd-id',
@@ -35,7 +35,8 @@ insert into public.ai_job_types (
   'photo',
   array['uploads', 'profile-photos'],
   array['image/jpeg', 'image/png'],
-  10000000
+  10000000,
+  array['check']
 );
 
 -- Of the video. D-ID sells minutes of a plan and names no price for a second: this is about what its plans come to.
@@ -109,57 +110,79 @@ comment on function private.check_expected_speech(public.ai_jobs, private.ai_rec
   'Raises AJ014 when a speech that is not made yet is likely to be longer or larger than the provider of the video takes, and '
   'says which output_format would fit.';
 
-create function private.check_avatar_recording()
-returns trigger
+create function private.check_avatar_video(p_job public.ai_jobs)
+returns void
 language plpgsql
-security definer
+stable
+security invoker
 set search_path = ''
 as $$
 declare
   v_limits private.ai_recording_limits;
   v_speech public.ai_jobs;
 begin
+  if not p_job.metadata ? 'audio_url' and (p_job.depends_on_job_id is null or p_job.metadata ? 'text') then
+    return;
+  end if;
   select * into v_limits from private.ai_recording_limits as l
-  where l.job_type = new.job_type and l.provider = new.provider;
-  if new.metadata ? 'audio_url' then
+  where l.job_type = p_job.job_type and l.provider = p_job.provider;
+  if p_job.metadata ? 'audio_url' then
     perform private.check_ai_job_object(
-      new.user_id, coalesce(new.metadata ->> 'audio_url', ''), 'the recording (metadata.audio_url)', 'metadata.audio_url',
-      new.provider, array['uploads', 'recordings', 'voice-samples', 'outputs'], v_limits.mime_types, v_limits.max_bytes
+      p_job.user_id, coalesce(p_job.metadata ->> 'audio_url', ''), 'the recording (metadata.audio_url)', 'metadata.audio_url',
+      p_job.provider, array['uploads', 'recordings', 'voice-samples', 'outputs'], v_limits.mime_types, v_limits.max_bytes
     );
-    return new;
+    return;
   end if;
   select * into v_speech from public.ai_jobs as j
-  where j.id = new.depends_on_job_id and j.user_id = new.user_id and j.job_type = 'text_to_speech';
+  where j.id = p_job.depends_on_job_id and j.user_id = p_job.user_id and j.job_type = 'text_to_speech';
   if not found then
-    return new;
+    return;
   end if;
   if v_speech.status <> 'completed' then
     perform private.check_expected_speech(v_speech, v_limits);
-    return new;
+    return;
   end if;
   perform private.check_ai_job_object(
-    new.user_id, coalesce(v_speech.output_url, ''), 'the recording (the speech that this job depends on)', 'depends_on_job_id',
-    new.provider, array['outputs'], v_limits.mime_types, v_limits.max_bytes
+    p_job.user_id, coalesce(v_speech.output_url, ''), 'the recording (the speech that this job depends on)', 'depends_on_job_id',
+    p_job.provider, array['outputs'], v_limits.mime_types, v_limits.max_bytes
   );
   if jsonb_typeof(v_speech.result_data -> 'duration_seconds') = 'number'
     and (v_speech.result_data ->> 'duration_seconds')::numeric > v_limits.max_seconds then
     raise exception 'the recording (the speech that this job depends on) lasts % s; % takes % at most',
-      v_speech.result_data ->> 'duration_seconds', new.provider, v_limits.max_seconds
+      v_speech.result_data ->> 'duration_seconds', p_job.provider, v_limits.max_seconds
       using errcode = 'AJ014', detail = 'depends_on_job_id';
   end if;
-  return new;
 end;
 $$;
-comment on function private.check_avatar_recording() is
-  'Row trigger: the recording that an avatar video shall speak lies in the owner''s folder (AJ015) of a bucket for it '
-  '(AJ011), exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider takes; so does the speech that '
-  'the job depends on, or will, as far as its text tells. After ai_jobs_admit, which has made sure of the owner and chosen '
-  'the provider. Security definer because it is asked for jobs that the service inserts as well.';
+comment on function private.check_avatar_video(public.ai_jobs) is
+  'Checks the recording that an avatar video is to speak: it is in the owner''s folder (AJ015) of a bucket for recordings '
+  '(AJ011), exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider accepts. The speech that the job '
+  'depends on is checked in the same way, or estimated from its text while it is not made. Called by private.admit_ai_job '
+  'after it has checked the owner and chosen the provider.';
 
-create trigger ai_jobs_check_avatar_recording
-before insert on public.ai_jobs
-for each row when (
-  new.job_type = 'avatar_video'
-  and (new.metadata ? 'audio_url' or (new.depends_on_job_id is not null and not new.metadata ? 'text'))
-)
-execute function private.check_avatar_recording();
+insert into private.ai_job_products (kind) values ('avatar');
+
+create function private.save_avatar(p_job public.ai_jobs, p_product jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- What it was made from may have been deleted meanwhile: that is no reason to throw away what was paid for.
+  insert into public.avatars (
+    user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
+  )
+  select
+    p_job.user_id, p_job.id,
+    (select o.id from public.voices as o where o.id = a.voice_id and o.user_id = p_job.user_id),
+    (select o.id from public.media as o where o.storage_path = p_job.input_url and o.user_id = p_job.user_id),
+    a.name, p_job.provider, a.provider_avatar_id, p_job.output_url, a.duration_seconds
+  from jsonb_to_record(p_product) as a (
+    provider_avatar_id text, name text, voice_id uuid, duration_seconds numeric
+  );
+end;
+$$;
+comment on function private.save_avatar(public.ai_jobs, jsonb) is
+  'Writes the avatar that a job made (provider_avatar_id, name, voice_id, duration_seconds).';

@@ -70,3 +70,8 @@ for each row execute function private.record_storage_removal('video_url');
 
 create trigger avatars_record_avatar after delete on public.avatars
 for each row execute function private.record_provider_removal('avatar', 'provider_avatar_id');
+
+insert into private.storage_references (table_name, column_name) values ('public.avatars', 'video_url');
+
+insert into private.provider_references (table_name, object_type, column_name)
+values ('public.avatars', 'avatar', 'provider_avatar_id');

@@ -2,19 +2,20 @@
 
 insert into public.ai_job_types (
   job_type, provider, worker, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes,
-  cache_ttl_seconds
+  cache_ttl_seconds, hooks
 ) values (
   'pdf_render', 'internal', 'render-ai-job', 3,
   -- The input is a slideshow, whose photos together have input_max_bytes at most.
   false, '{}', '{}', 503316480,
   -- A slideshow changes without its parameters changing, and to print it again costs nothing.
-  0
+  0,
+  array['check']
 );
 
-create function private.check_pdf_render()
-returns trigger
+create function private.check_pdf_render(p_job public.ai_jobs)
+returns void
 language plpgsql
-volatile
+stable
 security invoker
 set search_path = ''
 as $$
@@ -22,7 +23,7 @@ declare
   v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
   v_max_slides constant integer := 100;
   v_max_characters constant integer := 30000;
-  v_named text := lower(new.metadata ->> 'slideshow_id');
+  v_named text := lower(p_job.metadata ->> 'slideshow_id');
   v_slideshow uuid := case when v_named ~ v_uuid then v_named::uuid end;
   v_max_bytes bigint;
   v_slides integer;
@@ -33,7 +34,7 @@ begin
     raise exception 'metadata.slideshow_id is required' using errcode = 'AJ020', detail = 'metadata.slideshow_id';
   end if;
   if not exists (
-    select 1 from public.slideshows as s where s.id = v_slideshow and s.user_id = new.user_id
+    select 1 from public.slideshows as s where s.id = v_slideshow and s.user_id = p_job.user_id
   ) then
     raise exception 'metadata.slideshow_id names no slideshow of yours'
       using errcode = 'AJ090', detail = 'metadata.slideshow_id';
@@ -46,13 +47,13 @@ begin
     select m.storage_path, count(*) as slides, coalesce(sum(length(i.caption)), 0) as characters
     from public.slideshow_items as i
     join public.media as m on m.id = i.media_id and m.user_id = i.user_id
-    where i.slideshow_id = v_slideshow and i.user_id = new.user_id
+    where i.slideshow_id = v_slideshow and i.user_id = p_job.user_id
     group by m.storage_path
   ) as p
   left join storage.objects as o
     on o.bucket_id = split_part(p.storage_path, '/', 1)
     and o.name = substr(p.storage_path, strpos(p.storage_path, '/') + 1);
-  select t.input_max_bytes into v_max_bytes from public.ai_job_types as t where t.job_type = new.job_type;
+  select t.input_max_bytes into v_max_bytes from public.ai_job_types as t where t.job_type = p_job.job_type;
   if v_slides is null then
     raise exception 'the slideshow has no photos' using errcode = 'AJ091', detail = 'metadata.slideshow_id';
   end if;
@@ -62,13 +63,12 @@ begin
       v_slides, v_bytes, v_characters, v_max_slides, v_max_bytes, v_max_characters
       using errcode = 'AJ092', detail = 'metadata.slideshow_id';
   end if;
-  return new;
 end;
 $$;
-comment on function private.check_pdf_render() is
-  'Row trigger before insert: raises AJ090 unless the parameters name a slideshow of the job''s owner, the same for '
-  'another''s as for none; AJ091 and AJ092 when it is empty or too large. Security invoker: an owner sees all that is '
-  'asked for here, and the owner is asked for besides.';
+comment on function private.check_pdf_render(public.ai_jobs) is
+  'Raises AJ090 unless metadata.slideshow_id names a slideshow of the job''s owner, the same for a slideshow of another user as '
+  'for none; AJ091 when it is empty, AJ092 when it is too large. Called by private.admit_ai_job, which runs as its owner, so the '
+  'owner is checked here.';
 
 create function public.get_keepsake_contents(p_slideshow_id uuid, p_user_id uuid)
 returns jsonb
@@ -118,8 +118,24 @@ comment on function public.get_keepsake_contents(uuid, uuid) is
 revoke execute on function public.get_keepsake_contents(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.get_keepsake_contents(uuid, uuid) to service_role;
 
--- By its name after ai_jobs_admit, which refuses a job in another's name before anything is told about it.
-create trigger ai_jobs_check_pdf_render
-before insert on public.ai_jobs
-for each row when (new.job_type = 'pdf_render')
-execute function private.check_pdf_render();
+insert into private.ai_job_products (kind) values ('pdf');
+
+create function private.save_pdf(p_job public.ai_jobs, p_product jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- What it was made from may have been deleted meanwhile: that is no reason to throw away what was paid for.
+  insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
+  select
+    p_job.user_id, p_job.id,
+    (select o.id from public.slideshows as o where o.id = p.slideshow_id and o.user_id = p_job.user_id),
+    p.title, p_job.output_url, p.page_count, p.size_bytes
+  from jsonb_to_record(p_product) as p (title text, slideshow_id uuid, page_count integer, size_bytes bigint);
+end;
+$$;
+comment on function private.save_pdf(public.ai_jobs, jsonb) is
+  'Writes the keepsake that a job rendered (title, slideshow_id, page_count, size_bytes).';

@@ -57,3 +57,5 @@ for each row execute function private.touch_updated_at();
 
 create trigger pdfs_record_file after delete or update of pdf_url on public.pdfs
 for each row execute function private.record_storage_removal('pdf_url');
+
+insert into private.storage_references (table_name, column_name) values ('public.pdfs', 'pdf_url');

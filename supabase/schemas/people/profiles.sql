@@ -58,3 +58,5 @@ for each row execute function private.touch_updated_at();
 
 create trigger profiles_record_photo after delete or update of photo_path on public.profiles
 for each row execute function private.record_storage_removal('photo_path');
+
+insert into private.storage_references (table_name, column_name) values ('public.profiles', 'photo_path');

@@ -214,3 +214,5 @@ for each row execute function private.touch_updated_at();
 
 create trigger slideshow_items_record_copy after delete or update of public_path on public.slideshow_items
 for each row execute function private.record_storage_removal('public_path');
+
+insert into private.storage_references (table_name, column_name) values ('public.slideshow_items', 'public_path');

@@ -89,9 +89,7 @@ begin
           u.object_path in (
             select m.storage_path from public.media as m where m.user_id = p_user_id
             union all
-            select p.photo_path from public.profiles as p where p.user_id = p_user_id and p.photo_path is not null
-            union all
-            select i.public_path from public.slideshow_items as i where i.user_id = p_user_id and i.public_path is not null
+            select o.path from private.referenced_objects(p_user_id) as o (path)
             union all
             select v.sample_url from public.voices as v where v.user_id = p_user_id and v.sample_url is not null
             union all

@@ -218,7 +218,7 @@ Deno.test("init: refuses a config.toml that is none, a damaged manifest, another
   assertThrows(() => plan([...files], "1.1.0"), Refusal, "upgrade");
   for (
     const [list, words] of [
-      ["core", "core,people"],
+      ["core,core", "core,people"],
       ["core,shop", "core,people"],
       ["people", "core,people"],
       ["core,people,billing", '"billing"'],
@@ -228,4 +228,5 @@ Deno.test("init: refuses a config.toml that is none, a damaged manifest, another
     assertThrows(() => readModules(list), Refusal, words);
   }
   assertEquals(readModules("people, core"), ["core", "people"]);
+  assertEquals(readModules("core"), ["core"]);
 });

@@ -1,0 +1,88 @@
+-- The job type transcription: a recording is written down, for a call of its owner if metadata.call_id names one.
+
+insert into public.ai_job_types (
+  job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
+  input_mime_types, input_max_bytes, hooks
+) values (
+  'transcription', 'elevenlabs', 5, 60,
+  -- An outage of an hour and a long queue fit in; a transcript that never comes does not keep its job for a day.
+  14400,
+  true,
+  'recording',
+  array['recordings', 'uploads', 'voice-samples', 'outputs'],
+  array[
+    'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff',
+    'audio/3gpp', 'video/mp4', 'video/webm', 'video/quicktime', 'video/3gpp'
+  ],
+  -- What the bucket takes. What is too long to be waited for is fetched and written down by the provider on its own.
+  524288000,
+  array['check', 'can_reuse']
+);
+
+insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+values ('transcription', 'elevenlabs', 'second', 3600, 220000);
+
+create function private.check_transcription(p_job public.ai_jobs)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_uuid constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  v_call text := p_job.metadata ->> 'call_id';
+begin
+  if p_job.metadata ? 'call_id' and not exists (
+    select 1 from public.calls as c
+    where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_job.user_id
+  ) then
+    raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
+  end if;
+end;
+$$;
+comment on function private.check_transcription(public.ai_jobs) is
+  'Raises AJ019 unless metadata.call_id, where there is one, names a call of the job''s owner; the same for a call of another '
+  'user as for none. Called by private.admit_ai_job, which runs as its owner, so the owner is checked here.';
+
+create function private.can_reuse_transcription(p_job public.ai_jobs)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- A call that was transcribed again since then is filled anew.
+  select p_job.metadata ->> 'call_id' is null
+    or exists (select 1 from public.calls as c where c.user_id = p_job.user_id and c.transcript_job_id = p_job.id);
+$$;
+comment on function private.can_reuse_transcription(public.ai_jobs) is
+  'Whether the call of a completed transcription, where it has one, still has the transcript of this job.';
+
+insert into private.ai_job_products (kind) values ('transcript');
+
+create function private.save_transcript(p_job public.ai_jobs, p_product jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update public.calls as c
+  set transcript = t.transcript,
+      transcript_data = t.transcript_data,
+      duration_seconds = coalesce(t.duration_seconds, c.duration_seconds),
+      transcript_job_id = p_job.id
+  from jsonb_to_record(p_product) as t (
+    call_id uuid, transcript text, transcript_data jsonb, duration_seconds numeric
+  )
+  where c.id = t.call_id and c.user_id = p_job.user_id and t.transcript is not null;
+  if not found then
+    raise exception 'the transcript is empty, or its call is gone' using errcode = 'AJ081', detail = 'p_product.call_id';
+  end if;
+end;
+$$;
+comment on function private.save_transcript(public.ai_jobs, jsonb) is
+  'Writes a transcript onto its call (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when it is empty '
+  'or the call is gone.';
