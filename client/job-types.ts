@@ -7,7 +7,7 @@
 export interface VoiceCloneMetadata {
   /** Name of the voice, at most 100 characters; "Cloned Voice" when left out. */
   voice_name?: string | undefined;
-  /** @deprecated The old name of `voice_name`, accepted until 1.0. */
+  /** @deprecated Alias of `voice_name`. */
   name?: string | undefined;
   description?: string | undefined;
   labels?: Record<string, string> | undefined;

@@ -1,4 +1,5 @@
 /** The OpenAPI 3.1 document of the functions, from their contracts, their error catalogue and executed examples. */
+import packageJson from "../../client/package.json" with { type: "json" };
 import { z } from "zod";
 import {
   createDocument,
@@ -219,7 +220,7 @@ export function openApiText(): string {
     openapi: "3.1.0",
     info: {
       title: "edge-ai-jobs",
-      version: "0.1.0",
+      version: packageJson.version,
       description:
         "AI media jobs on Supabase Edge Functions. Errors are problem documents (RFC 9457) with a stable code.",
       license: { name: "MIT", identifier: "MIT" },

@@ -288,7 +288,7 @@ async function run(pay: (call: PaidCall) => Promise<string>) {
     remainingMs: () => 100_000,
     progress() {},
     pay,
-    took: () => Promise.resolve(),
+    recordUsage: () => Promise.resolve(),
     dependency: () => Promise.resolve(null),
   });
   return { asked, stored, completion };

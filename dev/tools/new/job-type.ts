@@ -150,6 +150,13 @@ export interface ${pascal}Result {
       text: `  type ${pascal}Metadata,\n  type ${pascal}Result,\n`,
     },
     {
+      path: "web/words/jobs.ts",
+      before: '  voice_clone: { name: "Voice"',
+      text: `  ${snake}: { name: "${
+        words.charAt(0).toUpperCase() + words.slice(1)
+      }", icon: "play" },\n`,
+    },
+    {
       path: "docs/job-types.md",
       before: "## Your own\n",
       text:
@@ -157,10 +164,10 @@ export interface ${pascal}Result {
     },
     {
       path: "CHANGELOG.md",
-      before: "- ",
-      after: "### Added\n",
+      before: "\n## ",
+      after: "## Unreleased\n",
       text:
-        `- The job type \`${snake}\`: ElevenLabs makes a ${words} from a text.\n`,
+        `\n- The job type \`${snake}\`: ElevenLabs makes a ${words} from a text.\n`,
     },
   ];
 }

@@ -7,8 +7,8 @@ import { plain, plainText, unitInterval } from "./plain-text.ts";
 const DEFAULT_VOICE_NAME = "Cloned Voice";
 
 /**
- * Parameters of a voice clone. Stability and similarity are kept on the voice, for later speech in it. `name` is the old
- * name of `voice_name` and is taken until 1.0; the database has the same rule (`private.canonical_voice_clone`).
+ * Parameters of a voice clone. Stability and similarity are stored with the voice, for later speech. `name` is a
+ * deprecated alias of `voice_name`; the database has the same rule (`private.canonical_voice_clone`).
  */
 export const voiceCloneMetadataSchema = z.strictObject({
   voice_name: plainText(100).optional().describe("Name of the voice."),
@@ -31,7 +31,7 @@ export const voiceCloneMetadataSchema = z.strictObject({
   context.addIssue({
     code: "custom",
     path: ["voice_name"],
-    message: "differs from name, its old name: send voice_name alone",
+    message: "differs from its alias name: send voice_name only",
   });
 }).transform(({ name, voice_name, ...rest }) => ({
   voice_name: voice_name ?? name ?? DEFAULT_VOICE_NAME,

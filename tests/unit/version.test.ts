@@ -1,0 +1,38 @@
+/** The version stands in one place, client/package.json; everything else must agree with it. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { z } from "zod";
+
+const read = (path: string) =>
+  Deno.readTextFile(new URL(`../../${path}`, import.meta.url));
+const { version } = z.object({ version: z.string() }).parse(
+  JSON.parse(await read("client/package.json")),
+);
+
+Deno.test("version: client/package.json has a version by Semantic Versioning", () => {
+  assertMatch(version, /^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/);
+});
+
+Deno.test("version: the changelog's newest entry has the version of the package", async () => {
+  const headings = [...(await read("CHANGELOG.md")).matchAll(/^## (.+)$/gm)]
+    .map(([, heading = ""]) => heading);
+  assertEquals(headings[0], "Unreleased");
+  const [, next, released] =
+    /^(?:Next: (\S+)|(\S+) - \d{4}-\d{2}-\d{2})$/.exec(headings[1] ?? "") ?? [];
+  assertEquals(next ?? released, version);
+});
+
+Deno.test("version: docs/openapi.json describes the version of the package", async () => {
+  const { info } = z.object({ info: z.object({ version: z.string() }) }).parse(
+    JSON.parse(await read("docs/openapi.json")),
+  );
+  assertEquals(info.version, version);
+});
+
+Deno.test("version: no other file of the project names a version of edge-ai-jobs", async () => {
+  // A pinned `edge-ai-jobs@x.y.z` in a page would go stale with the next release.
+  for (
+    const page of ["README.md", "docs/client.md", "docs/existing-project.md"]
+  ) {
+    assertEquals((await read(page)).match(/edge-ai-jobs@\d/), null, page);
+  }
+});
