@@ -38,6 +38,9 @@ const EVERY: readonly ErrorCode[] = [
 ];
 const BY_CALLER: Readonly<Record<Caller, readonly ErrorCode[]>> = {
   user: ["unauthenticated", "account_not_found"],
+  operator: ["unauthenticated", "operator_required"],
+  prometheus: [],
+  anybody: [],
   database: [],
   provider: [],
 };
@@ -45,9 +48,11 @@ const BY_CALLER: Readonly<Record<Caller, readonly ErrorCode[]>> = {
 const PROVIDER_NOTE =
   "Nothing of the body is believed but the names of jobs and orders; what became of them is read from the provider.";
 
-/** All codes that an operation answers with. */
-export function codesOf({ caller, errors }: Operation): ErrorCode[] {
-  return [...errors, ...BY_CALLER[caller], ...EVERY];
+/** All codes that an operation answers with; a status that is an answer by itself has no problem document. */
+export function codesOf({ caller, errors, answers }: Operation): ErrorCode[] {
+  return [...errors, ...BY_CALLER[caller], ...EVERY].filter((code) =>
+    !(`${ERROR_CATALOGUE[code].status}` in answers)
+  );
 }
 
 type Named = Record<string, { summary: string; value: unknown }>;
@@ -147,7 +152,7 @@ function operationObject(operation: Operation): ZodOpenApiOperationObject {
     summary: operation.summary,
     ...(description === "" ? {} : { description }),
     tags: [TAGS[operation.caller].name],
-    security: operation.caller === "user" ? [{ userToken: [] }] : [],
+    security: SECURITY[operation.caller],
     requestParams: {
       ...(query === undefined ? {} : { query }),
       ...(header === undefined ? {} : { header }),
@@ -167,7 +172,7 @@ function operationObject(operation: Operation): ZodOpenApiOperationObject {
     responses: {
       ...Object.fromEntries(
         Object.entries(operation.answers).map((
-          [status, { description, schema }],
+          [status, { description, schema, contentType = "application/json" }],
         ) => [status, {
           description,
           ...(operation.id === "createAiJob"
@@ -178,7 +183,7 @@ function operationObject(operation: Operation): ZodOpenApiOperationObject {
             }
             : {}),
           content: {
-            "application/json": {
+            [contentType]: {
               schema,
               ...pick(
                 examples,
@@ -194,6 +199,20 @@ function operationObject(operation: Operation): ZodOpenApiOperationObject {
   };
 }
 
+const USER_TOKEN = [{ userToken: [] }];
+
+const SECURITY: Readonly<
+  Record<Caller, Required<ZodOpenApiOperationObject>["security"]>
+> = {
+  user: USER_TOKEN,
+  operator: USER_TOKEN,
+  database: [],
+  provider: [],
+  prometheus: [{ metricsToken: [] }],
+  // With or without.
+  anybody: [{}, ...USER_TOKEN],
+};
+
 const TAGS = {
   user: {
     name: "Apps",
@@ -204,6 +223,16 @@ const TAGS = {
     name: "Database",
     description: "Called by the database alone, signed as Standard Webhooks.",
   },
+  operator: {
+    name: "Operators",
+    description:
+      "With the access token of a user whose `app_metadata.role` is `ai_operator`.",
+  },
+  prometheus: {
+    name: "Prometheus",
+    description: "With the token that METRICS_TOKEN is.",
+  },
+  anybody: { name: "Anybody", description: "Without a token." },
   provider: {
     name: "Providers",
     description: "Called by AI providers, each with its own signature.",
@@ -241,6 +270,11 @@ export function openApiText(): string {
     components: {
       schemas: { Problem: problemSchema },
       securitySchemes: {
+        metricsToken: {
+          type: "http",
+          scheme: "bearer",
+          description: "METRICS_TOKEN of the functions' secrets.",
+        },
         userToken: {
           type: "http",
           scheme: "bearer",

@@ -493,4 +493,62 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       path: { job_id: UNKNOWN, token: "0000" },
     },
   ],
+  operate: [
+    {
+      name: "pause",
+      summary: "Pause a provider",
+      body: { action: "pause", provider: "d-id" },
+      answer: { status: 200, body: { is_paused: true } },
+    },
+    {
+      name: "resume",
+      summary: "Resume it",
+      body: { action: "resume", provider: "d-id" },
+      answer: { status: 200, body: { is_paused: false } },
+    },
+    {
+      name: "preview_redrive",
+      summary: "What would run again, and what it would cost",
+      body: {
+        action: "preview_redrive",
+        filter: { error_code: "provider_quota_exceeded" },
+      },
+      answer: {
+        status: 200,
+        body: {
+          count: 0,
+          users: 0,
+          price_micros: 0,
+          without_estimate: 0,
+          oldest_failed_at: null,
+          newest_failed_at: null,
+          left_out: {
+            spend_unknown: 0,
+            dependency_failed: 0,
+            tried_too_often: 0,
+          },
+        },
+      },
+    },
+    {
+      name: "redrive_count_changed",
+      summary: "Another number of jobs than the preview said",
+      body: {
+        action: "redrive",
+        filter: { error_code: "provider_quota_exceeded" },
+        expected_count: 3,
+      },
+      answer: refusedBy(
+        "redrive_count_changed",
+        "expected_count",
+        "the filter matches 0 jobs now, and not 3",
+      ),
+    },
+    {
+      name: "set_budget",
+      summary: "Five dollars a month for every user",
+      body: { action: "set_budget", budget_micros: 5_000_000 },
+      answer: { status: 200, body: { budget_micros: 5_000_000 } },
+    },
+  ],
 };

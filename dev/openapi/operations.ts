@@ -14,6 +14,12 @@ import {
   resultSchemas,
 } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import {
+  healthDetailsSchema,
+  healthSchema,
+  OPS_RESPONSES,
+  opsRequestSchema,
+} from "../../supabase/functions/_shared/contracts/ops.ts";
+import {
   createDownloadUrlRequestSchema,
   createDownloadUrlResponseSchema,
   createUploadUrlRequestSchema,
@@ -23,8 +29,14 @@ import type { ErrorCode } from "../../supabase/functions/_shared/failures/catalo
 import { elevenLabsWebhookSchema } from "../../supabase/functions/_shared/providers/elevenlabs/webhook.ts";
 import { heyGenWebhookSchema } from "../../supabase/functions/_shared/providers/heygen/webhook.ts";
 
-/** Who may call: a signed-in user, the database, or an AI provider. */
-export type Caller = "user" | "database" | "provider";
+/** Who may call: a signed-in user, an operator, the database, an AI provider, Prometheus, or anybody. */
+export type Caller =
+  | "user"
+  | "operator"
+  | "database"
+  | "provider"
+  | "prometheus"
+  | "anybody";
 
 /** One operation of one function. */
 export interface Operation {
@@ -41,7 +53,12 @@ export interface Operation {
   pathParameters?: z.ZodObject;
   body?: z.ZodType;
   /** By status. */
-  answers: Readonly<Record<string, { description: string; schema: z.ZodType }>>;
+  answers: Readonly<
+    Record<
+      string,
+      { description: string; schema: z.ZodType; contentType?: string }
+    >
+  >;
   /** Codes beside those of every operation of its caller. */
   errors: readonly ErrorCode[];
 }
@@ -108,6 +125,11 @@ const heyGenHeaders = z.object({
   "heygen-timestamp": z.string(),
   "heygen-event-id": z.string(),
 });
+
+const health = z.union([
+  healthSchema.meta({ id: "Health" }),
+  healthDetailsSchema.meta({ id: "HealthDetails" }),
+]);
 
 const BODY: readonly ErrorCode[] = [
   "invalid_json",
@@ -400,5 +422,85 @@ export const OPERATIONS: readonly Operation[] = [
       200: { description: "Whether a job was woken", schema: receiptSchema },
     },
     errors: ["not_found", "payload_too_large", "webhook_signature_invalid"],
+  },
+  {
+    id: "operate",
+    path: "/ops",
+    method: "post",
+    caller: "operator",
+    summary: "Read and do what an operator can",
+    description:
+      "One action a request. The database checks the role again, and records every action, and every look at a payload, with who and when.",
+    body: opsRequestSchema.meta({ id: "OpsRequest" }),
+    answers: {
+      200: {
+        description: "The answer of the action",
+        schema: z.union([
+          OPS_RESPONSES.overview.meta({ id: "OpsOverview" }),
+          OPS_RESPONSES.charts.meta({ id: "OpsCharts" }),
+          OPS_RESPONSES.failures.meta({ id: "OpsFailures" }),
+          OPS_RESPONSES.providers.meta({ id: "OpsProviders" }),
+          OPS_RESPONSES.parked.meta({ id: "OpsParked" }),
+          OPS_RESPONSES.budgets.meta({ id: "OpsBudgets" }),
+          OPS_RESPONSES.search.meta({ id: "OpsSearch" }),
+          OPS_RESPONSES.job.meta({ id: "OpsJob" }),
+          OPS_RESPONSES.payload.meta({ id: "OpsPayload" }),
+          OPS_RESPONSES.actions.meta({ id: "OpsActions" }),
+          OPS_RESPONSES.preview_redrive.meta({ id: "OpsPreviewRedrive" }),
+          OPS_RESPONSES.redrive.meta({ id: "OpsRedrive" }),
+          OPS_RESPONSES.pause.meta({ id: "OpsPaused" }),
+          OPS_RESPONSES.probe.meta({ id: "OpsProbe" }),
+          OPS_RESPONSES.resolve.meta({ id: "OpsJobStanding" }),
+          OPS_RESPONSES.set_budget.meta({ id: "OpsBudget" }),
+        ]),
+      },
+    },
+    errors: [
+      ...BODY,
+      "not_found",
+      "redrive_count_changed",
+      "job_not_parked",
+      "job_not_cancellable",
+      "job_not_retryable",
+      "job_spend_unknown",
+      "dependency_failed",
+      "voices_exceeded",
+      "voice_places_exceeded",
+      "active_jobs_exceeded",
+    ],
+  },
+  {
+    id: "readHealth",
+    path: "/health",
+    method: "get",
+    caller: "anybody",
+    summary: "Whether jobs move",
+    description:
+      "One word for anybody, at most five seconds old; with the token of an operator the checks as well.",
+    answers: {
+      200: {
+        description: "Jobs move; `degraded`: somebody should look",
+        schema: health,
+      },
+      503: { description: "Jobs do not move: `failing`", schema: health },
+    },
+    errors: [],
+  },
+  {
+    id: "readMetrics",
+    path: "/metrics",
+    method: "get",
+    caller: "prometheus",
+    summary: "The counts, for Prometheus",
+    description:
+      "With `Authorization: Bearer` and METRICS_TOKEN; 404 while that is not set. Under 300 series; no user is named.",
+    answers: {
+      200: {
+        description: "Prometheus text, version 0.0.4",
+        schema: z.string(),
+        contentType: "text/plain",
+      },
+    },
+    errors: ["not_found", "metrics_token_invalid"],
   },
 ];

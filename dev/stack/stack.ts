@@ -168,6 +168,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     onLog: (line) => logs.add("postgres", "stderr", line),
   });
   parts.defer(() => database.stop());
+  await folder?.announce(gateway.url, database.port);
 
   if (simulatorUrl !== undefined) {
     await simulating;

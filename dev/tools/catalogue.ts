@@ -160,7 +160,13 @@ const SECTIONS: readonly (readonly [string, string])[] = [
 ];
 
 /** What differs in a row without meaning anything: drawn or dated when it was written. */
-const DRAWN = ["created_at", "updated_at", "budget_month", "counted_on"];
+const DRAWN = [
+  "created_at",
+  "updated_at",
+  "budget_month",
+  "counted_on",
+  "last_run_at",
+];
 
 /**
  * The facts of a database, sorted. `sql` must be a connection that sees everything, with an empty search_path.

@@ -68,6 +68,10 @@ const CHAPTERS: Record<string, Chapter> = {
   service: {
     title: "The service itself",
     tables: [
+      "private.ai_counter_queue",
+      "private.ai_counters",
+      "private.ai_schedule_runs",
+      "private.operator_actions",
       "private.dispatch_receipts",
       "private.provider_webhook_receipts",
       "private.storage_removals",

@@ -91,7 +91,10 @@ export const PRIVILEGED_NAMES: readonly string[] = [
   "supabaseAdmin",
 ];
 export const PRIVILEGED_FUNCTIONS: readonly string[] = [
+  "health",
   "janitor",
+  "metrics",
+  "ops",
   "process-ai-job",
   "provider-webhook",
   "render-ai-job",

@@ -142,3 +142,8 @@ declare module "@std/cli/parse-args" {
     unknown?: (arg: string, key?: string, value?: unknown) => unknown;
   }): Record<string, unknown> & { _: (string | number)[] };
 }
+
+declare module "@std/yaml" {
+  /** The value of a YAML 1.2 document. */
+  export function parse(content: string): unknown;
+}

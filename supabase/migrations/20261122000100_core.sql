@@ -346,6 +346,8 @@ create table public.ai_jobs (
   billable_calls integer not null default 0,
   cost_micros bigint not null default 0,
   cost_currency text not null default 'USD',
+  traceparent text not null default
+    '00-' || replace(gen_random_uuid()::text, '-', '') || '-' || left(replace(gen_random_uuid()::text, '-', ''), 16) || '-01',
   event_seq integer not null default 1,
   last_event text not null default 'created',
   created_at timestamptz not null default now(),
@@ -399,6 +401,8 @@ create table public.ai_jobs (
   constraint ai_jobs_spend_is_known check (spend in ('none', 'unknown', 'incurred')),
   constraint ai_jobs_cost_is_not_negative check (cost_micros >= 0 and billable_calls >= 0),
   constraint ai_jobs_cost_currency_is_iso check (cost_currency ~ '^[A-Z]{3}$'),
+  constraint ai_jobs_traceparent_is_valid
+    check (traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
 );
 comment on table public.ai_jobs is
@@ -448,6 +452,9 @@ comment on column public.ai_jobs.is_blocked is
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
 comment on column public.ai_jobs.cost_micros is 'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
+comment on column public.ai_jobs.traceparent is
+  'W3C Trace Context of the request that created the job, or one that the database drew. Its trace id is in the log lines of '
+  'the job and in its journal.';
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
@@ -471,7 +478,8 @@ create index ai_jobs_active_idx on public.ai_jobs (user_id) where status in ('pe
 create index ai_jobs_user_id_created_at_idx on public.ai_jobs (user_id, created_at desc, id desc);
 create unique index ai_jobs_user_id_idempotency_key_key on public.ai_jobs (user_id, idempotency_key)
   where idempotency_key is not null;
-create index ai_jobs_job_type_idx on public.ai_jobs (job_type);
+-- Serves the operator's search, newest first.
+create index ai_jobs_job_type_created_at_idx on public.ai_jobs (job_type, created_at desc, id desc);
 create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_id) where cached_from_job_id is not null;
 -- Serves the end of a job, which its dependents wait for.
 create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
@@ -506,7 +514,8 @@ grant select on public.ai_jobs to authenticated;
 -- Not id: the database alone draws ids. A chosen one could be tried to see whether it is taken, and that of a deleted job
 -- would be known to a provider already, as the marker of what that one paid for.
 grant insert (
-  user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id
+  user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id,
+  traceparent
 ) on public.ai_jobs to authenticated;
 grant select, insert, update, delete on public.ai_jobs to service_role;
 grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;
@@ -1094,6 +1103,7 @@ create table public.ai_provider_calls (
   unknown_since timestamptz,
   settled_at timestamptz,
   discarded_at timestamptz,
+  trace_id text,
   constraint ai_provider_calls_pkey primary key (id),
   constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
   constraint ai_provider_calls_operation_is_word check (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'),
@@ -1121,6 +1131,7 @@ comment on column public.ai_provider_calls.user_id is
   'The job''s owner. No foreign key of its own: it goes with the job, and a check at each call would wait for an account that '
   'is being deleted, which waits for the job.';
 comment on column public.ai_provider_calls.operation is 'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
+comment on column public.ai_provider_calls.trace_id is 'The trace of the job''s traceparent: finds the call in the logs.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
   'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
@@ -2045,6 +2056,7 @@ begin
   end loop;
 
   delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
+  perform private.note_schedule_run('sweep');
   return jsonb_strip_nulls(jsonb_build_object(
     'rescued', v_rescued, 'dispatched', v_dispatched, 'rescue_error', v_rescue_error
   ));
@@ -3418,10 +3430,10 @@ begin
       perform set_config('synchronous_commit', 'on', true);
     end if;
     insert into public.ai_provider_calls (
-      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros
+      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros, trace_id
     ) values (
       coalesce(p_call_id, gen_random_uuid()), v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, v_units,
-      v_price_micros, v_price_units, v_estimate
+      v_price_micros, v_price_units, v_estimate, substr(v_job.traceparent, 4, 32)
     )
     returning * into v_call;
   elsif v_call.outcome = 'sent' then
@@ -4677,6 +4689,400 @@ comment on function private.take_reopened_voice_place() is
   'Row trigger: a failed voice clone that is tried again needs room like a new one. Security definer because it calls a '
   'function that is.';
 
+-- ===== supabase/schemas/ops/schedule_runs.sql
+
+-- When the scheduled work last ran.
+
+create table private.ai_schedule_runs (
+  name text not null,
+  last_run_at timestamptz not null default now(),
+  constraint ai_schedule_runs_pkey primary key (name),
+  constraint ai_schedule_runs_name_is_known check (name in ('sweep', 'janitor', 'fold'))
+)
+with (fillfactor = 50);
+comment on table private.ai_schedule_runs is
+  'When the sweep, the fold of the counters and the janitor last did their work; not when they were called.';
+alter table private.ai_schedule_runs enable row level security;
+revoke all on private.ai_schedule_runs from public, anon, authenticated, service_role;
+insert into private.ai_schedule_runs (name) values ('sweep'), ('janitor'), ('fold');
+
+create function private.note_schedule_run(p_name text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  update private.ai_schedule_runs as r set last_run_at = clock_timestamp() where r.name = p_name;
+end;
+$$;
+comment on function private.note_schedule_run(text) is 'Writes down that the sweep, the fold or the janitor has just run.';
+
+-- ===== supabase/schemas/ops/counters.sql
+
+-- Kept counters: what happened, per minute, quarter of an hour, two hours and ever, by job type and provider. Charts,
+-- metrics and alerts read these and never the history.
+--
+-- Every statement that changes jobs or paid calls appends what it did to a queue, in its own transaction, so that the
+-- counts are exact whatever is rolled back or crashes. One fold at a time moves the queue into the counters: the rows
+-- that everybody would update are written by one session only, and no job waits for another one's count.
+
+create table private.ai_counter_queue (
+  id bigint generated always as identity,
+  counted_at timestamptz not null,
+  event text not null,
+  job_type text not null,
+  provider text not null,
+  code text not null default '',
+  from_status text,
+  to_status text,
+  slot smallint,
+  millis bigint not null default 0,
+  micros bigint not null default 0,
+  amount bigint not null,
+  constraint ai_counter_queue_pkey primary key (id)
+)
+-- It is emptied every few seconds: dead rows must not pile up.
+with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+comment on table private.ai_counter_queue is
+  'What was done and is not yet in private.ai_counters: one row per statement, kind of change and duration. Appended by '
+  'statement triggers, emptied by private.fold_ai_counters.';
+comment on column private.ai_counter_queue.counted_at is 'Start of the minute in which it happened.';
+comment on column private.ai_counter_queue.event is
+  'created, deleted, the last_event of a job whose status changed, call (a paid call reached an outcome), or revised (it '
+  'cost something else than was written down).';
+comment on column private.ai_counter_queue.slot is 'private.duration_slot of the wait or the work that ended with this.';
+comment on column private.ai_counter_queue.millis is 'Sum of these durations.';
+comment on column private.ai_counter_queue.micros is 'Money spent, in millionths of a US dollar.';
+comment on column private.ai_counter_queue.amount is 'How many jobs or calls.';
+alter table private.ai_counter_queue enable row level security;
+revoke all on private.ai_counter_queue from public, anon, authenticated, service_role;
+
+create table private.ai_counters (
+  resolution integer not null,
+  bucket_at timestamptz not null,
+  metric text not null,
+  job_type text not null,
+  provider text not null,
+  code text not null,
+  slot smallint not null,
+  amount bigint not null,
+  constraint ai_counters_pkey primary key (resolution, metric, bucket_at, job_type, provider, code, slot),
+  constraint ai_counters_resolution_is_known check (resolution in (0, 60, 900, 7200))
+)
+-- The buckets of now are written again every few seconds, in place.
+with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+comment on table private.ai_counters is
+  'Counts by time bucket. Each resolution is complete in itself, so that a chart of any range reads at most 120 buckets.';
+comment on column private.ai_counters.resolution is 'Seconds in a bucket: 60, 900 or 7200; 0 counts since the beginning.';
+comment on column private.ai_counters.bucket_at is 'Start of the bucket; -infinity with resolution 0.';
+comment on column private.ai_counters.metric is
+  'Jobs: created, cached (created with the result of an earlier job), claimed, completed, failed, cancelled, retried, rescued, '
+  'snoozed, released, retry_requested. Their durations by slot: pickup (due until claimed), run (first start until '
+  'completed), and the sums pickup_millis, run_millis. Paid calls by outcome: calls, call_time by slot, call_millis; spend '
+  'in millionths of a US dollar. jobs, with resolution 0 only: how many are pending and processing now.';
+comment on column private.ai_counters.code is
+  'The error code of failed, retried and rescued; the outcome of calls, or unavailable when the provider was at fault; the '
+  'status of jobs.';
+comment on column private.ai_counters.slot is 'private.duration_slot for metrics of durations, else 0.';
+alter table private.ai_counters enable row level security;
+revoke all on private.ai_counters from public, anon, authenticated, service_role;
+
+create function private.duration_slot(p_millis bigint)
+returns smallint
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return least(greatest(ceil(2 * ln(greatest(p_millis, 1) / 10.0::double precision) / ln(2.0::double precision)), 0), 40);
+end;
+$$;
+comment on function private.duration_slot(bigint) is
+  'The slot of a duration on a fixed logarithmic scale, two slots to an octave: slot n holds what took at most '
+  '10 × 2^(n/2) milliseconds and more than slot n-1. 0 holds up to 10 ms, 40 everything over about two hours.';
+
+create function private.slot_quantiles(p_slots smallint[], p_amounts bigint[], p_quantiles double precision[])
+returns bigint[]
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_total numeric := (select sum(a.amount) from unnest(p_amounts) as a (amount));
+  v_quantile double precision;
+  v_below numeric;
+  v_rank double precision;
+  v_results bigint[] := '{}';
+begin
+  if coalesce(v_total, 0) = 0 then
+    return null;
+  end if;
+  foreach v_quantile in array p_quantiles loop
+    v_rank := v_quantile * v_total;
+    v_below := 0;
+    for i in 1..cardinality(p_slots) loop
+      if v_below + p_amounts[i] >= v_rank or i = cardinality(p_slots) then
+        v_results := v_results || round(
+          10 * power(2, (p_slots[i] - 1 + (v_rank - v_below) / p_amounts[i]) / 2.0::double precision)
+        )::bigint;
+        exit;
+      end if;
+      v_below := v_below + p_amounts[i];
+    end loop;
+  end loop;
+  return v_results;
+end;
+$$;
+comment on function private.slot_quantiles(smallint[], bigint[], double precision[]) is
+  'Quantiles in milliseconds of durations that are counted by slot (private.duration_slot), slots ascending and amounts '
+  'positive. Interpolated on the logarithmic scale within a slot: never further off than a slot is wide, a factor of 1.41. '
+  'Null when nothing was counted.';
+
+-- ===== supabase/schemas/ops/counting.sql
+
+-- What appends to the counters: statement triggers with transition tables, so that a batch costs as much as one job.
+
+create function private.count_inserted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.ai_counter_queue (counted_at, event, job_type, provider, code, to_status, amount)
+  select date_trunc('minute', clock_timestamp()), 'created', i.job_type, i.provider,
+    case when i.status = 'failed' then coalesce(i.error_code, '') else '' end, i.status, count(*)
+  from inserted as i
+  group by 3, 4, 5, 6;
+  return null;
+end;
+$$;
+comment on function private.count_inserted_ai_jobs() is
+  'Statement trigger: counts new jobs. Security definer because owners insert jobs but may not write counts.';
+
+create function private.count_updated_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+-- Of a transition table the planner knows no size, and it would keep a plan that compares each row with each.
+set enable_nestloop = off
+as $$
+begin
+  insert into private.ai_counter_queue (
+    counted_at, event, job_type, provider, code, from_status, to_status, slot, millis, amount
+  )
+  select date_trunc('minute', clock_timestamp()), c.last_event, c.job_type, c.provider, c.code, c.from_status, c.to_status,
+    private.duration_slot(c.millis), coalesce(sum(c.millis), 0), count(*)
+  from (
+    select n.last_event, n.job_type, n.provider, o.status as from_status, n.status as to_status,
+      case when n.status = 'failed' or n.last_event in ('retried', 'rescued') then coalesce(n.error_code, '') else '' end
+        as code,
+      case
+        -- One that waited for another job was due before it could run.
+        when n.status = 'processing' and (n.attempt > 1 or n.depends_on_job_id is null)
+          then greatest(extract(epoch from clock_timestamp() - o.scheduled_at) * 1000, 0)::bigint
+        when n.status = 'completed'
+          then greatest(extract(epoch from n.completed_at - coalesce(n.started_at, n.completed_at)) * 1000, 0)::bigint
+      end as millis
+    from updated as n
+    join outdated as o on o.id = n.id
+    where n.status <> o.status
+  ) as c
+  group by 2, 3, 4, 5, 6, 7, 8;
+  return null;
+end;
+$$;
+comment on function private.count_updated_ai_jobs() is
+  'Statement trigger: counts the jobs whose status the statement changed, with how long they waited to be claimed or ran. '
+  'Security definer because those who change jobs may not write counts.';
+
+create function private.count_deleted_ai_jobs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into private.ai_counter_queue (counted_at, event, job_type, provider, from_status, amount)
+  select date_trunc('minute', clock_timestamp()), 'deleted', d.job_type, d.provider, d.status, count(*)
+  from deleted as d
+  where d.status in ('pending', 'processing')
+  group by 3, 4, 5;
+  return null;
+end;
+$$;
+comment on function private.count_deleted_ai_jobs() is
+  'Statement trigger: jobs that are deleted while they wait or run no longer count as such. Security definer because those '
+  'who delete accounts may not write counts.';
+
+create function private.count_updated_provider_calls()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+set enable_nestloop = off
+as $$
+begin
+  insert into private.ai_counter_queue (
+    counted_at, event, job_type, provider, code, slot, millis, micros, amount
+  )
+  select date_trunc('minute', clock_timestamp()), c.event, c.job_type, c.provider, c.code, private.duration_slot(c.millis),
+    coalesce(sum(c.millis), 0), sum(c.micros), count(*)
+  from (
+    select n.provider,
+      case when n.outcome <> o.outcome then 'call' else 'revised' end as event,
+      -- Looked up one by one: a join would have to read all jobs, since it must not be a nested loop here.
+      coalesce((select j.job_type from public.ai_jobs as j where j.id = n.job_id), '') as job_type,
+      case
+        when n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) then 'unavailable'
+        else n.outcome
+      end as code,
+      case
+        when o.outcome = 'sent' and n.outcome in ('succeeded', 'rejected')
+          then greatest(extract(epoch from n.settled_at - n.sent_at) * 1000, 0)::bigint
+      end as millis,
+      coalesce(n.cost_micros, 0) - coalesce(o.cost_micros, 0) as micros
+    from updated as n
+    join outdated as o on o.id = n.id
+    where n.outcome <> o.outcome or coalesce(n.cost_micros, 0) <> coalesce(o.cost_micros, 0)
+  ) as c
+  group by 2, 3, 4, 5, 6;
+  return null;
+end;
+$$;
+comment on function private.count_updated_provider_calls() is
+  'Statement trigger: counts paid calls that reached an outcome, how long the provider took and what it cost. Security '
+  'definer because those who settle calls may not write counts.';
+
+create trigger ai_provider_calls_after_update_count
+after update on public.ai_provider_calls referencing old table as outdated new table as updated
+for each statement execute function private.count_updated_provider_calls();
+
+-- ===== supabase/schemas/ops/fold.sql
+
+-- What moves the appended counts into the buckets, and keeps the buckets in order.
+
+create function private.fold_ai_counters(p_limit integer default 50000)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_until bigint;
+  v_written integer;
+begin
+  -- One at a time: only so does nobody wait for a row of the counters.
+  if not pg_try_advisory_xact_lock(hashtextextended('fold_ai_counters', 0)) then
+    return 0;
+  end if;
+  -- A lower number that commits later is taken by the next fold.
+  select max(f.id) into v_until
+  from (select q.id from private.ai_counter_queue as q order by q.id limit p_limit) as f;
+  with taken as (
+    delete from private.ai_counter_queue as q where q.id <= v_until returning q.*
+  ),
+  counted as (
+    select t.counted_at, m.metric, t.job_type, t.provider, m.code, m.slot, sum(m.amount) as amount
+    from taken as t
+    cross join lateral (values
+      (case when t.event = 'call' then 'calls' when t.event not in ('deleted', 'revised') then t.event end,
+        t.code, 0::smallint, t.amount),
+      (case when t.event = 'created' and t.to_status not in ('pending', 'processing') then t.to_status end,
+        t.code, 0, t.amount),
+      (case when t.event = 'created' and t.to_status = 'completed' then 'cached' end, '', 0, t.amount),
+      (case when t.to_status in ('pending', 'processing') then 'jobs' end, t.to_status, 0, t.amount),
+      (case when t.from_status in ('pending', 'processing') then 'jobs' end, t.from_status, 0, -t.amount),
+      (case
+        when t.slot is null then null
+        when t.event = 'call' then 'call_time'
+        when t.to_status = 'processing' then 'pickup'
+        when t.to_status = 'completed' then 'run'
+      end, '', t.slot, t.amount),
+      (case
+        when t.slot is null then null
+        when t.event = 'call' then 'call_millis'
+        when t.to_status = 'processing' then 'pickup_millis'
+        when t.to_status = 'completed' then 'run_millis'
+      end, '', 0, t.millis),
+      (case when t.micros <> 0 then 'spend' end, '', 0, t.micros)
+    ) as m (metric, code, slot, amount)
+    where m.metric is not null
+    group by 1, 2, 3, 4, 5, 6
+  )
+  insert into private.ai_counters as c (resolution, bucket_at, metric, job_type, provider, code, slot, amount)
+  select r.resolution,
+    case
+      when r.resolution = 0 then '-infinity'
+      else date_bin(make_interval(secs => r.resolution), n.counted_at, timestamptz '2000-01-01 00:00:00+00')
+    end,
+    n.metric, n.job_type, n.provider, n.code, n.slot, sum(n.amount)
+  from counted as n
+  cross join (values (0), (60), (900), (7200)) as r (resolution)
+  -- How many jobs there are is a count of now, and not of a time.
+  where r.resolution = 0 or n.metric <> 'jobs'
+  group by 1, 2, 3, 4, 5, 6, 7
+  on conflict (resolution, metric, bucket_at, job_type, provider, code, slot)
+  do update set amount = c.amount + excluded.amount;
+  get diagnostics v_written = row_count;
+  perform private.note_schedule_run('fold');
+  return v_written;
+end;
+$$;
+comment on function private.fold_ai_counters(integer) is
+  'Moves up to p_limit rows of private.ai_counter_queue into private.ai_counters, run by pg_cron every few seconds. Returns '
+  'how many counters it changed; 0 when there was nothing to count, or while another fold runs.';
+
+create function private.prune_ai_counters()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  delete from private.ai_counters as c
+  where (c.resolution = 60 and c.bucket_at < now() - interval '3 hours')
+    or (c.resolution = 900 and c.bucket_at < now() - interval '2 days')
+    or (c.resolution = 7200 and c.bucket_at < now() - interval '15 days');
+end;
+$$;
+comment on function private.prune_ai_counters() is
+  'Hourly: removes buckets that no chart shows any more: minutes after three hours, quarters of an hour after two days, two '
+  'hours after fifteen days. The counts since the beginning stay.';
+
+create function private.recount_ai_jobs()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- No job changes and no fold runs until this is done, which reads every job that waits or runs.
+  lock table public.ai_jobs in share row exclusive mode;
+  perform pg_advisory_xact_lock(hashtextextended('fold_ai_counters', 0));
+  while exists (select 1 from private.ai_counter_queue) loop
+    perform private.fold_ai_counters();
+  end loop;
+  delete from private.ai_counters as c where c.metric = 'jobs';
+  insert into private.ai_counters (resolution, bucket_at, metric, job_type, provider, code, slot, amount)
+  select 0, '-infinity', 'jobs', j.job_type, j.provider, j.status, 0, count(*)
+  from public.ai_jobs as j
+  where j.status in ('pending', 'processing')
+  group by j.job_type, j.provider, j.status;
+end;
+$$;
+comment on function private.recount_ai_jobs() is
+  'Counts the jobs that wait and run anew, for a database whose rows came without the triggers, such as a restored one. '
+  'Changes of jobs wait for it.';
+
 -- ===== supabase/schemas/jobs/triggers.sql
 
 -- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event by name, so the names
@@ -4699,6 +5105,10 @@ for each row when (new.job_type = 'voice_clone')
 execute function private.lock_voice_places();
 
 -- After insert, each statement.
+
+create trigger ai_jobs_after_insert_count
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.count_inserted_ai_jobs();
 
 create trigger ai_jobs_after_insert_record
 after insert on public.ai_jobs referencing new table as inserted
@@ -4812,6 +5222,10 @@ after update of status on public.ai_jobs
 for each row when (old.status = 'processing' and new.status <> 'processing')
 execute function private.mark_open_call_unknown();
 
+create trigger ai_jobs_after_update_count
+after update on public.ai_jobs referencing old table as outdated new table as updated
+for each statement execute function private.count_updated_ai_jobs();
+
 create trigger ai_jobs_after_update_record
 after update on public.ai_jobs referencing old table as outdated new table as updated
 for each statement execute function private.record_updated_ai_jobs();
@@ -4820,6 +5234,12 @@ for each statement execute function private.record_updated_ai_jobs();
 
 create trigger ai_jobs_record_output after delete on public.ai_jobs
 for each row execute function private.record_storage_removal('output_url');
+
+-- After delete, each statement.
+
+create trigger ai_jobs_after_delete_count
+after delete on public.ai_jobs referencing old table as deleted
+for each statement execute function private.count_deleted_ai_jobs();
 
 -- ===== supabase/schemas/janitor/references.sql
 
@@ -6369,6 +6789,7 @@ begin
   if not found then
     raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
   end if;
+  perform private.note_schedule_run('janitor');
   return private.queue_job_leftovers();
 end;
 $$;
@@ -6572,6 +6993,1366 @@ comment on function private.check_text_to_speech(public.ai_jobs) is
   'voice of another user as for none. A job that depends on a voice clone may leave the voice out. Called by '
   'private.admit_ai_job, which runs as its owner, so the owner is checked here.';
 
+-- ===== supabase/schemas/ops/health.sql
+
+-- Health: what somebody on call has to know, at a cost that does not grow with the number of jobs.
+
+create function private.count_stuck_ai_jobs()
+returns bigint
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_blocked_users uuid[] := private.users_without_room();
+  v_is_sweeping boolean;
+begin
+  select r.last_run_at > statement_timestamp() - interval '1 minute' into v_is_sweeping
+  from private.ai_schedule_runs as r
+  where r.name = 'sweep';
+  return (
+    -- Nobody holds them any more, and the sweep has not taken them back.
+    select count(*)
+    from public.ai_jobs as j
+    where j.status = 'processing' and j.lease_expires_at < statement_timestamp() - interval '1 minute'
+  ) + (
+    -- Due, with room to run, and for two minutes nobody has claimed any job of the kind.
+    select count(*)
+    from (
+      select t.job_type, p.provider
+      from public.ai_job_types as t
+      join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
+      where t.is_enabled and t.paused_at is null and p.paused_at is null and p.breaker_opened_at is null
+        and p.max_concurrent > (
+          select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider
+        )
+        and not exists (
+          select 1
+          from private.ai_counters as c
+          where c.resolution = 60 and c.metric = 'claimed' and c.bucket_at > statement_timestamp() - interval '3 minutes'
+            and c.job_type = t.job_type and c.provider = p.provider
+        )
+      -- So that this is decided by kind, and not for each job that waits.
+      offset 0
+    ) as l
+    cross join lateral (
+      select w.user_id
+      from public.ai_jobs as w
+      where w.job_type = l.job_type and w.provider = l.provider and w.status = 'pending' and w.queue_key is not null
+        and w.scheduled_at < statement_timestamp() - interval '2 minutes'
+      order by w.scheduled_at
+      limit 200
+    ) as w
+    where w.user_id <> all (v_blocked_users)
+  ) + case
+    when v_is_sweeping then 0
+    -- Without the sweep nothing else finds these.
+    else (
+      select count(*)
+      from (
+        select 1
+        from public.ai_jobs as d
+        where d.status = 'pending' and d.queue_key is null and not d.is_blocked
+          and d.scheduled_at < statement_timestamp() - interval '2 minutes'
+        limit 1000
+      ) as d
+    )
+  end;
+end;
+$$;
+comment on function private.count_stuck_ai_jobs() is
+  'Jobs that should go on and do not: their lease ran out a minute ago; or they have been due for two minutes while their '
+  'provider and their owner have room, nothing is paused, and no job of their kind was claimed. Counts at most 200 of a '
+  'kind, and 1000 that the sweep has not seen.';
+
+create view private.ai_parked_jobs
+with (security_invoker = true)
+as
+select
+  j.id as job_id,
+  j.user_id,
+  j.job_type,
+  j.provider,
+  j.status,
+  j.error_code,
+  j.error_message,
+  'job:' || j.id as marker,
+  j.created_at,
+  j.completed_at as parked_at,
+  c.id as call_id,
+  c.operation,
+  c.attempt,
+  c.error_code as call_error_code,
+  c.http_status,
+  c.estimated_cost_micros,
+  c.sent_at,
+  c.unknown_since
+from public.ai_provider_calls as c
+join public.ai_jobs as j on j.id = c.job_id
+where c.outcome = 'unknown' and j.status in ('failed', 'cancelled');
+comment on view private.ai_parked_jobs is
+  'Ended jobs with a paid call of which nobody knows what became of it, one row for each such call. The marker is what to '
+  'search for at the provider; public.resolve_unknown_ai_job takes the answer. For the operator.';
+revoke all on private.ai_parked_jobs from public, anon, authenticated, service_role;
+
+create view private.ai_health
+with (security_invoker = true)
+as
+select
+  statement_timestamp() as checked_at,
+  d.oldest_due_at,
+  greatest(extract(epoch from statement_timestamp() - d.oldest_due_at), 0)::double precision as oldest_due_seconds,
+  private.count_stuck_ai_jobs() as stuck,
+  (select count(*) from (select distinct k.job_id from private.ai_parked_jobs as k limit 1000) as k) as parked,
+  (
+    select coalesce(array_agg(p.provider order by p.provider), '{}')
+    from public.ai_providers as p
+    where p.breaker_opened_at is not null
+  ) as open_breakers,
+  (select r.last_run_at from private.ai_schedule_runs as r where r.name = 'sweep') as last_sweep_at,
+  (select r.last_run_at from private.ai_schedule_runs as r where r.name = 'fold') as last_fold_at,
+  (select r.last_run_at from private.ai_schedule_runs as r where r.name = 'janitor') as last_janitor_at,
+  (
+    select count(*) = 2 from vault.secrets as s where s.name in ('project_url', 'dispatch_secret')
+  ) as is_dispatch_configured,
+  (
+    select count(*)
+    from (
+      select h.status_code, h.timed_out, h.error_msg, h.created
+      from net._http_response as h
+      order by h.created desc
+      limit 200
+    ) as h
+    where h.created > statement_timestamp() - interval '10 minutes'
+      -- 409 says that it had been delivered already.
+      and (h.timed_out or h.error_msg is not null or (h.status_code >= 400 and h.status_code <> 409))
+  ) as dispatch_failures,
+  (
+    select coalesce(
+      jsonb_agg(jsonb_build_object('provider', q.provider, 'waiting', q.waiting, 'running', q.running) order by q.provider),
+      '[]'
+    )
+    from (
+      select p.provider,
+        greatest(coalesce(sum(c.amount) filter (where c.code = 'pending'), 0), 0)::bigint as waiting,
+        (select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider) as running
+      from public.ai_providers as p
+      left join private.ai_counters as c
+        on c.resolution = 0 and c.bucket_at = '-infinity' and c.metric = 'jobs' and c.provider = p.provider
+      group by p.provider
+    ) as q
+  ) as queue
+from (
+  select min(w.scheduled_at) as oldest_due_at
+  from (
+    select (
+      select w.scheduled_at
+      from public.ai_jobs as w
+      where w.job_type = t.job_type and w.provider = p.provider and w.status = 'pending' and w.queue_key is not null
+      order by w.scheduled_at
+      limit 1
+    ) as scheduled_at
+    from public.ai_job_types as t
+    cross join public.ai_providers as p
+    union all
+    (
+      select w.scheduled_at
+      from public.ai_jobs as w
+      where w.status = 'pending' and w.queue_key is null and not w.is_blocked and w.scheduled_at <= statement_timestamp()
+      order by w.scheduled_at
+      limit 1
+    )
+  ) as w
+) as d;
+comment on view private.ai_health is
+  'What somebody on call has to know, in one row: the job that has been due longest, stuck and parked jobs (1000 at most), '
+  'open breakers, when sweep, fold and janitor last ran, how many of the last 200 calls to our functions failed in ten '
+  'minutes, and the queue by provider. As quick with a million jobs as with ten.';
+revoke all on private.ai_health from public, anon, authenticated, service_role;
+
+create function private.check_ai_health()
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_health private.ai_health;
+  v_finished bigint;
+  v_failed bigint;
+  v_has_janitor boolean;
+  v_checks jsonb;
+begin
+  select h.* into v_health from private.ai_health as h;
+  select
+    coalesce(sum(c.amount), 0),
+    coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0)
+  into v_finished, v_failed
+  from private.ai_counters as c
+  where c.resolution = 60 and c.bucket_at > statement_timestamp() - interval '15 minutes'
+    and c.metric in ('completed', 'failed');
+  select exists (select 1 from cron.job as s where s.jobname = 'run-janitor' and s.active) into v_has_janitor;
+
+  select jsonb_agg(
+    jsonb_build_object(
+      'name', k.name,
+      'status', case when k.observed <= k.accepted then 'ok' else k.otherwise end,
+      'observed', k.observed,
+      'limit', k.accepted,
+      'unit', k.unit
+    )
+    order by k.position
+  ) into v_checks
+  from (values
+    (1, 'sweep_age', extract(epoch from v_health.checked_at - v_health.last_sweep_at), 60, 'seconds', 'failing'),
+    (2, 'dispatch_unconfigured', (not v_health.is_dispatch_configured)::integer, 0, 'secrets', 'failing'),
+    (3, 'stuck_jobs', v_health.stuck, 0, 'jobs', 'failing'),
+    (4, 'dispatch_failures', v_health.dispatch_failures, 10, 'calls', 'degraded'),
+    (5, 'open_breakers', cardinality(v_health.open_breakers), 0, 'providers', 'degraded'),
+    (6, 'parked_jobs', v_health.parked, 0, 'jobs', 'degraded'),
+    (
+      7, 'failed_share', case when v_finished < 20 then 0 else round(v_failed::numeric / v_finished, 3) end, 0.5, 'share',
+      'degraded'
+    ),
+    (8, 'counters_age', extract(epoch from v_health.checked_at - v_health.last_fold_at), 120, 'seconds', 'degraded'),
+    (
+      9, 'janitor_age',
+      case when v_has_janitor then extract(epoch from v_health.checked_at - v_health.last_janitor_at) else 0 end, 3600,
+      'seconds', 'degraded'
+    )
+  ) as k (position, name, observed, accepted, unit, otherwise);
+
+  return jsonb_build_object(
+    'status', case
+      when v_checks @> '[{"status": "failing"}]' then 'failing'
+      when v_checks @> '[{"status": "degraded"}]' then 'degraded'
+      else 'ok'
+    end,
+    'checked_at', v_health.checked_at,
+    'oldest_waiting_seconds', v_health.oldest_due_seconds,
+    'queue', v_health.queue,
+    'open_breakers', to_jsonb(v_health.open_breakers),
+    'checks', v_checks
+  );
+end;
+$$;
+comment on function private.check_ai_health() is
+  'private.ai_health, judged: {status: ok | degraded | failing, checked_at, oldest_waiting_seconds, queue, open_breakers, '
+  'checks: [{name, status, observed, limit, unit}]}. Failing: jobs do not move. Degraded: somebody should look.';
+
+-- ===== supabase/schemas/ops/metrics.sql
+
+-- What the Edge Functions health and metrics read.
+
+create view private.ai_provider_standing
+with (security_invoker = true)
+as
+select
+  p.provider,
+  case
+    when p.paused_at is not null then 'paused'
+    when p.breaker_opened_at is null then 'working'
+    when p.breaker_probe_at <= statement_timestamp() then 'probing'
+    else 'open'
+  end as state,
+  p.paused_at,
+  p.breaker_failures as failures_in_a_row,
+  p.breaker_threshold,
+  p.breaker_opened_at as open_since,
+  p.breaker_probe_at as next_probe_at,
+  p.breaker_probes as failed_probes,
+  p.max_concurrent,
+  (select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider) as running,
+  greatest(coalesce(w.jobs, 0), 0)::bigint as waiting,
+  coalesce(h.calls, 0)::bigint as calls_last_hour,
+  coalesce(h.failed_calls, 0)::bigint as failed_calls_last_hour,
+  coalesce(h.spend_micros, 0)::bigint as spend_micros_last_hour,
+  coalesce(s.spend_micros, 0)::bigint as spend_micros_last_day,
+  p.budget_micros,
+  b.spent_micros as spent_micros_this_month,
+  b.reserved_micros
+from public.ai_providers as p
+join private.ai_provider_budgets as b on b.provider = p.provider
+left join (
+  select c.provider,
+    sum(c.amount) filter (where c.metric = 'calls') as calls,
+    sum(c.amount) filter (where c.metric = 'calls' and c.code = 'unavailable') as failed_calls,
+    sum(c.amount) filter (where c.metric = 'spend') as spend_micros
+  from private.ai_counters as c
+  where c.resolution = 60 and c.metric in ('calls', 'spend') and c.bucket_at > now() - interval '1 hour'
+  group by c.provider
+) as h on h.provider = p.provider
+left join (
+  select c.provider, sum(c.amount) as spend_micros
+  from private.ai_counters as c
+  where c.resolution = 900 and c.metric = 'spend' and c.bucket_at > now() - interval '1 day'
+  group by c.provider
+) as s on s.provider = p.provider
+left join (
+  select c.provider, sum(c.amount) as jobs
+  from private.ai_counters as c
+  where c.resolution = 0 and c.metric = 'jobs' and c.code = 'pending'
+  group by c.provider
+) as w on w.provider = p.provider;
+comment on view private.ai_provider_standing is
+  'Each provider with its breaker, what runs, may run and waits, calls and failures of the last hour, and money; counted, so '
+  'that it is as quick with a million jobs as with ten. Money in millionths of a US dollar. For the operator.';
+revoke all on private.ai_provider_standing from public, anon, authenticated, service_role;
+
+create function public.read_ai_health()
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return private.check_ai_health();
+end;
+$$;
+comment on function public.read_ai_health() is
+  'private.check_ai_health for the Edge Function health. service_role only; security definer because it reads schemas private, '
+  'net, cron and vault.';
+revoke execute on function public.read_ai_health() from public, anon, authenticated;
+grant execute on function public.read_ai_health() to service_role;
+
+create function public.read_ai_metrics()
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'health', private.check_ai_health(),
+    'sweep_age_seconds', (
+      select extract(epoch from statement_timestamp() - r.last_run_at) from private.ai_schedule_runs as r where r.name = 'sweep'
+    ),
+    'janitor_age_seconds', (
+      select extract(epoch from statement_timestamp() - r.last_run_at) from private.ai_schedule_runs as r where r.name = 'janitor'
+    ),
+    'counters', (
+      select coalesce(
+        jsonb_agg(jsonb_build_object(
+          'metric', c.metric, 'job_type', c.job_type, 'provider', c.provider, 'code', c.code, 'slot', c.slot,
+          'amount', c.amount
+        )),
+        '[]'
+      )
+      from private.ai_counters as c
+      where c.resolution = 0 and c.bucket_at = '-infinity'
+    ),
+    'last_quarter', (
+      select jsonb_build_object(
+        'completed', coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0),
+        'failed', coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0)
+      )
+      from private.ai_counters as c
+      where c.resolution = 60 and c.bucket_at > statement_timestamp() - interval '15 minutes'
+        and c.metric in ('completed', 'failed')
+    ),
+    'providers', (
+      select coalesce(jsonb_agg(to_jsonb(p) order by p.provider), '[]') from private.ai_provider_standing as p
+    )
+  );
+end;
+$$;
+comment on function public.read_ai_metrics() is
+  'What the Edge Function metrics prints: the counts since the beginning, the health and the providers. No user is in it. '
+  'service_role only; security definer because it reads schema private.';
+revoke execute on function public.read_ai_metrics() from public, anon, authenticated;
+grant execute on function public.read_ai_metrics() to service_role;
+
+-- ===== supabase/schemas/ops/operators.sql
+
+-- Operators: who they are, and what each of them has done. The functions of the console check the role themselves, so that
+-- a caller with the secret key can act for nobody who does not have it.
+
+create table private.operator_actions (
+  id bigint generated always as identity,
+  operator_id uuid not null,
+  action text not null,
+  details jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp(),
+  constraint operator_actions_pkey primary key (id),
+  constraint operator_actions_action_is_word check (action ~ '^[a-z][a-z_]{1,40}$'),
+  constraint operator_actions_details_is_object check (jsonb_typeof(details) = 'object')
+);
+comment on table private.operator_actions is
+  'What operators did in the console, and whose payloads they read: written in the transaction of the action, never changed.';
+comment on column private.operator_actions.operator_id is
+  'The operator''s account. No foreign key: what was done stays on record when the account is deleted.';
+alter table private.operator_actions enable row level security;
+revoke all on private.operator_actions from public, anon, authenticated, service_role;
+
+create function private.require_ai_operator(p_operator_id uuid)
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select 1 from auth.users as u where u.id = p_operator_id and u.raw_app_meta_data ->> 'role' = 'ai_operator'
+  ) then
+    raise exception 'only an operator may do this' using errcode = 'AJ095';
+  end if;
+end;
+$$;
+comment on function private.require_ai_operator(uuid) is
+  'Raises AJ095 unless the account has the role ai_operator in its app_metadata now, whatever an older token says.';
+
+create function private.record_operator_action(p_operator_id uuid, p_action text, p_details jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform private.require_ai_operator(p_operator_id);
+  insert into private.operator_actions (operator_id, action, details)
+  values (p_operator_id, p_action, jsonb_strip_nulls(p_details));
+end;
+$$;
+comment on function private.record_operator_action(uuid, text, jsonb) is
+  'Checks the role (AJ095) and writes down what the operator is about to do; rolled back with it.';
+
+create function public.ops_actions(p_operator_id uuid, p_limit integer default 50, p_before_id bigint default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_ai_operator(p_operator_id);
+  return (
+    select coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'id', a.id, 'operator_id', a.operator_id, 'operator_email', u.email, 'action', a.action, 'details', a.details,
+          'created_at', a.created_at
+        )
+        order by a.id desc
+      ),
+      '[]'
+    )
+    from (
+      select a.*
+      from private.operator_actions as a
+      where p_before_id is null or a.id < p_before_id
+      order by a.id desc
+      limit least(greatest(p_limit, 1), 101)
+    ) as a
+    left join auth.users as u on u.id = a.operator_id
+  );
+end;
+$$;
+comment on function public.ops_actions(uuid, integer, bigint) is
+  'For the console: what operators did, newest first; the next page begins before the last one''s id. AJ095 for anybody but '
+  'an operator. service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_actions(uuid, integer, bigint) from public, anon, authenticated;
+grant execute on function public.ops_actions(uuid, integer, bigint) to service_role;
+
+-- ===== supabase/schemas/ops/overview.sql
+
+-- What the console shows of the whole: numbers, charts, failures, providers, budgets.
+
+create function public.ops_overview(p_operator_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_health jsonb;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  v_health := private.check_ai_health();
+  return v_health || (
+    select jsonb_build_object(
+      'waiting', greatest(coalesce(sum(c.amount) filter (where c.metric = 'jobs' and c.code = 'pending'), 0), 0),
+      'running', (select count(*) from public.ai_jobs as r where r.status = 'processing')
+    )
+    from private.ai_counters as c
+    where c.resolution = 0 and c.bucket_at = '-infinity' and c.metric = 'jobs'
+  ) || (
+    select jsonb_build_object(
+      'completed_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0),
+      'failed_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0),
+      'spend_micros_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0)
+    )
+    from private.ai_counters as c
+    where c.resolution = 60 and c.bucket_at > statement_timestamp() - interval '1 hour'
+      and c.metric in ('completed', 'failed', 'spend')
+  );
+end;
+$$;
+comment on function public.ops_overview(uuid) is
+  'For the console: private.check_ai_health with the jobs that wait and run, and what ended and was spent in the last hour. '
+  'Counted, at most some seconds old. AJ095 for anybody but an operator. service_role only; security definer because it '
+  'reads schema private.';
+revoke execute on function public.ops_overview(uuid) from public, anon, authenticated;
+grant execute on function public.ops_overview(uuid) to service_role;
+
+create function private.ai_chart_range(p_range text)
+returns table (resolution integer, buckets integer)
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  case p_range
+    when '1h' then return query select 60, 60;
+    when '24h' then return query select 900, 96;
+    when '7d' then return query select 7200, 84;
+    else raise exception 'there is no range %; take 1h, 24h or 7d', p_range using errcode = '22023';
+  end case;
+end;
+$$;
+comment on function private.ai_chart_range(text) is 'The resolution in seconds, and the number of buckets, of a chart.';
+
+create function private.ai_charts(p_range text)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_resolution integer;
+  v_buckets integer;
+  v_step interval;
+  v_last timestamptz;
+  v_first timestamptz;
+begin
+  select r.resolution, r.buckets into v_resolution, v_buckets from private.ai_chart_range(p_range) as r;
+  v_step := make_interval(secs => v_resolution);
+  v_last := date_bin(v_step, statement_timestamp(), timestamptz '2000-01-01 00:00:00+00');
+  v_first := v_last - (v_buckets - 1) * v_step;
+  return (
+    with counts as materialized (
+      select c.bucket_at, c.metric, c.job_type, c.slot, sum(c.amount) as amount
+      from private.ai_counters as c
+      where c.resolution = v_resolution and c.bucket_at >= v_first
+        and c.metric in ('created', 'completed', 'failed', 'cancelled', 'spend', 'pickup', 'run')
+      group by 1, 2, 3, 4
+    ),
+    totals as (
+      select c.bucket_at,
+        coalesce(sum(c.amount) filter (where c.metric = 'created'), 0) as created,
+        coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0) as completed,
+        coalesce(sum(c.amount) filter (where c.metric = 'failed'), 0) as failed,
+        coalesce(sum(c.amount) filter (where c.metric = 'cancelled'), 0) as cancelled,
+        coalesce(sum(c.amount) filter (where c.metric = 'spend'), 0) as spend_micros
+      from counts as c
+      where c.metric not in ('pickup', 'run')
+      group by 1
+    ),
+    slots as (
+      select c.bucket_at, c.metric, case when c.metric = 'run' then c.job_type end as job_type, c.slot,
+        sum(c.amount) as amount
+      from counts as c
+      where c.metric in ('pickup', 'run')
+      group by 1, 2, 3, 4
+      having sum(c.amount) > 0
+    ),
+    durations as (
+      select s.bucket_at, s.metric, s.job_type, sum(s.amount) as amount,
+        private.slot_quantiles(
+          array_agg(s.slot order by s.slot), array_agg(s.amount::bigint order by s.slot), array[0.5, 0.95]
+        ) as quantiles
+      from slots as s
+      group by 1, 2, 3
+    ),
+    runs as (
+      select d.bucket_at,
+        jsonb_agg(
+          jsonb_build_object(
+            'job_type', d.job_type, 'count', d.amount, 'p50_ms', d.quantiles[1], 'p95_ms', d.quantiles[2]
+          )
+          order by d.job_type
+        ) as runs
+      from durations as d
+      where d.metric = 'run'
+      group by 1
+    )
+    select jsonb_build_object(
+      'range', p_range,
+      'step_seconds', v_resolution,
+      'buckets', jsonb_agg(
+        jsonb_build_object(
+          'at', b.bucket_at,
+          'created', coalesce(t.created, 0),
+          'completed', coalesce(t.completed, 0),
+          'failed', coalesce(t.failed, 0),
+          'cancelled', coalesce(t.cancelled, 0),
+          'spend_micros', coalesce(t.spend_micros, 0),
+          'pickup', case
+            when p.bucket_at is not null
+              then jsonb_build_object('count', p.amount, 'p50_ms', p.quantiles[1], 'p95_ms', p.quantiles[2])
+          end,
+          'run', coalesce(r.runs, '[]')
+        )
+        order by b.bucket_at
+      )
+    )
+    from generate_series(v_first, v_last, v_step) as b (bucket_at)
+    left join totals as t on t.bucket_at = b.bucket_at
+    left join durations as p on p.bucket_at = b.bucket_at and p.metric = 'pickup'
+    left join runs as r on r.bucket_at = b.bucket_at
+  );
+end;
+$$;
+comment on function private.ai_charts(text) is
+  'The last hour, day or week (1h, 24h, 7d) as 60, 96 or 84 buckets, the last of them not over yet: {range, step_seconds, '
+  'buckets: [{at, created, completed, failed, cancelled, spend_micros, pickup: {count, p50_ms, p95_ms} | null, run: '
+  '[{job_type, count, p50_ms, p95_ms}]}]}. From the counters alone.';
+
+create function public.ops_charts(p_operator_id uuid, p_range text)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_ai_operator(p_operator_id);
+  return private.ai_charts(p_range);
+end;
+$$;
+comment on function public.ops_charts(uuid, text) is
+  'For the console: private.ai_charts. AJ095 for anybody but an operator. service_role only; security definer because the '
+  'counters lie in schema private.';
+revoke execute on function public.ops_charts(uuid, text) from public, anon, authenticated;
+grant execute on function public.ops_charts(uuid, text) to service_role;
+
+create function public.ops_failures(p_operator_id uuid, p_range text)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_resolution integer;
+  v_buckets integer;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  select r.resolution, r.buckets into v_resolution, v_buckets from private.ai_chart_range(p_range) as r;
+  return (
+    with failures as (
+      select c.code, c.job_type, c.provider, sum(c.amount) as amount, min(c.bucket_at) as first_at,
+        max(c.bucket_at) as last_at
+      from private.ai_counters as c
+      where c.resolution = v_resolution and c.metric = 'failed'
+        and c.bucket_at > statement_timestamp() - v_buckets * make_interval(secs => v_resolution)
+      group by 1, 2, 3
+    ),
+    -- Bounded, so that the table may be as long as it likes: what is not among these has no sample.
+    newest as (
+      select j.id, j.error_code, j.error_message, j.job_type, j.provider, j.completed_at
+      from public.ai_jobs as j
+      where j.status = 'failed'
+      order by j.completed_at desc
+      limit 1000
+    ),
+    samples as (
+      select distinct on (n.error_code, n.job_type, n.provider)
+        n.id, n.error_code, n.error_message, n.job_type, n.provider
+      from newest as n
+      order by n.error_code, n.job_type, n.provider, n.completed_at desc
+    )
+    select coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'error_code', f.code,
+          'job_type', f.job_type,
+          'provider', f.provider,
+          'count', f.amount,
+          'first_at', f.first_at,
+          'last_at', f.last_at,
+          'sample_job_id', s.id,
+          'sample_message', s.error_message
+        )
+        order by f.amount desc, f.code, f.job_type, f.provider
+      ),
+      '[]'
+    )
+    from failures as f
+    left join samples as s on s.error_code = f.code and s.job_type = f.job_type and s.provider = f.provider
+  );
+end;
+$$;
+comment on function public.ops_failures(uuid, text) is
+  'For the console: how many jobs failed in the range, by code, job type and provider, with the buckets in which the first '
+  'and the last did, and one of the newest thousand failed jobs as a sample. AJ095 for anybody but an operator. '
+  'service_role only; security definer because the counters lie in schema private.';
+revoke execute on function public.ops_failures(uuid, text) from public, anon, authenticated;
+grant execute on function public.ops_failures(uuid, text) to service_role;
+
+create function public.ops_providers(p_operator_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_ai_operator(p_operator_id);
+  return (select coalesce(jsonb_agg(to_jsonb(p) order by p.provider), '[]') from private.ai_provider_standing as p);
+end;
+$$;
+comment on function public.ops_providers(uuid) is
+  'For the console: private.ai_provider_standing. AJ095 for anybody but an operator. service_role only; security definer '
+  'because the view lies in schema private.';
+revoke execute on function public.ops_providers(uuid) from public, anon, authenticated;
+grant execute on function public.ops_providers(uuid) to service_role;
+
+create function public.ops_budgets(
+  p_operator_id uuid,
+  p_limit integer default 50,
+  p_after_spent_micros bigint default null,
+  p_after_user_id uuid default null
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_month date := date_trunc('month', statement_timestamp() at time zone 'UTC')::date;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  return jsonb_build_object(
+    'month', v_month,
+    'default_budget_micros', (select d.budget_micros from public.ai_limits as d where d.user_id is null),
+    'providers', (
+      select coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'provider', b.provider, 'budget_micros', b.budget_micros, 'spent_micros', b.spent_micros,
+            'reserved_micros', b.reserved_micros, 'remaining_micros', b.remaining_micros
+          )
+          order by b.provider
+        ),
+        '[]'
+      )
+      from private.ai_provider_budgets as b
+    ),
+    'users', (
+      select coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'user_id', s.user_id, 'email', u.email, 'budget_micros', s.budget_micros, 'spent_micros', s.spent_micros,
+            'reserved_micros', s.reserved_micros, 'is_paused', s.paused_at is not null
+          )
+          order by s.spent_micros desc, s.user_id
+        ),
+        '[]'
+      )
+      from (
+        select m.*
+        from (
+          select l.user_id, l.budget_micros, l.reserved_micros, l.paused_at,
+            case when l.budget_month >= v_month then l.spent_micros else 0 end as spent_micros
+          from public.ai_limits as l
+          where l.user_id is not null
+        ) as m
+        where p_after_spent_micros is null
+          or m.spent_micros < p_after_spent_micros
+          or (m.spent_micros = p_after_spent_micros and m.user_id > p_after_user_id)
+        order by m.spent_micros desc, m.user_id
+        limit least(greatest(p_limit, 1), 101)
+      ) as s
+      left join auth.users as u on u.id = s.user_id
+    )
+  );
+end;
+$$;
+comment on function public.ops_budgets(uuid, integer, bigint, uuid) is
+  'For the console: budgets, spend and reservations of this month (UTC) by provider, and by user, those who spent most '
+  'first; the next page begins after the last one''s spent_micros and user_id. In millionths of a US dollar. AJ095 for '
+  'anybody but an operator. service_role only; security definer because it reads schemas private and auth.';
+revoke execute on function public.ops_budgets(uuid, integer, bigint, uuid) from public, anon, authenticated;
+grant execute on function public.ops_budgets(uuid, integer, bigint, uuid) to service_role;
+
+-- ===== supabase/schemas/ops/jobs.sql
+
+-- What the console shows of jobs: search, one job, its payload, and those that need a person.
+
+create function public.ops_search_jobs(
+  p_operator_id uuid,
+  p_job_id uuid default null,
+  p_user_id uuid default null,
+  p_user_email text default null,
+  p_job_type text default null,
+  p_provider text default null,
+  p_status text default null,
+  p_error_code text default null,
+  p_limit integer default 50,
+  p_before_created_at timestamptz default null,
+  p_before_id uuid default null
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+-- The plan depends on which filters are given.
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+  v_user_id uuid := p_user_id;
+  -- A code alone means the jobs that failed with it: among all jobs, few rows have one, and no index knows which.
+  v_status text := coalesce(p_status, case when p_error_code is not null then 'failed' end);
+begin
+  perform private.require_ai_operator(p_operator_id);
+  if p_user_email is not null then
+    select u.id into v_user_id
+    from auth.users as u
+    where u.email = lower(p_user_email) and (p_user_id is null or u.id = p_user_id)
+    limit 1;
+    if v_user_id is null then
+      return '[]';
+    end if;
+  end if;
+  return (
+    select coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'job_id', f.id,
+          'user_id', f.user_id,
+          'job_type', f.job_type,
+          'provider', f.provider,
+          'status', f.status,
+          'stage', f.stage,
+          'progress_percentage', f.progress_percentage,
+          'attempt', f.attempt,
+          'max_attempts', f.max_attempts,
+          'error_code', f.error_code,
+          'spend', f.spend,
+          'cost_micros', f.cost_micros,
+          'created_at', f.created_at,
+          'started_at', f.started_at,
+          'completed_at', f.completed_at,
+          'scheduled_at', f.scheduled_at,
+          'is_cancel_requested', f.cancel_requested_at is not null
+        )
+        order by f.created_at desc, f.id desc
+      ),
+      '[]'
+    )
+    from (
+      select l.*
+      from public.ai_job_types as t
+      -- Type by type, each through its own index, newest first.
+      cross join lateral (
+        select j.*
+        from public.ai_jobs as j
+        where j.job_type = t.job_type
+          and (p_job_id is null or j.id = p_job_id)
+          and (v_user_id is null or j.user_id = v_user_id)
+          and (p_provider is null or j.provider = p_provider)
+          and (v_status is null or j.status = v_status)
+          and (p_error_code is null or j.error_code = p_error_code)
+          and (p_before_created_at is null or (j.created_at, j.id) < (p_before_created_at, p_before_id))
+        order by j.created_at desc, j.id desc
+        limit least(greatest(p_limit, 1), 101)
+      ) as l
+      where p_job_type is null or t.job_type = p_job_type
+      order by l.created_at desc, l.id desc
+      limit least(greatest(p_limit, 1), 101)
+    ) as f
+  );
+end;
+$$;
+comment on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) is
+  'For the console: jobs that match every filter given, newest first, without parameters and results; with a code and no '
+  'status those that failed. The next page begins before the last one''s created_at and job_id. AJ095 for anybody but an '
+  'operator. service_role only; security definer because it reads the jobs of all users and schema auth.';
+revoke execute on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) from public, anon, authenticated;
+grant execute on function public.ops_search_jobs(uuid, uuid, uuid, text, text, text, text, text, integer, timestamptz, uuid) to service_role;
+
+create function public.ops_job(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_ai_operator(p_operator_id);
+  return (
+    select jsonb_build_object(
+      'job', to_jsonb(j) - array[
+        'metadata', 'input_url', 'output_url', 'result_data', 'idempotency_key', 'lease_token', 'input_hash', 'queue_key',
+        'error_message', 'event_seq', 'last_event'
+      ] || jsonb_build_object(
+        'user_email', (select u.email from auth.users as u where u.id = j.user_id),
+        'marker', 'job:' || j.id,
+        'is_parked', j.status in ('failed', 'cancelled') and exists (
+          select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome = 'unknown'
+        )
+      ),
+      'costs', (
+        select jsonb_build_object(
+          'cost_micros', coalesce(sum(c.cost_micros), 0),
+          'reserved_micros', coalesce(
+            sum(c.estimated_cost_micros) filter (where c.outcome in ('sent', 'unknown')), 0
+          ),
+          'paid_calls', count(*) filter (where c.outcome not in ('rejected', 'absent'))
+        )
+        from public.ai_provider_calls as c
+        where c.job_id = j.id
+      ),
+      'timeline', (
+        select coalesce(
+          jsonb_agg(
+            jsonb_build_object(
+              'seq', e.seq, 'event', e.event, 'attempt', e.attempt, 'data', e.data, 'created_at', e.created_at
+            )
+            order by e.seq
+          ),
+          '[]'
+        )
+        from (
+          select e.* from public.ai_job_events as e where e.job_id = j.id order by e.seq desc limit 500
+        ) as e
+      ),
+      'journal', (
+        select coalesce(
+          jsonb_agg(to_jsonb(c) - array['job_id', 'user_id', 'price_micros', 'price_units'] order by c.sent_at),
+          '[]'
+        )
+        from (
+          select c.* from public.ai_provider_calls as c where c.job_id = j.id order by c.sent_at desc limit 200
+        ) as c
+      )
+    )
+    from public.ai_jobs as j
+    where j.id = p_job_id
+  );
+end;
+$$;
+comment on function public.ops_job(uuid, uuid) is
+  'For the console: one job with its costs, the last 500 events of its timeline and the last 200 calls of its journal, '
+  'without what the user put in or got out. Null: there is no such job. AJ095 for anybody but an operator. service_role '
+  'only; security definer because it reads the jobs of all users and schema auth.';
+revoke execute on function public.ops_job(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_job(uuid, uuid) to service_role;
+
+create function public.ops_job_payload(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_payload jsonb;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  select jsonb_build_object(
+    'job_id', j.id, 'input_url', j.input_url, 'metadata', j.metadata, 'output_url', j.output_url,
+    'result_data', j.result_data, 'error_message', j.error_message
+  ) into v_payload
+  from public.ai_jobs as j
+  where j.id = p_job_id;
+  if v_payload is not null then
+    perform private.record_operator_action(p_operator_id, 'read_payload', jsonb_build_object('job_id', p_job_id));
+  end if;
+  return v_payload;
+end;
+$$;
+comment on function public.ops_job_payload(uuid, uuid) is
+  'For the console: what the user put into a job and got out of it. That it was read, by whom and when, is written down. '
+  'Null: there is no such job. AJ095 for anybody but an operator. service_role only; security definer because it reads the '
+  'jobs of all users and writes schema private.';
+revoke execute on function public.ops_job_payload(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_job_payload(uuid, uuid) to service_role;
+
+create function public.ops_parked(p_operator_id uuid, p_limit integer default 100)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_ai_operator(p_operator_id);
+  return (
+    select coalesce(jsonb_agg(to_jsonb(k) order by k.unknown_since, k.call_id), '[]')
+    from (
+      select k.* from private.ai_parked_jobs as k order by k.unknown_since, k.call_id limit least(greatest(p_limit, 1), 1000)
+    ) as k
+  );
+end;
+$$;
+comment on function public.ops_parked(uuid, integer) is
+  'For the console: the rows of private.ai_parked_jobs that have waited longest, p_limit of them, 1000 at most. AJ095 for '
+  'anybody but an operator. service_role only; security definer because the view lies in schema private.';
+revoke execute on function public.ops_parked(uuid, integer) from public, anon, authenticated;
+grant execute on function public.ops_parked(uuid, integer) to service_role;
+
+-- ===== supabase/schemas/ops/redrive.sql
+
+-- Redrive: failed jobs of a filter run again, after a count and a price.
+
+create function private.ai_jobs_to_redrive(
+  p_job_type text,
+  p_provider text,
+  p_error_code text,
+  p_user_id uuid,
+  p_failed_since timestamptz
+)
+returns setof public.ai_jobs
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  return query
+  select f.*
+  from public.ai_jobs as f
+  where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+    -- These come back with the job that they depend on.
+    and f.error_code <> 'dependency_failed'
+    and (p_job_type is null or f.job_type = p_job_type)
+    and (p_provider is null or f.provider = p_provider)
+    and (p_error_code is null or f.error_code = p_error_code)
+    and (p_user_id is null or f.user_id = p_user_id)
+    and (p_failed_since is null or f.completed_at >= p_failed_since);
+end;
+$$;
+comment on function private.ai_jobs_to_redrive(text, text, text, uuid, timestamptz) is
+  'Failed jobs that match every filter given and may run again, as in public.redrive_ai_jobs.';
+
+create function public.ops_preview_redrive(
+  p_operator_id uuid,
+  p_job_type text default null,
+  p_provider text default null,
+  p_error_code text default null,
+  p_user_id uuid default null,
+  p_failed_since timestamptz default null
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_ai_operator(p_operator_id);
+  return (
+    with jobs as materialized (
+      select f.id, f.user_id, f.completed_at,
+        (
+          -- What was never made is paid for again; what was, is there.
+          select sum(s.estimate)
+          from (
+            select c.operation, max(c.estimated_cost_micros) as estimate
+            from public.ai_provider_calls as c
+            where c.job_id = f.id
+            group by c.operation
+            having not coalesce(bool_or(c.outcome in ('succeeded', 'adopted') and c.discarded_at is null), false)
+          ) as s
+        ) as estimate,
+        exists (select 1 from public.ai_provider_calls as c where c.job_id = f.id) as was_called,
+        exists (
+          select 1 from public.ai_prices as p
+          where p.job_type = f.job_type and p.provider = f.provider and p.price_micros > 0
+        ) as has_price
+      from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
+    )
+    select jsonb_build_object(
+      'count', count(*),
+      'users', count(distinct j.user_id),
+      'price_micros', coalesce(sum(j.estimate), 0),
+      'without_estimate', count(*) filter (where not j.was_called and j.has_price),
+      'oldest_failed_at', min(j.completed_at),
+      'newest_failed_at', max(j.completed_at),
+      'left_out', (
+        select jsonb_build_object(
+          'spend_unknown', count(*) filter (where f.spend = 'unknown'),
+          'dependency_failed', count(*) filter (where f.spend <> 'unknown' and f.error_code = 'dependency_failed'),
+          'tried_too_often', count(*) filter (
+            where f.spend <> 'unknown' and f.error_code <> 'dependency_failed' and f.max_attempts >= 100
+          )
+        )
+        from public.ai_jobs as f
+        where f.status = 'failed'
+          and (p_job_type is null or f.job_type = p_job_type)
+          and (p_provider is null or f.provider = p_provider)
+          and (p_error_code is null or f.error_code = p_error_code)
+          and (p_user_id is null or f.user_id = p_user_id)
+          and (p_failed_since is null or f.completed_at >= p_failed_since)
+      )
+    )
+    from jobs as j
+  );
+end;
+$$;
+comment on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) is
+  'For the console: how many failed jobs a redrive of this filter would run again, of how many users, what their calls are '
+  'estimated to cost, as far as one was sent before (without_estimate: jobs with a price of which nothing is known), and '
+  'what would be left out and why. Changes nothing. AJ095 for anybody but an operator. service_role only; security definer '
+  'because it reads the jobs of all users.';
+revoke execute on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) from public, anon, authenticated;
+grant execute on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) to service_role;
+
+create function public.ops_redrive(
+  p_operator_id uuid,
+  p_expected_count integer,
+  p_job_type text default null,
+  p_provider text default null,
+  p_error_code text default null,
+  p_user_id uuid default null,
+  p_failed_since timestamptz default null,
+  p_limit integer default 2000
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_found integer;
+  v_id uuid;
+  v_retried integer := 0;
+  v_refused integer := 0;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  select count(*) into v_found
+  from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f;
+  if v_found is distinct from p_expected_count then
+    raise exception 'the filter matches % jobs now, and not %', v_found, p_expected_count using
+      errcode = 'AJ096', detail = 'expected_count';
+  end if;
+  for v_id in
+    select f.id
+    from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
+    order by f.completed_at, f.id
+    limit least(greatest(p_limit, 1), 5000)
+  loop
+    -- One that somebody else has just retried, or deleted, is left to them.
+    perform 1 from public.ai_jobs as j where j.id = v_id and j.status = 'failed' for update skip locked;
+    if found and private.retry_failed_ai_job(v_id) then
+      v_retried := v_retried + 1;
+    else
+      v_refused := v_refused + 1;
+    end if;
+  end loop;
+  perform private.record_operator_action(p_operator_id, 'redrive', jsonb_build_object(
+    'job_type', p_job_type, 'provider', p_provider, 'error_code', p_error_code, 'user_id', p_user_id,
+    'failed_since', p_failed_since, 'expected_count', p_expected_count, 'retried', v_retried, 'refused', v_refused
+  ));
+  return jsonb_build_object(
+    'retried', v_retried,
+    'refused', v_refused,
+    'remaining', v_found - v_retried - v_refused
+  );
+end;
+$$;
+comment on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) is
+  'For the console: runs the failed jobs of the filter again, oldest first, if there are as many as were expected (AJ096), '
+  'p_limit in one call. {retried, refused: their owner has no room, or they are gone, remaining: for the next call}. AJ095 '
+  'for anybody but an operator. service_role only; security definer for the retry in schema private.';
+revoke execute on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) from public, anon, authenticated;
+grant execute on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) to service_role;
+
+-- ===== supabase/schemas/ops/actions.sql
+
+-- What an operator can do from the console. Each action checks the role, is written down, and happens in one transaction
+-- with its record: there is no action without a record, and no record of what did not happen.
+
+create function public.ops_pause(
+  p_operator_id uuid,
+  p_is_paused boolean,
+  p_job_type text default null,
+  p_provider text default null,
+  p_user_id uuid default null
+)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(
+    p_operator_id,
+    case when p_is_paused then 'pause' else 'resume' end,
+    jsonb_build_object('job_type', p_job_type, 'provider', p_provider, 'user_id', p_user_id)
+  );
+  return public.pause_ai_jobs(p_job_type, p_provider, p_user_id, p_is_paused);
+end;
+$$;
+comment on function public.ops_pause(uuid, boolean, text, text, uuid) is
+  'For the console: public.pause_ai_jobs. AJ095 for anybody but an operator. service_role only; security definer because the '
+  'record lies in schema private.';
+revoke execute on function public.ops_pause(uuid, boolean, text, text, uuid) from public, anon, authenticated;
+grant execute on function public.ops_pause(uuid, boolean, text, text, uuid) to service_role;
+
+create function public.ops_probe_provider(p_operator_id uuid, p_provider text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(p_operator_id, 'probe', jsonb_build_object('provider', p_provider));
+  if not exists (select 1 from public.ai_providers as p where p.provider = p_provider) then
+    raise exception 'there is no provider %', p_provider using errcode = 'AJ075', detail = 'provider';
+  end if;
+  update public.ai_providers as p
+  set breaker_probe_at = clock_timestamp()
+  where p.provider = p_provider and p.breaker_opened_at is not null;
+  return found;
+end;
+$$;
+comment on function public.ops_probe_provider(uuid, text) is
+  'For the console: lets one job try a provider whose breaker is open, now. False: it is not open. AJ095 for anybody but an '
+  'operator. service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_probe_provider(uuid, text) from public, anon, authenticated;
+grant execute on function public.ops_probe_provider(uuid, text) to service_role;
+
+create function public.ops_resolve(
+  p_operator_id uuid,
+  p_job_id uuid,
+  p_was_made boolean,
+  p_provider_object_id text default null
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(p_operator_id, 'resolve', jsonb_build_object(
+    'job_id', p_job_id, 'was_made', p_was_made, 'provider_object_id', p_provider_object_id
+  ));
+  if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id) then
+    raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
+  end if;
+  return (
+    select jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend)
+    from public.ai_jobs as j
+    where j.id = p_job_id
+  );
+end;
+$$;
+comment on function public.ops_resolve(uuid, uuid, boolean, text) is
+  'For the console: public.resolve_unknown_ai_job, and where the job stands then. AJ097 when no call of the job waits for an '
+  'answer, AJ095 for anybody but an operator; then nothing changes. service_role only; security definer because the record '
+  'lies in schema private.';
+revoke execute on function public.ops_resolve(uuid, uuid, boolean, text) from public, anon, authenticated;
+grant execute on function public.ops_resolve(uuid, uuid, boolean, text) to service_role;
+
+create function public.ops_cancel(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_standing jsonb;
+begin
+  perform private.record_operator_action(p_operator_id, 'cancel', jsonb_build_object('job_id', p_job_id));
+  update public.ai_jobs as j
+  set cancel_requested_at = clock_timestamp()
+  where j.id = p_job_id
+  returning jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing;
+  if v_standing is null then
+    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
+  end if;
+  return v_standing;
+end;
+$$;
+comment on function public.ops_cancel(uuid, uuid) is
+  'For the console: cancels a job as its owner would (AJ071 when it has ended, AJ075 when there is none). AJ095 for anybody '
+  'but an operator. service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_cancel(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_cancel(uuid, uuid) to service_role;
+
+create function public.ops_retry(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_standing jsonb;
+begin
+  perform private.record_operator_action(p_operator_id, 'retry', jsonb_build_object('job_id', p_job_id));
+  update public.ai_jobs as j
+  set retry_requested_at = clock_timestamp()
+  where j.id = p_job_id
+  returning jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing;
+  if v_standing is null then
+    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
+  end if;
+  return v_standing;
+end;
+$$;
+comment on function public.ops_retry(uuid, uuid) is
+  'For the console: retries a failed job as its owner would (AJ070, AJ072, AJ034 and others when it may not; AJ075 when '
+  'there is none). AJ095 for anybody but an operator. service_role only; security definer because the record lies in schema '
+  'private.';
+revoke execute on function public.ops_retry(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_retry(uuid, uuid) to service_role;
+
+create function public.ops_set_budget(
+  p_operator_id uuid,
+  p_budget_micros bigint default null,
+  p_user_id uuid default null,
+  p_provider text default null
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(p_operator_id, 'set_budget', jsonb_build_object(
+    'user_id', p_user_id, 'provider', p_provider, 'budget_micros', p_budget_micros, 'is_unlimited', p_budget_micros is null
+  ));
+  if p_provider is null then
+    perform public.set_ai_budget(p_user_id, p_budget_micros);
+    return;
+  end if;
+  update public.ai_providers as p set budget_micros = p_budget_micros where p.provider = p_provider;
+  if not found then
+    raise exception 'there is no provider %', p_provider using errcode = 'AJ075', detail = 'provider';
+  end if;
+exception
+  when foreign_key_violation then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'user_id';
+end;
+$$;
+comment on function public.ops_set_budget(uuid, bigint, uuid, text) is
+  'For the console: sets the monthly budget of a provider, of a user, or, without either, of everybody who has none of their '
+  'own; null: no limit, or for a user the default. In millionths of a US dollar. AJ095 for anybody but an operator. '
+  'service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_set_budget(uuid, bigint, uuid, text) from public, anon, authenticated;
+grant execute on function public.ops_set_budget(uuid, bigint, uuid, text) to service_role;
+
 -- ===== supabase/schemas/cron.sql
 
 -- Everything that runs on a schedule.
@@ -6583,6 +8364,10 @@ select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.pru
 select cron.schedule('prune-provider-webhook-receipts', '23 * * * *', 'select private.prune_provider_webhook_receipts()');
 
 select cron.schedule('run-janitor', '*/15 * * * *', 'select private.run_janitor()');
+
+select cron.schedule('fold-ai-counters', '5 seconds', 'select private.fold_ai_counters()');
+
+select cron.schedule('prune-ai-counters', '29 * * * *', 'select private.prune_ai_counters()');
 
 -- ===== supabase/schemas/roles.sql
 

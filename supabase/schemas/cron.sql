@@ -7,3 +7,7 @@ select cron.schedule('prune-ai-job-leftovers', '17 * * * *', 'select private.pru
 select cron.schedule('prune-provider-webhook-receipts', '23 * * * *', 'select private.prune_provider_webhook_receipts()');
 
 select cron.schedule('run-janitor', '*/15 * * * *', 'select private.run_janitor()');
+
+select cron.schedule('fold-ai-counters', '5 seconds', 'select private.fold_ai_counters()');
+
+select cron.schedule('prune-ai-counters', '29 * * * *', 'select private.prune_ai_counters()');

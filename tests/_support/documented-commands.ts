@@ -60,6 +60,10 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
     file: "tests/e2e/existing-project.test.ts",
   }],
   [/^deno task stop$/, { how: "run" }],
+  [/^deno task sql\b/, {
+    how: "elsewhere",
+    file: "tests/e2e/sql.test.ts",
+  }],
   [/^deno task start/, { how: "serve", port: " --port 0" }],
   [
     /^deno task (ok( --keep-going| --checks)?|test|test:(unit|database|functions|browser))$/,
@@ -78,7 +82,7 @@ export const rules: readonly (readonly [command: RegExp, trial: Trial])[] = [
       file: "dev/tools/gate.ts",
     },
   ],
-  [/^deno task (bench|bench:rls|chaos|test:mutations)\b/, {
+  [/^deno task (bench|bench:ops|bench:rls|chaos|test:mutations)\b/, {
     how: "help",
     why: minutes,
   }],

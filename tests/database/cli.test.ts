@@ -151,6 +151,10 @@ const MEANT_TO_BE: Readonly<Record<string, string>> = {
   rls_enabled_no_policy_private_janitor_settings: "The same.",
   rls_enabled_no_policy_private_ai_recording_limits: "The same.",
   rls_enabled_no_policy_private_abandoned_uploads: "The same.",
+  rls_enabled_no_policy_private_ai_counter_queue: "The same.",
+  rls_enabled_no_policy_private_ai_counters: "The same.",
+  rls_enabled_no_policy_private_ai_schedule_runs: "The same.",
+  rls_enabled_no_policy_private_operator_actions: "The same.",
   rls_enabled_no_policy_public_ai_providers:
     "The operator's settings: read and written by service_role alone.",
   rls_enabled_no_policy_public_ai_prices: "The same.",

@@ -72,7 +72,7 @@ Deno.test("admit_ai_job: of another user's folder nothing can be learned, whoeve
   });
 });
 
-Deno.test("ai_jobs: a user can set eight columns at insert, not the id, and none afterwards", async (t) => {
+Deno.test("ai_jobs: a user can set nine columns at insert, not the id, and none afterwards", async (t) => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const inputUrl = await uploadSample(db, userId);
@@ -85,6 +85,7 @@ Deno.test("ai_jobs: a user can set eight columns at insert, not the id, and none
       "scheduled_at",
       "cached_from_job_id",
       "depends_on_job_id",
+      "traceparent",
     ];
     const columns = await db.sql<{ name: string; value: string | null }[]>`
       select a.attname as name, to_jsonb(j) ->> a.attname as value

@@ -50,6 +50,16 @@ Deno.test("sweep_ai_jobs: pg_cron runs it every two seconds, the janitor every q
     >`select jobname, schedule, command from cron.job where active order by jobname`;
     assertEquals([...jobs], [
       {
+        jobname: "fold-ai-counters",
+        schedule: "5 seconds",
+        command: "select private.fold_ai_counters()",
+      },
+      {
+        jobname: "prune-ai-counters",
+        schedule: "29 * * * *",
+        command: "select private.prune_ai_counters()",
+      },
+      {
         jobname: "prune-ai-job-leftovers",
         schedule: "17 * * * *",
         command: "select private.prune_ai_job_leftovers()",

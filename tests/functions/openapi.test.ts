@@ -12,6 +12,7 @@ import {
   documentedExamples,
 } from "../_support/openapi-examples.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
+import { signUpOperator } from "../_support/operators.ts";
 import { sweepJob, waitForJob } from "../_support/wait-for.ts";
 import { secondsAgo, signed, waitingJob } from "./_support/signed-dispatch.ts";
 
@@ -160,6 +161,7 @@ const preparations: Record<string, Preparation> = {
 };
 
 let portrait = "";
+let operator: TestUser | undefined;
 
 /** Puts a file where create-upload-url said. */
 async function putFile(answer: unknown): Promise<void> {
@@ -202,6 +204,13 @@ async function sign(
         ...(isSigned ? {} : { secret: `whsec_${btoa("k".repeat(32))}` }),
       });
       return { path: filledPath, headers };
+    }
+    case "operate": {
+      const { accessToken } = operator ??= await signUpOperator(stack);
+      return {
+        path: filledPath,
+        headers: { authorization: `Bearer ${accessToken}` },
+      };
     }
     case "receiveElevenLabsWebhook":
       return {

@@ -72,6 +72,17 @@ async function readCredentials(file: string): Promise<Credentials | undefined> {
   }
 }
 
+/** The address, as `postgres`, of a server that is running on a data folder; undefined when there are no passwords in it. */
+export async function databaseUrlOf(
+  dataDir: string,
+  port: number,
+): Promise<string | undefined> {
+  const credentials = await readCredentials(join(dataDir, "postgres.json"));
+  return credentials === undefined
+    ? undefined
+    : databaseUrl(port, "postgres", credentials.postgres);
+}
+
 function otherVersion(dataDir: string): StackError {
   return new StackError(
     `The data folder ${dataDir} was made by another version of the embedded stack. ` +

@@ -19,6 +19,7 @@ const holderSchema = z.object({
   pid: z.number().int().positive(),
   started: z.string(),
   api_url: z.string().optional(),
+  db_port: z.number().int().optional(),
 });
 
 /** The stack that has a folder. */
@@ -27,6 +28,8 @@ export interface Holder {
   /** As {@link readProcess} says it. */
   started: string;
   apiUrl: string | undefined;
+  /** Of its Postgres on this machine; the passwords are in the folder. */
+  dbPort: number | undefined;
 }
 
 /** A data folder that is locked by this process until it is disposed of, or the process ends. */
@@ -40,7 +43,7 @@ export interface DataFolder extends Disposable {
   /** Notes that a seed is begun, or finished. */
   noteSeeding(isBegun: boolean): Promise<void>;
   /** Lets others read where the stack answers. */
-  announce(apiUrl: string): Promise<void>;
+  announce(apiUrl: string, dbPort?: number): Promise<void>;
 }
 
 /** How to stop the stack of a folder. */
@@ -60,10 +63,12 @@ export function stopCommand(folder: string): string {
 export async function readHolder(dir: string): Promise<Holder | undefined> {
   try {
     const text = await Deno.readTextFile(join(dir, lockName));
-    const { pid, started, api_url } = holderSchema.parse(JSON.parse(text));
+    const { pid, started, api_url, db_port } = holderSchema.parse(
+      JSON.parse(text),
+    );
     const process = await readProcess(pid);
     return process?.started === started
-      ? { pid, started, apiUrl: api_url }
+      ? { pid, started, apiUrl: api_url, dbPort: db_port }
       : undefined;
   } catch {
     return undefined;
@@ -115,9 +120,14 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
     file.close();
     throw await inUse(path);
   }
-  const announce = async (apiUrl?: string) => {
+  const announce = async (apiUrl?: string, dbPort?: number) => {
     const started = (await readProcess(Deno.pid))?.started ?? "";
-    const text = JSON.stringify({ pid: Deno.pid, started, api_url: apiUrl });
+    const text = JSON.stringify({
+      pid: Deno.pid,
+      started,
+      api_url: apiUrl,
+      db_port: dbPort,
+    });
     await file.truncate(0);
     await file.seek(0, Deno.SeekMode.Start);
     await file.write(new TextEncoder().encode(text));

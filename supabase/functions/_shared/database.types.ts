@@ -194,6 +194,7 @@ export type Database = {
           "stage": string | null;
           "started_at": string | null;
           "status": string;
+          "traceparent": string;
           "updated_at": string;
           "user_id": string;
         };
@@ -235,6 +236,7 @@ export type Database = {
           "stage"?: string | null;
           "started_at"?: string | null;
           "status"?: string;
+          "traceparent"?: string;
           "updated_at"?: string;
           "user_id"?: string;
         };
@@ -275,6 +277,7 @@ export type Database = {
           "stage"?: string | null;
           "started_at"?: string | null;
           "status"?: string;
+          "traceparent"?: string;
           "updated_at"?: string;
           "user_id"?: string;
         };
@@ -436,6 +439,7 @@ export type Database = {
           "provider_object_id": string | null;
           "sent_at": string;
           "settled_at": string | null;
+          "trace_id": string | null;
           "units": number;
           "unknown_since": string | null;
           "user_id": string;
@@ -458,6 +462,7 @@ export type Database = {
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "trace_id"?: string | null;
           "units"?: number;
           "unknown_since"?: string | null;
           "user_id": string;
@@ -479,6 +484,7 @@ export type Database = {
           "provider_object_id"?: string | null;
           "sent_at"?: string;
           "settled_at"?: string | null;
+          "trace_id"?: string | null;
           "units"?: number;
           "unknown_since"?: string | null;
           "user_id"?: string;
@@ -1471,6 +1477,7 @@ export type Database = {
           "stage": string | null;
           "started_at": string | null;
           "status": string;
+          "traceparent": string;
           "updated_at": string;
           "user_id": string;
         }[];
@@ -1525,6 +1532,7 @@ export type Database = {
           "stage": string | null;
           "started_at": string | null;
           "status": string;
+          "traceparent": string;
           "updated_at": string;
           "user_id": string;
         }[];
@@ -1645,6 +1653,125 @@ export type Database = {
           "job_id": string;
         }[];
       };
+      "ops_actions": {
+        Args: {
+          "p_before_id"?: number;
+          "p_limit"?: number;
+          "p_operator_id": string;
+        };
+        Returns: Json;
+      };
+      "ops_budgets": {
+        Args: {
+          "p_after_spent_micros"?: number;
+          "p_after_user_id"?: string;
+          "p_limit"?: number;
+          "p_operator_id": string;
+        };
+        Returns: Json;
+      };
+      "ops_cancel": {
+        Args: { "p_job_id": string; "p_operator_id": string };
+        Returns: Json;
+      };
+      "ops_charts": {
+        Args: { "p_operator_id": string; "p_range": string };
+        Returns: Json;
+      };
+      "ops_failures": {
+        Args: { "p_operator_id": string; "p_range": string };
+        Returns: Json;
+      };
+      "ops_job": {
+        Args: { "p_job_id": string; "p_operator_id": string };
+        Returns: Json;
+      };
+      "ops_job_payload": {
+        Args: { "p_job_id": string; "p_operator_id": string };
+        Returns: Json;
+      };
+      "ops_overview": { Args: { "p_operator_id": string }; Returns: Json };
+      "ops_parked": {
+        Args: { "p_limit"?: number; "p_operator_id": string };
+        Returns: Json;
+      };
+      "ops_pause": {
+        Args: {
+          "p_is_paused": boolean;
+          "p_job_type"?: string;
+          "p_operator_id": string;
+          "p_provider"?: string;
+          "p_user_id"?: string;
+        };
+        Returns: number;
+      };
+      "ops_preview_redrive": {
+        Args: {
+          "p_error_code"?: string;
+          "p_failed_since"?: string;
+          "p_job_type"?: string;
+          "p_operator_id": string;
+          "p_provider"?: string;
+          "p_user_id"?: string;
+        };
+        Returns: Json;
+      };
+      "ops_probe_provider": {
+        Args: { "p_operator_id": string; "p_provider": string };
+        Returns: boolean;
+      };
+      "ops_providers": { Args: { "p_operator_id": string }; Returns: Json };
+      "ops_redrive": {
+        Args: {
+          "p_error_code"?: string;
+          "p_expected_count": number;
+          "p_failed_since"?: string;
+          "p_job_type"?: string;
+          "p_limit"?: number;
+          "p_operator_id": string;
+          "p_provider"?: string;
+          "p_user_id"?: string;
+        };
+        Returns: Json;
+      };
+      "ops_resolve": {
+        Args: {
+          "p_job_id": string;
+          "p_operator_id": string;
+          "p_provider_object_id"?: string;
+          "p_was_made": boolean;
+        };
+        Returns: Json;
+      };
+      "ops_retry": {
+        Args: { "p_job_id": string; "p_operator_id": string };
+        Returns: Json;
+      };
+      "ops_search_jobs": {
+        Args: {
+          "p_before_created_at"?: string;
+          "p_before_id"?: string;
+          "p_error_code"?: string;
+          "p_job_id"?: string;
+          "p_job_type"?: string;
+          "p_limit"?: number;
+          "p_operator_id": string;
+          "p_provider"?: string;
+          "p_status"?: string;
+          "p_user_email"?: string;
+          "p_user_id"?: string;
+        };
+        Returns: Json;
+      };
+      "ops_set_budget": {
+        Args: {
+          "p_budget_micros"?: number;
+          "p_operator_id": string;
+          "p_provider"?: string;
+          "p_user_id"?: string;
+        };
+        Returns: undefined;
+      };
       "pause_ai_jobs": {
         Args: {
           "p_is_paused"?: boolean;
@@ -1663,6 +1790,8 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "read_ai_health": { Args: Record<PropertyKey, never>; Returns: Json };
+      "read_ai_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
       "receive_provider_webhook": {
         Args: {
           "p_event_ids": (string)[];

@@ -10,6 +10,7 @@ import {
   jobStatusSchema,
 } from "../_shared/contracts/jobs.ts";
 import { normaliseInputUrl } from "../_shared/contracts/object-path.ts";
+import { readTrace } from "../_shared/contracts/traceparent.ts";
 import { AppError } from "../_shared/failures/app-error.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
 import { readJson } from "../_shared/http/body.ts";
@@ -130,6 +131,7 @@ async function insertJob(
   idempotencyKey: string | null,
   earlierJobId: string | null,
 ): Promise<{ job: CreatedJob; isNew: boolean }> {
+  const trace = readTrace(context.request.headers.get("traceparent"));
   const insert = () =>
     context.supabase.from("ai_jobs").insert({
       user_id: context.userId,
@@ -138,6 +140,7 @@ async function insertJob(
       metadata: request.metadata,
       idempotency_key: idempotencyKey,
       cached_from_job_id: earlierJobId,
+      ...(trace === undefined ? {} : { traceparent: trace.traceparent }),
       ...(request.depends_on === undefined
         ? {}
         : { depends_on_job_id: request.depends_on }),

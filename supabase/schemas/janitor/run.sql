@@ -106,6 +106,7 @@ begin
   if not found then
     raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
   end if;
+  perform private.note_schedule_run('janitor');
   return private.queue_job_leftovers();
 end;
 $$;

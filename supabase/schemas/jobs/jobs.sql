@@ -34,6 +34,8 @@ create table public.ai_jobs (
   billable_calls integer not null default 0,
   cost_micros bigint not null default 0,
   cost_currency text not null default 'USD',
+  traceparent text not null default
+    '00-' || replace(gen_random_uuid()::text, '-', '') || '-' || left(replace(gen_random_uuid()::text, '-', ''), 16) || '-01',
   event_seq integer not null default 1,
   last_event text not null default 'created',
   created_at timestamptz not null default now(),
@@ -87,6 +89,8 @@ create table public.ai_jobs (
   constraint ai_jobs_spend_is_known check (spend in ('none', 'unknown', 'incurred')),
   constraint ai_jobs_cost_is_not_negative check (cost_micros >= 0 and billable_calls >= 0),
   constraint ai_jobs_cost_currency_is_iso check (cost_currency ~ '^[A-Z]{3}$'),
+  constraint ai_jobs_traceparent_is_valid
+    check (traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
 );
 comment on table public.ai_jobs is
@@ -136,6 +140,9 @@ comment on column public.ai_jobs.is_blocked is
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
 comment on column public.ai_jobs.cost_micros is 'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
+comment on column public.ai_jobs.traceparent is
+  'W3C Trace Context of the request that created the job, or one that the database drew. Its trace id is in the log lines of '
+  'the job and in its journal.';
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
@@ -159,7 +166,8 @@ create index ai_jobs_active_idx on public.ai_jobs (user_id) where status in ('pe
 create index ai_jobs_user_id_created_at_idx on public.ai_jobs (user_id, created_at desc, id desc);
 create unique index ai_jobs_user_id_idempotency_key_key on public.ai_jobs (user_id, idempotency_key)
   where idempotency_key is not null;
-create index ai_jobs_job_type_idx on public.ai_jobs (job_type);
+-- Serves the operator's search, newest first.
+create index ai_jobs_job_type_created_at_idx on public.ai_jobs (job_type, created_at desc, id desc);
 create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_id) where cached_from_job_id is not null;
 -- Serves the end of a job, which its dependents wait for.
 create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
@@ -194,7 +202,8 @@ grant select on public.ai_jobs to authenticated;
 -- Not id: the database alone draws ids. A chosen one could be tried to see whether it is taken, and that of a deleted job
 -- would be known to a provider already, as the marker of what that one paid for.
 grant insert (
-  user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id
+  user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id,
+  traceparent
 ) on public.ai_jobs to authenticated;
 grant select, insert, update, delete on public.ai_jobs to service_role;
 grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to authenticated;

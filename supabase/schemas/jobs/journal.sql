@@ -150,10 +150,10 @@ begin
       perform set_config('synchronous_commit', 'on', true);
     end if;
     insert into public.ai_provider_calls (
-      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros
+      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros, trace_id
     ) values (
       coalesce(p_call_id, gen_random_uuid()), v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, v_units,
-      v_price_micros, v_price_units, v_estimate
+      v_price_micros, v_price_units, v_estimate, substr(v_job.traceparent, 4, 32)
     )
     returning * into v_call;
   elsif v_call.outcome = 'sent' then

@@ -21,6 +21,7 @@ create table public.ai_provider_calls (
   unknown_since timestamptz,
   settled_at timestamptz,
   discarded_at timestamptz,
+  trace_id text,
   constraint ai_provider_calls_pkey primary key (id),
   constraint ai_provider_calls_job_id_fkey foreign key (job_id) references public.ai_jobs (id) on delete cascade,
   constraint ai_provider_calls_operation_is_word check (operation ~ '^[a-z][a-z0-9_]{1,62}(:[1-9][0-9]{0,3})?$'),
@@ -48,6 +49,7 @@ comment on column public.ai_provider_calls.user_id is
   'The job''s owner. No foreign key of its own: it goes with the job, and a check at each call would wait for an account that '
   'is being deleted, which waits for the job.';
 comment on column public.ai_provider_calls.operation is 'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
+comment on column public.ai_provider_calls.trace_id is 'The trace of the job''s traceparent: finds the call in the logs.';
 comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
   'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';

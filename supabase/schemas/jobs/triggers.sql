@@ -19,6 +19,10 @@ execute function private.lock_voice_places();
 
 -- After insert, each statement.
 
+create trigger ai_jobs_after_insert_count
+after insert on public.ai_jobs referencing new table as inserted
+for each statement execute function private.count_inserted_ai_jobs();
+
 create trigger ai_jobs_after_insert_record
 after insert on public.ai_jobs referencing new table as inserted
 for each statement execute function private.record_inserted_ai_jobs();
@@ -131,6 +135,10 @@ after update of status on public.ai_jobs
 for each row when (old.status = 'processing' and new.status <> 'processing')
 execute function private.mark_open_call_unknown();
 
+create trigger ai_jobs_after_update_count
+after update on public.ai_jobs referencing old table as outdated new table as updated
+for each statement execute function private.count_updated_ai_jobs();
+
 create trigger ai_jobs_after_update_record
 after update on public.ai_jobs referencing old table as outdated new table as updated
 for each statement execute function private.record_updated_ai_jobs();
@@ -139,3 +147,9 @@ for each statement execute function private.record_updated_ai_jobs();
 
 create trigger ai_jobs_record_output after delete on public.ai_jobs
 for each row execute function private.record_storage_removal('output_url');
+
+-- After delete, each statement.
+
+create trigger ai_jobs_after_delete_count
+after delete on public.ai_jobs referencing old table as deleted
+for each statement execute function private.count_deleted_ai_jobs();

@@ -43,6 +43,8 @@ export interface RelationDeclaration {
 /** A function of the API. */
 export interface FunctionDeclaration {
   roles: Exclude<Role, "none">[];
+  /** What becomes of the service's call; without it, it is executed. */
+  service?: string;
 }
 
 /** What may be done with objects; moving one within the bucket is `move`. */

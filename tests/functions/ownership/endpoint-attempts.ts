@@ -50,6 +50,16 @@ function requestOn(kind: string): MakeRequest {
   });
 }
 
+function opsOn(action: string): MakeRequest {
+  return (stage, subject) => ({
+    method: "POST",
+    body: {
+      action,
+      job_id: rowOf(stage, subject, "ai_jobs", "running").stored["id"] ?? null,
+    },
+  });
+}
+
 function upload(
   name: (stage: Stage, subject: "A" | "B") => string,
 ): MakeRequest {
@@ -144,6 +154,17 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
       };
     },
   },
+  ops: {
+    "the other's job": opsOn("job"),
+    "what the other's job was given": opsOn("payload"),
+    "the other's job to be cancelled": opsOn("cancel"),
+    "the record of the operators": () => ({
+      method: "POST",
+      body: { action: "actions" },
+    }),
+  },
+  health: { "a change of health": () => ({ method: "POST", body: {} }) },
+  metrics: { "the counts": () => ({ method: "GET" }) },
   janitor: {
     "a run, unsigned": () => ({ method: "POST", body: { type: "JANITOR" } }),
   },

@@ -3,7 +3,7 @@
  *
  * Something new fails the matrix until it stands here, with rows in fixture.ts.
  */
-import type { Declaration } from "./declaration.ts";
+import type { Declaration, FunctionDeclaration } from "./declaration.ts";
 
 /** Held together by a foreign key over (id, user_id): nobody, not even the service, can cross two owners. */
 const SAME_OWNER = {
@@ -13,6 +13,12 @@ const SAME_OWNER = {
 
 /** Written by the service alone, in the statement that reads the job; no key holds the two owners together. */
 const FROM_THE_JOB = { service: "written" } as const;
+
+/** The service calls them for an operator; for anybody else they refuse by themselves. */
+const OF_OPERATORS: FunctionDeclaration = {
+  roles: ["service_role"],
+  service: "refused AJ095",
+};
 
 export const EXPECTED: Declaration = {
   relations: {
@@ -149,6 +155,7 @@ export const EXPECTED: Declaration = {
           "scheduled_at",
           "cached_from_job_id",
           "depends_on_job_id",
+          "traceparent",
         ],
         select: [
           "id",
@@ -258,6 +265,7 @@ export const EXPECTED: Declaration = {
           "unknown_since",
           "settled_at",
           "discarded_at",
+          "trace_id",
         ],
       },
       service: "select insert update",
@@ -717,6 +725,26 @@ export const EXPECTED: Declaration = {
     settle_provider_removal: { roles: ["service_role"] },
     settle_storage_removals: { roles: ["service_role"] },
     unseen_provider_rows: { roles: ["service_role"] },
+    read_ai_health: { roles: ["service_role"] },
+    read_ai_metrics: { roles: ["service_role"] },
+    ops_overview: OF_OPERATORS,
+    ops_charts: OF_OPERATORS,
+    ops_failures: OF_OPERATORS,
+    ops_providers: OF_OPERATORS,
+    ops_parked: OF_OPERATORS,
+    ops_budgets: OF_OPERATORS,
+    ops_search_jobs: OF_OPERATORS,
+    ops_job: OF_OPERATORS,
+    ops_job_payload: OF_OPERATORS,
+    ops_actions: OF_OPERATORS,
+    ops_preview_redrive: OF_OPERATORS,
+    ops_redrive: OF_OPERATORS,
+    ops_pause: OF_OPERATORS,
+    ops_probe_provider: OF_OPERATORS,
+    ops_resolve: OF_OPERATORS,
+    ops_cancel: OF_OPERATORS,
+    ops_retry: OF_OPERATORS,
+    ops_set_budget: OF_OPERATORS,
   },
 
   buckets: {
@@ -806,6 +834,29 @@ export const EXPECTED: Declaration = {
         "the other's job, with a token that was guessed": 401,
         "the other's job, as HeyGen, unsigned": 401,
       },
+    },
+    // Nobody here is an operator.
+    ops: {
+      callers: ["A", "B", "vendor"],
+      own: {},
+      foreign: {
+        "the other's job": 403,
+        "what the other's job was given": 403,
+        "the other's job to be cancelled": 403,
+        "the record of the operators": 403,
+      },
+    },
+    // What it answers depends on the state of the project: tests/functions/ops.test.ts says to whom it tells what.
+    health: {
+      callers: ["no key", "anon", "A", "B", "vendor", "service"],
+      own: {},
+      foreign: { "a change of health": 405 },
+    },
+    // It is switched off here; its token is tried in tests/functions/ops.test.ts.
+    metrics: {
+      callers: ["no key", "anon", "A", "B", "vendor", "service"],
+      own: {},
+      foreign: { "the counts": 404 },
     },
   },
 };

@@ -125,6 +125,7 @@ export function jobRows(
           scheduled_at: TOMORROW,
           cached_from_job_id: namesOf(owner)("ai_jobs", "finished"),
           depends_on_job_id: namesOf(owner)("ai_jobs", "finished"),
+          traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`,
         };
       },
       change: () => ({ cancel_requested_at: LATER, retry_requested_at: LATER }),

@@ -42,6 +42,16 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_upload_ids: () => ["an-upload"],
   p_worker: () => "process-ai-job",
   p_failed_since: () => "2001-01-01T00:00:00Z",
+  // B is no operator: the functions of the console refuse them by themselves.
+  p_operator_id: (stage) => stage.people.ids.B,
+  p_range: () => "1h",
+  p_expected_count: () => 0,
+  p_status: () => null,
+  p_user_email: () => null,
+  p_after_spent_micros: () => null,
+  p_after_user_id: () => null,
+  p_before_created_at: () => null,
+  p_before_id: () => null,
   p_is_paused: () => true,
   p_provider: () => null,
   p_was_made: () => true,
@@ -154,7 +164,7 @@ export function functionAttempts(
       operation: "execute",
       what: "call it with what is B's",
       expected: mayExecute
-        ? "executed"
+        ? stage.expected.functions[given.name]?.service ?? "executed"
         : actor.role === "none"
         ? "no key"
         : `may not execute ${given.name}`,

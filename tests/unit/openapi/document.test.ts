@@ -34,10 +34,13 @@ Deno.test("openapi: every function has an operation, and no two share an id", as
   assertEquals([...described].sort(), functions.sort());
   const ids = OPERATIONS.map(({ id }) => id);
   assertEquals(new Set(ids).size, ids.length);
+  const taking = OPERATIONS.filter(({ body, query, headers, pathParameters }) =>
+    (body ?? query ?? headers ?? pathParameters) !== undefined
+  ).map(({ id }) => id);
   assertEquals(
     Object.keys(EXAMPLES).sort(),
-    ids.sort(),
-    "each operation has examples, and no others have",
+    taking.sort(),
+    "each operation that takes anything has examples, and no others have",
   );
 });
 

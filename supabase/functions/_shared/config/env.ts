@@ -110,6 +110,9 @@ export const envSchema = z.object({
   UPSTASH_REDIS_REST_TOKEN: z.string().min(1).optional().describe(
     "Token of that Upstash Redis.",
   ),
+  METRICS_TOKEN: z.string().min(16).optional().describe(
+    "Bearer token by which Prometheus reads metrics; without it metrics is switched off.",
+  ),
   DB_STATEMENT_TIMEOUT: seconds(30, 300).describe(
     "Seconds after which a call to the database is given up.",
   ),
@@ -210,6 +213,7 @@ export function secretsOf(env: Env): string[] {
     env.HEYGEN_API_KEY,
     env.HEYGEN_WEBHOOK_SECRET,
     env.UPSTASH_REDIS_REST_TOKEN,
+    env.METRICS_TOKEN,
   ].filter((secret) => secret !== undefined);
 }
 

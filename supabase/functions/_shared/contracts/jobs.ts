@@ -123,6 +123,8 @@ export const claimedJobSchema = z.object({
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
   depends_on_job_id: z.uuid().nullable(),
+  /** Of the request that created the job, or the database's own. */
+  traceparent: z.string().optional(),
   lease_token: z.uuid(),
   lease_expires_at: timestamp,
   started_at: timestamp,

@@ -376,6 +376,7 @@ const jobResponseSchema = z.object({
     cancel_requested_at: timestamp.nullable(),
     retry_requested_at: timestamp.nullable(),
     lease_expires_at: timestamp.nullable(),
+    traceparent: z.string(),
     scheduled_at: timestamp,
     created_at: timestamp,
     started_at: timestamp.nullable(),
@@ -417,6 +418,7 @@ const jobResponseSchema = z.object({
     unknown_since: timestamp.nullable(),
     settled_at: timestamp.nullable(),
     discarded_at: timestamp.nullable(),
+    trace_id: z.string().nullable(),
   })).describe("The last 200 paid calls, oldest first."),
 });
 export type OpsJob = z.infer<typeof jobResponseSchema>;

@@ -184,6 +184,24 @@ const CATALOGUE = {
       "It is unknown whether this job was paid for. An operator must decide before it can be retried.",
   },
 
+  // Operators
+  operator_required: {
+    status: 403,
+    message: "Only an operator may do this.",
+  },
+  metrics_token_invalid: {
+    status: 401,
+    message: "Send the metrics token as Authorization: Bearer.",
+  },
+  redrive_count_changed: {
+    status: 409,
+    message: "The filter matches another number of jobs by now.",
+  },
+  job_not_parked: {
+    status: 409,
+    message: "No call of this job waits for an answer.",
+  },
+
   // Storage paths
   bucket_not_allowed: {
     status: 400,

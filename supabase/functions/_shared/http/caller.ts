@@ -1,4 +1,5 @@
 /** Identifies the caller, and gives the handler a client with exactly the caller's rights. */
+import type { SupabaseEnv, UserClaims } from "@supabase/server";
 import { createContextClient, verifyAuth } from "@supabase/server/core";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { supabaseEnv } from "../config/env.ts";
@@ -24,6 +25,39 @@ export interface UserContext extends EndpointContext {
   requireAccount(): Promise<void>;
 }
 
+/** A user whose access token was verified. */
+export interface VerifiedUser {
+  token: string;
+  userClaims: UserClaims;
+}
+
+/**
+ * Verifies the access token of a request.
+ *
+ * @throws {AppError} `unauthenticated` when it is absent, expired, forged or no user's; `internal_error` when nobody can
+ *   be verified.
+ */
+export async function verifyUser(
+  request: Request,
+  env: SupabaseEnv,
+): Promise<VerifiedUser> {
+  const { data: auth, error } = await verifyAuth(request, {
+    auth: "user",
+    env,
+  });
+  if (error) {
+    // A 500 here means that we cannot verify anybody; that must not look like the caller's fault.
+    throw new AppError(
+      error.status === 401 ? "unauthenticated" : "internal_error",
+      { cause: error },
+    );
+  }
+  if (auth.userClaims === null || auth.token === null) {
+    throw new AppError("unauthenticated");
+  }
+  return { token: auth.token, userClaims: auth.userClaims };
+}
+
 /**
  * An endpoint for signed-in users. The handler gets the caller-scoped client and no other client.
  *
@@ -38,21 +72,7 @@ export function createUserEndpoint(
 ): (request: Request) => Promise<Response> {
   const serverEnv = supabaseEnv(deps.env);
   return createEndpoint(deps, options, async (context) => {
-    const { data: auth, error } = await verifyAuth(context.request, {
-      auth: "user",
-      env: serverEnv,
-    });
-    if (error) {
-      // A 500 here means that no token can be verified, which is not the caller's fault.
-      throw new AppError(
-        error.status === 401 ? "unauthenticated" : "internal_error",
-        { cause: error },
-      );
-    }
-    if (auth.userClaims === null || auth.token === null) {
-      throw new AppError("unauthenticated");
-    }
-    const { token, userClaims } = auth;
+    const { token, userClaims } = await verifyUser(context.request, serverEnv);
     const fetch = boundedFetch(
       deps.platform.fetch,
       deps.env.DB_STATEMENT_TIMEOUT,

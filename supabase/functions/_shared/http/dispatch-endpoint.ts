@@ -18,18 +18,23 @@ export interface Dispatch<Body> extends VerifiedDispatch {
 /**
  * Creates the endpoint of the function `name`: verifies the signature, parses the body and responds with 202.
  *
- * @param accept starts the work in the background and returns the response's body. What it throws is the response.
+ * @param accept starts the work in the background and returns the response's body. What it throws is the response. It
+ *   calls `quiet` when there was nothing to do.
  */
 export function createDispatchEndpoint<Body>(
   name: string,
   deps: AppDeps,
   schema: z.ZodType<Body>,
-  accept: (dispatch: Dispatch<Body>, log: Logger) => Promise<Json>,
+  accept: (
+    dispatch: Dispatch<Body>,
+    log: Logger,
+    quiet: () => void,
+  ) => Promise<Json>,
 ): (request: Request) => Promise<Response> {
   return createEndpoint(
     deps,
     { name, method: "POST" },
-    async ({ request, log }) => {
+    async ({ request, log, quiet }) => {
       let text = "";
       const verified = await verifyDispatchSignature(
         request.headers,
@@ -37,7 +42,7 @@ export function createDispatchEndpoint<Body>(
         deps.env.DISPATCH_SECRET,
       );
       const body = parse(parseJson(text), schema);
-      const answer = await accept({ ...verified, body }, log);
+      const answer = await accept({ ...verified, body }, log, quiet);
       return jsonResponse(answer, { status: 202 });
     },
   );

@@ -1,4 +1,5 @@
 /** Common to every endpoint: method, CORS, request id, time budget, errors, one log line. */
+import { readTrace } from "../contracts/traceparent.ts";
 import type { Env } from "../config/env.ts";
 import { secretsOf } from "../config/env.ts";
 import { AppError } from "../failures/app-error.ts";
@@ -21,6 +22,8 @@ export interface EndpointContext {
   log: Logger;
   /** Aborts when the time of the request is used up. Goes with every outside call. */
   signal: AbortSignal;
+  /** Says that the request changed nothing, so that its answer is logged at debug only: hosted logs are billed. */
+  quiet(): void;
 }
 
 /** The work of one endpoint. It returns the response, or throws an AppError. */
@@ -55,10 +58,14 @@ export function createEndpoint(
         headers: { ...CORS_HEADERS, ...headers },
       });
     }
-    const log = logger.with({ request_id: requestId });
+    const log = logger.with({
+      request_id: requestId,
+      trace_id: readTrace(request.headers.get("traceparent"))?.traceId,
+    });
     const startedAt = platform.uptimeMs();
     const budget = new AbortController();
     let response: Response;
+    let isQuiet = false;
     try {
       if (request.method !== options.method) {
         throw new AppError("method_not_allowed");
@@ -73,6 +80,9 @@ export function createEndpoint(
             requestId,
             log,
             signal: budget.signal,
+            quiet: () => {
+              isQuiet = true;
+            },
           }),
       );
       response.headers.set("x-request-id", requestId);
@@ -86,7 +96,7 @@ export function createEndpoint(
       if (response.status >= 500) log.error("request_failed", { error });
       else log.debug("request_refused", { error });
     }
-    log.info("request_answered", {
+    log[isQuiet && response.ok ? "debug" : "info"]("request_answered", {
       method: request.method,
       status: response.status,
       duration_ms: Math.round(platform.uptimeMs() - startedAt),

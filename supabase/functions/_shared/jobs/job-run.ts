@@ -1,4 +1,5 @@
 /** One attempt of a job, from its claim to its ending. */
+import { readTrace } from "../contracts/traceparent.ts";
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
@@ -69,6 +70,7 @@ export class JobRun {
       job_id: job.id,
       job_type: job.job_type,
       attempt: job.attempt,
+      trace_id: readTrace(job.traceparent)?.traceId,
     });
     this.#heartbeat = deps.heartbeats.watch(
       job,

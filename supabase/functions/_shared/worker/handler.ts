@@ -25,13 +25,15 @@ export function createWorkerHandler(
     name,
     deps,
     dispatchSchema,
-    async (dispatch, log) => {
+    async (dispatch, log, quiet) => {
       const jobs = await deps.worker.claim(
         (limit) => deps.repository.claimDispatched(dispatch, limit),
         log,
       );
       const claimed = jobs.map((job) => job.id);
-      log.info("dispatch_received", {
+      // The sweep calls as long as anything waits; hosted logs are billed.
+      if (claimed.length === 0) quiet();
+      log[claimed.length === 0 ? "debug" : "info"]("dispatch_received", {
         message_id: dispatch.messageId,
         named: dispatch.body.jobIds.length,
         claimed,

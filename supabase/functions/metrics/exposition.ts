@@ -1,0 +1,280 @@
+/**
+ * Prometheus text, version 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
+ *
+ * Labels are job types, providers, statuses, outcomes and error codes: sets that the project decides. With those of this
+ * repository there are always fewer than 300 series.
+ */
+import type { Counter, Reading } from "./reading.ts";
+
+type Labels = Readonly<Record<string, string>>;
+type Sample = [labels: Labels, value: number, suffix?: string];
+
+const MICROS = 1_000_000;
+/** A share of fewer jobs means little; the check failed_share of the database has the same number. */
+const FEWEST_JOBS = 20;
+/** The last slot of private.duration_slot holds everything longer. */
+const LAST_SLOT = 40;
+
+function escape(value: string): string {
+  return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')
+    .replaceAll("\n", "\\n");
+}
+
+function line(name: string, [labels, value, suffix = ""]: Sample): string {
+  const text = Object.entries(labels)
+    .map(([label, of]) => `${label}="${escape(of)}"`).join(",");
+  return `${name}${suffix}${text === "" ? "" : `{${text}}`} ${value}`;
+}
+
+function family(
+  name: string,
+  type: "counter" | "gauge" | "histogram",
+  help: string,
+  samples: readonly Sample[],
+): string[] {
+  return samples.length === 0 ? [] : [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} ${type}`,
+    ...samples.map((sample) => line(name, sample)),
+  ];
+}
+
+function amount(counters: readonly Counter[]): number {
+  return counters.reduce((sum, counter) => sum + counter.amount, 0);
+}
+
+/** Sums by the labels that `labelsOf` gives each counter, in the order of the labels. */
+function sums(
+  counters: readonly Counter[],
+  labelsOf: (counter: Counter) => Labels,
+): Sample[] {
+  const groups = Map.groupBy(
+    counters,
+    (counter) => JSON.stringify(labelsOf(counter)),
+  );
+  return [...groups].toSorted(([a], [b]) => a < b ? -1 : 1)
+    .flatMap(([, group]): Sample[] => {
+      const [first] = group;
+      return first === undefined ? [] : [[labelsOf(first), amount(group)]];
+    });
+}
+
+/** Upper end of a slot in seconds: 10 ms × 2^(slot/2). */
+function slotEnd(slot: number): number {
+  return Number((0.01 * 2 ** (slot / 2)).toPrecision(6));
+}
+
+/** One histogram for each value of the labels; every `step`-th slot ends a bucket. */
+function histogram(
+  all: readonly Counter[],
+  metric: string,
+  step: number,
+  labelsOf: (counter: Counter) => Labels,
+): Sample[] {
+  const slots = Map.groupBy(
+    all.filter((counter) => counter.metric === metric),
+    (counter) => JSON.stringify(labelsOf(counter)),
+  );
+  return [...slots].toSorted(([a], [b]) => a < b ? -1 : 1)
+    .flatMap(([key, counters]): Sample[] => {
+      const [first] = counters;
+      if (first === undefined) return [];
+      const labels = labelsOf(first);
+      const buckets: Sample[] = [];
+      for (let slot = step; slot < LAST_SLOT; slot += step) {
+        buckets.push([
+          { ...labels, le: String(slotEnd(slot)) },
+          amount(counters.filter((counter) => counter.slot <= slot)),
+          "_bucket",
+        ]);
+      }
+      const millis = all.filter((counter) =>
+        counter.metric === `${metric.replace("_time", "")}_millis` &&
+        JSON.stringify(labelsOf(counter)) === key
+      );
+      return [
+        ...buckets,
+        [{ ...labels, le: "+Inf" }, amount(counters), "_bucket"],
+        [labels, amount(millis) / 1000, "_sum"],
+        [labels, amount(counters), "_count"],
+      ];
+    });
+}
+
+/** The text of a reading. */
+export function exposition(reading: Reading): string {
+  const { counters, health, providers, last_quarter } = reading;
+  const of = (...metrics: string[]) =>
+    counters.filter((counter) => metrics.includes(counter.metric));
+  const byType = ({ job_type }: Counter) => ({ job_type });
+  const observed = (name: string) =>
+    health.checks.find((check) => check.name === name)?.observed ?? 0;
+  const perProvider = (
+    value: (provider: Reading["providers"][number]) => number,
+  ) => providers.map((one): Sample => [{ provider: one.provider }, value(one)]);
+  const finished = last_quarter.completed + last_quarter.failed;
+  const single = (value: number): Sample[] => [[{}, value]];
+
+  return [
+    ...family(
+      "ai_health",
+      "gauge",
+      "0 ok, 1 degraded, 2 failing.",
+      single(["ok", "degraded", "failing"].indexOf(health.status)),
+    ),
+    ...family(
+      "ai_jobs",
+      "gauge",
+      "Jobs that wait (pending) and run (processing).",
+      sums(of("jobs"), ({ job_type, provider, code }) => ({
+        job_type,
+        provider,
+        status: code,
+      })),
+    ),
+    ...family(
+      "ai_jobs_stuck",
+      "gauge",
+      "Jobs that should move and do not.",
+      single(observed("stuck_jobs")),
+    ),
+    ...family(
+      "ai_jobs_parked",
+      "gauge",
+      "Jobs with a paid call of unknown outcome, for an operator to decide.",
+      single(observed("parked_jobs")),
+    ),
+    ...family(
+      "ai_job_queue_oldest_seconds",
+      "gauge",
+      "For how long the job has been due that has been so longest.",
+      single(health.oldest_waiting_seconds ?? 0),
+    ),
+    ...family(
+      "ai_sweep_age_seconds",
+      "gauge",
+      "Time since the last sweep.",
+      single(reading.sweep_age_seconds),
+    ),
+    ...family(
+      "ai_janitor_age_seconds",
+      "gauge",
+      "Time since the last run of the janitor.",
+      single(reading.janitor_age_seconds),
+    ),
+    ...family(
+      "ai_dispatch_failures",
+      "gauge",
+      "Of the last 200 calls of our functions by the database, those of the last ten minutes that failed.",
+      single(observed("dispatch_failures")),
+    ),
+    ...family(
+      "ai_jobs_failed_ratio",
+      "gauge",
+      "Share that failed of the jobs that ended in the last 15 minutes; 0 with fewer than 20.",
+      single(finished < FEWEST_JOBS ? 0 : last_quarter.failed / finished),
+    ),
+    ...family(
+      "ai_jobs_created_total",
+      "counter",
+      "Jobs created.",
+      sums(of("created"), byType),
+    ),
+    ...family(
+      "ai_jobs_cached_total",
+      "counter",
+      "Jobs created with the result of an earlier one.",
+      sums(of("cached"), byType),
+    ),
+    ...family(
+      "ai_jobs_finished_total",
+      "counter",
+      "Jobs that ended, by status.",
+      sums(of("completed", "failed", "cancelled"), ({ job_type, metric }) => ({
+        job_type,
+        status: metric,
+      })),
+    ),
+    ...family(
+      "ai_jobs_failed_total",
+      "counter",
+      "Jobs that failed, by error code.",
+      sums(of("failed"), ({ code }) => ({ error_code: code })),
+    ),
+    ...family(
+      "ai_job_retries_total",
+      "counter",
+      "Attempts that failed and are tried again.",
+      sums(of("retried"), byType),
+    ),
+    ...family(
+      "ai_jobs_rescued_total",
+      "counter",
+      "Jobs taken back from workers that stopped.",
+      sums(of("rescued"), byType),
+    ),
+    ...family(
+      "ai_job_pickup_seconds",
+      "histogram",
+      "From when a job was due until it was claimed.",
+      histogram(counters, "pickup", 2, () => ({})),
+    ),
+    ...family(
+      "ai_job_run_seconds",
+      "histogram",
+      "From the first start of a job until it was completed.",
+      histogram(counters, "run", 4, byType),
+    ),
+    ...family(
+      "ai_provider_calls_total",
+      "counter",
+      "Paid calls by outcome; unavailable: the provider was at fault.",
+      sums(of("calls"), ({ provider, code }) => ({ provider, outcome: code })),
+    ),
+    ...family(
+      "ai_provider_call_seconds",
+      "histogram",
+      "How long providers needed to answer a paid call.",
+      histogram(counters, "call_time", 4, ({ provider }) => ({ provider })),
+    ),
+    ...family(
+      "ai_provider_spend_dollars",
+      "gauge",
+      // Less when a render that failed is given back.
+      "What paid calls cost since the beginning.",
+      sums(of("spend"), ({ provider }) => ({ provider }))
+        .map(([labels, micros]) => [labels, micros / MICROS]),
+    ),
+    ...family(
+      "ai_provider_spend_dollars_last_hour",
+      "gauge",
+      "What paid calls cost in the last hour.",
+      perProvider((one) => one.spend_micros_last_hour / MICROS),
+    ),
+    ...family(
+      "ai_provider_breaker_open",
+      "gauge",
+      "1 while the provider's breaker is open.",
+      perProvider((one) => one.open_since === null ? 0 : 1),
+    ),
+    ...family(
+      "ai_provider_paused",
+      "gauge",
+      "1 while the provider is paused.",
+      perProvider((one) => one.paused_at === null ? 0 : 1),
+    ),
+    ...family(
+      "ai_provider_in_flight",
+      "gauge",
+      "Jobs of the provider that run.",
+      perProvider((one) => one.running),
+    ),
+    ...family(
+      "ai_provider_in_flight_limit",
+      "gauge",
+      "Most jobs of the provider that may run at once.",
+      perProvider((one) => one.max_concurrent),
+    ),
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,56 @@
+/** ops: what an operator reads and does, one action a request. */
+import {
+  OPS_RESPONSES,
+  type OpsAction,
+  opsRequestSchema,
+} from "../_shared/contracts/ops.ts";
+import { readJson } from "../_shared/http/body.ts";
+import type { AppDeps } from "../_shared/http/endpoint.ts";
+import { createOperatorEndpoint } from "../_shared/http/operator.ts";
+import { jsonResponse } from "../_shared/http/problem.ts";
+import { createActions } from "./actions.ts";
+import { type Admin, createOpsRepository } from "./repository.ts";
+
+/** What the handler needs beyond the platform. */
+export interface OpsDeps extends AppDeps {
+  /** The service's client: operators see the jobs of all users. */
+  supabase: Admin;
+}
+
+/** Actions that only read, and leave no record. */
+const READS: ReadonlySet<OpsAction> = new Set<OpsAction>([
+  "overview",
+  "charts",
+  "failures",
+  "providers",
+  "parked",
+  "budgets",
+  "search",
+  "job",
+  "actions",
+  "preview_redrive",
+]);
+
+/**
+ * POST `{action, …}`: the answer of the action, as its contract has it. The database checks the operator's role again, and
+ * records every action, and every look at a payload, in the transaction that does it.
+ */
+export function createHandler(
+  deps: OpsDeps,
+): (request: Request) => Promise<Response> {
+  return createOperatorEndpoint(
+    deps,
+    { name: "ops", method: "POST" },
+    async ({ request, operatorId, log, quiet }) => {
+      const body = await readJson(request, opsRequestSchema);
+      const actions = createActions(
+        createOpsRepository(deps.supabase, operatorId),
+      );
+      const answer = OPS_RESPONSES[body.action].parse(await actions(body));
+      // An open console reads every few seconds.
+      if (READS.has(body.action)) quiet();
+      else log.info("operator_acted", { action: body.action });
+      return jsonResponse(answer);
+    },
+  );
+}

@@ -1,0 +1,17 @@
+import { createAdminClient } from "@supabase/server/core";
+import { readEnv, supabaseEnv } from "../_shared/config/env.ts";
+import type { Database } from "../_shared/database.types.ts";
+import { boundedFetch } from "../_shared/platform/bounded-fetch.ts";
+import { platformDeps } from "../_shared/platform/deps.ts";
+import { createHandler } from "./handler.ts";
+
+const platform = platformDeps();
+const env = readEnv(platform);
+const supabase = createAdminClient<Database>({
+  env: supabaseEnv(env),
+  supabaseOptions: {
+    global: { fetch: boundedFetch(platform.fetch, env.DB_STATEMENT_TIMEOUT) },
+  },
+});
+
+export default { fetch: createHandler({ platform, env, supabase }) };

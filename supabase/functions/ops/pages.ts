@@ -1,0 +1,58 @@
+/** Keyset pages: the place in the order at which one ends, as a token that says nothing to its reader. */
+import { z } from "zod";
+import { AppError } from "../_shared/failures/app-error.ts";
+
+/** Where a page ends. */
+export interface Place {
+  at: string;
+  id: string;
+}
+
+const placeSchema = z.tuple([z.string().max(64), z.string().max(64)]);
+
+/** The token of a place. */
+export function encodeCursor({ at, id }: Place): string {
+  return btoa(JSON.stringify([at, id]))
+    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/**
+ * The place of a token whose parts have these forms.
+ *
+ * @throws {AppError} `invalid_request` for anything that {@link encodeCursor} did not make.
+ */
+export function decodeCursor(
+  cursor: string | undefined,
+  forms: { at: z.ZodType<string>; id: z.ZodType<string> },
+): Place | undefined {
+  if (cursor === undefined) return undefined;
+  try {
+    const [at, id] = placeSchema.parse(
+      JSON.parse(atob(cursor.replaceAll("-", "+").replaceAll("_", "/"))),
+    );
+    return { at: forms.at.parse(at), id: forms.id.parse(id) };
+  } catch (cause) {
+    const message = "is not one of ours";
+    throw new AppError("invalid_request", {
+      details: `cursor: ${message}`,
+      fields: [{ field: "cursor", message }],
+      cause,
+    });
+  }
+}
+
+/** The first `limit` of `rows`, of which one more was read, and the token of the next page, null without one. */
+export function pageOf<Row>(
+  rows: readonly Row[],
+  limit: number,
+  place: (row: Row) => Place,
+): { rows: Row[]; next_cursor: string | null } {
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    rows: page,
+    next_cursor: rows.length > limit && last !== undefined
+      ? encodeCursor(place(last))
+      : null,
+  };
+}

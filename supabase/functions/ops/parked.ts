@@ -1,0 +1,48 @@
+/** Parked jobs, and where their provider shows the marker to search for. */
+import type { z } from "zod";
+import type { OpsParked, parkedCallSchema } from "../_shared/contracts/ops.ts";
+
+type ParkedCall = z.infer<typeof parkedCallSchema>;
+
+/** Where each provider keeps the marker that a paid call carried. */
+const WHERE: Readonly<Record<string, string>> = {
+  "elevenlabs create_voice": "ElevenLabs, Voices: the description of the voice",
+  "elevenlabs":
+    "ElevenLabs, History: the time and the text, since it keeps no marker",
+  "d-id": "D-ID, talks: the fields user_data and name",
+  "heygen": "HeyGen, Videos: the title of the video",
+};
+
+function whereOf({ provider, operation }: ParkedCall): string {
+  return WHERE[`${provider} ${operation}`] ?? WHERE[provider] ??
+    `${provider}: wherever it shows the marker`;
+}
+
+/** The calls by job, in the order in which the first of each comes. */
+export function groupByJob(calls: readonly ParkedCall[]): OpsParked["jobs"] {
+  const byJob = Map.groupBy(calls, (call) => call.job_id);
+  return [...byJob.values()].flatMap(([first, ...rest]) =>
+    first === undefined ? [] : [{
+      job_id: first.job_id,
+      user_id: first.user_id,
+      job_type: first.job_type,
+      provider: first.provider,
+      status: first.status,
+      error_message: first.error_message,
+      marker: first.marker,
+      where: whereOf(first),
+      created_at: first.created_at,
+      parked_at: first.parked_at,
+      calls: [first, ...rest].map((call) => ({
+        call_id: call.call_id,
+        operation: call.operation,
+        attempt: call.attempt,
+        error_code: call.call_error_code,
+        http_status: call.http_status,
+        estimated_cost_micros: call.estimated_cost_micros,
+        sent_at: call.sent_at,
+        unknown_since: call.unknown_since,
+      })),
+    }]
+  );
+}

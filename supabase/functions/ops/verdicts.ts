@@ -1,0 +1,86 @@
+/** What the numbers of the overview mean, in words. */
+import type { z } from "zod";
+import type {
+  OpsOverview,
+  overviewCountsSchema,
+} from "../_shared/contracts/ops.ts";
+
+type Counts = z.infer<typeof overviewCountsSchema>;
+type Verdict = "good" | "attention" | "bad";
+
+function judged<Value>(value: Value, verdict: Verdict, words: string) {
+  return { value, verdict, words };
+}
+
+/** `3 s`, `4 min`, `2 h`, `5 days`. */
+export function durationWords(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
+}
+
+const jobs = (count: number) => count === 1 ? "1 job" : `${count} jobs`;
+
+const SUMMARY: Readonly<Record<Counts["status"], string>> = {
+  ok: "Everything works.",
+  degraded: "Jobs move, and something needs a person.",
+  failing: "Jobs do not move.",
+};
+
+function judgeOldest(seconds: number | null) {
+  if (seconds === null) return judged(null, "good", "Nothing waits.");
+  if (seconds <= 60) return judged(seconds, "good", "No delay.");
+  const words = `The oldest job has waited for ${durationWords(seconds)}.`;
+  return judged(seconds, seconds <= 600 ? "attention" : "bad", words);
+}
+
+function judgeFailed(
+  { failed_last_hour: failed, completed_last_hour }: Counts,
+) {
+  const finished = failed + completed_last_hour;
+  if (failed === 0) return judged(0, "good", "No job failed.");
+  const share = failed / finished;
+  const words = `${Math.round(share * 100)} % of ${jobs(finished)}.`;
+  if (share <= 0.05) return judged(failed, "good", words);
+  return judged(failed, share <= 0.5 ? "attention" : "bad", words);
+}
+
+function observed(counts: Counts, name: string): number {
+  return counts.checks.find((check) => check.name === name)?.observed ?? 0;
+}
+
+/** The overview with a verdict and a sentence for each number. */
+export function judge(counts: Counts): OpsOverview {
+  const { waiting, running } = counts;
+  const stuck = observed(counts, "stuck_jobs");
+  const parked = observed(counts, "parked_jobs");
+  return {
+    ...counts,
+    words: SUMMARY[counts.status],
+    waiting: judged(
+      waiting,
+      "good",
+      waiting === 0 ? "Nothing waits." : `${jobs(waiting)} in the queue.`,
+    ),
+    running: running === 0 && waiting > 0
+      ? judged(running, "attention", "Nothing runs although jobs wait.")
+      : judged(
+        running,
+        "good",
+        running === 0 ? "Idle." : `${jobs(running)} in progress.`,
+      ),
+    oldest_waiting: judgeOldest(counts.oldest_waiting_seconds),
+    failed_last_hour: judgeFailed(counts),
+    stuck: stuck === 0
+      ? judged(0, "good", "Nothing is stuck.")
+      : judged(stuck, "bad", `${jobs(stuck)} should move and do not.`),
+    parked: parked === 0
+      ? judged(0, "good", "Nothing needs a person.")
+      : judged(
+        parked,
+        "attention",
+        `${jobs(parked)} with a paid call of unknown outcome.`,
+      ),
+  };
+}

@@ -1,0 +1,178 @@
+-- What an operator can do from the console. Each action checks the role, is written down, and happens in one transaction
+-- with its record: there is no action without a record, and no record of what did not happen.
+
+create function public.ops_pause(
+  p_operator_id uuid,
+  p_is_paused boolean,
+  p_job_type text default null,
+  p_provider text default null,
+  p_user_id uuid default null
+)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(
+    p_operator_id,
+    case when p_is_paused then 'pause' else 'resume' end,
+    jsonb_build_object('job_type', p_job_type, 'provider', p_provider, 'user_id', p_user_id)
+  );
+  return public.pause_ai_jobs(p_job_type, p_provider, p_user_id, p_is_paused);
+end;
+$$;
+comment on function public.ops_pause(uuid, boolean, text, text, uuid) is
+  'For the console: public.pause_ai_jobs. AJ095 for anybody but an operator. service_role only; security definer because the '
+  'record lies in schema private.';
+revoke execute on function public.ops_pause(uuid, boolean, text, text, uuid) from public, anon, authenticated;
+grant execute on function public.ops_pause(uuid, boolean, text, text, uuid) to service_role;
+
+create function public.ops_probe_provider(p_operator_id uuid, p_provider text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(p_operator_id, 'probe', jsonb_build_object('provider', p_provider));
+  if not exists (select 1 from public.ai_providers as p where p.provider = p_provider) then
+    raise exception 'there is no provider %', p_provider using errcode = 'AJ075', detail = 'provider';
+  end if;
+  update public.ai_providers as p
+  set breaker_probe_at = clock_timestamp()
+  where p.provider = p_provider and p.breaker_opened_at is not null;
+  return found;
+end;
+$$;
+comment on function public.ops_probe_provider(uuid, text) is
+  'For the console: lets one job try a provider whose breaker is open, now. False: it is not open. AJ095 for anybody but an '
+  'operator. service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_probe_provider(uuid, text) from public, anon, authenticated;
+grant execute on function public.ops_probe_provider(uuid, text) to service_role;
+
+create function public.ops_resolve(
+  p_operator_id uuid,
+  p_job_id uuid,
+  p_was_made boolean,
+  p_provider_object_id text default null
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(p_operator_id, 'resolve', jsonb_build_object(
+    'job_id', p_job_id, 'was_made', p_was_made, 'provider_object_id', p_provider_object_id
+  ));
+  if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id) then
+    raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
+  end if;
+  return (
+    select jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend)
+    from public.ai_jobs as j
+    where j.id = p_job_id
+  );
+end;
+$$;
+comment on function public.ops_resolve(uuid, uuid, boolean, text) is
+  'For the console: public.resolve_unknown_ai_job, and where the job stands then. AJ097 when no call of the job waits for an '
+  'answer, AJ095 for anybody but an operator; then nothing changes. service_role only; security definer because the record '
+  'lies in schema private.';
+revoke execute on function public.ops_resolve(uuid, uuid, boolean, text) from public, anon, authenticated;
+grant execute on function public.ops_resolve(uuid, uuid, boolean, text) to service_role;
+
+create function public.ops_cancel(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_standing jsonb;
+begin
+  perform private.record_operator_action(p_operator_id, 'cancel', jsonb_build_object('job_id', p_job_id));
+  update public.ai_jobs as j
+  set cancel_requested_at = clock_timestamp()
+  where j.id = p_job_id
+  returning jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing;
+  if v_standing is null then
+    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
+  end if;
+  return v_standing;
+end;
+$$;
+comment on function public.ops_cancel(uuid, uuid) is
+  'For the console: cancels a job as its owner would (AJ071 when it has ended, AJ075 when there is none). AJ095 for anybody '
+  'but an operator. service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_cancel(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_cancel(uuid, uuid) to service_role;
+
+create function public.ops_retry(p_operator_id uuid, p_job_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_standing jsonb;
+begin
+  perform private.record_operator_action(p_operator_id, 'retry', jsonb_build_object('job_id', p_job_id));
+  update public.ai_jobs as j
+  set retry_requested_at = clock_timestamp()
+  where j.id = p_job_id
+  returning jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing;
+  if v_standing is null then
+    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
+  end if;
+  return v_standing;
+end;
+$$;
+comment on function public.ops_retry(uuid, uuid) is
+  'For the console: retries a failed job as its owner would (AJ070, AJ072, AJ034 and others when it may not; AJ075 when '
+  'there is none). AJ095 for anybody but an operator. service_role only; security definer because the record lies in schema '
+  'private.';
+revoke execute on function public.ops_retry(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.ops_retry(uuid, uuid) to service_role;
+
+create function public.ops_set_budget(
+  p_operator_id uuid,
+  p_budget_micros bigint default null,
+  p_user_id uuid default null,
+  p_provider text default null
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.record_operator_action(p_operator_id, 'set_budget', jsonb_build_object(
+    'user_id', p_user_id, 'provider', p_provider, 'budget_micros', p_budget_micros, 'is_unlimited', p_budget_micros is null
+  ));
+  if p_provider is null then
+    perform public.set_ai_budget(p_user_id, p_budget_micros);
+    return;
+  end if;
+  update public.ai_providers as p set budget_micros = p_budget_micros where p.provider = p_provider;
+  if not found then
+    raise exception 'there is no provider %', p_provider using errcode = 'AJ075', detail = 'provider';
+  end if;
+exception
+  when foreign_key_violation then
+    raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'user_id';
+end;
+$$;
+comment on function public.ops_set_budget(uuid, bigint, uuid, text) is
+  'For the console: sets the monthly budget of a provider, of a user, or, without either, of everybody who has none of their '
+  'own; null: no limit, or for a user the default. In millionths of a US dollar. AJ095 for anybody but an operator. '
+  'service_role only; security definer because the record lies in schema private.';
+revoke execute on function public.ops_set_budget(uuid, bigint, uuid, text) from public, anon, authenticated;
+grant execute on function public.ops_set_budget(uuid, bigint, uuid, text) to service_role;

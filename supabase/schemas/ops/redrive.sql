@@ -1,0 +1,166 @@
+-- Redrive: failed jobs of a filter run again, after a count and a price.
+
+create function private.ai_jobs_to_redrive(
+  p_job_type text,
+  p_provider text,
+  p_error_code text,
+  p_user_id uuid,
+  p_failed_since timestamptz
+)
+returns setof public.ai_jobs
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  return query
+  select f.*
+  from public.ai_jobs as f
+  where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
+    -- These come back with the job that they depend on.
+    and f.error_code <> 'dependency_failed'
+    and (p_job_type is null or f.job_type = p_job_type)
+    and (p_provider is null or f.provider = p_provider)
+    and (p_error_code is null or f.error_code = p_error_code)
+    and (p_user_id is null or f.user_id = p_user_id)
+    and (p_failed_since is null or f.completed_at >= p_failed_since);
+end;
+$$;
+comment on function private.ai_jobs_to_redrive(text, text, text, uuid, timestamptz) is
+  'Failed jobs that match every filter given and may run again, as in public.redrive_ai_jobs.';
+
+create function public.ops_preview_redrive(
+  p_operator_id uuid,
+  p_job_type text default null,
+  p_provider text default null,
+  p_error_code text default null,
+  p_user_id uuid default null,
+  p_failed_since timestamptz default null
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_ai_operator(p_operator_id);
+  return (
+    with jobs as materialized (
+      select f.id, f.user_id, f.completed_at,
+        (
+          -- What was never made is paid for again; what was, is there.
+          select sum(s.estimate)
+          from (
+            select c.operation, max(c.estimated_cost_micros) as estimate
+            from public.ai_provider_calls as c
+            where c.job_id = f.id
+            group by c.operation
+            having not coalesce(bool_or(c.outcome in ('succeeded', 'adopted') and c.discarded_at is null), false)
+          ) as s
+        ) as estimate,
+        exists (select 1 from public.ai_provider_calls as c where c.job_id = f.id) as was_called,
+        exists (
+          select 1 from public.ai_prices as p
+          where p.job_type = f.job_type and p.provider = f.provider and p.price_micros > 0
+        ) as has_price
+      from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
+    )
+    select jsonb_build_object(
+      'count', count(*),
+      'users', count(distinct j.user_id),
+      'price_micros', coalesce(sum(j.estimate), 0),
+      'without_estimate', count(*) filter (where not j.was_called and j.has_price),
+      'oldest_failed_at', min(j.completed_at),
+      'newest_failed_at', max(j.completed_at),
+      'left_out', (
+        select jsonb_build_object(
+          'spend_unknown', count(*) filter (where f.spend = 'unknown'),
+          'dependency_failed', count(*) filter (where f.spend <> 'unknown' and f.error_code = 'dependency_failed'),
+          'tried_too_often', count(*) filter (
+            where f.spend <> 'unknown' and f.error_code <> 'dependency_failed' and f.max_attempts >= 100
+          )
+        )
+        from public.ai_jobs as f
+        where f.status = 'failed'
+          and (p_job_type is null or f.job_type = p_job_type)
+          and (p_provider is null or f.provider = p_provider)
+          and (p_error_code is null or f.error_code = p_error_code)
+          and (p_user_id is null or f.user_id = p_user_id)
+          and (p_failed_since is null or f.completed_at >= p_failed_since)
+      )
+    )
+    from jobs as j
+  );
+end;
+$$;
+comment on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) is
+  'For the console: how many failed jobs a redrive of this filter would run again, of how many users, what their calls are '
+  'estimated to cost, as far as one was sent before (without_estimate: jobs with a price of which nothing is known), and '
+  'what would be left out and why. Changes nothing. AJ095 for anybody but an operator. service_role only; security definer '
+  'because it reads the jobs of all users.';
+revoke execute on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) from public, anon, authenticated;
+grant execute on function public.ops_preview_redrive(uuid, text, text, text, uuid, timestamptz) to service_role;
+
+create function public.ops_redrive(
+  p_operator_id uuid,
+  p_expected_count integer,
+  p_job_type text default null,
+  p_provider text default null,
+  p_error_code text default null,
+  p_user_id uuid default null,
+  p_failed_since timestamptz default null,
+  p_limit integer default 2000
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_found integer;
+  v_id uuid;
+  v_retried integer := 0;
+  v_refused integer := 0;
+begin
+  perform private.require_ai_operator(p_operator_id);
+  select count(*) into v_found
+  from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f;
+  if v_found is distinct from p_expected_count then
+    raise exception 'the filter matches % jobs now, and not %', v_found, p_expected_count using
+      errcode = 'AJ096', detail = 'expected_count';
+  end if;
+  for v_id in
+    select f.id
+    from private.ai_jobs_to_redrive(p_job_type, p_provider, p_error_code, p_user_id, p_failed_since) as f
+    order by f.completed_at, f.id
+    limit least(greatest(p_limit, 1), 5000)
+  loop
+    -- One that somebody else has just retried, or deleted, is left to them.
+    perform 1 from public.ai_jobs as j where j.id = v_id and j.status = 'failed' for update skip locked;
+    if found and private.retry_failed_ai_job(v_id) then
+      v_retried := v_retried + 1;
+    else
+      v_refused := v_refused + 1;
+    end if;
+  end loop;
+  perform private.record_operator_action(p_operator_id, 'redrive', jsonb_build_object(
+    'job_type', p_job_type, 'provider', p_provider, 'error_code', p_error_code, 'user_id', p_user_id,
+    'failed_since', p_failed_since, 'expected_count', p_expected_count, 'retried', v_retried, 'refused', v_refused
+  ));
+  return jsonb_build_object(
+    'retried', v_retried,
+    'refused', v_refused,
+    'remaining', v_found - v_retried - v_refused
+  );
+end;
+$$;
+comment on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) is
+  'For the console: runs the failed jobs of the filter again, oldest first, if there are as many as were expected (AJ096), '
+  'p_limit in one call. {retried, refused: their owner has no room, or they are gone, remaining: for the next call}. AJ095 '
+  'for anybody but an operator. service_role only; security definer for the retry in schema private.';
+revoke execute on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) from public, anon, authenticated;
+grant execute on function public.ops_redrive(uuid, integer, text, text, text, uuid, timestamptz, integer) to service_role;

@@ -1,0 +1,446 @@
+/** The kept counters: exact after every way that a job can go, and after rollbacks. */
+import { assert, assertEquals } from "@std/assert";
+import fc from "../_support/fast-check.ts";
+import type { TestDatabase } from "../_support/database.ts";
+import {
+  type Bench,
+  expireLease,
+  insertClaimedJob,
+  insertJob,
+  insertJobs,
+  makeDue,
+  withQueue,
+} from "./_support/factories.ts";
+
+/** What was counted since the beginning, as `metric` or `metric code`; durations and what is zero are left out. */
+async function totals(db: TestDatabase): Promise<Record<string, number>> {
+  await fold(db);
+  const rows = await db.sql<{ name: string; amount: number }[]>`
+    select concat_ws(' ', c.metric, nullif(c.code, '')) as name, sum(c.amount)::integer as amount
+    from private.ai_counters as c
+    where c.resolution = 0 and c.metric !~ '_millis$|^pickup$|^run$|^call_time$'
+    group by 1
+    having sum(c.amount) <> 0
+    order by 1`;
+  return Object.fromEntries(rows.map(({ name, amount }) => [name, amount]));
+}
+
+async function fold(db: TestDatabase): Promise<void> {
+  await db.sql`select private.fold_ai_counters()`;
+}
+
+/** What the jobs themselves say: the counts of now, and of what has ended. */
+async function truth(db: TestDatabase): Promise<Record<string, number>> {
+  const rows = await db.sql<{ name: string; amount: number }[]>`
+    select case when j.status in ('pending', 'processing') then 'jobs ' || j.status else j.status end as name,
+      count(*)::integer as amount
+    from public.ai_jobs as j group by 1 order by 1`;
+  return Object.fromEntries(rows.map(({ name, amount }) => [name, amount]));
+}
+
+Deno.test("counters: one job that is completed is counted at each step, and waits and runs no longer", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const { id } = await insertJob(db);
+    assertEquals(await totals(db), { created: 1, "jobs pending": 1 });
+    const [job] = await queue.claim(1, [id]);
+    assert(job !== undefined);
+    assertEquals(await totals(db), {
+      claimed: 1,
+      created: 1,
+      "jobs processing": 1,
+    });
+    await queue.heartbeat(job, 40, "calling_provider");
+    await queue.complete(job);
+    assertEquals(await totals(db), { claimed: 1, completed: 1, created: 1 });
+  });
+});
+
+Deno.test("counters: retries, rescues, snoozes, releases, failures and cancellations are counted apart", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const retried = await insertClaimedJob({ db, queue });
+    await queue.fail(retried, { code: "provider_timeout" });
+    await queue.fail(await insertClaimedJob({ db, queue }), {
+      code: "provider_rejected_input",
+      isRetryable: false,
+    });
+    const rescued = await insertClaimedJob({ db, queue });
+    await expireLease(db, rescued.id);
+    await queue.rescue();
+    await queue.snooze(await insertClaimedJob({ db, queue }));
+    await queue.release(await insertClaimedJob({ db, queue }));
+    await db.sql`
+      update public.ai_jobs set cancel_requested_at = now() where id = ${retried.id}`;
+    assertEquals(await totals(db), {
+      cancelled: 1,
+      claimed: 5,
+      created: 5,
+      "failed provider_rejected_input": 1,
+      "jobs pending": 3,
+      released: 1,
+      "rescued lease_expired": 1,
+      "retried provider_timeout": 1,
+      snoozed: 1,
+    });
+  });
+});
+
+Deno.test("counters: what is rolled back is not counted, what commits beside it is", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const job = await insertClaimedJob({ db, queue });
+    await db.sql.begin(async (sql) => {
+      await sql`
+        select public.complete_ai_job(${job.id}, ${job.lease_token}, '{}'::jsonb)`;
+      throw new Error("rolled back");
+    }).catch(() => {});
+    await insertJob(db);
+    assertEquals(await totals(db), {
+      claimed: 1,
+      created: 2,
+      "jobs pending": 1,
+      "jobs processing": 1,
+    });
+  });
+});
+
+Deno.test("counters: a statement over 500 jobs appends one row to the queue, and counts all of them", async () => {
+  await withQueue(async ({ db, queue }) => {
+    await insertJobs(db, 500);
+    const [queued] = await db.sql`
+      select count(*)::integer as rows, sum(amount)::integer as amount from private.ai_counter_queue`;
+    assertEquals({ ...queued }, { rows: 1, amount: 500 });
+    for (const job of await queue.claim(20)) await queue.complete(job);
+    assertEquals(await totals(db), {
+      claimed: 20,
+      completed: 20,
+      created: 500,
+      "jobs pending": 480,
+    });
+  });
+});
+
+Deno.test("counters: accounts that are deleted take their waiting and running jobs out of the counts of now", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const job = await insertClaimedJob({ db, queue });
+    await insertJob(db, { user_id: job.user_id });
+    await insertJob(db);
+    await db.sql`delete from auth.users where id = ${job.user_id}`;
+    assertEquals(await totals(db), {
+      claimed: 1,
+      created: 3,
+      "jobs pending": 1,
+    });
+  });
+});
+
+Deno.test("counters: two folds at once count nothing twice and lose nothing; the second one does not wait", async () => {
+  await withQueue(async ({ db }) => {
+    await insertJobs(db, 10);
+    const [one, other] = await db.connections(2);
+    assert(one !== undefined && other !== undefined);
+    await one.begin(async (sql) => {
+      await sql`select private.fold_ai_counters()`;
+      const [second] =
+        await other`select private.fold_ai_counters() as changed`;
+      assertEquals(second?.["changed"], 0);
+    });
+    assertEquals(await totals(db), { created: 10, "jobs pending": 10 });
+  });
+});
+
+Deno.test("counters: jobs that end while a fold is open wait for nothing, and are counted by the next", async () => {
+  await withQueue(async ({ db, queue }) => {
+    const job = await insertClaimedJob({ db, queue });
+    const [folder] = await db.connections(1);
+    assert(folder !== undefined);
+    await folder.begin(async (sql) => {
+      await sql`select private.fold_ai_counters()`;
+      await db.sql`set statement_timeout = '5s'`;
+      await queue.complete(job);
+    });
+    assertEquals(await totals(db), { claimed: 1, completed: 1, created: 1 });
+  });
+});
+
+Deno.test("counters: a fold that is rolled back leaves everything to the next one", async () => {
+  await withQueue(async ({ db }) => {
+    await insertJob(db);
+    await db.sql.begin(async (sql) => {
+      await sql`select private.fold_ai_counters()`;
+      throw new Error("rolled back");
+    }).catch(() => {});
+    assertEquals(await totals(db), { created: 1, "jobs pending": 1 });
+  });
+});
+
+type Step =
+  | "insert"
+  | "claim"
+  | "complete"
+  | "retry"
+  | "fail"
+  | "snooze"
+  | "rescue"
+  | "cancel"
+  | "again";
+const STEPS: readonly Step[] = [
+  "insert",
+  "claim",
+  "complete",
+  "retry",
+  "fail",
+  "snooze",
+  "rescue",
+  "cancel",
+  "again",
+];
+
+async function take({ db, queue }: Bench, step: Step): Promise<void> {
+  const [running] = await db.sql<{ id: string; lease_token: string }[]>`
+    select id, lease_token from public.ai_jobs where status = 'processing' order by id limit 1`;
+  switch (step) {
+    case "insert":
+      await insertJob(db);
+      return;
+    case "claim": {
+      await queue.claim(1);
+      return;
+    }
+    case "cancel":
+      await db.sql`
+        update public.ai_jobs set cancel_requested_at = now()
+        where id = (select id from public.ai_jobs where status = 'pending' order by id limit 1)`;
+      return;
+    case "again":
+      await db.sql`
+        update public.ai_jobs set retry_requested_at = now()
+        where id = (select id from public.ai_jobs where status = 'failed' order by id limit 1)`;
+      return;
+  }
+  if (running === undefined) return;
+  switch (step) {
+    case "complete":
+      await queue.complete(running);
+      return;
+    case "fail":
+      await queue.fail(running, { isRetryable: false });
+      return;
+    case "retry":
+      await queue.fail(running);
+      await db
+        .sql`update public.ai_jobs set scheduled_at = now() where id = ${running.id} and status = 'pending'`;
+      return;
+    case "snooze":
+      await queue.snooze(running, 60);
+      await makeDue(db, running.id);
+      return;
+    case "rescue":
+      await expireLease(db, running.id);
+      await queue.rescue();
+      return;
+  }
+}
+
+Deno.test("counters: after any sequence of steps the counts of now are those of the table", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.constantFrom(...STEPS), { minLength: 5, maxLength: 40 }),
+      async (steps) => {
+        await withQueue(async (bench) => {
+          await bench.db
+            .sql`update public.ai_limits set max_jobs_per_day = 100000`;
+          for (const step of steps) await take(bench, step);
+          const counted = await totals(bench.db);
+          const now = await truth(bench.db);
+          const names = ["jobs pending", "jobs processing"];
+          assertEquals(
+            names.map((name) => counted[name] ?? 0),
+            names.map((name) => now[name] ?? 0),
+          );
+        });
+      },
+    ),
+    { numRuns: 15 },
+  );
+});
+
+Deno.test("counters: recounting corrects counts after rows were written without triggers", async () => {
+  await withQueue(async ({ db, queue }) => {
+    await insertJobs(db, 5);
+    await queue.claim(2);
+    await db.sql`delete from private.ai_counters`;
+    await db.sql`delete from private.ai_counter_queue`;
+    assertEquals(await totals(db), {});
+    await db.sql`select private.recount_ai_jobs()`;
+    assertEquals(await totals(db), {
+      "jobs pending": 3,
+      "jobs processing": 2,
+    });
+  });
+});
+
+Deno.test("counters: calls are counted by outcome with what they cost, and a provider at fault as unavailable", async () => {
+  await withQueue(async ({ db, queue }) => {
+    await db.sql`
+      update public.ai_prices set price_micros = 7 where job_type = 'voice_clone' and provider = 'elevenlabs'`;
+    const made = await insertClaimedJob({ db, queue });
+    const begun = await queue.begin(made);
+    assert(begun !== undefined);
+    await queue.settle(made, begun.call_id, "succeeded", "voice-1");
+    const refused = await insertClaimedJob({ db, queue });
+    const second = await queue.begin(refused);
+    assert(second !== undefined);
+    await db.asService((sql) =>
+      sql`
+        select public.settle_provider_call(
+          ${second.call_id}, ${refused.id}, ${refused.lease_token}, 'rejected', null, 503, 'provider_unavailable')`
+    );
+    const counted = await totals(db);
+    assertEquals(
+      [
+        counted["calls succeeded"],
+        counted["calls unavailable"],
+        counted["spend"],
+      ],
+      [1, 1, 7],
+    );
+  });
+});
+
+Deno.test("slots: a duration lies between the ends of the slot below and of its slot", async () => {
+  await withQueue(async ({ db }) => {
+    const rows = await db.sql<{ millis: string; slot: number }[]>`
+      select m.millis::text as millis, private.duration_slot(m.millis) as slot
+      from unnest(array[0, 1, 10, 11, 14, 15, 20, 21, 1000, 60000, 3600000, 9999999999]::bigint[]) as m (millis)`;
+    for (const { millis, slot } of rows) {
+      const end = 10 * 2 ** (slot / 2), below = 10 * 2 ** ((slot - 1) / 2);
+      assert(
+        slot === 40 || Number(millis) <= end + 1e-6,
+        `${millis} in ${slot}`,
+      );
+      assert(
+        slot === 0 || Number(millis) > below - 1e-6,
+        `${millis} in ${slot}`,
+      );
+    }
+  });
+});
+
+Deno.test("slots: a quantile is never further from the true one than a slot is wide", async () => {
+  await withQueue(async ({ db }) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 20, max: 5_000_000 }), {
+          minLength: 1,
+          maxLength: 200,
+        }),
+        fc.constantFrom(0.5, 0.95),
+        async (durations, quantile) => {
+          const [row] = await db.sql<{ estimate: string[] }[]>`
+            with slots as (
+              select private.duration_slot(d.millis) as slot, count(*) as amount
+              from unnest(${durations}::bigint[]) as d (millis) group by 1
+            )
+            select private.slot_quantiles(
+              array_agg(s.slot order by s.slot), array_agg(s.amount order by s.slot), array[${quantile}::float8]
+            ) as estimate
+            from slots as s`;
+          const sorted = durations.toSorted((a, b) => a - b);
+          const exact = sorted[Math.ceil(quantile * sorted.length) - 1] ??
+            Number.NaN;
+          const ratio = Number(row?.estimate[0]) / exact;
+          assert(ratio < 1.5 && ratio > 0.66, `${ratio} of ${exact}`);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+});
+
+Deno.test("charts: 60, 96 and 84 buckets without a gap, and what happened now is in the last", async () => {
+  await withQueue(async ({ db, queue }) => {
+    await queue.complete(await insertClaimedJob({ db, queue }));
+    await fold(db);
+    for (
+      const [range, count, step] of [
+        ["1h", 60, 60],
+        ["24h", 96, 900],
+        ["7d", 84, 7200],
+      ] as const
+    ) {
+      const [row] = await db.sql<
+        {
+          chart: {
+            step_seconds: number;
+            buckets: {
+              at: string;
+              created: number;
+              completed: number;
+              pickup: { count: number } | null;
+              run: { job_type: string; count: number }[];
+            }[];
+          };
+        }[]
+      >`select private.ai_charts(${range}) as chart`;
+      const { step_seconds, buckets } = row?.chart ?? { buckets: [] };
+      assertEquals([buckets.length, step_seconds], [count, step]);
+      assert(count <= 120);
+      buckets.slice(1).forEach(({ at }, index) =>
+        assertEquals(
+          Date.parse(at) - Date.parse(buckets[index]?.at ?? ""),
+          step * 1000,
+        )
+      );
+      // The minute may have changed while the job ran.
+      const recent = buckets.slice(-2);
+      assertEquals(
+        [
+          recent.reduce((sum, one) => sum + one.created, 0),
+          recent.reduce((sum, one) => sum + one.completed, 0),
+          recent.reduce((sum, one) => sum + (one.pickup?.count ?? 0), 0),
+          recent.flatMap((one) => one.run).reduce(
+            (sum, one) => sum + one.count,
+            0,
+          ),
+        ],
+        [1, 1, 1, 1],
+      );
+    }
+  });
+});
+
+Deno.test("charts: no history is read: they are the same when the jobs are gone", async () => {
+  await withQueue(async ({ db, queue }) => {
+    await queue.complete(await insertClaimedJob({ db, queue }));
+    await fold(db);
+    const chart = async () =>
+      (await db.sql`
+        select sum((b ->> 'completed')::integer)::integer as completed
+        from jsonb_array_elements(private.ai_charts('7d') -> 'buckets') as b`)[
+        0
+      ]
+        ?.["completed"];
+    assertEquals(await chart(), 1);
+    await db.sql`delete from auth.users`;
+    await fold(db);
+    assertEquals(await chart(), 1);
+  });
+});
+
+Deno.test("counters: buckets that no chart shows any more are pruned, and the counts since the beginning stay", async () => {
+  await withQueue(async ({ db }) => {
+    await insertJob(db);
+    await fold(db);
+    await db.sql`
+      update private.ai_counters set bucket_at = bucket_at - interval '16 days' where resolution > 0`;
+    await db.sql`select private.prune_ai_counters()`;
+    const rows = await db.sql`
+      select distinct resolution from private.ai_counters order by 1`;
+    assertEquals(rows.map((row) => row["resolution"]), [0]);
+    await insertJob(db);
+    await fold(db);
+    await db.sql`select private.prune_ai_counters()`;
+    const [kept] = await db.sql`
+      select count(distinct resolution)::integer as resolutions from private.ai_counters`;
+    assertEquals(kept?.["resolutions"], 4);
+  });
+});

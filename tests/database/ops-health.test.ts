@@ -1,0 +1,292 @@
+/** Health and metrics: each check fails when its thing is broken, and only then; and none costs more with more jobs. */
+import { assert, assertEquals } from "@std/assert";
+import type { TestDatabase } from "../_support/database.ts";
+import {
+  type Bench,
+  expireLease,
+  insertClaimedJob,
+  insertJob,
+  insertJobs,
+  withQueue,
+} from "./_support/factories.ts";
+
+interface Health {
+  status: string;
+  queue: { provider: string; waiting: number; running: number }[];
+  checks: { name: string; status: string; observed: number }[];
+}
+
+async function readHealth(db: TestDatabase): Promise<Health> {
+  await db.sql`select private.fold_ai_counters()`;
+  const { health } = await db.asService(async (sql) => {
+    const [row] = await sql<
+      { health: Health }[]
+    >`select public.read_ai_health() as health`;
+    assert(row !== undefined);
+    return row;
+  });
+  return health;
+}
+
+/** The checks that are not ok, by name. */
+async function troubles(db: TestDatabase): Promise<Record<string, string>> {
+  const { checks } = await readHealth(db);
+  return Object.fromEntries(
+    checks.filter(({ status }) => status !== "ok").map((
+      { name, status },
+    ) => [name, status]),
+  );
+}
+
+/** A project that can dispatch, and whose schedules have just run. */
+async function withHealthy(run: (bench: Bench) => Promise<void>) {
+  await withQueue(async (bench) => {
+    const { sql } = bench.db;
+    await sql`delete from vault.secrets`;
+    await sql`select vault.create_secret('http://127.0.0.1:1', 'project_url')`;
+    await sql`select vault.create_secret(${
+      "whsec_" + btoa("x".repeat(32))
+    }, 'dispatch_secret')`;
+    await sql`select private.sweep_ai_jobs()`;
+    await sql`update private.ai_schedule_runs set last_run_at = now()`;
+    assertEquals(await troubles(bench.db), {});
+    await run(bench);
+  });
+}
+
+Deno.test("health: a project in order is ok, also with jobs that wait and run", async () => {
+  await withHealthy(async (bench) => {
+    await insertJobs(bench.db, 3);
+    await insertClaimedJob(bench);
+    const { status, queue } = await readHealth(bench.db);
+    assertEquals(status, "ok");
+    assertEquals(
+      queue.find(({ provider }) => provider === "elevenlabs"),
+      { provider: "elevenlabs", waiting: 3, running: 1 },
+    );
+  });
+});
+
+Deno.test("health: a sweep that has stopped is failing after a minute, and its next run makes it ok", async () => {
+  await withHealthy(async ({ db }) => {
+    await db.sql`
+      update private.ai_schedule_runs set last_run_at = now() - interval '61 seconds' where name = 'sweep'`;
+    assertEquals(await troubles(db), { sweep_age: "failing" });
+    assertEquals((await readHealth(db)).status, "failing");
+    await db.sql`select private.sweep_ai_jobs()`;
+    assertEquals(await troubles(db), {});
+  });
+});
+
+Deno.test("health: a janitor that has not run for an hour is degraded, unless it was switched off", async () => {
+  await withHealthy(async ({ db }) => {
+    await db.sql`
+      update private.ai_schedule_runs set last_run_at = now() - interval '61 minutes' where name = 'janitor'`;
+    assertEquals(await troubles(db), { janitor_age: "degraded" });
+    await db.sql`select cron.unschedule('run-janitor')`;
+    assertEquals(await troubles(db), {});
+  });
+});
+
+Deno.test("health: a run of the janitor is noted when the function takes it in, not when it is called", async () => {
+  await withHealthy(async ({ db }) => {
+    await db
+      .sql`update private.ai_schedule_runs set last_run_at = '2000-01-01'`;
+    await db.sql`select private.run_janitor()`;
+    const age = async () =>
+      (await db.sql`
+        select last_run_at > now() - interval '1 minute' as is_new
+        from private.ai_schedule_runs where name = 'janitor'`)[0]?.["is_new"];
+    assertEquals(await age(), false);
+    await db.asService((sql) =>
+      sql`select public.begin_janitor_run('msg_1', extract(epoch from now())::float8)`
+    );
+    assertEquals(await age(), true);
+  });
+});
+
+Deno.test("health: without its secrets nothing is dispatched, which is failing", async () => {
+  await withHealthy(async ({ db }) => {
+    await db.sql`delete from vault.secrets where name = 'dispatch_secret'`;
+    assertEquals(await troubles(db), { dispatch_unconfigured: "failing" });
+  });
+});
+
+Deno.test("health: calls that our functions refuse are degraded, a delivery that was made before is not", async () => {
+  await withHealthy(async ({ db }) => {
+    const answer = (status: number, count: number) =>
+      db.sql`
+        insert into net._http_response (id, status_code, timed_out)
+        select 1000 + ${status} * 100 + n, ${status}, false from generate_series(1, ${count}::int) as n`;
+    await answer(202, 50);
+    await answer(409, 50);
+    assertEquals(await troubles(db), {});
+    await answer(401, 11);
+    assertEquals(await troubles(db), { dispatch_failures: "degraded" });
+    await db
+      .sql`update net._http_response set created = now() - interval '11 minutes'`;
+    assertEquals(await troubles(db), {});
+  });
+});
+
+Deno.test("health: an open breaker is degraded, and a paused provider is not", async () => {
+  await withHealthy(async ({ db }) => {
+    await db.asService((sql) =>
+      sql`select public.pause_ai_jobs(p_provider => 'heygen')`
+    );
+    assertEquals(await troubles(db), {});
+    await db.sql`
+      update public.ai_providers set breaker_opened_at = now(), breaker_probe_at = now() where provider = 'd-id'`;
+    assertEquals(await troubles(db), { open_breakers: "degraded" });
+  });
+});
+
+Deno.test("health: a parked job is degraded until it is resolved", async () => {
+  await withHealthy(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench);
+    await queue.begin(job);
+    await queue.fail(job, { isRetryable: false });
+    assertEquals(await troubles(db), { parked_jobs: "degraded" });
+    await db.asService((sql) =>
+      sql`select public.resolve_unknown_ai_job(${job.id}, false)`
+    );
+    assertEquals(await troubles(db), {});
+  });
+});
+
+Deno.test("health: half of at least twenty jobs failing within a quarter of an hour is degraded", async () => {
+  await withHealthy(async (bench) => {
+    const { db, queue } = bench;
+    const end = async (count: number, isFailed: boolean) => {
+      await insertJobs(db, count);
+      for (const job of await queue.claim(count)) {
+        if (isFailed) {
+          await queue.fail(job, {
+            code: "input_not_found",
+            isRetryable: false,
+          });
+        } else await queue.complete(job);
+      }
+    };
+    await end(19, true);
+    assertEquals(await troubles(db), {});
+    await end(19, false);
+    assertEquals(await troubles(db), {});
+    await end(1, true);
+    assertEquals(await troubles(db), { failed_share: "degraded" });
+  });
+});
+
+Deno.test("health: a lease that ran out a minute ago is stuck, and the sweep frees it", async () => {
+  await withHealthy(async (bench) => {
+    const { db } = bench;
+    const { id } = await insertClaimedJob(bench);
+    await expireLease(db, id);
+    assertEquals(await troubles(db), {});
+    await db.sql`
+      update public.ai_jobs set lease_expires_at = now() - interval '61 seconds' where id = ${id}`;
+    assertEquals(await troubles(db), { stuck_jobs: "failing" });
+    await db.sql`select private.sweep_ai_jobs()`;
+    assertEquals(await troubles(db), {});
+  });
+});
+
+/** A job with a turn that has been due for three minutes, of a project in which nobody claims. */
+async function neglect(
+  db: TestDatabase,
+): Promise<{ id: string; user_id: string }> {
+  const job = await insertJob(db);
+  await db.sql`
+    update public.ai_jobs set created_at = now() - interval '4 minutes', scheduled_at = now() - interval '3 minutes'
+    where id = ${job.id}`;
+  await db.sql`select private.ready_due_ai_jobs(10)`;
+  return job;
+}
+
+Deno.test("health: a due job that nobody claims is stuck, unless there is a reason for it to wait", async () => {
+  await withHealthy(async ({ db, queue }) => {
+    const { user_id } = await neglect(db);
+    assertEquals(await troubles(db), { stuck_jobs: "failing" });
+
+    const reasons: [string, string][] = [
+      [
+        `update public.ai_job_types set paused_at = now() where job_type = 'voice_clone'`,
+        `update public.ai_job_types set paused_at = null`,
+      ],
+      [
+        `update public.ai_job_types set is_enabled = false where job_type = 'voice_clone'`,
+        `update public.ai_job_types set is_enabled = true`,
+      ],
+      [
+        `update public.ai_providers set paused_at = now() where provider = 'elevenlabs'`,
+        `update public.ai_providers set paused_at = null`,
+      ],
+      [
+        `update public.ai_limits set paused_at = now() where user_id = '${user_id}'`,
+        `update public.ai_limits set paused_at = null`,
+      ],
+    ];
+    for (const [reason, undo] of reasons) {
+      await db.sql.unsafe(reason);
+      assertEquals(await troubles(db), {}, reason);
+      await db.sql.unsafe(undo);
+      assertEquals(await troubles(db), { stuck_jobs: "failing" }, undo);
+    }
+
+    // As long as others of its kind are claimed it has only not had its turn.
+    const other = await insertJob(db);
+    await queue.claim(1, [other.id]);
+    assertEquals(await troubles(db), {});
+  });
+});
+
+Deno.test("health: a due job of a provider without room is not stuck", async () => {
+  await withHealthy(async (bench) => {
+    const { db } = bench;
+    await insertClaimedJob(bench);
+    await neglect(db);
+    await db.sql`select private.fold_ai_counters()`;
+    await db
+      .sql`update private.ai_counters set bucket_at = bucket_at - interval '10 minutes' where resolution = 60`;
+    assertEquals(await troubles(db), { stuck_jobs: "failing" });
+    await db
+      .sql`update public.ai_providers set max_concurrent = 1 where provider = 'elevenlabs'`;
+    assertEquals(await troubles(db), {});
+  });
+});
+
+Deno.test("health: without the sweep, due jobs without a turn count as stuck as well", async () => {
+  await withHealthy(async ({ db }) => {
+    const job = await insertJob(db);
+    await db.sql`
+      update public.ai_jobs
+      set queue_key = null, created_at = now() - interval '4 minutes', scheduled_at = now() - interval '3 minutes'
+      where id = ${job.id}`;
+    assertEquals(await troubles(db), {});
+    await db
+      .sql`update private.ai_schedule_runs set last_run_at = now() - interval '5 minutes' where name = 'sweep'`;
+    assertEquals(await troubles(db), {
+      stuck_jobs: "failing",
+      sweep_age: "failing",
+    });
+  });
+});
+
+Deno.test("health, metrics: nobody but the service may read them", async () => {
+  await withQueue(async ({ db }) => {
+    const user = await db.createUser();
+    for (const name of ["read_ai_health", "read_ai_metrics"]) {
+      for (
+        const act of [
+          db.asAnon,
+          (run: Parameters<typeof db.asAnon>[0]) => db.asUser(user.id, run),
+        ]
+      ) {
+        const code = await act((sql) => sql.unsafe(`select public.${name}()`))
+          .then(() => "allowed", (error) => error.code);
+        assertEquals(code, "42501", name);
+      }
+    }
+  });
+});

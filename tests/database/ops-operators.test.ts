@@ -1,0 +1,499 @@
+/** Operators: only the role opens the console's functions, and nothing is done or read without a record. */
+import { assert, assertEquals } from "@std/assert";
+import type postgres from "postgres";
+import type { TestDatabase, Transaction } from "../_support/database.ts";
+import {
+  type Bench,
+  insertClaimedJob,
+  insertJob,
+  insertJobs,
+  readJob,
+  refusalOf,
+  withQueue,
+} from "./_support/factories.ts";
+
+async function createOperator(db: TestDatabase): Promise<string> {
+  const { id } = await db.createUser();
+  await db.sql`
+    update auth.users set raw_app_meta_data = raw_app_meta_data || '{"role": "ai_operator"}' where id = ${id}`;
+  return id;
+}
+
+/** Calls a function as the Edge Function does: with the secret key, for an operator. */
+function call(
+  db: TestDatabase,
+  name: string,
+  args: Record<string, postgres.SerializableParameter>,
+): Promise<unknown> {
+  return db.asService(async (sql) => {
+    const names = Object.keys(args);
+    // As text, since postgres.js would cut a time to milliseconds.
+    const parameters = names.map((one, index) =>
+      `${one} => $${index + 1}${
+        one.endsWith("_at") ? "::text::timestamptz" : ""
+      }`
+    ).join(", ");
+    const [row] = await sql.unsafe(
+      `select public.${name}(${parameters}) as answer`,
+      Object.values(args),
+    );
+    return row?.["answer"];
+  });
+}
+
+async function actionsOf(db: TestDatabase) {
+  return [
+    ...await db.sql<
+      { operator_id: string; action: string; details: unknown }[]
+    >`
+      select operator_id, action, details from private.operator_actions order by id`,
+  ];
+}
+
+/** Every function of the console, with arguments that do something. */
+function everyCall(operatorId: string, jobId: string) {
+  const p_operator_id = operatorId, p_job_id = jobId;
+  const calls: [string, Record<string, postgres.SerializableParameter>][] = [
+    ["ops_overview", { p_operator_id }],
+    ["ops_charts", { p_operator_id, p_range: "1h" }],
+    ["ops_failures", { p_operator_id, p_range: "1h" }],
+    ["ops_providers", { p_operator_id }],
+    ["ops_parked", { p_operator_id }],
+    ["ops_budgets", { p_operator_id }],
+    ["ops_search_jobs", { p_operator_id }],
+    ["ops_job", { p_operator_id, p_job_id }],
+    ["ops_job_payload", { p_operator_id, p_job_id }],
+    ["ops_actions", { p_operator_id }],
+    ["ops_preview_redrive", { p_operator_id }],
+    ["ops_redrive", { p_operator_id, p_expected_count: 0 }],
+    ["ops_pause", { p_operator_id, p_is_paused: true, p_provider: "heygen" }],
+    ["ops_probe_provider", { p_operator_id, p_provider: "heygen" }],
+    ["ops_resolve", { p_operator_id, p_job_id, p_was_made: false }],
+    ["ops_cancel", { p_operator_id, p_job_id }],
+    ["ops_retry", { p_operator_id, p_job_id }],
+    ["ops_set_budget", { p_operator_id, p_budget_micros: 5 }],
+  ];
+  return calls;
+}
+
+Deno.test("operators: without the role every function of the console is AJ095, and changes and records nothing", async () => {
+  await withQueue(async ({ db }) => {
+    const { id } = await insertJob(db);
+    const user = (await db.createUser()).id;
+    await db.sql`
+      update auth.users
+      set raw_app_meta_data = raw_app_meta_data || '{"role": "admin", "roles": ["ai_operator"]}' where id = ${user}`;
+    const [{ count } = { count: 0 }] = await db.sql<{ count: number }[]>`
+      select count(*)::integer as count from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^ops_'`;
+    assertEquals(everyCall(user, id).length, count, "a function is not tried");
+
+    for (const nobody of [user, crypto.randomUUID(), null]) {
+      for (const [name, args] of everyCall(user, id)) {
+        const { code } = await refusalOf(() =>
+          call(db, name, { ...args, p_operator_id: nobody })
+        );
+        assertEquals(code, "AJ095", name);
+      }
+    }
+    assertEquals(await actionsOf(db), []);
+    assertEquals((await readJob(db, id)).status, "pending");
+  });
+});
+
+Deno.test("operators: anon and signed-in users may call none of the functions, not even an operator directly", async () => {
+  await withQueue(async ({ db }) => {
+    const { id } = await insertJob(db);
+    const operator = await createOperator(db);
+    for (const [name, args] of everyCall(operator, id)) {
+      const names = Object.keys(args);
+      const text = `select public.${name}(${
+        names.map((one, index) => `${one} => $${index + 1}`).join(", ")
+      })`;
+      const run = (sql: Transaction) => sql.unsafe(text, Object.values(args));
+      assertEquals((await refusalOf(() => db.asAnon(run))).code, "42501", name);
+      assertEquals(
+        (await refusalOf(() => db.asUser(operator, run))).code,
+        "42501",
+        name,
+      );
+    }
+  });
+});
+
+Deno.test("operators: a role that is taken away counts at once", async () => {
+  await withQueue(async ({ db }) => {
+    const operator = await createOperator(db);
+    await call(db, "ops_overview", { p_operator_id: operator });
+    await db.sql`
+      update auth.users set raw_app_meta_data = raw_app_meta_data - 'role' where id = ${operator}`;
+    const { code } = await refusalOf(() =>
+      call(db, "ops_overview", { p_operator_id: operator })
+    );
+    assertEquals(code, "AJ095");
+  });
+});
+
+Deno.test("operators: each action is recorded with who and what, and a refused one is not", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const done = await insertClaimedJob(bench);
+    await queue.complete(done);
+    const { id } = await insertJob(db);
+    const operator = await createOperator(db);
+    await call(db, "ops_pause", {
+      p_operator_id: operator,
+      p_is_paused: true,
+      p_provider: "heygen",
+    });
+    await call(db, "ops_cancel", { p_operator_id: operator, p_job_id: id });
+    const recorded = [
+      {
+        operator_id: operator,
+        action: "pause",
+        details: { provider: "heygen" },
+      },
+      { operator_id: operator, action: "cancel", details: { job_id: id } },
+    ];
+    assertEquals(await actionsOf(db), recorded);
+
+    const refused: [
+      string,
+      Record<string, postgres.SerializableParameter>,
+      string,
+    ][] = [
+      ["ops_cancel", { p_job_id: done.id }, "AJ071"],
+      ["ops_cancel", { p_job_id: crypto.randomUUID() }, "AJ075"],
+      ["ops_retry", { p_job_id: id }, "AJ070"],
+      ["ops_retry", { p_job_id: crypto.randomUUID() }, "AJ075"],
+      ["ops_resolve", { p_job_id: id, p_was_made: false }, "AJ097"],
+      ["ops_resolve", { p_job_id: id, p_was_made: true }, "AJ073"],
+      ["ops_pause", { p_is_paused: true }, "AJ074"],
+      ["ops_pause", { p_is_paused: true, p_provider: "nobody" }, "AJ075"],
+      ["ops_probe_provider", { p_provider: "nobody" }, "AJ075"],
+      ["ops_set_budget", { p_budget_micros: 1, p_provider: "nobody" }, "AJ075"],
+      [
+        "ops_set_budget",
+        { p_budget_micros: 1, p_user_id: crypto.randomUUID() },
+        "AJ075",
+      ],
+      ["ops_redrive", { p_expected_count: 3 }, "AJ096"],
+    ];
+    for (const [name, args, expected] of refused) {
+      const { code } = await refusalOf(() =>
+        call(db, name, { p_operator_id: operator, ...args })
+      );
+      assertEquals(code, expected, `${name} ${JSON.stringify(args)}`);
+    }
+    assertEquals(await actionsOf(db), recorded);
+  });
+});
+
+Deno.test("operators: a job is shown without what its user put in or got out; that is read apart, and recorded", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const job = await insertClaimedJob(bench, {
+      metadata: { voice_name: "Secret name" },
+    });
+    await queue.complete(job, { transcript: "Secret words" });
+    const operator = await createOperator(db);
+    for (
+      const [name, args] of [
+        ["ops_job", { p_job_id: job.id }],
+        ["ops_search_jobs", {}],
+        ["ops_failures", { p_range: "1h" }],
+      ] satisfies [string, Record<string, postgres.SerializableParameter>][]
+    ) {
+      const shown = JSON.stringify(
+        await call(db, name, { p_operator_id: operator, ...args }),
+      );
+      assert(!/Secret|voice-samples|lease_token/.test(shown), name);
+    }
+    assertEquals(await actionsOf(db), []);
+    const payload = JSON.stringify(
+      await call(db, "ops_job_payload", {
+        p_operator_id: operator,
+        p_job_id: job.id,
+      }),
+    );
+    assert(payload.includes("Secret name") && payload.includes("Secret words"));
+    assertEquals(await actionsOf(db), [{
+      operator_id: operator,
+      action: "read_payload",
+      details: { job_id: job.id },
+    }]);
+  });
+});
+
+/** Fails that many new jobs of one user with the code, after a paid call of that estimate was refused. */
+async function failJobs(
+  { db, queue }: Bench,
+  count: number,
+  code: string,
+): Promise<void> {
+  await insertJobs(db, count);
+  for (const job of await queue.claim(count)) {
+    const begun = await queue.begin(job);
+    assert(begun !== undefined);
+    await queue.settle(job, begun.call_id, "rejected");
+    await queue.fail(job, { code, isRetryable: false });
+  }
+}
+
+Deno.test("redrive: the preview counts and prices what would run again, and says what is left out and why", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    await db.sql`
+      update public.ai_prices set price_micros = 300 where job_type = 'voice_clone' and provider = 'elevenlabs'`;
+    await failJobs(bench, 4, "provider_quota_exceeded");
+    await failJobs(bench, 2, "provider_rejected_input");
+    const parked = await insertClaimedJob(bench);
+    await queue.begin(parked);
+    await queue.fail(parked, { isRetryable: false });
+    await queue.fail(await insertClaimedJob(bench), {
+      code: "input_not_found",
+      isRetryable: false,
+    });
+    const operator = await createOperator(db);
+    const preview = (args: Record<string, postgres.SerializableParameter>) =>
+      call(db, "ops_preview_redrive", { p_operator_id: operator, ...args });
+    const { oldest_failed_at: _, newest_failed_at: __, ...all } = Object(
+      await preview({}),
+    );
+    assertEquals(all, {
+      count: 7,
+      users: 3,
+      price_micros: 1800,
+      without_estimate: 1,
+      left_out: { spend_unknown: 1, dependency_failed: 0, tried_too_often: 0 },
+    });
+    const quota = Object(
+      await preview({ p_error_code: "provider_quota_exceeded" }),
+    );
+    assertEquals([quota.count, quota.price_micros], [4, 1200]);
+    assertEquals(Object(await preview({ p_provider: "heygen" })).count, 0);
+    assertEquals(await actionsOf(db), []);
+  });
+});
+
+Deno.test("redrive: what was previewed runs again, all of it and nothing else; with another count nothing does", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    await failJobs(bench, 5, "provider_quota_exceeded");
+    await failJobs(bench, 2, "provider_rejected_input");
+    const operator = await createOperator(db);
+    const filter = { p_error_code: "provider_quota_exceeded" };
+    const { code, message } = await refusalOf(() =>
+      call(db, "ops_redrive", {
+        p_operator_id: operator,
+        p_expected_count: 4,
+        ...filter,
+      })
+    );
+    assertEquals([code, message], [
+      "AJ096",
+      "the filter matches 5 jobs now, and not 4",
+    ]);
+    assertEquals(
+      await call(db, "ops_redrive", {
+        p_operator_id: operator,
+        p_expected_count: 5,
+        ...filter,
+      }),
+      { retried: 5, refused: 0, remaining: 0 },
+    );
+    const rows = await db.sql`
+      select status, count(*)::integer as count from public.ai_jobs group by 1 order by 1`;
+    assertEquals(rows.map((row) => ({ ...row })), [
+      { status: "failed", count: 2 },
+      { status: "pending", count: 5 },
+    ]);
+  });
+});
+
+Deno.test("redrive: more than one call takes is said to remain, and those whose owner has no room are refused", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    await failJobs(bench, 5, "provider_quota_exceeded");
+    const operator = await createOperator(db);
+    await db
+      .sql`update public.ai_limits set max_active_jobs = 3 where user_id is null`;
+    assertEquals(
+      await call(db, "ops_redrive", {
+        p_operator_id: operator,
+        p_expected_count: 5,
+        p_limit: 4,
+      }),
+      { retried: 3, refused: 1, remaining: 1 },
+    );
+  });
+});
+
+Deno.test("parked: the marker, the call and both answers are at hand; the answer settles it", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const operator = await createOperator(db);
+    const park = async () => {
+      const job = await insertClaimedJob(bench);
+      await queue.begin(job);
+      await queue.fail(job, { isRetryable: false });
+      return job.id;
+    };
+    const made = await park(), absent = await park();
+    const listed = await call(db, "ops_parked", { p_operator_id: operator });
+    assert(Array.isArray(listed));
+    assertEquals(
+      listed.map(({ job_id, marker, operation, status }) => ({
+        job_id,
+        marker,
+        operation,
+        status,
+      })),
+      [made, absent].map((id) => ({
+        job_id: id,
+        marker: `job:${id}`,
+        operation: "create_voice",
+        status: "failed",
+      })),
+    );
+    assertEquals(
+      await call(db, "ops_resolve", {
+        p_operator_id: operator,
+        p_job_id: made,
+        p_was_made: true,
+        p_provider_object_id: "voice-1",
+      }),
+      { job_id: made, status: "pending", spend: "incurred" },
+    );
+    assertEquals(
+      await call(db, "ops_resolve", {
+        p_operator_id: operator,
+        p_job_id: absent,
+        p_was_made: false,
+      }),
+      { job_id: absent, status: "pending", spend: "none" },
+    );
+    assertEquals(
+      await call(db, "ops_parked", { p_operator_id: operator }),
+      [],
+    );
+  });
+});
+
+Deno.test("search: every filter narrows, pages neither skip nor repeat, an unknown address finds nobody", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const operator = await createOperator(db);
+    await insertJobs(db, 7);
+    const failed = await insertClaimedJob(bench);
+    await queue.fail(failed, { code: "input_not_found", isRetryable: false });
+    const [owner] = await db.sql<{ email: string }[]>`
+      select email from auth.users where id = ${failed.user_id}`;
+    const search = async (
+      args: Record<string, postgres.SerializableParameter>,
+    ): Promise<{ job_id: string; created_at: string }[]> => {
+      const rows = await call(db, "ops_search_jobs", {
+        p_operator_id: operator,
+        ...args,
+      });
+      assert(Array.isArray(rows));
+      return rows;
+    };
+    const only: Record<string, postgres.SerializableParameter>[] = [
+      { p_job_id: failed.id },
+      { p_user_id: failed.user_id },
+      { p_user_email: owner?.email ?? "" },
+      { p_status: "failed" },
+      { p_error_code: "input_not_found" },
+      {
+        p_status: "failed",
+        p_job_type: "voice_clone",
+        p_provider: "elevenlabs",
+      },
+    ];
+    for (const filter of only) {
+      assertEquals(
+        (await search(filter)).map(({ job_id }) => job_id),
+        [failed.id],
+        JSON.stringify(filter),
+      );
+    }
+    assertEquals(await search({ p_user_email: "nobody@example.com" }), []);
+    assertEquals(await search({ p_job_type: "pdf_render" }), []);
+
+    const all = await search({});
+    assertEquals(all.length, 8);
+    const pages: string[] = [];
+    let page = await search({ p_limit: 3 });
+    while (page.length > 0) {
+      pages.push(...page.map(({ job_id }) => job_id));
+      const last = page.at(-1);
+      assert(last !== undefined);
+      page = await search({
+        p_limit: 3,
+        p_before_created_at: last.created_at,
+        p_before_id: last.job_id,
+      });
+    }
+    assertEquals(pages, all.map(({ job_id }) => job_id));
+  });
+});
+
+Deno.test("budgets: those who spent most come first, page by page, with the budgets that apply", async () => {
+  await withQueue(async ({ db }) => {
+    const operator = await createOperator(db);
+    for (const spent of [5, 9, 9, 1]) {
+      const { id } = await db.createUser();
+      await db
+        .sql`insert into public.ai_limits (user_id, spent_micros) values (${id}, ${spent})`;
+    }
+    const read = async (
+      args: Record<string, postgres.SerializableParameter>,
+    ): Promise<{ user_id: string; spent_micros: number }[]> =>
+      Object(
+        await call(db, "ops_budgets", { p_operator_id: operator, ...args }),
+      ).users;
+    const all = await read({});
+    assertEquals(all.map(({ spent_micros }) => spent_micros), [9, 9, 5, 1]);
+    const first = await read({ p_limit: 1 });
+    const rest = await read({
+      p_after_spent_micros: first[0]?.spent_micros ?? 0,
+      p_after_user_id: first[0]?.user_id ?? null,
+    });
+    assertEquals([...first, ...rest], all);
+    await call(db, "ops_set_budget", {
+      p_operator_id: operator,
+      p_budget_micros: 77,
+      p_user_id: first[0]?.user_id ?? null,
+    });
+    await call(db, "ops_set_budget", {
+      p_operator_id: operator,
+      p_budget_micros: 88,
+    });
+    const [rows] = await db.sql`
+      select
+        (select budget_micros::integer from public.ai_limits where user_id is null) as everybody,
+        (select budget_micros::integer from public.ai_limits where user_id = ${
+      first[0]?.user_id ?? null
+    }) as one`;
+    assertEquals({ ...rows }, { everybody: 88, one: 77 });
+  });
+});
+
+Deno.test("probe: an open breaker lets one job through at once; a closed one says so", async () => {
+  await withQueue(async ({ db }) => {
+    const operator = await createOperator(db);
+    const probe = () =>
+      call(db, "ops_probe_provider", {
+        p_operator_id: operator,
+        p_provider: "elevenlabs",
+      });
+    assertEquals(await probe(), false);
+    await db.sql`
+      update public.ai_providers set breaker_opened_at = now(), breaker_probe_at = now() + interval '1 hour'
+      where provider = 'elevenlabs'`;
+    assertEquals(await probe(), true);
+    const [row] = await db.sql`
+      select state from private.ai_provider_states where provider = 'elevenlabs'`;
+    assertEquals(row?.["state"], "probing");
+  });
+});

@@ -1,0 +1,112 @@
+import { assertEquals } from "@std/assert";
+import type { z } from "zod";
+import type { overviewCountsSchema } from "../../../supabase/functions/_shared/contracts/ops.ts";
+import {
+  durationWords,
+  judge,
+} from "../../../supabase/functions/ops/verdicts.ts";
+
+type Counts = z.infer<typeof overviewCountsSchema>;
+
+function counts(change: Partial<Counts> = {}, observed = {}): Counts {
+  const all: Record<string, number> = {
+    stuck_jobs: 0,
+    parked_jobs: 0,
+    ...observed,
+  };
+  return {
+    status: "ok",
+    checked_at: "2026-01-01T00:00:00Z",
+    oldest_waiting_seconds: null,
+    queue: [],
+    open_breakers: [],
+    checks: Object.entries(all).map(([name, value]) => ({
+      name,
+      status: "ok",
+      observed: value,
+      limit: 0,
+      unit: "jobs",
+    })),
+    waiting: 0,
+    running: 0,
+    completed_last_hour: 0,
+    failed_last_hour: 0,
+    spend_micros_last_hour: 0,
+    ...change,
+  };
+}
+
+Deno.test("overview: an idle project is good in every number, and says so", () => {
+  const { words, waiting, running, oldest_waiting, failed_last_hour, stuck } =
+    judge(counts());
+  assertEquals(words, "Everything works.");
+  assertEquals(
+    [waiting, running, oldest_waiting, failed_last_hour, stuck].map((one) =>
+      `${one.value} ${one.verdict}: ${one.words}`
+    ),
+    [
+      "0 good: Nothing waits.",
+      "0 good: Idle.",
+      "null good: Nothing waits.",
+      "0 good: No job failed.",
+      "0 good: Nothing is stuck.",
+    ],
+  );
+});
+
+Deno.test("overview: waiting jobs of which none runs, old ones, failed ones, stuck and parked ones are judged", () => {
+  const verdicts = (change: Partial<Counts>, observed = {}) => {
+    const { running, oldest_waiting, failed_last_hour, stuck, parked } = judge(
+      counts(change, observed),
+    );
+    return {
+      running: running.verdict,
+      oldest: oldest_waiting.verdict,
+      failed: failed_last_hour.verdict,
+      stuck: stuck.verdict,
+      parked: parked.verdict,
+    };
+  };
+  const good = {
+    running: "good",
+    oldest: "good",
+    failed: "good",
+    stuck: "good",
+    parked: "good",
+  } as const;
+  assertEquals(verdicts({ waiting: 5, running: 1 }), good);
+  assertEquals(verdicts({ waiting: 5 }), { ...good, running: "attention" });
+  assertEquals(verdicts({ oldest_waiting_seconds: 60 }), good);
+  assertEquals(verdicts({ oldest_waiting_seconds: 61 }), {
+    ...good,
+    oldest: "attention",
+  });
+  assertEquals(verdicts({ oldest_waiting_seconds: 601 }), {
+    ...good,
+    oldest: "bad",
+  });
+  assertEquals(
+    verdicts({ failed_last_hour: 5, completed_last_hour: 95 }),
+    good,
+  );
+  assertEquals(
+    verdicts({ failed_last_hour: 6, completed_last_hour: 94 }),
+    { ...good, failed: "attention" },
+  );
+  assertEquals(
+    verdicts({ failed_last_hour: 51, completed_last_hour: 49 }),
+    { ...good, failed: "bad" },
+  );
+  assertEquals(verdicts({}, { stuck_jobs: 1 }), { ...good, stuck: "bad" });
+  assertEquals(verdicts({}, { parked_jobs: 2 }), {
+    ...good,
+    parked: "attention",
+  });
+});
+
+Deno.test("overview: durations are said in the unit that a reader would choose", () => {
+  assertEquals(
+    [0.4, 89, 90, 5399, 5400, 172_799, 172_800].map(durationWords),
+    ["0 s", "89 s", "2 min", "90 min", "2 h", "48 h", "2 days"],
+  );
+});
