@@ -24,7 +24,8 @@ function pagePort({ port, ephemeral }: StackOptions): number {
   if (gateway === 0) return freePort();
   // Where `supabase start` has Studio.
   const beside = gateway + 2;
-  return beside < 65536 && !isPortTaken(beside) ? beside : freePort();
+  const isOrdinary = beside >= 1024 && beside < 65536;
+  return isOrdinary && !isPortTaken(beside) ? beside : freePort();
 }
 
 /** Begins to bundle the page, and serves it on the port after the database's, or on any that is free. */

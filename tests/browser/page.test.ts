@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
   assertAccessible,
+  browserTest,
   cardOf,
   choose,
   fixture,
@@ -28,25 +29,29 @@ const MP4_ONLY = `
   MediaRecorder.isTypeSupported = (type) => type.startsWith("audio/mp4") && isSupported(type);
 `;
 
-Deno.test("account: signing up, out and in, and a wrong password in words", async () => {
-  await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
-  const { page } = visitor;
-  const email = await signUp(page);
-  await page.getByText("Nothing here yet").waitFor();
-  await shoot(page, "studio-empty");
-  await page.locator("summary", { hasText: email }).click();
-  await page.getByRole("button", { name: "Sign out" }).click();
-  await page.getByRole("heading", { name: "Sign in" }).waitFor();
-  assertEquals(await page.getByText("Your session has ended").count(), 0);
+browserTest(
+  "account: signing up, out and in, and a wrong password in words",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const email = await signUp(page);
+    await page.getByText("Nothing here yet").waitFor();
+    await shoot(page, "studio-empty");
+    await page.locator("summary", { hasText: email }).click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    assertEquals(await page.getByText("Your session has ended").count(), 0);
 
-  await page.getByLabel("Email").fill(email);
-  await page.getByLabel("Password").fill("not this one");
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await page.getByText("Email and password do not belong together.").waitFor();
-  await page.getByLabel("Password").fill("correct horse battery");
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await page.getByRole("heading", { name: "What you made" }).waitFor();
-});
+    await page.getByLabel("Email").fill(email);
+    await page.getByLabel("Password").fill("not this one");
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await page.getByText("Email and password do not belong together.")
+      .waitFor();
+    await page.getByLabel("Password").fill("correct horse battery");
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await page.getByRole("heading", { name: "What you made" }).waitFor();
+  },
+);
 
 for (
   const [format, initScript] of [["WebM", undefined], [
@@ -54,412 +59,455 @@ for (
     MP4_ONLY,
   ]] as const
 ) {
-  Deno.test(`voice: recorded as ${format} by the microphone, cloned, and heard`, async () => {
-    await using visitor = await visit(site(), {
-      ...(initScript === undefined ? {} : { initScript }),
-    });
-    const { page } = visitor;
-    await signUp(page);
-    await record(page, 2);
-    assertMatch(
-      await page.getByLabel(/^Your recording/).getAttribute("aria-label") ?? "",
-      format === "MP4" ? /\.m4a$/ : /\.webm$/,
-    );
-    await page.getByLabel("Whose voice is it?").fill("Grandma");
-    await page.getByRole("button", { name: "Clone the voice" }).click();
-    await settled(page, "Grandma");
-    const created = (await site().simulator.creations()).findLast((one) =>
-      one.operation === "voices.add" || one.operation === "voice"
-    );
-    assert(
-      (created?.request.files?.[0]?.bytes ?? 0) > 5_000,
-      JSON.stringify(created),
-    );
+  browserTest(
+    `voice: recorded as ${format} by the microphone, cloned, and heard`,
+    async () => {
+      await using visitor = await visit(site(), {
+        ...(initScript === undefined ? {} : { initScript }),
+      });
+      const { page } = visitor;
+      await signUp(page);
+      await record(page, 2);
+      assertMatch(
+        await page.getByLabel(/^Your recording/).getAttribute("aria-label") ??
+          "",
+        format === "MP4" ? /\.m4a$/ : /\.webm$/,
+      );
+      await page.getByLabel("Whose voice is it?").fill("Grandma");
+      await page.getByRole("button", { name: "Clone the voice" }).click();
+      await settled(page, "Grandma");
+      const created = (await site().simulator.creations()).findLast((one) =>
+        one.operation === "voices.add" || one.operation === "voice"
+      );
+      assert(
+        (created?.request.files?.[0]?.bytes ?? 0) > 5_000,
+        JSON.stringify(created),
+      );
 
-    await cardOf(page, "Grandma").getByRole("button", {
-      name: "Let it say something",
-    }).click();
-    assertEquals(
-      await page.getByLabel("Voice", { exact: true }).locator(
-        "option:checked",
-      ).textContent(),
-      "Grandma",
-    );
-    await page.getByLabel("What should it say?").fill("Good night.");
-    await page.getByRole("button", { name: "Speak it" }).click();
-    await settled(page, "Good night.");
-    const sound = cardOf(page, "Good night.").locator("audio");
-    await sound.evaluate((element: HTMLAudioElement) => element.play());
-    await page.waitForFunction(() =>
-      [...document.querySelectorAll("audio")].some((one) => one.currentTime > 0)
-    );
-  });
+      await cardOf(page, "Grandma").getByRole("button", {
+        name: "Let it say something",
+      }).click();
+      assertEquals(
+        await page.getByLabel("Voice", { exact: true }).locator(
+          "option:checked",
+        ).textContent(),
+        "Grandma",
+      );
+      await page.getByLabel("What should it say?").fill("Good night.");
+      await page.getByRole("button", { name: "Speak it" }).click();
+      await settled(page, "Good night.");
+      const sound = cardOf(page, "Good night.").locator("audio");
+      await sound.evaluate((element: HTMLAudioElement) => element.play());
+      await page.waitForFunction(() =>
+        [...document.querySelectorAll("audio")].some((one) =>
+          one.currentTime > 0
+        )
+      );
+    },
+  );
 }
 
-Deno.test("voice: a dropped file is taken, another kind is refused in words, and a voice can be deleted", async () => {
-  await using visitor = await visit(site());
-  const { page } = visitor;
-  await signUp(page);
-  const drop = async (path: string, name: string, type: string) => {
-    const bytes = [...await Deno.readFile(path)];
-    const files = await page.evaluateHandle(({ bytes, name, type }) => {
-      const data = new DataTransfer();
-      data.items.add(new File([new Uint8Array(bytes)], name, { type }));
-      return data;
-    }, { bytes, name, type });
-    await page.locator("label.drop").dispatchEvent("drop", {
-      dataTransfer: files,
+browserTest(
+  "voice: a dropped file is taken, another kind is refused in words, and a voice can be deleted",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    await signUp(page);
+    const drop = async (path: string, name: string, type: string) => {
+      const bytes = [...await Deno.readFile(path)];
+      const files = await page.evaluateHandle(({ bytes, name, type }) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], name, { type }));
+        return data;
+      }, { bytes, name, type });
+      await page.locator("label.drop").dispatchEvent("drop", {
+        dataTransfer: files,
+      });
+    };
+    await drop(fixture("portraits/face.jpg"), "face.jpg", "image/jpeg");
+    await page.getByLabel("Whose voice is it?").fill("Paul");
+    await page.getByRole("button", { name: "Clone the voice" }).click();
+    await page.getByText("“face.jpg” is not a recording.").waitFor();
+    await page.getByRole("button", { name: "Choose another" }).click();
+    await drop(fixture("recordings/speech.m4a"), "paul.m4a", "audio/x-m4a");
+    await page.getByRole("button", { name: "Clone the voice" }).click();
+    await settled(page, "Paul");
+    await page.getByRole("button", { name: "Delete Paul" }).click();
+    await page.getByRole("dialog").getByRole("button", {
+      name: "Delete the voice",
+    }).click();
+    await page.getByText("“Paul” is deleted.").waitFor();
+    assertEquals(
+      await page.getByRole("button", { name: "Delete Paul" }).count(),
+      0,
+    );
+  },
+);
+
+browserTest(
+  "film: a photo says what is written, and what the microphone heard",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    await signUp(page);
+    await choose(page, "Talking photo");
+    const portrait = page.locator("input[type=file]").first();
+    await portrait.setInputFiles(fixture("portraits/face.png"));
+    await page.locator("option").first().waitFor({ state: "attached" });
+    await page.getByLabel("Words").fill("Do you remember the lake?");
+    await page.getByRole("button", { name: "Make it talk" }).click();
+    await cardOf(page, "face").waitFor();
+
+    await portrait.setInputFiles(fixture("portraits/face.jpg"));
+    await page.getByText("what I record").click();
+    await record(page, 2);
+    await page.getByRole("button", { name: "Make it talk" }).click();
+    await page.locator("li.job", { hasText: "Talking photo" }).nth(1).waitFor();
+    const films = page.locator("video");
+    await films.nth(1).waitFor(PATIENCE);
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll("video")].every((one) => one.duration > 1)
+    );
+  },
+);
+
+browserTest(
+  "call: written down with speakers and times, and played from a line",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    await signUp(page);
+    await choose(page, "Write down");
+    await page.locator("input[type=file]").setInputFiles(
+      fixture("recordings/speech-24s.mp3"),
+    );
+    await page.getByLabel("How many people speak?").selectOption("2");
+    await page.getByRole("button", { name: "Write it down" }).click();
+    await settled(page, "speech-24s");
+    const lines = cardOf(page, "speech-24s").locator(".transcript li");
+    await lines.nth(1).waitFor();
+    assertMatch(await lines.first().innerText(), /Speaker 1/);
+    assertMatch(await lines.nth(1).innerText(), /Speaker 2/);
+    await lines.nth(1).getByRole("button").click();
+    await page.waitForFunction(() =>
+      (document.querySelector("audio")?.currentTime ?? 0) > 5
+    );
+  },
+);
+
+browserTest(
+  "book: photos arranged, laid out, leafed through, and ordered",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    await signUp(page);
+    await choose(page, "Book");
+    await page.locator("input[type=file]").setInputFiles(
+      ["morning", "boat", "evening"].map(photo),
+    );
+    await page.getByLabel("Caption of photo 3").fill("Seven in the morning");
+    await page.getByRole("button", { name: "Move photo 3 up" }).click();
+    assertEquals(
+      await page.getByLabel("Caption of photo 2").inputValue(),
+      "Seven in the morning",
+    );
+    await page.getByRole("button", { name: "Leave photo 1 out" }).click();
+    await page.getByLabel("Title").fill("Summer at the lake");
+    await page.getByRole("button", { name: "Make the book" }).click();
+    await settled(page, "Summer at the lake");
+    const card = cardOf(page, "Summer at the lake");
+    await card.getByRole("link", { name: "Open" }).waitFor();
+    if (await page.evaluate(() => navigator.pdfViewerEnabled)) {
+      await card.getByText("Page 1 of").waitFor();
+      await card.getByRole("button", { name: "Next" }).click();
+      await card.getByText("Page 2 of").waitFor();
+    } else {
+      await card.getByText("shows no PDF inside of a page").waitFor();
+    }
+    await card.getByRole("button", { name: "Order a print" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("Photo book, square").first().waitFor({
+      state: "attached",
     });
-  };
-  await drop(fixture("portraits/face.jpg"), "face.jpg", "image/jpeg");
-  await page.getByLabel("Whose voice is it?").fill("Paul");
-  await page.getByRole("button", { name: "Clone the voice" }).click();
-  await page.getByText("“face.jpg” is not a recording.").waitFor();
-  await page.getByRole("button", { name: "Choose another" }).click();
-  await drop(fixture("recordings/speech.m4a"), "paul.m4a", "audio/x-m4a");
-  await page.getByRole("button", { name: "Clone the voice" }).click();
-  await settled(page, "Paul");
-  await page.getByRole("button", { name: "Delete Paul" }).click();
-  await page.getByRole("dialog").getByRole("button", {
-    name: "Delete the voice",
-  }).click();
-  await page.getByText("“Paul” is deleted.").waitFor();
-  assertEquals(
-    await page.getByRole("button", { name: "Delete Paul" }).count(),
-    0,
-  );
-});
+    await dialog.getByLabel("Copies").fill("2");
+    await dialog.getByRole("button", { name: /^Order for/ }).click();
+    await dialog.getByText("Fill in: name.").waitFor();
+    for (
+      const [label, text] of [
+        ["Name", "Grete Berger"],
+        ["Street and number", "Seestrasse 12"],
+        ["Postcode", "4864"],
+        ["Town", "Attersee"],
+        ["Country (two letters)", "at"],
+      ] as const
+    ) await dialog.getByLabel(label, { exact: true }).fill(text);
+    await shoot(page, "order");
+    await dialog.getByRole("button", { name: /^Order for/ }).click();
+    await card.getByText("Ordered, not paid yet").waitFor();
+  },
+);
 
-Deno.test("film: a photo says what is written, and what the microphone heard", async () => {
-  await using visitor = await visit(site());
-  const { page } = visitor;
-  await signUp(page);
-  await choose(page, "Talking photo");
-  const portrait = page.locator("input[type=file]").first();
-  await portrait.setInputFiles(fixture("portraits/face.png"));
-  await page.locator("option").first().waitFor({ state: "attached" });
-  await page.getByLabel("Words").fill("Do you remember the lake?");
-  await page.getByRole("button", { name: "Make it talk" }).click();
-  await cardOf(page, "face").waitFor();
+browserTest(
+  "job: it survives a reload in the middle, and can be cancelled",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    const { simulator } = site();
+    await signUp(page);
+    await simulator.fail({
+      operation: "speech",
+      times: null,
+      fault: { kind: "hang", processed: "after" },
+    });
+    try {
+      await speak(page, "The first.");
+      await settled(page, "The first.", "Working");
+      await page.reload();
+      await settled(page, "The first.", "Working");
+      const card = cardOf(page, "The first.");
+      await card.getByRole("progressbar").waitFor();
+      await card.getByRole("button", { name: "Timeline" }).click();
+      await card.getByText("Sent to the AI service").waitFor();
+    } finally {
+      await simulator.clearFaults();
+      await simulator.release();
+    }
+    await settled(page, "The first.");
 
-  await portrait.setInputFiles(fixture("portraits/face.jpg"));
-  await page.getByText("what I record").click();
-  await record(page, 2);
-  await page.getByRole("button", { name: "Make it talk" }).click();
-  await page.locator("li.job", { hasText: "Talking photo" }).nth(1).waitFor();
-  const films = page.locator("video");
-  await films.nth(1).waitFor(PATIENCE);
-  await page.waitForFunction(() =>
-    [...document.querySelectorAll("video")].every((one) => one.duration > 1)
-  );
-});
+    await simulator.fail({
+      operation: "speech",
+      times: null,
+      fault: { kind: "hang", processed: "never" },
+    });
+    try {
+      await speak(page, "The second.");
+      await cardOf(page, "The second.").getByRole("button", { name: "Cancel" })
+        .click();
+      await settled(page, "The second.", "Cancelled");
+    } finally {
+      await simulator.clearFaults();
+      await simulator.release();
+    }
+  },
+);
 
-Deno.test("call: written down with speakers and times, and played from a line", async () => {
-  await using visitor = await visit(site());
-  const { page } = visitor;
-  await signUp(page);
-  await choose(page, "Write down");
-  await page.locator("input[type=file]").setInputFiles(
-    fixture("recordings/speech-24s.mp3"),
-  );
-  await page.getByLabel("How many people speak?").selectOption("2");
-  await page.getByRole("button", { name: "Write it down" }).click();
-  await settled(page, "speech-24s");
-  const lines = cardOf(page, "speech-24s").locator(".transcript li");
-  await lines.nth(1).waitFor();
-  assertMatch(await lines.first().innerText(), /Speaker 1/);
-  assertMatch(await lines.nth(1).innerText(), /Speaker 2/);
-  await lines.nth(1).getByRole("button").click();
-  await page.waitForFunction(() =>
-    (document.querySelector("audio")?.currentTime ?? 0) > 5
-  );
-});
+browserTest(
+  "job: a failure is said in words, and a retry runs it again",
+  async () => {
+    await using visitor = await visit(site());
+    const { page } = visitor;
+    const { simulator } = site();
+    await signUp(page);
+    await simulator.fail({
+      operation: "speech",
+      times: null,
+      fault: { kind: "status", error: "quota_exceeded" },
+    });
+    try {
+      await speak(page, "One more story.");
+      await settled(page, "One more story.", "Failed");
+    } finally {
+      await simulator.clearFaults();
+    }
+    await page.getByText("The credits at the AI service are used up.")
+      .waitFor();
+    await shoot(page, "job-failed");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await settled(page, "One more story.");
+  },
+);
 
-Deno.test("book: photos arranged, laid out, leafed through, and ordered", async () => {
-  await using visitor = await visit(site());
-  const { page } = visitor;
-  await signUp(page);
-  await choose(page, "Book");
-  await page.locator("input[type=file]").setInputFiles(
-    ["morning", "boat", "evening"].map(photo),
-  );
-  await page.getByLabel("Caption of photo 3").fill("Seven in the morning");
-  await page.getByRole("button", { name: "Move photo 3 up" }).click();
-  assertEquals(
-    await page.getByLabel("Caption of photo 2").inputValue(),
-    "Seven in the morning",
-  );
-  await page.getByRole("button", { name: "Leave photo 1 out" }).click();
-  await page.getByLabel("Title").fill("Summer at the lake");
-  await page.getByRole("button", { name: "Make the book" }).click();
-  await settled(page, "Summer at the lake");
-  const card = cardOf(page, "Summer at the lake");
-  await card.getByRole("link", { name: "Open" }).waitFor();
-  if (await page.evaluate(() => navigator.pdfViewerEnabled)) {
-    await card.getByText("Page 1 of").waitFor();
-    await card.getByRole("button", { name: "Next" }).click();
-    await card.getByText("Page 2 of").waitFor();
-  } else {
-    await card.getByText("shows no PDF inside of a page").waitFor();
-  }
-  await card.getByRole("button", { name: "Order a print" }).click();
-  const dialog = page.getByRole("dialog");
-  await dialog.getByText("Photo book, square").first().waitFor({
-    state: "attached",
-  });
-  await dialog.getByLabel("Copies").fill("2");
-  await dialog.getByRole("button", { name: /^Order for/ }).click();
-  await dialog.getByText("Fill in: name.").waitFor();
-  for (
-    const [label, text] of [
-      ["Name", "Grete Berger"],
-      ["Street and number", "Seestrasse 12"],
-      ["Postcode", "4864"],
-      ["Town", "Attersee"],
-      ["Country (two letters)", "at"],
-    ] as const
-  ) await dialog.getByLabel(label, { exact: true }).fill(text);
-  await shoot(page, "order");
-  await dialog.getByRole("button", { name: /^Order for/ }).click();
-  await card.getByText("Ordered, not paid yet").waitFor();
-});
+browserTest(
+  "offline: the page says so, and catches up when it is back",
+  async () => {
+    await using visitor = await visit(site(), {
+      expected:
+        /Failed to load resource|ERR_INTERNET_DISCONNECTED|WebSocket|Failed to fetch/,
+    });
+    const { page, context } = visitor;
+    const { simulator } = site();
+    await signUp(page);
+    await simulator.fail({
+      operation: "speech",
+      times: 1,
+      fault: { kind: "hang", processed: "after" },
+    });
+    await speak(page, "Are you there?");
+    await settled(page, "Are you there?", "Working");
+    await context.setOffline(true);
+    await page.getByText("You are offline.").waitFor();
+    await simulator.clearFaults();
+    await simulator.release();
+    await choose(page, "Speak");
+    await context.setOffline(false);
+    await settled(page, "Are you there?");
+    assertEquals(await page.getByText("You are offline.").count(), 0);
+  },
+);
 
-Deno.test("job: it survives a reload in the middle, and can be cancelled", async () => {
-  await using visitor = await visit(site());
-  const { page } = visitor;
-  const { simulator } = site();
-  await signUp(page);
-  await simulator.fail({
-    operation: "speech",
-    times: null,
-    fault: { kind: "hang", processed: "after" },
-  });
-  try {
-    await speak(page, "The first.");
-    await settled(page, "The first.", "Working");
+browserTest(
+  "session: an expired one says so, and signing in again brings everything back",
+  async () => {
+    await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
+    const { page } = visitor;
+    const email = await signUp(page);
+    await speak(page, "Still here?");
+    await settled(page, "Still here?");
+    await page.evaluate(() => {
+      for (const key of Object.keys(localStorage)) {
+        if (!key.endsWith("-auth-token")) continue;
+        const session = JSON.parse(localStorage.getItem(key) ?? "{}");
+        localStorage.setItem(
+          key,
+          JSON.stringify({ ...session, expires_at: 1, refresh_token: "gone" }),
+        );
+      }
+    });
     await page.reload();
-    await settled(page, "The first.", "Working");
-    const card = cardOf(page, "The first.");
-    await card.getByRole("progressbar").waitFor();
-    await card.getByRole("button", { name: "Timeline" }).click();
-    await card.getByText("Sent to the AI service").waitFor();
-  } finally {
-    await simulator.clearFaults();
-    await simulator.release();
-  }
-  await settled(page, "The first.");
+    await page.getByText("Your session has ended.").waitFor();
+    await page.getByLabel("Email").fill(email);
+    await page.getByLabel("Password").fill("correct horse battery");
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await cardOf(page, "Still here?").waitFor();
+  },
+);
 
-  await simulator.fail({
-    operation: "speech",
-    times: null,
-    fault: { kind: "hang", processed: "never" },
-  });
-  try {
-    await speak(page, "The second.");
-    await cardOf(page, "The second.").getByRole("button", { name: "Cancel" })
-      .click();
-    await settled(page, "The second.", "Cancelled");
-  } finally {
-    await simulator.clearFaults();
-    await simulator.release();
-  }
-});
+browserTest(
+  "tabs and users: a job appears in both tabs of its owner, and nowhere else",
+  async () => {
+    await using anna = await visit(site());
+    await using other = await visit(site());
+    await signUp(anna.page);
+    await signUp(other.page);
+    const second = await anna.openTab();
+    await second.getByText("Nothing here yet").waitFor();
+    await speak(anna.page, "Only for us.");
+    await settled(second, "Only for us.");
+    await other.page.reload();
+    await other.page.getByText("Nothing here yet").waitFor();
+    assertEquals(await cardOf(other.page, "Only for us.").count(), 0);
 
-Deno.test("job: a failure is said in words, and a retry runs it again", async () => {
-  await using visitor = await visit(site());
-  const { page } = visitor;
-  const { simulator } = site();
-  await signUp(page);
-  await simulator.fail({
-    operation: "speech",
-    times: null,
-    fault: { kind: "status", error: "quota_exceeded" },
-  });
-  try {
-    await speak(page, "One more story.");
-    await settled(page, "One more story.", "Failed");
-  } finally {
-    await simulator.clearFaults();
-  }
-  await page.getByText("The credits at the AI service are used up.").waitFor();
-  await shoot(page, "job-failed");
-  await page.getByRole("button", { name: "Try again" }).click();
-  await settled(page, "One more story.");
-});
+    await anna.page.locator("summary", { hasText: "@" }).click();
+    await anna.page.getByRole("button", { name: "Sign out" }).click();
+    await second.getByRole("heading", { name: "Sign in" }).waitFor();
+  },
+);
 
-Deno.test("offline: the page says so, and catches up when it is back", async () => {
-  await using visitor = await visit(site(), {
-    expected:
-      /Failed to load resource|ERR_INTERNET_DISCONNECTED|WebSocket|Failed to fetch/,
-  });
-  const { page, context } = visitor;
-  const { simulator } = site();
-  await signUp(page);
-  await simulator.fail({
-    operation: "speech",
-    times: 1,
-    fault: { kind: "hang", processed: "after" },
-  });
-  await speak(page, "Are you there?");
-  await settled(page, "Are you there?", "Working");
-  await context.setOffline(true);
-  await page.getByText("You are offline.").waitFor();
-  await simulator.clearFaults();
-  await simulator.release();
-  await choose(page, "Speak");
-  await context.setOffline(false);
-  await settled(page, "Are you there?");
-  assertEquals(await page.getByText("You are offline.").count(), 0);
-});
-
-Deno.test("session: an expired one says so, and signing in again brings everything back", async () => {
-  await using visitor = await visit(site(), { expected: FAILED_REQUESTS });
-  const { page } = visitor;
-  const email = await signUp(page);
-  await speak(page, "Still here?");
-  await settled(page, "Still here?");
-  await page.evaluate(() => {
-    for (const key of Object.keys(localStorage)) {
-      if (!key.endsWith("-auth-token")) continue;
-      const session = JSON.parse(localStorage.getItem(key) ?? "{}");
-      localStorage.setItem(
-        key,
-        JSON.stringify({ ...session, expires_at: 1, refresh_token: "gone" }),
+browserTest(
+  "page: axe finds nothing in light, dark and on a phone",
+  async () => {
+    const phone = { width: 390, height: 844 };
+    for (
+      const [name, options] of [
+        ["light", { colorScheme: "light" }],
+        ["dark", { colorScheme: "dark" }],
+        ["phone", { colorScheme: "light", viewport: phone }],
+      ] as const
+    ) {
+      await using visitor = await visit(site(), {
+        ...options,
+        reducedMotion: "reduce",
+      });
+      const { page } = visitor;
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await assertAccessible(page);
+      await shoot(page, `sign-in-${name}`);
+      await signInAsAnna(page);
+      await page.locator("li.job").first().waitFor();
+      if (name === "light") {
+        await speak(page, "The lake lies still.");
+        await settled(page, "The lake lies still.");
+      }
+      const tools = ["Speak", "Talking photo", "Write down", "Book"];
+      for (const tool of [...tools, "Clone a voice"]) {
+        await choose(page, tool);
+        await assertAccessible(page, ".make");
+        if (name === "phone") await shoot(page, `phone-${tool}`);
+      }
+      await page.getByRole("button", { name: "Timeline" }).first().click();
+      await page.locator(".timeline li").first().waitFor();
+      await assertAccessible(page);
+      await shoot(page, `studio-${name}`);
+      await page.getByRole("button", { name: "Delete Grandpa Josef" }).click();
+      await assertAccessible(page, "dialog");
+      await page.keyboard.press("Escape");
+      await page.locator("summary[aria-label=Appearance]").click();
+      await assertAccessible(page, ".header");
+      assertEquals(
+        await page.evaluate(() =>
+          document.documentElement.scrollWidth - innerWidth
+        ),
+        0,
+        "nothing is wider than the page",
       );
     }
-  });
-  await page.reload();
-  await page.getByText("Your session has ended.").waitFor();
-  await page.getByLabel("Email").fill(email);
-  await page.getByLabel("Password").fill("correct horse battery");
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await cardOf(page, "Still here?").waitFor();
-});
+  },
+);
 
-Deno.test("tabs and users: a job appears in both tabs of its owner, and nowhere else", async () => {
-  await using anna = await visit(site());
-  await using other = await visit(site());
-  await signUp(anna.page);
-  await signUp(other.page);
-  const second = await anna.openTab();
-  await second.getByText("Nothing here yet").waitFor();
-  await speak(anna.page, "Only for us.");
-  await settled(second, "Only for us.");
-  await other.page.reload();
-  await other.page.getByText("Nothing here yet").waitFor();
-  assertEquals(await cardOf(other.page, "Only for us.").count(), 0);
+browserTest(
+  "page: light, dark and motion are the visitor's choice, and are kept",
+  async () => {
+    await using visitor = await visit(site(), { colorScheme: "light" });
+    const { page } = visitor;
+    await page.locator("summary[aria-label=Appearance]").click();
+    await page.getByLabel("Dark").check();
+    await page.getByLabel("Turn motion off").check();
+    await page.reload();
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    assertEquals(
+      await page.evaluate(() => [
+        getComputedStyle(document.documentElement).colorScheme,
+        document.documentElement.dataset["motion"],
+      ]),
+      ["dark", "off"],
+    );
+  },
+);
 
-  await anna.page.locator("summary", { hasText: "@" }).click();
-  await anna.page.getByRole("button", { name: "Sign out" }).click();
-  await second.getByRole("heading", { name: "Sign in" }).waitFor();
-});
-
-Deno.test("page: axe finds nothing in light, dark and on a phone", async () => {
-  const phone = { width: 390, height: 844 };
-  for (
-    const [name, options] of [
-      ["light", { colorScheme: "light" }],
-      ["dark", { colorScheme: "dark" }],
-      ["phone", { colorScheme: "light", viewport: phone }],
-    ] as const
-  ) {
-    await using visitor = await visit(site(), {
-      ...options,
-      reducedMotion: "reduce",
-    });
+browserTest(
+  "keyboard: from the sign-in to a voice that is heard, without a mouse",
+  async () => {
+    await using visitor = await visit(site());
     const { page } = visitor;
     await page.getByRole("heading", { level: 1 }).waitFor();
-    await assertAccessible(page);
-    await shoot(page, `sign-in-${name}`);
-    await signInAsAnna(page);
-    await page.locator("li.job").first().waitFor();
-    if (name === "light") {
-      await speak(page, "The lake lies still.");
-      await settled(page, "The lake lies still.");
-    }
-    const tools = ["Speak", "Talking photo", "Write down", "Book"];
-    for (const tool of [...tools, "Clone a voice"]) {
-      await choose(page, tool);
-      await assertAccessible(page, ".make");
-      if (name === "phone") await shoot(page, `phone-${tool}`);
-    }
-    await page.getByRole("button", { name: "Timeline" }).first().click();
-    await page.locator(".timeline li").first().waitFor();
-    await assertAccessible(page);
-    await shoot(page, `studio-${name}`);
-    await page.getByRole("button", { name: "Delete Grandpa Josef" }).click();
-    await assertAccessible(page, "dialog");
-    await page.keyboard.press("Escape");
-    await page.locator("summary[aria-label=Appearance]").click();
-    await assertAccessible(page, ".header");
-    assertEquals(
-      await page.evaluate(() =>
-        document.documentElement.scrollWidth - innerWidth
-      ),
-      0,
-      "nothing is wider than the page",
-    );
-  }
-});
-
-Deno.test("page: light, dark and motion are the visitor's choice, and are kept", async () => {
-  await using visitor = await visit(site(), { colorScheme: "light" });
-  const { page } = visitor;
-  await page.locator("summary[aria-label=Appearance]").click();
-  await page.getByLabel("Dark").check();
-  await page.getByLabel("Turn motion off").check();
-  await page.reload();
-  await page.getByRole("heading", { level: 1 }).waitFor();
-  assertEquals(
-    await page.evaluate(() => [
-      getComputedStyle(document.documentElement).colorScheme,
-      document.documentElement.dataset["motion"],
-    ]),
-    ["dark", "off"],
-  );
-});
-
-Deno.test("keyboard: from the sign-in to a voice that is heard, without a mouse", async () => {
-  await using visitor = await visit(site());
-  const { page } = visitor;
-  await page.getByRole("heading", { level: 1 }).waitFor();
-  /** Presses Tab until the focus is on what has this name. */
-  const tabTo = async (name: RegExp) => {
-    for (let presses = 0; presses < 60; presses++) {
-      await page.keyboard.press("Tab");
-      const focused = await page.evaluate(() => {
-        const { activeElement: element } = document;
-        const label = element instanceof HTMLInputElement ||
-            element instanceof HTMLTextAreaElement ||
-            element instanceof HTMLSelectElement
-          ? element.labels?.[0]?.textContent
-          : undefined;
-        return element?.getAttribute("aria-label") ?? label ??
-          element?.textContent ?? "";
-      });
-      if (name.test(focused)) return;
-    }
-    throw new Error(`Tab never reaches ${name}`);
-  };
-  await tabTo(/^Skip to the content/);
-  await tabTo(/^Sign in as anna/);
-  await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "What you made" }).waitFor();
-  await tabTo(/^Record now/);
-  await page.keyboard.press("Enter");
-  await page.getByText("0:02").waitFor();
-  await tabTo(/^Stop/);
-  await page.keyboard.press("Enter");
-  await page.getByLabel(/^Your recording/).waitFor();
-  await tabTo(/^Whose voice is it/);
-  await page.keyboard.type("Aunt Mia");
-  await page.keyboard.press("Enter");
-  await settled(page, "Aunt Mia");
-  await tabTo(/^Let it say something/);
-  await page.keyboard.press("Enter");
-  await tabTo(/^What should it say/);
-  await page.keyboard.type("By keyboard.");
-  await tabTo(/^Speak it/);
-  await page.keyboard.press("Enter");
-  await settled(page, "By keyboard.");
-});
+    /** Presses Tab until the focus is on what has this name. */
+    const tabTo = async (name: RegExp) => {
+      for (let presses = 0; presses < 60; presses++) {
+        await page.keyboard.press("Tab");
+        const focused = await page.evaluate(() => {
+          const { activeElement: element } = document;
+          const label = element instanceof HTMLInputElement ||
+              element instanceof HTMLTextAreaElement ||
+              element instanceof HTMLSelectElement
+            ? element.labels?.[0]?.textContent
+            : undefined;
+          return element?.getAttribute("aria-label") ?? label ??
+            element?.textContent ?? "";
+        });
+        if (name.test(focused)) return;
+      }
+      throw new Error(`Tab never reaches ${name}`);
+    };
+    await tabTo(/^Skip to the content/);
+    await tabTo(/^Sign in as anna/);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "What you made" }).waitFor();
+    await tabTo(/^Record now/);
+    await page.keyboard.press("Enter");
+    await page.getByText("0:02").waitFor();
+    await tabTo(/^Stop/);
+    await page.keyboard.press("Enter");
+    await page.getByLabel(/^Your recording/).waitFor();
+    await tabTo(/^Whose voice is it/);
+    await page.keyboard.type("Aunt Mia");
+    await page.keyboard.press("Enter");
+    await settled(page, "Aunt Mia");
+    await tabTo(/^Let it say something/);
+    await page.keyboard.press("Enter");
+    await tabTo(/^What should it say/);
+    await page.keyboard.type("By keyboard.");
+    await tabTo(/^Speak it/);
+    await page.keyboard.press("Enter");
+    await settled(page, "By keyboard.");
+  },
+);

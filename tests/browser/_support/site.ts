@@ -28,6 +28,14 @@ export function photo(name: string): string {
   return join(repository, "dev", "seed", "media", `attersee-${name}.jpg`);
 }
 
+/**
+ * A test without the leak sanitizers: Playwright keeps timers of its connection to the browser, which end when they end.
+ * {@link visit} closes what a test opens, and {@link useSite} the browser.
+ */
+export function browserTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
+}
+
 /** A stack with its page, and one browser. */
 export interface Site {
   url: string;
