@@ -121,7 +121,7 @@ Deno.test("init: what stands in config.toml stays letter by letter, and a Vault 
   const after = carriedOut(project, plan).get(CONFIG) ?? "";
   assert(after.startsWith(config));
   const { functions } = parseToml(after);
-  assertEquals(Object.keys(Object(functions)).length, 12);
+  assertEquals(Object.keys(Object(functions)).length, 15);
   assertEquals(Object(functions).mapped, {
     import_map: "./functions/mapped/own_map.json",
     verify_jwt: false,
