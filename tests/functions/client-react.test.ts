@@ -45,7 +45,7 @@ function jobsPage(jobs: AiJobs) {
   };
 }
 
-// React's scheduler and supabase-js keep ports and timers of their own.
+// React's scheduler and supabase-js keep their own ports and timers.
 Deno.test({
   name:
     "react: under StrictMode two users' pages follow their own jobs live, each over one channel, through a lost connection",

@@ -103,7 +103,7 @@ Deno.test("client upload: a file above 6 MB is sent in pieces, with progress, an
   assertEquals(await digest(await stored(path)), await digest(file));
 });
 
-Deno.test("client upload: after a broken connection it goes on where the file ends at the server", async () => {
+Deno.test("client upload: after a broken connection it continues where the file ends at the server", async () => {
   const { jobs, stored } = await setUp();
   using network = new Network();
   let isBroken = false;
@@ -160,7 +160,7 @@ Deno.test("client upload: a pause holds the next piece, and an abort ends it wit
   assertEquals(await paths(), []);
 });
 
-Deno.test("client upload: a project without resumable uploads gets the file in one request; a network that stays away is an error", async () => {
+Deno.test("client upload: without resumable uploads the file is one request; a lasting outage is an error", async () => {
   const { jobs, stored } = await setUp();
   using network = new Network();
   const file = largeFile(7 * MIB);

@@ -1,4 +1,4 @@
-/** Every example of docs/openapi.json, sent to the stack as it stands there; the answer is the one beside it. */
+/** Every example of docs/openapi.json, sent to the stack unchanged; the response must equal the documented one. */
 import { assert, assertEquals } from "@std/assert";
 import {
   callFunction,

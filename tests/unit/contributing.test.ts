@@ -1,4 +1,4 @@
-/** What CONTRIBUTING.md tells people to open, call and fill in is there. */
+/** Everything that CONTRIBUTING.md says to open, call and fill in exists. */
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import {
@@ -46,7 +46,7 @@ Deno.test("CONTRIBUTING: every name that the worked examples use is in the code"
     ...quoted.filter((one) =>
       /^[A-Za-z_.]+$/.test(one) && !/\.(ts|md)$|^\.env|…/.test(one)
     ).flatMap((one) => one.split(".").at(-1) ?? []),
-    // Whatever an example calls or fills in, but what it makes up itself.
+    // Everything that an example calls or fills in, except names that it invents.
     ...code.flatMap((one) =>
       [
         ...one.replaceAll(/\/\/.*|"[^"]*"|'[^']*'/g, "")

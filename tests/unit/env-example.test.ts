@@ -79,7 +79,7 @@ Deno.test(".env.example: names the platform's variables with their meaning, and 
   );
 });
 
-Deno.test(".env.example: as it is, with the secret that it asks for, it changes nothing", () => {
+Deno.test(".env.example: unchanged but for the required secret, it changes no setting", () => {
   const copied = Object.fromEntries(
     Object.entries(parseEnv(example)).map((
       [name, value],
@@ -91,7 +91,7 @@ Deno.test(".env.example: as it is, with the secret that it asks for, it changes 
   );
 });
 
-Deno.test(".env.example: the address of a provider is commented out, or the embedded stack's simulator would be passed by", () => {
+Deno.test(".env.example: provider addresses are commented out, so that the embedded stack simulates them", () => {
   const addresses = [...listed].filter(([name]) => name.endsWith("_BASE_URL"));
   assertEquals(addresses.map(([, { isActive }]) => isActive), [
     false,

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { distribution, round } from "../../../bench/measure/statistics.ts";
 
-Deno.test("distribution: takes percentiles by the nearest rank, whatever the order of the samples", () => {
+Deno.test("distribution: takes percentiles by the nearest rank, in any order of the samples", () => {
   const samples = Array.from({ length: 100 }, (_, n) => 100 - n);
   assertEquals(distribution(samples), {
     n: 100,
@@ -26,7 +26,7 @@ Deno.test("distribution: refuses to say anything about no samples", () => {
   assertThrows(() => distribution([]), RangeError);
 });
 
-Deno.test("round: keeps two decimals unless told otherwise", () => {
+Deno.test("round: keeps two decimals by default", () => {
   assertEquals([round(1.005001), round(1234.56, 0), round(0.26, 1)], [
     1.01,
     1235,

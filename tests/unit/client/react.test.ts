@@ -195,7 +195,7 @@ pageTest("useAiJob: an unmounted job is no longer read", async () => {
 });
 
 pageTest(
-  "useAiJob: a job that is not there is an error, and refresh looks again",
+  "useAiJob: a job that does not exist is an error, and refresh reads again",
   async () => {
     const project = new FakeProject();
     const id = crypto.randomUUID();
@@ -212,7 +212,7 @@ pageTest(
 );
 
 pageTest(
-  "useAiJob: it says when the service cannot be reached, and goes on when it can",
+  "useAiJob: it reports when the service cannot be reached, and continues when it can",
   async () => {
     const project = new FakeProject();
     const id = project.add();

@@ -24,12 +24,12 @@ import {
 const ALL = readModules("core,people,shop");
 const CONFIG = "supabase/config.toml";
 
-/** The files that a plan adds or writes anew. */
+/** The files that a plan adds or rewrites. */
 function touched(plan: Plan): string[] {
   return plan.steps.map(({ path }) => path);
 }
 
-Deno.test("template: every relative import of a file leads to a file of the template, and every package is in its import map", () => {
+Deno.test("template: every relative import leads to a file of it, and every package is in its import map", () => {
   const files = new Map(template.files.map(({ path, text }) => [path, text]));
   const { imports } = JSON.parse(
     files.get("supabase/functions/_shared/edge-ai-jobs/import_map.json") ?? "",
@@ -88,7 +88,7 @@ Deno.test("init: names every table, policy, bucket, function and section that a 
   ]);
 });
 
-Deno.test("init: a _shared of its own is not mixed with ours, and without the shop a project keeps its orders", () => {
+Deno.test("init: a project's _shared folder is not mixed with ours, and without the shop it keeps its orders", () => {
   const project = projectOf(OWN_SHARED);
   assertEquals(planInit(template, project, ALL).clashes, [
     "table public.orders: supabase/migrations/20250301090000_notes.sql (--modules core,people does without it)",
@@ -107,7 +107,7 @@ Deno.test("init: a _shared of its own is not mixed with ours, and without the sh
   }
 });
 
-Deno.test("init: what stands in config.toml stays letter by letter, and a Vault of its own is extended by hand", () => {
+Deno.test("init: existing text of config.toml stays unchanged, and an existing Vault is extended by hand", () => {
   assertEquals(planInit(template, projectOf(OWN_IMPORT_MAPS), ALL).clashes, [
     `config section [db.vault]: it stands in ${CONFIG} without project_url = "env(PROJECT_URL)" and dispatch_secret = "env(DISPATCH_SECRET)"`,
   ]);
@@ -174,7 +174,7 @@ Deno.test("init: an interrupted run, which has left files and no manifest, is co
   assertEquals(rest.steps, plan.steps.slice(60));
 });
 
-Deno.test("init: a file or a link where a folder is needed, a taken migration version and an inline table are clashes", () => {
+Deno.test("init: a file or link in place of a folder, a taken migration version, an inline table are clashes", () => {
   const files = new Map([
     [CONFIG, "functions = { hello = { verify_jwt = false } }\n"],
     ["supabase/functions/_shared", "a link"],
@@ -189,7 +189,7 @@ Deno.test("init: a file or a link where a folder is needed, a taken migration ve
   assertEquals(clashes.length, 3);
 });
 
-Deno.test("init: says when its migrations come before some that are there, and when the edge runtime is set otherwise", () => {
+Deno.test("init: says when its migrations precede existing ones, and when the edge runtime differs", () => {
   const files = new Map([
     [CONFIG, '[edge_runtime]\npolicy = "oneshot"\ndeno_version = 1\n'],
     ["supabase/migrations/20290101000000_later.sql", "select 1;"],
@@ -204,7 +204,7 @@ Deno.test("init: says when its migrations come before some that are there, and w
   );
 });
 
-Deno.test("init: refuses a config.toml that is none, a damaged manifest, another version and modules that do not work alone", () => {
+Deno.test("init: refuses an invalid config.toml or manifest, another version, and modules that need others", () => {
   const plan = (files: [string, string][], version = "1.0.0") =>
     planInit({ ...template, version }, projectOf(new Map(files)), ALL);
   assertThrows(() => plan([[CONFIG, "[a"]]), ConfigInvalid, "is not valid");

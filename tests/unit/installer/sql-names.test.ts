@@ -39,7 +39,7 @@ const cases: [sql: string, names: string[]][] = [
   ],
 ];
 
-Deno.test("sql names: what is made is found, also in uppercase and in quotes; comments, texts and bodies are passed over", () => {
+Deno.test("sql names: created objects are found, in any case and in quotes, but not in comments, texts, bodies", () => {
   for (const [sql, names] of cases) {
     assertEquals([...namesMadeBy([sql])], names, sql);
   }

@@ -32,7 +32,7 @@ Deno.test("build:client: every export of the package has its code and its types"
   }
 });
 
-Deno.test("build:client: files import each other by the names that they have in the package, and nothing but its peers", () => {
+Deno.test("build:client: files import each other by their names in the package, and only its peers", () => {
   const { peerDependencies } = packageSchema.parse(
     JSON.parse(files.get("package.json") ?? ""),
   );

@@ -175,7 +175,7 @@ const cases: {
   },
   {
     rule: "platform",
-    why: "only platform/deps.ts touches EdgeRuntime, by whatever way",
+    why: "only platform/deps.ts touches EdgeRuntime, in any way",
     bad: [
       "supabase/functions/process-ai-job/index.ts",
       `globalThis.EdgeRuntime.waitUntil(a);`,
@@ -199,7 +199,7 @@ const cases: {
   },
   {
     rule: "privilege",
-    why: "nor by way of the context or a client of its own",
+    why: "nor through the context or its own client",
     bad: [
       `${shared}/http/caller.ts`,
       `const a = context.supabaseAdmin;`,

@@ -59,7 +59,7 @@ Deno.test("checkLocks: the same version with another checksum is another package
   ]);
 });
 
-Deno.test("importedPackages: the packages of some folders, without paths in them, and without the files left out", () => {
+Deno.test("importedPackages: the packages of some folders, without their paths and without excluded files", () => {
   const files = [
     {
       path: "dev/a.ts",

@@ -51,8 +51,8 @@ for (
     ["another table", { table: "voices" }],
     ["another schema", { schema: "private" }],
     ["no record", { record: null }],
-    ["an id that is none", { record: { id: "1; drop table" } }],
-    ["an id that is none among more", { job_ids: [A, "x"] }],
+    ["an invalid id", { record: { id: "1; drop table" } }],
+    ["an invalid id among others", { job_ids: [A, "x"] }],
     ["ids that are no list", { job_ids: A }],
   ] as const
 ) {

@@ -77,7 +77,7 @@ for (
     ]],
   ] as const
 ) {
-  Deno.test(`check: ${JSON.stringify(value)} is told ${messages.join("; ")}`, () => {
+  Deno.test(`check: ${JSON.stringify(value)} yields ${messages.join("; ")}`, () => {
     assertEquals(wrong(value, schema), [...messages]);
   });
 }
@@ -86,7 +86,7 @@ Deno.test("check: a value that fits comes back as the schema makes it", () => {
   assertEquals(check("7", z.coerce.number()), { data: 7 });
 });
 
-Deno.test("check: a request for a job of a type that is not there is told all types", () => {
+Deno.test("check: a request for an unknown job type gets the names of all types", () => {
   const types = createAiJobRequestSchema.options.map(({ shape }) =>
     [...shape.job_type.values][0]
   ).join(", ");

@@ -36,7 +36,7 @@ Deno.test("canonicalMimeType: a canonical name is no synonym of another, and no 
   }
 });
 
-Deno.test("adviceOnUnknownType: a file without a type gets one that its name suggests and the bucket takes; a known type gets none", () => {
+Deno.test("adviceOnUnknownType: a file without a type gets one that its name suggests and the bucket accepts", () => {
   const accepted = ["audio/mp4", "audio/webm", "image/jpeg"];
   for (const given of ["", "application/octet-stream", "Binary/Octet-Stream"]) {
     const advice = (name: string) =>

@@ -233,7 +233,7 @@ function property(check: (result: string) => void, accepted: Set<string>) {
   });
 }
 
-Deno.test("normaliseInputUrl: whatever comes in, what comes out is one object and nothing else", () => {
+Deno.test("normaliseInputUrl: for any input the result is one object and nothing else", () => {
   const accepted = new Set<string>();
   fc.assert(
     property((result) => {

@@ -58,7 +58,7 @@ for (
   });
 }
 
-Deno.test("createDownloadUrlRequestSchema: an address is good for an hour unless asked, and for seven days at most", () => {
+Deno.test("createDownloadUrlRequestSchema: a URL is valid for an hour by default, and for seven days at most", () => {
   assertEquals(createDownloadUrlRequestSchema.parse(download).expires_in, 3600);
   assertEquals(MAX_DOWNLOAD_SECONDS, 604_800);
   for (const expires_in of [1, MAX_DOWNLOAD_SECONDS]) {

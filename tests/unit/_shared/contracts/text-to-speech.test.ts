@@ -65,7 +65,7 @@ Deno.test("textToSpeechMetadataSchema: the refusal of a language code names the 
   ]);
 });
 
-Deno.test("nearestStability: the nearest step of eleven_v3, the higher of two, and for other models the value itself", () => {
+Deno.test("nearestStability: the nearest step of eleven_v3, of two the higher; for other models the value", () => {
   for (
     const [stability, step] of [
       [0, 0],
