@@ -1,12 +1,13 @@
-/** How a stack can be started. */
+/** The options of a stack, for `startStack` and, through `arguments.ts`, for `deno task start`. */
 import type { FunctionsDeno } from "./functions/deno.ts";
+import type { FunctionOptions } from "./functions/settings.ts";
 import type { Printed } from "./console/terminal-log.ts";
 
 /** The port of a persistent stack, as that of `supabase start`. */
 export const defaultPort = 54321;
 
-/** How a stack is to be started. */
-export interface StackOptions {
+/** How a stack starts. Without options: this repository, with its data folder, as `deno task start`. */
+export interface StackOptions extends FunctionOptions {
   /** Folder with `supabase/`; this repository when absent. */
   projectDir?: string;
   /** Of the gateway. 0 means any free one; so does none with `ephemeral`, else 54321. */
@@ -24,24 +25,16 @@ export interface StackOptions {
   seed?: boolean;
   /** Start the simulated providers (default true); without them only providers with a real key work. */
   simulators?: boolean;
-  /** Whether functions are given a simulated Upstash Redis; none by default. */
-  upstash?: "simulated" | "none";
-  /** Further variables for the functions; over everything else. */
-  env?: Record<string, string>;
   /** The Deno that runs the functions; that of this process when absent. */
   functionsDeno?: FunctionsDeno;
   /** What is printed of what the parts say, line by line, to standard error; nothing by default. */
   print?: Printed;
   /** Hears what is being waited for, in words for a person. */
   onProgress?: (waitingFor: string) => void;
-  /** Life of an isolate by its own clock, in milliseconds; 150 s, the shortest of the hosted plans. */
-  wallClockMs?: number;
-  /** Processor time of an isolate in milliseconds; 2 s as hosted, of which one retires it. 0: no limit. */
-  cpuMs?: number;
-  /** Resident memory of an isolate in mebibytes; 256 as hosted. 0: no limit. */
-  memoryMb?: number;
   /** How long a function may take to begin its answer, in milliseconds; 150 s as hosted. */
   idleTimeoutMs?: number;
+  /** Whether all functions start before the stack is ready (default), or each with its first request, as hosted. */
+  bootFunctions?: "at-once" | "on-demand";
   /** How long a function may take to accept requests at the start, in milliseconds; 30 s. */
   bootTimeoutMs?: number;
 }

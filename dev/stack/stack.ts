@@ -1,43 +1,48 @@
 /**
  * The embedded stack: Postgres, REST, Auth, Storage, functions, pg_net, pg_cron and simulated providers behind one
  * port, for a machine without Docker. docs/embedded-stack.md says what is real and what stands in.
+ *
+ * Each room of this folder is one part of it: `postgres`, `services`, `functions`, `extensions` and `gateway` are what
+ * runs; `project` and `keys` are what it runs with; `process` and `console` are what every part needs of the machine
+ * and of the person at the terminal. This file starts the parts in their order and ends them in reverse.
  */
 import { fromFileUrl, join, resolve } from "@std/path";
 import type { JWTPayload } from "jose";
-import { CronTicker } from "./extensions/pg_cron/ticker.ts";
-import { defaultDataDir, openDataFolder } from "./process/data-folder.ts";
-import {
-  type DataServices,
-  startDataServices,
-} from "./services/lite/data-services.ts";
-import { fetchDependencies } from "./functions/dependencies.ts";
-import { freePort, isPortTaken } from "./process/free-port.ts";
-import { checkFunctionEnv, namesNotRead } from "./project/function-env.ts";
-import { denoCommand } from "./functions/deno.ts";
-import { Functions } from "./functions/functions.ts";
-import { listenGateway } from "./gateway/gateway.ts";
-import { generateKeys, loadKeys } from "./keys/keys.ts";
+import { seedFamily } from "../seed/family.ts";
 import { LogBook } from "./console/log-book.ts";
 import { openLogFile } from "./console/log-file.ts";
-import { bypassProxyForLoopback } from "./process/loopback.ts";
-import { seedFamily } from "../seed/family.ts";
-import { applyMigrations, type MigrationReport } from "./postgres/migrate.ts";
-import { NetWorker } from "./extensions/pg_net/worker.ts";
-import { startPostgres } from "./postgres/postgres.ts";
-import { RealtimeServer } from "./services/realtime/server.ts";
-import { readProject } from "./project/project.ts";
-import { readFunctionsEnvFile, readProjectEnv } from "./project/project-env.ts";
-import { chooseProviders, type ProviderChoice } from "./project/providers.ts";
-import { canReadResourceUsage } from "./process/resource-usage.ts";
-import { applySeed, isNewDatabase } from "./postgres/seed.ts";
-import { registerWebhooks, startSimulators } from "./services/simulators.ts";
 import { StackError } from "./console/stack-error.ts";
-import { defaultPort, type StackOptions } from "./options.ts";
-import { createResumableUploads } from "./services/storage/resumable.ts";
-import { TokenExchange } from "./keys/tokens.ts";
 import { complain } from "./console/terminal.ts";
 import { lineFor, type Printed } from "./console/terminal-log.ts";
-import { putVaultSecrets } from "./extensions/supabase_vault/secrets.ts";
+import { startExtensionWorkers } from "./extensions/workers.ts";
+import type { CronTicker } from "./extensions/pg_cron/ticker.ts";
+import type { NetWorker } from "./extensions/pg_net/worker.ts";
+import { denoCommand } from "./functions/deno.ts";
+import { fetchDependencies } from "./functions/dependencies.ts";
+import { Functions } from "./functions/functions.ts";
+import type { FunctionSettings } from "./functions/process.ts";
+import {
+  type FunctionOptions,
+  functionSettings,
+} from "./functions/settings.ts";
+import { listenGateway } from "./gateway/gateway.ts";
+import { generateKeys, loadKeys } from "./keys/keys.ts";
+import { TokenExchange } from "./keys/tokens.ts";
+import { defaultPort, type StackOptions } from "./options.ts";
+import type { MigrationReport } from "./postgres/migrate.ts";
+import { startPostgres } from "./postgres/postgres.ts";
+import { prepareDatabase } from "./postgres/prepare.ts";
+import { defaultDataDir, openDataFolder } from "./process/data-folder.ts";
+import { freePort, isPortTaken } from "./process/free-port.ts";
+import { bypassProxyForLoopback } from "./process/loopback.ts";
+import { canReadResourceUsage } from "./process/resource-usage.ts";
+import { checkFunctionEnv, namesNotRead } from "./project/function-env.ts";
+import { type Project, readProject } from "./project/project.ts";
+import { readFunctionsEnvFile, readProjectEnv } from "./project/project-env.ts";
+import { chooseProviders, type ProviderChoice } from "./project/providers.ts";
+import type { RealtimeServer } from "./services/realtime/server.ts";
+import { type Services, startServices } from "./services/services.ts";
+import { registerWebhooks, startSimulators } from "./services/simulators.ts";
 
 export { StackError } from "./console/stack-error.ts";
 export { defaultPort, type StackOptions } from "./options.ts";
@@ -73,6 +78,10 @@ export interface Stack extends AsyncDisposable {
   /** Seed files applied now, relative to the project. */
   seeded: string[];
   functions: Functions;
+  /** What the functions are started with under these options; for `functions.resume` in tests. */
+  functionSettings(
+    options: FunctionOptions,
+  ): Pick<FunctionSettings, "env" | "limits">;
   net: NetWorker;
   cron: CronTicker;
   realtime: RealtimeServer;
@@ -85,9 +94,9 @@ export interface Stack extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+/** Beside the gateway, as with `supabase start`, so that a database tool finds it again; any free port if ephemeral. */
 function databasePort(gatewayUrl: string, isEphemeral: boolean): number {
   if (isEphemeral) return freePort();
-  // Beside the gateway, as with `supabase start`, so that a database tool finds it again.
   const beside = Number(new URL(gatewayUrl).port) + 1;
   return beside < 65536 && !isPortTaken(beside) ? beside : freePort();
 }
@@ -99,6 +108,32 @@ function print(logs: LogBook, printed: Printed): void {
   });
 }
 
+/** Where a stack is: its data folder, unless it is ephemeral, its port, its log and its keys. */
+async function openPlace(
+  { ephemeral = false, dataDir, port, host }: StackOptions,
+  project: Project,
+  parts: AsyncDisposableStack,
+) {
+  if (ephemeral && dataDir !== undefined) {
+    throw new StackError("A stack is either ephemeral or has a data folder.");
+  }
+  const folder = ephemeral
+    ? undefined
+    : parts.use(await openDataFolder(dataDir ?? defaultDataDir(project.dir)));
+  const gateway = await listenGateway({
+    port: port ?? (ephemeral ? 0 : defaultPort),
+    host,
+  });
+  parts.defer(() => gateway.close());
+  await folder?.announce(gateway.url);
+  const logs = new LogBook();
+  const logFile = folder &&
+    parts.use(openLogFile(join(folder.path, "stack.log")));
+  if (logFile) logs.watch((record) => logFile.add(record));
+  const keys = folder ? await loadKeys(folder.path) : await generateKeys();
+  return { folder, gateway, logs, logFile, keys };
+}
+
 /**
  * Starts a stack and resolves when everything answers.
  *
@@ -106,57 +141,39 @@ function print(logs: LogBook, printed: Printed): void {
  * is not valid, a migration fails, or a function does not start; nothing is left running then.
  */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const isEphemeral = options.ephemeral ?? false;
-  if (isEphemeral && options.dataDir !== undefined) {
-    throw new StackError("A stack is either ephemeral or has a data folder.");
-  }
-  const projectDir = options.projectDir ?? repository;
-  const project = await readProject(projectDir);
-  const logs = new LogBook();
-  const deno = denoCommand(options.functionsDeno);
   await using parts = new AsyncDisposableStack();
-  const folder = isEphemeral ? undefined : await openDataFolder(
-    options.dataDir ?? defaultDataDir(project.dir),
+  const project = await readProject(options.projectDir ?? repository);
+  const { folder, gateway, logs, logFile, keys } = await openPlace(
+    options,
+    project,
+    parts,
   );
-  if (folder) parts.use(folder);
-  const gateway = await listenGateway({
-    port: options.port ?? (isEphemeral ? 0 : defaultPort),
-    host: options.host,
-  });
-  parts.defer(() => gateway.close());
-  await folder?.announce(gateway.url);
-  const logFile = folder && openLogFile(join(folder.path, "stack.log"));
-  if (logFile) {
-    parts.use(logFile);
-    logs.watch((record) => logFile.add(record));
-  }
-  const keys = folder ? await loadKeys(folder.path) : await generateKeys();
   const tokens = new TokenExchange(keys);
-
+  const apiUrl = gateway.url;
+  const [networkUrl] = gateway.networkUrls;
+  const developerEnv = {
+    ...(networkUrl === undefined ? {} : { API_PUBLIC_URL: networkUrl }),
+    ...await readProjectEnv(project.dir),
+  };
+  const isOwnProject = project.dir === resolve(repository);
   const simulatorPort = options.simulators === false ? undefined : freePort();
   const simulatorUrl = simulatorPort === undefined
     ? undefined
     : `http://127.0.0.1:${simulatorPort}`;
-  const [networkUrl] = gateway.networkUrls;
-  const { env, choices } = chooseProviders(
-    {
-      ...(networkUrl === undefined ? {} : { API_PUBLIC_URL: networkUrl }),
-      ...await readProjectEnv(project.dir),
-    },
-    simulatorUrl,
-    options.upstash ?? "none",
-    gateway.url,
-  );
+  const choose = ({ upstash = "none" }: FunctionOptions) =>
+    chooseProviders(developerEnv, simulatorUrl, upstash, apiUrl);
+  const { env, choices } = choose(options);
   // Other projects have variables of their own.
-  const isOwnProject = project.dir === resolve(repository);
   if (isOwnProject) checkFunctionEnv(env);
 
+  const deno = denoCommand(options.functionsDeno);
   const fetching = fetchDependencies(project.functions, project.dir, deno);
-  // Waited for later; until then a failure must not count as unhandled.
-  fetching.catch(() => {});
   const simulating = simulatorPort === undefined
     ? undefined
     : startSimulators(simulatorPort, logs, folder?.simulatorsDir);
+  // Both are awaited later; until then a failure must not count as unhandled.
+  fetching.catch(() => {});
+  simulating?.catch(() => {});
   parts.defer(async () => {
     await (await simulating?.catch(() => undefined))?.end();
   });
@@ -164,102 +181,73 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   options.onProgress?.("Postgres");
   const database = await startPostgres({
     ...(folder ? { dataDir: folder.path } : { ephemeral: true as const }),
-    port: databasePort(gateway.url, isEphemeral),
+    port: databasePort(apiUrl, folder === undefined),
     onLog: (line) => logs.add("postgres", "stderr", line),
   });
   parts.defer(() => database.stop());
-  await folder?.announce(gateway.url, database.port);
-
+  await folder?.announce(apiUrl, database.port);
   if (simulatorUrl !== undefined) {
     await simulating;
     await registerWebhooks(
       simulatorUrl,
-      `${gateway.url}/functions/v1/provider-webhook`,
+      `${apiUrl}/functions/v1/provider-webhook`,
     );
   }
-  let services: DataServices | undefined;
+
+  let services: Services | undefined;
   // Before the functions, and so after them at the end: what they still do then needs the services.
-  parts.defer(async () => await services?.close());
+  parts.defer(async () => await services?.[Symbol.asyncDispose]());
   options.onProgress?.("packages of the functions");
   await fetching;
   options.onProgress?.("migrations and functions");
+  const settingsFor = (given: FunctionOptions) =>
+    functionSettings({
+      apiUrl,
+      dbUrl: database.dbUrl,
+      keys,
+      tokens,
+      projectEnv: choose(given).env,
+    }, given);
   const functions = new Functions(project.functions, {
+    ...settingsFor(options),
     projectDir: project.dir,
     deno,
-    env: {
-      ...env,
-      DISPATCH_SECRET: keys.dispatchSecret,
-      SUPABASE_URL: gateway.url,
-      SUPABASE_DB_URL: database.dbUrl,
-      SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({
-        default: keys.publishableKey,
-      }),
-      SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
-      SUPABASE_JWKS: JSON.stringify(tokens.jwks),
-      ...options.env,
-    },
-    limits: {
-      wallClockMs: options.wallClockMs ?? 150_000,
-      cpuMs: options.cpuMs ?? 2000,
-      memoryBytes: (options.memoryMb ?? 256) * 1_048_576,
-    },
     bootTimeoutMs: options.bootTimeoutMs ?? 30_000,
     logs,
   });
   parts.defer(() => functions.stop());
-
-  const prepareData = async () => {
-    const isToBeSeeded = options.seed === true &&
-      (await isNewDatabase(database.dbUrl) ||
-        // A start that was broken off half-way is taken up where it ended.
-        await folder?.isSeeding() === true);
-    if (isToBeSeeded) await folder?.noteSeeding(true);
-    const migrations = await applyMigrations(
-      database.dbUrl,
-      project.migrationsDir,
-    );
-    const seeded = isToBeSeeded
-      ? await applySeed(database.dbUrl, project.dir, project.seedFiles)
-      : [];
-    await putVaultSecrets(database.dbUrl, {
-      project_url: gateway.url,
-      dispatch_secret: keys.dispatchSecret,
+  const prepare = async () => {
+    const prepared = await prepareDatabase(database.dbUrl, {
+      project,
+      folder,
+      seed: options.seed ?? false,
+      secrets: { project_url: apiUrl, dispatch_secret: keys.dispatchSecret },
     });
-    services = await startDataServices({
+    services = await startServices({
       project,
       keys,
-      urls: database,
+      tokens,
+      database,
       storageDir: folder?.storageDir ?? database.storageDir,
       logs,
     });
-    return { migrations, isToBeSeeded, seeded, services };
+    return { ...prepared, services };
   };
-  const preparing = prepareData();
-  // Its connections must be done with before the database is stopped.
+  const preparing = prepare();
+  // Its connections must be closed before the database is stopped.
   parts.defer(async () => {
     await preparing.catch(() => {});
   });
-  const realtime = new RealtimeServer({
-    adminUrl: database.adminUrl,
-    keys,
-    tokens,
-    logs,
-  });
-  parts.defer(() => realtime.stop());
   const [prepared] = await Promise.all([
     preparing,
-    functions.ready(),
-    simulating,
+    options.bootFunctions === "on-demand" ? undefined : functions.ready(),
   ]);
+  const { realtime } = prepared.services;
   gateway.open({
     keys,
     tokens,
-    services: prepared.services,
-    uploads: await createResumableUploads({
-      tokens,
-      services: prepared.services,
-      fileSizeLimit: project.fileSizeLimit,
-    }),
+    services: prepared.services.data,
+    uploads: prepared.services.uploads,
     functions,
     realtime,
     logs,
@@ -268,19 +256,15 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   });
   if (prepared.isToBeSeeded) {
     await seedFamily({
-      apiUrl: gateway.url,
+      apiUrl,
       secretKey: keys.secretKey,
       simulatorUrl,
     });
     await folder?.noteSeeding(false);
   }
+  const { net, cron } = parts.use(await startExtensionWorkers(database, logs));
 
-  const net = await NetWorker.start(database.adminUrl, logs);
-  parts.defer(() => net.stop());
-  const cron = await CronTicker.start(database, logs);
-  parts.defer(() => cron.stop());
-
-  // From here on only: what led to a failed start is in its one message.
+  // From here on only: the one message of a failed start has what led to it.
   print(logs, options.print ?? "nothing");
   if (!canReadResourceUsage) {
     logs.add(
@@ -291,6 +275,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
   const running = parts.move();
   let stopping: Promise<void> | undefined;
+  const stop = () => stopping ??= running.disposeAsync();
   const crashed = Promise.withResolvers<never>();
   crashed.promise.catch(() => {});
   database.exited.then((code) => {
@@ -299,10 +284,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       new StackError(`Postgres ended unexpectedly (code ${code}).`),
     );
   });
-  const stop = () => stopping ??= running.disposeAsync();
   return {
-    apiUrl: gateway.url,
-    appUrl: networkUrl ?? gateway.url,
+    apiUrl,
+    appUrl: networkUrl ?? apiUrl,
     networkUrls: gateway.networkUrls,
     dbUrl: database.dbUrl,
     adminDbUrl: database.adminUrl,
@@ -318,6 +302,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     logFile: logFile?.path,
     seeded: prepared.seeded,
     functions,
+    functionSettings: settingsFor,
     net,
     cron,
     realtime,

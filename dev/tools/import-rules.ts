@@ -68,6 +68,19 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
   tests: ["supabase", "client", "installer", "web", "dev", "bench", "tests"],
 };
 
+/** The rooms of `dev/stack`, and the other ones that each may import; the files beside them put all together. */
+export const STACK_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  console: [],
+  process: ["console"],
+  keys: ["console"],
+  project: ["console"],
+  extensions: ["console"],
+  postgres: ["console", "process", "project", "extensions"],
+  functions: ["console", "process", "project", "keys"],
+  services: ["console", "process", "project", "keys", "extensions"],
+  gateway: ["console", "process", "keys", "functions", "services"],
+};
+
 /** Packages that are deployed: small, and known to run on the hosted edge runtime. Everything else is for dev only. */
 export const PRODUCT_PACKAGES: readonly string[] = [
   "@std/async",
@@ -163,6 +176,12 @@ function areaOf(path: string): string {
     path.split("/")[0] ?? "";
 }
 
+/** The room of `dev/stack` that a path lies in; empty for a file beside the rooms, undefined elsewhere. */
+function roomOf(path: string): string | undefined {
+  return /^dev\/stack\/(?:([^/]+)\/)?[^/]/.exec(path)?.slice(1)
+    .map((room) => room ?? "")[0];
+}
+
 /** `_shared`'s part that a path belongs to, or the name of the function. */
 function partOf(
   path: string,
@@ -205,6 +224,18 @@ function checkDirection(
     !(AREAS[fromArea] ?? []).some((area) => to.startsWith(`${area}/`))
   ) {
     return ["area", `${fromArea}/ may not import ${to}`];
+  }
+  const fromRoom = roomOf(from), toRoom = roomOf(to);
+  if (fromRoom !== undefined && toRoom !== undefined && fromRoom !== toRoom) {
+    const allowed = STACK_ROOMS[fromRoom];
+    if (fromRoom !== "" && !allowed?.includes(toRoom)) {
+      return [
+        "room",
+        allowed === undefined
+          ? `dev/stack/${fromRoom} has no place in the order of rooms yet`
+          : `dev/stack/${fromRoom} may not import ${to}`,
+      ];
+    }
   }
   const source = partOf(from), target = partOf(to);
   if (source === undefined || target === undefined) return undefined;
@@ -347,7 +378,7 @@ export function checkImportMap(
 }
 
 /**
- * Everything that breaks {@link LAYERS}, {@link AREAS}, {@link PRODUCT_PACKAGES} or the rules about names, in all
+ * Everything that breaks {@link LAYERS}, {@link AREAS}, {@link STACK_ROOMS}, {@link PRODUCT_PACKAGES} or the rules about names, in all
  * TypeScript of `files`. `imports` are those of import_map.json.
  */
 export function checkImports(

@@ -1,6 +1,7 @@
 /**
- * All functions of a project, each with one process that takes requests. A process that dies is replaced, with
- * growing pauses when it keeps dying; one that retires by age is replaced before the old one is gone.
+ * All functions of a project, each with one process that takes requests. The first request starts it, as on the hosted
+ * platform; {@link Functions.ready} starts all beforehand. A process that dies is replaced, with growing pauses when it
+ * keeps dying; one that retires by age is replaced before the old one is gone.
  */
 import type { ChildSignal } from "../process/child.ts";
 import {
@@ -19,20 +20,19 @@ class ManagedFunction {
   readonly definition: FunctionDefinition;
   readonly #settings: FunctionSettings;
   readonly #alive = new Set<FunctionProcess>();
-  #current: Promise<FunctionProcess>;
+  #current: Promise<FunctionProcess> | undefined;
   #pauseMs = firstPauseMs;
   readonly #stopping = new AbortController();
 
   constructor(definition: FunctionDefinition, settings: FunctionSettings) {
     this.definition = definition;
     this.#settings = settings;
-    this.#current = this.#boot();
   }
 
-  /** The process that takes requests; waits for one that is booting. */
+  /** The process that takes requests; starts it if there is none, and waits for one that is booting. */
   async current(): Promise<FunctionProcess> {
     for (;;) {
-      const process = await this.#current;
+      const process = await (this.#current ??= this.#bootFirst());
       // Its successor is put in its place in the turn in which it retires.
       if (!process.isRetired || this.#stopping.signal.aborted) return process;
       await process.retired;
@@ -41,6 +41,16 @@ class ManagedFunction {
 
   get processes(): FunctionProcess[] {
     return [...this.#alive];
+  }
+
+  /** A process that does not start is not kept: the next request tries again. */
+  async #bootFirst(): Promise<FunctionProcess> {
+    try {
+      return await this.#boot();
+    } catch (error) {
+      this.#current = undefined;
+      throw error;
+    }
   }
 
   async #boot(): Promise<FunctionProcess> {
@@ -97,22 +107,39 @@ class ManagedFunction {
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the stack is stopping"));
-    await this.#current.catch(() => {});
+    await this.#current?.catch(() => {});
     await Promise.all(this.processes.map((process) => process.end()));
   }
+
+  async kill(): Promise<void> {
+    await Promise.all(this.processes.map(async (process) => {
+      await process.signal("KILL");
+      await process.exited;
+    }));
+  }
+}
+
+function manage(
+  definitions: FunctionDefinition[],
+  settings: FunctionSettings,
+): Map<string, ManagedFunction> {
+  return new Map(
+    definitions.map((definition) => [
+      definition.slug,
+      new ManagedFunction(definition, settings),
+    ]),
+  );
 }
 
 /** The functions of a running stack. */
 export class Functions {
-  readonly #functions: Map<string, ManagedFunction>;
+  #functions: Map<string, ManagedFunction>;
+  #settings: FunctionSettings;
 
+  /** Starts no process yet. */
   constructor(definitions: FunctionDefinition[], settings: FunctionSettings) {
-    this.#functions = new Map(
-      definitions.map((definition) => [
-        definition.slug,
-        new ManagedFunction(definition, settings),
-      ]),
-    );
+    this.#settings = settings;
+    this.#functions = manage(definitions, settings);
   }
 
   /** Names of all functions, sorted. */
@@ -120,7 +147,7 @@ export class Functions {
     return [...this.#functions.keys()].sort();
   }
 
-  /** Resolves when every function accepts requests. Rejects with the first that does not; the others go on. */
+  /** Starts every function and resolves when all accept requests. Rejects with the first that does not. */
   async ready(): Promise<void> {
     await Promise.all(
       [...this.#functions.values()].map((managed) => managed.current()),
@@ -132,7 +159,7 @@ export class Functions {
     return this.#functions.get(slug)?.definition;
   }
 
-  /** The process of a function that takes requests, waiting for it when it is booting. */
+  /** The process of a function that takes requests, started if there is none. */
   process(slug: string): Promise<FunctionProcess> {
     return this.#get(slug).current();
   }
@@ -170,6 +197,25 @@ export class Functions {
     await Promise.all(
       [...this.#functions.values()].map((managed) => managed.stop()),
     );
+  }
+
+  /**
+   * Kills every process, so that nothing of a function remains, and refuses requests until {@link resume}. For tests.
+   */
+  async halt(): Promise<void> {
+    const managed = [...this.#functions.values()];
+    const stopped = Promise.all(managed.map((one) => one.stop()));
+    await Promise.all(managed.map((one) => one.kill()));
+    await stopped;
+  }
+
+  /** Accepts requests again after {@link halt}; processes that start from now on have these settings. */
+  resume(settings: Pick<FunctionSettings, "env" | "limits">): void {
+    const definitions = [...this.#functions.values()].map((one) =>
+      one.definition
+    );
+    this.#settings = { ...this.#settings, ...settings };
+    this.#functions = manage(definitions, this.#settings);
   }
 
   #get(slug: string): ManagedFunction {

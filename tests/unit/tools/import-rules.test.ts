@@ -168,6 +168,30 @@ const cases: {
     good: ["dev/stack/a.ts", `import { a } from "../simulators/a.ts";`],
   },
   {
+    rule: "room",
+    why: "the rooms of the stack depend on one another one way",
+    bad: [
+      "dev/stack/functions/process.ts",
+      `import { a } from "../gateway/gateway.ts";`,
+    ],
+    good: [
+      "dev/stack/gateway/gateway.ts",
+      `import { a } from "../functions/process.ts";`,
+    ],
+  },
+  {
+    rule: "room",
+    why: "only tests and other programs import the files beside the rooms",
+    bad: ["dev/stack/console/a.ts", `import { a } from "../stack.ts";`],
+    good: ["dev/demo/a.ts", `import { a } from "../stack/stack.ts";`],
+  },
+  {
+    rule: "room",
+    why: "a new room has to be given a place",
+    bad: ["dev/stack/attic/a.ts", `import { a } from "../keys/keys.ts";`],
+    good: ["dev/stack/stack.ts", `import { a } from "./attic/a.ts";`],
+  },
+  {
     rule: "platform",
     why: "only platform/deps.ts touches Deno",
     bad: [`${shared}/config/env.ts`, `const a = Deno.env.get("A");`],

@@ -1,0 +1,49 @@
+/**
+ * What the functions of a stack are started with: the variables that a hosted project sets, those of the developer, and
+ * the limits of the plan.
+ */
+import type { StackKeys } from "../keys/keys.ts";
+import type { TokenExchange } from "../keys/tokens.ts";
+import type { FunctionSettings } from "./process.ts";
+
+/** What a caller may choose for the functions. */
+export interface FunctionOptions {
+  /** Whether functions are given a simulated Upstash Redis; none by default. */
+  upstash?: "simulated" | "none";
+  /** Further variables for the functions; over everything else. */
+  env?: Record<string, string>;
+  /** Life of an isolate by its own clock, in milliseconds; 150 s, the shortest of the hosted plans. */
+  wallClockMs?: number;
+  /** Processor time of an isolate in milliseconds; 2 s as hosted, of which one retires it. 0: no limit. */
+  cpuMs?: number;
+  /** Resident memory of an isolate in mebibytes; 256 as hosted. 0: no limit. */
+  memoryMb?: number;
+}
+
+/** Variables and limits of the functions. `projectEnv` are the developer's variables, completed for the providers. */
+export function functionSettings(
+  { apiUrl, dbUrl, keys, tokens, projectEnv }: {
+    apiUrl: string;
+    dbUrl: string;
+    keys: StackKeys;
+    tokens: TokenExchange;
+    projectEnv: Record<string, string>;
+  },
+  { env, wallClockMs = 150_000, cpuMs = 2000, memoryMb = 256 }: FunctionOptions,
+): Pick<FunctionSettings, "env" | "limits"> {
+  return {
+    env: {
+      ...projectEnv,
+      DISPATCH_SECRET: keys.dispatchSecret,
+      SUPABASE_URL: apiUrl,
+      SUPABASE_DB_URL: dbUrl,
+      SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({
+        default: keys.publishableKey,
+      }),
+      SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
+      SUPABASE_JWKS: JSON.stringify(tokens.jwks),
+      ...env,
+    },
+    limits: { wallClockMs, cpuMs, memoryBytes: memoryMb * 1_048_576 },
+  };
+}
