@@ -9,15 +9,10 @@
 import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/console/stack-error.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
-import {
-  clusterValue,
-  type Ring,
-  runRings,
-  say,
-  sayTally,
-  type Tally,
-} from "./run-tests.ts";
+import { ALL_RINGS, type Ring } from "./rings.ts";
+import { clusterValue, runRings, say, sayTally } from "./run-tests.ts";
 import { startTestCluster, TEST_CLUSTER_VARIABLE } from "./test-cluster.ts";
+import type { Tally } from "./test-output.ts";
 
 interface Check {
   name: string;
@@ -82,7 +77,6 @@ const DATABASE_CHECKS: Check[] = [
 ];
 
 const QUICK_RINGS: Ring[] = ["unit", "database"];
-const ALL_RINGS: Ring[] = [...QUICK_RINGS, "functions", "e2e", "browser"];
 
 /** A part of the gate that passes or fails by itself. */
 export interface Step {
@@ -152,7 +146,7 @@ async function runQuick(
   if (!await shareCluster(stack)) return [...failed, SHARED_CLUSTER];
   const rings = options.rings.map((ring): Step => ({
     name: `ring ${ring}`,
-    run: async () => (await runRings([ring])).failed === 0,
+    run: async () => (await runRings([ring], { isChecked: true })).failed === 0,
   }));
   return [
     ...failed,
@@ -168,7 +162,9 @@ async function runWhole(): Promise<Tally> {
   if (await shareCluster(stack)) {
     failedChecks.push(...await runSteps(stepsOf(DATABASE_CHECKS), options));
   } else failedChecks.push(SHARED_CLUSTER);
-  const { passed, failed, failures, skipped } = await runRings(ALL_RINGS);
+  const { passed, failed, failures, skipped } = await runRings(ALL_RINGS, {
+    isChecked: true,
+  });
   return {
     ...(skipped === undefined ? {} : { skipped }),
     passed,

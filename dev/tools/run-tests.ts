@@ -10,155 +10,108 @@ import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/console/stack-error.ts";
 import { findChromium } from "./chromium.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
+import { isRing, type Ring, type RingPlan, RINGS } from "./rings.ts";
 import { startTestCluster, TEST_CLUSTER_VARIABLE } from "./test-cluster.ts";
-
-/** The rings, by what must be running for them. */
-export const RINGS = {
-  /** Nothing. */
-  unit: { isParallel: true, needsCluster: false, minutes: 15 },
-  /** Postgres; each test takes a copy of the database. */
-  database: { isParallel: true, needsCluster: true, minutes: 15 },
-  /** The functions, with what they call. Each file starts what it needs, and one stack at a time is enough for 2 cores. */
-  functions: { isParallel: false, needsCluster: false, minutes: 30 },
-  /** Everything, as a user starts it. */
-  e2e: { isParallel: false, needsCluster: false, minutes: 15 },
-  /** The same and a Chromium, which dev/tools/chromium.ts finds or fetches. */
-  browser: { isParallel: false, needsCluster: false, minutes: 10 },
-} as const satisfies Record<
-  string,
-  {
-    isParallel: boolean;
-    needsCluster: boolean;
-    /** After so long one test waits for something that never comes: the ring is ended and counts as failed. */
-    minutes: number;
-  }
->;
-
-/** The name of a ring: its folder in `tests/`. */
-export type Ring = keyof typeof RINGS;
-
-/** How many tests passed and failed. */
-export interface Tally {
-  passed: number;
-  failed: number;
-  /** What was said of each failure, to be repeated at the end of a long run. */
-  failures: string[];
-  /** What could not be run here, and why. It is no failure, and is printed beside the sum. */
-  skipped?: string[];
-}
-
-/** Whether a word names a ring. */
-export function isRing(name: string): name is Ring {
-  return Object.hasOwn(RINGS, name);
-}
+import {
+  judge,
+  plainText,
+  readErrors,
+  readTally,
+  slowestFiles,
+  type Tally,
+} from "./test-output.ts";
+import { startTestStacks, TEST_STACKS_VARIABLE } from "./test-stacks.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const encoder = new TextEncoder();
 
-// deno-lint-ignore no-control-regex -- the escape character is what is looked for
-const COLOURS = /\u001b\[[0-9;]*m/g;
-const SUMMARY =
-  /^(?:ok|FAILED) \| (\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/gm;
-
-const ERRORS = "\n ERRORS \n";
+/** How many files are named with their time. */
+const SLOWEST = 10;
 
 /** Of what failed in one ring, so many characters are repeated at the end. */
 const FAILURE_LENGTH = 6_000;
 
-/**
- * The counts in the last summary line of an output of `deno test`, with or without colours; undefined when there is
- * none. Steps are not counted.
- */
-export function readTally(
-  output: string,
-): Pick<Tally, "passed" | "failed"> | undefined {
-  const [, passed, failed] =
-    [...output.replace(COLOURS, "").matchAll(SUMMARY)].at(-1) ?? [];
-  return passed === undefined || failed === undefined
-    ? undefined
-    : { passed: Number(passed), failed: Number(failed) };
-}
-
-/**
- * What `deno test` says in the end of the tests that failed: its section of errors, without colours; undefined when
- * the output has none.
- */
-export function readErrors(output: string): string | undefined {
-  const plain = output.replace(COLOURS, "");
-  const from = plain.lastIndexOf(ERRORS);
-  if (from < 0) return undefined;
-  const end = plain.lastIndexOf("\n FAILURES \n");
-  return plain.slice(from + ERRORS.length, end > from ? end : undefined).trim();
-}
-
-/**
- * What a ring counts as: its tally, plus one failure when it ended badly without a failed test, and one failure when
- * it ran no test: a ring that is not there proves nothing.
- */
-export function judge(
-  code: number,
-  output: string,
-): Pick<Tally, "passed" | "failed"> {
-  const { passed, failed } = readTally(output) ?? { passed: 0, failed: 0 };
-  const isBad = code !== 0 && failed === 0;
-  const isEmpty = passed + failed === 0;
-  return { passed, failed: isBad || isEmpty ? failed + 1 : failed };
+/** What of the rings is run, and how. */
+interface RunOptions {
+  /** Narrows them down: files, or other arguments of `deno test`. */
+  selection?: readonly string[];
+  /** Whether `deno check` has checked the types of all files already. */
+  isChecked?: boolean;
 }
 
 async function runRing(
   ring: Ring,
   env: Record<string, string>,
-  selection: readonly string[],
+  { selection = [], isChecked = false }: RunOptions,
 ): Promise<Tally> {
-  await say(`ring ${ring}`);
-  const begunAt = performance.now();
-  const process = new Deno.Command(Deno.execPath(), {
-    args: [
-      "test",
-      ...FULL_LOCK,
-      "--allow-all",
-      "--sanitize-ops",
-      "--sanitize-resources",
-      ...(RINGS[ring].isParallel ? ["--parallel"] : []),
-      ...selection,
-      ...(selection.some((word) => !word.startsWith("-"))
-        ? []
-        : [`tests/${ring}/`]),
-    ],
-    cwd: root,
-    env,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const { minutes } = RINGS[ring];
-  const limit = setTimeout(() => process.kill("SIGKILL"), minutes * 60_000);
-  const decoder = new TextDecoder();
-  let output = "";
-  for await (const chunk of process.stdout) {
-    await write(Deno.stdout, chunk);
-    output += decoder.decode(chunk, { stream: true });
+  const { files, minutes } = RINGS[ring];
+  const report = await Deno.makeTempFile({ suffix: ".xml" });
+  try {
+    const process = new Deno.Command(Deno.execPath(), {
+      args: [
+        "test",
+        ...FULL_LOCK,
+        "--allow-all",
+        "--sanitize-ops",
+        "--sanitize-resources",
+        "--parallel",
+        `--junit-path=${report}`,
+        ...(isChecked ? ["--no-check"] : []),
+        ...selection,
+        ...(selection.some((word) => !word.startsWith("-"))
+          ? []
+          : [`tests/${ring}/`]),
+      ],
+      cwd: root,
+      env: { ...env, DENO_JOBS: String(files) },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const limit = setTimeout(() => process.kill("SIGKILL"), minutes * 60_000);
+    const decoder = new TextDecoder();
+    let output = "";
+    for await (const chunk of process.stdout) {
+      await write(Deno.stdout, chunk);
+      output += decoder.decode(chunk, { stream: true });
+    }
+    const { code, signal } = await process.status;
+    clearTimeout(limit);
+    if (signal === "SIGKILL") {
+      await say(`ring ${ring} was ended: it may take ${minutes} minutes`);
+    }
+    const ran = readTally(output);
+    if (ran === undefined || ran.passed + ran.failed === 0) {
+      await say(`ring ${ring} ran no test, which counts as a failure`);
+    }
+    const judged = judge(code, output);
+    const slowest = slowestFiles(await Deno.readTextFile(report), SLOWEST)
+      .map(({ file, seconds }) =>
+        `${seconds.toFixed(1).padStart(8)} s  ${file}\n`
+      ).join("");
+    await say(`the slowest files of ring ${ring}:\n${slowest}`);
+    if (judged.failed === 0) return { ...judged, failures: [] };
+    const errors = readErrors(output) ??
+      `it ended with code ${code}; its last lines:\n${
+        plainText(output).trimEnd().split("\n").slice(-20).join("\n")
+      }`;
+    return { ...judged, failures: [`ring ${ring}\n\n${errors}`] };
+  } finally {
+    await Deno.remove(report);
   }
-  const { code, signal } = await process.status;
-  clearTimeout(limit);
-  if (signal === "SIGKILL") {
-    await say(`ring ${ring} was ended: it may take ${minutes} minutes`);
-  }
-  const ran = readTally(output);
-  if (ran === undefined || ran.passed + ran.failed === 0) {
-    await say(`ring ${ring} ran no test, which counts as a failure`);
-  }
-  const judged = judge(code, output);
-  const seconds = Math.round((performance.now() - begunAt) / 1000);
-  await say(
-    `ring ${ring}: ${judged.passed} passed, ${judged.failed} failed in ${seconds} s`,
-  );
-  if (judged.failed === 0) return { ...judged, failures: [] };
-  const said = readErrors(output) ??
-    `it ended with code ${code}; its last lines:\n${
-      output.replace(COLOURS, "").trimEnd().split("\n").slice(-20).join("\n")
-    }`;
-  return { ...judged, failures: [`ring ${ring}\n\n${said}`] };
+}
+
+/**
+ * Processor time of all children that have ended, their children included, in seconds; undefined where there is no
+ * `/proc`. On a machine that does other work it says more than the clock.
+ */
+async function childrenCpuSeconds(): Promise<number | undefined> {
+  if (Deno.build.os !== "linux") return undefined;
+  const stat = await Deno.readTextFile("/proc/self/stat");
+  // proc_pid_stat(5): cutime and cstime are fields 16 and 17, in ticks of 10 ms; the name may have blanks.
+  const [user = 0, system = 0] = stat.slice(stat.lastIndexOf(")") + 2)
+    .split(" ").slice(13, 15).map(Number);
+  return (user + system) / 100;
 }
 
 async function write(to: typeof Deno.stdout, bytes: Uint8Array): Promise<void> {
@@ -170,44 +123,81 @@ export async function say(text: string): Promise<void> {
   await write(Deno.stdout, encoder.encode(`\n▸ ${text}\n`));
 }
 
+/** What the files of a ring share, and the variables by which they find it. */
+interface Shared extends AsyncDisposable {
+  env: Record<string, string>;
+}
+
+/** @throws {StackError} when it cannot be started. Nothing is, where the environment names what is running already. */
+async function startShared({ files, shares }: RingPlan): Promise<Shared> {
+  const isGiven = (variable: string) => Deno.env.get(variable) !== undefined;
+  if (shares === "cluster" && !isGiven(TEST_CLUSTER_VARIABLE)) {
+    const cluster = await startTestCluster();
+    return {
+      env: { [TEST_CLUSTER_VARIABLE]: clusterValue(cluster) },
+      [Symbol.asyncDispose]: () => cluster.stop(),
+    };
+  }
+  if (shares === "stacks" && !isGiven(TEST_STACKS_VARIABLE)) {
+    const stacks = await startTestStacks(files);
+    return {
+      env: { [TEST_STACKS_VARIABLE]: stacks.value },
+      [Symbol.asyncDispose]: () => stacks[Symbol.asyncDispose](),
+    };
+  }
+  return { env: {}, [Symbol.asyncDispose]: async () => {} };
+}
+
+/** What a ring shares is gone before the next begins: its memory is needed. */
+async function runWithShared(
+  ring: Ring,
+  options: RunOptions,
+): Promise<Tally> {
+  try {
+    await using shared = await startShared(RINGS[ring]);
+    return await runRing(ring, shared.env, options);
+  } catch (error) {
+    if (!(error instanceof StackError)) throw error;
+    const failure = `ring ${ring} cannot run: ${error.message}`;
+    await say(failure);
+    return { passed: 0, failed: 1, failures: [failure] };
+  }
+}
+
 /**
- * Runs all rings one after another, even after a failure, passes their output through, and returns the
- * sum. `selection` narrows them down: files, or other arguments of `deno test`. A cluster is started for rings that need one, unless the environment names one.
+ * Runs the rings one after another, to the last even if one fails, with their output passed through, and returns the
+ * sum.
  */
 export async function runRings(
-  rings: Ring[],
-  selection: readonly string[] = [],
+  rings: readonly Ring[],
+  options: RunOptions = {},
 ): Promise<Tally> {
-  await using stack = new AsyncDisposableStack();
-  const env: Record<string, string> = {};
   const total: Tally = { passed: 0, failed: 0, failures: [] };
   for (const ring of rings) {
-    if (ring === "browser" && await findChromium() === undefined) {
+    const needsBrowser = "needs" in RINGS[ring] &&
+      RINGS[ring].needs === "chromium";
+    if (needsBrowser && await findChromium() === undefined) {
       total.skipped = [
-        "SKIPPED: ring browser. There is no Chromium here, and none may be installed. Install one, or name one in CHROMIUM_PATH.",
+        ...total.skipped ?? [],
+        `SKIPPED: ring ${ring}. There is no Chromium here, and none may be installed. Install one, or name one in CHROMIUM_PATH.`,
       ];
       continue;
     }
-    const isMissing = RINGS[ring].needsCluster &&
-      Deno.env.get(TEST_CLUSTER_VARIABLE) === undefined &&
-      env[TEST_CLUSTER_VARIABLE] === undefined;
-    if (isMissing) {
-      try {
-        const cluster = stack.use(await startTestCluster());
-        env[TEST_CLUSTER_VARIABLE] = clusterValue(cluster);
-      } catch (error) {
-        if (!(error instanceof StackError)) throw error;
-        const said = `ring ${ring} cannot run: ${error.message}`;
-        await say(said);
-        total.failed++;
-        total.failures.push(said);
-        continue;
-      }
-    }
-    const { passed, failed, failures } = await runRing(ring, env, selection);
+    await say(`ring ${ring}`);
+    const begunAt = performance.now();
+    const cpuBefore = await childrenCpuSeconds();
+    const { passed, failed, failures } = await runWithShared(ring, options);
     total.passed += passed;
     total.failed += failed;
     total.failures.push(...failures);
+    const seconds = Math.round((performance.now() - begunAt) / 1000);
+    const cpu = await childrenCpuSeconds();
+    const used = cpu === undefined || cpuBefore === undefined
+      ? ""
+      : ` (processor time: ${Math.round(cpu - cpuBefore)} s)`;
+    await say(
+      `ring ${ring}: ${passed} passed, ${failed} failed in ${seconds} s${used}`,
+    );
   }
   return total;
 }
@@ -255,7 +245,7 @@ if (import.meta.main) {
     );
     Deno.exit(2);
   }
-  const tally = await runRings(rings, others);
+  const tally = await runRings(rings, { selection: others });
   await sayTally(tally);
   Deno.exit(tally.failed === 0 ? 0 : 1);
 }

@@ -1,13 +1,18 @@
 /** What a test file and the program that holds its stack say to each other, over HTTP on the loopback. */
 import { z } from "zod";
 
-/** How a test file wants its stack; the rest is fixed: ephemeral, quiet, on a free port, the sweep by hand. */
-export const testStackOptionsSchema = z.strictObject({
+/** What the functions of a test file are given; a stack can be given others for the next file. */
+export const functionOptionsSchema = z.strictObject({
   upstash: z.enum(["simulated", "none"]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
   wallClockMs: z.number().int().exactOptional(),
   cpuMs: z.number().int().exactOptional(),
   memoryMb: z.number().int().exactOptional(),
+});
+
+/** How a test file wants its stack; the rest is fixed: ephemeral, quiet, on a free port, the sweep by hand. */
+export const testStackOptionsSchema = functionOptionsSchema.extend({
+  /** Runs the functions; a stack with another Deno than this process's is not shared. */
   functionsDeno: z.strictObject({
     program: z.string(),
     cacheDir: z.string(),
@@ -51,6 +56,13 @@ const bound = z.number().int().min(0).max(120_000);
 
 /** The commands by path, what each is given and what it answers. */
 export const COMMANDS = {
+  /**
+   * Takes the stack for one test file: functions that are new and have these options, and the data of a new stack.
+   * Answers false when another file has it.
+   */
+  "/claim": { given: functionOptionsSchema, answer: z.boolean() },
+  /** Leaves it to the next file. */
+  "/release": { given: z.null(), answer: z.null() },
   "/net/pause": { given: z.null(), answer: z.null() },
   "/net/resume": { given: z.null(), answer: z.null() },
   "/functions/kill": {

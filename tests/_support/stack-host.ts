@@ -1,11 +1,12 @@
 /**
- * The program that holds the stack of one test file: it prints one line of facts, obeys commands over HTTP, and ends
- * with its standard input. A program of its own, because what a stack does in the background would otherwise count as
- * a leak of whichever test happens to run.
+ * The program that holds a stack for test files: it prints one line of facts, obeys commands over HTTP, and ends with
+ * its standard input. A program of its own, because what a stack does in the background would otherwise count as a
+ * leak of the test that happens to run, and because one stack serves many files: each claims it, and finds it as new.
  */
 import postgres from "postgres";
 import { z } from "zod";
 import type { LogRecord } from "../../dev/stack/console/log-book.ts";
+import type { FunctionOptions } from "../../dev/stack/functions/settings.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import {
   type Command,
@@ -17,11 +18,16 @@ import {
   type StackFacts,
   testStackOptionsSchema,
 } from "./stack-control.ts";
+import { DataReset } from "./stack-reset.ts";
 
 /** Wakes whoever waits for something that has just been added. */
 class Growing<T> {
   readonly #all: T[] = [];
   readonly #waiting = new Set<() => void>();
+
+  clear(): void {
+    this.#all.length = 0;
+  }
 
   add(one: T): void {
     this.#all.push(one);
@@ -95,12 +101,63 @@ function command<Given extends z.ZodType, Answer extends z.ZodType>(
   return async (body) => await run(spec.given.parse(body));
 }
 
+/** Makes a stack as new for one test file after another. */
+class Tenancy {
+  readonly #stack: Stack;
+  readonly #data: DataReset;
+  readonly #onNew: () => void;
+  #isTaken = false;
+  /** Whether no file has had it. */
+  #isNew = true;
+
+  constructor(stack: Stack, data: DataReset, onNew: () => void) {
+    this.#stack = stack;
+    this.#data = data;
+    this.#onNew = onNew;
+  }
+
+  /** False when another file has the stack. */
+  async claim(options: FunctionOptions): Promise<boolean> {
+    if (this.#isTaken) return false;
+    this.#isTaken = true;
+    try {
+      const { functions, net, realtime } = this.#stack;
+      await functions.halt();
+      if (!this.#isNew) {
+        // First the functions: a delivery waits for the answer of one.
+        await net.pause();
+        realtime.pause();
+        await this.#data.run();
+        realtime.resume();
+        this.#onNew();
+        net.resume();
+      }
+      this.#isNew = false;
+      functions.resume(this.#stack.functionSettings(options));
+      return true;
+    } catch (error) {
+      this.#isTaken = false;
+      throw error;
+    }
+  }
+
+  release(): void {
+    this.#isTaken = false;
+  }
+}
+
 function createCommands(
   stack: Stack,
+  tenancy: Tenancy,
   events: Growing<JobEvent>,
   lines: Growing<LogLine>,
 ): Record<Command, (body: unknown) => Promise<unknown>> {
   return {
+    "/claim": command(COMMANDS["/claim"], (options) => tenancy.claim(options)),
+    "/release": command(COMMANDS["/release"], () => {
+      tenancy.release();
+      return null;
+    }),
     "/net/pause": command(COMMANDS["/net/pause"], async () => {
       await stack.net.pause();
       return null;
@@ -183,10 +240,14 @@ function createCommands(
 }
 
 async function main(): Promise<void> {
-  const options = testStackOptionsSchema.parse(
+  const { functionsDeno } = testStackOptionsSchema.parse(
     JSON.parse(Deno.args[0] ?? "{}"),
   );
-  await using stack = await startStack({ ...options, ephemeral: true });
+  await using stack = await startStack({
+    ...(functionsDeno === undefined ? {} : { functionsDeno }),
+    ephemeral: true,
+    bootFunctions: "on-demand",
+  });
   // A test says when the sweep runs; one that comes by itself would hide that nothing else delivers.
   await stack.cron.pause();
   const lines = new Growing<LogLine>();
@@ -194,7 +255,11 @@ async function main(): Promise<void> {
   stack.logs.watch((record) => lines.add(toLogLine(record)));
   const { events, sql } = await followEvents(stack.adminDbUrl);
 
-  const commands = createCommands(stack, events, lines);
+  const tenancy = new Tenancy(stack, await DataReset.remember(sql), () => {
+    events.clear();
+    lines.clear();
+  });
+  const commands = createCommands(stack, tenancy, events, lines);
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     async (request) => {

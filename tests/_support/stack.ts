@@ -1,6 +1,8 @@
-/** One embedded stack for all tests of a file. */
+/** An embedded stack for all tests of a file: one that the runner of the ring shares among files, or its own. */
 import { fromFileUrl } from "@std/path";
 import postgres from "postgres";
+import { z } from "zod";
+import { TEST_STACKS_VARIABLE } from "../../dev/tools/test-stacks.ts";
 import {
   type SimulatorControl,
   simulatorControl,
@@ -47,15 +49,16 @@ export interface TestStack extends StackFacts {
 const host = fromFileUrl(new URL("./stack-host.ts", import.meta.url));
 
 /**
- * Starts a stack before the first test of the calling file and stops it after the last; each test finds the simulators
- * as after their start, and deliveries going. The answer gives the stack to tests and throws outside of them.
+ * Gives a stack to all tests of the calling file, and to no other file meanwhile: data, functions and log are those of
+ * a new one. Each test finds the simulators as after their start, and deliveries going. The answer gives the stack to
+ * tests and throws outside of them.
  */
 export function useStack(
   options: TestStackOptions | (() => Promise<TestStackOptions>) = {},
 ): () => TestStack {
-  let running: { stack: TestStack; stop(): Promise<void> } | undefined;
+  let running: { stack: TestStack; leave(): Promise<void> } | undefined;
   Deno.test.beforeAll(async () => {
-    running = await start(
+    running = await take(
       typeof options === "function" ? await options() : options,
     );
   });
@@ -64,7 +67,7 @@ export function useStack(
     await running?.stack.simulator.reset();
   });
   Deno.test.afterAll(async () => {
-    await running?.stop();
+    await running?.leave();
   });
   return () => {
     if (running === undefined) throw new Error("the stack is not started");
@@ -72,12 +75,38 @@ export function useStack(
   };
 }
 
-async function start(
-  options: TestStackOptions,
+async function take(
+  { functionsDeno, ...options }: TestStackOptions,
+): Promise<{ stack: TestStack; leave(): Promise<void> }> {
+  const given = Deno.env.get(TEST_STACKS_VARIABLE);
+  if (given === undefined || functionsDeno !== undefined) {
+    const { stack, stop } = await startOwnStack(
+      functionsDeno === undefined ? {} : { functionsDeno },
+    );
+    await stack.ask("/claim", options);
+    return { stack, leave: stop };
+  }
+  for (const facts of z.array(stackFactsSchema).parse(JSON.parse(given))) {
+    const stack = createStack(facts);
+    if (!await stack.ask("/claim", options)) continue;
+    await stack.simulator.reset();
+    return {
+      stack,
+      async leave() {
+        await stack.ask("/release", null);
+      },
+    };
+  }
+  throw new Error("more test files run at once than there are shared stacks");
+}
+
+/** Starts a stack that no other file knows of; it takes no request for a function until it is claimed. */
+export async function startOwnStack(
+  options: Pick<TestStackOptions, "functionsDeno"> = {},
 ): Promise<{ stack: TestStack; stop(): Promise<void> }> {
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--allow-all", host, JSON.stringify(options)],
-    // Its end of this pipe tells it to stop, also when this process is killed.
+    // Its end of this pipe makes it stop, also when this process is killed.
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
@@ -90,9 +119,8 @@ async function start(
     if (done) throw new Error("the stack did not start; see above");
     line += decoder.decode(value, { stream: true });
   }
-  const facts = stackFactsSchema.parse(JSON.parse(line));
   return {
-    stack: createStack(facts),
+    stack: createStack(stackFactsSchema.parse(JSON.parse(line))),
     async stop() {
       await process.stdin.close();
       await output.cancel();

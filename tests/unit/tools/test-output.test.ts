@@ -1,10 +1,11 @@
 import { assertEquals } from "@std/assert";
 import {
-  isRing,
   judge,
   readErrors,
   readTally,
-} from "../../../dev/tools/run-tests.ts";
+  slowestFiles,
+} from "../../../dev/tools/test-output.ts";
+import { ALL_RINGS, isRing } from "../../../dev/tools/rings.ts";
 
 Deno.test("readTally: reads the last summary, with colours, steps and ignored tests", () => {
   assertEquals(readTally("ok | 6 passed | 0 failed (2s)\n"), {
@@ -61,6 +62,29 @@ Deno.test("judge: counts what ran, and a bad end or an empty ring as a failure",
   for (const [code, output, passed, failed] of cases) {
     assertEquals(judge(code, output), { passed, failed }, output);
   }
+});
+
+Deno.test("slowestFiles: adds up the tests of a file, and names the slowest first", () => {
+  const suite = (file: string, ...times: string[]) =>
+    `<testsuite name="./tests/${file}.test.ts" tests="2" errors="0">${
+      times.map((time) =>
+        `<testcase name="a > b" classname="./tests/cases.ts" time="${time}" line="1" col="6"></testcase>`
+      ).join("\n")
+    }</testsuite>`;
+  const junit = [
+    suite("a", "1.500", "1.500"),
+    suite("b", "0.1"),
+    suite("c", "3.5"),
+  ].join("\n");
+  assertEquals(slowestFiles(junit, 2), [
+    { file: "tests/c.test.ts", seconds: 3.5 },
+    { file: "tests/a.test.ts", seconds: 3 },
+  ]);
+  assertEquals(slowestFiles("", 2), []);
+});
+
+Deno.test("rings: the quick ones come first", () => {
+  assertEquals(ALL_RINGS.slice(0, 2), ["unit", "database"]);
 });
 
 Deno.test("isRing: knows the rings and not what every object has", () => {

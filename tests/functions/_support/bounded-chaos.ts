@@ -1,0 +1,32 @@
+/** `deno task chaos` in its bounded form, as a program of its own: it mends the driver that it uses. */
+import { assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { FULL_LOCK } from "../../../dev/tools/lock-rules.ts";
+import { readSummary } from "../../chaos/summary.ts";
+
+/** Runs it and returns its summary with everything that it printed; fails on each problem that it found. */
+export async function runBoundedChaos(...args: string[]) {
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      ...FULL_LOCK,
+      "--allow-all",
+      "tests/chaos/main.ts",
+      "--bounded",
+      ...args,
+    ],
+    cwd: fromFileUrl(new URL("../../../", import.meta.url)),
+    stdin: "null",
+  }).output();
+  const output = new TextDecoder().decode(stdout) +
+    new TextDecoder().decode(stderr);
+  const summary = readSummary(output);
+  assertEquals(
+    summary.problems,
+    [],
+    `deno task chaos --bounded ${
+      args.join(" ")
+    } --seed ${summary.seed}\n${output}`,
+  );
+  return { ...summary, output };
+}
