@@ -109,18 +109,25 @@ begin
   update public.ai_jobs as j set scheduled_at = now() where j.id = v_job.id;
   select * into strict v_job from public.claim_ai_jobs(1, array[v_job.id]);
   select c.call_id into strict v_call
-  from public.begin_provider_call(v_job.id, v_job.lease_token, 'create_voice', 30, 'calling_provider') as c;
-  perform public.settle_provider_call(
-    v_call, v_job.id, v_job.lease_token, 'succeeded', 'seedVoiceOfGrandpa01', 200, null, 70
-  );
-  perform public.complete_ai_job(
-    v_job.id, v_job.lease_token, '{"voice_id": "seedVoiceOfGrandpa01", "voice_name": "Grandpa Josef"}', null,
-    '{
+  from public.begin_provider_calls(jsonb_build_array(jsonb_build_object(
+    'job_id', v_job.id, 'lease_token', v_job.lease_token, 'call_id', gen_random_uuid(),
+    'operation', 'create_voice', 'progress', 30, 'stage', 'calling_provider'
+  ))) as c;
+  perform 1
+  from public.settle_provider_calls(jsonb_build_array(jsonb_build_object(
+    'job_id', v_job.id, 'lease_token', v_job.lease_token, 'call_id', v_call,
+    'outcome', 'succeeded', 'provider_object_id', 'seedVoiceOfGrandpa01', 'http_status', 200, 'progress', 70
+  )));
+  perform 1
+  from public.complete_ai_jobs(jsonb_build_array(jsonb_build_object(
+    'job_id', v_job.id, 'lease_token', v_job.lease_token,
+    'result_data', '{"voice_id": "seedVoiceOfGrandpa01", "voice_name": "Grandpa Josef"}'::jsonb,
+    'product', '{
       "kind": "voice", "provider_voice_id": "seedVoiceOfGrandpa01", "name": "Grandpa Josef",
       "description": "warm and slow", "labels": {"language": "en"},
       "stability": 0.5, "similarity_boost": 0.75
-    }'
-  );
+    }'::jsonb
+  )));
   select v.id into strict v_voice from public.voices as v where v.job_id = v_job.id;
 
   insert into public.avatars (

@@ -176,9 +176,14 @@ const LIFE = `
       select * into v_job from public.claim_ai_jobs(1, array[v_id]);
       perform public.heartbeat_ai_jobs(jsonb_build_array(jsonb_build_object(
         'job_id', v_job.id, 'lease_token', v_job.lease_token, 'progress', 30, 'stage', 'calling_provider')));
-      select c.call_id into v_call from public.begin_provider_call(v_job.id, v_job.lease_token, 'speak', 40, 'calling_provider') as c;
-      perform public.settle_provider_call(v_call, v_job.id, v_job.lease_token, 'succeeded', 'made-' || v_id);
-      perform public.complete_ai_job(v_job.id, v_job.lease_token, '{"done": true}'::jsonb);
+      select c.call_id into v_call from public.begin_provider_calls(jsonb_build_array(jsonb_build_object(
+        'job_id', v_job.id, 'lease_token', v_job.lease_token, 'call_id', gen_random_uuid(), 'operation', 'speak',
+        'progress', 40, 'stage', 'calling_provider'))) as c;
+      perform public.settle_provider_calls(jsonb_build_array(jsonb_build_object(
+        'job_id', v_job.id, 'lease_token', v_job.lease_token, 'call_id', v_call, 'outcome', 'succeeded',
+        'provider_object_id', 'made-' || v_id)));
+      perform public.complete_ai_jobs(jsonb_build_array(jsonb_build_object(
+        'job_id', v_job.id, 'lease_token', v_job.lease_token, 'result_data', '{"done": true}'::jsonb)));
     end loop;
     return extract(epoch from clock_timestamp() - v_started);
   end;

@@ -320,7 +320,7 @@ export class Rules {
     }
   }
 
-  /** begin_provider_call */
+  /** begin_provider_calls */
   #begin(state: State, worker: number, emit: Emit): void {
     const { job } = workerOf(state, worker);
     const row = jobOf(state, job);
@@ -493,7 +493,7 @@ export class Rules {
     }
   }
 
-  /** settle_provider_call */
+  /** settle_provider_calls */
   #settle(
     state: State,
     worker: number,
@@ -547,7 +547,7 @@ export class Rules {
     });
   }
 
-  /** complete_ai_job */
+  /** complete_ai_jobs */
   #complete(state: State, worker: number, emit: Emit): void {
     const { job } = workerOf(state, worker);
     const step = { job, worker };

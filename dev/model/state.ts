@@ -35,7 +35,7 @@ export const POINTS = [
   "idle",
   /** Claimed; the recording is being fetched. */
   "claimed",
-  /** begin_provider_call said `send`; nothing has left yet. */
+  /** begin_provider_calls said `send`; nothing has left yet. */
   "sending",
   /** The request is on its way or with the provider. */
   "waiting",

@@ -404,7 +404,9 @@ create table public.ai_jobs (
   constraint ai_jobs_traceparent_is_valid
     check (traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
-);
+)
+-- Room for the next versions of a row beside it: the steps of a job change no indexed column.
+with (fillfactor = 80);
 comment on table public.ai_jobs is
   'One row per piece of AI work an app asked for; the only truth about it. Owners insert and read, the queue '
   'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
@@ -458,6 +460,8 @@ comment on column public.ai_jobs.traceparent is
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
+-- Indexes of few keys end with the id: equal keys would make one long list, which every new version of a row searches.
+
 -- Serve the claim: whose turn it is, who waits longest, and what becomes due.
 create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, queue_key, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
@@ -471,9 +475,9 @@ create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provide
   where status = 'pending' and queue_key is not null;
 -- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
 -- heartbeat then changes no index at all.
-create index ai_jobs_running_idx on public.ai_jobs (provider, user_id) where status = 'processing';
+create index ai_jobs_running_idx on public.ai_jobs (provider, user_id, id) where status = 'processing';
 -- Serves the quota of waiting and running jobs.
-create index ai_jobs_active_idx on public.ai_jobs (user_id) where status in ('pending', 'processing');
+create index ai_jobs_active_idx on public.ai_jobs (user_id, id) where status in ('pending', 'processing');
 -- Serves the owner's list, newest first, with keyset pages.
 create index ai_jobs_user_id_created_at_idx on public.ai_jobs (user_id, created_at desc, id desc);
 create unique index ai_jobs_user_id_idempotency_key_key on public.ai_jobs (user_id, idempotency_key)
@@ -1158,7 +1162,7 @@ create index ai_provider_calls_job_id_sent_at_idx on public.ai_provider_calls (j
 -- Serves the budget of a provider.
 create index ai_provider_calls_open_idx on public.ai_provider_calls (provider) include (estimated_cost_micros)
   where outcome in ('sent', 'unknown');
-create index ai_provider_calls_user_id_idx on public.ai_provider_calls (user_id);
+create index ai_provider_calls_user_id_idx on public.ai_provider_calls (user_id, id);
 create index ai_provider_calls_voices_idx on public.ai_provider_calls (provider, job_id)
   where operation = 'create_voice' and outcome in ('sent', 'unknown', 'succeeded', 'adopted') and discarded_at is null;
 create index ai_provider_calls_object_idx on public.ai_provider_calls (provider, provider_object_id)
@@ -1259,20 +1263,21 @@ comment on function private.abandon_upload() is
   'Row trigger: writes down an upload that its job will not finish, because the job has ended without a result, is deleted, or '
   'has begun another. Security definer because nobody is granted anything in schema private.';
 
-create function private.forget_checkpoint()
-returns trigger
+create function private.forget_checkpoints(p_job_ids uuid[])
+returns void
 language plpgsql
+volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 begin
-  delete from public.ai_job_checkpoints as c where c.job_id = new.id;
-  return null;
+  delete from public.ai_job_checkpoints as c where c.job_id = any (p_job_ids);
 end;
 $$;
-comment on function private.forget_checkpoint() is
-  'Row trigger: a job that has ended goes on with nothing; tried again it begins anew. Security definer because an owner who '
-  'cancels may not touch checkpoints.';
+comment on function private.forget_checkpoints(uuid[]) is
+  'A job that has ended continues with nothing; tried again it begins anew. Security definer because an owner who cancels may '
+  'not touch checkpoints.';
 
 create function public.save_ai_job_checkpoint(
   p_job_id uuid,
@@ -1476,51 +1481,88 @@ grant select on public.ai_provider_spend to service_role;
 
 -- What was reserved for a paid call is spent or given back when its outcome is known.
 
-create function private.settle_reserved_cost()
+create function private.settle_reserved_costs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+set enable_nestloop = off
+as $$
+declare
+  v_month constant date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
+  v_sum record;
+begin
+  if not exists (select 1 from updated as n where n.price_micros > 0) then
+    return null;
+  end if;
+  -- By user and then by provider, as everywhere.
+  for v_sum in
+    select k.user_id, sum(k.reserved)::bigint as reserved, sum(k.spent)::bigint as spent
+    from (
+      select o.user_id,
+        case when n.outcome in ('sent', 'unknown') then n.estimated_cost_micros else 0 end
+          - case when o.outcome in ('sent', 'unknown') then o.estimated_cost_micros else 0 end as reserved,
+        -- A month that is over is not counted any more.
+        case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
+          - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
+      from updated as n
+      join outdated as o on o.id = n.id
+      where n.outcome <> o.outcome or n.cost_micros is distinct from o.cost_micros
+    ) as k
+    where k.reserved <> 0 or k.spent <> 0
+    group by k.user_id
+    order by k.user_id
+  loop
+    update public.ai_limits as l
+    set reserved_micros = greatest(l.reserved_micros + v_sum.reserved, 0),
+        spent_micros = greatest(case when l.budget_month >= v_month then l.spent_micros else 0 end + v_sum.spent, 0),
+        budget_month = greatest(l.budget_month, v_month)
+    where l.user_id = v_sum.user_id;
+  end loop;
+
+  for v_sum in
+    select k.provider, k.slot, sum(k.spent)::bigint as spent
+    from (
+      select o.provider, hashtextextended(o.user_id::text, 0) & 15 as slot,
+        case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
+          - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
+      from updated as n
+      join outdated as o on o.id = n.id
+      where n.outcome <> o.outcome or n.cost_micros is distinct from o.cost_micros
+    ) as k
+    where k.spent <> 0
+    group by k.provider, k.slot
+    order by k.provider, k.slot
+  loop
+    insert into public.ai_provider_spend as s (provider, slot, month, spent_micros)
+    values (v_sum.provider, v_sum.slot, v_month, greatest(v_sum.spent, 0))
+    on conflict (provider, slot) do update
+    set spent_micros = greatest(case when s.month >= v_month then s.spent_micros else 0 end + v_sum.spent, 0),
+        month = greatest(s.month, v_month);
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.settle_reserved_costs() is
+  'Statement trigger: what was reserved for paid calls becomes spent, or is given back when nothing was made. Security definer '
+  'because it writes the counts of the owners and of the providers, whoever settles.';
+
+create function private.release_reserved_cost()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  v_reserved bigint := 0;
-  v_spent bigint := 0;
-  v_month date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
 begin
-  if old.outcome in ('sent', 'unknown') then
-    v_reserved := -old.estimated_cost_micros;
-  -- What was paid stays paid, also when its job is deleted; and a month that is over is not counted any more.
-  elsif tg_op = 'UPDATE' and date_trunc('month', old.settled_at at time zone 'UTC') = v_month then
-    v_spent := -old.cost_micros;
-  end if;
-  if tg_op = 'UPDATE' then
-    if new.outcome in ('sent', 'unknown') then
-      v_reserved := v_reserved + new.estimated_cost_micros;
-    elsif date_trunc('month', new.settled_at at time zone 'UTC') = v_month then
-      v_spent := v_spent + new.cost_micros;
-    end if;
-  end if;
-  if v_reserved <> 0 or v_spent <> 0 then
-    update public.ai_limits as l
-    set reserved_micros = greatest(l.reserved_micros + v_reserved, 0),
-        spent_micros = greatest(case when l.budget_month >= v_month then l.spent_micros else 0 end + v_spent, 0),
-        budget_month = greatest(l.budget_month, v_month)
-    where l.user_id = old.user_id;
-  end if;
-  if v_spent <> 0 then
-    insert into public.ai_provider_spend as s (provider, slot, month, spent_micros)
-    values (old.provider, hashtextextended(old.user_id::text, 0) & 15, v_month, greatest(v_spent, 0))
-    on conflict (provider, slot) do update
-    set spent_micros = greatest(case when s.month >= v_month then s.spent_micros else 0 end + v_spent, 0),
-        month = greatest(s.month, v_month);
-  end if;
+  update public.ai_limits as l
+  set reserved_micros = greatest(l.reserved_micros - old.estimated_cost_micros, 0)
+  where l.user_id = old.user_id;
   return null;
 end;
 $$;
-comment on function private.settle_reserved_cost() is
-  'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is '
-  'deleted with its job gives back what was still open. Security definer because it writes the counts of the owner and '
-  'of the provider, whoever settles.';
+comment on function private.release_reserved_cost() is
+  'Row trigger: a call that is deleted with its job while it is open gives back what is reserved for it. What was paid stays '
+  'paid. Security definer because it writes the counts of the owner, whoever deletes.';
 
 create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
 returns boolean
@@ -1556,14 +1598,13 @@ revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint)
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
 
 create trigger ai_provider_calls_settle_cost
-after update of outcome, units on public.ai_provider_calls
-for each row when (old.outcome is distinct from new.outcome or old.cost_micros is distinct from new.cost_micros)
-execute function private.settle_reserved_cost();
+after update on public.ai_provider_calls referencing old table as outdated new table as updated
+for each statement execute function private.settle_reserved_costs();
 
 create trigger ai_provider_calls_release_cost
 after delete on public.ai_provider_calls
 for each row when (old.outcome in ('sent', 'unknown') and old.estimated_cost_micros > 0)
-execute function private.settle_reserved_cost();
+execute function private.release_reserved_cost();
 
 -- ===== supabase/schemas/costs/budgets.sql
 
@@ -1759,7 +1800,7 @@ create table public.ai_result_cache (
 comment on table public.ai_result_cache is 'Where the result of an equal earlier request is, by hash of the request; kept cache_ttl_seconds.';
 comment on column public.ai_result_cache.value is '{"job_id": "<uuid>"}';
 
-create index ai_result_cache_user_id_idx on public.ai_result_cache (user_id);
+create index ai_result_cache_user_id_idx on public.ai_result_cache (user_id, cache_key);
 create index ai_result_cache_expires_at_idx on public.ai_result_cache (expires_at);
 
 alter table public.ai_result_cache enable row level security;
@@ -1827,11 +1868,78 @@ create index dispatch_receipts_received_at_idx on private.dispatch_receipts (rec
 alter table private.dispatch_receipts enable row level security;
 revoke all on private.dispatch_receipts from public, anon, authenticated, service_role;
 
+-- ===== supabase/schemas/dispatch/pending.sql
+
+-- Inserts that share a dispatch: which of them rely on one that is on its way.
+
+create table private.pending_dispatches (
+  message_id text not null,
+  worker text not null,
+  sent_at timestamptz not null default clock_timestamp(),
+  constraint pending_dispatches_pkey primary key (message_id)
+);
+comment on table private.pending_dispatches is
+  'Dispatches that were sent and not received yet, as far as is known: inserts rely on one of the last half second instead of '
+  'sending another. A row commits with the transaction that sends it, so that a dispatch that is rolled back is relied upon '
+  'by nobody. The sweep prunes it.';
+create index pending_dispatches_worker_sent_at_idx on private.pending_dispatches (worker, sent_at);
+alter table private.pending_dispatches enable row level security;
+revoke all on private.pending_dispatches from public, anon, authenticated, service_role;
+
+create function private.relies_on_dispatch(p_worker text)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if not exists (
+    select 1 from private.pending_dispatches as d
+    where d.worker = p_worker and d.sent_at > clock_timestamp() - interval '500 milliseconds'
+  ) then
+    return false;
+  end if;
+  -- Held until this transaction ends: the claim that the dispatch causes waits for it, and finds the jobs. Not available
+  -- while such a claim is under way, which may not find them any more.
+  return pg_try_advisory_xact_lock_shared(hashtextextended('pending_dispatches:' || p_worker, 0))
+    -- Again, since that claim may have ended in between.
+    and exists (
+      select 1 from private.pending_dispatches as d
+      where d.worker = p_worker and d.sent_at > clock_timestamp() - interval '500 milliseconds'
+    );
+end;
+$$;
+comment on function private.relies_on_dispatch(text) is
+  'Whether a dispatch that is on its way to the worker will find the jobs of this transaction, so that it need not send one. '
+  'Security definer because inserting roles may not read schema private.';
+
+create function private.wait_for_relying_inserts(p_worker text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+-- An insert whose transaction stays open for longer is left to the sweep.
+set lock_timeout = '50ms'
+as $$
+begin
+  -- Until this transaction ends, no insert relies on a dispatch that has been received.
+  perform pg_advisory_xact_lock(hashtextextended('pending_dispatches:' || p_worker, 0));
+exception when lock_not_available then
+  null;
+end;
+$$;
+comment on function private.wait_for_relying_inserts(text) is
+  'Waits until the inserts that rely on the dispatch that the caller answers have committed, so that its claim sees their '
+  'jobs; 50 ms at most. Security definer because it is called by functions that are.';
+
 -- ===== supabase/schemas/dispatch/post_signed.sql
 
 -- A signed call of one of our Edge Functions.
 
-create function private.post_signed(p_function text, p_body jsonb)
+create function private.post_signed(p_function text, p_body jsonb, p_message_id text default null)
 returns bigint
 language plpgsql
 volatile
@@ -1841,7 +1949,7 @@ as $$
 declare
   v_url text;
   v_secret text;
-  v_message_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+  v_message_id constant text := coalesce(p_message_id, 'msg_' || replace(gen_random_uuid()::text, '-', ''));
   v_timestamp text := floor(extract(epoch from clock_timestamp()))::bigint::text;
   v_signature text;
 begin
@@ -1882,7 +1990,7 @@ exception when others then
   return null;
 end;
 $$;
-comment on function private.post_signed(text, jsonb) is
+comment on function private.post_signed(text, jsonb, text) is
   'Calls one of our Edge Functions by pg_net, signed with the Vault''s dispatch_secret. Returns the pg_net request id, or '
   'null when it could not be sent. Never raises. Security definer because the causing role may read neither the Vault nor '
   'schema net.';
@@ -1891,6 +1999,41 @@ comment on function private.post_signed(text, jsonb) is
 
 -- Dispatch: a hint that makes a job start within milliseconds. It may be lost, late or doubled; the sweep is the
 -- guarantee.
+
+create function private.dispatch_to_worker(p_worker text, p_job_ids uuid[])
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_message_id constant text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+  v_request_id bigint;
+begin
+  -- The shape of a database webhook, with ids only; job_ids names the rest of a bulk insert.
+  v_request_id := private.post_signed(
+    p_worker,
+    jsonb_build_object(
+      'type', 'INSERT',
+      'table', 'ai_jobs',
+      'schema', 'public',
+      'record', jsonb_build_object('id', p_job_ids[1]),
+      'old_record', null,
+      'job_ids', to_jsonb(p_job_ids)
+    ),
+    v_message_id
+  );
+  if v_request_id is not null then
+    insert into private.pending_dispatches (message_id, worker) values (v_message_id, p_worker);
+  end if;
+  return v_request_id;
+end;
+$$;
+comment on function private.dispatch_to_worker(text, uuid[]) is
+  'Asks one worker by pg_net, signed with the Vault''s dispatch_secret, to work on these jobs, and remembers the dispatch as '
+  'pending. Returns the pg_net request id, or null when nothing could be sent. Security definer because it is called by '
+  'functions that are.';
 
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
 returns bigint
@@ -1911,18 +2054,7 @@ begin
     where j.id = any (p_job_ids)
     group by t.worker
   loop
-    -- The shape of a database webhook, with ids only; job_ids names the rest of a bulk insert.
-    v_request_id := coalesce(
-      private.post_signed(v_worker, jsonb_build_object(
-        'type', 'INSERT',
-        'table', 'ai_jobs',
-        'schema', 'public',
-        'record', jsonb_build_object('id', v_job_ids[1]),
-        'old_record', null,
-        'job_ids', to_jsonb(v_job_ids)
-      )),
-      v_request_id
-    );
+    v_request_id := coalesce(private.dispatch_to_worker(v_worker, v_job_ids), v_request_id);
   end loop;
   return v_request_id;
 end;
@@ -1938,30 +2070,38 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  v_worker text;
+  v_job_ids uuid[];
 begin
-  perform private.dispatch_ai_jobs((
-    select array_agg(due.id)
+  for v_worker, v_job_ids in
+    select t.worker, (array_agg(due.id order by due.priority, due.id))[1:50]
     from (
-      select i.id, i.priority
+      select i.id, i.job_type, i.priority
       from inserted as i
       where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
       union
       -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
-      select d.id, d.priority
+      select d.id, d.job_type, d.priority
       from public.ai_jobs as d
       -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
       where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
         and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
-      order by priority, id
-      limit 50
     ) as due
-  ));
+    join public.ai_job_types as t on t.job_type = due.job_type
+    group by t.worker
+  loop
+    if not private.relies_on_dispatch(v_worker) then
+      perform private.dispatch_to_worker(v_worker, v_job_ids);
+    end if;
+  end loop;
   return null;
 end;
 $$;
 comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call per insert and worker, whatever the number of rows, for what is due of them and of the jobs that '
-  'they wait for. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
+  'Statement trigger: one signed call to each worker, whatever the number of rows, for what is due of them and of the jobs '
+  'that they wait for; none while another that finds them is on its way. Security definer because the inserting role may not '
+  'call private.dispatch_to_worker.';
 
 create function public.wake_ai_job_worker(p_worker text default 'process-ai-job')
 returns boolean
@@ -2056,6 +2196,7 @@ begin
   end loop;
 
   delete from private.dispatch_receipts as r where r.received_at < clock_timestamp() - interval '15 minutes';
+  delete from private.pending_dispatches as d where d.sent_at < clock_timestamp() - interval '15 minutes';
   perform private.note_schedule_run('sweep');
   return jsonb_strip_nulls(jsonb_build_object(
     'rescued', v_rescued, 'dispatched', v_dispatched, 'rescue_error', v_rescue_error
@@ -2397,58 +2538,84 @@ comment on function private.keep_ai_job_dependency() is
   'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that '
   'still waits for it.';
 
-create function private.follow_ai_job_dependency()
-returns trigger
+create function private.follow_ai_job_dependency(p_job_ids uuid[])
+returns void
 language plpgsql
+volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_completed uuid[];
+  v_reopened uuid[];
+  v_given_up uuid[];
+  v_dependents uuid[];
   v_due uuid[];
 begin
   if not exists (
     select 1 from public.ai_jobs as j
-    where j.depends_on_job_id = new.id and (j.is_blocked or j.error_code = 'dependency_failed')
+    where j.depends_on_job_id = any (p_job_ids) and (j.is_blocked or j.error_code = 'dependency_failed')
   ) then
-    return null;
+    return;
   end if;
-  if new.status = 'completed' then
+  select
+    array_agg(j.id) filter (where j.status = 'completed'),
+    array_agg(j.id) filter (where j.status = 'pending'),
+    array_agg(j.id) filter (where j.status in ('failed', 'cancelled'))
+  into v_completed, v_reopened, v_given_up
+  from public.ai_jobs as j
+  where j.id = any (p_job_ids);
+
+  if v_completed is not null then
+    perform 1
+    from public.ai_jobs as j
+    where j.depends_on_job_id = any (v_completed) and j.is_blocked
+    order by j.id
+    for no key update;
     with unblocked as (
       update public.ai_jobs as j
       set is_blocked = false,
           stage = null,
           event_seq = j.event_seq + 1,
           last_event = 'unblocked'
-      where j.depends_on_job_id = new.id and j.is_blocked
+      where j.depends_on_job_id = any (v_completed) and j.is_blocked
       returning j.id, j.priority, j.scheduled_at
     )
     select (array_agg(u.id order by u.priority, u.id))[1:50] into v_due
     from unblocked as u
     where u.scheduled_at <= clock_timestamp();
     perform private.dispatch_ai_jobs(v_due);
-  elsif new.status = 'pending' then
+  end if;
+
+  if v_reopened is not null then
     with recursive dependents as (
       select j.id from public.ai_jobs as j
-      where j.depends_on_job_id = new.id and j.status = 'failed' and j.error_code = 'dependency_failed'
+      where j.depends_on_job_id = any (v_reopened) and j.status = 'failed' and j.error_code = 'dependency_failed'
       union all
       select j.id from public.ai_jobs as j
       join dependents as d on j.depends_on_job_id = d.id
       where j.status = 'failed' and j.error_code = 'dependency_failed'
     )
+    select array_agg(d.id) into v_dependents from dependents as d;
+    perform 1 from public.ai_jobs as j where j.id = any (v_dependents) order by j.id for no key update;
     update public.ai_jobs as j
     set is_blocked = true,
         retry_requested_at = clock_timestamp()
-    from dependents as d
-    where j.id = d.id and j.status = 'failed';
-  else
+    where j.id = any (v_dependents) and j.status = 'failed';
+  end if;
+
+  if v_given_up is not null then
     -- All levels at once: one trigger inside the other for each would end at the depth of the stack.
     with recursive dependents as (
-      select j.id from public.ai_jobs as j where j.depends_on_job_id = new.id and j.is_blocked
+      select j.id from public.ai_jobs as j where j.depends_on_job_id = any (v_given_up) and j.is_blocked
       union all
       select j.id from public.ai_jobs as j
       join dependents as d on j.depends_on_job_id = d.id
       where j.is_blocked
     )
+    select array_agg(d.id) into v_dependents from dependents as d;
+    perform 1 from public.ai_jobs as j where j.id = any (v_dependents) order by j.id for no key update;
     update public.ai_jobs as j
     set status = 'failed',
         is_blocked = false,
@@ -2458,17 +2625,14 @@ begin
         completed_at = greatest(clock_timestamp(), j.created_at),
         event_seq = j.event_seq + 1,
         last_event = 'failed'
-    from dependents as d
-    where j.id = d.id and j.is_blocked;
+    where j.id = any (v_dependents) and j.is_blocked;
   end if;
-  return null;
 end;
 $$;
-comment on function private.follow_ai_job_dependency() is
-  'Row trigger: what the end of a job means for those that wait for it. Completed: they may run, and one call asks for a '
-  'worker. Failed or cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: '
-  'those that failed because of it wait again. Security definer because it changes jobs that the statement may not, and '
-  'dispatches.';
+comment on function private.follow_ai_job_dependency(uuid[]) is
+  'What the end of jobs means for those that wait for them. Completed: they may run, and one call asks for a worker. Failed or '
+  'cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed '
+  'because of them wait again. Security definer because it changes jobs that the statement may not, and dispatches.';
 
 -- ===== supabase/schemas/jobs/quotas.sql
 
@@ -2554,20 +2718,40 @@ $$;
 comment on function private.charge_inserted_ai_jobs() is
   'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
 
-create function private.charge_reopened_ai_job()
-returns trigger
+create function private.charge_reopened_ai_jobs(p_job_ids uuid[])
+returns void
 language plpgsql
+volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_owner record;
 begin
-  perform private.charge_ai_job_quota(new.user_id, 1, 0);
-  return null;
+  for v_owner in
+    select j.user_id, count(*)::integer as jobs
+    from public.ai_jobs as j
+    where j.id = any (p_job_ids)
+    group by j.user_id
+    order by j.user_id
+  loop
+    perform private.charge_ai_job_quota(v_owner.user_id, v_owner.jobs, 0);
+  end loop;
+  for v_owner in
+    select j.user_id, j.provider
+    from public.ai_jobs as j
+    where j.id = any (p_job_ids) and j.job_type = 'voice_clone'
+    group by j.user_id, j.provider
+    order by j.user_id, j.provider
+  loop
+    perform private.check_voice_room(v_owner.user_id, v_owner.provider);
+  end loop;
 end;
 $$;
-comment on function private.charge_reopened_ai_job() is
-  'Row trigger: a failed job that is tried again waits and runs like a new one, but was created before. Security definer '
-  'because it calls a function that is.';
+comment on function private.charge_reopened_ai_jobs(uuid[]) is
+  'A failed job that is tried again waits and runs like a new one, and a voice clone needs room like a new one, but it was '
+  'created before. Security definer because it calls functions that are.';
 
 -- ===== supabase/schemas/jobs/reuse.sql
 
@@ -3059,7 +3243,7 @@ begin
     return;
   end if;
   -- A claim that a crash of Postgres undoes has done nothing yet: nothing that is paid for
-  -- is sent before begin_provider_call, whose commit is waited for and takes this one along. Nor need the next claim wait.
+  -- is sent before begin_provider_calls, whose commit is waited for and takes this one along. Nor need the next claim wait.
   perform set_config('synchronous_commit', 'off', true);
   -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
   perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
@@ -3227,6 +3411,10 @@ begin
   if not found then
     raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
   end if;
+  delete from private.pending_dispatches as d where d.message_id = p_message_id;
+  if found then
+    perform private.wait_for_relying_inserts(p_worker);
+  end if;
   return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
 end;
 $$;
@@ -3237,6 +3425,52 @@ comment on function public.claim_dispatched_ai_jobs(text, double precision, inte
 revoke execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) from public, anon, authenticated;
 grant execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) to service_role;
 
+-- ===== supabase/schemas/jobs/leases.sql
+
+-- What functions have in common that take several jobs at once.
+
+create function private.lock_leased_ai_jobs(p_items jsonb)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+-- The planner expects a hundred items, and in a table of some thousand rows would rather read them all.
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if jsonb_array_length(p_items) > 1
+    and (select count(*) <> count(distinct b.job_id) from jsonb_to_recordset(p_items) as b (job_id uuid))
+  then
+    raise exception 'one call takes one item of a job' using errcode = '22023';
+  end if;
+  perform 1
+  from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
+  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+  order by j.id
+  for no key update of j;
+end;
+$$;
+comment on function private.lock_leased_ai_jobs(jsonb) is
+  'Locks the jobs of [{job_id, lease_token, …}] whose lease is held, in the order of their ids, as every function that takes '
+  'several jobs does. Refuses two items of one job (22023). Not stronger than an update, so that inserting a job that '
+  'depends on one of them does not wait. Security definer because it is called by functions that are.';
+
+create function private.item_error(p_sqlstate text, p_message text, p_detail text, p_constraint text)
+returns jsonb
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'code', p_sqlstate, 'message', p_message, 'details', nullif(p_detail, ''), 'constraint', nullif(p_constraint, '')
+  ));
+$$;
+comment on function private.item_error(text, text, text, text) is
+  'The error of one item of a call that takes several: what the call would have raised for it alone.';
+
 -- ===== supabase/schemas/jobs/heartbeat.sql
 
 -- The heartbeat of a worker for all the jobs that it holds.
@@ -3245,14 +3479,16 @@ create function public.heartbeat_ai_jobs(p_beats jsonb)
 returns table (job_id uuid, is_cancel_requested boolean)
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 -- The planner expects a hundred beats, and in a table of some thousand rows would rather read them all.
 set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- A lease that a crash of Postgres makes shorter is only rescued sooner.
   perform set_config('synchronous_commit', 'off', true);
+  perform private.lock_leased_ai_jobs(p_beats);
   return query
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
@@ -3272,267 +3508,459 @@ $$;
 comment on function public.heartbeat_ai_jobs(jsonb) is
   'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never '
   'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is '
-  'lost: stop. service_role only.';
+  'lost: stop. service_role only; security definer for the lock in schema private.';
 revoke execute on function public.heartbeat_ai_jobs(jsonb) from public, anon, authenticated;
 grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;
 
 -- ===== supabase/schemas/jobs/journal.sql
 
--- The journal of paid calls: begin before the request is sent, settle after its answer.
+-- The journal of paid calls: a call is written before it is sent.
 
-create function private.mark_open_call_unknown()
-returns trigger
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-begin
-  update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = new.id and c.outcome = 'sent';
-  return null;
-end;
-$$;
-comment on function private.mark_open_call_unknown() is
-  'Row trigger: when a job leaves processing, however it does, nobody waits for its call any more. A call is sent only '
-  'while its job is processing; without this one whose answer was lost could be neither asked about nor resolved.';
-
-create function public.begin_provider_call(
-  p_job_id uuid,
-  p_lease_token uuid,
-  p_operation text,
-  p_progress integer,
-  p_stage text,
-  p_units bigint default 1,
-  p_call_id uuid default null
-)
-returns table (call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
+create function private.mark_open_calls_unknown(p_job_ids uuid[])
+returns void
 language plpgsql
 volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  -- Asked first: an update of no rows would still run the triggers of the journal.
+  if exists (
+    select 1 from public.ai_provider_calls as c where c.job_id = any (p_job_ids) and c.outcome = 'sent'
+  ) then
+    update public.ai_provider_calls as c
+    set outcome = 'unknown'
+    where c.job_id = any (p_job_ids) and c.outcome = 'sent';
+  end if;
+end;
+$$;
+comment on function private.mark_open_calls_unknown(uuid[]) is
+  'When a job leaves processing, by whatever way, nobody waits for its call any more. A call is sent only while its job is '
+  'processing; without this one whose answer was lost could be neither asked about nor resolved. Security definer because '
+  'it is called by functions that are.';
+
+create function private.units_to_reserve(p_job public.ai_jobs, p_operation text, p_units bigint)
+returns bigint
+language plpgsql
+stable
 security invoker
 set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_job.billable_calls = 0 then
+    return least(greatest(coalesce(p_units, 1), 1), 1000000000);
+  end if;
+  return (
+    select least(
+      greatest(
+        coalesce(p_units, 1), 1, max(c.units), max(c.estimated_cost_micros * c.price_units / nullif(c.price_micros, 0))
+      ),
+      1000000000
+    )
+    from public.ai_provider_calls as c
+    where c.job_id = p_job.id and c.operation = p_operation
+  );
+end;
+$$;
+comment on function private.units_to_reserve(public.ai_jobs, text, bigint) is
+  'The units to reserve for a call: at least one, and no fewer than an earlier call of the step was expected to need or '
+  'used. A call is sent again when its result is gone, and its caller may not know the units any more.';
+
+create function private.reserve_call_costs(p_calls jsonb)
+returns table (job_id uuid, decision text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_job public.ai_jobs;
-  v_call public.ai_provider_calls;
-  v_decision text := 'send';
-  v_type public.ai_job_types;
-  v_price_micros bigint;
-  v_price_units bigint;
-  v_units bigint;
-  v_estimate bigint;
-  v_month date;
-  v_provider_budget bigint;
+  v_month constant date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
+  v_item record;
+  v_reserved_jobs uuid[] := '{}';
+  v_reserved_micros bigint[] := '{}';
+  v_provider text;
+  v_remaining bigint;
 begin
-  -- The job's row first, as everywhere; then the user's, on which all their calls queue up. Not stronger than an update:
-  -- whoever adds a job that depends on this one need not wait.
-  select j.* into v_job
-  from public.ai_jobs as j
-  where j.id = p_job_id and j.lease_token = p_lease_token
-  for no key update;
-  if not found then
-    return;
-  end if;
-  select t.* into v_type from public.ai_job_types as t where t.job_type = v_job.job_type;
-
-  select * into v_call
-  from public.ai_provider_calls as c
-  where c.job_id = p_job_id
-    and c.operation = p_operation
-    and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
-    and c.discarded_at is null;
-  if found then
-    if v_call.id = p_call_id and v_call.outcome = 'sent' then
-      -- Asked again, since the first answer was lost on its way: nothing is sent before one is there.
-      return query select v_call.id, 'send', null::text, false;
-      return;
-    end if;
-    v_decision := case when v_call.outcome in ('sent', 'unknown') then 'reconcile' else 'done' end;
-  end if;
-
-  -- Nothing is sent for somebody who no longer wants it.
-  if v_decision = 'send' and v_job.cancel_requested_at is not null then
-    return query select null::uuid, 'cancelled', null::text, false;
-    return;
-  end if;
-
-  if v_decision = 'send' then
-    select p.price_micros, p.per_units into v_price_micros, v_price_units
-    from public.ai_prices as p
-    where p.job_type = v_job.job_type and p.provider = v_job.provider;
-    v_price_micros := coalesce(v_price_micros, 0);
-    v_price_units := coalesce(v_price_units, 1);
-    -- A call that is sent again, since what it made is gone, needs what it needed before: the caller may not know that any
-    -- more. And nothing that has a price is taken to need nothing.
-    select least(
-      greatest(p_units, 1, max(c.units), max(c.estimated_cost_micros * c.price_units / nullif(c.price_micros, 0))),
-      1000000000
-    ) into v_units
-    from public.ai_provider_calls as c
-    where c.job_id = p_job_id and c.operation = p_operation;
-    v_estimate := (v_units * v_price_micros + v_price_units - 1) / v_price_units;
-  end if;
-  -- What is settled above its estimate uses the budget up at once, and then nothing fits that has a price.
-  if v_estimate > 0 then
-    v_month := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
-    insert into public.ai_limits (user_id) values (v_job.user_id) on conflict (user_id) do nothing;
+  -- All limits before the first provider: nobody waits for one user while every other user waits for them.
+  for v_item in
+    select j.id, j.user_id, (private.units_to_reserve(j, b.operation, b.units) * p.price_micros + p.per_units - 1) / p.per_units as estimate
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, operation text, units bigint)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
+    where p.price_micros > 0 and j.cancel_requested_at is null and not exists (
+      select 1 from public.ai_provider_calls as c
+      where c.job_id = b.job_id and c.operation = b.operation
+        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+    )
+    order by j.user_id, j.id
+  loop
+    insert into public.ai_limits (user_id) values (v_item.user_id) on conflict (user_id) do nothing;
+    -- What is settled above its estimate uses the budget up at once, and then nothing fits that has a price.
     update public.ai_limits as l
-    set reserved_micros = l.reserved_micros + v_estimate,
+    set reserved_micros = l.reserved_micros + v_item.estimate,
         spent_micros = case when l.budget_month >= v_month then l.spent_micros else 0 end,
         budget_month = greatest(l.budget_month, v_month)
-    where l.user_id = v_job.user_id
-      and case when l.budget_month >= v_month then l.spent_micros else 0 end + l.reserved_micros + v_estimate <= coalesce(
-        l.budget_micros,
-        (select d.budget_micros from public.ai_limits as d where d.user_id is null),
-        9223372036854775807
-      );
-    if not found then
-      return query select null::uuid, 'over_budget', null::text, false;
-      return;
+    where l.user_id = v_item.user_id
+      and case when l.budget_month >= v_month then l.spent_micros else 0 end + l.reserved_micros + v_item.estimate
+        <= coalesce(
+          l.budget_micros,
+          (select d.budget_micros from public.ai_limits as d where d.user_id is null),
+          9223372036854775807
+        );
+    if found then
+      v_reserved_jobs := v_reserved_jobs || v_item.id;
+      v_reserved_micros := v_reserved_micros || v_item.estimate;
+    else
+      return query select v_item.id, 'over_budget';
     end if;
+  end loop;
 
-    select p.budget_micros into v_provider_budget from public.ai_providers as p where p.provider = v_job.provider;
-    if v_provider_budget is not null then
-      -- One at a time from here to the commit, so that each sees what the one before reserved. After the user's row: nobody
-      -- waits for one user while all others wait for them.
-      perform pg_advisory_xact_lock(hashtextextended('ai_providers.budget_micros:' || v_job.provider, 0));
-      if (
-        select
-          v_estimate
-          + (
-            select coalesce(sum(s.spent_micros), 0) from public.ai_provider_spend as s
-            where s.provider = v_job.provider and s.month = v_month
-          )
-          + (
-            select coalesce(sum(c.estimated_cost_micros), 0) from public.ai_provider_calls as c
-            where c.provider = v_job.provider and c.outcome in ('sent', 'unknown')
-          )
-      ) > v_provider_budget then
-        update public.ai_limits as l set reserved_micros = l.reserved_micros - v_estimate where l.user_id = v_job.user_id;
-        return query select null::uuid, 'over_provider_budget', null::text, false;
-        return;
-      end if;
+  for v_item in
+    select j.id, j.user_id, j.provider, p.budget_micros, r.estimate
+    from unnest(v_reserved_jobs, v_reserved_micros) as r (id, estimate)
+    join public.ai_jobs as j on j.id = r.id
+    join public.ai_providers as p on p.provider = j.provider
+    where p.budget_micros is not null
+    order by j.provider, j.user_id, j.id
+  loop
+    if v_item.provider is distinct from v_provider then
+      v_provider := v_item.provider;
+      -- One transaction at a time from here to the commit, so that each sees what the one before reserved.
+      perform pg_advisory_xact_lock(hashtextextended('ai_providers.budget_micros:' || v_provider, 0));
+      select v_item.budget_micros
+        - (
+          select coalesce(sum(s.spent_micros), 0) from public.ai_provider_spend as s
+          where s.provider = v_provider and s.month = v_month
+        )
+        - (
+          select coalesce(sum(c.estimated_cost_micros), 0) from public.ai_provider_calls as c
+          where c.provider = v_provider and c.outcome in ('sent', 'unknown')
+        )
+      into v_remaining;
     end if;
-  end if;
-
-  update public.ai_jobs as j
-  set progress_percentage = greatest(j.progress_percentage, p_progress),
-      stage = case v_decision when 'send' then p_stage when 'reconcile' then 'reconciling' else j.stage end,
-      billable_calls = j.billable_calls + (v_decision = 'send')::integer,
-      spend = case when v_decision = 'send' and j.spend = 'none' then 'unknown' else j.spend end,
-      lease_expires_at = clock_timestamp() + make_interval(secs => v_type.lease_seconds),
-      event_seq = j.event_seq + 1,
-      last_event = case v_decision when 'send' then 'submitted' else 'progress' end
-  where j.id = p_job_id;
-
-  if v_decision = 'send' then
-    -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
-    -- chosen otherwise for speed.
-    if current_setting('synchronous_commit') = 'off' then
-      perform set_config('synchronous_commit', 'on', true);
+    if v_item.estimate <= v_remaining then
+      v_remaining := v_remaining - v_item.estimate;
+    else
+      update public.ai_limits as l
+      set reserved_micros = l.reserved_micros - v_item.estimate
+      where l.user_id = v_item.user_id;
+      return query select v_item.id, 'over_provider_budget';
     end if;
-    insert into public.ai_provider_calls (
-      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros, trace_id
-    ) values (
-      coalesce(p_call_id, gen_random_uuid()), v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, v_units,
-      v_price_micros, v_price_units, v_estimate, substr(v_job.traceparent, 4, 32)
-    )
-    returning * into v_call;
-  elsif v_call.outcome = 'sent' then
-    -- Only a begin that is asked twice comes here: whoever sent it is not waiting for an answer.
-    update public.ai_provider_calls as c set outcome = 'unknown' where c.id = v_call.id
-    returning * into v_call;
-  end if;
-
-  return query select
-    v_call.id,
-    v_decision,
-    v_call.provider_object_id,
-    coalesce(v_call.unknown_since <= clock_timestamp() - make_interval(secs => v_type.reconcile_seconds), false);
+  end loop;
 end;
 $$;
-comment on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) is
-  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
-  'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
-  'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
-  'nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing), of at least one, and of no fewer '
-  'than an earlier call of this step was taken to need or did, does not fit into what is left of the owner''s budget, send '
-  'nothing; over_provider_budget: it does not fit into what all users together have left at the provider '
-  '(ai_providers.budget_micros), send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
-  'p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. '
-  'service_role only.';
-revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) from public, anon, authenticated;
-grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) to service_role;
+comment on function private.reserve_call_costs(jsonb) is
+  'Reserves what the calls of begin_provider_calls are expected to cost, those that have a price and would be sent. Returns '
+  'the jobs whose call does not fit, and into which budget: over_budget (the owner''s) or over_provider_budget. Locks limits '
+  'by user, then budgets by provider. Security definer because it is called by functions that are.';
 
-create function public.settle_provider_call(
-  p_call_id uuid,
-  p_job_id uuid,
-  p_lease_token uuid,
-  p_outcome text,
-  p_provider_object_id text default null,
-  p_http_status integer default null,
-  p_error_code text default null,
-  p_progress integer default 0,
-  p_units bigint default null
-)
-returns boolean
+create function private.begin_leased_calls(p_calls jsonb)
+returns table (job_id uuid, call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
+declare
+  v_over_budget uuid[] := '{}';
+  v_over_provider_budget uuid[] := '{}';
+  v_sent uuid[];
 begin
-  -- The job's row is locked first: whoever holds the lease settles, and nobody takes it over in between.
-  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
-  if not found then
-    return false;
+  if exists (select 1 from public.ai_prices as p where p.price_micros > 0) then
+    select
+      coalesce(array_agg(r.job_id) filter (where r.decision = 'over_budget'), '{}'),
+      coalesce(array_agg(r.job_id) filter (where r.decision = 'over_provider_budget'), '{}')
+    into v_over_budget, v_over_provider_budget
+    from private.reserve_call_costs(p_calls) as r;
   end if;
-  update public.ai_provider_calls as c
-  set outcome = p_outcome,
-      provider_object_id = p_provider_object_id,
-      http_status = p_http_status,
-      error_code = p_error_code,
-      units = coalesce(p_units, c.units),
-      settled_at = case when p_outcome = 'unknown' then null else clock_timestamp() end
-  where c.id = p_call_id and c.job_id = p_job_id
-    and (c.outcome = 'sent' or (c.outcome = 'unknown' and p_outcome is distinct from 'unknown'));
-  if not found then
-    -- Told the same again, by whoever did not hear the answer to the first time.
-    return exists (
-      select 1 from public.ai_provider_calls as c
-      where c.id = p_call_id and c.job_id = p_job_id and c.outcome = p_outcome
-        and c.provider_object_id is not distinct from p_provider_object_id
-    );
+
+  with sent as (
+    insert into public.ai_provider_calls as c (
+      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros, trace_id
+    )
+    select
+      b.call_id, j.id, j.user_id, j.provider, b.operation, j.attempt, u.units, u.price_micros, u.price_units,
+      (u.units * u.price_micros + u.price_units - 1) / u.price_units, substr(j.traceparent, 4, 32)
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text, units bigint)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    left join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
+    cross join lateral (
+      select private.units_to_reserve(j, b.operation, b.units) as units,
+        coalesce(p.price_micros, 0) as price_micros, coalesce(p.per_units, 1) as price_units
+    ) as u
+    -- Nothing is sent for an owner who has cancelled.
+    where j.cancel_requested_at is null and j.id <> all (v_over_budget) and j.id <> all (v_over_provider_budget)
+      and not exists (
+        select 1 from public.ai_provider_calls as o
+        where o.job_id = b.job_id and o.operation = b.operation
+          and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
+      )
+    returning c.job_id
+  )
+  select coalesce(array_agg(s.job_id), '{}') into v_sent from sent as s;
+
+  if cardinality(v_sent) > 0 and current_setting('synchronous_commit') = 'off' then
+    -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
+    -- chosen otherwise for speed.
+    perform set_config('synchronous_commit', 'on', true);
   end if;
+
+  if cardinality(v_sent) < jsonb_array_length(p_calls) then
+    -- Another call of the step is open: its sender no longer waits for an answer.
+    update public.ai_provider_calls as c
+    set outcome = 'unknown'
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    where c.job_id = b.job_id and c.operation = b.operation and c.outcome = 'sent' and c.discarded_at is null
+      and c.id <> b.call_id;
+    -- Those that write nothing: refused ones, and a call that is begun again because the first answer was lost.
+    return query
+    select
+      j.id,
+      c.id,
+      case
+        when c.id is not null then 'send'
+        when j.id = any (v_over_budget) then 'over_budget'
+        when j.id = any (v_over_provider_budget) then 'over_provider_budget'
+        else 'cancelled'
+      end,
+      null::text,
+      false
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    left join public.ai_provider_calls as c
+      on c.job_id = b.job_id and c.operation = b.operation
+        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+    where j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
+  end if;
+
+  return query
   update public.ai_jobs as j
-  set progress_percentage = greatest(j.progress_percentage, p_progress),
-      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
-      spend = (
-        select case
-          when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
-          when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
-          else 'none'
-        end
-        from public.ai_provider_calls as c
-        where c.job_id = p_job_id
-      ),
-      cost_micros = (
-        select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
-      ),
+  set progress_percentage = greatest(j.progress_percentage, b.progress),
+      stage = case when j.id = any (v_sent) then b.stage when c.outcome = 'unknown' then 'reconciling' else j.stage end,
+      billable_calls = j.billable_calls + (j.id = any (v_sent))::integer,
+      spend = case when j.id = any (v_sent) and j.spend = 'none' then 'unknown' else j.spend end,
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       event_seq = j.event_seq + 1,
-      last_event = 'settled'
-  from public.ai_job_types as t
-  where j.id = p_job_id and t.job_type = j.job_type;
-  return true;
+      last_event = case when j.id = any (v_sent) then 'submitted' else 'progress' end
+  from jsonb_to_recordset(p_calls)
+      as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text)
+    join public.ai_provider_calls as c
+      on c.job_id = b.job_id and c.operation = b.operation
+        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null,
+    public.ai_job_types as t
+  where j.id = b.job_id and j.lease_token = b.lease_token and t.job_type = j.job_type
+    and (j.id = any (v_sent) or c.outcome <> 'sent')
+  returning
+    j.id,
+    c.id,
+    case when j.id = any (v_sent) then 'send' when c.outcome = 'unknown' then 'reconcile' else 'done' end,
+    c.provider_object_id,
+    coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => t.reconcile_seconds), false);
 end;
 $$;
-comment on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) is
-  'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not '
-  'tell), and the provider''s id of what it made onto the job, in one commit. '
-  'True and no change when it is told the same again. False: the lease is lost, or the call was settled otherwise; nothing '
-  'changed. service_role only.';
-revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint)
-  from public, anon, authenticated;
-grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) to service_role;
+comment on function private.begin_leased_calls(jsonb) is
+  'The work of begin_provider_calls, for jobs that it has locked. Security definer because it is called by functions that are.';
+
+create function public.begin_provider_calls(p_calls jsonb)
+returns table (
+  job_id uuid, call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean, error jsonb
+)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_call jsonb;
+  v_code text;
+  v_message text;
+  v_detail text;
+  v_constraint text;
+begin
+  perform private.lock_leased_ai_jobs(p_calls);
+  begin
+    return query select r.*, null::jsonb from private.begin_leased_calls(p_calls) as r;
+    return;
+  exception when data_exception or integrity_constraint_violation then
+    null;
+  end;
+  -- One of them cannot be written: each by itself, so that it fails alone. By user, since that is the order of limits.
+  for v_call in
+    select i.item
+    from jsonb_array_elements(p_calls) as i (item)
+    join public.ai_jobs as j on j.id = (i.item ->> 'job_id')::uuid and j.lease_token = (i.item ->> 'lease_token')::uuid
+    order by j.user_id, j.id
+  loop
+    begin
+      return query select r.*, null::jsonb from private.begin_leased_calls(jsonb_build_array(v_call)) as r;
+    exception when data_exception or integrity_constraint_violation then
+      get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
+        v_constraint = constraint_name;
+      return query
+      select (v_call ->> 'job_id')::uuid, null::uuid, null::text, null::text, false,
+        private.item_error(v_code, v_message, v_detail, v_constraint);
+    end;
+  end loop;
+end;
+$$;
+comment on function public.begin_provider_calls(jsonb) is
+  'Journals paid calls before they are sent, and decides what to do about each. p_calls: [{job_id, lease_token, call_id, '
+  'operation, progress, stage, units?}], one for each job. One row for each job whose lease is held; a job without a row has '
+  'lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it '
+  'succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget (the price of the units, '
+  'by ai_prices, does not fit into what is left of the owner''s budget: send nothing); over_provider_budget (it does not fit '
+  'into what all users together have left at the provider, ai_providers.budget_micros: send nothing). is_lookup_conclusive: '
+  'the outcome has been unknown for so long that an empty look-up means nothing was made. What is sent is reserved until it is '
+  'settled. call_id, drawn by the caller, makes it safe to repeat a call whose answer was lost: the same id gets send again. '
+  'An item that cannot be written has error {code, message, details?, constraint?} and changes nothing; the others are '
+  'committed. service_role only; security definer for its parts in schema private.';
+revoke execute on function public.begin_provider_calls(jsonb) from public, anon, authenticated;
+grant execute on function public.begin_provider_calls(jsonb) to service_role;
+
+-- ===== supabase/schemas/jobs/settle_calls.sql
+
+-- The outcome of paid calls.
+
+create function private.settle_leased_calls(p_calls jsonb)
+returns table (job_id uuid, is_settled boolean)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_settled uuid[];
+begin
+  with settled as (
+    update public.ai_provider_calls as c
+    set outcome = b.outcome,
+        provider_object_id = b.provider_object_id,
+        http_status = b.http_status,
+        error_code = b.error_code,
+        units = coalesce(b.units, c.units),
+        settled_at = case when b.outcome = 'unknown' then null else clock_timestamp() end
+    from jsonb_to_recordset(p_calls) as b (
+        job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text, http_status integer,
+        error_code text, units bigint
+      )
+      join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    where c.id = b.call_id and c.job_id = b.job_id
+      and (c.outcome = 'sent' or (c.outcome = 'unknown' and b.outcome is distinct from 'unknown'))
+    returning c.job_id
+  )
+  select coalesce(array_agg(s.job_id), '{}') into v_settled from settled as s;
+
+  if cardinality(v_settled) > 0 then
+    update public.ai_jobs as j
+    set progress_percentage = greatest(j.progress_percentage, b.progress),
+        provider_job_id = coalesce(b.provider_object_id, j.provider_job_id),
+        spend = k.spend,
+        cost_micros = k.cost_micros,
+        lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
+        event_seq = j.event_seq + 1,
+        last_event = 'settled'
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, provider_object_id text, progress integer)
+      cross join lateral (
+        select
+          case
+            when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+            when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+            else 'none'
+          end as spend,
+          coalesce(sum(c.cost_micros), 0) as cost_micros
+        from public.ai_provider_calls as c
+        where c.job_id = b.job_id
+      ) as k,
+      public.ai_job_types as t
+    where b.job_id = any (v_settled) and j.id = b.job_id and t.job_type = j.job_type;
+  end if;
+
+  if cardinality(v_settled) = jsonb_array_length(p_calls) then
+    return query select s.id, true from unnest(v_settled) as s (id);
+    return;
+  end if;
+  return query
+  select
+    j.id,
+    j.id = any (v_settled) or exists (
+      -- Settled the same way before; the answer to that was lost.
+      select 1 from public.ai_provider_calls as c
+      where c.id = b.call_id and c.job_id = b.job_id and c.outcome = b.outcome
+        and c.provider_object_id is not distinct from b.provider_object_id
+    )
+  from jsonb_to_recordset(p_calls)
+    as b (job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text)
+  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token;
+end;
+$$;
+comment on function private.settle_leased_calls(jsonb) is
+  'The work of settle_provider_calls, for jobs that it has locked. Security definer because it is called by functions that '
+  'are.';
+
+create function public.settle_provider_calls(p_calls jsonb)
+returns table (job_id uuid, is_settled boolean, error jsonb)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_call jsonb;
+  v_code text;
+  v_message text;
+  v_detail text;
+  v_constraint text;
+begin
+  -- Who holds the lease settles, and nobody takes the job over in between.
+  perform private.lock_leased_ai_jobs(p_calls);
+  begin
+    return query select r.*, null::jsonb from private.settle_leased_calls(p_calls) as r;
+    return;
+  exception when data_exception or integrity_constraint_violation then
+    null;
+  end;
+  -- One of them cannot be written: each by itself, so that it fails alone. By user, since that is the order of limits.
+  for v_call in
+    select i.item
+    from jsonb_array_elements(p_calls) as i (item)
+    join public.ai_jobs as j on j.id = (i.item ->> 'job_id')::uuid and j.lease_token = (i.item ->> 'lease_token')::uuid
+    order by j.user_id, j.id
+  loop
+    begin
+      return query select r.*, null::jsonb from private.settle_leased_calls(jsonb_build_array(v_call)) as r;
+    exception when data_exception or integrity_constraint_violation then
+      get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
+        v_constraint = constraint_name;
+      return query
+      select (v_call ->> 'job_id')::uuid, false, private.item_error(v_code, v_message, v_detail, v_constraint);
+    end;
+  end loop;
+end;
+$$;
+comment on function public.settle_provider_calls(jsonb) is
+  'Writes the outcome of journalled calls, what they cost, and the provider''s ids of what they made onto their jobs, in one '
+  'commit. p_calls: [{job_id, lease_token, call_id, outcome, provider_object_id?, http_status?, error_code?, progress?, '
+  'units?}], one for each job; without units the estimate counts. One row for each job whose lease is held; a job without a '
+  'row has lost it. is_settled is true, and nothing changes, for a settlement that is repeated; false, and nothing changes, '
+  'for a call that was settled otherwise. An item that cannot be written has error {code, message, details?, constraint?} and '
+  'changes nothing; the others are committed. service_role only; security definer for its parts in schema private.';
+revoke execute on function public.settle_provider_calls(jsonb) from public, anon, authenticated;
+grant execute on function public.settle_provider_calls(jsonb) to service_role;
 
 -- ===== supabase/schemas/jobs/products.sql
 
@@ -3544,7 +3972,7 @@ create table private.ai_job_products (
   constraint ai_job_products_kind_is_word check (kind ~ '^[a-z][a-z_]{0,39}$')
 );
 comment on table private.ai_job_products is
-  'The kinds of product that complete_ai_job accepts. It saves each with private.save_<kind>(public.ai_jobs, jsonb), as its '
+  'The kinds of product that complete_ai_jobs accepts. It saves each with private.save_<kind>(public.ai_jobs, jsonb), as its '
   'owner and in the commit that completes the job.';
 
 alter table private.ai_job_products enable row level security;
@@ -3552,69 +3980,132 @@ revoke all on private.ai_job_products from public, anon, authenticated, service_
 
 -- ===== supabase/schemas/jobs/complete.sql
 
--- Completing a job together with the row that its result is.
+-- Completing jobs together with the rows that their results are.
 
-create function public.complete_ai_job(
-  p_job_id uuid,
-  p_lease_token uuid,
-  p_result_data jsonb,
-  p_output_url text default null,
-  p_product jsonb default null
-)
-returns boolean
+create function private.complete_leased_jobs(p_jobs jsonb)
+returns uuid[]
 language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_job public.ai_jobs;
+  v_done uuid[];
+  v_kinds text[];
+  v_kind text;
 begin
-  if p_product is not null then
-    -- What is inserted below belongs to the owner's account. Whoever deletes that holds it and wants its jobs, so it is
-    -- held before the job.
-    perform 1
-    from auth.users as u
-    where u.id = (select j.user_id from public.ai_jobs as j where j.id = p_job_id)
-    for key share;
+  with done as (
+    update public.ai_jobs as j
+    set status = 'completed',
+        progress_percentage = 100,
+        stage = null,
+        result_data = b.result_data,
+        output_url = b.output_url,
+        error_code = null,
+        error_message = null,
+        lease_token = null,
+        lease_expires_at = null,
+        completed_at = greatest(clock_timestamp(), j.started_at),
+        event_seq = j.event_seq + 1,
+        last_event = 'completed'
+    from jsonb_to_recordset(p_jobs) as b (job_id uuid, lease_token uuid, result_data jsonb, output_url text)
+    where j.id = b.job_id and j.lease_token = b.lease_token
+    returning j.id
+  )
+  select coalesce(array_agg(d.id), '{}') into v_done from done as d;
+
+  select array_agg(distinct coalesce(b.product ->> 'kind', ''))
+  into v_kinds
+  from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
+  where b.product is not null and b.job_id = any (v_done);
+  if v_kinds is null then
+    return v_done;
   end if;
-  update public.ai_jobs as j
-  set status = 'completed',
-      progress_percentage = 100,
-      stage = null,
-      result_data = p_result_data,
-      output_url = p_output_url,
-      error_code = null,
-      error_message = null,
-      lease_token = null,
-      lease_expires_at = null,
-      completed_at = greatest(clock_timestamp(), j.started_at),
-      event_seq = j.event_seq + 1,
-      last_event = 'completed'
-  where j.id = p_job_id and j.lease_token = p_lease_token
-  returning j.* into v_job;
-  if not found then
-    return false;
-  end if;
-  if p_product is null then
-    return true;
+  if exists (
+    select 1 from unnest(v_kinds) as n (kind)
+    where not exists (select 1 from private.ai_job_products as k where k.kind = n.kind)
+  ) then
+    raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
   end if;
 
-  if not exists (select 1 from private.ai_job_products as k where k.kind = p_product ->> 'kind') then
-    raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_product.kind';
-  end if;
-  execute format('select private.%I($1, $2)', 'save_' || (p_product ->> 'kind')) using v_job, p_product;
-  return true;
+  foreach v_kind in array v_kinds loop
+    execute format(
+      'select private.%I(j, b.product)
+      from jsonb_to_recordset($1) as b (job_id uuid, product jsonb)
+      join public.ai_jobs as j on j.id = b.job_id
+      where b.job_id = any ($2) and b.product ->> ''kind'' = $3',
+      'save_' || v_kind
+    )
+    using p_jobs, v_done, v_kind;
+  end loop;
+  return v_done;
 end;
 $$;
-comment on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) is
-  'Completes a claimed job and writes the row that its result is, in one commit. p_product has a kind that is registered in '
-  'private.ai_job_products, whose function private.save_<kind> writes the row; owner, job, provider and file come from the '
-  'job. A product that cannot be written raises (AJ080, AJ081, or the constraint) and undoes the completion. False: the lease '
-  'is lost and nothing changed. service_role only; security definer because it locks the owner''s account, in schema auth, '
-  'before the job.';
-revoke execute on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) from public, anon, authenticated;
-grant execute on function public.complete_ai_job(uuid, uuid, jsonb, text, jsonb) to service_role;
+comment on function private.complete_leased_jobs(jsonb) is
+  'The work of complete_ai_jobs, for accounts and jobs that it has locked; returns the jobs that are completed. Security '
+  'definer because it is called by functions that are.';
+
+create function public.complete_ai_jobs(p_jobs jsonb)
+returns table (job_id uuid, error jsonb)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_job jsonb;
+  v_code text;
+  v_message text;
+  v_detail text;
+  v_constraint text;
+begin
+  -- A product belongs to the owner's account. Deleting an account locks it and then its jobs, so it is locked first here.
+  perform 1
+  from auth.users as u
+  where u.id = any (array(
+    select j.user_id
+    from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
+    join public.ai_jobs as j on j.id = b.job_id
+    where b.product is not null
+  ))
+  order by u.id
+  for key share;
+  perform private.lock_leased_ai_jobs(p_jobs);
+  begin
+    return query select d.id, null::jsonb from unnest(private.complete_leased_jobs(p_jobs)) as d (id);
+    return;
+  exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
+    null;
+  end;
+  -- One of them cannot be written: each by itself, so that it fails alone.
+  for v_job in
+    select i.item from jsonb_array_elements(p_jobs) as i (item) order by i.item ->> 'job_id'
+  loop
+    begin
+      return query
+      select d.id, null::jsonb from unnest(private.complete_leased_jobs(jsonb_build_array(v_job))) as d (id);
+    exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
+      get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
+        v_constraint = constraint_name;
+      return query
+      select (v_job ->> 'job_id')::uuid, private.item_error(v_code, v_message, v_detail, v_constraint);
+    end;
+  end loop;
+end;
+$$;
+comment on function public.complete_ai_jobs(jsonb) is
+  'Completes claimed jobs and writes the rows that their results are, in one commit. p_jobs: [{job_id, lease_token, '
+  'result_data, output_url?, product?}], one for each job. One row for each job whose lease is held; a job without a row has '
+  'lost it, and nothing changed. product has a kind that is registered in private.ai_job_products, whose function '
+  'private.save_<kind> writes the row; owner, job, provider and file come from the job. An item that cannot be written has '
+  'error {code, message, details?, constraint?} (AJ080, AJ081, or a constraint), and its job stays as it was; the others are '
+  'committed. service_role only; security definer because it locks the owners'' accounts, in schema auth, before the jobs.';
+revoke execute on function public.complete_ai_jobs(jsonb) from public, anon, authenticated;
+grant execute on function public.complete_ai_jobs(jsonb) to service_role;
 
 -- ===== supabase/schemas/jobs/fail.sql
 
@@ -4071,6 +4562,7 @@ security definer
 set search_path = ''
 as $$
 declare
+  v_ids uuid[];
   v_id uuid;
   v_count integer := 0;
 begin
@@ -4080,8 +4572,9 @@ begin
   if p_user_id is not null and not exists (select 1 from auth.users as u where u.id = p_user_id) then
     raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
   end if;
-  for v_id in
-    select f.id
+  select array_agg(c.id order by c.user_id, c.id) into v_ids
+  from (
+    select f.id, f.user_id
     from public.ai_jobs as f
     where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
       -- These come back with the job that they depend on.
@@ -4093,7 +4586,9 @@ begin
     order by f.completed_at
     limit p_limit
     for update skip locked
-  loop
+  ) as c;
+  -- By user, as every function takes the quotas of several users: two redrives at once would wait for each other.
+  foreach v_id in array coalesce(v_ids, '{}') loop
     v_count := v_count + private.retry_failed_ai_job(v_id)::integer;
   end loop;
   return v_count;
@@ -4353,52 +4848,84 @@ comment on function private.note_failed_attempt(public.ai_jobs, text) is
   'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer because '
   'it calls a function that is.';
 
-create function private.note_settled_call()
+create function private.note_settled_calls()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_nestloop = off
 as $$
+declare
+  v_call record;
 begin
-  if private.is_provider_failure(new.error_code) and new.outcome in ('rejected', 'unknown') then
-    -- A call that its owner cut off says nothing about the provider.
-    if not exists (
-      select 1 from public.ai_jobs as j where j.id = new.job_id and j.cancel_requested_at is not null
-    ) then
-      perform private.note_provider_answer(new.provider, new.job_id, true);
-    end if;
-  elsif new.outcome in ('succeeded', 'adopted', 'absent')
-    or (new.outcome = 'rejected' and new.error_code not in ('lease_expired', 'provider_concurrency_limited')) then
-    perform private.note_provider_answer(new.provider, new.job_id, false);
-  end if;
+  for v_call in
+    select c.provider, c.job_id, c.is_failure
+    from (
+      select n.provider, n.job_id, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
+      from updated as n
+      join outdated as o on o.id = n.id
+      cross join lateral (
+        select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
+      ) as f
+      where n.outcome <> o.outcome
+        and case
+          -- A call that its owner cut off says nothing about the provider.
+          when f.is_failure then not exists (
+            select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
+          )
+          else n.outcome in ('succeeded', 'adopted', 'absent')
+            or (n.outcome = 'rejected' and n.error_code not in ('lease_expired', 'provider_concurrency_limited'))
+        end
+    ) as c
+    join public.ai_providers as p on p.provider = c.provider
+    -- A provider in order is not written to.
+    where c.has_failure or p.breaker_failures > 0 or p.breaker_opened_at is not null
+    -- Its answers last: a provider that has answered any of these is not down.
+    order by c.provider, c.is_failure desc, c.job_id
+  loop
+    perform private.note_provider_answer(v_call.provider, v_call.job_id, v_call.is_failure);
+  end loop;
   return null;
 end;
 $$;
-comment on function private.note_settled_call() is
-  'Row trigger: what became of a paid call is counted for the provider''s breaker. Security definer because it calls a '
-  'function that is.';
+comment on function private.note_settled_calls() is
+  'Statement trigger: the outcome of paid calls is counted for the breakers of their providers. Security definer because it '
+  'calls a function that is.';
 
-create function private.note_provider_progress()
-returns trigger
+create function private.note_provider_progress(p_job_ids uuid[])
+returns void
 language plpgsql
+volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_job record;
 begin
-  if new.status = 'pending' and (
-    new.stage = 'waiting_for_recovery'
-    or exists (select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome = 'unknown')
-  ) then
-    return null;
-  end if;
-  perform private.note_provider_answer(new.provider, new.id, false);
-  return null;
+  for v_job in
+    select j.id, j.provider
+    from public.ai_jobs as j
+    -- A provider in order is not written to.
+    join public.ai_providers as p
+      on p.provider = j.provider and (p.breaker_failures > 0 or p.breaker_opened_at is not null)
+    where j.id = any (p_job_ids)
+      and (
+        (j.status = 'completed' and j.cached_from_job_id is null)
+        or (
+          j.status = 'pending' and j.last_event = 'snoozed' and j.stage is distinct from 'waiting_for_recovery'
+          and not exists (select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome = 'unknown')
+        )
+      )
+    order by j.provider, j.id
+  loop
+    perform private.note_provider_answer(v_job.provider, v_job.id, false);
+  end loop;
 end;
 $$;
-comment on function private.note_provider_progress() is
-  'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. '
-  'One that waits until a call can be looked for, or until trouble is over, has not. '
-  'Security definer because it calls a function that is.';
+comment on function private.note_provider_progress(uuid[]) is
+  'A job that was completed, or put off because its provider is still at work, has had a proper answer. One that waits until '
+  'a call can be looked for, or until trouble is over, has not. Security definer because it calls a function that is.';
 
 create view private.ai_provider_states
 with (security_invoker = true)
@@ -4423,9 +4950,8 @@ comment on view private.ai_provider_states is
 revoke all on private.ai_provider_states from public, anon, authenticated, service_role;
 
 create trigger ai_provider_calls_note_settled
-after update of outcome on public.ai_provider_calls
-for each row when (old.outcome is distinct from new.outcome)
-execute function private.note_settled_call();
+after update on public.ai_provider_calls referencing old table as outdated new table as updated
+for each statement execute function private.note_settled_calls();
 
 -- ===== supabase/schemas/providers/webhooks.sql
 
@@ -4674,20 +5200,54 @@ comment on function private.take_inserted_voice_places() is
   'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a function that '
   'is.';
 
-create function private.take_reopened_voice_place()
+-- ===== supabase/schemas/jobs/changes.sql
+
+-- What changes of status mean for everything around a job.
+
+create function private.follow_changed_ai_jobs()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_nestloop = off
 as $$
+declare
+  v_stopped uuid[];
+  v_ended uuid[];
+  v_reopened uuid[];
 begin
-  perform private.check_voice_room(new.user_id, new.provider);
+  -- Claims, heartbeats and the steps of a paid call end here.
+  if not exists (select 1 from updated as n where n.status <> 'processing') then
+    return null;
+  end if;
+  select
+    array_agg(n.id) filter (where o.status = 'processing'),
+    array_agg(n.id) filter (where n.status in ('completed', 'failed', 'cancelled')),
+    array_agg(n.id) filter (where o.status in ('completed', 'failed', 'cancelled'))
+  into v_stopped, v_ended, v_reopened
+  from updated as n
+  join outdated as o on o.id = n.id
+  where n.status <> o.status;
+  if v_ended is not null then
+    perform private.follow_ai_job_dependency(v_ended);
+  end if;
+  if v_reopened is not null then
+    perform private.follow_ai_job_dependency(v_reopened);
+    perform private.charge_reopened_ai_jobs(v_reopened);
+  end if;
+  if v_stopped is not null then
+    perform private.note_provider_progress(v_stopped);
+    perform private.mark_open_calls_unknown(v_stopped);
+  end if;
+  if v_ended is not null then
+    perform private.forget_checkpoints(v_ended);
+  end if;
   return null;
 end;
 $$;
-comment on function private.take_reopened_voice_place() is
-  'Row trigger: a failed voice clone that is tried again needs room like a new one. Security definer because it calls a '
-  'function that is.';
+comment on function private.follow_changed_ai_jobs() is
+  'Statement trigger: what changes of status mean for dependents, quotas, the provider''s breaker, open calls and '
+  'checkpoints. One trigger, since each costs every step of a job. Security definer because it calls functions that are.';
 
 -- ===== supabase/schemas/ops/schedule_runs.sql
 
@@ -5180,47 +5740,11 @@ create trigger ai_jobs_touch_updated_at
 before update on public.ai_jobs
 for each row execute function private.touch_updated_at();
 
--- After update, each row, then each statement.
+-- After update, each statement.
 
-create trigger ai_jobs_after_end_follow_dependency
-after update on public.ai_jobs
-for each row when (
-  old.status is distinct from new.status
-  and (new.status in ('completed', 'failed', 'cancelled') or old.status = 'failed')
-)
-execute function private.follow_ai_job_dependency();
-
-create trigger ai_jobs_after_reopen_charge
-after update on public.ai_jobs
-for each row when (old.status in ('completed', 'failed', 'cancelled') and new.status in ('pending', 'processing'))
-execute function private.charge_reopened_ai_job();
-
--- After the row of the user is locked.
-create trigger ai_jobs_after_reopen_take_voice_place
-after update on public.ai_jobs
-for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
-execute function private.take_reopened_voice_place();
-
-create trigger ai_jobs_after_step_note_provider
-after update on public.ai_jobs
-for each row when (
-  old.status = 'processing'
-  and (
-    (new.status = 'completed' and new.cached_from_job_id is null)
-    or (new.status = 'pending' and new.last_event = 'snoozed')
-  )
-)
-execute function private.note_provider_progress();
-
-create trigger ai_jobs_forget_checkpoint
-after update on public.ai_jobs
-for each row when (old.status is distinct from new.status and new.status in ('completed', 'failed', 'cancelled'))
-execute function private.forget_checkpoint();
-
-create trigger ai_jobs_mark_open_call_unknown
-after update of status on public.ai_jobs
-for each row when (old.status = 'processing' and new.status <> 'processing')
-execute function private.mark_open_call_unknown();
+create trigger ai_jobs_after_change_follow
+after update on public.ai_jobs referencing old table as outdated new table as updated
+for each statement execute function private.follow_changed_ai_jobs();
 
 create trigger ai_jobs_after_update_count
 after update on public.ai_jobs referencing old table as outdated new table as updated

@@ -62,7 +62,7 @@ export class FakeJournal {
     );
   }
 
-  /** `begin_provider_call`, without its changes of the job. */
+  /** `begin_provider_calls`, without its changes of the job. */
   begin(
     wanted: Pick<FakeCall, "id" | "jobId" | "operation" | "attempt" | "sentAt">,
   ): BegunCall {
@@ -101,7 +101,7 @@ export class FakeJournal {
     return calls.some(isOpen) ? "unknown" : "none";
   }
 
-  /** `settle_provider_call`: false when the call is settled already. */
+  /** `settle_provider_calls`: false when the call is settled already. */
   settle(
     jobId: string,
     callId: string,

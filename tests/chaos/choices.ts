@@ -18,21 +18,21 @@ function chooseKills(moments: readonly Moment[]): Point[] {
 /** Where a worker that stands still has something in hand that is no longer its own when it wakes up. */
 const STALLS = [
   ["claim_dispatched_ai_jobs", "answered"],
-  ["begin_provider_call", "answered"],
+  ["begin_provider_calls", "answered"],
   ["voices.add", "headers"],
   ["voices.add", "answered"],
-  ["settle_provider_call", "headers"],
-  ["complete_ai_job", "headers"],
+  ["settle_provider_calls", "headers"],
+  ["complete_ai_jobs", "headers"],
 ] as const;
 
 /** Where an answer that is lost leaves a worker in doubt. */
 const CUTS = [
   ["claim_dispatched_ai_jobs", "answered"],
-  ["begin_provider_call", "answered"],
+  ["begin_provider_calls", "answered"],
   ["voices.add", "half sent"],
   ["voices.add", "answered"],
-  ["settle_provider_call", "answered"],
-  ["complete_ai_job", "answered"],
+  ["settle_provider_calls", "answered"],
+  ["complete_ai_jobs", "answered"],
 ] as const;
 
 function isOneOf(

@@ -8,6 +8,7 @@ import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import { refusalOf, uploadSample } from "./_support/factories.ts";
 import { insertAs } from "./_support/new-jobs.ts";
 import type { Job } from "./_support/queue.ts";
+import { completeJob } from "./_support/protocol.ts";
 
 const options = {
   apiKey: undefined,
@@ -269,10 +270,11 @@ Deno.test("avatar_video: a speech that is made already is checked as it is", asy
       });
       const [claimed] = await db.sql<{ lease_token: string }[]>`
         select lease_token from public.claim_ai_jobs(1, array[${job}]::uuid[])`;
-      await db.sql`
-        select public.complete_ai_job(${job}, ${
-        claimed?.lease_token ?? null
-      }, ${db.sql.json({ duration_seconds: seconds })}, ${outputUrl})`;
+      await completeJob(
+        db.sql,
+        { id: job, lease_token: claimed?.lease_token ?? null },
+        { result: { duration_seconds: seconds }, outputUrl },
+      );
       return job;
     };
     await video(db, id, {}, await made(6_000_000, 600));

@@ -14,6 +14,7 @@ import {
   withQueue,
 } from "./_support/factories.ts";
 import { type ClaimedJob, queueOver } from "./_support/queue.ts";
+import { settleCall } from "./_support/protocol.ts";
 
 interface State {
   state: string;
@@ -59,10 +60,10 @@ async function answer(
   const call = await queue.begin(job);
   assert(call?.decision === "send", call?.decision);
   await db.asService((sql) =>
-    sql`select public.settle_provider_call(${call.call_id}, ${job.id}, ${job.lease_token}, ${outcome},
-      p_provider_object_id => ${
-      outcome === "succeeded" ? crypto.randomUUID() : null
-    }, p_error_code => ${code})`
+    settleCall(sql, job, call.call_id, outcome, {
+      objectId: outcome === "succeeded" ? crypto.randomUUID() : null,
+      errorCode: code,
+    })
   );
 }
 
@@ -174,10 +175,9 @@ Deno.test("breaker: calls that their owners cut off do not count", async () => {
     await bench.db
       .sql`update public.ai_jobs set cancel_requested_at = now() where id = ${job.id}`;
     await bench.db.asService((sql) =>
-      sql`select public.settle_provider_call(${
-        call?.call_id ?? null
-      }, ${job.id}, ${job.lease_token}, 'unknown',
-        p_error_code => 'provider_unavailable')`
+      settleCall(sql, job, call?.call_id ?? null, "unknown", {
+        errorCode: "provider_unavailable",
+      })
     );
     assertEquals((await stateOf(bench)).state, "working");
   });

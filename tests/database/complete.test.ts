@@ -1,4 +1,4 @@
-/** complete_ai_job: the result, and the row that it is, in one commit. */
+/** complete_ai_jobs: the result, and the row that it is, in one commit. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import {
@@ -16,8 +16,9 @@ import {
 } from "./_support/factories.ts";
 import type { TestDatabase } from "../_support/database.ts";
 import { type ClaimedJob, queueOver } from "./_support/queue.ts";
+import { completeJob } from "./_support/protocol.ts";
 
-Deno.test("complete_ai_job: the job is completed with its result, without lease, error or stage", async () => {
+Deno.test("complete_ai_jobs: the job is completed with its result, without lease, error or stage", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -49,7 +50,7 @@ Deno.test("complete_ai_job: the job is completed with its result, without lease,
   });
 });
 
-Deno.test("complete_ai_job: a job completes once", async () => {
+Deno.test("complete_ai_jobs: a job completes once", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -60,7 +61,7 @@ Deno.test("complete_ai_job: a job completes once", async () => {
   });
 });
 
-Deno.test("complete_ai_job: an expired lease that nobody took back still completes", async () => {
+Deno.test("complete_ai_jobs: an expired lease that nobody took back still completes", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);
     await expireLease(bench.db, job.id);
@@ -68,7 +69,7 @@ Deno.test("complete_ai_job: an expired lease that nobody took back still complet
   });
 });
 
-Deno.test("complete_ai_job: an output that is no object path is refused, and the job stays as it was", async () => {
+Deno.test("complete_ai_jobs: an output that is no object path is refused, and the job stays as it was", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);
     const before = await pictureOf(bench.db);
@@ -87,7 +88,7 @@ Deno.test("complete_ai_job: an output that is no object path is refused, and the
   });
 });
 
-Deno.test("complete_ai_job: job and voice appear in the same commit", async () => {
+Deno.test("complete_ai_jobs: job and voice appear in the same commit", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -127,7 +128,7 @@ Deno.test("complete_ai_job: job and voice appear in the same commit", async () =
   });
 });
 
-Deno.test("complete_ai_job: a voice that cannot be written takes the completion back with it", async (t) => {
+Deno.test("complete_ai_jobs: a voice that cannot be written takes the completion back with it", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const earlier = await insertCompletedJob(bench);
@@ -210,7 +211,7 @@ async function belongings(db: TestDatabase, userId: string, photo: string) {
   return row;
 }
 
-Deno.test("complete_ai_job: avatar, pdf and transcript take owner, job, provider and file from the job", async () => {
+Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provider and file from the job", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -221,9 +222,10 @@ Deno.test("complete_ai_job: avatar, pdf and transcript take owner, job, provider
       bucket: string,
     ) =>
       db.asService((sql) =>
-        sql`select public.complete_ai_job(
-          ${claimed.id}, ${claimed.lease_token}, '{}', ${`${bucket}/${job.user_id}/${claimed.id}/file`},
-          ${sql.json(product)})`
+        completeJob(sql, claimed, {
+          outputUrl: `${bucket}/${job.user_id}/${claimed.id}/file`,
+          product,
+        })
       );
     await complete(job, {
       kind: "avatar",
@@ -287,7 +289,7 @@ Deno.test("complete_ai_job: avatar, pdf and transcript take owner, job, provider
   });
 });
 
-Deno.test("complete_ai_job: a product never reaches into what is another's, and what it was made from may be gone", async (t) => {
+Deno.test("complete_ai_jobs: a product never reaches into what is another's, and what it was made from may be gone", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -319,15 +321,15 @@ Deno.test("complete_ai_job: a product never reaches into what is another's, and 
     await t.step("a file outside the owner's folder", async () => {
       const refusal = await refusalOf(() =>
         db.asService((sql) =>
-          sql`select public.complete_ai_job(${job.id}, ${job.lease_token}, '{}', ${`pdfs/${other.user_id}/x.pdf`},
-            ${
-            sql.json({
+          completeJob(sql, job, {
+            outputUrl: `pdfs/${other.user_id}/x.pdf`,
+            product: {
               kind: "pdf",
               title: "Summer",
               page_count: 1,
               size_bytes: 1,
-            })
-          })`
+            },
+          })
         )
       );
       assertEquals(refusal.constraint, "pdfs_pdf_url_is_owners");
@@ -335,15 +337,15 @@ Deno.test("complete_ai_job: a product never reaches into what is another's, and 
     });
     await t.step("another's voice is left out", async () => {
       await db.asService((sql) =>
-        sql`select public.complete_ai_job(${job.id}, ${job.lease_token}, '{}', ${`outputs/${job.user_id}/x.mp4`},
-          ${
-          sql.json({
+        completeJob(sql, job, {
+          outputUrl: `outputs/${job.user_id}/x.mp4`,
+          product: {
             kind: "avatar",
             provider_avatar_id: "tlk_2",
             name: "A talk",
             voice_id: theirs.voice,
-          })
-        })`
+          },
+        })
       );
       const rows = await db.sql`select voice_id, photo_id from public.avatars`;
       assertEquals([...rows], [{ voice_id: null, photo_id: null }]);
@@ -351,7 +353,7 @@ Deno.test("complete_ai_job: a product never reaches into what is another's, and 
   });
 });
 
-Deno.test("complete_ai_job: against a rescue that came first it changes nothing; against one that came later it stands", async (t) => {
+Deno.test("complete_ai_jobs: against a rescue that came first it changes nothing; against one that came later it stands", async (t) => {
   await t.step("rescue first", () =>
     withQueue(async (bench) => {
       const { db } = bench;
@@ -395,7 +397,7 @@ Deno.test("complete_ai_job: against a rescue that came first it changes nothing;
     }));
 });
 
-Deno.test("complete_ai_job and rescue: 40 expired jobs, completed and rescued at once: each has one ending", async () => {
+Deno.test("complete_ai_jobs and rescue: 40 expired jobs, completed and rescued at once: each has one ending", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const jobs: ClaimedJob[] = [];

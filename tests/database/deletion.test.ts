@@ -25,6 +25,7 @@ import {
   payFor,
   readOrder,
 } from "./_support/shop-fixtures.ts";
+import { beginCall, completeJob } from "./_support/protocol.ts";
 
 interface StorageRemoval {
   object_path: string;
@@ -619,18 +620,17 @@ Deno.test("account: a worker in the middle of its job neither holds up the delet
     const answers = await deleting.begin(async (sql) => {
       // As a deletion begins: it holds the account while it writes down what has to go.
       await sql`select 1 from auth.users where id = ${paying.user_id} for update`;
-      const [begun] = await worker`
-        select decision from public.begin_provider_call(
-          ${paying.id}, ${paying.lease_token}, 'create_voice', 30, 'calling_provider', 1)`;
-      const completed = other`
-        select public.complete_ai_job(${ending.id}, ${ending.lease_token}, '{"voice_id": "v"}', null,
-          ${other.json(aVoice())}) as is_completed`.execute();
+      const begun = await beginCall(worker, paying);
+      const completed = completeJob(other, ending, {
+        result: { voice_id: "v" },
+        product: aVoice(),
+      });
       await untilBlocked(db, pid);
       await sql`delete from auth.users where id = ${paying.user_id}`;
       return { begun, completed };
     });
     assertEquals(answers.begun?.decision, "send");
-    assertEquals((await answers.completed)[0]?.is_completed, false);
+    assertEquals(await answers.completed, false);
     assertEquals(
       [
         ...await db.sql`

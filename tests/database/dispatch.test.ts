@@ -160,7 +160,11 @@ Deno.test("dispatch: the signature is good for the npm package standardwebhooks;
 Deno.test("dispatch: each call has an id of its own and the time of the database", async () => {
   await withDatabase(async (db) => {
     await setVault(db);
-    for (let n = 0; n < 3; n++) await insertJob(db);
+    for (let n = 0; n < 3; n++) {
+      await insertJob(db);
+      // As if it had been received: the next insert sends its own.
+      await db.sql`delete from private.pending_dispatches`;
+    }
     const heads = (await queued(db)).map(({ headers }) =>
       headersSchema.parse(headers)
     );
@@ -183,6 +187,7 @@ Deno.test("dispatch: a statement of many rows is one call, which names at most 5
     assertEquals(idsIn(await onlyRequest(db)).sort(), ids.sort());
 
     await db.sql`delete from net.http_request_queue`;
+    await db.sql`delete from private.pending_dispatches`;
     const { id: userId } = await db.createUser();
     const inputUrl = await uploadSample(db, userId);
     await db.sql`

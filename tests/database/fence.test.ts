@@ -40,33 +40,33 @@ const writes: FencedWrite[] = [
     write: (queue, lease) => queue.heartbeat(lease, 50, "somewhere"),
   },
   {
-    name: "begin_provider_call",
+    name: "begin_provider_calls",
     refusal: undefined,
     write: (queue, lease) => queue.begin(lease, "another_step"),
   },
   {
-    name: "begin_provider_call for a call that is open",
+    name: "begin_provider_calls for a call that is open",
     refusal: undefined,
     write: (queue, lease) => queue.begin(lease),
   },
   {
-    name: "settle_provider_call as succeeded",
+    name: "settle_provider_calls as succeeded",
     refusal: false,
     write: (queue, lease, { callId }) =>
       queue.settle(lease, callId, "succeeded", "voice-1", 70),
   },
   {
-    name: "settle_provider_call as absent",
+    name: "settle_provider_calls as absent",
     refusal: false,
     write: (queue, lease, { callId }) => queue.settle(lease, callId, "absent"),
   },
   {
-    name: "complete_ai_job",
+    name: "complete_ai_jobs",
     refusal: false,
     write: (queue, lease) => queue.complete(lease, { voice_id: "voice-1" }),
   },
   {
-    name: "complete_ai_job with a product",
+    name: "complete_ai_jobs with a product",
     refusal: false,
     write: (queue, lease) => queue.completeWithProduct(lease, aVoice()),
   },

@@ -1,4 +1,4 @@
-/** begin_provider_call and settle_provider_call: a paid call is written down before it is sent, and never sent blindly. */
+/** begin_provider_calls and settle_provider_calls: a paid call is written down before it is sent, and never sent blindly. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";
@@ -22,6 +22,7 @@ import {
   type ClaimedJob,
   queueOver,
 } from "./_support/queue.ts";
+import { beginCall } from "./_support/protocol.ts";
 
 interface Call {
   id: string;
@@ -60,7 +61,7 @@ async function changeOwner(
   return await claimJob(bench, job.id);
 }
 
-Deno.test("begin_provider_call: the call stands in the journal, for everybody to see, before it is sent", async () => {
+Deno.test("begin_provider_calls: the call stands in the journal, for everybody to see, before it is sent", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await db.sql`update public.ai_job_types set lease_seconds = 60`;
@@ -167,7 +168,7 @@ Deno.test("provider calls: only after a definite no, or after asking, may the st
   }
 });
 
-Deno.test("begin_provider_call: whichever way the sender lost the job, the next owner asks first", async (t) => {
+Deno.test("begin_provider_calls: whichever way the sender lost the job, the next owner asks first", async (t) => {
   const ways: Record<
     string,
     (bench: Bench, job: ClaimedJob) => Promise<unknown>
@@ -202,7 +203,7 @@ Deno.test("begin_provider_call: whichever way the sender lost the job, the next 
   }
 });
 
-Deno.test("begin_provider_call: an empty look-up is conclusive once the outcome has been unknown for reconcile_seconds, by the database's clock", async () => {
+Deno.test("begin_provider_calls: an empty look-up is conclusive once the outcome has been unknown for reconcile_seconds, by the database's clock", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db.sql`update public.ai_job_types set reconcile_seconds = 60`;
@@ -225,7 +226,7 @@ Deno.test("begin_provider_call: an empty look-up is conclusive once the outcome 
   });
 });
 
-Deno.test("begin_provider_call: connections that race with one lease open one call; none is lost", async (t) => {
+Deno.test("begin_provider_calls: connections that race with one lease open one call; none is lost", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     for (const count of [2, 10]) {
@@ -257,7 +258,7 @@ Deno.test("begin_provider_call: connections that race with one lease open one ca
   });
 });
 
-Deno.test("begin_provider_call: twin of the race: different steps of one job do not stand in each other's way", async () => {
+Deno.test("begin_provider_calls: twin of the race: different steps of one job do not stand in each other's way", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -307,7 +308,7 @@ Deno.test("ai_provider_calls: the table itself refuses a second call of a step t
   });
 });
 
-Deno.test("settle_provider_call: a call is settled once, and only through its own job", async () => {
+Deno.test("settle_provider_calls: a call is settled once, and only through its own job", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -333,7 +334,7 @@ Deno.test("settle_provider_call: a call is settled once, and only through its ow
   });
 });
 
-Deno.test("settle_provider_call: told the same again it is true, and nothing changes", async () => {
+Deno.test("settle_provider_calls: told the same again it is true, and nothing changes", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -358,16 +359,17 @@ Deno.test("settle_provider_call: told the same again it is true, and nothing cha
   });
 });
 
-Deno.test("begin_provider_call: asked again under the caller's own id it is the same call; under another it is one to look for", async () => {
+Deno.test("begin_provider_calls: asked again under the caller's own id it is the same call; under another it is one to look for", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
     const id = crypto.randomUUID();
     const ask = async (lease: typeof job, callId: string) => {
-      const [row] = await db.sql<{ call_id: string; decision: string }[]>`
-        select call_id, decision from public.begin_provider_call(
-          ${lease.id}, ${lease.lease_token}, 'create_voice', 30, 'calling_provider', 1, ${callId})`;
-      return row === undefined ? null : { ...row };
+      const begun = await beginCall(db.sql, lease, { callId });
+      return begun === undefined ? null : {
+        call_id: begun.call_id,
+        decision: String(begun.decision),
+      };
     };
     const send = { call_id: id, decision: "send" };
     assertEquals(await ask(job, id), send);
@@ -390,21 +392,18 @@ Deno.test("begin_provider_call: asked again under the caller's own id it is the 
   });
 });
 
-Deno.test("begin_provider_call: asked again while the first asking is not through, it waits for that and is the same call", async () => {
+Deno.test("begin_provider_calls: asked again while the first asking is not through, it waits for that and is the same call", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
     const id = crypto.randomUUID();
     const [first, second] = await db.connections(2);
     assert(first && second);
-    const ask = (sql: postgres.ISql) =>
-      sql<{ decision: string }[]>`
-        select decision from public.begin_provider_call(
-          ${job.id}, ${job.lease_token}, 'create_voice', 30, 'calling_provider', 1, ${id})`;
+    const ask = (sql: postgres.ISql) => beginCall(sql, job, { callId: id });
     const pid = await backendOf(second);
     const again = await first.begin(async (sql) => {
       await ask(sql);
-      const answer = ask(second).then(([row]) => row?.decision);
+      const answer = ask(second).then((begun) => begun?.decision);
       await untilBlocked(db, pid);
       return { answer };
     });
@@ -414,7 +413,7 @@ Deno.test("begin_provider_call: asked again while the first asking is not throug
   });
 });
 
-Deno.test("settle_provider_call: an outcome that makes no sense is refused and changes nothing", async (t) => {
+Deno.test("settle_provider_calls: an outcome that makes no sense is refused and changes nothing", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);

@@ -248,7 +248,7 @@ const HELD_OTHERWISE: Record<string, string> = {
   ai_jobs_cached_from_job_id_fkey:
     "checked by private.admit_ai_job and reuse_ai_job_result",
   ai_provider_calls_job_id_fkey:
-    "written by begin_provider_call from the job's own row",
+    "written by begin_provider_calls from the job's own row",
   deliveries_order_fkey: "the customer is set by private.guard_delivery",
   payments_order_fkey: "the customer is set by private.guard_payment",
 };

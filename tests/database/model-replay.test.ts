@@ -14,6 +14,7 @@ import {
 } from "../../dev/model/traces.ts";
 import { WORLDS } from "../../dev/model/worlds.ts";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
+import { beginCall, completeJob, settleCall } from "./_support/protocol.ts";
 
 /** Longer than any test, so that time passes only where a trace says so. */
 const LEASE_SECONDS = 300;
@@ -208,20 +209,10 @@ class Walk {
   }
 
   async #begin(id: string, worker: number, outcome: string): Promise<void> {
-    const [row] = await this.#service<
-      {
-        call_id: string | null;
-        decision: string;
-        is_lookup_conclusive: boolean;
-      }[]
-    >`
-      select call_id, decision, is_lookup_conclusive from public.begin_provider_call(
-        p_job_id => ${id},
-        p_lease_token => ${this.#token(worker)},
-        p_operation => 'create_voice',
-        p_progress => 30,
-        p_stage => 'calling_provider'
-      )`;
+    const row = await beginCall(this.#service, {
+      id,
+      lease_token: this.#token(worker),
+    });
     if (outcome === "lost") {
       assertEquals(row, undefined);
       return;
@@ -241,15 +232,14 @@ class Walk {
     const isLost = outcome === "lost";
     const written = isLost ? "unknown" : outcome.replace(", answer lost", "");
     const isMade = written === "succeeded" || written === "adopted";
-    const [row] = await this.#service<{ answer: boolean }[]>`
-      select public.settle_provider_call(
-        p_call_id => ${callId},
-        p_job_id => ${id},
-        p_lease_token => ${leaseToken},
-        p_outcome => ${written},
-        p_provider_object_id => ${isMade ? objectOf(id) : null}
-      ) as answer`;
-    assertEquals(row?.answer, !isLost);
+    const isSettled = await settleCall(
+      this.#service,
+      { id, lease_token: leaseToken },
+      callId,
+      written,
+      { objectId: isMade ? objectOf(id) : null },
+    );
+    assertEquals(isSettled, !isLost);
   }
 
   async #complete({ rule, job, worker }: Step): Promise<void> {
@@ -261,14 +251,12 @@ class Walk {
       stability: 0.5,
       similarity_boost: 0.75,
     };
-    const [row] = await this.#service<{ answer: boolean }[]>`
-      select public.complete_ai_job(
-        p_job_id => ${id},
-        p_lease_token => ${this.#token(worker)},
-        p_result_data => ${this.#service.json({ voice_id: objectOf(id) })},
-        p_product => ${this.#service.json(voice)}
-      ) as answer`;
-    assertEquals(row?.answer, rule !== "complete: lost");
+    const isCompleted = await completeJob(
+      this.#service,
+      { id, lease_token: this.#token(worker) },
+      { result: { voice_id: objectOf(id) }, product: voice },
+    );
+    assertEquals(isCompleted, rule !== "complete: lost");
   }
 
   async #end(step: Step, name: string, outcome: string): Promise<void> {
@@ -500,8 +488,8 @@ const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
     "attempt = j.attempt - 0 * ",
   ),
   "an empty look-up counts at once": rewrite(
-    "public.begin_provider_call",
-    "secs => v_type.reconcile_seconds",
+    "private.begin_leased_calls",
+    "secs => t.reconcile_seconds",
     "secs => 0",
   ),
   "a release is forgotten in the timeline": rewrite(
@@ -510,7 +498,7 @@ const SPOILT: Record<string, (sql: postgres.Sql) => Promise<unknown>> = {
     "",
   ),
   "a call is left as sent": (sql) =>
-    sql`alter table public.ai_jobs disable trigger ai_jobs_mark_open_call_unknown`,
+    sql`alter table public.ai_jobs disable trigger ai_jobs_after_change_follow`,
   "a cancelled job waits": (sql) =>
     sql`alter table public.ai_jobs disable trigger ai_jobs_finish_instead_of_requeue`,
 };

@@ -7,6 +7,7 @@ import { compareCatalogues, readCatalogue } from "../../dev/tools/catalogue.ts";
 import { moduleOf } from "../../dev/tools/build-installer.ts";
 import { type Module, MODULES } from "../../installer/template.ts";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
+import { completeJob } from "./_support/protocol.ts";
 
 const migrations = fromFileUrl(
   new URL("../../supabase/migrations", import.meta.url),
@@ -94,15 +95,15 @@ Deno.test("modules: with core alone a job is accepted, claimed and completed wit
     const [job] = jobs;
     assert(job !== undefined);
     await db.asService((sql) =>
-      sql`select public.complete_ai_job(${job.id}, ${job.lease_token}, '{}', null, ${
-        sql.json({
+      completeJob(sql, job, {
+        product: {
           kind: "voice",
           provider_voice_id: "v1",
           name: "Me",
           stability: 0.5,
           similarity_boost: 0.5,
-        })
-      })`
+        },
+      })
     );
     const [voice] = await db.sql<{ id: string }[]>`
       select id from public.voices where user_id = ${user.id}`;

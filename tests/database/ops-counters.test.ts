@@ -11,6 +11,7 @@ import {
   makeDue,
   withQueue,
 } from "./_support/factories.ts";
+import { completeJob, settleCall } from "./_support/protocol.ts";
 
 /** What was counted since the beginning, as `metric` or `metric code`; durations and what is zero are left out. */
 async function totals(db: TestDatabase): Promise<Record<string, number>> {
@@ -88,8 +89,7 @@ Deno.test("counters: what is rolled back is not counted, what commits beside it 
   await withQueue(async ({ db, queue }) => {
     const job = await insertClaimedJob({ db, queue });
     await db.sql.begin(async (sql) => {
-      await sql`
-        select public.complete_ai_job(${job.id}, ${job.lease_token}, '{}'::jsonb)`;
+      await completeJob(sql, job);
       throw new Error("rolled back");
     }).catch(() => {});
     await insertJob(db);
@@ -290,9 +290,10 @@ Deno.test("counters: calls are counted by outcome with what they cost, and a pro
     const second = await queue.begin(refused);
     assert(second !== undefined);
     await db.asService((sql) =>
-      sql`
-        select public.settle_provider_call(
-          ${second.call_id}, ${refused.id}, ${refused.lease_token}, 'rejected', null, 503, 'provider_unavailable')`
+      settleCall(sql, refused, second.call_id, "rejected", {
+        httpStatus: 503,
+        errorCode: "provider_unavailable",
+      })
     );
     const counted = await totals(db);
     assertEquals(

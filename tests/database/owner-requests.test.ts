@@ -12,6 +12,7 @@ import {
   withQueue,
 } from "./_support/factories.ts";
 import type { ClaimedJob } from "./_support/queue.ts";
+import { settleCall } from "./_support/protocol.ts";
 
 interface Standing {
   status: string;
@@ -391,9 +392,10 @@ Deno.test("ai_job_dead_letters: a failed job with its last cause and what was as
     const call = await bench.queue.begin(job, "create_voice");
     assert(call !== undefined);
     await bench.db.asService((sql) =>
-      sql`select public.settle_provider_call(
-        p_call_id => ${call.call_id}, p_job_id => ${job.id}, p_lease_token => ${job.lease_token},
-        p_outcome => 'rejected', p_http_status => 401, p_error_code => 'provider_quota_exceeded')`
+      settleCall(sql, job, call.call_id, "rejected", {
+        httpStatus: 401,
+        errorCode: "provider_quota_exceeded",
+      })
     );
     await bench.queue.fail(job, {
       code: "provider_quota_exceeded",

@@ -8,6 +8,7 @@ import {
   withQueue,
 } from "./_support/factories.ts";
 import type { ClaimedJob, Lease } from "./_support/queue.ts";
+import { beginCall, settleCall } from "./_support/protocol.ts";
 
 interface Begun {
   decision: string;
@@ -41,11 +42,9 @@ async function begin(
   job: Lease,
   units: number,
 ): Promise<Begun> {
-  const [row] = await sql<Begun[]>`
-    select decision, call_id from public.begin_provider_call(
-      ${job.id}, ${job.lease_token}, 'create_voice', 30, 'calling_provider', ${units}::bigint)`;
-  assert(row !== undefined, "the lease is lost");
-  return row;
+  const begun = await beginCall(sql, job, { units });
+  assert(begun !== undefined, "the lease is lost");
+  return begun;
 }
 
 async function settle(
@@ -55,11 +54,8 @@ async function settle(
   outcome: string,
   units: number,
 ): Promise<void> {
-  const [row] = await sql<{ is_settled: boolean }[]>`
-    select public.settle_provider_call(${callId}, ${job.id}, ${job.lease_token}, ${outcome},
-      p_provider_object_id => ${outcome === "succeeded" ? job.id : null},
-      p_units => ${units}::bigint) as is_settled`;
-  assert(row?.is_settled);
+  const objectId = outcome === "succeeded" ? job.id : null;
+  assert(await settleCall(sql, job, callId, outcome, { objectId, units }));
 }
 
 /** What is spent and reserved of the budget. */

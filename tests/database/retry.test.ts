@@ -15,6 +15,7 @@ import {
   setAttempts,
   withQueue,
 } from "./_support/factories.ts";
+import { settleCall } from "./_support/protocol.ts";
 
 /** Seconds from the newest event of the job to its next start. */
 async function waitOf(db: TestDatabase, jobId: string): Promise<number> {
@@ -209,10 +210,11 @@ Deno.test("fail_ai_job: a job that fails while a paid call may have happened fai
             if (settle !== null) {
               const objectId = settle === "succeeded" ? "voice-1" : null;
               await db.asService((sql) =>
-                sql`select public.settle_provider_call(
-                  p_call_id => ${begun.call_id}, p_job_id => ${job.id}, p_lease_token => ${job.lease_token},
-                  p_outcome => ${settle}, p_provider_object_id => ${objectId}, p_http_status => 502,
-                  p_error_code => 'provider_unavailable')`
+                settleCall(sql, job, begun.call_id, settle, {
+                  objectId,
+                  httpStatus: 502,
+                  errorCode: "provider_unavailable",
+                })
               );
             }
             assertEquals(await queue.fail(job, { isRetryable }), "failed");

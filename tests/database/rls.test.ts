@@ -257,10 +257,10 @@ Deno.test("ai_job_types: signed-in users read those that are switched on, anon n
 /** Who may execute the functions of the queue. Everything by one of these names, in any shape, must be listed. */
 const functions: Record<string, string[]> = {
   ai_job_input_hash: ["authenticated", "service_role"],
-  begin_provider_call: ["service_role"],
+  begin_provider_calls: ["service_role"],
   claim_ai_jobs: ["service_role"],
   claim_dispatched_ai_jobs: ["service_role"],
-  complete_ai_job: ["service_role"],
+  complete_ai_jobs: ["service_role"],
   fail_ai_job: ["service_role"],
   get_ai_result_cache: ["authenticated", "service_role"],
   cancel_ai_job: ["service_role"],
@@ -279,7 +279,7 @@ const functions: Record<string, string[]> = {
   rescue_stalled_ai_jobs: ["service_role"],
   reuse_ai_job_result: ["service_role"],
   revise_provider_call: ["service_role"],
-  settle_provider_call: ["service_role"],
+  settle_provider_calls: ["service_role"],
   snooze_ai_job: ["service_role"],
   begin_janitor_run: ["service_role"],
   begin_provider_scan: ["service_role"],
@@ -400,6 +400,7 @@ Deno.test("schemas private, vault and cron: no role of the Data API reads a tabl
     for (
       const table of [
         "private.dispatch_receipts",
+        "private.pending_dispatches",
         "private.provider_webhook_receipts",
         "vault.decrypted_secrets",
         "vault.secrets",

@@ -132,6 +132,7 @@ const SMALL = [
   "vendor_members",
   "vendor_products",
   "dispatch_receipts",
+  "pending_dispatches",
   "provider_webhook_receipts",
   // Auth's own, which this population leaves empty.
   "sessions",

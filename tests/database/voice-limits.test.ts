@@ -128,8 +128,7 @@ Deno.test("voice limits: a job counts while it waits and runs, and what an ended
     const job = await insertClaimedJob(bench);
     assertEquals(await refusal(bench, job.user_id), "AJ036");
     assertEquals(await refusal(bench), "AJ037");
-    await db.sql`
-      select public.begin_provider_call(${job.id}, ${job.lease_token}, 'create_voice', 30, 'calling_provider')`;
+    await queue.begin(job);
     await queue.fail(job, { isRetryable: false });
     assertEquals(await refusal(bench, job.user_id), "AJ036");
     assertEquals(await refusal(bench), "AJ037");
@@ -144,8 +143,7 @@ Deno.test("voice limits: what a deleted job may have made is counted once, until
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
-    await db.sql`
-      select public.begin_provider_call(${job.id}, ${job.lease_token}, 'create_voice', 30, 'calling_provider')`;
+    await queue.begin(job);
     await queue.fail(job, { isRetryable: false });
     await setLimits(bench, { ofProvider: 2 });
     const places = async () => {

@@ -14,9 +14,9 @@ const ONE_JOB = {
   // The report of its first step, as in the heartbeats of a job that completes at once.
   heartbeat_ai_jobs: 1,
   "storage download": 1,
-  begin_provider_call: 1,
-  settle_provider_call: 1,
-  complete_ai_job: 1,
+  begin_provider_calls: 1,
+  settle_provider_calls: 1,
+  complete_ai_jobs: 1,
   put_ai_result_cache: 1,
   claim_ai_jobs: 1,
 };

@@ -142,10 +142,12 @@ Deno.test("an owner: cannot write what only the queue may", async () => {
     "rewrite the journal": client.from("ai_provider_calls")
       .update({ outcome: "absent" }).eq("id", call?.id ?? ""),
     "claim": client.rpc("claim_ai_jobs", { p_limit: 10 }),
-    "complete": client.rpc("complete_ai_job", {
-      p_job_id: jobId,
-      p_lease_token: crypto.randomUUID(),
-      p_result_data: {},
+    "complete": client.rpc("complete_ai_jobs", {
+      p_jobs: [{
+        job_id: jobId,
+        lease_token: crypto.randomUUID(),
+        result_data: {},
+      }],
     }),
     "fill the cache": client.rpc("put_ai_result_cache", {
       p_cache_key: `ai_job:${"0".repeat(64)}`,

@@ -1398,20 +1398,14 @@ export type Database = {
         Args: { "p_message_id": string; "p_sent_at_unix": number };
         Returns: number;
       };
-      "begin_provider_call": {
-        Args: {
-          "p_call_id"?: string;
-          "p_job_id": string;
-          "p_lease_token": string;
-          "p_operation": string;
-          "p_progress": number;
-          "p_stage": string;
-          "p_units"?: number;
-        };
+      "begin_provider_calls": {
+        Args: { "p_calls": Json };
         Returns: {
           "call_id": string;
           "decision": string;
+          "error": Json;
           "is_lookup_conclusive": boolean;
+          "job_id": string;
           "provider_object_id": string;
         }[];
       };
@@ -1580,15 +1574,12 @@ export type Database = {
           "object_path": string;
         }[];
       };
-      "complete_ai_job": {
-        Args: {
-          "p_job_id": string;
-          "p_lease_token": string;
-          "p_output_url"?: string;
-          "p_product"?: Json;
-          "p_result_data": Json;
-        };
-        Returns: boolean;
+      "complete_ai_jobs": {
+        Args: { "p_jobs": Json };
+        Returns: {
+          "error": Json;
+          "job_id": string;
+        }[];
       };
       "discard_found_object": {
         Args: {
@@ -1924,19 +1915,13 @@ export type Database = {
         };
         Returns: number;
       };
-      "settle_provider_call": {
-        Args: {
-          "p_call_id": string;
-          "p_error_code"?: string;
-          "p_http_status"?: number;
-          "p_job_id": string;
-          "p_lease_token": string;
-          "p_outcome": string;
-          "p_progress"?: number;
-          "p_provider_object_id"?: string;
-          "p_units"?: number;
-        };
-        Returns: boolean;
+      "settle_provider_calls": {
+        Args: { "p_calls": Json };
+        Returns: {
+          "error": Json;
+          "is_settled": boolean;
+          "job_id": string;
+        }[];
       };
       "settle_provider_removal": {
         Args: {

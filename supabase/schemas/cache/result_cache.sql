@@ -14,7 +14,7 @@ create table public.ai_result_cache (
 comment on table public.ai_result_cache is 'Where the result of an equal earlier request is, by hash of the request; kept cache_ttl_seconds.';
 comment on column public.ai_result_cache.value is '{"job_id": "<uuid>"}';
 
-create index ai_result_cache_user_id_idx on public.ai_result_cache (user_id);
+create index ai_result_cache_user_id_idx on public.ai_result_cache (user_id, cache_key);
 create index ai_result_cache_expires_at_idx on public.ai_result_cache (expires_at);
 
 alter table public.ai_result_cache enable row level security;

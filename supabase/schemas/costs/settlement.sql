@@ -1,50 +1,87 @@
 -- What was reserved for a paid call is spent or given back when its outcome is known.
 
-create function private.settle_reserved_cost()
+create function private.settle_reserved_costs()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+set enable_nestloop = off
+as $$
+declare
+  v_month constant date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
+  v_sum record;
+begin
+  if not exists (select 1 from updated as n where n.price_micros > 0) then
+    return null;
+  end if;
+  -- By user and then by provider, as everywhere.
+  for v_sum in
+    select k.user_id, sum(k.reserved)::bigint as reserved, sum(k.spent)::bigint as spent
+    from (
+      select o.user_id,
+        case when n.outcome in ('sent', 'unknown') then n.estimated_cost_micros else 0 end
+          - case when o.outcome in ('sent', 'unknown') then o.estimated_cost_micros else 0 end as reserved,
+        -- A month that is over is not counted any more.
+        case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
+          - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
+      from updated as n
+      join outdated as o on o.id = n.id
+      where n.outcome <> o.outcome or n.cost_micros is distinct from o.cost_micros
+    ) as k
+    where k.reserved <> 0 or k.spent <> 0
+    group by k.user_id
+    order by k.user_id
+  loop
+    update public.ai_limits as l
+    set reserved_micros = greatest(l.reserved_micros + v_sum.reserved, 0),
+        spent_micros = greatest(case when l.budget_month >= v_month then l.spent_micros else 0 end + v_sum.spent, 0),
+        budget_month = greatest(l.budget_month, v_month)
+    where l.user_id = v_sum.user_id;
+  end loop;
+
+  for v_sum in
+    select k.provider, k.slot, sum(k.spent)::bigint as spent
+    from (
+      select o.provider, hashtextextended(o.user_id::text, 0) & 15 as slot,
+        case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
+          - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
+      from updated as n
+      join outdated as o on o.id = n.id
+      where n.outcome <> o.outcome or n.cost_micros is distinct from o.cost_micros
+    ) as k
+    where k.spent <> 0
+    group by k.provider, k.slot
+    order by k.provider, k.slot
+  loop
+    insert into public.ai_provider_spend as s (provider, slot, month, spent_micros)
+    values (v_sum.provider, v_sum.slot, v_month, greatest(v_sum.spent, 0))
+    on conflict (provider, slot) do update
+    set spent_micros = greatest(case when s.month >= v_month then s.spent_micros else 0 end + v_sum.spent, 0),
+        month = greatest(s.month, v_month);
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.settle_reserved_costs() is
+  'Statement trigger: what was reserved for paid calls becomes spent, or is given back when nothing was made. Security definer '
+  'because it writes the counts of the owners and of the providers, whoever settles.';
+
+create function private.release_reserved_cost()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  v_reserved bigint := 0;
-  v_spent bigint := 0;
-  v_month date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
 begin
-  if old.outcome in ('sent', 'unknown') then
-    v_reserved := -old.estimated_cost_micros;
-  -- What was paid stays paid, also when its job is deleted; and a month that is over is not counted any more.
-  elsif tg_op = 'UPDATE' and date_trunc('month', old.settled_at at time zone 'UTC') = v_month then
-    v_spent := -old.cost_micros;
-  end if;
-  if tg_op = 'UPDATE' then
-    if new.outcome in ('sent', 'unknown') then
-      v_reserved := v_reserved + new.estimated_cost_micros;
-    elsif date_trunc('month', new.settled_at at time zone 'UTC') = v_month then
-      v_spent := v_spent + new.cost_micros;
-    end if;
-  end if;
-  if v_reserved <> 0 or v_spent <> 0 then
-    update public.ai_limits as l
-    set reserved_micros = greatest(l.reserved_micros + v_reserved, 0),
-        spent_micros = greatest(case when l.budget_month >= v_month then l.spent_micros else 0 end + v_spent, 0),
-        budget_month = greatest(l.budget_month, v_month)
-    where l.user_id = old.user_id;
-  end if;
-  if v_spent <> 0 then
-    insert into public.ai_provider_spend as s (provider, slot, month, spent_micros)
-    values (old.provider, hashtextextended(old.user_id::text, 0) & 15, v_month, greatest(v_spent, 0))
-    on conflict (provider, slot) do update
-    set spent_micros = greatest(case when s.month >= v_month then s.spent_micros else 0 end + v_spent, 0),
-        month = greatest(s.month, v_month);
-  end if;
+  update public.ai_limits as l
+  set reserved_micros = greatest(l.reserved_micros - old.estimated_cost_micros, 0)
+  where l.user_id = old.user_id;
   return null;
 end;
 $$;
-comment on function private.settle_reserved_cost() is
-  'Row trigger: what was reserved for a paid call becomes spent, or is given back when nothing was made; a call that is '
-  'deleted with its job gives back what was still open. Security definer because it writes the counts of the owner and '
-  'of the provider, whoever settles.';
+comment on function private.release_reserved_cost() is
+  'Row trigger: a call that is deleted with its job while it is open gives back what is reserved for it. What was paid stays '
+  'paid. Security definer because it writes the counts of the owner, whoever deletes.';
 
 create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
 returns boolean
@@ -80,11 +117,10 @@ revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint)
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
 
 create trigger ai_provider_calls_settle_cost
-after update of outcome, units on public.ai_provider_calls
-for each row when (old.outcome is distinct from new.outcome or old.cost_micros is distinct from new.cost_micros)
-execute function private.settle_reserved_cost();
+after update on public.ai_provider_calls referencing old table as outdated new table as updated
+for each statement execute function private.settle_reserved_costs();
 
 create trigger ai_provider_calls_release_cost
 after delete on public.ai_provider_calls
 for each row when (old.outcome in ('sent', 'unknown') and old.estimated_cost_micros > 0)
-execute function private.settle_reserved_cost();
+execute function private.release_reserved_cost();

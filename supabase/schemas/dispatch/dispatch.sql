@@ -1,6 +1,41 @@
 -- Dispatch: a hint that makes a job start within milliseconds. It may be lost, late or doubled; the sweep is the
 -- guarantee.
 
+create function private.dispatch_to_worker(p_worker text, p_job_ids uuid[])
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_message_id constant text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+  v_request_id bigint;
+begin
+  -- The shape of a database webhook, with ids only; job_ids names the rest of a bulk insert.
+  v_request_id := private.post_signed(
+    p_worker,
+    jsonb_build_object(
+      'type', 'INSERT',
+      'table', 'ai_jobs',
+      'schema', 'public',
+      'record', jsonb_build_object('id', p_job_ids[1]),
+      'old_record', null,
+      'job_ids', to_jsonb(p_job_ids)
+    ),
+    v_message_id
+  );
+  if v_request_id is not null then
+    insert into private.pending_dispatches (message_id, worker) values (v_message_id, p_worker);
+  end if;
+  return v_request_id;
+end;
+$$;
+comment on function private.dispatch_to_worker(text, uuid[]) is
+  'Asks one worker by pg_net, signed with the Vault''s dispatch_secret, to work on these jobs, and remembers the dispatch as '
+  'pending. Returns the pg_net request id, or null when nothing could be sent. Security definer because it is called by '
+  'functions that are.';
+
 create function private.dispatch_ai_jobs(p_job_ids uuid[])
 returns bigint
 language plpgsql
@@ -20,18 +55,7 @@ begin
     where j.id = any (p_job_ids)
     group by t.worker
   loop
-    -- The shape of a database webhook, with ids only; job_ids names the rest of a bulk insert.
-    v_request_id := coalesce(
-      private.post_signed(v_worker, jsonb_build_object(
-        'type', 'INSERT',
-        'table', 'ai_jobs',
-        'schema', 'public',
-        'record', jsonb_build_object('id', v_job_ids[1]),
-        'old_record', null,
-        'job_ids', to_jsonb(v_job_ids)
-      )),
-      v_request_id
-    );
+    v_request_id := coalesce(private.dispatch_to_worker(v_worker, v_job_ids), v_request_id);
   end loop;
   return v_request_id;
 end;
@@ -47,30 +71,38 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  v_worker text;
+  v_job_ids uuid[];
 begin
-  perform private.dispatch_ai_jobs((
-    select array_agg(due.id)
+  for v_worker, v_job_ids in
+    select t.worker, (array_agg(due.id order by due.priority, due.id))[1:50]
     from (
-      select i.id, i.priority
+      select i.id, i.job_type, i.priority
       from inserted as i
       where i.status = 'pending' and not i.is_blocked and i.scheduled_at <= now()
       union
       -- An insert holds the job that it depends on, and a claim that came in between has passed over it.
-      select d.id, d.priority
+      select d.id, d.job_type, d.priority
       from public.ai_jobs as d
       -- An array, so that they are looked up: of a transition table Postgres knows no size and might join it row by row.
       where d.id = any (array(select distinct i.depends_on_job_id from inserted as i where i.is_blocked))
         and d.status = 'pending' and not d.is_blocked and d.scheduled_at <= now()
-      order by priority, id
-      limit 50
     ) as due
-  ));
+    join public.ai_job_types as t on t.job_type = due.job_type
+    group by t.worker
+  loop
+    if not private.relies_on_dispatch(v_worker) then
+      perform private.dispatch_to_worker(v_worker, v_job_ids);
+    end if;
+  end loop;
   return null;
 end;
 $$;
 comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call per insert and worker, whatever the number of rows, for what is due of them and of the jobs that '
-  'they wait for. Security definer because the inserting role may not call private.dispatch_ai_jobs.';
+  'Statement trigger: one signed call to each worker, whatever the number of rows, for what is due of them and of the jobs '
+  'that they wait for; none while another that finds them is on its way. Security definer because the inserting role may not '
+  'call private.dispatch_to_worker.';
 
 create function public.wake_ai_job_worker(p_worker text default 'process-ai-job')
 returns boolean

@@ -1,6 +1,6 @@
 -- A signed call of one of our Edge Functions.
 
-create function private.post_signed(p_function text, p_body jsonb)
+create function private.post_signed(p_function text, p_body jsonb, p_message_id text default null)
 returns bigint
 language plpgsql
 volatile
@@ -10,7 +10,7 @@ as $$
 declare
   v_url text;
   v_secret text;
-  v_message_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+  v_message_id constant text := coalesce(p_message_id, 'msg_' || replace(gen_random_uuid()::text, '-', ''));
   v_timestamp text := floor(extract(epoch from clock_timestamp()))::bigint::text;
   v_signature text;
 begin
@@ -51,7 +51,7 @@ exception when others then
   return null;
 end;
 $$;
-comment on function private.post_signed(text, jsonb) is
+comment on function private.post_signed(text, jsonb, text) is
   'Calls one of our Edge Functions by pg_net, signed with the Vault''s dispatch_secret. Returns the pg_net request id, or '
   'null when it could not be sent. Never raises. Security definer because the causing role may read neither the Vault nor '
   'schema net.';

@@ -53,20 +53,21 @@ comment on function private.abandon_upload() is
   'Row trigger: writes down an upload that its job will not finish, because the job has ended without a result, is deleted, or '
   'has begun another. Security definer because nobody is granted anything in schema private.';
 
-create function private.forget_checkpoint()
-returns trigger
+create function private.forget_checkpoints(p_job_ids uuid[])
+returns void
 language plpgsql
+volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 begin
-  delete from public.ai_job_checkpoints as c where c.job_id = new.id;
-  return null;
+  delete from public.ai_job_checkpoints as c where c.job_id = any (p_job_ids);
 end;
 $$;
-comment on function private.forget_checkpoint() is
-  'Row trigger: a job that has ended goes on with nothing; tried again it begins anew. Security definer because an owner who '
-  'cancels may not touch checkpoints.';
+comment on function private.forget_checkpoints(uuid[]) is
+  'A job that has ended continues with nothing; tried again it begins anew. Security definer because an owner who cancels may '
+  'not touch checkpoints.';
 
 create function public.save_ai_job_checkpoint(
   p_job_id uuid,

@@ -63,7 +63,7 @@ begin
     return;
   end if;
   -- A claim that a crash of Postgres undoes has done nothing yet: nothing that is paid for
-  -- is sent before begin_provider_call, whose commit is waited for and takes this one along. Nor need the next claim wait.
+  -- is sent before begin_provider_calls, whose commit is waited for and takes this one along. Nor need the next claim wait.
   perform set_config('synchronous_commit', 'off', true);
   -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
   perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
@@ -230,6 +230,10 @@ begin
   insert into private.dispatch_receipts (message_id) values (p_message_id) on conflict do nothing;
   if not found then
     raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
+  end if;
+  delete from private.pending_dispatches as d where d.message_id = p_message_id;
+  if found then
+    perform private.wait_for_relying_inserts(p_worker);
   end if;
   return query select c.* from public.claim_ai_jobs(p_limit, null, p_worker) as c;
 end;

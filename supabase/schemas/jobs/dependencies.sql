@@ -63,58 +63,84 @@ comment on function private.keep_ai_job_dependency() is
   'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that '
   'still waits for it.';
 
-create function private.follow_ai_job_dependency()
-returns trigger
+create function private.follow_ai_job_dependency(p_job_ids uuid[])
+returns void
 language plpgsql
+volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_completed uuid[];
+  v_reopened uuid[];
+  v_given_up uuid[];
+  v_dependents uuid[];
   v_due uuid[];
 begin
   if not exists (
     select 1 from public.ai_jobs as j
-    where j.depends_on_job_id = new.id and (j.is_blocked or j.error_code = 'dependency_failed')
+    where j.depends_on_job_id = any (p_job_ids) and (j.is_blocked or j.error_code = 'dependency_failed')
   ) then
-    return null;
+    return;
   end if;
-  if new.status = 'completed' then
+  select
+    array_agg(j.id) filter (where j.status = 'completed'),
+    array_agg(j.id) filter (where j.status = 'pending'),
+    array_agg(j.id) filter (where j.status in ('failed', 'cancelled'))
+  into v_completed, v_reopened, v_given_up
+  from public.ai_jobs as j
+  where j.id = any (p_job_ids);
+
+  if v_completed is not null then
+    perform 1
+    from public.ai_jobs as j
+    where j.depends_on_job_id = any (v_completed) and j.is_blocked
+    order by j.id
+    for no key update;
     with unblocked as (
       update public.ai_jobs as j
       set is_blocked = false,
           stage = null,
           event_seq = j.event_seq + 1,
           last_event = 'unblocked'
-      where j.depends_on_job_id = new.id and j.is_blocked
+      where j.depends_on_job_id = any (v_completed) and j.is_blocked
       returning j.id, j.priority, j.scheduled_at
     )
     select (array_agg(u.id order by u.priority, u.id))[1:50] into v_due
     from unblocked as u
     where u.scheduled_at <= clock_timestamp();
     perform private.dispatch_ai_jobs(v_due);
-  elsif new.status = 'pending' then
+  end if;
+
+  if v_reopened is not null then
     with recursive dependents as (
       select j.id from public.ai_jobs as j
-      where j.depends_on_job_id = new.id and j.status = 'failed' and j.error_code = 'dependency_failed'
+      where j.depends_on_job_id = any (v_reopened) and j.status = 'failed' and j.error_code = 'dependency_failed'
       union all
       select j.id from public.ai_jobs as j
       join dependents as d on j.depends_on_job_id = d.id
       where j.status = 'failed' and j.error_code = 'dependency_failed'
     )
+    select array_agg(d.id) into v_dependents from dependents as d;
+    perform 1 from public.ai_jobs as j where j.id = any (v_dependents) order by j.id for no key update;
     update public.ai_jobs as j
     set is_blocked = true,
         retry_requested_at = clock_timestamp()
-    from dependents as d
-    where j.id = d.id and j.status = 'failed';
-  else
+    where j.id = any (v_dependents) and j.status = 'failed';
+  end if;
+
+  if v_given_up is not null then
     -- All levels at once: one trigger inside the other for each would end at the depth of the stack.
     with recursive dependents as (
-      select j.id from public.ai_jobs as j where j.depends_on_job_id = new.id and j.is_blocked
+      select j.id from public.ai_jobs as j where j.depends_on_job_id = any (v_given_up) and j.is_blocked
       union all
       select j.id from public.ai_jobs as j
       join dependents as d on j.depends_on_job_id = d.id
       where j.is_blocked
     )
+    select array_agg(d.id) into v_dependents from dependents as d;
+    perform 1 from public.ai_jobs as j where j.id = any (v_dependents) order by j.id for no key update;
     update public.ai_jobs as j
     set status = 'failed',
         is_blocked = false,
@@ -124,14 +150,11 @@ begin
         completed_at = greatest(clock_timestamp(), j.created_at),
         event_seq = j.event_seq + 1,
         last_event = 'failed'
-    from dependents as d
-    where j.id = d.id and j.is_blocked;
+    where j.id = any (v_dependents) and j.is_blocked;
   end if;
-  return null;
 end;
 $$;
-comment on function private.follow_ai_job_dependency() is
-  'Row trigger: what the end of a job means for those that wait for it. Completed: they may run, and one call asks for a '
-  'worker. Failed or cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: '
-  'those that failed because of it wait again. Security definer because it changes jobs that the statement may not, and '
-  'dispatches.';
+comment on function private.follow_ai_job_dependency(uuid[]) is
+  'What the end of jobs means for those that wait for them. Completed: they may run, and one call asks for a worker. Failed or '
+  'cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed '
+  'because of them wait again. Security definer because it changes jobs that the statement may not, and dispatches.';

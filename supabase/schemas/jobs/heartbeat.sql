@@ -4,14 +4,16 @@ create function public.heartbeat_ai_jobs(p_beats jsonb)
 returns table (job_id uuid, is_cancel_requested boolean)
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 -- The planner expects a hundred beats, and in a table of some thousand rows would rather read them all.
 set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- A lease that a crash of Postgres makes shorter is only rescued sooner.
   perform set_config('synchronous_commit', 'off', true);
+  perform private.lock_leased_ai_jobs(p_beats);
   return query
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
@@ -31,6 +33,6 @@ $$;
 comment on function public.heartbeat_ai_jobs(jsonb) is
   'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never '
   'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is '
-  'lost: stop. service_role only.';
+  'lost: stop. service_role only; security definer for the lock in schema private.';
 revoke execute on function public.heartbeat_ai_jobs(jsonb) from public, anon, authenticated;
 grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;

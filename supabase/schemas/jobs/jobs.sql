@@ -92,7 +92,9 @@ create table public.ai_jobs (
   constraint ai_jobs_traceparent_is_valid
     check (traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
-);
+)
+-- Room for the next versions of a row beside it: the steps of a job change no indexed column.
+with (fillfactor = 80);
 comment on table public.ai_jobs is
   'One row per piece of AI work an app asked for; the only truth about it. Owners insert and read, the queue '
   'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
@@ -146,6 +148,8 @@ comment on column public.ai_jobs.traceparent is
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
+-- Indexes of few keys end with the id: equal keys would make one long list, which every new version of a row searches.
+
 -- Serve the claim: whose turn it is, who waits longest, and what becomes due.
 create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, queue_key, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
@@ -159,9 +163,9 @@ create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provide
   where status = 'pending' and queue_key is not null;
 -- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
 -- heartbeat then changes no index at all.
-create index ai_jobs_running_idx on public.ai_jobs (provider, user_id) where status = 'processing';
+create index ai_jobs_running_idx on public.ai_jobs (provider, user_id, id) where status = 'processing';
 -- Serves the quota of waiting and running jobs.
-create index ai_jobs_active_idx on public.ai_jobs (user_id) where status in ('pending', 'processing');
+create index ai_jobs_active_idx on public.ai_jobs (user_id, id) where status in ('pending', 'processing');
 -- Serves the owner's list, newest first, with keyset pages.
 create index ai_jobs_user_id_created_at_idx on public.ai_jobs (user_id, created_at desc, id desc);
 create unique index ai_jobs_user_id_idempotency_key_key on public.ai_jobs (user_id, idempotency_key)

@@ -1,255 +1,312 @@
--- The journal of paid calls: begin before the request is sent, settle after its answer.
+-- The journal of paid calls: a call is written before it is sent.
 
-create function private.mark_open_call_unknown()
-returns trigger
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-begin
-  update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = new.id and c.outcome = 'sent';
-  return null;
-end;
-$$;
-comment on function private.mark_open_call_unknown() is
-  'Row trigger: when a job leaves processing, however it does, nobody waits for its call any more. A call is sent only '
-  'while its job is processing; without this one whose answer was lost could be neither asked about nor resolved.';
-
-create function public.begin_provider_call(
-  p_job_id uuid,
-  p_lease_token uuid,
-  p_operation text,
-  p_progress integer,
-  p_stage text,
-  p_units bigint default 1,
-  p_call_id uuid default null
-)
-returns table (call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
+create function private.mark_open_calls_unknown(p_job_ids uuid[])
+returns void
 language plpgsql
 volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  -- Asked first: an update of no rows would still run the triggers of the journal.
+  if exists (
+    select 1 from public.ai_provider_calls as c where c.job_id = any (p_job_ids) and c.outcome = 'sent'
+  ) then
+    update public.ai_provider_calls as c
+    set outcome = 'unknown'
+    where c.job_id = any (p_job_ids) and c.outcome = 'sent';
+  end if;
+end;
+$$;
+comment on function private.mark_open_calls_unknown(uuid[]) is
+  'When a job leaves processing, by whatever way, nobody waits for its call any more. A call is sent only while its job is '
+  'processing; without this one whose answer was lost could be neither asked about nor resolved. Security definer because '
+  'it is called by functions that are.';
+
+create function private.units_to_reserve(p_job public.ai_jobs, p_operation text, p_units bigint)
+returns bigint
+language plpgsql
+stable
 security invoker
 set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_job.billable_calls = 0 then
+    return least(greatest(coalesce(p_units, 1), 1), 1000000000);
+  end if;
+  return (
+    select least(
+      greatest(
+        coalesce(p_units, 1), 1, max(c.units), max(c.estimated_cost_micros * c.price_units / nullif(c.price_micros, 0))
+      ),
+      1000000000
+    )
+    from public.ai_provider_calls as c
+    where c.job_id = p_job.id and c.operation = p_operation
+  );
+end;
+$$;
+comment on function private.units_to_reserve(public.ai_jobs, text, bigint) is
+  'The units to reserve for a call: at least one, and no fewer than an earlier call of the step was expected to need or '
+  'used. A call is sent again when its result is gone, and its caller may not know the units any more.';
+
+create function private.reserve_call_costs(p_calls jsonb)
+returns table (job_id uuid, decision text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_job public.ai_jobs;
-  v_call public.ai_provider_calls;
-  v_decision text := 'send';
-  v_type public.ai_job_types;
-  v_price_micros bigint;
-  v_price_units bigint;
-  v_units bigint;
-  v_estimate bigint;
-  v_month date;
-  v_provider_budget bigint;
+  v_month constant date := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
+  v_item record;
+  v_reserved_jobs uuid[] := '{}';
+  v_reserved_micros bigint[] := '{}';
+  v_provider text;
+  v_remaining bigint;
 begin
-  -- The job's row first, as everywhere; then the user's, on which all their calls queue up. Not stronger than an update:
-  -- whoever adds a job that depends on this one need not wait.
-  select j.* into v_job
-  from public.ai_jobs as j
-  where j.id = p_job_id and j.lease_token = p_lease_token
-  for no key update;
-  if not found then
-    return;
-  end if;
-  select t.* into v_type from public.ai_job_types as t where t.job_type = v_job.job_type;
-
-  select * into v_call
-  from public.ai_provider_calls as c
-  where c.job_id = p_job_id
-    and c.operation = p_operation
-    and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
-    and c.discarded_at is null;
-  if found then
-    if v_call.id = p_call_id and v_call.outcome = 'sent' then
-      -- Asked again, since the first answer was lost on its way: nothing is sent before one is there.
-      return query select v_call.id, 'send', null::text, false;
-      return;
-    end if;
-    v_decision := case when v_call.outcome in ('sent', 'unknown') then 'reconcile' else 'done' end;
-  end if;
-
-  -- Nothing is sent for somebody who no longer wants it.
-  if v_decision = 'send' and v_job.cancel_requested_at is not null then
-    return query select null::uuid, 'cancelled', null::text, false;
-    return;
-  end if;
-
-  if v_decision = 'send' then
-    select p.price_micros, p.per_units into v_price_micros, v_price_units
-    from public.ai_prices as p
-    where p.job_type = v_job.job_type and p.provider = v_job.provider;
-    v_price_micros := coalesce(v_price_micros, 0);
-    v_price_units := coalesce(v_price_units, 1);
-    -- A call that is sent again, since what it made is gone, needs what it needed before: the caller may not know that any
-    -- more. And nothing that has a price is taken to need nothing.
-    select least(
-      greatest(p_units, 1, max(c.units), max(c.estimated_cost_micros * c.price_units / nullif(c.price_micros, 0))),
-      1000000000
-    ) into v_units
-    from public.ai_provider_calls as c
-    where c.job_id = p_job_id and c.operation = p_operation;
-    v_estimate := (v_units * v_price_micros + v_price_units - 1) / v_price_units;
-  end if;
-  -- What is settled above its estimate uses the budget up at once, and then nothing fits that has a price.
-  if v_estimate > 0 then
-    v_month := date_trunc('month', clock_timestamp() at time zone 'UTC')::date;
-    insert into public.ai_limits (user_id) values (v_job.user_id) on conflict (user_id) do nothing;
+  -- All limits before the first provider: nobody waits for one user while every other user waits for them.
+  for v_item in
+    select j.id, j.user_id, (private.units_to_reserve(j, b.operation, b.units) * p.price_micros + p.per_units - 1) / p.per_units as estimate
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, operation text, units bigint)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
+    where p.price_micros > 0 and j.cancel_requested_at is null and not exists (
+      select 1 from public.ai_provider_calls as c
+      where c.job_id = b.job_id and c.operation = b.operation
+        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+    )
+    order by j.user_id, j.id
+  loop
+    insert into public.ai_limits (user_id) values (v_item.user_id) on conflict (user_id) do nothing;
+    -- What is settled above its estimate uses the budget up at once, and then nothing fits that has a price.
     update public.ai_limits as l
-    set reserved_micros = l.reserved_micros + v_estimate,
+    set reserved_micros = l.reserved_micros + v_item.estimate,
         spent_micros = case when l.budget_month >= v_month then l.spent_micros else 0 end,
         budget_month = greatest(l.budget_month, v_month)
-    where l.user_id = v_job.user_id
-      and case when l.budget_month >= v_month then l.spent_micros else 0 end + l.reserved_micros + v_estimate <= coalesce(
-        l.budget_micros,
-        (select d.budget_micros from public.ai_limits as d where d.user_id is null),
-        9223372036854775807
-      );
-    if not found then
-      return query select null::uuid, 'over_budget', null::text, false;
-      return;
+    where l.user_id = v_item.user_id
+      and case when l.budget_month >= v_month then l.spent_micros else 0 end + l.reserved_micros + v_item.estimate
+        <= coalesce(
+          l.budget_micros,
+          (select d.budget_micros from public.ai_limits as d where d.user_id is null),
+          9223372036854775807
+        );
+    if found then
+      v_reserved_jobs := v_reserved_jobs || v_item.id;
+      v_reserved_micros := v_reserved_micros || v_item.estimate;
+    else
+      return query select v_item.id, 'over_budget';
     end if;
+  end loop;
 
-    select p.budget_micros into v_provider_budget from public.ai_providers as p where p.provider = v_job.provider;
-    if v_provider_budget is not null then
-      -- One at a time from here to the commit, so that each sees what the one before reserved. After the user's row: nobody
-      -- waits for one user while all others wait for them.
-      perform pg_advisory_xact_lock(hashtextextended('ai_providers.budget_micros:' || v_job.provider, 0));
-      if (
-        select
-          v_estimate
-          + (
-            select coalesce(sum(s.spent_micros), 0) from public.ai_provider_spend as s
-            where s.provider = v_job.provider and s.month = v_month
-          )
-          + (
-            select coalesce(sum(c.estimated_cost_micros), 0) from public.ai_provider_calls as c
-            where c.provider = v_job.provider and c.outcome in ('sent', 'unknown')
-          )
-      ) > v_provider_budget then
-        update public.ai_limits as l set reserved_micros = l.reserved_micros - v_estimate where l.user_id = v_job.user_id;
-        return query select null::uuid, 'over_provider_budget', null::text, false;
-        return;
-      end if;
+  for v_item in
+    select j.id, j.user_id, j.provider, p.budget_micros, r.estimate
+    from unnest(v_reserved_jobs, v_reserved_micros) as r (id, estimate)
+    join public.ai_jobs as j on j.id = r.id
+    join public.ai_providers as p on p.provider = j.provider
+    where p.budget_micros is not null
+    order by j.provider, j.user_id, j.id
+  loop
+    if v_item.provider is distinct from v_provider then
+      v_provider := v_item.provider;
+      -- One transaction at a time from here to the commit, so that each sees what the one before reserved.
+      perform pg_advisory_xact_lock(hashtextextended('ai_providers.budget_micros:' || v_provider, 0));
+      select v_item.budget_micros
+        - (
+          select coalesce(sum(s.spent_micros), 0) from public.ai_provider_spend as s
+          where s.provider = v_provider and s.month = v_month
+        )
+        - (
+          select coalesce(sum(c.estimated_cost_micros), 0) from public.ai_provider_calls as c
+          where c.provider = v_provider and c.outcome in ('sent', 'unknown')
+        )
+      into v_remaining;
     end if;
-  end if;
-
-  update public.ai_jobs as j
-  set progress_percentage = greatest(j.progress_percentage, p_progress),
-      stage = case v_decision when 'send' then p_stage when 'reconcile' then 'reconciling' else j.stage end,
-      billable_calls = j.billable_calls + (v_decision = 'send')::integer,
-      spend = case when v_decision = 'send' and j.spend = 'none' then 'unknown' else j.spend end,
-      lease_expires_at = clock_timestamp() + make_interval(secs => v_type.lease_seconds),
-      event_seq = j.event_seq + 1,
-      last_event = case v_decision when 'send' then 'submitted' else 'progress' end
-  where j.id = p_job_id;
-
-  if v_decision = 'send' then
-    -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
-    -- chosen otherwise for speed.
-    if current_setting('synchronous_commit') = 'off' then
-      perform set_config('synchronous_commit', 'on', true);
+    if v_item.estimate <= v_remaining then
+      v_remaining := v_remaining - v_item.estimate;
+    else
+      update public.ai_limits as l
+      set reserved_micros = l.reserved_micros - v_item.estimate
+      where l.user_id = v_item.user_id;
+      return query select v_item.id, 'over_provider_budget';
     end if;
-    insert into public.ai_provider_calls (
-      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros, trace_id
-    ) values (
-      coalesce(p_call_id, gen_random_uuid()), v_job.id, v_job.user_id, v_job.provider, p_operation, v_job.attempt, v_units,
-      v_price_micros, v_price_units, v_estimate, substr(v_job.traceparent, 4, 32)
-    )
-    returning * into v_call;
-  elsif v_call.outcome = 'sent' then
-    -- Only a begin that is asked twice comes here: whoever sent it is not waiting for an answer.
-    update public.ai_provider_calls as c set outcome = 'unknown' where c.id = v_call.id
-    returning * into v_call;
-  end if;
-
-  return query select
-    v_call.id,
-    v_decision,
-    v_call.provider_object_id,
-    coalesce(v_call.unknown_since <= clock_timestamp() - make_interval(secs => v_type.reconcile_seconds), false);
+  end loop;
 end;
 $$;
-comment on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) is
-  'Journals a paid call before it is sent, and says what to do: send; reconcile (an earlier call of this step has an '
-  'unknown outcome: ask the provider first); done (it succeeded: use provider_object_id). is_lookup_conclusive: the '
-  'outcome has been unknown for so long that an empty look-up means nothing was made; cancelled: the owner asked for that, send '
-  'nothing; over_budget: the price of p_units (ai_prices; without a row it costs nothing), of at least one, and of no fewer '
-  'than an earlier call of this step was taken to need or did, does not fit into what is left of the owner''s budget, send '
-  'nothing; over_provider_budget: it does not fit into what all users together have left at the provider '
-  '(ai_providers.budget_micros), send nothing. What is sent is reserved until it is settled. 0 rows: the lease is lost. '
-  'p_call_id, drawn by the caller, makes it safe to ask again when the answer was lost: the same id gets send again. '
-  'service_role only.';
-revoke execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) from public, anon, authenticated;
-grant execute on function public.begin_provider_call(uuid, uuid, text, integer, text, bigint, uuid) to service_role;
+comment on function private.reserve_call_costs(jsonb) is
+  'Reserves what the calls of begin_provider_calls are expected to cost, those that have a price and would be sent. Returns '
+  'the jobs whose call does not fit, and into which budget: over_budget (the owner''s) or over_provider_budget. Locks limits '
+  'by user, then budgets by provider. Security definer because it is called by functions that are.';
 
-create function public.settle_provider_call(
-  p_call_id uuid,
-  p_job_id uuid,
-  p_lease_token uuid,
-  p_outcome text,
-  p_provider_object_id text default null,
-  p_http_status integer default null,
-  p_error_code text default null,
-  p_progress integer default 0,
-  p_units bigint default null
-)
-returns boolean
+create function private.begin_leased_calls(p_calls jsonb)
+returns table (job_id uuid, call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
+declare
+  v_over_budget uuid[] := '{}';
+  v_over_provider_budget uuid[] := '{}';
+  v_sent uuid[];
 begin
-  -- The job's row is locked first: whoever holds the lease settles, and nobody takes it over in between.
-  perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
-  if not found then
-    return false;
+  if exists (select 1 from public.ai_prices as p where p.price_micros > 0) then
+    select
+      coalesce(array_agg(r.job_id) filter (where r.decision = 'over_budget'), '{}'),
+      coalesce(array_agg(r.job_id) filter (where r.decision = 'over_provider_budget'), '{}')
+    into v_over_budget, v_over_provider_budget
+    from private.reserve_call_costs(p_calls) as r;
   end if;
-  update public.ai_provider_calls as c
-  set outcome = p_outcome,
-      provider_object_id = p_provider_object_id,
-      http_status = p_http_status,
-      error_code = p_error_code,
-      units = coalesce(p_units, c.units),
-      settled_at = case when p_outcome = 'unknown' then null else clock_timestamp() end
-  where c.id = p_call_id and c.job_id = p_job_id
-    and (c.outcome = 'sent' or (c.outcome = 'unknown' and p_outcome is distinct from 'unknown'));
-  if not found then
-    -- Told the same again, by whoever did not hear the answer to the first time.
-    return exists (
-      select 1 from public.ai_provider_calls as c
-      where c.id = p_call_id and c.job_id = p_job_id and c.outcome = p_outcome
-        and c.provider_object_id is not distinct from p_provider_object_id
-    );
+
+  with sent as (
+    insert into public.ai_provider_calls as c (
+      id, job_id, user_id, provider, operation, attempt, units, price_micros, price_units, estimated_cost_micros, trace_id
+    )
+    select
+      b.call_id, j.id, j.user_id, j.provider, b.operation, j.attempt, u.units, u.price_micros, u.price_units,
+      (u.units * u.price_micros + u.price_units - 1) / u.price_units, substr(j.traceparent, 4, 32)
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text, units bigint)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    left join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
+    cross join lateral (
+      select private.units_to_reserve(j, b.operation, b.units) as units,
+        coalesce(p.price_micros, 0) as price_micros, coalesce(p.per_units, 1) as price_units
+    ) as u
+    -- Nothing is sent for an owner who has cancelled.
+    where j.cancel_requested_at is null and j.id <> all (v_over_budget) and j.id <> all (v_over_provider_budget)
+      and not exists (
+        select 1 from public.ai_provider_calls as o
+        where o.job_id = b.job_id and o.operation = b.operation
+          and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
+      )
+    returning c.job_id
+  )
+  select coalesce(array_agg(s.job_id), '{}') into v_sent from sent as s;
+
+  if cardinality(v_sent) > 0 and current_setting('synchronous_commit') = 'off' then
+    -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
+    -- chosen otherwise for speed.
+    perform set_config('synchronous_commit', 'on', true);
   end if;
+
+  if cardinality(v_sent) < jsonb_array_length(p_calls) then
+    -- Another call of the step is open: its sender no longer waits for an answer.
+    update public.ai_provider_calls as c
+    set outcome = 'unknown'
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    where c.job_id = b.job_id and c.operation = b.operation and c.outcome = 'sent' and c.discarded_at is null
+      and c.id <> b.call_id;
+    -- Those that write nothing: refused ones, and a call that is begun again because the first answer was lost.
+    return query
+    select
+      j.id,
+      c.id,
+      case
+        when c.id is not null then 'send'
+        when j.id = any (v_over_budget) then 'over_budget'
+        when j.id = any (v_over_provider_budget) then 'over_provider_budget'
+        else 'cancelled'
+      end,
+      null::text,
+      false
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
+    join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    left join public.ai_provider_calls as c
+      on c.job_id = b.job_id and c.operation = b.operation
+        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+    where j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
+  end if;
+
+  return query
   update public.ai_jobs as j
-  set progress_percentage = greatest(j.progress_percentage, p_progress),
-      provider_job_id = coalesce(p_provider_object_id, j.provider_job_id),
-      spend = (
-        select case
-          when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
-          when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
-          else 'none'
-        end
-        from public.ai_provider_calls as c
-        where c.job_id = p_job_id
-      ),
-      cost_micros = (
-        select coalesce(sum(c.cost_micros), 0) from public.ai_provider_calls as c where c.job_id = p_job_id
-      ),
+  set progress_percentage = greatest(j.progress_percentage, b.progress),
+      stage = case when j.id = any (v_sent) then b.stage when c.outcome = 'unknown' then 'reconciling' else j.stage end,
+      billable_calls = j.billable_calls + (j.id = any (v_sent))::integer,
+      spend = case when j.id = any (v_sent) and j.spend = 'none' then 'unknown' else j.spend end,
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
       event_seq = j.event_seq + 1,
-      last_event = 'settled'
-  from public.ai_job_types as t
-  where j.id = p_job_id and t.job_type = j.job_type;
-  return true;
+      last_event = case when j.id = any (v_sent) then 'submitted' else 'progress' end
+  from jsonb_to_recordset(p_calls)
+      as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text)
+    join public.ai_provider_calls as c
+      on c.job_id = b.job_id and c.operation = b.operation
+        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null,
+    public.ai_job_types as t
+  where j.id = b.job_id and j.lease_token = b.lease_token and t.job_type = j.job_type
+    and (j.id = any (v_sent) or c.outcome <> 'sent')
+  returning
+    j.id,
+    c.id,
+    case when j.id = any (v_sent) then 'send' when c.outcome = 'unknown' then 'reconcile' else 'done' end,
+    c.provider_object_id,
+    coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => t.reconcile_seconds), false);
 end;
 $$;
-comment on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) is
-  'Writes what became of a journalled call, what it cost (p_units, or as many as estimated when the provider does not '
-  'tell), and the provider''s id of what it made onto the job, in one commit. '
-  'True and no change when it is told the same again. False: the lease is lost, or the call was settled otherwise; nothing '
-  'changed. service_role only.';
-revoke execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint)
-  from public, anon, authenticated;
-grant execute on function public.settle_provider_call(uuid, uuid, uuid, text, text, integer, text, integer, bigint) to service_role;
+comment on function private.begin_leased_calls(jsonb) is
+  'The work of begin_provider_calls, for jobs that it has locked. Security definer because it is called by functions that are.';
+
+create function public.begin_provider_calls(p_calls jsonb)
+returns table (
+  job_id uuid, call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean, error jsonb
+)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_call jsonb;
+  v_code text;
+  v_message text;
+  v_detail text;
+  v_constraint text;
+begin
+  perform private.lock_leased_ai_jobs(p_calls);
+  begin
+    return query select r.*, null::jsonb from private.begin_leased_calls(p_calls) as r;
+    return;
+  exception when data_exception or integrity_constraint_violation then
+    null;
+  end;
+  -- One of them cannot be written: each by itself, so that it fails alone. By user, since that is the order of limits.
+  for v_call in
+    select i.item
+    from jsonb_array_elements(p_calls) as i (item)
+    join public.ai_jobs as j on j.id = (i.item ->> 'job_id')::uuid and j.lease_token = (i.item ->> 'lease_token')::uuid
+    order by j.user_id, j.id
+  loop
+    begin
+      return query select r.*, null::jsonb from private.begin_leased_calls(jsonb_build_array(v_call)) as r;
+    exception when data_exception or integrity_constraint_violation then
+      get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
+        v_constraint = constraint_name;
+      return query
+      select (v_call ->> 'job_id')::uuid, null::uuid, null::text, null::text, false,
+        private.item_error(v_code, v_message, v_detail, v_constraint);
+    end;
+  end loop;
+end;
+$$;
+comment on function public.begin_provider_calls(jsonb) is
+  'Journals paid calls before they are sent, and decides what to do about each. p_calls: [{job_id, lease_token, call_id, '
+  'operation, progress, stage, units?}], one for each job. One row for each job whose lease is held; a job without a row has '
+  'lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it '
+  'succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget (the price of the units, '
+  'by ai_prices, does not fit into what is left of the owner''s budget: send nothing); over_provider_budget (it does not fit '
+  'into what all users together have left at the provider, ai_providers.budget_micros: send nothing). is_lookup_conclusive: '
+  'the outcome has been unknown for so long that an empty look-up means nothing was made. What is sent is reserved until it is '
+  'settled. call_id, drawn by the caller, makes it safe to repeat a call whose answer was lost: the same id gets send again. '
+  'An item that cannot be written has error {code, message, details?, constraint?} and changes nothing; the others are '
+  'committed. service_role only; security definer for its parts in schema private.';
+revoke execute on function public.begin_provider_calls(jsonb) from public, anon, authenticated;
+grant execute on function public.begin_provider_calls(jsonb) to service_role;

@@ -33,6 +33,7 @@ security definer
 set search_path = ''
 as $$
 declare
+  v_ids uuid[];
   v_id uuid;
   v_count integer := 0;
 begin
@@ -42,8 +43,9 @@ begin
   if p_user_id is not null and not exists (select 1 from auth.users as u where u.id = p_user_id) then
     raise exception 'there is no user %', p_user_id using errcode = 'AJ075', detail = 'p_user_id';
   end if;
-  for v_id in
-    select f.id
+  select array_agg(c.id order by c.user_id, c.id) into v_ids
+  from (
+    select f.id, f.user_id
     from public.ai_jobs as f
     where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
       -- These come back with the job that they depend on.
@@ -55,7 +57,9 @@ begin
     order by f.completed_at
     limit p_limit
     for update skip locked
-  loop
+  ) as c;
+  -- By user, as every function takes the quotas of several users: two redrives at once would wait for each other.
+  foreach v_id in array coalesce(v_ids, '{}') loop
     v_count := v_count + private.retry_failed_ai_job(v_id)::integer;
   end loop;
   return v_count;

@@ -6,7 +6,7 @@ create table private.ai_job_products (
   constraint ai_job_products_kind_is_word check (kind ~ '^[a-z][a-z_]{0,39}$')
 );
 comment on table private.ai_job_products is
-  'The kinds of product that complete_ai_job accepts. It saves each with private.save_<kind>(public.ai_jobs, jsonb), as its '
+  'The kinds of product that complete_ai_jobs accepts. It saves each with private.save_<kind>(public.ai_jobs, jsonb), as its '
   'owner and in the commit that completes the job.';
 
 alter table private.ai_job_products enable row level security;

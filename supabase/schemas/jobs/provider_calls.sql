@@ -76,7 +76,7 @@ create index ai_provider_calls_job_id_sent_at_idx on public.ai_provider_calls (j
 -- Serves the budget of a provider.
 create index ai_provider_calls_open_idx on public.ai_provider_calls (provider) include (estimated_cost_micros)
   where outcome in ('sent', 'unknown');
-create index ai_provider_calls_user_id_idx on public.ai_provider_calls (user_id);
+create index ai_provider_calls_user_id_idx on public.ai_provider_calls (user_id, id);
 create index ai_provider_calls_voices_idx on public.ai_provider_calls (provider, job_id)
   where operation = 'create_voice' and outcome in ('sent', 'unknown', 'succeeded', 'adopted') and discarded_at is null;
 create index ai_provider_calls_object_idx on public.ai_provider_calls (provider, provider_object_id)

@@ -80,17 +80,37 @@ $$;
 comment on function private.charge_inserted_ai_jobs() is
   'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
 
-create function private.charge_reopened_ai_job()
-returns trigger
+create function private.charge_reopened_ai_jobs(p_job_ids uuid[])
+returns void
 language plpgsql
+volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_owner record;
 begin
-  perform private.charge_ai_job_quota(new.user_id, 1, 0);
-  return null;
+  for v_owner in
+    select j.user_id, count(*)::integer as jobs
+    from public.ai_jobs as j
+    where j.id = any (p_job_ids)
+    group by j.user_id
+    order by j.user_id
+  loop
+    perform private.charge_ai_job_quota(v_owner.user_id, v_owner.jobs, 0);
+  end loop;
+  for v_owner in
+    select j.user_id, j.provider
+    from public.ai_jobs as j
+    where j.id = any (p_job_ids) and j.job_type = 'voice_clone'
+    group by j.user_id, j.provider
+    order by j.user_id, j.provider
+  loop
+    perform private.check_voice_room(v_owner.user_id, v_owner.provider);
+  end loop;
 end;
 $$;
-comment on function private.charge_reopened_ai_job() is
-  'Row trigger: a failed job that is tried again waits and runs like a new one, but was created before. Security definer '
-  'because it calls a function that is.';
+comment on function private.charge_reopened_ai_jobs(uuid[]) is
+  'A failed job that is tried again waits and runs like a new one, and a voice clone needs room like a new one, but it was '
+  'created before. Security definer because it calls functions that are.';

@@ -93,47 +93,11 @@ create trigger ai_jobs_touch_updated_at
 before update on public.ai_jobs
 for each row execute function private.touch_updated_at();
 
--- After update, each row, then each statement.
+-- After update, each statement.
 
-create trigger ai_jobs_after_end_follow_dependency
-after update on public.ai_jobs
-for each row when (
-  old.status is distinct from new.status
-  and (new.status in ('completed', 'failed', 'cancelled') or old.status = 'failed')
-)
-execute function private.follow_ai_job_dependency();
-
-create trigger ai_jobs_after_reopen_charge
-after update on public.ai_jobs
-for each row when (old.status in ('completed', 'failed', 'cancelled') and new.status in ('pending', 'processing'))
-execute function private.charge_reopened_ai_job();
-
--- After the row of the user is locked.
-create trigger ai_jobs_after_reopen_take_voice_place
-after update on public.ai_jobs
-for each row when (new.job_type = 'voice_clone' and old.status = 'failed' and new.status = 'pending')
-execute function private.take_reopened_voice_place();
-
-create trigger ai_jobs_after_step_note_provider
-after update on public.ai_jobs
-for each row when (
-  old.status = 'processing'
-  and (
-    (new.status = 'completed' and new.cached_from_job_id is null)
-    or (new.status = 'pending' and new.last_event = 'snoozed')
-  )
-)
-execute function private.note_provider_progress();
-
-create trigger ai_jobs_forget_checkpoint
-after update on public.ai_jobs
-for each row when (old.status is distinct from new.status and new.status in ('completed', 'failed', 'cancelled'))
-execute function private.forget_checkpoint();
-
-create trigger ai_jobs_mark_open_call_unknown
-after update of status on public.ai_jobs
-for each row when (old.status = 'processing' and new.status <> 'processing')
-execute function private.mark_open_call_unknown();
+create trigger ai_jobs_after_change_follow
+after update on public.ai_jobs referencing old table as outdated new table as updated
+for each statement execute function private.follow_changed_ai_jobs();
 
 create trigger ai_jobs_after_update_count
 after update on public.ai_jobs referencing old table as outdated new table as updated

@@ -94,52 +94,84 @@ comment on function private.note_failed_attempt(public.ai_jobs, text) is
   'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer because '
   'it calls a function that is.';
 
-create function private.note_settled_call()
+create function private.note_settled_calls()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_nestloop = off
 as $$
+declare
+  v_call record;
 begin
-  if private.is_provider_failure(new.error_code) and new.outcome in ('rejected', 'unknown') then
-    -- A call that its owner cut off says nothing about the provider.
-    if not exists (
-      select 1 from public.ai_jobs as j where j.id = new.job_id and j.cancel_requested_at is not null
-    ) then
-      perform private.note_provider_answer(new.provider, new.job_id, true);
-    end if;
-  elsif new.outcome in ('succeeded', 'adopted', 'absent')
-    or (new.outcome = 'rejected' and new.error_code not in ('lease_expired', 'provider_concurrency_limited')) then
-    perform private.note_provider_answer(new.provider, new.job_id, false);
-  end if;
+  for v_call in
+    select c.provider, c.job_id, c.is_failure
+    from (
+      select n.provider, n.job_id, f.is_failure, bool_or(f.is_failure) over (partition by n.provider) as has_failure
+      from updated as n
+      join outdated as o on o.id = n.id
+      cross join lateral (
+        select n.outcome in ('rejected', 'unknown') and private.is_provider_failure(n.error_code) as is_failure
+      ) as f
+      where n.outcome <> o.outcome
+        and case
+          -- A call that its owner cut off says nothing about the provider.
+          when f.is_failure then not exists (
+            select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
+          )
+          else n.outcome in ('succeeded', 'adopted', 'absent')
+            or (n.outcome = 'rejected' and n.error_code not in ('lease_expired', 'provider_concurrency_limited'))
+        end
+    ) as c
+    join public.ai_providers as p on p.provider = c.provider
+    -- A provider in order is not written to.
+    where c.has_failure or p.breaker_failures > 0 or p.breaker_opened_at is not null
+    -- Its answers last: a provider that has answered any of these is not down.
+    order by c.provider, c.is_failure desc, c.job_id
+  loop
+    perform private.note_provider_answer(v_call.provider, v_call.job_id, v_call.is_failure);
+  end loop;
   return null;
 end;
 $$;
-comment on function private.note_settled_call() is
-  'Row trigger: what became of a paid call is counted for the provider''s breaker. Security definer because it calls a '
-  'function that is.';
+comment on function private.note_settled_calls() is
+  'Statement trigger: the outcome of paid calls is counted for the breakers of their providers. Security definer because it '
+  'calls a function that is.';
 
-create function private.note_provider_progress()
-returns trigger
+create function private.note_provider_progress(p_job_ids uuid[])
+returns void
 language plpgsql
+volatile
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_job record;
 begin
-  if new.status = 'pending' and (
-    new.stage = 'waiting_for_recovery'
-    or exists (select 1 from public.ai_provider_calls as c where c.job_id = new.id and c.outcome = 'unknown')
-  ) then
-    return null;
-  end if;
-  perform private.note_provider_answer(new.provider, new.id, false);
-  return null;
+  for v_job in
+    select j.id, j.provider
+    from public.ai_jobs as j
+    -- A provider in order is not written to.
+    join public.ai_providers as p
+      on p.provider = j.provider and (p.breaker_failures > 0 or p.breaker_opened_at is not null)
+    where j.id = any (p_job_ids)
+      and (
+        (j.status = 'completed' and j.cached_from_job_id is null)
+        or (
+          j.status = 'pending' and j.last_event = 'snoozed' and j.stage is distinct from 'waiting_for_recovery'
+          and not exists (select 1 from public.ai_provider_calls as c where c.job_id = j.id and c.outcome = 'unknown')
+        )
+      )
+    order by j.provider, j.id
+  loop
+    perform private.note_provider_answer(v_job.provider, v_job.id, false);
+  end loop;
 end;
 $$;
-comment on function private.note_provider_progress() is
-  'Row trigger: a job that was completed, or put off because its provider is still at work, has had a proper answer. '
-  'One that waits until a call can be looked for, or until trouble is over, has not. '
-  'Security definer because it calls a function that is.';
+comment on function private.note_provider_progress(uuid[]) is
+  'A job that was completed, or put off because its provider is still at work, has had a proper answer. One that waits until '
+  'a call can be looked for, or until trouble is over, has not. Security definer because it calls a function that is.';
 
 create view private.ai_provider_states
 with (security_invoker = true)
@@ -164,6 +196,5 @@ comment on view private.ai_provider_states is
 revoke all on private.ai_provider_states from public, anon, authenticated, service_role;
 
 create trigger ai_provider_calls_note_settled
-after update of outcome on public.ai_provider_calls
-for each row when (old.outcome is distinct from new.outcome)
-execute function private.note_settled_call();
+after update on public.ai_provider_calls referencing old table as outdated new table as updated
+for each statement execute function private.note_settled_calls();

@@ -128,17 +128,3 @@ comment on function private.take_inserted_voice_places() is
   'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a function that '
   'is.';
 
-create function private.take_reopened_voice_place()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  perform private.check_voice_room(new.user_id, new.provider);
-  return null;
-end;
-$$;
-comment on function private.take_reopened_voice_place() is
-  'Row trigger: a failed voice clone that is tried again needs room like a new one. Security definer because it calls a '
-  'function that is.';

@@ -3,6 +3,7 @@ import { assert } from "@std/assert";
 import postgres from "postgres";
 import { type TestDatabase, withDatabase } from "../../_support/database.ts";
 import { type ClaimedJob, type Job, type Queue, queueOver } from "./queue.ts";
+import { ItemError } from "./protocol.ts";
 
 /** A row of `ai_job_events`. */
 export interface JobEvent {
@@ -231,6 +232,10 @@ export async function refusalOf(
   try {
     await run();
   } catch (error) {
+    if (error instanceof ItemError) {
+      const { code, detail, message, constraint } = error;
+      return { code, detail, message, constraint };
+    }
     if (!(error instanceof postgres.PostgresError)) throw error;
     return {
       code: error.code,

@@ -1,6 +1,7 @@
 /** The functions of the queue, called as the worker calls them. */
 import { assert } from "@std/assert";
 import type postgres from "postgres";
+import { beginCall, completeJob, settleCall } from "./protocol.ts";
 
 /** A row of `ai_jobs`. Times have milliseconds; see {@link pictureOf} for exact ones. */
 export interface Job {
@@ -50,10 +51,16 @@ export interface Lease {
   lease_token: string | null;
 }
 
-/** An answer of `begin_provider_call`. */
+/** An answer of `begin_provider_calls`. */
 export interface BegunCall {
   call_id: string;
-  decision: "send" | "reconcile" | "done" | "cancelled";
+  decision:
+    | "send"
+    | "reconcile"
+    | "done"
+    | "cancelled"
+    | "over_budget"
+    | "over_provider_budget";
   provider_object_id: string | null;
   is_lookup_conclusive: boolean;
 }
@@ -100,36 +107,18 @@ export function queueOver(sql: postgres.ISql) {
     cancel: ({ id, lease_token }: Lease) =>
       only<boolean>(sql`
         select public.cancel_ai_job(p_job_id => ${id}, p_lease_token => ${lease_token}) as answer`),
-    complete: ({ id, lease_token }: Lease, result: postgres.JSONValue = {}) =>
-      only<boolean>(sql`
-        select public.complete_ai_job(
-          p_job_id => ${id}, p_lease_token => ${lease_token}, p_result_data => ${
-        sql.json(result)
-      }
-        ) as answer`),
+    complete: (lease: Lease, result: postgres.JSONValue = {}) =>
+      completeJob(sql, lease, { result }),
     completeWithOutput: (
-      { id, lease_token }: Lease,
+      lease: Lease,
       result: postgres.JSONValue,
       outputUrl: string,
-    ) =>
-      only<boolean>(sql`
-        select public.complete_ai_job(
-          p_job_id => ${id}, p_lease_token => ${lease_token}, p_result_data => ${
-        sql.json(result)
-      }, p_output_url => ${outputUrl}
-        ) as answer`),
+    ) => completeJob(sql, lease, { result, outputUrl }),
     completeWithProduct: (
-      { id, lease_token }: Lease,
+      lease: Lease,
       product: postgres.JSONValue,
       result: postgres.JSONValue = {},
-    ) =>
-      only<boolean>(sql`
-        select public.complete_ai_job(
-          p_job_id => ${id},
-          p_lease_token => ${lease_token},
-          p_result_data => ${sql.json(result)},
-          p_product => ${sql.json(product)}
-        ) as answer`),
+    ) => completeJob(sql, lease, { product, result }),
     fail: (
       { id, lease_token }: Lease,
       options: {
@@ -159,39 +148,15 @@ export function queueOver(sql: postgres.ISql) {
     release: ({ id, lease_token }: Lease) =>
       only<boolean>(sql`
         select public.release_ai_job(p_job_id => ${id}, p_lease_token => ${lease_token}) as answer`),
-    begin: async (
-      { id, lease_token }: Lease,
-      operation = "create_voice",
-      progress = 30,
-    ) => {
-      const [row] = await sql<BegunCall[]>`
-        select * from public.begin_provider_call(
-          p_job_id => ${id},
-          p_lease_token => ${lease_token},
-          p_operation => ${operation},
-          p_progress => ${progress},
-          p_stage => 'calling_provider'
-        )`;
-      return row;
-    },
+    begin: (lease: Lease, operation = "create_voice", progress = 30) =>
+      beginCall(sql, lease, { operation, progress }),
     settle: (
-      { id, lease_token }: Lease,
+      lease: Lease,
       callId: string,
       outcome: string,
       objectId: string | null = null,
       progress = 0,
-    ) =>
-      only<boolean>(sql`
-        select public.settle_provider_call(
-          p_call_id => ${callId},
-          p_job_id => ${id},
-          p_lease_token => ${lease_token},
-          p_outcome => ${outcome},
-          p_provider_object_id => ${objectId},
-          p_http_status => null,
-          p_error_code => null,
-          p_progress => ${progress}
-        ) as answer`),
+    ) => settleCall(sql, lease, callId, outcome, { objectId, progress }),
     reuse: ({ id, lease_token }: Lease, sourceId: string) =>
       only<boolean>(sql`
         select public.reuse_ai_job_result(

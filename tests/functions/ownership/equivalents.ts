@@ -57,7 +57,7 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
-      /^trigger \w+ on \w+ \((charge_reopened_ai_job|separate_inserted_turns|lock_voice_places|take_inserted_voice_places|take_reopened_voice_place|forget_checkpoint|leave_ai_job_queue|finish_instead_of_requeue|mark_open_call_unknown|derive_call_outcome|follow_ai_job_dependency|note_provider_progress|note_settled_call|settle_reserved_cost)\): switched off$/,
+      /^trigger \w+ on \w+ \((follow_changed_ai_jobs|separate_inserted_turns|lock_voice_places|take_inserted_voice_places|leave_ai_job_queue|finish_instead_of_requeue|derive_call_outcome|note_settled_calls|settle_reserved_costs|release_reserved_cost)\): switched off$/,
     reason:
       "It keeps the queue's own counts, order and journal, what follows from a job's end, the breaker and the books, not who reaches them. The tests of the database hold it.",
   },

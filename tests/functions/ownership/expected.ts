@@ -681,10 +681,10 @@ export const EXPECTED: Declaration = {
 
   functions: {
     ai_job_input_hash: { roles: ["authenticated", "service_role"] },
-    begin_provider_call: { roles: ["service_role"] },
+    begin_provider_calls: { roles: ["service_role"] },
     claim_ai_jobs: { roles: ["service_role"] },
     claim_dispatched_ai_jobs: { roles: ["service_role"] },
-    complete_ai_job: { roles: ["service_role"] },
+    complete_ai_jobs: { roles: ["service_role"] },
     fail_ai_job: { roles: ["service_role"] },
     get_ai_result_cache: { roles: ["authenticated", "service_role"] },
     get_shared_slideshow: { roles: ["anon", "authenticated"] },
@@ -708,7 +708,7 @@ export const EXPECTED: Declaration = {
     reuse_ai_job_result: { roles: ["service_role"] },
     revise_provider_call: { roles: ["service_role"] },
     set_ai_budget: { roles: ["service_role"] },
-    settle_provider_call: { roles: ["service_role"] },
+    settle_provider_calls: { roles: ["service_role"] },
     snooze_ai_job: { roles: ["service_role"] },
     begin_janitor_run: { roles: ["service_role"] },
     begin_provider_scan: { roles: ["service_role"] },

@@ -15,6 +15,7 @@ import {
 import type { AppError } from "../failures/app-error.ts";
 import type { ErrorCode } from "../failures/catalogue.ts";
 import { JobFailure } from "../failures/job-failure.ts";
+import { batcher } from "./batcher.ts";
 import type { Completion } from "./outcome.ts";
 import { productSchema } from "./products.ts";
 import { retryWrite } from "./write-retries.ts";
@@ -34,7 +35,7 @@ export interface CallIntent {
   units: number;
 }
 
-/** What to do about a paid call; see the comment on `begin_provider_call`. */
+/** What to do about a paid call; see the comment on `begin_provider_calls`. */
 export const begunCallSchema = z.discriminatedUnion("decision", [
   z.object({ decision: z.literal("send"), call_id: z.uuid() }),
   z.object({
@@ -144,8 +145,26 @@ const heartbeatSchema = z.array(
   z.object({ job_id: z.uuid(), is_cancel_requested: z.boolean() }),
 );
 
+/** An item of a call that takes several, as the database reports it. */
+const itemSchema = z.looseObject({
+  job_id: z.uuid(),
+  error: z.object({
+    code: z.string(),
+    message: z.string(),
+    details: z.string().nullable().default(null),
+  }).nullable(),
+});
+type ItemRow = z.infer<typeof itemSchema>;
+const settledSchema = z.object({ is_settled: z.boolean() });
+
+/** Most items in one call. A call is sent only after the commit of its begin, so that one waits for fewer others. */
+const LIMITS = { begin: 20, settle: 50, complete: 50 };
+
 /**
  * The queue of one worker over `rpc`.
+ *
+ * Paid calls are begun and settled, and jobs completed, in batches: what comes while a call of the same kind is under way
+ * travels together in the next. One item that the database refuses fails alone.
  *
  * Writes that carry a lease are retried for about nine seconds while they fail with `service_unavailable`; then that
  * error is thrown. Nothing happens twice: an ending that was written although its answer was lost has ended the lease,
@@ -160,6 +179,91 @@ export function createJobRepository(
 ): JobRepository {
   const call = functionCaller(rpc);
   const write: typeof call = (...args) => retryWrite(() => call(...args));
+
+  /** Sends one item of each job in one call; its row, or null when the lease is lost. */
+  function batched<Item extends { lease: Lease }>(
+    limit: number,
+    send: (items: readonly Item[]) => Promise<ItemRow[]>,
+    toError: (error: DatabaseError) => AppError = fromDatabaseError,
+    weightOf?: (item: Item) => number,
+  ): (item: Item) => Promise<ItemRow | null> {
+    const sendItem = batcher<Item, ItemRow | null>({
+      limit,
+      ...(weightOf === undefined ? {} : { weightOf }),
+      keyOf: ({ lease }) => lease.id,
+      isSplit,
+      async send(items) {
+        const rows = new Map(
+          (await send(items)).map((row) => [row.job_id, row]),
+        );
+        return items.map(({ lease }) => rows.get(lease.id) ?? null);
+      },
+    });
+    return async (item) => {
+      const row = await sendItem(item);
+      if (row !== null && row.error !== null) throw toError(row.error);
+      return row;
+    };
+  }
+
+  const begin = batched<BeginItem>(
+    LIMITS.begin,
+    (items) =>
+      call("begin_provider_calls", {
+        p_calls: items.map(({ lease, intent }) => ({
+          ...leased(lease),
+          call_id: intent.callId,
+          operation: intent.operation,
+          progress: intent.progress,
+          stage: intent.stage,
+          units: intent.units,
+        })),
+      }, z.array(itemSchema)),
+  );
+
+  const settle = batched<SettleItem>(
+    LIMITS.settle,
+    (items) =>
+      call("settle_provider_calls", {
+        p_calls: items.map(({ lease, callId, settlement }) => ({
+          ...leased(lease),
+          call_id: callId,
+          outcome: settlement.outcome,
+          ...("providerObjectId" in settlement
+            ? {
+              provider_object_id: settlement.providerObjectId,
+              progress: settlement.progress ?? 0,
+              units: settlement.units ?? null,
+            }
+            : {
+              error_code: settlement.errorCode,
+              http_status: settlement.httpStatus ?? null,
+            }),
+        })),
+      }, z.array(itemSchema)),
+  );
+
+  const complete = batched<CompleteItem>(
+    LIMITS.complete,
+    (items) =>
+      call(
+        "complete_ai_jobs",
+        {
+          p_jobs: items.map(({ lease, completion }) => ({
+            ...leased(lease),
+            result_data: completion.resultData,
+            output_url: completion.outputUrl ?? null,
+            product: completion.product ?? null,
+          })),
+        },
+        z.array(itemSchema),
+        completionError,
+      ),
+    completionError,
+    // A transcript may have megabytes, and travels alone.
+    ({ completion }) =>
+      completion.product?.kind === "transcript" ? LIMITS.complete : 1,
+  );
 
   return {
     claimDispatched: (dispatch, limit) =>
@@ -194,41 +298,14 @@ export function createJobRepository(
     },
 
     async beginProviderCall(lease, intent) {
-      const [begun] = await write(
-        "begin_provider_call",
-        {
-          ...fence(lease),
-          p_operation: intent.operation,
-          p_progress: intent.progress,
-          p_stage: intent.stage,
-          p_units: intent.units,
-          p_call_id: intent.callId,
-        },
-        z.array(begunCallSchema).max(1),
-      );
-      return begun ?? null;
+      const row = await retryWrite(() => begin({ lease, intent }));
+      return row && begunCallSchema.parse(row);
     },
 
-    settleProviderCall: (lease, callId, settlement) =>
-      write("settle_provider_call", {
-        ...fence(lease),
-        p_call_id: callId,
-        p_outcome: settlement.outcome,
-        ...("providerObjectId" in settlement
-          ? {
-            p_provider_object_id: settlement.providerObjectId,
-            p_progress: settlement.progress ?? 0,
-            ...(settlement.units === undefined
-              ? {}
-              : { p_units: settlement.units }),
-          }
-          : {
-            p_error_code: settlement.errorCode,
-            ...(settlement.httpStatus === undefined
-              ? {}
-              : { p_http_status: settlement.httpStatus }),
-          }),
-      }, z.boolean()),
+    async settleProviderCall(lease, callId, settlement) {
+      const row = await retryWrite(() => settle({ lease, callId, settlement }));
+      return row !== null && settledSchema.parse(row).is_settled;
+    },
 
     reviseProviderCall: (lease, operation, units) =>
       write("revise_provider_call", {
@@ -237,20 +314,10 @@ export function createJobRepository(
         p_units: units,
       }, z.boolean()),
 
-    complete: (lease, { resultData, outputUrl, product }) => {
-      const row = productSchema.optional().safeParse(product);
-      if (!row.success) return Promise.reject(resultNotSaved(row.error));
-      return write(
-        "complete_ai_job",
-        {
-          ...fence(lease),
-          p_result_data: resultData,
-          ...(outputUrl === undefined ? {} : { p_output_url: outputUrl }),
-          ...(row.data === undefined ? {} : { p_product: row.data }),
-        },
-        z.boolean(),
-        completionError,
-      );
+    async complete(lease, completion) {
+      const product = productSchema.optional().safeParse(completion.product);
+      if (!product.success) throw resultNotSaved(product.error);
+      return await retryWrite(() => complete({ lease, completion })) !== null;
     },
 
     reuseResult: (lease, sourceJobId) =>
@@ -283,6 +350,37 @@ export function createJobRepository(
 
     wake: () => call("wake_ai_job_worker", { p_worker: worker }, z.boolean()),
   };
+}
+
+interface BeginItem {
+  lease: Lease;
+  intent: CallIntent;
+}
+
+interface SettleItem {
+  lease: Lease;
+  callId: string;
+  settlement: CallSettlement;
+}
+
+interface CompleteItem {
+  lease: Lease;
+  completion: Completion;
+}
+
+const leased = (lease: Lease) => ({
+  job_id: lease.id,
+  lease_token: lease.lease_token,
+});
+
+/** SQLSTATEs of a statement that failed by what was in it, or that was stopped: its items may be written one by one. */
+const SPLIT_STATES = /^(22|23|40|AJ|55P03|57014)/;
+const causeSchema = z.object({ code: z.string() });
+
+function isSplit(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const cause = causeSchema.safeParse(error.cause);
+  return cause.success && SPLIT_STATES.test(cause.data.code);
 }
 
 const fence = (lease: Lease) => ({

@@ -33,7 +33,7 @@ function over(status: number, answer: unknown) {
 }
 
 Deno.test("complete: result, output and product are sent in one call", async () => {
-  const { repository, sent } = over(200, true);
+  const { repository, sent } = over(200, [{ job_id: LEASE.id, error: null }]);
   assertEquals(
     await repository.complete(LEASE, {
       resultData: { pages: 24 },
@@ -43,11 +43,13 @@ Deno.test("complete: result, output and product are sent in one call", async () 
     true,
   );
   assertEquals(sent, [{
-    p_job_id: LEASE.id,
-    p_lease_token: LEASE.lease_token,
-    p_result_data: { pages: 24 },
-    p_output_url: "pdfs/u/j/book.pdf",
-    p_product: PDF,
+    p_jobs: [{
+      job_id: LEASE.id,
+      lease_token: LEASE.lease_token,
+      result_data: { pages: 24 },
+      output_url: "pdfs/u/j/book.pdf",
+      product: PDF,
+    }],
   }]);
 });
 
@@ -70,15 +72,27 @@ Deno.test("complete: a product that its schema rejects is a final failure, and n
 });
 
 for (const code of ["23514", "22P02", "AJ081"]) {
-  Deno.test(`complete: ${code} is a final failure`, async () => {
-    const { repository } = over(400, { code, message: "no", details: "" });
-    const failure = await assertRejects(
-      () => repository.complete(LEASE, { resultData: {}, product: PDF }),
-      JobFailure,
-    );
-    assertEquals([failure.code, failure.isRetryable], [
-      "result_not_saved",
-      false,
-    ]);
-  });
+  const error = { code, message: "no" };
+  const answers: [string, number, unknown][] = [
+    ["of the item", 200, [{ job_id: LEASE.id, error }]],
+    ["of the call", 400, error],
+  ];
+  for (const [whose, status, answer] of answers) {
+    Deno.test(`complete: ${code} ${whose} is a final failure`, async () => {
+      const { repository } = over(status, answer);
+      const failure = await assertRejects(
+        () => repository.complete(LEASE, { resultData: {}, product: PDF }),
+        JobFailure,
+      );
+      assertEquals([failure.code, failure.isRetryable], [
+        "result_not_saved",
+        false,
+      ]);
+    });
+  }
 }
+
+Deno.test("complete: a job that the database does not return has lost its lease", async () => {
+  const { repository } = over(200, []);
+  assertEquals(await repository.complete(LEASE, { resultData: {} }), false);
+});

@@ -36,22 +36,22 @@ const WRITES: readonly [
   (repository: JobRepository) => Promise<unknown>,
   value: unknown,
 ][] = [
-  ["begin_provider_call", (repository) =>
+  ["begin_provider_calls", (repository) =>
     repository.beginProviderCall(LEASE, {
       callId: CALL,
       operation: "speak",
       stage: "speaking",
       progress: 1,
       units: 1,
-    }), [{ decision: "send", call_id: CALL }]],
+    }), [{ job_id: LEASE.id, error: null, decision: "send", call_id: CALL }]],
   [
-    "settle_provider_call",
+    "settle_provider_calls",
     (repository) =>
       repository.settleProviderCall(LEASE, CALL, {
         outcome: "succeeded",
         providerObjectId: "voice-1",
       }),
-    true,
+    [{ job_id: LEASE.id, error: null, is_settled: true }],
   ],
   [
     "revise_provider_call",
@@ -59,9 +59,9 @@ const WRITES: readonly [
     true,
   ],
   [
-    "complete_ai_job",
+    "complete_ai_jobs",
     (repository) => repository.complete(LEASE, { resultData: {} }),
-    true,
+    [{ job_id: LEASE.id, error: null }],
   ],
   [
     "reuse_ai_job_result",

@@ -1,0 +1,43 @@
+-- What functions have in common that take several jobs at once.
+
+create function private.lock_leased_ai_jobs(p_items jsonb)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+-- The planner expects a hundred items, and in a table of some thousand rows would rather read them all.
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if jsonb_array_length(p_items) > 1
+    and (select count(*) <> count(distinct b.job_id) from jsonb_to_recordset(p_items) as b (job_id uuid))
+  then
+    raise exception 'one call takes one item of a job' using errcode = '22023';
+  end if;
+  perform 1
+  from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
+  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+  order by j.id
+  for no key update of j;
+end;
+$$;
+comment on function private.lock_leased_ai_jobs(jsonb) is
+  'Locks the jobs of [{job_id, lease_token, …}] whose lease is held, in the order of their ids, as every function that takes '
+  'several jobs does. Refuses two items of one job (22023). Not stronger than an update, so that inserting a job that '
+  'depends on one of them does not wait. Security definer because it is called by functions that are.';
+
+create function private.item_error(p_sqlstate text, p_message text, p_detail text, p_constraint text)
+returns jsonb
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'code', p_sqlstate, 'message', p_message, 'details', nullif(p_detail, ''), 'constraint', nullif(p_constraint, '')
+  ));
+$$;
+comment on function private.item_error(text, text, text, text) is
+  'The error of one item of a call that takes several: what the call would have raised for it alone.';

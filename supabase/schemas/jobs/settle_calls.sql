@@ -1,0 +1,132 @@
+-- The outcome of paid calls.
+
+create function private.settle_leased_calls(p_calls jsonb)
+returns table (job_id uuid, is_settled boolean)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_settled uuid[];
+begin
+  with settled as (
+    update public.ai_provider_calls as c
+    set outcome = b.outcome,
+        provider_object_id = b.provider_object_id,
+        http_status = b.http_status,
+        error_code = b.error_code,
+        units = coalesce(b.units, c.units),
+        settled_at = case when b.outcome = 'unknown' then null else clock_timestamp() end
+    from jsonb_to_recordset(p_calls) as b (
+        job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text, http_status integer,
+        error_code text, units bigint
+      )
+      join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+    where c.id = b.call_id and c.job_id = b.job_id
+      and (c.outcome = 'sent' or (c.outcome = 'unknown' and b.outcome is distinct from 'unknown'))
+    returning c.job_id
+  )
+  select coalesce(array_agg(s.job_id), '{}') into v_settled from settled as s;
+
+  if cardinality(v_settled) > 0 then
+    update public.ai_jobs as j
+    set progress_percentage = greatest(j.progress_percentage, b.progress),
+        provider_job_id = coalesce(b.provider_object_id, j.provider_job_id),
+        spend = k.spend,
+        cost_micros = k.cost_micros,
+        lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
+        event_seq = j.event_seq + 1,
+        last_event = 'settled'
+    from jsonb_to_recordset(p_calls) as b (job_id uuid, provider_object_id text, progress integer)
+      cross join lateral (
+        select
+          case
+            when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+            when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+            else 'none'
+          end as spend,
+          coalesce(sum(c.cost_micros), 0) as cost_micros
+        from public.ai_provider_calls as c
+        where c.job_id = b.job_id
+      ) as k,
+      public.ai_job_types as t
+    where b.job_id = any (v_settled) and j.id = b.job_id and t.job_type = j.job_type;
+  end if;
+
+  if cardinality(v_settled) = jsonb_array_length(p_calls) then
+    return query select s.id, true from unnest(v_settled) as s (id);
+    return;
+  end if;
+  return query
+  select
+    j.id,
+    j.id = any (v_settled) or exists (
+      -- Settled the same way before; the answer to that was lost.
+      select 1 from public.ai_provider_calls as c
+      where c.id = b.call_id and c.job_id = b.job_id and c.outcome = b.outcome
+        and c.provider_object_id is not distinct from b.provider_object_id
+    )
+  from jsonb_to_recordset(p_calls)
+    as b (job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text)
+  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token;
+end;
+$$;
+comment on function private.settle_leased_calls(jsonb) is
+  'The work of settle_provider_calls, for jobs that it has locked. Security definer because it is called by functions that '
+  'are.';
+
+create function public.settle_provider_calls(p_calls jsonb)
+returns table (job_id uuid, is_settled boolean, error jsonb)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_call jsonb;
+  v_code text;
+  v_message text;
+  v_detail text;
+  v_constraint text;
+begin
+  -- Who holds the lease settles, and nobody takes the job over in between.
+  perform private.lock_leased_ai_jobs(p_calls);
+  begin
+    return query select r.*, null::jsonb from private.settle_leased_calls(p_calls) as r;
+    return;
+  exception when data_exception or integrity_constraint_violation then
+    null;
+  end;
+  -- One of them cannot be written: each by itself, so that it fails alone. By user, since that is the order of limits.
+  for v_call in
+    select i.item
+    from jsonb_array_elements(p_calls) as i (item)
+    join public.ai_jobs as j on j.id = (i.item ->> 'job_id')::uuid and j.lease_token = (i.item ->> 'lease_token')::uuid
+    order by j.user_id, j.id
+  loop
+    begin
+      return query select r.*, null::jsonb from private.settle_leased_calls(jsonb_build_array(v_call)) as r;
+    exception when data_exception or integrity_constraint_violation then
+      get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
+        v_constraint = constraint_name;
+      return query
+      select (v_call ->> 'job_id')::uuid, false, private.item_error(v_code, v_message, v_detail, v_constraint);
+    end;
+  end loop;
+end;
+$$;
+comment on function public.settle_provider_calls(jsonb) is
+  'Writes the outcome of journalled calls, what they cost, and the provider''s ids of what they made onto their jobs, in one '
+  'commit. p_calls: [{job_id, lease_token, call_id, outcome, provider_object_id?, http_status?, error_code?, progress?, '
+  'units?}], one for each job; without units the estimate counts. One row for each job whose lease is held; a job without a '
+  'row has lost it. is_settled is true, and nothing changes, for a settlement that is repeated; false, and nothing changes, '
+  'for a call that was settled otherwise. An item that cannot be written has error {code, message, details?, constraint?} and '
+  'changes nothing; the others are committed. service_role only; security definer for its parts in schema private.';
+revoke execute on function public.settle_provider_calls(jsonb) from public, anon, authenticated;
+grant execute on function public.settle_provider_calls(jsonb) to service_role;

@@ -1,0 +1,114 @@
+/** The functions of the queue that take several jobs, for one: what a test that is not about batches calls. */
+import type postgres from "postgres";
+import { z } from "zod";
+import type { BegunCall, Lease } from "./queue.ts";
+
+const errorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  details: z.string().optional(),
+  constraint: z.string().optional(),
+});
+
+/** The `error` of an item, thrown as what the statement would have raised for it alone. */
+export class ItemError extends Error {
+  override readonly name = "ItemError";
+  readonly code: string;
+  readonly detail: string;
+  readonly constraint: string;
+
+  constructor(error: unknown) {
+    const { code, message, details, constraint } = errorSchema.parse(error);
+    super(message);
+    this.code = code;
+    this.detail = details ?? "";
+    this.constraint = constraint ?? "";
+  }
+}
+
+const leased = ({ id, lease_token }: Lease) => ({ job_id: id, lease_token });
+
+/** `begin_provider_calls` for one job; undefined when its lease is lost. */
+export async function beginCall(
+  sql: postgres.ISql,
+  lease: Lease,
+  call: {
+    callId?: string;
+    operation?: string;
+    progress?: number;
+    units?: number;
+  } = {},
+): Promise<BegunCall | undefined> {
+  const [row] = await sql<(BegunCall & { error: unknown })[]>`
+    select call_id, decision, provider_object_id, is_lookup_conclusive, error
+    from public.begin_provider_calls(${
+    sql.json([{
+      ...leased(lease),
+      call_id: call.callId ?? crypto.randomUUID(),
+      operation: call.operation ?? "create_voice",
+      progress: call.progress ?? 30,
+      stage: "calling_provider",
+      units: call.units ?? 1,
+    }])
+  })`;
+  if (row === undefined) return undefined;
+  const { error, ...begun } = row;
+  if (error !== null) throw new ItemError(error);
+  return begun;
+}
+
+/** `settle_provider_calls` for one job; false also when its lease is lost. */
+export async function settleCall(
+  sql: postgres.ISql,
+  lease: Lease,
+  callId: string | null,
+  outcome: string,
+  values: {
+    objectId?: string | null;
+    httpStatus?: number;
+    errorCode?: string | null;
+    progress?: number;
+    units?: number | null;
+  } = {},
+): Promise<boolean> {
+  const [row] = await sql<{ is_settled: boolean; error: unknown }[]>`
+    select is_settled, error from public.settle_provider_calls(${
+    sql.json([{
+      ...leased(lease),
+      call_id: callId,
+      outcome,
+      provider_object_id: values.objectId ?? null,
+      http_status: values.httpStatus ?? null,
+      error_code: values.errorCode ?? null,
+      progress: values.progress ?? 0,
+      units: values.units ?? null,
+    }])
+  })`;
+  if (row === undefined) return false;
+  if (row.error !== null) throw new ItemError(row.error);
+  return row.is_settled;
+}
+
+/** `complete_ai_jobs` for one job; false when its lease is lost. */
+export async function completeJob(
+  sql: postgres.ISql,
+  lease: Lease,
+  values: {
+    result?: postgres.JSONValue;
+    outputUrl?: string | null;
+    product?: postgres.JSONValue | null;
+  } = {},
+): Promise<boolean> {
+  const [row] = await sql<{ error: unknown }[]>`
+    select error from public.complete_ai_jobs(${
+    sql.json([{
+      ...leased(lease),
+      result_data: values.result ?? {},
+      output_url: values.outputUrl ?? null,
+      product: values.product ?? null,
+    }])
+  })`;
+  if (row === undefined) return false;
+  if (row.error !== null) throw new ItemError(row.error);
+  return true;
+}
