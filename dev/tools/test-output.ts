@@ -1,4 +1,4 @@
-/** What `deno test` printed and reported of a ring: counts, failures, and how long each file took. */
+/** What `deno test` printed and reported of a ring: counts, failures, and the duration of each file. */
 
 /** How many tests passed and failed. */
 export interface Tally {
@@ -10,7 +10,7 @@ export interface Tally {
   skipped?: string[];
 }
 
-/** What the tests of one file took in all, without what runs before and after them. */
+/** The duration of all tests of one file, without what runs before and after them. */
 export interface FileTime {
   file: string;
   seconds: number;

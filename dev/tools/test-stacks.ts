@@ -1,4 +1,4 @@
-/** Stacks that the files of a ring take turns on. Each is held by a program of its own, `tests/_support/stack-host.ts`. */
+/** Stacks that the files of a ring take turns on. Each is held by a separate program, `tests/_support/stack-host.ts`. */
 import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/console/stack-error.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
