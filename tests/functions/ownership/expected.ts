@@ -45,6 +45,7 @@ export const EXPECTED: Declaration = {
           "input_max_bytes",
           "cache_ttl_seconds",
           "stock_voice_ids",
+          "hooks",
           "created_at",
           "updated_at",
         ],

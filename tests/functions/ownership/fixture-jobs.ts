@@ -37,6 +37,7 @@ export function jobRows(
         input_buckets: ["uploads"],
         input_mime_types: ["image/png"],
         stock_voice_ids: ["21m00Tcm4TlvDq8ikWAM"],
+        hooks: ["can_reuse"],
       }]]),
       fresh: () => ({ job_type: `type_${next()}`, provider: "internal" }),
     },
