@@ -134,6 +134,9 @@ const SMALL = [
   "dispatch_receipts",
   "pending_dispatches",
   "provider_webhook_receipts",
+  // Registries with a row or two for each module.
+  "storage_references",
+  "provider_references",
   // Auth's own, which this population leaves empty.
   "sessions",
   "identities",

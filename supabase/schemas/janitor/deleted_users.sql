@@ -22,9 +22,9 @@ begin
 end;
 $$;
 comment on function private.forget_user() is
-  'Row trigger before the delete of an account: writes down every object in its folders of our buckets. What '
-  'else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth '
-  'service deletes users and may touch none of this.';
+  'Row trigger before the deletion of an account: queues the removal of every object in its folders of our buckets. '
+  'Foreign keys and their triggers delete or anonymise the rest. Security definer because the Auth service deletes '
+  'users and has no rights on these tables.';
 
 create trigger users_forget before delete on auth.users
 for each row execute function private.forget_user();

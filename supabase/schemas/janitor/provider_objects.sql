@@ -14,12 +14,15 @@ create table private.provider_objects (
   constraint provider_objects_orphan_since_matches_standing check ((standing = 'orphan') = (orphan_since is not null))
 );
 comment on table private.provider_objects is
-  'What providers list that carries a marker of the form job:<id>, or that a row names, as of the last reading of the list.';
-comment on column private.provider_objects.job_id is 'The job of its marker. Not a foreign key: it may be anybody''s.';
+  'Objects that the last scan of a provider''s list showed and that carry a marker of the form job:<id>, or that a row '
+  'names.';
+comment on column private.provider_objects.job_id is
+  'The job of its marker. Not a foreign key: it may be a job of another installation.';
 comment on column private.provider_objects.standing is
-  'named (a row has it), live (its job may still go on with it), orphan (made here, and nobody has it), foreign (its marker '
-  'is of no job of ours: reported, never removed).';
-comment on column private.provider_objects.orphan_since is 'When it was first seen as an orphan; the grace counts from here.';
+  'named (a row names it), live (its job may continue with it), orphan (made here, and nothing names it), foreign (its '
+  'marker is of no job of ours: reported, never removed).';
+comment on column private.provider_objects.orphan_since is
+  'When it was first seen as an orphan; the grace period starts here.';
 
 create index provider_objects_last_seen_at_idx on private.provider_objects (provider, last_seen_at);
 
@@ -41,10 +44,12 @@ create table private.provider_scans (
   constraint provider_scans_finished_after_listed check (finished_at is null or listed_at is not null),
   constraint provider_scans_lease_is_whole check ((lease_token is null) = (lease_expires_at is null))
 );
-comment on table private.provider_scans is 'How far each provider''s list has been read; a reading that broke off is gone on with.';
-comment on column private.provider_scans.page_cursor is 'The provider''s own word for the next page.';
+comment on table private.provider_scans is
+  'How far the scan of each provider''s list has come. An interrupted scan is continued.';
+comment on column private.provider_scans.page_cursor is 'The provider''s cursor of the next page.';
 comment on column private.provider_scans.listed_at is 'When its last page was read.';
-comment on column private.provider_scans.finished_at is 'When the rows that it did not show had been asked for one by one.';
+comment on column private.provider_scans.finished_at is
+  'When the rows that the list did not show had been checked one by one.';
 
 alter table private.provider_scans enable row level security;
 revoke all on private.provider_scans from public, anon, authenticated, service_role;
@@ -99,4 +104,4 @@ as $$
   end;
 $$;
 comment on function private.provider_object_standing(text, text, uuid) is
-  'Who has what a provider holds: named, live, orphan or foreign, as in private.provider_objects.';
+  'The standing of an object at a provider: named, live, orphan or foreign, as in private.provider_objects.';

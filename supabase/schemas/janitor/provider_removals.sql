@@ -27,9 +27,8 @@ begin
 end;
 $$;
 comment on function private.settle_cancelled_call(uuid, text, text, text) is
-  'The janitor knows what became of a cancelled job''s call that nobody waited for: what it made (by its id), which goes now, '
-  'or null for nothing. Settles the call, so that what was reserved for it is spent or given back, and what the row says '
-  'about the money.';
+  'Settles the open call of a cancelled job once the janitor knows its outcome: the object that it made (by id), which '
+  'is removed now, or null for nothing. Also settles its reservation and what the job says about the cost.';
 
 create function private.discard_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
 returns boolean
@@ -39,10 +38,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-  -- Locked first: a job that is being retried at this moment either goes on with the object, or finds it discarded.
+  -- Lock first: a job that is retried at this moment either continues with the object or finds it discarded.
   perform 1
   from public.ai_jobs as j
-  -- An array, so that they are looked up by their ids: the table is as long as the project is old.
+  -- An array, so that the index over ids is used: the table keeps growing.
   where j.id = any (
     array(
       select p_job_id
@@ -67,8 +66,8 @@ begin
 end;
 $$;
 comment on function private.discard_provider_object(text, text, text, uuid) is
-  'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are '
-  'discarded in the same transaction, and the lost call of a cancelled job is settled by it.';
+  'Whether the object may be removed at its provider. If so, the calls that made it are discarded in the same '
+  'transaction, so that no job continues with it, and the open call of a cancelled job is settled.';
 
 create function public.claim_provider_removals(p_providers text[], p_limit integer, p_lease_seconds integer default 120)
 returns table (
@@ -97,7 +96,7 @@ begin
     join public.ai_providers as p on p.provider = r.provider
     where r.done_at is null and r.next_attempt_at <= clock_timestamp() and r.provider = any (p_providers)
       and p.paused_at is null
-      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      -- Only a job closes a breaker. If there is no job, the janitor tries instead.
       and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
     order by r.next_attempt_at
     limit p_limit * 10
@@ -131,9 +130,9 @@ begin
 end;
 $$;
 comment on function public.claim_provider_removals(text[], integer, integer) is
-  'Leases up to p_limit removals that are due at these providers, but for those that are paused or down, and that may go '
-  'now. What a row names or a job may go on with waits an hour. is_lookup_conclusive: an empty look-up by marker '
-  'means that nothing was made. service_role only; security definer because the list lies in schema private.';
+  'Leases up to p_limit due removals at these providers, except paused or unavailable ones. An object that a row '
+  'names, or that a job may continue with, waits an hour. is_lookup_conclusive: an empty lookup by marker means that '
+  'nothing was made. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.claim_provider_removals(text[], integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_provider_removals(text[], integer, integer) to service_role;
 
@@ -160,8 +159,8 @@ begin
 end;
 $$;
 comment on function public.discard_found_object(bigint, uuid, text) is
-  'Whether what a look-up by marker has found may be removed: the removal is still leased by the caller, no row names the '
-  'object and no job may go on with it. service_role only; security definer because the list lies in schema private.';
+  'Whether the object found by a lookup by marker may be removed: the caller still holds the lease, no row names the '
+  'object and no job may continue with it. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.discard_found_object(bigint, uuid, text) from public, anon, authenticated;
 grant execute on function public.discard_found_object(bigint, uuid, text) to service_role;
 
@@ -198,7 +197,7 @@ begin
     delete from private.provider_objects as o
     where o.provider = v_removal.provider and o.object_id = v_removal.provider_object_id;
     if v_removal.provider_object_id is null then
-      -- What was found has settled it before.
+      -- If an object was found, that has settled the call already.
       perform private.settle_cancelled_call(v_removal.job_id, v_removal.provider, v_removal.object_type, null);
     end if;
   end if;
@@ -206,8 +205,8 @@ begin
 end;
 $$;
 comment on function public.settle_provider_removal(bigint, uuid, text, text) is
-  'What became of a leased removal: removed (or it was gone), absent (by its marker there is nothing), looking (nothing yet: '
-  'look again later) or failed (try again later). False: somebody else has it; nothing changed. service_role only; security '
-  'definer because the list lies in schema private.';
+  'Settles a leased removal: removed (or already gone), absent (the marker finds nothing), looking (not found yet: '
+  'look up again later) or failed (retry later). False: another run holds the lease and nothing changed. service_role '
+  'only; security definer because the table is in schema private.';
 revoke execute on function public.settle_provider_removal(bigint, uuid, text, text) from public, anon, authenticated;
 grant execute on function public.settle_provider_removal(bigint, uuid, text, text) to service_role;

@@ -15,7 +15,7 @@ begin
     select 1
     from public.ai_providers as p
     where p.provider = p_provider and p.paused_at is null
-      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      -- Only a job closes a breaker. If there is no job, the janitor tries instead.
       and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
   ) then
     return;
@@ -40,9 +40,9 @@ begin
 end;
 $$;
 comment on function public.begin_provider_scan(text, integer) is
-  'Leases the reading of a provider''s list: a new one when the last is old enough, else one that broke off, from its next '
-  'page on. 0 rows: nothing to do, or somebody is at it. service_role only; security definer because the scans lie in '
-  'schema private.';
+  'Leases the scan of a provider''s list: a new one if the last is old enough, otherwise an interrupted one, from its '
+  'next page on. 0 rows: nothing to do, or another run holds the lease. service_role only; security definer because '
+  'the table is in schema private.';
 revoke execute on function public.begin_provider_scan(text, integer) from public, anon, authenticated;
 grant execute on function public.begin_provider_scan(text, integer) to service_role;
 
@@ -88,7 +88,7 @@ begin
     p_provider, j.object_id, j.object_type, j.job_id, j.standing,
     case when j.standing = 'orphan' then clock_timestamp() end
   from judged as j
-  -- Without a marker and without a row it is none of our business.
+  -- An object without marker and without row is not ours.
   where j.job_id is not null or j.standing <> 'foreign'
   on conflict (provider, object_id) do update
   set object_type = excluded.object_type,
@@ -109,9 +109,10 @@ begin
 end;
 $$;
 comment on function public.record_provider_page(text, uuid, jsonb, text, integer) is
-  'Takes in a page of a provider''s list, [{object_id, object_type, job_id?}], and where the next one begins (null: it was '
-  'the last). An orphan is noted when it is first seen, and queued for removal when it is seen again after the grace. '
-  'False: the lease is lost; nothing changed. service_role only; security definer because the lists lie in schema private.';
+  'Records a page of a provider''s list, [{object_id, object_type, job_id?}], and the cursor of the next one (null: '
+  'last page). An orphan is noted when it is first seen, and queued for removal when it is seen again after the grace '
+  'period. False: the lease is lost and nothing changed. service_role only; security definer because the tables are in '
+  'schema private.';
 revoke execute on function public.record_provider_page(text, uuid, jsonb, text, integer) from public, anon, authenticated;
 grant execute on function public.record_provider_page(text, uuid, jsonb, text, integer) to service_role;
 
@@ -135,8 +136,8 @@ as $$
   limit p_limit;
 $$;
 comment on function public.unseen_provider_rows(text, uuid, integer) is
-  'What rows name that a reading of the provider''s whole list did not show, but for rows younger than an hour, which lists '
-  'may lag behind. service_role only; security definer because the scan lies in schema private.';
+  'Objects that our rows name but that a complete scan of the provider''s list did not show. Leaves out rows younger '
+  'than an hour: lists may lag behind. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.unseen_provider_rows(text, uuid, integer) from public, anon, authenticated;
 grant execute on function public.unseen_provider_rows(text, uuid, integer) to service_role;
 
@@ -160,8 +161,8 @@ begin
 end;
 $$;
 comment on function public.record_provider_rows(text, uuid, text[], text[]) is
-  'What the provider answered when it was asked for objects one by one: the rows of those that it does not have are marked. '
-  'False: the lease is lost; nothing changed. service_role only; security definer because the scan lies in schema private.';
+  'Records what the provider answered about single objects: marks the rows of those that it does not have. False: the '
+  'lease is lost and nothing changed. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.record_provider_rows(text, uuid, text[], text[]) from public, anon, authenticated;
 grant execute on function public.record_provider_rows(text, uuid, text[], text[]) to service_role;
 
@@ -177,7 +178,7 @@ declare
 begin
   update private.provider_scans as s
   set finished_at = case when p_error_code is null and s.listed_at is not null then clock_timestamp() end,
-      -- A page that the provider does not know any more must not be asked for until the end of time.
+      -- Otherwise a cursor that the provider no longer accepts would be requested for ever.
       page_cursor = null,
       started_at = case when p_error_code is not null and s.listed_at is null then clock_timestamp() else s.started_at end,
       last_error_code = p_error_code,
@@ -195,8 +196,8 @@ begin
 end;
 $$;
 comment on function public.end_provider_scan(text, uuid, text) is
-  'Ends a reading of a provider''s list: what it did not show is not kept in mind. With an error the list is read from its '
-  'beginning the next time. False: the lease is lost; nothing changed. service_role only; security definer because the '
-  'scans lie in schema private.';
+  'Ends the scan of a provider''s list and forgets the objects that it did not show. After an error the next scan '
+  'starts at the first page. False: the lease is lost and nothing changed. service_role only; security definer because '
+  'the table is in schema private.';
 revoke execute on function public.end_provider_scan(text, uuid, text) from public, anon, authenticated;
 grant execute on function public.end_provider_scan(text, uuid, text) to service_role;

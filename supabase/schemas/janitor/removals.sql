@@ -18,19 +18,22 @@ create table private.storage_removals (
   constraint storage_removals_done_has_outcome check ((done_at is null) = (outcome is null))
 );
 comment on table private.storage_removals is
-  'Objects of Storage whose row, or whose owner, was deleted, and what a job without a result left. The janitor works them '
-  'off; private.due_storage_removals says which may go.';
+  'Objects in Storage to remove: their row or owner was deleted, or a job without a result left them. The janitor '
+  'removes them; private.due_storage_removals says which may be removed.';
 comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
-comment on column private.storage_removals.user_id is 'Whose it was. Not a foreign key: the account may be gone.';
+comment on column private.storage_removals.user_id is 'Whose object it was. Not a foreign key: the account may be deleted.';
 comment on column private.storage_removals.reason is
   'The table whose row named it, users when the account was deleted, job_leftovers, or no_account when its folder is that of '
   'no account.';
-comment on column private.storage_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
-comment on column private.storage_removals.next_attempt_at is 'Not before; while it is being removed, when it is tried again if that never ends.';
-comment on column private.storage_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
+comment on column private.storage_removals.attempts is
+  'Removals started. Never given up: with five attempts and an error it is reported as failing.';
+comment on column private.storage_removals.next_attempt_at is
+  'Not before this time. During a removal: when to retry if it never ends.';
+comment on column private.storage_removals.lease_token is
+  'The run that removes it. A result with another token changes nothing.';
 comment on column private.storage_removals.outcome is
-  'removed, or replaced: the owner has put another object there since, which is not what was to go.';
-comment on column private.storage_removals.done_at is 'When the object was found to be gone from Storage.';
+  'removed, or replaced: the owner has stored another object there since, which stays.';
+comment on column private.storage_removals.done_at is 'When Storage was found not to have the object any more.';
 
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
 create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
@@ -61,19 +64,24 @@ create table private.provider_removals (
   constraint provider_removals_can_be_found check (provider_object_id is not null or marker is not null)
 );
 comment on table private.provider_removals is
-  'What providers hold for us and no row names any more: a voice that takes a place of the plan, a rendered video.';
+  'Objects at providers that no row names any more, such as a voice that takes a place of the plan or a rendered '
+  'video.';
 comment on column private.provider_removals.object_type is 'voice, avatar, or the operation of a journalled call.';
-comment on column private.provider_removals.provider_object_id is 'The provider''s id; null when its answer never came.';
+comment on column private.provider_removals.provider_object_id is 'The provider''s id; null if its answer never arrived.';
 comment on column private.provider_removals.marker is
-  'By which the provider finds what a call made (job:<id>), for a call whose outcome was unknown.';
+  'The marker (job:<id>) by which the provider finds the object of a call whose outcome was unknown.';
 comment on column private.provider_removals.job_id is
-  'The job that made it. Not a foreign key: it may be deleted, and is known by this row to have been ours.';
-comment on column private.provider_removals.made_at is 'When the call was sent: narrows the look for it where there is no direct way.';
-comment on column private.provider_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
+  'The job that made it. Not a foreign key: the job may be deleted, and this row shows that it was ours.';
+comment on column private.provider_removals.made_at is
+  'When the call was sent: narrows a lookup where the provider has no direct one.';
+comment on column private.provider_removals.attempts is
+  'Removals started. Never given up: with five attempts and an error it is reported as failing.';
 comment on column private.provider_removals.next_attempt_at is
-  'Not before; while it is being removed, when it is tried again if that never ends.';
-comment on column private.provider_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
-comment on column private.provider_removals.outcome is 'removed (or gone already), or absent: by its marker nothing was ever found.';
+  'Not before this time. During a removal: when to retry if it never ends.';
+comment on column private.provider_removals.lease_token is
+  'The run that removes it. A result with another token changes nothing.';
+comment on column private.provider_removals.outcome is
+  'removed (or already gone), or absent: the marker never found anything.';
 comment on column private.provider_removals.done_at is 'When the provider was found not to have it any more.';
 
 create unique index provider_removals_object_key on private.provider_removals (
@@ -93,8 +101,8 @@ create table private.former_ai_jobs (
   constraint former_ai_jobs_pkey primary key (job_id)
 );
 comment on table private.former_ai_jobs is
-  'Jobs that were deleted after a paid call: something that carries the marker of one of them was made here, and not by '
-  'another installation that shares the account.';
+  'Deleted jobs that had a paid call: an object with the marker of one of them was made here, and not by another '
+  'installation that shares the account.';
 
 alter table private.former_ai_jobs enable row level security;
 revoke all on private.former_ai_jobs from public, anon, authenticated, service_role;
@@ -120,8 +128,8 @@ begin
 end;
 $$;
 comment on function private.record_storage_removal() is
-  'Row trigger: writes down the object that the column (first argument) of a deleted or changed row named. Security '
-  'definer because nobody is granted anything in schema private.';
+  'Row trigger: queues the removal of the object that the column (first argument) of a deleted or changed row named. '
+  'Security definer because no role has rights in schema private.';
 
 create function private.record_provider_removal()
 returns trigger
@@ -141,8 +149,8 @@ begin
 end;
 $$;
 comment on function private.record_provider_removal() is
-  'Row trigger: writes down what a provider made for the deleted row; arguments: what it is, and the column with its id. '
-  'Security definer because nobody is granted anything in schema private.';
+  'Row trigger: queues the removal of what a provider made for the deleted row. Arguments: the object type, and the '
+  'column with its id. Security definer because no role has rights in schema private.';
 
 create function private.record_provider_call_removal()
 returns trigger
@@ -180,5 +188,5 @@ begin
 end;
 $$;
 comment on function private.record_provider_call_removal() is
-  'Row trigger on the journal of paid calls: a job that is deleted between the call and its result leaves something at '
-  'the provider that no other row names. Security definer because nobody is granted anything in schema private.';
+  'Row trigger on the journal of paid calls: a job that is deleted between the call and its result leaves an object at '
+  'the provider that no other row names. Security definer because no role has rights in schema private.';

@@ -45,7 +45,7 @@ begin
     ) as d;
     continue when v_jobs is null;
 
-    -- A parked job keeps all it has: an operator may let it go on. When that is settled it ends anew, and comes by again.
+    -- A parked job keeps everything: an operator may let it continue. Once resolved it ends again and is picked up then.
     select array_agg(j.id) into v_jobs
     from public.ai_jobs as j
     where j.id = any (v_jobs)
@@ -64,7 +64,7 @@ begin
       c.provider, c.operation, c.provider_object_id,
       case when c.provider_object_id is null then 'job:' || c.job_id end, c.job_id, c.sent_at
     from public.ai_provider_calls as c
-    -- What was spoken or written down takes no place of the plan, and a retry of a failed job reads it again.
+    -- Speech and transcripts take no place of the plan, and a retry of a failed job reads them again.
     where c.job_id = any (v_jobs) and c.operation in ('create_voice', 'create_video')
       and c.outcome not in ('rejected', 'absent') and c.discarded_at is null
       and private.provider_object_standing(c.provider, c.provider_object_id, c.job_id) = 'orphan'
@@ -88,8 +88,9 @@ begin
 end;
 $$;
 comment on function private.queue_job_leftovers(integer) is
-  'Writes down what jobs left that ended without a result, once their grace is over: the voice or video of a call, and the '
-  'files in the job''s folder. Parked jobs keep all. Goes on where it was the last time; returns the number of jobs.';
+  'Queues for removal what jobs left that ended without a result, once their grace period is over: the voice or video '
+  'of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call stopped; '
+  'returns the number of jobs.';
 
 create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)
 returns integer
@@ -111,9 +112,9 @@ begin
 end;
 $$;
 comment on function public.begin_janitor_run(text, double precision) is
-  'Takes in a call of the janitor whose signature the caller has verified: refuses one that is more than five minutes old or '
-  'ahead (AJ040), and one delivered before (AJ041). Queues what ended jobs left and returns how many were looked at. '
-  'service_role only; security definer because the lists lie in schema private.';
+  'Accepts a call of the janitor whose signature the caller has verified: rejects one more than five minutes old or '
+  'ahead (AJ040) and a replay (AJ041). Queues what ended jobs left and returns how many jobs it checked. service_role '
+  'only; security definer because the tables are in schema private.';
 revoke execute on function public.begin_janitor_run(text, double precision) from public, anon, authenticated;
 grant execute on function public.begin_janitor_run(text, double precision) to service_role;
 
@@ -183,10 +184,10 @@ as $$
   limit p_limit;
 $$;
 comment on function public.report_ai_leftovers(integer) is
-  'For the operator: what is at providers and in Storage that nobody has, what is being removed, and rows whose provider '
-  'object is gone. kind: orphan (removed after remove_after), foreign (a marker of no job of ours: never removed), removal, '
-  'file, missing. state failing: five attempts, and the last one failed. service_role only; security definer because the '
-  'lists lie in schema private.';
+  'For the operator: objects at providers and in Storage that no row names, pending removals, and rows whose provider '
+  'object is missing. kind: orphan (removed after remove_after), foreign (the marker of no job of ours: never '
+  'removed), removal, file, missing. state failing: five attempts, and the last one failed. service_role only; '
+  'security definer because the tables are in schema private.';
 revoke execute on function public.report_ai_leftovers(integer) from public, anon, authenticated;
 grant execute on function public.report_ai_leftovers(integer) to service_role;
 
@@ -200,4 +201,5 @@ as $$
   select private.post_signed('janitor', jsonb_build_object('type', 'JANITOR'));
 $$;
 comment on function private.run_janitor() is
-  'Asks the Edge Function janitor for a run, signed. Returns the pg_net request id, or null when it could not be sent.';
+  'Sends a signed request to the Edge Function janitor. Returns the pg_net request id, or null if it could not be '
+  'sent.';

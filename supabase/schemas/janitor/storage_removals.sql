@@ -17,14 +17,14 @@ as $$
       select 1 from public.ai_jobs as j
       where j.user_id = p_removal.user_id
         and (
-          -- A failed job may be tried again.
+          -- A failed job may be retried.
           (
             p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
             and j.status in ('pending', 'processing', 'failed')
           )
-          -- Jobs that the cache answered share an output.
+          -- Jobs answered from the cache share an output.
           or (j.output_url = p_removal.object_path and p_removal.reason in ('ai_jobs', 'job_leftovers'))
-          -- It goes on: what lies in its folder is its own again.
+          -- It was retried: the files in its folder are in use again.
           or (
             p_removal.reason = 'job_leftovers' and j.id::text = split_part(p_removal.object_path, '/', 3)
             and j.status not in ('failed', 'cancelled')
@@ -33,8 +33,8 @@ as $$
     );
 $$;
 comment on function private.is_object_referenced(private.storage_removals) is
-  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended '
-  'job asked for the removal, another job shares it as its output or the job itself goes on.';
+  'Whether something still needs the object: a row names it, a job may still read it, or, if a deleted or ended job '
+  'requested the removal, another job shares it as its output or the job itself continues.';
 
 create function private.due_storage_removals(p_limit integer, p_after_id bigint default 0)
 returns setof private.storage_removals
@@ -50,8 +50,8 @@ as $$
   limit p_limit;
 $$;
 comment on function private.due_storage_removals(integer, bigint) is
-  'Open removals, oldest first and after the given id, whose object no row needs any more; the rest waits. To be asked '
-  'anew right before an object is deleted.';
+  'Open removals whose object no row needs any more, oldest first, after the given id. Check again right before '
+  'deleting an object.';
 
 create function private.removal_pause(p_attempts integer)
 returns interval
@@ -63,7 +63,7 @@ as $$
   select make_interval(secs => least(30 * power(2, least(greatest(p_attempts, 1) - 1, 20)), 21600) * (0.8 + 0.4 * random()));
 $$;
 comment on function private.removal_pause(integer) is
-  'Wait after a removal that failed: 30 s, doubled with each, 6 hours at most, ±20 %.';
+  'Wait after a failed removal: 30 s, doubled each time, at most 6 hours, ±20 %.';
 
 create function private.job_files(p_user_id uuid, p_job_id uuid)
 returns setof text
@@ -74,12 +74,12 @@ set search_path = ''
 as $$
   select o.bucket_id || '/' || o.name
   from storage.objects as o
-  -- By the index over names as text; '0' is the character after the slash.
+  -- A range, so that the index over names serves it; '0' is the character after the slash.
   where o.name ~>=~ (p_user_id || '/' || p_job_id || '/') and o.name ~<~ (p_user_id || '/' || p_job_id || '0')
     and o.bucket_id in ('outputs', 'pdfs');
 $$;
 comment on function private.job_files(uuid, uuid) is
-  'What lies in the folder of a job, <user id>/<job id>/, in the buckets that jobs write to, as <bucket>/<path>.';
+  'The files in the folder of a job, <user id>/<job id>/, in the buckets that jobs write to, as <bucket>/<path>.';
 
 create function private.lease_storage_removal(p_removal private.storage_removals, p_lease_token uuid, p_lease_seconds integer)
 returns boolean
@@ -107,7 +107,7 @@ begin
     where r.id = p_removal.id;
     return false;
   end if;
-  -- Put there since by an owner who is still with us: not what was to go.
+  -- Replaced since by an owner whose account exists: not the object that was to be removed.
   if v_object_changed_at > p_removal.requested_at
     and exists (select 1 from auth.users as u where u.id = p_removal.user_id) then
     update private.storage_removals as r
@@ -124,8 +124,9 @@ begin
 end;
 $$;
 comment on function private.lease_storage_removal(private.storage_removals, uuid, integer) is
-  'Leases a removal whose row the caller has locked; false when its object may not go now: what a row still needs waits a '
-  'day, or until it is requested again; what is gone, or was replaced by its owner since, is done.';
+  'Leases a removal whose row the caller has locked. False when its object may not be deleted now: an object that a '
+  'row still needs waits a day, or until the removal is requested again; one that is gone, or that its owner has '
+  'replaced since, is done.';
 
 create function public.claim_storage_removals(p_limit integer, p_lease_seconds integer default 120)
 returns table (id bigint, lease_token uuid, object_path text)
@@ -156,8 +157,8 @@ begin
 end;
 $$;
 comment on function public.claim_storage_removals(integer, integer) is
-  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. service_role only; '
-  'security definer because the list lies in schema private.';
+  'Leases up to p_limit due removals whose object may be deleted now. Delete these at once. service_role only; '
+  'security definer because the table is in schema private.';
 revoke execute on function public.claim_storage_removals(integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_storage_removals(integer, integer) to service_role;
 
@@ -173,7 +174,7 @@ declare
   v_removal private.storage_removals;
   v_token uuid := gen_random_uuid();
 begin
-  -- Nobody brings a deleted job back, so nobody else can be writing there but workers that have lost it as well.
+  -- A deleted job never returns, so only workers that have lost it as well could write there.
   if exists (select 1 from public.ai_jobs as j where j.id = p_job_id) then
     return;
   end if;
@@ -196,9 +197,9 @@ begin
 end;
 $$;
 comment on function public.claim_lost_job_files(uuid, uuid, integer) is
-  'For a worker whose lease is lost: when the job was deleted, with its account or alone, queues the files in its folder that '
-  'no row names, and leases them to be deleted at once. 0 rows while the job exists: its files are another worker''s, or its '
-  'owner''s. service_role only; security definer because the list lies in schema private.';
+  'For a worker that has lost its lease: if the job was deleted, alone or with its account, queues the files in its '
+  'folder that no row names and leases them for deletion. 0 rows while the job exists: its files belong to another '
+  'worker or to its owner. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.claim_lost_job_files(uuid, uuid, integer) from public, anon, authenticated;
 grant execute on function public.claim_lost_job_files(uuid, uuid, integer) to service_role;
 
@@ -245,7 +246,7 @@ begin
       from storage.objects as o
       cross join lateral (
         select
-          -- Null for a name of another form, which is nobody's folder and left alone.
+          -- Null for a name of another form: no user's folder, and left alone.
           case when o.name ~ '/.' and split_part(o.name, '/', 1) ~ v_uuid then split_part(o.name, '/', 1) end as folder,
           case
             when v_bucket in ('outputs', 'pdfs') and split_part(o.name, '/', 2) ~ v_uuid and split_part(o.name, '/', 3) <> ''
@@ -284,10 +285,10 @@ begin
 end;
 $$;
 comment on function public.scan_stored_files(integer) is
-  'Reads on through our buckets, up to p_limit objects, and queues what is older than the grace and lies in the folder of no '
-  'account, or of a job that was deleted and whose file no row names. Returns how many it looked at; fewer than p_limit: the '
-  'reading is over, and the next begins after scan_interval_seconds. service_role only; security definer because it reads '
-  'accounts and the list lies in schema private.';
+  'Continues the scan of our buckets by up to p_limit objects. Queues an object that is older than the grace period '
+  'and lies in the folder of no account, or in that of a deleted job and no row names it. Returns how many objects it '
+  'scanned; fewer than p_limit: the scan is complete, and the next one starts after scan_interval_seconds. '
+  'service_role only; security definer because it reads accounts and a table in schema private.';
 revoke execute on function public.scan_stored_files(integer) from public, anon, authenticated;
 grant execute on function public.scan_stored_files(integer) to service_role;
 
@@ -321,7 +322,7 @@ as $$
   select count(s.done_at)::integer from settled as s;
 $$;
 comment on function public.settle_storage_removals(bigint[], uuid, text) is
-  'What became of leased removals: done where Storage does not have the object any more, whatever the caller thinks; else '
-  'tried again later. Returns how many are done. service_role only; security definer because the list lies in schema private.';
+  'Settles leased removals. Done if Storage no longer has the object, whatever the caller reports; otherwise retried '
+  'later. Returns how many are done. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.settle_storage_removals(bigint[], uuid, text) from public, anon, authenticated;
 grant execute on function public.settle_storage_removals(bigint[], uuid, text) to service_role;

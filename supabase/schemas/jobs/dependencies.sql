@@ -44,7 +44,7 @@ set search_path = ''
 as $$
 begin
   if new.depends_on_job_id is not null then
-    raise exception 'what a job depends on is fixed' using errcode = 'AJ051', detail = 'depends_on_job_id';
+    raise exception 'depends_on_job_id cannot be changed' using errcode = 'AJ051', detail = 'depends_on_job_id';
   end if;
   if old.is_blocked then
     new.status := 'failed';

@@ -192,7 +192,7 @@ begin
     if found then
       if (v_source.job_type, v_source.input_url, v_source.metadata, v_source.depends_on_job_id)
         is not distinct from (new.job_type, new.input_url, new.metadata, new.depends_on_job_id) then
-        raise exception 'this idempotency key made a job before' using
+        raise exception 'A job with this idempotency key exists' using
           errcode = 'AJ032', detail = 'idempotency_key', hint = v_source.id::text;
       end if;
       raise exception 'this idempotency key was used before with another request' using
@@ -205,7 +205,7 @@ begin
     raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
   end if;
   if not v_type.is_enabled then
-    raise exception 'job_type % is switched off at the moment', new.job_type using errcode = 'AJ002', detail = 'job_type';
+    raise exception 'job_type % is disabled', new.job_type using errcode = 'AJ002', detail = 'job_type';
   end if;
   if v_type.provider <> 'internal' then
     perform private.check_account_standing(new.user_id);

@@ -35,12 +35,12 @@ begin
     from public.ai_jobs as j
     where j.user_id = p_user_id and j.status in ('pending', 'processing');
     if v_active > v_max_active then
-      raise exception 'at most % jobs may wait or run at once', v_max_active using errcode = 'AJ034', detail = 'user_id';
+      raise exception 'You have reached your limit of % active jobs. Wait until one ends, or cancel one.', v_max_active using errcode = 'AJ034', detail = 'user_id';
     end if;
     update public.ai_limits as l set active_jobs_at_most = v_active where l.id = v_limits.id;
   end if;
   if p_created > 0 and v_limits.jobs_that_day > v_max_per_day then
-    raise exception 'at most % jobs may be created in a day', v_max_per_day using errcode = 'AJ035', detail = 'user_id';
+    raise exception 'You have reached your limit of % new jobs per day (UTC). Try again tomorrow.', v_max_per_day using errcode = 'AJ035', detail = 'user_id';
   end if;
 end;
 $$;
@@ -71,7 +71,7 @@ begin
     if v_user.is_any_blocked and (
       select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
     ) > 500 then
-      raise exception 'at most 500 jobs may wait for other jobs at once' using errcode = 'AJ034', detail = 'depends_on';
+      raise exception 'You have reached the limit of 500 jobs that wait for other jobs. Wait until some have run.' using errcode = 'AJ034', detail = 'depends_on';
     end if;
   end loop;
   return null;

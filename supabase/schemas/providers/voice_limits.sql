@@ -91,12 +91,12 @@ begin
   left join public.ai_limits as l on l.user_id = p_user_id
   where d.user_id is null;
   if v_limit is not null and private.count_user_voices(p_user_id) > v_limit then
-    raise exception 'at most % voices may exist or be made at once; delete one', v_limit
+    raise exception 'You have reached your limit of % voices. Delete one.', v_limit
       using errcode = 'AJ036', detail = 'user_id';
   end if;
   select p.max_voices into v_limit from public.ai_providers as p where p.provider = p_provider;
   if v_limit is not null and private.count_provider_voices(p_provider) > v_limit then
-    raise exception 'all places for voices are taken' using errcode = 'AJ037', detail = 'job_type';
+    raise exception 'All places for voices at the AI provider are taken. Try again later.' using errcode = 'AJ037', detail = 'job_type';
   end if;
 end;
 $$;
