@@ -744,19 +744,22 @@ create table private.storage_removals (
   constraint storage_removals_done_has_outcome check ((done_at is null) = (outcome is null))
 );
 comment on table private.storage_removals is
-  'Objects of Storage whose row, or whose owner, was deleted, and what a job without a result left. The janitor works them '
-  'off; private.due_storage_removals says which may go.';
+  'Objects in Storage to remove: their row or owner was deleted, or a job without a result left them. The janitor '
+  'removes them; private.due_storage_removals says which may be removed.';
 comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
-comment on column private.storage_removals.user_id is 'Whose it was. Not a foreign key: the account may be gone.';
+comment on column private.storage_removals.user_id is 'Whose object it was. Not a foreign key: the account may be deleted.';
 comment on column private.storage_removals.reason is
   'The table whose row named it, users when the account was deleted, job_leftovers, or no_account when its folder is that of '
   'no account.';
-comment on column private.storage_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
-comment on column private.storage_removals.next_attempt_at is 'Not before; while it is being removed, when it is tried again if that never ends.';
-comment on column private.storage_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
+comment on column private.storage_removals.attempts is
+  'Removals started. Never given up: with five attempts and an error it is reported as failing.';
+comment on column private.storage_removals.next_attempt_at is
+  'Not before this time. During a removal: when to retry if it never ends.';
+comment on column private.storage_removals.lease_token is
+  'The run that removes it. A result with another token changes nothing.';
 comment on column private.storage_removals.outcome is
-  'removed, or replaced: the owner has put another object there since, which is not what was to go.';
-comment on column private.storage_removals.done_at is 'When the object was found to be gone from Storage.';
+  'removed, or replaced: the owner has stored another object there since, which stays.';
+comment on column private.storage_removals.done_at is 'When Storage was found not to have the object any more.';
 
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
 create index storage_removals_id_idx on private.storage_removals (id) where done_at is null;
@@ -787,19 +790,24 @@ create table private.provider_removals (
   constraint provider_removals_can_be_found check (provider_object_id is not null or marker is not null)
 );
 comment on table private.provider_removals is
-  'What providers hold for us and no row names any more: a voice that takes a place of the plan, a rendered video.';
+  'Objects at providers that no row names any more, such as a voice that takes a place of the plan or a rendered '
+  'video.';
 comment on column private.provider_removals.object_type is 'voice, avatar, or the operation of a journalled call.';
-comment on column private.provider_removals.provider_object_id is 'The provider''s id; null when its answer never came.';
+comment on column private.provider_removals.provider_object_id is 'The provider''s id; null if its answer never arrived.';
 comment on column private.provider_removals.marker is
-  'By which the provider finds what a call made (job:<id>), for a call whose outcome was unknown.';
+  'The marker (job:<id>) by which the provider finds the object of a call whose outcome was unknown.';
 comment on column private.provider_removals.job_id is
-  'The job that made it. Not a foreign key: it may be deleted, and is known by this row to have been ours.';
-comment on column private.provider_removals.made_at is 'When the call was sent: narrows the look for it where there is no direct way.';
-comment on column private.provider_removals.attempts is 'Removals begun. Given up never: with five and an error it counts as failing.';
+  'The job that made it. Not a foreign key: the job may be deleted, and this row shows that it was ours.';
+comment on column private.provider_removals.made_at is
+  'When the call was sent: narrows a lookup where the provider has no direct one.';
+comment on column private.provider_removals.attempts is
+  'Removals started. Never given up: with five attempts and an error it is reported as failing.';
 comment on column private.provider_removals.next_attempt_at is
-  'Not before; while it is being removed, when it is tried again if that never ends.';
-comment on column private.provider_removals.lease_token is 'Who removes it: an outcome with another token changes nothing.';
-comment on column private.provider_removals.outcome is 'removed (or gone already), or absent: by its marker nothing was ever found.';
+  'Not before this time. During a removal: when to retry if it never ends.';
+comment on column private.provider_removals.lease_token is
+  'The run that removes it. A result with another token changes nothing.';
+comment on column private.provider_removals.outcome is
+  'removed (or already gone), or absent: the marker never found anything.';
 comment on column private.provider_removals.done_at is 'When the provider was found not to have it any more.';
 
 create unique index provider_removals_object_key on private.provider_removals (
@@ -819,8 +827,8 @@ create table private.former_ai_jobs (
   constraint former_ai_jobs_pkey primary key (job_id)
 );
 comment on table private.former_ai_jobs is
-  'Jobs that were deleted after a paid call: something that carries the marker of one of them was made here, and not by '
-  'another installation that shares the account.';
+  'Deleted jobs that had a paid call: an object with the marker of one of them was made here, and not by another '
+  'installation that shares the account.';
 
 alter table private.former_ai_jobs enable row level security;
 revoke all on private.former_ai_jobs from public, anon, authenticated, service_role;
@@ -846,8 +854,8 @@ begin
 end;
 $$;
 comment on function private.record_storage_removal() is
-  'Row trigger: writes down the object that the column (first argument) of a deleted or changed row named. Security '
-  'definer because nobody is granted anything in schema private.';
+  'Row trigger: queues the removal of the object that the column (first argument) of a deleted or changed row named. '
+  'Security definer because no role has rights in schema private.';
 
 create function private.record_provider_removal()
 returns trigger
@@ -867,8 +875,8 @@ begin
 end;
 $$;
 comment on function private.record_provider_removal() is
-  'Row trigger: writes down what a provider made for the deleted row; arguments: what it is, and the column with its id. '
-  'Security definer because nobody is granted anything in schema private.';
+  'Row trigger: queues the removal of what a provider made for the deleted row. Arguments: the object type, and the '
+  'column with its id. Security definer because no role has rights in schema private.';
 
 create function private.record_provider_call_removal()
 returns trigger
@@ -906,8 +914,8 @@ begin
 end;
 $$;
 comment on function private.record_provider_call_removal() is
-  'Row trigger on the journal of paid calls: a job that is deleted between the call and its result leaves something at '
-  'the provider that no other row names. Security definer because nobody is granted anything in schema private.';
+  'Row trigger on the journal of paid calls: a job that is deleted between the call and its result leaves an object at '
+  'the provider that no other row names. Security definer because no role has rights in schema private.';
 
 -- ===== supabase/schemas/data/media.sql
 
@@ -2519,7 +2527,7 @@ set search_path = ''
 as $$
 begin
   if new.depends_on_job_id is not null then
-    raise exception 'what a job depends on is fixed' using errcode = 'AJ051', detail = 'depends_on_job_id';
+    raise exception 'depends_on_job_id cannot be changed' using errcode = 'AJ051', detail = 'depends_on_job_id';
   end if;
   if old.is_blocked then
     new.status := 'failed';
@@ -2673,12 +2681,12 @@ begin
     from public.ai_jobs as j
     where j.user_id = p_user_id and j.status in ('pending', 'processing');
     if v_active > v_max_active then
-      raise exception 'at most % jobs may wait or run at once', v_max_active using errcode = 'AJ034', detail = 'user_id';
+      raise exception 'You have reached your limit of % active jobs. Wait until one ends, or cancel one.', v_max_active using errcode = 'AJ034', detail = 'user_id';
     end if;
     update public.ai_limits as l set active_jobs_at_most = v_active where l.id = v_limits.id;
   end if;
   if p_created > 0 and v_limits.jobs_that_day > v_max_per_day then
-    raise exception 'at most % jobs may be created in a day', v_max_per_day using errcode = 'AJ035', detail = 'user_id';
+    raise exception 'You have reached your limit of % new jobs per day (UTC). Try again tomorrow.', v_max_per_day using errcode = 'AJ035', detail = 'user_id';
   end if;
 end;
 $$;
@@ -2709,7 +2717,7 @@ begin
     if v_user.is_any_blocked and (
       select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
     ) > 500 then
-      raise exception 'at most 500 jobs may wait for other jobs at once' using errcode = 'AJ034', detail = 'depends_on';
+      raise exception 'You have reached the limit of 500 jobs that wait for other jobs. Wait until some have run.' using errcode = 'AJ034', detail = 'depends_on';
     end if;
   end loop;
   return null;
@@ -3055,7 +3063,7 @@ begin
     if found then
       if (v_source.job_type, v_source.input_url, v_source.metadata, v_source.depends_on_job_id)
         is not distinct from (new.job_type, new.input_url, new.metadata, new.depends_on_job_id) then
-        raise exception 'this idempotency key made a job before' using
+        raise exception 'A job with this idempotency key exists' using
           errcode = 'AJ032', detail = 'idempotency_key', hint = v_source.id::text;
       end if;
       raise exception 'this idempotency key was used before with another request' using
@@ -3068,7 +3076,7 @@ begin
     raise exception 'job_type % is unknown', coalesce(new.job_type, '(none)') using errcode = 'AJ001', detail = 'job_type';
   end if;
   if not v_type.is_enabled then
-    raise exception 'job_type % is switched off at the moment', new.job_type using errcode = 'AJ002', detail = 'job_type';
+    raise exception 'job_type % is disabled', new.job_type using errcode = 'AJ002', detail = 'job_type';
   end if;
   if v_type.provider <> 'internal' then
     perform private.check_account_standing(new.user_id);
@@ -5163,12 +5171,12 @@ begin
   left join public.ai_limits as l on l.user_id = p_user_id
   where d.user_id is null;
   if v_limit is not null and private.count_user_voices(p_user_id) > v_limit then
-    raise exception 'at most % voices may exist or be made at once; delete one', v_limit
+    raise exception 'You have reached your limit of % voices. Delete one.', v_limit
       using errcode = 'AJ036', detail = 'user_id';
   end if;
   select p.max_voices into v_limit from public.ai_providers as p where p.provider = p_provider;
   if v_limit is not null and private.count_provider_voices(p_provider) > v_limit then
-    raise exception 'all places for voices are taken' using errcode = 'AJ037', detail = 'job_type';
+    raise exception 'All places for voices at the AI provider are taken. Try again later.' using errcode = 'AJ037', detail = 'job_type';
   end if;
 end;
 $$;
@@ -6271,12 +6279,15 @@ create table private.provider_objects (
   constraint provider_objects_orphan_since_matches_standing check ((standing = 'orphan') = (orphan_since is not null))
 );
 comment on table private.provider_objects is
-  'What providers list that carries a marker of the form job:<id>, or that a row names, as of the last reading of the list.';
-comment on column private.provider_objects.job_id is 'The job of its marker. Not a foreign key: it may be anybody''s.';
+  'Objects that the last scan of a provider''s list showed and that carry a marker of the form job:<id>, or that a row '
+  'names.';
+comment on column private.provider_objects.job_id is
+  'The job of its marker. Not a foreign key: it may be a job of another installation.';
 comment on column private.provider_objects.standing is
-  'named (a row has it), live (its job may still go on with it), orphan (made here, and nobody has it), foreign (its marker '
-  'is of no job of ours: reported, never removed).';
-comment on column private.provider_objects.orphan_since is 'When it was first seen as an orphan; the grace counts from here.';
+  'named (a row names it), live (its job may continue with it), orphan (made here, and nothing names it), foreign (its '
+  'marker is of no job of ours: reported, never removed).';
+comment on column private.provider_objects.orphan_since is
+  'When it was first seen as an orphan; the grace period starts here.';
 
 create index provider_objects_last_seen_at_idx on private.provider_objects (provider, last_seen_at);
 
@@ -6298,10 +6309,12 @@ create table private.provider_scans (
   constraint provider_scans_finished_after_listed check (finished_at is null or listed_at is not null),
   constraint provider_scans_lease_is_whole check ((lease_token is null) = (lease_expires_at is null))
 );
-comment on table private.provider_scans is 'How far each provider''s list has been read; a reading that broke off is gone on with.';
-comment on column private.provider_scans.page_cursor is 'The provider''s own word for the next page.';
+comment on table private.provider_scans is
+  'How far the scan of each provider''s list has come. An interrupted scan is continued.';
+comment on column private.provider_scans.page_cursor is 'The provider''s cursor of the next page.';
 comment on column private.provider_scans.listed_at is 'When its last page was read.';
-comment on column private.provider_scans.finished_at is 'When the rows that it did not show had been asked for one by one.';
+comment on column private.provider_scans.finished_at is
+  'When the rows that the list did not show had been checked one by one.';
 
 alter table private.provider_scans enable row level security;
 revoke all on private.provider_scans from public, anon, authenticated, service_role;
@@ -6356,7 +6369,7 @@ as $$
   end;
 $$;
 comment on function private.provider_object_standing(text, text, uuid) is
-  'Who has what a provider holds: named, live, orphan or foreign, as in private.provider_objects.';
+  'The standing of an object at a provider: named, live, orphan or foreign, as in private.provider_objects.';
 
 -- ===== supabase/schemas/janitor/deleted_users.sql
 
@@ -6384,9 +6397,9 @@ begin
 end;
 $$;
 comment on function private.forget_user() is
-  'Row trigger before the delete of an account: writes down every object in its folders of our buckets. What '
-  'else is theirs goes, or is made anonymous, by foreign keys and their triggers. Security definer because the Auth '
-  'service deletes users and may touch none of this.';
+  'Row trigger before the deletion of an account: queues the removal of every object in its folders of our buckets. '
+  'Foreign keys and their triggers delete or anonymise the rest. Security definer because the Auth service deletes '
+  'users and has no rights on these tables.';
 
 create trigger users_forget before delete on auth.users
 for each row execute function private.forget_user();
@@ -6412,14 +6425,14 @@ as $$
       select 1 from public.ai_jobs as j
       where j.user_id = p_removal.user_id
         and (
-          -- A failed job may be tried again.
+          -- A failed job may be retried.
           (
             p_removal.object_path in (j.input_url, j.metadata ->> 'audio_url')
             and j.status in ('pending', 'processing', 'failed')
           )
-          -- Jobs that the cache answered share an output.
+          -- Jobs answered from the cache share an output.
           or (j.output_url = p_removal.object_path and p_removal.reason in ('ai_jobs', 'job_leftovers'))
-          -- It goes on: what lies in its folder is its own again.
+          -- It was retried: the files in its folder are in use again.
           or (
             p_removal.reason = 'job_leftovers' and j.id::text = split_part(p_removal.object_path, '/', 3)
             and j.status not in ('failed', 'cancelled')
@@ -6428,8 +6441,8 @@ as $$
     );
 $$;
 comment on function private.is_object_referenced(private.storage_removals) is
-  'Whether a row still needs the object: a row of the library names it, a job may still read it, or, if a deleted or ended '
-  'job asked for the removal, another job shares it as its output or the job itself goes on.';
+  'Whether something still needs the object: a row names it, a job may still read it, or, if a deleted or ended job '
+  'requested the removal, another job shares it as its output or the job itself continues.';
 
 create function private.due_storage_removals(p_limit integer, p_after_id bigint default 0)
 returns setof private.storage_removals
@@ -6445,8 +6458,8 @@ as $$
   limit p_limit;
 $$;
 comment on function private.due_storage_removals(integer, bigint) is
-  'Open removals, oldest first and after the given id, whose object no row needs any more; the rest waits. To be asked '
-  'anew right before an object is deleted.';
+  'Open removals whose object no row needs any more, oldest first, after the given id. Check again right before '
+  'deleting an object.';
 
 create function private.removal_pause(p_attempts integer)
 returns interval
@@ -6458,7 +6471,7 @@ as $$
   select make_interval(secs => least(30 * power(2, least(greatest(p_attempts, 1) - 1, 20)), 21600) * (0.8 + 0.4 * random()));
 $$;
 comment on function private.removal_pause(integer) is
-  'Wait after a removal that failed: 30 s, doubled with each, 6 hours at most, ±20 %.';
+  'Wait after a failed removal: 30 s, doubled each time, at most 6 hours, ±20 %.';
 
 create function private.job_files(p_user_id uuid, p_job_id uuid)
 returns setof text
@@ -6469,12 +6482,12 @@ set search_path = ''
 as $$
   select o.bucket_id || '/' || o.name
   from storage.objects as o
-  -- By the index over names as text; '0' is the character after the slash.
+  -- A range, so that the index over names serves it; '0' is the character after the slash.
   where o.name ~>=~ (p_user_id || '/' || p_job_id || '/') and o.name ~<~ (p_user_id || '/' || p_job_id || '0')
     and o.bucket_id in ('outputs', 'pdfs');
 $$;
 comment on function private.job_files(uuid, uuid) is
-  'What lies in the folder of a job, <user id>/<job id>/, in the buckets that jobs write to, as <bucket>/<path>.';
+  'The files in the folder of a job, <user id>/<job id>/, in the buckets that jobs write to, as <bucket>/<path>.';
 
 create function private.lease_storage_removal(p_removal private.storage_removals, p_lease_token uuid, p_lease_seconds integer)
 returns boolean
@@ -6502,7 +6515,7 @@ begin
     where r.id = p_removal.id;
     return false;
   end if;
-  -- Put there since by an owner who is still with us: not what was to go.
+  -- Replaced since by an owner whose account exists: not the object that was to be removed.
   if v_object_changed_at > p_removal.requested_at
     and exists (select 1 from auth.users as u where u.id = p_removal.user_id) then
     update private.storage_removals as r
@@ -6519,8 +6532,9 @@ begin
 end;
 $$;
 comment on function private.lease_storage_removal(private.storage_removals, uuid, integer) is
-  'Leases a removal whose row the caller has locked; false when its object may not go now: what a row still needs waits a '
-  'day, or until it is requested again; what is gone, or was replaced by its owner since, is done.';
+  'Leases a removal whose row the caller has locked. False when its object may not be deleted now: an object that a '
+  'row still needs waits a day, or until the removal is requested again; one that is gone, or that its owner has '
+  'replaced since, is done.';
 
 create function public.claim_storage_removals(p_limit integer, p_lease_seconds integer default 120)
 returns table (id bigint, lease_token uuid, object_path text)
@@ -6551,8 +6565,8 @@ begin
 end;
 $$;
 comment on function public.claim_storage_removals(integer, integer) is
-  'Leases up to p_limit removals that are due and whose object may go now, to be deleted at once. service_role only; '
-  'security definer because the list lies in schema private.';
+  'Leases up to p_limit due removals whose object may be deleted now. Delete these at once. service_role only; '
+  'security definer because the table is in schema private.';
 revoke execute on function public.claim_storage_removals(integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_storage_removals(integer, integer) to service_role;
 
@@ -6568,7 +6582,7 @@ declare
   v_removal private.storage_removals;
   v_token uuid := gen_random_uuid();
 begin
-  -- Nobody brings a deleted job back, so nobody else can be writing there but workers that have lost it as well.
+  -- A deleted job never returns, so only workers that have lost it as well could write there.
   if exists (select 1 from public.ai_jobs as j where j.id = p_job_id) then
     return;
   end if;
@@ -6591,9 +6605,9 @@ begin
 end;
 $$;
 comment on function public.claim_lost_job_files(uuid, uuid, integer) is
-  'For a worker whose lease is lost: when the job was deleted, with its account or alone, queues the files in its folder that '
-  'no row names, and leases them to be deleted at once. 0 rows while the job exists: its files are another worker''s, or its '
-  'owner''s. service_role only; security definer because the list lies in schema private.';
+  'For a worker that has lost its lease: if the job was deleted, alone or with its account, queues the files in its '
+  'folder that no row names and leases them for deletion. 0 rows while the job exists: its files belong to another '
+  'worker or to its owner. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.claim_lost_job_files(uuid, uuid, integer) from public, anon, authenticated;
 grant execute on function public.claim_lost_job_files(uuid, uuid, integer) to service_role;
 
@@ -6640,7 +6654,7 @@ begin
       from storage.objects as o
       cross join lateral (
         select
-          -- Null for a name of another form, which is nobody's folder and left alone.
+          -- Null for a name of another form: no user's folder, and left alone.
           case when o.name ~ '/.' and split_part(o.name, '/', 1) ~ v_uuid then split_part(o.name, '/', 1) end as folder,
           case
             when v_bucket in ('outputs', 'pdfs') and split_part(o.name, '/', 2) ~ v_uuid and split_part(o.name, '/', 3) <> ''
@@ -6679,10 +6693,10 @@ begin
 end;
 $$;
 comment on function public.scan_stored_files(integer) is
-  'Reads on through our buckets, up to p_limit objects, and queues what is older than the grace and lies in the folder of no '
-  'account, or of a job that was deleted and whose file no row names. Returns how many it looked at; fewer than p_limit: the '
-  'reading is over, and the next begins after scan_interval_seconds. service_role only; security definer because it reads '
-  'accounts and the list lies in schema private.';
+  'Continues the scan of our buckets by up to p_limit objects. Queues an object that is older than the grace period '
+  'and lies in the folder of no account, or in that of a deleted job and no row names it. Returns how many objects it '
+  'scanned; fewer than p_limit: the scan is complete, and the next one starts after scan_interval_seconds. '
+  'service_role only; security definer because it reads accounts and a table in schema private.';
 revoke execute on function public.scan_stored_files(integer) from public, anon, authenticated;
 grant execute on function public.scan_stored_files(integer) to service_role;
 
@@ -6716,8 +6730,8 @@ as $$
   select count(s.done_at)::integer from settled as s;
 $$;
 comment on function public.settle_storage_removals(bigint[], uuid, text) is
-  'What became of leased removals: done where Storage does not have the object any more, whatever the caller thinks; else '
-  'tried again later. Returns how many are done. service_role only; security definer because the list lies in schema private.';
+  'Settles leased removals. Done if Storage no longer has the object, whatever the caller reports; otherwise retried '
+  'later. Returns how many are done. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.settle_storage_removals(bigint[], uuid, text) from public, anon, authenticated;
 grant execute on function public.settle_storage_removals(bigint[], uuid, text) to service_role;
 
@@ -6752,9 +6766,8 @@ begin
 end;
 $$;
 comment on function private.settle_cancelled_call(uuid, text, text, text) is
-  'The janitor knows what became of a cancelled job''s call that nobody waited for: what it made (by its id), which goes now, '
-  'or null for nothing. Settles the call, so that what was reserved for it is spent or given back, and what the row says '
-  'about the money.';
+  'Settles the open call of a cancelled job once the janitor knows its outcome: the object that it made (by id), which '
+  'is removed now, or null for nothing. Also settles its reservation and what the job says about the cost.';
 
 create function private.discard_provider_object(p_provider text, p_object_type text, p_object_id text, p_job_id uuid)
 returns boolean
@@ -6764,10 +6777,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-  -- Locked first: a job that is being retried at this moment either goes on with the object, or finds it discarded.
+  -- Lock first: a job that is retried at this moment either continues with the object or finds it discarded.
   perform 1
   from public.ai_jobs as j
-  -- An array, so that they are looked up by their ids: the table is as long as the project is old.
+  -- An array, so that the index over ids is used: the table keeps growing.
   where j.id = any (
     array(
       select p_job_id
@@ -6792,8 +6805,8 @@ begin
 end;
 $$;
 comment on function private.discard_provider_object(text, text, text, uuid) is
-  'Whether the object may be removed at its provider. If so, no job goes on with it from now on: the calls that made it are '
-  'discarded in the same transaction, and the lost call of a cancelled job is settled by it.';
+  'Whether the object may be removed at its provider. If so, the calls that made it are discarded in the same '
+  'transaction, so that no job continues with it, and the open call of a cancelled job is settled.';
 
 create function public.claim_provider_removals(p_providers text[], p_limit integer, p_lease_seconds integer default 120)
 returns table (
@@ -6822,7 +6835,7 @@ begin
     join public.ai_providers as p on p.provider = r.provider
     where r.done_at is null and r.next_attempt_at <= clock_timestamp() and r.provider = any (p_providers)
       and p.paused_at is null
-      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      -- Only a job closes a breaker. If there is no job, the janitor tries instead.
       and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
     order by r.next_attempt_at
     limit p_limit * 10
@@ -6856,9 +6869,9 @@ begin
 end;
 $$;
 comment on function public.claim_provider_removals(text[], integer, integer) is
-  'Leases up to p_limit removals that are due at these providers, but for those that are paused or down, and that may go '
-  'now. What a row names or a job may go on with waits an hour. is_lookup_conclusive: an empty look-up by marker '
-  'means that nothing was made. service_role only; security definer because the list lies in schema private.';
+  'Leases up to p_limit due removals at these providers, except paused or unavailable ones. An object that a row '
+  'names, or that a job may continue with, waits an hour. is_lookup_conclusive: an empty lookup by marker means that '
+  'nothing was made. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.claim_provider_removals(text[], integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_provider_removals(text[], integer, integer) to service_role;
 
@@ -6885,8 +6898,8 @@ begin
 end;
 $$;
 comment on function public.discard_found_object(bigint, uuid, text) is
-  'Whether what a look-up by marker has found may be removed: the removal is still leased by the caller, no row names the '
-  'object and no job may go on with it. service_role only; security definer because the list lies in schema private.';
+  'Whether the object found by a lookup by marker may be removed: the caller still holds the lease, no row names the '
+  'object and no job may continue with it. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.discard_found_object(bigint, uuid, text) from public, anon, authenticated;
 grant execute on function public.discard_found_object(bigint, uuid, text) to service_role;
 
@@ -6923,7 +6936,7 @@ begin
     delete from private.provider_objects as o
     where o.provider = v_removal.provider and o.object_id = v_removal.provider_object_id;
     if v_removal.provider_object_id is null then
-      -- What was found has settled it before.
+      -- If an object was found, that has settled the call already.
       perform private.settle_cancelled_call(v_removal.job_id, v_removal.provider, v_removal.object_type, null);
     end if;
   end if;
@@ -6931,9 +6944,9 @@ begin
 end;
 $$;
 comment on function public.settle_provider_removal(bigint, uuid, text, text) is
-  'What became of a leased removal: removed (or it was gone), absent (by its marker there is nothing), looking (nothing yet: '
-  'look again later) or failed (try again later). False: somebody else has it; nothing changed. service_role only; security '
-  'definer because the list lies in schema private.';
+  'Settles a leased removal: removed (or already gone), absent (the marker finds nothing), looking (not found yet: '
+  'look up again later) or failed (retry later). False: another run holds the lease and nothing changed. service_role '
+  'only; security definer because the table is in schema private.';
 revoke execute on function public.settle_provider_removal(bigint, uuid, text, text) from public, anon, authenticated;
 grant execute on function public.settle_provider_removal(bigint, uuid, text, text) to service_role;
 
@@ -6956,7 +6969,7 @@ begin
     select 1
     from public.ai_providers as p
     where p.provider = p_provider and p.paused_at is null
-      -- Only a job closes a breaker: where there is none, the janitor tries in its stead.
+      -- Only a job closes a breaker. If there is no job, the janitor tries instead.
       and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
   ) then
     return;
@@ -6981,9 +6994,9 @@ begin
 end;
 $$;
 comment on function public.begin_provider_scan(text, integer) is
-  'Leases the reading of a provider''s list: a new one when the last is old enough, else one that broke off, from its next '
-  'page on. 0 rows: nothing to do, or somebody is at it. service_role only; security definer because the scans lie in '
-  'schema private.';
+  'Leases the scan of a provider''s list: a new one if the last is old enough, otherwise an interrupted one, from its '
+  'next page on. 0 rows: nothing to do, or another run holds the lease. service_role only; security definer because '
+  'the table is in schema private.';
 revoke execute on function public.begin_provider_scan(text, integer) from public, anon, authenticated;
 grant execute on function public.begin_provider_scan(text, integer) to service_role;
 
@@ -7029,7 +7042,7 @@ begin
     p_provider, j.object_id, j.object_type, j.job_id, j.standing,
     case when j.standing = 'orphan' then clock_timestamp() end
   from judged as j
-  -- Without a marker and without a row it is none of our business.
+  -- An object without marker and without row is not ours.
   where j.job_id is not null or j.standing <> 'foreign'
   on conflict (provider, object_id) do update
   set object_type = excluded.object_type,
@@ -7050,9 +7063,10 @@ begin
 end;
 $$;
 comment on function public.record_provider_page(text, uuid, jsonb, text, integer) is
-  'Takes in a page of a provider''s list, [{object_id, object_type, job_id?}], and where the next one begins (null: it was '
-  'the last). An orphan is noted when it is first seen, and queued for removal when it is seen again after the grace. '
-  'False: the lease is lost; nothing changed. service_role only; security definer because the lists lie in schema private.';
+  'Records a page of a provider''s list, [{object_id, object_type, job_id?}], and the cursor of the next one (null: '
+  'last page). An orphan is noted when it is first seen, and queued for removal when it is seen again after the grace '
+  'period. False: the lease is lost and nothing changed. service_role only; security definer because the tables are in '
+  'schema private.';
 revoke execute on function public.record_provider_page(text, uuid, jsonb, text, integer) from public, anon, authenticated;
 grant execute on function public.record_provider_page(text, uuid, jsonb, text, integer) to service_role;
 
@@ -7076,8 +7090,8 @@ as $$
   limit p_limit;
 $$;
 comment on function public.unseen_provider_rows(text, uuid, integer) is
-  'What rows name that a reading of the provider''s whole list did not show, but for rows younger than an hour, which lists '
-  'may lag behind. service_role only; security definer because the scan lies in schema private.';
+  'Objects that our rows name but that a complete scan of the provider''s list did not show. Leaves out rows younger '
+  'than an hour: lists may lag behind. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.unseen_provider_rows(text, uuid, integer) from public, anon, authenticated;
 grant execute on function public.unseen_provider_rows(text, uuid, integer) to service_role;
 
@@ -7101,8 +7115,8 @@ begin
 end;
 $$;
 comment on function public.record_provider_rows(text, uuid, text[], text[]) is
-  'What the provider answered when it was asked for objects one by one: the rows of those that it does not have are marked. '
-  'False: the lease is lost; nothing changed. service_role only; security definer because the scan lies in schema private.';
+  'Records what the provider answered about single objects: marks the rows of those that it does not have. False: the '
+  'lease is lost and nothing changed. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.record_provider_rows(text, uuid, text[], text[]) from public, anon, authenticated;
 grant execute on function public.record_provider_rows(text, uuid, text[], text[]) to service_role;
 
@@ -7118,7 +7132,7 @@ declare
 begin
   update private.provider_scans as s
   set finished_at = case when p_error_code is null and s.listed_at is not null then clock_timestamp() end,
-      -- A page that the provider does not know any more must not be asked for until the end of time.
+      -- Otherwise a cursor that the provider no longer accepts would be requested for ever.
       page_cursor = null,
       started_at = case when p_error_code is not null and s.listed_at is null then clock_timestamp() else s.started_at end,
       last_error_code = p_error_code,
@@ -7136,9 +7150,9 @@ begin
 end;
 $$;
 comment on function public.end_provider_scan(text, uuid, text) is
-  'Ends a reading of a provider''s list: what it did not show is not kept in mind. With an error the list is read from its '
-  'beginning the next time. False: the lease is lost; nothing changed. service_role only; security definer because the '
-  'scans lie in schema private.';
+  'Ends the scan of a provider''s list and forgets the objects that it did not show. After an error the next scan '
+  'starts at the first page. False: the lease is lost and nothing changed. service_role only; security definer because '
+  'the table is in schema private.';
 revoke execute on function public.end_provider_scan(text, uuid, text) from public, anon, authenticated;
 grant execute on function public.end_provider_scan(text, uuid, text) to service_role;
 
@@ -7252,7 +7266,7 @@ begin
     ) as d;
     continue when v_jobs is null;
 
-    -- A parked job keeps all it has: an operator may let it go on. When that is settled it ends anew, and comes by again.
+    -- A parked job keeps everything: an operator may let it continue. Once resolved it ends again and is picked up then.
     select array_agg(j.id) into v_jobs
     from public.ai_jobs as j
     where j.id = any (v_jobs)
@@ -7271,7 +7285,7 @@ begin
       c.provider, c.operation, c.provider_object_id,
       case when c.provider_object_id is null then 'job:' || c.job_id end, c.job_id, c.sent_at
     from public.ai_provider_calls as c
-    -- What was spoken or written down takes no place of the plan, and a retry of a failed job reads it again.
+    -- Speech and transcripts take no place of the plan, and a retry of a failed job reads them again.
     where c.job_id = any (v_jobs) and c.operation in ('create_voice', 'create_video')
       and c.outcome not in ('rejected', 'absent') and c.discarded_at is null
       and private.provider_object_standing(c.provider, c.provider_object_id, c.job_id) = 'orphan'
@@ -7295,8 +7309,9 @@ begin
 end;
 $$;
 comment on function private.queue_job_leftovers(integer) is
-  'Writes down what jobs left that ended without a result, once their grace is over: the voice or video of a call, and the '
-  'files in the job''s folder. Parked jobs keep all. Goes on where it was the last time; returns the number of jobs.';
+  'Queues for removal what jobs left that ended without a result, once their grace period is over: the voice or video '
+  'of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call stopped; '
+  'returns the number of jobs.';
 
 create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)
 returns integer
@@ -7318,9 +7333,9 @@ begin
 end;
 $$;
 comment on function public.begin_janitor_run(text, double precision) is
-  'Takes in a call of the janitor whose signature the caller has verified: refuses one that is more than five minutes old or '
-  'ahead (AJ040), and one delivered before (AJ041). Queues what ended jobs left and returns how many were looked at. '
-  'service_role only; security definer because the lists lie in schema private.';
+  'Accepts a call of the janitor whose signature the caller has verified: rejects one more than five minutes old or '
+  'ahead (AJ040) and a replay (AJ041). Queues what ended jobs left and returns how many jobs it checked. service_role '
+  'only; security definer because the tables are in schema private.';
 revoke execute on function public.begin_janitor_run(text, double precision) from public, anon, authenticated;
 grant execute on function public.begin_janitor_run(text, double precision) to service_role;
 
@@ -7390,10 +7405,10 @@ as $$
   limit p_limit;
 $$;
 comment on function public.report_ai_leftovers(integer) is
-  'For the operator: what is at providers and in Storage that nobody has, what is being removed, and rows whose provider '
-  'object is gone. kind: orphan (removed after remove_after), foreign (a marker of no job of ours: never removed), removal, '
-  'file, missing. state failing: five attempts, and the last one failed. service_role only; security definer because the '
-  'lists lie in schema private.';
+  'For the operator: objects at providers and in Storage that no row names, pending removals, and rows whose provider '
+  'object is missing. kind: orphan (removed after remove_after), foreign (the marker of no job of ours: never '
+  'removed), removal, file, missing. state failing: five attempts, and the last one failed. service_role only; '
+  'security definer because the tables are in schema private.';
 revoke execute on function public.report_ai_leftovers(integer) from public, anon, authenticated;
 grant execute on function public.report_ai_leftovers(integer) to service_role;
 
@@ -7407,7 +7422,8 @@ as $$
   select private.post_signed('janitor', jsonb_build_object('type', 'JANITOR'));
 $$;
 comment on function private.run_janitor() is
-  'Asks the Edge Function janitor for a run, signed. Returns the pg_net request id, or null when it could not be sent.';
+  'Sends a signed request to the Edge Function janitor. Returns the pg_net request id, or null if it could not be '
+  'sent.';
 
 -- ===== supabase/schemas/jobs/voice_clone.sql
 

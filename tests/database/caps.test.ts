@@ -439,6 +439,7 @@ Deno.test("quota: its row is locked last, after all else that an insert does", a
       order by t.tgname collate "C"`;
     // Postgres fires them in the order of their names.
     assertEquals(triggers.map(({ tgname }) => tgname), [
+      "ai_jobs_after_insert_count",
       "ai_jobs_after_insert_record",
       "ai_jobs_dispatch",
       "ai_jobs_take_quota",

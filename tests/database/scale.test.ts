@@ -134,8 +134,9 @@ const SMALL = [
   "dispatch_receipts",
   "pending_dispatches",
   "provider_webhook_receipts",
-  // Registries with a row or two for each module.
+  // A row or two for each module, and one for each schedule.
   "storage_references",
+  "ai_schedule_runs",
   "provider_references",
   // Auth's own, which this population leaves empty.
   "sessions",
