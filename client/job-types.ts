@@ -235,8 +235,9 @@ export interface Job<T extends JobType = JobType> {
   metadata: JobTypes[T]["metadata"];
   /** Null until the job is completed. */
   result: JobResult<T> | null;
-  /** A signed address of the output, good for an hour after this answer; null where there is none. */
+  /** A signed address of the output, good for an hour after this answer; null in a list, and where there is none. */
   output_url: string | null;
+  output_url_expires_at: string | null;
   /** The output as `<bucket>/<path>`. */
   output_path: string | null;
   error_code: string | null;

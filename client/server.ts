@@ -159,7 +159,7 @@ function isJob<T extends JobType>(value: unknown): value is Job<T> {
  */
 export function readJob<T extends JobType>(row: unknown): Job<T> {
   const job = isFields(row)
-    ? { output_path: null, ...row, result: row["result_data"] ?? null }
+    ? { ...row, result: row["result_data"] ?? null }
     : row;
   if (isJob<T>(job)) return job;
   throw new ServiceUnavailable("The answer is not a job.", {

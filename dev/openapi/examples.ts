@@ -125,7 +125,9 @@ const CLONED = {
     similarity_boost: 0.75,
     remove_background_noise: false,
   },
+  output_path: null,
   output_url: null,
+  output_url_expires_at: null,
   result_data: { voice_id: "pNInz6obpgDQGcFmaJgB", voice_name: "Grandma" },
   error_code: null,
   error_message: null,
@@ -332,7 +334,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       query: { id: CLONE },
       answer: {
         status: 200,
-        body: { ...CLONED, output_path: null, output_url_expires_at: null },
+        body: CLONED,
       },
     },
     {

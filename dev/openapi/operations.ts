@@ -5,7 +5,7 @@ import {
   janitorDispatchSchema,
 } from "../../supabase/functions/_shared/contracts/dispatch.ts";
 import {
-  aiJobSchema,
+  aiJobResponseSchema,
   createAiJobRequestSchema,
   createAiJobResponseSchema,
   jobIdRequestSchema,
@@ -76,23 +76,15 @@ const resultSchema = z.union(
   "Null until the job is completed; its form follows from job_type.",
 );
 
-const jobSchema = aiJobSchema.extend({
+const jobSchema = aiJobResponseSchema.extend({
   result_data: resultSchema,
   output_url: z.string().nullable().describe(
+    "A signed address of the output, good for an hour. Null in a list, and where there is no output.",
+  ),
+  output_path: z.string().nullable().describe(
     "The output, as `<bucket>/<path>`; null where there is none.",
   ),
 }).meta({ id: "Job" });
-
-const openedJobSchema = aiJobSchema.extend({
-  result_data: resultSchema,
-  output_url: z.string().nullable().describe(
-    "A signed address of the output, good for an hour; null where there is none.",
-  ),
-  output_path: z.string().nullable().describe(
-    "The output, as `<bucket>/<path>`.",
-  ),
-  output_url_expires_at: z.string().nullable(),
-}).meta({ id: "OpenedJob" });
 
 const jobIdSchema = jobIdRequestSchema.meta({ id: "JobIdRequest" });
 const createdSchema = createAiJobResponseSchema.meta({
@@ -256,7 +248,7 @@ export const OPERATIONS: readonly Operation[] = [
     answers: {
       200: {
         description: "The job, its output signed",
-        schema: openedJobSchema,
+        schema: jobSchema,
       },
     },
     errors: ["invalid_request", "not_found"],

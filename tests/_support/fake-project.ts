@@ -55,6 +55,7 @@ export class FakeProject {
         result_data: null,
         output_url: null,
         output_path: null,
+        output_url_expires_at: null,
         error_code: null,
         error_message: null,
         provider: "elevenlabs",

@@ -49,6 +49,12 @@ function Elapsed({ job }: { job: Job }) {
   return <span>{lengthOf(end - Date.parse(job.created_at))}</span>;
 }
 
+const END_WORDS: Record<string, string> = {
+  completed: "Done in",
+  failed: "Failed after",
+  cancelled: "Cancelled after",
+};
+
 /** The card. */
 export function JobCard({ job }: { job: Job }) {
   const studio = useStudio();
@@ -109,7 +115,7 @@ export function JobCard({ job }: { job: Job }) {
         <p class="small soft">
           {isOver && (
             <>
-              Done in <Elapsed job={job} />
+              {END_WORDS[status]} <Elapsed job={job} />
             </>
           )}
           {cost !== undefined &&

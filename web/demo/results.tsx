@@ -14,12 +14,6 @@ import { useStudio } from "./studio.ts";
 /** An address that outlives an evening. */
 const SIGNED_SECONDS = 6 * 3600;
 
-/** The object that a job has made, as `<bucket>/<path>`. A list has it where a single job has its signed address. */
-function outputOf({ output_path, output_url }: Job): string | null {
-  const path = output_path ?? output_url;
-  return path?.startsWith("http") === true ? null : path;
-}
-
 /** A signed address of an object, once the element is on the screen; `renew` draws another one. */
 function useSignedUrl(object: string | null) {
   const studio = useStudio();
@@ -73,7 +67,7 @@ function Download({ url, name }: { url: string; name: string }) {
 }
 
 function Speech({ job, name }: { job: Job; name: string }) {
-  const { box, url, problem, renew } = useSignedUrl(outputOf(job));
+  const { box, url, problem, renew } = useSignedUrl(job.output_path);
   const text = isFields(job.metadata)
     ? textOf(job.metadata, "text")
     : undefined;
@@ -102,7 +96,7 @@ function Speech({ job, name }: { job: Job; name: string }) {
 }
 
 function Film({ job, name }: { job: Job; name: string }) {
-  const { box, url, problem, renew } = useSignedUrl(outputOf(job));
+  const { box, url, problem, renew } = useSignedUrl(job.output_path);
   return (
     <div ref={box} class="stack tight">
       {problem !== null && <Missing text={problem} onRetry={renew} />}
@@ -140,7 +134,7 @@ function segmentsOf(file: Fields): Fields[] {
 
 function Transcript({ job, name }: { job: Job; name: string }) {
   const recording = useSignedUrl(job.input_url);
-  const written = useSignedUrl(outputOf(job));
+  const written = useSignedUrl(job.output_path);
   const player = useRef<HTMLAudioElement>(null);
   const segments = useSignal<readonly Fields[] | null>(null);
   const problem = useSignal<string | null>(null);
@@ -224,7 +218,7 @@ const SHAPES: Readonly<Record<string, string>> = {
 };
 
 function Book({ job, name }: { job: Job; name: string }) {
-  const { box, url, problem, renew } = useSignedUrl(outputOf(job));
+  const { box, url, problem, renew } = useSignedUrl(job.output_path);
   const file = useSignal<string | null>(null);
   const page = useSignal(1);
   const result = isFields(job.result) ? job.result : {};

@@ -3,7 +3,7 @@ import { z } from "zod";
 import {
   AI_JOB_COLUMNS,
   aiJobSchema,
-  type GetAiJobResponse,
+  toJobResponse,
 } from "../_shared/contracts/jobs.ts";
 import { parseObjectPath } from "../_shared/contracts/object-path.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
@@ -40,13 +40,7 @@ export function createHandler(
       if (data === null) throw new AppError("not_found");
       const job = aiJobSchema.parse(data);
       const output = await signOutput(deps, context, job.output_url);
-      const body: GetAiJobResponse = {
-        ...job,
-        output_path: job.output_url,
-        output_url: output?.url ?? null,
-        output_url_expires_at: output?.expiresAt ?? null,
-      };
-      return jsonResponse(body);
+      return jsonResponse(toJobResponse(job, output));
     },
   );
 }

@@ -5,6 +5,7 @@ import {
   aiJobSchema,
   listAiJobsQuerySchema,
   type ListAiJobsResponse,
+  toJobResponse,
 } from "../_shared/contracts/jobs.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
 import { AppError } from "../_shared/failures/app-error.ts";
@@ -53,7 +54,7 @@ export function createHandler(
       const jobs = rows.slice(0, query.limit);
       const last = jobs.at(-1);
       const body: ListAiJobsResponse = {
-        jobs,
+        jobs: jobs.map((job) => toJobResponse(job, null)),
         next_cursor: rows.length > query.limit && last !== undefined
           ? encodeCursor(last)
           : null,

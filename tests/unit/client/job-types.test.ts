@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { z } from "zod";
 import type * as client from "../../../client/mod.ts";
 import {
-  type aiJobSchema,
+  type aiJobResponseSchema,
   type createAiJobRequestSchema,
   JOB_STATUSES,
   type resultSchemas,
@@ -50,8 +50,8 @@ const isSameType: Same<
 
 /** Every column of a job, but for what the client calls `result`. */
 type Columns = Same<
-  Exclude<keyof client.Job, "result" | "output_path">,
-  Exclude<keyof z.output<typeof aiJobSchema>, "result_data">
+  Exclude<keyof client.Job, "result">,
+  Exclude<keyof z.output<typeof aiJobResponseSchema>, "result_data">
 >;
 const hasColumns: Columns = true;
 

@@ -104,10 +104,28 @@ export type AiJob = z.infer<typeof aiJobSchema>;
 /** The columns of {@link aiJobSchema}, for a select. */
 export const AI_JOB_COLUMNS = Object.keys(aiJobSchema.shape).join(",");
 
-/** Response of get-ai-job: the row, with a newly signed `output_url` and its path. */
-export interface GetAiJobResponse extends AiJob {
-  output_path: string | null;
-  output_url_expires_at: string | null;
+/**
+ * A job as get-ai-job and list-ai-jobs return it. `output_path` is `<bucket>/<path>` of the output. get-ai-job signs
+ * its address newly; in a list `output_url` is null.
+ */
+export const aiJobResponseSchema = aiJobSchema.extend({
+  output_path: z.string().nullable(),
+  output_url_expires_at: timestamp.nullable(),
+});
+/** See {@link aiJobResponseSchema}. */
+export type AiJobResponse = z.infer<typeof aiJobResponseSchema>;
+
+/** The response for a row, whose `output_url` is a path; `signed` is the newly signed address of the output. */
+export function toJobResponse(
+  row: AiJob,
+  signed: { url: string; expiresAt: string } | null,
+): AiJobResponse {
+  return {
+    ...row,
+    output_path: row.output_url,
+    output_url: signed?.url ?? null,
+    output_url_expires_at: signed?.expiresAt ?? null,
+  };
 }
 
 /** A claimed job. `lease_token` must accompany every later write. */
@@ -166,6 +184,6 @@ export const listAiJobsQuerySchema = z.strictObject({
 
 /** Response of list-ai-jobs: newest first; `next_cursor` is null on the last page. */
 export interface ListAiJobsResponse {
-  jobs: AiJob[];
+  jobs: AiJobResponse[];
   next_cursor: string | null;
 }
