@@ -144,7 +144,11 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
       else if (await isThere(seeding)) await Deno.remove(seeding);
     },
     announce,
-    [Symbol.dispose]: () => file.close(),
+    [Symbol.dispose]: () => {
+      // Closing alone keeps the lock while a process that is being started still has a copy of the descriptor.
+      file.unlockSync();
+      file.close();
+    },
   };
 }
 
@@ -165,7 +169,8 @@ export type Stopped = "was not running" | "stopped" | "killed";
  * Stops the stack that has a folder, and resolves when it is over. One that takes longer than `patienceMs` is killed;
  * its children end by themselves then.
  *
- * Throws {@link StackError} when this user may not stop it, or the folder does not say who has it.
+ * Throws {@link StackError} when this user may not stop it, when it is this process, or when the folder does not say
+ * who has it.
  */
 export async function stopStackOf(
   dir: string,
@@ -189,6 +194,11 @@ export async function stopStackOf(
   if (holder === undefined) {
     throw new StackError(
       `The data folder ${path} is in use, but does not say by which process.`,
+    );
+  }
+  if (holder.pid === Deno.pid) {
+    throw new StackError(
+      `The data folder ${path} is in use by this process, which cannot stop itself.`,
     );
   }
   options.onFound(holder);

@@ -69,6 +69,16 @@ Deno.test("data folder: it says which process has it and where that answers, for
   assertEquals(await stopStackOf(made.dir, patient), "was not running");
 });
 
+Deno.test("stop: a process that has the folder itself gets an error, not a signal", async () => {
+  await using made = await folder();
+  using _ = await openDataFolder(made.dir);
+  await assertRejects(
+    () => stopStackOf(made.dir, patient),
+    StackError,
+    "is in use by this process",
+  );
+});
+
 Deno.test("data folder: what another process of the same id has left behind is not believed", async () => {
   await using made = await folder();
   await Deno.writeTextFile(
