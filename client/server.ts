@@ -44,7 +44,7 @@ export function isFields(value: unknown): value is Fields {
  * @throws {AiJobsError} of the class that fits the answer; the signal's reason once it is aborted.
  */
 export async function callFunction(
-  supabase: SupabaseClient,
+  supabase: Pick<SupabaseClient, "functions">,
   name: string,
   call: Call,
 ): Promise<Fields> {

@@ -16,6 +16,9 @@ const UNUSED_MODULES = [
   "@supabase/storage-js",
   "./lib/webauthn",
   "./lib/web3/ethereum",
+  "./GoTrueAdminApi",
+  "./RealtimePostgresFilterBuilder",
+  "./RealtimePresence",
 ];
 const STAND_IN = "shell/unused.js";
 

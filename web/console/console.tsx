@@ -1,19 +1,197 @@
-/** The console for operators. */
+/** The console for operators: the state in numbers, what needs a person, and a section for each question. */
+import type { ComponentChild } from "preact";
+import { useMemo } from "preact/hooks";
+import { Badge, type Tone } from "../parts/badge.tsx";
+import { Button } from "../parts/button.tsx";
 import { EmptyState } from "../parts/empty-state.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { useBackend } from "../shell/backend.ts";
+import { Link, query } from "../shell/router.tsx";
 import type { Person } from "../shell/session.ts";
+import { countOf, lengthOf, microsOf, secondOf } from "../words/times.ts";
+import { Activity } from "./activity.tsx";
+import type { Judged, Overview } from "./answers.ts";
+import { Budgets } from "./budgets.tsx";
+import { JobPanel } from "./job-panel.tsx";
+import { Jobs } from "./jobs.tsx";
+import { Log } from "./log.tsx";
+import { Ops, OpsProvider, useAnswer, useRefresh } from "./ops.ts";
+import { Parked } from "./parked.tsx";
+import { Copyable, Loaded } from "./parts.tsx";
+import { Providers } from "./providers.tsx";
+
+const TONES: Record<Judged<unknown>["verdict"], { tone: Tone; word: string }> =
+  {
+    good: { tone: "good", word: "Good" },
+    attention: { tone: "warn", word: "Look" },
+    bad: { tone: "bad", word: "Bad" },
+  };
+
+const SECTIONS: Readonly<
+  Record<string, { name: string; view: () => ComponentChild }>
+> = {
+  activity: { name: "Activity", view: () => <Activity /> },
+  providers: { name: "Providers", view: () => <Providers /> },
+  jobs: { name: "Jobs", view: () => <Jobs /> },
+  budgets: { name: "Budgets", view: () => <Budgets /> },
+  log: { name: "Log", view: () => <Log /> },
+};
+const FIRST = "activity";
+
+function Gate({ person }: { person: Person }) {
+  const { session } = useBackend();
+  const email = person.email.replaceAll("'", "''");
+  return (
+    <EmptyState
+      icon="gauge"
+      title="The console is for operators"
+      text="Your account has no operator role in this project. Somebody who runs the project can grant it, with this line in the SQL editor:"
+    >
+      <Copyable
+        label="Copy the statement"
+        text={`update auth.users set raw_app_meta_data = raw_app_meta_data || '{"role": "ai_operator"}' where email = '${email}';`}
+      />
+      <Button icon="retry" onClick={() => session.renew()}>
+        I have the role now
+      </Button>
+    </EmptyState>
+  );
+}
+
+function Tile(
+  { name, number, shown }: {
+    name: string;
+    number: Judged<number | null>;
+    shown: string;
+  },
+) {
+  const { tone, word } = TONES[number.verdict];
+  return (
+    <li class="card tile">
+      <p class="row apart">
+        <span class="soft">{name}</span>
+        <Badge tone={tone}>{word}</Badge>
+      </p>
+      <p class="tile-number">{shown}</p>
+      <p class="small soft">{number.words}</p>
+    </li>
+  );
+}
+
+function Numbers({ overview }: { overview: Overview }) {
+  const { waiting, running, oldest_waiting, failed_last_hour } = overview;
+  const oldest = oldest_waiting.value;
+  const wrong = overview.checks.filter(({ name, status }) =>
+    // Parked jobs have their own card.
+    status !== "ok" && name !== "parked_jobs"
+  );
+  return (
+    <div class="stack">
+      <p class="row apart">
+        <span class="row">
+          <Badge
+            tone={overview.status === "ok"
+              ? "good"
+              : overview.status === "failing"
+              ? "bad"
+              : "warn"}
+          >
+            {overview.words}
+          </Badge>
+          <span>
+            <b>Stuck: {overview.stuck.value}</b>{" "}
+            <span class="soft">{overview.stuck.words}</span>
+          </span>
+        </span>
+        <span class="small soft">
+          Last hour: {countOf(overview.completed_last_hour, "job")} done,{" "}
+          {microsOf(overview.spend_micros_last_hour)} spent · as of{" "}
+          {secondOf(overview.checked_at)}
+        </span>
+      </p>
+      <ul class="tiles" aria-label="Numbers">
+        <Tile
+          name="Waiting"
+          number={waiting}
+          shown={String(waiting.value)}
+        />
+        <Tile
+          name="Running"
+          number={running}
+          shown={String(running.value)}
+        />
+        <Tile
+          name="Oldest waiting"
+          number={oldest_waiting}
+          shown={oldest === null ? "–" : lengthOf(oldest * 1000)}
+        />
+        <Tile
+          name="Failed in the last hour"
+          number={failed_last_hour}
+          shown={String(failed_last_hour.value)}
+        />
+      </ul>
+      {wrong.length > 0 && (
+        <Notice kind="warn">
+          {wrong.map(({ name, observed, limit, unit }) => (
+            <p key={name}>
+              {name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase())}:
+              {" "}
+              {Math.round(observed * 100) / 100} {unit}, at most {limit}{" "}
+              expected
+            </p>
+          ))}
+        </Notice>
+      )}
+    </div>
+  );
+}
+
+function Board() {
+  useRefresh();
+  const overview = useAnswer("overview");
+  const chosen = query.value.get("view") ?? FIRST;
+  const view = Object.hasOwn(SECTIONS, chosen) ? chosen : FIRST;
+  const job = query.value.get("job");
+  return (
+    <div class="stack board">
+      <h1 tabIndex={-1}>Console</h1>
+      <Loaded answer={overview}>
+        {(data) => <Numbers overview={data} />}
+      </Loaded>
+      {(overview.data?.parked.value ?? 0) > 0 && <Parked />}
+      <nav class="tabs" aria-label="Sections">
+        {Object.entries(SECTIONS).map(([id, { name }]) => (
+          <Link
+            key={id}
+            to={id === FIRST ? "/ops" : `/ops?view=${id}`}
+            isCurrent={id === view}
+          >
+            {name}
+          </Link>
+        ))}
+      </nav>
+      <div class="stack" key={view}>{SECTIONS[view]?.view()}</div>
+      {job !== null && <JobPanel key={job} id={job} />}
+    </div>
+  );
+}
 
 /** The console; other users see how to become an operator. */
 export function Console({ person }: { person: Person }) {
+  const backend = useBackend();
+  const ops = useMemo(() => new Ops(backend), [backend]);
+  if (person.isOperator) {
+    return (
+      <OpsProvider value={ops}>
+        <Board />
+      </OpsProvider>
+    );
+  }
   return (
     <>
       <h1 tabIndex={-1}>Console</h1>
-      {!person.isOperator && (
-        <EmptyState
-          icon="gauge"
-          title="The console is for operators"
-          text="Your account has no operator role in this project."
-        />
-      )}
+      <Gate person={person} />
     </>
   );
 }

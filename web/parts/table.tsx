@@ -37,7 +37,13 @@ export function Table<R>(
           {rows.map((row) => (
             <tr key={keyOf(row)}>
               {columns.map(({ head, cell, isNumber }) => (
-                <td key={head} class={isNumber ? "number" : ""}>{cell(row)}</td>
+                <td
+                  key={head}
+                  class={isNumber ? "number" : ""}
+                  data-head={head}
+                >
+                  {cell(row)}
+                </td>
               ))}
             </tr>
           ))}

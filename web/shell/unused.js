@@ -1,11 +1,17 @@
-// Stands in for parts of supabase-js that this page does not use, a tenth of all its scripts: passkeys, wallets
-// and Storage (files are sent to and read from signed addresses, which the functions give out).
+// Stands in for parts of supabase-js that this page does not use, a tenth of all its scripts: passkeys, wallets,
+// the administration of users, presence and filters in Realtime, and Storage (files are sent to and read from signed
+// addresses, which the functions give out).
 // dev/web/bundle.ts says which modules it replaces; the names are those that they export.
 
 function unused() {
   throw new TypeError("this page was built without that part of supabase-js");
 }
 
+// Of GoTrueAdminApi and RealtimePresence, which supabase-js creates and the page never calls.
+export default class {}
+export const REALTIME_PRESENCE_LISTEN_EVENTS = {};
+export class RealtimePostgresFilterBuilder {}
+export const postgresChangesFilter = unused;
 export class WebAuthnApi {}
 export class StorageClient {
   from = unused;

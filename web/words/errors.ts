@@ -92,6 +92,17 @@ export const ERROR_WORDS: Readonly<Record<string, Described>> = {
     "Your unused uploads take too much room. Wait a day, or use them.",
   ),
   upload_refused: final("The file was refused. Choose another one."),
+  // Operators
+  operator_required: final(
+    "Your account is not an operator of this project any more.",
+  ),
+  redrive_count_changed: final(
+    "The number of matching jobs has changed. Count them again.",
+  ),
+  job_not_parked: final(
+    "No paid call of this job waits for an answer any more.",
+  ),
+  metrics_token_invalid: final(OURS),
   // Between our own services; no visitor causes them.
   dispatch_signature_invalid: final(OURS),
   dispatch_stale: final(OURS),

@@ -14,8 +14,13 @@ export const TYPE_WORDS: Readonly<
   pdf_render: { name: "Book", icon: "book" },
 };
 
+/** Whether a name is that of a type which has words here. */
+export function isJobType(name: string): name is JobType {
+  return Object.hasOwn(TYPE_WORDS, name);
+}
+
 /** What a status is called, and its colour. */
-const STATUS_WORDS: Readonly<
+export const STATUS_WORDS: Readonly<
   Record<JobStatus, { name: string; tone: Tone }>
 > = {
   pending: { name: "Waiting", tone: "plain" },
@@ -92,7 +97,9 @@ const EVENTS: Readonly<Record<string, string>> = {
 };
 
 /** An entry of the timeline in words. */
-export function eventOf({ event, stage }: JobEvent): string {
+export function eventOf(
+  { event, stage }: Pick<JobEvent, "event" | "stage">,
+): string {
   if (event === "progress" && stage !== undefined) {
     return STAGES[stage] ?? "Working";
   }

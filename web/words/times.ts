@@ -47,6 +47,14 @@ export function secondOf(iso: string): string {
   return dayClock.format(new Date(iso));
 }
 
+/** `14:05:09` today, `3 Nov 14:05:09` before. */
+export function momentOf(iso: string): string {
+  const time = new Date(iso);
+  return time.toDateString() === new Date().toDateString()
+    ? secondOf(iso)
+    : `${day.format(time)} ${secondOf(iso)}`;
+}
+
 /** `340 KB`, `1.2 MB` */
 export function sizeOf(bytes: number): string {
   return bytes < 1e6

@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
+import postgres from "postgres";
 import { AxeBuilder } from "@axe-core/playwright";
 import { startChromium } from "../../_support/chromium.ts";
 import {
@@ -41,6 +42,8 @@ export interface Site {
   url: string;
   apiUrl: string;
   simulator: SimulatorControl;
+  /** Runs a statement as the owner of the database, as in the SQL editor. */
+  sql(statement: string): Promise<readonly Record<string, unknown>[]>;
   browser: Browser;
 }
 
@@ -99,6 +102,14 @@ async function startSite(): Promise<Site & AsyncDisposable> {
     url: of("Open"),
     apiUrl: of("API URL"),
     simulator: simulatorControl(of("Simulators")),
+    async sql(statement) {
+      const database = postgres(of("Database URL"), { max: 1 });
+      try {
+        return await database.unsafe(statement);
+      } finally {
+        await database.end();
+      }
+    },
     browser,
     async [Symbol.asyncDispose]() {
       await browser.close();

@@ -1,0 +1,218 @@
+/** One job: where it stands, its timeline, its paid calls and costs; what its user put in and got out only on request. */
+import { useSignal } from "@preact/signals";
+import { Button } from "../parts/button.tsx";
+import { Dialog } from "../parts/dialog.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { Table } from "../parts/table.tsx";
+import { setQuery } from "../shell/router.tsx";
+import { describeError } from "../words/errors.ts";
+import { eventOf } from "../words/jobs.ts";
+import { microsOf, momentOf, secondOf } from "../words/times.ts";
+import type { JobDetails } from "./answers.ts";
+import { useAnswer, useOps } from "./ops.ts";
+import {
+  Copyable,
+  Facts,
+  JobLink,
+  Loaded,
+  StatusBadge,
+  typeName,
+} from "./parts.tsx";
+
+const timeOf = (iso: string | null) => iso === null ? null : momentOf(iso);
+
+function Payload({ id }: { id: string }) {
+  const ops = useOps();
+  const text = useSignal<string | null>(null);
+  const problem = useSignal<string | null>(null);
+  const show = async () => {
+    try {
+      text.value = JSON.stringify(
+        await ops.call("payload", { job_id: id }),
+        null,
+        2,
+      );
+    } catch (error) {
+      problem.value = describeError(error).text;
+    }
+  };
+  if (text.value !== null) {
+    return <pre tabIndex={0} aria-label="Content">{text.value}</pre>;
+  }
+  return (
+    <div class="row">
+      <Button isSmall icon="text" onClick={show}>Show the content</Button>
+      <span class="small soft">
+        It belongs to the user. That you looked at it is recorded.
+      </span>
+      {problem.value !== null && <Notice kind="bad">{problem.value}</Notice>}
+    </div>
+  );
+}
+
+function Journal({ journal }: { journal: JobDetails["journal"] }) {
+  if (journal.length === 0) return <p class="soft">No paid call was sent.</p>;
+  return (
+    <Table
+      caption="Paid calls"
+      rows={journal}
+      keyOf={({ id }) => id}
+      columns={[
+        { head: "Sent", cell: ({ sent_at }) => secondOf(sent_at) },
+        {
+          head: "Call",
+          cell: ({ operation, provider_object_id }) => (
+            <>
+              {operation.replaceAll("_", " ")}
+              {provider_object_id !== null && (
+                <p class="small">
+                  <code>{provider_object_id}</code>
+                </p>
+              )}
+            </>
+          ),
+        },
+        {
+          head: "Outcome",
+          cell: ({ outcome, http_status, error_code }) => (
+            <>
+              {outcome}
+              {http_status !== null && ` (${http_status})`}
+              {error_code !== null && (
+                <p class="small">
+                  <code>{error_code}</code>
+                </p>
+              )}
+            </>
+          ),
+        },
+        {
+          head: "Cost",
+          isNumber: true,
+          cell: ({ cost_micros, estimated_cost_micros }) =>
+            cost_micros === null
+              ? `about ${microsOf(estimated_cost_micros)}`
+              : microsOf(cost_micros),
+        },
+      ]}
+    />
+  );
+}
+
+function Timeline({ timeline }: { timeline: JobDetails["timeline"] }) {
+  return (
+    <ol class="timeline">
+      {timeline.map(({ seq, event, attempt, data, created_at }) => {
+        const { stage, error_code } = data;
+        return (
+          <li key={seq}>
+            <time dateTime={created_at}>{secondOf(created_at)}</time>
+            <span>
+              {typeof stage === "string"
+                ? eventOf({ event, stage })
+                : eventOf({ event, stage: undefined })}
+              {typeof error_code === "string" && (
+                <>
+                  {" "}
+                  <code>{error_code}</code>
+                </>
+              )}
+            </span>
+            {attempt > 0 && <span class="soft">try {attempt}</span>}
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
+
+function Details({ details }: { details: JobDetails }) {
+  const ops = useOps();
+  const { job, costs, timeline, journal } = details;
+  const isOpen = job.status === "pending" || job.status === "processing";
+  return (
+    <>
+      <div class="row">
+        <StatusBadge status={job.status} />
+        {job.error_code !== null && <code>{job.error_code}</code>}
+        <span class="soft small">
+          try {job.attempt} of {job.max_attempts}
+        </span>
+        {isOpen && (
+          <Button
+            isSmall
+            icon="close"
+            isDisabled={job.cancel_requested_at !== null}
+            onClick={() =>
+              ops.act("cancel", { job_id: job.id }, ({ status }) =>
+                status === "cancelled"
+                  ? "The job is cancelled."
+                  : "The job will stop.")}
+          >
+            Cancel
+          </Button>
+        )}
+        {job.status === "failed" && !job.is_parked && (
+          <Button
+            isSmall
+            icon="retry"
+            onClick={() =>
+              ops.act(
+                "retry",
+                { job_id: job.id },
+                () => "The job runs again.",
+              )}
+          >
+            Run again
+          </Button>
+        )}
+      </div>
+      {job.is_parked && (
+        <Notice kind="warn">
+          A paid call of this job needs an answer: see “Needs a person”.
+        </Notice>
+      )}
+      <Copyable text={job.id} label="Copy the id" />
+      <Facts
+        facts={{
+          "User": job.user_email ?? job.user_id,
+          "Provider": job.provider,
+          "Id there": job.provider_job_id,
+          "Created": timeOf(job.created_at),
+          "Started": timeOf(job.started_at),
+          "Ended": timeOf(job.completed_at),
+          "Due": job.status === "pending" ? timeOf(job.scheduled_at) : null,
+          "Cost": microsOf(costs.cost_micros),
+          "Reserved": costs.reserved_micros === 0
+            ? null
+            : microsOf(costs.reserved_micros),
+          "Builds on": job.depends_on_job_id === null
+            ? null
+            : <JobLink id={job.depends_on_job_id} />,
+        }}
+      />
+      <h3>Timeline</h3>
+      <Timeline timeline={timeline} />
+      <h3>Paid calls</h3>
+      <Journal journal={journal} />
+      <h3>Content</h3>
+      <Payload id={job.id} />
+    </>
+  );
+}
+
+/** The panel of the job that the address names. */
+export function JobPanel({ id }: { id: string }) {
+  const answer = useAnswer("job", { job_id: id });
+  const type = answer.data?.job.job_type;
+  return (
+    <Dialog
+      title={`${type === undefined ? "Job" : typeName(type)} ${id.slice(0, 8)}`}
+      onClose={() => setQuery({ job: null })}
+    >
+      <Loaded answer={answer}>
+        {(details) => <Details details={details} />}
+      </Loaded>
+    </Dialog>
+  );
+}

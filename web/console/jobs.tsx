@@ -1,0 +1,274 @@
+/** Search for jobs. The filter is in the address. */
+import { useSignal } from "@preact/signals";
+import { Button } from "../parts/button.tsx";
+import { EmptyState } from "../parts/empty-state.tsx";
+import { Field } from "../parts/field.tsx";
+import { Table } from "../parts/table.tsx";
+import { query, setQuery } from "../shell/router.tsx";
+import { STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
+import { microsOf, momentOf } from "../words/times.ts";
+import { useAnswer } from "./ops.ts";
+import { JobLink, Loaded, StatusBadge, typeName } from "./parts.tsx";
+import { Redrive, type RedriveFilter } from "./redrive.tsx";
+
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+/** What a code, a type and a provider may look like. */
+const NAME = /^[a-z][a-z\d_-]{1,62}$/;
+
+const NAMES = ["id", "user", "type", "provider", "status", "code"] as const;
+type Name = typeof NAMES[number];
+
+/** Rows of one page. */
+const PAGE = 25;
+
+function Search({ values }: { values: Readonly<Record<Name, string>> }) {
+  // A new filter begins at the first page.
+  const change = (name: Name, value: string) =>
+    setQuery({ [name]: value.trim(), cursor: null });
+  const text = (
+    name: Name,
+    label: string,
+    placeholder: string,
+    problem?: string | false,
+  ) => (
+    <Field label={label} problem={problem || undefined}>
+      {(id, describedBy) => (
+        <input
+          id={id}
+          aria-describedby={describedBy}
+          placeholder={placeholder}
+          autocomplete="off"
+          value={values[name]}
+          onChange={(event) => change(name, event.currentTarget.value)}
+        />
+      )}
+    </Field>
+  );
+  const select = (
+    name: Name,
+    label: string,
+    options: Readonly<Record<string, { name: string }>>,
+  ) => (
+    <Field label={label}>
+      {(id) => (
+        <select
+          id={id}
+          value={values[name]}
+          onChange={(event) => change(name, event.currentTarget.value)}
+        >
+          <option value="">Any</option>
+          {Object.entries(options).map(([value, option]) => (
+            <option key={value} value={value}>{option.name}</option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
+  const isName = (value: string) => value === "" || NAME.test(value);
+  return (
+    <form
+      class="search"
+      role="search"
+      onSubmit={(event) => event.preventDefault()}
+    >
+      {text(
+        "id",
+        "Job",
+        "its id",
+        values.id !== "" && !UUID.test(values.id) &&
+          "A job's id has 36 characters.",
+      )}
+      {text(
+        "user",
+        "User",
+        "email or id",
+        values.user !== "" && !/@/.test(values.user) &&
+          !UUID.test(values.user) && "An email, or an id of 36 characters.",
+      )}
+      {select("status", "Status", STATUS_WORDS)}
+      {select("type", "Type", TYPE_WORDS)}
+      {text(
+        "provider",
+        "Provider",
+        "any",
+        !isName(values.provider) && "Lower case letters, such as heygen.",
+      )}
+      {text(
+        "code",
+        "Error code",
+        "any",
+        !isName(values.code) && "Such as provider_timeout.",
+      )}
+    </form>
+  );
+}
+
+/** What a filter in the address means to the API; undefined while a member has no valid form. */
+function bodyOf(
+  { id, user, type, provider, status, code }: Readonly<Record<Name, string>>,
+): Record<string, string> | undefined {
+  const isEmail = user.includes("@");
+  const isGood = (id === "" || UUID.test(id)) &&
+    (user === "" || isEmail || UUID.test(user)) &&
+    [type, provider, code].every((name) => name === "" || NAME.test(name)) &&
+    (status === "" || Object.hasOwn(STATUS_WORDS, status));
+  if (!isGood) return undefined;
+  return Object.fromEntries(
+    Object.entries({
+      job_id: id,
+      [isEmail ? "user_email" : "user_id"]: user,
+      job_type: type,
+      provider,
+      status,
+      error_code: code,
+    }).filter(([, value]) => value !== ""),
+  );
+}
+
+function Results({ body }: { body: Record<string, string> }) {
+  const cursor = query.value.get("cursor");
+  const isRedriving = useSignal(false);
+  const answer = useAnswer("search", {
+    ...body,
+    limit: PAGE,
+    ...(cursor === null ? {} : { cursor }),
+  });
+  const { job_id, user_email, status, ...filter }: RedriveFilter & {
+    job_id?: string;
+    user_email?: string;
+    status?: string;
+  } = body;
+  const canRedrive = status === "failed" && job_id === undefined &&
+    user_email === undefined;
+  return (
+    <div class="card flush">
+      <Loaded answer={answer}>
+        {({ jobs, next_cursor }) => (
+          <>
+            <Table
+              caption="Jobs"
+              rows={jobs}
+              keyOf={({ job_id }) => job_id}
+              empty={
+                <EmptyState
+                  icon="search"
+                  title="No job matches"
+                  text="Take a part of the filter away."
+                />
+              }
+              columns={[
+                {
+                  head: "Job",
+                  cell: ({ job_id }) => <JobLink id={job_id} />,
+                },
+                {
+                  head: "Status",
+                  cell: ({ status, error_code }) => (
+                    <>
+                      <StatusBadge status={status} />
+                      {error_code !== null && (
+                        <p class="small">
+                          <code>{error_code}</code>
+                        </p>
+                      )}
+                    </>
+                  ),
+                },
+                {
+                  head: "Type",
+                  cell: ({ job_type, provider }) => (
+                    <>
+                      {typeName(job_type)} <p class="small soft">{provider}</p>
+                    </>
+                  ),
+                },
+                {
+                  head: "Created",
+                  cell: ({ created_at }) => momentOf(created_at),
+                },
+                {
+                  head: "User",
+                  cell: ({ user_id }) => (
+                    <button
+                      type="button"
+                      class="as-link mono"
+                      aria-label={`Jobs of user ${user_id}`}
+                      onClick={() => setQuery({ user: user_id, cursor: null })}
+                    >
+                      {user_id.slice(0, 8)}
+                    </button>
+                  ),
+                },
+                {
+                  head: "Tries",
+                  isNumber: true,
+                  cell: ({ attempt }) => attempt,
+                },
+                {
+                  head: "Cost",
+                  isNumber: true,
+                  cell: ({ cost_micros }) => microsOf(cost_micros),
+                },
+              ]}
+            />
+            <div class="row apart">
+              <div class="row">
+                <Button
+                  isSmall
+                  icon="left"
+                  isDisabled={cursor === null}
+                  onClick={() => setQuery({ cursor: null })}
+                >
+                  Newest
+                </Button>
+                <Button
+                  isSmall
+                  icon="right"
+                  isDisabled={next_cursor === null}
+                  onClick={() => setQuery({ cursor: next_cursor })}
+                >
+                  Older
+                </Button>
+              </div>
+              {canRedrive && jobs.length > 0 && (
+                <Button
+                  isSmall
+                  icon="retry"
+                  onClick={() => isRedriving.value = true}
+                >
+                  Run all that match again …
+                </Button>
+              )}
+            </div>
+          </>
+        )}
+      </Loaded>
+      {isRedriving.value && (
+        <Redrive
+          filter={filter}
+          onClose={() => isRedriving.value = false}
+        />
+      )}
+    </div>
+  );
+}
+
+/** The section. */
+export function Jobs() {
+  const of = (name: Name) => query.value.get(name) ?? "";
+  const values = {
+    id: of("id"),
+    user: of("user"),
+    type: of("type"),
+    provider: of("provider"),
+    status: of("status"),
+    code: of("code"),
+  };
+  const body = bodyOf(values);
+  return (
+    <>
+      <Search values={values} />
+      {body !== undefined && <Results body={body} />}
+    </>
+  );
+}

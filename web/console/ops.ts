@@ -1,0 +1,133 @@
+/** The function `ops`: requests, and answers that are read again every five seconds while the page is visible. */
+import { signal, useSignal } from "@preact/signals";
+import { createContext } from "preact";
+import { useContext, useEffect, useRef } from "preact/hooks";
+import { NotSignedIn } from "../../client/mod.ts";
+import { callFunction } from "../../client/server.ts";
+import { toast } from "../parts/toast.tsx";
+import type { Backend } from "../shell/backend.ts";
+import { describeError } from "../words/errors.ts";
+import type { OpsAnswers } from "./answers.ts";
+
+const EVERY_MS = 5000;
+
+type Action = keyof OpsAnswers;
+type Body = Record<string, unknown>;
+
+/** Counts up whenever everything on the page is read again. */
+const round = signal(0);
+
+/** Reads everything again. */
+export function refresh(): void {
+  round.value++;
+}
+
+/** Refreshes every five seconds, at once when a hidden page is shown again, and never while it is hidden. */
+export function useRefresh(): void {
+  useEffect(() => {
+    let timer: ReturnType<typeof setInterval> | undefined;
+    const follow = () => {
+      clearInterval(timer);
+      if (document.hidden) return;
+      timer = setInterval(refresh, EVERY_MS);
+    };
+    const onChange = () => {
+      follow();
+      if (!document.hidden) refresh();
+    };
+    follow();
+    document.addEventListener("visibilitychange", onChange);
+    return () => {
+      clearInterval(timer);
+      document.removeEventListener("visibilitychange", onChange);
+    };
+  }, []);
+}
+
+/** The operator's API for the signed-in user. */
+export class Ops {
+  readonly #backend: Backend;
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+  }
+
+  /** Sends one action. @throws {AiJobsError} */
+  async call<A extends Action>(action: A, body?: Body): Promise<OpsAnswers[A]>;
+  async call(action: Action, body: Body = {}): Promise<unknown> {
+    try {
+      return await callFunction(this.#backend.supabase, "ops", {
+        body: { action, ...body },
+      });
+    } catch (error) {
+      if (error instanceof NotSignedIn) await this.#backend.session.renew();
+      throw error;
+    }
+  }
+
+  /** Sends an action, says in words how it ended, and reads everything again. Resolves with false when it failed. */
+  async act<A extends Action>(
+    action: A,
+    body: Body,
+    words: (answer: OpsAnswers[A]) => string,
+  ): Promise<boolean> {
+    try {
+      toast(words(await this.call(action, body)));
+      return true;
+    } catch (error) {
+      toast(describeError(error).text, "bad");
+      return false;
+    } finally {
+      refresh();
+    }
+  }
+}
+
+const OpsContext = createContext<Ops | undefined>(undefined);
+
+/** Gives the API to everything inside. */
+export const OpsProvider = OpsContext.Provider;
+
+/** The API. Only inside of {@link OpsProvider}. */
+export function useOps(): Ops {
+  const ops = useContext(OpsContext);
+  if (ops === undefined) throw new TypeError("no operator's API is provided");
+  return ops;
+}
+
+/** An answer that stays current. `error` is about the last try; `data` is the last answer to this very request. */
+export function useAnswer<A extends Action>(
+  action: A,
+  body: Body = {},
+): { data: OpsAnswers[A] | undefined; problem: string | undefined } {
+  const ops = useOps();
+  const key = JSON.stringify(body);
+  const state = useSignal<
+    { key: string; data?: OpsAnswers[A]; problem?: string }
+  >({ key });
+  const wanted = useRef(key);
+  const sent = useRef<string | null>(null);
+  wanted.current = key;
+  useEffect(() => () => {
+    wanted.current = "";
+  }, []);
+  useEffect(() => {
+    if (sent.current === key) return;
+    sent.current = key;
+    const settle = (change: { data?: OpsAnswers[A]; problem?: string }) => {
+      if (sent.current === key) sent.current = null;
+      if (wanted.current !== key) return;
+      const { data } = state.value.key === key ? state.value : {};
+      state.value = { key, ...(data === undefined ? {} : { data }), ...change };
+    };
+    ops.call(action, body).then(
+      (data) => settle({ data }),
+      (error) => settle({ problem: describeError(error).text }),
+    );
+  }, [key, round.value]);
+  const isCurrent = state.value.key === key;
+  return {
+    data: isCurrent ? state.value.data : undefined,
+    problem: isCurrent ? state.value.problem : undefined,
+  };
+}

@@ -1,0 +1,87 @@
+/** Pieces that several sections of the console share. */
+import type { ComponentChildren } from "preact";
+import { Badge } from "../parts/badge.tsx";
+import { Button } from "../parts/button.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { toast } from "../parts/toast.tsx";
+import { setQuery } from "../shell/router.tsx";
+import { isJobType, STATUS_WORDS, TYPE_WORDS } from "../words/jobs.ts";
+import type { JobStatus } from "../../client/mod.ts";
+
+/** A job type in words; a type of a later version by its own name. */
+export function typeName(type: string): string {
+  return isJobType(type) ? TYPE_WORDS[type].name : type;
+}
+
+/** The state of a job. */
+export function StatusBadge({ status }: { status: JobStatus }) {
+  const { name, tone } = STATUS_WORDS[status];
+  return <Badge tone={tone}>{name}</Badge>;
+}
+
+/** The first part of an id, which opens the panel of its job. */
+export function JobLink({ id }: { id: string }) {
+  return (
+    <button
+      type="button"
+      class="as-link mono"
+      aria-label={`Open job ${id}`}
+      onClick={() => setQuery({ job: id })}
+    >
+      {id.slice(0, 8)}
+    </button>
+  );
+}
+
+/** Text to copy, with its button. */
+export function Copyable({ text, label }: { text: string; label: string }) {
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      toast("Copied.");
+    } catch {
+      toast("The browser does not allow copying. Select the text.", "bad");
+    }
+  };
+  return (
+    <div class="copyable">
+      <code>{text}</code>
+      <Button isSmall label={label} onClick={copy}>Copy</Button>
+    </div>
+  );
+}
+
+/** What an answer shows, with what is known of a failed read above it. */
+export function Loaded<T>(
+  { answer, children }: {
+    answer: { data: T | undefined; problem: string | undefined };
+    children: (data: T) => ComponentChildren;
+  },
+) {
+  const { data, problem } = answer;
+  return (
+    <>
+      {problem !== undefined && <Notice kind="bad">{problem}</Notice>}
+      {data !== undefined
+        ? children(data)
+        : problem === undefined && <p class="loading">Loading …</p>}
+    </>
+  );
+}
+
+/** Names with what they stand for. */
+export function Facts(
+  { facts }: { facts: Readonly<Record<string, ComponentChildren>> },
+) {
+  return (
+    <dl class="facts">
+      {Object.entries(facts).filter(([, fact]) => fact !== null && fact !== "")
+        .map(([name, fact]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{fact}</dd>
+          </div>
+        ))}
+    </dl>
+  );
+}
