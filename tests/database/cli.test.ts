@@ -156,6 +156,9 @@ const MEANT_TO_BE: Readonly<Record<string, string>> = {
   rls_enabled_no_policy_private_ai_counters: "The same.",
   rls_enabled_no_policy_private_ai_schedule_runs: "The same.",
   rls_enabled_no_policy_private_operator_actions: "The same.",
+  rls_enabled_no_policy_private_ai_job_products: "The same.",
+  rls_enabled_no_policy_private_provider_references: "The same.",
+  rls_enabled_no_policy_private_storage_references: "The same.",
   rls_enabled_no_policy_public_ai_providers:
     "The operator's settings: read and written by service_role alone.",
   rls_enabled_no_policy_public_ai_prices: "The same.",

@@ -405,7 +405,7 @@ function queueCases({ jobId }: Sample): Case[] {
       caller: SERVICE,
       statement:
         `select * from public.heartbeat_ai_jobs(jsonb_build_array(jsonb_build_object('job_id', '${jobId}', 'lease_token', gen_random_uuid(), 'progress', 50)))`,
-      pages: 50,
+      pages: 100,
     },
     {
       name: "rescue_stalled_ai_jobs",

@@ -29,13 +29,29 @@ export function rowOf(
 
 let messages = 0;
 
-/** A value for each parameter by its name: where it can name something of B's, it does. */
-const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
-  p_beats: (stage) => [{
+/** B's running job with its lease, as a worker names it. */
+function leaseOfB(stage: Stage): { job_id: Json; lease_token: Json } {
+  return {
     job_id: value(stage, "ai_jobs", "running", "id") ?? null,
     lease_token: value(stage, "ai_jobs", "running", "lease_token") ?? null,
+  };
+}
+
+/** A value for each parameter by its name: where it can name something of B's, it does. */
+const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
+  p_beats: (stage) => [{ ...leaseOfB(stage), progress: 50 }],
+  // As begin_provider_calls and settle_provider_calls take them.
+  p_calls: (stage) => [{
+    ...leaseOfB(stage),
+    call_id: value(stage, "ai_provider_calls", "call", "id") ?? null,
+    operation: "create_voice",
+    outcome: "unknown",
+    units: 1000,
     progress: 50,
   }],
+  p_jobs: (
+    stage,
+  ) => [{ ...leaseOfB(stage), output_url: null, result_data: {} }],
   p_data: () => ({}),
   p_event_ids: () => [],
   p_upload_id: () => "an-upload",
