@@ -33,7 +33,7 @@ import {
 } from "./family.ts";
 import { say, step } from "./words.ts";
 
-/** What `deno task demo --all` was asked for; paths are absolute. */
+/** The options of `deno task demo --all`; paths are absolute. */
 export interface EveryJobOptions {
   out?: string | undefined;
   recording?: string | undefined;

@@ -3,7 +3,7 @@
 /** The line. */
 export interface ProgressLine {
   update(percentage: number, stage: string): void;
-  /** Leaves the line as it is and goes on below it. */
+  /** Keeps the line as is and continues on the next one. */
   end(): void;
 }
 

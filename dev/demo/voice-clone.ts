@@ -1,4 +1,4 @@
-/** The demo of the main job: from a recording to a cloned voice, and what a stranger sees of it. */
+/** The demo of the main job: from a recording to a cloned voice, and what another user sees of it. */
 import {
   type CompletedJob,
   type CreatedJob,
@@ -85,7 +85,7 @@ export async function showVoiceClone(): Promise<void> {
     jobsSeen?.length !== 0 || voicesSeen?.length !== 0 ||
     !(answer instanceof NotFound)
   ) {
-    throw new Error("a stranger sees the job");
+    throw new Error("another user can see the job");
   }
   step(
     "private",

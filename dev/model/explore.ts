@@ -152,7 +152,7 @@ class Search {
     );
     if (turning !== undefined) {
       return violates(
-        "without failures no job goes round for ever: waiting long enough always ends it",
+        "without failures no job loops for ever: waiting long enough always ends it",
         turning,
       );
     }
@@ -163,7 +163,7 @@ class Search {
       (members, kinds) => kinds.has(KIND.claim) && !this.#canGrowOld(members),
     );
     return looping === undefined ? undefined : violates(
-      "no job goes round for ever: its attempts or its age end it, whatever happens to its workers",
+      "no job loops for ever: its attempts or its age end it, even if every worker fails",
       looping,
     );
   }
@@ -183,7 +183,7 @@ class Search {
     });
   }
 
-  /** Whether age leads out of the members: it comes whatever else they do. */
+  /** Whether age leads out of the members. A job gets old in any case. */
   #canGrowOld(members: ReadonlySet<number>): boolean {
     return [...members].some((id) => {
       const state = this.#states[id];
@@ -225,7 +225,7 @@ function isHelpful(kind: number): boolean {
   return kind !== KIND.failure && kind !== KIND.people;
 }
 
-/** Everything that may happen to a job again and again without anybody asking for it. */
+/** Everything that can happen to a job repeatedly without a request from anyone. */
 function isUnasked(kind: number): boolean {
   return kind !== KIND.people && kind !== KIND.heartbeat;
 }
@@ -257,7 +257,7 @@ const ROW = [
   "reruns",
   "isOld",
 ] as const satisfies readonly (keyof Job)[];
-/** What a timeline tells. */
+/** The facts that a timeline shows. */
 const TOLD = [
   "status",
   "attempt",

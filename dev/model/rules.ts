@@ -1,6 +1,6 @@
 /**
  * The rules of the engine: for a state, every step that can come next. One step is one transaction of a SQL function, one
- * thing a worker does by itself, one thing the provider does, or the passing of a time. docs/job-lifecycle.md tells the
+ * thing a worker does by itself, one thing the provider does, or the passing of a time. docs/job-lifecycle.md says the
  * same in words; tests/database/model-replay.test.ts compares it with the SQL.
  */
 import {
@@ -71,7 +71,7 @@ export const BREAKS = [
   "an empty look-up always counts",
   "doubt is counted from the sending",
   "a request may leave after its lease",
-  "a sender that is cut off goes on",
+  "a sender that is cut off continues",
   "a lost answer counts as a refusal",
   "a refusal leaves the spend unknown",
   "an ending leaves its call as sent",
@@ -296,7 +296,7 @@ export class Rules {
     const row = jobOf(state, job);
     const step = { cause: "engine", job, worker, event: "" } as const;
     if (!this.#owns(state, worker)) {
-      const goesOn = this.#is("a sender that is cut off goes on") &&
+      const goesOn = this.#is("a sender that is cut off continues") &&
         point === "waiting";
       if (goesOn) return;
       emit({ ...step, rule: "heartbeat: lost", next: gone(state, worker) });
@@ -802,12 +802,12 @@ export class Rules {
     const isOnTheWire = row.orphans > 0 ||
       state.workers.some((worker) =>
         worker.job === job && worker.point === "waiting" &&
-        (worker.isOwner || !this.#is("a sender that is cut off goes on"))
+        (worker.isOwner || !this.#is("a sender that is cut off continues"))
       );
     return !isOnTheWire && (row.made === 0 || row.isListed);
   }
 
-  /** What owners and operators ask for. */
+  /** The actions of owners and operators. */
   #people(state: State, job: number, emit: Emit): void {
     const row = jobOf(state, job);
     const asked = (rule: string, event: string, changes: Partial<Job>) =>
@@ -857,7 +857,7 @@ export class Rules {
       row.orphans === 0 && !hasRequestUnderWay(state, job) &&
       row.call === "unknown"
     ) {
-      // The operator looks when the provider has done with it, and tells the truth.
+      // The operator checks once the provider has finished, and reports what happened.
       const isMade = row.made > 0;
       asked(
         isMade ? "operator: it was made" : "operator: nothing was made",

@@ -88,9 +88,9 @@ export interface SeededStack {
 
 /**
  * Puts the family's files in place and registers its voice and film, when the family is in the database; does nothing for
- * the seed of another project. Can be repeated: what is there already stays or is replaced by the same.
+ * the seed of another project. Idempotent: existing objects are kept or replaced by identical ones.
  *
- * @throws {StackError} with the answer of whatever refuses.
+ * @throws {StackError} with the response of the service that refused.
  */
 export async function seedFamily(stack: SeededStack): Promise<void> {
   const { apiUrl, secretKey, simulatorUrl } = stack;

@@ -18,9 +18,9 @@ export interface ControlTargets {
   readonly ledger: Ledger;
   readonly requests: RequestLog;
   readonly faults: FaultRules;
-  /** Lets every hanging request go on; answers how many. */
+  /** Releases every hanging request; returns how many. */
   release(): number;
-  /** Everything as after the start; resolves when no earlier request is still being worked on. */
+  /** Restores the initial state; resolves once no earlier request is still being processed. */
   reset(): Promise<void>;
   /** Moves the simulators' clock forward; answers the new time. */
   advanceClock(ms: number): number;

@@ -150,8 +150,8 @@ export class FaultRules {
   }
 
   /**
-   * Adds one rule or an array of them and returns them as they stand. Throws `z.ZodError` when any is wrong; then
-   * none is added.
+   * Adds one rule or an array of rules and returns them as parsed. Throws `z.ZodError` when any is invalid, and adds
+   * none.
    */
   add(given: unknown): readonly FaultRule[] {
     const rules = Array.isArray(given)

@@ -1,7 +1,7 @@
-/** Why a held request goes on: its time is over, it was released, the client left, or everything is dropped. */
+/** Why a hold ended: its time elapsed, it was released, the client disconnected, or all requests were dropped. */
 export type End = "elapsed" | "released" | "gone" | "dropped";
 
-/** The part of a response that tells that the client has left. */
+/** The part of a response that reports that the client has disconnected. */
 interface Closeable {
   once(event: "close", listener: () => void): unknown;
   off(event: "close", listener: () => void): unknown;
@@ -43,7 +43,7 @@ export class Holds {
     }
   }
 
-  /** Lets every request go on that is held without end; returns how many. */
+  /** Releases every request that is held without a time limit; returns how many. */
   release(): number {
     const endless = [...this.#held].filter(([, { timed }]) => !timed);
     for (const [end] of endless) end("released");

@@ -11,7 +11,7 @@ const ledgerEntrySchema = z.object({
   id: z.string(),
   /** The job's uuid, found in labels, name or description. */
   marker: z.string().nullable(),
-  /** What was asked for, without secrets. */
+  /** The requested parameters, without secrets. */
   request: z.record(z.string(), z.unknown()),
   /** Bytes of all uploaded files together. */
   bytes: z.number(),

@@ -14,7 +14,7 @@ const argumentsSchema = z.strictObject({
 const USAGE =
   "usage: deno run --allow-net --allow-env --allow-read --allow-write dev/simulators/main.ts [--port N] [--state FILE] [--exit-with-stdin]";
 
-/** Resolves at the end of standard input, whatever comes before it. */
+/** Resolves at the end of standard input and ignores its content. */
 async function endOfStdin(): Promise<void> {
   for await (const _ of Deno.stdin.readable);
 }

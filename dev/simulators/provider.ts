@@ -14,7 +14,7 @@ export interface Answer {
   readonly body: string | Uint8Array<ArrayBuffer>;
 }
 
-/** What a request asks for: the names a fault rule can match, and the job it belongs to. */
+/** What a request is for: the names that a fault rule can match, and the job it belongs to. */
 export interface Description {
   /** Most general first; empty when no route of the provider matches. */
   readonly operations: readonly string[];
@@ -54,9 +54,9 @@ export interface Provider {
   settings(): Readonly<Record<string, unknown>>;
   /** Changes the settings named in `changes`; throws `z.ZodError` when they are wrong, changing nothing. */
   changeSettings(changes: unknown): void;
-  /** Forgets everything: no objects, settings as by default, and nothing under way of its own. */
+  /** Resets the provider: no objects, default settings, and no background work. */
   reset(): void | Promise<void>;
-  /** Ends what is under way of its own, and forgets nothing. */
+  /** Ends background work and keeps all data. */
   stop(): void | Promise<void>;
 }
 

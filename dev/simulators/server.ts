@@ -57,7 +57,7 @@ async function listen(
   const server = createServer((incoming, response) =>
     parts.serve(incoming, response)
   );
-  // A server that closes idle connections would add failures that no test asked for.
+  // A server that closes idle connections would add failures that no test requested.
   server.keepAliveTimeout = 0;
   server.listen(options.port ?? 0, options.hostname ?? "127.0.0.1");
   await once(server, "listening");

@@ -43,7 +43,7 @@ export class Films {
     if (picture === null || sound === null) return null;
     const key = `${photo} ${recording ?? sound.length}`;
     const film = this.#made.get(key) ?? filmOrNull(picture, sound);
-    // The one that was asked for last goes last.
+    // The most recently requested one goes last.
     this.#made.delete(key);
     this.#made.set(key, film);
     for (const oldest of this.#made.keys()) {

@@ -33,7 +33,7 @@ export interface FunctionAnswer {
   body: unknown;
 }
 
-/** Calls a function over plain HTTP, with whatever authorization the headers carry. */
+/** Calls a function over plain HTTP, with the authorization of the given headers. */
 export async function callFunction(
   stack: { apiUrl: string },
   slug: string,
@@ -136,7 +136,7 @@ export async function uploadRecording(
   return `${bucket}/${path}`;
 }
 
-/** Asks for a voice clone and answers with the job's id; fails unless it is accepted with 202. */
+/** Requests a voice clone and returns the job's id; fails unless it is accepted with 202. */
 export async function requestVoice(
   user: TestUser,
   inputUrl: string,

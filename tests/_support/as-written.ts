@@ -18,7 +18,7 @@ function spellOut(text: string): string {
   return text.replace(/^(npx -y deno@[\d.]+|deno)(?= |$)/, deno);
 }
 
-/** Starts a command in a process group of its own, as a terminal does, so that a signal to the group is Ctrl-C. */
+/** Starts a command in its own process group, as a terminal does, so that a signal to the group is Ctrl-C. */
 export function startAsWritten(
   text: string,
   options: {

@@ -1,4 +1,4 @@
-/** Avatar videos as an app asks for them, and what must hold for every one that was made. */
+/** Avatar videos as an app requests them, and what must hold for each finished one. */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import type { TestUser } from "./as-user.ts";
@@ -48,7 +48,7 @@ export async function uploadPortrait(
   return `uploads/${path}`;
 }
 
-/** Asks for a video through supabase-js and answers with the job's id; fails unless it is accepted with 202. */
+/** Requests a video through supabase-js and returns the job's id; fails unless it is accepted with 202. */
 export async function requestVideo(
   user: TestUser,
   inputUrl: string,

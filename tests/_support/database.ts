@@ -1,6 +1,6 @@
 /**
- * A database of its own for a test: a copy of a template on a cluster that the whole ring shares. Nothing has to be
- * cleaned up, and no test sees what another one wrote.
+ * A separate database for each test: a copy of a template on a cluster that the whole ring shares. Nothing has to be
+ * cleaned up, and no test sees what another test wrote.
  */
 import postgres from "postgres";
 import { fromFileUrl } from "@std/path";
@@ -83,7 +83,7 @@ async function reachCluster(): Promise<TestCluster> {
         new URL("../../dev/tools/test-cluster.ts", import.meta.url),
       ),
     ],
-    // Its end of this pipe is what tells it to stop, so it must never be closed before this process is over.
+    // It stops when this pipe closes, so the pipe must stay open until this process ends.
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
@@ -145,7 +145,7 @@ async function actAs<T>(
 }
 
 /**
- * Makes a database, gives it to `run`, closes all connections and drops it again, whatever happens. With
+ * Makes a database, gives it to `run`, closes all connections and drops it in any case. With
  * `migrated: false` it is that of a new hosted project, without any migration. Throws what `run` throws.
  */
 export async function withDatabase<T>(

@@ -8,7 +8,7 @@ import { fromFileUrl, join } from "@std/path";
 export const repository = fromFileUrl(new URL("../../", import.meta.url))
   .replace(/\/$/, "");
 
-/** A command as it stands on a page. */
+/** A command, exactly as on a page. */
 export interface DocumentedCommand {
   page: string;
   /** 1-based, of its first line. */
@@ -21,9 +21,9 @@ export interface DocumentedCommand {
 
 /** How a command is tried. */
 export type Trial =
-  /** As it stands. */
+  /** Unchanged. */
   | { how: "run" }
-  /** As it stands, but for a port: it goes on until it is ended. */
+  /** Unchanged except for a port: it runs until it is stopped. */
   | { how: "serve"; port: string }
   /** With `--help`, which our programs answer only once they have understood the other arguments. */
   | { how: "help"; why: string }
@@ -155,7 +155,7 @@ function shellBlocks(markdown: string): Block[] {
   return blocks;
 }
 
-/** A command without the comment behind it; undefined while it goes on in the next line. */
+/** A command without its trailing comment; undefined while it continues on the next line. */
 function closed(text: string): string | undefined {
   let quote = "";
   for (let at = 0; at < text.length; at++) {

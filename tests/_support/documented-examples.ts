@@ -1,5 +1,5 @@
 /// <reference path="../../dev/types/react.d.ts" />
-/** The code examples of README and docs, taken from the Markdown, to be run as they stand. */
+/** The code examples of README and docs, taken from the Markdown, to be run unchanged. */
 import type { ReactNode } from "react";
 import { join, toFileUrl } from "@std/path";
 import { repository } from "./documented-commands.ts";

@@ -46,7 +46,7 @@ create policy "users can upload into their own folder" on storage.objects for in
   ["supabase/functions/janitor/index.ts", hello("own janitor")],
 ]);
 
-/** Has a `_shared` with file names that ours has too, a function that uses it, and orders of its own. */
+/** Has a `_shared` with file names that ours has too, a function that uses it, and its own orders. */
 export const OWN_SHARED: ReadonlyMap<string, string> = new Map([
   ["supabase/config.toml", config("own-shared")],
   [
@@ -70,7 +70,7 @@ create table public.orders (id bigint primary key);
   ],
 ]);
 
-/** Gives each function an import map of its own, as `deno.json` or in config.toml, and keeps secrets in the Vault. */
+/** Gives each function its own import map, as `deno.json` or in config.toml, and keeps secrets in the Vault. */
 export const OWN_IMPORT_MAPS: ReadonlyMap<string, string> = new Map([
   [
     "supabase/config.toml",

@@ -67,9 +67,9 @@ export type Interruption = (
 export class FakeRepository implements JobRepository {
   readonly jobs = new Map<string, FakeJob>();
   readonly journal: FakeJournal;
-  /** Calls that were made, in order. */
+  /** All calls, in order. */
   readonly calls: (keyof JobRepository)[] = [];
-  /** Calls that took effect; those without a valid lease did not. */
+  /** Calls that had an effect; those without a valid lease had none. */
   readonly effects: (keyof JobRepository)[] = [];
   /** The size of each heartbeat, in order. */
   readonly beats: number[] = [];

@@ -16,10 +16,10 @@ const problemSchema = z.strictObject({
   request_id: z.string(),
 });
 
-/** A problem document, as far as refusals are told apart by it. */
+/** The fields of a problem document that distinguish refusals. */
 export type Problem = z.infer<typeof problemSchema>;
 
-/** Fails unless the answer is a 4xx problem document that tells nothing of our inside; answers with it. */
+/** Returns the problem document; fails unless it is a 4xx that discloses no internals. */
 export async function refusalOf(response: Response): Promise<Problem> {
   const text = await response.text();
   const told = `${response.status} ${text}`;

@@ -381,7 +381,7 @@ const strangers = fc.oneof(
     "hasOwnProperty",
   ),
   fc.string({ minLength: 1, maxLength: 12 }).map((text) =>
-    // A name with a dot in it is told as a path.
+    // A name with a dot in it is reported as a path.
     `x${text.replaceAll(".", "")}`
   ),
 );

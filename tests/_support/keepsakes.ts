@@ -73,7 +73,7 @@ export function askForKeepsake(
   });
 }
 
-/** Asks for a keepsake, which must be accepted. The job's id. */
+/** Requests a keepsake and returns the job's id; fails unless it is accepted. */
 export async function newKeepsake(
   user: TestUser,
   metadata: Record<string, unknown>,

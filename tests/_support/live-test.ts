@@ -1,5 +1,5 @@
 /**
- * A test without the leak sanitizers, for supabase-js over Realtime: it leaves timers and a broadcast channel of its own
+ * A test without the leak sanitizers, for supabase-js over Realtime: it leaves timers and a broadcast channel behind
  * when it disconnects.
  */
 export function liveTest(name: string, fn: () => Promise<void>): void {

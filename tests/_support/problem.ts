@@ -47,8 +47,8 @@ export interface ExpectedProblem {
 }
 
 /**
- * Fails unless the answer is a problem document (RFC 9457) with this code, readable from another origin, which names
- * the field and tells nothing of our inside.
+ * Fails unless the response is a problem document (RFC 9457) with this code, readable from another origin, that names
+ * the field and discloses no internals.
  */
 export function assertProblem(
   answer: FunctionAnswer,

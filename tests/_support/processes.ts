@@ -10,7 +10,7 @@ export interface ProcessInfo {
   command: string;
 }
 
-/** Linux tells in /proc; small containers have no `ps`. */
+/** Read from /proc on Linux, because small containers have no `ps`. */
 async function fromProc(): Promise<ProcessInfo[]> {
   const found: ProcessInfo[] = [];
   for await (const { name } of Deno.readDir("/proc")) {

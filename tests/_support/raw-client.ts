@@ -11,7 +11,7 @@ export interface RawClient extends Disposable {
   status(): Promise<number>;
 }
 
-/** Sends the head of a request and nothing more; nothing of the answer is read until it is asked for. */
+/** Sends only the head of a request; reads nothing of the response until the caller does. */
 export async function sendHead(
   url: string,
   method: string,

@@ -91,7 +91,7 @@ export interface SimulatorControl {
     settings: Record<string, unknown>,
     provider?: SimulatedProvider,
   ): Promise<void>;
-  /** Lets go on what hangs without end. */
+  /** Releases every request that hangs without a time limit. */
   release(): Promise<void>;
   /** Moves the simulators' clock forward. */
   advanceClock(ms: number): Promise<void>;

@@ -1,7 +1,7 @@
 /**
  * The program that holds a stack for test files: it prints one line of facts, obeys commands over HTTP, and ends with
- * its standard input. A program of its own, because what a stack does in the background would otherwise count as a
- * leak of the test that happens to run, and because one stack serves many files: each claims it, and finds it as new.
+ * its standard input. A separate program, because background work of the stack would otherwise count as a leak of
+ * the current test, and because one stack serves many files: each claims it and gets it in its initial state.
  */
 import postgres from "postgres";
 import { z } from "zod";
@@ -20,7 +20,7 @@ import {
 } from "./stack-control.ts";
 import { DataReset } from "./stack-reset.ts";
 
-/** Wakes whoever waits for something that has just been added. */
+/** A list that wakes its waiters when something is added. */
 class Growing<T> {
   readonly #all: T[] = [];
   readonly #waiting = new Set<() => void>();
@@ -56,7 +56,7 @@ class Growing<T> {
   }
 }
 
-/** Tells every row that is added to the timeline, by NOTIFY, so that a test can wait without asking again and again. */
+/** Announces every row that is added to the timeline, by NOTIFY, so that a test can wait without polling. */
 const ANNOUNCE = `
   create schema test_support;
   create function test_support.announce() returns trigger language plpgsql set search_path = '' as $$
@@ -294,5 +294,5 @@ async function main(): Promise<void> {
 }
 
 await main();
-// Whatever a client still holds open must not keep the program: nothing is left that matters.
+// A connection that a client still holds open must not keep the program alive; nothing is left to do.
 Deno.exit(0);

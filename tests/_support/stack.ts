@@ -33,9 +33,9 @@ export interface TestStack extends StackFacts {
   advance(milliseconds: number): Promise<void>;
   /** Process ids of a function. */
   pids(slug: string): Promise<number[]>;
-  /** A user token of the test's own making, signed as the project signs. */
+  /** A user token with the given claims, signed with the project's key. */
   signToken(claims: Record<string, string | number>): Promise<string>;
-  /** One statement as `postgres`, on a connection of its own: to back-date, to spoil, to look. */
+  /** Runs one statement as `postgres`, on a separate connection: to back-date, damage or read rows. */
   sql<T extends postgres.MaybeRow>(
     statement: TemplateStringsArray,
     ...values: postgres.SerializableParameter[]

@@ -1,5 +1,5 @@
-/** Runs a property over many made-up cases, says how many there were, and how to see a failed one again. */
-// deno-lint-ignore-file no-console -- the count of cases is told to whoever reads the test's output
+/** Runs a property over many generated cases, and prints their number and how to repeat a failed one. */
+// deno-lint-ignore-file no-console -- the count of cases belongs in the test's output
 import fc, { PROPERTY_SEED } from "./fast-check.ts";
 
 /**

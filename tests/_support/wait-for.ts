@@ -109,9 +109,9 @@ export async function waitForLog(
 }
 
 /**
- * Waits for what no event tells of, by looking again and again.
+ * Waits by polling for a state that no event reports.
  *
- * @throws when it does not come in time, saying what was waited for.
+ * @throws when it does not come in time; the message names the state.
  */
 export async function waitUntil(
   what: string,

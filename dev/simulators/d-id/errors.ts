@@ -67,7 +67,7 @@ const KNOWN: ReadonlyMap<
   }],
 ]);
 
-/** The gateway in front answers in a form of its own, without `kind`. */
+/** The gateway in front of the API has its own error format, without `kind`. */
 const GATEWAY: ReadonlyMap<string, { status: number; message: string }> =
   new Map([
     ["endpoint_timed_out", {

@@ -4,7 +4,7 @@ import { webhookSettings } from "../webhooks.ts";
 
 /** What the control API can change. */
 export const accountSchema = z.strictObject({
-  /** The form of error bodies that no fault rule asks for. */
+  /** The format of error bodies for which no fault rule sets one. */
   error_shape: z.enum(["old", "new"]),
   /** How long a new voice stays out of `GET /v2/voices`; `GET /v1/voices/{id}` has it at once. */
   search_lag_ms: z.int().min(0),
@@ -17,9 +17,9 @@ export const accountSchema = z.strictObject({
   max_voice_add_edits: z.int().min(0).nullable(),
   can_use_instant_voice_cloning: z.boolean(),
   character_limit: z.int().min(0),
-  /** Milliseconds that a transcript takes which is asked for with `webhook=true`. */
+  /** Duration of a transcription requested with `webhook=true`, in milliseconds. */
   transcript_ms: z.int().min(0).max(86_400_000),
-  /** Whether an order is answered with the id of its transcript; the provider's own types leave that open. */
+  /** Whether the response to a submission has the id of its transcript; the provider's own types make it optional. */
   tells_transcript_id: z.boolean(),
   /** Where the webhooks of the workspace go, and what they are signed with; null: none is configured. */
   webhook_endpoint: z.strictObject({ url: z.url(), secret: z.string() })

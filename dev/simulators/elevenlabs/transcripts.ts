@@ -78,7 +78,7 @@ export class Transcripts {
     await this.#webhooks.clear();
   }
 
-  /** The marker of a request: in its webhook's metadata, in the name of its file, or in that of the transcript it asks for. */
+  /** The marker of a request: in its webhook's metadata, its file name, or the transcript that it requests. */
   async marker(request: ReceivedRequest, id: string): Promise<string | null> {
     const form = await this.#form(request);
     return findMarker([form?.fields["webhook_metadata"], form?.file?.name]) ??
@@ -149,7 +149,7 @@ export class Transcripts {
     });
   }
 
-  /** The webhook of a transcript: signed as docs/simulators.md says, and told once. */
+  /** The webhook of a transcript: signed as docs/simulators.md says, and sent once. */
   #announce(requestId: string, transcription: unknown, metadata: unknown) {
     const { webhooks, webhook_delay_ms, transcript_ms } = this.#workspace
       .account();

@@ -72,7 +72,7 @@ function premade(
   };
 }
 
-/** A voice as the service shows it; `settings` only when asked for. */
+/** A voice as the service returns it; `settings` only on request. */
 export function voiceBody(voice: StoredVoice, withSettings: boolean): unknown {
   const own = voice.category === "cloned";
   return {

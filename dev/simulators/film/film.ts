@@ -49,7 +49,7 @@ interface Sound {
 }
 
 /**
- * Makes the film of a photo (JPEG or PNG) and a recording (whatever can be decoded; a film's sound as well).
+ * Makes the film of a photo (JPEG or PNG) and a recording (anything decodable, including the sound of a film).
  *
  * Guarantees: the photo is upright and whole, at most 720 pixels on its longer side; the sound is whole, unchanged where
  * MP4 can hold it; the film lasts as long as the sound, to a tenth of a second.

@@ -25,7 +25,7 @@ interface Pixels {
  * The photo (JPEG or PNG), upright by its Exif orientation, transparent parts on white, made smaller until no side is
  * longer than 720 pixels.
  *
- * @throws whatever the decoder throws at a file that is neither, or broken.
+ * @throws the decoder's error when the file is neither, or is damaged.
  */
 export function readPicture(file: Uint8Array<ArrayBuffer>): Planes {
   const { pixels, orientation } = isJpeg(file)
@@ -99,7 +99,7 @@ function toPlanes(photo: Pixels, orientation: number): Planes {
   const redSums = new Float32Array(red.length);
   for (let y = 0; y < codedHeight; y++) {
     for (let x = 0; x < codedWidth; x++) {
-      // Beyond the edge the last pixel goes on, as encoders have it.
+      // Beyond the edge the last pixel repeats, as in encoders.
       const seenX = Math.min(x, width - 1), seenY = Math.min(y, height - 1);
       const across = (swap ? seenY : seenX) / (swap ? height : width);
       const down = (swap ? seenX : seenY) / (swap ? width : height);

@@ -64,7 +64,7 @@ const videoSchema = z.object({
       message: "give one of script, audio_url and audio_asset_id",
     });
   }
-  // A photo has no voice of its own.
+  // A photo has no voice.
   if (video.script !== undefined && video.voice_id === undefined) {
     context.addIssue({
       code: "custom",
@@ -129,8 +129,8 @@ const storedAnswerSchema = z.object({
 
 /**
  * HeyGen v3 as far as this project uses it: image videos, assets, the account and webhook endpoints, as the vendor's
- * pages of 2026 describe them. All keys share one account; one that starts with `invalid` is refused. What was answered
- * to a creation is answered again for 24 hours under the same `Idempotency-Key`, whatever the body says then.
+ * pages of 2026 describe them. All keys share one account; one that starts with `invalid` is refused. For 24
+ * hours, a creation with the same `Idempotency-Key` gets the same response, even if its body differs.
  */
 export class HeyGen implements Provider {
   readonly name = "heygen";

@@ -36,7 +36,7 @@ function parseLine(line: string): z.infer<typeof lineSchema> | undefined {
 
 function problemOfFunction(slug: string, line: string): string | undefined {
   const read = parseLine(line);
-  // Whatever somebody prints from a function, to see it here.
+  // Output that a developer prints from a function, to see it here.
   if (read === undefined) {
     return lifeOfIsolate.test(line) ? undefined : `[${slug}] ${line}`;
   }
@@ -53,9 +53,9 @@ function problemOfFunction(slug: string, line: string): string | undefined {
 }
 
 /**
- * The line for the terminal, without a line end; undefined for a detail. A request that was refused is its caller's
- * affair; one that was answered 5xx is a problem, and so are a failed job, a function that does not boot, and whatever a
- * function prints by itself.
+ * The line for the terminal, without a line end; undefined for a detail. A refused request concerns only
+ * its caller. Problems are a 5xx response, a failed job, a function that does not boot, and anything that a function
+ * prints itself.
  */
 export function problemIn(
   { source, stream, line }: LogRecord,

@@ -51,7 +51,7 @@ export async function fetchDependencies(
   }
   for (const { args, members } of groups.values()) {
     if (await cache(deno, args, members, projectDir) === undefined) continue;
-    // All at once is fast; one after another tells which it was.
+    // All at once is fast; one at a time shows which one failed.
     for (const definition of members) {
       const said = await cache(deno, args, [definition], projectDir);
       if (said === undefined) continue;

@@ -11,7 +11,7 @@
 interface Settings {
   entry: string;
   slug: string;
-  /** How long a function may go on after it was told to end, in milliseconds. */
+  /** How long a function may continue after the signal to end, in milliseconds. */
   graceMs: number;
   hiddenEnv: string[];
   /** What an order must bring along. */

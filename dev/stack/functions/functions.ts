@@ -71,7 +71,7 @@ class ManagedFunction {
     const age = Date.now() - old.startedAt.getTime();
     if (age > healthyMs) this.#pauseMs = firstPauseMs;
     this.#current = this.#bootUntilItWorks(old.isOver && age < healthyMs);
-    // Nobody may be waiting for it; whoever calls the function gets the error then.
+    // Perhaps nothing waits for it; the next caller of the function gets the error.
     await this.#current.catch(() => {});
   }
 

@@ -133,7 +133,7 @@ export async function answerFunction(
   const body = request.body === null
     ? undefined
     : new RepeatableBody(request.body, onClientLeft);
-  // Once the answer is sent nobody wants the rest, and its sender may go on for ever.
+  // Once the response is sent nothing reads the rest, and its sender may never stop.
   info.completed.then(() => body?.close(), () => {});
   try {
     for (let attempt = 1;; attempt++) {

@@ -75,8 +75,8 @@ export class RepeatableBody {
   }
 
   /**
-   * Nobody wants the rest. A receiver that still reads fails. A little more is let through to nowhere, because a sender
-   * whose connection is reset may never read the answer; one that goes on after that is cut off.
+   * Discards the rest. A receiver that still reads fails. A little more is read and dropped, because a sender whose
+   * connection is reset may never read the response; a sender that continues after that is cut off.
    */
   close(): void {
     if (this.#isClosed) return;

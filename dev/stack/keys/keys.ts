@@ -79,7 +79,7 @@ export async function loadKeys(dataDir: string): Promise<StackKeys> {
     return keysSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw new StackError(
-      `${file} is damaged. Remove ${dataDir} to start afresh.`,
+      `${file} is damaged. Remove ${dataDir} to start with new keys.`,
       { cause },
     );
   }

@@ -55,7 +55,7 @@ async function locatePackage(): Promise<string> {
 
 async function copyTree(from: string, to: string): Promise<void> {
   await Deno.mkdir(to);
-  await Deno.chmod(to, 0o755); // whatever the umask: the server user has to enter
+  await Deno.chmod(to, 0o755); // regardless of the umask: the server user must be able to enter
   const copies: Promise<void>[] = [];
   for await (const entry of Deno.readDir(from)) {
     const source = join(from, entry.name);

@@ -61,7 +61,7 @@ export async function prepareCluster(
       `--pwfile=${passwordFile}`,
       "--auth=scram-sha-256",
       "--encoding=UTF8",
-      // Built into the server: the same order of text on every machine, whatever locales it has.
+      // Built into the server: text sorts the same on every machine, independent of installed locales.
       "--locale-provider=builtin",
       "--builtin-locale=C.UTF-8",
       "--locale=C",
@@ -136,7 +136,7 @@ export async function clusterOf(
     const isThere = await Deno.stat(found).then(() => true, () => false);
     if (isThere) return { path: found, isNew: false };
     throw new StackError(
-      `The database of ${dataDir} was kept in ${found}, which is gone. Remove ${dataDir} to start afresh.`,
+      `The database of ${dataDir} was kept in ${found}, which is gone. Remove ${dataDir} to start with a new one.`,
     );
   }
   if (await canReach(user, dataDir)) {

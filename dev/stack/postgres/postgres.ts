@@ -45,9 +45,9 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   adminUrl: string;
   /** As `authenticator`: what the REST server logs in as before it takes on the caller's role. */
   authenticatorUrl: string;
-  /** A folder for the files of Storage that goes the way of the data. Exists. */
+  /** An existing folder for the files of Storage, kept and removed together with the data. */
   storageDir: string;
-  /** Resolves with the exit code when the server is over, for whatever reason. */
+  /** Resolves with the exit code when the server has ended, for any reason. */
   exited: Promise<number>;
   /** Fast shutdown: ends connections, writes a checkpoint. Resolves when the process is gone. */
   stop(): Promise<void>;
@@ -97,7 +97,7 @@ async function makeStorageDir(dataDir: string): Promise<void> {
   });
 }
 
-/** Gives a fresh copy its own passwords. Repeatable: a start that was cut short goes on where it stopped. */
+/** Gives a fresh copy its own passwords. Idempotent, so a start that was interrupted can be repeated. */
 async function setPasswords(
   port: number,
   data: string,

@@ -36,7 +36,7 @@ async function hashOf(text: string): Promise<string> {
 }
 
 /**
- * Runs each file in a transaction of its own, in the given order, and returns their paths relative to `projectDir`. A
+ * Runs each file in its own transaction, in the given order, and returns their paths relative to `projectDir`. A
  * file that does not exist is passed over, as by the CLI, and so is one that has run.
  *
  * Throws {@link StackError} naming the file and Postgres's message when one fails; that one leaves no trace.

@@ -8,7 +8,7 @@ import { StackError } from "../console/stack-error.ts";
 const first = 10_000, last = 32_767;
 const attempts = 100;
 
-/** A TCP port on 127.0.0.1 that was free a moment ago, and that nobody is given who does not ask for it. */
+/** A TCP port on 127.0.0.1 that was free a moment ago, outside the range that the system assigns by itself. */
 export function freePort(): number {
   for (let attempt = 0; attempt < attempts; attempt++) {
     const port = first + Math.floor(Math.random() * (last - first + 1));

@@ -1,5 +1,5 @@
 /**
- * The programs that started this one and wait for it: npm, `deno task`, a test runner. None of them can tell its child
+ * The programs that started this one and wait for it: npm, `deno task`, a test runner. None of them can signal its child
  * when it is killed.
  */
 import { type ProcessFacts, readProcess } from "./processes.ts";

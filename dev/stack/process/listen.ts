@@ -1,4 +1,4 @@
-/** The port of the stack: on this machine alone, and on the network where that is asked for. */
+/** The port of the stack: on this machine only, or also on the network when requested. */
 import { describePortInUse } from "./port-owner.ts";
 import { StackError } from "../console/stack-error.ts";
 
@@ -100,7 +100,7 @@ export async function listen(
 ): Promise<Listening> {
   const isEverywhere = host === everywhere;
   const isOther = !isEverywhere && !host.startsWith("127.");
-  // Its own parts talk to it by way of 127.0.0.1, whatever else there is.
+  // The stack's own parts always connect through 127.0.0.1.
   const hosts = isEverywhere ? [host] : isOther ? [loopback, host] : [loopback];
   const free = await findFree(hosts, port);
   const servers = hosts.map((hostname) =>

@@ -4,9 +4,9 @@
 export interface ResourceUsage {
   /** Processor time of the thread that runs JavaScript, in milliseconds, in steps of ten. */
   cpuMs: number;
-  /** Resident memory of its own, in bytes: without the program's file, which all processes share. */
+  /** Private resident memory in bytes, without the program's file, which all processes share. */
   memoryBytes: number;
-  /** The most that this ever was. */
+  /** The peak of `memoryBytes`. */
   peakMemoryBytes: number;
 }
 

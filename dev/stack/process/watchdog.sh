@@ -15,7 +15,7 @@ shift 3
 trap ':' INT HUP TERM
 
 exec 3<&0
-# The command tells its own process id before it becomes the command, so that nothing it prints can come first.
+# Print the process id before exec, so that no output of the command can precede it.
 /bin/sh -c 'echo "$$"; exec "$@"' start "$@" 3<&- </dev/null &
 child=$!
 # From here on the shell itself has nothing to say; it would report "Killed" as if the command had said it.

@@ -11,7 +11,7 @@ export interface FunctionDefinition {
   entrypoint: string;
   /** Whether the gateway demands a valid user token before the function sees a request. */
   verifyJwt: boolean;
-  /** Resolves the function's imports: an import map, or a `deno.json` of its own. */
+  /** Resolves the function's imports: an import map, or its own `deno.json`. */
   imports: { kind: "import-map" | "config"; path: string } | undefined;
 }
 

@@ -66,7 +66,7 @@ export function chooseProviders(
       return { name, keyVariable, mode: "simulated" };
     },
   );
-  // For D-ID, which is told the address with each talk, and takes none that it could not reach.
+  // For D-ID, which gets the address with each talk, and refuses one that it could not reach.
   if (
     apiUrl !== undefined &&
     choices.some(({ name, mode }) => name === "D-ID" && mode === "simulated")

@@ -62,7 +62,7 @@ export async function startSimulators(
   return child;
 }
 
-/** Tells the simulated ElevenLabs and HeyGen where their webhooks go, as one registers an endpoint at the real ones. */
+/** Registers the webhook endpoints at the simulated ElevenLabs and HeyGen, as one does at the real ones. */
 export async function registerWebhooks(
   simulatorUrl: string,
   webhookUrl: string,

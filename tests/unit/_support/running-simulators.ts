@@ -83,8 +83,8 @@ export async function control(
 }
 
 /**
- * Timeouts that pass only when told to, until the end of the block that holds them with `using`. Needed wherever
- * the SDK's request is broken off: it then leaves its own timeout running, which would outlive the test.
+ * Timeouts that fire only on `pass`, until the end of the block that holds them with `using`. Needed wherever the
+ * SDK's request is aborted: it then leaves its own timeout running, which would outlive the test.
  */
 export function heldTimeouts(): Disposable & { pass(ms: number): void } {
   mock.timers.enable({ apis: ["setTimeout"] });

@@ -107,7 +107,7 @@ const text = fc.oneof(
 const query = (pairs: Record<string, string>) =>
   `?${new URLSearchParams(pairs)}`;
 
-Deno.test("get-ai-job: an id that is none is named", async () => {
+Deno.test("get-ai-job: the error for an invalid id names the field", async () => {
   const endpoint = await inProcess(getAiJob, "GET");
   await tryCases("get-ai-job", text, 2000, async (id) => {
     const problem = await refusalOf(
@@ -123,7 +123,7 @@ Deno.test("list-ai-jobs: every wrong parameter is named", async () => {
   const endpoint = await inProcess(listAiJobs, "GET");
   const notA = (right: RegExp) => text.filter((value) => !right.test(value));
   const wrong: Record<string, fc.Arbitrary<string>> = {
-    // What Number() reads as a whole number is one, in whatever way it is written.
+    // Everything that Number() reads as a whole number is valid, in any notation.
     limit: fc.oneof(
       text.filter((value) =>
         !(Number.isInteger(Number(value)) && Number(value) >= 1 &&

@@ -67,7 +67,7 @@ for (
   });
 }
 
-Deno.test("normaliseInputUrl: whatever the text, the answer is null or a plain object path", async () => {
+Deno.test("normaliseInputUrl: any text gives null or a plain object path", async () => {
   const anything = fc.oneof(
     fc.string({ maxLength: 80 }),
     fc.string({ unit: "binary", maxLength: 40 }),

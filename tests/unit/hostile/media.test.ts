@@ -57,7 +57,7 @@ function wholeFrames(bytes: Uint8Array): Uint8Array {
   return new Mp3Frames().add(bytes);
 }
 
-/** A short one whose header tells the truth. */
+/** A short recording with a correct header. */
 async function wav(): Promise<Uint8Array> {
   const bytes = (await from("tests/fixtures/recordings/speech-12s.wav")).slice(
     0,
@@ -238,7 +238,7 @@ Deno.test("createFileCheck: a file that lies is found out, in pieces of any size
     5000,
     ([{ type, bytes }, size]) => {
       const problem = verdict(type, bytes, size);
-      // Whoever stores it also refuses what is empty.
+      // An empty file is refused when it is stored.
       assert(problem !== null || bytes.length === 0, `${type} passes`);
     },
   );
@@ -320,7 +320,7 @@ Deno.test("Mp3Frames: anything is frames or an Mp3Error, and little is held", as
   );
 });
 
-Deno.test("inputTypeOf: a file is what its first bytes say, whatever it is called", async () => {
+Deno.test("inputTypeOf: the first bytes of a file decide its type, not its name", async () => {
   await tryCases(
     "inputTypeOf",
     fc.uint8Array({ maxLength: 64 }),

@@ -74,7 +74,7 @@ async function assertBounded(
   );
 }
 
-Deno.test("hostile recordings: cut, changed, repeated or random bytes have a length, and no read goes beyond them", async () => {
+Deno.test("hostile recordings: cut, changed, repeated or random bytes have a length; no read passes their end", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(...REAL),

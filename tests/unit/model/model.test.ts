@@ -22,7 +22,7 @@ const NOTICED_BY: Record<Break, RegExp> = {
   "an empty look-up always counts": ONE_CREATION,
   "doubt is counted from the sending": ONE_CREATION,
   "a request may leave after its lease": /somebody else's/,
-  "a sender that is cut off goes on": ONE_CREATION,
+  "a sender that is cut off continues": ONE_CREATION,
   "a lost answer counts as a refusal": ONE_CREATION,
   "a refusal leaves the spend unknown": /spend is unknown/,
   "an ending leaves its call as sent": /in doubt/,

@@ -77,7 +77,7 @@ for (
       const answer = make(error.replaceAll("-", "_"));
       assertEquals(answer.status, status);
       assertEquals(JSON.parse(String(answer.body)), body);
-      // The gateway in front of D-ID has a form of its own.
+      // The gateway in front of D-ID has its own error format.
       const isGateway = z.strictObject({ message: z.string() })
         .safeParse(body).success;
       assertEquals(schema.safeParse(body).success, !isGateway);

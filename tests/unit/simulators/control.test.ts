@@ -70,7 +70,7 @@ Deno.test("GET /_control/ledger: counts per operation and marker, filtered when 
   assertObjectMatch(none, { body: { entries: [], counts: { total: 0 } } });
 });
 
-Deno.test("GET /_control/requests: every request with status and fault, also to unknown paths, but not to the control API", async () => {
+Deno.test("GET /_control/requests: lists every request except those to the control API, with status and fault", async () => {
   await using simulators = await running();
   await control(simulators, "POST", "/faults", {
     provider: "elevenlabs",
@@ -342,7 +342,7 @@ Deno.test("POST /_control/reset: forgets voices, ledger, requests, faults, setti
   assertGreater(Date.now() + 60_000, new Date(entry?.at ?? "").getTime());
 });
 
-Deno.test("POST /_control/release: tells how many requests it has let go", async () => {
+Deno.test("POST /_control/release: returns how many requests it released", async () => {
   await using simulators = await running();
   simulators.faults.add({
     provider: "elevenlabs",

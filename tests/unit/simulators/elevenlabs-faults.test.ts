@@ -503,7 +503,7 @@ async function created({ ledger }: Simulators): Promise<void> {
   await turn();
 }
 
-/** Sends another request and waits for its answer; whatever an earlier one was to bring has come by then. */
+/** Sends another request and waits for its response; by then every earlier request has had its effect. */
 async function roundTrip(simulators: Simulators): Promise<void> {
   await elevenLabs(simulators).voices.getAll({}, ONE_TRY);
 }

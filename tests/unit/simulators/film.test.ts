@@ -136,7 +136,7 @@ for (
         1e-4,
       );
     } else {
-      // Not encoded anew: packet by packet what was uploaded.
+      // Not encoded again: each packet is the uploaded one.
       const source = await readTracks(recording(name));
       assertEquals(
         audio.packets.map(({ data }) => data),

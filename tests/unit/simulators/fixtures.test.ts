@@ -122,7 +122,7 @@ Deno.test("fixtures: every answer of the simulator has the keys of its fixture",
   }
 });
 
-Deno.test("fixtures: speech, history and transcripts have the keys of their fixtures, and the product reads both", async () => {
+Deno.test("fixtures: speech, history and transcripts have the keys of their fixtures; the product reads both", async () => {
   await using simulators = await running();
   const call = async (path: string, init: RequestInit = {}) => {
     const response = await fetch(`${simulators.url}/elevenlabs${path}`, {

@@ -316,7 +316,7 @@ Deno.test({
   },
 });
 
-Deno.test("memory: a file that is none, or of another version, is one line that names it, and stays as it is", async () => {
+Deno.test("memory: a file that is invalid or of another version is named in one line and left unchanged", async () => {
   await using folder = await newFolder();
   // Should it start all the same, the end of its input ends it.
   const start = () =>

@@ -3,7 +3,7 @@ import { Redis, type RedisConfigNodejs } from "@upstash/redis";
 import type { Simulators } from "../../../dev/simulators/server.ts";
 import { failureOf, running } from "../_support/running-simulators.ts";
 
-/** The unmodified client against the simulator, with one try unless told otherwise. */
+/** The unmodified client against the simulator, with one try by default. */
 function redisOf(
   { url }: Simulators,
   options: Partial<RedisConfigNodejs> = {},
@@ -68,7 +68,7 @@ Deno.test("wire: commands go to /pipeline, or to / without auto-pipelining, and 
   assertEquals(await redisOf(simulators).get("b"), 2);
 });
 
-Deno.test("wire: base64 only when asked for, error as HTTP 400 on / and inside the array on /pipeline", async () => {
+Deno.test("wire: base64 only on request; errors are HTTP 400 on / and inside the array on /pipeline", async () => {
   await using simulators = await running();
   assertEquals(await raw(simulators, "/", ["set", "k", "test"]), [200, {
     result: "OK",

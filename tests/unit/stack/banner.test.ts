@@ -53,7 +53,7 @@ Deno.test("banner: a stack that keeps nothing has no log and no command to stop 
   assert(!text.includes("Log"), text);
 });
 
-Deno.test("banner: a long list goes on below itself and loses nothing", () => {
+Deno.test("banner: a long list wraps to the next line and loses nothing", () => {
   const slugs = Array.from(
     { length: 12 },
     (_, nth) => `function-number-${nth}`,

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { tableOf } from "../../../dev/stack/sql.ts";
 
-Deno.test("sql: rows are a table with names, nulls are empty, objects are JSON, and long texts are cut to a line", () => {
+Deno.test("sql: rows form a table with names; nulls are empty, objects are JSON, long texts are cut to a line", () => {
   assertEquals(
     tableOf([
       { id: 1, name: "Grandma", data: { a: [1] }, at: new Date(0) },

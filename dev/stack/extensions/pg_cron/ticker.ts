@@ -1,5 +1,5 @@
 /**
- * The scheduler of pg_cron: runs the jobs of `cron.job` as their users, each run on a connection of its own, and
+ * The scheduler of pg_cron: runs the jobs of `cron.job` as their users, each run on its own connection, and
  * keeps `cron.job_run_details`. A job never overlaps itself: when it is due and still running, that turn is
  * skipped.
  */
@@ -85,13 +85,13 @@ export class CronTicker {
     await Promise.allSettled(this.#running.values());
   }
 
-  /** Goes on; what became due meanwhile runs once. */
+  /** Resumes; each job that became due meanwhile runs once. */
   resume(): void {
     this.#isPaused = false;
   }
 
   /**
-   * Runs a job now, paused or not, whatever its schedule says; after the run under way if there is one.
+   * Runs a job now, even when paused, regardless of its schedule; waits for a current run of the job first.
    * Throws when there is no job of that name.
    */
   async runNow(jobname: string): Promise<CronRun> {

@@ -127,7 +127,7 @@ export class NetWorker {
     await this.#running;
   }
 
-  /** Goes on delivering. */
+  /** Resumes delivery. */
   resume(): void {
     this.#isPaused = false;
     this.#wake();

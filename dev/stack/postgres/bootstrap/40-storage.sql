@@ -113,8 +113,8 @@ begin
   return new;
 end
 $$;
--- The embedded Storage notes the time of every download, a hosted one does not: that must not count as a change, since
--- updated_at tells one version of a job's input from another.
+-- The embedded Storage records the time of every download, hosted Storage does not. It must not count as a change,
+-- because updated_at identifies the version of a job's input.
 create trigger update_objects_updated_at
   before update of bucket_id, name, owner, owner_id, metadata, user_metadata, version on storage.objects
   for each row execute function storage.update_updated_at_column();

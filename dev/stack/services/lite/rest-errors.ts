@@ -1,6 +1,6 @@
 /**
- * Errors of the database as PostgREST answers them. The library knows some SQLSTATEs and calls everything else an
- * internal error of its own (`SUP`), a broken check constraint for one.
+ * Errors of the database as PostgREST answers them. The library maps some SQLSTATEs and reports everything else,
+ * such as a violated check constraint, as its own internal error (`SUP`).
  */
 import postgres from "postgres";
 
@@ -50,7 +50,7 @@ function statusOf(code: string, role: string | undefined): number {
 /** These have a meaning of their own to PostgREST, and the library knows it. */
 const knownToLibrary = /^(PT|PGRST|42883$|42P01$)/;
 
-/** The answer to a REST request, with the error of the database told as PostgREST tells it. */
+/** The response to a REST request, with the database error as PostgREST reports it. */
 export function mendRestError(
   response: Response,
   notes: RequestNotes,

@@ -2,7 +2,7 @@
  * REST writes whose answer has more than plain columns of the written rows: embedded tables, renamed columns, casts.
  *
  * The library reads such an answer after an update by the update's own filters, which the rows may no longer match, and
- * answers with an array where one object was asked for. PostgREST does neither.
+ * answers with an array where one object was requested. PostgREST does neither.
  */
 
 /** Answers a request to REST; all that are made for one write run in one transaction. */
@@ -105,7 +105,7 @@ function quoted(value: unknown): string {
   return `"${String(value).replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
-/** One object, where that was asked for, or the refusal to make one of none or several rows. */
+/** A single object where that was requested, or the error for no row or several rows. */
 async function asSingle(
   request: Request,
   response: Response,

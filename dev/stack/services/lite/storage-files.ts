@@ -1,6 +1,6 @@
 /**
  * The bytes of Storage objects, as files of one flat folder. A file's name is a hash of bucket and object name,
- * so no object name can reach outside the folder, whatever it looks like.
+ * so no object name can reach outside the folder.
  */
 import type { App } from "@supabase/lite";
 import { createHash } from "node:crypto";

@@ -1,9 +1,9 @@
-/** `postgres_changes`: rows of published tables that a client asks for, under the policies of their tables. */
+/** `postgres_changes`: rows of published tables that a client subscribes to, under the policies of their tables. */
 import { z } from "zod";
 import type { Caller, RealtimeAccess } from "./access.ts";
 import type { Column, Row, WrittenRow } from "./pgoutput.ts";
 
-/** What a client asks for when it joins; it is echoed as it came. */
+/** What a client requests when it joins; it is echoed unchanged. */
 export const changeRequestSchema = z.looseObject({
   event: z.enum(["*", "INSERT", "UPDATE", "DELETE"]),
   schema: z.string(),
@@ -48,8 +48,8 @@ export function wants(
 }
 
 /**
- * What a caller may see of a change, as the `data` of the message; undefined when it is nothing. A deleted row can no
- * longer be asked for, so of it everybody sees the key, as on a hosted project.
+ * What a caller may see of a change, as the `data` of the message; undefined when it is nothing. A deleted row can
+ * no longer be queried, so everybody sees its key, as on a hosted project.
  */
 export async function visibleData(
   access: RealtimeAccess,

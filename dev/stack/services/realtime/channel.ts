@@ -5,7 +5,7 @@ import type { KnownCaller } from "./tokens.ts";
 /** Tokens are looked at again after this time at the latest, as the hosted server does. */
 const RECHECK_MS = 300_000;
 
-/** What a client asks for in `phx_join`. */
+/** What a client requests in `phx_join`. */
 export interface ChannelOptions {
   /** With the prefix `realtime:`. */
   topic: string;
@@ -49,7 +49,7 @@ export class Channel {
     return this.#caller;
   }
 
-  /** Takes a new token: what was allowed with the old one is asked for again. */
+  /** Takes a new token and checks every permission again. */
   renew(caller: KnownCaller): void {
     this.#caller = caller;
     this.mayWrite = undefined;

@@ -150,7 +150,7 @@ export class RealtimeSocket {
       return await this.#receiveBroadcast(new Uint8Array(data));
     }
     const message = clientMessageSchema.safeParse(tryJson(data));
-    // A message that is none is dropped, and the connection stays.
+    // An invalid message is dropped, and the connection stays open.
     if (!message.success) return;
     switch (message.data.event) {
       case "heartbeat":

@@ -1,4 +1,4 @@
-/** Answers of the embedded Storage, told as hosted Storage tells them. */
+/** Rewrites responses of the embedded Storage to those of hosted Storage. */
 import { z } from "zod";
 import type { StorageTarget } from "./target.ts";
 
@@ -57,8 +57,8 @@ const errorAnswer = z.looseObject({
 });
 
 /**
- * A refusal as hosted Storage words it: with its `code`, by which storage-js tells "there is no such object" from other
- * failures, and with its message.
+ * A refusal as hosted Storage words it, with its message and its `code`, by which storage-js distinguishes a missing
+ * object from other failures.
  */
 export async function asHostedRefusal(response: Response): Promise<Response> {
   const isJson = response.headers.get("content-type")?.includes("json");
@@ -135,7 +135,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** `?download` and `?download=name` ask for a file to be saved, not shown. */
+/** `?download` and `?download=name` make the browser save a file instead of showing it. */
 export function asAttachment(url: URL, headers: Headers): void {
   const name = url.searchParams.get("download");
   if (name === null) return;

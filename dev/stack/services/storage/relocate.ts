@@ -31,7 +31,7 @@ const objectSchema = z.looseObject({
   user_metadata: z.record(z.string(), z.unknown()).nullable(),
 });
 
-/** What a relocation needs of the stack, and who asks for it. */
+/** What a relocation needs of the stack, and the user who requests it. */
 export interface RelocationDeps {
   connection: RestConnection;
   files: FileStorage;

@@ -211,7 +211,7 @@ export async function createResumableUploads(
       );
       const text = await response.text();
       if (!response.ok) throw new TusRefusal(response.status, text);
-      // Its length goes on to be known, as hosted; its bytes are the object's now, and a hole takes no room.
+      // Its length stays known, as hosted. Its bytes belong to the object now, and a sparse file takes no space.
       await Deno.truncate(path, 0);
       await Deno.truncate(path, upload.size ?? 0);
       return { headers: { "Tus-Complete": "1" } };

@@ -15,7 +15,7 @@ export class StorageRefusal extends Error {
     super(message);
   }
 
-  /** The HTTP answer: 400 whatever the code inside, as hosted. */
+  /** The HTTP response: 400 for every code, as hosted. */
   response(): Response {
     return Response.json({
       statusCode: this.statusCode,
@@ -39,7 +39,7 @@ export function noSuchKey(): StorageRefusal {
   return new StorageRefusal("404", "not_found", "Object not found");
 }
 
-/** A file on its way in, whatever form it came in. What holds it goes when it is disposed of. */
+/** An uploaded file, from any form of request. Disposal removes its temporary storage. */
 export interface Upload extends Disposable {
   body: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** In bytes, always known. */

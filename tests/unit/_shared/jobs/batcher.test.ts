@@ -44,7 +44,7 @@ Deno.test("batcher: an item that comes while no call is under way leaves within 
   assertEquals(await result, "done a");
 });
 
-Deno.test("batcher: items that come during a call travel together in the next, up to the limit, each with its own result", async () => {
+Deno.test("batcher: items that arrive during a call share the next, up to the limit, and each gets its result", async () => {
   const { send, sent, answer } = held(3);
   const first = send("a");
   await turn();

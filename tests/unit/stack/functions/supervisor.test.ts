@@ -59,7 +59,7 @@ Deno.test("Supervisor: half of the wall clock retires, nine tenths announce, the
   assertEquals(after(1_000_000), []);
 });
 
-Deno.test("Supervisor: the time of an isolate begins with its first request, at the age that it has by its own clock", () => {
+Deno.test("Supervisor: the time of an isolate starts with its first request, at the age on its own clock", () => {
   using waiting = supervised();
   waiting.supervisor.advance(160_000);
   assertEquals(waiting.done, []);
@@ -70,7 +70,7 @@ Deno.test("Supervisor: the time of an isolate begins with its first request, at 
   assertEquals(waiting.done, ["retire"]);
 });
 
-Deno.test("Supervisor: an isolate that is over is left alone", () => {
+Deno.test("Supervisor: an isolate that has ended is left alone", () => {
   using isolate = supervised();
   isolate.supervisor.begin(0);
   isolate.supervisor.stop();
@@ -78,7 +78,7 @@ Deno.test("Supervisor: an isolate that is over is left alone", () => {
   assertEquals(isolate.done, []);
 });
 
-Deno.test("Supervisor: what is due comes by itself", async () => {
+Deno.test("Supervisor: due steps run without a call", async () => {
   const killed = Promise.withResolvers<void>();
   const done: string[] = [];
   const supervisor = new Supervisor({ ...LIMITS, wallClockMs: 40 }, {
@@ -120,7 +120,7 @@ Deno.test("Supervisor: half of the processor time retires, nine tenths announce,
   );
 });
 
-Deno.test("Supervisor: half of the memory retires, nine tenths announce, and a peak that is over kills all the same", async () => {
+Deno.test("Supervisor: half of the memory retires, nine tenths announce, and even a past peak over it kills", async () => {
   using timers = heldTimers();
   using isolate = supervised();
   isolate.supervisor.begin(0);
@@ -135,7 +135,7 @@ Deno.test("Supervisor: half of the memory retires, nine tenths announce, and a p
   assertEquals(await after(60, 256), ["kill Memory"]);
 });
 
-Deno.test("Supervisor: an isolate that works is looked at twenty times a second, an idle one once, until it is given something to do", async () => {
+Deno.test("Supervisor: a busy isolate is sampled twenty times a second, an idle one once until it gets work", async () => {
   using timers = heldTimers();
   using isolate = supervised();
   const looksIn = async (milliseconds: number) => {
@@ -156,7 +156,7 @@ Deno.test("Supervisor: an isolate that works is looked at twenty times a second,
   assertEquals(await looksIn(1000), 20);
 });
 
-Deno.test("Supervisor: near a limit of processor time an isolate is looked at before it can have passed it by much", async () => {
+Deno.test("Supervisor: near a processor limit an isolate is sampled before it can exceed the limit by much", async () => {
   using timers = heldTimers();
   using isolate = supervised();
   isolate.supervisor.begin(0);
@@ -170,7 +170,7 @@ Deno.test("Supervisor: near a limit of processor time an isolate is looked at be
   assertEquals(isolate.done, ["retire"]);
 });
 
-Deno.test("Supervisor: 0 is no limit, and an isolate without limits is not looked at", async () => {
+Deno.test("Supervisor: 0 means no limit, and an isolate without limits is not sampled", async () => {
   using timers = heldTimers();
   using isolate = supervised({ cpuMs: 0, memoryBytes: 0 });
   Object.assign(isolate.used, { cpuMs: 1e6, peakMemoryBytes: 1e6 });
@@ -179,7 +179,7 @@ Deno.test("Supervisor: 0 is no limit, and an isolate without limits is not looke
   assertEquals([isolate.done, isolate.looks()], [[], 0]);
 });
 
-Deno.test("Supervisor: nothing is done to an isolate that ended while it was looked at", async () => {
+Deno.test("Supervisor: an isolate that ends while it is sampled is left alone", async () => {
   using timers = heldTimers();
   using isolate = supervised();
   isolate.used.cpuMs = 5000;

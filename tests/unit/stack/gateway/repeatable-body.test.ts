@@ -68,7 +68,7 @@ Deno.test("RepeatableBody: a part that arrives between two receivers is not lost
   assertEquals(await second, "one two");
 });
 
-Deno.test("RepeatableBody: nothing is read before somebody wants it", async () => {
+Deno.test("RepeatableBody: nothing is read before a receiver needs it", async () => {
   const { body, wanted, give } = repeatable();
   const stream = body.open();
   await turn();
@@ -123,7 +123,7 @@ Deno.test("RepeatableBody: what a second receiver has not read yet is not lost w
   assertEquals(await textOf(second), "one two three four");
 });
 
-Deno.test("RepeatableBody: a receiver that goes takes the rest along once it has begun, and leaves it to the next before", async () => {
+Deno.test("RepeatableBody: a receiver cancelled after the start ends the sender; before it, the body stays", async () => {
   const waiting = repeatable();
   await waiting.body.open().cancel();
   waiting.give("x".repeat(1_048_576));
@@ -142,7 +142,7 @@ Deno.test("RepeatableBody: a receiver that goes takes the rest along once it has
   assertEquals(begun.isCancelled(), true);
 });
 
-Deno.test("RepeatableBody: a receiver that was given up takes nothing from the one after it", async () => {
+Deno.test("RepeatableBody: an abandoned receiver takes nothing from the next one", async () => {
   const { body, give, end, isCancelled } = repeatable();
   const first = body.open();
   const second = textOf(body.open());
@@ -154,7 +154,7 @@ Deno.test("RepeatableBody: a receiver that was given up takes nothing from the o
   assertEquals(await second, "one");
 });
 
-Deno.test("RepeatableBody: of what is closed a mebibyte is still taken, then its sender is cut off, and a receiver that still reads fails", async () => {
+Deno.test("RepeatableBody: after close, readers fail and the sender is cut off after one more mebibyte", async () => {
   const { body, give, isCancelled, wanted } = repeatable();
   const all = textOf(body.open());
   give("one");
@@ -175,7 +175,7 @@ Deno.test("RepeatableBody: of what is closed a mebibyte is still taken, then its
   assertEquals(wanted(), before);
 });
 
-Deno.test("RepeatableBody: a sender that comes to its end after the answer is not cut off", async () => {
+Deno.test("RepeatableBody: a sender that finishes after the response is not cut off", async () => {
   const { body, give, end, isCancelled } = repeatable();
   const reading = body.open().getReader().read();
   give("one");

@@ -87,7 +87,7 @@ Deno.test("end: a command that will not end is killed after the grace period", a
   assertEquals(await child.end(), 137);
   assertEquals(performance.now() - before > 900, true);
   assertEquals(await isAlive(child.pid), false);
-  assertEquals(lines, [], "the watchdog says nothing of its own");
+  assertEquals(lines, [], "the watchdog itself prints nothing");
 });
 
 Deno.test("signal: reaches the command itself", async () => {

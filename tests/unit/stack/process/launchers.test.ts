@@ -44,7 +44,7 @@ Deno.test("launchers: a test runner above the script is watched, and nothing bey
   );
 });
 
-Deno.test("launchers: the parent is watched whatever it is", () => {
+Deno.test("launchers: the parent is watched, no matter which program it is", () => {
   assertEquals(watched("bash:9", "node:9"), ["bash"]);
   assertEquals(watched(), []);
 });

@@ -33,7 +33,7 @@ async function canConnect(hostname: string, port: number): Promise<boolean> {
 
 const [own] = networkAddresses();
 
-Deno.test("listen: without a host nobody else can reach it", async () => {
+Deno.test("listen: without a host no other machine can reach it", async () => {
   for (const host of [undefined, "127.0.0.1"]) {
     assertEquals((await tryOut(host)).networkUrls, []);
   }
@@ -59,7 +59,7 @@ Deno.test({
   },
 });
 
-Deno.test("listen: an address of another machine is refused with those of this one, and nothing is left listening", async () => {
+Deno.test("listen: the error for another machine's address lists those of this one; nothing is left listening", async () => {
   // TEST-NET-3 (RFC 5737): nobody has it.
   const error = await assertRejects(
     () =>
@@ -95,7 +95,7 @@ Deno.test("listen: a port in use is refused with the process that has it", async
   }
 });
 
-Deno.test("listen: a port that needs another user is one sentence", async () => {
+Deno.test("listen: the error for a privileged port is one sentence", async () => {
   const error = await explainListenError(
     new Deno.errors.PermissionDenied("os error 13"),
     "127.0.0.1",

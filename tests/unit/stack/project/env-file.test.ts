@@ -101,7 +101,7 @@ for (const [name, before, after] of cases) {
   });
 }
 
-Deno.test("env file: whatever stands around them, only the values of ours change, and they read as given", () => {
+Deno.test("env file: among any other lines, only our values change, and they read as given", () => {
   const other = fc.oneof(
     fc.constantFrom("", "# a comment", "#API_URL=old", "not one of them"),
     fc.tuple(

@@ -5,7 +5,7 @@ import {
 } from "../../../../dev/stack/project/function-env.ts";
 import { StackError } from "../../../../dev/stack/console/stack-error.ts";
 
-Deno.test("function env: what the functions would refuse is named with the place where it is set, and never with its value", () => {
+Deno.test("function env: an invalid variable is named with the place that sets it, never with its value", () => {
   checkFunctionEnv({});
   checkFunctionEnv({ LOG_LEVEL: "", REQUEST_TIMEOUT: "20" });
   Deno.env.set("LOG_LEVEL", "hunter2");

@@ -16,7 +16,7 @@ async function read(text: string): Promise<Record<string, string>> {
   }
 }
 
-Deno.test("project env: a variable without a value takes nothing of the next line, whatever blanks are behind it", async () => {
+Deno.test("project env: a variable without a value takes nothing from the next line, with any trailing blanks", async () => {
   for (const blanks of ["", " ", "  \t", "\r", " \r", " # none"]) {
     assertEquals(await read(`DID_API_KEY=${blanks}\nHEYGEN_API_KEY=key\n`), {
       HEYGEN_API_KEY: "key",
@@ -24,7 +24,7 @@ Deno.test("project env: a variable without a value takes nothing of the next lin
   }
 });
 
-Deno.test("project env: quotes, export and comments are no part of a value, and SUPABASE_ belongs to the platform", async () => {
+Deno.test("project env: values exclude quotes, export and comments; SUPABASE_ names belong to the platform", async () => {
   assertEquals(
     await read(
       "export DID_API_KEY='a b' # mine\nSUPABASE_URL=http://x\nTEXT=\"two\\nlines\"\n",
