@@ -18,7 +18,7 @@ const project = useProject();
 /** An app's own project, in a temporary folder. */
 interface App {
   dir: string;
-  /** What the package has in it, as npm lists it. */
+  /** The content of the package, as npm lists it. */
   packed: string[];
   run(command: string, ...args: string[]): Promise<string>;
 }
@@ -94,7 +94,7 @@ const twoUsersSchema = z.object({
 
 Deno.test({
   name:
-    "client package: installed in an empty Node 22 project its types hold, it runs every job type, and two users see their own events",
+    "client package: in a new Node 22 project types check, all job types run, users see only their events",
   ignore: !hasNpx,
   async fn(t) {
     await using app = await makeApp();
@@ -124,7 +124,7 @@ Deno.test({
       },
     );
 
-    await t.step("it takes no package along, React neither", async () => {
+    await t.step("it installs no other package, not even React", async () => {
       const installed: string[] = [];
       for await (
         const { name } of Deno.readDir(join(app.dir, "node_modules"))
@@ -142,7 +142,7 @@ Deno.test({
       ] as const
     ) {
       await t.step(
-        `tsc --strict takes its types, resolved as by ${moduleResolution}`,
+        `tsc --strict accepts its types, with module resolution ${moduleResolution}`,
         async () => {
           await app.run(
             "node_modules/.bin/tsc",
@@ -178,7 +178,7 @@ Deno.test({
         [results["voice_clone"], results["avatar_video"]],
         ["Grandma", "d-id"],
       );
-      // How many pages a keepsake has is its own tests' matter.
+      // The tests of keepsakes check the number of pages.
       for (const type of ["text_to_speech", "transcription", "pdf_render"]) {
         assert(Number(results[type]) > 0, type);
       }
@@ -193,7 +193,7 @@ Deno.test({
     });
 
     await t.step(
-      "two users of one process see their own events alone",
+      "two users in one process see only their own events",
       async () => {
         const { ann, bob, refusal } = twoUsersSchema.parse(
           JSON.parse(await app.run("node", "two-users.ts", recording)),

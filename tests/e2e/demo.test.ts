@@ -1,4 +1,4 @@
-/** `deno task demo`, as a person runs it. */
+/** `deno task demo`, run from the command line. */
 import {
   assert,
   assertEquals,
@@ -12,7 +12,7 @@ import { alive, descendants } from "../_support/processes.ts";
 import { runAsWritten, startAsWritten } from "../_support/as-written.ts";
 import { repository } from "../_support/documented-commands.ts";
 
-Deno.test("deno task demo: shows the whole way, exits 0 and leaves no process behind", async () => {
+Deno.test("deno task demo: shows every step, exits with 0 and leaves no process behind", async () => {
   const demo = startAsWritten("npx -y deno@2.9.6 task demo", {
     cwd: repository,
     stdout: "piped",
@@ -55,14 +55,14 @@ Deno.test("deno task demo: shows the whole way, exits 0 and leaves no process be
   );
 });
 
-/** Whoever runs the tests may have keys; nothing here is to be paid for. */
+/** The environment of a developer may contain keys; the tests must not pay for anything. */
 const noKeys = {
   ELEVENLABS_API_KEY: "",
   DID_API_KEY: "",
   HEYGEN_API_KEY: "",
 };
 
-/** Seconds that an MP4 says it lasts: its `mvhd` (ISO/IEC 14496-12, 8.2.2), version 0. */
+/** The duration that an MP4 states, in seconds: its `mvhd` (ISO/IEC 14496-12, 8.2.2), version 0. */
 function filmSeconds(film: Uint8Array): number {
   const at = new TextDecoder("latin1").decode(film).indexOf("mvhd");
   assert(at > 0, "a film has a header");
@@ -71,7 +71,7 @@ function filmSeconds(film: Uint8Array): number {
   return view.getUint32(20) / view.getUint32(16);
 }
 
-Deno.test("deno task demo --all: every job type leaves a file that plays, and no process is left", async () => {
+Deno.test("deno task demo --all: every job type writes a file that plays, and no process is left", async () => {
   const out = await Deno.makeTempDir({ prefix: "demo-" });
   const demo = startAsWritten(
     `npx -y deno@2.9.6 task demo --all --out '${out}'`,
@@ -150,7 +150,7 @@ Deno.test("deno task demo --all: every job type leaves a file that plays, and no
   await Deno.remove(out, { recursive: true });
 });
 
-/** What the demo says of arguments or keys that it does not take. */
+/** The demo's message about arguments or keys that it does not accept. */
 async function refusal(
   args: string[],
   env: Record<string, string> = {},
@@ -162,7 +162,7 @@ async function refusal(
   return [code, stderr];
 }
 
-Deno.test("deno task demo: an argument that it does not take is named, and nothing is started", async () => {
+Deno.test("deno task demo: an unknown argument is named, and nothing starts", async () => {
   for (
     const [args, code, words] of [
       [["--everything"], 2, /^Unknown argument --everything\.\n\nUsage: /],
@@ -190,7 +190,7 @@ Deno.test("deno task demo: an argument that it does not take is named, and nothi
   }
 });
 
-Deno.test("deno task demo --all: a real provider of films is given no drawn face", async () => {
+Deno.test("deno task demo --all: a real video provider gets no drawn face", async () => {
   const [code, words] = await refusal(["--all"], { DID_API_KEY: "a-key" });
   assertEquals(code, 1);
   assertMatch(

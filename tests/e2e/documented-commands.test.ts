@@ -1,4 +1,4 @@
-/** The commands of README and docs, as they are written, through npx, in a clone. */
+/** The commands of README and docs, run through npx in a clone exactly as they are written. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { parse } from "dotenv";
@@ -19,7 +19,7 @@ import { until } from "../_support/stack-fixture.ts";
 
 const commands = await documentedCommands();
 
-/** The commands that are tried in one way, each once, in the order of the pages. */
+/** The commands that are tested in one way, each once, in the order of the pages. */
 function those(
   how: Trial["how"],
   test: (command: DocumentedCommand) => boolean = () => true,
@@ -33,14 +33,14 @@ function those(
 const isOfSimulators = ({ page }: DocumentedCommand) =>
   page === "docs/simulators.md";
 
-/** A port that nobody has at the moment, for a command that names one which may be in use. */
+/** A free port, for a command that names one which may be in use. */
 function anyPort(): string {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return String(listener.addr.port);
 }
 
 Deno.test({
-  name: "documented commands: those that end by themselves do so with code 0",
+  name: "documented commands: those that end by themselves exit with code 0",
   ignore: !hasNpx,
   async fn(t) {
     await using clone = await cloneRepository();
@@ -63,7 +63,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "documented commands: programs that take minutes take their arguments",
+  name:
+    "documented commands: programs that run for minutes accept their arguments",
   ignore: !hasNpx,
   async fn(t) {
     for (const { page, line, text } of those("help")) {
@@ -80,7 +81,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "documented commands: the Supabase CLI has those that need a project, with their options",
+    "documented commands: the Supabase CLI knows those that need a project, and their options",
   ignore: !hasNpx,
   async fn(t) {
     for (const { page, line, text } of those("supabase")) {
@@ -104,7 +105,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "documented commands: the simulators answer as their page says",
+  name: "documented commands: the simulators answer as documented",
   ignore: !hasNpx,
   async fn(t) {
     const [start] = those("serve", isOfSimulators);
@@ -144,7 +145,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "documented commands: task start writes its addresses into the env file of an app, and keeps what is in it",
+    "documented commands: task start writes its addresses into an app's env file, and keeps its other lines",
   ignore: !hasNpx,
   async fn() {
     const start = those("serve").find(({ text }) => text.includes(".env"));
@@ -155,7 +156,7 @@ Deno.test({
       envFile,
       "# the app's own\nSTRIPE_KEY=sk_live_1\n",
     );
-    // The port of the words may be in use on the machine that runs the tests.
+    // The documented port may be in use on the machine that runs the tests.
     const stack = startAsWritten(`${start.text} --port 0`, {
       cwd: clone.dir,
       stdout: "null",
@@ -184,7 +185,7 @@ Deno.test({
   },
 });
 
-/** npm ends at Ctrl-C before the stack does. */
+/** At Ctrl-C, npm exits before the stack does. */
 async function assertEnds(url: string): Promise<void> {
   await until("the stack is over", async () => {
     try {

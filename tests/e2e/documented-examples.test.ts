@@ -1,4 +1,4 @@
-/** The examples of README.md, docs/api.md, docs/client.md and AGENTS.md, as they are written. */
+/** The examples of README.md, docs/api.md, docs/client.md and AGENTS.md, run exactly as they are written. */
 import { createElement } from "react";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
@@ -112,7 +112,7 @@ liveTest(
 liveTest("docs/api.md: the example with curl clones a voice", async () => {
   const dir = await Deno.makeTempDir({ prefix: "curl-" });
   const { API_URL, PUBLISHABLE_KEY } = project();
-  // An ephemeral stack has no family yet.
+  // An ephemeral stack has no seed data.
   await withClient(async ({ auth }) => {
     const anna = { email: "anna@example.com", password: "family-album" };
     const { error } = await auth.signUp(anna);

@@ -1,4 +1,4 @@
-/** `npx edge-ai-jobs init` and `upgrade` as in somebody's project: the packed package, run by the machine's Node. */
+/** `npx edge-ai-jobs init` and `upgrade` in an existing project: the packed package, run by the installed Node. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dirname, join } from "@std/path";
 import { z } from "zod";
@@ -40,7 +40,7 @@ async function run(cwd: string, command: string, ...args: string[]) {
   };
 }
 
-/** A folder that goes with the test. */
+/** A folder that is removed after the test. */
 async function makeFolder(): Promise<{ dir: string } & AsyncDisposable> {
   const dir = await Deno.realPath(
     await Deno.makeTempDir({ prefix: "existing-" }),
@@ -112,7 +112,7 @@ async function filesOf(
   return files;
 }
 
-/** Fails unless every file of `before` is as it was; config.toml may have more at its end. */
+/** Fails unless every file of `before` is unchanged; lines may have been appended to config.toml. */
 async function assertKept(
   dir: string,
   before: ReadonlyMap<string, string>,
@@ -125,7 +125,7 @@ async function assertKept(
 }
 
 /**
- * A recording becomes a voice in the project. Polled: no user of this file joins Realtime, whose client leaves timers when
+ * A recording becomes a voice in the project. It polls: no user of this file joins Realtime, whose client leaves timers when
  * it disconnects, so that there is nothing to dispose of.
  */
 async function cloneVoice(env: ProjectEnv): Promise<void> {
@@ -150,7 +150,7 @@ async function cloneVoice(env: ProjectEnv): Promise<void> {
   );
 }
 
-/** What a function answers to a signed-in user, as text. */
+/** A function's response to a signed-in user, as text. */
 async function ask(env: ProjectEnv, name: string): Promise<string> {
   const user = await signUp(env);
   const { data } = await user.client.auth.getSession();
@@ -168,7 +168,7 @@ Deno.test("edge-ai-jobs in an existing project", async (t) => {
   const packageDir = await packPackage(folder.dir);
 
   await t.step(
-    "own media table: init names what is in the way, exits with 1 and writes nothing",
+    "own media table: init names the conflicts, exits with 1 and writes nothing",
     async () => {
       const dir = await makeProject(folder.dir, "own-media", OWN_MEDIA);
       const { code, stdout, stderr } = await edgeAiJobs(

@@ -19,7 +19,7 @@ async function runSql(...args: string[]) {
   };
 }
 
-Deno.test("sql: it reaches the running stack as postgres, and reports refusals and a missing stack", async () => {
+Deno.test("sql: it connects to the running stack as postgres, and reports SQL errors and a missing stack", async () => {
   await using folder = await makeProject();
   const data = join(folder.dir, "data");
   const nobody = await runSql("--data", data, "select 1");

@@ -8,7 +8,7 @@ import {
 import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
 import { makeProject, startChild } from "../_support/stack-fixture.ts";
 
-/** A token with the given header and claims, and a signature that nobody made. */
+/** A token with the given header and claims, and an invalid signature. */
 function forgedToken(header: object, claims: object): string {
   const part = (value: object) =>
     btoa(JSON.stringify(value)).replaceAll("=", "").replaceAll("+", "-")
@@ -36,7 +36,7 @@ Deno.test(
     };
 
     await t.step(
-      "auth: a person signs in with the password, and not with another",
+      "auth: a user signs in with the right password, and not with a wrong one",
       async () => {
         const client = clientOf(env);
         const right = await client.auth.signInWithPassword({
@@ -89,7 +89,7 @@ Deno.test(
     );
 
     await t.step(
-      "rest: a row belongs to who inserts it, and others neither see nor change it",
+      "rest: a row belongs to the user who inserts it; others neither see nor change it",
       async () => {
         const note = await dataOf(
           ann.client.from("notes").insert({ text: "mine" }).select().single(),
@@ -122,7 +122,7 @@ Deno.test(
     );
 
     await t.step(
-      "rest: grants are those of the migration, by column, and nothing is granted by itself",
+      "rest: only what the migration grants is granted, by column",
       async () => {
         const column = await ann.client.from("notes").insert({
           text: "x",
@@ -143,7 +143,7 @@ Deno.test(
     );
 
     await t.step(
-      "rest: a broken rule of the table is its SQLSTATE, a missing table is PGRST205",
+      "rest: a violated constraint returns its SQLSTATE, a missing table PGRST205",
       async () => {
         assertEquals(
           (await ann.client.from("notes").insert({ text: "" })).error?.code,
@@ -254,7 +254,7 @@ Deno.test(
     );
 
     await t.step(
-      "functions: verify_jwt lets a user through and stops everybody else before the code",
+      "functions: verify_jwt admits users and refuses everybody else before the code runs",
       async () => {
         const answer = await dataOf(
           ann.client.functions.invoke("hello", { body: { a: 1 } }),
@@ -302,7 +302,7 @@ Deno.test(
     );
 
     await t.step(
-      "functions: OPTIONS is never checked, and the function answers it",
+      "functions: OPTIONS needs no token, and the function answers it",
       async () => {
         const response = await fetch(`${env.API_URL}/functions/v1/hello`, {
           method: "OPTIONS",
@@ -315,14 +315,14 @@ Deno.test(
     );
 
     await t.step(
-      "functions: without verify_jwt the headers arrive as they were sent",
+      "functions: without verify_jwt the headers arrive unchanged",
       async () => {
         const response = await fetch(
           `${env.API_URL}/functions/v1/hook/sub/path?x=1`,
           {
             method: "POST",
             headers: {
-              authorization: "Bearer whatever",
+              authorization: "Bearer any-token",
               "webhook-id": "msg_1",
               "content-type": "application/json",
             },
@@ -331,7 +331,7 @@ Deno.test(
         );
         const { headers, body } = await response.json();
         assertEquals([headers.authorization, headers["webhook-id"], body], [
-          "Bearer whatever",
+          "Bearer any-token",
           "msg_1",
           '{"raw":  true}',
         ]);
@@ -339,7 +339,7 @@ Deno.test(
     );
 
     await t.step(
-      "functions: unknown and disabled ones are 404, other methods 405",
+      "functions: unknown and disabled functions are 404, other methods 405",
       async () => {
         for (const slug of ["nothing", "off", "_shared"]) {
           const response = await fetch(`${env.API_URL}/functions/v1/${slug}`);
@@ -357,7 +357,7 @@ Deno.test(
     );
 
     await t.step(
-      "functions: see the variables of a hosted function and none of the machine",
+      "functions: see the variables of a hosted function, and none of the machine",
       async () => {
         const { env: names } = await dataOf(
           ann.client.functions.invoke("hello"),
@@ -388,7 +388,7 @@ Deno.test(
     );
 
     await t.step(
-      "functions: may neither write files nor start programs",
+      "functions: cannot write files or start programs",
       async () => {
         const response = await fetch(
           `${env.API_URL}/functions/v1/hook/forbidden`,
@@ -397,31 +397,38 @@ Deno.test(
       },
     );
 
-    await t.step("functions: bodies stream through both ways", async () => {
-      const encoder = new TextEncoder();
-      const first = Promise.withResolvers<void>();
-      const body = new ReadableStream<Uint8Array>({
-        async start(controller) {
-          controller.enqueue(encoder.encode("one "));
-          await first.promise;
-          controller.enqueue(encoder.encode("two"));
-          controller.close();
-        },
-      });
-      const response = await fetch(`${env.API_URL}/functions/v1/hook/stream`, {
-        method: "POST",
-        body,
-      });
-      let text = "";
-      for await (
-        const part of response.body?.pipeThrough(new TextDecoderStream()) ?? []
-      ) {
-        text += part;
-        // The second half is only sent once the first has come back.
-        first.resolve();
-      }
-      assertEquals(text, "one two");
-    });
+    await t.step(
+      "functions: bodies are streamed in both directions",
+      async () => {
+        const encoder = new TextEncoder();
+        const first = Promise.withResolvers<void>();
+        const body = new ReadableStream<Uint8Array>({
+          async start(controller) {
+            controller.enqueue(encoder.encode("one "));
+            await first.promise;
+            controller.enqueue(encoder.encode("two"));
+            controller.close();
+          },
+        });
+        const response = await fetch(
+          `${env.API_URL}/functions/v1/hook/stream`,
+          {
+            method: "POST",
+            body,
+          },
+        );
+        let text = "";
+        for await (
+          const part of response.body?.pipeThrough(new TextDecoderStream()) ??
+            []
+        ) {
+          text += part;
+          // The second half is sent only after the first has come back.
+          first.resolve();
+        }
+        assertEquals(text, "one two");
+      },
+    );
 
     await t.step(
       "browser: the preflight of supabase-js passes for rest and auth from any origin",
@@ -455,7 +462,7 @@ Deno.test(
     );
 
     await t.step(
-      "admin: the secret key makes, finds, changes and removes people",
+      "admin: the secret key creates, finds, changes and removes users",
       async () => {
         const { admin } = clientOf(env, env.SECRET_KEY).auth;
         const email = `Made-${crypto.randomUUID()}@example.com`;
@@ -533,7 +540,7 @@ Deno.test(
     );
 
     await t.step(
-      "admin: nobody else may, whatever token they hold",
+      "admin: every other key and token is refused",
       async () => {
         for (const client of [clientOf(env), ann.client]) {
           const { error } = await client.auth.admin.listUsers();
@@ -559,7 +566,7 @@ Deno.test(
     });
 
     await t.step(
-      "gateway: other addresses are 404, health is 200",
+      "gateway: unknown paths are 404, health is 200",
       async () => {
         const other = await fetch(`${env.API_URL}/nothing`);
         await other.body?.cancel();

@@ -17,7 +17,7 @@ async function refusal(sql: postgres.Sql, statement: string): Promise<string> {
   return `${error.code} ${error.message}`;
 }
 
-/** What arrives at a server of the test. */
+/** The requests that arrive at a server of the test. */
 interface Received {
   method: string;
   path: string;
@@ -55,14 +55,14 @@ function receiver(
   };
 }
 
-Deno.test("database: what a migration may and may not do is as on a hosted project", async (t) => {
+Deno.test("database: a migration may do the same as on a hosted project, and no more", async (t) => {
   await using project = await makeProject();
   await using stack = await startChild(project.dir, ["--ephemeral"]);
   const sql = postgres(stack.env.DB_URL, { max: 4, onnotice() {} });
   await using _end = { [Symbol.asyncDispose]: () => sql.end() };
 
   await t.step(
-    "postgres: owns the database, passes row level security, and is no superuser",
+    "postgres: owns the database, bypasses row level security, and is no superuser",
     async () => {
       const [role] = await sql`
       select rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls
@@ -92,20 +92,23 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
     await wrong.end();
   });
 
-  await t.step("roles: have the timeouts of a hosted project", async () => {
-    const rows = await sql`
+  await t.step(
+    "roles: their timeouts are those of a hosted project",
+    async () => {
+      const rows = await sql`
       select r.rolname, setting from pg_db_role_setting s join pg_roles r on r.oid = s.setrole, unnest(setconfig) setting
       where setting like '%timeout%' and r.rolname in ('anon', 'authenticated', 'authenticator') order by 1, 2`;
-    assertEquals(rows.map((row) => `${row["rolname"]} ${row["setting"]}`), [
-      "anon statement_timeout=3s",
-      "authenticated statement_timeout=8s",
-      "authenticator lock_timeout=8s",
-      "authenticator statement_timeout=8s",
-    ]);
-  });
+      assertEquals(rows.map((row) => `${row["rolname"]} ${row["setting"]}`), [
+        "anon statement_timeout=3s",
+        "authenticated statement_timeout=8s",
+        "authenticator lock_timeout=8s",
+        "authenticator statement_timeout=8s",
+      ]);
+    },
+  );
 
   await t.step(
-    "grants: a new table, sequence or function is granted to nobody",
+    "grants: new tables, sequences and functions are granted to nobody",
     async () => {
       await sql.unsafe("create table public.fresh (id serial primary key)");
       const [granted] = await sql`
@@ -118,7 +121,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
   );
 
   await t.step(
-    "platform tables: policies may be written, and nothing of theirs changed",
+    "platform tables: a migration may write policies, and change nothing else",
     async () => {
       await sql.unsafe(
         "create policy mine on storage.objects for select to anon using (false); alter policy mine on storage.objects using (true); drop policy mine on storage.objects",
@@ -214,7 +217,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
     },
   );
 
-  await t.step("storage: its helper functions are there", async () => {
+  await t.step("storage: its helper functions exist", async () => {
     const [row] =
       await sql`select storage.foldername('a/b/c.tar.gz') as folders, storage.filename('a/b/c.tar.gz') as file, storage.extension('a/b/c.tar.gz') as extension`;
     assertEquals({ ...row }, {
@@ -225,7 +228,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
   });
 
   await t.step(
-    "vault: keeps a secret unreadable at rest and from apps",
+    "vault: a secret is encrypted at rest and unreadable for apps",
     async () => {
       const [made] =
         await sql`select vault.create_secret('first value', 'a name', 'what for') as id`;
@@ -258,7 +261,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
           await as.unsafe(`set local role ${role}`);
           seen = await as.unsafe("select count(*) from vault.decrypted_secrets")
             .then(() => "read", (error) => error.message);
-        }).catch(() => {}); // a refused statement spoils its transaction
+        }).catch(() => {}); // a refused statement aborts its transaction
         assertEquals(
           seen,
           role === "service_role"
@@ -280,7 +283,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
   );
 
   await t.step(
-    "net: a request is sent after commit, with what was asked for, and its answer is stored",
+    "net: a request is sent after commit, exactly as requested, and its response is stored",
     async () => {
       await using target = receiver(() =>
         new Response("created", {
@@ -391,7 +394,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
   );
 
   await t.step(
-    "net: three hundred requests in one statement are all delivered, once",
+    "net: three hundred requests in one statement are each delivered once",
     async () => {
       await using target = receiver();
       await sql`select net.http_post(${target.url}::text || '/many', jsonb_build_object('n', n)) from generate_series(1, 300) n`;
@@ -407,7 +410,7 @@ Deno.test("database: what a migration may and may not do is as on a hosted proje
   );
 
   await t.step(
-    "net: the worker is known to be up, and the queue is unlogged",
+    "net: the worker reports that it runs, and the queue is unlogged",
     async () => {
       await sql`select net.check_worker_is_up()`;
       const rows =

@@ -1,4 +1,4 @@
-/** How a stack ends that was started as the README says: by whom it was started, by Ctrl-C, and by `deno task stop`. */
+/** How a stack ends that was started as the README says: with its parent process, by Ctrl-C, and by `deno task stop`. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { parse } from "dotenv";
@@ -18,7 +18,7 @@ import {
 import { answersOn, makeProject, until } from "../_support/stack-fixture.ts";
 import { footprint } from "../_support/stack-footprint.ts";
 
-/** The words of the README, on a small project and a port of its own. */
+/** The command of the README, with a small project and a free port. */
 async function startThroughNpx(dir: string, more: string) {
   const envFile = join(dir, "stack.env");
   const process = startAsWritten(
@@ -41,14 +41,14 @@ async function startThroughNpx(dir: string, more: string) {
   return { process, url: API_URL, output, isRead };
 }
 
-/** A project whose functions say nothing. */
+/** A project whose functions return empty responses. */
 const makeQuietProject = () =>
   makeProject({
     "supabase/functions/hook/index.ts":
       "export default { fetch: () => new Response() };\n",
   });
 
-/** The processes from the stack up to the one that `top` is, the stack first. */
+/** The processes from the stack up to the process `top`, the stack first. */
 async function chainOf(top: number): Promise<ProcessInfo[]> {
   const below = await descendants(top);
   const all = [...await listProcesses()];
@@ -87,7 +87,7 @@ Deno.test({
           pid: process.pid,
           env: { API_URL: url },
         });
-        assert(left.pids.length > 6, "the stack has processes of its own");
+        assert(left.pids.length > 6, "the stack runs several processes");
         const chain = await chainOf(process.pid);
         const victim = chain.find(({ command }) => pattern.test(command));
         try {
@@ -108,7 +108,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "end: SIGKILL of npm ends a demo, and what it has started",
+  name: "end: SIGKILL of npm ends a demo and all processes that it started",
   ignore: !hasNpx,
   async fn() {
     const demo = startAsWritten("npx -y deno@2.9.6 task demo", {
@@ -160,7 +160,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "stop: deno task stop ends the stack of a folder that a shell has started in the background and left",
+    "stop: deno task stop ends a folder's stack whose shell started it in the background and exited",
   ignore: !hasNpx,
   async fn() {
     await using project = await makeQuietProject();

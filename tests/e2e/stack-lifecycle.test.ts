@@ -21,7 +21,7 @@ import {
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 
-/** Starts a stack that must fail, and gives how it ended. Checks that it left nothing behind. */
+/** Starts a stack that must fail, and returns its exit code and output. Checks that it left nothing behind. */
 async function failure(
   projectDir: string,
   args: string[] = ["--ephemeral"],
@@ -39,7 +39,7 @@ async function failure(
   return error;
 }
 
-Deno.test("start: the env file appears, readable by its owner only, when everything answers", async () => {
+Deno.test("start: the env file is written when all services respond, and only its owner can read it", async () => {
   await using project = await makeProject();
   const envFile = join(project.dir, "new.env");
   await using stack = await startChild(project.dir, ["--ephemeral"], {
@@ -71,7 +71,7 @@ Deno.test("start: the env file appears, readable by its owner only, when everyth
   assertMatch(output, /ElevenLabs\s+simulated/);
 });
 
-Deno.test("start: an env file that is there keeps its mode and every line that is not ours, and changes only once everything answers", async (t) => {
+Deno.test("start: an existing env file keeps its mode and foreign lines, and changes when all services respond", async (t) => {
   const path = "stack.env";
   const before =
     "# of the app\nSTRIPE_KEY=sk_live_1\nexport API_URL='http://old' # local\nLAST=\"two\nlines\"";
@@ -81,7 +81,7 @@ Deno.test("start: an env file that is there keeps its mode and every line that i
     await Deno.chmod(file, 0o640);
     return file;
   };
-  await t.step("not by a start that fails", async () => {
+  await t.step("a failed start does not change it", async () => {
     await using project = await makeProject({
       "supabase/migrations/20260102000000_broken.sql": "select 1/0;\n",
     });
@@ -92,7 +92,7 @@ Deno.test("start: an env file that is there keeps its mode and every line that i
     );
     assertEquals(await Deno.readTextFile(envFile), before);
   });
-  await t.step("by one that works", async () => {
+  await t.step("a successful start changes it", async () => {
     await using project = await makeProject();
     const envFile = await written(project.dir);
     await using stack = await startChild(project.dir, ["--ephemeral"], {
@@ -113,7 +113,7 @@ Deno.test("start: an env file that is there keeps its mode and every line that i
   });
 });
 
-Deno.test("start: an env file that cannot be written is one message, and nothing has been started for it", async () => {
+Deno.test("start: an env file that cannot be written is one message, and nothing starts", async () => {
   await using project = await makeProject();
   const data = join(project.dir, "data");
   for (
@@ -136,7 +136,7 @@ Deno.test("start: an env file that cannot be written is one message, and nothing
   }
 });
 
-Deno.test("stop: SIGTERM and SIGINT end it with code 0, and no process, port or folder is left", async (t) => {
+Deno.test("stop: SIGTERM and SIGINT end the stack with code 0 and leave no process, port or folder", async (t) => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await t.step(signal, async () => {
       await using project = await makeProject();
@@ -144,7 +144,7 @@ Deno.test("stop: SIGTERM and SIGINT end it with code 0, and no process, port or 
         simulators: true,
       });
       const left = await footprint(stack);
-      assert(left.pids.length > 6, "the stack has processes of its own");
+      assert(left.pids.length > 6, "the stack runs several processes");
       stack.kill(signal);
       assertEquals(await stack.exited, 0);
       assert(await left.isGone());
@@ -194,7 +194,7 @@ Deno.test("crash: SIGKILL of `deno task` around the stack ends the stack too", a
   await until("everything is gone", () => left.isGone());
 });
 
-Deno.test("crash: a stack without its Postgres says so and ends with code 1", async () => {
+Deno.test("crash: a stack that loses its Postgres reports it and ends with code 1", async () => {
   await using project = await makeProject();
   await using stack = await startChild(project.dir, ["--ephemeral"]);
   const left = await footprint(stack);
@@ -207,7 +207,7 @@ Deno.test("crash: a stack without its Postgres says so and ends with code 1", as
   await until("everything is gone", () => left.isGone());
 });
 
-Deno.test("side by side: two stacks have their own ports, keys and people", async () => {
+Deno.test("side by side: two stacks have separate ports, keys and users", async () => {
   await using project = await makeProject();
   await using one = await startChild(project.dir, [
     "--data",
@@ -229,11 +229,11 @@ Deno.test("side by side: two stacks have their own ports, keys and people", asyn
   assertEquals(
     response.status,
     401,
-    "a token of the other stack is worth nothing",
+    "a token of the other stack is refused",
   );
 });
 
-Deno.test("data: a second start finds people, rows, files and keys again, also after a crash", async () => {
+Deno.test("data: users, rows, files and keys survive a restart and a crash", async () => {
   await using project = await makeProject();
   const args = ["--data", join(project.dir, "data")];
   let ann: Awaited<ReturnType<typeof newPerson>>;
@@ -286,7 +286,7 @@ Deno.test("data: an ephemeral stack starts empty every time", async () => {
   assertEquals(names, ["supabase"]);
 });
 
-Deno.test("data: a folder that a live stack has is refused, and so is one of another version", async () => {
+Deno.test("data: a folder in use by a running stack, or of another version, is refused", async () => {
   await using project = await makeProject();
   const data = join(project.dir, "data");
   {
@@ -319,7 +319,7 @@ Deno.test("data: a folder that a live stack has is refused, and so is one of ano
   );
 });
 
-Deno.test("data: a folder that cannot be written is one clear message", async () => {
+Deno.test("data: a folder that cannot be written is reported in one message", async () => {
   await using project = await makeProject();
   const error = await failure(project.dir, [
     "--data",
@@ -328,7 +328,7 @@ Deno.test("data: a folder that cannot be written is one clear message", async ()
   assertMatch(error.stderr, /^The data folder .* cannot be used: .*\n$/);
 });
 
-Deno.test("port: one in use is named, and the stack that has it is not disturbed", async () => {
+Deno.test("port: a port in use is named, and the program that uses it is not disturbed", async () => {
   await using project = await makeProject();
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -345,7 +345,7 @@ Deno.test("port: one in use is named, and the stack that has it is not disturbed
   );
 });
 
-Deno.test("migration: a broken one is named with its line and Postgres's words, and starts once it is mended", async (t) => {
+Deno.test("migration: an error is reported with file, line and Postgres's message; once fixed, the stack starts", async (t) => {
   const cases: [string, string, RegExp][] = [
     [
       "a statement that fails",
@@ -363,7 +363,7 @@ Deno.test("migration: a broken one is named with its line and Postgres's words, 
       /failed at line 2: stop here \(P0001\)/,
     ],
     [
-      "what hosted refuses",
+      "a statement that a hosted project refuses",
       "alter table storage.objects add column mine int;\n",
       /failed at line 1: must be owner of table objects \(42501\)/,
     ],
@@ -387,7 +387,7 @@ Deno.test("migration: a broken one is named with its line and Postgres's words, 
     });
   }
   await t.step(
-    "nothing of a broken one stays, and the ones before it are kept",
+    "a failed migration leaves nothing, and those before it are kept",
     async () => {
       const file = "supabase/migrations/20260102000000_broken.sql";
       await using project = await makeProject({
@@ -407,7 +407,7 @@ Deno.test("migration: a broken one is named with its line and Postgres's words, 
     },
   );
   await t.step(
-    "one that was changed after it was applied is pointed out",
+    "a migration that was changed after it was applied is reported",
     async () => {
       await using project = await makeProject();
       const args = ["--data", join(project.dir, "data")];
@@ -429,7 +429,7 @@ Deno.test("migration: a broken one is named with its line and Postgres's words, 
   );
 });
 
-Deno.test("function: one that does not boot is named with what it said", async (t) => {
+Deno.test("function: one that does not boot is named, with its output", async (t) => {
   const cases: [string, string, RegExp][] = [
     [
       "throws",
@@ -442,7 +442,7 @@ Deno.test("function: one that does not boot is named with what it said", async (
       /^Function hello cannot be loaded\. Deno said:\n[\s\S]*Unexpected token/,
     ],
     [
-      "imports nothing that is there",
+      "imports a missing file",
       "import './missing.ts';\n",
       /^Function hello cannot be loaded\. Deno said:\n[\s\S]*missing\.ts/,
     ],
@@ -477,7 +477,7 @@ Deno.test("function: one that does not boot is named with what it said", async (
   });
 });
 
-Deno.test("arguments: what is not understood is said, with the usage", async () => {
+Deno.test("arguments: unknown ones are named, with the usage", async () => {
   await using project = await makeProject();
   for (
     const [args, message] of [
@@ -505,7 +505,7 @@ Deno.test("arguments: what is not understood is said, with the usage", async () 
     "functions.hello.verify_jwt",
   );
   await config[Symbol.asyncDispose]();
-  // A path of this run's own: another program's command may name any other.
+  // A path that only this run uses: the command of another program may name any other.
   const nowhere = join(project.dir, "nowhere");
   assertMatch((await failure(nowhere)).stderr, /is not a Supabase project/);
 });
@@ -532,7 +532,7 @@ Deno.test("side by side: two stacks that start at once on an empty cache both be
 
 Deno.test({
   name:
-    "root: a data folder that the server's user cannot reach works, and no permission is changed",
+    "root: a data folder that the server's user cannot reach works, and permissions stay",
   ignore: Deno.uid() !== 0,
   async fn() {
     await using project = await makeProject();
@@ -556,7 +556,7 @@ Deno.test({
   },
 });
 
-Deno.test("proxy: the parts talk to each other directly where the environment names a proxy", async () => {
+Deno.test("proxy: the services connect to each other directly although the environment names a proxy", async () => {
   await using project = await makeProject();
   await using stack = await startChild(project.dir, ["--ephemeral"], {
     env: {

@@ -1,4 +1,4 @@
-/** What a write answers over REST: embedded tables, one object, and nothing done where the answer is an error. */
+/** Responses to writes over REST: embedded tables, single objects, and errors, which change nothing. */
 import { assertEquals } from "@std/assert";
 import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
 import { makeProject, startChild } from "../_support/stack-fixture.ts";
@@ -24,7 +24,7 @@ create policy "people have the photos of their albums" on public.photos to authe
   using (exists (select from public.albums as a where a.id = album_id));
 `;
 
-Deno.test("rest: a write answers with embedded tables as PostgREST does, also when it changes what it was filtered by", async (t) => {
+Deno.test("rest: a write returns embedded tables as PostgREST does, even if it changes a filtered column", async (t) => {
   await using project = await makeProject({
     "supabase/migrations/20260102000000_albums.sql": migration,
   });
@@ -51,22 +51,25 @@ Deno.test("rest: a write answers with embedded tables as PostgREST does, also wh
     assertEquals(zoo, { id, photos: [] });
   });
 
-  await t.step("an update of the filtered column has its rows", async () => {
-    assertEquals(
-      await dataOf(
-        albums().update({ title: "Park" }).eq("title", "Zoo")
-          .select("title, photos(name)").order("name", {
-            referencedTable: "photos",
-          }),
-      ),
-      [{
-        title: "Park",
-        photos: [{ name: 'a "big", wild (cat)\\' }, { name: "lion" }],
-      }],
-    );
-  });
+  await t.step(
+    "an update of the filtered column returns its rows",
+    async () => {
+      assertEquals(
+        await dataOf(
+          albums().update({ title: "Park" }).eq("title", "Zoo")
+            .select("title, photos(name)").order("name", {
+              referencedTable: "photos",
+            }),
+        ),
+        [{
+          title: "Park",
+          photos: [{ name: 'a "big", wild (cat)\\' }, { name: "lion" }],
+        }],
+      );
+    },
+  );
 
-  await t.step("a key of several columns is found again", async () => {
+  await t.step("rows with a key of several columns are returned", async () => {
     const updated: unknown = await dataOf(
       photos().update({ stars: 5 }).eq("stars", 0)
         .select("name, stars, album:albums(title)").order("name"),
@@ -81,40 +84,46 @@ Deno.test("rest: a write answers with embedded tables as PostgREST does, also wh
     );
   });
 
-  await t.step("filters of the embedded table choose in it alone", async () => {
-    assertEquals(
-      await dataOf(
-        albums().update({ title: "Garden" }).eq("id", id).eq(
-          "photos.name",
-          "lion",
-        ).select("title, photos(name)").single(),
-      ),
-      { title: "Garden", photos: [{ name: "lion" }] },
-    );
-  });
+  await t.step(
+    "filters of the embedded table apply to that table only",
+    async () => {
+      assertEquals(
+        await dataOf(
+          albums().update({ title: "Garden" }).eq("id", id).eq(
+            "photos.name",
+            "lion",
+          ).select("title, photos(name)").single(),
+        ),
+        { title: "Garden", photos: [{ name: "lion" }] },
+      );
+    },
+  );
 
-  await t.step("nothing that fits is no row, and no object", async () => {
-    const nowhere = crypto.randomUUID();
-    assertEquals(
-      await dataOf(
-        albums().update({ title: "x" }).eq("id", nowhere)
-          .select("title, photos(name)"),
-      ),
-      [],
-    );
-    assertEquals(
-      await dataOf(
-        photos().update({ stars: 1 }).eq("album_id", nowhere)
-          .select("name, albums(title)"),
-      ),
-      [],
-    );
-    const { status, error } = await albums().update({ title: "x" })
-      .eq("id", nowhere).select("title, photos(name)").single();
-    assertEquals([status, error?.code], [406, "PGRST116"]);
-  });
+  await t.step(
+    "without a match the result is no row, or no object",
+    async () => {
+      const nowhere = crypto.randomUUID();
+      assertEquals(
+        await dataOf(
+          albums().update({ title: "x" }).eq("id", nowhere)
+            .select("title, photos(name)"),
+        ),
+        [],
+      );
+      assertEquals(
+        await dataOf(
+          photos().update({ stars: 1 }).eq("album_id", nowhere)
+            .select("name, albums(title)"),
+        ),
+        [],
+      );
+      const { status, error } = await albums().update({ title: "x" })
+        .eq("id", nowhere).select("title, photos(name)").single();
+      assertEquals([status, error?.code], [406, "PGRST116"]);
+    },
+  );
 
-  await t.step("a write of every row is refused, whoever asks", async () => {
+  await t.step("a write of every row is refused for every caller", async () => {
     for (
       const client of [ann.client, clientOf(stack.env, stack.env.SECRET_KEY)]
     ) {
@@ -128,7 +137,7 @@ Deno.test("rest: a write answers with embedded tables as PostgREST does, also wh
     assertEquals(await titles(), ["Garden"]);
   });
 
-  await t.step("a table that is not there is an error", async () => {
+  await t.step("a missing table is an error", async () => {
     const { error } = await albums().update({ title: "x" }).eq("id", id)
       .select("title, films(*)");
     assertEquals(error?.code, "PGRST200");
@@ -159,7 +168,7 @@ Deno.test("rest: a write answers with embedded tables as PostgREST does, also wh
     },
   );
 
-  await t.step("a delete answers with what was there", async () => {
+  await t.step("a delete returns the deleted rows", async () => {
     assertEquals(
       await dataOf(
         albums().delete().eq("id", id).select("title, photos(stars)").single(),
@@ -169,18 +178,21 @@ Deno.test("rest: a write answers with embedded tables as PostgREST does, also wh
     assertEquals(await titles(), ["Lake"]);
   });
 
-  await t.step("others' rows are neither changed nor shown", async () => {
-    const bob = await newPerson(stack.env, "bob");
-    assertEquals(
-      await dataOf(
-        bob.client.from("albums").update({ title: "His" }).eq("title", "Lake")
-          .select("title, photos(name)"),
-      ),
-      [],
-    );
-    const nobody = await clientOf(stack.env).from("albums")
-      .update({ title: "His" }).eq("title", "Lake").select("*, photos(*)");
-    assertEquals([nobody.status, nobody.error?.code], [401, "42501"]);
-    assertEquals(await titles(), ["Lake"]);
-  });
+  await t.step(
+    "rows of other users are neither changed nor returned",
+    async () => {
+      const bob = await newPerson(stack.env, "bob");
+      assertEquals(
+        await dataOf(
+          bob.client.from("albums").update({ title: "His" }).eq("title", "Lake")
+            .select("title, photos(name)"),
+        ),
+        [],
+      );
+      const nobody = await clientOf(stack.env).from("albums")
+        .update({ title: "His" }).eq("title", "Lake").select("*, photos(*)");
+      assertEquals([nobody.status, nobody.error?.code], [401, "42501"]);
+      assertEquals(await titles(), ["Lake"]);
+    },
+  );
 });

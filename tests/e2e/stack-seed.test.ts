@@ -24,7 +24,7 @@ const files = {
     insert into public.notes (user_id, text) values ('11111111-1111-4111-8111-111111111111', 'from the seed');`,
 };
 
-/** What notes everybody has, as the service sees them. */
+/** All notes with their owners, as the service role sees them. */
 async function notes(env: StackEnv): Promise<string[]> {
   const rows = await dataOf(
     clientOf(env, env.SECRET_KEY).from("notes").select("text"),
@@ -32,7 +32,7 @@ async function notes(env: StackEnv): Promise<string[]> {
   return rows.map(({ text }) => text);
 }
 
-Deno.test("seed: the people of supabase/seed.sql sign in with their password and find what is theirs, also after a restart", async () => {
+Deno.test("seed: users of supabase/seed.sql sign in and find their data, also after a restart", async () => {
   await using folder = await makeProject();
   const args = ["--data", join(folder.dir, "data")];
   for (const isFirst of [true, false]) {
@@ -66,7 +66,7 @@ Deno.test("seed: the people of supabase/seed.sql sign in with their password and
   }
 });
 
-/** A new job of the client's person, which must come to its end. */
+/** A new job of the client's user, which must complete. */
 async function finishJob(
   client: ReturnType<typeof clientOf>,
   body: Record<string, unknown>,
@@ -90,7 +90,7 @@ async function finishJob(
   return await read();
 }
 
-Deno.test("seed: Anna's files open, what she has can be used for every job, and her voice speaks after a restart as well", async () => {
+Deno.test("seed: Anna's files open, suit every job type, and her voice still speaks after a restart", async () => {
   await using folder = await makeProject();
   const args = ["--data", join(folder.dir, "data")];
   const signIn = async (env: StackEnv) => {
@@ -190,7 +190,7 @@ Deno.test("seed: Anna's files open, what she has can be used for every job, and 
       assertEquals(await finishJob(client, job), done, job.job_type);
     }
     assertEquals(await speak(client, "Have you eaten?"), done);
-    // As a start leaves it that is broken off before all files are in place.
+    // The state after a start that is interrupted before all files are stored.
     await dataOf(
       clientOf(stack.env, stack.env.SECRET_KEY).storage.from("recordings")
         .remove([`${id}/sunday-call.m4a`]),
@@ -213,7 +213,7 @@ Deno.test("seed: Anna's files open, what she has can be used for every job, and 
   assertEquals((await talk.json()).status, "done");
 });
 
-Deno.test("seed: a data folder gets it once, when it is new, and not with --no-seed", async () => {
+Deno.test("seed: a new data folder is seeded once, and not with --no-seed", async () => {
   await using project = await makeProject(files);
   const args = ["--data", join(project.dir, "data")];
   {
@@ -240,7 +240,7 @@ Deno.test("seed: a data folder gets it once, when it is new, and not with --no-s
   assertEquals(await notes(stack.env), []);
 });
 
-Deno.test("seed: an ephemeral stack has it only when it is asked for", async () => {
+Deno.test("seed: an ephemeral stack is seeded only on request", async () => {
   await using project = await makeProject(files);
   for (
     const [args, expected] of [
@@ -253,7 +253,7 @@ Deno.test("seed: an ephemeral stack has it only when it is asked for", async () 
   }
 });
 
-Deno.test("seed: one that fails is one message with its name, and one that is switched off or not there is none", async () => {
+Deno.test("seed: a failing seed is one message with its name; a disabled or missing one is no error", async () => {
   await using broken = await makeProject({
     "supabase/seed.sql": "insert into public.nothing values (1)",
   });
@@ -266,7 +266,7 @@ Deno.test("seed: one that fails is one message with its name, and one that is sw
     error.stderr,
     'supabase/seed.sql failed: relation "public.nothing" does not exist (42P01).',
   );
-  // Once it is corrected, the same folder gets it.
+  // Once it is corrected, the same folder is seeded.
   const data = ["--data", join(broken.dir, "data")];
   await assertRejects(() => startChild(broken.dir, data), StackDidNotStart);
   await Deno.writeTextFile(

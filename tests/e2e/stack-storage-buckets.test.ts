@@ -1,5 +1,5 @@
 /**
- * What storage-js's own live tests expect of a project, where a stand-in answers otherwise most easily: buckets, moves and
+ * What storage-js's live tests expect of a project, where an emulation differs most easily: buckets, moves and
  * copies between them, pages of a listing, refusals, and image transformations of a project that has none.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -33,7 +33,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   const files = ann.client.storage.from("private");
   const mine = (name: string) => `${ann.id}/${name}`;
 
-  await t.step("bucket: a size limit may be a text with a unit", async () => {
+  await t.step("bucket: a size limit may be a string with a unit", async () => {
     for (
       const [name, limit, bytes] of [
         ["one-mb", "1mb", 1_000_000],
@@ -67,7 +67,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   });
 
   await t.step(
-    "bucket: a limit that is no size, or above the project's, is refused",
+    "bucket: an invalid limit, or one above the project's, is refused",
     async () => {
       const odd = await admin.createBucket("odd", {
         public: true,
@@ -91,7 +91,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "upload: a file that is too large or of another type is refused in Storage's words",
+    "upload: a file that is too large or of another type is refused with Storage's message",
     async () => {
       const limited = admin.from("one-mb");
       const large = await limited.upload("a.txt", text("x".repeat(1001)));
@@ -112,7 +112,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "copy: says where the copy is, also in another bucket",
+    "copy: returns the path of the copy, also in another bucket",
     async () => {
       await dataOf(
         files.upload(mine("seek.txt"), text("0123456789"), {
@@ -142,7 +142,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "copy: onto an object that is there is a conflict, and changes nothing",
+    "copy: onto an existing object is a conflict, and changes nothing",
     async () => {
       await dataOf(files.upload(mine("other.txt"), text("other")));
       const { error } = await files.copy(mine("seek.txt"), mine("other.txt"));
@@ -159,7 +159,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "move: to another bucket, with its bytes and no trace in the first",
+    "move: to another bucket, with its bytes and nothing left in the first",
     async () => {
       const service = admin.from("private");
       await dataOf(files.upload(mine("to-move.txt"), text("moving")));
@@ -179,7 +179,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "move: what is not there, belongs to another, or may only be read is not found",
+    "move: a missing object, another user's, or one that may only be read is not found",
     async () => {
       await dataOf(admin.from("shelf").upload("book.txt", text("read only")));
       const shelf = ann.client.storage.from("shelf");
@@ -204,7 +204,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "move and copy: into another's folder are refused by the policies, and change nothing",
+    "move and copy: the policies refuse another user's folder, and nothing changes",
     async () => {
       for (
         const { error } of [
@@ -227,7 +227,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "list: pages of the second version follow their cursor in every order",
+    "list v2: pages follow their cursor in every sort order",
     async () => {
       const names = ["zz", "bb", "xx", "ww", "cc", "aa", "yy"];
       for (const name of names) {
@@ -272,7 +272,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "list: folders of the second version stand apart, and nobody sees another's",
+    "list v2: folders are listed separately, and nobody sees another user's",
     async () => {
       const { folders, objects, hasNext } = await dataOf(
         files.listV2({ with_delimiter: true }),
@@ -292,7 +292,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "list: a cursor that is none, and a limit below one, are refused",
+    "list: an invalid cursor and a limit below one are refused",
     async () => {
       assertEquals(
         refusalOf((await files.listV2({ cursor: "not-a-cursor" })).error),
@@ -303,7 +303,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "types: a wildcard admits every type of its kind, an entry in full admits that text alone",
+    "types: a wildcard admits every type of its kind, a complete entry only that exact type",
     async () => {
       const { error } = await admin.createBucket("kinds", {
         public: false,
@@ -354,7 +354,7 @@ Deno.test("storage: buckets, listings, moves and refusals are those of a hosted 
   );
 
   await t.step(
-    "transformations: refused as in a project that has none; a signed address is that of the file",
+    "transformations: refused as in a project without them; a signed URL returns the original file",
     async () => {
       const transform = { width: 200, height: 200 };
       const { data, error } = await files.download(mine("seek.txt"), {

@@ -1,4 +1,4 @@
-/** Resumable uploads (TUS 1.0.0) as an app sends them to hosted Storage: what is taken, what is refused, and what comes of it. */
+/** Resumable uploads (TUS 1.0.0) as an app sends them to hosted Storage: what is accepted, what is refused, and the result. */
 import { assert, assertEquals } from "@std/assert";
 import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
 import { makeProject, startChild } from "../_support/stack-fixture.ts";
@@ -32,7 +32,7 @@ Deno.test("storage: resumable uploads are those of a hosted project", async (t) 
       },
       ...(body === undefined ? {} : { body }),
     });
-  /** Begins an upload; the status, and the address when it is 201. */
+  /** Creates an upload. Returns the status, and the URL when it is 201. */
   async function begin(
     name: string,
     options: {
@@ -83,7 +83,7 @@ Deno.test("storage: resumable uploads are those of a hosted project", async (t) 
     await (await dataOf(admin.download(name))).text();
 
   await t.step(
-    "a file comes in parts, and appears when it is whole",
+    "a file arrives in parts, and appears when it is complete",
     async () => {
       const name = `${ann.id}/parts.txt`;
       const { status, url } = await begin(name);
@@ -106,7 +106,7 @@ Deno.test("storage: resumable uploads are those of a hosted project", async (t) 
   );
 
   await t.step(
-    "one with the token of a signed upload needs no session, and nothing without that token",
+    "the token of a signed upload replaces a session; without it the upload is refused",
     async () => {
       const name = `${ann.id}/signed.txt`;
       const mine = ann.client.storage.from(
@@ -166,7 +166,7 @@ Deno.test("storage: resumable uploads are those of a hosted project", async (t) 
   );
 
   await t.step(
-    "one that is given up is gone; a whole one cannot be",
+    "an unfinished upload can be ended, a finished one cannot",
     async () => {
       const { url } = await begin(`${ann.id}/given-up.txt`);
       await append(url, 0, "0123");
@@ -184,7 +184,7 @@ Deno.test("storage: resumable uploads are those of a hosted project", async (t) 
   );
 
   await t.step(
-    "what the bucket and the policies do not take is refused before a byte",
+    "what the bucket or the policies refuse is refused before the first byte",
     async () => {
       const mine = (name: string) => `${ann.id}/${name}`;
       assertEquals((await begin("somebody/else.txt")).status, 403);
@@ -202,7 +202,7 @@ Deno.test("storage: resumable uploads are those of a hosted project", async (t) 
   );
 
   await t.step(
-    "another file of that name is replaced only by one who says so",
+    "an existing file is replaced only with x-upsert",
     async () => {
       const name = `${ann.id}/parts.txt`;
       assertEquals((await begin(name)).status, 409);

@@ -1,4 +1,4 @@
-/** What `deno task start` shows of this project: what is wrong in a line, and nothing of what is as it should be. */
+/** What `deno task start` prints while this project runs: one line for each problem, and nothing else. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { clientOf, dataOf, newPerson } from "../_support/stack-people.ts";
@@ -11,7 +11,7 @@ import {
 } from "../_support/stack-fixture.ts";
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
-/** Whoever runs the tests may have keys; nothing here is to be paid for. */
+/** The environment of a developer may contain keys; the tests must not pay for anything. */
 const noKeys = { ELEVENLABS_API_KEY: "", DID_API_KEY: "", HEYGEN_API_KEY: "" };
 
 const own = Deno.networkInterfaces().find(({ family, address }) =>
@@ -25,7 +25,7 @@ function below(output: string): string[] {
   ) => line !== "");
 }
 
-Deno.test("terminal: refused requests are not printed, a failed job is one line, and the log has the rest", async () => {
+Deno.test("terminal: refused requests are not printed, a failed job is one line; the log has everything", async () => {
   const data = await Deno.makeTempDir({ prefix: "stack-terminal-" });
   await Deno.chmod(data, 0o755);
   await using stack = await startChild(repository, [
@@ -49,7 +49,7 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line,
   assertEquals(bad.error?.context.status, 400);
   await bad.error?.context.body?.cancel();
 
-  // A keepsake of a photo that is none fails.
+  // A keepsake with an invalid photo fails.
   const path = `${ann.id}/broken.jpg`;
   const bytes = new TextEncoder().encode("no photo at all");
   await dataOf(
@@ -91,7 +91,7 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line,
     async () => (await Deno.readTextFile(log)).includes("job_failed"),
     60,
   );
-  // An upload whose sender goes away in its middle.
+  // An upload whose client disconnects half-way.
   const { data: { session } } = await ann.client.auth.getSession();
   let sent = 0;
   await assertRejects(() =>
@@ -113,7 +113,7 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line,
     )
   );
   await until(
-    "the log says that it was broken off",
+    "the log reports the interrupted upload",
     async () =>
       (await Deno.readTextFile(log)).includes(
         `/storage/v1/object/uploads/${ann.id}/half.jpg was broken off by its sender`,
@@ -141,7 +141,7 @@ Deno.test("terminal: refused requests are not printed, a failed job is one line,
   await Deno.remove(data, { recursive: true });
 });
 
-Deno.test("terminal: what a function prints is shown, and what it ends with", async () => {
+Deno.test("terminal: the output of a function and the reason of its end are shown", async () => {
   await using project = await makeProject();
   await using stack = await startChild(project.dir, ["--ephemeral"]);
   for (const path of ["hook", "hook/crash"]) {
@@ -179,7 +179,7 @@ Deno.test("terminal: --verbose prints everything", async () => {
   );
 });
 
-Deno.test("terminal: a variable that the functions would refuse is named before Postgres is made", async () => {
+Deno.test("terminal: a variable that the functions would refuse is named before Postgres is created", async () => {
   const data = await Deno.makeTempDir({ prefix: "stack-terminal-" });
   try {
     await startChild(repository, ["--data", data], {
@@ -208,7 +208,7 @@ const unprivileged = Number(
   await Deno.readTextFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     .catch(() => "1024"),
 );
-/** For root the right to low ports has to be taken away first. */
+/** Root must first give up the right to low ports. */
 const withoutRight = Deno.uid() === 0
   ? ["setpriv", "--bounding-set=-net_bind_service"]
   : [];
@@ -221,7 +221,7 @@ const canTryPort80 = unprivileged > 80 &&
 
 Deno.test({
   name:
-    "terminal: a port below 1024 is one sentence for a user without the right",
+    "terminal: without the right to a port below 1024, the message is one sentence",
   ignore: !canTryPort80,
   async fn() {
     const [program = "", ...args] = [
@@ -259,14 +259,14 @@ Deno.test({
       new RegExp(`API URL +${API_URL}\n +http://127\\.0\\.0\\.1:${port}\n`),
     );
     assertMatch(stack.output(), /! Everybody on this network can use the API/);
-    // The database and the simulators are for this machine alone.
+    // The database and the simulators are reachable from this machine only.
     for (const url of [DB_URL.replace("postgresql:", "http:"), SIMULATOR_URL]) {
       const { hostname, port } = new URL(url);
       assertEquals(hostname, "127.0.0.1");
       assertEquals(await answersOn(`http://${own}:${port}`), false);
     }
 
-    // As a phone has it: supabase-js with the address of the env file.
+    // As on a phone: supabase-js with the address of the env file.
     const ann = await newPerson(stack.env, "ann");
     const upload = await dataOf(
       ann.client.functions.invoke("create-upload-url", {

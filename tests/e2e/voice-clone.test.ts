@@ -1,4 +1,4 @@
-/** The main job from outside: several users, several formats, many jobs, and the schedules running as they do. */
+/** The main job from outside: several users, several formats, many jobs, and the real schedules. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { encodeHex } from "@std/encoding";
 import { NotFound, RequestInvalid } from "../../client/mod.ts";
@@ -132,7 +132,7 @@ liveTest("e2e: ten jobs at once are all done, each paid for once", async () => {
 });
 
 liveTest(
-  "e2e: a busy provider delays a job and nobody has to do anything about it",
+  "e2e: a busy provider delays a job, which then completes without any action",
   async () => {
     await using ada = await signUp(project());
     const { input_url } = await uploadRecording(
@@ -159,7 +159,7 @@ liveTest(
 );
 
 liveTest(
-  "e2e: a stranger sees nothing of another's job, recording or voice, and cannot use them",
+  "e2e: another user cannot see or use a job, its recording or its voice",
   async () => {
     await using ada = await signUp(project());
     await using eve = await signUp(project());

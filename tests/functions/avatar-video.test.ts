@@ -280,7 +280,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     const [what, times, fault] of [
       ["HTML instead of a video", 1, { kind: "html", status: 200 }],
       ["half a video", 1, { kind: "close_in_body" }],
-      // The worker reads the video again for a new URL, once.
+      // The worker reads the video once more for a new URL.
       ["a URL that stays expired", 2, {
         kind: "status",
         error: "access_denied",

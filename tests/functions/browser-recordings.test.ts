@@ -15,7 +15,7 @@ import { waitForJob } from "../_support/wait-for.ts";
 
 const running = useStack();
 
-/** What MediaRecorder and file pickers report, and the name under which it is kept. */
+/** The types that MediaRecorder and file pickers report, and the type under which each is stored. */
 const REPORTED: [recording: Recording, type: string, canonical: string][] = [
   ["speech.webm", "audio/webm;codecs=opus", "audio/webm"],
   ["speech.m4a", "audio/mp4;codecs=mp4a.40.2", "audio/mp4"],
@@ -62,7 +62,7 @@ function detailOf(answer: FunctionAnswer, code: string, field: string): string {
   return problemSchema.parse(answer.body).detail;
 }
 
-Deno.test("browser recordings: a File with the type of MediaRecorder goes all the way to a voice", async () => {
+Deno.test("browser recordings: a File with the type of MediaRecorder becomes a voice", async () => {
   const stack = running();
   const user = await signUp(stack);
   for (const [recording, type, canonical] of REPORTED) {
@@ -94,7 +94,7 @@ Deno.test("browser recordings: a File with the type of MediaRecorder goes all th
   }
 });
 
-Deno.test("browser recordings: bytes sent with such a type, and a Blob uploaded without an upload URL, are taken as well", async () => {
+Deno.test("browser recordings: raw bytes of such a type, and a Blob without an upload URL, are accepted", async () => {
   const stack = running();
   const user = await signUp(stack);
   for (const [recording, type] of REPORTED) {
@@ -122,7 +122,7 @@ Deno.test("browser recordings: bytes sent with such a type, and a Blob uploaded 
   }
 });
 
-Deno.test("create-upload-url: a file whose type the browser does not know is answered with the type to send", async () => {
+Deno.test("create-upload-url: for a file without a type the response names the type to send", async () => {
   const user = await signUp(running());
   for (const type of ["", "application/octet-stream"]) {
     const answer = await user.call("create-upload-url", {
@@ -139,7 +139,7 @@ Deno.test("create-upload-url: a file whose type the browser does not know is ans
   }
 });
 
-Deno.test("create-upload-url: a type or size that a bucket does not take is named beside what it takes", async () => {
+Deno.test("create-upload-url: a refused type or size is named, with what the bucket accepts", async () => {
   const user = await signUp(running());
   const ask = (change: Record<string, unknown>) =>
     user.call("create-upload-url", {

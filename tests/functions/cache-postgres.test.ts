@@ -1,4 +1,4 @@
-/** The result cache in Postgres, which is there when no Redis is configured. */
+/** The result cache in Postgres, which is used when no Redis is configured. */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { useStack } from "../_support/stack.ts";
 import type { TestStack } from "../_support/stack.ts";
@@ -36,7 +36,7 @@ Deno.test("cache in Postgres: an entry is the id of the job, for a day", async (
   assertLessOrEqual(Math.abs((entry?.seconds ?? 0) - 86_400), 1);
 });
 
-Deno.test("cache in Postgres: an entry that lies costs a call and shows nothing", async () => {
+Deno.test("cache in Postgres: a false entry costs a call and reveals nothing", async () => {
   const stack = running();
   const victim = await firstJob(stack);
   const { user, inputUrl, key } = await firstJob(stack);

@@ -84,7 +84,7 @@ for (const [name, fault] of FAILURES) {
   });
 }
 
-Deno.test("cache in Upstash: one that names another user's job shows nothing of it", async () => {
+Deno.test("cache in Upstash: an entry that names another user's job reveals nothing", async () => {
   const stack = running();
   const victim = await firstJob(stack);
   const { user, inputUrl, key } = await firstJob(stack);

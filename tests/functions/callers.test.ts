@@ -49,7 +49,7 @@ async function goodRequests(
 const secondsFromNow = (seconds: number) =>
   Math.floor(Date.now() / 1000) + seconds;
 
-/** Tokens that must not open anything, by what is wrong with them. */
+/** Tokens that must be refused, by what is wrong with them. */
 async function badTokens(
   stack: TestStack,
   user: TestUser,
@@ -123,7 +123,7 @@ Deno.test("user endpoints: without a valid user token the answer is 401, at the 
         apikey: stack.publishableKey,
       });
     }
-    // The twin: the same request with the right token is not a matter of 401, on either way.
+    // The twin: with the right token neither way returns 401.
     const headers = { authorization: `Bearer ${user.accessToken}` };
     for (
       const answer of [
@@ -139,11 +139,11 @@ Deno.test("user endpoints: without a valid user token the answer is 401, at the 
 
 /** Calls a function at its own address, without the gateway. */
 function callAt(origin: string, slug: string, request: FunctionRequest) {
-  // The gateway's path in front, which a function is free to ignore.
+  // With the gateway's path prefix, which a function may ignore.
   return callFunction({ apiUrl: origin }, slug, request);
 }
 
-Deno.test("user endpoints: a token of the project that is no user's is 401", async () => {
+Deno.test("user endpoints: a valid token that belongs to no user is 401", async () => {
   const stack = running();
   const user = await signUp(stack);
   const times = { iat: secondsFromNow(-10), exp: secondsFromNow(3600) };
@@ -179,7 +179,7 @@ Deno.test("user endpoints: a token of a deleted account is 401 account_not_found
     ["list-ai-jobs", { query: "" }],
     ["cancel-ai-job", { body: someJob }],
     ["retry-ai-job", { body: someJob }],
-    // Without an object that could be missing: what is refused is the account.
+    // The request needs no object, so that only the account can be missing.
     ["create-ai-job", {
       body: {
         job_type: "text_to_speech",
@@ -231,7 +231,7 @@ Deno.test("endpoints: another method is 405, with the right one in Allow", async
   }
 });
 
-Deno.test("endpoints: a page on another origin may ask before it calls, without a token", async () => {
+Deno.test("endpoints: the CORS preflight of another origin passes without a token", async () => {
   const stack = running();
   for (
     const slug of [
@@ -280,14 +280,14 @@ Deno.test("endpoints: a page on another origin may ask before it calls, without 
   }
 });
 
-Deno.test("endpoints: a body without a length is cut off at the limit", async () => {
+Deno.test("endpoints: a body without a Content-Length is cut off at the limit", async () => {
   const stack = running();
   const user = await signUp(stack);
   const piece = new TextEncoder().encode(" ".repeat(16_384));
   for (
     const [slug, headers] of [
       ["create-ai-job", {}],
-      // Of the right form, without which it is not read at all.
+      // It has the right form, without which the body is not read.
       ["process-ai-job", {
         "webhook-id": "msg_1",
         "webhook-timestamp": "1767225600",

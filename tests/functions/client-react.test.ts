@@ -1,5 +1,5 @@
 /// <reference path="../../dev/types/react.d.ts" />
-/** The hooks against the stack: events come live, over one channel, to the user's own page alone. */
+/** The hooks against the stack: events arrive live, over one channel, only on their owner's page. */
 import { assert, assertEquals } from "@std/assert";
 import { createElement, type ReactNode } from "react";
 import { type AiJobs, createAiJobs } from "../../client/mod.ts";
@@ -48,7 +48,7 @@ function jobsPage(jobs: AiJobs) {
 // React's scheduler and supabase-js keep their own ports and timers.
 Deno.test({
   name:
-    "react: under StrictMode two users' pages follow their own jobs live, each over one channel, through a lost connection",
+    "react: in StrictMode users follow only their jobs, over one channel each, through lost connections",
   sanitizeOps: false,
   sanitizeResources: false,
   fn: async () => {

@@ -23,7 +23,7 @@ async function digest(data: Blob): Promise<string> {
   return new Uint8Array(hash).toHex();
 }
 
-/** What the network does to a request; undefined lets it through. */
+/** A fault of the network; undefined lets the request through. */
 type Trouble = (
   method: string,
   url: string,
@@ -52,7 +52,7 @@ class Network implements Disposable {
     };
   }
 
-  /** Sends a request as it is. */
+  /** Sends a request unchanged. */
   send(url: string, init: RequestInit): Promise<Response> {
     return this.#real(url, init);
   }
@@ -83,7 +83,7 @@ async function setUp() {
   };
 }
 
-Deno.test("client upload: a file above 6 MB is sent in pieces, with progress, and is what was sent", async () => {
+Deno.test("client upload: a file above 6 MB is sent in pieces, with progress, and arrives unchanged", async () => {
   const { jobs, stored } = await setUp();
   using network = new Network();
   const file = largeFile(13 * MIB);
@@ -103,7 +103,7 @@ Deno.test("client upload: a file above 6 MB is sent in pieces, with progress, an
   assertEquals(await digest(await stored(path)), await digest(file));
 });
 
-Deno.test("client upload: after a broken connection it continues where the file ends at the server", async () => {
+Deno.test("client upload: after a broken connection it continues at the server's offset", async () => {
   const { jobs, stored } = await setUp();
   using network = new Network();
   let isBroken = false;
@@ -113,7 +113,7 @@ Deno.test("client upload: after a broken connection it continues where the file 
     if (!isSecond || isBroken) return undefined;
     isBroken = true;
     assert(init.body instanceof Blob);
-    // Half of the piece arrives, and its answer is lost.
+    // Half of the piece arrives, and the response is lost.
     return network.send(url, { ...init, body: init.body.slice(0, 3 * MIB) })
       .then(async (response) => {
         await response.body?.cancel();
@@ -132,7 +132,7 @@ Deno.test("client upload: after a broken connection it continues where the file 
   assertEquals(await digest(await stored(path)), await digest(file));
 });
 
-Deno.test("client upload: a pause holds the next piece, and an abort ends it with its reason and leaves no file", async () => {
+Deno.test("client upload: a pause delays the next piece; an abort rejects with its reason and leaves no file", async () => {
   const { jobs, paths } = await setUp();
   using network = new Network();
   const stop = new AbortController();

@@ -1,4 +1,4 @@
-/** The client against the stack: every job type, errors, and watching while Realtime is stopped, expires and refuses. */
+/** The client against the stack: every job type, errors, and watching jobs while Realtime stops, expires and refuses. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   type AiJobs,
@@ -147,7 +147,7 @@ liveTest(
 );
 
 liveTest(
-  "client: what is wrong has a class, a code, the field, and the request's id",
+  "client: an error has a class, a code, the field, and the request's id",
   async () => {
     const stack = running();
     await using own = await newClient(stack);
@@ -186,7 +186,7 @@ liveTest(
   },
 );
 
-/** A voice clone that is not started until the database's calls are delivered again. */
+/** A voice clone that does not start until the database's calls are delivered again. */
 async function newClone(jobs: AiJobs) {
   const { input_url } = await jobs.upload(await recording(), {
     bucket: "voice-samples",
@@ -299,7 +299,7 @@ liveTest(
   },
 );
 
-/** Watches how events come; `is` resolves once it is so, now or later. */
+/** Follows the kind of connection through which events arrive; `is` resolves once it is the given one. */
 function followConnection(jobs: AiJobs) {
   const end = new AbortController();
   let now = "";
@@ -377,7 +377,7 @@ liveTest(
 );
 
 liveTest(
-  "client: two users in one process see their own events alone, and a page of all jobs sees each once",
+  "client: two users in one process see only their own events; a page of all jobs sees each once",
   async () => {
     const stack = running();
     await using anns = await newClient(stack);
@@ -400,7 +400,7 @@ liveTest(
 );
 
 liveTest(
-  "client: without Realtime it polls, and a read that fails is not the end",
+  "client: without Realtime it polls, and continues after a failed read",
   async () => {
     const stack = running();
     const user = await signUp(stack);

@@ -1,4 +1,4 @@
-/** What jobs cost, as an app and an operator see it: each type's unit, the budget, and what the provider told. */
+/** The costs of jobs as an app and an operator see them: the unit of each type, the budget, and the provider's charges. */
 import { assert, assertEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import {
@@ -37,7 +37,7 @@ async function setBudget(
   await stack.sql`select public.set_ai_budget(${user.id}, ${micros})`;
 }
 
-/** What the paid calls of a job were taken to cost, and did cost. */
+/** The estimated and the actual cost of a job's paid calls. */
 async function callsOf(stack: TestStack, jobId: string) {
   const rows = await stack.sql<
     { units: number; estimate: number; cost: number | null }
@@ -53,7 +53,7 @@ async function ownBudget(user: TestUser) {
   return data;
 }
 
-Deno.test("costs: speech by its characters, and what the provider says it charged is what it cost", async () => {
+Deno.test("costs: speech is estimated by characters, and costs what the provider reports", async () => {
   const stack = running();
   const user = await signUp(stack);
   const text = `What it costs, said by ${crypto.randomUUID()}. 😀`;
@@ -89,7 +89,7 @@ Deno.test("costs: a model whose characters count half is reserved in full and co
   }]);
 });
 
-Deno.test("costs: a transcript by the seconds of its recording, which the provider tells at the end", async () => {
+Deno.test("costs: a transcript costs the seconds that the provider reports at the end", async () => {
   const stack = running();
   const user = await signUp(stack);
   const input_url = await uploadRecording(user, {
@@ -116,7 +116,7 @@ Deno.test("costs: a transcript by the seconds of its recording, which the provid
 for (
   const [provider, price] of [["d-id", 20_000], ["heygen", 50_000]] as const
 ) {
-  Deno.test(`costs: a video of ${provider} by the seconds that it turns out to have`, async () => {
+  Deno.test(`costs: a video of ${provider} costs the seconds of its actual length`, async () => {
     const stack = running();
     const user = await signUp(stack);
     await stack.simulator.set({ render_ms: 0, webhooks: "lost" }, provider);
@@ -133,7 +133,7 @@ for (
   });
 }
 
-Deno.test("costs: a video that HeyGen could not make is given back", async () => {
+Deno.test("costs: the estimate of a video that HeyGen could not make is released", async () => {
   const stack = running();
   const user = await signUp(stack);
   await stack.simulator.set(
@@ -148,7 +148,7 @@ Deno.test("costs: a video that HeyGen could not make is given back", async () =>
   ]);
 });
 
-Deno.test("costs: a voice clone by the creation", async () => {
+Deno.test("costs: a voice clone costs one creation", async () => {
   const stack = running();
   const user = await signUp(stack);
   await stack.sql`
@@ -160,7 +160,7 @@ Deno.test("costs: a voice clone by the creation", async () => {
   ]);
 });
 
-Deno.test("budget: what does not fit is never sent and not tried again by itself; raised, the job is retried and completes", async () => {
+Deno.test("budget: a job over budget is neither sent nor retried; with a higher one a retry completes it", async () => {
   const stack = running();
   const user = await signUp(stack);
   const marker = crypto.randomUUID();
@@ -192,7 +192,7 @@ Deno.test("budget: what does not fit is never sent and not tried again by itself
   assertEquals((await stack.simulator.creations(marker)).length, 1);
 });
 
-Deno.test("budget: a long text stops where it is used up, and goes on with what is paid for when it is raised", async () => {
+Deno.test("budget: a long text stops when it is used up; with a higher one it continues from the paid parts", async () => {
   const stack = running();
   const user = await signUp(stack);
   const marker = crypto.randomUUID();
@@ -212,7 +212,7 @@ Deno.test("budget: a long text stops where it is used up, and goes on with what 
   assertEquals((await stack.simulator.creations(marker)).length, 2);
 });
 
-/** Stores bytes as a recording and answers with the job that shall write it down. */
+/** Stores bytes as a recording and returns the job that transcribes it. */
 async function newTranscription(
   user: TestUser,
   bytes: Uint8Array<ArrayBuffer>,
@@ -232,7 +232,7 @@ async function newTranscription(
   });
 }
 
-/** What a recording costs to write down. */
+/** The cost of transcribing a recording. */
 const priceOf = (seconds: number) => Math.ceil(seconds * 220_000 / 3_600);
 
 /** Each lasts a minute and claims a second or less. */
@@ -256,7 +256,7 @@ const FORGED: Record<string, [type: string, bytes: Uint8Array<ArrayBuffer>]> = {
 };
 
 for (const [what, [contentType, bytes]] of Object.entries(FORGED)) {
-  Deno.test(`budget: ${what} gets no more than the budget: it is not sent`, async () => {
+  Deno.test(`budget: ${what} does not exceed the budget: it is not sent`, async () => {
     const stack = running();
     const user = await signUp(stack);
     await setBudget(stack, user, priceOf(59));
@@ -267,7 +267,7 @@ for (const [what, [contentType, bytes]] of Object.entries(FORGED)) {
   });
 }
 
-Deno.test("budget: a recording whose length cannot be read counts as tightly packed speech, and its owner reads that", async () => {
+Deno.test("budget: a recording of unknown length counts by its size, and the error says so", async () => {
   const stack = running();
   const user = await signUp(stack);
   await setBudget(stack, user, priceOf(99));

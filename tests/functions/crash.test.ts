@@ -177,7 +177,7 @@ Deno.test("a worker killed between the response and the voices row: the next wri
   const stack = running();
   const { user, jobId } = await spoilCompletion(stack, async (admin, pids) => {
     await stack.kill("process-ai-job", "SIGKILL");
-    // Its statement would still succeed, because the services that it called are alive.
+    // Its statement would still succeed, because the services that it called are running.
     for (const pid of pids) await admin`select pg_cancel_backend(${pid})`;
   });
   const before = await jobFacts(stack, jobId);

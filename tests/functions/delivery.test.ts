@@ -1,4 +1,4 @@
-/** Delivery: the call that an insert makes is a hint; whatever becomes of it, the sweep delivers. */
+/** Delivery: the call that an insert makes is a hint; if it is lost or fails, the sweep delivers the job. */
 import { assertEquals } from "@std/assert";
 import {
   requestVoice,
@@ -17,7 +17,7 @@ import { secondsAgo } from "./_support/signed-dispatch.ts";
 
 const running = useStack();
 
-/** What must come of an insert while delivery is broken: it commits, waits untouched, and the sweep delivers it. */
+/** Asserts that an insert during broken delivery commits, waits unchanged, and is delivered by the sweep. */
 async function assertSweepDelivers(
   stack: TestStack,
   user: TestUser,
@@ -58,7 +58,7 @@ Deno.test("dispatch: an insert commits while the Vault has no secret, and the sw
   }
 });
 
-Deno.test("dispatch: an insert commits while nothing answers at the project's address, and the sweep delivers it later", async () => {
+Deno.test("dispatch: an insert commits while the project's URL is unreachable; the sweep delivers it later", async () => {
   const stack = running();
   await stack.sql`delete from public.ai_jobs where status = 'pending'`;
   const user = await signUp(stack);
@@ -76,7 +76,7 @@ Deno.test("dispatch: an insert commits while nothing answers at the project's ad
   await assertSweepDelivers(stack, user, jobId);
 });
 
-Deno.test("dispatch: an insert commits while pg_net is stopped and its queue is lost, and the sweep delivers it later", async () => {
+Deno.test("dispatch: an insert commits while pg_net is down and its queue lost; the sweep delivers it later", async () => {
   const stack = running();
   await stack.sql`delete from public.ai_jobs where status = 'pending'`;
   const user = await signUp(stack);
@@ -88,7 +88,7 @@ Deno.test("dispatch: an insert commits while pg_net is stopped and its queue is 
   await assertSweepDelivers(stack, user, jobId);
 });
 
-Deno.test("dispatch: a job inserted while process-ai-job is being killed is done, once", async () => {
+Deno.test("dispatch: a job inserted while process-ai-job is killed completes, once", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -96,7 +96,7 @@ Deno.test("dispatch: a job inserted while process-ai-job is being killed is done
     stack.kill("process-ai-job", "SIGKILL"),
     requestVoice(user, inputUrl),
   ]);
-  // Delivered to the process before, to the one after, or to none: the lease or the sweep takes care of each.
+  // Delivered to the old process, to the new one, or to none: the lease or the sweep handles each case.
   await stack.sql`
     update public.ai_jobs set lease_expires_at = now() where id = ${jobId} and lease_expires_at is not null`;
   await sweepJob(stack, jobId);
@@ -104,7 +104,7 @@ Deno.test("dispatch: a job inserted while process-ai-job is being killed is done
   assertEquals((await stack.simulator.creations(jobId)).length, 1);
 });
 
-Deno.test("dispatch: one insert of twelve rows is one call, and all twelve are done", async () => {
+Deno.test("dispatch: one insert of twelve rows is one call, and all twelve complete", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -121,7 +121,7 @@ Deno.test("dispatch: one insert of twelve rows is one call, and all twelve are d
     select count(*)::int as queued from net.http_request_queue`;
   assertEquals(queued, 1);
   await stack.resumeNet();
-  // No sweep: the worker goes on with what is due as its slots come free.
+  // No sweep: the worker claims more due jobs as its slots become free.
   for (const { id } of data ?? []) {
     const job = await waitForJob(stack, user, id, "completed", 40);
     assertEquals(job.attempt, 1);
@@ -133,7 +133,7 @@ Deno.test("dispatch: one insert of twelve rows is one call, and all twelve are d
   );
 });
 
-Deno.test("dispatch: a job for later is not sent, and runs when its time has come", async () => {
+Deno.test("dispatch: a scheduled job is not sent before it is due, and then runs", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { data } = await user.client.from("ai_jobs").insert({

@@ -76,7 +76,7 @@ async function moduleGraph(
     .sort();
 }
 
-/** What is wrong with an upload, in words; empty when it is right. */
+/** The problems of an upload, one sentence each; empty when it is right. */
 async function audit(project: string, upload: Upload): Promise<string[]> {
   const { slug, metadata, files } = upload;
   const wrong: string[] = [];
@@ -115,7 +115,7 @@ async function auditAll(project: string, uploads: Upload[]): Promise<string[]> {
     .flat();
 }
 
-/** Gives `run` a copy of everything that a deployment reads, and some of what it must not, to change at will. */
+/** Gives `run` a copy, free to change, of all that a deployment reads and some of what it must not read. */
 async function withCopyOfProject(
   run: (project: string) => Promise<void>,
 ): Promise<void> {
@@ -132,7 +132,7 @@ async function withCopyOfProject(
   }
 }
 
-Deno.test("functions deploy: sends every function of config.toml with exactly the files it imports and its verify_jwt", async () => {
+Deno.test("functions deploy: sends every function with exactly the files it imports and its verify_jwt", async () => {
   const uploads = await deploy(root);
   const folders: string[] = [];
   for await (
@@ -209,7 +209,7 @@ Deno.test("functions deploy: the audit notices a file that the CLI does not find
   });
 });
 
-Deno.test("functions deploy: of a project that edge-ai-jobs was put into, sends every function with its files and verify_jwt", async () => {
+Deno.test("functions deploy: after init in another project, sends every function, its files and verify_jwt", async () => {
   const project = await Deno.realPath(await Deno.makeTempDir());
   try {
     const built = await buildTemplate();

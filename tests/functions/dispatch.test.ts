@@ -98,7 +98,7 @@ Deno.test("process-ai-job: an unsigned, forged or stale dispatch is refused, and
   }
   assertEquals(await rowOf(stack, jobId), before);
 
-  // The twin: the request that was altered above, as it was signed; also an older one within the five minutes.
+  // The twin: the unaltered request, and an older one within the five minutes.
   const answer = await callFunction(stack, "process-ai-job", {
     method: "POST",
     ...good,
@@ -148,7 +148,7 @@ Deno.test("process-ai-job: a replayed dispatch is refused, and the job is untouc
   const replayed = { status: 409, code: "dispatch_replayed" };
   const again = await callFunction(stack, "process-ai-job", request);
   assertProblem(again, replayed);
-  // Also with other ids and the same message id: the receipt is for the message.
+  // Other ids under the same message id are refused too: the receipt is for the message.
   const messageId = request.headers["webhook-id"];
   assert(messageId !== undefined);
   const other = await waitingJob(stack);

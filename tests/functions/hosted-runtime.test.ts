@@ -1,5 +1,5 @@
 /**
- * The functions under the Deno of the hosted runtime: its API, its TypeScript, and no environment but what a hosted
+ * The functions under the Deno of the hosted runtime: its API, its TypeScript, and only the environment that a hosted
  * project gives. The rest of the stack runs under the Deno of this repository.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
@@ -49,7 +49,7 @@ async function functionsOfProject(): Promise<
   }));
 }
 
-/** Type-checks files with the options of this repository's deno.json; resolves with what Deno says. */
+/** Type-checks files with the options of this repository's deno.json; resolves with Deno's output. */
 async function typeCheck(
   entrypoints: string[],
 ): Promise<{ isClean: boolean; said: string }> {
@@ -97,7 +97,7 @@ Deno.test("hosted runtime: a type that its TypeScript does not know is found", a
   }
 });
 
-Deno.test("hosted runtime: functions find its version and the variables of a hosted project, and nothing of this machine but its proxy and certificates", async () => {
+Deno.test("hosted runtime: functions see hosted variables, and of this machine only proxy and certificates", async () => {
   await using project = await makeProject({
     "supabase/functions/hello/index.ts": `export default {
       fetch: () => Response.json({ version: Deno.version.deno, env: Object.keys(Deno.env.toObject()).sort() }),
@@ -139,12 +139,12 @@ Deno.test("hosted runtime: functions find its version and the variables of a hos
   );
 });
 
-Deno.test("hosted runtime: every function starts and answers for itself", async () => {
+Deno.test("hosted runtime: every function starts and answers a request", async () => {
   const stack = running();
   const user = await signUp(stack);
   const functions = await functionsOfProject();
   for (const { slug, isForUsers } of functions) {
-    // A method that none takes, with a valid token: the answer is the function's own, not the gateway's.
+    // A method that no function accepts, with a valid token: the function answers, not the gateway.
     const answer = await user.call(slug, { method: "PUT", body: {} });
     const { code } = problemSchema.parse(answer.body);
     assertEquals(

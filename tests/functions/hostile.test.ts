@@ -1,5 +1,5 @@
 /**
- * Hostile input through the whole stack: a refusal that names the field, no row changed, and nobody asked anything. The
+ * Hostile input through the whole stack: a refusal that names the field, no row changed, and no address called. The
  * many more cases that need no stack are in tests/unit/hostile.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -38,7 +38,7 @@ const running = useStack({
   },
 });
 
-/** Somebody who listens where the addresses point, and sends whoever comes on to the project. */
+/** A server that listens where the addresses point, and redirects every request to the project. */
 class Canary implements AsyncDisposable {
   readonly visits: string[] = [];
   readonly port: number;
@@ -47,7 +47,7 @@ class Canary implements AsyncDisposable {
   constructor(target: string) {
     const first = this.#listen("127.0.0.1", 0, target);
     this.port = first.addr.port;
-    // Machines without IPv6 have nobody to ask there either.
+    // Without IPv6 nothing can listen there, or be called.
     if (hasIpv6()) this.#listen("::1", this.port, target);
   }
 
@@ -78,7 +78,7 @@ function hasIpv6(): boolean {
   }
 }
 
-/** Rows and their digest of every table that a request could have touched. */
+/** The number of rows and their digest, for every table that a request could change. */
 async function everything(
   stack: TestStack,
   except: readonly string[],
@@ -96,21 +96,21 @@ async function everything(
   const seen = new Map<string, string>();
   for (const { name } of tables) {
     if (except.includes(name)) continue;
-    const [row] = await sql.unsafe<{ told: string }[]>(
-      // Reading the caller's own file, to measure it, moves its last access and nothing else.
-      `select count(*) || ' ' || coalesce(md5(string_agg(row_text, e'\\n' order by row_text)), '') as told
+    const [row] = await sql.unsafe<{ digest: string }[]>(
+      // Measuring the caller's own file changes its last access and nothing else.
+      `select count(*) || ' ' || coalesce(md5(string_agg(row_text, e'\\n' order by row_text)), '') as digest
        from (select (to_jsonb(t) - 'last_accessed_at')::text as row_text from ${name} as t)`,
     );
-    seen.set(name, row?.told ?? "");
+    seen.set(name, row?.digest ?? "");
   }
   return seen;
 }
 
-/** Made-up cases, the same ones for the same seed. */
+/** Generated cases, the same for the same seed. */
 const sample = <T>(cases: fc.Arbitrary<T>, count: number): T[] =>
   fc.sample(cases, { numRuns: count, seed: PROPERTY_SEED });
 
-/** Runs them, a few at a time, and fails with the first that fails and the seed that makes it again. */
+/** Runs them, a few at a time. Fails with the first failure and the seed that reproduces it. */
 async function each<T>(
   subject: string,
   cases: readonly T[],
@@ -135,7 +135,7 @@ async function each<T>(
   tellCases(subject, cases.length);
 }
 
-/** Fails when anything is another than before, or somebody came by. */
+/** Fails if a row changed or the canary got a request. */
 async function withNothingChanged(
   stack: TestStack,
   work: (canary: Canary) => Promise<void>,
@@ -146,7 +146,7 @@ async function withNothingChanged(
   await work(canary);
   assertEquals(await everything(stack, except), before, "a row has changed");
   assertEquals(canary.visits, [], "somebody was asked");
-  // The twin: the canary does hear who comes by an address in disguise.
+  // The twin: a request to a disguised address does reach the canary.
   const disguised = writingsOf("127.0.0.1").find((host) =>
     host.startsWith("0x")
   );
@@ -173,7 +173,7 @@ async function post(
   });
 }
 
-Deno.test("hostile bodies: every endpoint refuses them by the field's name, and no row changes", async () => {
+Deno.test("hostile bodies: every endpoint refuses them and names the field, and no row changes", async () => {
   const stack = running();
   const user = await signUp(stack);
   const recording = await uploadRecording(user);
@@ -220,7 +220,7 @@ Deno.test("hostile bodies: every endpoint refuses them by the field's name, and 
   });
 });
 
-Deno.test("input_url in every disguise: refused by its name, no row changes, and nobody is asked", async () => {
+Deno.test("input_url in every disguise: refused by field name; no row changes, no address is called", async () => {
   const stack = running();
   const user = await signUp(stack);
   const stranger = await signUp(stack);
@@ -232,7 +232,7 @@ Deno.test("input_url in every disguise: refused by its name, no row changes, and
     const inputs = [
       ...sample(hostileUrls(host, folder, canary.port), 500),
       ...sample(hostilePaths(stack.apiUrl, folder), 250),
-      // What only the database can tell: somebody else's, and what is not there.
+      // What only the database knows: another user's object, and a missing one.
       theirs,
       `${stack.apiUrl}/storage/v1/object/${theirs}`,
       `${stack.apiUrl}/storage/v1/object/sign/${theirs}?token=x`,
@@ -256,7 +256,7 @@ Deno.test("input_url in every disguise: refused by its name, no row changes, and
         assertNames(problem, ["input_url"]);
       }
     });
-    // Past the functions, as supabase-js can: the database has the same answer.
+    // Without the functions, as supabase-js can: the database refuses it too.
     await each(
       "ai_jobs.input_url",
       inputs.slice(0, 200).concat(inputs.slice(-8)),
@@ -273,7 +273,7 @@ Deno.test("input_url in every disguise: refused by its name, no row changes, and
   });
 });
 
-Deno.test("audio_url in every disguise: refused by its name, no row changes, and nobody is asked", async () => {
+Deno.test("audio_url in every disguise: refused by field name; no row changes, no address is called", async () => {
   const stack = running();
   const user = await signUp(stack);
   const theirs = await uploadRecording(await signUp(stack));
@@ -306,7 +306,7 @@ Deno.test("audio_url in every disguise: refused by its name, no row changes, and
   assertEquals(await lastAccess(), accessed, "somebody else's file was read");
 });
 
-Deno.test("provider-webhook: forged, spoilt, old and replayed webhooks change no row", async () => {
+Deno.test("provider-webhook: forged, corrupt, old and replayed webhooks change no row", async () => {
   const stack = running();
   const now = Math.floor(Date.now() / 1000);
   const body = JSON.stringify({
@@ -342,7 +342,7 @@ Deno.test("provider-webhook: forged, spoilt, old and replayed webhooks change no
         body: sent.body,
       },
     );
-  // Two that are genuine are known from here on.
+  // From here on, two genuine ones have a receipt.
   for (const one of [await heyGen(body), await elevenLabs(body)]) {
     const response = await send(one);
     assertEquals(response.status, 200, await response.text());
@@ -391,10 +391,10 @@ Deno.test("provider-webhook: forged, spoilt, old and replayed webhooks change no
       const response = await send(sent);
       assertEquals(await response.json(), { status: "replayed" });
     });
-  }, ["private.provider_webhook_receipts"]); // which is how they are known, for two days
+  }, ["private.provider_webhook_receipts"]); // where replays are recorded, for two days
 });
 
-Deno.test("process-ai-job: dispatches that nobody signed are refused, and nothing is claimed", async () => {
+Deno.test("process-ai-job: dispatches without a valid signature are refused, and nothing is claimed", async () => {
   const stack = running();
   await withNothingChanged(stack, async () => {
     await each("process-ai-job", sample(formless, 200), async (body) => {

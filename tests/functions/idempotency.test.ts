@@ -53,7 +53,7 @@ Deno.test("Idempotency-Key: the same request again is 200 with the same job, whi
     [after.status, after.body.job_id, after.body.result_data],
     [200, job_id, job.result_data],
   );
-  // Written otherwise, and quoted as the draft of the header has it: still the same request under the same key.
+  // In another notation, with the key quoted as in the draft of the header: still the same request and key.
   const otherwise = await create(
     user,
     `${stack.apiUrl}/storage/v1/object/${inputUrl}`,
@@ -65,7 +65,7 @@ Deno.test("Idempotency-Key: the same request again is 200 with the same job, whi
   await assertDoneOnce(stack, job_id);
 });
 
-Deno.test("Idempotency-Key: another request under the same key is 422, and makes no job", async () => {
+Deno.test("Idempotency-Key: another request under the same key is 422, and creates no job", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -97,7 +97,7 @@ Deno.test("Idempotency-Key: another request under the same key is 422, and makes
   await waitForJob(stack, user, body.job_id, "completed");
 });
 
-Deno.test("Idempotency-Key: of twenty equal requests at once one makes the job and the others name it", async () => {
+Deno.test("Idempotency-Key: of twenty equal requests at once one creates the job and the others return it", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -124,7 +124,7 @@ Deno.test("Idempotency-Key: of twenty equal requests at once one makes the job a
   await assertDoneOnce(stack, jobId);
 });
 
-Deno.test("Idempotency-Key: a request during another insert with its key waits, and names its job", async () => {
+Deno.test("Idempotency-Key: a request during another insert with its key waits, and returns its job", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);

@@ -28,7 +28,7 @@ Deno.test("isolate clock: after idling longer than an isolate lives, a job is cl
   ) {
     await t.step(`before it: ${before}`, async () => {
       await stack.advance(IDLE_MS);
-      // The successor of an old isolate is ready, as after that long a time.
+      // The successor of the old isolate is ready, as it would be after that time.
       await stack.ask("/functions/origin", "process-ai-job");
       const jobId = await requestVoice(user, await uploadRecording(user));
       await waitForJob(stack, user, jobId, "completed");

@@ -6,7 +6,7 @@ import { makeProject } from "../_support/stack-fixture.ts";
 const hook = (stack: Stack, path = "") =>
   fetch(`${stack.apiUrl}/functions/v1/hook${path}`);
 
-/** The isolate that responds now. */
+/** The isolate that currently responds. */
 async function isolate(stack: Stack, path = ""): Promise<string> {
   const { id } = await (await hook(stack, path)).json();
   return id;
@@ -37,9 +37,9 @@ async function assertResourceLimit(answer: Promise<Response>): Promise<void> {
 const cases: {
   name: string;
   path: string;
-  /** What the log must have, in any order. */
+  /** Texts that the log must contain, in any order. */
   log: string[];
-  /** Another limit of processor time than that of a hosted project. */
+  /** A limit of processor time other than that of a hosted project. */
   cpuMs?: number;
 }[] = [
   {
@@ -48,7 +48,7 @@ const cases: {
     log: ["CPU time soft limit reached", "CPU time hard limit reached"],
   },
   {
-    name: "much work in small parts hears of its end before it",
+    name: "much work in small parts is notified before its end",
     path: "/work/in-parts",
     cpuMs: 4000,
     log: [
@@ -63,7 +63,7 @@ const cases: {
     log: ["memory limit reached"],
   },
   {
-    name: "memory that grows in small parts hears of its end",
+    name: "memory that grows in small parts is notified of its end",
     path: "/memory/in-parts",
     log: [
       "half of the memory limit reached",
@@ -72,7 +72,7 @@ const cases: {
     ],
   },
   {
-    name: "a heap that grows faster than anybody looks",
+    name: "a heap that grows faster than it is measured",
     path: "/memory/of-objects",
     log: ["memory limit reached"],
   },

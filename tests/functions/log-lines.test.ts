@@ -29,7 +29,7 @@ Deno.test("log: a voice clone that succeeds writes as many lines as the docs say
     ...await eventsOf("create-ai-job"),
     ...await eventsOf("process-ai-job"),
   ];
-  // The runner and the answer of its dispatch are at work at the same time.
+  // The runner and the response to its dispatch log concurrently.
   assertEquals(events.toSorted(), [
     "dispatch_received",
     "job_completed",
@@ -58,7 +58,7 @@ Deno.test("log: a dispatch that finds nothing to claim, and a probe of health, w
     [],
   );
   assertEquals((await callFunction(stack, "health")).status, 200);
-  // A worker without room says so: that is no idle dispatch.
+  // A worker without a free slot logs that; it is not an idle dispatch.
   const steps = (events: string[]) =>
     events.filter((event) => event !== "claim_refused");
   assertEquals(steps(await eventsOf("process-ai-job")), steps(before));

@@ -35,7 +35,7 @@ const examples = documentedExamples(
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 
-/** The ids of the document, and what they are called on this stack. */
+/** The ids in the document, and the corresponding ids of this stack. */
 class Ids {
   readonly #real = new Map<string, string>();
 
@@ -43,12 +43,12 @@ class Ids {
     this.#real.set(documented, real);
   }
 
-  /** A text of the document as it is here. */
+  /** A text of the document with this stack's ids. */
   fill(text: string): string {
     return text.replaceAll(UUID, (id) => this.#real.get(id) ?? id);
   }
 
-  /** Learns ids from an answer: those that stand in the same place, and were not known. */
+  /** Learns ids from a response: unknown ids in the same place as in the document. */
   learn(documented: string, answered: string): void {
     const real = answered.match(UUID) ?? [];
     for (const [index, id] of (documented.match(UUID) ?? []).entries()) {
@@ -58,7 +58,7 @@ class Ids {
   }
 }
 
-/** Without what differs from one run to the next: times, tokens, origins, ids that were never given to us. */
+/** Without what differs between runs: times, tokens, origins, unknown ids. */
 function steady(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(steady);
   if (typeof value === "object" && value !== null) {
@@ -77,7 +77,7 @@ function steady(value: unknown): unknown {
     .replaceAll(/^[A-Za-z0-9]{20}$/g, "<provider's id>");
 }
 
-/** What a test has to do for an example before it is sent. */
+/** The preparation that an example needs before it is sent. */
 type Preparation = (
   stack: TestStack,
   user: TestUser,
@@ -110,7 +110,7 @@ function idIn(example: DocumentedExample): string {
 }
 
 const preparations: Record<string, Preparation> = {
-  // Jobs stay where they are while they are created, so that every answer is the same each time.
+  // No job runs while the examples create them, so that every response is reproducible.
   "createAiJob/voice_clone": async (stack) => await stack.pauseNet(),
   "createAiJob/pdf_render": async (_stack, { client }, ids, { body }) => {
     const { data: media } = await client.from("media").insert({
@@ -139,7 +139,7 @@ const preparations: Record<string, Preparation> = {
     await sweepJob(stack, clone);
     await waitForJob(stack, user, clone, "completed");
   },
-  // Not due yet: a worker that has just finished another job looks for what is due.
+  // Not due yet: a worker that has just finished another job claims due ones.
   "cancelAiJob/waiting": async (_stack, user, ids, example) => {
     ids.set(idIn(example), await newVoice(user, "Not wanted", secondsAgo(-60)));
   },
@@ -163,7 +163,7 @@ const preparations: Record<string, Preparation> = {
 let portrait = "";
 let operator: TestUser | undefined;
 
-/** Puts a file where create-upload-url said. */
+/** Uploads a file to the URL from create-upload-url. */
 async function putFile(answer: unknown): Promise<void> {
   assert(typeof answer === "object" && answer !== null);
   const url = String(Reflect.get(answer, "upload_url"));

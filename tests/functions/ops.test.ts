@@ -1,4 +1,4 @@
-/** ops, health and metrics over HTTP: who gets what, and an operator's way through a bad day. */
+/** ops, health and metrics over HTTP: who may read what, and how an operator handles an incident. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   healthDetailsSchema,
@@ -66,7 +66,7 @@ async function act(
 Deno.test("ops: every body is the same 403 for a user without the role", async () => {
   const stack = running();
   const user = await signUp(stack);
-  // What a user may write about themselves is not the role.
+  // A user can write their own metadata, but that is not the role.
   await user.client.auth.updateUser({ data: { role: "ai_operator" } });
   await user.client.auth.refreshSession();
   const bodies: unknown[] = [
@@ -152,7 +152,7 @@ Deno.test("ops: every read answers as its contract says", async () => {
   );
 });
 
-Deno.test("ops: pages of a search meet without a gap", async () => {
+Deno.test("ops: pages of a search have no gap and no overlap", async () => {
   const stack = running();
   const operator = await signUpOperator(stack);
   const user = await signUp(stack);
@@ -178,7 +178,7 @@ Deno.test("ops: pages of a search meet without a gap", async () => {
   for (const id of ids) await waitForJob(stack, user, id, "completed");
 });
 
-Deno.test("ops: a body that is wrong names the field, and changes nothing", async () => {
+Deno.test("ops: an invalid body is refused with the field named, and changes nothing", async () => {
   const operator = await signUpOperator(running());
   const id = crypto.randomUUID();
   const wrong: [Record<string, unknown>, string][] = [
@@ -226,7 +226,7 @@ Deno.test("ops: every action of the contract is tried here", () => {
   }
 });
 
-Deno.test("ops: a paused provider's jobs wait, failed ones are priced and run again, and all of it is on record", async () => {
+Deno.test("ops: a paused provider's jobs wait, failed ones get a price and a retry; all is recorded", async () => {
   const stack = running();
   const operator = await signUpOperator(stack);
   const user = await signUp(stack);
@@ -268,7 +268,7 @@ Deno.test("ops: a paused provider's jobs wait, failed ones are priced and run ag
   ]);
 });
 
-Deno.test("health: anybody gets one word, an operator the checks; a sweep that stopped is 503", async () => {
+Deno.test("health: anybody gets one word, an operator gets the checks; a stopped sweep is 503", async () => {
   const stack = running();
   const operator = await signUpOperator(stack);
   await stack.sweep();
@@ -295,7 +295,7 @@ Deno.test("health: anybody gets one word, an operator the checks; a sweep that s
   assertEquals((await callFunction(stack, "health")).status, 200);
 });
 
-Deno.test("health: a user without the role gets what anybody gets", async () => {
+Deno.test("health: a user without the role gets the public answer", async () => {
   const user = await signUp(running());
   const { body } = await user.call("health");
   assertEquals(Object.keys(Object(body)), ["status"]);

@@ -1,4 +1,4 @@
-/** A keepsake that needs several requests: what a request leaves to the next one, and what failures do. */
+/** A keepsake that needs several requests: the state between them, and the effect of failures. */
 import { assert, assertEquals } from "@std/assert";
 import { getDocumentProxy } from "unpdf";
 import { createResumableUploads } from "../../supabase/functions/_shared/storage/resumable-uploads.ts";
@@ -62,7 +62,7 @@ async function begin(stack: TestStack) {
     async request(): Promise<void> {
       await ask();
       await waitForEvent(stack, jobId, "snoozed", { nth: ++requests });
-      // The isolate takes the next request when it has finished this one.
+      // The isolate accepts the next request when it has finished this one.
       await waitForLog(stack, "render-ai-job", {
         event: "job_snoozed",
         job_id: jobId,

@@ -1,4 +1,4 @@
-/** Definite answers of the provider: what each does to the job, the journal and the bill. */
+/** Definite responses of the provider: the effect of each on the job, the journal and the bill. */
 import {
   assert,
   assertEquals,
@@ -29,7 +29,7 @@ import {
 const running = useStack();
 let someone: Promise<TestUser> | undefined;
 
-/** A job of the one user of this file, for a recording of its own. */
+/** A job of the one user of this file, for a separate recording. */
 async function newJob(
   stack: TestStack,
   recording: Recording = "speech.ogg",
@@ -42,11 +42,11 @@ async function newJob(
 interface Refusal {
   /** The form of the body; `new` when absent. */
   shape?: "old";
-  /** A name that the simulated provider knows, and the status it has there. */
+  /** An error name of the simulated provider, and its status. */
   error: string;
   httpStatus: number;
   code: ErrorCode;
-  /** What the provider says; it belongs in the log alone. */
+  /** The provider's message, which belongs only in the log. */
   words: string;
 }
 
@@ -341,7 +341,7 @@ for (
   });
 }
 
-/** How often a voice clone is tried. */
+/** The number of attempts of a voice clone. */
 async function readJobPolicy(
   stack: TestStack,
 ): Promise<{ max_attempts: number }> {

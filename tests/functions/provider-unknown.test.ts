@@ -1,6 +1,6 @@
 /**
- * Answers of the provider that leave open whether the paid work was done. What must come of each: nothing is sent
- * again before the provider was asked, and in the end there is one voice, paid for once.
+ * Responses of the provider that do not show whether the paid work was done. In each case nothing is sent
+ * again before the provider is queried, and finally there is one voice, paid for once.
  */
 import { assert, assertEquals } from "@std/assert";
 import { ERROR_CATALOGUE } from "../../supabase/functions/_shared/failures/catalogue.ts";
@@ -19,20 +19,20 @@ const running = useStack({ env: { AI_API_TIMEOUT: String(TIMEOUT_SECONDS) } });
 let someone: TestUser | undefined;
 
 Deno.test.beforeAll(async () => {
-  // The first call of all loads a package here and a decoder there. That must not count against a time-out.
+  // The very first call loads packages and decoders, which must not count against a time-out.
   someone = await signUp(running());
   const { jobId } = await newJob();
   await waitForEvent(running(), jobId, ["completed", "snoozed"]);
 });
 
-/** A job of the one user of this file, for a recording of its own. */
+/** A job of the one user of this file, for a separate recording. */
 async function newJob(): Promise<{ user: TestUser; jobId: string }> {
   assert(someone !== undefined);
   const inputUrl = await uploadRecording(someone);
   return { user: someone, jobId: await requestVoice(someone, inputUrl) };
 }
 
-/** Makes the open call so old that an empty look-up says for certain that nothing was made. */
+/** Backdates the open call until an empty look-up proves that nothing was made. */
 async function outwaitListing(stack: TestStack, jobId: string): Promise<void> {
   await stack.sql`
     update public.ai_provider_calls
@@ -45,14 +45,14 @@ async function outwaitListing(stack: TestStack, jobId: string): Promise<void> {
 interface Doubt {
   name: string;
   fault: { kind: string } & Record<string, unknown>;
-  /** What the journal keeps of the answer. */
+  /** What the journal records about the response. */
   code: string;
   httpStatus?: number;
 }
 
 const LONG = (TIMEOUT_SECONDS + 60) * 1000;
 
-/** The voice exists, and the answer that says so never comes or cannot be read. */
+/** The voice exists, but the response never arrives or cannot be read. */
 const MADE: Doubt[] = [
   {
     name: "a 500 after the voice was made",
@@ -104,7 +104,7 @@ const MADE: Doubt[] = [
   },
 ];
 
-/** Nothing was made, and nobody says so. */
+/** Nothing was made, but the response does not say so. */
 const NOT_MADE: Doubt[] = [
   {
     name: "a 500 before anything was made",
@@ -130,7 +130,7 @@ const NOT_MADE: Doubt[] = [
   },
 ];
 
-/** Runs a job into the fault and checks how it stands then; the same for all of them. */
+/** Runs a job into the fault and checks its state afterwards, which is the same for all faults. */
 async function intoDoubt(
   stack: TestStack,
   { fault, code, httpStatus }: Doubt,
@@ -145,7 +145,7 @@ async function intoDoubt(
     {
       status: "pending",
       stage: "reconciling",
-      // The attempt is given back: to ask costs none.
+      // The attempt is returned: a look-up costs none.
       attempt: 0,
       progress: 30,
       billableCalls: 1,

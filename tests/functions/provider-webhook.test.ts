@@ -1,4 +1,4 @@
-/** Webhooks of providers: lost, late, doubled, forged or out of order, they change nothing but how soon a job looks. */
+/** Webhooks of providers: lost, late, duplicate, forged or out of order, they only change when a job polls. */
 import { assert, assertEquals, assertObjectMatch } from "@std/assert";
 import {
   callFunction,
@@ -53,7 +53,7 @@ async function hmac(secret: string, text: string): Promise<string> {
 
 const now = () => Math.floor(Date.now() / 1000);
 
-/** What HeyGen sends about a job, signed. */
+/** HeyGen's signed event about a job. */
 async function heyGenDelivery(
   jobId: string,
   options: {
@@ -94,7 +94,7 @@ async function dIdPath(jobId: string): Promise<string> {
   return `d-id/${jobId}/${await hmac(SECRET, `d-id-webhook:${jobId}`)}`;
 }
 
-/** A job that waits for a render of a minute, and its user. */
+/** A job that waits for a render of one minute, and its user. */
 async function waitingVideo(
   provider: "d-id" | "heygen",
   settings: Record<string, unknown> = {},
@@ -112,13 +112,13 @@ async function waitingVideo(
   return { user: someone, jobId };
 }
 
-/** Everything about a job that is not about time. */
+/** A job without its times. */
 async function pictureOf(stack: TestStack, jobId: string): Promise<unknown> {
   const { isPostponed: _, ...facts } = await jobFacts(stack, jobId);
   return facts;
 }
 
-Deno.test("webhook: doubled and replayed, it wakes the job once; under another event id, too", async () => {
+Deno.test("webhook: duplicates and replays wake the job once, also under another event id", async () => {
   const stack = running();
   const { user, jobId } = await waitingVideo("heygen");
   await stack.simulator.advanceClock(60_000);
@@ -158,7 +158,7 @@ Deno.test("webhook: both deliveries at the same moment wake the job once", async
   await assertVideoOnce(stack, jobId);
 });
 
-Deno.test("webhook: one that comes too early, and lies about the end, makes the job look and wait on", async () => {
+Deno.test("webhook: after an early, false report of completion the job polls and continues to wait", async () => {
   const stack = running();
   const { user, jobId } = await waitingVideo("d-id");
   const answer = await deliver(stack, await dIdPath(jobId), {
@@ -201,7 +201,7 @@ Deno.test("webhook: events in the wrong order change nothing: the job reads the 
   await assertVideoOnce(stack, jobId);
 });
 
-Deno.test("webhook: lost, the sweep brings the job to its end", async () => {
+Deno.test("webhook: if it is lost, the sweep completes the job", async () => {
   const stack = running();
   const { user, jobId } = await waitingVideo("d-id");
   await stack.simulator.advanceClock(60_000);
@@ -210,7 +210,7 @@ Deno.test("webhook: lost, the sweep brings the job to its end", async () => {
   await assertVideoOnce(stack, jobId);
 });
 
-Deno.test("webhook: after the job was cancelled or completed it finds nothing to do", async () => {
+Deno.test("webhook: after the job was cancelled or completed it changes nothing", async () => {
   const stack = running();
   const { user, jobId } = await waitingVideo("d-id");
   await user.call("cancel-ai-job", { body: { job_id: jobId } });
@@ -223,13 +223,13 @@ Deno.test("webhook: after the job was cancelled or completed it finds nothing to
   assertEquals(await pictureOf(stack, jobId), picture);
 });
 
-Deno.test("webhook: it wakes no job that waits for something else than its provider", async () => {
+Deno.test("webhook: it wakes no job that waits for anything but its provider", async () => {
   const stack = running();
   const { jobId } = await waitingVideo("d-id");
   // Another provider's signature does not reach it,
   const foreign = await deliver(stack, "heygen", await heyGenDelivery(jobId));
   assertEquals(foreign.body, { status: "nothing_waits" });
-  // and a job that was put off by a failure keeps its pause.
+  // and a job that a failure delayed keeps its backoff.
   await stack
     .sql`update public.ai_jobs set last_event = 'retried' where id = ${jobId}`;
   const answer = await deliver(stack, await dIdPath(jobId), {
@@ -286,7 +286,7 @@ for (
   });
 }
 
-Deno.test("webhook: D-ID's with a wrong token is refused, and the right token is not logged", async () => {
+Deno.test("webhook: D-ID's is refused with a wrong token, and the right token is not logged", async () => {
   const stack = running();
   const { jobId } = await waitingVideo("d-id");
   const { jobId: other } = await waitingVideo("d-id");
@@ -320,7 +320,7 @@ Deno.test("webhook: D-ID's with a wrong token is refused, and the right token is
 Deno.test("webhook: ElevenLabs' wakes the job that its metadata names, and is refused unsigned or an hour old", async () => {
   const stack = running();
   const { jobId } = await waitingVideo("d-id");
-  // As if it were a transcription that waits: only the provider's name matters to the webhook.
+  // As if it were a waiting transcription: the webhook depends only on the provider's name.
   await stack
     .sql`update public.ai_jobs set provider = 'elevenlabs' where id = ${jobId}`;
   const body = JSON.stringify({
@@ -372,7 +372,7 @@ Deno.test("webhook: an unknown provider is 404, GET is 405, OPTIONS is 200, and 
   assertEquals(await flood(400_000, signature), 413);
 });
 
-Deno.test("webhook: an event about nothing of ours is taken with 200, so that it is not sent for ever", async () => {
+Deno.test("webhook: an event about an unknown job gets 200, so that the provider stops sending it", async () => {
   const stack = running();
   const body = JSON.stringify({ event_type: "batch.finished", n: now() });
   const answer = await deliver(stack, "heygen", {
@@ -404,7 +404,7 @@ for (const webhooks of ["doubled", "early", "forged"] as const) {
           }
           : {}),
       });
-      // Early and forged ones do not bring it to its end; the sweep does.
+      // Early and forged ones do not complete it; the sweep does.
       if (webhooks !== "doubled") {
         await stack.simulator.advanceClock(1000);
         await sweepJob(stack, jobId);

@@ -14,7 +14,7 @@ import { liveTest } from "../_support/live-test.ts";
 
 const running = useStack();
 
-/** What arrives, in order, to be waited for one after another. */
+/** Collects what arrives, in order, so that tests can wait for one item after another. */
 class Inbox<T> {
   readonly all: T[] = [];
   readonly #waiting = new Set<() => void>();
@@ -24,7 +24,7 @@ class Inbox<T> {
     for (const look of this.#waiting) look();
   };
 
-  /** The first that matches, now or later. Fails after 15 s with what arrived. */
+  /** The first item that matches, now or later. Fails after 15 s, listing what arrived. */
   async first(matches: (one: T) => boolean): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const look = () => {
@@ -57,7 +57,7 @@ const jobEvents = z.object({
   })),
 });
 
-/** A client of its own with the token of a user, or with none; closed when disposed of. */
+/** A separate client with the token of a user, or without one; closed when disposed of. */
 async function connect(stack: TestStack, token: string | null) {
   const client = createClient(stack.apiUrl, stack.publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false },
@@ -136,7 +136,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: a topic of somebody else, and one without a policy, are refused in the server's words",
+  "realtime: another user's topic, and one without a policy, are refused with the server's message",
   async () => {
     const stack = running();
     const [ann, bob] = [await signUp(stack), await signUp(stack)];
@@ -161,7 +161,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: nobody may send to a topic of jobs, neither from the channel nor over HTTP",
+  "realtime: nobody may send to a topic of jobs, either from the channel or over HTTP",
   async () => {
     const stack = running();
     const ann = await signUp(stack);
@@ -198,7 +198,7 @@ liveTest(
     });
     await answer.body?.cancel();
     assertEquals(answer.status, 202);
-    // What follows comes over the same connection, so whatever was sent would have come before it.
+    // The next message uses the same connection, so that anything sent before would arrive before it.
     await stack.sql`select realtime.send('{}', 'last', ${topic})`;
     await received.first(() => true);
     assertEquals(
@@ -211,7 +211,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: public channels carry what clients send to each other, and say when it is sent",
+  "realtime: public channels carry clients' messages, and the server acknowledges them",
   async () => {
     const stack = running();
     await using one = await connect(stack, null);
@@ -239,7 +239,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: what is rolled back is not broadcast, and what is kept can be replayed",
+  "realtime: rolled-back messages are not broadcast, and stored ones can be replayed",
   async () => {
     const stack = running();
     const ann = await signUp(stack);
@@ -275,7 +275,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: an expired token closes the channel with the server's words, and so does too many messages",
+  "realtime: an expired token or too many messages close the channel with the server's message",
   async () => {
     const stack = running();
     const ann = await signUp(stack);
@@ -318,7 +318,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: a client that is cut off joins again by itself once the server is back",
+  "realtime: a disconnected client joins again by itself once the server is back",
   async () => {
     const stack = running();
     const ann = await signUp(stack);
@@ -343,7 +343,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: changes of a published table reach those who may read the row, with the columns that they may read",
+  "realtime: table changes reach those who may read the row, with the columns they may read",
   async () => {
     const stack = running();
     const [ann, bob] = [await signUp(stack), await signUp(stack)];
@@ -398,7 +398,7 @@ liveTest(
 );
 
 liveTest(
-  "realtime: without a key of the project there is no connection, and plain HTTP is told to upgrade",
+  "realtime: without a key of the project a connection is 401, and plain HTTP is 426",
   async () => {
     const stack = running();
     const address = `${stack.apiUrl}/realtime/v1/websocket`;

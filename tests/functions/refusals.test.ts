@@ -71,7 +71,7 @@ Deno.test("create-ai-job: every wrong body is refused with the field named, and 
     metadata: { voice_name: "A voice" },
   };
   await refuseAll(stack, user, "create-ai-job", [
-    // An array is taken for an object without job_type, which is as good an answer.
+    // An array is read as an object without job_type, which is an equally good answer.
     ...UNREADABLE.filter(([name]) => name !== "an array"),
     ...badJobs(input_url),
   ]);
@@ -201,7 +201,7 @@ Deno.test("create-ai-job: every input that is not the caller's recording is refu
   ]);
 });
 
-Deno.test("create-ai-job: a URL of this project's Storage is taken and kept as <bucket>/<path>", async () => {
+Deno.test("create-ai-job: a URL of this project's Storage is accepted and stored as <bucket>/<path>", async () => {
   const stack = running();
   const user = await signUp(stack);
   const own = await uploadRecording(user);
@@ -225,7 +225,7 @@ Deno.test("create-ai-job: a URL of this project's Storage is taken and kept as <
   assertEquals(jobs, [own, own, own].map((input_url) => ({ input_url })));
 });
 
-Deno.test("create-ai-job: a job type that is switched off is refused with 409", async () => {
+Deno.test("create-ai-job: a disabled job type is refused with 409", async () => {
   const stack = running();
   const user = await signUp(stack);
   const input_url = await uploadRecording(user);

@@ -1,4 +1,4 @@
-/** What happens when the database does not answer in time: 504, and nothing half done. */
+/** If the database does not respond in time, the answer is 504 and nothing is half done. */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { createAiJobResponseSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
 import { signUp, uploadRecording } from "../_support/as-user.ts";
@@ -61,7 +61,7 @@ Deno.test("endpoints: a request that takes longer than its budget is answered 50
   assertEquals(status, 200);
 });
 
-Deno.test("create-ai-job: a 504 leaves a whole job or none, and the same Idempotency-Key creates no second", async () => {
+Deno.test("create-ai-job: a 504 leaves one complete job or none, and the same Idempotency-Key creates no second", async () => {
   const stack = running();
   const user = await signUp(stack);
   const request = {
@@ -87,7 +87,7 @@ Deno.test("create-ai-job: a 504 leaves a whole job or none, and the same Idempot
   assertEquals((await stack.simulator.creations()).length, 1);
 });
 
-Deno.test("process-ai-job: a claim that comes after the 504 is worked on all the same, once", async () => {
+Deno.test("process-ai-job: a claim that succeeds after the 504 is still processed, once", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);

@@ -1,4 +1,4 @@
-/** One stack serves many test files: each finds it as new, so that no file depends on those before it. */
+/** One stack serves many test files. Each finds it like new, so that no file depends on those before it. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   requestVoice,
@@ -35,7 +35,7 @@ Deno.test("shared stack: the next file finds no data, log or process of the last
   try {
     const asNew = await contents(stack);
     assertEquals(await stack.ask("/claim", {}), true);
-    await t.step("one file has it at a time", async () => {
+    await t.step("one file uses it at a time", async () => {
       assertEquals(await stack.ask("/claim", {}), false);
     });
     await completeVoice(stack);
@@ -52,13 +52,13 @@ Deno.test("shared stack: the next file finds no data, log or process of the last
     const logs = { source: null, fields: {}, text: "" };
     assertEquals((await stack.ask("/logs", logs)).lines, []);
 
-    await t.step("and works as a new one does", async () => {
+    await t.step("it works like a new stack", async () => {
       await stack.simulator.reset();
       const user = await completeVoice(stack);
       assertEquals((await stack.simulator.creations()).length, 1);
       const [after] = await stack.pids("process-ai-job");
       assertEquals([after === undefined, after === before], [false, false]);
-      // Logged at the level debug alone.
+      // Logged only at the level debug.
       await user.call("get-ai-job", { query: "?job_id=none" });
       const debug = {
         ...logs,

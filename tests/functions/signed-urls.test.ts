@@ -1,4 +1,4 @@
-/** Upload and download addresses: true about their end, good for one object, and no way around the bucket's rules. */
+/** Upload and download URLs: they expire when they say, open one object, and do not bypass the bucket's rules. */
 import {
   assert,
   assertEquals,
@@ -53,7 +53,7 @@ async function plain(
   return { status: response.status, bytes: await response.bytes() };
 }
 
-/** What lies in Storage, each object with its version. */
+/** All objects in Storage with their versions. */
 async function stored(stack: TestStack): Promise<string[]> {
   const rows = await stack.sql<{ object: string }>`
     select concat_ws(' ', bucket_id, name, version, metadata ->> 'size') as object
@@ -104,7 +104,7 @@ Deno.test("create-upload-url: with any file name the object can be uploaded, use
   }
 });
 
-Deno.test("upload URL: takes the file without any key, once, for its own path alone", async () => {
+Deno.test("upload URL: accepts the file without a key, once, and only for its own path", async () => {
   const stack = running();
   const user = await signUp(stack);
   const victim = await signUp(stack);
@@ -134,7 +134,7 @@ Deno.test("upload URL: takes the file without any key, once, for its own path al
   }
   assertEquals(await stored(stack), before);
 
-  // The twin: the address as it was given.
+  // The twin: the unchanged URL.
   assertEquals((await put(upload_url)).status, 200);
   const after = await stored(stack);
   assertEquals(after.length, before.length + 1);
@@ -143,7 +143,7 @@ Deno.test("upload URL: takes the file without any key, once, for its own path al
   assertEquals(await stored(stack), after);
 });
 
-Deno.test("upload URL: Storage refuses another type and a file too large, and keeps nothing", async () => {
+Deno.test("upload URL: Storage refuses another type and too large a file, and stores nothing", async () => {
   const stack = running();
   const user = await signUp(stack);
   const before = await stored(stack);
@@ -170,7 +170,7 @@ Deno.test("upload URL: Storage refuses another type and a file too large, and ke
   }
 });
 
-Deno.test("download URL: good for as long as asked, and not a second longer", async () => {
+Deno.test("download URL: valid for the requested time, and not a second longer", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -194,14 +194,14 @@ Deno.test("download URL: good for as long as asked, and not a second longer", as
 
   const untilEnd = Date.parse(short.expires_at ?? "") - Date.now();
   assertLessOrEqual(untilEnd, 1_000);
-  // The one sleep that proves the end; a signed time cannot be back-dated.
+  // The only sleep: it proves the expiry, and a signed time cannot be backdated.
   await new Promise((resolve) => setTimeout(resolve, untilEnd + 1_100));
   const late = await plain(short.download_url);
   assert(late.status >= 400 && late.status < 500, String(late.status));
   assertEquals((await plain(long.download_url)).status, 200);
 });
 
-Deno.test("download URL: seven days are the most, and the answer is true about them", async () => {
+Deno.test("download URL: seven days are the maximum, and expires_at says so", async () => {
   const user = await signUp(running());
   const path = (await uploadRecording(user)).slice("voice-samples/".length);
   const ask = (expires_in: number) =>
@@ -220,7 +220,7 @@ Deno.test("download URL: seven days are the most, and the answer is true about t
   });
 });
 
-Deno.test("download URL: the token opens its own object alone", async () => {
+Deno.test("download URL: the token opens only its own object", async () => {
   const stack = running();
   const user = await signUp(stack);
   const [one, other] = [
@@ -246,7 +246,7 @@ Deno.test("download URL: the token opens its own object alone", async () => {
   assertEquals((await plain(download_url)).status, 200);
 });
 
-Deno.test("download URL: an object of the public bucket has an address without an end", async () => {
+Deno.test("download URL: for an object of the public bucket it does not expire", async () => {
   const stack = running();
   const user = await signUp(stack);
   const path = `${user.id}/me.png`;

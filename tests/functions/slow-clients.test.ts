@@ -1,4 +1,4 @@
-/** A client that sends a byte now and then, without end, or reads nothing: it holds its own connection and no more. */
+/** A client that sends slowly, endlessly, or reads nothing holds its own connection and nothing else. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
@@ -16,7 +16,7 @@ interface Endpoint {
   method?: string;
   path: string;
   headers?: Record<string, string>;
-  /** How its body begins. */
+  /** The first bytes of its body. */
   begin?: string;
 }
 
@@ -51,7 +51,7 @@ const FORM = {
 const FORM_BEGIN =
   '--x\r\ncontent-disposition: form-data; name=""; filename="a"\r\ncontent-type: image/png\r\n\r\n';
 
-/** Every way in with a body that is no function's. */
+/** Every endpoint that accepts a body, except functions. */
 async function endpoints({ user }: Rig): Promise<Endpoint[]> {
   const { body } = await user.call("create-upload-url", {
     body: {
@@ -116,7 +116,7 @@ function open(
   });
 }
 
-/** Every service answers somebody else in good time, and nobody holds a connection to the database. */
+/** Asserts that every service answers other clients in time, and that no client holds a database connection. */
 async function assertOthersAreServed({ stack, user }: Rig): Promise<void> {
   const soon = AbortSignal.timeout(20_000);
   const late = Promise.withResolvers<never>();
@@ -149,7 +149,7 @@ async function assertOthersAreServed({ stack, user }: Rig): Promise<void> {
   assertEquals(served.map(({ error }) => error), served.map(() => null));
   const sql = postgres(stack.adminDbUrl, { max: 1, onnotice() {} });
   await using _end = { [Symbol.asyncDispose]: () => sql.end() };
-  // What the database is doing for anybody ends by itself; what a client held would not.
+  // Running statements end by themselves; a connection held by a client would not.
   await until("no connection is held", async () => {
     const held = await sql`
       select 1 from pg_stat_activity
@@ -188,38 +188,43 @@ Deno.test("slow clients: a byte per second blocks no other request, and no isola
   const isolates = stack.functions.slugs.flatMap((slug) =>
     stack.functions.processes(slug)
   );
-  await t.step("every function answers without the rest", async () => {
-    const waiting = await Promise.all(
-      stack.functions.slugs.flatMap((slug) => {
-        const path = slug === "provider-webhook" ? `${slug}/elevenlabs` : slug;
-        return Array.from({ length: AT_ONCE }, async () => ({
-          slug,
-          client: await begin({ path: `/functions/v1/${path}` }),
-        }));
-      }),
-    );
-    await assertOthersAreServed(rig);
-    const answers = new Set(
-      await Promise.all(
-        waiting.map(async ({ slug, client }) =>
-          `${slug} ${await client.status()}`
+  await t.step(
+    "every function answers before the rest of the body",
+    async () => {
+      const waiting = await Promise.all(
+        stack.functions.slugs.flatMap((slug) => {
+          const path = slug === "provider-webhook"
+            ? `${slug}/elevenlabs`
+            : slug;
+          return Array.from({ length: AT_ONCE }, async () => ({
+            slug,
+            client: await begin({ path: `/functions/v1/${path}` }),
+          }));
+        }),
+      );
+      await assertOthersAreServed(rig);
+      const answers = new Set(
+        await Promise.all(
+          waiting.map(async ({ slug, client }) =>
+            `${slug} ${await client.status()}`
+          ),
         ),
-      ),
-    );
-    assertEquals([...answers].sort(), [
-      "cancel-ai-job 504",
-      "create-ai-job 504",
-      "create-download-url 504",
-      "create-upload-url 504",
-      "get-ai-job 405",
-      "janitor 401",
-      "list-ai-jobs 405",
-      "process-ai-job 401",
-      "provider-webhook 404",
-      "render-ai-job 401",
-      "retry-ai-job 504",
-    ]);
-  });
+      );
+      assertEquals([...answers].sort(), [
+        "cancel-ai-job 504",
+        "create-ai-job 504",
+        "create-download-url 504",
+        "create-upload-url 504",
+        "get-ai-job 405",
+        "janitor 401",
+        "list-ai-jobs 405",
+        "process-ai-job 401",
+        "provider-webhook 404",
+        "render-ai-job 401",
+        "retry-ai-job 504",
+      ]);
+    },
+  );
 
   await t.step(
     "retiring isolates leave, while all clients continue",

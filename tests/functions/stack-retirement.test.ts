@@ -8,14 +8,14 @@ const url = (stack: Stack, path = "") =>
 
 const soon = () => AbortSignal.timeout(20_000);
 
-/** How often the function was given a request with this body. */
+/** How often the function got a request with this body. */
 function timesBegun(stack: Stack, body: string): number {
   return stack.logs.records("function:hook").filter(({ line }) =>
     line === `echo ${body}`
   ).length;
 }
 
-/** A body that says when its reader has come to its second part, which then ends it. */
+/** A body that reports when its second part is read; the caller then ends it. */
 function slowBody(first: string | Uint8Array<ArrayBuffer>) {
   const reached = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
@@ -34,7 +34,7 @@ function slowBody(first: string | Uint8Array<ArrayBuffer>) {
   return { body, reached: reached.promise, goOn: goOn.resolve };
 }
 
-/** The fixture's project with a function that says what it was given, and by whom it was taken. */
+/** The fixture's project with a function that reports each request and the isolate that got it. */
 const project = () =>
   makeProject({
     "supabase/functions/hook/index.ts": `
@@ -49,7 +49,7 @@ const project = () =>
     `,
   });
 
-Deno.test("retirement under load: at 60 requests a second over a dozen isolates each is answered, and begun once", async () => {
+Deno.test("retirement under load: of 60 requests a second over a dozen isolates, each is answered once", async () => {
   await using fixture = await project();
   await using stack = await startStack({
     projectDir: fixture.dir,
@@ -93,7 +93,7 @@ Deno.test("retirement under load: at 60 requests a second over a dozen isolates 
   assertEquals(times.filter((count) => count !== 1), []);
 });
 
-Deno.test("retirement: who meets a process at its end", async (t) => {
+Deno.test("retirement: requests that reach a process at its end", async (t) => {
   await using fixture = await project();
   await using stack = await startStack({
     projectDir: fixture.dir,
@@ -116,7 +116,7 @@ Deno.test("retirement: who meets a process at its end", async (t) => {
         signal: soon(),
       });
       await reached;
-      // It cannot hear that time has passed; its supervisor does.
+      // The stopped process cannot notice that time has passed; its supervisor does.
       const passing = stack.functions.advance(75_000);
       assertNotEquals(await isolate(), before);
       goOn();
@@ -131,7 +131,7 @@ Deno.test("retirement: who meets a process at its end", async (t) => {
   );
 
   await t.step(
-    "a request that a process died of before it was begun is given to the next, whole",
+    "a request whose process dies before starting it goes to the next one, complete",
     async () => {
       const old = await stack.functions.process("hook");
       const before = await isolate();
@@ -150,7 +150,7 @@ Deno.test("retirement: who meets a process at its end", async (t) => {
   );
 
   await t.step(
-    "one that was begun is given to nobody else",
+    "a request that was started goes to no other process",
     async () => {
       const answer = fetch(url(stack, "/never"), { signal: soon() });
       await stack.logs.find(({ line }) => line === "echo /hook/never", soon());
@@ -167,7 +167,7 @@ Deno.test("retirement: who meets a process at its end", async (t) => {
   );
 
   await t.step(
-    "one that is asked to end is given nothing more, and ends what it has",
+    "a process that must end gets no more requests, and finishes those it has",
     async () => {
       const [old] = stack.functions.processes("hook");
       assert(old !== undefined);

@@ -12,7 +12,7 @@ import { makeProject, until } from "../_support/stack-fixture.ts";
 const hook = (stack: Stack, path = "", init: RequestInit = {}) =>
   fetch(`${stack.apiUrl}/functions/v1/hook${path}`, init);
 
-/** The isolate that answers now. */
+/** The isolate that currently answers. */
 async function isolate(stack: Stack): Promise<string> {
   const { id } = await (await hook(stack)).json();
   return id;
@@ -43,7 +43,7 @@ Deno.test("functions: a process that dies is replaced, and the caller gets an an
   );
 
   await t.step(
-    "one that is killed: the same, and the other functions are not touched",
+    "one that is killed: the same, and the other functions are not affected",
     async () => {
       const [other] = stack.functions.processes("hello");
       const before = await isolate(stack);
@@ -61,7 +61,7 @@ Deno.test("functions: a process that dies is replaced, and the caller gets an an
   );
 
   await t.step(
-    "what a function prints is in the log, under its name",
+    "the output of a function is in the log, under its name",
     async () => {
       await (await hook(stack, "", { method: "PUT" })).body?.cancel();
       const { source, stream } = await stack.logs.find(
@@ -73,7 +73,7 @@ Deno.test("functions: a process that dies is replaced, and the caller gets an an
   );
 });
 
-Deno.test("wall clock: half of it retires an isolate, nine tenths announce its end, the whole kills it", async (t) => {
+Deno.test("wall clock: at half an isolate retires, at nine tenths it is notified, at the limit killed", async (t) => {
   await using project = await makeProject();
   await using stack = await startStack({
     projectDir: project.dir,
@@ -83,7 +83,7 @@ Deno.test("wall clock: half of it retires an isolate, nine tenths announce its e
   });
 
   await t.step(
-    "an idle isolate leaves at half, with reason early_drop, and another serves",
+    "an idle isolate retires at half, with reason early_drop, and another serves",
     async () => {
       const first = await isolate(stack);
       await stack.logs.find(
@@ -101,7 +101,7 @@ Deno.test("wall clock: half of it retires an isolate, nine tenths announce its e
   );
 
   await t.step(
-    "one with a request under way hears wall_clock, is killed, and the caller gets 546",
+    "one with a running request is notified (wall_clock) and killed; the caller gets 546",
     async () => {
       await until(
         "one fresh isolate",
@@ -138,7 +138,7 @@ Deno.test("wall clock: half of it retires an isolate, nine tenths announce its e
   );
 });
 
-Deno.test("isolate clock: it stands still until the first request, and is the same inside and outside", async (t) => {
+Deno.test("isolate clock: it starts with the first request, and is the same inside and outside", async (t) => {
   await using project = await makeProject();
   await using stack = await startStack({
     projectDir: project.dir,
@@ -152,7 +152,7 @@ Deno.test("isolate clock: it stands still until the first request, and is the sa
   };
   const bornAfter = Date.now();
 
-  await t.step("160 s of waiting make nobody older", async () => {
+  await t.step("160 s without a request age no isolate", async () => {
     await stack.functions.advance(160_000);
     assert(await age() < Date.now() - bornAfter + 10_000);
   });
@@ -177,7 +177,7 @@ Deno.test("isolate clock: it stands still until the first request, and is the sa
   );
 });
 
-Deno.test("stop: functions hear termination and may finish what they have in hand", async () => {
+Deno.test("stop: functions are notified of termination and may finish their work", async () => {
   await using project = await makeProject();
   const stack = await startStack({
     projectDir: project.dir,
@@ -210,7 +210,7 @@ Deno.test("idle: a function that does not begin its answer in time is 504", asyn
   await answer.body?.cancel();
 });
 
-Deno.test("pauses: delivery and schedules can be held and let go", async (t) => {
+Deno.test("pauses: delivery and schedules can be paused and resumed", async (t) => {
   await using project = await makeProject();
   await using stack = await startStack({
     projectDir: project.dir,
@@ -238,7 +238,7 @@ Deno.test("pauses: delivery and schedules can be held and let go", async (t) => 
   );
 
   await t.step(
-    "cron: runNow runs a paused schedule once and tells how it went",
+    "cron: runNow runs a paused schedule once and returns the result",
     async () => {
       await stack.cron.pause();
       await sql`select cron.schedule('good', '1 second', 'select 1'), cron.schedule('bad', '1 second', 'select 1/0')`;
@@ -309,7 +309,7 @@ Deno.test("environment: a real key makes a provider real, and the developer's va
   }
 });
 
-Deno.test("rest: a role that does not exist, a failing statement and a rule checked at commit spoil no connection", async () => {
+Deno.test("rest: an unknown role, a failing statement and a deferred constraint break no connection", async () => {
   await using project = await makeProject({
     "supabase/migrations/20260102000000_later.sql": `
       create table public.later (
@@ -327,9 +327,9 @@ Deno.test("rest: a role that does not exist, a failing statement and a rule chec
     ephemeral: true,
     simulators: false,
   });
-  const stranger = await stack.signToken({
+  const unknownRole = await stack.signToken({
     sub: crypto.randomUUID(),
-    role: "stranger",
+    role: "unknown_role",
     exp: Math.floor(Date.now() / 1000) + 60,
   });
   const post = (path: string, body: string, token?: string) =>
@@ -355,16 +355,16 @@ Deno.test("rest: a role that does not exist, a failing statement and a rule chec
   assertEquals(
     await codeOf(post("rpc/whoami", "{}", ended)),
     "401 PGRST303",
-    "a token that has ended",
+    "an expired token",
   );
-  // More than there are connections, so that a spoilt one would be met again.
+  // More requests than connections, so that a broken connection would be used again.
   for (let round = 0; round < 25; round++) {
     assertEquals(
       await codeOf(post("later", '{"id": 1, "other": 2}')),
       "409 23503",
     );
     assertEquals(await codeOf(post("rpc/refuse", "{}")), "400 AI001");
-    assertEquals((await codeOf(post("rpc/whoami", "{}", stranger)))[0], "4");
+    assertEquals((await codeOf(post("rpc/whoami", "{}", unknownRole)))[0], "4");
   }
   const answers = await Promise.all(
     Array.from({ length: 40 }, () => post("rpc/whoami", "{}")),

@@ -160,7 +160,7 @@ Deno.test("deleting an account invalidates its upload URLs and tokens", async (t
     );
     assert(error?.message.includes("account_not_found"), error?.message);
   });
-  await t.step("what was there goes", async () => {
+  await t.step("existing files are removed", async () => {
     assertEquals(await filesOf(stack, [user]), [before]);
     await clean(stack);
     assertEquals(await filesOf(stack, [user]), []);

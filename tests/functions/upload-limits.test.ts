@@ -1,4 +1,4 @@
-/** The limits on what users upload and do not use, through create-upload-url and straight through Storage. */
+/** The limits on unused uploads, through create-upload-url and directly through Storage. */
 import { assert, assertEquals } from "@std/assert";
 import { createUploadUrlResponseSchema } from "../../supabase/functions/_shared/contracts/storage.ts";
 import { signUp, type TestUser } from "../_support/as-user.ts";
@@ -28,7 +28,7 @@ function requestAddress(user: TestUser, bytes: number) {
   });
 }
 
-/** What Storage says in its answer; with HTTP it says 400. */
+/** The status in the body of Storage's response; its HTTP status is 400. */
 function statusIn(error: Error | null): unknown {
   return error !== null && "statusCode" in error ? error.statusCode : undefined;
 }
@@ -41,8 +41,8 @@ function put(url: string, bytes: number) {
   });
 }
 
-Deno.test("upload limits: of 100 addresses for 500 MiB at once as many are given as fit, and the rest is 429", async () => {
-  // The first request of a stack makes it read the whole schema.
+Deno.test("upload limits: of 100 requests for 500 MiB at once those that fit get a URL, and the rest get 429", async () => {
+  // The first request makes a stack read the whole schema.
   await requestAddress(await someone({}), 9);
   const user = await someone({ bytes: 2048 * MIB });
   const answers = await Promise.all(
@@ -60,7 +60,7 @@ Deno.test("upload limits: of 100 addresses for 500 MiB at once as many are given
   }
 });
 
-Deno.test("upload limits: an address takes room until its file is named by a row, removed, or never came", async () => {
+Deno.test("upload limits: a URL counts until a row names its file, the file is removed, or it never arrives", async () => {
   const stack = running();
   const user = await someone({ files: 1 });
   const first = await requestAddress(user, 9);
@@ -124,7 +124,7 @@ Deno.test("upload limits: a file without a signed URL counts as well; one too ma
   assertEquals(honest.status, 200, await honest.text());
 });
 
-Deno.test("upload limits: no address is signed for what create-upload-url has not written down", async () => {
+Deno.test("upload limits: no URL is signed that create-upload-url has not recorded", async () => {
   const user = await someone({});
   const { data, error } = await user.client.storage.from("uploads")
     .createSignedUploadUrl(`${user.id}/direct.png`);

@@ -1,5 +1,5 @@
 /**
- * The project as an app knows it: the addresses and keys of `deno task start`, supabase-js, and the client. Nothing here
+ * The project as an app sees it: the addresses and keys of `deno task start`, supabase-js, and the client. Nothing here
  * knows the source of the functions.
  */
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
@@ -21,14 +21,14 @@ export interface ProjectEnv {
   SIMULATOR_URL: string;
 }
 
-/** A signed-in user of the app. Disposing closes what listens to Realtime. */
+/** A signed-in user of the app. Disposing closes its Realtime connections. */
 export interface AppUser extends AsyncDisposable {
   id: string;
   client: SupabaseClient;
   jobs: AiJobs;
 }
 
-/** A task of this repository, started as a person starts it. */
+/** A task of this repository, started from the command line. */
 export function startTask(
   args: string[],
   options: {
@@ -47,10 +47,10 @@ export function startTask(
   }).spawn();
 }
 
-/** A project that runs, in a process of its own. */
+/** A running project, in a separate process. */
 export interface RunningProject {
   env: ProjectEnv;
-  /** Ends it as Ctrl-C does; rejects when it does not end well. */
+  /** Stops it as Ctrl-C does; rejects when it does not exit with code 0. */
   stop(): Promise<void>;
 }
 
@@ -81,7 +81,7 @@ export async function startProject(folder?: string): Promise<RunningProject> {
 
 /**
  * Starts the project before the first test of the calling file with `deno task start`, and ends it as Ctrl-C does after
- * the last. The answer gives its addresses and keys to tests.
+ * the last. The returned function gives tests its addresses and keys.
  */
 export function useProject(): () => ProjectEnv {
   let project: RunningProject | undefined;
@@ -170,7 +170,7 @@ export async function uploadRecording(
   );
 }
 
-/** What the simulated provider was paid for, by job. */
+/** The paid work of the simulated provider, by job. */
 export async function creations(
   env: ProjectEnv,
 ): Promise<{ marker: string; id: string; sha256: string | undefined }[]> {

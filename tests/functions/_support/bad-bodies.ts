@@ -1,10 +1,10 @@
-/** Bodies that the endpoints must refuse, each with what must come of it. */
+/** Bodies that the endpoints must refuse, each with the expected problem. */
 import type { ExpectedProblem } from "../../_support/problem.ts";
 
 /** A name for the case, the body, and the problem; for `invalid_request` its field is enough. */
 export type BadBody = [string, unknown, ExpectedProblem | string];
 
-/** Bodies that are wrong before any field is looked at. */
+/** Bodies that are invalid before any field is read. */
 export const UNREADABLE: BadBody[] = [
   ["no JSON", "{", { status: 400, code: "invalid_json" }],
   ["nothing", "", { status: 400, code: "invalid_json" }],
@@ -22,7 +22,7 @@ export const UNREADABLE: BadBody[] = [
   }],
 ];
 
-/** Bodies for create-ai-job with an input of the caller's own. */
+/** Bodies for create-ai-job with an input that the caller owns. */
 export function badJobs(input_url: string): BadBody[] {
   const job = {
     job_type: "voice_clone",
@@ -219,7 +219,7 @@ export function badUploads(): BadBody[] {
   ];
 }
 
-/** Bodies for create-download-url; `own` is the path of an object of the caller's. */
+/** Bodies for create-download-url; `own` is the path of an object of the caller. */
 export function badDownloads(own: string): BadBody[] {
   const [userId] = own.split("/");
   const download = { bucket: "voice-samples", path: own, expires_in: 60 };

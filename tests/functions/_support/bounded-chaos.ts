@@ -1,10 +1,10 @@
-/** `deno task chaos` in its bounded form, as a program of its own: it mends the driver that it uses. */
+/** `deno task chaos` in its bounded form, in a separate process because it patches the driver that it uses. */
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { FULL_LOCK } from "../../../dev/tools/lock-rules.ts";
 import { readSummary } from "../../chaos/summary.ts";
 
-/** Runs it and returns its summary with everything that it printed; fails on each problem that it found. */
+/** Runs it and returns its summary and all its output; fails if it found a problem. */
 export async function runBoundedChaos(...args: string[]) {
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [

@@ -1,4 +1,4 @@
-/** What holds for the result cache wherever it is kept. */
+/** Tests of the result cache that hold for every store. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { createAiJobResponseSchema } from "../../../supabase/functions/_shared/contracts/jobs.ts";
 import {
@@ -28,11 +28,11 @@ export async function firstJob(
   await waitForJob(stack, user, jobId, "completed");
   const [row] = await stack.sql<{ input_hash: string }>`
     select input_hash from public.ai_jobs where id = ${jobId}`;
-  // The entry is written after the job has ended; nothing tells of it but a second look.
+  // The entry is written after the job has ended, without an event: only polling shows it.
   return { user, inputUrl, jobId, key: `ai_job:${row?.input_hash}` };
 }
 
-/** Asks for the same again and answers with what create-ai-job says. */
+/** Sends the same request again and returns the response of create-ai-job. */
 export async function askAgain(
   user: TestUser,
   inputUrl: string,
@@ -68,7 +68,7 @@ async function assertHit(
   assertEquals([facts.journal, facts.voices, facts.paid], [[], [], []]);
 }
 
-/** Fails unless the request makes a job of its own that is done by the provider. */
+/** Fails unless the request creates a new job that the provider does. */
 export async function assertMiss(
   stack: TestStack,
   user: TestUser,
@@ -96,7 +96,7 @@ export function defineCacheTests(
     return first;
   };
 
-  Deno.test(`cache in ${kind}: the same request again is answered at once, without a call and without a second voice`, async () => {
+  Deno.test(`cache in ${kind}: the same request again returns the result at once, without a call or a second voice`, async () => {
     const stack = running();
     const { user, inputUrl, jobId } = await done(stack);
     await assertHit(stack, user, await askAgain(user, inputUrl), jobId);
@@ -117,14 +117,14 @@ export function defineCacheTests(
     assertEquals((await stack.simulator.creations()).length, 1);
   });
 
-  Deno.test(`cache in ${kind}: a row inserted without any function is answered from it too`, async () => {
+  Deno.test(`cache in ${kind}: a row inserted without a function gets the cached result too`, async () => {
     const stack = running();
     const { user, inputUrl, jobId } = await done(stack);
     const earlier = await readJob(user, jobId);
     const { data, error } = await user.client.from("ai_jobs").insert({
       job_type: "voice_clone",
       input_url: inputUrl,
-      // As the function would write it: the hash is over what is in the row.
+      // As the function would write it: the hash covers the row's values.
       metadata: {
         ...METADATA,
         stability: 0.5,
@@ -169,7 +169,7 @@ export function defineCacheTests(
     await assertMiss(stack, other, await askAgain(other, theirs));
   });
 
-  Deno.test(`cache in ${kind}: a result that is too old, or whose voice is gone, is made anew`, async () => {
+  Deno.test(`cache in ${kind}: a result that is too old, or whose voice is gone, is made again`, async () => {
     const stack = running();
     const { user, inputUrl, jobId } = await done(stack);
     await stack.sql`

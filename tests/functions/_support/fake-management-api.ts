@@ -1,5 +1,5 @@
 /**
- * As much of Supabase's Management API as `supabase functions deploy --use-api` speaks: an upload for each function
+ * The part of Supabase's Management API that `supabase functions deploy --use-api` calls: an upload for each function
  * (`POST …/functions/deploy`, multipart), then the publication of all of them (`PUT …/functions`).
  */
 import { join } from "@std/path";
@@ -29,14 +29,14 @@ export interface Upload {
 export interface FakeManagementApi extends AsyncDisposable {
   /** The file that makes the CLI use this API: `--profile=<path>`. */
   profile: string;
-  /** Reference of the only project there is. */
+  /** Reference of its only project. */
   projectRef: string;
-  /** The only token that is accepted. */
+  /** The only token that it accepts. */
   accessToken: string;
   uploads: Upload[];
   /** Slugs that were made public, in order. */
   published: string[];
-  /** Requests that it does not know; they were answered with 404. */
+  /** Unknown requests, which it answered with 404. */
   unknown: string[];
 }
 

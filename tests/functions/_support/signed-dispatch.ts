@@ -1,4 +1,4 @@
-/** The database's call to process-ai-job, made by a test: signed as it should be, or not. */
+/** The database's call to process-ai-job, made by a test with a valid or an invalid signature. */
 import { assert, assertEquals } from "@std/assert";
 import { Webhook } from "standardwebhooks";
 import { z } from "zod";
@@ -13,7 +13,7 @@ import type { TestStack } from "../../_support/stack.ts";
 
 const claimedSchema = z.strictObject({ claimed: z.array(z.uuid()) });
 
-/** A dispatch as the database sends it; `change` replaces parts of it after it was signed. */
+/** A dispatch as the database sends it; `change` replaces parts of it after signing. */
 export interface Dispatch {
   jobIds?: string[];
   body?: string;
@@ -71,7 +71,7 @@ export function claimedBy(answer: FunctionAnswer): string[] {
   return claimedSchema.parse(answer.body).claimed;
 }
 
-/** The job's row and timeline, whole. */
+/** The job's complete row and timeline. */
 export async function rowOf(stack: TestStack, jobId: string): Promise<unknown> {
   const [row] = await stack.sql`
     select to_jsonb(j) as job,
@@ -82,8 +82,8 @@ export async function rowOf(stack: TestStack, jobId: string): Promise<unknown> {
 }
 
 /**
- * A job that is due, and nothing under way that would start it. It is due only at the very end: a worker that has just
- * finished another test's job looks once for what is due, and would take it.
+ * A due job that nothing else will start. It becomes due in the last step: a worker that has just
+ * finished another test's job claims once more, and would claim it.
  */
 export async function waitingJob(
   stack: TestStack,

@@ -1,10 +1,10 @@
-/** One try of one caller at one thing, told as a sentence and compared with what the declaration expects. */
+/** One attempt of one caller, described as a sentence and compared with the declared outcome. */
 import { z } from "zod";
 import type { Json } from "./fixture.ts";
 import type { Actor, ActorName } from "./people.ts";
 import type { Change } from "./world.ts";
 
-/** What is tried. Objects are listed to be removed, so `list` and the others are apart from those of rows. */
+/** The operation. Storage lists objects before it removes them, so that operations on objects differ from those on rows. */
 export type Operation =
   | "select"
   | "insert"
@@ -19,28 +19,28 @@ export type Operation =
 
 /** An attempt that has not been made yet. */
 export interface Attempt {
-  /** What it is about, such as `table media`; the first one counts in the summary. */
+  /** Its subjects, such as `table media`; the summary counts it under the first one. */
   subjects: string[];
   actor: ActorName;
   operation: Operation;
-  /** The column that it is about, if it is about one. */
+  /** The column that it concerns, if any. */
   column?: string;
-  /** In words, to follow "<actor> tries to". */
+  /** A phrase that follows "<actor> tries to". */
   what: string;
   /** The outcome, in the words of `run`. */
   expected: string;
   /**
-   * Whether something may change when all is as declared. Those that may not are made at once, and nothing may have
-   * changed at the end; the others one by one, each with its changes as part of its outcome.
+   * Whether a declared outcome may change something. Attempts that may not are made concurrently, and nothing may have
+   * changed at the end; the others are made one by one, each with its changes as part of its outcome.
    */
   mayChange: boolean;
-  /** Makes it. Throws only when the answer is one that nobody could declare. */
+  /** Makes the attempt and returns its outcome. Throws only for a response that cannot be declared. */
   run(): Promise<string>;
-  /** Adds to the outcome what changed; for those that may change something. */
+  /** Adds the changes to the outcome; for attempts that may change something. */
   judge?(outcome: string, changes: Change[]): string;
 }
 
-/** What the API answered to a request for rows. */
+/** The API's response to a request for rows. */
 export interface Answer {
   status: number;
   body: unknown;
@@ -52,7 +52,7 @@ const errorSchema = z.looseObject({
   message: z.string().nullish(),
 });
 
-/** Names the refusal in an answer; undefined when it is none. */
+/** Names the refusal in a response; undefined if it was not refused. */
 export function refusalOf({ status, body }: Answer): string | undefined {
   if (status < 400) return undefined;
   const parsed = errorSchema.safeParse(body);
@@ -119,7 +119,7 @@ export function isAsDeclared({ attempt, outcome }: Result): boolean {
   return outcome === attempt.expected;
 }
 
-/** The sentence for a person: who tried what, and how it came out. */
+/** A sentence: who tried what, and the outcome. */
 export function describe({ attempt, outcome }: Result): string {
   return `${
     attempt.subjects[0]
@@ -135,8 +135,8 @@ async function outcomeOf(attempt: Attempt): Promise<string> {
 }
 
 /**
- * Makes attempts that should change nothing, `width` at a time, until `stop` says so of a result. What is under way
- * then is awaited.
+ * Makes attempts that should change nothing, `width` at a time, until `stop` returns true for a result. Attempts under way
+ * are awaited.
  */
 export async function makeAtOnce(
   attempts: Attempt[],
@@ -158,8 +158,8 @@ export async function makeAtOnce(
 }
 
 /**
- * Makes attempts one by one, each on the rows as they were: `changes` says what became of them, `restore` puts them
- * back. Ends early when `stop` says so of a result.
+ * Makes attempts one by one, each on the original rows: `changes` returns what changed, `restore` undoes
+ * it. Ends early when `stop` returns true for a result.
  */
 export async function makeInTurn(
   attempts: Attempt[],

@@ -1,4 +1,4 @@
-/** An attempt that is written down by hand, and what such attempts are made with. */
+/** Attempts that are written by hand, and the functions that they use. */
 import type { Attempt, Operation } from "./attempt.ts";
 import { relationNamed } from "./catalogue.ts";
 import type { Json, Values } from "./fixture.ts";
@@ -9,7 +9,7 @@ import { filterFor } from "./rows.ts";
 import type { Stage } from "./stage.ts";
 import { write } from "./writing.ts";
 
-/** What no rule over the catalogue can say. */
+/** An attempt that no rule over the catalogue covers. */
 export interface Case {
   subjects: string[];
   actor: ActorName;
@@ -17,24 +17,24 @@ export interface Case {
   what: string;
   expected: string;
   /** Absent: nothing may change. Otherwise whether the changes are part of the outcome. */
-  changes?: "told" | "not told";
+  changes?: "in the outcome" | "not compared";
   run(): Promise<string>;
 }
 
-/** The case among the other attempts. */
+/** The case as an attempt. */
 export function asAttempt(stage: Stage, { changes, ...rest }: Case): Attempt {
   return {
     ...rest,
     mayChange: changes !== undefined,
     ...(changes === undefined ? {} : {
-      judge: changes === "told"
+      judge: changes === "in the outcome"
         ? withChanges(stage)
         : (outcome: string) => outcome,
     }),
   };
 }
 
-/** Inserts, changes and deletes by name, as a caller. */
+/** Inserts, updates and deletes rows by name, as a caller. */
 export function writerOf(stage: Stage, name: ActorName) {
   const actor = stage.people.actors[name];
   const relation = (of: string) => relationNamed(stage.catalogue, of);

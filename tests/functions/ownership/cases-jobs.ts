@@ -1,4 +1,4 @@
-/** Jobs: what may be their input, whose result may answer them, and what their functions tell. */
+/** Jobs: which inputs they accept, whose results they reuse, and what their functions reveal. */
 import { z } from "zod";
 import { refusalOf, rest } from "./attempt.ts";
 import { type Case, writerOf } from "./case.ts";
@@ -16,7 +16,7 @@ export function jobCases(stage: Stage): Case[] {
   const { ids, actors } = stage.people;
   const A = writerOf(stage, "A");
   const service = writerOf(stage, "service");
-  /** A new job, but for its id, which is the database's to draw. */
+  /** A new job without its id, which the database draws. */
   const fresh = (owner: "A" | "B"): Values => {
     const { id: _id, ...row } = stage.fixture["ai_jobs"]?.fresh(owner) ?? {};
     return row;
@@ -35,7 +35,7 @@ export function jobCases(stage: Stage): Case[] {
     job_type: "text_to_speech",
     metadata: { text: "Hello.", ...metadata },
   });
-  /** The id of B's one row. */
+  /** The id of B's only row. */
   const idIn = (table: "voices" | "calls") =>
     rowOf(stage, "B", table, table.slice(0, -1)).values["id"] ?? null;
   const common = {
@@ -43,7 +43,7 @@ export function jobCases(stage: Stage): Case[] {
     actor: "A" as const,
     operation: "insert" as const,
   };
-  /** Makes a finished job so alike a new one of A's that only its owner tells it from one that answers it. */
+  /** Creates a finished job that differs only in its owner from one that a new job of A may reuse. */
   const reuse = async (owner: "A" | "B") => {
     const row = job("A", keptObject(ids.A));
     const source = rowOf(stage, owner, "ai_jobs", "finished").stored["id"] ??
@@ -87,7 +87,7 @@ export function jobCases(stage: Stage): Case[] {
         null,
     },
   });
-  /** Whether the hash of a job that names a recording tells what version the recording has. */
+  /** Whether the hash of a job that names a recording reveals the recording's version. */
   const hashNaming = async (owner: "A" | "B") => {
     const recording = `voice-samples/${keptObject(ids[owner])}`;
     const input = `voice-samples/${keptObject(ids.A)}`;
@@ -127,14 +127,14 @@ export function jobCases(stage: Stage): Case[] {
       what:
         "insert a job that names B's recording where its type has no use for it",
       expected: "nothing of the recording",
-      changes: "not told",
+      changes: "not compared",
       run: () => hashNaming("B"),
     },
     {
       ...common,
       what: "insert a job that names their own recording there",
       expected: "its version",
-      changes: "not told",
+      changes: "not compared",
       run: () => hashNaming("A"),
     },
     {
@@ -207,14 +207,14 @@ export function jobCases(stage: Stage): Case[] {
       ...common,
       what: "insert a job that an equal one of B's would answer",
       expected: "pending",
-      changes: "not told",
+      changes: "not compared",
       run: () => reuse("B"),
     },
     {
       ...common,
       what: "insert a job that an equal one of their own answers",
       expected: "completed, from the other one",
-      changes: "not told",
+      changes: "not compared",
       run: () => reuse("A"),
     },
     {
@@ -232,7 +232,7 @@ export function jobCases(stage: Stage): Case[] {
       operation: "update",
       what: "note an event",
       expected: "B's running; added B's ai_job_events, changed B's ai_jobs",
-      changes: "told",
+      changes: "in the outcome",
       run: () =>
         service.change("B", "ai_jobs", "running", {
           event_seq: 2,

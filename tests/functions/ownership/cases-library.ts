@@ -1,4 +1,4 @@
-/** Slideshows: who can open one by its link, what a withdrawn link shows, and whose slides can be put in order. */
+/** Slideshows: who can open one by its link, what a withdrawn link shows, and whose slides can be reordered. */
 import { z } from "zod";
 import { rest } from "./attempt.ts";
 import { type Case, writerOf } from "./case.ts";
@@ -47,7 +47,7 @@ export function orderingCases(stage: Stage): Case[] {
       ...order,
       what: "put their own slides in order",
       expected: "2; changed A's slideshow_items",
-      changes: "told",
+      changes: "in the outcome",
       run: () => reorder("A", "A"),
     },
   ];
@@ -104,7 +104,7 @@ export function sharingCases(stage: Stage): Case[] {
       operation: "update",
       what: "withdraw a slideshow and look for public copies",
       expected: "nothing",
-      changes: "not told",
+      changes: "not compared",
       run: async () => {
         await A.change("A", "slideshows", "published", { is_published: false });
         const { body } = await rest(
@@ -125,7 +125,7 @@ export function sharingCases(stage: Stage): Case[] {
       operation: "update",
       what: "withdraw a slideshow and publish it again: the link that was out",
       expected: "null",
-      changes: "not told",
+      changes: "not compared",
       run: async () => {
         const token = rowOf(stage, "A", "slideshows", "published").stored[
           "share_token"

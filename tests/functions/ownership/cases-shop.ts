@@ -1,4 +1,4 @@
-/** Orders and what belongs to them: what triggers hold, for customers and for the service. */
+/** Orders and what belongs to them: the rules that triggers enforce, for customers and for the service. */
 import { type Case, writerOf } from "./case.ts";
 import { relationNamed } from "./catalogue.ts";
 import type { Values } from "./fixture.ts";
@@ -7,7 +7,7 @@ import { rowOf } from "./function-attempts.ts";
 import type { Stage } from "./stage.ts";
 import { write } from "./writing.ts";
 
-/** All of them. */
+/** All cases of the shop. */
 export function shopCases(stage: Stage): Case[] {
   const A = writerOf(stage, "A");
   const service = writerOf(stage, "service");
@@ -104,7 +104,7 @@ export function shopCases(stage: Stage): Case[] {
       ...orders,
       what: "place their own draft",
       expected: "A's draft; changed A's orders",
-      changes: "told",
+      changes: "in the outcome",
       run: () => A.change("A", "orders", "draft", { status: "placed" }),
     },
     {
@@ -113,7 +113,7 @@ export function shopCases(stage: Stage): Case[] {
       operation: "delete",
       what: "delete a keepsake that they have just ordered",
       expected: "refused AJ065; changed A's orders",
-      changes: "told",
+      changes: "in the outcome",
       run: async () => {
         await A.change("A", "orders", "draft", { status: "placed" });
         return await A.remove("A", "pdfs", "keepsake");
@@ -174,7 +174,7 @@ export function shopCases(stage: Stage): Case[] {
       ...kept("payments", "record a payment for A's order as B's"),
       operation: "insert",
       expected: "a new row; added A's payments",
-      changes: "told",
+      changes: "in the outcome",
       run: () =>
         service.insert("payments", {
           ...stage.fixture["payments"]?.fresh("A"),
@@ -185,7 +185,7 @@ export function shopCases(stage: Stage): Case[] {
       ...kept("deliveries", "record a delivery of A's order as B's"),
       operation: "insert",
       expected: "a new row; added A's deliveries",
-      changes: "told",
+      changes: "in the outcome",
       run: () =>
         service.insert("deliveries", {
           ...stage.fixture["deliveries"]?.fresh("A"),
@@ -196,7 +196,7 @@ export function shopCases(stage: Stage): Case[] {
       ...kept("deliveries", "record a delivery as another vendor's"),
       operation: "insert",
       expected: "a new row; added A's deliveries",
-      changes: "told",
+      changes: "in the outcome",
       run: () =>
         service.insert("deliveries", {
           ...stage.fixture["deliveries"]?.fresh("A"),

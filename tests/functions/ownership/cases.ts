@@ -1,5 +1,5 @@
 /**
- * What no rule over the catalogue can say: functions that users may call, and the checks that triggers and functions
+ * What no rule over the catalogue covers: functions that users may call, and the checks that triggers and functions
  * make. Each is one attempt among the others.
  */
 import type { Attempt } from "./attempt.ts";
@@ -9,7 +9,7 @@ import { orderingCases, sharingCases } from "./cases-library.ts";
 import { shopCases } from "./cases-shop.ts";
 import type { Stage } from "./stage.ts";
 
-/** All of them. */
+/** All cases. */
 export function caseAttempts(stage: Stage): Attempt[] {
   return [
     ...jobCases(stage),

@@ -14,10 +14,10 @@ export interface Column {
 export interface ForeignKey {
   name: string;
   columns: string[];
-  /** With its schema, such as `public.media` or `auth.users`. */
+  /** Including its schema, such as `public.media` or `auth.users`. */
   target: string;
   targetColumns: string[];
-  /** What becomes of a row when the one it points at is deleted. */
+  /** What happens to a row when the row it references is deleted. */
   onDelete: "refuse" | "cascade" | "set null";
 }
 
@@ -55,7 +55,7 @@ export interface ApiFunction {
   isDefiner: boolean;
 }
 
-/** Everything that a caller of the project could name. */
+/** Everything that a caller of the project can name. */
 export interface Catalogue {
   relations: Relation[];
   functions: ApiFunction[];

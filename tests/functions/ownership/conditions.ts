@@ -1,6 +1,6 @@
-/** The single conditions of a policy's expression, as Postgres writes it: every AND and OR stands in parentheses. */
+/** The single conditions of a policy's expression, as Postgres prints it: every AND and OR in parentheses. */
 
-/** Where a condition stands in the text. */
+/** The position of a condition in the text. */
 export interface Span {
   start: number;
   end: number;
@@ -8,10 +8,10 @@ export interface Span {
 
 interface Group {
   start: number;
-  /** Where the operand that is being read began. */
+  /** The start of the operand that is being read. */
   operand: number;
   operands: Span[];
-  /** Where the condition of a `where` began. */
+  /** The start of the condition of a `where`. */
   where: number | undefined;
 }
 
@@ -25,7 +25,7 @@ function trimmed(text: string, { start, end }: Span): Span {
 
 /**
  * Every operand of an AND or OR, at any depth, and every condition of a `where` that is not itself such a group.
- * Text in quotes is passed over. Empty for an expression that is one condition.
+ * Text in quotes is skipped. Empty for an expression that is one condition.
  */
 export function conditionsOf(text: string): Span[] {
   const found: Span[] = [];
@@ -41,7 +41,7 @@ export function conditionsOf(text: string): Span[] {
     }
     if (group.where !== undefined) found.push({ start: group.where, end });
   };
-  // Strings, names in quotes, words, parentheses; everything else is of no interest.
+  // Strings, quoted names, words, parentheses; everything else is irrelevant.
   const tokens = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|[()]/g;
   for (const { 0: token, index } of text.matchAll(tokens)) {
     const group = groups.at(-1);

@@ -1,16 +1,16 @@
-/** How expected.ts says who may do what. */
+/** The types with which expected.ts declares who may do what. */
 import type { ActorName, Role } from "./people.ts";
 
-/** What may be done with a row that is there. */
+/** Operations on an existing row. */
 export type RowRight = "select" | "update" | "delete";
 
-/** How a signed-in user stands to a row. */
+/** The relation of a signed-in user to a row. */
 export type Standing = "owner" | "vendor" | "signed in";
 
 /**
- * What becomes of a reference to another user's row. `owner`: it names the row's owner, and the policies decide.
- * `shared`: what it points at belongs to nobody. Otherwise the outcome of the attempt, for users (where the column
- * is theirs to write) and for the service.
+ * The outcome of a reference to another user's row. `owner`: it names the row's owner, and the policies decide.
+ * `shared`: the referenced row belongs to nobody. Otherwise the outcome of the attempt, for users (where they may
+ * write the column) and for the service.
  */
 export type ReferenceRule = "owner" | "shared" | {
   users?: string;
@@ -21,20 +21,20 @@ export type ReferenceRule = "owner" | "shared" | {
 export interface RelationDeclaration {
   /**
    * By kind of row (fixture.ts makes at least one of each kind) and standing, the rights, such as `select update`.
-   * Whoever is not named has none. `vendor` is a user of the vendor that the kind is about.
+   * Anyone not named has none. `vendor` is a user of the vendor that the kind is about.
    */
   rows: Record<string, Partial<Record<Standing, string>>>;
   /** Every column, by what signed-in users are granted on it: some of `select insert update`, or nothing. */
   columns: Record<string, string[]>;
-  /** Columns that may be selected without being signed in. There is no other right without that. */
+  /** Columns that may be selected without being signed in, which gives no other right. */
   anon?: string[];
   /** What the secret key may do: some of `select insert update delete`. */
   service: string;
   /** Every foreign key. */
   references?: Record<string, ReferenceRule>;
-  /** Columns that name an object and are held to the owner's folder, with the check that does it. */
+  /** Columns that name an object in the owner's folder, with the check that enforces it. */
   ownFolder?: Record<string, string>;
-  /** What triggers write besides, for `insert`, `delete` and `update <column>`, such as `changed orders`; several with commas. */
+  /** What triggers also write, for `insert`, `delete` and `update <column>`, such as `changed orders`; several with commas. */
   alsoWrites?: Record<string, string>;
   /** Updates that a trigger refuses for the first row that may be updated, for `update <column>`. */
   refused?: Record<string, string>;
@@ -43,16 +43,16 @@ export interface RelationDeclaration {
 /** A function of the API. */
 export interface FunctionDeclaration {
   roles: Exclude<Role, "none">[];
-  /** What becomes of the service's call; without it, it is executed. */
+  /** The outcome of the service's call; if absent, it is executed. */
   service?: string;
 }
 
-/** What may be done with objects; moving one within the bucket is `move`. */
+/** Operations on objects; `move` is within the bucket. */
 export type ObjectRight = "read" | "create" | "replace" | "remove" | "move";
 
 /** A bucket. The secret key may do everything in every bucket, and nobody else anything in a foreign folder. */
 export interface BucketDeclaration {
-  /** Whether objects can be read by their address alone. */
+  /** Whether anybody with its URL can read an object. */
   isPublic: boolean;
   /** What users may do in their own folder. */
   owner: ObjectRight[];
@@ -60,11 +60,11 @@ export interface BucketDeclaration {
 
 /** An Edge Function: HTTP status of each request of endpoint-requests.ts, for users and for everybody else. */
 export interface EndpointDeclaration {
-  /** Requests about the caller's own things. */
+  /** Requests about the caller's own rows and objects. */
   own: Record<string, number>;
-  /** Requests about the things of another user. */
+  /** Requests about another user's rows and objects. */
   foreign: Record<string, number>;
-  /** Who is let in; everybody else gets 401. */
+  /** The callers that are admitted; all others get 401. */
   callers: ActorName[];
 }
 

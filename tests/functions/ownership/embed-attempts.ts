@@ -1,4 +1,4 @@
-/** Tries to see rows through foreign keys, in both directions. */
+/** Attempts to see rows through foreign keys, in both directions. */
 import { type Attempt, rest } from "./attempt.ts";
 import { type ForeignKey, type Relation, relationNamed } from "./catalogue.ts";
 import type { Row } from "./fixture.ts";
@@ -63,7 +63,7 @@ function embeddingReadings(
     : isForward
     ? key.columns[0]
     : `${to.name}!${key.columns[0]}`;
-  const tell = (rows: Record<string, unknown>[]) =>
+  const describe = (rows: Record<string, unknown>[]) =>
     listed(rows.map((row) => {
       const found = [row["found"] ?? []].flat();
       const [name = ""] = namesIn(stage, from.name, [row]);
@@ -96,7 +96,7 @@ function embeddingReadings(
       needs,
       mayBeRefused,
       subjects,
-      tell,
+      describe,
       expected: told(pairs),
     },
     {
@@ -107,7 +107,7 @@ function embeddingReadings(
       needs: [...needs, [to, [innerKey]]],
       mayBeRefused,
       subjects,
-      tell,
+      describe,
       expected: told(
         pairs.flatMap(({ row, linked }) => {
           const same = linked.filter((other) =>
@@ -141,7 +141,7 @@ function embeddingsOf(stage: Stage, relation: Relation): Embedding[] {
   ];
 }
 
-/** Embedding what lies in a schema that the API does not offer: whatever the refusal is called. */
+/** Attempts to embed a table of a schema that the API does not offer; any refusal counts. */
 function hiddenEmbedding(
   stage: Stage,
   actor: Actor,

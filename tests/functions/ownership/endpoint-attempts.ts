@@ -1,4 +1,4 @@
-/** Tries at the Edge Functions: with nothing, with keys that are no user, with one's own things and another's. */
+/** Attempts at the Edge Functions: without a key, with project keys, and as users with own and foreign objects. */
 import type { Attempt } from "./attempt.ts";
 import type { Json } from "./fixture.ts";
 import { keptObject } from "./fixture.ts";
@@ -15,7 +15,7 @@ interface EndpointRequest {
   body?: Json;
 }
 
-/** Makes a request about the things of `subject`. */
+/** Creates a request about the rows and objects of `subject`. */
 type MakeRequest = (stage: Stage, subject: "A" | "B") => EndpointRequest;
 
 function jobOn(name: string): MakeRequest {
@@ -74,7 +74,7 @@ function upload(
   });
 }
 
-/** The requests by function and by the words of expected.ts. */
+/** The requests by function and by their names in expected.ts. */
 const REQUESTS: Record<string, Record<string, MakeRequest>> = {
   "create-ai-job": {
     "a job with an own recording": jobOn("kept.bin"),
@@ -191,7 +191,7 @@ const REQUESTS: Record<string, Record<string, MakeRequest>> = {
   },
 };
 
-/** Requests that expected.ts declares and nobody can make, and the other way round. */
+/** Requests that expected.ts declares but this file lacks, and the other way round. */
 export function unmatchedRequests(stage: Pick<Stage, "expected">): string[] {
   const declared = Object.entries(stage.expected.endpoints).flatMap((
     [slug, { own, foreign }],
@@ -230,7 +230,7 @@ async function send(
   return `${response.status}`;
 }
 
-/** A key may also come where a user's token belongs. */
+/** A key may also be sent in place of a user's token. */
 function waysToCall(actor: Actor): [string, Record<string, string>][] {
   const key = actor.headers["apikey"];
   return [
@@ -273,7 +273,7 @@ export function endpointAttempts(stage: Stage, slug: string): Attempt[] {
           subjects: [`endpoint ${slug}`],
           actor: name,
           operation: "call",
-          what: `ask for ${what}${how}`,
+          what: `request ${what}${how}`,
           expected: `${isCaller || status === 401 ? status : 401}`,
           mayChange,
           ...(mayChange
@@ -289,7 +289,7 @@ export function endpointAttempts(stage: Stage, slug: string): Attempt[] {
           run: async () => {
             const make = REQUESTS[slug]?.[what];
             if (make === undefined) {
-              throw new Error(`endpoint-attempts.ts cannot ask for ${what}`);
+              throw new Error(`endpoint-attempts.ts cannot request ${what}`);
             }
             return await send(stage, slug, headers, make(stage, about));
           },

@@ -1,9 +1,9 @@
 /**
- * Mutants that no attempt can see: another layer holds, or no right depends on what they change. Each is tried all the
- * same, and one that is seen after all must not stand here.
+ * Mutants that no attempt can detect: another layer still protects, or no right depends on what they change. Each is still
+ * tested, and one that is detected must not be listed here.
  */
 export interface Equivalent {
-  /** Name of the mutant, or a pattern for all of a kind. */
+  /** The name of the mutant, or a pattern for all of a kind. */
   mutant: string | RegExp;
   reason: string;
 }
@@ -18,7 +18,7 @@ export const EQUIVALENTS: Equivalent[] = [
     mutant:
       /^trigger \w+ on \w+ \((record_(storage|provider|provider_call)_removal|abandon_upload)\): switched off$/,
     reason:
-      "It writes down what must be removed elsewhere, into a schema that no caller reaches.",
+      "It records what must be removed elsewhere, in a schema that no caller can access.",
   },
   {
     mutant:
@@ -30,7 +30,7 @@ export const EQUIVALENTS: Equivalent[] = [
     mutant:
       "trigger pending_uploads_reserve on pending_uploads (reserve_upload): switched off",
     reason:
-      "It holds callers to how much they may upload. Whose folder a reservation is in is a check of the policy.",
+      "It limits how much callers may upload. The policy checks whose folder a reservation is in.",
   },
   {
     mutant:
@@ -47,25 +47,24 @@ export const EQUIVALENTS: Equivalent[] = [
     mutant:
       /^policy "users can upload into their own folder" on objects: with check without its condition \d+, \(u\.(stored_at IS NULL|expires_at > now\(\))\)$/,
     reason:
-      "A reservation of the caller's own that is used or has ended: it bounds how much they upload, not where.",
+      "The caller's own used or expired reservation: it limits how much they upload, not where.",
   },
   {
     mutant:
       "trigger ai_jobs_dispatch on ai_jobs (dispatch_inserted_ai_jobs): switched off",
-    reason:
-      "A hint to the worker. Nobody's rights depend on when a job starts.",
+    reason: "A hint to the worker. No right depends on when a job starts.",
   },
   {
     mutant:
       /^trigger \w+ on \w+ \((follow_changed_ai_jobs|separate_inserted_turns|lock_voice_places|take_inserted_voice_places|leave_ai_job_queue|finish_instead_of_requeue|derive_call_outcome|note_settled_calls|settle_reserved_costs|release_reserved_cost)\): switched off$/,
     reason:
-      "It keeps the queue's own counts, order and journal, what follows from a job's end, the breaker and the books, not who reaches them. The tests of the database hold it.",
+      "It maintains counters, order, journal, breaker, accounts and the effects of a job's end, not access to them. The database tests cover it.",
   },
   {
     mutant:
       "trigger ai_jobs_fix_dependency on ai_jobs (keep_ai_job_dependency): switched off",
     reason:
-      "Nobody is granted an update of depends_on_job_id. The trigger holds the service to it.",
+      "Nobody is granted an update of depends_on_job_id. The trigger enforces it for the service.",
   },
   {
     mutant:
@@ -77,23 +76,23 @@ export const EQUIVALENTS: Equivalent[] = [
   {
     mutant: 'function public.get_ai_budget: without "l.user_id = auth.uid()"',
     reason:
-      "It runs as the caller, who reads no limits but their own and the default ones. The mutants of those policies are seen.",
+      "It runs as the caller, who reads only their own and the default limits. The mutants of those policies are seen.",
   },
   {
     mutant: "function get_ai_budget: made security definer",
     reason:
-      "It asks for the caller's own row besides. The mutants of the policies are seen.",
+      "It also requires the caller's own row. The mutants of the policies are seen.",
   },
 
-  // Grants that give nothing.
+  // Grants without an effect.
   {
     mutant:
       /^column (order_items\.line_total_minor|orders\.total_minor): (insert|update) granted to \w+$/,
     reason:
-      "A generated column: Postgres lets nobody write it, before it looks at privileges.",
+      "A generated column: Postgres refuses every write before it checks privileges.",
   },
 
-  // Policies beside another layer that says the same.
+  // Policies that another layer duplicates.
   {
     mutant:
       /^policy "(users can (rename their own avatars|change their own (calls|profile|slides|slideshows)|retitle their own (media|pdfs))|customers can change their own orders|users can ask to cancel or retry their own ai jobs)" on \w+: with check \(true\)$/,
@@ -104,72 +103,72 @@ export const EQUIVALENTS: Equivalent[] = [
     mutant:
       'policy "users can create ai jobs of their own" on ai_jobs: with check (true)',
     reason:
-      "private.admit_ai_job refuses another owner before the policy is asked. The mutant of that check is seen.",
+      "private.admit_ai_job refuses another owner before the policy is checked. The mutant of that check is seen.",
   },
   {
     mutant:
       /^policy "customers can add items to their own drafts" on order_items: with check (\(true\)|without its condition [123], .*)$/,
     reason:
-      "private.fill_order_item refuses a foreign order, and one that is no draft, before the policy is asked. The mutants of those checks are seen.",
+      "private.fill_order_item refuses a foreign order, and one that is not a draft, before the policy is checked. The mutants of those checks are seen.",
   },
   {
     mutant:
       'policy "customers can change items of their own drafts" on order_items: with check (true)',
     reason:
-      "Nobody is granted an update of order_id, so that an item stays in the order by which the row was found.",
+      "Nobody is granted an update of order_id, so that an item stays in the order that the policy checked.",
   },
   {
     mutant:
       /^policy "customers can (change|remove) items of their own drafts" on order_items: (using )?without its condition 2, \(o\.user_id = .*$/,
     reason:
-      "The condition reads orders as the caller, who sees no other draft than their own: vendors see what is paid.",
+      "The condition reads orders as the caller, who sees only their own drafts: vendors see paid orders.",
   },
   {
     mutant:
       /: using without its condition \d, \(m\.user_id = \( SELECT auth\.uid\(\) AS uid\)\)$/,
     reason:
-      "The condition reads vendor_members as the caller, who sees no other memberships than their own.",
+      "The condition reads vendor_members as the caller, who sees only their own memberships.",
   },
   {
     mutant:
       /: using without its condition \d, \(vendor_id (>=|<=) \( SELECT m\.vendor_id /,
     reason:
-      "A bound for the planner: the condition before it names the very vendors.",
+      "A bound for the planner: the condition before it names the same vendors.",
   },
   {
     mutant:
       'policy "signed-in users can read what vendors sell" on vendor_products: using without its condition 3, v.is_active',
     reason:
-      "The condition reads vendors as the caller, who sees inactive ones only where the last condition lets their products in anyway.",
+      "The condition reads vendors as the caller, who sees inactive ones only where the last condition admits their products anyway.",
   },
   {
     mutant:
       /^policy "(anybody can read the slides of a shared slideshow by link|users can read their own slides and shared ones by link)" on slideshow_items: using without its condition \d, (s\.is_published|\(s\.share_token = .*)$/,
     reason:
-      "The condition reads slideshows as the caller, who sees none but their own and the published one of the link.",
+      "The condition reads slideshows as the caller, who sees only their own and the published one of the link.",
   },
   {
     mutant:
       /^policy "(anybody can read a shared slideshow by link|users can read their own slideshows and shared ones by link)" on slideshows: using without its condition \d, is_published$/,
     reason:
-      "The token is only ever set by get_shared_slideshow, which asks for a published one itself. The mutant of that check is seen.",
+      "Only get_shared_slideshow sets the token, and it requires a published slideshow itself. The mutant of that check is seen.",
   },
   {
     mutant: "function get_shared_slideshow: made security definer",
     reason:
-      "Its own conditions say what the policies say: this token, published, copies that are public.",
+      "Its own conditions repeat the policies: this token, published, public copies.",
   },
   {
     mutant:
       /^policy "users can remove objects in their own folder" on objects: using without its condition 2, \(\(storage\.foldername/,
     reason:
-      "Storage finds the row to remove by its name, and the policy for reading shows no foreign one.",
+      "Storage finds the row to remove by its name, and the policy for reading hides foreign ones.",
   },
   {
     mutant:
       /^policy "users can replace their own profile photos" on objects: (using|with check) \(true\)$/,
     reason:
-      "The other clause says the same of the row before or after. Both opened together are seen.",
+      "The other clause requires the same of the row before or after. Opening both together is seen.",
   },
   {
     mutant:
@@ -178,15 +177,15 @@ export const EQUIVALENTS: Equivalent[] = [
       "An update that finds its row by a column needs the policy for reading, for the row before and after it.",
   },
 
-  // Constraints beside a trigger.
+  // Constraints that a trigger duplicates.
   {
     mutant: "foreign key ai_jobs_dependency_fkey on ai_jobs: dropped",
     reason:
-      "private.is_dependency_unfinished refuses a foreign job before the constraint is asked. The mutant of that check is seen.",
+      "private.is_dependency_unfinished refuses a foreign job before the constraint is checked. The mutant of that check is seen.",
   },
   {
     mutant: "foreign key deliveries_order_fkey on deliveries: dropped",
     reason:
-      "private.guard_delivery fills in the vendor of the order, which may not be null, and lets neither change.",
+      "private.guard_delivery fills in the vendor of the order, which must not be null, and allows neither to change.",
   },
 ];

@@ -1,20 +1,20 @@
 /**
- * Who may do what: the one declaration that the running API is compared with. What is not said here is refused.
+ * Who may do what: the declaration that the running API is compared with. Everything not declared here is refused.
  *
- * Something new fails the matrix until it stands here, with rows in fixture.ts.
+ * The matrix fails for anything new until it is declared here, with rows in fixture.ts.
  */
 import type { Declaration, FunctionDeclaration } from "./declaration.ts";
 
-/** Held together by a foreign key over (id, user_id): nobody, not even the service, can cross two owners. */
+/** A foreign key over (id, user_id): nobody, not even the service, can reference another owner's row. */
 const SAME_OWNER = {
   users: "refused 23503",
   service: "refused 23503",
 } as const;
 
-/** Written by the service alone, in the statement that reads the job; no key holds the two owners together. */
+/** Written only by the service, in the statement that reads the job; no key compares the two owners. */
 const FROM_THE_JOB = { service: "written" } as const;
 
-/** The service calls them for an operator; for anybody else they refuse by themselves. */
+/** The service calls them for an operator; they refuse everybody else themselves. */
 const OF_OPERATORS: FunctionDeclaration = {
   roles: ["service_role"],
   service: "refused AJ095",
@@ -145,7 +145,7 @@ export const EXPECTED: Declaration = {
         finished: { owner: "select update" },
       },
       columns: {
-        // An owner's whole say about a job that exists; what it means is the trigger's to decide.
+        // The only column of an existing job that its owner may write; the trigger decides what it means.
         "select update": ["cancel_requested_at", "retry_requested_at"],
         "select insert": [
           "user_id",
@@ -198,7 +198,7 @@ export const EXPECTED: Declaration = {
           users: "refused AJ016",
           service: "refused AJ016",
         },
-        // Another user's job is dropped in silence: whether there is one must not show.
+        // Another user's job is ignored silently, so that its existence is not revealed.
         ai_jobs_cached_from_job_id_fkey: {
           users: "written, without the reference",
           service: "written, without the reference",
@@ -208,7 +208,7 @@ export const EXPECTED: Declaration = {
         insert: "added ai_job_events, changed ai_limits",
         "update cancel_requested_at": "added ai_job_events",
       },
-      // Only what has failed can be retried, and the first row waits.
+      // Only failed jobs can be retried, and the first row is waiting.
       refused: {
         "update retry_requested_at": "refused AJ070; nothing changed",
       },
@@ -233,7 +233,7 @@ export const EXPECTED: Declaration = {
       },
     },
 
-    // The service's own notes: their owner does not see them.
+    // Internal records of the service: their owner does not see them.
     ai_job_checkpoints: {
       rows: { checkpoint: {} },
       columns: { "": ["job_id", "data", "upload_id"] },
@@ -422,7 +422,7 @@ export const EXPECTED: Declaration = {
     },
 
     slideshows: {
-      // A published one is read by whoever knows its token, through get_shared_slideshow and in no other way.
+      // Anyone who knows its token can read a published one, but only through get_shared_slideshow.
       rows: {
         private: { owner: "select update delete" },
         published: { owner: "select update delete" },
@@ -554,7 +554,7 @@ export const EXPECTED: Declaration = {
     orders: {
       rows: {
         draft: { owner: "select update delete" },
-        // Theirs to fulfil from the moment it is paid, and not before.
+        // The vendor fulfils an order once it is paid, and does not see it before.
         "placed with the vendor": { owner: "select update" },
         "paid, with the vendor": { owner: "select update", vendor: "select" },
         "paid, with another": { owner: "select update" },
@@ -608,7 +608,7 @@ export const EXPECTED: Declaration = {
       references: {
         order_items_order_fkey: {
           users: "against the policy",
-          // With A's keepsake in it; an item of B's order has one of B's or none.
+          // It contains A's keepsake; an item of B's order must have one of B's or none.
           service: "refused AJ061",
         },
         order_items_product_fkey: "shared",
@@ -642,10 +642,10 @@ export const EXPECTED: Declaration = {
           "updated_at",
         ],
       },
-      // The books: nobody deletes what was paid or sent.
+      // Accounting: nobody deletes what was paid or sent.
       service: "select insert update",
       references: {
-        // A payment becomes that of the order's customer, whatever is written.
+        // A payment always belongs to the order's customer, even if another user is written.
         payments_order_fkey: { service: "written" },
         payments_user_id_fkey: "owner",
       },
@@ -673,7 +673,7 @@ export const EXPECTED: Declaration = {
       },
       service: "select insert update",
       references: {
-        // As a payment: it becomes that of the order's customer and vendor.
+        // Like a payment: it belongs to the order's customer and vendor.
         deliveries_order_fkey: { service: "written" },
         deliveries_user_id_fkey: "owner",
       },
@@ -827,7 +827,7 @@ export const EXPECTED: Declaration = {
       own: {},
       foreign: { "a run, unsigned": 401 },
     },
-    // No key opens it either, only what the provider signs with, or knows.
+    // No key opens it either, only the provider's signature or token.
     "provider-webhook": {
       callers: [],
       own: {},
@@ -847,13 +847,13 @@ export const EXPECTED: Declaration = {
         "the record of the operators": 403,
       },
     },
-    // What it answers depends on the state of the project: tests/functions/ops.test.ts says to whom it tells what.
+    // Its answer depends on the state of the project: tests/functions/ops.test.ts checks what each caller gets.
     health: {
       callers: ["no key", "anon", "A", "B", "vendor", "service"],
       own: {},
       foreign: { "a change of health": 405 },
     },
-    // It is switched off here; its token is tried in tests/functions/ops.test.ts.
+    // It is disabled here; tests/functions/ops.test.ts tests its token.
     metrics: {
       callers: ["no key", "anon", "A", "B", "vendor", "service"],
       own: {},

@@ -13,7 +13,7 @@ import {
 } from "./fixture.ts";
 import type { Owner } from "./people.ts";
 
-/** Jobs in the middle of their lives, their timelines, calls and cached results, and the voices that they made. */
+/** Jobs in every state, with their timelines, calls, cached results and voices. */
 export function jobRows(
   { ids, next, forEach, shared, namesOf }: FixtureTools,
 ): Record<string, RelationFixture> {

@@ -1,4 +1,4 @@
-/** The fixture's recordings, photos, and what people make of them. */
+/** The fixture's recordings, photos, and what users make of them. */
 import {
   type FixtureTools,
   hex64,
@@ -11,7 +11,7 @@ import {
 } from "./fixture.ts";
 import type { Owner } from "./people.ts";
 
-/** What people own beside jobs. */
+/** What users own besides jobs. */
 export function libraryRows(
   { ids, next, forEach, namesOf }: FixtureTools,
 ): Record<string, RelationFixture> {
@@ -63,7 +63,7 @@ export function libraryRows(
         photo_path: `profile-photos/${keptObject(ids[owner])}`,
         locale: "de",
       }),
-      // A and B have theirs, and nobody has two.
+      // A and B have a profile already, and nobody has two.
       freshFor: ["vendor"],
       change: (owner) => ({
         display_name: "Another name",

@@ -11,12 +11,12 @@ import type { Owner } from "./people.ts";
 
 const ADDRESS = { name: "A Person", street: "1 Street", city: "Town" };
 
-/** Ids in an order: those of the other vendor lie between those of the vendor, where a range would take them in. */
+/** Ids in an order: those of the other vendor lie between those of the vendor, where a range would include them. */
 function vendorId(place: number, name: string): string {
   return `${place}${idOf(`vendors/${name}`).slice(1)}`;
 }
 
-/** Two vendors by who acts for them, each with one product on sale and one that was, and two that are closed. */
+/** Two active vendors, each with an active and an inactive product, and two closed ones; by who acts for them. */
 const VENDORS = {
   vendor: vendorId(1, "press"),
   "other vendor": vendorId(2, "bindery"),
@@ -36,10 +36,10 @@ export function productOf(vendor: Vendor): Values {
   return { product_id: PRODUCTS[vendor], vendor_id: VENDORS[vendor] };
 }
 
-/** A vendor that takes no orders; nobody sees it but who acts for it. */
+/** A vendor that accepts no orders; only its own members see it. */
 export const CLOSED_VENDOR = CLOSED["other vendor"];
 
-/** The shop. Each customer has an order in each state that is seen by others, or not. */
+/** The shop. Each customer has an order in each state that matters for who sees it. */
 export function shopRows(
   { ids, next, forEach, shared, namesOf }: FixtureTools,
 ): Record<string, RelationFixture> {

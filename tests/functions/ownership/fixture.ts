@@ -1,6 +1,6 @@
 /**
- * Rows in every table: the same ones for A and for B, and what the vendors keep. They refer to each other wherever
- * the tables let them, so that every reference has something foreign to be pointed at.
+ * Rows in every table: the same ones for A and for B, and those of the vendors. They refer to each other wherever
+ * the tables allow it, so that every reference has a foreign row to point at.
  */
 import { createHash } from "node:crypto";
 import { jobRows } from "./fixture-jobs.ts";
@@ -14,44 +14,44 @@ export type Json = string | number | boolean | null | Json[] | {
 };
 export type Values = Record<string, Json>;
 
-/** A row that the fixture made. `owner` is null when it is nobody's. */
+/** A row of the fixture. `owner` is null if it belongs to nobody. */
 export interface Row {
   relation: string;
   kind: string;
   owner: Owner | null;
   values: Values;
-  /** Every column as the database has it, as text; filled in once the row is there. */
+  /** Every column as text, as stored in the database; filled in once the row exists. */
   stored: Record<string, string | null>;
 }
 
-/** What the fixture knows of a relation. */
+/** The fixture of a relation. */
 export interface RelationFixture {
   rows: Row[];
-  /** One more row of this owner's, complete and valid, different at each call. */
+  /** One more row for this owner, complete and valid, different at each call. */
   fresh(owner: Owner): Values;
-  /** For whom `fresh` can be inserted; A and B unless said otherwise. */
+  /** The owners for whom `fresh` can be inserted; by default A and B. */
   freshFor?: Owner[];
   /** A new value for each column that users may update, for rows of this owner. The first can be set on all at once. */
   change?(owner: Owner): Values;
 }
 
-/** What the parts of the fixture are made with. */
+/** What the parts of the fixture are built from. */
 export interface FixtureTools {
   /** Ids of the users. */
   ids: Record<Owner, string>;
-  /** A number, in text, that was not given before. */
+  /** A number as text, different at each call. */
   next(): string;
   /** The rows of a relation that A and B each have, by kind. */
   forEach(
     relation: string,
     make: (owner: Owner, id: string) => Record<string, Values | Values[]>,
   ): Row[];
-  /** Rows one by one, of nobody's or of the owner who is named. */
+  /** Single rows that belong to nobody or to the named owner. */
   shared(
     relation: string,
     rows: [kind: string, values: Values, owner?: Owner][],
   ): Row[];
-  /** Ids by relation and a name of the fixture's choice, different for each owner. */
+  /** Ids by relation and a name that the fixture chooses, different for each owner. */
   namesOf(owner: Owner): (relation: string, name: string) => string;
 }
 
@@ -60,7 +60,7 @@ const CUSTOMERS = ["A", "B"] as const satisfies Owner[];
 export const LAST_YEAR = "2025-06-01T12:00:00Z";
 export const LATER = "2025-06-01T12:05:00Z";
 export const FAR_AHEAD = "2099-01-01T00:00:00Z";
-/** New jobs may wait a month at most. */
+/** New jobs may wait one month at most. */
 export const TOMORROW = new Date(Date.now() + 86_400_000).toISOString();
 
 /** SHA-256 in hex. */
@@ -68,7 +68,7 @@ export function hex64(name: string): string {
   return createHash("sha256").update(name).digest("hex");
 }
 
-/** An id that is the same in every run, so that a failure can be found again. */
+/** An id that is the same in every run, so that a failure can be reproduced. */
 export function idOf(name: string): string {
   const hex = hex64(name);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${

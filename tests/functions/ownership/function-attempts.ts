@@ -1,4 +1,4 @@
-/** Tries to call every function with the things of another user: ids, a lease that is good, keys. */
+/** Attempts to call every function with the data of another user: ids, a valid lease, keys. */
 import { type Attempt, refusalOf, rest } from "./attempt.ts";
 import type { ApiFunction } from "./catalogue.ts";
 import type { Json, Row, Values } from "./fixture.ts";
@@ -37,10 +37,10 @@ function leaseOfB(stage: Stage): { job_id: Json; lease_token: Json } {
   };
 }
 
-/** A value for each parameter by its name: where it can name something of B's, it does. */
+/** A value for each parameter by its name; one of B's where it can name one. */
 const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_beats: (stage) => [{ ...leaseOfB(stage), progress: 50 }],
-  // As begin_provider_calls and settle_provider_calls take them.
+  // As begin_provider_calls and settle_provider_calls accept them.
   p_calls: (stage) => [{
     ...leaseOfB(stage),
     call_id: value(stage, "ai_provider_calls", "call", "id") ?? null,
@@ -58,7 +58,7 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_upload_ids: () => ["an-upload"],
   p_worker: () => "process-ai-job",
   p_failed_since: () => "2001-01-01T00:00:00Z",
-  // B is no operator: the functions of the console refuse them by themselves.
+  // B is not an operator: the console's functions refuse them.
   p_operator_id: (stage) => stage.people.ids.B,
   p_range: () => "1h",
   p_expected_count: () => 0,
@@ -164,7 +164,7 @@ export async function call(
   return refusalOf(answer) ?? JSON.stringify(answer.body);
 }
 
-/** Every function for every caller. What users may call has cases of its own, in cases.ts. */
+/** Every function for every caller. Functions that users may call have separate cases, in cases.ts. */
 export function functionAttempts(
   stage: Stage,
   given: ApiFunction,

@@ -1,4 +1,4 @@
-/** All attempts, what is not declared, and the table that says how it went. */
+/** All attempts, the differences from the declaration, and the table of results. */
 import {
   type Attempt,
   describe,
@@ -39,7 +39,7 @@ function differences(
 }
 
 /**
- * Everything that the API offers and the declaration does not know, and the other way round, each as a sentence that
+ * Everything that the API offers and the declaration lacks, and the other way round, each as a sentence that
  * says what to do. Empty when the two agree.
  */
 export function disagreements(
@@ -132,7 +132,7 @@ export function disagreements(
   ];
 }
 
-/** Functions that users may call and that no attempt calls as a user: what they answer is nobody's rule. */
+/** Functions that users may call but that no attempt calls as a user, so that no rule covers their answers. */
 export function untried(stage: Stage, attempts: Attempt[]): string[] {
   return Object.entries(stage.expected.functions).filter(([name, { roles }]) =>
     roles.some((role) => role !== "service_role") &&
@@ -148,7 +148,7 @@ export function untried(stage: Stage, attempts: Attempt[]): string[] {
   );
 }
 
-/** Every attempt there is. */
+/** All attempts. */
 export function allAttempts(stage: Stage): Attempt[] {
   const { catalogue } = stage;
   return [
@@ -177,8 +177,8 @@ export function rowsOf(stage: Stage): Parameters<typeof makeInTurn>[1] {
 }
 
 /**
- * Makes the attempts: first those that must change nothing, all at once, then the others one by one. When something
- * changed all the same, the first ones are made again one by one to say by whom.
+ * Makes the attempts: first those that must change nothing, concurrently, then the others one by one. If something
+ * changed nevertheless, the first ones are repeated one by one to find out which changed it.
  */
 export async function make(
   stage: Stage,
@@ -195,7 +195,7 @@ export async function make(
   return [...results, ...await makeInTurn(moving, rowsOf(stage))];
 }
 
-/** The results that are not as declared, as sentences; at most `most` of them. */
+/** The results that differ from the declaration, as sentences; at most `most` of them. */
 export function failures(results: Result[], most = 40): string[] {
   const all = results.filter((result) => !isAsDeclared(result)).map(describe);
   return all.length <= most
@@ -203,7 +203,7 @@ export function failures(results: Result[], most = 40): string[] {
     : [...all.slice(0, most), `… and ${all.length - most} more`];
 }
 
-/** Attempts by subject and caller, and how many of them were not as declared. */
+/** Attempts by subject and caller, and how many of them differ from the declaration. */
 export function summary(results: Result[]): string {
   const subjects = [
     ...new Set(results.map(({ attempt }) => attempt.subjects[0] ?? "")),

@@ -1,21 +1,21 @@
-/** A way to break the protection of the data, made from the catalogue: one statement, and the one that mends it. */
+/** A way to break the protection of the data, derived from the catalogue: a statement, and one that reverts it. */
 import type { Attempt, Operation } from "./attempt.ts";
 
-/** One change for the worse. */
+/** One change that weakens the protection. */
 export interface Mutant {
-  /** What was done, the same in every run; names it in lists and in equivalents.ts. */
+  /** A description of the change, the same in every run; its name in lists and in equivalents.ts. */
   name: string;
-  /** What the attempts are about that could see it. */
+  /** The subjects of the attempts that could detect it. */
   subjects: string[];
-  /** What they do; everything when absent. */
+  /** The operations of those attempts; all if absent. */
   operations?: readonly Operation[];
   apply: string;
   revert: string;
-  /** Whether an attempt is likely to see it; those are made first. */
+  /** Whether an attempt is likely to detect it; those are made first. */
   isConcerned(attempt: Attempt): boolean;
 }
 
-/** Whatever writes rows: what a trigger or a constraint can show in. */
+/** All operations that write rows, in which the loss of a trigger or constraint can show. */
 export const WRITES = [
   "insert",
   "update",

@@ -1,17 +1,17 @@
-/** Constraints that hold owners together dropped, triggers switched off, and checks taken out of functions. */
+/** Drops constraints that compare owners, disables triggers, and removes checks from functions. */
 import type postgres from "postgres";
 import { identifier, type Mutant, shares, WRITES } from "./mutant.ts";
 
 /** One check in the body of a function, and the body without it. */
 interface BodyChange {
-  /** With its schema. */
+  /** Including its schema. */
   function: string;
   find: string;
   replace: string;
   subjects: string[];
 }
 
-/** What functions check by themselves. Text that is no longer in the body makes the derivation fail. */
+/** The checks inside functions. Text that is no longer in the body makes the derivation fail. */
 const BODY_CHANGES: BodyChange[] = [
   {
     function: "private.admit_ai_job",
@@ -216,7 +216,7 @@ const BODY_CHANGES: BodyChange[] = [
   },
 ];
 
-/** Functions that ask who calls, and of which no check is taken out: each as a sentence. */
+/** Functions that check the caller, but from which no check is removed; each as a sentence. */
 export async function untouchedChecks(sql: postgres.Sql): Promise<string[]> {
   const functions = await sql<{ name: string }[]>`
     select p.pronamespace::regnamespace || '.' || p.proname as name
@@ -227,7 +227,7 @@ export async function untouchedChecks(sql: postgres.Sql): Promise<string[]> {
   return functions.filter(({ name }) =>
     !BODY_CHANGES.some((change) => change.function === name)
   ).map(({ name }) =>
-    `function ${name} asks who calls: say in mutants-checks.ts what it would be without that`
+    `function ${name} checks the caller: write its body without that check in mutants-checks.ts`
   );
 }
 
@@ -321,7 +321,7 @@ async function triggerMutants(sql: postgres.Sql): Promise<Mutant[]> {
   }));
 }
 
-/** All of them. `sql` has no search_path. */
+/** All mutants of checks. `sql` has no search_path. */
 export async function checkMutants(sql: postgres.Sql): Promise<Mutant[]> {
   return [
     ...await constraintMutants(sql),

@@ -1,4 +1,4 @@
-/** Every revoke undone: each privilege that a role does not have, granted. */
+/** Undoes every revoke: grants each privilege that a role does not have. */
 import type postgres from "postgres";
 import type { Attempt } from "./attempt.ts";
 import { identifier, type Mutant } from "./mutant.ts";
@@ -23,7 +23,7 @@ interface TableGrant {
   isGranted: boolean;
 }
 
-/** Which callers have a role. */
+/** The callers that have a role. */
 function callersOf(people: People, role: Role): ActorName[] {
   return ACTORS.filter((name) => people.actors[name].role === role);
 }
@@ -66,7 +66,7 @@ export async function grantMutants(
       { table, role, privilege },
     ): Mutant => {
       const on = `public.${identifier(table)}`;
-      // Revoking it from the table takes it from the columns as well.
+      // Revoking it from the table revokes it from the columns as well.
       const kept = columns.filter((one) =>
         one.table === table && one.role === role &&
         one.privilege === privilege && one.isOnColumn
@@ -110,7 +110,7 @@ export async function grantMutants(
   ];
 }
 
-/** Functions that a role may not execute, and those that act with the rights of whoever calls them. */
+/** Functions that a role may not execute, and those that run with the caller's rights. */
 export async function executionMutants(
   sql: postgres.Sql,
   people: People,

@@ -1,4 +1,4 @@
-/** Policies dropped, opened, and robbed of one condition; Row Level Security switched off. */
+/** Drops policies, opens them, removes one condition; disables Row Level Security. */
 import type postgres from "postgres";
 import type { Operation } from "./attempt.ts";
 import { conditionsOf, type Span, withoutCondition } from "./conditions.ts";
@@ -15,7 +15,7 @@ interface Policy {
   check: string | null;
 }
 
-/** What shows it first. */
+/** The operations that show it first. */
 const LIKELY: Record<Policy["command"], readonly Operation[]> = {
   SELECT: ["select", "execute", "list", "read", "call"],
   INSERT: ["insert", "write", "call"],
@@ -24,7 +24,7 @@ const LIKELY: Record<Policy["command"], readonly Operation[]> = {
   ALL: [],
 };
 
-/** What can show it at all, for commands that are not part of every other one, as reading is. */
+/** The operations that can show it, for commands that, unlike reading, are not part of all others. */
 const POSSIBLE: Partial<Record<Policy["command"], readonly Operation[]>> = {
   INSERT: ["insert", "write", "execute", "call"],
   UPDATE: ["update", "insert", "write", "execute", "call"],
@@ -64,7 +64,7 @@ function mutantsOf(policy: Policy, buckets: string[]): Mutant[] {
     ...(using === null ? [] : [{ clause: "using", text: using }]),
     ...(check === null ? [] : [{ clause: "with check", text: check }]),
   ];
-  // Where both say the same, one holds what the other lets go: then they are broken together as well.
+  // Where both clauses are equal, each covers for the other, so that they are also broken together.
   const isTwice = using !== null && using === check;
   const both = (text: string) => alter(`using (${text}) with check (${text})`);
   return [

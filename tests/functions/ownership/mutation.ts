@@ -1,4 +1,4 @@
-/** Breaks the protection one way at a time, and asks whether the matrix sees it. */
+/** Breaks the protection one way at a time, and checks whether the matrix detects it. */
 import type postgres from "postgres";
 import {
   type Attempt,
@@ -16,16 +16,16 @@ import { executionMutants, grantMutants } from "./mutants-grants.ts";
 import { policyMutants } from "./mutants-policies.ts";
 import type { Stage } from "./stage.ts";
 
-/** What became of a mutant. */
+/** The result of a mutant. */
 export interface Verdict {
   mutant: Mutant;
-  /** The attempt that saw it, as a sentence; undefined when none did. */
+  /** The attempt that detected it, as a sentence; undefined if none did. */
   seenBy: string | undefined;
-  /** Why it need not be seen, from equivalents.ts. */
+  /** Why no attempt has to detect it, from equivalents.ts. */
   reason: string | undefined;
 }
 
-/** Everything about rights and checks, as one text: the same before a mutant and after it is mended. */
+/** All rights and checks as one text: the same before a mutant and after it is reverted. */
 async function readProtection(sql: postgres.Sql): Promise<string> {
   const [row] = await sql<{ protection: string }[]>`
     select md5(concat_ws(e'\n',
@@ -60,7 +60,7 @@ async function readProtection(sql: postgres.Sql): Promise<string> {
   return row?.protection ?? "";
 }
 
-/** Every mutant that the catalogue gives. */
+/** Every mutant that is derived from the catalogue. */
 export async function deriveMutants(stage: Stage): Promise<Mutant[]> {
   const { sql, people } = stage;
   return [
@@ -71,14 +71,14 @@ export async function deriveMutants(stage: Stage): Promise<Mutant[]> {
   ];
 }
 
-/** Why this mutant need not be seen; undefined when it must be. */
+/** Why no attempt has to detect this mutant; undefined if one must. */
 export function reasonFor({ name }: Mutant): string | undefined {
   return EQUIVALENTS.find(({ mutant }) =>
     typeof mutant === "string" ? mutant === name : mutant.test(name)
   )?.reason;
 }
 
-/** Entries of equivalents.ts that no mutant answers to. */
+/** Entries of equivalents.ts that match no mutant. */
 export function idleEquivalents(mutants: Mutant[]): string[] {
   return EQUIVALENTS.filter(({ mutant }) =>
     !mutants.some(({ name }) =>
@@ -89,7 +89,7 @@ export function idleEquivalents(mutants: Mutant[]): string[] {
   );
 }
 
-/** The attempts that could see a mutant, in waves: the likely ones first, those that may change something last. */
+/** The attempts that could detect a mutant, in waves: likely ones first, those that may change something last. */
 function wavesFor(mutant: Mutant, attempts: Attempt[]): Attempt[][] {
   const about = attempts.filter(({ subjects, operation }) =>
     shares(subjects, mutant.subjects) &&
@@ -121,10 +121,10 @@ async function firstDeviation(
 }
 
 /**
- * Applies each mutant alone, makes the attempts that could see it until one does, mends it, and makes sure that
- * protection and rows are as before. `attempts` must all be as declared without a mutant.
+ * Applies each mutant alone, makes the attempts that could detect it until one does, reverts it, and checks that
+ * protection and rows are as before. Without a mutant all `attempts` must have their declared outcomes.
  *
- * @throws when a mutant cannot be applied or mended.
+ * @throws when a mutant cannot be applied or reverted.
  */
 export async function judgeMutants(
   stage: Stage,
@@ -144,7 +144,7 @@ export async function judgeMutants(
       await stage.sql.unsafe(mutant.revert);
     }
     if (await readProtection(stage.sql) !== before) {
-      throw new Error(`${mutant.name} was not mended: ${mutant.revert}`);
+      throw new Error(`${mutant.name} was not reverted: ${mutant.revert}`);
     }
     const verdict = {
       mutant,
@@ -157,7 +157,7 @@ export async function judgeMutants(
   return verdicts;
 }
 
-/** Mutants that nothing saw though they matter, and those that were seen though said not to matter, as sentences. */
+/** As sentences: undetected mutants that are not declared equivalent, and detected ones that are. */
 export function complaints(verdicts: Verdict[]): string[] {
   return verdicts.flatMap(({ mutant, seenBy, reason }) =>
     seenBy === undefined && reason === undefined
@@ -170,7 +170,7 @@ export function complaints(verdicts: Verdict[]): string[] {
   );
 }
 
-/** A choice of `count` that is the same for the same seed. */
+/** A random choice of `count`, the same for the same seed. */
 export function sample<T>(from: T[], count: number, seed: number): T[] {
   const rest = [...from];
   let state = seed >>> 0;

@@ -1,4 +1,4 @@
-/** What people and the service may write: it works, and changes what is theirs and nothing else. */
+/** What users and the service may write: it succeeds, and changes only their own rows. */
 import type { Attempt } from "./attempt.ts";
 import type { Relation } from "./catalogue.ts";
 import type { Row, Values } from "./fixture.ts";
@@ -15,7 +15,7 @@ import type { Stage } from "./stage.ts";
 import type { Change } from "./world.ts";
 import { freshRow, inserters, write } from "./writing.ts";
 
-/** Whose a changed row is: the fixture knows, or the row itself says so, or what it points at. */
+/** The owner of a changed row: from the fixture, from the row itself, or from the row it references. */
 function ownerOf(stage: Stage, change: Change): Owner | null {
   const name = change.relation.replace("public.", "");
   const relation = stage.catalogue.relations.find((one) => one.name === name);
@@ -39,8 +39,8 @@ function ownerOf(stage: Stage, change: Change): Owner | null {
   return null;
 }
 
-/** What changed, by kind of change, owner and relation. What the service notes for itself is left out. */
-function tell(stage: Stage, changes: Change[]): string {
+/** What changed, by kind of change, owner and relation. Internal records of the service are left out. */
+function describeChanges(stage: Stage, changes: Change[]): string {
   const told = changes.filter(({ relation }) =>
     !relation.startsWith("private.")
   ).map((change) => {
@@ -54,16 +54,16 @@ function tell(stage: Stage, changes: Change[]): string {
     : [...new Set(told)].sort().join(", ");
 }
 
-/** Adds to an outcome what changed. */
+/** Adds the changes to an outcome. */
 export function withChanges(stage: Stage): NonNullable<Attempt["judge"]> {
-  return (outcome, changes) => `${outcome}; ${tell(stage, changes)}`;
+  return (outcome, changes) => `${outcome}; ${describeChanges(stage, changes)}`;
 }
 
 function expectedChanges(told: string[]): string {
   return [...new Set(told)].sort().join(", ");
 }
 
-/** What a trigger writes besides, in the words of `tell`. */
+/** What a trigger also writes, in the form of `describeChanges`. */
 function besides(
   stage: Stage,
   relation: Relation,
@@ -89,7 +89,7 @@ function refersTo(
   });
 }
 
-/** What goes with a row by the foreign keys, in the words of `tell`. */
+/** What foreign keys delete together with a row, in the form of `describeChanges`. */
 function cascade(stage: Stage, row: Row, seen: Set<Row>): string[] {
   if (seen.has(row)) return [];
   seen.add(row);
@@ -231,7 +231,7 @@ function deletes(stage: Stage, actor: Actor, relation: Relation): OwnWrite[] {
   }));
 }
 
-/** Every write that is let in. */
+/** Every write that is accepted. */
 export function ownAttempts(stage: Stage, relation: Relation): Attempt[] {
   const { A, service } = stage.people.actors;
   return [

@@ -1,6 +1,6 @@
 /**
- * Nothing reaches anybody but its owner: everything that the API offers, tried by everybody, compared with expected.ts;
- * and every way to break that, one at a time, is seen. README.md says how it works and what to do when it fails.
+ * Only the owner can reach anything: everything that the API offers, attempted by every caller, compared with expected.ts;
+ * and every way to break that, one at a time, is detected. README.md explains how it works and what to do when it fails.
  */
 import { assert, assertEquals } from "@std/assert";
 import { useStack } from "../../_support/stack.ts";
@@ -29,11 +29,11 @@ import { setStage, type Stage } from "./stage.ts";
 
 const stack = useStack();
 
-/** `all`, or how many; deno task test:mutations sets these. */
+/** `all`, or a number of mutants; deno task test:mutations sets these variables. */
 const COUNT = Deno.env.get("OWNERSHIP_MUTANTS") ?? "25";
 /** Part of a mutant's name. */
 const ONLY = Deno.env.get("OWNERSHIP_ONLY") ?? "";
-/** The choice, so that one that failed can be made again. */
+/** The seed of the choice, so that a failure can be reproduced. */
 const SEED = Number(
   Deno.env.get("OWNERSHIP_SEED") ?? Math.floor(Math.random() * 2 ** 31),
 );
@@ -47,7 +47,7 @@ function print(text: string): void {
 
 class Undo extends Error {}
 
-/** The catalogue as it would be with these statements, none of which lasts. */
+/** The catalogue after these statements, which are rolled back. */
 async function catalogueWith(
   { sql }: Stage,
   statements: string[],
@@ -65,7 +65,7 @@ async function catalogueWith(
   return catalogue;
 }
 
-Deno.test("ownership: nothing reaches anybody but its owner, and every way to break that is seen", async (t) => {
+Deno.test("ownership: only owners reach their data, and every way to break that is detected", async (t) => {
   await using stage = await setStage(stack());
   const { expected, fixture } = stage;
   const attempts = allAttempts(stage);
@@ -81,7 +81,7 @@ Deno.test("ownership: nothing reaches anybody but its owner, and every way to br
   });
 
   await t.step(
-    "what is new and what is gone is named, with what to do",
+    "new and removed objects are named, with what to do",
     async () => {
       const found = await catalogueWith(stage, [
         `create table public.diaries (id uuid primary key, user_id uuid)`,
@@ -118,7 +118,7 @@ Deno.test("ownership: nothing reaches anybody but its owner, and every way to br
     },
   );
 
-  await t.step("every attempt comes out as declared", async () => {
+  await t.step("every attempt has its declared outcome", async () => {
     const results = await make(stage, attempts);
     print(`\n${summary(results)}\n\n${results.length} attempts`);
     assertEquals(failures(results), []);

@@ -1,14 +1,14 @@
-/** Who tries: the same person may be refused or let in only by what their requests carry. */
+/** The callers. Only the credentials of a request decide whether it is accepted. */
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 
-/** Where the project is, and its keys. */
+/** The project's URL and keys. */
 export interface ProjectKeys {
   apiUrl: string;
   publishableKey: string;
   secretKey: string;
 }
 
-/** Whoever calls the API. `vendor` is a signed-in user who acts for a vendor; A and B are customers. */
+/** The callers of the API. `vendor` is a signed-in user who acts for a vendor; A and B are customers. */
 export const ACTORS = [
   "no key",
   "anon",
@@ -19,7 +19,7 @@ export const ACTORS = [
 ] as const;
 export type ActorName = typeof ACTORS[number];
 
-/** Those of them who are users, and a fourth one who owns rows but never calls. */
+/** The callers who are users, and a fourth user who owns rows but never calls. */
 export const OWNERS = ["A", "B", "vendor", "other vendor"] as const;
 export type Owner = typeof OWNERS[number];
 
@@ -33,7 +33,7 @@ export interface Actor {
   userId: string | null;
   /** What authorises a request. */
   headers: Record<string, string>;
-  /** The unmodified supabase-js, authorised alike. */
+  /** The unmodified supabase-js with the same authorisation. */
   client: SupabaseClient;
 }
 
@@ -78,7 +78,7 @@ async function signUp(stack: ProjectKeys, name: string) {
   return { id: data.user.id, token: data.session.access_token };
 }
 
-/** Signs the users up through the project's Auth and makes everybody's client. */
+/** Signs the users up through the project's Auth and creates a client for every caller. */
 export async function gatherPeople(stack: ProjectKeys): Promise<People> {
   const [a, b, vendor, other] = await Promise.all(
     OWNERS.map((name) => signUp(stack, name)),

@@ -1,4 +1,4 @@
-/** Tries to see rows: all of them, one, by every column, counted, sorted, and through every foreign key. */
+/** Attempts to see rows: all of them, one, by every column, counted, sorted, and through every foreign key. */
 import { type Attempt, refusalOf, rest } from "./attempt.ts";
 import type { Relation } from "./catalogue.ts";
 import { embedAttempts } from "./embed-attempts.ts";
@@ -47,7 +47,7 @@ function plainReadings(
   );
   const granted = grantedColumns(stage, actor, relation, "select");
   const nameable = granted.length === 0 ? columns : granted;
-  // Quotes within quotes are for JSON columns, which have their own attempt.
+  // Nested quotes are for JSON columns, which have a separate attempt.
   const either = filled.filter((column) =>
     nameable.includes(column) && !target.stored[column]?.includes('"')
   );
@@ -86,7 +86,7 @@ function plainReadings(
       ),
     },
     ...columns.map((column): Reading => {
-      // A column that may not be named stands alone, so that nothing but its own grant is missing.
+      // A column that may not be named is requested alone, so that only its own grant is missing.
       const told = granted.includes(column) ? shown : [column];
       return {
         what: `find by ${column} what is like ${nameOf(target)}`,
@@ -141,7 +141,7 @@ function countAttempt(
         `${relation.name}?select=${shown.join(",")}`,
         { prefer: "count=exact" },
       );
-      // Such an answer has no body to say why.
+      // Such a response has no body that states the reason.
       if (status >= 400) return "refused";
       return headers.get("content-range")?.split("/")[1] ?? "no count";
     },
@@ -186,7 +186,7 @@ export function readAttempts(stage: Stage, relation: Relation): Attempt[] {
   ];
 }
 
-/** Schemas that are not the API's, asked for by name. */
+/** Requests that name a schema which the API does not offer. */
 export function schemaAttempts(stage: Stage): Attempt[] {
   const names = ["anon", "A", "service"] as const;
   return stage.catalogue.hiddenSchemas.flatMap((schema) =>

@@ -1,4 +1,4 @@
-/** A read as an attempt: what it asks for, which grants it needs, and what should be seen. */
+/** A read as an attempt: what it requests, which grants it needs, and the rows that it should return. */
 import { z } from "zod";
 import { type Attempt, refusalOf, rest } from "./attempt.ts";
 import type { Relation } from "./catalogue.ts";
@@ -27,11 +27,11 @@ export interface Reading {
   expected: string;
   /**
    * Whether the caller may be refused where the expected answer is `nothing`: the embedded REST joins by the first
-   * column of a key only, a hosted one by all, and so asks for more grants.
+   * column of a key only, a hosted one by all, and so needs more grants.
    */
   mayBeRefused?: boolean;
-  /** How the rows of the answer are told; by their names when absent. */
-  tell?(rows: Record<string, unknown>[]): string;
+  /** Describes the rows of the response; by default by their names. */
+  describe?(rows: Record<string, unknown>[]): string;
   subjects?: string[];
 }
 
@@ -67,19 +67,19 @@ export function asAttempt(
     async run() {
       const answer = await rest(stage.apiUrl, actor, "GET", reading.path);
       const refusal = refusalOf(answer);
-      // Of two relations either may be the first to be refused.
+      // Either of two relations may be refused first.
       if (refusal?.startsWith(NOT_GRANTED)) {
         return reading.mayBeRefused && !isRefused ? "nothing" : NOT_GRANTED;
       }
       if (refusal !== undefined) return refusal;
       const rows = rowsSchema.parse(answer.body);
-      return reading.tell?.(rows) ??
+      return reading.describe?.(rows) ??
         listed(namesIn(stage, relation.name, rows));
     },
   };
 }
 
-/** Columns to tell rows by; for a caller who may not name the key, whatever they may name. */
+/** Columns that identify rows; for a caller who may not name the key, all columns that they may name. */
 export function shownColumns(
   stage: Stage,
   actor: Actor,

@@ -13,7 +13,7 @@ export function countsOf(reasons: (string | undefined)[]): string {
   } are seen, ${equivalent} are declared equivalent, none survives.`;
 }
 
-/** What README.md says of it now. */
+/** The sentence that README.md has now. */
 export async function countsIn(): Promise<string> {
   const text = await Deno.readTextFile(README);
   const [start, end] = [text.indexOf(START), text.indexOf(END)];
@@ -21,7 +21,7 @@ export async function countsIn(): Promise<string> {
   return text.slice(start + START.length, end).trim();
 }
 
-/** Puts the sentence into README.md. */
+/** Writes the sentence into README.md. */
 export async function writeCounts(counts: string): Promise<void> {
   const text = await Deno.readTextFile(README);
   const [start, end] = [text.indexOf(START), text.indexOf(END)];

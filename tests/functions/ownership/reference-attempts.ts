@@ -1,6 +1,6 @@
 /**
- * Tries to reach another's things by writing one's own row: by pointing at them, by naming an object in their folder,
- * and by taking the key of a row of theirs.
+ * Attempts to reach another user's data by writing one's own row: by referencing it, by naming an object in their folder,
+ * and by using the key of one of their rows.
  */
 import { type Attempt, rest } from "./attempt.ts";
 import type { ForeignKey, Relation, UniqueKey } from "./catalogue.ts";
@@ -19,7 +19,7 @@ import { freshRow, write } from "./writing.ts";
 
 const HOLDER: Owner = "B";
 
-/** B's row that stands where A's row would point at A's own. */
+/** B's row in place of the row of A that A's row would reference. */
 function foreignTarget(
   stage: Stage,
   key: ForeignKey,
@@ -36,7 +36,7 @@ function foreignTarget(
   );
 }
 
-/** The columns of a key that choose what it points at: all but the one that names the owner. */
+/** The columns of a key that choose the referenced row: all but the one that names the owner. */
 function choosing(stage: Stage, relation: Relation, key: ForeignKey): string[] {
   const rules = stage.expected.relations[relation.name]?.references ?? {};
   const owners = relation.foreignKeys.filter(({ name }) =>
@@ -59,7 +59,7 @@ function pointedAt(
   );
 }
 
-/** How a write with such a value comes out, where it is let in: what the column then holds. */
+/** The outcome of an accepted write with such a value: the column's value afterwards. */
 async function writeAndLook(
   stage: Stage,
   actor: Actor,
@@ -144,7 +144,7 @@ function keyAttempts(
   const { A, service } = stage.people.actors;
   return [A, service].flatMap((actor) =>
     waysToWrite(stage, actor, relation, columns).flatMap((way): Attempt[] => {
-      // What a row points at may be fixed once it is there, for everybody: that is for cases.ts.
+      // A reference of an existing row may be immutable for everybody: cases.ts covers that.
       if (way.method === "PATCH" && actor === service) return [];
       const target = foreignTarget(stage, key, way.own);
       if (target === undefined) return [];
@@ -248,7 +248,7 @@ function upsertAttempts(
       { ...pick(fresh, columns), ...taken },
       { prefer: `resolution=${resolution}` },
     );
-    // Of two layers either may be the first to refuse.
+    // Either of two layers may refuse first.
     return /^(not granted|against the policy)$/.test(outcome)
       ? "denied"
       : outcome;
@@ -288,7 +288,7 @@ function upsertAttempts(
   ];
 }
 
-/** Every way to reach what is another's by a row of one's own. */
+/** Every way to reach another user's data by writing one's own row. */
 export function referenceAttempts(stage: Stage, relation: Relation): Attempt[] {
   const declared = stage.expected.relations[relation.name];
   const { anon, A } = stage.people.actors;

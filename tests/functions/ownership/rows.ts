@@ -11,7 +11,7 @@ export function nameOf({ owner, kind, relation }: Row): string {
   return owner === null ? `${relation} (${kind})` : `${owner}'s ${kind}`;
 }
 
-/** Columns that tell the rows of a relation apart. */
+/** Columns that identify the rows of a relation. */
 export function keyOf(relation: Relation): string[] {
   return relation.primaryKey;
 }
@@ -20,7 +20,7 @@ function keyText(key: string[], values: Record<string, unknown>): string {
   return JSON.stringify(key.map((column) => values[column]));
 }
 
-/** The fixture's row with these key values, if it is one. */
+/** The fixture's row with these key values, if there is one. */
 export function rowWith(
   stage: Stage,
   relation: string,
@@ -33,7 +33,7 @@ export function rowWith(
   );
 }
 
-/** Names of rows that an answer has, sorted; what the fixture does not know is `a new row`. */
+/** The names of a response's rows, sorted; one that is not in the fixture is `a new row`. */
 export function namesIn(
   stage: Stage,
   relation: string,
@@ -50,7 +50,7 @@ export function listed(names: string[]): string {
   return names.length === 0 ? "nothing" : [...names].sort().join(", ");
 }
 
-/** Whether the declaration gives this caller the right on this row. The secret key's grants are for whole tables. */
+/** Whether this caller has the declared right on this row. The secret key's grants are for whole tables. */
 export function hasRight(
   stage: Stage,
   actor: Actor,
@@ -101,7 +101,7 @@ export function grantedColumns(
   }
 }
 
-/** Whether this caller may name a row by its key; whoever may not is refused for that, before anything is looked at. */
+/** Whether this caller may name a row by its key; if not, the request is refused before any row is read. */
 export function mayNameKey(
   stage: Stage,
   actor: Actor,
@@ -143,7 +143,7 @@ export function equalTo(value: unknown): string {
   }`;
 }
 
-/** A filter that only this row passes. */
+/** A filter that matches only this row. */
 export function filterFor(relation: Relation, row: Row): string {
   return keyOf(relation).map((column) =>
     `${column}=${equalTo(row.values[column])}`

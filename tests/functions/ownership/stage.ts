@@ -1,6 +1,6 @@
 /**
- * The place where the attempts are made: a stack with the people and rows of the fixture, on which
- * nothing moves by itself.
+ * The environment of the attempts: a stack with the users and rows of the fixture, on which
+ * nothing runs by itself.
  */
 import postgres from "postgres";
 import { type Catalogue, readCatalogue, type Relation } from "./catalogue.ts";
@@ -26,26 +26,26 @@ export interface StackAddresses {
 /** What every attempt needs. */
 export interface Stage extends AsyncDisposable {
   apiUrl: string;
-  /** As the superuser; what it does announces no change of the schema to the API. */
+  /** As the superuser; its statements do not notify the API of schema changes. */
   sql: postgres.Sql;
   catalogue: Catalogue;
   expected: Declaration;
   people: People;
   fixture: Record<string, RelationFixture>;
   world: World;
-  /** A content type that each bucket takes. */
+  /** A content type that each bucket accepts. */
   mimeTypes: Map<string, string>;
-  /** Puts every changed row back, and every object that is gone. */
+  /** Restores every changed row and every removed object. */
   restore(changes: Change[]): Promise<void>;
 }
 
-/** A bucket that no policy names: whatever is granted by bucket must not hold in it. */
+/** A bucket that no policy names: rights that depend on the bucket must not apply in it. */
 const UNNAMED_BUCKET = "of-no-policy";
 
 /** Bytes of every object of the fixture. */
 export const OBJECT_BYTES = new TextEncoder().encode("kept");
 
-/** What a bucket takes, or any type. */
+/** The first type that each bucket accepts, or any type. */
 async function readMimeTypes(sql: postgres.Sql): Promise<Map<string, string>> {
   const rows = await sql<{ id: string; type: string }[]>`
     select b.id, replace(coalesce(b.allowed_mime_types[1], 'application/octet-stream'), '/*', '/mpeg') as type
@@ -53,7 +53,7 @@ async function readMimeTypes(sql: postgres.Sql): Promise<Map<string, string>> {
   return new Map(rows.map(({ id, type }) => [id, type]));
 }
 
-/** Uploads an object with the secret key, over whatever is there. */
+/** Uploads an object with the secret key, and replaces an existing one. */
 async function putObject(
   people: People,
   types: Map<string, string>,
@@ -74,7 +74,7 @@ async function insertRows(
 ): Promise<void> {
   const rows = Object.values(fixture).flatMap(({ rows }) => rows);
   await sql.begin(async (tx) => {
-    // Rows in the middle of their lives, which triggers would not let in; the foreign keys are checked below.
+    // Rows in later states, which triggers would refuse; the foreign keys are checked below.
     await tx`set local session_replication_role = replica`;
     for (const { relation, values } of rows) {
       const columns = Object.keys(values).map((name) => `"${name}"`).join(", ");
@@ -87,7 +87,7 @@ async function insertRows(
   });
 }
 
-/** Fills in what the database made of each row. */
+/** Fills in each row as the database stored it. */
 async function readStored(
   sql: postgres.Sql,
   fixture: Record<string, RelationFixture>,
@@ -113,7 +113,7 @@ async function readStored(
   }
 }
 
-/** Throws when a row points at nothing. */
+/** Throws when a row references a missing one. */
 async function checkForeignKeys(
   sql: postgres.Sql,
   relations: Relation[],
@@ -141,7 +141,7 @@ async function checkForeignKeys(
   }
 }
 
-/** Rows that a migration made; the fixture only says of what kind they are. */
+/** Rows that a migration created; the fixture only states their kind. */
 async function adoptSettings(
   sql: postgres.Sql,
   fixture: Record<string, RelationFixture>,
@@ -208,18 +208,18 @@ async function adoptSettings(
   }
 }
 
-/** Sets the stage on a fresh stack. When disposed of, its connection is closed; the rows stay. */
+/** Sets up the stage on a new stack. When disposed of, its connection is closed; the rows stay. */
 export async function setStage(stack: StackAddresses): Promise<Stage> {
   await using parts = new AsyncDisposableStack();
   const sql = postgres(stack.adminDbUrl, {
     max: 1,
-    // Without a search_path every name is written in full, by the catalogue as well.
+    // Without a search_path every name is qualified, in the catalogue as well.
     connection: { event_triggers: "off", search_path: '""' },
     onnotice: () => {},
   });
   parts.defer(() => sql.end({ timeout: 1 }));
 
-  // No job is dispatched or swept: whatever changes from here on was somebody's attempt.
+  // No job is dispatched or swept, so that from here on only attempts change anything.
   await sql`update cron.job set active = false`;
   await sql`delete from vault.secrets`;
   await sql`
@@ -267,7 +267,7 @@ export async function setStage(stack: StackAddresses): Promise<Stage> {
     world,
     mimeTypes: types,
     async restore(changes) {
-      // Bytes go where the row goes; only the API can bring them back.
+      // The bytes are removed with the row; only the API can restore them.
       const lost = changes.flatMap(({ relation, change, key, row }) => {
         const object = relation === "storage.objects"
           ? keptById.get(key)
@@ -286,7 +286,7 @@ export async function setStage(stack: StackAddresses): Promise<Stage> {
   };
 }
 
-/** How a caller stands to a row. Nobody who is not signed in stands to anything. */
+/** The relation of a caller to a row; callers who are not signed in have none. */
 export function standings(actor: Actor, row: Row): Standing[] {
   if (actor.role !== "authenticated") return [];
   const owner: Owner | null = row.owner;

@@ -1,4 +1,4 @@
-/** Tries at objects and buckets, through supabase-js: everybody in their own folder and in another's. */
+/** Attempts at objects and buckets, through supabase-js: every caller in their own folder and in another's. */
 import type { Attempt } from "./attempt.ts";
 import { keptObject } from "./fixture.ts";
 import { type Actor, ACTORS, type Owner, OWNERS } from "./people.ts";
@@ -15,7 +15,7 @@ function mayDo(
     : rights.includes(right);
 }
 
-/** In whose folders something changed. */
+/** The owners of the folders in which something changed. */
 function foldersOf(stage: Stage, changes: Change[]): string {
   const owners = changes.map(({ row }) =>
     OWNERS.find((owner) =>
@@ -49,13 +49,13 @@ function folderAttempts(
     ? declared?.owner ?? []
     : [];
   const folder = stage.people.ids[owner];
-  // Moving B's objects about is the service's right, and shows nothing.
+  // The service may move B's objects, so that this would show nothing.
   const own = actor.role === "service_role" ? folder : actor.userId ?? folder;
   return handlings(bucket, folder, own, type).map((handling): Attempt => {
     const isOpen = handling.isByAddress === true && actor.role !== "none" &&
       declared?.isPublic === true;
     const isAllowed = isOpen || mayDo(rights, handling.right);
-    // Nobody sees that a folder is there: a list of it is empty.
+    // The existence of a folder is not visible: its list is empty.
     const no = handling.operation === "list" && actor.role !== "none"
       ? "nothing"
       : "no";
@@ -82,7 +82,7 @@ function folderAttempts(
   });
 }
 
-/** What needs no folder of one's own: the list of the whole bucket, and public addresses. */
+/** What needs no folder: the list of the whole bucket, and public URLs. */
 function bucketAttempts(
   stage: Stage,
   bucket: string,
@@ -167,7 +167,7 @@ function bucketAttempts(
   ];
 }
 
-/** Which folders a caller tries: their own if they have one, and a foreign one. */
+/** The folders that a caller tries: their own if they have one, and a foreign one. */
 function foldersFor({ name }: Actor): Owner[] {
   return name === "A" ? ["A", "B"] : name === "B" ? ["B", "A"] : ["B"];
 }
@@ -189,7 +189,7 @@ export function storageAttempts(
   });
 }
 
-/** The list of buckets, and new ones. */
+/** Listing and creating buckets. */
 export function bucketListAttempts(stage: Stage): Attempt[] {
   return ACTORS.flatMap((name): Attempt[] => {
     const actor = stage.people.actors[name];

@@ -7,12 +7,12 @@ import { OBJECT_BYTES } from "./stage.ts";
 
 let copies = 0;
 
-/** A name of an object that nobody has used yet. */
+/** An unused name for an object. */
 export function freshName(folder: string): string {
   return `${folder}/new-${++copies}.bin`;
 }
 
-/** A definite no of Storage; anything else would be a failure of its own. */
+/** The outcome of a request to Storage: `yes`, `no` for a refusal, or the error of a failure (5xx). */
 export function answerOf(error: Error | null): string {
   if (error === null) return "yes";
   const status = "status" in error ? Number(error.status) : 0;
@@ -23,11 +23,11 @@ export function answerOf(error: Error | null): string {
 export interface Handling {
   what: string;
   operation: Operation;
-  /** The right that it needs in the folder; none gives it in another's. */
+  /** The right that it needs in the caller's folder; no right permits it in a foreign one. */
   right: ObjectRight | "create and read" | "create unannounced";
   /** Whether it writes. */
   isWrite: boolean;
-  /** Whether the address of a public object is enough for it, for whoever has any key. */
+  /** Whether the URL of a public object suffices for every caller with a key. */
   isByAddress?: boolean;
   run(
     bucket: ReturnType<Actor["client"]["storage"]["from"]>,
@@ -111,7 +111,7 @@ export function handlings(
       what: "get an address and upload next to",
       run: async (bucket, client) => {
         const path = freshName(folder);
-        // Whoever may not write it down gets no address either.
+        // A caller who may not insert the reservation gets no URL either.
         await client.from("pending_uploads").insert({
           object_path: `${bucketName}/${path}`,
           size_bytes: OBJECT_BYTES.byteLength,

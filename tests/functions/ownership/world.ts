@@ -1,16 +1,16 @@
 /**
- * All rows of the database as they were when the fixture was complete: what changed since, and back to it. Seen and
- * done by the superuser, so that no policy hides anything.
+ * All rows of the database when the fixture was complete: finds later changes, and reverts them. Read and
+ * written by the superuser, so that no policy hides anything.
  */
 import type postgres from "postgres";
 
-/** What became of a row. `key` is its primary key as JSON text. */
+/** A change of a row. `key` is its primary key as JSON text. */
 export interface Change {
-  /** With its schema. */
+  /** Including its schema. */
   relation: string;
   key: string;
   change: "added" | "changed" | "removed";
-  /** The row as it is now, or was when it is gone. */
+  /** The row now or, if it was removed, before. */
   row: Record<string, unknown>;
 }
 
@@ -23,13 +23,13 @@ interface WatchedTable {
 
 const SNAPSHOT = "ownership_snapshot";
 
-/** Besides all tables of ours: whoever writes these, wrote for somebody. */
+/** Tables of the platform that are compared besides the project's: a write to them affects a user. */
 const WATCHED = "('public', 'private')";
 const ALSO_WATCHED = "('storage.objects', 'auth.users')";
-/** Counts that name nobody: every change of a job adds to them, whose job it may be. */
+/** Counters that name no user: every change of any job adds to them. */
 const UNWATCHED =
   "('private.ai_counter_queue', 'private.ai_counters', 'private.ai_schedule_runs')";
-/** Reading an object may note the time here. */
+/** Reading an object may update these times. */
 const UNWATCHED_COLUMN = "last_accessed_at";
 
 function quoted(name: string): string {
@@ -96,12 +96,12 @@ export class World {
     return new World(sql, [...tables]);
   }
 
-  /** What is not as it was. */
+  /** The changes since then. */
   async changes(): Promise<Change[]> {
     return [...await this.#sql.unsafe<Change[]>(this.#changesQuery)];
   }
 
-  /** Puts the rows of these changes' tables back as they were, without any trigger or check. */
+  /** Restores the rows of the changed tables, without triggers or checks. */
   async undo(changes: Change[]): Promise<void> {
     if (changes.length === 0) return;
     const touched = new Set(changes.map(({ relation }) => relation));

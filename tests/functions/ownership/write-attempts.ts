@@ -1,4 +1,4 @@
-/** Tries to write what is not the caller's: columns that are not granted, rows of others, rows in another's name. */
+/** Attempts to write what the caller may not: columns that are not granted, others' rows, rows in another's name. */
 import { type Attempt, refusalOf, rest } from "./attempt.ts";
 import type { Relation } from "./catalogue.ts";
 import type { Row, Values } from "./fixture.ts";
@@ -23,7 +23,7 @@ function selfOf(actor: Actor): Owner {
   return actor.name === "B" || actor.name === "vendor" ? actor.name : "A";
 }
 
-/** For `attempt`, what most attempts have in common. */
+/** The values of `attempt` that most attempts share. */
 function attempt(
   relation: Relation,
   actor: ActorName,
@@ -112,7 +112,7 @@ function columnAttempts(
   });
 }
 
-/** Rows of others changed and deleted by their keys: as if they were not there. */
+/** Attempts to change and delete others' rows by their keys, as if they did not exist. */
 function foreignRowAttempts(
   stage: Stage,
   actor: Actor,
@@ -122,7 +122,7 @@ function foreignRowAttempts(
   const updatable = grantedColumns(stage, actor, relation, "update");
   const isDeletable = mayDelete(stage, actor, relation);
   const all = fixture?.rows ?? [];
-  // Without the grant one row is like another.
+  // Without the grant one row is enough.
   const some = all.slice(-1);
   const filter = (row: Row) =>
     mayNameKey(stage, actor, relation) ? filterFor(relation, row) : "";
@@ -194,7 +194,7 @@ function foreignInsertAttempt(
   );
 }
 
-/** The secret key's grants, tried on no row at all where they are there. */
+/** The secret key's grants; those that exist are tried without a matching row. */
 function serviceAttempts(stage: Stage, relation: Relation): Attempt[] {
   const actor = stage.people.actors.service;
   const [key = ""] = keyOf(relation);

@@ -10,7 +10,7 @@ import type { Stage } from "./stage.ts";
 
 const rowsSchema = z.array(z.record(z.string(), z.unknown()));
 
-/** Somebody else for whom there can be a fresh row. */
+/** Another user for whom a fresh row can be made. */
 export function anotherOwner(
   stage: Stage,
   relation: Relation,
@@ -20,7 +20,7 @@ export function anotherOwner(
   return owners.find((owner) => owner !== actor.name) ?? "B";
 }
 
-/** A complete new row, as far as there is a fixture for the relation. */
+/** A complete new row, if the relation has a fixture. */
 export function freshRow(
   stage: Stage,
   relation: Relation,
@@ -34,8 +34,8 @@ export function freshRow(
 }
 
 /**
- * Changes or deletes every row, in the database with the role and claims of the caller: the API refuses a write without
- * a condition before any right is looked at. The refusal, or "accepted".
+ * Changes or deletes every row, in the database with the caller's role and claims, because the API refuses a write without
+ * a condition before it checks any right. Returns the refusal, or "accepted".
  */
 export async function writeEveryRow(
   stage: Stage,
@@ -72,9 +72,9 @@ export async function writeEveryRow(
 }
 
 /**
- * What a write of rows came to: the refusal, or the names of the rows it answers with. Asked to answer without rows
- * (`blind`), the database reads none, and only the policy for the write decides. A change or deletion without a query
- * is one of every row, see {@link writeEveryRow}.
+ * The outcome of a write of rows: the refusal, or the names of the returned rows. If no rows are requested
+ * (`blind`), the database reads none, and only the policy for the write decides. An update or delete without a query
+ * affects every row, see {@link writeEveryRow}.
  */
 export async function write(
   stage: Stage,
@@ -111,7 +111,7 @@ export async function write(
     },
   );
   const refusal = refusalOf(answer);
-  // Of another table it would be the refusal of something that the write causes.
+  // A refusal by another table would concern a write that this one causes.
   if (refusal === `not granted on ${relation.name}`) return "not granted";
   if (refusal !== undefined) return refusal;
   const rows = rowsSchema.safeParse(answer.body);

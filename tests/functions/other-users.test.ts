@@ -1,4 +1,4 @@
-/** What one user can learn of another's work or do to it: nothing, whichever way they try. */
+/** A user can neither see nor change anything that belongs to another. */
 import { assert, assertEquals } from "@std/assert";
 import { requestVoice, signUp, uploadRecording } from "../_support/as-user.ts";
 import { assertProblem } from "../_support/problem.ts";
@@ -100,7 +100,7 @@ Deno.test("another user: cannot use a foreign recording, by the function or by a
   await waitForJob(stack, eve, data?.id ?? "", "completed");
 });
 
-Deno.test("an owner: cannot write what only the queue may", async () => {
+Deno.test("an owner: cannot write what only the job engine may write", async () => {
   const { stack, ada, inputUrl, jobId } = await adaAndEve();
   const own = {
     job_type: "voice_clone",
@@ -165,7 +165,7 @@ Deno.test("an owner: cannot write what only the queue may", async () => {
   assertEquals(jobs, 1);
 });
 
-Deno.test("an owner: a job that names another user's result is not answered by it", async () => {
+Deno.test("an owner: a job that names another user's result does not get it", async () => {
   const { stack, eve, jobId } = await adaAndEve();
   const { data, error } = await eve.client.from("ai_jobs").insert({
     job_type: "voice_clone",
