@@ -25,6 +25,10 @@ Deno.test("log: a voice clone that succeeds writes as many lines as the docs say
   const jobId = await requestVoice(user, inputUrl, { voice_name: "Grandma" });
   await waitForJob(stack, user, jobId, "completed");
   await waitForLog(stack, "process-ai-job", { event: "job_completed" });
+  // Both functions log their answer after they have sent it.
+  for (const slug of ["create-ai-job", "process-ai-job"]) {
+    await waitForLog(stack, slug, { event: "request_answered" });
+  }
   const events = [
     ...await eventsOf("create-ai-job"),
     ...await eventsOf("process-ai-job"),
