@@ -1,6 +1,6 @@
 /**
- * The closing audit: what must be true of a project's database and of the providers' ledger whatever has happened, however
- * often. It is a function of facts, so that a test can spoil each fact and see it found.
+ * The closing audit: what must be true of a project's database and of the providers' ledger after any
+ * number of faults. It is a pure function of facts, so that a test can corrupt each fact and check that it is detected.
  */
 import type postgres from "postgres";
 import { z } from "zod";
@@ -373,7 +373,7 @@ function raise(of: Map<string, number>, name: string, at: number): void {
   of.set(name, Math.max(of.get(name) ?? 0, at));
 }
 
-/** The most that ran at once, by the times of the events: from `claimed` to whatever ended the claim. */
+/** The most that ran at once, by the times of the events: from `claimed` to the event that ended the claim. */
 function overlapsIn(jobs: Facts["jobs"], events: Facts["events"]): Most {
   const most: Most = { users: new Map(), providers: new Map() };
   const owners = new Map(jobs.map((job) => [job.id, job]));

@@ -27,14 +27,14 @@ export type Phase = (typeof PHASES)[number];
 export interface Moment {
   /** What is called: the name of a SQL function, `storage.download`, `voices.add`, … */
   call: string;
-  /** The how-manieth of its kind through this proxy, from 1. */
+  /** Number of this call among those of its kind through this proxy, from 1. */
   nth: number;
   phase: Phase;
   /** From `answered` on. */
   answer: string | undefined;
 }
 
-/** What becomes of the request: it goes on, or the connections on both sides end here. */
+/** What happens to the request: it continues, or the connections on both sides are closed here. */
 export type Verdict = "go on" | "cut";
 
 /** Asked at every moment of every request; the request waits for the verdict. */
@@ -89,11 +89,11 @@ export function nameOf(method: string, path: string): string {
 }
 
 /**
- * Starts a proxy to `upstream` on a free port of the loopback interface. Requests are never sent twice, and an upstream
- * that got a whole request works on it also when the worker is gone.
+ * Starts a proxy to `upstream` on a free port of the loopback interface. Requests are never sent twice. An upstream that has
+ * received a whole request completes it even if the worker is gone.
  *
- * @param options.keepsHost upstream is told the proxy's own address as the one it was called by, so that addresses that
- *   it hands out lead through the proxy as well.
+ * @param options.keepsHost upstream receives the proxy's address as its host, so that the addresses that it returns
+ *   lead through the proxy as well.
  */
 export async function startFaultProxy(
   upstream: string,

@@ -1,4 +1,4 @@
-/** Workers whose life is odd but not cut short: a wrong clock, and an isolate that is told that it ends. */
+/** Workers with unusual but complete lives: a wrong clock, and an isolate that is notified of its end. */
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";
 import { pause, type Rig } from "./rig.ts";
@@ -78,8 +78,8 @@ function offsetOf(line: string, at: number): number[] {
 }
 
 /**
- * An isolate that is told of its end by `beforeunload` while it fetches the input hands its job back, attempt included;
- * the next worker finishes it.
+ * An isolate that is notified of its end by `beforeunload` while it fetches the input releases its job without using up
+ * an attempt; the next worker finishes it.
  */
 export async function tryAnnouncedEnd(rig: Rig): Promise<Complaints> {
   const told = await rig.workers.start({ concurrency: 1 });

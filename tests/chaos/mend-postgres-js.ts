@@ -1,18 +1,18 @@
 /**
- * Makes postgres.js 3.4.9 survive what a storm does to its connections. The embedded REST layer stands on it, in this
- * process; the hosted one does not.
+ * Makes postgres.js 3.4.9 survive what a storm does to its connections. The embedded REST layer uses it in this process;
+ * the hosted one does not.
  *
- * Small writes are put off with setImmediate, and a connection that closes in between forgets that it never wrote and
- * never writes again; what is written between the end of a socket and the next one (a rollback, usually) goes to null,
- * which nobody can catch and ends the process (issues 1066, 1154, 1208 of porsager/postgres). So: here no write is put
- * off; the library learns of the end of a socket a moment after its queries have failed; a query on a connection without
- * a socket fails, and what it left unsent does not go before the greeting of the next socket.
+ * The library defers small writes with setImmediate. A connection that closes in between loses the pending write and
+ * never writes again. A write between the end of a socket and the next one (usually a rollback) goes to null; nobody can
+ * catch that error, and it ends the process (issues 1066, 1154, 1208 of porsager/postgres). So this module defers no
+ * write, reports the end of a socket to the library only after its queries have failed, fails queries on a connection
+ * without a socket, and never sends their unsent data before the startup message of the next socket.
  */
 import { Socket } from "node:net";
 
 const TELL_AFTER_MS = 20;
 
-/** So that it can be told from every other error. */
+/** A class, so that it differs from every other error. */
 class ConnectionGone extends Error {}
 
 /** What Postgres and the network say while a server goes down and comes back. */
@@ -35,7 +35,7 @@ export function isAway(reason: unknown): boolean {
       typeof reason.code === "string" && AWAY.has(reason.code);
 }
 
-// Nobody awaits what a connection asks for itself: the types of the server, and to listen again after a restart.
+// Nobody awaits a connection's internal queries: the server's types, and listening again after a restart.
 globalThis.addEventListener("unhandledrejection", (event) => {
   if (isAway(event.reason)) event.preventDefault();
 });
@@ -100,7 +100,7 @@ Object.defineProperty(Socket.prototype, "emit", {
 
 const { write } = Socket.prototype;
 const greeted = new WeakSet<Socket>();
-/** Version 3.0 of the protocol, as it stands in the first message of a connection. */
+/** Version 3.0 of the protocol, as sent in the first message of a connection. */
 const PROTOCOL = 196608;
 
 function writeGreetingFirst(this: Socket, ...args: unknown[]): boolean {

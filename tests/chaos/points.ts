@@ -131,8 +131,8 @@ function arm(rig: Rig, points: ReadonlyMap<ChaosWorker, Point>) {
 }
 
 /**
- * Sends deliveries to whoever has no job yet and has not had its blow; when all have one, to those that have not had
- * their blow, if their jobs come more than once.
+ * Sends deliveries to workers that have neither a job nor their fault yet. When all have a job, it sends them to workers
+ * without their fault, if jobs may be delivered more than once.
  */
 function deliverToFree(
   rig: Rig,
@@ -167,7 +167,7 @@ export function startVisitors(
 }
 
 /**
- * Visits points, all at the same time: each has a worker of its own with one job. When all have had their blow, a healer
+ * Visits points, all at the same time: each has its own worker with one job. When all have had their fault, a healer
  * takes over; then stalled workers wake up. Resolves when no job is left and nobody calls anything any more.
  *
  * @param visitors as many as points, fresh.
@@ -240,7 +240,7 @@ async function tell(
       reached.get(worker) ?? worker.jobs[0],
     ]),
   );
-  // Whose claim never came, or its answer, has one that nobody was told of, or that another did beside its own.
+  // A worker without a known job lost its claim or the response. Its job is one that no worker knows of, or a second one.
   const told = new Set([...places.keys()].flatMap(({ jobs }) => jobs));
   const counted = new Set(known.values());
   const left = ids.filter((id) => !counted.has(id)).sort((one, other) =>

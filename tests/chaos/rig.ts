@@ -188,7 +188,7 @@ export class Rig implements AsyncDisposable {
     }
   }
 
-  /** Asks for a job to be cancelled, as its owner does; nothing when it is over already. */
+  /** Cancels a job as its owner does. Does nothing if the job has ended. */
   async cancelJob(id: string): Promise<void> {
     for (const { user } of this.#users) {
       await user.client.from("ai_jobs").update({
@@ -225,7 +225,7 @@ export class Rig implements AsyncDisposable {
     if (!isFit) await known?.worker.kill();
   }
 
-  /** Looks at what runs ten times a second, and ends every pause between attempts, so that nobody has to wait for it. */
+  /** Samples the running jobs ten times a second, and ends every wait between attempts to save time. */
   #watchOver(): void {
     let isOver = false;
     const every = async (ms: number, work: () => Promise<unknown>) => {
@@ -233,7 +233,7 @@ export class Rig implements AsyncDisposable {
         try {
           await work();
         } catch {
-          // Postgres is away for a moment: that is part of the storm.
+          // Postgres is unavailable for a moment: that is part of the storm.
         }
         await pause(ms);
       }
@@ -287,7 +287,7 @@ export class Rig implements AsyncDisposable {
       creations: (await this.simulator.creations()).map((creation) => ({
         ...creation,
         marker: this.#idByMarker.get(creation.marker ?? "") ?? creation.marker,
-        // Each part of a speech is a step of its own, and is known by what it says.
+        // Each part of a speech is a separate step, identified by its text.
         operation: `${creation.operation} ${creation.request.text ?? ""}`
           .trim(),
       })),

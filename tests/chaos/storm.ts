@@ -112,7 +112,10 @@ class Storm {
     return [
       { name: "a worker is killed", strike: () => this.#killWorker() },
       { name: "a worker is killed", strike: () => this.#killWorker() },
-      { name: "a worker is told to end", strike: () => this.#endWorker() },
+      {
+        name: "a worker is notified of its end",
+        strike: () => this.#endWorker(),
+      },
       { name: "answers are lost", strike: () => this.#toCut += 2 },
       { name: "the provider fails", strike: () => this.#failProvider() },
       { name: "the provider fails", strike: () => this.#failProvider() },

@@ -1,4 +1,4 @@
-/** The last line of a storm, for whoever runs it as a program. */
+/** The last line of a storm, for programs that run it. */
 import { z } from "zod";
 
 const summarySchema = z.object({
@@ -23,7 +23,7 @@ const summarySchema = z.object({
   problems: z.array(z.string()),
 });
 
-/** What went on in a storm. */
+/** What happened in a storm. */
 export type ChaosSummary = z.output<typeof summarySchema>;
 
 /** Reads the summary, the last line on standard output that is JSON. Throws when there is none. */

@@ -1,4 +1,4 @@
-/** Worker processes: the deployed function in the process that the stack gives it, behind fault proxies of its own. */
+/** Worker processes: the deployed function in the process that the stack gives it, behind its own fault proxies. */
 import { denoCommand } from "../../dev/stack/functions/deno.ts";
 import { startFunctionProcess } from "../../dev/stack/functions/process.ts";
 import type { FunctionDefinition } from "../../dev/stack/project/project.ts";
@@ -172,7 +172,7 @@ export class Workers implements AsyncDisposable {
     return worker;
   }
 
-  /** Kills whatever runs. */
+  /** Kills every running worker. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#all].map((one) => one[Symbol.asyncDispose]()));
     this.#all.clear();

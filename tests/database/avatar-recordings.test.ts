@@ -97,7 +97,7 @@ Deno.test("private.spoken_seconds: a text lasts as long in the database as in th
   });
 });
 
-Deno.test("avatar_video: a recording that the provider does not take is refused, with its name, size and limit; its twin is accepted", async () => {
+Deno.test("avatar_video: a recording that the provider cannot use is refused with its name, size and limit", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     for (const provider of names) {
@@ -188,7 +188,7 @@ Deno.test("avatar_video: errors about the photo name the photo, its size and the
   });
 });
 
-Deno.test("avatar_video: a speech that will be too large is refused before it is made, with the format that fits", async () => {
+Deno.test("avatar_video: a speech that would be too large is refused in advance, with the format that fits", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     const text = "x".repeat(5000);
@@ -205,7 +205,7 @@ Deno.test("avatar_video: a speech that will be too large is refused before it is
       "the recording (the speech that this job depends on) will have about 6672000 bytes as mp3_44100_128; " +
         "d-id takes 6000000 at most. Create the speech with output_format mp3_44100_96",
     );
-    // The format that it names fits, and so does the other provider; a text of its own needs no speech.
+    // The format that it names fits, and so does the other provider; a job with its own text needs no speech.
     const smaller = await speech(db, id, {
       text,
       output_format: "mp3_44100_96",

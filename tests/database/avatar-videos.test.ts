@@ -27,7 +27,7 @@ async function order(
   return job;
 }
 
-Deno.test("intake: metadata.provider says whose an avatar video is; without it the type does; any other is refused", async () => {
+Deno.test("intake: metadata.provider, else the type, selects a video's provider; unknown ones are refused", async () => {
   await withQueue(async ({ db }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);
@@ -86,7 +86,7 @@ Deno.test("claim: each provider of a type has its own cap, and a full one holds 
   });
 });
 
-Deno.test("claim: a provider that is paused leaves the other's videos of the same type alone, for the sweep as well", async () => {
+Deno.test("claim: pausing one provider leaves the other's videos of the same type claimable and dispatched", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);
@@ -149,7 +149,7 @@ for (
   });
 }
 
-Deno.test("intake: a recording to speak that was uploaded as a picture or a film is refused with AJ013, and no job is made", async () => {
+Deno.test("intake: a recording uploaded as a picture or a video is refused with AJ013 and creates no job", async () => {
   await withQueue(async ({ db }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);
@@ -191,7 +191,7 @@ Deno.test("receive_provider_webhook: 20 deliveries of one event at once wake the
   });
 });
 
-Deno.test("receive_provider_webhook: a job that knows its order alone gets the id of what it made, and no other job does", async () => {
+Deno.test("receive_provider_webhook: only the job that knows its order alone gets the id of its video", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);

@@ -58,7 +58,7 @@ const lost = (job: Lease): Lease => ({
   lease_token: crypto.randomUUID(),
 });
 
-Deno.test("begin_provider_calls: a lost lease has no row, a call that cannot be written an error, and the others are begun", async () => {
+Deno.test("begin_provider_calls: a lost lease has no row, a bad call an error, and the others are begun", async () => {
   await withQueue(async (bench) => {
     const [first, second, third, fourth] = await claimed(bench, 4);
     assert(first && second && third && fourth);
@@ -87,7 +87,7 @@ Deno.test("begin_provider_calls: a lost lease has no row, a call that cannot be 
   });
 });
 
-Deno.test("settle_provider_calls: a settlement that contradicts, one that is repeated and one that cannot be written leave the others alone", async () => {
+Deno.test("settle_provider_calls: a contradicting, repeated or invalid settlement does not affect the others", async () => {
   await withQueue(async (bench) => {
     const jobs = await claimed(bench, 4);
     const calls: string[] = [];
@@ -132,7 +132,7 @@ Deno.test("settle_provider_calls: a settlement that contradicts, one that is rep
   });
 });
 
-Deno.test("complete_ai_jobs: a product that cannot be saved leaves its own job as it was, and the others are completed with theirs", async () => {
+Deno.test("complete_ai_jobs: a product that cannot be saved affects its own job only; the others complete", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [first, second, third, fourth] = await claimed(bench, 4);
@@ -185,7 +185,7 @@ Deno.test("batches: two items of one job are refused, and nothing is written", a
   });
 });
 
-Deno.test("begin_provider_calls: the calls of one batch share what is left of a user's and of a provider's budget", async () => {
+Deno.test("begin_provider_calls: calls of one batch share the remaining user and provider budgets", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await db.sql`

@@ -91,7 +91,7 @@ async function open(bench: Bench, threshold = 3): Promise<ClaimedJob[]> {
   return jobs;
 }
 
-/** An open breaker, tried by the look at a render that was ordered before. */
+/** An open breaker whose probe is a poll of a render that was submitted before. */
 async function probeByPoll(bench: Bench): Promise<ClaimedJob> {
   const render = await insertClaimedJob(bench);
   await answer(bench, render, "succeeded");
@@ -137,7 +137,7 @@ for (
   });
 }
 
-Deno.test("breaker: what is not the provider's fault does not count, and a proper answer starts the count anew", async () => {
+Deno.test("breaker: failures that are not the provider's do not count, and a normal answer resets the count", async () => {
   await withQueue(async (bench) => {
     await set(bench, { breaker_threshold: 3 });
     for (const code of ["provider_rejected_input", "provider_unauthorized"]) {
@@ -238,7 +238,7 @@ Deno.test("breaker: each probe that fails makes the pause longer, up to the long
   });
 });
 
-Deno.test("breaker: a probe that comes to no answer makes room for the next: released, rescued, or at an end that is not the provider's", async () => {
+Deno.test("breaker: a probe that ends without an answer from the provider makes room for the next", async () => {
   await withQueue(async (bench) => {
     const { queue, db } = bench;
     await open(bench);
@@ -332,7 +332,7 @@ Deno.test("breaker: jobs of other providers are claimed as always, and null swit
   });
 });
 
-Deno.test("breaker: an outage of an hour delays 40 jobs, loses none, sends few, and all are claimed within a minute of its end", async () => {
+Deno.test("breaker: an hour's outage loses none of 40 jobs, and all are claimed within a minute of its end", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await set(bench, { breaker_threshold: 10 });
@@ -343,7 +343,7 @@ Deno.test("breaker: an outage of an hour delays 40 jobs, loses none, sends few, 
           started_at = started_at - make_interval(mins => ${minutes}::int),
           scheduled_at = scheduled_at - make_interval(mins => ${minutes}::int) where status = 'pending'`;
 
-    // The hour, in steps of half a minute: whatever may be claimed is, and fails.
+    // The hour, in steps of half a minute: every claimable job is claimed, and fails.
     let sent = 0;
     for (let step = 0; step < 120; step++) {
       for (const job of await queue.claim(50)) {
@@ -372,7 +372,7 @@ Deno.test("breaker: an outage of an hour delays 40 jobs, loses none, sends few, 
   });
 });
 
-Deno.test("breaker: a storm of 429 from 8 workers loses no job, sends nothing twice, and spends fewer attempts than the threshold and the workers", async () => {
+Deno.test("breaker: a storm of 429 from 8 workers loses no job, sends nothing twice and uses few attempts", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await set(bench, { breaker_threshold: 5 });

@@ -66,7 +66,7 @@ Deno.test("caps: 20 connections that claim at once never exceed a provider's cap
   });
 });
 
-Deno.test("caps: a user never has more jobs in processing than they may, while others go on", async () => {
+Deno.test("caps: a user never has more jobs in processing than allowed, while others continue", async () => {
   await withQueue(async ({ db }) => {
     const busy = await aCustomer(db);
     const other = await aCustomer(db);
@@ -85,7 +85,7 @@ Deno.test("caps: a user never has more jobs in processing than they may, while o
 });
 
 /**
- * The most jobs that were in processing at once, of all and of one user, told by the timeline. Exact: a claim sees every
+ * The most jobs that were in processing at once, of all and of one user, from the timeline. Exact: a claim sees every
  * job whose end was not committed before it, and an end is dated before it is committed.
  */
 async function mostAtOnce(db: TestDatabase) {
@@ -140,7 +140,7 @@ async function submitAndWork(db: TestDatabase) {
   assertEquals(ended, new Set(ids), "none lost, none invented");
 }
 
-Deno.test("caps: 1,000 parallel submits while 8 workers run them: neither provider nor user is ever above the cap by one", async () => {
+Deno.test("caps: 1,000 parallel submits and 8 workers never exceed the provider's or a user's cap by one", async () => {
   await withQueue(async ({ db }) => {
     await submitAndWork(db);
     assertEquals(await mostAtOnce(db), { all: 7, ofOneUser: 3 });
@@ -293,7 +293,7 @@ Deno.test("quota: the daily limit counts what was created today and starts again
   });
 });
 
-Deno.test("quota: the day is that of UTC, whatever time zone the request asks for", async () => {
+Deno.test("quota: the day is that of UTC in every session time zone", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);
     await db
@@ -330,7 +330,7 @@ Deno.test("quota: a bulk insert that would exceed it inserts nothing", async () 
   });
 });
 
-Deno.test("idempotency: 1,000 parallel submits with one key make one job; the same request gets its id, another is refused", async () => {
+Deno.test("idempotency: 1,000 parallel submits with one key make one job; a different request is refused", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);
     const connections = await db.connections(20);
@@ -369,7 +369,7 @@ Deno.test("idempotency: 1,000 parallel submits with one key make one job; the sa
   });
 });
 
-Deno.test("idempotency: 20,000 rows with keys in one insert take no lock each, and every key is known afterwards", async () => {
+Deno.test("idempotency: 20,000 rows with keys in one insert do not lock one by one, and every key is stored", async () => {
   await withQueue(async ({ db }) => {
     const rows = 20_000;
     const customer = await aCustomer(db);
@@ -407,7 +407,7 @@ Deno.test("idempotency: 20,000 rows with keys in one insert take no lock each, a
   });
 });
 
-Deno.test("idempotency: an insert whose key another one has waits for that one, and makes the job when it is taken back", async () => {
+Deno.test("idempotency: an insert waits for another with the same key, and makes the job if that rolls back", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);
     const [first, second] = await db.connections(2);

@@ -53,7 +53,7 @@ Deno.test("save_ai_job_checkpoint: who holds the job writes, again and again; no
   });
 });
 
-Deno.test("ai_job_checkpoints: a job that goes on has its checkpoint, whatever it waited for", async () => {
+Deno.test("ai_job_checkpoints: a job that continues after any kind of wait still has its checkpoint", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     for (
@@ -96,7 +96,7 @@ const ENDS: Record<string, (bench: Bench, job: Lease) => Promise<unknown>> = {
     db.sql`delete from auth.users where id = (select user_id from public.ai_jobs where id = ${job.id})`,
 };
 
-Deno.test("ai_job_checkpoints: with the end of a job its checkpoint goes, and an upload that it has not finished is to be ended", async (t) => {
+Deno.test("ai_job_checkpoints: a job's end deletes its checkpoint and queues its unfinished upload for abort", async (t) => {
   for (const [name, end] of Object.entries(ENDS)) {
     await t.step(name, async () => {
       await withQueue(async (bench) => {
@@ -136,7 +136,7 @@ Deno.test("ai_job_checkpoints: an upload is to be ended when another one takes i
   });
 });
 
-Deno.test("claim_abandoned_uploads: each is given out once, is forgotten when it is gone, and else comes by again", async () => {
+Deno.test("claim_abandoned_uploads: each is claimed once, deleted when aborted, and offered again otherwise", async () => {
   await withQueue(async ({ db }) => {
     await db
       .sql`insert into private.abandoned_uploads (upload_id) select 'upload-' || n from generate_series(1, 5) as n`;

@@ -84,7 +84,7 @@ Deno.test("claim_dispatched_ai_jobs: ten deliveries of one dispatch at once: one
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: fresh means up to five minutes old or ahead; beyond that it is AJ040, and its id stays free", async (t) => {
+Deno.test("claim_dispatched_ai_jobs: a dispatch over five minutes old or ahead is AJ040; its id stays unused", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await insertJob(db);
@@ -136,7 +136,7 @@ Deno.test("claim_dispatched_ai_jobs: fresh means up to five minutes old or ahead
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: the worker's clock does not matter: an hour off, it verifies and claims a dispatch of now", async () => {
+Deno.test("claim_dispatched_ai_jobs: a worker whose clock is an hour off verifies and claims a new dispatch", async () => {
   await withQueue(async ({ db, queue }) => {
     const secret = `whsec_${btoa("0123456789abcdefghijklmnopqrstuv")}`;
     await db
@@ -173,7 +173,7 @@ Deno.test("claim_dispatched_ai_jobs: the worker's clock does not matter: an hour
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: a full worker takes nothing and uses the dispatch up; the job stays for the sweep", async () => {
+Deno.test("claim_dispatched_ai_jobs: a full worker claims nothing and uses up the dispatch; the sweep gets it", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const { id } = await insertJob(db);

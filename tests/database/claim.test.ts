@@ -44,7 +44,7 @@ Deno.test("claim_ai_jobs: 20 connections claim 200 jobs: none twice, none lost",
   });
 });
 
-Deno.test("claim_ai_jobs: 20 connections that ask for the same jobs by id share them out: none twice, none lost", async () => {
+Deno.test("claim_ai_jobs: 20 connections claim the same jobs by id: none twice, none lost", async () => {
   await withDatabase(async (db) => {
     const ids = await insertJobs(db, 50);
     const sessions = await db.connections(20, "service_role");
@@ -126,7 +126,7 @@ function swallowRollback(error: unknown) {
   if (!(error instanceof Rollback)) throw error;
 }
 
-Deno.test("claim_ai_jobs: the job is processing, its attempt counted, its lease fresh and as long as the type says", async () => {
+Deno.test("claim_ai_jobs: the job is processing, with one more attempt and a new lease of its type's length", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db.sql`update public.ai_job_types set lease_seconds = 42`;
@@ -279,7 +279,7 @@ Deno.test("claim_ai_jobs: only waiting jobs are taken", async () => {
   });
 });
 
-Deno.test("claim_ai_jobs: lower priority numbers first, then the longest due, whatever the order of arrival", async () => {
+Deno.test("claim_ai_jobs: lower priority numbers first, then the longest due, in any order of arrival", async () => {
   await withQueue(async ({ db, queue }) => {
     const minutesAgo = [5, 30, 10];
     const expected: string[] = [];
@@ -309,7 +309,7 @@ Deno.test("claim_ai_jobs: a clock that was set back does not stop the queue", as
     const { db, queue } = bench;
     const ahead = await insertJob(db);
     const other = await insertJob(db);
-    // As after a failover to a machine whose clock is behind that of the one that took the job in.
+    // As after a failover to a machine whose clock is behind that of the one that accepted the job.
     await db
       .sql`update public.ai_jobs set created_at = now() + interval '5 minutes' where id = ${ahead.id}`;
 

@@ -79,7 +79,7 @@ async function advise(url: string) {
   }
 }
 
-Deno.test("supabase db push: brings an empty project up to date as a role that is no superuser, and writes the Vault", async () => {
+Deno.test("supabase db push: migrates an empty project as a role that is not superuser, and writes the Vault", async () => {
   await withDatabase(async (db) => {
     const [role] = await db.sql<
       { rolsuper: boolean }[]

@@ -61,7 +61,7 @@ Deno.test("complete_ai_jobs: a job completes once", async () => {
   });
 });
 
-Deno.test("complete_ai_jobs: an expired lease that nobody took back still completes", async () => {
+Deno.test("complete_ai_jobs: an expired lease that was not rescued still completes", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);
     await expireLease(bench.db, job.id);
@@ -230,7 +230,7 @@ Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provide
     await complete(job, {
       kind: "avatar",
       provider_avatar_id: "tlk_1",
-      name: "Grandpa tells",
+      name: "Grandpa's story",
       voice_id: mine.voice,
       duration_seconds: 24.2,
     }, "outputs");
@@ -242,7 +242,7 @@ Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provide
       job_id: job.id,
       voice_id: mine.voice,
       photo_id: mine.photo,
-      name: "Grandpa tells",
+      name: "Grandpa's story",
       provider: "elevenlabs",
       provider_avatar_id: "tlk_1",
       video_url: `outputs/${job.user_id}/${job.id}/file`,
@@ -289,7 +289,7 @@ Deno.test("complete_ai_jobs: avatar, pdf and transcript take owner, job, provide
   });
 });
 
-Deno.test("complete_ai_jobs: a product never reaches into what is another's, and what it was made from may be gone", async (t) => {
+Deno.test("complete_ai_jobs: a product never links to another user's rows, and its sources may be deleted", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -353,7 +353,7 @@ Deno.test("complete_ai_jobs: a product never reaches into what is another's, and
   });
 });
 
-Deno.test("complete_ai_jobs: against a rescue that came first it changes nothing; against one that came later it stands", async (t) => {
+Deno.test("complete_ai_jobs: it changes nothing after a rescue, and a rescue after it changes nothing", async (t) => {
   await t.step("rescue first", () =>
     withQueue(async (bench) => {
       const { db } = bench;

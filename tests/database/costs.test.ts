@@ -187,7 +187,7 @@ Deno.test("cost: the estimate is reserved before the call, and what the provider
   });
 });
 
-Deno.test("cost: what a provider does not tell is spent as estimated", async () => {
+Deno.test("cost: what a provider does not report is spent as estimated", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const call = await begin(bench, job, 700);
@@ -264,7 +264,7 @@ Deno.test("revise_provider_call: an earlier call of the step that was given up k
   });
 });
 
-Deno.test("revise_provider_call: whoever has lost the lease changes nothing", async () => {
+Deno.test("revise_provider_call: a caller that has lost the lease changes nothing", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const call = await begin(bench, job, 3_000);
@@ -275,7 +275,7 @@ Deno.test("revise_provider_call: whoever has lost the lease changes nothing", as
   });
 });
 
-Deno.test("cost: a parked call stays reserved until the operator says what became of it: then it is spent or given back", async () => {
+Deno.test("cost: a parked call stays reserved until the operator resolves it; then it is spent or released", async () => {
   await withPrices(async (bench) => {
     for (const [isMade, spent] of [[true, 3_000], [false, 0]] as const) {
       const job = await park(bench, 3_000);
@@ -353,7 +353,7 @@ for (const outcome of ["rejected", "absent"]) {
   });
 }
 
-Deno.test("cost: while it is unknown what became of a call its cost stays reserved, whoever lost it, until it is adopted or the operator decides", async () => {
+Deno.test("cost: a call of unknown outcome stays reserved until it is adopted or the operator decides", async () => {
   await withPrices(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -377,7 +377,7 @@ Deno.test("cost: while it is unknown what became of a call its cost stays reserv
   });
 });
 
-Deno.test("budget: what does not fit is not sent: nothing is journalled, counted or spent, and the job can fail with budget_exceeded", async () => {
+Deno.test("budget: a call over budget is not sent, journalled or charged; the job may fail as budget_exceeded", async () => {
   await withPrices(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -406,7 +406,7 @@ Deno.test("budget: what does not fit is not sent: nothing is journalled, counted
   });
 });
 
-Deno.test("budget: it is of a calendar month, and the default row's counts for whoever has none", async () => {
+Deno.test("budget: it is per calendar month, and the default row applies to users without their own", async () => {
   await withPrices(async (bench) => {
     const { db } = bench;
     await setBudget(bench, null, 1_000);
@@ -436,7 +436,7 @@ Deno.test("budget: it is of a calendar month, and the default row's counts for w
   });
 });
 
-Deno.test("set_ai_budget: a user's own goes before everybody's; null gives the default back, and without one there is no limit", async () => {
+Deno.test("set_ai_budget: a user's own overrides the default, null restores it, and none means no limit", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const { user_id: userId } = job;
@@ -465,7 +465,7 @@ Deno.test("set_ai_budget: a user's own goes before everybody's; null gives the d
   });
 });
 
-Deno.test("get_ai_budget: an owner sees their own budget, what is spent, reserved and left of it, and nobody else's", async () => {
+Deno.test("get_ai_budget: an owner sees only their own budget and what is spent, reserved and left of it", async () => {
   await withPrices(async (bench) => {
     const mine = await insertClaimedJob(bench);
     const other = await insertClaimedJob(bench);
@@ -518,7 +518,7 @@ Deno.test("budget: a call without a price needs none, and a lost lease reserves 
   });
 });
 
-Deno.test("budget: a call of which its caller expects nothing is taken to need one unit, and does not pass a budget that is used up", async () => {
+Deno.test("budget: a call with an estimate of nothing needs one unit, and is refused without budget", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     await setBudget(bench, job.user_id, 0);
@@ -529,7 +529,7 @@ Deno.test("budget: a call of which its caller expects nothing is taken to need o
   });
 });
 
-Deno.test("budget: a step that is called again, since what it made is gone, is taken to need what it was expected to need or did, whatever its caller expects", async () => {
+Deno.test("budget: a repeated step needs at least its earlier estimate and usage, at any new estimate", async () => {
   await withPrices(async (bench) => {
     for (
       const [used, revised, expected] of [
@@ -555,7 +555,7 @@ Deno.test("budget: a step that is called again, since what it made is gone, is t
   });
 });
 
-Deno.test("budget: what is settled above its estimate blocks the next call at once, whatever that asks for", async () => {
+Deno.test("budget: a settlement above its estimate blocks the next call at once, at any estimate", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     await setBudget(bench, job.user_id, 1_000);
@@ -573,7 +573,7 @@ Deno.test("budget: what is settled above its estimate blocks the next call at on
 });
 
 for (const late of ["settle_provider_calls", "revise_provider_call"]) {
-  Deno.test(`budget: a call that begins while ${late} says that another took more waits for that, and is refused`, async () => {
+  Deno.test(`budget: a call that begins while ${late} reports more usage of another waits for it and is refused`, async () => {
     await withPrices(async (bench) => {
       const { db } = bench;
       const job = await insertClaimedJob(bench);
@@ -641,7 +641,7 @@ Deno.test("budget: 1,000 parallel calls never exceed it by one", async () => {
   });
 });
 
-Deno.test("budget: calls that begin, end, are given back and are resolved at the same time never exceed it, and the books balance", async () => {
+Deno.test("budget: parallel begin, settle, release and resolve never exceed it, and the books balance", async () => {
   await withPrices(async (bench) => {
     const { db, queue } = bench;
     const first = await insertClaimedJob(bench);
@@ -655,7 +655,7 @@ Deno.test("budget: calls that begin, end, are given back and are resolved at the
     // No sum of settled calls: something is left of it at the end.
     const budget = 5_001;
     await setBudget(bench, userId, budget);
-    // Whatever is committed is looked at: the statement that would exceed it fails.
+    // Every committed row is checked: the statement that would exceed the budget fails.
     await db.sql.unsafe(
       `alter table public.ai_limits add constraint never_exceeded check (spent_micros + reserved_micros <= ${budget} or user_id is null)`,
     );
@@ -713,7 +713,7 @@ Deno.test("cost: a job that is deleted gives back what was open, and keeps what 
   });
 });
 
-Deno.test("get_ai_costs: an owner gets their own and nobody else's; the operator's views have all, per job, user and provider", async () => {
+Deno.test("get_ai_costs: an owner gets their own only; operator views have all, by job, user and provider", async () => {
   await withPrices(async (bench) => {
     const { db } = bench;
     const mine = await insertClaimedJob(bench);

@@ -48,7 +48,7 @@ Deno.test("data model: draws columns with their marks, and references with what 
   });
 });
 
-Deno.test("data model: tells who may do what in the words of the policies, with the columns that are granted", async () => {
+Deno.test("data model: says who may do what in the words of the policies, with the columns that are granted", async () => {
   await withDatabase(async (db) => {
     await db.sql.unsafe(`
       create table public.books (
@@ -68,7 +68,7 @@ Deno.test("data model: tells who may do what in the words of the policies, with 
       name === "books"
     );
     assert(table !== undefined);
-    // A policy without a grant gives nothing, and is not told.
+    // A policy without a grant has no effect and is left out.
     assertEquals(
       describeTable(table),
       `### books

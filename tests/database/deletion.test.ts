@@ -642,7 +642,7 @@ Deno.test("account: a worker in the middle of its job neither holds up the delet
   });
 });
 
-Deno.test("account: a job that is added to another while the account goes waits for that, and holds nothing that has to go", async () => {
+Deno.test("account: a job added to another during the deletion waits for it, and is refused", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const first = await insertClaimedJob(bench);
@@ -666,7 +666,7 @@ Deno.test("account: a job that is added to another while the account goes waits 
   });
 });
 
-Deno.test("account: orders in every status outlive it without customer and address; what nobody paid for is cancelled", async (t) => {
+Deno.test("account: orders of every status stay without customer and address; unpaid ones are cancelled", async (t) => {
   await withQueue(async ({ db }) => {
     const shop = await openShop(db);
     for (const status of ORDER_STATUSES) {
@@ -813,7 +813,7 @@ Deno.test("account: one with 20,000 files and 2,000 rows is deleted within the t
       insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
       select ${anna}, 'image', 'uploads/' || ${anna} || '/' || n || '.jpg', 'a.jpg', 'image/jpeg', 1
       from generate_series(1, 2000) as n`;
-    // The limit that the Data API has for a signed-in user; Auth has none of its own that is shorter.
+    // The limit that the Data API has for a signed-in user; Auth has no shorter one.
     await db.sql.begin(async (sql) => {
       await sql`set local statement_timeout = '8s'`;
       await sql`delete from auth.users where id = ${anna}`;

@@ -66,7 +66,7 @@ function idsIn(request: QueuedRequest): string[] {
   return bodySchema.parse(JSON.parse(request.body)).job_ids;
 }
 
-Deno.test("dispatch: an insert queues one call to process-ai-job of the project, in the shape of a database webhook", async () => {
+Deno.test("dispatch: an insert queues one call to process-ai-job, in the shape of a database webhook", async () => {
   await withDatabase(async (db) => {
     await setVault(db, {
       project_url: `${PROJECT_URL}/`,
@@ -123,7 +123,7 @@ Deno.test("dispatch: the body holds ids and nothing else of the job", async () =
   });
 });
 
-Deno.test("dispatch: the signature is good for the npm package standardwebhooks; any change to the request breaks it", async (t) => {
+Deno.test("dispatch: the npm package standardwebhooks accepts the signature, and rejects any changed request", async (t) => {
   await withDatabase(async (db) => {
     await setVault(db);
     await insertJobs(db, 3);
@@ -157,7 +157,7 @@ Deno.test("dispatch: the signature is good for the npm package standardwebhooks;
   });
 });
 
-Deno.test("dispatch: each call has an id of its own and the time of the database", async () => {
+Deno.test("dispatch: each call has its own id and the time of the database", async () => {
   await withDatabase(async (db) => {
     await setVault(db);
     for (let n = 0; n < 3; n++) {
@@ -201,7 +201,7 @@ Deno.test("dispatch: a statement of many rows is one call, which names at most 5
   });
 });
 
-Deno.test("dispatch: neither a job for later nor one that is answered already is announced; among others they are left out", async () => {
+Deno.test("dispatch: jobs for later and jobs already answered are not dispatched, alone or among others", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const done = await insertCompletedJob(bench);
@@ -252,7 +252,7 @@ Deno.test("dispatch: an insert of no rows and an insert that is rolled back anno
   });
 });
 
-Deno.test("dispatch: a user's own insert is announced, though the user may read neither Vault nor queue function", async () => {
+Deno.test("dispatch: a user's insert is dispatched, though the user can read neither Vault nor queue functions", async () => {
   await withDatabase(async (db) => {
     await setVault(db);
     const { id: userId } = await db.createUser();
@@ -266,7 +266,7 @@ Deno.test("dispatch: a user's own insert is announced, though the user may read 
   });
 });
 
-Deno.test("dispatch: whatever is broken, the insert commits, and no word of the secret gets out", async (t) => {
+Deno.test("dispatch: with any part of it broken, the insert commits, and no word of the secret gets out", async (t) => {
   const whole = { project_url: PROJECT_URL, dispatch_secret: SECRET };
   const broken = "whsec_this is not base64!";
   const breakages: Record<
@@ -339,7 +339,10 @@ Deno.test("dispatch: whatever is broken, the insert commits, and no word of the 
         }
 
         const told = notices.join("\n");
-        assert(told.includes("dispatched"), `nobody was told: ${told}`);
+        assert(
+          told.includes("dispatched"),
+          `no notice about the dispatch: ${told}`,
+        );
         for (const secret of Object.values(vault)) {
           assertEquals(told.includes(secret), false, told);
         }

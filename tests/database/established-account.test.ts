@@ -29,7 +29,7 @@ async function setAccount(
     where id = ${userId}`;
 }
 
-Deno.test("established account: once required, a paid job is refused to an account that is not confirmed or not an hour old", async () => {
+Deno.test("established account: when required, an unconfirmed or less than an hour old one gets no paid job", async () => {
   await withQueue(async ({ db }) => {
     const { id } = await db.createUser();
     const codeFor = async (account: Parameters<typeof setAccount>[2]) => {

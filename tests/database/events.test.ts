@@ -169,7 +169,7 @@ Deno.test("ai_job_events: on any walk through the queue each change is one event
   });
 });
 
-Deno.test("ai_job_events: an event tells status, progress, stage, cause and next start of that moment", async () => {
+Deno.test("ai_job_events: an event has the status, progress, stage, cause and next start of that moment", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);

@@ -14,7 +14,7 @@ import {
 } from "./_support/factories.ts";
 import type { ClaimedJob, Lease, Queue } from "./_support/queue.ts";
 
-/** Every function that writes on behalf of an owner, what it answers to a stranger, and a call that succeeds. */
+/** Every function that writes on behalf of an owner, what it returns to a caller without the lease, and a call that succeeds. */
 interface FencedWrite {
   name: string;
   refusal: unknown;
@@ -180,7 +180,7 @@ Deno.test("lease token: the second claim makes the first one's token stale in ev
         assertEquals(await pictureOf(db), before);
       });
     }
-    await t.step("the second owner goes on undisturbed", async () => {
+    await t.step("the second owner continues undisturbed", async () => {
       assertEquals((await queue.begin(second))?.decision, "reconcile");
       assert(await queue.complete(second));
     });

@@ -35,7 +35,7 @@ Deno.test("snooze_ai_job: the job comes back after the delay, with its attempt, 
   });
 });
 
-Deno.test("snooze_ai_job: the delay is kept between now and an hour, and a stage can be told", async (t) => {
+Deno.test("snooze_ai_job: the delay is kept between now and an hour, and a stage can be set", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const { id } = await insertJob(db);

@@ -71,7 +71,7 @@ Deno.test("asUser: an error rolls the transaction back and keeps its SQLSTATE", 
   });
 });
 
-Deno.test("connections: they are different sessions, with the role asked for", async () => {
+Deno.test("connections: they are different sessions, with the requested role", async () => {
   await withDatabase(async (db) => {
     const sessions = await db.connections(5, "service_role");
     const rows = await Promise.all(

@@ -29,7 +29,7 @@ Deno.test("heartbeat_ai_job: without progress and stage it extends the lease and
   });
 });
 
-Deno.test("heartbeat_ai_job: the lease is good for the job type's lease_seconds from now, by the database's clock", async () => {
+Deno.test("heartbeat_ai_job: the lease is extended to lease_seconds from now, by the database's clock", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -45,7 +45,7 @@ Deno.test("heartbeat_ai_job: the lease is good for the job type's lease_seconds 
   });
 });
 
-Deno.test("heartbeat_ai_job: an expired lease that nobody took back is good again", async () => {
+Deno.test("heartbeat_ai_job: an expired lease that was not rescued is valid again", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -103,7 +103,7 @@ Deno.test("heartbeat_ai_job: a stage alone is reported and leaves the progress; 
   });
 });
 
-Deno.test("heartbeat_ai_job: it tells that the owner wants the job cancelled", async () => {
+Deno.test("heartbeat_ai_job: it reports that the owner wants the job cancelled", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);

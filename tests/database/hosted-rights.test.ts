@@ -80,7 +80,7 @@ const HOSTED_MEMBERSHIPS = [
   "service_role",
 ];
 
-Deno.test("migrations: run as postgres, who is no superuser and owns nothing of the platform, and leave its objects as they were", async () => {
+Deno.test("migrations: run as postgres without superuser, and leave the platform's objects unchanged", async () => {
   await withDatabase(async (db) => {
     const before = await platformObjects(db);
     assertEquals(before.filter((object) => / postgres /.test(object)), [
@@ -123,7 +123,7 @@ async function grants(db: TestDatabase): Promise<string[]> {
   return rows.map(({ object }) => object);
 }
 
-Deno.test("migrations: nobody gets more where the platform still grants everything on new objects of schema public", async () => {
+Deno.test("migrations: nobody gains rights where the platform grants everything on new objects of public", async () => {
   const expected = await withDatabase(grants);
   await withDatabase(async (db) => {
     for (const kind of ["tables", "functions", "sequences"]) {

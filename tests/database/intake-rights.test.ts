@@ -10,7 +10,7 @@ import {
 import { insertAs, voiceClone } from "./_support/new-jobs.ts";
 import type { Job } from "./_support/queue.ts";
 
-Deno.test("admit_ai_job: of another user's folder nothing can be learned, whoever the row says it belongs to", async (t) => {
+Deno.test("admit_ai_job: another user's folder reveals nothing, for any user_id in the row", async (t) => {
   await withDatabase(async (db) => {
     const { id: victimId } = await db.createUser();
     const { id: attackerId } = await db.createUser();
@@ -123,7 +123,7 @@ Deno.test("ai_jobs: a user can set nine columns at insert, not the id, and none 
           assertEquals(refusal.code, "42501", refusal.message);
         });
       }
-      // What these two columns do has tests of its own, in owner-requests.test.ts.
+      // owner-requests.test.ts tests what these two columns do.
       if (["cancel_requested_at", "retry_requested_at"].includes(name)) {
         continue;
       }

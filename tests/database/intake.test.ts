@@ -42,7 +42,7 @@ Deno.test("ai_jobs: an app that inserts three columns gets a job with the policy
   });
 });
 
-Deno.test("admit_ai_job: each refusal has its own code, names the field and changes nothing; its twin is accepted", async (t) => {
+Deno.test("admit_ai_job: each refusal has its own code, names the field and changes nothing; twins pass", async (t) => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const { id: otherId } = await db.createUser();
@@ -297,7 +297,7 @@ Deno.test("ai_jobs: a job can be put off for 31 days, not longer, and a time in 
   });
 });
 
-Deno.test("ai_job_input_hash: equal requests have one hash; another owner, type, parameter or object version another", async (t) => {
+Deno.test("ai_job_input_hash: it depends on owner, type, parameters and object version, and on nothing else", async (t) => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const { id: otherId } = await db.createUser();
@@ -363,7 +363,7 @@ Deno.test("ai_job_input_hash: equal requests have one hash; another owner, type,
         assertNotEquals(await hash(values), reference);
       });
     }
-    await t.step("a stranger gets the hash of no object", async () => {
+    await t.step("another user gets the hash of no object", async () => {
       const seen = await db.asUser(otherId, (sql) => hash({}, sql));
       assertNotEquals(seen, reference);
       assertEquals(
@@ -376,7 +376,7 @@ Deno.test("ai_job_input_hash: equal requests have one hash; another owner, type,
       );
     });
     await t.step(
-      "an object in another folder is none, whoever names it",
+      "an object in another folder does not count, for every caller",
       async () => {
         const foreign = await uploadSample(db, otherId);
         const touch = () =>

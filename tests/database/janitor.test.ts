@@ -91,7 +91,7 @@ Deno.test("claim_provider_removals: many at once take everything, and nothing tw
   });
 });
 
-Deno.test("settle_provider_removal: whoever lost the lease writes nothing, and what is done stays done", async () => {
+Deno.test("settle_provider_removal: a caller that lost the lease writes nothing, and what is done stays done", async () => {
   await withQueue(async ({ db }) => {
     await addRemovals(db, 1);
     const [service] = await db.connections(1, "service_role");
@@ -178,7 +178,7 @@ Deno.test("claim_provider_removals: what a row has is never taken, however it go
   });
 });
 
-Deno.test("claim_provider_removals: a failed job keeps what it made for its grace, and a retry at that moment wins or starts anew", async (t) => {
+Deno.test("claim_provider_removals: a failed job keeps its objects for the grace; a racing retry is safe", async (t) => {
   for (const winner of ["retry", "janitor"] as const) {
     await t.step(`${winner} first`, async () => {
       await withQueue(async (bench) => {
@@ -225,7 +225,7 @@ Deno.test("claim_provider_removals: a failed job keeps what it made for its grac
   }
 });
 
-Deno.test("claim_provider_removals: by marker, an empty look-up counts only after the grace; what it finds is asked about once more", async () => {
+Deno.test("claim_provider_removals: an empty look-up by marker counts only after the grace; a find is checked", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -257,7 +257,7 @@ Deno.test("claim_provider_removals: by marker, an empty look-up counts only afte
   });
 });
 
-Deno.test("settle_cancelled_call: what a cancelled job reserved is spent or given back once the janitor knows what its call made", async (t) => {
+Deno.test("settle_cancelled_call: a cancelled job's reservation is settled once the janitor knows the outcome", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await db.sql`
@@ -371,7 +371,7 @@ Deno.test("claim_storage_removals: many at once take everything, nothing twice, 
     assertEquals(new Set(taken).size, taken.length, "nothing twice");
     assertEquals(taken.length, 59, "nothing lost");
     assert(!taken.includes(`uploads/${user}/7.jpg`));
-    // Asked for again, it is due at once and not a day later.
+    // Requested again, it is due at once and not a day later.
     await db.sql`delete from public.media`;
     assertEquals(
       (await claimFiles(db.sql)).map(({ object_path }) => object_path),
@@ -380,7 +380,7 @@ Deno.test("claim_storage_removals: many at once take everything, nothing twice, 
   });
 });
 
-Deno.test("claim_storage_removals: an object that its owner has put there since is left alone; one of an account that is gone is not", async () => {
+Deno.test("claim_storage_removals: a file that its owner stored again is kept, unless the account is deleted", async () => {
   await withQueue(async ({ db }) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;
@@ -408,7 +408,7 @@ Deno.test("claim_storage_removals: an object that its owner has put there since 
   });
 });
 
-Deno.test("settle_storage_removals: done is what Storage does not have, whatever the caller says", async () => {
+Deno.test("settle_storage_removals: done means that Storage no longer has the file, not what the caller says", async () => {
   await withQueue(async ({ db }) => {
     const user = (await db.createUser()).id;
     for (const name of ["a.jpg", "b.jpg"]) {
@@ -532,7 +532,7 @@ const endScan = (
     scan?.lease_token ?? null
   }, ${code})`;
 
-Deno.test("provider scans: one at a time; one that broke off is gone on with, one that failed begins anew, a finished one rests", async () => {
+Deno.test("provider scans: one at a time; interrupted ones resume, failed ones restart, finished ones rest", async () => {
   await withQueue(async ({ db }) => {
     const workers = await db.connections(4, "service_role");
     const begun = (await Promise.all(workers.map(beginScan)))
@@ -564,7 +564,7 @@ Deno.test("provider scans: one at a time; one that broke off is gone on with, on
   });
 });
 
-Deno.test("record_provider_page: rows, jobs at work, orphans and strangers are told apart, and only orphans are queued, when seen again after the grace", async () => {
+Deno.test("record_provider_page: only orphans are queued, and only when seen again after the grace", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await setGrace(db, { interval: 0 });

@@ -92,7 +92,7 @@ Deno.test("begin_provider_calls: the call stands in the journal, for everybody t
   });
 });
 
-Deno.test("provider calls: sent, succeeded, and done for every later attempt, with the provider's id on the job in one commit", async () => {
+Deno.test("provider calls: a success holds for every later attempt, and the job has the provider's id with it", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -203,7 +203,7 @@ Deno.test("begin_provider_calls: whichever way the sender lost the job, the next
   }
 });
 
-Deno.test("begin_provider_calls: an empty look-up is conclusive once the outcome has been unknown for reconcile_seconds, by the database's clock", async () => {
+Deno.test("begin_provider_calls: an empty look-up is conclusive after reconcile_seconds of unknown outcome", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db.sql`update public.ai_job_types set reconcile_seconds = 60`;
@@ -334,7 +334,7 @@ Deno.test("settle_provider_calls: a call is settled once, and only through its o
   });
 });
 
-Deno.test("settle_provider_calls: told the same again it is true, and nothing changes", async () => {
+Deno.test("settle_provider_calls: a repeated settlement returns true and changes nothing", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -359,7 +359,7 @@ Deno.test("settle_provider_calls: told the same again it is true, and nothing ch
   });
 });
 
-Deno.test("begin_provider_calls: asked again under the caller's own id it is the same call; under another it is one to look for", async () => {
+Deno.test("begin_provider_calls: repeated with the same id it is the same call; with another, one to look up", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -392,7 +392,7 @@ Deno.test("begin_provider_calls: asked again under the caller's own id it is the
   });
 });
 
-Deno.test("begin_provider_calls: asked again while the first asking is not through, it waits for that and is the same call", async () => {
+Deno.test("begin_provider_calls: repeated during the first call, it waits for that and is the same call", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);

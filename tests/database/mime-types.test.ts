@@ -103,7 +103,7 @@ Deno.test("ai_job_types: a content type that an operator adds is kept under its 
   });
 });
 
-Deno.test("media: the content type is kept under its canonical name; one that says nothing is refused with what to do", async () => {
+Deno.test("media: the content type is stored under its canonical name; an unspecific one is refused", async () => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const insert = (contentType: string | null) =>

@@ -22,7 +22,7 @@ const RECONCILE_SECONDS = 3600;
 const BACKOFF_SECONDS = 3600;
 const SNOOZE_SECONDS = 3600;
 
-/** What the model tells of a job, as the database has it. */
+/** What the model knows of a job, as the database stores it. */
 interface Picture {
   status: string;
   attempt: number;
@@ -381,7 +381,7 @@ function objectOf(jobId: string): string {
 }
 
 /**
- * Walks all traces of a world in a database of its own; each has fresh jobs of a user of its own.
+ * Walks all traces of a world in its own database; each trace has new jobs of a new user.
  *
  * @param spoil changes the database before the first step.
  */

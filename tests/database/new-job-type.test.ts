@@ -34,12 +34,12 @@ async function copyOfTheTree(): Promise<{ dir: string } & AsyncDisposable> {
   };
 }
 
-Deno.test("new job-type: what it writes passes the checks of the gate and its own tests, and the database takes such a job", async (t) => {
+Deno.test("new job-type: its files pass the gate and their tests, and the database accepts such a job", async (t) => {
   await using copy = await copyOfTheTree();
   const { dir } = copy;
 
   await t.step(
-    "a name that is none, and a type that is there, write nothing",
+    "an invalid name and an existing type write nothing",
     async () => {
       const before = await readSourceTree(dir);
       for (

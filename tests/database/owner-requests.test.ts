@@ -73,7 +73,7 @@ Deno.test("cancel: a waiting job is cancelled at once, costs nothing and is neve
   });
 });
 
-Deno.test("cancel: a running job goes on until its heartbeat tells, then cancel_ai_job ends it", async () => {
+Deno.test("cancel: a running job continues until its heartbeat reports it, then cancel_ai_job ends it", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);
     assertEquals(
@@ -228,7 +228,7 @@ Deno.test("retry: only what has failed, and never while it is unknown whether it
   });
 });
 
-Deno.test("resolve_unknown_ai_job: a parked job goes on with what was made, or with a new call when nothing was", async () => {
+Deno.test("resolve_unknown_ai_job: a parked job continues with what was made, or makes a new call", async () => {
   await withQueue(async (bench) => {
     for (const wasMade of [true, false]) {
       const job = await insertClaimedJob(bench);
@@ -274,7 +274,7 @@ Deno.test("redrive_ai_jobs: runs again what matches, and leaves parked jobs alon
   });
 });
 
-Deno.test("redrive_ai_jobs, resolve_unknown_ai_job: somebody without room for more holds up nobody else, and no answer is lost", async () => {
+Deno.test("redrive_ai_jobs, resolve_unknown_ai_job: an owner without room blocks no others; answers are kept", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const full = await failed(bench);
@@ -303,7 +303,7 @@ Deno.test("redrive_ai_jobs, resolve_unknown_ai_job: somebody without room for mo
   });
 });
 
-Deno.test("pause_ai_jobs: a paused type, provider or user waits and keeps its place; resumed, it goes on", async () => {
+Deno.test("pause_ai_jobs: jobs of a paused type, provider or user keep their place and continue when resumed", async () => {
   await withQueue(async (bench) => {
     const job = await insertJob(bench.db);
     const pauses: [string, string][] = [
@@ -331,7 +331,7 @@ Deno.test("pause_ai_jobs: a paused type, provider or user waits and keeps its pl
   });
 });
 
-Deno.test("pause_ai_jobs, redrive_ai_jobs: a name that does not exist is an error that says which, and nothing changes", async (t) => {
+Deno.test("pause_ai_jobs, redrive_ai_jobs: an unknown name is an error that says which, and nothing changes", async (t) => {
   await withQueue(async ({ db }) => {
     const nobody = crypto.randomUUID();
     for (
@@ -386,7 +386,7 @@ Deno.test("pause_ai_jobs, redrive_ai_jobs: a name that does not exist is an erro
   });
 });
 
-Deno.test("ai_job_dead_letters: a failed job with its last cause and what was asked of the provider; for the operator alone", async () => {
+Deno.test("ai_job_dead_letters: a failed job with its last cause and provider calls, for the operator only", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);
     const call = await bench.queue.begin(job, "create_voice");

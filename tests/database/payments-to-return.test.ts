@@ -55,7 +55,7 @@ function notify(db: TestDatabase, id: string, change: Record<string, unknown>) {
   );
 }
 
-Deno.test("payments to return: a payment that is captured after its order was cancelled is listed until it is refunded", async (t) => {
+Deno.test("payments to return: a payment captured after its order was cancelled is listed until refunded", async (t) => {
   await withShop(async ({ db, shop, anna, paul }) => {
     for (const status of ["pending", "authorised"] as const) {
       await t.step(`${status}, and the customer cancels`, async () => {
@@ -117,7 +117,7 @@ Deno.test("payments to return: a payment that is captured after its order was ca
   });
 });
 
-Deno.test("payments to return: what was paid for and not shipped when the account went is listed whole, what was shipped is not", async () => {
+Deno.test("payments to return: a deleted account's paid orders are listed whole unless they were shipped", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const orders: string[] = [];
     for (const status of ["paid", "in_production", "shipped"] as const) {
@@ -136,7 +136,7 @@ Deno.test("payments to return: what was paid for and not shipped when the accoun
   });
 });
 
-Deno.test("payments to return: of an order that was paid twice the surplus is listed, from its last payments", async () => {
+Deno.test("payments to return: the surplus of an order that was paid twice is listed, from its last payments", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const order = await orderIn(db, shop, anna, "placed");
     // 31.90 are owed: 10.00 are not enough, nor are 30.00; of the fourth 8.10 are too much, and the fifth is needed no more.
@@ -165,7 +165,7 @@ Deno.test("payments to return: of an order that was paid twice the surplus is li
   });
 });
 
-Deno.test("payments to return: of a cancellation and a capture at one moment, either the first is refused or the second is listed", async (t) => {
+Deno.test("payments to return: of a cancellation and a parallel capture, one is refused or the other is listed", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const [one, other] = await db.connections(2, "service_role");
     assert(one !== undefined && other !== undefined);

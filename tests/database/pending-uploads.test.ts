@@ -83,7 +83,7 @@ const outcome = (work: PromiseLike<unknown>) =>
     (error: postgres.PostgresError) => `${error.code} ${error.message}`,
   );
 
-Deno.test("pending uploads: 20 connections that ask for addresses and store files at once never exceed the number or the bytes", async () => {
+Deno.test("pending uploads: 20 parallel connections never exceed the number or the bytes", async () => {
   for (
     const { limits, expected } of [
       { limits: { files: 37 }, expected: { files: 37, bytes: 37 * MIB } },
@@ -160,7 +160,7 @@ Deno.test("pending uploads: an address is signed for what its owner has written 
   });
 });
 
-Deno.test("pending uploads: a file counts as it is stored and not as it was declared, and an upload without an address counts, too", async () => {
+Deno.test("pending uploads: a file counts with its stored size, and so does an upload without an address", async () => {
   await withDatabase(async (db) => {
     await setLimits(db, { bytes: 10 * MIB });
     const { id } = await db.createUser();
@@ -265,7 +265,7 @@ Deno.test("pending uploads: an address that is open does not come free by being 
   });
 });
 
-Deno.test("pending uploads: a file that is moved counts under its new name alone; what the service and other buckets hold does not count", async () => {
+Deno.test("pending uploads: a moved file counts under its new name only; the service and other buckets do not", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     await store(db.sql, id, MIB, `${id}/a.mp3`);

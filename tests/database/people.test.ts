@@ -139,7 +139,7 @@ Deno.test("schema: every amount of money has a currency beside it, and is a whol
   });
 });
 
-Deno.test("profiles: one each, made and kept by its user; the photo lies in the public bucket, in the own folder", async (t) => {
+Deno.test("profiles: one each, created and updated by its user; the photo is in the user's public folder", async (t) => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;
@@ -253,7 +253,7 @@ Deno.test("calls, avatars, keepsakes: what a job writes is not the owner's to wr
   });
 });
 
-Deno.test("slideshows: published, anybody with the link reads title and public photos in order, and nothing else", async () => {
+Deno.test("slideshows: with the link anybody reads title and public photos in order, and nothing else", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;
@@ -368,7 +368,7 @@ Deno.test("slideshows: withdrawing makes the link void for good and lets go of t
   });
 });
 
-Deno.test("slideshow items: take only the owner's photos and slideshows, whoever writes them", async () => {
+Deno.test("slideshow items: only the owner's photos and slideshows are accepted, from every writer", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;

@@ -54,7 +54,7 @@ async function standingOf({ db }: Bench, jobs: readonly Job[]) {
   );
 }
 
-/** Ids in each call that asks for a worker, oldest call first. Starts counting anew. */
+/** Job ids in each dispatch since the last call of this function, oldest first. */
 async function wakes({ db }: Bench): Promise<string[][]> {
   // As if the dispatches had been received: later inserts send their own.
   await db.sql`delete from private.pending_dispatches`;
@@ -88,7 +88,7 @@ async function ask(
   });
 }
 
-Deno.test("depends_on_job_id: the job waits, cannot be claimed, and is dispatched by the commit that completes the other", async () => {
+Deno.test("depends_on_job_id: the job waits, cannot be claimed, and is dispatched with its dependency's end", async () => {
   await withDispatch(async (bench) => {
     const { db, queue } = bench;
     const first = await insertJob(db);
@@ -114,7 +114,7 @@ Deno.test("depends_on_job_id: the job waits, cannot be claimed, and is dispatche
   });
 });
 
-Deno.test("depends_on_job_id: the job that it waits for is asked for anew: a claim during the insert passes over it", async () => {
+Deno.test("depends_on_job_id: its dependency is dispatched again, since a claim during the insert skips it", async () => {
   await withDispatch(async (bench) => {
     const { db } = bench;
     const first = await insertJob(db);
@@ -131,7 +131,7 @@ Deno.test("depends_on_job_id: the job that it waits for is asked for anew: a cla
   });
 });
 
-Deno.test("depends_on_job_id: 120 jobs that wait for one are asked for by one call, and all can be claimed", async () => {
+Deno.test("depends_on_job_id: 120 jobs that wait for one are dispatched by one call, and all can be claimed", async () => {
   await withDispatch(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -147,7 +147,7 @@ Deno.test("depends_on_job_id: 120 jobs that wait for one are asked for by one ca
   });
 });
 
-Deno.test("depends_on_job_id: a job whose time has not come is not asked for when the other completes, and waits for its time", async () => {
+Deno.test("depends_on_job_id: a job for later is not dispatched when its dependency completes, and waits", async () => {
   await withDispatch(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -281,7 +281,7 @@ Deno.test("depends_on_job_id: nobody changes it, so that there is no cycle; its 
   });
 });
 
-Deno.test("dependency_failed: when a job fails or is cancelled, every job after it fails, at every depth, and nothing is claimed", async (t) => {
+Deno.test("dependency_failed: a failed or cancelled job fails all its dependents, at every depth", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await t.step("failed", async () => {
@@ -312,7 +312,7 @@ Deno.test("dependency_failed: when a job fails or is cancelled, every job after 
       ]);
       assert(await queue.complete(await claimJob(bench, first.id)));
     });
-    await t.step("tried again by the queue: they go on waiting", async () => {
+    await t.step("retried by the queue: they continue to wait", async () => {
       const job = await insertClaimedJob(bench);
       const line = await insertLine(bench, 2, job);
       assertEquals(await queue.fail(job), "pending");
@@ -350,7 +350,7 @@ Deno.test("dependency_failed: a line as long as may be fails in one statement, a
   });
 });
 
-Deno.test("dependency_failed: a retry of the job that failed makes those after it wait again; a retry of one of them alone is refused", async () => {
+Deno.test("dependency_failed: retrying the cause makes its dependents wait again; alone they are refused", async () => {
   await withQueue(async (bench) => {
     const { queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -402,7 +402,7 @@ Deno.test("dependency_failed: redrive brings back the job that failed and, with 
   });
 });
 
-Deno.test("depends_on_job_id: the deletion of a job fails one that waits for it, and leaves one that is past that alone", async () => {
+Deno.test("depends_on_job_id: deleting a job fails a waiting dependent, and leaves a later one alone", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [first, second] = await insertLine(bench, 2);
@@ -506,7 +506,7 @@ Deno.test("depends_on_job_id: an end and the insert of a job that waits for it a
   );
 });
 
-Deno.test("depends_on_job_id: 60 jobs end while others are inserted after them: none waits for ever, none runs before", async () => {
+Deno.test("depends_on_job_id: of 60 jobs inserted while others end, none waits for ever, none runs before", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const jobs: Awaited<ReturnType<typeof insertClaimedJob>>[] = [];

@@ -88,7 +88,7 @@ async function crowd(
   return jobs;
 }
 
-Deno.test("provider budget: 400 parallel calls of 40 users never exceed it by one, and another provider has its own", async () => {
+Deno.test("provider budget: 400 parallel calls of 40 users never exceed it by one; each provider has its own", async () => {
   await withBudget(137 * 70 + 69, async (bench) => {
     const jobs = await crowd(bench, 40, 10);
     const workers = await bench.db.connections(20, "service_role");
@@ -120,7 +120,7 @@ Deno.test("provider budget: 400 parallel calls of 40 users never exceed it by on
   });
 });
 
-Deno.test("provider budget: calls that begin and end at the same time never exceed it, and what is given back is used again", async () => {
+Deno.test("provider budget: parallel begins and ends never exceed it, and released amounts are used again", async () => {
   const budget = 5_000;
   await withBudget(budget, async (bench) => {
     const jobs = await crowd(bench, 40, 10);
@@ -149,7 +149,7 @@ Deno.test("provider budget: calls that begin and end at the same time never exce
   });
 });
 
-Deno.test("provider budget: what was paid stays paid when the job and the account are deleted; what is open is given back", async () => {
+Deno.test("provider budget: with job and account deleted, what was paid stays paid; reservations are released", async () => {
   await withBudget(1_000, async (bench) => {
     const { db } = bench;
     const paid = await insertClaimedJob(bench);
@@ -171,7 +171,7 @@ Deno.test("provider budget: what was paid stays paid when the job and the accoun
   });
 });
 
-Deno.test("provider budget: it is of a calendar month, counts what was spent before it was set, and null is no limit", async () => {
+Deno.test("provider budget: it is per calendar month, includes earlier spending, and null is no limit", async () => {
   await withBudget(null, async (bench) => {
     const { db } = bench;
     const first = await insertClaimedJob(bench);

@@ -146,7 +146,7 @@ Deno.test("rescue_stalled_ai_jobs: a call that its sender left behind is unknown
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: a last attempt that died inside a paid call is claimed once more to ask, never twice", async () => {
+Deno.test("rescue_stalled_ai_jobs: a last attempt that died in a paid call gets one more claim, to look it up", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertOnLastAttempt(bench);
@@ -250,7 +250,7 @@ Deno.test("rescue_stalled_ai_jobs: the look-up claim that finds nothing fails th
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: on the last attempt a call that is settled needs no look-up; one that is unknown had it", async (t) => {
+Deno.test("rescue_stalled_ai_jobs: on the last attempt a settled call needs no look-up; an unknown one had it", async (t) => {
   const cases = [
     { outcome: "rejected", code: "lease_expired" },
     { outcome: "absent", code: "lease_expired" },
@@ -271,7 +271,7 @@ Deno.test("rescue_stalled_ai_jobs: on the last attempt a call that is settled ne
   }
 });
 
-Deno.test("rescue_stalled_ai_jobs: a last attempt that died with what was paid for in hand is tried until its age ends it", async () => {
+Deno.test("rescue_stalled_ai_jobs: a last attempt that died with a paid result is retried up to its max age", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     let job = await insertOnLastAttempt(bench);
@@ -301,7 +301,7 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died with what was paid f
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: two calls left open by one job are both unknown, and the job is taken back once", async () => {
+Deno.test("rescue_stalled_ai_jobs: two open calls of one job are both unknown, and the job is rescued once", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertOnLastAttempt(bench);
@@ -320,7 +320,7 @@ Deno.test("rescue_stalled_ai_jobs: two calls left open by one job are both unkno
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: jobs in every other state are left alone, in one statement with those that are not", async () => {
+Deno.test("rescue_stalled_ai_jobs: jobs in every other state are unchanged, also beside stalled ones", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const stalled = await insertClaimedJob(bench);
@@ -361,7 +361,7 @@ Deno.test("rescue_stalled_ai_jobs: it takes the longest dead first, as many as i
   await withQueue(async ({ db, queue }) => {
     const ids = await insertJobs(db, 3);
     await queue.claim(3);
-    // Neither the order of the rows nor that of the index shall give it away.
+    // Neither the order of the rows nor the index may produce the right order by chance.
     await db.sql`drop index public.ai_jobs_running_idx`;
     for (const index of [2, 0, 1]) {
       await db.sql`

@@ -75,7 +75,7 @@ Deno.test("fail_ai_job: a passing error puts the job back with its cause, withou
   });
 });
 
-Deno.test("fail_ai_job: the waits double up to the type's longest, and after the last attempt the job has failed", async () => {
+Deno.test("fail_ai_job: the waits double up to the type's longest, and the last attempt fails the job", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db
@@ -98,7 +98,7 @@ Deno.test("fail_ai_job: the waits double up to the type's longest, and after the
   });
 });
 
-Deno.test("fail_ai_job: an error that another attempt cannot mend ends the job at its first attempt", async () => {
+Deno.test("fail_ai_job: an error that another attempt cannot fix ends the job at its first attempt", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -151,7 +151,7 @@ Deno.test("ai_job_backoff: 2,000 draws lie within 20 % of base × 2^(attempt-1),
   });
 });
 
-Deno.test("fail_ai_job: a longer wait that the provider asks for is kept, up to an hour; a shorter or senseless one is not", async (t) => {
+Deno.test("fail_ai_job: a longer wait of the provider is kept, up to an hour; a shorter or invalid one is not", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db.sql`

@@ -212,7 +212,7 @@ Deno.test("cached_from_job_id: an equal job is completed at once, with the resul
   }
 });
 
-Deno.test("cached_from_job_id: whoever names it, a job that does not match is dropped and the new job waits", async (t) => {
+Deno.test("cached_from_job_id: a job that does not match is dropped for every caller, and the new job waits", async (t) => {
   for (const { name, ...rest } of obstacles) {
     await t.step(name, () =>
       withQueue(async (bench) => {
@@ -239,7 +239,7 @@ Deno.test("cached_from_job_id: whoever names it, a job that does not match is dr
     }));
 });
 
-Deno.test("cached_from_job_id: an app that names a stranger's job gets nothing of it; its own job answers it", async () => {
+Deno.test("cached_from_job_id: another user's job gives an app nothing; its own job answers it", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const theirs = await insertCompletedJob(bench);
@@ -298,7 +298,7 @@ Deno.test("reuse_ai_job_result: a claimed job is completed with an equal job's r
   }
 });
 
-Deno.test("reuse_ai_job_result: a job that does not match changes nothing, and the claimed job goes on", async (t) => {
+Deno.test("reuse_ai_job_result: a job that does not match changes nothing, and the claimed job continues", async (t) => {
   for (const { name, ...rest } of obstacles) {
     await t.step(name, () =>
       withQueue(async (bench) => {

@@ -71,7 +71,7 @@ Deno.test("tables of a job: each user reads their own rows, anon none, the servi
               sql(table)
             } where user_id = ${a}`,
         );
-        assertEquals(count?.rows, 0, "asking for a stranger's rows");
+        assertEquals(count?.rows, 0, "requesting another user's rows");
       });
     }
   });
@@ -219,7 +219,7 @@ Deno.test("media: owners add, retitle and remove their own; nothing else of a ro
   });
 });
 
-Deno.test("ai_job_types: signed-in users read those that are switched on, anon none, and only the service writes", async () => {
+Deno.test("ai_job_types: signed-in users read the enabled ones, anon none, and only the service writes", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     await db.sql`
@@ -328,7 +328,7 @@ async function catalogue(db: TestDatabase): Promise<CatalogueFunction[]> {
   ];
 }
 
-Deno.test("functions of the queue: each is executable by exactly the roles that are listed for it, those in private by none", async (t) => {
+Deno.test("functions of the queue: only the listed roles can execute each, and no role those in private", async (t) => {
   await withDatabase(async (db) => {
     const found = await catalogue(db);
     assert(found.length > 20);
@@ -424,7 +424,7 @@ Deno.test("schemas private, vault and cron: no role of the Data API reads a tabl
   });
 });
 
-Deno.test("ai_jobs: a stranger's job cannot be found by guessing: same answer for what is foreign and what is not there", async () => {
+Deno.test("ai_jobs: guessing ids finds no job: another user's and a missing one get the same answer", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [a, b] = [await makeOwner(bench), await makeOwner(bench)];

@@ -1,6 +1,6 @@
 /**
- * The plans of what is run all the time, on tables of a realistic size: whatever an owner, a vendor or the queue asks
- * for is found through an index, and costs as much as there is of it, not as much as there is of everybody's.
+ * The plans of frequent statements, on tables of a realistic size: what an owner, a vendor or the queue requests is
+ * found through an index, and its cost depends on their rows, not on everybody's.
  */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
@@ -163,7 +163,7 @@ function faultsOf(plan: Plan, expected: Expected): string[] {
 interface Expected {
   /** The index that must be among those used. */
   index?: string;
-  /** Comes out of the index in the order that is asked for. */
+  /** The index returns the rows in the requested order. */
   isOrdered?: boolean;
   /** `auth.uid()` is found out once. */
   byOwner?: boolean;
@@ -214,7 +214,7 @@ async function drawSample(db: TestDatabase): Promise<Sample> {
   };
 }
 
-/** What an app asks for as a signed-in user: no condition on the owner, as with supabase-js; the policies add it. */
+/** What an app requests as a signed-in user: no condition on the owner, as with supabase-js; the policies add it. */
 function ownersCases(sample: Sample): Case[] {
   const { owner } = sample;
   const page = (
@@ -451,7 +451,7 @@ const SPOILED: {
   fault: RegExp;
 }[] = [
   {
-    name: "a policy that asks for the caller row by row",
+    name: "a policy that looks up the caller row by row",
     statement:
       `alter policy "users can read their own ai jobs" on public.ai_jobs using (user_id = auth.uid())`,
     case: "ai_jobs: one row by id",

@@ -28,7 +28,7 @@ function withDispatch(
     }`}, 'dispatch_secret')`;
     await run({
       ...bench,
-      // Each of an owner of its own: those of one owner wait for each other anyway.
+      // Each of a separate owner: those of one owner wait for each other anyway.
       async insert(sql) {
         const { id: userId } = await db.createUser();
         const inputUrl = await uploadSample(db, userId);
@@ -66,7 +66,7 @@ async function claim(
   return jobs.map(({ id }) => id).sort();
 }
 
-Deno.test("dispatch: inserts that come while one is on its way send no other, and the claim that it causes takes their jobs", async () => {
+Deno.test("dispatch: inserts during a dispatch send no other, and the claim that it causes includes their jobs", async () => {
   await withDispatch(async (bench) => {
     const { db, insert } = bench;
     const ids = [await insert(db.sql)];

@@ -457,7 +457,7 @@ Deno.test("orders: amounts are fixed once paid, and the address is the customer'
   });
 });
 
-Deno.test("order items: name and price are the vendor's, whatever the customer or the service sends", async () => {
+Deno.test("order items: name and price are the vendor's, for the customer and for the service", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const id = await draftOrder(db, shop, anna);
     for (
@@ -497,7 +497,7 @@ Deno.test("order items: name and price are the vendor's, whatever the customer o
   });
 });
 
-Deno.test("orders: a customer drafts none with a vendor that is closed, and hears the same as of one that is not there", async () => {
+Deno.test("orders: a draft with a closed vendor is refused in the same words as one with a missing vendor", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const draft = (vendor: string) =>
       db.asUser(
@@ -515,7 +515,7 @@ Deno.test("orders: a customer drafts none with a vendor that is closed, and hear
   });
 });
 
-Deno.test("order items: each takes a product of the order's vendor and currency that is sold, and a keepsake of the customer", async () => {
+Deno.test("order items: product of the order's vendor and currency, keepsake of the customer, or refused", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const other = await openShop(db);
     const stranger = (await db.createUser()).id;
@@ -780,7 +780,7 @@ Deno.test("totals: eight connections add, change and remove items while a ninth 
         }
         const place = (): Promise<unknown> =>
           placing`update public.orders set status = 'placed' where id = ${id}`
-            // Whoever is told of a deadlock tries again.
+            // A client that gets a deadlock error retries.
             .catch((error: postgres.PostgresError) => {
               if (error.code !== "40P01") throw error;
               return place();
@@ -805,7 +805,7 @@ Deno.test("totals: eight connections add, change and remove items while a ninth 
   });
 });
 
-Deno.test("payments: a refund and the mark paid at the same time end in an order that is not paid with returned money", async (t) => {
+Deno.test("payments: a refund parallel to the mark paid never leaves an order paid with returned money", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const race = async () => {
       const id = await orderIn(db, shop, anna, "placed");
@@ -845,7 +845,7 @@ const PAYMENT_TRANSITIONS: Record<PaymentStatus, PaymentStatus[]> = {
   cancelled: [],
 };
 
-Deno.test("payments: every change of status that is not a transition is refused; what was captured stays captured", async (t) => {
+Deno.test("payments: every change of status but the listed transitions is refused; captured stays captured", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const orderId = await orderIn(db, shop, anna, "placed");
     for (const from of PAYMENT_STATUSES) {
@@ -875,7 +875,7 @@ Deno.test("payments: every change of status that is not a transition is refused;
   });
 });
 
-Deno.test("payments: order, amount, currency, provider's id, customer and time of capture stay, and a refund only grows", async () => {
+Deno.test("payments: order, amount, currency, ids and time of capture never change, and a refund only grows", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const orderId = await orderIn(db, shop, anna, "placed");
     const other = await orderIn(db, shop, anna, "placed");
@@ -910,7 +910,7 @@ Deno.test("payments: order, amount, currency, provider's id, customer and time o
   });
 });
 
-Deno.test("payments: are for placed orders and for their customer, whoever is named", async () => {
+Deno.test("payments: they belong to placed orders and their customer, for every user_id that is sent", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const stranger = (await db.createUser()).id;
     const draft = await orderIn(db, shop, anna, "draft");
@@ -935,7 +935,7 @@ Deno.test("payments: are for placed orders and for their customer, whoever is na
   });
 });
 
-Deno.test("deliveries: are for the order's customer and vendor, whoever is named", async () => {
+Deno.test("deliveries: they belong to the order's customer and vendor, for all ids that are sent", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const stranger = await openShop(db);
     const id = await orderIn(db, shop, anna, "paid");
@@ -1131,7 +1131,7 @@ Deno.test("service: payments and deliveries are never deleted", async () => {
   });
 });
 
-Deno.test("vendors: see an order, its items and deliveries from the moment it is paid, and those of nobody else; payments never", async (t) => {
+Deno.test("vendors: they see only their own paid orders with items and deliveries, and never payments", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const rival = await openShop(db);
     const stranger = (await db.createUser()).id;

@@ -142,7 +142,7 @@ Deno.test("storage.objects: users upload into their own folder of the uploadable
   });
 });
 
-Deno.test("storage.objects: users list what is in their own folder; nobody lists a bucket, not even the public one", async (t) => {
+Deno.test("storage.objects: users list their own folder; nobody lists a bucket, not even the public one", async (t) => {
   await withDatabase(async (db) => {
     const [a, b] = await twoUsers(db);
     for (const bucket of buckets) {
@@ -169,7 +169,7 @@ Deno.test("storage.objects: users list what is in their own folder; nobody lists
   });
 });
 
-Deno.test("storage.objects: only profile photos can be replaced, and only by their owner; nothing moves into another folder", async (t) => {
+Deno.test("storage.objects: only the owner replaces a profile photo, and nothing moves into another folder", async (t) => {
   await withDatabase(async (db) => {
     const [a, b] = await twoUsers(db);
     for (const bucket of buckets) {

@@ -129,7 +129,7 @@ Deno.test("storage.objects: nobody stores a file of an account that does not exi
   });
 });
 
-Deno.test("storage.objects: about the folders of others the answer is the same, whether there is an account or not", async () => {
+Deno.test("storage.objects: other folders get the same answer with and without an account", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;
@@ -202,7 +202,7 @@ Deno.test("forget_user: queues what the account has in our buckets, and nothing 
   });
 });
 
-Deno.test("scan_stored_files: queues what lies in the folder of no account after the grace, in our buckets alone", async () => {
+Deno.test("scan_stored_files: queues files in the folders of missing accounts after the grace, in our buckets", async () => {
   await withQueue(async ({ db }) => {
     const gone = crypto.randomUUID();
     const anna = (await db.createUser()).id;
@@ -324,7 +324,7 @@ async function readsOf(db: TestDatabase): Promise<{ whole: number }> {
   return row;
 }
 
-Deno.test("claim_lost_job_files: gives the files of a deleted job to the worker that lost it, once, and none of a job that is there", async () => {
+Deno.test("claim_lost_job_files: a deleted job's files go to its worker, once; existing jobs keep theirs", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);

@@ -1,4 +1,4 @@
-/** sweep_ai_jobs: the delivery guarantee. What is due and in nobody's hands is announced again, whatever was lost. */
+/** sweep_ai_jobs: the delivery guarantee. A due job that no worker holds is dispatched again after any loss. */
 import { assert, assertEquals } from "@std/assert";
 import { z } from "zod";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
@@ -43,7 +43,7 @@ async function sweep(
   };
 }
 
-Deno.test("sweep_ai_jobs: pg_cron runs it every two seconds, the janitor every quarter, and the clean-up every hour", async () => {
+Deno.test("sweep_ai_jobs: pg_cron runs it every 2 seconds, the janitor every 15 minutes, the clean-up hourly", async () => {
   await withDatabase(async (db) => {
     const jobs = await db.sql<
       { jobname: string; schedule: string; command: string }[]
@@ -147,7 +147,7 @@ Deno.test("sweep_ai_jobs: what a dead worker held is room for its owner in the s
   });
 });
 
-Deno.test("sweep_ai_jobs: what nobody may claim is not announced: for later, switched off, paused, without room or attempts", async (t) => {
+Deno.test("sweep_ai_jobs: jobs that nobody may claim (later, disabled, paused, no room) are not dispatched", async (t) => {
   const cases: Record<
     string,
     { keep: (db: TestDatabase, id: string) => Promise<unknown> } & {

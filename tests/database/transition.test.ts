@@ -1,4 +1,4 @@
-/** The state machine as the table itself keeps it, whoever writes: transitions by a trigger, states by constraints. */
+/** The state machine as the table enforces it for every writer: transitions by a trigger, states by constraints. */
 import { assert, assertEquals } from "@std/assert";
 import type postgres from "postgres";
 import type { TestDatabase } from "../_support/database.ts";
@@ -85,7 +85,7 @@ async function put(db: TestDatabase, id: string, status: string) {
   } where id = ${id}`;
 }
 
-Deno.test("guard_ai_job_transition: of all 20 changes of status, eight are allowed and the others refused with AJ050", async (t) => {
+Deno.test("guard_ai_job_transition: eight of all 20 changes of status are allowed; the others are AJ050", async (t) => {
   await withDatabase(async (db) => {
     const names = Object.keys(states);
     let tried = 0;

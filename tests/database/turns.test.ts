@@ -29,7 +29,7 @@ async function queueUp(
   return userId;
 }
 
-Deno.test("claim_ai_jobs: a user's single job is among the next two, whatever another user has waiting", async () => {
+Deno.test("claim_ai_jobs: a user's single job is among the next two, behind any number of another user's", async () => {
   await withQueue(async (bench) => {
     const busy = await queueUp(bench, 10_000);
     const first = await bench.queue.claim(5);
@@ -144,7 +144,7 @@ async function othersBefore(
 }
 
 for (const rows of [1, 7]) {
-  Deno.test(`claim_ai_jobs: however many inserts of ${rows} a user sends side by side, another's five jobs wait for at most one of them each`, async () => {
+  Deno.test(`claim_ai_jobs: next to parallel inserts of ${rows}, another's five jobs wait for at most one each`, async () => {
     await withQueue(async (bench) => {
       const busy = (await bench.db.createUser()).id;
       await insertSideBySide(bench, busy, rows);
@@ -163,7 +163,7 @@ for (const rows of [1, 7]) {
   });
 }
 
-Deno.test("claim_ai_jobs: twin: without parting them, inserts side by side share a turn, and the five wait for many", async () => {
+Deno.test("claim_ai_jobs: twin: without separation, parallel inserts share a turn, and the five wait for many", async () => {
   await withQueue(async (bench) => {
     await bench.db.sql`drop trigger ai_jobs_take_turns on public.ai_jobs`;
     const busy = (await bench.db.createUser()).id;
@@ -187,7 +187,7 @@ Deno.test("claim_ai_jobs: of a batch at most the first goes by age, the others b
   });
 });
 
-Deno.test("claim_ai_jobs: a job that becomes due beside a pile of another user's is claimed at once, and the pile keeps its order", async () => {
+Deno.test("claim_ai_jobs: a job due beside another user's backlog is claimed at once; the backlog keeps order", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await queueUp(bench, 1_000, { since: "1 hour" });
@@ -208,7 +208,7 @@ Deno.test("claim_ai_jobs: a job that becomes due beside a pile of another user's
   });
 });
 
-Deno.test("ready_due_ai_jobs: a second one at the same moment does nothing, waits for nothing, and no turn is given twice", async () => {
+Deno.test("ready_due_ai_jobs: a second call at the same moment changes nothing, and no turn is given twice", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const user = await queueUp(bench, 30, { since: "1 hour" });

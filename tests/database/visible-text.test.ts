@@ -1,4 +1,4 @@
-/** Texts that are empty to whoever looks at them. */
+/** Texts that look empty. */
 import { assertEquals } from "@std/assert";
 import { VISIBLE } from "../../supabase/functions/_shared/contracts/plain-text.ts";
 import { withDatabase } from "../_support/database.ts";

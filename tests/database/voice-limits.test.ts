@@ -121,7 +121,7 @@ Deno.test("voice limits: a voice counts until it is deleted, for the project unt
   });
 });
 
-Deno.test("voice limits: a job counts while it waits and runs, and what an ended one made without a row counts on", async () => {
+Deno.test("voice limits: waiting and running jobs count, and so do voices of ended jobs without a row", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await setLimits(bench, { ofUser: 1, ofProvider: 1 });
@@ -163,7 +163,7 @@ Deno.test("voice limits: what a deleted job may have made is counted once, until
   });
 });
 
-Deno.test("voice limits: a retry needs room like a new job, and the operator's leaves the others to go on", async () => {
+Deno.test("voice limits: a retry needs room like a new job; the operator's leaves others free to continue", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const failed = await insertClaimedJob(bench);

@@ -51,7 +51,7 @@ const claimedBy = (db: TestDatabase, worker: string) =>
   db.sql<ClaimedJob[]>`
     select * from public.claim_ai_jobs(p_limit => 10, p_worker => ${worker})`;
 
-Deno.test("claim_ai_jobs: each worker gets the jobs of its own types, and process-ai-job who does not say who asks", async () => {
+Deno.test("claim_ai_jobs: each worker gets the jobs of its types; a claim without a worker is process-ai-job's", async () => {
   await withQueue(async ({ db, queue }) => {
     const { usual, heavy } = await twoJobs(db);
     assertEquals((await queue.claim(10)).map(({ id }) => id), [usual]);
@@ -87,7 +87,7 @@ Deno.test("dispatch: an insert calls each worker for its own jobs, once, and so 
   });
 });
 
-Deno.test("wake_ai_job_worker: calls a worker only for jobs of its types, also for one that was snoozed for no time", async () => {
+Deno.test("wake_ai_job_worker: calls a worker only for jobs of its types, also after a snooze without delay", async () => {
   await withQueue(async ({ db, queue }) => {
     await setVault(db);
     const { heavy } = await twoJobs(db);

@@ -48,7 +48,7 @@ export async function liftCaps(db: TestDatabase): Promise<void> {
     .sql`update public.ai_limits set max_concurrent_jobs = 10000 where user_id is null`;
 }
 
-/** A migrated database of its own with the queue at hand. */
+/** Runs a test with its own migrated database and the queue's functions. */
 export function withQueue<T>(run: (bench: Bench) => Promise<T>): Promise<T> {
   return withDatabase(async (db) => {
     const [service] = await db.connections(1, "service_role");
@@ -148,7 +148,7 @@ export async function insertCompletedJob(
   return await readJob(bench.db, job.id);
 }
 
-/** A voice as the worker hands it over, with an id of its own. */
+/** A voice as the worker passes it on completion, with a unique id. */
 export function aVoice() {
   return {
     kind: "voice",
@@ -192,7 +192,7 @@ export async function expireLease(
   assert(count === 1, "the job has no lease");
 }
 
-/** Makes a waiting job due, whatever it was waiting for. */
+/** Makes a waiting job due, for every reason to wait. */
 export async function makeDue(db: TestDatabase, jobId: string): Promise<void> {
   const { count } = await db.sql`
     update public.ai_jobs set scheduled_at = now() where id = ${jobId} and status = 'pending'`;

@@ -1,6 +1,6 @@
 /**
- * The plans that Postgres really used, also for the statements inside of functions and of foreign keys: the server's own
- * auto_explain tells them while they run.
+ * The plans that Postgres really used, also for the statements inside functions and foreign keys: the server's
+ * auto_explain reports them while they run.
  */
 import postgres from "postgres";
 import { z } from "zod";
@@ -83,7 +83,7 @@ function planOf(message: string): Plan {
 /** A caller: the owner of the tables, or as the Data API acts for somebody. */
 export type Caller = { role: "postgres" } | { role: ApiRole; userId?: string };
 
-/** Runs statements and tells their plans. */
+/** Runs statements and reports their plans. */
 export interface Explainer {
   /**
    * Runs a statement in a transaction that is rolled back, and returns the plan of each statement that this led to, in
