@@ -349,7 +349,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
 ];
 
-Deno.test("audit: finds nothing where all is well", () => {
+Deno.test("audit: reports nothing for consistent data", () => {
   assertEquals(audit(healthy()), []);
 });
 

@@ -216,7 +216,7 @@ Deno.test("film: after its first frame nothing changes, and costs next to nothin
   assert(more.every(({ type, data }) => type === "delta" && data.length < 16));
 });
 
-Deno.test("film: there is none of a photo or a recording that cannot be decoded", async () => {
+Deno.test("film: an undecodable photo or recording gives no film", async () => {
   const text = new TextEncoder().encode("this is neither");
   await assertRejects(
     () => makeFilm(text, recording("speech.m4a")),

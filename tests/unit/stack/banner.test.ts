@@ -64,7 +64,7 @@ Deno.test("banner: a long list wraps to the next line and loses nothing", () => 
   for (const line of list.split("\n")) assert(line.length < 100, line);
 });
 
-Deno.test("banner: what may be wrong is pointed out", () => {
+Deno.test("banner: possible problems are listed", () => {
   const text = shown({
     migrations: {
       applied: ["a.sql"],

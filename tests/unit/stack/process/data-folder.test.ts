@@ -103,7 +103,7 @@ Deno.test("stop: the process that has the folder is asked, and is over when it r
   using _ = await openDataFolder(made.dir);
 });
 
-Deno.test("stop: one that does not end is killed", async () => {
+Deno.test("stop: a process that does not end is killed", async () => {
   await using made = await folder();
   const holder = await startHolder(made.dir, "");
   assertEquals(

@@ -4,7 +4,7 @@ import {
   isPortTaken,
 } from "../../../../dev/stack/process/free-port.ts";
 
-Deno.test("free port: it can be listened on, and is none that the system gives to connections by itself", async () => {
+Deno.test("free port: it can be listened on, and is outside the range that the system assigns", async () => {
   const range = await Deno.readTextFile(
     "/proc/sys/net/ipv4/ip_local_port_range",
   )

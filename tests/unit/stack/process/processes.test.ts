@@ -33,7 +33,7 @@ Deno.test({
   },
 });
 
-Deno.test("processes: one that has ended is none, also while nobody has asked how it ended", async () => {
+Deno.test("processes: an ended process is not listed, even before its exit status is read", async () => {
   const child = new Deno.Command("/bin/sh", { args: ["-c", "exit 0"] }).spawn();
   while (await readProcess(child.pid) !== undefined) {
     await new Promise((resolve) => setTimeout(resolve, 5));

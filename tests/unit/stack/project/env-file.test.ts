@@ -193,7 +193,7 @@ Deno.test("env file: opening writes nothing; a new file has mode 600 and is comp
   assertEquals(await modeOf(path), 0o600);
 });
 
-Deno.test("env file: an existing one keeps its mode, bytes that are no UTF-8, and what was added meanwhile", async () => {
+Deno.test("env file: an existing one keeps its mode, bytes that are not UTF-8, and concurrent additions", async () => {
   for (const mode of [0o644, 0o640, 0o600]) {
     await using made = await folder();
     const path = join(made.dir, ".env.local");

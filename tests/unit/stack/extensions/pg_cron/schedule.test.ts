@@ -10,7 +10,7 @@ function due(schedule: string, lastStart: string, now: string): boolean {
   return isDue(parsed, new Date(lastStart), new Date(now));
 }
 
-Deno.test("readSchedule: what is no schedule is undefined", () => {
+Deno.test("readSchedule: an invalid schedule gives undefined", () => {
   for (
     const text of [
       "",

@@ -154,7 +154,7 @@ Deno.test("readUpload: a form without a file is refused", async () => {
   );
 });
 
-Deno.test("readUpload: a field that is no file is held in memory, and refused when it is too large for that", async () => {
+Deno.test("readUpload: a field that is not a file is held in memory, and refused when it is too large", async () => {
   const field = (bytes: number) =>
     form(new Uint8Array(1), "audio/wav", { metadata: "x".repeat(bytes) });
   const limit = 1_000_000;
