@@ -1,13 +1,13 @@
--- A small family's data, so that a fresh stack shows something when it is opened. For development: never for a project
--- that people use, since the passwords stand here.
+-- Data of a small family, so that a fresh stack has something to show. For development only: never load it into a project
+-- with real users, because the passwords are public.
 --
--- Who can sign in, each with the password family-album:
---   anna@example.com   has recordings, a voice, an avatar, a slideshow that can be opened by its link, a keepsake, an order
---   paul@example.com   has begun an order
+-- Accounts, all with the password family-album:
+--   anna@example.com   has recordings, a voice, an avatar, a slideshow with a share link, a keepsake and an order
+--   paul@example.com   has an unfinished order
 --   shop@example.com   works for the vendor and sees Anna's order
 --
--- The files that the rows name are put into Storage by the embedded stack (dev/seed). Anywhere else there are none, and
--- opening one answers so. Once it has run, running it again changes nothing.
+-- The embedded stack puts the files of these rows into Storage (dev/seed). Elsewhere they are missing, and opening one
+-- returns an error. Running this file again changes nothing.
 
 do $seed$
 declare
@@ -32,7 +32,7 @@ begin
     return;
   end if;
 
-  -- Auth wants empty text, not null, in the columns of tokens.
+  -- Auth expects empty text, not null, in the token columns.
   insert into auth.users (
     instance_id, id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data, raw_user_meta_data,
     created_at, updated_at, confirmation_token, recovery_token, email_change, email_change_token_new
@@ -95,7 +95,7 @@ begin
     }'
   );
 
-  -- A voice, made by a job that goes through the queue as every job does. It is due later, so that nobody else takes it.
+  -- A voice, created by a job that passes through the queue. It is due later, so that no worker claims it first.
   insert into storage.objects (bucket_id, name, owner, owner_id, metadata)
   values (
     'voice-samples', v_anna || '/grandpa-josef.mp3', v_anna, v_anna::text,
@@ -137,7 +137,7 @@ begin
     'outputs/' || v_anna || '/grandpa-tells-of-the-lake.mp4', 24.79
   );
 
-  -- A slideshow that is shared, and the book that was made of it.
+  -- A shared slideshow, and the book made from it.
   insert into public.slideshows (user_id, title, description, is_published)
   values (v_anna, 'Summer at the Attersee', 'Four days, one of them wet.', true)
   returning id into v_slideshow;

@@ -1,4 +1,4 @@
-/** health: whether jobs move, for anybody; why, for operators. */
+/** health: public status of job processing, with details for operators. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import {
   type HealthDetails,
@@ -12,12 +12,12 @@ import { operatorVerifier } from "../_shared/http/operator.ts";
 import { jsonResponse } from "../_shared/http/problem.ts";
 import type { Logger } from "../_shared/platform/log.ts";
 
-/** How long an answer holds: however many requests come, an isolate queries the database once in this time. */
+/** How long a result is cached: an isolate queries the database once in this time, for any number of requests. */
 const CACHE_MS = 5_000;
 
 /** What the handler needs beyond the platform. */
 export interface HealthDeps extends AppDeps {
-  /** The service's client: the caller is nobody. */
+  /** A client with the secret key, since callers are anonymous. */
   supabase: SupabaseClient<Database>;
 }
 
@@ -28,7 +28,7 @@ interface Reading {
 
 /**
  * GET: 200 `{status: "ok" | "degraded"}` while jobs move, 503 `{status: "failing"}` when they do not or the database does not
- * answer. With the token of an operator, whose role the database checks, the answer has the checks as well.
+ * respond. With an operator's token, whose role the database checks, the response includes every check.
  */
 export function createHandler(
   deps: HealthDeps,
@@ -68,7 +68,7 @@ export function createHandler(
       if (error) throw fromDatabaseError(error);
       return healthDetailsSchema.parse(data);
     } catch (error) {
-      // Everybody else gets what anybody gets.
+      // Other users get the public response.
       if (error instanceof AppError) return undefined;
       throw error;
     }

@@ -1,7 +1,7 @@
 /**
  * Prometheus text, version 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
  *
- * Labels are job types, providers, statuses, outcomes and error codes: sets that the project decides. With those of this
+ * Labels are job types, providers, statuses, outcomes and error codes, all of which are fixed sets. With those of this
  * repository there are always fewer than 300 series.
  */
 import type { Counter, Reading } from "./reading.ts";
@@ -10,7 +10,7 @@ type Labels = Readonly<Record<string, string>>;
 type Sample = [labels: Labels, value: number, suffix?: string];
 
 const MICROS = 1_000_000;
-/** A share of fewer jobs means little; the check failed_share of the database has the same number. */
+/** A share of fewer jobs means little; the database check failed_share uses the same number. */
 const FEWEST_JOBS = 20;
 /** The last slot of private.duration_slot holds everything longer. */
 const LAST_SLOT = 40;
@@ -43,7 +43,7 @@ function amount(counters: readonly Counter[]): number {
   return counters.reduce((sum, counter) => sum + counter.amount, 0);
 }
 
-/** Sums by the labels that `labelsOf` gives each counter, in the order of the labels. */
+/** Sums counters by the labels that `labelsOf` returns, sorted by label. */
 function sums(
   counters: readonly Counter[],
   labelsOf: (counter: Counter) => Labels,
@@ -59,12 +59,12 @@ function sums(
     });
 }
 
-/** Upper end of a slot in seconds: 10 ms × 2^(slot/2). */
+/** Upper bound of a slot in seconds: 10 ms × 2^(slot/2). */
 function slotEnd(slot: number): number {
   return Number((0.01 * 2 ** (slot / 2)).toPrecision(6));
 }
 
-/** One histogram for each value of the labels; every `step`-th slot ends a bucket. */
+/** One histogram per label value; every `step`-th slot ends a bucket. */
 function histogram(
   all: readonly Counter[],
   metric: string,
@@ -101,7 +101,7 @@ function histogram(
     });
 }
 
-/** The text of a reading. */
+/** Formats a reading as Prometheus text. */
 export function exposition(reading: Reading): string {
   const { counters, health, providers, last_quarter } = reading;
   const of = (...metrics: string[]) =>
@@ -240,7 +240,7 @@ export function exposition(reading: Reading): string {
     ...family(
       "ai_provider_spend_dollars",
       "gauge",
-      // Less when a render that failed is given back.
+      // Can decrease: a failed render is refunded.
       "What paid calls cost since the beginning.",
       sums(of("spend"), ({ provider }) => ({ provider }))
         .map(([labels, micros]) => [labels, micros / MICROS]),

@@ -1,4 +1,4 @@
-/** metrics: the kept counters as Prometheus reads them. */
+/** metrics: the counters of the database in Prometheus format. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../_shared/database.types.ts";
@@ -11,13 +11,13 @@ import { readingSchema } from "./reading.ts";
 
 /** What the handler needs beyond the platform. */
 export interface MetricsDeps extends AppDeps {
-  /** The service's client: Prometheus is no user. */
+  /** A client with the secret key, since Prometheus is not a user. */
   supabase: SupabaseClient<Database>;
 }
 
 /**
  * GET with `Authorization: Bearer <METRICS_TOKEN>`: Prometheus text. 401 `metrics_token_invalid` for any other token; 404
- * while METRICS_TOKEN is not set. No user or job is named in it.
+ * while METRICS_TOKEN is not set. It never names a user or a job.
  */
 export function createHandler(
   deps: MetricsDeps,
@@ -43,7 +43,7 @@ export function createHandler(
   );
 }
 
-/** Compares digests, which always have the same length: neither content nor length shows in the time. */
+/** Compares digests, which always have the same length: timing reveals neither content nor length. */
 function requireToken(header: string | null, token: string): void {
   const [, sent = ""] = /^bearer +(\S+)$/i.exec(header ?? "") ?? [];
   if (!timingSafeEqual(digest(sent), digest(token))) {

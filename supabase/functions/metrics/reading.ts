@@ -14,7 +14,7 @@ const counterSchema = z.object({
   amount: z.number().int(),
 });
 
-/** One count since the beginning. */
+/** One counter, cumulative since installation. */
 export type Counter = z.infer<typeof counterSchema>;
 
 /** The whole reading. */

@@ -1,4 +1,4 @@
-/** From an action to the database and back to its answer. */
+/** Maps each operator action to database calls, and their results to a response. */
 import { z } from "zod";
 import {
   budgetsSchema,
@@ -19,9 +19,9 @@ const instant = z.iso.datetime({ offset: true });
 const number = z.string().regex(/^-?[0-9]{1,18}$/);
 
 /**
- * Makes the function that does what a request says, as one operator. Its answers are those of OPS_RESPONSES, not parsed yet.
+ * Returns the function that runs a request as one operator. Its results have the shapes of OPS_RESPONSES, not parsed yet.
  *
- * It throws {AppError}: `not_found` for a job, provider or user that there is not, and what the database refuses.
+ * That function throws an AppError: `not_found` for an unknown job, provider or user, or the code of a database refusal.
  */
 export function createActions(
   repository: OpsRepository,

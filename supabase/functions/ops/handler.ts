@@ -1,4 +1,4 @@
-/** ops: what an operator reads and does, one action a request. */
+/** ops: the operator API, one action per request. */
 import {
   OPS_RESPONSES,
   type OpsAction,
@@ -17,7 +17,7 @@ export interface OpsDeps extends AppDeps {
   supabase: Admin;
 }
 
-/** Actions that only read, and leave no record. */
+/** Actions that only read and are not recorded. */
 const READS: ReadonlySet<OpsAction> = new Set<OpsAction>([
   "overview",
   "charts",
@@ -32,8 +32,8 @@ const READS: ReadonlySet<OpsAction> = new Set<OpsAction>([
 ]);
 
 /**
- * POST `{action, …}`: the answer of the action, as its contract has it. The database checks the operator's role again, and
- * records every action, and every look at a payload, in the transaction that does it.
+ * POST `{action, …}`: returns the response that the action's contract defines. The database checks the operator's role
+ * again, and records every action and every view of a payload in the same transaction.
  */
 export function createHandler(
   deps: OpsDeps,
@@ -47,7 +47,7 @@ export function createHandler(
         createOpsRepository(deps.supabase, operatorId),
       );
       const answer = OPS_RESPONSES[body.action].parse(await actions(body));
-      // An open console reads every few seconds.
+      // An open console polls every few seconds.
       if (READS.has(body.action)) quiet();
       else log.info("operator_acted", { action: body.action });
       return jsonResponse(answer);

@@ -1,4 +1,4 @@
-/** Keyset pages: the place in the order at which one ends, as a token that says nothing to its reader. */
+/** Keyset pagination: the position at which a page ends, as an opaque token. */
 import { z } from "zod";
 import { AppError } from "../_shared/failures/app-error.ts";
 
@@ -10,16 +10,16 @@ export interface Place {
 
 const placeSchema = z.tuple([z.string().max(64), z.string().max(64)]);
 
-/** The token of a place. */
+/** Encodes a position as a token. */
 export function encodeCursor({ at, id }: Place): string {
   return btoa(JSON.stringify([at, id]))
     .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
 /**
- * The place of a token whose parts have these forms.
+ * Decodes a token whose parts match these schemas.
  *
- * @throws {AppError} `invalid_request` for anything that {@link encodeCursor} did not make.
+ * @throws {AppError} `invalid_request` for anything that {@link encodeCursor} cannot produce.
  */
 export function decodeCursor(
   cursor: string | undefined,
@@ -41,7 +41,7 @@ export function decodeCursor(
   }
 }
 
-/** The first `limit` of `rows`, of which one more was read, and the token of the next page, null without one. */
+/** The first `limit` of `rows` (read with one extra row), and the token of the next page, or null. */
 export function pageOf<Row>(
   rows: readonly Row[],
   limit: number,

@@ -1,10 +1,10 @@
-/** Parked jobs, and where their provider shows the marker to search for. */
+/** Parked jobs, and where to search for their marker at the provider. */
 import type { z } from "zod";
 import type { OpsParked, parkedCallSchema } from "../_shared/contracts/ops.ts";
 
 type ParkedCall = z.infer<typeof parkedCallSchema>;
 
-/** Where each provider keeps the marker that a paid call carried. */
+/** Where each provider stores the marker of a paid call. */
 const WHERE: Readonly<Record<string, string>> = {
   "elevenlabs create_voice": "ElevenLabs, Voices: the description of the voice",
   "elevenlabs":
@@ -18,7 +18,7 @@ function whereOf({ provider, operation }: ParkedCall): string {
     `${provider}: wherever it shows the marker`;
 }
 
-/** The calls by job, in the order in which the first of each comes. */
+/** Groups calls by job, in the order of each job's first call. */
 export function groupByJob(calls: readonly ParkedCall[]): OpsParked["jobs"] {
   const byJob = Map.groupBy(calls, (call) => call.job_id);
   return [...byJob.values()].flatMap(([first, ...rest]) =>

@@ -1,16 +1,16 @@
-/** The database's side of the operator's API: every function takes the operator and checks the role. */
+/** The operator functions of the database: each receives the operator's id and checks the role. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { RedriveFilter } from "../_shared/contracts/ops.ts";
 import type { Database } from "../_shared/database.types.ts";
 import { fromDatabaseError } from "../_shared/database/errors.ts";
 
-/** The service's client. */
+/** A client with the secret key. */
 export type Admin = SupabaseClient<Database>;
 
 type Given<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
 
-/** Arguments without those that are not given, for which the database has defaults. */
+/** Drops undefined arguments, for which the database has defaults. */
 function given<T extends Record<string, unknown>>(values: T): Given<T> {
   const result: Given<T> = {};
   for (const key in values) {
@@ -30,7 +30,7 @@ function filterOf(filter: RedriveFilter) {
   });
 }
 
-/** What a call of PostgREST comes back with, as far as it matters here. */
+/** The fields of a PostgREST response that are used here. */
 interface Answer {
   data: unknown;
   error: { code?: string; message: string; details?: string | null } | null;
@@ -39,25 +39,25 @@ interface Answer {
 async function dataOf(call: PromiseLike<Answer>): Promise<unknown> {
   const { data, error } = await call;
   if (error) {
-    // The database names its parameters, the API the fields of a body.
+    // The database reports parameter names; the API uses the field names of the body.
     const details = error.details?.replace(/^p_/, "") ?? null;
     throw fromDatabaseError({ ...error, details });
   }
   return data;
 }
 
-/** Where a page begins, and how long it is. */
+/** Start and length of a page. */
 export interface Page {
   limit: number;
   after?: { at: string; id: string } | undefined;
 }
 
-/** The functions of the database for one operator; see {@link createOpsRepository}. */
+/** The operator functions for one operator; see {@link createOpsRepository}. */
 export type OpsRepository = ReturnType<typeof createOpsRepository>;
 
 /**
- * The operator's functions of the database. They throw AppErrors: `operator_required` when the role is gone, and what the
- * database says no with. Answers are not parsed yet.
+ * Binds the operator functions of the database to one operator. They throw AppErrors: `operator_required` when the role
+ * was revoked, or the code of a database refusal. Results are not parsed yet.
  */
 export function createOpsRepository(supabase: Admin, operatorId: string) {
   const p_operator_id = operatorId;

@@ -1,4 +1,4 @@
-/** What the numbers of the overview mean, in words. */
+/** Describes the numbers of the overview in words. */
 import type { z } from "zod";
 import type {
   OpsOverview,
@@ -50,7 +50,7 @@ function observed(counts: Counts, name: string): number {
   return counts.checks.find((check) => check.name === name)?.observed ?? 0;
 }
 
-/** The overview with a verdict and a sentence for each number. */
+/** Adds a verdict and a sentence to each number of the overview. */
 export function judge(counts: Counts): OpsOverview {
   const { waiting, running } = counts;
   const stuck = observed(counts, "stuck_jobs");

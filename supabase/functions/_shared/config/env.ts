@@ -28,7 +28,7 @@ const keySet = z.string().transform((text, context) => {
   }
 });
 
-/** Keys by name, as the platform gives them: a JSON object such as `{"default":"sb_secret_…"}`. */
+/** Keys by name, as the platform provides them: a JSON object such as `{"default":"sb_secret_…"}`. */
 const keyRing = z.string().transform((text, context) => {
   try {
     return z.record(z.string(), z.string().min(1))
@@ -44,7 +44,7 @@ const keyRing = z.string().transform((text, context) => {
 
 /** Every variable the functions know, with its meaning. .env.example lists the same (a unit test compares them). */
 export const envSchema = z.object({
-  SUPABASE_URL: url.describe("Address of the project. Set by the platform."),
+  SUPABASE_URL: url.describe("URL of the project. Set by the platform."),
   SUPABASE_PUBLISHABLE_KEYS: keyRing.describe(
     "Publishable keys by name, JSON. Set by the platform.",
   ),
@@ -52,85 +52,85 @@ export const envSchema = z.object({
     "Secret keys by name, JSON. Set by the platform.",
   ),
   SUPABASE_JWKS: keySet.optional().describe(
-    "Keys that sign user tokens, JSON. Set by the platform.",
+    "Public keys that verify user tokens, JSON. Set by the platform.",
   ),
   API_PUBLIC_URL: url.optional().describe(
-    "Address of the project as apps see it, when it differs from SUPABASE_URL (supabase functions serve).",
+    "Project URL as apps reach it, if it differs from SUPABASE_URL (supabase functions serve).",
   ),
   DISPATCH_SECRET: z.string().regex(
     /^whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/,
     "must be whsec_ and at least 24 bytes in padded base64",
   )
     .describe(
-      "Secret by which the database signs its calls to process-ai-job, render-ai-job and janitor; the same as in the Vault.",
+      "Secret with which the database signs its calls to process-ai-job, render-ai-job and janitor; must equal the one in the Vault.",
     ),
   ELEVENLABS_API_KEY: z.string().min(1).optional().describe(
-    "Key of ElevenLabs: voice clones, speech, transcripts.",
+    "API key of ElevenLabs: voice clones, speech, transcripts.",
   ),
   ELEVENLABS_BASE_URL: url.default("https://api.elevenlabs.io").describe(
-    "Address of ElevenLabs.",
+    "Base URL of the ElevenLabs API.",
   ),
   ELEVENLABS_WEBHOOK_SECRET: z.string().min(16).optional().describe(
-    "Secret of the webhook registered at ElevenLabs; without it its webhooks are refused, and jobs are polled.",
+    "Secret of the webhook registered at ElevenLabs. Without it, webhooks are refused and jobs poll.",
   ),
   DID_API_KEY: z.string().min(1).optional().describe(
-    "Key of D-ID: talking photos.",
+    "API key of D-ID: talking photos.",
   ),
   DID_API_KEY_ENCODING: z.enum(["none", "base64"]).default("none").describe(
-    "base64 if the D-ID key is user:secret in the clear; none for a key as its dashboard shows it.",
+    "base64 if DID_API_KEY is a plain user:secret; none if it is copied from the D-ID dashboard.",
   ),
   DID_WEBHOOK_SECRET: z.string().min(32).optional().describe(
-    "A random text of your own, from which the address of each D-ID webhook is made; without it talks are polled.",
+    "Random text from which the URL of each D-ID webhook is derived. Without it, jobs poll.",
   ),
   DID_BASE_URL: url.default("https://api.d-id.com").describe(
-    "Address of D-ID.",
+    "Base URL of the D-ID API.",
   ),
   HEYGEN_API_KEY: z.string().min(1).optional().describe(
-    "Key of HeyGen: avatar videos.",
+    "API key of HeyGen: avatar videos.",
   ),
   HEYGEN_BASE_URL: url.default("https://api.heygen.com").describe(
-    "Address of HeyGen.",
+    "Base URL of the HeyGen API.",
   ),
   HEYGEN_WEBHOOK_SECRET: z.string().min(16).optional().describe(
-    "Secret of the webhook registered at HeyGen, whsec_ included; without it its webhooks are refused, and jobs are polled.",
+    "Secret of the webhook registered at HeyGen, including whsec_. Without it, webhooks are refused and jobs poll.",
   ),
   PROVIDER_WEBHOOK_URL: url.optional().describe(
-    "Address of provider-webhook as providers reach it; without it, the project's own if that is https.",
+    "URL at which providers reach provider-webhook. Default: the project's own URL, if it is https.",
   ),
   PROVIDER_STORAGE_URL: url.optional().describe(
-    "Address of the project from which providers fetch long recordings; without it, the project's own if that is https.",
+    "Project URL from which providers fetch long recordings. Default: the project's own URL, if it is https.",
   ),
   TRANSCRIPT_WAIT_MAX_BYTES: z.coerce.number().int().min(1).max(5_368_709_120)
     .default(26_214_400).describe(
-      "Recordings of up to so many bytes are transcribed while the worker waits; longer ones need ELEVENLABS_WEBHOOK_SECRET.",
+      "Largest recording, in bytes, transcribed while the worker waits; larger ones need ELEVENLABS_WEBHOOK_SECRET.",
     ),
   UPSTASH_REDIS_REST_URL: url.optional().describe(
-    "Upstash Redis for the result cache; without it Postgres is used.",
+    "REST URL of Upstash Redis for the result cache. Without it, the cache is in Postgres.",
   ),
   UPSTASH_REDIS_REST_TOKEN: z.string().min(1).optional().describe(
-    "Token of that Upstash Redis.",
+    "REST token of that Upstash Redis.",
   ),
   METRICS_TOKEN: z.string().min(16).optional().describe(
-    "Bearer token by which Prometheus reads metrics; without it metrics is switched off.",
+    "Bearer token with which Prometheus reads metrics. Without it, metrics returns 404.",
   ),
   DB_STATEMENT_TIMEOUT: seconds(30, 300).describe(
-    "Seconds after which a call to the database is given up.",
+    "Timeout of a database call, in seconds.",
   ),
   AI_API_TIMEOUT: seconds(300, 300).describe(
-    "Seconds after which a call to an AI provider is given up.",
+    "Timeout of a call to an AI provider, in seconds.",
   ),
   REQUEST_TIMEOUT: seconds(10, 60).describe(
-    "Seconds an endpoint may take to answer; then it answers 504.",
+    "Seconds in which an endpoint must respond; after that it returns 504.",
   ),
   ISOLATE_WALL_CLOCK: seconds(150, 400).describe(
-    "Seconds an isolate lives: 150 on the free plan, 400 on paid plans.",
+    "Maximum lifetime of an isolate, in seconds: 150 on the free plan, 400 on paid plans.",
   ),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(50).default(5)
     .describe(
-      "Jobs that one isolate of process-ai-job works on at the same time.",
+      "Number of jobs that one isolate of process-ai-job runs at the same time.",
     ),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info")
-    .describe("Least severity that is logged."),
+    .describe("Lowest severity that is logged."),
 }).refine(
   (env) =>
     (env.UPSTASH_REDIS_REST_URL === undefined) ===
@@ -144,12 +144,12 @@ export const envSchema = z.object({
 /** The environment after checking; durations are whole seconds. */
 export type Env = z.infer<typeof envSchema>;
 
-/** An environment that cannot work. The message names each variable and what is wrong with it, never its value. */
+/** An invalid environment. The message names each variable and its problem, never its value. */
 export class EnvError extends Error {
   override readonly name = "EnvError";
 }
 
-/** What is wrong with one variable, without its value. */
+/** The problem with one variable, without its value. */
 export interface EnvProblem {
   name: string;
   problem: string;
@@ -164,7 +164,7 @@ function checkVariables(variables: Record<string, string>) {
   );
 }
 
-/** Everything that {@link readEnv} would object to in these variables; none when they can be used. */
+/** Every problem for which {@link readEnv} would reject these variables; empty when they are valid. */
 export function findEnvProblems(
   variables: Record<string, string>,
 ): EnvProblem[] {
@@ -194,14 +194,14 @@ export function readEnv(platform: Pick<PlatformDeps, "env">): Env {
   );
 }
 
-/** The secret key by which the functions themselves call the project: the one named `default`, as `@supabase/server` takes it. */
+/** The secret key with which the functions call the project: the one named `default`, as in `@supabase/server`. */
 export function ownSecretKey(env: Env): string {
   const { default: key } = env.SUPABASE_SECRET_KEYS;
   if (key !== undefined) return key;
   throw new EnvError("SUPABASE_SECRET_KEYS: has no key named default");
 }
 
-/** Values that may not appear in any log line or answer. */
+/** Values that must not appear in any log line or response. */
 export function secretsOf(env: Env): string[] {
   return [
     ...Object.values(env.SUPABASE_SECRET_KEYS),
@@ -218,8 +218,8 @@ export function secretsOf(env: Env): string[] {
 }
 
 /**
- * Where providers call back: PROVIDER_WEBHOOK_URL, else the project's own provider-webhook when it has an address that
- * providers take (https), else undefined. Without a slash at the end.
+ * The URL for provider webhooks: PROVIDER_WEBHOOK_URL, else the project's own provider-webhook if it is https (which
+ * providers require), else undefined. Has no trailing slash.
  */
 export function webhookUrl(env: Env): string | undefined {
   const own = new URL(
@@ -231,8 +231,8 @@ export function webhookUrl(env: Env): string | undefined {
 }
 
 /**
- * The project as providers reach its Storage: PROVIDER_STORAGE_URL, else the project's own address when that is https,
- * else undefined. Without a slash at the end.
+ * The project URL at which providers reach Storage: PROVIDER_STORAGE_URL, else the project's own URL if it is https, else
+ * undefined. Has no trailing slash.
  */
 export function providerStorageUrl(env: Env): string | undefined {
   const own = new URL(env.API_PUBLIC_URL ?? env.SUPABASE_URL);
@@ -241,8 +241,8 @@ export function providerStorageUrl(env: Env): string | undefined {
 }
 
 /**
- * What `@supabase/server` needs to verify user tokens and make clients, from the checked environment. Without
- * SUPABASE_JWKS the keys are fetched from the project's well-known address.
+ * The settings that `@supabase/server` needs to verify user tokens and create clients. Without SUPABASE_JWKS, the keys
+ * are fetched from the project's well-known URL.
  *
  * @throws {EnvError} if that package finds the environment unusable.
  */

@@ -1,6 +1,6 @@
 /**
- * Whether a file is what its content type says, told while it passes by: its first bytes, and its end where the
- * format says where that must be. Holds a few hundred bytes, whatever the size of the file.
+ * Checks, while a file is streamed, that it matches its content type: its first bytes, and its end where the format
+ * defines one. Holds a few hundred bytes for any file size.
  */
 import type { Bytes } from "../platform/bytes.ts";
 import { Mp3Error, Mp3Frames } from "./mp3-frames.ts";
@@ -8,7 +8,7 @@ import { Mp3Error, Mp3Frames } from "./mp3-frames.ts";
 const HEAD_BYTES = 512;
 const TAIL_BYTES = 1024;
 
-/** A check of one file. `add` and `end` return what is wrong, or null. */
+/** A check of one file. `add` and `end` return the problem found, or null. */
 export interface FileCheck {
   add(chunk: Uint8Array): string | null;
   end(): string | null;
@@ -62,7 +62,7 @@ interface Edges {
 const NOT_OF_TYPE = "does not begin as its content type says";
 const CUT = "ends before it is complete";
 
-/** The first and last bytes, judged as soon as the head is there, and at the end. */
+/** Checks the first bytes as soon as they have arrived, and the last bytes at the end. */
 function edgesCheck(
   isHead: (head: Uint8Array) => boolean,
   isWhole: (edges: Edges) => boolean,
@@ -112,13 +112,13 @@ function isWavWhole({ head, size }: Edges): boolean {
     4,
     true,
   );
-  // A writer that could not know its length leaves all bits set.
+  // A writer that did not know the length in advance sets all bits.
   return riffBytes === 0xffff_ffff || riffBytes + 8 <= size;
 }
 
 function mp3Check(): FileCheck {
   const frames = new Mp3Frames();
-  const told = (work: () => void): string | null => {
+  const problemOf = (work: () => void): string | null => {
     try {
       work();
       return null;
@@ -128,12 +128,12 @@ function mp3Check(): FileCheck {
     }
   };
   return {
-    add: (chunk) => told(() => frames.add(chunk)),
-    end: () => told(() => frames.end()),
+    add: (chunk) => problemOf(() => frames.add(chunk)),
+    end: () => problemOf(() => frames.end()),
   };
 }
 
-/** Box header: 32 bits of size and a name; 64 more bits when the size is 1; size 0 lasts to the end of the file. */
+/** Box header: 32-bit size and name; size 1 means that a 64-bit size follows, size 0 that the box ends with the file. */
 const BOX_HEADER_BYTES = 16;
 
 /** Walks the boxes of ISO/IEC 14496-12: `ftyp` first, a `moov` somewhere, the last one ending with the file. */
@@ -146,7 +146,7 @@ function mp4Check(): FileCheck {
   let isOpenEnded = false;
   const names: string[] = [];
 
-  /** Reads the box that begins at `next`, once enough of it is there. */
+  /** Reads the header of the box that begins at `next`, once enough bytes have arrived. */
   const readBox = (): string | null => {
     const name = ascii(header.subarray(4, 8));
     if (names.length === 0 && name !== "ftyp") return NOT_OF_TYPE;

@@ -1,19 +1,19 @@
-/** What a photo or recording is, by its own first bytes: its name and the type it was uploaded with may say anything. */
+/** Detects the type of a photo or recording from its first bytes; its name and declared content type are not trusted. */
 
-/** A type that providers know, and the extension that they expect with it. */
+/** A content type that providers accept, and the file extension that they expect for it. */
 export interface InputType {
   mimeType: string;
   extension: string;
 }
 
-/** How many of the first bytes {@link inputTypeOf} looks at. */
+/** How many leading bytes {@link inputTypeOf} reads. */
 export const INPUT_HEAD_BYTES = 64;
 
 /** Brands of ISO media files that hold pictures (ISO/IEC 23008-12, AVIF). */
 const PICTURE_BRANDS =
   /^....ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1|avif|avis)/s;
 
-/** The first that fits counts. */
+/** The first match wins. */
 const TYPES: readonly (InputType & { fits: (head: string) => boolean })[] = [
   {
     mimeType: "image/jpeg",
@@ -65,7 +65,7 @@ const TYPES: readonly (InputType & { fits: (head: string) => boolean })[] = [
   {
     mimeType: "audio/webm",
     extension: "webm",
-    // EBML (RFC 8794), whose DocType, element 0x4282, tells WebM from other Matroska.
+    // EBML (RFC 8794), whose DocType, element 0x4282, distinguishes WebM from other Matroska.
     fits: (head) =>
       head.startsWith("\x1a\x45\xdf\xa3") && /\x42\x82[^]{1,8}webm/.test(head),
   },
@@ -77,7 +77,7 @@ const TYPES: readonly (InputType & { fits: (head: string) => boolean })[] = [
   {
     mimeType: "video/quicktime",
     extension: "mov",
-    // Old files begin with another box than ftyp.
+    // Old files do not begin with an ftyp box.
     fits: (head) => /^[^]{4}(ftypqt {2}|moov|mdat|wide|free|skip)/.test(head),
   },
   {
@@ -98,8 +98,8 @@ const TYPES: readonly (InputType & { fits: (head: string) => boolean })[] = [
 ];
 
 /**
- * The type of a file by its first {@link INPUT_HEAD_BYTES} bytes; null when it is none that this project takes. A file of
- * sound and one of film look alike in MP4, WebM, Ogg and 3GPP: all of them are named as sound.
+ * The type of a file, from its first {@link INPUT_HEAD_BYTES} bytes; null for a type that this project does not accept.
+ * Audio and video look alike in MP4, WebM, Ogg and 3GPP, so all of these are reported as audio.
  */
 export function inputTypeOf(head: Uint8Array): InputType | null {
   const text = String.fromCharCode(...head.subarray(0, INPUT_HEAD_BYTES));

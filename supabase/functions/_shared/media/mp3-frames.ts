@@ -1,6 +1,6 @@
 /**
- * MP3 as a row of frames (ISO/IEC 11172-3 and 13818-3, layer III): enough to cut a stream into them, to count its
- * seconds and to leave out everything that is no sound. Nothing is decoded.
+ * MP3 as a sequence of frames (ISO/IEC 11172-3 and 13818-3, layer III): enough to split a stream into frames, count its
+ * seconds and drop everything that is not audio. Nothing is decoded.
  */
 import type { Bytes } from "../platform/bytes.ts";
 
@@ -15,19 +15,19 @@ const SAMPLE_RATES = [44_100, 48_000, 32_000] as const;
 const HEADER_BYTES = 4;
 const ID3_HEADER_BYTES = 10;
 const ID3V1_BYTES = 128;
-/** A frame that only describes the file has its word here at the latest: 32 bytes of side information, a CRC. */
+/** The latest offset of the tag in a frame that only describes the file: 32 bytes of side information and a CRC. */
 const MAX_DESCRIPTION_OFFSET = HEADER_BYTES + 2 + 32;
 
-/** What a frame's header says. */
+/** A parsed frame header. */
 export interface Mp3Header {
-  /** Of the whole frame, header included. */
+  /** Size of the whole frame, header included. */
   bytes: number;
   samples: number;
   sampleRate: number;
   channels: 1 | 2;
 }
 
-/** Input that is no MP3, or that ends in the middle of one. */
+/** Input that is not MP3, or that ends in the middle of a frame. */
 export class Mp3Error extends Error {
   override readonly name = "Mp3Error";
 }
@@ -59,11 +59,11 @@ export function readMp3Header(bytes: Uint8Array, at: number): Mp3Header | null {
 }
 
 /**
- * Cuts one MP3 stream into its frames of sound.
+ * Splits one MP3 stream into its audio frames.
  *
- * Guarantees: what `add` returns are whole frames and nothing else, in order; tags (ID3v1, ID3v2, APE) and the frame
- * that describes the whole file (Xing, Info, VBRI) are left out, since they lie as soon as the frames stand in another
- * file; never more than one frame or tag header besides the given chunk is held.
+ * Guarantees: `add` returns whole frames only, in order. Tags (ID3v1, ID3v2, APE) and the frame that describes the whole
+ * file (Xing, Info, VBRI) are dropped, because they are wrong once the frames are part of another file. At most one frame
+ * or tag header is held in addition to the current chunk.
  */
 export class Mp3Frames {
   #held = new Uint8Array(0);
@@ -73,22 +73,22 @@ export class Mp3Frames {
   #frames = 0;
   #format: { sampleRate: number; channels: number } | null = null;
 
-  /** Frames of sound so far. */
+  /** Audio frames so far. */
   get frames(): number {
     return this.#frames;
   }
 
-  /** Seconds of sound so far, by the frames' headers. */
+  /** Seconds of audio so far, from the frame headers. */
   get seconds(): number {
     return this.#seconds;
   }
 
-  /** Of the first frame of sound, or null before it. */
+  /** From the first audio frame; null before it. */
   get format(): { sampleRate: number; channels: number } | null {
     return this.#format;
   }
 
-  /** Takes the next bytes and returns the frames that they complete. @throws {Mp3Error} when they are no MP3. */
+  /** Adds the next bytes and returns the frames that they complete. @throws {Mp3Error} when they are not MP3. */
   add(chunk: Uint8Array): Bytes {
     const bytes = new Uint8Array(this.#held.length + chunk.length);
     bytes.set(this.#held);
@@ -120,7 +120,7 @@ export class Mp3Frames {
     return sound;
   }
 
-  /** Says that nothing follows. @throws {Mp3Error} when there was no sound, or the last piece is cut. */
+  /** Ends the stream. @throws {Mp3Error} when it had no audio frame, or ends inside a frame or tag. */
   end(): void {
     if (this.#frames === 0) throw new Mp3Error("no frame of sound");
     if (this.#skip > 0 || this.#held.length > 0) {
@@ -128,7 +128,7 @@ export class Mp3Frames {
     }
   }
 
-  /** What begins at `at`; null while too little is there to tell. A piece of sound is whole. */
+  /** The piece that begins at `at`; null while more bytes are needed. An audio piece is always whole. */
   #pieceAt(
     bytes: Uint8Array,
     at: number,
@@ -144,7 +144,7 @@ export class Mp3Frames {
       return { bytes: ID3V1_BYTES, isSound: false };
     }
     if (startsWith(bytes, at, "APET")) {
-      // Its length stands in units of its own; nothing but tags follows it.
+      // Its length is in a separate unit; only tags follow it.
       this.#isTail = true;
       return { bytes: 1, isSound: false };
     }
@@ -171,7 +171,7 @@ function startsWith(bytes: Uint8Array, at: number, word: string): boolean {
   return true;
 }
 
-/** An ID3v2 tag with its header, and its footer when it has one; the size is written in four times seven bits. */
+/** An ID3v2 tag with its header, and its footer when it has one; the size has four groups of seven bits. */
 function id3Bytes(bytes: Uint8Array, at: number): number {
   let size = 0;
   for (const byte of bytes.subarray(at + 6, at + 10)) {
@@ -186,7 +186,7 @@ function isDescription(
   at: number,
   header: Mp3Header,
 ): boolean {
-  // VBRI always stands here; Xing and Info follow the side information, whose length depends on version and channels.
+  // VBRI is always here; Xing and Info follow the side information, whose length depends on version and channels.
   if (startsWith(bytes, at + HEADER_BYTES + 32, "VBRI")) return true;
   const end = Math.min(MAX_DESCRIPTION_OFFSET, header.bytes - 4);
   for (const offset of [9, 11, 13, 15, 17, 19, 21, 23, 36, 38]) {

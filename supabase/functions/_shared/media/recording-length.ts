@@ -1,6 +1,6 @@
 /**
- * How long a recording is, from pieces of it, for the estimate of a paid call and the limits of providers. Frames, packets
- * and samples are counted; durations in headers are not used, since a forged one would lower the estimate.
+ * Measures a recording from parts of it, to estimate the cost of a call and to check the limits of providers. It counts
+ * frames, packets and samples; durations in headers are ignored, because a forged one would lower the estimate.
  */
 import { INPUT_HEAD_BYTES, inputTypeOf } from "./input-type.ts";
 import { secondsOfFrames } from "./lengths/frames.ts";
@@ -29,53 +29,53 @@ import { webmFrames } from "./lengths/webm.ts";
 
 /** How long a recording is. */
 export interface RecordingLength {
-  /** Whole ones, at least one and at most {@link MAX_SECONDS}; rather too many than too few. */
+  /** Whole seconds, 1 to {@link MAX_SECONDS}; rounded and estimated upwards. */
   seconds: number;
   /**
-   * False when the recording could not be read: then `seconds` are those of the most tightly packed speech of this size,
-   * or {@link MAX_ASSUMED_SECONDS}.
+   * False when the recording could not be measured: `seconds` is then the length of the most compressed speech of this
+   * size, at most {@link MAX_ASSUMED_SECONDS}.
    */
   isMeasured: boolean;
 }
 
-/** No recording is taken to be longer. */
+/** The longest length that is ever reported. */
 export const MAX_SECONDS = 10_000_000;
-/** One that could not be read is not taken to be longer: ElevenLabs refuses what lasts more than ten hours. */
+/** The longest length assumed for an unreadable recording: ElevenLabs refuses recordings over ten hours. */
 export const MAX_ASSUMED_SECONDS = 36_000;
 /** 6 kbit/s: less than any speech that an app is likely to record. */
 const MIN_BYTES_PER_SECOND = 750;
 
 const FILM_BYTES_PER_SECOND = 12_500_000;
-/** Most bytes of a second of each type. No recording is estimated to be shorter than its size at this rate. */
+/** Most bytes per second of each type. No estimate is shorter than the file size divided by this rate. */
 const MAX_BYTES_PER_SECOND: Readonly<Record<string, number>> = {
   // 320 kbit/s
   "audio/mpeg": 40_000,
   // 576 kbit/s: two channels at 48 kHz, each block full.
   "audio/aac": 72_000,
-  // 23.85 kbit/s, with a byte of header for each frame.
+  // 23.85 kbit/s, plus one header byte per frame.
   "audio/amr": 3_050,
   "audio/wav": MAX_PCM_BYTES_PER_SECOND,
   "audio/aiff": MAX_PCM_BYTES_PER_SECOND,
   "audio/flac": MAX_PCM_BYTES_PER_SECOND,
   "audio/ogg": MAX_PCM_BYTES_PER_SECOND,
-  // Pictures may come with it: 100 Mbit/s.
+  // May contain video: 100 Mbit/s.
   "audio/mp4": FILM_BYTES_PER_SECOND,
   "audio/3gpp": FILM_BYTES_PER_SECOND,
   "video/quicktime": FILM_BYTES_PER_SECOND,
   "audio/webm": FILM_BYTES_PER_SECOND,
 };
 
-/** Tags in front of a recording that are stepped over. */
+/** How many tags before a recording are skipped. */
 const MAX_TAGS = 8;
 
 /**
- * How long a recording is. Reads a bounded part of it: all of a compressed one up to 32 MiB, a sample at random places of
- * a longer one, a few pieces of WAV, AIFF and MP4.
+ * Measures the length of a recording. Reads a bounded part of it: all of a compressed file up to 32 MiB, random samples
+ * of a larger one, a few ranges of WAV, AIFF and MP4.
  *
- * Guarantees: the answer is never less than the size at the highest plausible bitrate of the type makes it. Any bytes are
- * answered, and only what `source` throws is thrown.
+ * Guarantees: the result is never shorter than the file size at the highest plausible bitrate of the type. It returns a
+ * result for any bytes and throws only what `source` throws.
  *
- * @param random uniform in [0, 1); chooses where a sample is taken.
+ * @param random uniform in [0, 1); chooses the sampled places.
  */
 export async function recordingLength(
   source: RecordingSource,
@@ -93,7 +93,7 @@ export async function recordingLength(
     : { seconds: whole(seconds, MAX_SECONDS), isMeasured: true };
 }
 
-/** A recording that is at hand, as a source. */
+/** A source that reads from a recording in memory. */
 export function recordingInMemory(recording: Blob): RecordingSource {
   return {
     size: recording.size,
@@ -102,7 +102,7 @@ export function recordingInMemory(recording: Blob): RecordingSource {
   };
 }
 
-/** The length of a recording of which only the size is known: {@link RecordingLength.isMeasured} is false. */
+/** The assumed length of a recording from its size alone: {@link RecordingLength.isMeasured} is false. */
 export function assumedLength(bytes: number): RecordingLength {
   return {
     seconds: whole(bytes / MIN_BYTES_PER_SECOND, MAX_ASSUMED_SECONDS),
@@ -121,7 +121,7 @@ async function measure(
   const start = await behindTags(reader);
   const head = await reader.bytes(start, INPUT_HEAD_BYTES);
   const type = inputTypeOf(head)?.mimeType ??
-    // What follows a tag, and begins with nothing known, is padded MP3.
+    // Unknown bytes after a tag are padded MP3.
     (start > 0 ? "audio/mpeg" : undefined);
   const maxBytesPerSecond = MAX_BYTES_PER_SECOND[type ?? ""];
   if (type === undefined || maxBytesPerSecond === undefined) return null;
@@ -131,7 +131,7 @@ async function measure(
     : Math.max(seconds, (reader.size - start) / maxBytesPerSecond);
 }
 
-/** Where the recording itself begins: behind its ID3 tags. */
+/** Where the recording itself begins, after its ID3 tags. */
 async function behindTags(reader: RangeReader): Promise<number> {
   let at = 0;
   for (let count = 0; count < MAX_TAGS; count++) {

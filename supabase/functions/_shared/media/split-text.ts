@@ -1,4 +1,4 @@
-/** A long text in parts that a speech model takes. */
+/** Splits a long text into parts that a speech model accepts. */
 import { VISIBLE } from "../contracts/plain-text.ts";
 import {
   characterStarts,
@@ -8,35 +8,36 @@ import {
   wordStarts,
 } from "./text-bounds.ts";
 
-/** Terminals in a row, what closes the sentence, and quotation marks that close it in German and open one in English. */
+/** One or more terminals, then closing brackets and quotation marks; “ closes in German and opens in English. */
 const TERMINALS =
   /([.!?…．\p{Sentence_Terminal}]+)([\p{Pe}\p{Pf}"'＂＇]*)(\p{Pi}*)/gu;
-/** A terminal that ends a sentence without a space after it: it stands in no number, name or address. */
+/** A terminal that ends a sentence without a space after it, since it never occurs in a number, name or address. */
 const SURE_TERMINAL = /(?![.!?．])\p{Sentence_Terminal}/u;
 /** Line breaks, and the spaces with which Thai and Lao end a sentence. */
 const OTHER_ENDS =
   /[\n\r\u2028\u2029]|(?<=[\p{sc=Thai}\p{sc=Lao}])[^\S\n\r]+(?=[\p{sc=Thai}\p{sc=Lao}])/gu;
 /** A space at which a line may be broken. */
 const BREAKABLE_SPACE = /[^\S\u00a0\u202f\ufeff]/;
-/** Spaces, but for one that carries a mark. */
+/** Spaces, except one that carries a combining mark. */
 const LEADING_SPACES = /^(?:\s(?![\p{M}\u200d]))+/u;
-/** What stays with the word before it, and what with the word after it. */
+/** Characters that stay with the word before them, and those that stay with the word after them. */
 const CLOSES = /^[\p{Terminal_Punctuation}\p{Pe}\p{Pf}]/u;
 const OPENS = /[\p{Ps}\p{Pi}]$/u;
 
 /**
- * Splits a text at ends of sentences into as few parts as that allows; a sentence that is longer by itself is split
- * between words, and a word that is longer by itself between characters. Sentences end as Unicode has it
- * (`Sentence_Terminal`): those of Hindi, Urdu, Arabic, Armenian, Burmese, Khmer, Chinese and Japanese as well.
+ * Splits a text at sentence ends into as few parts as possible. A sentence longer than the limit is split between words,
+ * and a word longer than the limit between characters. Sentence ends follow Unicode (`Sentence_Terminal`), so Hindi,
+ * Urdu, Arabic, Armenian, Burmese, Khmer, Chinese and Japanese are covered too.
  *
- * Guarantees: every part has 1 to `limit` UTF-16 units (so no more characters, however they are counted) and something
- * to be seen; nothing but spaces, and parts without anything to be seen, is lost; no surrogate pair is cut, and no
- * character as people see it, no tag (`<break time="1s"/>`), no element with its end tag (`<phoneme …>…</phoneme>`)
- * and no bracket (`[laughs softly]`) that fits into a part; the same text and limit give the same parts in the same
- * runtime: the steps of a job are numbered by them.
+ * Guarantees:
+ * - Every part has 1 to `limit` UTF-16 units (so at most `limit` characters, however they are counted) and visible text.
+ * - Only spaces and parts without visible text are dropped.
+ * - No surrogate pair is cut, and no grapheme, tag (`<break time="1s"/>`), element (`<phoneme …>…</phoneme>`) or
+ *   bracket (`[laughs softly]`) that fits into a part.
+ * - In one runtime, the same text and limit give the same parts: the steps of a job are numbered by them.
  *
  * @param limit at least 16.
- * @param segmenter `Intl.Segmenter`, or null for a runtime without it: words are then only what is between spaces.
+ * @param segmenter `Intl.Segmenter`, or null for a runtime without it; words are then separated by spaces only.
  */
 export function splitText(
   text: string,
@@ -49,7 +50,7 @@ export function splitText(
   let start = 0;
   while (start < whole.length) {
     const end = whole.length - start <= limit ? whole.length : start + cutAt(
-      // What comes next decides whether a character or word ends at the limit.
+      // The next units decide whether a character or word ends at the limit.
       whole.slice(start, start + limit + 64),
       limit,
       (at) => depth[start + at] === 0,
@@ -64,7 +65,7 @@ export function splitText(
 const leadingSpaces = (text: string) =>
   LEADING_SPACES.exec(text)?.[0].length ?? 0;
 
-/** Where to cut a text that is longer than `limit`: 1 to `limit`. */
+/** The index, 1 to `limit`, at which to cut a text longer than `limit`. */
 function cutAt(
   text: string,
   limit: number,
@@ -97,11 +98,11 @@ function cutAt(
   ) ??
     last(isAllowed) ??
     last((at) => characters.has(at)) ??
-    // A single character that is longer than a part.
+    // A single grapheme that is longer than a part.
     (isPair(text, limit) ? limit - 1 : limit);
 }
 
-/** The places right after each sentence of a text that goes on after it. */
+/** The index after each sentence, except at the end of the text. */
 function sentenceEnds(text: string): number[] {
   const ends: number[] = [];
   for (const match of text.matchAll(TERMINALS)) {
@@ -117,7 +118,7 @@ function sentenceEnds(text: string): number[] {
   return ends;
 }
 
-/** Whether the two units around an index are one character. */
+/** Whether the units on both sides of an index form a surrogate pair. */
 function isPair(text: string, at: number): boolean {
   return /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(at - 1, at + 1));
 }

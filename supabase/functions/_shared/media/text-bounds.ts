@@ -1,6 +1,6 @@
-/** Where a text may be cut: between characters as people see them, between words, and outside of tags and brackets. */
+/** Where a text may be cut: between graphemes, between words, and outside of tags and brackets. */
 
-/** Makes a segmenter, as `Intl.Segmenter` does. */
+/** Creates a segmenter, as `new Intl.Segmenter` does. */
 export type MakeSegmenter = (
   granularity: "grapheme" | "word",
 ) => Intl.Segmenter;
@@ -12,12 +12,12 @@ export function runtimeSegmenter(): MakeSegmenter | null {
     : null;
 }
 
-/** What continues the character before it, for a runtime without `Intl.Segmenter`. */
+/** Matches units that continue the grapheme before them, for a runtime without `Intl.Segmenter`. */
 const CONTINUES = /^[\p{M}\p{Emoji_Modifier}\u200d]/u;
 
 /**
- * The places in a text, in UTF-16 units, at which a character as people see it (a grapheme) begins. Without a segmenter
- * marks, skin tones and what is joined by U+200D stay with what is before them; flags and syllable blocks may be cut.
+ * The indexes in a text, in UTF-16 units, at which a grapheme (a character as a reader sees it) begins. Without a
+ * segmenter, marks, skin tones and U+200D sequences stay whole; flags and syllable blocks may be cut.
  */
 export function characterStarts(
   text: string,
@@ -34,7 +34,7 @@ export function characterStarts(
 }
 
 /**
- * The places at which a word or a mark begins, also in scripts that put no spaces between words; none without a
+ * The indexes at which a word or a mark begins, also in scripts without spaces between words; empty without a
  * segmenter.
  */
 export function wordStarts(
@@ -56,8 +56,8 @@ function segmentStarts(text: string, segmenter: Intl.Segmenter): Set<number> {
 const MARKUP = /<(\/?)([\p{L}_][\p{L}\p{N}_:.-]*)[^<>]*>|[[\]]/gu;
 
 /**
- * For each index of a text, within how many tags, brackets, and elements with their end tag it lies. One that is longer
- * than `maxLength` does not count; a bracket or tag that is not closed is none.
+ * For each index of a text, how many tags, brackets and elements (with their end tag) enclose it. Those longer than
+ * `maxLength` and those that are never closed do not count.
  */
 export function markupDepth(text: string, maxLength: number): Int32Array {
   const depth = new Int32Array(text.length + 1);
@@ -89,10 +89,10 @@ export function markupDepth(text: string, maxLength: number): Int32Array {
   return depth;
 }
 
-/** The beginning of a text, at most so many UTF-16 units, without cutting a character as people see it. */
+/** The beginning of a text, at most `maxLength` UTF-16 units, without cutting a grapheme. */
 export function headOf(text: string, maxLength: number): string {
   if (text.length <= maxLength) return text;
-  // What comes next decides whether a character ends at the limit.
+  // The next units decide whether a grapheme ends at the limit.
   const starts = characterStarts(
     text.slice(0, maxLength + 2),
     runtimeSegmenter(),
@@ -102,7 +102,7 @@ export function headOf(text: string, maxLength: number): string {
   return text.slice(0, end);
 }
 
-/** The end of a text, at most so many UTF-16 units, without cutting a character as people see it. */
+/** The end of a text, at most `maxLength` UTF-16 units, without cutting a grapheme. */
 export function tailOf(text: string, maxLength: number): string {
   if (text.length <= maxLength) return text;
   const starts = characterStarts(text, runtimeSegmenter());

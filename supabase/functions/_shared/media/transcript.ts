@@ -1,6 +1,6 @@
-/** What was said in a recording: by whom, and when; and as subtitles. */
+/** Turns a transcript into segments by speaker, with times, and into subtitles. */
 
-/** A word as it was heard, or a sound between the words. Times are seconds from the beginning. */
+/** A recognised word, or a sound between words. Times are seconds from the beginning. */
 export interface HeardWord {
   text: string;
   start: number;
@@ -9,7 +9,7 @@ export interface HeardWord {
   speaker: string | null;
 }
 
-/** What one speaker says without a pause worth a break. Times are seconds. */
+/** What one speaker says without a longer pause. Times are seconds from the beginning. */
 export interface Segment {
   speaker: string | null;
   start: number;
@@ -17,13 +17,13 @@ export interface Segment {
   text: string;
 }
 
-/** A longer silence begins a new segment, also of the same speaker. */
+/** A longer silence begins a new segment, even when the speaker stays the same. */
 const PAUSE_SECONDS = 1.5;
 /** Two lines of a subtitle. */
 const MAX_CUE_CHARACTERS = 84;
 const MAX_CUE_SECONDS = 7;
 
-/** The words as segments: a new one with each change of the speaker and after each pause. */
+/** Groups words into segments; a new one begins at each change of speaker and after each pause. */
 export function toSegments(words: readonly HeardWord[]): Segment[] {
   return group(words, (segment, word) =>
     segment.speaker !== word.speaker ||
@@ -40,8 +40,8 @@ export function speakersOf(words: readonly HeardWord[]): string[] {
 }
 
 /**
- * SubRip subtitles. Each cue is one speaker's, has two lines' worth of text and lasts some seconds at most, a single
- * longer word aside; with more than one speaker it begins with the speaker's name.
+ * SubRip subtitles. Each cue has one speaker, at most two lines of text and a limited duration, except that a single word
+ * may be longer. With more than one speaker, each cue begins with the speaker's name.
  */
 export function toSrt(words: readonly HeardWord[]): string {
   const cues = group(words, (cue, word) =>
@@ -57,7 +57,7 @@ export function toSrt(words: readonly HeardWord[]): string {
   ).join("\n");
 }
 
-/** Joins words until `isBreak` says that the next one begins something new. Spacing never does. */
+/** Joins words until `isBreak` returns true for the next one. Spacing never begins a group. */
 function group(
   words: readonly HeardWord[],
   isBreak: (current: Segment, next: HeardWord) => boolean,

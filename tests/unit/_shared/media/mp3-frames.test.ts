@@ -132,7 +132,7 @@ Deno.test("Mp3Frames: what is no MP3 is refused, and never anything but Mp3Error
   );
 });
 
-Deno.test("Mp3Frames: a stream that ends inside a frame is told from a whole one", () => {
+Deno.test("Mp3Frames: a stream that ends inside a frame is an error, a whole one is not", () => {
   const { bytes } = soundOf(speech);
   assertThrows(
     () => soundOf(bytes.subarray(0, bytes.length - 1)),

@@ -120,13 +120,13 @@ Deno.test("splitText: a long sentence without spaces is cut between the words of
   ]);
 });
 
-Deno.test("splitText: no tag, element or bracket is torn apart, whatever ends a sentence inside of it", () => {
+Deno.test("splitText: a sentence end inside a tag, element or bracket does not split it", () => {
   for (
     const [text, limit, parts] of [
       [
-        'Wait. <break time="1.5s" /> Go on.',
+        'Wait. <break time="1.5s" /> Continue.',
         23,
-        ["Wait.", '<break time="1.5s" />', "Go on."],
+        ["Wait.", '<break time="1.5s" />', "Continue."],
       ],
       [
         "He went. [laughs softly. Twice!] Then on.",
@@ -237,7 +237,7 @@ function placesOf(text: string, parts: readonly string[]): [number, number][] {
   });
 }
 
-Deno.test("splitText: whatever the text, every part fits and says something, and nothing visible is lost", () => {
+Deno.test("splitText: for any text, every part fits and has visible text, and nothing visible is lost", () => {
   for (const segmenter of [undefined, null]) {
     fc.assert(
       fc.property(texts, fc.integer({ min: 16, max: 200 }), (text, limit) => {
@@ -260,7 +260,7 @@ Deno.test("splitText: whatever the text, every part fits and says something, and
   }
 });
 
-Deno.test("splitText: whatever the text, no character as people see it is cut when all of them fit", () => {
+Deno.test("splitText: for any text, no grapheme is cut when all of them fit", () => {
   const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
   fc.assert(
     fc.property(texts, fc.integer({ min: 16, max: 200 }), (text, limit) => {
@@ -276,7 +276,7 @@ Deno.test("splitText: whatever the text, no character as people see it is cut wh
   );
 });
 
-Deno.test("splitText: whatever the text, a tag, bracket or element that fits is in one part", () => {
+Deno.test("splitText: for any text, a tag, bracket or element that fits is in one part", () => {
   const markup = fc.constantFrom(
     '<break time="1.5s" />',
     "[laughs. Softly]",
@@ -325,7 +325,7 @@ Deno.test("splitText: sentences are kept whole whenever each of them fits", () =
   }
 });
 
-Deno.test("splitText: whatever the text, the work grows with its length alone", () => {
+Deno.test("splitText: for any text, the work depends on its length only", () => {
   let units = 0;
   class Counting extends Intl.Segmenter {
     override segment(text: string): Intl.Segments {

@@ -20,7 +20,7 @@ Deno.test("headOf, tailOf: as much of a text as fits, and no character as people
   }
 });
 
-Deno.test("headOf, tailOf: whatever the text, they are its beginning and end, well-formed, and fit", () => {
+Deno.test("headOf, tailOf: for any text, they are its beginning and end, well-formed, and fit", () => {
   fc.assert(
     fc.property(
       fc.string({ unit: "binary", maxLength: 80 }),
@@ -36,7 +36,7 @@ Deno.test("headOf, tailOf: whatever the text, they are its beginning and end, we
   );
 });
 
-Deno.test("characterStarts: without a segmenter marks, skin tones and joined emoji stay with what is before them", () => {
+Deno.test("characterStarts: without a segmenter, marks, skin tones and joined emoji are not split off", () => {
   assertEquals([...characterStarts("a👍🏽e\u0301👨‍👩x", null)], [0, 1, 5, 7, 12]);
   assertEquals(
     [...characterStarts("", null)],

@@ -64,7 +64,7 @@ Deno.test("toSrt: long speech is cut into cues that can be read", () => {
   }
 });
 
-Deno.test("toSegments and toSrt: no word is lost or doubled, whatever the times", () => {
+Deno.test("toSegments and toSrt: no word is lost or doubled at any times", () => {
   const word = fc.record({
     text: fc.stringMatching(/^[a-z]{1,12}$/),
     start: fc.double({ min: 0, max: 1e5, noNaN: true }),

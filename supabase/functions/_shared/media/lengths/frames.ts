@@ -1,52 +1,52 @@
-/** Counts the sound of a recording frame by frame: all of it, or a sample. Headers about the whole are not used. */
+/** Counts the audio of a recording frame by frame, in full or by sampling. File-level headers are ignored. */
 import { LengthUnreadable, type RangeReader } from "./range-reader.ts";
 
-/** A piece of a recording: a frame, a page, a block. */
+/** A piece of a recording: a frame, a page or a block. */
 export interface Frame {
-  /** Up to where the next piece begins; at least one. */
+  /** Bytes up to the start of the next piece; at least one. */
   bytes: number;
   seconds: number;
 }
 
-/** A series of pieces that can be recognised by how they begin. */
+/** A format whose pieces can be recognised by their first bytes. */
 export interface FrameFormat {
-  /** How many in a row prove that the first is no accident. */
+  /** How many consecutive pieces prove that the first is not an accidental match. */
   readonly proof: number;
   /**
-   * The piece that begins at `at`; null when none does; `cut` when more bytes are needed to tell. Looks at a bounded
-   * number of bytes, or only at those of the piece itself. With `isEnd` nothing follows these bytes.
+   * The piece that begins at `at`; null when none does; `cut` when more bytes are needed to decide. Reads a bounded
+   * number of bytes, or only the piece itself. With `isEnd`, these are the last bytes of the recording.
    */
   frameAt(bytes: Uint8Array, at: number, isEnd: boolean): Frame | null | "cut";
-  /** What asking it once costs, in steps; left out: one. */
+  /** Cost of one call of `at`, in steps; default one. */
   readonly steps?: number;
-  /** Where at or after `at` a piece may begin; left out: anywhere. */
+  /** The next offset at or after `at` where a piece may begin; default any. */
   candidate?(bytes: Uint8Array, at: number): number;
 }
 
-/** Recordings up to this size are counted whole; of longer ones a sample is. */
+/** Recordings up to this size are counted in full; larger ones are sampled. */
 export const MAX_WHOLE_BYTES = 32 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
-/** A sample: so many windows of so many bytes; what begins in a window may end as far behind it. */
+/** A sample: number and size of its windows. A piece that begins in a window may end up to one window size after it. */
 export const SAMPLE = { windows: 48, bytes: 65_536, beyond: 65_536 } as const;
 const READS_AT_ONCE = 8;
-/** After so many reads it shows whether all of them would be too many. */
+/** The number of reads after which the total number of reads is projected. */
 const FIRST_READS = 16;
-/** Steps after which a recording is given up: nothing but false beginnings, or pieces smaller than any codec makes. */
+/** Steps after which counting gives up: the file has only false starts, or pieces smaller than any codec produces. */
 export const MAX_STEPS = 4_000_000;
-/** In fewer windows than these nothing can be learned about the rest. */
+/** Fewer readable windows than this are not enough for an estimate. */
 const MIN_WINDOWS = 8;
 
 interface Walk {
   seconds: number;
   frames: number;
-  /** Where to go on: beyond the bytes when the last piece ends there, 0 when even the first is cut. */
+  /** Where to continue: past the bytes when the last piece ends there, 0 when even the first is cut. */
   next: number;
   isSynced: boolean;
-  /** How often the format was asked. */
+  /** How many steps were used. */
   steps: number;
 }
 
-/** Counts what begins in the first `until` bytes. */
+/** Counts the pieces that begin in the first `until` bytes. */
 function walk(
   format: FrameFormat,
   bytes: Uint8Array,
@@ -86,7 +86,7 @@ function walk(
   return { seconds, frames, next: at, isSynced, steps };
 }
 
-/** Whether enough pieces follow the first one. */
+/** Whether enough consecutive pieces follow the first one. */
 function isProven(
   first: Frame,
   at: number,
@@ -98,7 +98,7 @@ function isProven(
   let next = at + Math.max(1, first.bytes);
   for (let count = 1; count < proof; count++) {
     const frame = next < length ? frameAt(next) : "cut";
-    // Two may stand at the end of what was read, one at the end of the recording.
+    // Two are enough at the end of the bytes read, one at the end of the recording.
     if (frame === "cut") return isEnd || count >= 2;
     if (frame === null) return false;
     next += Math.max(1, frame.bytes);
@@ -107,10 +107,10 @@ function isProven(
 }
 
 /**
- * The seconds of all pieces from `from` on, each counted once; null when there is none, or when it takes too many reads.
+ * The seconds of all pieces after `from`, each counted once; null when there is none, or when it needs too many reads.
  *
- * @param options.chunkBytes read at a time: few where pieces are much longer than their beginnings.
- * @throws {LengthUnreadable} when too many pieces have to be read, or looked at.
+ * @param options.chunkBytes bytes per read; keep it small when pieces are much longer than their headers.
+ * @throws {LengthUnreadable} when it needs too many reads or steps.
  */
 export async function countFrames(
   reader: RangeReader,
@@ -146,7 +146,7 @@ export async function countFrames(
     isSynced = walked.isSynced;
     if (isEnd && walked.next < bytes.length) break;
     if (walked.next === 0) {
-      // Nothing of the format is as long as that.
+      // No piece of this format is that long.
       isSynced = false;
       at = end;
     } else {
@@ -157,12 +157,12 @@ export async function countFrames(
 }
 
 /**
- * The seconds of all pieces from `from` on as a sample lets expect, with twice its standard error added; null when too
- * little of it could be read. What begins in windows at random places is counted, so that only the count depends on the
- * recording, and nobody can prepare the places.
+ * Estimates the seconds of all pieces after `from` from a sample, plus twice its standard error; null when too little of
+ * it could be read. Counts the pieces that begin in windows at random places, so that an uploader cannot prepare the
+ * places that are read.
  *
  * @param random uniform in [0, 1).
- * @throws {LengthUnreadable} when too many pieces have to be read.
+ * @throws {LengthUnreadable} when it needs too many reads.
  */
 export async function sampleFrames(
   reader: RangeReader,
@@ -206,7 +206,7 @@ export async function sampleFrames(
   return (mean + 2 * error) * span / SAMPLE.bytes;
 }
 
-/** Counts all of a short recording, a sample of a long one. @throws {LengthUnreadable} as the two. */
+/** Counts a short recording in full and samples a long one. @throws {LengthUnreadable} like both of them. */
 export async function secondsOfFrames(
   reader: RangeReader,
   format: FrameFormat,

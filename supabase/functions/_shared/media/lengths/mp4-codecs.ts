@@ -1,4 +1,4 @@
-/** How much sound a sample of a track in MP4, QuickTime or 3GPP holds, by the track's sample description. */
+/** The audio length of a sample in MP4, QuickTime or 3GPP, from the track's sample description. */
 import {
   aacClock,
   evenClock,
@@ -10,7 +10,7 @@ import { asciiAt, viewOf } from "./range-reader.ts";
 import { AAC_SAMPLES, AMR_SECONDS } from "./raw-frames.ts";
 
 const MP3_TYPES: readonly number[] = [0x69, 0x6b];
-/** Uncompressed, or with one byte for a sample: a sample of the table is one of each channel. */
+/** Uncompressed, or one byte per sample: one table entry holds one sample of each channel. */
 const PCM_FORMATS: readonly string[] = [
   "sowt",
   "twos",
@@ -25,10 +25,10 @@ const PCM_FORMATS: readonly string[] = [
 ];
 
 /**
- * How much sound a sample holds, by its own bytes where samples differ; null for an unknown codec.
+ * The audio length of a sample, read from the sample itself where samples differ; null for an unknown codec.
  *
- * @param format the four letters of the sample entry.
- * @param entry what follows them.
+ * @param format the four-character code of the sample entry.
+ * @param entry the bytes after the code.
  */
 export function sampleClock(
   format: string,
@@ -61,7 +61,7 @@ export function sampleClock(
   }
 }
 
-/** Of a sample entry; the second version of QuickTime's has it in another place. */
+/** Sampling rate of a sample entry; version 2 of QuickTime has it at another offset. */
 function sampleRateOf(entry: Uint8Array): number {
   const view = viewOf(entry);
   return view.getUint16(8) === 2 && entry.length >= 40
@@ -69,13 +69,13 @@ function sampleRateOf(entry: Uint8Array): number {
     : view.getUint32(24) / 65_536;
 }
 
-/** By the configuration that 3GPP gives AMR (TS 26.244, 6.7). */
+/** From the 3GPP configuration of AMR (TS 26.244, 6.7). */
 function amrFramesPerSample(entry: Uint8Array): number {
   const found = indexOfName(entry, "damr");
   return found === -1 ? 1 : Math.max(1, entry[found + 12] ?? 1);
 }
 
-/** AAC or MP3 by its descriptor (ISO/IEC 14496-1, 7.2.6), which is found by its name: QuickTime wraps it. */
+/** AAC or MP3 from its descriptor (ISO/IEC 14496-1, 7.2.6), found by name because QuickTime wraps it. */
 function mp4aClock(entry: Uint8Array): PacketClock | null {
   const found = indexOfName(entry, "esds");
   if (found === -1) return null;
@@ -113,7 +113,7 @@ function mp4aClock(entry: Uint8Array): PacketClock | null {
   return null;
 }
 
-/** The frame length of ALAC's own configuration. */
+/** The frame length in the ALAC configuration. */
 function alacSamples(entry: Uint8Array): number {
   const found = indexOfName(entry.subarray(28), "alac");
   const at = 28 + found + 8;

@@ -1,4 +1,4 @@
-/** Fragmented MP4 (ISO/IEC 14496-12, 8.8), as browsers record it: the samples that each fragment announces. */
+/** Fragmented MP4 (ISO/IEC 14496-12, 8.8), as browsers record it: counts the samples that each fragment declares. */
 import {
   countFrames,
   type FrameFormat,
@@ -8,11 +8,11 @@ import {
 import { PACKET_HEAD_BYTES, type PacketClock } from "./packets.ts";
 import { asciiAt, type RangeReader, viewOf } from "./range-reader.ts";
 
-/** Of a long file, what is read at a time: a fragment's beginning; and how often, before a sample is taken instead. */
+/** For a long file: bytes per read (a fragment's beginning), and the number of reads after which it is sampled. */
 const HOPS = { chunkBytes: 65_536, maxReads: 350 };
-/** Boxes of one level of a fragment that are looked at. */
+/** Most boxes read per level of a fragment. */
 const MAX_BOXES = 64;
-/** Boxes that stand between fragments. */
+/** Boxes that may occur between fragments. */
 const BETWEEN: readonly string[] = [
   "mdat",
   "styp",
@@ -34,7 +34,7 @@ interface Box {
   end: number;
 }
 
-/** The boxes between two places of these bytes. */
+/** The boxes between two offsets of these bytes. */
 function* boxesIn(
   bytes: Uint8Array,
   from: number,
@@ -51,7 +51,7 @@ function* boxesIn(
   }
 }
 
-/** Seconds of a fragment, whose `moof` stands from `at` up to `end`. */
+/** Seconds of the fragment whose `moof` lies between `at` and `end`. */
 function secondsOfFragment(
   bytes: Uint8Array,
   at: number,
@@ -86,10 +86,10 @@ function secondsOfFragment(
 }
 
 /**
- * The seconds of all fragments from `from` on; null when they cannot be read.
+ * The seconds of all fragments after `from`; null when they cannot be read.
  *
- * @param clocks of each track of sound, by its id.
- * @throws {LengthUnreadable} when too many pieces have to be read.
+ * @param clocks one per audio track, by track id.
+ * @throws {LengthUnreadable} when it needs too many reads.
  */
 export async function secondsOfFragments(
   reader: RangeReader,
@@ -107,7 +107,7 @@ export async function secondsOfFragments(
       const size = short === 1 ? Number(view.getBigUint64(at + 8)) : short;
       const name = asciiAt(bytes, at + 4, 4);
       if (BETWEEN.includes(name)) {
-        // Without a size it lasts to the end of the file.
+        // A box without a size ends with the file.
         return size === 0
           ? { bytes: reader.size, seconds: 0 }
           : size < 8
@@ -115,7 +115,7 @@ export async function secondsOfFragments(
           : { bytes: size, seconds: 0 };
       }
       if (name !== "moof" || size < 16) return null;
-      // Its samples stand right behind it.
+      // Its samples follow immediately.
       if (at + size + 8 + PACKET_HEAD_BYTES > bytes.length) return "cut";
       const seconds = secondsOfFragment(bytes, at, at + size, clocks);
       return { bytes: size, seconds };

@@ -1,6 +1,6 @@
 /**
- * MP4, QuickTime and 3GPP (ISO/IEC 14496-12). The length comes from the tables that a decoder works through: how many
- * samples a track has and how many seconds each holds. The durations in headers are not believed.
+ * MP4, QuickTime and 3GPP (ISO/IEC 14496-12). The length comes from the tables that a decoder uses: how many samples
+ * a track has and how many seconds each holds. Durations in headers are ignored.
  */
 import { secondsOfFragments } from "./mp4-fragments.ts";
 import { sampleClock } from "./mp4-codecs.ts";
@@ -12,13 +12,13 @@ import {
   viewOf,
 } from "./range-reader.ts";
 
-/** Boxes of one level that are looked at. */
+/** Most boxes read per level. */
 const MAX_BOXES = 1_000;
-/** Entries of a table of durations that are looked at: sound has one or two. */
+/** Most entries read of a duration table: audio has one or two. */
 const MAX_ENTRIES = 8_192;
-/** Bytes of a sample description that are looked at. */
+/** Most bytes read of a sample description. */
 const DESCRIPTION_BYTES = 4_096;
-/** Samples that are looked at, where their codec lets each hold as much as it likes. */
+/** How many samples are read when their codec allows a different length for each. */
 const LOOKED_AT = 16;
 
 interface Box {
@@ -58,12 +58,12 @@ interface Track {
   isSound: boolean;
   timescale: number;
   samples: number;
-  /** Units of timescale of all samples by their table. */
+  /** Total duration of all samples in their table, in timescale units. */
   duration: number;
-  /** Units of the movie's timescale that an edit list plays. */
+  /** Duration that the edit list plays, in units of the movie's timescale. */
   edited: number;
   clock: PacketClock | null;
-  /** The table of places at which samples stand, and bytes of its entries. */
+  /** The table of sample offsets, and the size of its entries. */
   places: { start: number; count: number; bytes: 4 | 8 } | null;
 }
 
@@ -162,14 +162,14 @@ async function readTrack(
   }
 }
 
-/** The third field of `mvhd` and `mdhd`, whose first two have 32 or 64 bits. */
+/** The third field of `mvhd` and `mdhd`, after two fields of 32 or 64 bits. */
 async function timescale(reader: RangeReader, box: Box): Promise<number> {
   const head = await reader.bytes(box.start, 24);
   if (head.length < 24) return 0;
   return viewOf(head).getUint32(head[0] === 1 ? 20 : 12);
 }
 
-/** Sums up the entries of a table: version, how many, themselves. @throws {LengthUnreadable} when they are too many. */
+/** Sums a table of version, entry count and entries. @throws {LengthUnreadable} when it has too many entries. */
 async function tableOf(
   reader: RangeReader,
   box: Box,
@@ -191,9 +191,9 @@ async function tableOf(
 }
 
 /**
- * By the samples: a decoder plays one after the other, and need not follow the table of durations.
+ * Counts the samples: a decoder plays them one after the other and may ignore the duration table.
  *
- * @throws {LengthUnreadable} when nothing is known of the track's codec.
+ * @throws {LengthUnreadable} when the track's codec is unknown.
  */
 async function secondsOfSamples(
   reader: RangeReader,
@@ -204,7 +204,7 @@ async function secondsOfSamples(
   const declared = timescale > 0 ? track.duration / timescale : 0;
   if (!track.isSound || samples === 0) return declared;
   if (clock === null) throw new LengthUnreadable("of no known codec");
-  // Most codecs hold as much in each; of others, the longest of some at random places counts for all.
+  // Most codecs use one length for all samples; for the others, the longest of some random samples is used for all.
   let each = clock(new Uint8Array(0), 0);
   if (each === 0 && places !== null && places.count > 0) {
     for (let count = 0; count < LOOKED_AT; count++) {
@@ -225,9 +225,9 @@ async function secondsOfSamples(
 }
 
 /**
- * The seconds of the longest track of sound, or of the longest track where none is; null when neither can be read.
+ * The seconds of the longest audio track, or of the longest track if there is no audio; null when neither can be read.
  *
- * @throws {LengthUnreadable} when too many pieces have to be read, or the sound is of no known codec.
+ * @throws {LengthUnreadable} when it needs too many reads, or the audio codec is unknown.
  */
 export async function mp4Seconds(
   reader: RangeReader,

@@ -1,4 +1,4 @@
-/** Ogg: pages (RFC 3533) with packets of Opus, Vorbis, Speex or FLAC. Granule positions are not believed. */
+/** Ogg: pages (RFC 3533) with packets of Opus, Vorbis, Speex or FLAC. Granule positions are ignored. */
 import type { FrameFormat } from "./frames.ts";
 import {
   evenClock,
@@ -13,11 +13,11 @@ import { asciiAt, type RangeReader, viewOf } from "./range-reader.ts";
 const PAGE_HEADER_BYTES = 27;
 const IS_CONTINUED = 1;
 const IS_FIRST = 2;
-/** Beginning of the file, in which the headers of its streams are looked for. */
+/** How much of the beginning of the file is searched for stream headers. */
 const HEADERS_BYTES = 262_144;
-/** More streams than this are no recording. */
+/** Most streams of a recording. */
 const MAX_STREAMS = 64;
-/** Seconds of a frame of Speex. */
+/** Seconds of a Speex frame. */
 const SPEEX_SECONDS = 0.02;
 
 interface Packet {
@@ -30,9 +30,9 @@ interface Page {
   bytes: number;
   flags: number;
   serial: number;
-  /** The packets that begin on it. */
+  /** The packets that begin on this page. */
   packets: Packet[];
-  /** The continuation of the previous page's last packet. */
+  /** The rest of the previous page's last packet. */
   continued: Packet | null;
 }
 
@@ -46,7 +46,7 @@ function readPage(bytes: Uint8Array, at: number): Page | null | "cut" {
     end += bytes[index] ?? 0;
   }
   if (end > bytes.length) return "cut";
-  // One that no page follows is none, which is worth knowing before its packets are taken apart.
+  // It is a page only if another follows; check this before parsing its packets.
   if (end + 4 <= bytes.length && asciiAt(bytes, end, 4) !== "OggS") {
     return null;
   }
@@ -72,10 +72,10 @@ function readPage(bytes: Uint8Array, at: number): Page | null | "cut" {
   };
 }
 
-/** What a stream's first packet says of its codec; null for pictures and what is not known. */
+/** The codec in a stream's first packet; null for video and unknown codecs. */
 function clockOf(first: Uint8Array, setup: Uint8Array): PacketClock | null {
   if (asciiAt(first, 0, 8) === "OpusHead") {
-    // Its two headers are no sound.
+    // Its two headers are not audio.
     return (head, bytes) =>
       asciiAt(head, 0, 4) === "Opus" ? 0 : opusClock(head, bytes);
   }
@@ -90,7 +90,7 @@ function clockOf(first: Uint8Array, setup: Uint8Array): PacketClock | null {
   return null;
 }
 
-/** The first three packets of each stream: they may spread over pages. */
+/** The first three packets of each stream, which may span pages. */
 function firstPackets(bytes: Uint8Array): Map<number, Uint8Array[]> {
   const streams = new Map<number, Uint8Array[]>();
   for (let at = 0; at < bytes.length;) {
@@ -117,7 +117,7 @@ function firstPackets(bytes: Uint8Array): Map<number, Uint8Array[]> {
   return streams;
 }
 
-/** The pages of an Ogg file from `from` on. A stream that begins later, in another's wake, is counted by its own codec. */
+/** The pages of an Ogg file after `from`. A chained stream that begins later is counted by its own codec. */
 export async function oggFrames(
   reader: RangeReader,
   from: number,
@@ -134,7 +134,7 @@ export async function oggFrames(
     null;
   return {
     proof: 2,
-    // Up to 255 sizes, and as many packets.
+    // Up to 255 sizes and packets.
     steps: 100,
     frameAt(bytes, at) {
       const page = readPage(bytes, at);

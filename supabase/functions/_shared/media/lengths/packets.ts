@@ -1,4 +1,4 @@
-/** How much sound one packet of a codec holds, by the packet itself: containers can say anything about it. */
+/** The audio length of a packet, read from the packet itself because the container cannot be trusted. */
 import { readMp3Header } from "../mp3-frames.ts";
 import {
   AAC_SAMPLE_RATES,
@@ -10,19 +10,19 @@ import {
 /**
  * The seconds of a packet.
  *
- * @param head its first bytes, {@link PACKET_HEAD_BYTES} of them where it has as many.
+ * @param head its first bytes, up to {@link PACKET_HEAD_BYTES} of them.
  * @param bytes its size.
  */
 export type PacketClock = (head: Uint8Array, bytes: number) => number;
 
-/** How many of its first bytes a clock looks at. */
+/** How many leading bytes of a packet a clock reads. */
 export const PACKET_HEAD_BYTES = 16;
 
 const OPUS_RATE = 48_000;
-/** Most samples of a packet: 120 ms. */
+/** Most samples in a packet: 120 ms. */
 const MAX_OPUS_SAMPLES = 5_760;
 
-/** Opus by its table of contents (RFC 6716, 3.1). */
+/** Opus, from its table of contents (RFC 6716, 3.1). */
 export const opusClock: PacketClock = ([toc, count]) => {
   if (toc === undefined) return 0;
   const config = toc >> 3;
@@ -36,29 +36,29 @@ export const opusClock: PacketClock = ([toc, count]) => {
   return Math.min((samples ?? 0) * frames, MAX_OPUS_SAMPLES) / OPUS_RATE;
 };
 
-/** A packet that always holds as much. */
+/** A codec whose packets all have the same length. */
 export function evenClock(seconds: number): PacketClock {
   return () => seconds;
 }
 
-/** Uncompressed sound. */
+/** Uncompressed audio. */
 export function pcmClock(bytesPerSecond: number): PacketClock {
   return (_head, bytes) => bytesPerSecond > 0 ? bytes / bytesPerSecond : 0;
 }
 
-/** MP3, one frame to a packet. */
+/** MP3, one frame per packet. */
 export const mp3Clock: PacketClock = (head) => {
   const header = readMp3Header(head, 0);
   return header === null ? 0 : header.samples / header.sampleRate;
 };
 
-/** AMR, one or more frames of 20 ms to a packet: as many as fit when each has this many bytes. */
+/** AMR, one or more 20 ms frames per packet: as many as fit at this frame size. */
 export function amrClock(frameBytes: number): PacketClock {
   return (_head, bytes) =>
     Math.max(1, Math.ceil(bytes / frameBytes)) * AMR_SECONDS;
 }
 
-/** FLAC, one frame to a packet. */
+/** FLAC, one frame per packet. */
 export function flacClock(streamRate: number): PacketClock {
   return (head) => {
     // A packet of silence can be shorter than the longest header.
@@ -69,18 +69,18 @@ export function flacClock(streamRate: number): PacketClock {
   };
 }
 
-/** AAC by its AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1): the rate of its core; null when it has no usable one. */
+/** AAC, from the core rate in its AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1); null without a usable rate. */
 export function aacClock(config: Uint8Array): PacketClock | null {
   const bits = bitReader(config);
   const type = bits(5) === 31 ? 32 + bits(6) : (config[0] ?? 0) >> 3;
   const index = bits(4);
   const sampleRate = index === 15 ? bits(24) : AAC_SAMPLE_RATES[index];
   if (sampleRate === undefined || sampleRate < 7_350) return null;
-  // xHE-AAC has frames of up to four times the usual.
+  // xHE-AAC frames are up to four times as long.
   return evenClock((type === 42 ? 4 : 1) * AAC_SAMPLES / sampleRate);
 }
 
-/** Reads bits from the highest of the first byte on; zeros behind the end. */
+/** Reads bits, the highest bit of the first byte first; returns zeros past the end. */
 function bitReader(bytes: Uint8Array): (count: number) => number {
   let at = 0;
   return (count) => {
@@ -93,9 +93,9 @@ function bitReader(bytes: Uint8Array): (count: number) => number {
 }
 
 /**
- * Vorbis by the block that each packet names (Vorbis I, 4.3). Null when `identification` is no header of Vorbis.
+ * Vorbis, from the block size that each packet names (Vorbis I, 4.3). Null when `identification` is not a Vorbis header.
  *
- * @param setup the setup header; where it is missing or cannot be read, every block counts as a long one.
+ * @param setup the setup header; if it is missing or unreadable, every block counts as long.
  */
 export function vorbisClock(
   identification: Uint8Array,
@@ -119,7 +119,7 @@ export function vorbisClock(
     if (first === undefined || (first & 1) !== 0) return 0;
     const mode = first >> 1 & (1 << modeBits) - 1;
     const isLong = modes.length === 0 || (modes[mode] ?? true);
-    // Half of each block overlaps with its neighbour.
+    // Half of each block overlaps the next one.
     return (isLong ? long : short) / 2 / sampleRate;
   };
 }
@@ -128,8 +128,8 @@ export function vorbisClock(
 const VORBIS_MODE_BITS = 41;
 
 /**
- * For each mode of a setup header, whether its blocks are long. Read from its end, where the modes stand: what comes
- * before them can only be skipped by reading every codebook. Empty when they cannot be read.
+ * For each mode of a setup header, whether its blocks are long. Read backwards from the end, where the modes are: the
+ * data before them can be skipped only by parsing every codebook. Empty when they cannot be read.
  */
 function vorbisModes(setup: Uint8Array): boolean[] {
   const bit = (at: number) => (setup[at >> 3] ?? 0) >> (at & 7) & 1;

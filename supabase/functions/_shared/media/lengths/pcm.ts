@@ -1,23 +1,23 @@
-/** WAV and AIFF: where the sound begins and how many of its bytes are a second. */
+/** WAV and AIFF: where the audio data begins, and its bytes per second. */
 import type { RangeReader } from "./range-reader.ts";
 import { asciiAt, viewOf } from "./range-reader.ts";
 
-/** What uncompressed sound is taken to have at most: 192 kHz, two channels, 32 bits. */
+/** The highest rate assumed for uncompressed audio: 192 kHz, two channels, 32 bits. */
 export const MAX_PCM_BYTES_PER_SECOND = 1_536_000;
-/** More chunks than this are no recording. */
+/** Most chunks of a recording. */
 const MAX_CHUNKS = 1_000;
 
-/** The sound of a WAV or AIFF file. */
+/** The audio data of a WAV or AIFF file. */
 export interface PcmSound {
-  /** From here to the end of the file is counted as sound: the chunk's own size is not used. */
+  /** Everything from here to the end of the file counts as audio; the chunk size is ignored. */
   start: number;
-  /** By the reading that gives the longest recording; null when the format does not say. */
+  /** The lowest plausible rate, which gives the longest recording; null when the format does not define one. */
   bytesPerSecond: number | null;
-  /** Frames of MP3 in a WAV file. */
+  /** MP3 frames in a WAV file. */
   isMp3: boolean;
 }
 
-/** The chunks of a file until the one with its sound. */
+/** The chunks of a file up to the one with the audio data. */
 async function* chunksOf(
   reader: RangeReader,
   from: number,
@@ -34,10 +34,10 @@ async function* chunksOf(
 
 const WAV_MP3 = 0x55;
 const WAV_EXTENSIBLE = 0xfffe;
-/** PCM, floating point, A-law and mu-law: every sample stands by itself. */
+/** PCM, floating point, A-law and mu-law: samples are independent. */
 const WAV_PLAIN: readonly number[] = [1, 3, 6, 7];
 
-/** The sound of a WAV file that begins at `from`; null when it has none. @throws {LengthUnreadable} as the reader. */
+/** The audio data of a WAV file that begins at `from`; null if none. @throws {LengthUnreadable} from the reader. */
 export async function wavSound(
   reader: RangeReader,
   from: number,
@@ -61,13 +61,13 @@ export async function wavSound(
       ? format.getUint16(24, true)
       : tag;
     isMp3 ||= kind === WAV_MP3;
-    // A packed codec's sound has as many bytes as its encoder liked.
+    // A compressed codec has no fixed rate: its encoder chooses the size.
     isPlain &&= WAV_PLAIN.includes(kind);
     const channels = format.getUint16(2, true);
     const sampleRate = format.getUint32(4, true);
     const block = format.getUint16(12, true);
     const bits = format.getUint16(14, true);
-    // One file, read in three ways: programs differ in which of these they believe.
+    // Three ways to compute the rate: programs differ in which one they use.
     rates.push(
       ...[
         format.getUint32(8, true),
@@ -79,7 +79,7 @@ export async function wavSound(
   return null;
 }
 
-/** Kinds of AIFF-C without compression, or with one byte for a sample. */
+/** AIFF-C types without compression, or with one byte per sample. */
 const AIFF_PLAIN: readonly string[] = [
   "NONE",
   "twos",
@@ -94,14 +94,14 @@ const AIFF_PLAIN: readonly string[] = [
 ];
 const AIFF_BYTE: readonly string[] = ["ulaw", "ULAW", "alaw", "ALAW"];
 
-/** The sound of an AIFF file that begins at `from`; null when it has none. @throws {LengthUnreadable} as the reader. */
+/** The audio data of an AIFF file that begins at `from`; null if none. @throws {LengthUnreadable} from the reader. */
 export async function aiffSound(
   reader: RangeReader,
   from: number,
 ): Promise<PcmSound | null> {
   let bytesPerSecond: number | null = null;
   let sound: number | null = null;
-  // The format may stand behind the sound.
+  // The format may follow the audio data.
   for await (const { name, start, size } of chunksOf(reader, from, false)) {
     if (name === "SSND") sound ??= start + 8;
     if (name === "COMM" && size >= 18) {
@@ -122,7 +122,7 @@ export async function aiffSound(
   return sound === null ? null : { start: sound, bytesPerSecond, isMp3: false };
 }
 
-/** A number of 80 bits (IEEE 754, extended), as rates are written in AIFF; 0 when it is no usable rate. */
+/** An 80-bit number (IEEE 754, extended), in which AIFF stores rates; 0 when it is not a usable rate. */
 function extended(view: DataView, at: number): number {
   const exponent = view.getUint16(at) - 16_383 - 63;
   const value = Number(view.getBigUint64(at + 2)) * 2 ** exponent;

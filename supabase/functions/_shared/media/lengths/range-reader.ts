@@ -1,29 +1,29 @@
-/** Reads pieces of a stored recording, and no more of them than a look at its length may cost. */
+/** Reads ranges of a stored recording, within the limits for measuring its length. */
 
-/** A recording that can be read in pieces. */
+/** A recording that can be read in ranges. */
 export interface RecordingSource {
-  /** Bytes of the whole. */
+  /** Size of the recording in bytes. */
   readonly size: number;
-  /** The bytes from `start` up to `end`, which is not included; `0 <= start < end <= size`. */
+  /** The bytes from `start` up to and excluding `end`; `0 <= start < end <= size`. */
   read(start: number, end: number): Promise<Uint8Array>;
 }
 
-/** The recording does not say how long it is, or not within the limits of {@link RangeReader}. */
+/** The length cannot be determined, or not within the limits of {@link RangeReader}. */
 export class LengthUnreadable extends Error {
   override readonly name = "LengthUnreadable";
 }
 
-/** Most reads, most bytes of them together, and most questions that reads answer. */
+/** Most reads, most bytes read in total, and most calls of `bytes`. */
 export const READ_LIMITS = {
   reads: 600,
   bytes: 48 * 1024 * 1024,
   questions: 20_000,
 } as const;
 
-/** Fewer are not worth a request. */
+/** Smaller ranges are not worth a request. */
 const MIN_READ_BYTES = 4_096;
 
-/** The pieces of one recording. */
+/** Reads ranges of one recording. */
 export class RangeReader {
   #reads = 0;
   #bytes = 0;
@@ -38,9 +38,9 @@ export class RangeReader {
   }
 
   /**
-   * Up to `length` bytes from `start`: fewer at the end of the recording, none beyond it.
+   * Up to `length` bytes from `start`: fewer near the end of the recording, none past it.
    *
-   * @throws {LengthUnreadable} when {@link READ_LIMITS} are used up. What the source throws passes through.
+   * @throws {LengthUnreadable} when {@link READ_LIMITS} are used up. Errors of the source pass through.
    */
   async bytes(start: number, length: number): Promise<Uint8Array> {
     this.#questions += 1;
@@ -61,7 +61,7 @@ export class RangeReader {
     return this.#cached.bytes.subarray(0, end - start);
   }
 
-  /** Bytes that are not kept for the next question, as {@link RecordingSource.read}. @throws {LengthUnreadable} as `bytes`. */
+  /** Like {@link RecordingSource.read}; the bytes are not cached. @throws {LengthUnreadable} as `bytes` does. */
   async readApart(start: number, end: number): Promise<Uint8Array> {
     this.#reads += 1;
     this.#bytes += end - start;
@@ -73,12 +73,12 @@ export class RangeReader {
   }
 }
 
-/** A view on exactly these bytes. */
+/** A view of exactly these bytes. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Bytes as text, one character each: for the names of chunks and boxes. */
+/** Bytes as text, one character per byte: for the names of chunks and boxes. */
 export function asciiAt(
   bytes: Uint8Array,
   at: number,

@@ -1,8 +1,8 @@
-/** Streams that are nothing but frames: MP3, AAC in ADTS, AMR, and FLAC. */
+/** Streams that consist of frames only: MP3, AAC in ADTS, AMR and FLAC. */
 import { readMp3Header } from "../mp3-frames.ts";
 import type { FrameFormat } from "./frames.ts";
 
-/** MP3: frames of layer III. */
+/** MP3: layer III frames. */
 export const MP3_FRAMES: FrameFormat = {
   proof: 4,
   frameAt(bytes, at) {
@@ -31,10 +31,10 @@ export const AAC_SAMPLE_RATES: readonly number[] = [
   8_000,
   7_350,
 ];
-/** Samples of a block of AAC. */
+/** Samples per AAC block. */
 export const AAC_SAMPLES = 1024;
 
-/** AAC in ADTS (ISO/IEC 13818-7, 6.2): a header with the length of its frame, which has one to four blocks. */
+/** AAC in ADTS (ISO/IEC 13818-7, 6.2): a header gives the length of its frame, which has one to four blocks. */
 export const ADTS_FRAMES: FrameFormat = {
   proof: 4,
   frameAt(bytes, at) {
@@ -55,9 +55,9 @@ export const ADTS_FRAMES: FrameFormat = {
   candidate: nextSetByte,
 };
 
-/** Seconds of an AMR frame, of either kind. */
+/** Seconds of an AMR frame, narrowband or wideband. */
 export const AMR_SECONDS = 0.02;
-/** Bytes of a frame by its type, its first byte included (RFC 4867, 5.3); 0: reserved. */
+/** Frame size by frame type, first byte included (RFC 4867, 5.3); 0: reserved. */
 const AMR_BYTES = {
   narrow: [13, 14, 16, 18, 20, 21, 27, 32, 6, 0, 0, 0, 0, 0, 0, 1],
   wide: [18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 0, 0, 0, 0, 1, 1],
@@ -109,13 +109,13 @@ const FLAC_SAMPLE_RATES: readonly number[] = [
   48_000,
   96_000,
 ];
-/** Of a rate that a header spells out, by its code: kHz, Hz, tens of Hz. */
+/** Units of an explicit rate in a header, by its code: kHz, Hz, tens of Hz. */
 const FLAC_RATE_UNITS: Readonly<Record<number, number>> = {
   12: 1_000,
   13: 1,
   14: 10,
 };
-/** CRC-8 with the polynomial x^8 + x^2 + x + 1, of each byte by itself. */
+/** CRC-8 with the polynomial x^8 + x^2 + x + 1, for each byte value. */
 const CRC8 = Uint8Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;
   for (let bit = 0; bit < 8; bit++) {
@@ -127,10 +127,10 @@ const CRC8 = Uint8Array.from({ length: 256 }, (_, byte) => {
 const FLAC_HEADER_BYTES = 16;
 
 /**
- * What the header of a FLAC frame says (RFC 9639, 9.1); null when none is at `at`, `cut` when its bytes are not all
- * there. A header is one when its CRC says so.
+ * Parses the FLAC frame header at `at` (RFC 9639, 9.1); null when there is none, `cut` when it is incomplete. A header
+ * is accepted when its CRC matches.
  *
- * @param streamRate the rate that the stream begins with, which frames may refer to; 0 when it is not known.
+ * @param streamRate the rate at the start of the stream, to which frames may refer; 0 when unknown.
  */
 export function readFlacHeader(
   bytes: Uint8Array,
@@ -151,7 +151,7 @@ export function readFlacHeader(
     sizeCode === 0 || rateCode === 15 || channels >> 4 > 10 ||
     (channels & 1) !== 0
   ) return null;
-  // As UTF-8 does, leading ones say how many bytes the number has.
+  // As in UTF-8, the leading ones give the number of bytes.
   const numberBytes = number < 0x80 ? 1 : Math.clz32(~(number << 24));
   if (number >= 0x80 && (numberBytes < 2 || numberBytes > 7)) return null;
   const sizeAt = at + 4 + numberBytes;
@@ -170,13 +170,13 @@ export function readFlacHeader(
   const rate = rateBytes === 0
     ? FLAC_SAMPLE_RATES[rateCode] || streamRate
     : numberAt(bytes, rateAt, rateBytes) * (FLAC_RATE_UNITS[rateCode] ?? 0);
-  // Frames do not change the rate; bytes that only look like a header name any.
+  // The rate never changes between frames; false headers have arbitrary rates.
   return rate === 0 || (streamRate > 0 && rate !== streamRate)
     ? null
     : { seconds: samples / rate, bytes: crcAt + 1 - at };
 }
 
-/** One byte or two as a number. */
+/** One or two bytes as a number. */
 function numberAt(bytes: Uint8Array, at: number, length: number): number {
   const first = bytes[at] ?? 0;
   return length === 1 ? first : first * 256 + (bytes[at + 1] ?? 0);

@@ -1,4 +1,4 @@
-/** WebM and other Matroska (RFC 9559): the blocks of its sound. Neither its Duration nor its timestamps are believed. */
+/** WebM and other Matroska (RFC 9559): counts its audio blocks. Duration and timestamps are ignored. */
 import type { Frame, FrameFormat } from "./frames.ts";
 import {
   aacClock,
@@ -13,7 +13,7 @@ import {
 } from "./packets.ts";
 import { asciiAt, type RangeReader, viewOf } from "./range-reader.ts";
 
-/** Elements that hold others and are stepped into. */
+/** Container elements that are read into. */
 const SEGMENT = 0x18538067;
 const CLUSTER = 0x1f43b675;
 const BLOCK_GROUP = 0xa0;
@@ -21,7 +21,7 @@ const SIMPLE_BLOCK = 0xa3;
 const BLOCK = 0xa1;
 const TRACKS = 0x1654ae6b;
 const TRACK_ENTRY = 0xae;
-/** What may stand beside the blocks: skipped. */
+/** Elements that may occur beside the blocks, and are skipped. */
 const OTHERS: ReadonlySet<number> = new Set([
   0x1a45dfa3, // EBML
   0x114d9b74, // SeekHead
@@ -47,9 +47,9 @@ const OTHERS: ReadonlySet<number> = new Set([
 
 interface Element {
   id: number;
-  /** Bytes of id and size. */
+  /** Bytes of the id and size fields. */
   header: number;
-  /** Bytes of what it holds; null when that is open. */
+  /** Bytes of the content; null when the size is unknown. */
   size: number | null;
 }
 
@@ -79,7 +79,7 @@ function readElement(bytes: Uint8Array, at: number): Element | null | "cut" {
   return { id, header, size: isOpen ? null : size };
 }
 
-/** The elements within `bytes`, those that are not whole included. */
+/** The elements within `bytes`, including incomplete ones. */
 function* elementsOf(
   bytes: Uint8Array,
 ): Generator<{ id: number; content: Uint8Array }> {
@@ -93,12 +93,12 @@ function* elementsOf(
   }
 }
 
-/** Beginning of the file, in which the tracks are looked for. */
+/** How much of the beginning of the file is searched for the tracks. */
 const HEADERS_BYTES = 262_144;
 const AUDIO = 2;
 const CODEC_PRIVATE = 0x63a2;
 
-/** Finds the tracks by number, with the clock of those that are sound; null: of no known codec. */
+/** Finds the audio tracks by number, each with its clock; null for an unknown codec. */
 function readTracks(bytes: Uint8Array): Map<number, PacketClock | null> {
   const tracks = new Map<number, PacketClock | null>();
   for (let at = 0; at < bytes.length;) {
@@ -183,7 +183,7 @@ function clockOf(
   return null;
 }
 
-/** Three headers in a row, with the sizes of the first two before them. */
+/** Three consecutive headers, preceded by the sizes of the first two. */
 function vorbisOf(setup: Uint8Array): PacketClock | null {
   if (setup[0] !== 2) return null;
   const sizes: number[] = [];
@@ -203,8 +203,8 @@ function vorbisOf(setup: Uint8Array): PacketClock | null {
 }
 
 /**
- * The blocks of a WebM file that begins at `from`; null when it has no sound of a known codec. Several tracks of sound
- * count together.
+ * The blocks of a WebM file that begins at `from`; null when it has no audio of a known codec. Several audio tracks are
+ * added up.
  */
 export async function webmFrames(
   reader: RangeReader,
@@ -231,7 +231,7 @@ export async function webmFrames(
   };
 }
 
-/** Track number, time, flags, then one frame, or several with their sizes before them (RFC 9559, 10). */
+/** Track number, time, flags, then one frame, or several preceded by their sizes (RFC 9559, 10). */
 function readBlock(
   bytes: Uint8Array,
   at: number,
@@ -239,7 +239,7 @@ function readBlock(
   size: number,
   tracks: ReadonlyMap<number, PacketClock | null>,
 ): Frame | null | "cut" {
-  // Where blocks are held, and their numbers have one byte in every recording that is one.
+  // Block elements; track numbers have one byte in every real recording.
   const first = bytes[at];
   if (at + 4 > bytes.length || first === undefined) return "cut";
   if ((first & 0x80) === 0 || size < 4) return null;
@@ -265,7 +265,7 @@ function readBlock(
 const XIPH_LACING = 1;
 const EBML_LACING = 3;
 
-/** The packets of a block that holds several: their number less one, the sizes of all but the last, and themselves. */
+/** The packets of a laced block: their number minus one, the sizes of all but the last, then the packets. */
 function lacedPackets(block: Uint8Array, lacing: number): Uint8Array[] {
   const count = (block[0] ?? 0) + 1;
   const sizes: number[] = [];
@@ -283,7 +283,7 @@ function lacedPackets(block: Uint8Array, lacing: number): Uint8Array[] {
       for (let byte = 1; byte < length; byte++) {
         value = value * 256 + (block[at + byte] ?? 0);
       }
-      // All but the first are differences, written with their middle at zero.
+      // All but the first are signed differences, stored with an offset.
       const before = sizes.at(-1);
       sizes.push(
         before === undefined
