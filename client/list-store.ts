@@ -1,4 +1,5 @@
 /** The state of a list of jobs, newest first, for components that show it. */
+import { pause } from "./abort.ts";
 import type { AiJobs } from "./ai-jobs.ts";
 import {
   isFinal,
@@ -15,6 +16,9 @@ import {
   Stores,
   withEvent,
 } from "./store.ts";
+
+/** How long a new job that cannot be read yet is left before it is read once more. */
+const UNSEEN_MS = 500;
 
 /** Which jobs a list has. */
 export interface ListedJobs {
@@ -138,7 +142,7 @@ export class ListStore extends Store<AiJobsState> {
       do {
         known = last;
         const job = await readPatiently(
-          () => this.#jobs.get(id, { signal }),
+          () => this.#readReported(event, signal),
           signal,
         );
         last = this.#reading.get(id) ?? known;
@@ -152,6 +156,21 @@ export class ListStore extends Store<AiJobsState> {
       this.#reading.delete(id);
     }
     this.#show();
+  }
+
+  /** Realtime may report a new job a moment before other connections see it, so it is read again before it is gone. */
+  async #readReported(
+    { job_id, event }: JobEvent,
+    signal: AbortSignal,
+  ): Promise<Job> {
+    const read = () => this.#jobs.get(job_id, { signal });
+    try {
+      return await read();
+    } catch (error) {
+      if (event !== "created" || !isGone(error)) throw error;
+    }
+    await pause(UNSEEN_MS, signal);
+    return await read();
   }
 
   #show(): void {

@@ -405,6 +405,25 @@ pageTest(
 );
 
 pageTest(
+  "useAiJobs: a new job that is reported before it can be read appears all the same",
+  async () => {
+    const project = new FakeProject();
+    let isUnseen = true;
+    project.intercept = (path) => {
+      if (!isUnseen || !path.includes("get-ai-job")) return undefined;
+      isUnseen = false;
+      return Response.json({ code: "not_found" }, { status: 404 });
+    };
+    const view = listView(project);
+    await using page = await showPage(view.of({}));
+    await page.until("the list", () => !view.now().isLoading);
+    const id = project.add();
+    await page.until("the new one", () => view.ids().join() === id);
+    assert(!isUnseen);
+  },
+);
+
+pageTest(
   "useAiJobs: pages are added to the end, and a filter loses what no longer fits",
   async () => {
     const project = new FakeProject();
