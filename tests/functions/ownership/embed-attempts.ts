@@ -71,7 +71,7 @@ function embeddingReadings(
         listed(namesIn(stage, to.name, rowsSchema.parse(found)))
       }`;
     }));
-  const told = (shown: typeof pairs) =>
+  const described = (shown: typeof pairs) =>
     listed(
       shown.map(({ row, linked }) =>
         `${nameOf(row)} > ${listed(linked.map(nameOf))}`
@@ -97,7 +97,7 @@ function embeddingReadings(
       mayBeRefused,
       subjects,
       describe,
-      expected: told(pairs),
+      expected: described(pairs),
     },
     {
       what: `find by ${key.name} what belongs to ${nameOf(target)}`,
@@ -108,7 +108,7 @@ function embeddingReadings(
       mayBeRefused,
       subjects,
       describe,
-      expected: told(
+      expected: described(
         pairs.flatMap(({ row, linked }) => {
           const same = linked.filter((other) =>
             other.stored[innerKey] === target.stored[innerKey]

@@ -41,7 +41,7 @@ function ownerOf(stage: Stage, change: Change): Owner | null {
 
 /** What changed, by kind of change, owner and relation. Internal records of the service are left out. */
 function describeChanges(stage: Stage, changes: Change[]): string {
-  const told = changes.filter(({ relation }) =>
+  const described = changes.filter(({ relation }) =>
     !relation.startsWith("private.")
   ).map((change) => {
     const owner = ownerOf(stage, change);
@@ -49,9 +49,9 @@ function describeChanges(stage: Stage, changes: Change[]): string {
       change.relation.replace("public.", "")
     }`;
   });
-  return told.length === 0
+  return described.length === 0
     ? "nothing changed"
-    : [...new Set(told)].sort().join(", ");
+    : [...new Set(described)].sort().join(", ");
 }
 
 /** Adds the changes to an outcome. */
@@ -59,8 +59,8 @@ export function withChanges(stage: Stage): NonNullable<Attempt["judge"]> {
   return (outcome, changes) => `${outcome}; ${describeChanges(stage, changes)}`;
 }
 
-function expectedChanges(told: string[]): string {
-  return [...new Set(told)].sort().join(", ");
+function expectedChanges(described: string[]): string {
+  return [...new Set(described)].sort().join(", ");
 }
 
 /** What a trigger also writes, in the form of `describeChanges`. */
@@ -71,8 +71,8 @@ function besides(
   operation: string,
 ): string[] {
   const declared = stage.expected.relations[relation.name]?.alsoWrites;
-  return (declared?.[operation]?.split(", ") ?? []).map((told) => {
-    const [change, other] = told.split(" ");
+  return (declared?.[operation]?.split(", ") ?? []).map((described) => {
+    const [change, other] = described.split(" ");
     return `${change} ${owner}'s ${other}`;
   });
 }

@@ -87,14 +87,14 @@ function plainReadings(
     },
     ...columns.map((column): Reading => {
       // A column that may not be named is requested alone, so that only its own grant is missing.
-      const told = granted.includes(column) ? shown : [column];
+      const selected = granted.includes(column) ? shown : [column];
       return {
         what: `find by ${column} what is like ${nameOf(target)}`,
         column,
-        path: `${relation.name}?select=${told.join(",")}&${column}=${
+        path: `${relation.name}?select=${selected.join(",")}&${column}=${
           equalTo(target.stored[column])
         }`,
-        needs: [[relation, [...told, column]]],
+        needs: [[relation, [...selected, column]]],
         expected: names(visible.filter((row) => isLikeTarget(row, column))),
       };
     }),
