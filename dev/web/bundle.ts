@@ -28,7 +28,7 @@ export class BundleError extends Error {}
 /** The files of the page by path, without `config.json`. Names of assets change with their content. */
 export type PageFiles = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
-async function bundleScript(): Promise<string> {
+async function bundleScript(path: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",
@@ -36,7 +36,7 @@ async function bundleScript(): Promise<string> {
       "--platform=browser",
       "--minify",
       ...UNUSED_MODULES.map((module) => `--external=${module}`),
-      join(source, "main.tsx"),
+      join(source, path),
     ],
     cwd: root,
     stdin: "null",
@@ -78,15 +78,15 @@ export async function bundlePage(): Promise<PageFiles> {
     code,
     fontBytes,
     iconBytes,
-    standInBytes,
+    standInCode,
     licence,
     ...sheets
   ] = await Promise.all([
     Deno.readTextFile(join(source, "index.html")),
-    bundleScript(),
+    bundleScript("main.tsx"),
     read("fonts/figtree-latin.woff2"),
     read("icon.svg"),
-    read(STAND_IN),
+    bundleScript(STAND_IN),
     read("fonts/LICENSE"),
     ...STYLES.map((name) =>
       Deno.readTextFile(join(source, "styles", `${name}.css`))
@@ -94,7 +94,7 @@ export async function bundlePage(): Promise<PageFiles> {
   ]);
   const font = await named("figtree-latin", "woff2", fontBytes);
   const icon = await named("icon", "svg", iconBytes);
-  const standIn = await named("unused", "js", standInBytes);
+  const standIn = await named("unused", "js", encoder.encode(standInCode));
   const standInPath = `"./${standIn[0].replace("assets/", "")}"`;
   const script = await named(
     "main",

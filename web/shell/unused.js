@@ -7,22 +7,24 @@ function unused() {
   throw new TypeError("this page was built without that part of supabase-js");
 }
 
-// Of GoTrueAdminApi and RealtimePresence, which supabase-js creates. The page uses one method: signing out ends the
-// session at the server through the administration's class.
+// Of GoTrueAdminApi and RealtimePresence, which supabase-js creates. It ends a session at the server through the former.
 export default class {
   constructor(options) {
-    Object.assign(this, options);
+    this.options = options;
   }
   async signOut(token, scope) {
-    // Not as a method: the browser's own refuses to be one.
-    const send = this.fetch ?? fetch;
-    const answer = await send(`${this.url}/logout?scope=${scope}`, {
+    // Not called as a method, which the browser's own fetch refuses.
+    const { url, headers, fetch: send = fetch } = this.options;
+    const { ok, status } = await send(`${url}/logout?scope=${scope}`, {
       method: "POST",
-      headers: { ...this.headers, Authorization: `Bearer ${token}` },
+      headers: { ...headers, Authorization: `Bearer ${token}` },
     });
-    // As the real one: a session that has ended already is signed out.
-    const isOver = answer.ok || [401, 403, 404].includes(answer.status);
-    return { data: null, error: isOver ? null : new Error("sign-out failed") };
+    // A session that has ended already is signed out.
+    return {
+      error: ok || [401, 403, 404].includes(status)
+        ? null
+        : new Error("logout"),
+    };
   }
 }
 export const REALTIME_PRESENCE_LISTEN_EVENTS = {};
