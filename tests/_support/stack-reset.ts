@@ -82,6 +82,8 @@ export class DataReset {
         );
       }
     }
+    // In a new stack the sweep has just run; with the remembered times it would be unhealthy after a minute.
+    statements.push("update private.ai_schedule_runs set last_run_at = now()");
     const sequences = await sql<{ name: string; value: string | null }[]>`
       select format('%I.%I', schemaname, sequencename) as name, last_value as value from pg_sequences
       where schemaname not like 'pg_%'`;

@@ -384,6 +384,8 @@ function othersCases({ clerk, vendorId }: Sample): Case[] {
 
 /** The queue's own work, with the plan of every statement inside of it. */
 function queueCases({ jobId }: Sample): Case[] {
+  const heartbeat =
+    `select * from public.heartbeat_ai_jobs(jsonb_build_array(jsonb_build_object('job_id', '${jobId}', 'lease_token', gen_random_uuid(), 'progress', 50)))`;
   return [
     {
       name: "claim_ai_jobs: what is due",
@@ -403,9 +405,10 @@ function queueCases({ jobId }: Sample): Case[] {
     {
       name: "heartbeat_ai_jobs",
       caller: SERVICE,
-      statement:
-        `select * from public.heartbeat_ai_jobs(jsonb_build_array(jsonb_build_object('job_id', '${jobId}', 'lease_token', gen_random_uuid(), 'progress', 50)))`,
-      pages: 100,
+      // Once before, since a session reads the catalogue the first time.
+      prelude: heartbeat,
+      statement: heartbeat,
+      pages: 10,
     },
     {
       name: "rescue_stalled_ai_jobs",

@@ -43,11 +43,17 @@ Deno.test("shared stack: the next file finds no data, log or process of the last
     const [before] = await stack.pids("process-ai-job");
     await stack.ask("/release", null);
 
+    const [{ released } = { released: new Date(0) }] = await stack
+      .sql<{ released: Date }>`select now() as released`;
+
     assertEquals(
       await stack.ask("/claim", { env: { LOG_LEVEL: "debug" } }),
       true,
     );
     assertEquals(await contents(stack), asNew);
+    const stale = await stack.sql`
+      select name from private.ai_schedule_runs where last_run_at < ${released}`;
+    assertEquals([...stale], []);
     assertEquals(await stack.pids("process-ai-job"), []);
     const logs = { source: null, fields: {}, text: "" };
     assertEquals((await stack.ask("/logs", logs)).lines, []);

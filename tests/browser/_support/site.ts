@@ -158,6 +158,14 @@ export async function visit(
       /^(blob|data|chrome|chrome-extension):$/.test(protocol);
     if (!isOwn) problems.push(`request to ${request.url()}`);
   });
+  // Realtime may report a new job before other connections see it. That is a 404 until the page has read it again.
+  const unread = new Set<string>();
+  context.on("response", (response) => {
+    const { pathname, search } = new URL(response.url());
+    if (!pathname.endsWith("/get-ai-job")) return;
+    if (response.status() === 404) unread.add(search);
+    else if (response.ok()) unread.delete(search);
+  });
   const open = async (to: string) => {
     const page = await context.newPage();
     page.on(
@@ -168,7 +176,6 @@ export async function visit(
       const text = message.text();
       const isWrong = message.type() === "error" ||
         message.type() === "warning";
-      // Realtime may report a new job before other connections see it; the page then reads it again.
       const isAhead = text.includes("404") &&
         message.location().url.includes("/get-ai-job?");
       if (isWrong && !isAhead && expected?.test(text) !== true) {
@@ -187,6 +194,7 @@ export async function visit(
     async [Symbol.asyncDispose]() {
       await context.close();
       assertEquals(problems, []);
+      assertEquals([...unread], [], "jobs that the page could not read");
     },
   };
 }
