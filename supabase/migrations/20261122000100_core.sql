@@ -14,7 +14,7 @@ create extension if not exists pg_net with schema extensions;
 
 create extension if not exists pg_cron with schema pg_catalog;
 
--- PostgreSQL lets everybody execute a new function unless told otherwise. Here each function names its callers.
+-- PostgreSQL lets everybody execute a new function by default. Here each function names its callers.
 alter default privileges revoke execute on functions from public;
 
 create schema if not exists private;
@@ -262,8 +262,8 @@ comment on column public.ai_job_types.input_mime_types is
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
 comment on column public.ai_job_types.stock_voice_ids is
-  'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a '
-  'voice of the owner''s own: all users share one account at the provider.';
+  'The provider''s voices that every user may speak with, by the provider''s ids. Every other voice must '
+  'belong to the owner: all users share one account at the provider.';
 comment on column public.ai_job_types.hooks is
   'The functions that the type has: check, private.check_<job_type>(public.ai_jobs), raises when a new job may not be '
   'accepted; can_reuse, private.can_reuse_<job_type>(public.ai_jobs), says whether what a completed job made is still there.';
@@ -408,7 +408,7 @@ create table public.ai_jobs (
 -- Room for the next versions of a row beside it: the steps of a job change no indexed column.
 with (fillfactor = 80);
 comment on table public.ai_jobs is
-  'One row per piece of AI work an app asked for; the only truth about it. Owners insert and read, the queue '
+  'One row per piece of AI work an app requested; the only truth about it. Owners insert and read, the queue '
   'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
 comment on column public.ai_jobs.user_id is 'The owner. Row Level Security lets nobody else see the row.';
 comment on column public.ai_jobs.status is
@@ -439,7 +439,7 @@ comment on column public.ai_jobs.cancel_requested_at is
   'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
 comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
 comment on column public.ai_jobs.lease_token is
-  'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
+  'The fence: drawn at each claim, carried by every later write; a write with an old token changes 0 rows.';
 comment on column public.ai_jobs.lease_expires_at is 'By the database''s clock. After it the sweep takes the job back.';
 comment on column public.ai_jobs.idempotency_key is 'The app''s own key, unique per owner: the same key never makes a second job.';
 comment on column public.ai_jobs.input_hash is
@@ -547,7 +547,7 @@ create table public.ai_job_events (
 comment on table public.ai_job_events is
   'Append-only timeline, numbered per job from 1 without a gap: what people debug with and what a client resumes from.';
 comment on column public.ai_job_events.seq is 'Equals ai_jobs.event_seq at the write that caused the event.';
-comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key of its own: it goes with '
+comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key: it goes with '
   'the job, and a check at each event would lock the user''s row.';
 comment on column public.ai_job_events.event is
   'What happened; docs/job-lifecycle.md says which function writes which event.';
@@ -706,7 +706,7 @@ comment on column private.janitor_settings.orphan_grace_seconds is
   'What a provider holds with our marker and no row names, what a cancelled job left, and a file without account or job is '
   'removed after so long. An empty look-up by marker counts after so long, too.';
 comment on column private.janitor_settings.failed_grace_seconds is
-  'What a failed job left is kept for so long: a retry goes on with it instead of paying again.';
+  'What a failed job left is kept for so long: a retry continues with it instead of paying again.';
 comment on column private.janitor_settings.scan_interval_seconds is
   'Wait between two readings of everything that a provider lists, and of everything in our buckets.';
 comment on column private.janitor_settings.cancelled_done_until is
@@ -846,7 +846,7 @@ begin
   if v_path is not null and (tg_op = 'DELETE' or v_path is distinct from to_jsonb(new) ->> v_column) then
     insert into private.storage_removals (object_path, user_id, reason)
     values (v_path, old.user_id, tg_table_name)
-    -- Asked for again: whatever kept it until now may be gone, and what lies there now is what shall go.
+    -- Requested again: what kept it until now may be gone, and the object that is there now is the one to remove.
     on conflict (object_path) where done_at is null do update
     set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
   end if;
@@ -886,7 +886,7 @@ set search_path = ''
 as $$
 begin
   insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
-  -- A call that was refused, or found to have made nothing, leaves nothing; what has a row of its own goes with that row.
+  -- A call that was refused, or found to have made nothing, leaves nothing; what has its own row goes with that row.
   if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
     or (
       old.provider_object_id is not null
@@ -1140,7 +1140,7 @@ comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the '
   'call made is job:<job_id>.';
 comment on column public.ai_provider_calls.user_id is
-  'The job''s owner. No foreign key of its own: it goes with the job, and a check at each call would wait for an account that '
+  'The job''s owner. No foreign key: it goes with the job, and a check at each call would wait for an account that '
   'is being deleted, which waits for the job.';
 comment on column public.ai_provider_calls.operation is 'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.trace_id is 'The trace of the job''s traceparent: finds the call in the logs.';
@@ -1148,8 +1148,8 @@ comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
   'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
 comment on column public.ai_provider_calls.units is
-  'How much was asked for, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as the '
-  'provider told, where it tells.';
+  'How much was requested, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as '
+  'reported by the provider, where it does.';
 comment on column public.ai_provider_calls.price_micros is
   'The price as it was when the call was sent, in millionths of a US dollar for price_units units. A later change of '
   'ai_prices does not touch it.';
@@ -1161,7 +1161,7 @@ comment on column public.ai_provider_calls.unknown_since is
   'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
   'and not from sent_at: a call may be with the provider for minutes.';
 comment on column public.ai_provider_calls.discarded_at is
-  'Since when the janitor removes what the call made: a retry of the job does not go on with it, and sends a new call.';
+  'Since when the janitor removes what the call made: a retry of the job does not use it, and sends a new call.';
 
 -- At most one paid call of a step may be open or have succeeded: the database itself refuses a second one.
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
@@ -1205,7 +1205,7 @@ begin
 end;
 $$;
 comment on function private.derive_call_outcome() is
-  'Row trigger: keeps the cost, whoever writes the outcome or the units, and unknown_since.';
+  'Row trigger: keeps the cost and unknown_since for every writer of the outcome or the units.';
 
 create trigger ai_provider_calls_derive_call_outcome
 before insert or update of outcome, units on public.ai_provider_calls
@@ -1284,7 +1284,7 @@ begin
 end;
 $$;
 comment on function private.forget_checkpoints(uuid[]) is
-  'A job that has ended continues with nothing; tried again it begins anew. Security definer because an owner who cancels may '
+  'A job that has ended continues with nothing; a retry starts from the beginning. Security definer because an owner who cancels may '
   'not touch checkpoints.';
 
 create function public.save_ai_job_checkpoint(
@@ -1476,7 +1476,7 @@ create table public.ai_provider_spend (
 );
 comment on table public.ai_provider_spend is
   'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum of its '
-  'slots. A table of its own, because what was paid stays paid when jobs and accounts are deleted.';
+  'slots. A separate table, because what was paid stays paid when jobs and accounts are deleted.';
 comment on column public.ai_provider_spend.slot is
   'Drawn from the user''s id: calls that end at the same time seldom wait for each other.';
 comment on column public.ai_provider_spend.month is 'First day of the month that spent_micros counts.';
@@ -1553,7 +1553,7 @@ end;
 $$;
 comment on function private.settle_reserved_costs() is
   'Statement trigger: what was reserved for paid calls becomes spent, or is given back when nothing was made. Security definer '
-  'because it writes the counts of the owners and of the providers, whoever settles.';
+  'because every caller that settles must update the counts of owners and providers.';
 
 create function private.release_reserved_cost()
 returns trigger
@@ -1570,7 +1570,7 @@ end;
 $$;
 comment on function private.release_reserved_cost() is
   'Row trigger: a call that is deleted with its job while it is open gives back what is reserved for it. What was paid stays '
-  'paid. Security definer because it writes the counts of the owner, whoever deletes.';
+  'paid. Security definer because every role that deletes must update the owner''s counts.';
 
 create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
 returns boolean
@@ -1599,8 +1599,8 @@ begin
 end;
 $$;
 comment on function public.revise_provider_call(uuid, uuid, text, bigint) is
-  'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before '
-  'anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; '
+  'Writes how much a settled call of the job did use, where that is known only later: a video is submitted, and paid for, '
+  'before its length is known. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; '
   'nothing changed. service_role only.';
 revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint) from public, anon, authenticated;
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
@@ -2107,7 +2107,7 @@ begin
 end;
 $$;
 comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call to each worker, whatever the number of rows, for what is due of them and of the jobs '
+  'Statement trigger: one signed call to each worker for any number of rows, for what is due of them and of the jobs '
   'that they wait for; none while another that finds them is on its way. Security definer because the inserting role may not '
   'call private.dispatch_to_worker.';
 
@@ -2162,7 +2162,7 @@ declare
   v_dispatched integer := 0;
   v_blocked_users uuid[];
 begin
-  -- In a block of its own: a row that cannot be rescued must not keep the others from being dispatched.
+  -- In a separate block: a row that cannot be rescued must not keep the others from being dispatched.
   begin
     select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
   exception when others then
@@ -2243,7 +2243,7 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
--- Planning it anew for each job takes four times as long as running it.
+-- Planning it again for each job takes four times as long as running it.
 set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -2255,7 +2255,7 @@ begin
         'job_type', p_job_type,
         'input_url', nullif(p_input_url, ''),
         'input_version', (
-          -- The time as a number: as text it would depend on the time zone of whoever asks.
+          -- The time as a number: as text it would depend on the caller''s time zone.
           select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
           from storage.objects as o
           where o.bucket_id = split_part(p_input_url, '/', 1)
@@ -2313,7 +2313,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
--- Planning it anew for each job takes longer than running it.
+-- Planning it again for each job takes longer than running it.
 set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -2335,8 +2335,8 @@ begin
 end;
 $$;
 comment on function private.next_queue_key(uuid, text, text, integer) is
-  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog '
-  'of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
+  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, however '
+  'long the others'' backlog is (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
   'one statement see each other.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
@@ -2438,7 +2438,7 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
--- Planning it anew for each statement takes longer than running it.
+-- Planning it again for each statement takes longer than running it.
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -2638,7 +2638,7 @@ begin
 end;
 $$;
 comment on function private.follow_ai_job_dependency(uuid[]) is
-  'What the end of jobs means for those that wait for them. Completed: they may run, and one call asks for a worker. Failed or '
+  'What the end of jobs means for those that wait for them. Completed: they may run, and one call wakes a worker. Failed or '
   'cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed '
   'because of them wait again. Security definer because it changes jobs that the statement may not, and dispatches.';
 
@@ -2676,7 +2676,7 @@ begin
   where d.user_id is null;
 
   if p_active > 0 and v_limits.active_jobs_at_most > v_max_active then
-    -- Whoever held the row before has committed by now, and this statement sees it.
+    -- The session that held the row has committed by now, and this statement sees it.
     select count(*) into v_active
     from public.ai_jobs as j
     where j.user_id = p_user_id and j.status in ('pending', 'processing');
@@ -2913,8 +2913,8 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_texts(jsonb) is
-  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. Whatever else '
-  'a type wants of its parameters is checked where the job runs.';
+  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. The other '
+  'rules of a type are checked where the job runs.';
 
 create function private.check_ai_job_object(
   p_user_id uuid,
@@ -3046,7 +3046,7 @@ declare
   v_source public.ai_jobs;
 begin
   -- The policy on the table sees the row only after this trigger. Were a foreign owner let through to here, the answers
-  -- below would tell a caller what lies in another user's folder.
+  -- below would reveal to a caller what is in another user's folder.
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
   end if;
@@ -3105,7 +3105,7 @@ begin
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
   if new.depends_on_job_id is not null then
-    -- Before the other job: whoever deletes the account holds it and wants its jobs.
+    -- Before the other job: the deletion of an account locks it first and then its jobs.
     perform 1 from auth.users as u where u.id = new.user_id for key share;
   end if;
   new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
@@ -3233,7 +3233,7 @@ volatile
 security definer
 set search_path = ''
 set lock_timeout = '5s'
--- Planning takes longer than running it, and by default each new connection plans the first five times anew.
+-- Planning takes longer than running it, and by default each new connection plans the first five calls again.
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -3273,7 +3273,7 @@ begin
       p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
-      -- What waits for a provider that its type no longer names goes on with it: it may be paid for.
+      -- What waits for a provider that its type no longer names continues with it: it may be paid for.
       -- One row in the order of the index: to an exists the planner may answer by reading all that waits.
       or (
         select true
@@ -3311,7 +3311,7 @@ begin
     order by c.scheduled_at, c.id
     limit 1
   ),
-  -- The next of each lane; more than asked for, since the caps of users take some away.
+  -- The next of each lane; more than requested, since the caps of users take some away.
   candidates as (
     select 0 as rank, o.* from oldest as o
     union all
@@ -3544,7 +3544,7 @@ begin
 end;
 $$;
 comment on function private.mark_open_calls_unknown(uuid[]) is
-  'When a job leaves processing, by whatever way, nobody waits for its call any more. A call is sent only while its job is '
+  'When a job leaves processing in any way, nobody waits for its call any more. A call is sent only while its job is '
   'processing; without this one whose answer was lost could be neither asked about nor resolved. Security definer because '
   'it is called by functions that are.';
 
@@ -4199,7 +4199,7 @@ begin
   end if;
   v_is_outage := private.note_failed_attempt(v_job, p_error_code) and p_is_retryable;
   v_retry := v_is_outage or (p_is_retryable and v_job.attempt < v_job.max_attempts);
-  -- Whoever gives up no longer waits for an answer.
+  -- A worker that gives up no longer waits for the response.
   update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = p_job_id and c.outcome = 'sent';
   v_is_unknown := not v_retry and exists (
     select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome in ('sent', 'unknown')
@@ -4233,7 +4233,7 @@ comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double p
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
   'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
   'the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. '
-  'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
+  'Returns the new status, which is cancelled when the owner has requested that meanwhile; null when the lease is lost. '
   'service_role only; security definer for the backoff in private.';
 revoke execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) from public, anon, authenticated;
 grant execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) to service_role;
@@ -4334,8 +4334,8 @@ end;
 $$;
 comment on function private.finish_instead_of_requeue() is
   'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
-  'cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads '
-  'the policy of the type for whoever hands back.';
+  'cancelled it, or when it is older than its type allows: no job is requeued for ever. Security definer because it reads '
+  'the policy of the type for every role that hands a job back.';
 
 -- ===== supabase/schemas/jobs/cancel.sql
 
@@ -4364,8 +4364,8 @@ begin
 end;
 $$;
 comment on function public.cancel_ai_job(uuid, uuid) is
-  'Ends a claimed job whose owner asked for it to be cancelled; spend on the row says what it cost. False: the lease is '
-  'lost or nobody asked; nothing changed. service_role only; security definer for the message in schema private.';
+  'Ends a claimed job whose owner requested its cancellation; spend on the row says what it cost. False: the lease is '
+  'lost or nobody requested it; nothing changed. service_role only; security definer for the message in schema private.';
 revoke execute on function public.cancel_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.cancel_ai_job(uuid, uuid) to service_role;
 
@@ -4382,7 +4382,7 @@ as $$
     else 'Cancelled while the AI provider was at work; it may have been paid.'
   end;
 $$;
-comment on function private.cancellation_message(text) is 'What the owner of a cancelled job is told about the money.';
+comment on function private.cancellation_message(text) is 'The message to the owner of a cancelled job: what it cost.';
 
 create function private.apply_owner_request()
 returns trigger
@@ -4430,7 +4430,7 @@ begin
     if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
       raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
     end if;
-    -- Together with what it depends on it is only told to wait; by itself it has to ask.
+    -- Retried together with its dependency, it is blocked already; retried alone, it has to look the dependency up.
     if not new.is_blocked then
       new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
     end if;
@@ -4729,7 +4729,7 @@ end;
 $$;
 comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
   'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
-  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
+  'Running jobs continue; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
   'does not exist is an error (AJ075), and nothing changes. service_role only.';
 revoke execute on function public.pause_ai_jobs(text, text, uuid, boolean) from public, anon, authenticated;
 grant execute on function public.pause_ai_jobs(text, text, uuid, boolean) to service_role;
@@ -4769,7 +4769,7 @@ revoke all on private.ai_job_dead_letters from public, anon, authenticated, serv
 
 create function private.is_provider_failure(p_error_code text)
 returns boolean
--- Not sql, whose text Postgres would plan anew at each step of a job.
+-- Not sql, whose text Postgres would plan again at each step of a job.
 language plpgsql
 immutable
 security invoker
@@ -4780,7 +4780,7 @@ begin
 end;
 $$;
 comment on function private.is_provider_failure(text) is
-  'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';
+  'Whether the code means a provider that is down or overloaded, and not of one request or of our own load.';
 
 create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
 returns void
@@ -4829,8 +4829,8 @@ end;
 $$;
 comment on function private.note_provider_answer(text, uuid, boolean) is
   'Counts a failure of a provider, or its proper answer. Opens the breaker at the threshold; while it is open only the '
-  'probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because it is called '
-  'by triggers, whoever changes the job.';
+  'probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because triggers '
+  'call it for every role that changes a job.';
 
 create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
 returns boolean
@@ -5021,7 +5021,7 @@ begin
     set provider_job_id = p_provider_job_id
     where j.id = p_job_id and j.provider = p_provider and j.provider_job_id = p_order_id
       and j.status in ('pending', 'processing')
-      -- Whoever has the webhook's secret must not make a job read what is another's.
+      -- A holder of the webhook's secret must not make a job read what is another's.
       and not exists (
         select 1 from public.ai_provider_calls as c
         where c.provider = p_provider and c.provider_object_id = p_provider_job_id
@@ -5056,7 +5056,7 @@ $$;
 comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
   'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by '
   'this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the '
-  'provider, due at once. p_order_id: the provider''s id of the order, where it tells that beside the id of what was made; a '
+  'provider, due at once. p_order_id: the provider''s id of the order, where it sends that beside the id of what was made; a '
   'job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
   'changes. service_role only; '
   'security definer because the receipts and the dispatch lie in schema private.';
@@ -5293,7 +5293,7 @@ comment on function private.note_schedule_run(text) is 'Writes down that the swe
 -- metrics and alerts read these and never the history.
 --
 -- Every statement that changes jobs or paid calls appends what it did to a queue, in its own transaction, so that the
--- counts are exact whatever is rolled back or crashes. One fold at a time moves the queue into the counters: the rows
+-- counts are exact under rollbacks and crashes. One fold at a time moves the queue into the counters: the rows
 -- that everybody would update are written by one session only, and no job waits for another one's count.
 
 create table private.ai_counter_queue (
@@ -5369,7 +5369,7 @@ begin
 end;
 $$;
 comment on function private.duration_slot(bigint) is
-  'The slot of a duration on a fixed logarithmic scale, two slots to an octave: slot n holds what took at most '
+  'The slot of a duration on a fixed logarithmic scale, two slots to an octave: slot n holds durations of at most '
   '10 × 2^(n/2) milliseconds and more than slot n-1. 0 holds up to 10 ms, 40 everything over about two hours.';
 
 create function private.slot_quantiles(p_slots smallint[], p_amounts bigint[], p_quantiles double precision[])
@@ -5524,7 +5524,7 @@ begin
 end;
 $$;
 comment on function private.count_updated_provider_calls() is
-  'Statement trigger: counts paid calls that reached an outcome, how long the provider took and what it cost. Security '
+  'Statement trigger: counts paid calls that reached an outcome, the provider''s response time and the cost. Security '
   'definer because those who settle calls may not write counts.';
 
 create trigger ai_provider_calls_after_update_count
@@ -5648,7 +5648,7 @@ begin
 end;
 $$;
 comment on function private.recount_ai_jobs() is
-  'Counts the jobs that wait and run anew, for a database whose rows came without the triggers, such as a restored one. '
+  'Counts the jobs that wait and run again, for a database whose rows came without the triggers, such as a restored one. '
   'Changes of jobs wait for it.';
 
 -- ===== supabase/schemas/jobs/triggers.sql
@@ -5656,7 +5656,7 @@ comment on function private.recount_ai_jobs() is
 -- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event by name, so the names
 -- decide: a new trigger is named so that it falls into its place, and is written here in that place.
 --
--- What depends on the order: ai_jobs_admit fills in what the others read; whatever changes the status fires before
+-- What depends on the order: ai_jobs_admit fills in what the others read; all that change the status fire before
 -- ai_jobs_guard_transition checks the change; locks are taken from the least to the most shared (advisory lock of the
 -- provider, row of the user), so that two statements cannot wait for each other.
 
@@ -5724,7 +5724,7 @@ before update on public.ai_jobs
 for each row when (old.status is distinct from new.status)
 execute function private.guard_ai_job_transition();
 
--- After them as well: whatever the status is now, only a waiting job has a turn.
+-- After them as well: only a waiting job has a turn.
 create trigger ai_jobs_leave_queue
 before update on public.ai_jobs
 for each row
@@ -6002,8 +6002,8 @@ begin
 end;
 $$;
 comment on function private.check_object_owner() is
-  'Row trigger on storage.objects: refuses an object of our buckets whose first folder is the id of no account (42501), '
-  'whoever writes it; folders that are no id are left alone. Security definer because the roles of Storage may not read accounts.';
+  'Row trigger on storage.objects: refuses an object of our buckets whose first folder is the id of no account (42501) '
+  'from every writer; folders that are no id are left alone. Security definer because the roles of Storage may not read accounts.';
 
 -- After the insert, so that the policies have refused other people's folders before this looks for their account.
 create trigger objects_check_owner
@@ -6037,7 +6037,7 @@ create table public.pending_uploads (
   constraint pending_uploads_size_is_not_negative check (size_bytes >= 0)
 );
 comment on table public.pending_uploads is
-  'Room that a user has taken in Storage for what no row names: an address for an upload, from when it is asked for until it ends '
+  'Room that a user has taken in Storage for what no row names: an address for an upload, from its request until it ends '
   'or is used, and a stored file until a row names it or it is removed. Whether a row names it is looked up only before '
   'something is refused, so that there may be rows of files that are named by now.';
 comment on column public.pending_uploads.object_path is 'As <bucket>/<path>; its first folder is the owner''s id.';
@@ -6200,7 +6200,7 @@ end;
 $$;
 comment on function private.count_stored_upload() is
   'Row trigger on storage.objects: counts what a user stores in our buckets, and refuses it where there is no room (42501), '
-  'whichever way it comes; what is removed counts no more. Storage also runs it to ask for permission, and undoes that. '
+  'whichever way it comes; what is removed counts no more. Storage also runs it to check for permission, and rolls that back. '
   'Security definer because the roles of Storage may write nothing here.';
 
 create trigger pending_uploads_reserve
@@ -6730,7 +6730,7 @@ as $$
   select count(s.done_at)::integer from settled as s;
 $$;
 comment on function public.settle_storage_removals(bigint[], uuid, text) is
-  'Settles leased removals. Done if Storage no longer has the object, whatever the caller reports; otherwise retried '
+  'Settles leased removals. Done if Storage no longer has the object, regardless of what the caller reports; otherwise retried '
   'later. Returns how many are done. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.settle_storage_removals(bigint[], uuid, text) from public, anon, authenticated;
 grant execute on function public.settle_storage_removals(bigint[], uuid, text) to service_role;
@@ -7602,7 +7602,7 @@ begin
 end;
 $$;
 comment on function private.count_stuck_ai_jobs() is
-  'Jobs that should go on and do not: their lease ran out a minute ago; or they have been due for two minutes while their '
+  'Jobs that should make progress and do not: their lease ran out a minute ago; or they have been due for two minutes while their '
   'provider and their owner have room, nothing is paused, and no job of their kind was claimed. Counts at most 200 of a '
   'kind, and 1000 that the sweep has not seen.';
 
@@ -7944,7 +7944,7 @@ begin
 end;
 $$;
 comment on function private.require_ai_operator(uuid) is
-  'Raises AJ095 unless the account has the role ai_operator in its app_metadata now, whatever an older token says.';
+  'Raises AJ095 unless the account has the role ai_operator in its app_metadata now, regardless of an older token.';
 
 create function private.record_operator_action(p_operator_id uuid, p_action text, p_details jsonb)
 returns void
@@ -8769,6 +8769,28 @@ comment on function public.ops_probe_provider(uuid, text) is
 revoke execute on function public.ops_probe_provider(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_probe_provider(uuid, text) to service_role;
 
+create function private.standing_of_ai_job(p_job_id uuid)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_standing jsonb;
+begin
+  select jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing
+  from public.ai_jobs as j
+  where j.id = p_job_id;
+  if v_standing is null then
+    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
+  end if;
+  return v_standing;
+end;
+$$;
+comment on function private.standing_of_ai_job(uuid) is
+  'What an action of the console answers about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
+
 create function public.ops_resolve(
   p_operator_id uuid,
   p_job_id uuid,
@@ -8788,11 +8810,7 @@ begin
   if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id) then
     raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
   end if;
-  return (
-    select jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend)
-    from public.ai_jobs as j
-    where j.id = p_job_id
-  );
+  return private.standing_of_ai_job(p_job_id);
 end;
 $$;
 comment on function public.ops_resolve(uuid, uuid, boolean, text) is
@@ -8809,18 +8827,10 @@ volatile
 security definer
 set search_path = ''
 as $$
-declare
-  v_standing jsonb;
 begin
   perform private.record_operator_action(p_operator_id, 'cancel', jsonb_build_object('job_id', p_job_id));
-  update public.ai_jobs as j
-  set cancel_requested_at = clock_timestamp()
-  where j.id = p_job_id
-  returning jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing;
-  if v_standing is null then
-    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
-  end if;
-  return v_standing;
+  update public.ai_jobs as j set cancel_requested_at = clock_timestamp() where j.id = p_job_id;
+  return private.standing_of_ai_job(p_job_id);
 end;
 $$;
 comment on function public.ops_cancel(uuid, uuid) is
@@ -8836,18 +8846,10 @@ volatile
 security definer
 set search_path = ''
 as $$
-declare
-  v_standing jsonb;
 begin
   perform private.record_operator_action(p_operator_id, 'retry', jsonb_build_object('job_id', p_job_id));
-  update public.ai_jobs as j
-  set retry_requested_at = clock_timestamp()
-  where j.id = p_job_id
-  returning jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing;
-  if v_standing is null then
-    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
-  end if;
-  return v_standing;
+  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
+  return private.standing_of_ai_job(p_job_id);
 end;
 $$;
 comment on function public.ops_retry(uuid, uuid) is

@@ -6,7 +6,7 @@
 -- Profiles.
 --
 -- Here and in the rest of this module: references between two things of one owner are composite foreign keys over
--- (id, user_id), so that a row can only point at a row of the same owner, whoever writes it. What a job made outlives the
+-- (id, user_id), so that a row can only point at a row of the same owner, for every writer. What a job made outlives the
 -- job; only the link goes.
 
 create table public.profiles (
@@ -229,9 +229,9 @@ create table public.slideshows (
   constraint slideshows_title_length check (length(title) between 1 and 200),
   constraint slideshows_description_length check (length(description) <= 2000)
 );
-comment on table public.slideshows is 'Photos in an order, with captions. Private, or readable by whoever has the link.';
+comment on table public.slideshows is 'Photos in an order, with captions. Private, or readable by anyone with the link.';
 comment on column public.slideshows.is_published is
-  'True lets whoever has the link read it. Switching it off makes the link void for good and lets go of the public copies.';
+  'True lets anyone with the link read it. Switching it off makes the link void for good and lets go of the public copies.';
 comment on column public.slideshows.share_token is
   'The secret of the link, drawn by the database: 244 random bits. Who has it can read the slideshow while it is published.';
 
@@ -239,7 +239,7 @@ create index slideshows_user_id_created_at_idx on public.slideshows (user_id, cr
 
 alter table public.slideshows enable row level security;
 
--- A published slideshow is readable by whoever names its token, and cannot be found without it: the policy compares
+-- A published slideshow is readable by a request that names its token, and cannot be found without it: the policy compares
 -- with a setting that only get_shared_slideshow makes, for its own transaction.
 create policy "users can read their own slideshows and shared ones by link" on public.slideshows for select
 to authenticated
@@ -527,7 +527,7 @@ insert into public.ai_job_types (
   'd-id',
   array['heygen'],
   5,
-  -- An outage of an hour, a full plan and a slow render fit in; a render that is never done does not go on for a day.
+  -- An outage of an hour, a full plan and a slow render fit in; a render that never ends does not wait for a day.
   14400,
   'photo',
   array['uploads', 'profile-photos'],
@@ -801,8 +801,8 @@ as $$
 $$;
 comment on function public.get_keepsake_contents(uuid, uuid) is
   'All that a keepsake is made of, in one answer: the slideshow, its owner as they want to be called, and the slides in order, '
-  'each with the object of its photo, the size of that (null: it is not in Storage) and what tells one version of it from '
-  'another. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
+  'each with the object of its photo, the size of that (null: it is not in Storage) and what distinguishes its '
+  'versions. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
 revoke execute on function public.get_keepsake_contents(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.get_keepsake_contents(uuid, uuid) to service_role;
 
@@ -884,7 +884,7 @@ stable
 security invoker
 set search_path = ''
 as $$
-  -- A call that was transcribed again since then is filled anew.
+  -- A call that was transcribed again since then is filled again.
   select p_job.metadata ->> 'call_id' is null
     or exists (select 1 from public.calls as c where c.user_id = p_job.user_id and c.transcript_job_id = p_job.id);
 $$;

@@ -22,7 +22,7 @@ create table public.vendors (
 );
 comment on table public.vendors is 'Who prints and ships. Kept by the service; a vendor with orders cannot be deleted, only made inactive.';
 comment on column public.vendors.country is 'Where they ship from, as ISO 3166-1 alpha-2.';
-comment on column public.vendors.is_active is 'False takes no new orders; those under way go on.';
+comment on column public.vendors.is_active is 'False takes no new orders; those in progress continue.';
 
 alter table public.vendors enable row level security;
 
@@ -257,7 +257,7 @@ create index order_items_pdf_id_idx on public.order_items (pdf_id);
 
 alter table public.order_items enable row level security;
 
-create policy "whoever can read an order can read its items" on public.order_items for select to authenticated
+create policy "users who can read an order can read its items" on public.order_items for select to authenticated
 using (exists (select 1 from public.orders as o where o.id = order_items.order_id));
 
 create policy "customers can add items to their own drafts" on public.order_items for insert to authenticated
@@ -334,7 +334,7 @@ create table public.payments (
   constraint payments_provider_payment_id_length check (length(provider_payment_id) between 1 and 255)
 );
 comment on table public.payments is
-  'Money moved for an order, as the payment provider tells it. Written by the service only; kept when the account is deleted.';
+  'Money moved for an order, as the payment provider reports it. Written by the service only; kept when the account is deleted.';
 comment on column public.payments.user_id is
   'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.payments.provider is 'The payment provider, for example stripe.';
@@ -454,7 +454,7 @@ declare
   v_order public.orders;
   v_product public.vendor_products;
 begin
-  -- A keepsake that is deleted leaves the item as it is, whatever has become of the order.
+  -- A keepsake that is deleted leaves the item unchanged, in any state of the order.
   if tg_op = 'UPDATE' and old.pdf_id is not null and new.pdf_id is null
     and (new.order_id, new.product_id, new.quantity) is not distinct from (old.order_id, old.product_id, old.quantity)
     and not exists (select 1 from public.pdfs as p where p.id = old.pdf_id) then
@@ -462,7 +462,7 @@ begin
   end if;
 
   -- Locked, so that an item cannot slip into an order that is being placed at the same moment. The policy sees the row
-  -- only after this trigger: the answers below must tell a customer nothing about a foreign order.
+  -- only after this trigger: the answers below must reveal nothing about a foreign order to a customer.
   select * into v_order from public.orders as o
   where o.id = case when tg_op = 'DELETE' then old.order_id else new.order_id end
     and (not v_is_customer or o.user_id = auth.uid())
@@ -575,7 +575,7 @@ begin
     if new.user_id is null then
       raise exception 'an order needs a customer' using errcode = 'AJ060', detail = 'user_id';
     end if;
-    -- Before the foreign key, whose answer would tell a customer that there is a vendor that they cannot see.
+    -- Before the foreign key, whose error would reveal to a customer that there is a vendor that they cannot see.
     if v_is_customer and not exists (select 1 from public.vendors as v where v.id = new.vendor_id and v.is_active) then
       raise exception 'vendor_id names no vendor that takes orders' using errcode = 'AJ061', detail = 'vendor_id';
     end if;
@@ -676,7 +676,7 @@ comment on function private.guard_order() is
   'and is only ever deleted as a draft. Placed needs items at today''s prices and an address, paid needs captured '
   'payments that cover the total, cancelled and refunded need all money given back, shipped and delivered need '
   'deliveries. A customer may place and cancel. A deleted account leaves neither name nor address. Security definer '
-  'because it reads payments, deliveries and items whatever the caller may see.';
+  'because it reads payments, deliveries and items that the caller may not see.';
 
 create function private.guard_payment()
 returns trigger
@@ -815,7 +815,7 @@ begin
       if new.user_id is not null then
         raise exception 'a delivery keeps its customer' using errcode = 'AJ064', detail = 'user_id';
       end if;
-      -- The account is deleted, and the carrier tells anybody who has the number where the parcel went.
+      -- The account is deleted, and the carrier shows anybody who has the number where the parcel went.
       new.carrier := null;
       new.tracking_number := null;
     end if;

@@ -9,7 +9,7 @@ create extension if not exists pg_net with schema extensions;
 
 create extension if not exists pg_cron with schema pg_catalog;
 
--- PostgreSQL lets everybody execute a new function unless told otherwise. Here each function names its callers.
+-- PostgreSQL lets everybody execute a new function by default. Here each function names its callers.
 alter default privileges revoke execute on functions from public;
 
 create schema if not exists private;

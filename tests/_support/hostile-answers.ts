@@ -22,16 +22,19 @@ export type Problem = z.infer<typeof problemSchema>;
 /** Returns the problem document; fails unless it is a 4xx that discloses no internals. */
 export async function refusalOf(response: Response): Promise<Problem> {
   const text = await response.text();
-  const told = `${response.status} ${text}`;
-  assert(response.status >= 400 && response.status < 500, told);
+  const answerText = `${response.status} ${text}`;
+  assert(response.status >= 400 && response.status < 500, answerText);
   assertEquals(
     response.headers.get("content-type"),
     "application/problem+json",
-    told,
+    answerText,
   );
   const problem = problemSchema.parse(JSON.parse(text));
-  assertEquals(problem.status, response.status, told);
-  assert(!/\bat .*\.ts:|Zod|node_modules|select .* from/.test(text), told);
+  assertEquals(problem.status, response.status, answerText);
+  assert(
+    !/\bat .*\.ts:|Zod|node_modules|select .* from/.test(text),
+    answerText,
+  );
   assertWords(problem);
   return problem;
 }

@@ -30,12 +30,12 @@ export function assertWords(
     errors?: readonly { field: string; message: string }[] | undefined;
   },
 ): void {
-  const told = JSON.stringify({ detail, errors });
-  assert(!RAW_WORDS.test(told), told);
+  const answerText = JSON.stringify({ detail, errors });
+  assert(!RAW_WORDS.test(answerText), answerText);
   for (const { field, message } of errors) {
     const names = [field, field.split(".").at(-1) ?? field];
-    assert(!names.some((name) => message.startsWith(`${name} `)), told);
-    assert(!names.some((name) => message.startsWith(`${name}:`)), told);
+    assert(!names.some((name) => message.startsWith(`${name} `)), answerText);
+    assert(!names.some((name) => message.startsWith(`${name}:`)), answerText);
   }
 }
 
@@ -54,27 +54,30 @@ export function assertProblem(
   answer: FunctionAnswer,
   expected: ExpectedProblem,
 ): void {
-  const told = `${answer.status} ${JSON.stringify(answer.body)}`;
-  assertEquals(answer.status, expected.status, told);
+  const answerText = `${answer.status} ${JSON.stringify(answer.body)}`;
+  assertEquals(answer.status, expected.status, answerText);
   assertEquals(
     answer.headers.get("content-type"),
     "application/problem+json",
-    told,
+    answerText,
   );
   const problem = problemSchema.parse(answer.body);
-  assertEquals(problem.code, expected.code, told);
+  assertEquals(problem.code, expected.code, answerText);
   assertEquals(problem.status, expected.status);
   assertEquals(problem.type, `urn:edge-ai-jobs:error:${expected.code}`);
   assertEquals(problem.request_id, answer.headers.get("x-request-id"));
   assertWords(problem);
   const fields = problem.errors?.map(({ field }) => field) ?? [];
-  if (expected.field === undefined) assertEquals(fields, [], told);
+  if (expected.field === undefined) assertEquals(fields, [], answerText);
   else {
-    assert(fields.includes(expected.field), told);
+    assert(fields.includes(expected.field), answerText);
     const entries = problem.errors ?? [];
-    assert(entries.every(({ message }) => message.length > 0), told);
+    assert(entries.every(({ message }) => message.length > 0), answerText);
   }
-  assert(!/\bat .*\.ts:|Zod|node_modules|select .* from/.test(told), told);
+  assert(
+    !/\bat .*\.ts:|Zod|node_modules|select .* from/.test(answerText),
+    answerText,
+  );
   assertEquals(answer.headers.get("access-control-allow-origin"), "*");
   assertEquals(answer.headers.get("cache-control"), "no-store");
 }

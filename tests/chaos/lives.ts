@@ -42,11 +42,11 @@ export async function tryWrongClocks(rig: Rig): Promise<Complaints> {
   const { jobs, events } = await rig.facts();
   for (const job of jobs.filter(({ id }) => ids.includes(id))) {
     if (job.status === "completed" && job.attempt === 1) continue;
-    const told = events.filter(({ job_id }) => job_id === job.id)
+    const reported = events.filter(({ job_id }) => job_id === job.id)
       .map(({ event }) => event);
     complaints.push(
       `${job.id} is ${job.status} after ${job.attempt} attempts: ${
-        told.join(", ")
+        reported.join(", ")
       }`,
     );
   }
@@ -82,21 +82,21 @@ function offsetOf(line: string, at: number): number[] {
  * an attempt; the next worker finishes it.
  */
 export async function tryAnnouncedEnd(rig: Rig): Promise<Complaints> {
-  const told = await rig.workers.start({ concurrency: 1 });
+  const reported = await rig.workers.start({ concurrency: 1 });
   const isHeld = Promise.withResolvers<void>();
   const isOver = Promise.withResolvers<void>();
   rig.watch = async (worker, { call, phase }) => {
-    if (worker !== told || call !== "storage.download") return "go on";
+    if (worker !== reported || call !== "storage.download") return "go on";
     if (phase !== "answered") return "go on";
     isHeld.resolve();
     await isOver.promise;
     return "cut";
   };
-  rig.deliverTo(told);
+  rig.deliverTo(reported);
   const id = await rig.insertJob();
   await Promise.race([isHeld.promise, pause(20_000)]);
   await rig.heal();
-  await told.end();
+  await reported.end();
   isOver.resolve();
   const left = await rig.untilSettled(20);
   rig.watch = () => "go on";

@@ -75,7 +75,7 @@ function isTheirSocket(socket: Socket): boolean {
 
 const emit: (this: Socket, event: string, ...args: unknown[]) => boolean =
   Socket.prototype.emit;
-const told = new WeakSet<Socket>();
+const reported = new WeakSet<Socket>();
 
 function emitCloseLater(
   this: Socket,
@@ -83,8 +83,8 @@ function emitCloseLater(
   ...args: unknown[]
 ): boolean {
   const isTheirs = event === "close" && isTheirSocket(this);
-  if (!isTheirs || told.has(this)) return emit.call(this, event, ...args);
-  told.add(this);
+  if (!isTheirs || reported.has(this)) return emit.call(this, event, ...args);
+  reported.add(this);
   if (this.listenerCount("error") > 0) {
     emit.call(this, "error", new ConnectionGone("the connection is closed"));
   }

@@ -241,10 +241,10 @@ async function tell(
     ]),
   );
   // A worker without a known job lost its claim or the response. Its job is one that no worker knows of, or a second one.
-  const told = new Set([...places.keys()].flatMap(({ jobs }) => jobs));
+  const reportedJobs = new Set([...places.keys()].flatMap(({ jobs }) => jobs));
   const counted = new Set(known.values());
   const left = ids.filter((id) => !counted.has(id)).sort((one, other) =>
-    Number(told.has(other)) - Number(told.has(one))
+    Number(reportedJobs.has(other)) - Number(reportedJobs.has(one))
   );
   return [...places].map(([worker, point]) => {
     const id = known.get(worker) ?? left.pop();

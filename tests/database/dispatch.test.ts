@@ -338,16 +338,20 @@ Deno.test("dispatch: with any part of it broken, the insert commits, and no word
           await app.end();
         }
 
-        const told = notices.join("\n");
+        const noticeText = notices.join("\n");
         assert(
-          told.includes("dispatched"),
-          `no notice about the dispatch: ${told}`,
+          noticeText.includes("dispatched"),
+          `no notice about the dispatch: ${noticeText}`,
         );
         for (const secret of Object.values(vault)) {
-          assertEquals(told.includes(secret), false, told);
+          assertEquals(noticeText.includes(secret), false, noticeText);
         }
-        assertEquals(told.includes(SECRET.slice(6, 20)), false, told);
-        assertEquals(told.includes("not base64"), false, told);
+        assertEquals(
+          noticeText.includes(SECRET.slice(6, 20)),
+          false,
+          noticeText,
+        );
+        assertEquals(noticeText.includes("not base64"), false, noticeText);
       }));
   }
   await t.step(

@@ -88,12 +88,12 @@ Deno.test("docs/job-lifecycle.md: its changes of status are those that the datab
       ...(row?.definition ?? "").matchAll(/\('(\w+)', '(\w+)'\)/g),
     ].map(([, from, to]) => `${from} → ${to}`);
     assert(allowed.length > 5, "the trigger lists them");
-    const told = changes().map(({ way }) => way).filter((way) =>
+    const described = changes().map(({ way }) => way).filter((way) =>
       /^\w+ → \w+$/.test(way)
     );
-    assertEquals([...new Set(told)].sort(), allowed.sort());
+    assertEquals([...new Set(described)].sort(), allowed.sort());
     const others = changes().map(({ way }) => way).filter((way) =>
-      !told.includes(way)
+      !described.includes(way)
     );
     assertEquals(
       [...new Set(others)].sort(),
@@ -105,9 +105,9 @@ Deno.test("docs/job-lifecycle.md: its changes of status are those that the datab
 Deno.test("docs/job-lifecycle.md: its diagram has the changes of status of its table, and no other", () => {
   const drawn = [...page.matchAll(/^ {2}(\w+|\[\*\]) --> (\w+):/gm)]
     .map(([, from = "", to]) => `${from === "[*]" ? "" : `${from} `}→ ${to}`);
-  const told = changes().map(({ way }) => way)
+  const described = changes().map(({ way }) => way)
     .filter((way) => !way.startsWith("stays"));
-  assertEquals(drawn.sort(), [...new Set(told)].sort());
+  assertEquals(drawn.sort(), [...new Set(described)].sort());
 });
 
 Deno.test("docs/job-lifecycle.md: its events are those that the timeline takes", async () => {

@@ -209,13 +209,13 @@ Deno.test("docs/security.md: names every function that runs as its owner, and no
     fromFileUrl(new URL("../../docs/security.md", import.meta.url)),
   );
   const [, section = ""] = page.split("## Functions that run as their owner");
-  const told = [...section.matchAll(/`((?:public|private)\.[a-z_]+)`/g)].map((
+  const listed = [...section.matchAll(/`((?:public|private)\.[a-z_]+)`/g)].map((
     [, name = ""],
   ) => name);
   await withDatabase(async ({ sql }) => {
     const functions = await sql.unsafe<{ name: string }[]>(
       `select distinct p.pronamespace::regnamespace || '.' || p.proname as name from ${OUR_FUNCTIONS} and p.prosecdef`,
     );
-    assertEquals(told.sort(), functions.map(({ name }) => name).sort());
+    assertEquals(listed.sort(), functions.map(({ name }) => name).sort());
   });
 });

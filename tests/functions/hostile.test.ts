@@ -398,7 +398,7 @@ Deno.test("process-ai-job: dispatches without a valid signature are refused, and
   const stack = running();
   await withNothingChanged(stack, async () => {
     await each("process-ai-job", sample(formless, 200), async (body) => {
-      const { status, body: told } = await callFunction(
+      const { status, body: answer } = await callFunction(
         stack,
         "process-ai-job",
         {
@@ -411,7 +411,7 @@ Deno.test("process-ai-job: dispatches without a valid signature are refused, and
           },
         },
       );
-      assertEquals(status, 401, JSON.stringify(told));
+      assertEquals(status, 401, JSON.stringify(answer));
     });
   });
 });

@@ -302,11 +302,11 @@ Deno.test("pdf_render: a title or slideshow whose letters the fonts mostly lack 
     "most letters of the title are in no font of the keepsake: 祖 母",
     1,
   ]);
-  const told = await addSlideshow(user, [
+  const captioned = await addSlideshow(user, [
     { media_id: id, caption: "祖母と孫" },
     { media_id: id, caption: "me" },
   ], { title: "A" });
-  assertEquals(await failureOf(user, told), [
+  assertEquals(await failureOf(user, captioned), [
     "text_not_printable",
     "most letters of the slideshow's texts are in no font of the keepsake: 祖 母 と 孫",
     1,

@@ -190,9 +190,9 @@ Deno.test("speech: another user's voice is not found by either id, and nothing i
       code: "voice_not_found",
       field: "metadata.voice_id",
     });
-    const { request_id: _, ...told } = z.record(z.string(), z.unknown())
+    const { request_id: _, ...rest } = z.record(z.string(), z.unknown())
       .parse(answer.body);
-    bodies.push(JSON.stringify(told));
+    bodies.push(JSON.stringify(rest));
     // A plain insert is checked in the same way.
     const { error } = await stranger.client.from("ai_jobs").insert({
       user_id: stranger.id,

@@ -12,7 +12,7 @@ create table public.ai_provider_spend (
 );
 comment on table public.ai_provider_spend is
   'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum of its '
-  'slots. A table of its own, because what was paid stays paid when jobs and accounts are deleted.';
+  'slots. A separate table, because what was paid stays paid when jobs and accounts are deleted.';
 comment on column public.ai_provider_spend.slot is
   'Drawn from the user''s id: calls that end at the same time seldom wait for each other.';
 comment on column public.ai_provider_spend.month is 'First day of the month that spent_micros counts.';

@@ -64,7 +64,7 @@ end;
 $$;
 comment on function private.settle_reserved_costs() is
   'Statement trigger: what was reserved for paid calls becomes spent, or is given back when nothing was made. Security definer '
-  'because it writes the counts of the owners and of the providers, whoever settles.';
+  'because every caller that settles must update the counts of owners and providers.';
 
 create function private.release_reserved_cost()
 returns trigger
@@ -81,7 +81,7 @@ end;
 $$;
 comment on function private.release_reserved_cost() is
   'Row trigger: a call that is deleted with its job while it is open gives back what is reserved for it. What was paid stays '
-  'paid. Security definer because it writes the counts of the owner, whoever deletes.';
+  'paid. Security definer because every role that deletes must update the owner''s counts.';
 
 create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
 returns boolean
@@ -110,8 +110,8 @@ begin
 end;
 $$;
 comment on function public.revise_provider_call(uuid, uuid, text, bigint) is
-  'Writes how much a settled call of the job did use, where that is known only later: a video is ordered, and paid, before '
-  'anybody knows how long it will be. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; '
+  'Writes how much a settled call of the job did use, where that is known only later: a video is submitted, and paid for, '
+  'before its length is known. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; '
   'nothing changed. service_role only.';
 revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint) from public, anon, authenticated;
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;

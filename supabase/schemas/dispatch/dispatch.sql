@@ -100,7 +100,7 @@ begin
 end;
 $$;
 comment on function private.dispatch_inserted_ai_jobs() is
-  'Statement trigger: one signed call to each worker, whatever the number of rows, for what is due of them and of the jobs '
+  'Statement trigger: one signed call to each worker for any number of rows, for what is due of them and of the jobs '
   'that they wait for; none while another that finds them is on its way. Security definer because the inserting role may not '
   'call private.dispatch_to_worker.';
 

@@ -14,7 +14,7 @@ declare
   v_dispatched integer := 0;
   v_blocked_users uuid[];
 begin
-  -- In a block of its own: a row that cannot be rescued must not keep the others from being dispatched.
+  -- In a separate block: a row that cannot be rescued must not keep the others from being dispatched.
   begin
     select count(*) into v_rescued from public.rescue_stalled_ai_jobs();
   exception when others then

@@ -120,7 +120,7 @@ begin
   if v_path is not null and (tg_op = 'DELETE' or v_path is distinct from to_jsonb(new) ->> v_column) then
     insert into private.storage_removals (object_path, user_id, reason)
     values (v_path, old.user_id, tg_table_name)
-    -- Asked for again: whatever kept it until now may be gone, and what lies there now is what shall go.
+    -- Requested again: what kept it until now may be gone, and the object that is there now is the one to remove.
     on conflict (object_path) where done_at is null do update
     set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
   end if;
@@ -160,7 +160,7 @@ set search_path = ''
 as $$
 begin
   insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
-  -- A call that was refused, or found to have made nothing, leaves nothing; what has a row of its own goes with that row.
+  -- A call that was refused, or found to have made nothing, leaves nothing; what has its own row goes with that row.
   if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
     or (
       old.provider_object_id is not null

@@ -23,7 +23,7 @@ comment on column private.janitor_settings.orphan_grace_seconds is
   'What a provider holds with our marker and no row names, what a cancelled job left, and a file without account or job is '
   'removed after so long. An empty look-up by marker counts after so long, too.';
 comment on column private.janitor_settings.failed_grace_seconds is
-  'What a failed job left is kept for so long: a retry goes on with it instead of paying again.';
+  'What a failed job left is kept for so long: a retry continues with it instead of paying again.';
 comment on column private.janitor_settings.scan_interval_seconds is
   'Wait between two readings of everything that a provider lists, and of everything in our buckets.';
 comment on column private.janitor_settings.cancelled_done_until is

@@ -322,7 +322,7 @@ as $$
   select count(s.done_at)::integer from settled as s;
 $$;
 comment on function public.settle_storage_removals(bigint[], uuid, text) is
-  'Settles leased removals. Done if Storage no longer has the object, whatever the caller reports; otherwise retried '
+  'Settles leased removals. Done if Storage no longer has the object, regardless of what the caller reports; otherwise retried '
   'later. Returns how many are done. service_role only; security definer because the table is in schema private.';
 revoke execute on function public.settle_storage_removals(bigint[], uuid, text) from public, anon, authenticated;
 grant execute on function public.settle_storage_removals(bigint[], uuid, text) to service_role;

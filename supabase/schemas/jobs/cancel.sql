@@ -23,8 +23,8 @@ begin
 end;
 $$;
 comment on function public.cancel_ai_job(uuid, uuid) is
-  'Ends a claimed job whose owner asked for it to be cancelled; spend on the row says what it cost. False: the lease is '
-  'lost or nobody asked; nothing changed. service_role only; security definer for the message in schema private.';
+  'Ends a claimed job whose owner requested its cancellation; spend on the row says what it cost. False: the lease is '
+  'lost or nobody requested it; nothing changed. service_role only; security definer for the message in schema private.';
 revoke execute on function public.cancel_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.cancel_ai_job(uuid, uuid) to service_role;
 
@@ -41,7 +41,7 @@ as $$
     else 'Cancelled while the AI provider was at work; it may have been paid.'
   end;
 $$;
-comment on function private.cancellation_message(text) is 'What the owner of a cancelled job is told about the money.';
+comment on function private.cancellation_message(text) is 'The message to the owner of a cancelled job: what it cost.';
 
 create function private.apply_owner_request()
 returns trigger
@@ -89,7 +89,7 @@ begin
     if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
       raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
     end if;
-    -- Together with what it depends on it is only told to wait; by itself it has to ask.
+    -- Retried together with its dependency, it is blocked already; retried alone, it has to look the dependency up.
     if not new.is_blocked then
       new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
     end if;

@@ -66,7 +66,7 @@ begin
 end;
 $$;
 comment on function private.forget_checkpoints(uuid[]) is
-  'A job that has ended continues with nothing; tried again it begins anew. Security definer because an owner who cancels may '
+  'A job that has ended continues with nothing; a retry starts from the beginning. Security definer because an owner who cancels may '
   'not touch checkpoints.';
 
 create function public.save_ai_job_checkpoint(

@@ -45,7 +45,7 @@ volatile
 security definer
 set search_path = ''
 set lock_timeout = '5s'
--- Planning takes longer than running it, and by default each new connection plans the first five times anew.
+-- Planning takes longer than running it, and by default each new connection plans the first five calls again.
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -85,7 +85,7 @@ begin
       p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
-      -- What waits for a provider that its type no longer names goes on with it: it may be paid for.
+      -- What waits for a provider that its type no longer names continues with it: it may be paid for.
       -- One row in the order of the index: to an exists the planner may answer by reading all that waits.
       or (
         select true
@@ -123,7 +123,7 @@ begin
     order by c.scheduled_at, c.id
     limit 1
   ),
-  -- The next of each lane; more than asked for, since the caps of users take some away.
+  -- The next of each lane; more than requested, since the caps of users take some away.
   candidates as (
     select 0 as rank, o.* from oldest as o
     union all

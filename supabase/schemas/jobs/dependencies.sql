@@ -155,6 +155,6 @@ begin
 end;
 $$;
 comment on function private.follow_ai_job_dependency(uuid[]) is
-  'What the end of jobs means for those that wait for them. Completed: they may run, and one call asks for a worker. Failed or '
+  'What the end of jobs means for those that wait for them. Completed: they may run, and one call wakes a worker. Failed or '
   'cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed '
   'because of them wait again. Security definer because it changes jobs that the statement may not, and dispatches.';

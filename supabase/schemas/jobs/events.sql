@@ -19,7 +19,7 @@ create table public.ai_job_events (
 comment on table public.ai_job_events is
   'Append-only timeline, numbered per job from 1 without a gap: what people debug with and what a client resumes from.';
 comment on column public.ai_job_events.seq is 'Equals ai_jobs.event_seq at the write that caused the event.';
-comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key of its own: it goes with '
+comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key: it goes with '
   'the job, and a check at each event would lock the user''s row.';
 comment on column public.ai_job_events.event is
   'What happened; docs/job-lifecycle.md says which function writes which event.';

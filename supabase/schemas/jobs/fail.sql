@@ -80,7 +80,7 @@ begin
   end if;
   v_is_outage := private.note_failed_attempt(v_job, p_error_code) and p_is_retryable;
   v_retry := v_is_outage or (p_is_retryable and v_job.attempt < v_job.max_attempts);
-  -- Whoever gives up no longer waits for an answer.
+  -- A worker that gives up no longer waits for the response.
   update public.ai_provider_calls as c set outcome = 'unknown' where c.job_id = p_job_id and c.outcome = 'sent';
   v_is_unknown := not v_retry and exists (
     select 1 from public.ai_provider_calls as c where c.job_id = p_job_id and c.outcome in ('sent', 'unknown')
@@ -114,7 +114,7 @@ comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double p
   'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
   'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
   'the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. '
-  'Returns the new status, which is cancelled when the owner asked for that meanwhile; null when the lease is lost. '
+  'Returns the new status, which is cancelled when the owner has requested that meanwhile; null when the lease is lost. '
   'service_role only; security definer for the backoff in private.';
 revoke execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) from public, anon, authenticated;
 grant execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) to service_role;
@@ -215,5 +215,5 @@ end;
 $$;
 comment on function private.finish_instead_of_requeue() is
   'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
-  'cancelled it, or when it is older than its type allows: no job goes round for ever. Security definer because it reads '
-  'the policy of the type for whoever hands back.';
+  'cancelled it, or when it is older than its type allows: no job is requeued for ever. Security definer because it reads '
+  'the policy of the type for every role that hands a job back.';

@@ -6,7 +6,7 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
--- Planning it anew for each job takes four times as long as running it.
+-- Planning it again for each job takes four times as long as running it.
 set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -18,7 +18,7 @@ begin
         'job_type', p_job_type,
         'input_url', nullif(p_input_url, ''),
         'input_version', (
-          -- The time as a number: as text it would depend on the time zone of whoever asks.
+          -- The time as a number: as text it would depend on the caller''s time zone.
           select concat_ws(':', coalesce(o.version, o.metadata ->> 'eTag'), extract(epoch from o.updated_at), o.id)
           from storage.objects as o
           where o.bucket_id = split_part(p_input_url, '/', 1)

@@ -42,8 +42,8 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_texts(jsonb) is
-  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. Whatever else '
-  'a type wants of its parameters is checked where the job runs.';
+  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. The other '
+  'rules of a type are checked where the job runs.';
 
 create function private.check_ai_job_object(
   p_user_id uuid,
@@ -175,7 +175,7 @@ declare
   v_source public.ai_jobs;
 begin
   -- The policy on the table sees the row only after this trigger. Were a foreign owner let through to here, the answers
-  -- below would tell a caller what lies in another user's folder.
+  -- below would reveal to a caller what is in another user's folder.
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
   end if;
@@ -234,7 +234,7 @@ begin
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
   if new.depends_on_job_id is not null then
-    -- Before the other job: whoever deletes the account holds it and wants its jobs.
+    -- Before the other job: the deletion of an account locks it first and then its jobs.
     perform 1 from auth.users as u where u.id = new.user_id for key share;
   end if;
   new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);

@@ -72,8 +72,8 @@ comment on column public.ai_job_types.input_mime_types is
 comment on column public.ai_job_types.cache_ttl_seconds is
   'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
 comment on column public.ai_job_types.stock_voice_ids is
-  'The provider''s voices that every user may speak with, by the provider''s ids. Whatever is not listed here must be a '
-  'voice of the owner''s own: all users share one account at the provider.';
+  'The provider''s voices that every user may speak with, by the provider''s ids. Every other voice must '
+  'belong to the owner: all users share one account at the provider.';
 comment on column public.ai_job_types.hooks is
   'The functions that the type has: check, private.check_<job_type>(public.ai_jobs), raises when a new job may not be '
   'accepted; can_reuse, private.can_reuse_<job_type>(public.ai_jobs), says whether what a completed job made is still there.';

@@ -96,7 +96,7 @@ create table public.ai_jobs (
 -- Room for the next versions of a row beside it: the steps of a job change no indexed column.
 with (fillfactor = 80);
 comment on table public.ai_jobs is
-  'One row per piece of AI work an app asked for; the only truth about it. Owners insert and read, the queue '
+  'One row per piece of AI work an app requested; the only truth about it. Owners insert and read, the queue '
   'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
 comment on column public.ai_jobs.user_id is 'The owner. Row Level Security lets nobody else see the row.';
 comment on column public.ai_jobs.status is
@@ -127,7 +127,7 @@ comment on column public.ai_jobs.cancel_requested_at is
   'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
 comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
 comment on column public.ai_jobs.lease_token is
-  'The fence: drawn anew at each claim, carried by every later write; a write with an old token changes 0 rows.';
+  'The fence: drawn at each claim, carried by every later write; a write with an old token changes 0 rows.';
 comment on column public.ai_jobs.lease_expires_at is 'By the database''s clock. After it the sweep takes the job back.';
 comment on column public.ai_jobs.idempotency_key is 'The app''s own key, unique per owner: the same key never makes a second job.';
 comment on column public.ai_jobs.input_hash is

@@ -20,7 +20,7 @@ begin
 end;
 $$;
 comment on function private.mark_open_calls_unknown(uuid[]) is
-  'When a job leaves processing, by whatever way, nobody waits for its call any more. A call is sent only while its job is '
+  'When a job leaves processing in any way, nobody waits for its call any more. A call is sent only while its job is '
   'processing; without this one whose answer was lost could be neither asked about nor resolved. Security definer because '
   'it is called by functions that are.';
 

@@ -192,7 +192,7 @@ end;
 $$;
 comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
   'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
-  'What runs goes on; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
+  'Running jobs continue; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
   'does not exist is an error (AJ075), and nothing changes. service_role only.';
 revoke execute on function public.pause_ai_jobs(text, text, uuid, boolean) from public, anon, authenticated;
 grant execute on function public.pause_ai_jobs(text, text, uuid, boolean) to service_role;

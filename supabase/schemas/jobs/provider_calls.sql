@@ -46,7 +46,7 @@ comment on table public.ai_provider_calls is
   'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the '
   'call made is job:<job_id>.';
 comment on column public.ai_provider_calls.user_id is
-  'The job''s owner. No foreign key of its own: it goes with the job, and a check at each call would wait for an account that '
+  'The job''s owner. No foreign key: it goes with the job, and a check at each call would wait for an account that '
   'is being deleted, which waits for the job.';
 comment on column public.ai_provider_calls.operation is 'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.trace_id is 'The trace of the job''s traceparent: finds the call in the logs.';
@@ -54,8 +54,8 @@ comment on column public.ai_provider_calls.outcome is
   'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
   'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
 comment on column public.ai_provider_calls.units is
-  'How much was asked for, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as the '
-  'provider told, where it tells.';
+  'How much was requested, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as '
+  'reported by the provider, where it does.';
 comment on column public.ai_provider_calls.price_micros is
   'The price as it was when the call was sent, in millionths of a US dollar for price_units units. A later change of '
   'ai_prices does not touch it.';
@@ -67,7 +67,7 @@ comment on column public.ai_provider_calls.unknown_since is
   'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
   'and not from sent_at: a call may be with the provider for minutes.';
 comment on column public.ai_provider_calls.discarded_at is
-  'Since when the janitor removes what the call made: a retry of the job does not go on with it, and sends a new call.';
+  'Since when the janitor removes what the call made: a retry of the job does not use it, and sends a new call.';
 
 -- At most one paid call of a step may be open or have succeeded: the database itself refuses a second one.
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
@@ -111,7 +111,7 @@ begin
 end;
 $$;
 comment on function private.derive_call_outcome() is
-  'Row trigger: keeps the cost, whoever writes the outcome or the units, and unknown_since.';
+  'Row trigger: keeps the cost and unknown_since for every writer of the outcome or the units.';
 
 create trigger ai_provider_calls_derive_call_outcome
 before insert or update of outcome, units on public.ai_provider_calls

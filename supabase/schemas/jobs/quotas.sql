@@ -30,7 +30,7 @@ begin
   where d.user_id is null;
 
   if p_active > 0 and v_limits.active_jobs_at_most > v_max_active then
-    -- Whoever held the row before has committed by now, and this statement sees it.
+    -- The session that held the row has committed by now, and this statement sees it.
     select count(*) into v_active
     from public.ai_jobs as j
     where j.user_id = p_user_id and j.status in ('pending', 'processing');

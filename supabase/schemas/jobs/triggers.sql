@@ -1,7 +1,7 @@
 -- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event by name, so the names
 -- decide: a new trigger is named so that it falls into its place, and is written here in that place.
 --
--- What depends on the order: ai_jobs_admit fills in what the others read; whatever changes the status fires before
+-- What depends on the order: ai_jobs_admit fills in what the others read; all that change the status fire before
 -- ai_jobs_guard_transition checks the change; locks are taken from the least to the most shared (advisory lock of the
 -- provider, row of the user), so that two statements cannot wait for each other.
 
@@ -69,7 +69,7 @@ before update on public.ai_jobs
 for each row when (old.status is distinct from new.status)
 execute function private.guard_ai_job_transition();
 
--- After them as well: whatever the status is now, only a waiting job has a turn.
+-- After them as well: only a waiting job has a turn.
 create trigger ai_jobs_leave_queue
 before update on public.ai_jobs
 for each row

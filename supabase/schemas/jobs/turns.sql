@@ -21,7 +21,7 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
--- Planning it anew for each job takes longer than running it.
+-- Planning it again for each job takes longer than running it.
 set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -43,8 +43,8 @@ begin
 end;
 $$;
 comment on function private.next_queue_key(uuid, text, text, integer) is
-  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, whatever the backlog '
-  'of others (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
+  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, however '
+  'long the others'' backlog is (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
   'one statement see each other.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
@@ -146,7 +146,7 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
--- Planning it anew for each statement takes longer than running it.
+-- Planning it again for each statement takes longer than running it.
 set plan_cache_mode = force_generic_plan
 as $$
 declare

@@ -53,6 +53,28 @@ comment on function public.ops_probe_provider(uuid, text) is
 revoke execute on function public.ops_probe_provider(uuid, text) from public, anon, authenticated;
 grant execute on function public.ops_probe_provider(uuid, text) to service_role;
 
+create function private.standing_of_ai_job(p_job_id uuid)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_standing jsonb;
+begin
+  select jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing
+  from public.ai_jobs as j
+  where j.id = p_job_id;
+  if v_standing is null then
+    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
+  end if;
+  return v_standing;
+end;
+$$;
+comment on function private.standing_of_ai_job(uuid) is
+  'What an action of the console answers about a job: {job_id, status, spend}. Raises AJ075 when there is none.';
+
 create function public.ops_resolve(
   p_operator_id uuid,
   p_job_id uuid,
@@ -72,11 +94,7 @@ begin
   if not public.resolve_unknown_ai_job(p_job_id, p_was_made, p_provider_object_id) then
     raise exception 'no call of this job waits for an answer' using errcode = 'AJ097', detail = 'job_id';
   end if;
-  return (
-    select jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend)
-    from public.ai_jobs as j
-    where j.id = p_job_id
-  );
+  return private.standing_of_ai_job(p_job_id);
 end;
 $$;
 comment on function public.ops_resolve(uuid, uuid, boolean, text) is
@@ -93,18 +111,10 @@ volatile
 security definer
 set search_path = ''
 as $$
-declare
-  v_standing jsonb;
 begin
   perform private.record_operator_action(p_operator_id, 'cancel', jsonb_build_object('job_id', p_job_id));
-  update public.ai_jobs as j
-  set cancel_requested_at = clock_timestamp()
-  where j.id = p_job_id
-  returning jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing;
-  if v_standing is null then
-    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
-  end if;
-  return v_standing;
+  update public.ai_jobs as j set cancel_requested_at = clock_timestamp() where j.id = p_job_id;
+  return private.standing_of_ai_job(p_job_id);
 end;
 $$;
 comment on function public.ops_cancel(uuid, uuid) is
@@ -120,18 +130,10 @@ volatile
 security definer
 set search_path = ''
 as $$
-declare
-  v_standing jsonb;
 begin
   perform private.record_operator_action(p_operator_id, 'retry', jsonb_build_object('job_id', p_job_id));
-  update public.ai_jobs as j
-  set retry_requested_at = clock_timestamp()
-  where j.id = p_job_id
-  returning jsonb_build_object('job_id', j.id, 'status', j.status, 'spend', j.spend) into v_standing;
-  if v_standing is null then
-    raise exception 'there is no job %', p_job_id using errcode = 'AJ075', detail = 'job_id';
-  end if;
-  return v_standing;
+  update public.ai_jobs as j set retry_requested_at = clock_timestamp() where j.id = p_job_id;
+  return private.standing_of_ai_job(p_job_id);
 end;
 $$;
 comment on function public.ops_retry(uuid, uuid) is

@@ -2,7 +2,7 @@
 -- metrics and alerts read these and never the history.
 --
 -- Every statement that changes jobs or paid calls appends what it did to a queue, in its own transaction, so that the
--- counts are exact whatever is rolled back or crashes. One fold at a time moves the queue into the counters: the rows
+-- counts are exact under rollbacks and crashes. One fold at a time moves the queue into the counters: the rows
 -- that everybody would update are written by one session only, and no job waits for another one's count.
 
 create table private.ai_counter_queue (
@@ -78,7 +78,7 @@ begin
 end;
 $$;
 comment on function private.duration_slot(bigint) is
-  'The slot of a duration on a fixed logarithmic scale, two slots to an octave: slot n holds what took at most '
+  'The slot of a duration on a fixed logarithmic scale, two slots to an octave: slot n holds durations of at most '
   '10 × 2^(n/2) milliseconds and more than slot n-1. 0 holds up to 10 ms, 40 everything over about two hours.';
 
 create function private.slot_quantiles(p_slots smallint[], p_amounts bigint[], p_quantiles double precision[])

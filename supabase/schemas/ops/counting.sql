@@ -110,7 +110,7 @@ begin
 end;
 $$;
 comment on function private.count_updated_provider_calls() is
-  'Statement trigger: counts paid calls that reached an outcome, how long the provider took and what it cost. Security '
+  'Statement trigger: counts paid calls that reached an outcome, the provider''s response time and the cost. Security '
   'definer because those who settle calls may not write counts.';
 
 create trigger ai_provider_calls_after_update_count

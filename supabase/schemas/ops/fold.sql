@@ -113,5 +113,5 @@ begin
 end;
 $$;
 comment on function private.recount_ai_jobs() is
-  'Counts the jobs that wait and run anew, for a database whose rows came without the triggers, such as a restored one. '
+  'Counts the jobs that wait and run again, for a database whose rows came without the triggers, such as a restored one. '
   'Changes of jobs wait for it.';

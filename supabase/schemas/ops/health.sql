@@ -65,7 +65,7 @@ begin
 end;
 $$;
 comment on function private.count_stuck_ai_jobs() is
-  'Jobs that should go on and do not: their lease ran out a minute ago; or they have been due for two minutes while their '
+  'Jobs that should make progress and do not: their lease ran out a minute ago; or they have been due for two minutes while their '
   'provider and their owner have room, nothing is paused, and no job of their kind was claimed. Counts at most 200 of a '
   'kind, and 1000 that the sweep has not seen.';
 

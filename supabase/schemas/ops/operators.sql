@@ -34,7 +34,7 @@ begin
 end;
 $$;
 comment on function private.require_ai_operator(uuid) is
-  'Raises AJ095 unless the account has the role ai_operator in its app_metadata now, whatever an older token says.';
+  'Raises AJ095 unless the account has the role ai_operator in its app_metadata now, regardless of an older token.';
 
 create function private.record_operator_action(p_operator_id uuid, p_action text, p_details jsonb)
 returns void

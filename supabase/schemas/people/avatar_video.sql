@@ -30,7 +30,7 @@ insert into public.ai_job_types (
   'd-id',
   array['heygen'],
   5,
-  -- An outage of an hour, a full plan and a slow render fit in; a render that is never done does not go on for a day.
+  -- An outage of an hour, a full plan and a slow render fit in; a render that never ends does not wait for a day.
   14400,
   'photo',
   array['uploads', 'profile-photos'],

@@ -113,8 +113,8 @@ as $$
 $$;
 comment on function public.get_keepsake_contents(uuid, uuid) is
   'All that a keepsake is made of, in one answer: the slideshow, its owner as they want to be called, and the slides in order, '
-  'each with the object of its photo, the size of that (null: it is not in Storage) and what tells one version of it from '
-  'another. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
+  'each with the object of its photo, the size of that (null: it is not in Storage) and what distinguishes its '
+  'versions. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
 revoke execute on function public.get_keepsake_contents(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.get_keepsake_contents(uuid, uuid) to service_role;
 

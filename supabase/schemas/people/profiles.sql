@@ -1,7 +1,7 @@
 -- Profiles.
 --
 -- Here and in the rest of this module: references between two things of one owner are composite foreign keys over
--- (id, user_id), so that a row can only point at a row of the same owner, whoever writes it. What a job made outlives the
+-- (id, user_id), so that a row can only point at a row of the same owner, for every writer. What a job made outlives the
 -- job; only the link goes.
 
 create table public.profiles (

@@ -17,9 +17,9 @@ create table public.slideshows (
   constraint slideshows_title_length check (length(title) between 1 and 200),
   constraint slideshows_description_length check (length(description) <= 2000)
 );
-comment on table public.slideshows is 'Photos in an order, with captions. Private, or readable by whoever has the link.';
+comment on table public.slideshows is 'Photos in an order, with captions. Private, or readable by anyone with the link.';
 comment on column public.slideshows.is_published is
-  'True lets whoever has the link read it. Switching it off makes the link void for good and lets go of the public copies.';
+  'True lets anyone with the link read it. Switching it off makes the link void for good and lets go of the public copies.';
 comment on column public.slideshows.share_token is
   'The secret of the link, drawn by the database: 244 random bits. Who has it can read the slideshow while it is published.';
 
@@ -27,7 +27,7 @@ create index slideshows_user_id_created_at_idx on public.slideshows (user_id, cr
 
 alter table public.slideshows enable row level security;
 
--- A published slideshow is readable by whoever names its token, and cannot be found without it: the policy compares
+-- A published slideshow is readable by a request that names its token, and cannot be found without it: the policy compares
 -- with a setting that only get_shared_slideshow makes, for its own transaction.
 create policy "users can read their own slideshows and shared ones by link" on public.slideshows for select
 to authenticated

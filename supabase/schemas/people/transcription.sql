@@ -52,7 +52,7 @@ stable
 security invoker
 set search_path = ''
 as $$
-  -- A call that was transcribed again since then is filled anew.
+  -- A call that was transcribed again since then is filled again.
   select p_job.metadata ->> 'call_id' is null
     or exists (select 1 from public.calls as c where c.user_id = p_job.user_id and c.transcript_job_id = p_job.id);
 $$;

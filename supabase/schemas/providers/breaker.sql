@@ -7,7 +7,7 @@
 
 create function private.is_provider_failure(p_error_code text)
 returns boolean
--- Not sql, whose text Postgres would plan anew at each step of a job.
+-- Not sql, whose text Postgres would plan again at each step of a job.
 language plpgsql
 immutable
 security invoker
@@ -18,7 +18,7 @@ begin
 end;
 $$;
 comment on function private.is_provider_failure(text) is
-  'Whether the code tells of a provider that is down or overloaded, and not of one request or of our own load.';
+  'Whether the code means a provider that is down or overloaded, and not of one request or of our own load.';
 
 create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
 returns void
@@ -67,8 +67,8 @@ end;
 $$;
 comment on function private.note_provider_answer(text, uuid, boolean) is
   'Counts a failure of a provider, or its proper answer. Opens the breaker at the threshold; while it is open only the '
-  'probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because it is called '
-  'by triggers, whoever changes the job.';
+  'probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because triggers '
+  'call it for every role that changes a job.';
 
 create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
 returns boolean

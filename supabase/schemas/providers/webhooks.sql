@@ -56,7 +56,7 @@ begin
     set provider_job_id = p_provider_job_id
     where j.id = p_job_id and j.provider = p_provider and j.provider_job_id = p_order_id
       and j.status in ('pending', 'processing')
-      -- Whoever has the webhook's secret must not make a job read what is another's.
+      -- A holder of the webhook's secret must not make a job read what is another's.
       and not exists (
         select 1 from public.ai_provider_calls as c
         where c.provider = p_provider and c.provider_object_id = p_provider_job_id
@@ -91,7 +91,7 @@ $$;
 comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
   'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by '
   'this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the '
-  'provider, due at once. p_order_id: the provider''s id of the order, where it tells that beside the id of what was made; a '
+  'provider, due at once. p_order_id: the provider''s id of the order, where it sends that beside the id of what was made; a '
   'job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
   'changes. service_role only; '
   'security definer because the receipts and the dispatch lie in schema private.';

@@ -40,7 +40,7 @@ create index order_items_pdf_id_idx on public.order_items (pdf_id);
 
 alter table public.order_items enable row level security;
 
-create policy "whoever can read an order can read its items" on public.order_items for select to authenticated
+create policy "users who can read an order can read its items" on public.order_items for select to authenticated
 using (exists (select 1 from public.orders as o where o.id = order_items.order_id));
 
 create policy "customers can add items to their own drafts" on public.order_items for insert to authenticated

@@ -34,7 +34,7 @@ create table public.payments (
   constraint payments_provider_payment_id_length check (length(provider_payment_id) between 1 and 255)
 );
 comment on table public.payments is
-  'Money moved for an order, as the payment provider tells it. Written by the service only; kept when the account is deleted.';
+  'Money moved for an order, as the payment provider reports it. Written by the service only; kept when the account is deleted.';
 comment on column public.payments.user_id is
   'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.payments.provider is 'The payment provider, for example stripe.';

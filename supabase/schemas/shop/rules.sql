@@ -11,7 +11,7 @@ declare
   v_order public.orders;
   v_product public.vendor_products;
 begin
-  -- A keepsake that is deleted leaves the item as it is, whatever has become of the order.
+  -- A keepsake that is deleted leaves the item unchanged, in any state of the order.
   if tg_op = 'UPDATE' and old.pdf_id is not null and new.pdf_id is null
     and (new.order_id, new.product_id, new.quantity) is not distinct from (old.order_id, old.product_id, old.quantity)
     and not exists (select 1 from public.pdfs as p where p.id = old.pdf_id) then
@@ -19,7 +19,7 @@ begin
   end if;
 
   -- Locked, so that an item cannot slip into an order that is being placed at the same moment. The policy sees the row
-  -- only after this trigger: the answers below must tell a customer nothing about a foreign order.
+  -- only after this trigger: the answers below must reveal nothing about a foreign order to a customer.
   select * into v_order from public.orders as o
   where o.id = case when tg_op = 'DELETE' then old.order_id else new.order_id end
     and (not v_is_customer or o.user_id = auth.uid())
@@ -132,7 +132,7 @@ begin
     if new.user_id is null then
       raise exception 'an order needs a customer' using errcode = 'AJ060', detail = 'user_id';
     end if;
-    -- Before the foreign key, whose answer would tell a customer that there is a vendor that they cannot see.
+    -- Before the foreign key, whose error would reveal to a customer that there is a vendor that they cannot see.
     if v_is_customer and not exists (select 1 from public.vendors as v where v.id = new.vendor_id and v.is_active) then
       raise exception 'vendor_id names no vendor that takes orders' using errcode = 'AJ061', detail = 'vendor_id';
     end if;
@@ -233,7 +233,7 @@ comment on function private.guard_order() is
   'and is only ever deleted as a draft. Placed needs items at today''s prices and an address, paid needs captured '
   'payments that cover the total, cancelled and refunded need all money given back, shipped and delivered need '
   'deliveries. A customer may place and cancel. A deleted account leaves neither name nor address. Security definer '
-  'because it reads payments, deliveries and items whatever the caller may see.';
+  'because it reads payments, deliveries and items that the caller may not see.';
 
 create function private.guard_payment()
 returns trigger
@@ -372,7 +372,7 @@ begin
       if new.user_id is not null then
         raise exception 'a delivery keeps its customer' using errcode = 'AJ064', detail = 'user_id';
       end if;
-      -- The account is deleted, and the carrier tells anybody who has the number where the parcel went.
+      -- The account is deleted, and the carrier shows anybody who has the number where the parcel went.
       new.carrier := null;
       new.tracking_number := null;
     end if;

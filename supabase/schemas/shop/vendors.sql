@@ -17,7 +17,7 @@ create table public.vendors (
 );
 comment on table public.vendors is 'Who prints and ships. Kept by the service; a vendor with orders cannot be deleted, only made inactive.';
 comment on column public.vendors.country is 'Where they ship from, as ISO 3166-1 alpha-2.';
-comment on column public.vendors.is_active is 'False takes no new orders; those under way go on.';
+comment on column public.vendors.is_active is 'False takes no new orders; those in progress continue.';
 
 alter table public.vendors enable row level security;
 

@@ -23,8 +23,8 @@ begin
 end;
 $$;
 comment on function private.check_object_owner() is
-  'Row trigger on storage.objects: refuses an object of our buckets whose first folder is the id of no account (42501), '
-  'whoever writes it; folders that are no id are left alone. Security definer because the roles of Storage may not read accounts.';
+  'Row trigger on storage.objects: refuses an object of our buckets whose first folder is the id of no account (42501) '
+  'from every writer; folders that are no id are left alone. Security definer because the roles of Storage may not read accounts.';
 
 -- After the insert, so that the policies have refused other people's folders before this looks for their account.
 create trigger objects_check_owner

@@ -23,7 +23,7 @@ create table public.pending_uploads (
   constraint pending_uploads_size_is_not_negative check (size_bytes >= 0)
 );
 comment on table public.pending_uploads is
-  'Room that a user has taken in Storage for what no row names: an address for an upload, from when it is asked for until it ends '
+  'Room that a user has taken in Storage for what no row names: an address for an upload, from its request until it ends '
   'or is used, and a stored file until a row names it or it is removed. Whether a row names it is looked up only before '
   'something is refused, so that there may be rows of files that are named by now.';
 comment on column public.pending_uploads.object_path is 'As <bucket>/<path>; its first folder is the owner''s id.';
@@ -186,7 +186,7 @@ end;
 $$;
 comment on function private.count_stored_upload() is
   'Row trigger on storage.objects: counts what a user stores in our buckets, and refuses it where there is no room (42501), '
-  'whichever way it comes; what is removed counts no more. Storage also runs it to ask for permission, and undoes that. '
+  'whichever way it comes; what is removed counts no more. Storage also runs it to check for permission, and rolls that back. '
   'Security definer because the roles of Storage may write nothing here.';
 
 create trigger pending_uploads_reserve

@@ -323,15 +323,15 @@ Deno.test("provider-webhook: D-ID: nothing of the body is asked of the database 
       asked.length = 0;
       const response = await send({ ...right, body: bytes(body) });
       assertEquals(response.status, 200, await response.text());
-      const told: unknown = JSON.parse(asked[0] ?? "");
-      assert(typeof told === "object" && told !== null);
-      assertEquals(Object.keys(told).sort(), [
+      const params: unknown = JSON.parse(asked[0] ?? "");
+      assert(typeof params === "object" && params !== null);
+      assertEquals(Object.keys(params).sort(), [
         "p_event_ids",
         "p_job_id",
         "p_provider",
         "p_tolerance_seconds",
       ]);
-      assert("p_job_id" in told && told.p_job_id === JOB);
+      assert("p_job_id" in params && params.p_job_id === JOB);
     },
   );
 });
