@@ -1,6 +1,7 @@
 /** The page of `web/` as files: bundled by Deno's own bundler from the import map, with no build step before it. */
 import { encodeHex } from "@std/encoding";
 import { fromFileUrl, join } from "@std/path";
+import { pruneMembers } from "./prune.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const source = join(root, "web");
@@ -28,22 +29,31 @@ export class BundleError extends Error {}
 /** The files of the page by path, without `config.json`. Names of assets change with their content. */
 export type PageFiles = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
-async function bundleScript(path: string): Promise<string> {
+async function runBundler(
+  path: string,
+  options: readonly string[],
+): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "bundle",
-      "--quiet",
-      "--platform=browser",
-      "--minify",
-      ...UNUSED_MODULES.map((module) => `--external=${module}`),
-      join(source, path),
-    ],
+    args: ["bundle", "--quiet", "--platform=browser", ...options, path],
     cwd: root,
     stdin: "null",
     env: { NO_COLOR: "1" },
   }).output();
   if (!success) throw new BundleError(new TextDecoder().decode(stderr).trim());
   return new TextDecoder().decode(stdout);
+}
+
+/** One script. In between it is readable, which {@link pruneMembers} needs; the second run drops what only that used. */
+async function bundleScript(path: string): Promise<string> {
+  const external = UNUSED_MODULES.map((module) => `--external=${module}`);
+  const readable = await runBundler(join(source, path), external);
+  const pruned = await Deno.makeTempFile({ suffix: ".js" });
+  try {
+    await Deno.writeTextFile(pruned, pruneMembers(readable));
+    return await runBundler(pruned, ["--minify", ...external]);
+  } finally {
+    await Deno.remove(pruned);
+  }
 }
 
 /** CSS without comments and without the space that means nothing. */
@@ -86,7 +96,7 @@ export async function bundlePage(): Promise<PageFiles> {
     bundleScript("main.tsx"),
     read("fonts/figtree-latin.woff2"),
     read("icon.svg"),
-    bundleScript(STAND_IN),
+    runBundler(join(source, STAND_IN), ["--minify"]),
     read("fonts/LICENSE"),
     ...STYLES.map((name) =>
       Deno.readTextFile(join(source, "styles", `${name}.css`))

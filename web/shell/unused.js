@@ -1,7 +1,6 @@
-// Stands in for parts of supabase-js that this page does not use, a tenth of all its scripts: passkeys, wallets,
-// the administration of users, presence and filters in Realtime, and Storage (files are sent to and read from signed
-// addresses, which the functions give out).
-// dev/web/bundle.ts says which modules it replaces; the names are those that they export.
+// Stands in for parts of supabase-js that this page does not use: passkeys, wallets, the administration of users, presence
+// and filters in Realtime, and Storage (files go to and come from signed addresses, which the functions hand out).
+// dev/web/bundle.ts says which modules it replaces. The names are those that the bundle still imports from them.
 
 function unused() {
   throw new TypeError("this page was built without that part of supabase-js");
@@ -27,23 +26,11 @@ export default class {
     };
   }
 }
-export const REALTIME_PRESENCE_LISTEN_EVENTS = {};
 export class RealtimePostgresFilterBuilder {}
-export const postgresChangesFilter = unused;
-export class WebAuthnApi {}
 export class StorageClient {
   from = unused;
 }
-export class StorageApiError extends Error {}
-export const browserSupportsWebAuthn = () => false;
-export const webAuthnAbortService = { cancelCeremony() {} };
-export const createCredential = unused;
 export const createSiweMessage = unused;
-export const deserializeCredentialCreationOptions = unused;
-export const deserializeCredentialRequestOptions = unused;
 export const fromHex = unused;
 export const getAddress = unused;
-export const getCredential = unused;
-export const serializeCredentialCreationResponse = unused;
-export const serializeCredentialRequestResponse = unused;
 export const toHex = unused;

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { measurePage, PAGE_BUDGETS } from "../../../dev/tools/build-web.ts";
 import { bundlePage, minifyCss } from "../../../dev/web/bundle.ts";
+import { pruneMembers } from "../../../dev/web/prune.ts";
 import { servePage } from "../../../dev/web/serve.ts";
 import { ConfigError, readConfig } from "../../../web/shell/config.ts";
 import { encodeWav } from "../../../web/demo/wav.ts";
@@ -26,6 +27,91 @@ Deno.test("page: scripts and styles stay within their budgets, and name no other
       assert(files.has(pathname.slice(1)), `${path} names ${to}`);
     }
   }
+});
+
+Deno.test("page: the stand-in has every name that the scripts import from it", async () => {
+  const decoder = new TextDecoder();
+  const scripts = [...await bundlePage()].filter(([path]) =>
+    path.endsWith(".js")
+  ).map(([path, bytes]) => ({ path, code: decoder.decode(bytes) }));
+  const standIn = scripts.find(({ path }) => path.includes("unused"))?.code ??
+    "";
+  const exported = [...standIn.matchAll(/export\{(.*?)\}/g)].flatMap((
+    [, list],
+  ) => list?.split(",").map((name) => name.split(" as ").at(-1)) ?? []);
+  const main = scripts.find(({ path }) => path.includes("main"))?.code ?? "";
+  const imports = [...main.matchAll(/import([\s\w{},$]+?)from"\.\/unused/g)];
+  assert(imports.length > 0);
+  for (const [, what = ""] of imports) {
+    const names = /\{(.*)\}/.exec(what)?.[1]?.split(",").map((name) =>
+      name.split(" as ")[0]
+    ) ?? ["default"];
+    assertEquals(
+      names.filter((name) =>
+        !exported.includes(name)
+      ),
+      [],
+    );
+  }
+  assertEquals(main.match(/from"(?!\.\/unused)/g), null);
+});
+
+Deno.test("pruneMembers: what nothing names goes, and what only that named", () => {
+  const code = (...lines: string[]) => lines.join("\n");
+  assertEquals(
+    pruneMembers(code(
+      "var A = class {",
+      "  constructor() {",
+      "    this.kept = {",
+      "      inner: 1",
+      "    };",
+      "    this.lost = {",
+      "      first: this._first.bind(this)",
+      "    };",
+      "  }",
+      "  /** Not a use of first: a comment. */",
+      "  async _first(a, b = {}) {",
+      "    if (a) {",
+      "      return b;",
+      "    }",
+      "    return this._second();",
+      "  }",
+      "  *_second() {",
+      "    return 2;",
+      "  }",
+      "  listed() {",
+      '    throw new Error("call alone instead");',
+      "  }",
+      "  alone() {",
+      "    return 3;",
+      "  }",
+      "  toJSON() {",
+      "    return this.kept;",
+      "  }",
+      "};",
+      "function alone2() {",
+      '  new A()["listed"]();',
+      "}",
+    )),
+    code(
+      "var A = class {",
+      "  constructor() {",
+      "    this.kept = {",
+      "      inner: 1",
+      "    };",
+      "  }",
+      "  listed() {",
+      '    throw new Error("call alone instead");',
+      "  }",
+      "  toJSON() {",
+      "    return this.kept;",
+      "  }",
+      "};",
+      "function alone2() {",
+      '  new A()["listed"]();',
+      "}",
+    ),
+  );
 });
 
 Deno.test("page server: routes, assets, a config per host, and 404 for the rest", async () => {
