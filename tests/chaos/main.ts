@@ -7,7 +7,7 @@
  *                                                     a name, or several with commas between, for these alone
  *
  * `--blows kill,cut` (with `--types`) leaves out other ways of breaking them.
- * `--storms-only` leaves the points out. Every storm prints its seed, and `--seed` begins with that one. Ends with 1 when the closing audit finds anything, a
+ * `--storms-only` leaves the points out; with `--bounded` it runs short storms until the time is over. Every storm prints its seed, and `--seed` begins with that one. Ends with 1 when the closing audit finds anything, a
  * job does not end, or a point is not reached.
  */
 // deno-lint-ignore-file no-console -- printing is what this program is for
@@ -43,6 +43,9 @@ const LARGE_GROUP = 10;
 const STORM_SECONDS = 180;
 /** How often a point is tried. */
 const ROUNDS = 3;
+
+const SHORT_STORM = { jobs: 16, seconds: 6, killsPostgres: false };
+const LONG_STORM = { jobs: 40, seconds: 20, killsPostgres: true };
 
 const BLOWS = ["kill", "stall", "cut"] as const;
 
@@ -197,8 +200,12 @@ class Chaos {
   ): Promise<void> {
     const where = `storm ${seed}`;
     await this.#rig.setCaps(4, 2);
+    let step = "workers are started";
     const stuck = setTimeout(() => {
-      this.complain(where, `it does not end within ${STORM_SECONDS} s`);
+      this.complain(
+        where,
+        `it does not end within ${STORM_SECONDS} s (${step})`,
+      );
       console.log(JSON.stringify(this.summary(seed, 0)));
       Deno.exit(1);
     }, STORM_SECONDS * 1000);
@@ -206,6 +213,7 @@ class Chaos {
       ...options,
       random: seededRandom(seed),
       workers: 2,
+      onStep: (next) => step = next,
     });
     clearTimeout(stuck);
     this.storms++;
@@ -245,7 +253,7 @@ async function runBounded(chaos: Chaos, rig: Rig, seed: number) {
   const moments = await findMoments(rig);
   await chaos.visit("crash points", choosePoints(moments));
   await chaos.lives();
-  await chaos.storm(seed, { jobs: 16, seconds: 6, killsPostgres: false });
+  await chaos.storm(seed, SHORT_STORM);
 }
 
 async function runTypes(
@@ -308,11 +316,7 @@ async function runLong(
     );
   }
   for (let seed = options.seed;; seed++) {
-    await chaos.storm(seed, {
-      jobs: 40,
-      seconds: 20,
-      killsPostgres: true,
-    });
+    await chaos.storm(seed, options.bounded ? SHORT_STORM : LONG_STORM);
     if (performance.now() > deadline) return;
   }
 }
@@ -341,8 +345,9 @@ async function main(): Promise<void> {
     const chaos = new Chaos(rig);
     if (options.types !== undefined) {
       await runTypes(chaos, rig, options.types, options);
-    } else if (options.bounded) await runBounded(chaos, rig, options.seed);
-    else await runLong(chaos, rig, options);
+    } else if (options.bounded && !options["storms-only"]) {
+      await runBounded(chaos, rig, options.seed);
+    } else await runLong(chaos, rig, options);
     summary = chaos.summary(options.seed, (await rig.facts()).jobs.length);
   }
   console.log(tableOfTypes(summary.types));

@@ -271,6 +271,40 @@ export class Rig implements AsyncDisposable {
     }
   }
 
+  /** What stands in the way of the jobs that wait or run: their rows, timelines and calls, for the one who reads the output. */
+  async describeUnfinished(): Promise<string> {
+    const [row] = await this.sql<{ found: unknown }[]>`
+      select jsonb_build_object(
+        'now', clock_timestamp(),
+        'jobs', (
+          select jsonb_agg(to_jsonb(j) || jsonb_build_object(
+            'events', (
+              select jsonb_agg(jsonb_build_array(e.seq, e.event, e.created_at) order by e.seq)
+              from public.ai_job_events as e where e.job_id = j.id
+            ),
+            'calls', (
+              select jsonb_agg(to_jsonb(c)) from public.ai_provider_calls as c where c.job_id = j.id
+            )
+          ))
+          from public.ai_jobs as j where j.status in ('pending', 'processing')
+        ),
+        'providers', (select jsonb_agg(to_jsonb(s)) from private.ai_provider_states as s),
+        'limits', (select jsonb_agg(to_jsonb(l)) from public.ai_limits as l),
+        'sweeps', (select jsonb_agg(to_jsonb(r)) from private.ai_schedule_runs as r),
+        'queued dispatches', (select count(*) from net.http_request_queue),
+        'cron', (
+          select jsonb_agg(to_jsonb(d)) from (
+            select * from cron.job_run_details order by start_time desc limit 5
+          ) as d
+        ),
+        'activity', (
+          select jsonb_agg(jsonb_build_array(a.application_name, a.state, a.wait_event, a.xact_start, left(a.query, 120)))
+          from pg_stat_activity as a where a.backend_type = 'client backend'
+        )
+      ) as found`;
+    return JSON.stringify(row?.found, null, 1);
+  }
+
   async #unsettled(): Promise<number> {
     try {
       const [row] = await this.sql<{ left: number }[]>`

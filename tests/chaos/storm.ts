@@ -1,4 +1,5 @@
 /** Many users, many jobs, several workers, and something goes wrong every moment, as a seed has it. */
+// deno-lint-ignore-file no-console -- a job that does not end is described in the output of the storm
 import type { FaultRule } from "../_support/simulator-control.ts";
 import type { Route } from "./deliveries.ts";
 import { isAway } from "./mend-postgres-js.ts";
@@ -13,6 +14,8 @@ export interface StormOptions {
   seconds: number;
   /** Whether Postgres is killed too. */
   killsPostgres: boolean;
+  /** Called with each step of the storm as it begins, so that a storm that hangs can be reported with its step. */
+  onStep: (step: string) => void;
 }
 
 /** What went wrong, how often. */
@@ -84,6 +87,7 @@ class Storm {
       await pause(100 + this.#random() * 300);
       const blow = this.#pick(this.#blows());
       this.#note(blow.name);
+      this.#options.onStep(blow.name);
       try {
         await blow.strike();
       } catch (error) {
@@ -91,10 +95,16 @@ class Storm {
         if (!isAway(error)) throw error;
       }
     }
+    this.#options.onStep("faults are removed");
     await this.#calm();
+    this.#options.onStep("jobs are inserted");
     await inserting;
+    this.#options.onStep("workers are started and ended");
     await Promise.all(this.#background);
+    this.#options.onStep("jobs end");
     const unsettled = await this.#rig.untilSettled(60);
+    if (unsettled > 0) console.log(await this.#rig.describeUnfinished());
+    this.#options.onStep("workers are killed");
     await Promise.all(this.#workers.map((worker) => worker.kill()));
     return { log: this.#log, unsettled };
   }

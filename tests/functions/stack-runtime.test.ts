@@ -258,6 +258,41 @@ Deno.test("pauses: delivery and schedules can be paused and resumed", async (t) 
         "there is no cron job none",
       );
       assertEquals((await sql`select 1 from cron.job_run_details`).length, 2);
+      stack.cron.resume();
+    },
+  );
+
+  await t.step(
+    "sessions: deliveries and schedules continue after the server has ended theirs",
+    async () => {
+      const admin = postgres(stack.adminDbUrl, { max: 1, onnotice() {} });
+      await using _admin = { [Symbol.asyncDispose]: () => admin.end() };
+      // At moments that differ: idle, between two statements of a transaction, and inside of a statement.
+      for (let ended = 0; ended < 30; ended++) {
+        await sql`select net.http_post(${`${stack.apiUrl}/functions/v1/hook`})`;
+        await admin`
+          select pg_terminate_backend(pid) from pg_stat_activity
+          where application_name in ('pg_net worker', 'pg_cron scheduler', 'pg_cron')`;
+      }
+      const [{ id } = { id: "" }] = await sql<{ id: string }[]>`
+        select net.http_post(${`${stack.apiUrl}/functions/v1/hook`}) as id`;
+      await until(
+        "the response",
+        async () =>
+          (await sql`select 1 from net._http_response where id = ${id}`)
+            .length === 1,
+      );
+      const [{ ran } = { ran: new Date() }] = await sql<{ ran: Date }[]>`
+        select clock_timestamp() as ran`;
+      await until(
+        "the schedule",
+        async () =>
+          (await sql`
+            select 1 from cron.job_run_details
+            where start_time > ${ran} and return_message = '1 row'`).length > 0,
+      );
+      await stack.net.pause();
+      stack.net.resume();
     },
   );
 });

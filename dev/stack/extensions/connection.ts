@@ -27,21 +27,3 @@ export function connectStandIn(
     onnotice: () => {},
   });
 }
-
-/**
- * Listens on a channel for as long as the client that is returned is open, and again after a restart of the server.
- */
-export async function listenOn(
-  url: string,
-  applicationName: string,
-  channel: string,
-  onNotification: () => void,
-): Promise<postgres.Sql> {
-  const sql = postgres(url, {
-    max: 1,
-    connection: { application_name: applicationName },
-    onnotice: () => {},
-  });
-  await sql.listen(channel, onNotification);
-  return sql;
-}

@@ -3,11 +3,10 @@
  * keeps `cron.job_run_details`. A job never overlaps itself: when it is due and still running, that turn is
  * skipped.
  */
-import postgres from "postgres";
 import { z } from "zod";
 import { type CronSchedule, isDue, readSchedule } from "./schedule.ts";
 import type { LogBook } from "../../console/log-book.ts";
-import { connectStandIn, listenOn } from "../connection.ts";
+import { Listener, type Session, Sessions } from "../sessions.ts";
 
 const NAME = "pg_cron scheduler";
 const tickMs = 200;
@@ -40,8 +39,8 @@ export interface CronRun {
 /** The running scheduler. */
 export class CronTicker {
   readonly #urls: { dbUrl: string; adminUrl: string };
-  readonly #sql: postgres.Sql;
-  #listener: postgres.Sql | undefined;
+  readonly #sessions: Sessions;
+  readonly #listener: Listener;
   readonly #logs: LogBook;
   readonly #running = new Map<number, Promise<CronRun>>();
   #jobs = new Map<number, Job>();
@@ -55,7 +54,13 @@ export class CronTicker {
   ) {
     this.#urls = urls;
     this.#logs = logs;
-    this.#sql = connectStandIn(urls.adminUrl, NAME, 2);
+    this.#sessions = new Sessions(urls.adminUrl, NAME, 2);
+    this.#listener = new Listener(
+      urls.adminUrl,
+      NAME,
+      "pg_cron_changed",
+      () => this.#reload(),
+    );
   }
 
   /** Connects, closes the records of runs that a crash cut off, and begins to run what is due. */
@@ -64,13 +69,13 @@ export class CronTicker {
     logs: LogBook,
   ): Promise<CronTicker> {
     const ticker = new CronTicker(urls, logs);
-    ticker.#listener = await listenOn(
-      urls.adminUrl,
-      NAME,
-      "pg_cron_changed",
-      () => ticker.#reload(),
-    );
-    await ticker.#closeOldRuns();
+    try {
+      await ticker.#listener.ensure();
+      await ticker.#closeOldRuns();
+    } catch (error) {
+      await ticker.stop();
+      throw error;
+    }
     await ticker.#reload();
     ticker.#timers = [
       setInterval(() => ticker.#tick(), tickMs),
@@ -108,23 +113,25 @@ export class CronTicker {
     await this.pause();
     await this.#reloading;
     await Promise.all([
-      this.#sql.end({ timeout: 1 }),
-      this.#listener?.end({ timeout: 1 }),
+      this.#sessions[Symbol.asyncDispose](),
+      this.#listener[Symbol.asyncDispose](),
     ]);
   }
 
   async #isInstalled(): Promise<boolean> {
-    const [row] = await this.#sql<{ installed: boolean }[]>`
-      select to_regclass('cron.job') is not null as installed`;
-    return row?.installed ?? false;
+    const { rows: [row] } = await this.#sessions.query(
+      "select to_regclass('cron.job') is not null as installed",
+    );
+    return row?.installed === true;
   }
 
   async #closeOldRuns(): Promise<void> {
     if (!(await this.#isInstalled())) return;
-    await this.#sql`
-      update cron.job_run_details
+    await this.#sessions.query(
+      `update cron.job_run_details
       set status = 'failed', return_message = 'server restarted', end_time = now()
-      where status in ('starting', 'running')`;
+      where status in ('starting', 'running')`,
+    );
   }
 
   #reload(): Promise<void> {
@@ -137,14 +144,14 @@ export class CronTicker {
   }
 
   async #readJobs(): Promise<void> {
+    await this.#listener.ensure();
     if (!(await this.#isInstalled())) return;
-    const rows = z.array(jobRow).parse(
-      await this.#sql`
-        select jobid, jobname, schedule, command, database, username, active from cron.job`,
+    const { rows } = await this.#sessions.query(
+      "select jobid, jobname, schedule, command, database, username, active from cron.job",
     );
     const now = new Date();
     const jobs = new Map<number, Job>();
-    for (const row of rows) {
+    for (const row of z.array(jobRow).parse(rows)) {
       const parsed = readSchedule(row.schedule);
       if (parsed === undefined) continue;
       const known = this.#jobs.get(row.jobid);
@@ -187,53 +194,48 @@ export class CronTicker {
   }
 
   /** As the job's user: by login where the stack has one, else by taking on the identity. */
-  async #connect(job: Job): Promise<postgres.Sql> {
+  #connect(job: Job): Sessions {
     const isOwner = job.username === "postgres";
     const url = new URL(isOwner ? this.#urls.dbUrl : this.#urls.adminUrl);
     url.pathname = `/${job.database}`;
-    if (isOwner) return connectStandIn(url.href, "pg_cron");
-    // One session for all of it: a second one would be somebody else.
-    const sql = postgres(url.href, {
-      max: 1,
-      connection: { application_name: "pg_cron" },
-      onnotice: () => {},
-    });
-    await sql.unsafe(
-      `set session authorization "${job.username.replaceAll('"', '""')}"`,
-    );
-    return sql;
+    return new Sessions(url.href, "pg_cron");
   }
 
   async #run(job: Job): Promise<CronRun> {
-    const sql = await this.#connect(job);
-    try {
-      const [{ pid } = { pid: 0 }] = await sql<
-        { pid: number }[]
-      >`select pg_backend_pid() as pid`;
-      const [record] = await this.#sql<{ runid: string }[]>`
-        insert into cron.job_run_details
+    await using sessions = this.#connect(job);
+    return await sessions.use(async (session) => {
+      if (job.username !== "postgres") {
+        await session.query(
+          `set session authorization "${job.username.replaceAll('"', '""')}"`,
+        );
+      }
+      const { rows: [backend] } = await session.query(
+        "select pg_backend_pid() as pid",
+      );
+      const { rows: [record] } = await this.#sessions.query(
+        `insert into cron.job_run_details
           (jobid, job_pid, database, username, command, status, start_time)
-        values (${job.jobid}, ${pid}, ${job.database}, ${job.username}, ${job.command},
-          'running', clock_timestamp())
-        returning runid`;
-      const result = await this.#execute(sql, job.command);
-      await this.#sql`
-        update cron.job_run_details
-        set status = ${result.status}, return_message = ${result.message},
-          end_time = clock_timestamp()
-        where runid = ${record?.runid ?? 0}`;
+        values ($1, $2, $3, $4, $5, 'running', clock_timestamp())
+        returning runid`,
+        [job.jobid, backend?.pid, job.database, job.username, job.command],
+      );
+      const result = await this.#execute(session, job.command);
+      await this.#sessions.query(
+        `update cron.job_run_details
+        set status = $1, return_message = $2, end_time = clock_timestamp()
+        where runid = $3`,
+        [result.status, result.message, record?.runid],
+      );
       return result;
-    } finally {
-      await sql.end({ timeout: 1 });
-    }
+    });
   }
 
-  async #execute(sql: postgres.Sql, command: string): Promise<CronRun> {
+  async #execute(session: Session, command: string): Promise<CronRun> {
     try {
-      const { count } = await sql.unsafe(command);
+      const { count } = await session.query(command);
       return {
         status: "succeeded",
-        message: count === 1 ? "1 row" : `${count ?? 0} rows`,
+        message: count === 1 ? "1 row" : `${count} rows`,
       };
     } catch (error) {
       const message = error instanceof Error ? error.message : `${error}`;

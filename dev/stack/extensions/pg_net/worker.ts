@@ -3,10 +3,9 @@
  * `net._http_response`. As the real one (`src/worker.c`): a batch is taken, sent and answered in one transaction,
  * all requests of a batch run at once and the slowest holds up the next batch, nothing is ever tried again.
  */
-import type postgres from "postgres";
 import { z } from "zod";
 import type { LogBook } from "../../console/log-book.ts";
-import { connectStandIn, listenOn, LOST_AFTER_MS } from "../connection.ts";
+import { Listener, Sessions } from "../sessions.ts";
 
 /** Where net.check_worker_is_up() looks. */
 const NAME = "pg_net worker";
@@ -89,8 +88,8 @@ async function deliver(
 
 /** The running worker. */
 export class NetWorker {
-  readonly #sql: postgres.Sql;
-  #listener: postgres.Sql | undefined;
+  readonly #sessions: Sessions;
+  readonly #listener: Listener;
   readonly #logs: LogBook;
   readonly #stopping = new AbortController();
   #isPaused = false;
@@ -99,8 +98,14 @@ export class NetWorker {
   #running: Promise<void> | undefined;
   #poll: ReturnType<typeof setInterval>;
 
-  private constructor(sql: postgres.Sql, logs: LogBook) {
-    this.#sql = sql;
+  private constructor(adminUrl: string, logs: LogBook) {
+    this.#sessions = new Sessions(adminUrl, NAME);
+    this.#listener = new Listener(
+      adminUrl,
+      NAME,
+      "pg_net_wake",
+      () => this.#wake(),
+    );
     this.#logs = logs;
     this.#poll = setInterval(() => {
       this.#isCleaningDue = true;
@@ -110,13 +115,13 @@ export class NetWorker {
 
   /** Connects to the database of `adminUrl` and begins to deliver. */
   static async start(adminUrl: string, logs: LogBook): Promise<NetWorker> {
-    const worker = new NetWorker(connectStandIn(adminUrl, NAME), logs);
-    worker.#listener = await listenOn(
-      adminUrl,
-      NAME,
-      "pg_net_wake",
-      () => worker.#wake(),
-    );
+    const worker = new NetWorker(adminUrl, logs);
+    try {
+      await worker.#listener.ensure();
+    } catch (error) {
+      await worker.stop();
+      throw error;
+    }
     worker.#wake();
     return worker;
   }
@@ -140,8 +145,8 @@ export class NetWorker {
     this.#stopping.abort();
     await this.#running;
     await Promise.all([
-      this.#sql.end({ timeout: 1 }),
-      this.#listener?.end({ timeout: 1 }),
+      this.#sessions[Symbol.asyncDispose](),
+      this.#listener[Symbol.asyncDispose](),
     ]);
   }
 
@@ -156,6 +161,7 @@ export class NetWorker {
 
   async #work(): Promise<void> {
     try {
+      await this.#listener.ensure();
       while (this.#isWanted && !this.#isPaused) {
         this.#isWanted = false;
         if (await this.#deliverBatch() === batchSize) this.#isWanted = true;
@@ -168,12 +174,13 @@ export class NetWorker {
 
   /** Removes old responses, at each poll and not before each batch. False: the extension is not there. */
   async #clean(): Promise<boolean> {
-    const [{ installed } = { installed: false }] = await this.#sql<
-      { installed: boolean }[]
-    >`select to_regclass('net.http_request_queue') is not null as installed`;
-    if (!installed) return false;
-    await this.#sql`
-      delete from net._http_response where created < now() - ${timeToLive}::interval`;
+    const { rows: [row] } = await this.#sessions.query(
+      "select to_regclass('net.http_request_queue') is not null as installed",
+    );
+    if (row?.installed !== true) return false;
+    await this.#sessions.query(
+      `delete from net._http_response where created < now() - interval '${timeToLive}'`,
+    );
     this.#isCleaningDue = false;
     return true;
   }
@@ -181,40 +188,33 @@ export class NetWorker {
   /** Returns how many requests were taken from the queue. */
   async #deliverBatch(): Promise<number> {
     if (this.#isCleaningDue && !await this.#clean()) return 0;
-    return await this.#sql.begin(async (transaction) => {
-      const requests = z.array(requestRow).parse(
-        await transaction`
-          delete from net.http_request_queue q
-          using (
-            select id from net.http_request_queue order by id limit ${batchSize}
-          ) batch
-          where q.id = batch.id
-          returning q.id, q.method, q.url, q.headers, q.body, q.timeout_milliseconds`,
+    return await this.#sessions.transaction(async (session) => {
+      const { rows } = await session.query(
+        `delete from net.http_request_queue q
+        using (
+          select id from net.http_request_queue order by id limit ${batchSize}
+        ) batch
+        where q.id = batch.id
+        returning q.id, q.method, q.url, q.headers, q.body, q.timeout_milliseconds`,
       );
+      const requests = z.array(requestRow).parse(rows);
       if (requests.length === 0) return 0;
-      const longest = Math.max(
-        ...requests.map(({ timeout_milliseconds }) => timeout_milliseconds),
-      );
-      const [results] = await Promise.all([
-        Promise.all(
-          requests.sort((a, b) => a.id - b.id).map((request) =>
-            deliver(request, this.#stopping.signal)
-          ),
+      const results = await Promise.all(
+        requests.sort((a, b) => a.id - b.id).map((request) =>
+          deliver(request, this.#stopping.signal)
         ),
-        transaction`
-          select set_config('idle_in_transaction_session_timeout', ${
-          String(longest + LOST_AFTER_MS)
-        }, true)`,
-      ]);
-      await transaction`
-        insert into net._http_response
+      );
+      await session.query(
+        `insert into net._http_response
           (id, status_code, content_type, headers, content, timed_out, error_msg)
         select r.id, r.status_code, r.content_type, r.headers, r.content, r.timed_out,
           r.error_msg
-        from jsonb_to_recordset(${JSON.stringify(results)}::text::jsonb) as r (
+        from jsonb_to_recordset($1::jsonb) as r (
           id bigint, status_code int, content_type text, headers jsonb, content text,
           timed_out bool, error_msg text
-        )`;
+        )`,
+        [JSON.stringify(results)],
+      );
       return requests.length;
     });
   }

@@ -1,0 +1,83 @@
+/** Sessions of the embedded stack's background workers, when the server ends them. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { Listener, Sessions } from "../../dev/stack/extensions/sessions.ts";
+import { withDatabase } from "../_support/database.ts";
+import { until } from "../_support/stack-fixture.ts";
+
+const NAME = "ended by the test";
+
+Deno.test("sessions: a session that ends fails its transaction, and the next statement opens another", async () => {
+  await withDatabase(async (db) => {
+    await using sessions = new Sessions(db.url, NAME);
+    const end = () =>
+      db.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${NAME}`;
+    // Between two statements, and before the first.
+    for (const isBegun of [true, false]) {
+      await assertRejects(() =>
+        sessions.transaction(async (session) => {
+          if (isBegun) await session.query("select 1");
+          await end();
+          await session.query("select 2");
+        })
+      );
+    }
+    // Inside of a statement.
+    const asleep = sessions.query("select pg_sleep(600)");
+    asleep.catch(() => {});
+    await until("the statement runs", async () =>
+      (await db.sql`
+        select 1 from pg_stat_activity where application_name = ${NAME} and query like '%pg_sleep%'`)
+        .length > 0);
+    await end();
+    await assertRejects(() => asleep);
+    assertEquals((await sessions.query("select 3 as n")).rows, [{ n: 3 }]);
+    // While it is idle.
+    await end();
+    await until("a new session", async () => {
+      try {
+        return (await sessions.query("select 4 as n")).rows[0]?.n === 4;
+      } catch {
+        return false;
+      }
+    });
+  });
+});
+
+Deno.test("sessions: an error of Postgres rolls the transaction back and leaves nothing open", async () => {
+  await withDatabase(async (db) => {
+    await db.sql`create table public.noted (n integer)`;
+    await using sessions = new Sessions(db.url, NAME);
+    await assertRejects(
+      () =>
+        sessions.transaction(async (session) => {
+          await session.query("insert into public.noted values (1)");
+          await session.query("select 1/0");
+        }),
+      Error,
+      "division by zero",
+    );
+    assertEquals(
+      (await sessions.query(
+        "insert into public.noted values (2), (3); update public.noted set n = 0",
+      )).count,
+      2,
+    );
+  });
+});
+
+Deno.test("listener: it listens again after its session has ended", async () => {
+  await withDatabase(async (db) => {
+    let notified = 0;
+    await using listener = new Listener(db.url, NAME, "news", () => notified++);
+    await listener.ensure();
+    await db.sql`notify news`;
+    await until("the first notification", () => notified === 1);
+    await db
+      .sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${NAME}`;
+    await until("the second notification", async () => {
+      await listener.ensure();
+      await db.sql`notify news`;
+      return notified > 1;
+    });
+  });
+});
