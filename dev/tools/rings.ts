@@ -1,4 +1,4 @@
-/** The rings of tests: a new one is one line here and a folder in `tests/`. */
+/** The rings of tests: a new one is one line here, a place in {@link LANES} and a folder in `tests/`. */
 
 /** What a ring needs besides its own folder, and how it runs. */
 export interface RingPlan {
@@ -10,6 +10,8 @@ export interface RingPlan {
   needs?: "chromium";
   /** A ring that takes longer waits for something that never comes: it is ended and counts as failed. */
   minutes: number;
+  /** Its longest files, which start before the others: one that started last would leave a core idle. */
+  longest: readonly string[];
 }
 
 const cores = Math.max(2, navigator.hardwareConcurrency);
@@ -19,15 +21,51 @@ const stacks = Math.min(cores, 4);
 /** The rings in the order in which a fault is cheapest to find. */
 export const RINGS = {
   /** Modules alone. */
-  unit: { files: cores, minutes: 15 },
+  unit: {
+    files: cores,
+    minutes: 15,
+    longest: ["hostile/bodies", "client/react", "hostile/media"],
+  },
   /** SQL; each test has a copy of the database. */
-  database: { files: cores, shares: "cluster", minutes: 15 },
+  database: {
+    files: cores,
+    shares: "cluster",
+    minutes: 20,
+    longest: ["new-job-type", "caps", "model-replay", "breaker", "cli"],
+  },
   /** The functions, with everything that they call. */
-  functions: { files: stacks, shares: "stacks", minutes: 30 },
+  functions: {
+    files: stacks,
+    shares: "stacks",
+    minutes: 30,
+    longest: [
+      "chaos-types",
+      "chaos-storm",
+      "ownership/ownership",
+      "slow-clients",
+      "avatar-video",
+      "provider-unknown",
+    ],
+  },
   /** Everything, started as a user starts it. */
-  e2e: { files: stacks, minutes: 15 },
+  e2e: {
+    files: stacks,
+    minutes: 25,
+    longest: [
+      "documented-commands",
+      "stack-lifecycle",
+      "client-package",
+      "stack-seed",
+      "existing-project",
+    ],
+  },
   /** The page in a Chromium, which dev/tools/chromium.ts finds or fetches. */
-  browser: { files: 1, needs: "chromium", minutes: 10 },
+  browser: {
+    files: stacks,
+    needs: "chromium",
+    minutes: 20,
+    longest: ["console", "page"],
+  },
 } as const satisfies Record<string, RingPlan>;
 
 /** The name of a ring: its folder in `tests/`. */
@@ -36,7 +74,25 @@ export type Ring = keyof typeof RINGS;
 /** All rings, in their order. */
 export const ALL_RINGS: readonly Ring[] = Object.keys(RINGS).filter(isRing);
 
+/**
+ * The rings that run one after another; the lanes run side by side. Each ring waits for processes, leases and browsers
+ * for a third of its time, and two rings share nothing but the machine. The processor time of the lanes is about equal.
+ */
+export const LANES: readonly (readonly Ring[])[] = [
+  ["functions", "browser"],
+  ["unit", "database", "e2e"],
+];
+
 /** Whether a word names a ring. */
 export function isRing(name: string): name is Ring {
   return Object.hasOwn(RINGS, name);
+}
+
+/** The paths that `deno test` is given for a whole ring: the longest files, then its folder, of which each runs once. */
+export function pathsOf(ring: Ring): string[] {
+  const folder = `tests/${ring}/`;
+  return [
+    ...RINGS[ring].longest.map((name) => `${folder}${name}.test.ts`),
+    folder,
+  ];
 }

@@ -1,5 +1,6 @@
 /**
- * Runs rings of tests, one process each, and says in the last line how many tests passed and failed in all.
+ * Runs rings of tests, one process each, and says in the last line how many tests passed and failed in all. The lanes of
+ * rings.ts run side by side.
  *
  * usage: run-tests.ts RING…            (unit, database, functions, e2e, browser)
  *        run-tests.ts RING FILE…       some files of one ring, or options of `deno test`: `--filter=TEXT`
@@ -10,7 +11,14 @@ import { fromFileUrl } from "@std/path";
 import { StackError } from "../stack/console/stack-error.ts";
 import { findChromium } from "./chromium.ts";
 import { FULL_LOCK } from "./lock-rules.ts";
-import { isRing, type Ring, type RingPlan, RINGS } from "./rings.ts";
+import {
+  isRing,
+  LANES,
+  pathsOf,
+  type Ring,
+  type RingPlan,
+  RINGS,
+} from "./rings.ts";
 import { startTestCluster, TEST_CLUSTER_VARIABLE } from "./test-cluster.ts";
 import {
   judge,
@@ -37,12 +45,14 @@ interface RunOptions {
   selection?: readonly string[];
   /** Whether `deno check` has checked the types of all files already. */
   isChecked?: boolean;
+  /** Whether other rings print at the same time: each line then begins with the name of its ring. */
+  isBesideOthers?: boolean;
 }
 
 async function runRing(
   ring: Ring,
   env: Record<string, string>,
-  { selection = [], isChecked = false }: RunOptions,
+  { selection = [], isChecked = false, isBesideOthers = false }: RunOptions,
 ): Promise<Tally> {
   const { files, minutes } = RINGS[ring];
   const report = await Deno.makeTempFile({ suffix: ".xml" });
@@ -60,7 +70,7 @@ async function runRing(
         ...selection,
         ...(selection.some((word) => !word.startsWith("-"))
           ? []
-          : [`tests/${ring}/`]),
+          : pathsOf(ring)),
       ],
       cwd: root,
       env: { ...env, DENO_JOBS: String(files) },
@@ -69,12 +79,17 @@ async function runRing(
       stderr: "inherit",
     }).spawn();
     const limit = setTimeout(() => process.kill("SIGKILL"), minutes * 60_000);
-    const decoder = new TextDecoder();
+    const printer = isBesideOthers
+      ? new LinePrinter(`${ring.padEnd(RING_WIDTH)} │ `)
+      : new LinePrinter("");
     let output = "";
-    for await (const chunk of process.stdout) {
-      await write(Deno.stdout, chunk);
-      output += decoder.decode(chunk, { stream: true });
+    for await (
+      const text of process.stdout.pipeThrough(new TextDecoderStream())
+    ) {
+      await printer.print(text);
+      output += text;
     }
+    await printer.end();
     const { code, signal } = await process.status;
     clearTimeout(limit);
     if (signal === "SIGKILL") {
@@ -114,13 +129,45 @@ async function childrenCpuSeconds(): Promise<number | undefined> {
   return (user + system) / 100;
 }
 
-async function write(to: typeof Deno.stdout, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
+const RING_WIDTH = Math.max(...Object.keys(RINGS).map(({ length }) => length));
+
+/** Prints whole lines with a prefix, so that the lines of several programs stay apart. Without one, text passes through. */
+class LinePrinter {
+  readonly #prefix: string;
+  #rest = "";
+
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  async print(text: string): Promise<void> {
+    if (this.#prefix === "") return await write(text);
+    const lines = (this.#rest + text).split("\n");
+    this.#rest = lines.pop() ?? "";
+    await write(lines.map((line) => `${this.#prefix}${line}\n`).join(""));
+  }
+
+  /** Prints a last line that has no end. */
+  async end(): Promise<void> {
+    if (this.#rest !== "") await write(`${this.#prefix}${this.#rest}\n`);
+  }
+}
+
+let writing = Promise.resolve();
+
+/** Writes to standard output, after everything that was written before. */
+function write(text: string): Promise<void> {
+  const bytes = encoder.encode(text);
+  return writing = writing.then(async () => {
+    for (let at = 0; at < bytes.length;) {
+      at += await Deno.stdout.write(bytes.subarray(at));
+    }
+  });
 }
 
 /** Prints a heading of a program that runs others. */
 export async function say(text: string): Promise<void> {
-  await write(Deno.stdout, encoder.encode(`\n▸ ${text}\n`));
+  await write(`\n▸ ${text}\n`);
 }
 
 /** What the files of a ring share, and the variables by which they find it. */
@@ -164,42 +211,69 @@ async function runWithShared(
   }
 }
 
-/**
- * Runs the rings one after another, to the last even if one fails, with their output passed through, and returns the
- * sum.
- */
+/** Runs one ring with what it needs, and prints its sum. One that cannot run here is skipped. */
+async function runOne(ring: Ring, options: RunOptions): Promise<Tally> {
+  const needsBrowser = "needs" in RINGS[ring] &&
+    RINGS[ring].needs === "chromium";
+  if (needsBrowser && await findChromium() === undefined) {
+    return {
+      passed: 0,
+      failed: 0,
+      failures: [],
+      skipped: [
+        `SKIPPED: ring ${ring}. There is no Chromium here, and none may be installed. Install one, or name one in CHROMIUM_PATH.`,
+      ],
+    };
+  }
+  await say(`ring ${ring}`);
+  const begunAt = performance.now();
+  const tally = await runWithShared(ring, options);
+  const { passed, failed } = tally;
+  const seconds = Math.round((performance.now() - begunAt) / 1000);
+  await say(`ring ${ring}: ${passed} passed, ${failed} failed in ${seconds} s`);
+  return tally;
+}
+
+/** The given rings by their lanes, in the order of rings.ts; a lane without any is left out. */
+export function lanesOf(rings: readonly Ring[]): Ring[][] {
+  return LANES.map((lane) => lane.filter((ring) => rings.includes(ring)))
+    .filter((lane) => lane.length > 0);
+}
+
+/** Runs rings, the lanes side by side, to the last even if one fails, with their output passed through. */
 export async function runRings(
   rings: readonly Ring[],
   options: RunOptions = {},
 ): Promise<Tally> {
-  const total: Tally = { passed: 0, failed: 0, failures: [] };
-  for (const ring of rings) {
-    const needsBrowser = "needs" in RINGS[ring] &&
-      RINGS[ring].needs === "chromium";
-    if (needsBrowser && await findChromium() === undefined) {
-      total.skipped = [
-        ...total.skipped ?? [],
-        `SKIPPED: ring ${ring}. There is no Chromium here, and none may be installed. Install one, or name one in CHROMIUM_PATH.`,
-      ];
-      continue;
+  const lanes = lanesOf(rings);
+  const begunAt = performance.now();
+  const cpuBefore = await childrenCpuSeconds();
+  const tallies = await Promise.all(lanes.map(async (lane) => {
+    const ofLane: Tally[] = [];
+    for (const ring of lane) {
+      ofLane.push(
+        await runOne(ring, { ...options, isBesideOthers: lanes.length > 1 }),
+      );
     }
-    await say(`ring ${ring}`);
-    const begunAt = performance.now();
-    const cpuBefore = await childrenCpuSeconds();
-    const { passed, failed, failures } = await runWithShared(ring, options);
-    total.passed += passed;
-    total.failed += failed;
-    total.failures.push(...failures);
-    const seconds = Math.round((performance.now() - begunAt) / 1000);
-    const cpu = await childrenCpuSeconds();
-    const used = cpu === undefined || cpuBefore === undefined
-      ? ""
-      : ` (processor time: ${Math.round(cpu - cpuBefore)} s)`;
-    await say(
-      `ring ${ring}: ${passed} passed, ${failed} failed in ${seconds} s${used}`,
-    );
-  }
-  return total;
+    return ofLane;
+  }));
+  const cpu = await childrenCpuSeconds();
+  const seconds = Math.round((performance.now() - begunAt) / 1000);
+  const used = cpu === undefined || cpuBefore === undefined
+    ? ""
+    : `, processor time: ${Math.round(cpu - cpuBefore)} s`;
+  await say(`${rings.join(", ")}: ${seconds} s${used}`);
+  return sumOf(tallies.flat());
+}
+
+function sumOf(tallies: readonly Tally[]): Tally {
+  const skipped = tallies.flatMap(({ skipped = [] }) => skipped);
+  return {
+    passed: tallies.reduce((sum, { passed }) => sum + passed, 0),
+    failed: tallies.reduce((sum, { failed }) => sum + failed, 0),
+    failures: tallies.flatMap(({ failures }) => failures),
+    ...(skipped.length === 0 ? {} : { skipped }),
+  };
 }
 
 /** The value of the variable that hands a cluster to the tests. */
@@ -228,10 +302,7 @@ export async function sayTally(
     );
   }
   for (const text of skipped) await say(text);
-  await write(
-    Deno.stdout,
-    encoder.encode(`\n${passed} passed, ${failed} failed\n`),
-  );
+  await write(`\n${passed} passed, ${failed} failed\n`);
 }
 
 if (import.meta.main) {

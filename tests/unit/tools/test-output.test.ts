@@ -5,7 +5,6 @@ import {
   readTally,
   slowestFiles,
 } from "../../../dev/tools/test-output.ts";
-import { ALL_RINGS, isRing } from "../../../dev/tools/rings.ts";
 
 Deno.test("readTally: reads the last summary, with colours, steps and ignored tests", () => {
   assertEquals(readTally("ok | 6 passed | 0 failed (2s)\n"), {
@@ -81,14 +80,4 @@ Deno.test("slowestFiles: adds up the tests of a file, and names the slowest firs
     { file: "tests/a.test.ts", seconds: 3 },
   ]);
   assertEquals(slowestFiles("", 2), []);
-});
-
-Deno.test("rings: the quick ones come first", () => {
-  assertEquals(ALL_RINGS.slice(0, 2), ["unit", "database"]);
-});
-
-Deno.test("isRing: knows the rings and not what every object has", () => {
-  assertEquals(isRing("unit"), true);
-  assertEquals(isRing("all"), false);
-  assertEquals(isRing("constructor"), false);
 });
