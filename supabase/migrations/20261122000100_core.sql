@@ -92,12 +92,12 @@ as $$
   from (select lower(btrim(split_part(p_content_type, ';', 1), E' \t\r\n')) as name) as t;
 $$;
 comment on function private.canonical_mime_type(text) is
-  'The canonical name of a content type: lower case, without parameters, synonyms replaced. A type that is not known keeps '
-  'its own name; null for null or an empty text. The same as canonicalMimeType in _shared/contracts/mime-type.ts.';
+  'The canonical name of a content type: lower case, without parameters, synonyms replaced. An unknown type keeps its '
+  'name; null for null or an empty text. Equal to canonicalMimeType in _shared/contracts/mime-type.ts.';
 
 -- ===== supabase/schemas/data/visible_text.sql
 
--- Whether a text shows anything.
+-- Whether a text has visible characters.
 
 create function private.has_visible_text(p_text text)
 returns boolean
@@ -113,13 +113,13 @@ select p_text ~ (
 );
 $$;
 comment on function private.has_visible_text(text) is
-  'Whether a text has a character that is more than a space: not a control character, and not one that Unicode lets be '
-  'ignored (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. VISIBLE in '
-  '_shared/contracts/plain-text.ts is the same; a test compares them character by character.';
+  'Whether a text has a visible character: not a space, not a control character, and not one that Unicode ignores by '
+  'default (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. Equal to VISIBLE in '
+  '_shared/contracts/plain-text.ts; a test compares the two character by character.';
 
 -- ===== supabase/schemas/providers/providers.sql
 
--- The AI providers: who does the paid work, and how much of it at once.
+-- The AI providers, and how many of their jobs may run at once.
 
 create table public.ai_providers (
   provider text not null,
@@ -154,26 +154,30 @@ create table public.ai_providers (
 );
 comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at once, and whether they run at all.';
 comment on column public.ai_providers.max_concurrent is
-  'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
+  'Most jobs of this provider in processing at any moment, over all workers; never exceeded. Set it to the limit of '
+  'your plan.';
 comment on column public.ai_providers.budget_micros is
   'Most that paid calls of all users together may cost at this provider in a calendar month (UTC), in millionths of a US '
   'dollar. Null: no limit.';
 comment on column public.ai_providers.max_voices is
-  'Most voices that the project may have at this provider, over all users; with jobs that are still to make one. Set it to '
-  'the places of your plan. Null: no limit.';
+  'Most voices that the project may have at this provider over all users, including those that unfinished jobs will '
+  'create. Set it to the limit of your plan. Null: no limit.';
 comment on column public.ai_providers.paused_at is 'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_providers.breaker_threshold is
-  'So many failures of the provider one after the other open its breaker: its jobs wait. Null: never. More than a job''s '
-  'attempts, so that one job alone cannot do it.';
-comment on column public.ai_providers.breaker_pause_seconds is 'Wait before the first probe; doubled with each probe that fails.';
+  'This many consecutive failures of the provider open its breaker: its jobs wait. Null: never. Keep it above a job''s '
+  'attempts, so that one job alone cannot open it.';
+comment on column public.ai_providers.breaker_pause_seconds is
+  'Wait before the first probe; doubled by each failed probe.';
 comment on column public.ai_providers.breaker_max_pause_seconds is
-  'Longest wait between two probes, and so the longest that a recovery goes unnoticed.';
-comment on column public.ai_providers.breaker_failures is 'Failures of the provider since it last answered properly.';
-comment on column public.ai_providers.breaker_opened_at is 'Set: the breaker is open, since then.';
-comment on column public.ai_providers.breaker_probe_at is 'When the next single job may be tried.';
+  'Longest wait between two probes, and so the longest time until a recovery is noticed.';
+comment on column public.ai_providers.breaker_failures is
+  'Consecutive failures of the provider since its last normal response.';
+comment on column public.ai_providers.breaker_opened_at is 'Set while the breaker is open: since when.';
+comment on column public.ai_providers.breaker_probe_at is 'When the next probe may start.';
 comment on column public.ai_providers.breaker_probes is 'Probes that have failed since it opened.';
 comment on column public.ai_providers.breaker_probe_job_id is
-  'The job that was let through last; while it is in processing no other is. No foreign key: it may be deleted.';
+  'The job that is the last probe; while it is in processing, no other probe starts. No foreign key: the job may be '
+  'deleted.';
 
 alter table public.ai_providers enable row level security;
 revoke all on public.ai_providers from public, anon, authenticated, service_role;
@@ -188,8 +192,8 @@ for each row execute function private.touch_updated_at();
 
 -- ===== supabase/schemas/jobs/job_types.sql
 
--- Policy per job type, as rows: what is accepted, which provider runs it, how long and how often. An operator
--- changes a row; no deployment is needed.
+-- Policy per job type, as rows: accepted input, provider, attempts and times. An operator changes a row; no
+-- deployment is needed.
 
 create table public.ai_job_types (
   job_type text not null,
@@ -233,40 +237,41 @@ create table public.ai_job_types (
   constraint ai_job_types_stock_voice_ids_are_complete check (array_position(stock_voice_ids, null) is null)
 );
 comment on table public.ai_job_types is
-  'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
+  'One row per job type: the policy that the database enforces and the workers follow. Rows, not constants in code.';
 comment on column public.ai_job_types.provider is
-  'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
+  'The default provider of the paid work: elevenlabs, d-id, heygen, or internal.';
 comment on column public.ai_job_types.other_providers is
-  'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
+  'The other providers that a job may name in metadata.provider; such a job counts towards that provider''s cap.';
 comment on column public.ai_job_types.worker is
-  'The Edge Function that works on jobs of the type. Work that needs much processor time or memory has a function of its '
-  'own: when the platform ends one of its isolates, no paid call ends with it.';
+  'The Edge Function that runs jobs of the type. Work that needs much CPU time or memory has a separate function: when '
+  'the platform kills one of its isolates, no paid call is interrupted.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
 comment on column public.ai_job_types.paused_at is 'Set: jobs of the type wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_job_types.max_attempts is 'Attempts in all, the first one included.';
 comment on column public.ai_job_types.lease_seconds is
-  'How long a claim is good without a heartbeat; the runner sends one every third of it.';
+  'How long a claim is valid without a heartbeat; the worker sends one every third of it.';
 comment on column public.ai_job_types.backoff_base_seconds is
   'Wait before attempt n+1: base × 2^(n-1) seconds, up to backoff_max_seconds, ±20 % jitter.';
 comment on column public.ai_job_types.reconcile_seconds is
-  'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it '
-  'may an empty look-up count as "nothing was created".';
+  'How long the provider''s listing may lag after a paid call with an unknown outcome. An empty lookup counts as '
+  '"nothing was created" only after this time.';
 comment on column public.ai_job_types.max_age_seconds is
-  'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
+  'How long after its first start a job may be released, snoozed or retried; then it fails (job_expired).';
 comment on column public.ai_job_types.input_name is
   'What error messages call the object that input_url names: recording or photo.';
 comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is
   'Content types that the input object may have, by their canonical names: audio/wav also stands for audio/x-wav.';
 comment on column public.ai_job_types.cache_ttl_seconds is
-  'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+  'How long an equal request of the same owner is answered from the earlier result; 0 disables that.';
 comment on column public.ai_job_types.stock_voice_ids is
-  'The provider''s voices that every user may speak with, by the provider''s ids. Every other voice must '
-  'belong to the owner: all users share one account at the provider.';
+  'Ids of the provider''s voices that every user may use. Every other voice must belong to the owner: all users share '
+  'one account at the provider.';
 comment on column public.ai_job_types.hooks is
-  'The functions that the type has: check, private.check_<job_type>(public.ai_jobs), raises when a new job may not be '
-  'accepted; can_reuse, private.can_reuse_<job_type>(public.ai_jobs), says whether what a completed job made is still there.';
+  'The optional functions of the type. check: private.check_<job_type>(public.ai_jobs) raises when a new job may not '
+  'be accepted. can_reuse: private.can_reuse_<job_type>(public.ai_jobs) says whether the product of a completed job '
+  'still exists.';
 
 create index ai_job_types_provider_idx on public.ai_job_types (provider);
 
@@ -297,8 +302,8 @@ begin
 end;
 $$;
 comment on function private.name_input_mime_types() is
-  'Row trigger: writes the content types of a job type under their canonical names, each once, since that is what inputs '
-  'are compared with. Security definer because the service may not use schema private.';
+  'Row trigger: stores the content types of a job type under their canonical names, each once, because inputs are '
+  'compared with these. Security definer because the service may not use schema private.';
 
 create trigger ai_job_types_touch_updated_at
 before update on public.ai_job_types
@@ -310,8 +315,8 @@ for each row execute function private.name_input_mime_types();
 
 -- ===== supabase/schemas/jobs/jobs.sql
 
--- The job table: the only truth about a job. Named constraints say what a row may hold, so that a bug fails at the
--- write and not weeks later. Its triggers are in triggers.sql.
+-- The job table: the only source of truth about a job. Named constraints limit what a row may hold, so that a bug
+-- fails at the write and not weeks later. Its triggers are in triggers.sql.
 
 create table public.ai_jobs (
   id uuid not null default gen_random_uuid(),
@@ -384,7 +389,7 @@ create table public.ai_jobs (
   constraint ai_jobs_started_after_created check (started_at >= created_at),
   constraint ai_jobs_completed_after_created check (completed_at >= created_at),
   constraint ai_jobs_completed_after_started check (completed_at >= started_at),
-  -- Only until the first start: a retry of an old job is scheduled later than that, and must be.
+  -- Only until the first start: a retry of an old job is scheduled later than this.
   constraint ai_jobs_scheduled_within_a_month
     check (
       started_at is not null or retry_requested_at is not null or scheduled_at <= created_at + interval '31 days'
@@ -405,64 +410,73 @@ create table public.ai_jobs (
     check (traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
 )
--- Room for the next versions of a row beside it: the steps of a job change no indexed column.
+-- Leaves room for new versions of a row on its page: the steps of a job change no indexed column.
 with (fillfactor = 80);
 comment on table public.ai_jobs is
-  'One row per piece of AI work an app requested; the only truth about it. Owners insert and read, the queue '
+  'One row per requested piece of AI work; the only source of truth about it. Owners insert and read; the queue '
   'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
-comment on column public.ai_jobs.user_id is 'The owner. Row Level Security lets nobody else see the row.';
+comment on column public.ai_jobs.user_id is 'The owner. Row Level Security hides the row from all other users.';
 comment on column public.ai_jobs.status is
-  'pending (waiting; a retry is pending with attempt > 0), processing (a runner holds the lease), completed, '
-  'failed, cancelled. The last three are final.';
+  'pending (waiting; a retry is pending with attempt > 0), processing (a worker holds the lease), completed, failed, '
+  'cancelled. The last three are final.';
 comment on column public.ai_jobs.input_url is
-  'An object of this project''s Storage as <bucket>/<path>, the first folder being the owner''s id. Never a foreign URL.';
+  'An object of this project''s Storage as <bucket>/<path>; the first folder is the owner''s id. Never an external '
+  'URL.';
 comment on column public.ai_jobs.output_url is 'Object path of the result as <bucket>/<path>; signed when read, never stored signed.';
 comment on column public.ai_jobs.metadata is 'Parameters of the job type, as the app sent them.';
 comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; the list is docs/error-codes.md.';
 comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
 comment on column public.ai_jobs.provider_job_id is
-  'The provider''s own id of what it made or is making; written before anything else is done with it.';
+  'The provider''s id of what it created or is creating; stored before anything else is done with it.';
 comment on column public.ai_jobs.provider is
-  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata '
-  'names.';
+  'The provider of the paid work, set on insert: the job type''s default, or one of its others that metadata names.';
 comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
-comment on column public.ai_jobs.stage is 'What the runner was doing last, for people: fetching_input, calling_provider, …';
-comment on column public.ai_jobs.attempt is 'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
+comment on column public.ai_jobs.stage is
+  'What the worker was doing last, as text for people: fetching_input, calling_provider, …';
+comment on column public.ai_jobs.attempt is
+  'Attempts started so far: 0 on insert, +1 at each claim, returned by snooze and release.';
 comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
-comment on column public.ai_jobs.priority is 'Lower runs first; one claim in eight takes the longest waiting job instead.';
+comment on column public.ai_jobs.priority is
+  'Lower runs first; one claim in eight begins with the job that has waited longest instead.';
 comment on column public.ai_jobs.queue_key is
-  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
-  'take turns however many jobs each has. Null: not due yet, or not waiting.';
+  'Turn within job type, provider and priority, set when the job becomes due. The jobs of a user are one turn apart, '
+  'so users take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.spend is
   'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
 comment on column public.ai_jobs.cancel_requested_at is
   'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
 comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
 comment on column public.ai_jobs.lease_token is
-  'The fence: drawn at each claim, carried by every later write; a write with an old token changes 0 rows.';
-comment on column public.ai_jobs.lease_expires_at is 'By the database''s clock. After it the sweep takes the job back.';
-comment on column public.ai_jobs.idempotency_key is 'The app''s own key, unique per owner: the same key never makes a second job.';
+  'The fencing token: generated at each claim and sent with every later write; a write with an old token changes 0 '
+  'rows.';
+comment on column public.ai_jobs.lease_expires_at is
+  'By the database''s clock. After this time the sweep requeues the job.';
+comment on column public.ai_jobs.idempotency_key is
+  'The app''s key, unique per owner: the same key never creates a second job.';
 comment on column public.ai_jobs.input_hash is
-  'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
+  'SHA-256 over job type, owner, version of the input object and parameters; the key of the cached result. Never a '
+  'value chosen by a user.';
 comment on column public.ai_jobs.cached_from_job_id is
   'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
 comment on column public.ai_jobs.depends_on_job_id is
-  'An earlier job of the same owner whose result this one works with. Given on insert, never changed; null once that job is '
+  'An earlier job of the same owner whose result this one uses. Set on insert, never changed; null once that job is '
   'deleted.';
 comment on column public.ai_jobs.is_blocked is
-  'Waits for depends_on_job_id to be completed and cannot be claimed before; set and cleared by the database alone.';
+  'The job waits for depends_on_job_id to complete and cannot be claimed before; only the database sets and clears it.';
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
-comment on column public.ai_jobs.cost_micros is 'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
+comment on column public.ai_jobs.cost_micros is
+  'Cost of the settled calls, in millionths of cost_currency; private.ai_job_costs includes open calls.';
 comment on column public.ai_jobs.traceparent is
-  'W3C Trace Context of the request that created the job, or one that the database drew. Its trace id is in the log lines of '
-  'the job and in its journal.';
+  'W3C Trace Context of the request that created the job, or one that the database generated. Its trace id is in the '
+  'job''s log lines and journal.';
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
--- Indexes of few keys end with the id: equal keys would make one long list, which every new version of a row searches.
+-- Indexes with few distinct keys end with the id: otherwise equal keys form one long list, which every new row
+-- version searches.
 
--- Serve the claim: whose turn it is, who waits longest, and what becomes due.
+-- Serve the claim: the next turns, the longest waiting jobs, and the jobs that become due.
 create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, queue_key, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
 create index ai_jobs_waiting_idx on public.ai_jobs (job_type, provider, scheduled_at, id) include (user_id)
@@ -473,8 +487,8 @@ create index ai_jobs_user_scheduled_at_idx on public.ai_jobs (user_id, scheduled
 -- Serves the next turn of a user.
 create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provider, priority, queue_key)
   where status = 'pending' and queue_key is not null;
--- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
--- heartbeat then changes no index at all.
+-- Serves the caps and the rescue: running jobs by user and provider. The lease is in no index, so that a heartbeat
+-- changes no index.
 create index ai_jobs_running_idx on public.ai_jobs (provider, user_id, id) where status = 'processing';
 -- Serves the quota of waiting and running jobs.
 create index ai_jobs_active_idx on public.ai_jobs (user_id, id) where status in ('pending', 'processing');
@@ -488,13 +502,14 @@ create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_i
 -- Serves the end of a job, which its dependents wait for.
 create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
 create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
--- Serves the counts below. What is discarded is gone at the provider.
+-- Serves the counts below. A discarded object no longer exists at the provider.
 create index ai_jobs_voice_clones_at_work_idx on public.ai_jobs (provider)
   where job_type = 'voice_clone' and status in ('pending', 'processing');
--- Serves the webhook that names what the provider made.
+-- Serves the webhook that names the provider's object.
 create index ai_jobs_provider_job_id_idx on public.ai_jobs (provider_job_id)
   where status = 'pending' and provider_job_id is not null;
--- Serve the left-overs of cancelled jobs (those of failed ones have ai_jobs_failed_idx), and an object's call.
+-- Serve the leftovers of cancelled jobs (ai_jobs_failed_idx serves those of failed ones), and the lookup of an
+-- object's call.
 create index ai_jobs_cancelled_idx on public.ai_jobs (completed_at) where status = 'cancelled';
 
 alter table public.ai_jobs enable row level security;
@@ -515,8 +530,8 @@ with check (user_id = (select auth.uid()));
 revoke all on public.ai_jobs from public, anon, authenticated, service_role;
 grant select on public.ai_jobs to authenticated;
 
--- Not id: the database alone draws ids. A chosen one could be tried to see whether it is taken, and that of a deleted job
--- would be known to a provider already, as the marker of what that one paid for.
+-- Not id: only the database generates ids. With a chosen id a caller could probe which ids exist, or reuse that of a
+-- deleted job, which a provider may still know as the marker of a paid call.
 grant insert (
   user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id,
   traceparent
@@ -545,12 +560,13 @@ create table public.ai_job_events (
   ))
 );
 comment on table public.ai_job_events is
-  'Append-only timeline, numbered per job from 1 without a gap: what people debug with and what a client resumes from.';
+  'Append-only timeline, numbered per job from 1 without a gap, for debugging and for clients that resume.';
 comment on column public.ai_job_events.seq is 'Equals ai_jobs.event_seq at the write that caused the event.';
-comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key: it goes with '
-  'the job, and a check at each event would lock the user''s row.';
+comment on column public.ai_job_events.user_id is
+  'The job''s owner, copied by the triggers so that the policy needs no join. No foreign key: the row is deleted with '
+  'its job, and a check at each event would lock the user''s row.';
 comment on column public.ai_job_events.event is
-  'What happened; docs/job-lifecycle.md says which function writes which event.';
+  'What happened; docs/job-lifecycle.md lists which function writes which event.';
 
 alter table public.ai_job_events enable row level security;
 
@@ -573,7 +589,7 @@ begin
   select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
   from inserted as i;
 
-  -- A job that the cache answers is complete from its first moment and has both events.
+  -- A job that is answered from the cache is completed on insert and has both events.
   insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
   select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
     jsonb_strip_nulls(jsonb_build_object(
@@ -601,7 +617,7 @@ as $$
 begin
   insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
   select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
-    -- Written out: a function would not be inlined, and this runs at each step of each job.
+    -- Inline rather than a function, which Postgres would not inline, and this runs at each step of each job.
     jsonb_strip_nulls(jsonb_build_object(
       'status', n.status,
       'progress', n.progress_percentage,
@@ -616,13 +632,14 @@ begin
 end;
 $$;
 comment on function private.record_updated_ai_jobs() is
-  'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because '
-  'nobody is granted insert on ai_job_events.';
+  'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because no '
+  'role may insert into ai_job_events.';
 
 -- ===== supabase/schemas/jobs/live_progress.sql
 
--- Live progress: each addition to the timeline is also broadcast to its owner by Realtime. The table is the truth and
--- the broadcast a hint to read it: a client that misses one reads on from the last number that it has seen.
+-- Live progress: each new event of the timeline is also broadcast to its owner by Realtime. The table is
+-- authoritative and the broadcast only a hint to read it: a client that misses one continues from the last number
+-- that it has seen.
 
 create policy "users can receive the events of their own ai jobs"
 on realtime.messages for select to authenticated
@@ -640,8 +657,8 @@ as $$
 declare
   v_owner record;
 begin
-  -- Realtime makes the partition of the day when a client connects. Without one nobody listens, and each send would put a
-  -- warning into the log.
+  -- Realtime creates the partition of the day when a client connects. Without one nobody listens, and each send would
+  -- write a warning to the log.
   if to_regclass('realtime.messages_' || to_char(now() at time zone 'UTC', 'YYYY_MM_DD')) is null then
     return null;
   end if;
@@ -672,8 +689,9 @@ end;
 $$;
 comment on function private.broadcast_ai_job_events() is
   'Statement trigger: one private broadcast ai_job_events for each owner, on the topic ai_jobs:<user id>, with '
-  '{events: [...]} of at most 100 events, else {more: true}. Does nothing while no client is connected to Realtime, and '
-  'never fails the statement. Security definer because the roles that change jobs may not write for other people''s topics.';
+  '{events: [...]} of at most 100 events, else {more: true}. Does nothing while no client is connected to Realtime, '
+  'and never fails the statement. Security definer because the roles that change jobs may not write to other users'' '
+  'topics.';
 
 create trigger ai_job_events_after_insert_broadcast
 after insert on public.ai_job_events referencing new table as inserted
@@ -701,21 +719,24 @@ create table private.janitor_settings (
   constraint janitor_settings_file_scan_is_whole check ((file_scan_bucket is null) = (file_scan_name is null))
 );
 comment on table private.janitor_settings is
-  'One row: how long the janitor waits before it removes what nobody names, and how far it has looked at ended jobs.';
+  'One row: how long the janitor waits before it removes what no row names, and how far its scan of ended jobs has '
+  'come.';
 comment on column private.janitor_settings.orphan_grace_seconds is
-  'What a provider holds with our marker and no row names, what a cancelled job left, and a file without account or job is '
-  'removed after so long. An empty look-up by marker counts after so long, too.';
+  'How long these are kept before they are removed: objects at a provider with our marker that no row names, leftovers '
+  'of a cancelled job, and files without an account or job. Also how long an outcome must be unknown before an empty '
+  'lookup by marker counts.';
 comment on column private.janitor_settings.failed_grace_seconds is
-  'What a failed job left is kept for so long: a retry continues with it instead of paying again.';
+  'How long leftovers of a failed job are kept: a retry uses them instead of paying again.';
 comment on column private.janitor_settings.scan_interval_seconds is
-  'Wait between two readings of everything that a provider lists, and of everything in our buckets.';
+  'Time between two scans of a provider''s complete list, and of all objects in our buckets.';
 comment on column private.janitor_settings.cancelled_done_until is
-  'Left-overs of jobs that were cancelled until then are queued.';
-comment on column private.janitor_settings.failed_done_until is 'Left-overs of jobs that failed until then are queued.';
+  'Leftovers of jobs cancelled before this time are queued.';
+comment on column private.janitor_settings.failed_done_until is
+  'Leftovers of jobs that failed before this time are queued.';
 comment on column private.janitor_settings.file_scan_bucket is
-  'The bucket that is being read for files without account or job; null between two readings.';
-comment on column private.janitor_settings.file_scan_name is 'The last object of it that was looked at.';
-comment on column private.janitor_settings.file_scan_done_at is 'When the last reading of our buckets ended.';
+  'The bucket that is being scanned for files without an account or job; null between two scans.';
+comment on column private.janitor_settings.file_scan_name is 'The last object that was scanned in it.';
+comment on column private.janitor_settings.file_scan_done_at is 'When the last scan of our buckets ended.';
 
 alter table private.janitor_settings enable row level security;
 revoke all on private.janitor_settings from public, anon, authenticated, service_role;
@@ -724,8 +745,8 @@ insert into private.janitor_settings default values;
 
 -- ===== supabase/schemas/janitor/removals.sql
 
--- What a row named outside of the database, when the row goes: files in Storage and objects at providers. Neither can be
--- deleted in SQL, so the transaction that deletes the row records it here, and the janitor works it off.
+-- Objects outside of the database whose row is deleted: files in Storage and objects at providers. SQL cannot delete
+-- them, so the transaction that deletes the row records them here for the janitor.
 
 create table private.storage_removals (
   id bigint not null generated always as identity,
@@ -747,10 +768,11 @@ comment on table private.storage_removals is
   'Objects in Storage to remove: their row or owner was deleted, or a job without a result left them. The janitor '
   'removes them; private.due_storage_removals says which may be removed.';
 comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
-comment on column private.storage_removals.user_id is 'Whose object it was. Not a foreign key: the account may be deleted.';
+comment on column private.storage_removals.user_id is
+  'The owner of the object. Not a foreign key: the account may be deleted.';
 comment on column private.storage_removals.reason is
-  'The table whose row named it, users when the account was deleted, job_leftovers, or no_account when its folder is that of '
-  'no account.';
+  'The table whose row named it; users when the account was deleted; job_leftovers; or no_account when its folder '
+  'belongs to no account.';
 comment on column private.storage_removals.attempts is
   'Removals started. Never given up: with five attempts and an error it is reported as failing.';
 comment on column private.storage_removals.next_attempt_at is
@@ -758,7 +780,7 @@ comment on column private.storage_removals.next_attempt_at is
 comment on column private.storage_removals.lease_token is
   'The run that removes it. A result with another token changes nothing.';
 comment on column private.storage_removals.outcome is
-  'removed, or replaced: the owner has stored another object there since, which stays.';
+  'removed, or replaced: the owner has since stored another object there, which stays.';
 comment on column private.storage_removals.done_at is 'When Storage was found not to have the object any more.';
 
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
@@ -790,10 +812,11 @@ create table private.provider_removals (
   constraint provider_removals_can_be_found check (provider_object_id is not null or marker is not null)
 );
 comment on table private.provider_removals is
-  'Objects at providers that no row names any more, such as a voice that takes a place of the plan or a rendered '
+  'Objects at providers that no row names any more, such as a voice that occupies a place of the plan, or a rendered '
   'video.';
 comment on column private.provider_removals.object_type is 'voice, avatar, or the operation of a journalled call.';
-comment on column private.provider_removals.provider_object_id is 'The provider''s id; null if its answer never arrived.';
+comment on column private.provider_removals.provider_object_id is
+  'The provider''s id; null if its response never arrived.';
 comment on column private.provider_removals.marker is
   'The marker (job:<id>) by which the provider finds the object of a call whose outcome was unknown.';
 comment on column private.provider_removals.job_id is
@@ -846,7 +869,7 @@ begin
   if v_path is not null and (tg_op = 'DELETE' or v_path is distinct from to_jsonb(new) ->> v_column) then
     insert into private.storage_removals (object_path, user_id, reason)
     values (v_path, old.user_id, tg_table_name)
-    -- Requested again: what kept it until now may be gone, and the object that is there now is the one to remove.
+    -- Requested again: the reason to keep it may no longer apply, and the object to remove is the current one.
     on conflict (object_path) where done_at is null do update
     set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
   end if;
@@ -886,7 +909,7 @@ set search_path = ''
 as $$
 begin
   insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
-  -- A call that was refused, or found to have made nothing, leaves nothing; what has its own row goes with that row.
+  -- A call that was refused or created nothing leaves nothing; an object with its own row is removed with that row.
   if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
     or (
       old.provider_object_id is not null
@@ -901,8 +924,8 @@ begin
     old.provider, old.operation, old.provider_object_id,
     case when old.provider_object_id is null then 'job:' || old.job_id end,
     old.job_id, old.sent_at,
-    -- A call that is still under way would be looked for too early. For an account that is gone it is looked for at once,
-    -- and again until the grace is over.
+    -- A call in flight would be queried too early. For a deleted account it is queried at once, and again until the
+    -- grace period is over.
     case
       when old.provider_object_id is null and exists (select 1 from auth.users as u where u.id = old.user_id)
       then now() + make_interval(secs => (select s.orphan_grace_seconds from private.janitor_settings as s))
@@ -919,7 +942,7 @@ comment on function private.record_provider_call_removal() is
 
 -- ===== supabase/schemas/data/media.sql
 
--- What people upload.
+-- Files that users upload.
 
 create table public.media (
   id uuid not null default gen_random_uuid(),
@@ -944,8 +967,8 @@ create table public.media (
       and storage_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
       and split_part(storage_path, '/', 2) = user_id::text
     ),
-  -- What a row named is removed with it, so it names nothing that its owner could not remove: an app's own buckets have
-  -- their own rules.
+  -- When a row is deleted, its file is removed. So a row may name only files that its owner may remove; an app's own
+  -- buckets have their own rules.
   constraint media_storage_path_names_a_bucket_for_media
     check (
       split_part(storage_path, '/', 1)
@@ -960,7 +983,7 @@ create table public.media (
 comment on table public.media is 'A recording, photo, video or document that its owner keeps in Storage.';
 comment on column public.media.storage_path is 'The object as <bucket>/<path>; its first folder is the owner''s id.';
 comment on column public.media.content_type is
-  'The canonical name: what is written as audio/webm;codecs=opus or audio/x-wav is kept as audio/webm or audio/wav.';
+  'The canonical name: audio/webm;codecs=opus is stored as audio/webm, audio/x-wav as audio/wav.';
 
 create index media_user_id_created_at_idx on public.media (user_id, created_at desc, id desc);
 
@@ -1001,15 +1024,15 @@ begin
   new.content_type := private.canonical_mime_type(new.content_type);
   if new.content_type is null or new.content_type in ('application/octet-stream', 'binary/octet-stream') then
     raise exception
-      'content_type does not say what the file is; browsers leave file.type empty when they do not know. Write the type of the file, for example audio/mp4'
+      'content_type does not say what the file is. Browsers leave file.type empty when they do not know it. Set the type of the file, for example audio/mp4'
       using errcode = 'AJ076', detail = 'content_type';
   end if;
   return new;
 end;
 $$;
 comment on function private.name_media_content_type() is
-  'Row trigger: writes the content type under its canonical name, without parameters; AJ076 when it says nothing. Security '
-  'definer because owners may not use schema private.';
+  'Row trigger: stores the content type under its canonical name, without parameters; AJ076 when it does not identify '
+  'a format. Security definer because owners may not use schema private.';
 
 create trigger media_touch_updated_at
 before update on public.media
@@ -1024,7 +1047,7 @@ for each row execute function private.record_storage_removal('storage_path');
 
 -- ===== supabase/schemas/data/voices.sql
 
--- Cloned voices: what a finished voice clone gives its owner.
+-- Cloned voices, the result of a voice clone.
 
 create table public.voices (
   id uuid not null default gen_random_uuid(),
@@ -1054,15 +1077,18 @@ create table public.voices (
   constraint voices_similarity_boost_in_range check (similarity_boost between 0 and 1)
 );
 comment on table public.voices is
-  'A cloned voice: written by the transaction that completes its job, never by users. Points back to that job.';
-comment on column public.voices.provider_voice_id is 'The provider''s id of the voice, for speech in it.';
-comment on column public.voices.stability is 'Setting for speech in this voice, 0 to 1: low is expressive, high is even.';
-comment on column public.voices.similarity_boost is 'Setting for speech in this voice, 0 to 1: how closely to keep to the sample.';
-comment on column public.voices.sample_url is 'The recording it was cloned from, as <bucket>/<path>.';
+  'A cloned voice. The transaction that completes its job writes it, never a user. It refers to that job.';
+comment on column public.voices.provider_voice_id is 'The provider''s id of the voice, which speech uses.';
+comment on column public.voices.stability is
+  'Setting for speech in this voice, 0 to 1: a low value is expressive, a high one even.';
+comment on column public.voices.similarity_boost is
+  'Setting for speech in this voice, 0 to 1: how closely it follows the sample.';
+comment on column public.voices.sample_url is 'The recording from which it was cloned, as <bucket>/<path>.';
 comment on column public.voices.provider_missing_since is
-  'Since when the provider does not have the voice any more; nothing can be spoken in it. Null: it was there when looked at last.';
+  'Since when the provider no longer has the voice, so that it cannot speak. Null: the provider had it at the last '
+  'check.';
 comment on column public.voices.job_id is
-  'The job that made it, of the same owner; at most one voice each. Null once that job is deleted.';
+  'The job that created it, of the same owner; at most one voice per job. Null once that job is deleted.';
 
 create index voices_user_id_created_at_idx on public.voices (user_id, created_at desc, id desc);
 create index voices_provider_idx on public.voices (provider) where provider_missing_since is null;
@@ -1092,8 +1118,8 @@ for each row execute function private.record_provider_removal('voice', 'provider
 
 -- ===== supabase/schemas/jobs/provider_calls.sql
 
--- The money journal: every paid call is recorded before it is sent and settled after it. After a crash, the next attempt
--- knows that a call may have happened and asks the provider instead of sending again. See journal.sql.
+-- The journal of paid calls: each call is recorded before it is sent and settled afterwards. After a crash, the next
+-- attempt sees that a call may have been sent, and queries the provider instead of sending again. See journal.sql.
 
 create table public.ai_provider_calls (
   id uuid not null default gen_random_uuid(),
@@ -1137,33 +1163,33 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null))
 );
 comment on table public.ai_provider_calls is
-  'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the '
-  'call made is job:<job_id>.';
+  'One row per paid provider call, committed before the call is sent. The provider finds what the call created by the '
+  'marker job:<job_id>.';
 comment on column public.ai_provider_calls.user_id is
-  'The job''s owner. No foreign key: it goes with the job, and a check at each call would wait for an account that '
-  'is being deleted, which waits for the job.';
+  'The job''s owner. No foreign key: the row is deleted with its job, and a check at each call would wait for an '
+  'account that is being deleted, which waits for the job.';
 comment on column public.ai_provider_calls.operation is 'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.trace_id is 'The trace of the job''s traceparent: finds the call in the logs.';
 comment on column public.ai_provider_calls.outcome is
-  'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
-  'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+  'sent (in flight, or its sender died), unknown (no usable response), succeeded, adopted (found at the provider '
+  'later), rejected (definitely refused, nothing charged), absent (the provider was queried: nothing was created).';
 comment on column public.ai_provider_calls.units is
-  'How much was requested, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as '
-  'reported by the provider, where it does.';
+  'The amount, in the unit of its price (ai_prices): an estimate while the call is open, then the usage that the '
+  'provider reports, if it does.';
 comment on column public.ai_provider_calls.price_micros is
   'The price as it was when the call was sent, in millionths of a US dollar for price_units units. A later change of '
   'ai_prices does not touch it.';
 comment on column public.ai_provider_calls.estimated_cost_micros is
-  'What it was taken to cost as it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
+  'The estimated cost when it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
 comment on column public.ai_provider_calls.cost_micros is
-  'What it did cost: the price of its units, rounded up; 0 when nothing was made. Null while that is open.';
+  'The actual cost: the price of its units, rounded up; 0 when nothing was created. Null while the call is open.';
 comment on column public.ai_provider_calls.unknown_since is
-  'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
-  'and not from sent_at: a call may be with the provider for minutes.';
+  'When the outcome became unknown: when its sender was known to have died or given up. reconcile_seconds count from '
+  'here and not from sent_at, because a provider may work on a call for minutes.';
 comment on column public.ai_provider_calls.discarded_at is
-  'Since when the janitor removes what the call made: a retry of the job does not use it, and sends a new call.';
+  'Since when the janitor removes what the call created: a retry of the job does not use it, and sends a new call.';
 
--- At most one paid call of a step may be open or have succeeded: the database itself refuses a second one.
+-- At most one paid call of a step may be open or have succeeded; the database refuses a second one.
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
   where outcome in ('sent', 'unknown', 'succeeded', 'adopted') and discarded_at is null;
 create index ai_provider_calls_job_id_sent_at_idx on public.ai_provider_calls (job_id, sent_at);
@@ -1205,7 +1231,7 @@ begin
 end;
 $$;
 comment on function private.derive_call_outcome() is
-  'Row trigger: keeps the cost and unknown_since for every writer of the outcome or the units.';
+  'Row trigger: derives the cost and unknown_since for every writer of the outcome or the units.';
 
 create trigger ai_provider_calls_derive_call_outcome
 before insert or update of outcome, units on public.ai_provider_calls
@@ -1228,9 +1254,10 @@ create table public.ai_job_checkpoints (
   constraint ai_job_checkpoints_upload_id_length check (length(upload_id) between 1 and 1024)
 );
 comment on table public.ai_job_checkpoints is
-  'How far a job has come that is worked on in several claims, in its processor''s own form. Gone when the job has ended.';
+  'The progress of a job that takes several claims, in a form that its processor defines. Deleted when the job ends.';
 comment on column public.ai_job_checkpoints.upload_id is
-  'A resumable upload that the job has begun, by the last part of its address at Storage. The janitor ends one that is not finished.';
+  'A resumable upload that the job has started, by the last part of its URL at Storage. The janitor aborts it if it is '
+  'not finished.';
 
 alter table public.ai_job_checkpoints enable row level security;
 revoke all on public.ai_job_checkpoints from public, anon, authenticated, service_role;
@@ -1246,7 +1273,8 @@ create table private.abandoned_uploads (
   constraint abandoned_uploads_pkey primary key (upload_id)
 );
 comment on table private.abandoned_uploads is
-  'Resumable uploads that nobody will finish. The janitor ends them; a row is deleted when Storage does not have its upload any more.';
+  'Resumable uploads that no job will finish. The janitor aborts them and deletes a row when Storage no longer has its '
+  'upload.';
 
 create index abandoned_uploads_next_attempt_at_idx on private.abandoned_uploads (next_attempt_at);
 
@@ -1268,8 +1296,8 @@ begin
 end;
 $$;
 comment on function private.abandon_upload() is
-  'Row trigger: writes down an upload that its job will not finish, because the job has ended without a result, is deleted, or '
-  'has begun another. Security definer because nobody is granted anything in schema private.';
+  'Row trigger: records an upload that its job will not finish, because the job has ended without a result, was '
+  'deleted, or has started another upload. Security definer because no role has rights in schema private.';
 
 create function private.forget_checkpoints(p_job_ids uuid[])
 returns void
@@ -1284,8 +1312,8 @@ begin
 end;
 $$;
 comment on function private.forget_checkpoints(uuid[]) is
-  'A job that has ended continues with nothing; a retry starts from the beginning. Security definer because an owner who cancels may '
-  'not touch checkpoints.';
+  'Deletes the checkpoints of ended jobs; a retry starts from the beginning. Security definer because an owner who '
+  'cancels may not delete checkpoints.';
 
 create function public.save_ai_job_checkpoint(
   p_job_id uuid,
@@ -1300,7 +1328,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- Held, so that the job cannot end or change hands between the look and the write.
+  -- Held, so that the job cannot end or be claimed by another worker between the check and the write.
   perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
   if not found then
     return false;
@@ -1313,9 +1341,9 @@ begin
 end;
 $$;
 comment on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) is
-  'Writes down how far a claimed job has come, in place of what was written before. p_upload_id: the resumable upload that it '
-  'has begun; one that was named before and is not any more is ended by the janitor. False: the lease is lost and nothing '
-  'changed. service_role only; security definer because nobody may write checkpoints.';
+  'Saves the progress of a claimed job, replacing what was saved before. p_upload_id: the resumable upload that it has '
+  'started; the janitor aborts one that was named before and no longer is. False: the lease is lost and nothing '
+  'changed. service_role only; security definer because no role may write checkpoints.';
 revoke execute on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) from public, anon, authenticated;
 grant execute on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) to service_role;
 
@@ -1331,8 +1359,8 @@ execute function private.abandon_upload();
 
 -- ===== supabase/schemas/costs/limits.sql
 
--- What a user may have and spend. The table comes after ai_jobs: an account's rows are deleted in the order in which the
--- foreign keys were made, and jobs are locked before limits everywhere.
+-- What a user may have and spend. The table is created after ai_jobs: the rows of a deleted account are deleted in
+-- the order in which the foreign keys were created, and jobs are locked before limits everywhere.
 
 create table public.ai_limits (
   id uuid not null default gen_random_uuid(),
@@ -1373,31 +1401,32 @@ create table public.ai_limits (
   )
 );
 comment on table public.ai_limits is
-  'What a user may have and spend. The row without a user holds the limits of everybody who has none of their own.';
+  'What a user may have and spend. The row without a user holds the default limits for all others.';
 comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
 comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
 comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
 comment on column public.ai_limits.max_voices is
-  'Most cloned voices, with jobs that are still to make one. Null: the default; null there: no limit.';
+  'Most cloned voices, including those that unfinished jobs will create. Null: the default; null there: no limit.';
 comment on column public.ai_limits.max_unused_uploads is
-  'Most upload URLs that may still be used, and stored files that no row names, together. Null: the default.';
-comment on column public.ai_limits.max_unused_upload_bytes is 'Most bytes of these, as declared or as stored. Null: the default.';
+  'Most unused upload URLs and stored files that no row names, together. Null: the default.';
+comment on column public.ai_limits.max_unused_upload_bytes is
+  'Most bytes of those, as declared or as stored. Null: the default.';
 comment on column public.ai_limits.requires_established_account is
   'True: paid jobs only for an account whose e-mail address or phone number is confirmed and that is an hour old. Null: the '
   'default.';
 comment on column public.ai_limits.paused_at is 'Set: the user''s jobs wait. See pause_ai_jobs.';
 comment on column public.ai_limits.active_jobs_at_most is
-  'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make '
-  'all of a user''s jobs wait for one row; made exact when it would refuse a job.';
+  'An upper bound of the jobs waiting or in processing. New jobs raise it, but ended jobs do not lower it: otherwise '
+  'all jobs of a user would wait for one row. It is made exact before it refuses a job.';
 comment on column public.ai_limits.jobs_that_day is 'Jobs created on counted_on.';
 comment on column public.ai_limits.budget_micros is
   'Most that paid calls of the user may cost in a calendar month (UTC), in millionths of a US dollar. Null: the default; '
   'null there: no limit.';
 comment on column public.ai_limits.budget_month is 'First day of the month that spent_micros counts.';
 comment on column public.ai_limits.spent_micros is
-  'Cost of the paid calls that were settled in budget_month; in a later month that is nothing yet.';
+  'Cost of the paid calls that were settled in budget_month; in a later month it counts as 0.';
 comment on column public.ai_limits.reserved_micros is
-  'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
+  'Estimated cost of the paid calls that are in flight or have an unknown outcome, regardless of when they were sent.';
 
 alter table public.ai_limits enable row level security;
 
@@ -1441,14 +1470,14 @@ create table public.ai_prices (
   constraint ai_prices_currency_is_that_of_budgets check (currency = 'USD')
 );
 comment on table public.ai_prices is
-  'What each paid call of a job type costs at a provider: price_micros for per_units units, rounded up. The operator keeps it '
-  'as their plan has it; a type and provider without a row costs nothing.';
+  'What each paid call of a job type costs at a provider: price_micros for per_units units, rounded up. The operator '
+  'keeps it equal to their plan; a type and provider without a row cost nothing.';
 comment on column public.ai_prices.unit is
-  'What the processor of the type counts: characters as the provider bills them, seconds of sound or video, or creations. '
-  'For the reader; to change it changes no processor.';
-comment on column public.ai_prices.price_micros is 'In millionths of currency, for per_units units. What is under way keeps its price.';
-comment on column public.ai_prices.currency is
-  'One for all prices, since budgets and sums are over all of them.';
+  'What the processor of the type counts: characters as the provider bills them, seconds of sound or video, or '
+  'creations. For information only; changing it changes no processor.';
+comment on column public.ai_prices.price_micros is
+  'In millionths of currency, for per_units units. Calls in flight keep their price.';
+comment on column public.ai_prices.currency is 'The same for all prices, because budgets and sums cover all of them.';
 
 create index ai_prices_provider_idx on public.ai_prices (provider);
 
@@ -1475,10 +1504,10 @@ create table public.ai_provider_spend (
   constraint ai_provider_spend_is_not_negative check (spent_micros >= 0)
 );
 comment on table public.ai_provider_spend is
-  'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum of its '
-  'slots. A separate table, because what was paid stays paid when jobs and accounts are deleted.';
+  'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum '
+  'of its slots. A separate table, because the amount stays when jobs and accounts are deleted.';
 comment on column public.ai_provider_spend.slot is
-  'Drawn from the user''s id: calls that end at the same time seldom wait for each other.';
+  'Derived from the user''s id, so that calls that end at the same time rarely wait for each other.';
 comment on column public.ai_provider_spend.month is 'First day of the month that spent_micros counts.';
 
 alter table public.ai_provider_spend enable row level security;
@@ -1487,7 +1516,7 @@ grant select on public.ai_provider_spend to service_role;
 
 -- ===== supabase/schemas/costs/settlement.sql
 
--- What was reserved for a paid call is spent or given back when its outcome is known.
+-- Charges or releases the reservation of a paid call when its outcome is known.
 
 create function private.settle_reserved_costs()
 returns trigger
@@ -1503,14 +1532,14 @@ begin
   if not exists (select 1 from updated as n where n.price_micros > 0) then
     return null;
   end if;
-  -- By user and then by provider, as everywhere.
+  -- Locks are taken by user and then by provider, as everywhere.
   for v_sum in
     select k.user_id, sum(k.reserved)::bigint as reserved, sum(k.spent)::bigint as spent
     from (
       select o.user_id,
         case when n.outcome in ('sent', 'unknown') then n.estimated_cost_micros else 0 end
           - case when o.outcome in ('sent', 'unknown') then o.estimated_cost_micros else 0 end as reserved,
-        -- A month that is over is not counted any more.
+        -- A past month is no longer counted.
         case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
           - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
       from updated as n
@@ -1552,8 +1581,8 @@ begin
 end;
 $$;
 comment on function private.settle_reserved_costs() is
-  'Statement trigger: what was reserved for paid calls becomes spent, or is given back when nothing was made. Security definer '
-  'because every caller that settles must update the counts of owners and providers.';
+  'Statement trigger: the reservation of a settled call is charged, or released when nothing was created. Security '
+  'definer because every caller that settles must update the counts of owners and providers.';
 
 create function private.release_reserved_cost()
 returns trigger
@@ -1569,8 +1598,8 @@ begin
 end;
 $$;
 comment on function private.release_reserved_cost() is
-  'Row trigger: a call that is deleted with its job while it is open gives back what is reserved for it. What was paid stays '
-  'paid. Security definer because every role that deletes must update the owner''s counts.';
+  'Row trigger: an open call that is deleted with its job releases its reservation. Amounts already charged stay. '
+  'Security definer because every role that deletes must update the owner''s counts.';
 
 create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
 returns boolean
@@ -1599,9 +1628,9 @@ begin
 end;
 $$;
 comment on function public.revise_provider_call(uuid, uuid, text, bigint) is
-  'Writes how much a settled call of the job did use, where that is known only later: a video is submitted, and paid for, '
-  'before its length is known. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; '
-  'nothing changed. service_role only.';
+  'Records the actual usage of a settled call when it is known only later: a video is submitted and charged before its '
+  'length is known. 0 refunds the call. A discarded call keeps its cost. False: the lease is lost and nothing changed. '
+  'service_role only.';
 revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint) from public, anon, authenticated;
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
 
@@ -1638,9 +1667,10 @@ exception
 end;
 $$;
 comment on function public.set_ai_budget(uuid, bigint) is
-  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of '
-  'everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved '
-  'or spent already counts. A user who does not exist is an error (AJ075). service_role only.';
+  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user '
+  'sets the default for all users without their own budget. Null as the budget restores the default; for the default '
+  'itself it means no limit. Amounts already reserved or spent count. A user who does not exist is an error (AJ075). '
+  'service_role only.';
 revoke execute on function public.set_ai_budget(uuid, bigint) from public, anon, authenticated;
 grant execute on function public.set_ai_budget(uuid, bigint) to service_role;
 
@@ -1656,7 +1686,7 @@ as $$
     b.budget_micros,
     c.spent_micros,
     c.reserved_micros,
-    -- Null without a budget; greatest alone would pass over the null and say 0.
+    -- Null without a budget; greatest() alone would ignore the null and return 0.
     case when b.budget_micros is not null then greatest(b.budget_micros - c.spent_micros - c.reserved_micros, 0) end
   from (select date_trunc('month', now() at time zone 'UTC')::date as month) as m
   join public.ai_limits as d on d.user_id is null
@@ -1669,9 +1699,9 @@ as $$
   ) as c;
 $$;
 comment on function public.get_ai_budget() is
-  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open '
-  'what became of them, and left (null: no limit); in millionths of a US dollar. Security invoker: the caller reads their own limits and '
-  'the default ones, and no others.';
+  'The caller''s budget of this month (UTC; null: no limit), with the amounts spent, reserved for calls whose outcome '
+  'is open, and left (null: no limit), in millionths of a US dollar. Security invoker: the caller can read only their '
+  'own limits and the default ones.';
 revoke execute on function public.get_ai_budget() from public, anon, authenticated, service_role;
 grant execute on function public.get_ai_budget() to authenticated;
 
@@ -1712,8 +1742,9 @@ select
 from public.ai_provider_calls as k
 group by 1, 2, 3;
 comment on view private.ai_user_costs is
-  'What each user''s paid calls have cost and may still cost, by provider and the month (UTC) of the budget that they '
-  'count in: that in which they were settled, this one while they are open. In millionths of a US dollar. For the operator.';
+  'What each user''s paid calls have cost and may still cost, by provider and by the budget month (UTC) in which they '
+  'count: the month of settlement, or the current month while they are open. In millionths of a US dollar. For the '
+  'operator.';
 revoke all on private.ai_user_costs from public, anon, authenticated, service_role;
 
 create function public.get_ai_costs(p_user_id uuid default auth.uid())
@@ -1735,8 +1766,9 @@ as $$
   order by 1 desc, 2;
 $$;
 comment on function public.get_ai_costs(uuid) is
-  'What a user''s paid calls have cost and may still cost (while it is unknown what became of them), by provider and the month (UTC) '
-  'of the budget that they count in, in millionths of a US dollar. Security invoker: an owner gets their own, the service anybody''s.';
+  'What a user''s paid calls have cost and may still cost (while their outcome is unknown), by provider and by the '
+  'budget month (UTC) in which they count, in millionths of a US dollar. Security invoker: an owner gets their own '
+  'costs, the service those of any user.';
 revoke execute on function public.get_ai_costs(uuid) from public, anon;
 grant execute on function public.get_ai_costs(uuid) to authenticated, service_role;
 
@@ -1757,8 +1789,8 @@ select
 from public.ai_provider_calls as k
 group by 1, 2, 3;
 comment on view private.ai_provider_costs is
-  'What each provider has cost by operation and month (UTC), beside what was estimated, in millionths of a US dollar. For '
-  'the operator.';
+  'What each provider has cost by operation and month (UTC), with the estimate, in millionths of a US dollar. For the '
+  'operator.';
 revoke all on private.ai_provider_costs from public, anon, authenticated, service_role;
 
 create view private.ai_provider_budgets
@@ -1786,8 +1818,8 @@ cross join lateral (
     ) as reserved_micros
 ) as c;
 comment on view private.ai_provider_budgets is
-  'Each provider''s budget of this month over all users (null: no limit), what of it is spent, reserved and left, in millionths '
-  'of a US dollar. For the operator.';
+  'Each provider''s budget of this month over all users (null: no limit), and the amounts spent, reserved and left, in '
+  'millionths of a US dollar. For the operator.';
 revoke all on private.ai_provider_budgets from public, anon, authenticated, service_role;
 
 -- ===== supabase/schemas/cache/result_cache.sql
@@ -2235,7 +2267,7 @@ comment on function private.prune_ai_job_leftovers() is
 
 -- ===== supabase/schemas/jobs/input_hash.sql
 
--- The name under which a result is cached.
+-- The key under which a result is cached.
 
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
 returns text
@@ -2281,10 +2313,10 @@ begin
 end;
 $$;
 comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
-  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
-  'result is cached. An empty p_input_url is none. Only objects in the owner''s own folder have a version here: the intake '
-  'trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller who cannot see '
-  'the object gets the hash of "no object".';
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the key under which a '
+  'result is cached. An empty p_input_url counts as none. Only objects in the owner''s own folder have a version here: '
+  'the intake trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller '
+  'who cannot see the object gets the hash for no object.';
 revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
 grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;
 
@@ -2304,7 +2336,7 @@ begin
 end;
 $$;
 comment on function private.leave_ai_job_queue() is
-  'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives '
+  'Row trigger: a job that no longer waits, is postponed, or changes its priority loses its turn; the next claim gives '
   'it a new one when it is due.';
 
 create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
@@ -2324,7 +2356,7 @@ begin
       where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
         and j.status = 'pending' and j.queue_key is not null
     ),
-    -- … or, having none, into the turn that is being served.
+    -- … or, if there is none, in the turn that is being served.
     (
       select min(j.queue_key) from public.ai_jobs as j
       where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
@@ -2335,9 +2367,9 @@ begin
 end;
 $$;
 comment on function private.next_queue_key(uuid, text, text, integer) is
-  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, however '
-  'long the others'' backlog is (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
-  'one statement see each other.';
+  'The turn of a job that becomes due. A user with no waiting job joins the turn that is being served, however long '
+  'the backlog of others is (start-time fair queueing); each further job of the user is one turn later. Volatile, so '
+  'that the rows of one statement see each other.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
 returns void
@@ -2349,7 +2381,8 @@ as $$
 declare
   v_due uuid[];
 begin
-  -- Asked at each claim, with nothing to do for most of them: an update of no rows would still run its triggers.
+  -- Checked first, because most claims have nothing to do here and an update of no rows would still fire its
+  -- triggers.
   if not exists (
     select 1
     from public.ai_jobs as d
@@ -2357,7 +2390,8 @@ begin
   ) then
     return;
   end if;
-  -- Two at once would not see each other's and give the same turns; the other one is about to do this.
+  -- Two concurrent calls would not see each other's turns and assign the same ones; the other call already does this
+  -- work.
   if not pg_try_advisory_xact_lock(hashtextextended('ready_due_ai_jobs', 0)) then
     return;
   end if;
@@ -2365,14 +2399,14 @@ begin
   from (
     select d.id
     from public.ai_jobs as d
-    -- Not now(): what the same transaction has just put back is due as well.
+    -- Not now(): jobs that the same transaction has just requeued are due as well.
     where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
     order by d.scheduled_at
     limit p_limit
   ) as d;
   if cardinality(v_due) = p_limit then
-    -- More is due than fits: users share, so that the pile of one holds up no other. From user to user through the index,
-    -- since the pile may be long.
+    -- More jobs are due than fit: each user gets a share, so that one backlog holds up no other. From user to user
+    -- through the index, because a backlog may be long.
     with recursive owners as (
       (
         select d.user_id
@@ -2430,8 +2464,8 @@ begin
 end;
 $$;
 comment on function private.ready_due_ai_jobs(integer) is
-  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones; p_limit at a time, those '
-  'that have been due longest, or, when more are due, as many of each user. One call at a time; a second one does nothing.';
+  'Gives a turn to delayed, retried, snoozed, released and rescued jobs that are due: up to p_limit, those due longest '
+  'first, or, if more are due, an equal share of each user. One call at a time; a concurrent one does nothing.';
 
 create function private.separate_inserted_turns()
 returns trigger
@@ -2456,7 +2490,7 @@ begin
     from public.ai_jobs as j
     where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
       and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first;
-    -- More than this statement's own: those of one that committed since, which did not see these either.
+    -- Includes jobs of another statement that has committed since, which did not see these either.
     if v_taken > v_lane.turns then
       select max(j.queue_key) into v_last
       from public.ai_jobs as j
@@ -2475,15 +2509,15 @@ begin
 end;
 $$;
 comment on function private.separate_inserted_turns() is
-  'Statement trigger, under the lock of the quota: inserts of one user that run side by side do not see each other''s jobs and '
-  'draw the same turns (private.next_queue_key); the later one to get here moves its jobs behind the others. So each turn '
-  'has one job of a user, however many inserts run at once. Security definer because owners may not change what waits.';
+  'Statement trigger, under the lock of the quota: parallel inserts of one user do not see each other''s jobs and get '
+  'the same turns (private.next_queue_key), so the later one moves its jobs behind the others. Each turn then has one '
+  'job of a user. Security definer because owners may not change waiting jobs.';
 
 -- ===== supabase/schemas/jobs/dependencies.sql
 
--- Pipelines: a job may depend on an earlier one of the same owner. It waits until that one is completed, is dispatched in
--- the commit that completes it, and fails when it failed or was cancelled. A job exists before another can name it and
--- the reference never changes, so there is no cycle.
+-- Pipelines: a job may depend on an earlier one of the same owner. It waits until that job completes, is dispatched
+-- in the commit that completes it, and fails if it failed or was cancelled. A job exists before another can name it,
+-- and the reference never changes, so there are no cycles.
 
 create function private.is_dependency_unfinished(p_user_id uuid, p_job_id uuid)
 returns boolean
@@ -2500,8 +2534,8 @@ begin
   end if;
   select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id;
   if v_status in ('pending', 'processing') then
-    -- Until this transaction has committed, the other job cannot end: whichever comes first, the end finds who waits for
-    -- it, or this finds the end.
+    -- The other job cannot end before this transaction commits. Whichever comes first, either its end finds this job
+    -- waiting, or this finds its end.
     select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id for share;
   end if;
   if v_status is null then
@@ -2516,8 +2550,8 @@ begin
 end;
 $$;
 comment on function private.is_dependency_unfinished(uuid, uuid) is
-  'Whether a job has to wait for that one of the same owner; false for null. Raises AJ016 when there is none, or it is '
-  'somebody else''s, and AJ017 when it has failed or was cancelled. Holds a share lock on one that has not ended.';
+  'Whether a job must wait for that job of the same owner; false for null. Raises AJ016 if there is no such job of the '
+  'owner, and AJ017 if it failed or was cancelled. Holds a share lock on a job that has not ended.';
 
 create function private.keep_ai_job_dependency()
 returns trigger
@@ -2543,8 +2577,8 @@ begin
 end;
 $$;
 comment on function private.keep_ai_job_dependency() is
-  'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that '
-  'still waits for it.';
+  'Row trigger: the dependency of a job cannot change (AJ051). Only deleting the dependency clears the reference, and '
+  'fails a job that still waits for it.';
 
 create function private.follow_ai_job_dependency(p_job_ids uuid[])
 returns void
@@ -2614,7 +2648,7 @@ begin
   end if;
 
   if v_given_up is not null then
-    -- All levels at once: one trigger inside the other for each would end at the depth of the stack.
+    -- All levels at once: nested triggers, one per level, would reach the limit of the stack.
     with recursive dependents as (
       select j.id from public.ai_jobs as j where j.depends_on_job_id = any (v_given_up) and j.is_blocked
       union all
@@ -2638,15 +2672,16 @@ begin
 end;
 $$;
 comment on function private.follow_ai_job_dependency(uuid[]) is
-  'What the end of jobs means for those that wait for them. Completed: they may run, and one call wakes a worker. Failed or '
-  'cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed '
-  'because of them wait again. Security definer because it changes jobs that the statement may not, and dispatches.';
+  'Applies the end of jobs to those that wait for them. Completed: they may run, and one dispatch wakes a worker. '
+  'Failed or cancelled: they fail (dependency_failed), and so do those that wait for them, at every depth. Retried: '
+  'those that failed because of them wait again. Security definer because it changes jobs that the calling role may '
+  'not change, and dispatches.';
 
 -- ===== supabase/schemas/jobs/quotas.sql
 
--- Quotas per user, exact under any number of parallel inserts: one row per user in ai_limits, which each transaction that
--- adds jobs of the user locks. A job that ends does not touch it: its count is an upper bound, made exact before it
--- refuses anything.
+-- Quotas per user, exact under parallel inserts: one row per user in ai_limits, which each transaction that adds jobs
+-- of the user locks. A job that ends does not lower the count, so the count is an upper bound; it is made exact
+-- before it refuses anything.
 
 create function private.charge_ai_job_quota(p_user_id uuid, p_active integer, p_created integer)
 returns void
@@ -2660,7 +2695,7 @@ declare
   v_max_active integer;
   v_max_per_day integer;
   v_active integer;
-  -- Not current_date, which follows the time zone that a request may ask the Data API for.
+  -- Not current_date, which depends on the time zone that a request to the Data API may set.
   v_today constant date := (clock_timestamp() at time zone 'UTC')::date;
 begin
   insert into public.ai_limits as l (user_id, active_jobs_at_most, counted_on, jobs_that_day)
@@ -2691,9 +2726,8 @@ begin
 end;
 $$;
 comment on function private.charge_ai_job_quota(uuid, integer, integer) is
-  'Charges a user for that many jobs that wait or run from now on, and that many new ones. It raises AJ034 or AJ035 when '
-  'a quota would be exceeded, which undoes the whole statement. Security definer because owners may not write their '
-  'own counts.';
+  'Adds jobs that now wait or run, and new jobs, to a user''s counts. Raises AJ034 or AJ035 when a quota would be '
+  'exceeded, which undoes the whole statement. Security definer because owners may not write their counts.';
 
 create function private.charge_inserted_ai_jobs()
 returns trigger
@@ -2704,7 +2738,7 @@ as $$
 declare
   v_user record;
 begin
-  -- In the order of the ids, so that two statements over several users cannot wait for each other.
+  -- Ordered by id, so that two statements over several users cannot deadlock.
   for v_user in
     select i.user_id, count(*) filter (where i.status in ('pending', 'processing')) as active, count(*) as created,
       bool_or(i.is_blocked) as is_any_blocked
@@ -2713,7 +2747,7 @@ begin
     order by i.user_id
   loop
     perform private.charge_ai_job_quota(v_user.user_id, v_user.active::integer, v_user.created::integer);
-    -- They all end in one statement when the first of them fails, which must not take long.
+    -- If the first of them fails, all end in one statement, which must not take long.
     if v_user.is_any_blocked and (
       select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
     ) > 500 then
@@ -2724,7 +2758,8 @@ begin
 end;
 $$;
 comment on function private.charge_inserted_ai_jobs() is
-  'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
+  'Statement trigger: charges the owners of new jobs, and lets at most 500 jobs of each wait for other jobs. Security '
+  'definer because it calls a security definer function.';
 
 create function private.charge_reopened_ai_jobs(p_job_ids uuid[])
 returns void
@@ -2758,12 +2793,12 @@ begin
 end;
 $$;
 comment on function private.charge_reopened_ai_jobs(uuid[]) is
-  'A failed job that is tried again waits and runs like a new one, and a voice clone needs room like a new one, but it was '
-  'created before. Security definer because it calls functions that are.';
+  'Charges retried jobs as active jobs, and voice clones for a voice, but not as created today. Security definer '
+  'because it calls security definer functions.';
 
 -- ===== supabase/schemas/jobs/reuse.sql
 
--- Whether an earlier result answers a new job, and the completion of a claimed job by it.
+-- Checks whether a new job can use an earlier result, and completes a claimed job with it.
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
 returns boolean
@@ -2813,8 +2848,8 @@ begin
 end;
 $$;
 comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text) is
-  'True if the source job is a completed one of this owner with this very input, not older than the type allows, and '
-  'what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+  'True if the source job is completed, belongs to this owner, has exactly this input, is not older than the type '
+  'allows, and its product still exists. This decides, not the cache: a wrong cache entry only costs time.';
 
 create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
 returns boolean
@@ -2831,7 +2866,7 @@ begin
   if not found then
     return false;
   end if;
-  -- What this job has paid for, or may have, must not be left behind at the provider.
+  -- Otherwise an object that this job has paid for, or may have, would be left at the provider.
   if exists (
     select 1 from public.ai_provider_calls as c
     where c.job_id = p_job_id and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
@@ -2861,16 +2896,16 @@ begin
 end;
 $$;
 comment on function public.reuse_ai_job_result(uuid, uuid, uuid) is
-  'Completes a claimed job with the result of an earlier equal job of the same owner; false, and nothing changed, when '
-  'the lease is lost or the two are not equal. service_role only. Security definer because it shares its check with '
-  'the intake trigger, which lives in schema private.';
+  'Completes a claimed job with the result of an earlier equal job of the same owner. False, and nothing changed, if '
+  'the lease is lost or the jobs are not equal. service_role only. Security definer because it shares its check, in '
+  'schema private, with the intake trigger.';
 revoke execute on function public.reuse_ai_job_result(uuid, uuid, uuid) from public, anon, authenticated;
 grant execute on function public.reuse_ai_job_result(uuid, uuid, uuid) to service_role;
 
 -- ===== supabase/schemas/jobs/intake.sql
 
--- What happens to a job before its row exists, whether it comes through create-ai-job or by a plain insert with
--- supabase-js. Errors carry their own SQLSTATE (AJ…), and the name of the field in DETAIL.
+-- Checks of a job before its row exists, for create-ai-job and for plain inserts with supabase-js. Errors have their
+-- own SQLSTATE (AJ…), and the name of the field in DETAIL.
 
 create function private.canonical_voice_clone(p_metadata jsonb)
 returns jsonb
@@ -2913,8 +2948,8 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_texts(jsonb) is
-  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. The other '
-  'rules of a type are checked where the job runs.';
+  'Raises AJ020 if a text among the parameters has only spaces and invisible characters. The processor checks the '
+  'other rules of its type.';
 
 create function private.check_ai_job_object(
   p_user_id uuid,
@@ -2948,7 +2983,7 @@ begin
       using errcode = 'AJ011', detail = p_field;
   end if;
 
-  -- Before any look: the answer about another folder must not depend on what is in it.
+  -- Before any lookup: the error for another user's folder must not depend on what is in it.
   if split_part(v_name, '/', 1) is distinct from p_user_id::text then
     raise exception '% lies outside your own folder', p_name using errcode = 'AJ015', detail = p_field;
   end if;
@@ -2977,9 +3012,9 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_object(uuid, text, text, text, text, text[], text[], bigint) is
-  'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder of an allowed bucket, type and size. '
-  'Messages call the object p_name and say what p_taker takes; p_field is the wrong field. The caller runs as its owner, so '
-  'that the folder is checked here.';
+  'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder, of an allowed bucket, type and '
+  'size. Messages use p_name for the object and p_taker for what accepts it; p_field is the wrong field. It runs with '
+  'its owner''s rights, so it checks the folder itself.';
 
 create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
 returns void
@@ -3004,8 +3039,8 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
-  'Raises AJ010 to AJ015 unless the job has the input that its type takes. Called by the intake trigger, which runs as its '
-  'owner.';
+  'Raises AJ010 to AJ015 unless the job has the input that its type requires. Called by the intake trigger, which runs '
+  'with its owner''s rights.';
 
 create function private.check_account_standing(p_user_id uuid)
 returns void
@@ -3032,8 +3067,8 @@ begin
 end;
 $$;
 comment on function private.check_account_standing(uuid) is
-  'Raises AJ038 when the limits require an established account, and this one is neither confirmed nor an hour old. An account '
-  'that is gone is left to the foreign key. Called by the intake trigger, which runs as its owner.';
+  'Raises AJ038 when the limits require an established account and this one is not confirmed or not an hour old. A '
+  'deleted account is left to the foreign key. Called by the intake trigger, which runs with its owner''s rights.';
 
 create function private.admit_ai_job()
 returns trigger
@@ -3045,8 +3080,8 @@ declare
   v_type public.ai_job_types;
   v_source public.ai_jobs;
 begin
-  -- The policy on the table sees the row only after this trigger. Were a foreign owner let through to here, the answers
-  -- below would reveal to a caller what is in another user's folder.
+  -- The policy on the table sees the row only after this trigger. If another user's id were accepted here, the errors
+  -- below would reveal to a caller what is in that user's folder.
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
   end if;
@@ -3055,9 +3090,9 @@ begin
     new.metadata := private.canonical_voice_clone(new.metadata);
   end if;
   if new.idempotency_key is not null then
-    -- Of inserts with one key at the same moment none is seen here. They wait for each other at the unique index, which
-    -- lets one through and refuses the others (23505); sent again, those are answered here. No lock per key: all
-    -- connections share one table of locks, and a bulk insert would fill it.
+    -- Parallel inserts with the same key do not see each other here. They wait at the unique index, which accepts one
+    -- and refuses the others (23505); when those are sent again, this code answers them. No lock per key: all
+    -- connections share one lock table, and a bulk insert would fill it.
     select * into v_source from public.ai_jobs as j
     where j.user_id = new.user_id and j.idempotency_key = new.idempotency_key;
     if found then
@@ -3105,7 +3140,7 @@ begin
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
   if new.depends_on_job_id is not null then
-    -- Before the other job: the deletion of an account locks it first and then its jobs.
+    -- Before the other job, because deleting an account locks the account first and then its jobs.
     perform 1 from auth.users as u where u.id = new.user_id for key share;
   end if;
   new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
@@ -3116,7 +3151,7 @@ begin
   end if;
   new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
   if new.depends_on_job_id is not null then
-    -- The same parameters on the result of another job are another request.
+    -- The same parameters with another dependency are a different request.
     new.input_hash := encode(
       sha256(convert_to(
         new.input_hash || ':' || (
@@ -3152,7 +3187,7 @@ $$;
 comment on function private.admit_ai_job() is
   'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes '
   'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
-  'columns nor set what is set here; the owner of the input is therefore checked explicitly.';
+  'columns nor set the columns that this sets; so it checks the owner of the input itself.';
 
 -- ===== supabase/schemas/jobs/transitions.sql
 
@@ -3216,10 +3251,11 @@ begin
 end;
 $$;
 comment on function private.users_without_room() is
-  'Users whose jobs may not start now: as many run as may, or they are paused.';
+  'Users whose jobs may not start now, because they are at their cap or paused.';
 
 create sequence private.ai_job_claims;
-comment on sequence private.ai_job_claims is 'Counts claims, so that every eighth can go to the job that waits longest.';
+comment on sequence private.ai_job_claims is
+  'Counts claims, so that every eighth begins with the job that has waited longest.';
 revoke all on sequence private.ai_job_claims from public, anon, authenticated, service_role;
 
 create function public.claim_ai_jobs(
@@ -3250,10 +3286,11 @@ begin
   if p_limit = 0 then
     return;
   end if;
-  -- A claim that a crash of Postgres undoes has done nothing yet: nothing that is paid for
-  -- is sent before begin_provider_calls, whose commit is waited for and takes this one along. Nor need the next claim wait.
+  -- A claim that a crash of Postgres undoes has done no harm: nothing paid is sent before begin_provider_calls, whose
+  -- commit waits for the disk and includes this one. The next claim need not wait either.
   perform set_config('synchronous_commit', 'off', true);
-  -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
+  -- One claim at a time, so that the caps are exact. Released at the end of the transaction, which holds no other
+  -- lock.
   perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
   perform private.ready_due_ai_jobs(200);
 
@@ -3263,18 +3300,18 @@ begin
 
   for v_job in
   with
-  -- Counted once, and not for each row that is looked at.
+  -- Counted once, not for each row that is read.
   running as materialized (
     select j.provider, j.user_id, count(*) as jobs from public.ai_jobs as j where j.status = 'processing' group by 1, 2
   ),
-  -- Job types of this worker that may run, one lane for each of their providers, with what room that has.
+  -- Job types of this worker that may run, with one lane for each of their providers and the room that it has.
   lanes as materialized (
     select t.job_type, p.provider, t.lease_seconds,
       p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
-      -- What waits for a provider that its type no longer names continues with it: it may be paid for.
-      -- One row in the order of the index: to an exists the planner may answer by reading all that waits.
+      -- Jobs that wait for a provider that their type no longer names stay with it, because they may be paid for. One
+      -- row in the order of the index: for an exists the planner may choose to read all waiting jobs.
       or (
         select true
         from public.ai_jobs as j
@@ -3291,7 +3328,8 @@ begin
         )
       )
   ),
-  -- One only, however many are claimed: the others of a batch go by turns, or a pile would take all of it.
+  -- Only one, however many are claimed: the others of a batch follow the turns; otherwise one user's backlog would
+  -- fill the batch.
   oldest as materialized (
     select c.*, l.job_type, l.provider, l.room
     from lanes as l
@@ -3300,8 +3338,8 @@ begin
       from public.ai_jobs as j
       where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
-        -- In coalesce, of which the planner expects half: of the arrays themselves, which it does not know, it expects next
-        -- to nothing, and then reads all that waits and sorts it instead of following the index to its first rows.
+        -- With coalesce the planner expects half of the rows. For the arrays, which it does not know, it expects
+        -- almost none, and would read and sort all waiting jobs instead of following the index to its first rows.
         and coalesce(j.user_id <> all (v_blocked_users), true)
         and coalesce(j.id = any (p_job_ids), true)
       order by j.scheduled_at, j.id
@@ -3311,7 +3349,7 @@ begin
     order by c.scheduled_at, c.id
     limit 1
   ),
-  -- The next of each lane; more than requested, since the caps of users take some away.
+  -- The next jobs of each lane; more than requested, because the caps of users exclude some.
   candidates as (
     select 0 as rank, o.* from oldest as o
     union all
@@ -3330,7 +3368,7 @@ begin
     ) as c
     where l.room > 0
   ),
-  -- Turns are counted within a lane; between lanes the first of each comes before the second of any.
+  -- Turns are counted within a lane; the first job of each lane comes before the second of any.
   in_lane as (
     select c.*,
       row_number() over (partition by c.job_type, c.provider order by c.rank, c.priority, c.queue_key, c.scheduled_at, c.id) as position
@@ -3348,7 +3386,7 @@ begin
     join public.ai_jobs as j on j.id = n.id
     left join public.ai_limits as l on l.user_id = n.user_id
     where n.of_provider <= n.room
-      -- An open breaker lets through one at a time.
+      -- An open breaker lets one job through at a time.
       and (
         n.of_provider = 1
         or not exists (
@@ -3391,11 +3429,11 @@ begin
 end;
 $$;
 comment on function public.claim_ai_jobs(integer, uuid[], text) is
-  'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
-  'token. Lower priority first, users in turns; one claim in eight begins with the job that waits longest. Never exceeds what a provider or '
-  'a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is '
-  'open. 0 rows: nothing may run. service_role only; security '
-  'definer because it reads limits and calls functions of schema private.';
+  'Claims up to p_limit due jobs of p_worker''s types (of p_job_ids, if given): status processing, attempt + 1, a new '
+  'lease token. Lower priority first, users in turns; one claim in eight begins with the job that has waited longest. '
+  'Never exceeds the caps of providers and users, never gives a job to two callers, and lets through one job at a time '
+  'as a probe of a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer '
+  'because it reads limits and calls functions of schema private.';
 revoke execute on function public.claim_ai_jobs(integer, uuid[], text) from public, anon, authenticated;
 grant execute on function public.claim_ai_jobs(integer, uuid[], text) to service_role;
 
@@ -3428,14 +3466,14 @@ end;
 $$;
 comment on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) is
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five '
-  'minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. '
-  'Security definer because the receipts lie in schema private.';
+  'minutes old or ahead by this clock, not the worker''s (AJ040), and one that was already delivered (AJ041). '
+  'service_role only. Security definer because the receipts are in schema private.';
 revoke execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) from public, anon, authenticated;
 grant execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) to service_role;
 
 -- ===== supabase/schemas/jobs/leases.sql
 
--- What functions have in common that take several jobs at once.
+-- Shared parts of the functions that take several jobs at once.
 
 create function private.lock_leased_ai_jobs(p_items jsonb)
 returns void
@@ -3443,7 +3481,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
--- The planner expects a hundred items, and in a table of some thousand rows would rather read them all.
+-- The planner expects a hundred items and would read a table of some thousand rows completely.
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
@@ -3461,9 +3499,10 @@ begin
 end;
 $$;
 comment on function private.lock_leased_ai_jobs(jsonb) is
-  'Locks the jobs of [{job_id, lease_token, …}] whose lease is held, in the order of their ids, as every function that takes '
-  'several jobs does. Refuses two items of one job (22023). Not stronger than an update, so that inserting a job that '
-  'depends on one of them does not wait. Security definer because it is called by functions that are.';
+  'Locks the jobs of [{job_id, lease_token, …}] whose lease is held, ordered by id, as every function that locks '
+  'several jobs does. Refuses two items of one job (22023). The lock is not stronger than that of an update, so that '
+  'inserting a job that depends on one of them does not wait. Security definer because security definer functions call '
+  'it.';
 
 create function private.item_error(p_sqlstate text, p_message text, p_detail text, p_constraint text)
 returns jsonb
@@ -3477,7 +3516,7 @@ as $$
   ));
 $$;
 comment on function private.item_error(text, text, text, text) is
-  'The error of one item of a call that takes several: what the call would have raised for it alone.';
+  'The error of one item of a call with several: what the call would have raised for it alone.';
 
 -- ===== supabase/schemas/jobs/heartbeat.sql
 
@@ -3489,18 +3528,18 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
--- The planner expects a hundred beats, and in a table of some thousand rows would rather read them all.
+-- The planner expects a hundred beats and would read a table of some thousand rows completely.
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  -- A lease that a crash of Postgres makes shorter is only rescued sooner.
+  -- If a crash of Postgres shortens a lease, the job is only rescued sooner.
   perform set_config('synchronous_commit', 'off', true);
   perform private.lock_leased_ai_jobs(p_beats);
   return query
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
-      -- least() passes over nulls, so a beat without progress would otherwise count as 99.
+      -- least() ignores nulls, so a beat without progress would count as 99.
       progress_percentage = greatest(j.progress_percentage, least(coalesce(b.progress, 0), 99)),
       stage = coalesce(b.stage, j.stage),
       event_seq = j.event_seq + (b.progress is not null or b.stage is not null)::integer,
@@ -3514,9 +3553,9 @@ begin
 end;
 $$;
 comment on function public.heartbeat_ai_jobs(jsonb) is
-  'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never '
-  'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is '
-  'lost: stop. service_role only; security definer for the lock in schema private.';
+  'For all jobs that a worker holds, in one call: extends their leases and, where given, reports progress (never '
+  'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. The worker has lost every job '
+  'that is not returned and must stop it. service_role only; security definer for the lock in schema private.';
 revoke execute on function public.heartbeat_ai_jobs(jsonb) from public, anon, authenticated;
 grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;
 
@@ -3533,7 +3572,7 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  -- Asked first: an update of no rows would still run the triggers of the journal.
+  -- Checked first, because an update of no rows would still fire the triggers of the journal.
   if exists (
     select 1 from public.ai_provider_calls as c where c.job_id = any (p_job_ids) and c.outcome = 'sent'
   ) then
@@ -3544,9 +3583,9 @@ begin
 end;
 $$;
 comment on function private.mark_open_calls_unknown(uuid[]) is
-  'When a job leaves processing in any way, nobody waits for its call any more. A call is sent only while its job is '
-  'processing; without this one whose answer was lost could be neither asked about nor resolved. Security definer because '
-  'it is called by functions that are.';
+  'Marks the open calls of jobs that have left processing as unknown, because no worker waits for them any more. A '
+  'call is sent only while its job is processing; without this, a call whose response was lost could be neither '
+  'queried nor resolved. Security definer because security definer functions call it.';
 
 create function private.units_to_reserve(p_job public.ai_jobs, p_operation text, p_units bigint)
 returns bigint
@@ -3573,8 +3612,8 @@ begin
 end;
 $$;
 comment on function private.units_to_reserve(public.ai_jobs, text, bigint) is
-  'The units to reserve for a call: at least one, and no fewer than an earlier call of the step was expected to need or '
-  'used. A call is sent again when its result is gone, and its caller may not know the units any more.';
+  'The units to reserve for a call: at least one, and at least as many as an earlier call of the step was estimated at '
+  'or used. A call is sent again when its result was discarded, and its caller may no longer know the units.';
 
 create function private.reserve_call_costs(p_calls jsonb)
 returns table (job_id uuid, decision text)
@@ -3593,7 +3632,8 @@ declare
   v_provider text;
   v_remaining bigint;
 begin
-  -- All limits before the first provider: nobody waits for one user while every other user waits for them.
+  -- All limits are locked before the first provider, so that a wait for one user's row never blocks all other users
+  -- at the provider.
   for v_item in
     select j.id, j.user_id, (private.units_to_reserve(j, b.operation, b.units) * p.price_micros + p.per_units - 1) / p.per_units as estimate
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, operation text, units bigint)
@@ -3607,7 +3647,7 @@ begin
     order by j.user_id, j.id
   loop
     insert into public.ai_limits (user_id) values (v_item.user_id) on conflict (user_id) do nothing;
-    -- What is settled above its estimate uses the budget up at once, and then nothing fits that has a price.
+    -- Usage above the estimate reduces the budget at once; when it is used up, no call with a price fits.
     update public.ai_limits as l
     set reserved_micros = l.reserved_micros + v_item.estimate,
         spent_micros = case when l.budget_month >= v_month then l.spent_micros else 0 end,
@@ -3637,7 +3677,7 @@ begin
   loop
     if v_item.provider is distinct from v_provider then
       v_provider := v_item.provider;
-      -- One transaction at a time from here to the commit, so that each sees what the one before reserved.
+      -- One transaction at a time from here to the commit, so that each sees the reservations of the previous ones.
       perform pg_advisory_xact_lock(hashtextextended('ai_providers.budget_micros:' || v_provider, 0));
       select v_item.budget_micros
         - (
@@ -3662,9 +3702,9 @@ begin
 end;
 $$;
 comment on function private.reserve_call_costs(jsonb) is
-  'Reserves what the calls of begin_provider_calls are expected to cost, those that have a price and would be sent. Returns '
-  'the jobs whose call does not fit, and into which budget: over_budget (the owner''s) or over_provider_budget. Locks limits '
-  'by user, then budgets by provider. Security definer because it is called by functions that are.';
+  'Reserves the estimated cost of those calls of begin_provider_calls that have a price and would be sent. Returns the '
+  'jobs whose call does not fit, and into which budget: over_budget (the owner''s) or over_provider_budget. Locks '
+  'limits by user, then budgets by provider. Security definer because security definer functions call it.';
 
 create function private.begin_leased_calls(p_calls jsonb)
 returns table (job_id uuid, call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
@@ -3715,20 +3755,20 @@ begin
   select coalesce(array_agg(s.job_id), '{}') into v_sent from sent as s;
 
   if cardinality(v_sent) > 0 and current_setting('synchronous_commit') = 'off' then
-    -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
-    -- chosen otherwise for speed.
+    -- The next step sends the call, which cannot be undone, so this commit must survive a crash of Postgres, even in
+    -- a project that has disabled this for speed.
     perform set_config('synchronous_commit', 'on', true);
   end if;
 
   if cardinality(v_sent) < jsonb_array_length(p_calls) then
-    -- Another call of the step is open: its sender no longer waits for an answer.
+    -- Another call of the step is open, but its sender no longer waits for a response.
     update public.ai_provider_calls as c
     set outcome = 'unknown'
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
     where c.job_id = b.job_id and c.operation = b.operation and c.outcome = 'sent' and c.discarded_at is null
       and c.id <> b.call_id;
-    -- Those that write nothing: refused ones, and a call that is begun again because the first answer was lost.
+    -- Items that write nothing: refused ones, and calls that are repeated because the first response was lost.
     return query
     select
       j.id,
@@ -3775,7 +3815,8 @@ begin
 end;
 $$;
 comment on function private.begin_leased_calls(jsonb) is
-  'The work of begin_provider_calls, for jobs that it has locked. Security definer because it is called by functions that are.';
+  'The work of begin_provider_calls, for jobs that it has locked. Security definer because security definer functions '
+  'call it.';
 
 create function public.begin_provider_calls(p_calls jsonb)
 returns table (
@@ -3802,7 +3843,7 @@ begin
   exception when data_exception or integrity_constraint_violation then
     null;
   end;
-  -- One of them cannot be written: each by itself, so that it fails alone. By user, since that is the order of limits.
+  -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
   for v_call in
     select i.item
     from jsonb_array_elements(p_calls) as i (item)
@@ -3822,16 +3863,17 @@ begin
 end;
 $$;
 comment on function public.begin_provider_calls(jsonb) is
-  'Journals paid calls before they are sent, and decides what to do about each. p_calls: [{job_id, lease_token, call_id, '
-  'operation, progress, stage, units?}], one for each job. One row for each job whose lease is held; a job without a row has '
-  'lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it '
-  'succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget (the price of the units, '
-  'by ai_prices, does not fit into what is left of the owner''s budget: send nothing); over_provider_budget (it does not fit '
-  'into what all users together have left at the provider, ai_providers.budget_micros: send nothing). is_lookup_conclusive: '
-  'the outcome has been unknown for so long that an empty look-up means nothing was made. What is sent is reserved until it is '
-  'settled. call_id, drawn by the caller, makes it safe to repeat a call whose answer was lost: the same id gets send again. '
-  'An item that cannot be written has error {code, message, details?, constraint?} and changes nothing; the others are '
-  'committed. service_role only; security definer for its parts in schema private.';
+  'Journals paid calls before they are sent, and decides for each what to do. p_calls: [{job_id, lease_token, call_id, '
+  'operation, progress, stage, units?}], one for each job. One row for each job whose lease is held; a job without a '
+  'row has lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: query the provider '
+  'first); done (it succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget '
+  '(the price of the units, by ai_prices, exceeds the rest of the owner''s budget: send nothing); over_provider_budget '
+  '(it exceeds the rest of the provider''s budget for all users, ai_providers.budget_micros: send nothing). '
+  'is_lookup_conclusive: the outcome has been unknown for so long that an empty lookup means that nothing was created. '
+  'The cost of what is sent is reserved until it is settled. call_id, generated by the caller, makes it safe to repeat '
+  'a call whose response was lost: the same id gets send again. An item that cannot be written has error {code, '
+  'message, details?, constraint?} and changes nothing; the others are committed. service_role only; security definer '
+  'for its parts in schema private.';
 revoke execute on function public.begin_provider_calls(jsonb) from public, anon, authenticated;
 grant execute on function public.begin_provider_calls(jsonb) to service_role;
 
@@ -3904,7 +3946,7 @@ begin
   select
     j.id,
     j.id = any (v_settled) or exists (
-      -- Settled the same way before; the answer to that was lost.
+      -- Already settled in the same way; the response was lost.
       select 1 from public.ai_provider_calls as c
       where c.id = b.call_id and c.job_id = b.job_id and c.outcome = b.outcome
         and c.provider_object_id is not distinct from b.provider_object_id
@@ -3915,8 +3957,8 @@ begin
 end;
 $$;
 comment on function private.settle_leased_calls(jsonb) is
-  'The work of settle_provider_calls, for jobs that it has locked. Security definer because it is called by functions that '
-  'are.';
+  'The work of settle_provider_calls, for jobs that it has locked. Security definer because security definer functions '
+  'call it.';
 
 create function public.settle_provider_calls(p_calls jsonb)
 returns table (job_id uuid, is_settled boolean, error jsonb)
@@ -3934,7 +3976,7 @@ declare
   v_detail text;
   v_constraint text;
 begin
-  -- Who holds the lease settles, and nobody takes the job over in between.
+  -- Only the holder of the lease settles, and no other worker can take the job over in between.
   perform private.lock_leased_ai_jobs(p_calls);
   begin
     return query select r.*, null::jsonb from private.settle_leased_calls(p_calls) as r;
@@ -3942,7 +3984,7 @@ begin
   exception when data_exception or integrity_constraint_violation then
     null;
   end;
-  -- One of them cannot be written: each by itself, so that it fails alone. By user, since that is the order of limits.
+  -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
   for v_call in
     select i.item
     from jsonb_array_elements(p_calls) as i (item)
@@ -3961,18 +4003,19 @@ begin
 end;
 $$;
 comment on function public.settle_provider_calls(jsonb) is
-  'Writes the outcome of journalled calls, what they cost, and the provider''s ids of what they made onto their jobs, in one '
-  'commit. p_calls: [{job_id, lease_token, call_id, outcome, provider_object_id?, http_status?, error_code?, progress?, '
-  'units?}], one for each job; without units the estimate counts. One row for each job whose lease is held; a job without a '
-  'row has lost it. is_settled is true, and nothing changes, for a settlement that is repeated; false, and nothing changes, '
-  'for a call that was settled otherwise. An item that cannot be written has error {code, message, details?, constraint?} and '
-  'changes nothing; the others are committed. service_role only; security definer for its parts in schema private.';
+  'Writes the outcome and cost of journalled calls, and the provider''s ids of what they created onto their jobs, in '
+  'one commit. p_calls: [{job_id, lease_token, call_id, outcome, provider_object_id?, http_status?, error_code?, '
+  'progress?, units?}], one for each job; without units the estimate counts. One row for each job whose lease is held; '
+  'a job without a row has lost it. is_settled is true, and nothing changes, for a repeated settlement; false, and '
+  'nothing changes, for a call that was settled differently. An item that cannot be written has error {code, message, '
+  'details?, constraint?} and changes nothing; the others are committed. service_role only; security definer for its '
+  'parts in schema private.';
 revoke execute on function public.settle_provider_calls(jsonb) from public, anon, authenticated;
 grant execute on function public.settle_provider_calls(jsonb) to service_role;
 
 -- ===== supabase/schemas/jobs/products.sql
 
--- Products: the rows that results are. Each module registers the kinds that it saves.
+-- Products: the rows that jobs create as results. Each module registers the kinds that it saves.
 
 create table private.ai_job_products (
   kind text not null,
@@ -3980,15 +4023,15 @@ create table private.ai_job_products (
   constraint ai_job_products_kind_is_word check (kind ~ '^[a-z][a-z_]{0,39}$')
 );
 comment on table private.ai_job_products is
-  'The kinds of product that complete_ai_jobs accepts. It saves each with private.save_<kind>(public.ai_jobs, jsonb), as its '
-  'owner and in the commit that completes the job.';
+  'The kinds of product that complete_ai_jobs accepts. It saves each with private.save_<kind>(public.ai_jobs, jsonb), '
+  'as its owner and in the commit that completes the job.';
 
 alter table private.ai_job_products enable row level security;
 revoke all on private.ai_job_products from public, anon, authenticated, service_role;
 
 -- ===== supabase/schemas/jobs/complete.sql
 
--- Completing jobs together with the rows that their results are.
+-- Completes jobs together with the rows of their results.
 
 create function private.complete_leased_jobs(p_jobs jsonb)
 returns uuid[]
@@ -4052,8 +4095,8 @@ begin
 end;
 $$;
 comment on function private.complete_leased_jobs(jsonb) is
-  'The work of complete_ai_jobs, for accounts and jobs that it has locked; returns the jobs that are completed. Security '
-  'definer because it is called by functions that are.';
+  'The work of complete_ai_jobs, for accounts and jobs that it has locked; returns the completed jobs. Security '
+  'definer because security definer functions call it.';
 
 create function public.complete_ai_jobs(p_jobs jsonb)
 returns table (job_id uuid, error jsonb)
@@ -4089,7 +4132,7 @@ begin
   exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
     null;
   end;
-  -- One of them cannot be written: each by itself, so that it fails alone.
+  -- An item cannot be written: repeat them one by one, so that it fails alone.
   for v_job in
     select i.item from jsonb_array_elements(p_jobs) as i (item) order by i.item ->> 'job_id'
   loop
@@ -4169,8 +4212,8 @@ as $$
   );
 $$;
 comment on function private.ending_message(uuid, text, text) is
-  'The words of outcome_unknown, with how the calls in question ended, or of job_expired; then what was known last. All of '
-  'it is safe to show.';
+  'The error message for outcome_unknown, with how the calls in question ended, or for job_expired; followed by the '
+  'last known cause. All of it is safe to show to the owner.';
 
 create function public.fail_ai_job(
   p_job_id uuid,
@@ -4213,7 +4256,7 @@ begin
         case when v_is_unknown then private.ending_message(j.id, 'outcome_unknown', p_error_message) else p_error_message end,
       scheduled_at = case
         when v_retry then clock_timestamp() + greatest(
-          -- While the breaker is open it decides when the job may try again.
+          -- While the breaker is open, it decides when the job may be retried.
           case when v_is_outage then interval '0' else private.ai_job_backoff(j.job_type, j.attempt) end,
           make_interval(secs => least(coalesce(p_retry_after_seconds, 0), 3600))
         )
@@ -4230,11 +4273,11 @@ begin
 end;
 $$;
 comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
-  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
-  'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
-  'the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. '
-  'Returns the new status, which is cancelled when the owner has requested that meanwhile; null when the lease is lost. '
-  'service_role only; security definer for the backoff in private.';
+  'Ends an attempt. Back to pending after the backoff (at least p_retry_after_seconds, up to an hour of it) while '
+  'attempts are left and the error is retryable; otherwise failed. A job that fails with a paid call of unknown '
+  'outcome gets outcome_unknown, and its message keeps the given cause. A retryable failure of a provider whose '
+  'breaker is open spends no attempt. Returns the new status, which is cancelled if the owner has requested that '
+  'meanwhile; null if the lease is lost. service_role only; security definer for the backoff in schema private.';
 revoke execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) from public, anon, authenticated;
 grant execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) to service_role;
 
@@ -4265,7 +4308,7 @@ begin
 end;
 $$;
 comment on function public.snooze_ai_job(uuid, uuid, double precision, text) is
-  'Puts a claimed job back for later without spending the attempt: the provider is still at work, or its listing may '
+  'Requeues a claimed job for later without spending the attempt: the provider is still working, or its listing may '
   'lag. False: the lease is lost. service_role only.';
 revoke execute on function public.snooze_ai_job(uuid, uuid, double precision, text) from public, anon, authenticated;
 grant execute on function public.snooze_ai_job(uuid, uuid, double precision, text) to service_role;
@@ -4291,7 +4334,7 @@ begin
 end;
 $$;
 comment on function public.release_ai_job(uuid, uuid) is
-  'Hands a claimed job back at once, attempt included: the runner is being shut down. False: the lease is lost. '
+  'Requeues a claimed job at once and returns its attempt: the worker is shutting down. False: the lease is lost. '
   'service_role only.';
 revoke execute on function public.release_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.release_ai_job(uuid, uuid) to service_role;
@@ -4333,9 +4376,9 @@ begin
 end;
 $$;
 comment on function private.finish_instead_of_requeue() is
-  'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
-  'cancelled it, or when it is older than its type allows: no job is requeued for ever. Security definer because it reads '
-  'the policy of the type for every role that hands a job back.';
+  'Row trigger: a running job that is released, snoozed, retried or rescued ends instead of waiting again if its owner '
+  'has cancelled it, or if it is older than its type allows. So no job is requeued forever. Security definer because '
+  'it reads the type''s policy for every role that requeues a job.';
 
 -- ===== supabase/schemas/jobs/cancel.sql
 
@@ -4364,8 +4407,9 @@ begin
 end;
 $$;
 comment on function public.cancel_ai_job(uuid, uuid) is
-  'Ends a claimed job whose owner requested its cancellation; spend on the row says what it cost. False: the lease is '
-  'lost or nobody requested it; nothing changed. service_role only; security definer for the message in schema private.';
+  'Ends a claimed job whose owner requested its cancellation; spend on the row says whether it cost money. False: the '
+  'lease is lost or no cancellation was requested; nothing changed. service_role only; security definer for the '
+  'message in schema private.';
 revoke execute on function public.cancel_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.cancel_ai_job(uuid, uuid) to service_role;
 
@@ -4382,7 +4426,8 @@ as $$
     else 'Cancelled while the AI provider was at work; it may have been paid.'
   end;
 $$;
-comment on function private.cancellation_message(text) is 'The message to the owner of a cancelled job: what it cost.';
+comment on function private.cancellation_message(text) is
+  'The message to the owner of a cancelled job: whether it cost money.';
 
 create function private.apply_owner_request()
 returns trigger
@@ -4393,7 +4438,7 @@ as $$
 begin
   if new.cancel_requested_at is distinct from old.cancel_requested_at then
     if new.cancel_requested_at is null or old.cancel_requested_at is not null then
-      -- Asking twice changes nothing; a request cannot be taken back.
+      -- A repeated request changes nothing; a request cannot be withdrawn.
       new.cancel_requested_at := old.cancel_requested_at;
     elsif old.status not in ('pending', 'processing') then
       raise exception 'a job that is % cannot be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
@@ -4430,7 +4475,8 @@ begin
     if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
       raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
     end if;
-    -- Retried together with its dependency, it is blocked already; retried alone, it has to look the dependency up.
+    -- If it is retried with its dependency, it is already blocked; if it is retried alone, the dependency must be
+    -- checked.
     if not new.is_blocked then
       new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
     end if;
@@ -4450,14 +4496,14 @@ begin
 end;
 $$;
 comment on function private.apply_owner_request() is
-  'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what '
-  'they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one '
-  'may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the '
-  'policy of a type that is switched off.';
+  'Row trigger: applies cancel_requested_at and retry_requested_at, the only columns that an owner may change. A '
+  'waiting job is cancelled at once, a running one after its worker''s next heartbeat. A failed job is retried unless '
+  'it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a '
+  'disabled type.';
 
 -- ===== supabase/schemas/jobs/rescue.sql
 
--- Taking back jobs whose worker died.
+-- Requeues jobs whose worker died.
 
 create function public.rescue_stalled_ai_jobs(p_limit integer default 500)
 returns table (job_id uuid, status text)
@@ -4476,7 +4522,7 @@ begin
     limit p_limit
     for update of j skip locked
   ),
-  -- A call whose sender died has an unknown outcome from now on.
+  -- From now on, a call whose sender died has an unknown outcome.
   marked as (
     update public.ai_provider_calls as c
     set outcome = 'unknown'
@@ -4488,7 +4534,7 @@ begin
     select s.id, k.has_open_call, m.job_id is not null as has_lost_call, m.job_id is not null or k.is_paid as gets_another
     from stalled as s
     left join marked as m on m.job_id = s.id
-    -- Job by job through the index: the journal is as long as the project is old.
+    -- Job by job through the index, because the journal grows with the age of the project.
     cross join lateral (
       select
         coalesce(bool_or(c.outcome in ('sent', 'unknown')), false) as has_open_call,
@@ -4499,9 +4545,9 @@ begin
   )
   update public.ai_jobs as j
   set
-    -- A last attempt that died inside a paid call gets one more claim, to ask the provider what became of it; it cannot
-    -- repeat, since by then the call is no longer 'sent'. One that died with what was paid for in hand is tried until
-    -- its age ends it.
+    -- A last attempt that died during a paid call gets one more claim, to query the provider. This cannot repeat,
+    -- because the call is then no longer 'sent'. A last attempt that died with a paid result is retried until the job
+    -- expires.
     attempt = j.attempt - (j.attempt >= j.max_attempts and d.gets_another)::integer,
     status = case when j.attempt < j.max_attempts or d.gets_another then 'pending' else 'failed' end,
     progress_percentage =
@@ -4527,9 +4573,9 @@ begin
 end;
 $$;
 comment on function public.rescue_stalled_ai_jobs(integer) is
-  'Takes back jobs whose lease has run out: to pending (the attempt stays spent; at once after the first, with backoff '
-  'later), or to failed with lease_expired or outcome_unknown when attempts are used up. Called by the sweep. '
-  'service_role only; security definer for the backoff in private.';
+  'Requeues jobs whose lease has expired: to pending (the attempt stays spent; at once after the first, with backoff '
+  'later), or to failed with lease_expired or outcome_unknown when no attempts are left. Called by the sweep. '
+  'service_role only; security definer for the backoff in schema private.';
 revoke execute on function public.rescue_stalled_ai_jobs(integer) from public, anon, authenticated;
 grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role;
 
@@ -4553,8 +4599,8 @@ exception
 end;
 $$;
 comment on function private.retry_failed_ai_job(uuid) is
-  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, there is no room for another voice, it was '
-  'tried too often, or what it depends on is gone: that is no reason to leave others undone.';
+  'Retries a failed job for the operator. False, and the job stays failed, if its owner has no room for another active '
+  'job or voice, it was tried too often, or its dependency was deleted; a redrive continues with the other jobs.';
 
 create function public.redrive_ai_jobs(
   p_job_type text default null,
@@ -4595,7 +4641,7 @@ begin
     limit p_limit
     for update skip locked
   ) as c;
-  -- By user, as every function takes the quotas of several users: two redrives at once would wait for each other.
+  -- Ordered by user, as every function locks quotas: otherwise two parallel redrives could deadlock.
   foreach v_id in array coalesce(v_ids, '{}') loop
     v_count := v_count + private.retry_failed_ai_job(v_id)::integer;
   end loop;
@@ -4603,11 +4649,11 @@ begin
 end;
 $$;
 comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
-  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose '
-  'owner has no room for it stays failed. Jobs whose '
-  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
-  'back with that one. A job type or user that does not exist is an error (AJ075). For the operator; service_role only; '
-  'security definer for the retry in schema private.';
+  'Retries failed jobs that match every given filter, oldest first, up to p_limit; returns how many. A job whose owner '
+  'has no room for it stays failed. Skips jobs whose spend is unknown, because each needs a decision '
+  '(resolve_unknown_ai_job). Jobs that failed because of their dependency are retried with it. A job type or user that '
+  'does not exist is an error (AJ075). For the operator; service_role only; security definer for the retry in schema '
+  'private.';
 revoke execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) to service_role;
 
@@ -4639,8 +4685,8 @@ begin
 end;
 $$;
 comment on function private.record_resolved_call(uuid, text) is
-  'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an '
-  'operator or the janitor, and what that call made, by the provider''s id, if anything.';
+  'Updates an ended job after an operator or the janitor has settled its call of unknown outcome: what the journal '
+  'says about the money and, if the call created something, the provider''s id of it.';
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
@@ -4677,10 +4723,11 @@ begin
 end;
 $$;
 comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
-  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made '
-  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has as '
-  'many waiting as they may: then it is left to them to retry it. A cancelled one stays cancelled. False: no call of the job '
-  'waits for this. service_role only; security definer for the retry in schema private.';
+  'Records what the operator found out at the provider about a parked job''s paid call: the provider''s id of what it '
+  'created, or that it created nothing; the cost follows from that. A failed job then runs again, with that object or '
+  'with a new call, unless its owner has no room for another active job: then the owner can retry it later. A '
+  'cancelled job stays cancelled. False: the job has no such call. service_role only; security definer for the retry '
+  'in schema private.';
 revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text) from public, anon, authenticated;
 grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text) to service_role;
 
@@ -4728,9 +4775,9 @@ exception
 end;
 $$;
 comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
-  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
-  'Running jobs continue; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
-  'does not exist is an error (AJ075), and nothing changes. service_role only.';
+  'Pauses the jobs of the given type, provider and user, or resumes them with p_is_paused => false. Running jobs '
+  'continue, waiting jobs keep their place, new jobs are accepted. Returns how many were paused or resumed. A name '
+  'that does not exist is an error (AJ075), and nothing changes. service_role only.';
 revoke execute on function public.pause_ai_jobs(text, text, uuid, boolean) from public, anon, authenticated;
 grant execute on function public.pause_ai_jobs(text, text, uuid, boolean) to service_role;
 
@@ -4754,22 +4801,22 @@ select
 from public.ai_jobs as j
 where j.status = 'failed' or (j.status = 'cancelled' and j.spend = 'unknown');
 comment on view private.ai_job_dead_letters is
-  'Jobs that failed for good, and cancelled ones of which it is unknown whether they were paid for, with their last cause '
-  'and what was asked of the provider. For the operator.';
+  'Failed jobs, and cancelled jobs for which it is unknown whether they were paid for, with their last cause and all '
+  'their paid calls. For the operator.';
 revoke all on private.ai_job_dead_letters from public, anon, authenticated, service_role;
 
 -- ===== supabase/schemas/providers/breaker.sql
 
--- A breaker per provider. When a provider fails again and again, its jobs wait instead of being tried one after the other:
--- nothing is sent, no attempt is spent. One job at a time tries it after a pause that grows; the first proper answer
--- lets all continue.
+-- A breaker per provider. When a provider keeps failing, its jobs wait instead of failing one by one: nothing is sent
+-- and no attempt is spent. One job at a time is sent as a probe, after a growing pause; the first normal response
+-- lets all jobs continue.
 --
--- What counts: 5xx, no answer, too many requests. A refusal of one request is a proper answer, and so is a provider that
--- is still at work.
+-- 5xx, no response and 429 for too many requests count as failures. A refusal of one request is a normal response,
+-- and so is a provider that is still working.
 
 create function private.is_provider_failure(p_error_code text)
 returns boolean
--- Not sql, whose text Postgres would plan again at each step of a job.
+-- plpgsql rather than sql, which Postgres would plan again at each step of a job.
 language plpgsql
 immutable
 security invoker
@@ -4780,7 +4827,7 @@ begin
 end;
 $$;
 comment on function private.is_provider_failure(text) is
-  'Whether the code means a provider that is down or overloaded, and not of one request or of our own load.';
+  'Whether the code means that the provider is down or overloaded, rather than a fault of one request or our own load.';
 
 create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
 returns void
@@ -4791,7 +4838,7 @@ set search_path = ''
 as $$
 begin
   if not p_is_failure then
-    -- A provider in order is not written to.
+    -- A healthy provider's row is not written.
     update public.ai_providers as p
     set breaker_failures = 0,
         breaker_opened_at = null,
@@ -4823,14 +4870,14 @@ begin
     for update
   ) as n
   where p.provider = n.provider
-    -- What was under way when it opened says nothing new.
+    -- Calls that were in flight when the breaker opened carry no new information.
     and (p.breaker_opened_at is null or p.breaker_probe_job_id = p_job_id);
 end;
 $$;
 comment on function private.note_provider_answer(text, uuid, boolean) is
-  'Counts a failure of a provider, or its proper answer. Opens the breaker at the threshold; while it is open only the '
-  'probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because triggers '
-  'call it for every role that changes a job.';
+  'Counts a failure or a normal response of a provider. Opens the breaker at the threshold. While it is open only the '
+  'probe counts: its failure lengthens the pause, its normal response closes the breaker. Security definer because '
+  'triggers call it for every role that changes a job.';
 
 create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
 returns boolean
@@ -4843,7 +4890,7 @@ begin
   if not private.is_provider_failure(p_error_code) or p_job.cancel_requested_at is not null then
     return false;
   end if;
-  -- A paid call that was refused has been counted as it was settled.
+  -- A refused paid call was already counted when it was settled.
   if p_job.last_event <> 'settled' then
     perform private.note_provider_answer(p_job.provider, p_job.id, true);
   end if;
@@ -4853,8 +4900,8 @@ begin
 end;
 $$;
 comment on function private.note_failed_attempt(public.ai_jobs, text) is
-  'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer because '
-  'it calls a function that is.';
+  'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer '
+  'because it calls a security definer function.';
 
 create function private.note_settled_calls()
 returns trigger
@@ -4877,7 +4924,7 @@ begin
       ) as f
       where n.outcome <> o.outcome
         and case
-          -- A call that its owner cut off says nothing about the provider.
+          -- A call that its owner cancelled says nothing about the provider.
           when f.is_failure then not exists (
             select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
           )
@@ -4886,9 +4933,9 @@ begin
         end
     ) as c
     join public.ai_providers as p on p.provider = c.provider
-    -- A provider in order is not written to.
+    -- A healthy provider's row is not written.
     where c.has_failure or p.breaker_failures > 0 or p.breaker_opened_at is not null
-    -- Its answers last: a provider that has answered any of these is not down.
+    -- Normal responses come last: a provider that has answered any of these calls is not down.
     order by c.provider, c.is_failure desc, c.job_id
   loop
     perform private.note_provider_answer(v_call.provider, v_call.job_id, v_call.is_failure);
@@ -4897,8 +4944,8 @@ begin
 end;
 $$;
 comment on function private.note_settled_calls() is
-  'Statement trigger: the outcome of paid calls is counted for the breakers of their providers. Security definer because it '
-  'calls a function that is.';
+  'Statement trigger: counts the outcomes of paid calls for the breakers of their providers. Security definer because '
+  'it calls a security definer function.';
 
 create function private.note_provider_progress(p_job_ids uuid[])
 returns void
@@ -4914,7 +4961,7 @@ begin
   for v_job in
     select j.id, j.provider
     from public.ai_jobs as j
-    -- A provider in order is not written to.
+    -- A healthy provider's row is not written.
     join public.ai_providers as p
       on p.provider = j.provider and (p.breaker_failures > 0 or p.breaker_opened_at is not null)
     where j.id = any (p_job_ids)
@@ -4932,8 +4979,9 @@ begin
 end;
 $$;
 comment on function private.note_provider_progress(uuid[]) is
-  'A job that was completed, or put off because its provider is still at work, has had a proper answer. One that waits until '
-  'a call can be looked for, or until trouble is over, has not. Security definer because it calls a function that is.';
+  'Counts a normal response for each of these jobs that was completed, or was snoozed because its provider is still '
+  'working. A job that waits to query a call, or for an outage to end, does not count. Security definer because it '
+  'calls a security definer function.';
 
 create view private.ai_provider_states
 with (security_invoker = true)
@@ -4963,8 +5011,8 @@ for each statement execute function private.note_settled_calls();
 
 -- ===== supabase/schemas/providers/webhooks.sql
 
--- Webhooks of providers. They say that something may have happened, and so make a waiting job poll sooner; the job reads
--- what has happened from the provider itself. Lost, late, doubled or out of order, they change nothing but speed.
+-- Webhooks of providers. A webhook only makes a waiting job poll sooner; the job reads the result from the provider
+-- itself. A webhook that is lost, late, repeated or out of order affects nothing but the time.
 
 create table private.provider_webhook_receipts (
   provider text not null,
@@ -4975,7 +5023,7 @@ create table private.provider_webhook_receipts (
   constraint provider_webhook_receipts_event_id_length check (length(event_id) between 1 and 255)
 );
 comment on table private.provider_webhook_receipts is
-  'Events that providers have delivered, so that a recorded delivery cannot be played again. Forgotten after two days.';
+  'Webhook events that were received, so that a recorded delivery cannot be replayed. Deleted after two days.';
 
 create index provider_webhook_receipts_received_at_idx on private.provider_webhook_receipts (received_at);
 
@@ -5015,13 +5063,13 @@ begin
   end loop;
 
   if p_order_id <> p_provider_job_id then
-    -- The order was answered without the id of what it makes. No lease is needed for that: it says what was paid for, and
-    -- nothing about whose turn it is.
+    -- The response to the request did not contain the id of the result. No lease is needed to store it: it records
+    -- what was paid for and does not affect who owns the job.
     update public.ai_jobs as j
     set provider_job_id = p_provider_job_id
     where j.id = p_job_id and j.provider = p_provider and j.provider_job_id = p_order_id
       and j.status in ('pending', 'processing')
-      -- A holder of the webhook's secret must not make a job read what is another's.
+      -- Someone who has the webhook's secret must not make a job read another job's result.
       and not exists (
         select 1 from public.ai_provider_calls as c
         where c.provider = p_provider and c.provider_object_id = p_provider_job_id
@@ -5054,12 +5102,11 @@ begin
 end;
 $$;
 comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
-  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by '
-  'this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the '
-  'provider, due at once. p_order_id: the provider''s id of the order, where it sends that beside the id of what was made; a '
-  'job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
-  'changes. service_role only; '
-  'security definer because the receipts and the dispatch lie in schema private.';
+  'A webhook whose signature the caller has verified. Refuses one that is older or further ahead than the tolerance by '
+  'this clock (AJ042), records its events, and makes the job that it names due at once, if that job waits for this '
+  'provider. p_order_id: the provider''s id of the request, if the webhook has one beside the id of the result; a job '
+  'that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
+  'changes. service_role only; security definer because the receipts and the dispatch are in schema private.';
 revoke execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text)
   from public, anon, authenticated;
 grant execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) to service_role;
@@ -5074,13 +5121,13 @@ as $$
   delete from private.provider_webhook_receipts as r where r.received_at < clock_timestamp() - interval '2 days';
 $$;
 comment on function private.prune_provider_webhook_receipts() is
-  'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
+  'Hourly: deletes receipts older than two days; a provider retries for at most one day.';
 
 -- ===== supabase/schemas/providers/voice_limits.sql
 
--- How many cloned voices a user, and the project, may have: a clone costs nothing, and the plans of providers have few
--- places. Exact under any number of parallel inserts: those of one user wait for the user's row in ai_limits, those of
--- one provider for its advisory lock, which is taken only where it has a limit.
+-- Limits of cloned voices per user and per project: a clone costs nothing, but the plans of providers allow few.
+-- Exact under parallel inserts: inserts of one user wait for the user's row in ai_limits; clones of one provider wait
+-- for its advisory lock, which is taken only if the provider has a limit.
 
 create function private.count_user_voices(p_user_id uuid)
 returns bigint
@@ -5105,8 +5152,8 @@ as $$
     );
 $$;
 comment on function private.count_user_voices(uuid) is
-  'A user''s voices: those that live at a provider, the jobs that are still to make one, and what ended jobs have made, or may '
-  'have made, without a row. A voice that was deleted counts no more.';
+  'A user''s voices: those at a provider, those that unfinished jobs will create, and those that ended jobs have '
+  'created, or may have created, without a row. A deleted voice no longer counts.';
 
 create function private.count_provider_voices(p_provider text)
 returns bigint
@@ -5136,8 +5183,8 @@ as $$
     );
 $$;
 comment on function private.count_provider_voices(text) is
-  'Places for voices that are taken at a provider: voices, jobs that are still to make one, what ended jobs have made without a '
-  'row, and what the janitor has yet to remove.';
+  'Voices that count against a provider''s limit: existing ones, those that unfinished jobs will create, those that '
+  'ended jobs have created without a row, and those that the janitor has yet to remove.';
 
 create function private.lock_voice_places()
 returns trigger
@@ -5153,8 +5200,9 @@ begin
 end;
 $$;
 comment on function private.lock_voice_places() is
-  'Row trigger: has the voice clones of a provider with a limit come one after the other. Before the rows of users are locked, '
-  'so that none waits for another the other way round. Security definer because owners may not read the limits of providers.';
+  'Row trigger: serializes the voice clones of a provider with a limit. It locks before the rows of users are locked, '
+  'so that no two transactions lock in opposite order. Security definer because owners may not read the limits of '
+  'providers.';
 
 create function private.check_voice_room(p_user_id uuid, p_provider text)
 returns void
@@ -5181,8 +5229,8 @@ begin
 end;
 $$;
 comment on function private.check_voice_room(uuid, text) is
-  'Raises AJ036 when the user, and AJ037 when all users together, have more voices than they may. Security definer because '
-  'owners may not read what others have.';
+  'Raises AJ036 when the user, and AJ037 when all users together, have more voices than allowed. Security definer '
+  'because owners may not read other users'' voices.';
 
 create function private.take_inserted_voice_places()
 returns trigger
@@ -5205,12 +5253,12 @@ begin
 end;
 $$;
 comment on function private.take_inserted_voice_places() is
-  'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a function that '
-  'is.';
+  'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a '
+  'security definer function.';
 
 -- ===== supabase/schemas/jobs/changes.sql
 
--- What changes of status mean for everything around a job.
+-- Consequences of status changes for dependents, quotas, breakers, calls and checkpoints.
 
 create function private.follow_changed_ai_jobs()
 returns trigger
@@ -5254,8 +5302,9 @@ begin
 end;
 $$;
 comment on function private.follow_changed_ai_jobs() is
-  'Statement trigger: what changes of status mean for dependents, quotas, the provider''s breaker, open calls and '
-  'checkpoints. One trigger, since each costs every step of a job. Security definer because it calls functions that are.';
+  'Statement trigger: applies the consequences of status changes to dependents, quotas, the provider''s breaker, open '
+  'calls and checkpoints. One trigger, because each one costs time at every step of a job. Security definer because it '
+  'calls security definer functions.';
 
 -- ===== supabase/schemas/ops/schedule_runs.sql
 
@@ -5653,12 +5702,12 @@ comment on function private.recount_ai_jobs() is
 
 -- ===== supabase/schemas/jobs/triggers.sql
 
--- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event by name, so the names
--- decide: a new trigger is named so that it falls into its place, and is written here in that place.
+-- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event in the order of
+-- their names, so name a new trigger to fit its place, and write it here in that place.
 --
--- What depends on the order: ai_jobs_admit fills in what the others read; all that change the status fire before
+-- The order matters: ai_jobs_admit fills in columns that the others read; triggers that change the status fire before
 -- ai_jobs_guard_transition checks the change; locks are taken from the least to the most shared (advisory lock of the
--- provider, row of the user), so that two statements cannot wait for each other.
+-- provider, row of the user), so that two statements cannot deadlock.
 
 -- Before insert, each row.
 
@@ -5686,7 +5735,7 @@ create trigger ai_jobs_dispatch
 after insert on public.ai_jobs referencing new table as inserted
 for each statement execute function private.dispatch_inserted_ai_jobs();
 
--- After everything that needs no lock: other inserts of the user wait for the row that this locks.
+-- After all triggers that need no lock, because other inserts of the user wait for the row that this locks.
 create trigger ai_jobs_take_quota
 after insert on public.ai_jobs referencing new table as inserted
 for each statement execute function private.charge_inserted_ai_jobs();
@@ -5724,7 +5773,7 @@ before update on public.ai_jobs
 for each row when (old.status is distinct from new.status)
 execute function private.guard_ai_job_transition();
 
--- After them as well: only a waiting job has a turn.
+-- Also after them, because only a waiting job has a turn.
 create trigger ai_jobs_leave_queue
 before update on public.ai_jobs
 for each row
@@ -5775,8 +5824,8 @@ for each statement execute function private.count_deleted_ai_jobs();
 
 -- ===== supabase/schemas/janitor/references.sql
 
--- Which rows name something outside of the database: objects in Storage and objects at providers. The tables of the core
--- are known; a module, or an app, registers its own tables here, so that nothing that they name is removed.
+-- Which rows name objects in Storage or at providers. The tables of the core are known; a module or an app registers
+-- its tables here, so that nothing that they name is removed.
 
 create table private.storage_references (
   table_name text not null,
@@ -5798,9 +5847,9 @@ create table private.provider_references (
   constraint provider_references_pkey primary key (table_name)
 );
 comment on table private.provider_references is
-  'Tables of other modules whose rows name what a provider holds. They have the columns provider, job_id, created_at and '
-  'provider_missing_since. Delete a row here before you drop its table.';
-comment on column private.provider_references.object_type is 'What it is, for reports: avatar.';
+  'Tables of other modules whose rows name objects at a provider. They have the columns provider, job_id, created_at '
+  'and provider_missing_since. Delete a row here before you drop its table.';
+comment on column private.provider_references.object_type is 'The type of the objects, for reports: avatar.';
 
 alter table private.provider_references enable row level security;
 revoke all on private.provider_references from public, anon, authenticated, service_role;
@@ -5865,7 +5914,7 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
--- So that a null argument takes its condition out of the plan, and the other conditions use their indexes.
+-- With a custom plan, a null argument removes its condition, and the other conditions use their indexes.
 set plan_cache_mode = force_custom_plan
 as $$
 declare
@@ -5886,8 +5935,8 @@ begin
 end;
 $$;
 comment on function private.provider_rows(text, text) is
-  'The rows that name what a provider holds: voices and those of the registered tables, of all providers and objects or of those '
-  'given.';
+  'The rows that name objects at a provider: voices and rows of the registered tables, of all providers and objects or '
+  'of those given.';
 
 create function private.set_provider_missing(p_provider text, p_object_ids text[], p_missing_since timestamptz)
 returns void
@@ -5912,16 +5961,16 @@ begin
 end;
 $$;
 comment on function private.set_provider_missing(text, text[], timestamptz) is
-  'Marks the rows of these objects as missing at their provider since then, or, with null, as there again. A mark that is '
-  'there keeps its time.';
+  'Marks the rows of these objects as missing at their provider since then or, with null, as present again. An '
+  'existing mark keeps its time.';
 
 -- ===== supabase/schemas/storage/buckets.sql
 
--- The buckets. Every object lies in its owner's folder: <user id>/…; storage/policies.sql says who may touch it.
+-- The buckets. Every object is in its owner's folder: <user id>/…; storage/policies.sql says who may access it.
 --
--- Storage compares a content type letter by letter with allowed_mime_types, parameters included, unless the entry ends
--- with /*. Browsers send recordings as audio/webm;codecs=opus, so that sound and film are allowed by wildcard;
--- create-upload-url and the job types say which formats they take.
+-- Storage compares a content type with allowed_mime_types literally, parameters included, unless the entry ends with
+-- /*. Browsers send recordings as audio/webm;codecs=opus, so audio and video are allowed by wildcard;
+-- create-upload-url and the job types define the accepted formats.
 
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
@@ -5973,13 +6022,13 @@ as $$
   select array['voice-samples', 'uploads', 'recordings', 'outputs', 'pdfs', 'profile-photos', 'published-media'];
 $$;
 comment on function private.own_buckets() is
-  'The buckets of this schema. In any other, an app''s own, nothing is checked, counted or removed.';
+  'The buckets of this schema. In all other buckets, which belong to the app, nothing is checked, counted or removed.';
 
 -- ===== supabase/schemas/storage/owners.sql
 
 -- Every object of our buckets belongs to an account that exists.
 
--- A policy alone would not do: a signed upload URL and a worker write as the service, also when the account has gone since.
+-- A policy is not enough: signed upload URLs and workers write as the service, even after the account was deleted.
 create function private.check_object_owner()
 returns trigger
 language plpgsql
@@ -5992,29 +6041,30 @@ begin
   if new.bucket_id <> all (private.own_buckets()) or new.name !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/' then
     return null;
   end if;
-  -- Held until this commits: a deletion of the account that comes later finds the object.
+  -- Held until commit, so that a later deletion of the account finds the object.
   perform 1 from auth.users as u where u.id = v_folder::uuid for key share;
   if not found then
-    -- 42501 is the one state whose message Storage passes on, with 403.
+    -- 42501 is the only SQLSTATE whose message Storage returns, with 403.
     raise exception 'account_not_found: the account of this folder no longer exists' using errcode = '42501';
   end if;
   return null;
 end;
 $$;
 comment on function private.check_object_owner() is
-  'Row trigger on storage.objects: refuses an object of our buckets whose first folder is the id of no account (42501) '
-  'from every writer; folders that are no id are left alone. Security definer because the roles of Storage may not read accounts.';
+  'Row trigger on storage.objects: refuses, from every writer, an object in our buckets whose first folder is an id '
+  'without an account (42501). Folders that are not ids are ignored. Security definer because the roles of Storage may '
+  'not read accounts.';
 
--- After the insert, so that the policies have refused other people's folders before this looks for their account.
+-- After the insert, so that the policies refuse other users' folders before this checks their account.
 create trigger objects_check_owner
 after insert or update of bucket_id, name on storage.objects
 for each row execute function private.check_object_owner();
 
 -- ===== supabase/schemas/storage/pending_uploads.sql
 
--- How much a user may have on its way to Storage or lying there unused: addresses for uploads that may still be used, and
--- files that no row names. Exact under any number of parallel requests, whichever way a file comes: those of one user
--- wait for each other, and what turns out to be named counts no more.
+-- Limits unused Storage per user: upload URLs that may still be used, and files that no row names. Exact under
+-- parallel requests and for every way in which a file arrives: the checks of one user wait for each other, and files
+-- that turn out to be named no longer count.
 
 create table public.pending_uploads (
   object_path text not null,
@@ -6029,7 +6079,7 @@ create table public.pending_uploads (
     check (
       object_path ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' and split_part(object_path, '/', 2) = user_id::text
     ),
-  -- Those into which users upload; an app's own buckets have their own rules.
+  -- The buckets into which users upload; an app's own buckets have their own rules.
   constraint pending_uploads_object_path_names_a_bucket_for_uploads
     check (
       split_part(object_path, '/', 1) in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
@@ -6037,16 +6087,16 @@ create table public.pending_uploads (
   constraint pending_uploads_size_is_not_negative check (size_bytes >= 0)
 );
 comment on table public.pending_uploads is
-  'Room that a user has taken in Storage for what no row names: an address for an upload, from its request until it ends '
-  'or is used, and a stored file until a row names it or it is removed. Whether a row names it is looked up only before '
-  'something is refused, so that there may be rows of files that are named by now.';
+  'Storage that a user occupies without a row that names it: an upload URL, from its request until it expires or is '
+  'used, and a stored file, until a row names it or it is removed. Whether a row names a file is checked only before a '
+  'refusal, so the table may contain files that are named by now.';
 comment on column public.pending_uploads.object_path is 'As <bucket>/<path>; its first folder is the owner''s id.';
-comment on column public.pending_uploads.size_bytes is 'As declared; once it is stored, as stored.';
-comment on column public.pending_uploads.stored_at is 'When the file was stored; null: it may still come.';
+comment on column public.pending_uploads.size_bytes is 'As declared; after the upload, as stored.';
+comment on column public.pending_uploads.stored_at is 'When the file was stored; null: not yet.';
 comment on column public.pending_uploads.expires_at is
-  'Until when a file that is not stored takes room: as long as Storage takes it by its signed address.';
+  'Until when an upload URL that was not used counts: as long as Storage accepts it.';
 
--- Serves the sums; and the removal of addresses that have ended.
+-- Serves the sums, and the removal of expired URLs.
 create index pending_uploads_user_id_idx on public.pending_uploads (user_id) include (size_bytes, stored_at, expires_at);
 create index pending_uploads_expires_at_idx on public.pending_uploads (expires_at) where stored_at is null;
 
@@ -6121,16 +6171,17 @@ begin
   end loop;
   if v_files > v_max_files then
     code := 'unused_uploads_exceeded';
-    message := format('at most %s upload URLs and files that nothing uses may be open at once', v_max_files);
+    message := format('you may have at most %s unused upload URLs and files; use or delete some', v_max_files);
   else
     code := 'unused_upload_bytes_exceeded';
-    message := format('upload URLs and files that nothing uses may have %s bytes together at most', v_max_bytes);
+    message := format('your unused upload URLs and files may have at most %s bytes together; use or delete some', v_max_bytes);
   end if;
 end;
 $$;
 comment on function private.find_upload_room(uuid, text, bigint) is
-  'Whether the user has room for a file of that size there: nulls, or which limit would be exceeded and words for it. Until the '
-  'transaction ends no other of the user gets an answer. What is named by a row, or gone, is forgotten before it says no.';
+  'Whether the user has room for a file of that size at that path: nulls, or the limit that would be exceeded and a '
+  'message. Locks out other checks of the user until the transaction ends. Before a refusal it forgets rows whose file '
+  'is named or gone.';
 
 create function private.reserve_upload()
 returns trigger
@@ -6149,15 +6200,15 @@ begin
   elsif v_code is not null then
     raise exception '%', v_message using errcode = 'AJ043', detail = 'size_bytes';
   end if;
-  -- In the place of one that has ended.
+  -- Replaces an expired one.
   delete from public.pending_uploads as u
   where u.object_path = new.object_path and u.user_id = new.user_id and u.stored_at is null and u.expires_at <= now();
   return new;
 end;
 $$;
 comment on function private.reserve_upload() is
-  'Row trigger: lets a user write down what they will upload as long as there is room (AJ039, AJ043). Security definer because '
-  'it forgets rows, which users may not.';
+  'Row trigger: lets a user record a planned upload while there is room (AJ039, AJ043). Security definer because it '
+  'deletes rows, which users may not.';
 
 create function private.count_stored_upload()
 returns trigger
@@ -6180,7 +6231,7 @@ begin
   end if;
   v_path := new.bucket_id || '/' || new.name;
   v_owner := coalesce(new.owner_id, new.owner::text);
-  -- What the service writes has no owner.
+  -- Objects that the service writes have no owner.
   if v_owner is distinct from split_part(new.name, '/', 1)
     or new.bucket_id not in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
     or v_owner !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
@@ -6189,7 +6240,7 @@ begin
   v_bytes := coalesce(new.metadata ->> 'size', new.metadata ->> 'contentLength', '0')::bigint;
   select f.code, f.message into v_code, v_message from private.find_upload_room(v_owner::uuid, v_path, v_bytes) as f;
   if v_code is not null then
-    -- 42501 is the one state whose message Storage passes on, with 403.
+    -- 42501 is the only SQLSTATE whose message Storage returns, with 403.
     raise exception '%: %', v_code, v_message using errcode = '42501';
   end if;
   insert into public.pending_uploads as u (object_path, user_id, size_bytes, stored_at)
@@ -6199,16 +6250,16 @@ begin
 end;
 $$;
 comment on function private.count_stored_upload() is
-  'Row trigger on storage.objects: counts what a user stores in our buckets, and refuses it where there is no room (42501), '
-  'whichever way it comes; what is removed counts no more. Storage also runs it to check for permission, and rolls that back. '
-  'Security definer because the roles of Storage may write nothing here.';
+  'Row trigger on storage.objects: counts what users store in our buckets, however it arrives, and refuses it where '
+  'there is no room (42501); a removed object no longer counts. Storage also runs it to check for permission and rolls '
+  'that back. Security definer because the roles of Storage may not write these tables.';
 
 create trigger pending_uploads_reserve
 before insert on public.pending_uploads
 for each row when (new.stored_at is null)
 execute function private.reserve_upload();
 
--- By its name behind the trigger that looks for the account.
+-- Named so that it fires after the trigger that checks the account.
 create trigger objects_count_upload
 after insert or update of bucket_id, name, metadata on storage.objects
 for each row execute function private.count_stored_upload();
@@ -6219,10 +6270,10 @@ for each row execute function private.count_stored_upload();
 
 -- ===== supabase/schemas/storage/policies.sql
 
--- Who may touch which objects. Every object lies in its owner's folder: <user id>/…
+-- Who may access which objects. Every object is in its owner's folder: <user id>/…
 
--- Reading: the owner's folder, in every bucket. The public bucket needs no policy for its public URLs, and without
--- one for others nobody can list it.
+-- Read: the owner's folder, in every bucket. Public URLs of the public bucket need no policy, and without one nobody
+-- else can list it.
 create policy "users can read objects in their own folder"
 on storage.objects for select to authenticated
 using (
@@ -6230,13 +6281,13 @@ using (
   and (storage.foldername(name))[1] = (select auth.uid())::text
 );
 
--- Writing: outputs are made by the service alone.
+-- Write: only the service writes outputs.
 create policy "users can upload into their own folder"
 on storage.objects for insert to authenticated
 with check (
   bucket_id in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
   and (storage.foldername(name))[1] = (select auth.uid())::text
-  -- Storage signs the address of an upload if this insert were allowed, and undoes it: only what was written down counts.
+  -- Before Storage signs an upload URL, it tries this insert and rolls it back. Only recorded uploads may be signed.
   and (
     storage.operation() is distinct from 'storage.object.sign_upload_url'
     or exists (
@@ -6246,14 +6297,14 @@ with check (
   )
 );
 
--- Replacing is for profile photos only. A job's input must stay what it was when the job was accepted; a published photo
--- lies in caches for an hour, so that a changed one is better a new object; a keepsake may be on order.
+-- Replace: profile photos only. A job's input must stay what it was when the job was accepted; a published photo is
+-- cached for an hour, so a changed one should be a new object; a keepsake may be in an order.
 create policy "users can replace their own profile photos"
 on storage.objects for update to authenticated
 using (bucket_id = 'profile-photos' and (storage.foldername(name))[1] = (select auth.uid())::text)
 with check (bucket_id = 'profile-photos' and (storage.foldername(name))[1] = (select auth.uid())::text);
 
--- Not from pdfs: the file of a keepsake goes with its row, which an open order holds (private.guard_pdf).
+-- Not in pdfs: the file of a keepsake is removed with its row, which an open order protects (private.guard_pdf).
 create policy "users can remove objects in their own folder"
 on storage.objects for delete to authenticated
 using (
@@ -6263,7 +6314,7 @@ using (
 
 -- ===== supabase/schemas/janitor/provider_objects.sql
 
--- What the providers list as ours, and how far each list has been read.
+-- Our objects in the providers' lists, and how far each list has been read.
 
 create table private.provider_objects (
   provider text not null,
@@ -6284,8 +6335,8 @@ comment on table private.provider_objects is
 comment on column private.provider_objects.job_id is
   'The job of its marker. Not a foreign key: it may be a job of another installation.';
 comment on column private.provider_objects.standing is
-  'named (a row names it), live (its job may continue with it), orphan (made here, and nothing names it), foreign (its '
-  'marker is of no job of ours: reported, never removed).';
+  'named (a row names it), live (its job may continue with it), orphan (created here, and no row names it), foreign '
+  '(its marker belongs to no job of ours: reported, never removed).';
 comment on column private.provider_objects.orphan_since is
   'When it was first seen as an orphan; the grace period starts here.';
 
@@ -6343,7 +6394,7 @@ as $$
           or (
             j.status = 'failed'
             and (
-              -- Parked: only an operator can say what became of the call.
+              -- Parked: only an operator can find out the outcome of the call.
               j.error_code = 'outcome_unknown'
               or exists (
                 select 1 from public.ai_provider_calls as o where o.job_id = j.id and o.outcome in ('sent', 'unknown')
@@ -6373,7 +6424,7 @@ comment on function private.provider_object_standing(text, text, uuid) is
 
 -- ===== supabase/schemas/janitor/deleted_users.sql
 
--- What remains outside of the database of an account that is deleted.
+-- Queues the removal of a deleted account's files.
 
 create function private.forget_user()
 returns trigger
@@ -6382,8 +6433,8 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- Everything in the user's folders of our buckets, named by a row or not. As text, so that the planner sees a prefix and uses the
-  -- index over names; a uuid has nothing in it to quote.
+  -- All objects in the user's folders of our buckets, whether or not a row names them. The prefix is a literal, so
+  -- that the planner uses the index over names; a uuid contains nothing to quote.
   execute format(
     'insert into private.storage_removals (object_path, user_id, reason)
      select o.bucket_id || ''/'' || o.name, %1$L, ''users''
@@ -6654,7 +6705,7 @@ begin
       from storage.objects as o
       cross join lateral (
         select
-          -- Null for a name of another form: no user's folder, and left alone.
+          -- Null for a name of another form: it is in no user's folder, and ignored.
           case when o.name ~ '/.' and split_part(o.name, '/', 1) ~ v_uuid then split_part(o.name, '/', 1) end as folder,
           case
             when v_bucket in ('outputs', 'pdfs') and split_part(o.name, '/', 2) ~ v_uuid and split_part(o.name, '/', 3) <> ''
@@ -6737,8 +6788,8 @@ grant execute on function public.settle_storage_removals(bigint[], uuid, text) t
 
 -- ===== supabase/schemas/janitor/provider_removals.sql
 
--- The removal of voices and videos at providers. Nothing is removed that a row names or that a job may still continue
--- with; nothing is removed that was not made here.
+-- The removal of voices and videos at providers. It removes only what was created here, and nothing that a row names
+-- or that a job may still continue with.
 
 create function private.settle_cancelled_call(p_job_id uuid, p_provider text, p_object_type text, p_object_id text)
 returns void
@@ -6835,7 +6886,7 @@ begin
     join public.ai_providers as p on p.provider = r.provider
     where r.done_at is null and r.next_attempt_at <= clock_timestamp() and r.provider = any (p_providers)
       and p.paused_at is null
-      -- Only a job closes a breaker. If there is no job, the janitor tries instead.
+      -- Normally only a job closes a breaker. If no job has tried, the janitor sends a request instead.
       and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
     order by r.next_attempt_at
     limit p_limit * 10
@@ -6936,7 +6987,7 @@ begin
     delete from private.provider_objects as o
     where o.provider = v_removal.provider and o.object_id = v_removal.provider_object_id;
     if v_removal.provider_object_id is null then
-      -- If an object was found, that has settled the call already.
+      -- If an object was found, the call is already settled.
       perform private.settle_cancelled_call(v_removal.job_id, v_removal.provider, v_removal.object_type, null);
     end if;
   end if;
@@ -6969,7 +7020,7 @@ begin
     select 1
     from public.ai_providers as p
     where p.provider = p_provider and p.paused_at is null
-      -- Only a job closes a breaker. If there is no job, the janitor tries instead.
+      -- Normally only a job closes a breaker. If no job has tried, the janitor sends a request instead.
       and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
   ) then
     return;
@@ -7132,7 +7183,7 @@ declare
 begin
   update private.provider_scans as s
   set finished_at = case when p_error_code is null and s.listed_at is not null then clock_timestamp() end,
-      -- Otherwise a cursor that the provider no longer accepts would be requested for ever.
+      -- Otherwise a cursor that the provider no longer accepts would be used forever.
       page_cursor = null,
       started_at = case when p_error_code is not null and s.listed_at is null then clock_timestamp() else s.started_at end,
       last_error_code = p_error_code,
@@ -7158,7 +7209,7 @@ grant execute on function public.end_provider_scan(text, uuid, text) to service_
 
 -- ===== supabase/schemas/janitor/abandoned_uploads.sql
 
--- How the janitor ends resumable uploads that nobody will finish.
+-- Resumable uploads that no job will finish, for the janitor to abort.
 
 create function public.claim_abandoned_uploads(p_limit integer, p_lease_seconds integer default 120)
 returns table (upload_id text, lease_token uuid)
@@ -7183,8 +7234,8 @@ as $$
   returning a.upload_id, a.lease_token;
 $$;
 comment on function public.claim_abandoned_uploads(integer, integer) is
-  'Leases up to p_limit uploads that are to be ended now. service_role only; security definer because the list lies in schema '
-  'private.';
+  'Leases up to p_limit uploads that are due to be aborted. service_role only; security definer because the list is in '
+  'schema private.';
 revoke execute on function public.claim_abandoned_uploads(integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_abandoned_uploads(integer, integer) to service_role;
 
@@ -7212,8 +7263,9 @@ begin
 end;
 $$;
 comment on function public.settle_abandoned_uploads(text[], uuid, text) is
-  'What became of leased uploads: forgotten when Storage does not have them any more, tried again later after p_error_code. '
-  'Returns how many are forgotten. service_role only; security definer because the list lies in schema private.';
+  'Settles leased uploads: deletes the row if Storage no longer has the upload, otherwise retries later, with '
+  'p_error_code. Returns how many were deleted. service_role only; security definer because the list is in schema '
+  'private.';
 revoke execute on function public.settle_abandoned_uploads(text[], uuid, text) from public, anon, authenticated;
 grant execute on function public.settle_abandoned_uploads(text[], uuid, text) to service_role;
 
@@ -7285,7 +7337,7 @@ begin
       c.provider, c.operation, c.provider_object_id,
       case when c.provider_object_id is null then 'job:' || c.job_id end, c.job_id, c.sent_at
     from public.ai_provider_calls as c
-    -- Speech and transcripts take no place of the plan, and a retry of a failed job reads them again.
+    -- Speech and transcripts do not count against a plan's limit, and a retry of a failed job reads them again.
     where c.job_id = any (v_jobs) and c.operation in ('create_voice', 'create_video')
       and c.outcome not in ('rejected', 'absent') and c.discarded_at is null
       and private.provider_object_standing(c.provider, c.provider_object_id, c.job_id) = 'orphan'
@@ -7309,9 +7361,9 @@ begin
 end;
 $$;
 comment on function private.queue_job_leftovers(integer) is
-  'Queues for removal what jobs left that ended without a result, once their grace period is over: the voice or video '
-  'of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call stopped; '
-  'returns the number of jobs.';
+  'Queues for removal what ended jobs without a result left behind, once their grace period is over: the voice or '
+  'video of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call '
+  'stopped; returns the number of jobs.';
 
 create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)
 returns integer
@@ -7427,7 +7479,7 @@ comment on function private.run_janitor() is
 
 -- ===== supabase/schemas/jobs/voice_clone.sql
 
--- The job type voice_clone: a recording becomes a voice.
+-- The job type voice_clone: creates a voice from a recording.
 
 insert into public.ai_job_types (
   job_type, provider, max_attempts, input_name, input_buckets, input_mime_types, input_max_bytes
@@ -7443,7 +7495,7 @@ insert into public.ai_job_types (
   10485760
 );
 
--- An instant clone is part of the plan; what it takes is a place for a voice.
+-- An instant clone is included in the plan; it occupies a voice slot.
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('voice_clone', 'elevenlabs', 'creation', 1, 0);
 
@@ -7469,7 +7521,8 @@ begin
 end;
 $$;
 comment on function private.save_voice(public.ai_jobs, jsonb) is
-  'Writes the voice that a voice clone made (provider_voice_id, name, description, labels, stability, similarity_boost).';
+  'Writes the voice that a voice clone created (provider_voice_id, name, description, labels, stability, '
+  'similarity_boost).';
 
 -- ===== supabase/schemas/jobs/text_to_speech.sql
 
@@ -7480,7 +7533,7 @@ insert into public.ai_job_types (
   input_mime_types, input_max_bytes, stock_voice_ids, hooks
 ) values (
   'text_to_speech', 'elevenlabs', 5,
-  -- How late an item may come into the provider's history is not documented.
+  -- The provider does not document how late an item may appear in its history.
   180,
   86400,
   false, 'input', '{}', '{}', 1,
@@ -7529,9 +7582,9 @@ begin
 end;
 $$;
 comment on function private.check_text_to_speech(public.ai_jobs) is
-  'Raises AJ018 unless metadata.voice_id names a stock voice or a voice of the job''s owner. The answer is the same for a '
-  'voice of another user as for none. A job that depends on a voice clone may leave the voice out. Called by '
-  'private.admit_ai_job, which runs as its owner, so the owner is checked here.';
+  'Raises AJ018 unless metadata.voice_id names a stock voice or a voice of the job''s owner; the error is the same for '
+  'another user''s voice and for none. A job that depends on a voice clone may leave the voice out. Called by '
+  'private.admit_ai_job, which runs with its owner''s rights, so this function checks the owner.';
 
 -- ===== supabase/schemas/ops/health.sql
 

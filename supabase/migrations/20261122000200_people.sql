@@ -5,9 +5,9 @@
 
 -- Profiles.
 --
--- Here and in the rest of this module: references between two things of one owner are composite foreign keys over
--- (id, user_id), so that a row can only point at a row of the same owner, for every writer. What a job made outlives the
--- job; only the link goes.
+-- In this module, references between two rows of one owner are composite foreign keys over (id, user_id), so that no
+-- writer can make a row refer to another owner's row. A job's products outlive the job; only the reference is
+-- cleared.
 
 create table public.profiles (
   user_id uuid not null default auth.uid(),
@@ -26,15 +26,17 @@ create table public.profiles (
     and split_part(photo_path, '/', 2) = user_id::text
   ),
   constraint profiles_locale_is_bcp47 check (locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'),
-  -- The second of these raises 22023, which names the zone, unless Postgres knows it.
+  -- The second condition raises 22023, with the name of the zone, if Postgres does not know it.
   constraint profiles_time_zone_is_known check (
     time_zone ~ '^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$' and timezone(time_zone, timestamptz 'epoch') is not null
   )
 );
-comment on table public.profiles is 'How a user wants to be called and seen. One row per user, made and kept by the user.';
+comment on table public.profiles is
+  'A user''s name, photo, language and time zone. One row per user, created and changed by the user.';
 comment on column public.profiles.locale is 'Language of the app for this user, as a BCP 47 tag such as de or pt-BR.';
 comment on column public.profiles.time_zone is
-  'Where the user lives, as a name of the IANA database such as Europe/Vienna: the day of what is dated for them is the day there.';
+  'The user''s time zone, as a name of the IANA database such as Europe/Vienna. Dates that are printed for the user '
+  'are in it.';
 comment on column public.profiles.photo_path is 'Object of the public bucket profile-photos, as <bucket>/<path>.';
 
 alter table public.profiles enable row level security;
@@ -94,11 +96,12 @@ create table public.calls (
   constraint calls_transcript_data_has_transcript check (transcript_data is null or transcript is not null),
   constraint calls_transcript_job_key unique (transcript_job_id, user_id)
 );
-comment on table public.calls is 'A recorded conversation of the owner''s; its transcript is written by the job that made it.';
+comment on table public.calls is 'A recorded conversation of its owner. The transcription job writes the transcript.';
 comment on column public.calls.recording_id is 'The recording in the owner''s media; null once that is deleted.';
-comment on column public.calls.held_at is 'When people talked; the list is in this order.';
-comment on column public.calls.transcript is 'What was said, as plain text. Stays when the job or the recording is deleted.';
-comment on column public.calls.transcript_data is 'Words with times and speakers, as the transcription job found them.';
+comment on column public.calls.held_at is 'When the conversation was held; lists are sorted by it.';
+comment on column public.calls.transcript is
+  'The transcript as plain text. It stays when the job or the recording is deleted.';
+comment on column public.calls.transcript_data is 'Words with times and speakers, as returned by the transcription.';
 comment on column public.calls.transcript_job_id is 'The job that wrote the transcript; null once that job is deleted.';
 
 create index calls_user_id_held_at_idx on public.calls (user_id, held_at desc, id desc);
@@ -166,12 +169,13 @@ create table public.avatars (
   ),
   constraint avatars_duration_is_positive check (duration_seconds > 0)
 );
-comment on table public.avatars is 'A photo that talks: the finished video of an avatar job. Written by the job; the owner may rename or remove it.';
-comment on column public.avatars.job_id is 'The job that made it, of the same owner; null once that job is deleted.';
+comment on table public.avatars is
+  'A talking photo: the finished video of an avatar job. The job writes it; the owner may rename or delete it.';
+comment on column public.avatars.job_id is 'The job that created it, of the same owner; null once that job is deleted.';
 comment on column public.avatars.provider_avatar_id is 'The provider''s id of the rendered video or talk.';
-comment on column public.avatars.video_url is 'The video in our own Storage, as outputs/<path>.';
+comment on column public.avatars.video_url is 'The video in our Storage, as outputs/<path>.';
 comment on column public.avatars.provider_missing_since is
-  'Since when the provider does not have the video any more; ours is in Storage all the same.';
+  'Since when the provider no longer has the video; our copy in Storage remains.';
 
 create index avatars_user_id_created_at_idx on public.avatars (user_id, created_at desc, id desc);
 create index avatars_voice_id_idx on public.avatars (voice_id, user_id);
@@ -229,18 +233,21 @@ create table public.slideshows (
   constraint slideshows_title_length check (length(title) between 1 and 200),
   constraint slideshows_description_length check (length(description) <= 2000)
 );
-comment on table public.slideshows is 'Photos in an order, with captions. Private, or readable by anyone with the link.';
+comment on table public.slideshows is
+  'Photos in an order, with captions. Private, or readable by anyone who has the link.';
 comment on column public.slideshows.is_published is
-  'True lets anyone with the link read it. Switching it off makes the link void for good and lets go of the public copies.';
+  'True: anyone with the link can read it. Setting it to false permanently invalidates the link and releases the '
+  'public copies.';
 comment on column public.slideshows.share_token is
-  'The secret of the link, drawn by the database: 244 random bits. Who has it can read the slideshow while it is published.';
+  'The secret in the link, generated by the database: 244 random bits. Anyone who has it can read the slideshow while '
+  'it is published.';
 
 create index slideshows_user_id_created_at_idx on public.slideshows (user_id, created_at desc, id desc);
 
 alter table public.slideshows enable row level security;
 
--- A published slideshow is readable by a request that names its token, and cannot be found without it: the policy compares
--- with a setting that only get_shared_slideshow makes, for its own transaction.
+-- A published slideshow can be read with its token, and not found without it: the policy compares with a setting that
+-- only get_shared_slideshow sets, for its transaction.
 create policy "users can read their own slideshows and shared ones by link" on public.slideshows for select
 to authenticated
 using (
@@ -294,11 +301,12 @@ create table public.slideshow_items (
   )
 );
 comment on table public.slideshow_items is 'The photos of a slideshow in their order. Slideshow and photo belong to the same owner, by foreign key.';
-comment on column public.slideshow_items.position is 'From 0. Unique in the slideshow at commit, so that two can be swapped in one transaction.';
-comment on column public.slideshow_items.is_full_page is 'In print the photo has a page to itself, up to the edges.';
+comment on column public.slideshow_items.position is
+  'From 0. Unique in the slideshow at commit, so that one transaction can swap two slides.';
+comment on column public.slideshow_items.is_full_page is 'In print the photo fills its page, up to the edges.';
 comment on column public.slideshow_items.public_path is
-  'Copy of the photo in the public bucket published-media, made by the owner to be seen by others; forgotten when the '
-  'slideshow is withdrawn.';
+  'Copy of the photo in the public bucket published-media, which the owner creates to share it; cleared when the '
+  'slideshow is no longer published.';
 
 create index slideshow_items_user_id_idx on public.slideshow_items (user_id);
 create index slideshow_items_slideshow_id_idx on public.slideshow_items (slideshow_id, user_id);
@@ -354,8 +362,8 @@ begin
 end;
 $$;
 comment on function private.withdraw_slideshow() is
-  'Row trigger: a slideshow that is no longer published gets a new secret, so that links that were given away stay void '
-  'when it is published again, and its slides let go of their public copies.';
+  'Row trigger: a slideshow that is no longer published gets a new secret, so that earlier links stay invalid when it '
+  'is published again, and its slides release their public copies.';
 
 create function public.reorder_slideshow(p_slideshow_id uuid, p_item_ids uuid[])
 returns integer
@@ -376,8 +384,8 @@ begin
 end;
 $$;
 comment on function public.reorder_slideshow(uuid, uuid[]) is
-  'Puts the slides of one slideshow into the given order, in one transaction; name all of them. Returns how many were '
-  'placed. Security invoker: the policies decide whose slides these may be.';
+  'Puts the slides of one slideshow into the given order, in one transaction; pass all of them. Returns how many were '
+  'placed. Security invoker: the policies decide which slides the caller may change.';
 revoke execute on function public.reorder_slideshow(uuid, uuid[]) from public, anon;
 grant execute on function public.reorder_slideshow(uuid, uuid[]) to authenticated, service_role;
 
@@ -406,8 +414,8 @@ begin
 end;
 $$;
 comment on function public.get_shared_slideshow(text) is
-  'The published slideshow behind a link: title, description and its public slides; null when there is none. For '
-  'anybody. Security invoker: the policies decide, by the token that it sets for its own transaction.';
+  'The published slideshow behind a link: title, description and its public slides; null when there is none. Anyone '
+  'may call it. Security invoker: the policies decide, using the token that this function sets for its transaction.';
 revoke execute on function public.get_shared_slideshow(text) from public, anon, authenticated, service_role;
 grant execute on function public.get_shared_slideshow(text) to anon, authenticated;
 
@@ -460,10 +468,10 @@ create table public.pdfs (
   constraint pdfs_page_count_is_positive check (page_count > 0),
   constraint pdfs_size_is_positive check (size_bytes > 0)
 );
-comment on table public.pdfs is 'A rendered keepsake. Written by the job; the owner may retitle or remove it.';
-comment on column public.pdfs.slideshow_id is 'What it was made from; null once that is deleted.';
-comment on column public.pdfs.job_id is 'The job that made it, of the same owner; null once that job is deleted.';
-comment on column public.pdfs.pdf_url is 'The file in our own Storage, as pdfs/<path>.';
+comment on table public.pdfs is 'A rendered keepsake. The job writes it; the owner may retitle or delete it.';
+comment on column public.pdfs.slideshow_id is 'The slideshow that it shows; null once that is deleted.';
+comment on column public.pdfs.job_id is 'The job that rendered it, of the same owner; null once that job is deleted.';
+comment on column public.pdfs.pdf_url is 'The file in our Storage, as pdfs/<path>.';
 
 create index pdfs_user_id_created_at_idx on public.pdfs (user_id, created_at desc, id desc);
 create index pdfs_slideshow_id_idx on public.pdfs (slideshow_id, user_id);
@@ -495,7 +503,7 @@ insert into private.storage_references (table_name, column_name) values ('public
 
 -- ===== supabase/schemas/people/avatar_video.sql
 
--- The job type avatar_video: a photo talks. D-ID makes it unless metadata.provider says heygen.
+-- The job type avatar_video: a talking photo. D-ID renders it unless metadata.provider names heygen.
 
 create table private.ai_recording_limits (
   job_type text not null,
@@ -510,8 +518,8 @@ create table private.ai_recording_limits (
   constraint ai_recording_limits_max_seconds_in_range check (max_seconds between 1 and 86400)
 );
 comment on table private.ai_recording_limits is
-  'What each provider takes as the recording that a photo speaks. The same as in _shared/providers; a job is checked when it '
-  'is created, before a speech that it depends on is paid for in vain.';
+  'Which recordings each provider accepts as the speech of an avatar video. Equal to the limits in _shared/providers. '
+  'A job is checked when it is created, before a speech that it depends on is paid for needlessly.';
 comment on column private.ai_recording_limits.mime_types is 'Content types by their canonical names.';
 
 create index ai_recording_limits_provider_idx on private.ai_recording_limits (provider);
@@ -527,7 +535,8 @@ insert into public.ai_job_types (
   'd-id',
   array['heygen'],
   5,
-  -- An outage of an hour, a full plan and a slow render fit in; a render that never ends does not wait for a day.
+  -- Long enough for an outage of an hour, a full plan and a slow render; short enough that a render that never ends
+  -- does not wait for a day.
   14400,
   'photo',
   array['uploads', 'profile-photos'],
@@ -536,7 +545,8 @@ insert into public.ai_job_types (
   array['check']
 );
 
--- Of the video. D-ID sells minutes of a plan and names no price for a second: this is about what its plans come to.
+-- Per second of video. D-ID sells minutes of a plan and publishes no price per second; this is roughly what its plans
+-- cost.
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('avatar_video', 'd-id', 'second', 1, 20000), ('avatar_video', 'heygen', 'second', 1, 50000);
 
@@ -560,8 +570,8 @@ as $$
   ));
 $$;
 comment on function private.spoken_seconds(text) is
-  'How long a text lasts when it is spoken slowly: 12 characters a second, a Chinese, Japanese or Korean one counting for '
-  'three. The same as spokenSeconds in _shared/media/spoken-seconds.ts.';
+  'How long a text lasts when spoken slowly: 12 characters a second; a Chinese, Japanese or Korean character counts as '
+  'three. Equal to spokenSeconds in _shared/media/spoken-seconds.ts.';
 
 create function private.check_expected_speech(p_speech public.ai_jobs, p_limits private.ai_recording_limits)
 returns void
@@ -577,14 +587,14 @@ declare
   v_seconds numeric;
   v_smaller text;
 begin
-  -- A plain insert may have put anything here; what is no number does not count.
+  -- A plain insert may contain anything here; a value that is not a number is ignored.
   if jsonb_typeof(p_speech.metadata #> '{settings,speed}') = 'number' then
     v_speed := greatest((p_speech.metadata #>> '{settings,speed}')::numeric, 0.5);
   end if;
   v_seconds := ceil(private.spoken_seconds(coalesce(p_speech.metadata ->> 'text', '')) / v_speed);
   if v_seconds > p_limits.max_seconds then
     raise exception
-      'the recording (the speech that this job depends on) will last about % s; % takes % at most. Shorten its text to about % characters',
+      'the recording (the speech that this job depends on) will last about % s; % accepts at most % s. Shorten its text to about % characters',
       v_seconds, p_limits.provider, p_limits.max_seconds,
       floor(length(p_speech.metadata ->> 'text') * p_limits.max_seconds / v_seconds)
       using errcode = 'AJ014', detail = 'depends_on_job_id';
@@ -596,7 +606,7 @@ begin
     order by f.kilobits desc
     limit 1;
     raise exception
-      'the recording (the speech that this job depends on) will have about % bytes as %; % takes % at most. %',
+      'the recording (the speech that this job depends on) will have about % bytes as %; % accepts at most % bytes. %',
       v_seconds * v_kilobits * 125, v_format, p_limits.provider, p_limits.max_bytes,
       case when v_smaller is null then 'Shorten its text' else format('Create the speech with output_format %s', v_smaller) end
       using errcode = 'AJ014', detail = 'depends_on_job_id';
@@ -604,8 +614,8 @@ begin
 end;
 $$;
 comment on function private.check_expected_speech(public.ai_jobs, private.ai_recording_limits) is
-  'Raises AJ014 when a speech that is not made yet is likely to be longer or larger than the provider of the video takes, and '
-  'says which output_format would fit.';
+  'Raises AJ014 when a speech that does not exist yet is likely to be longer or larger than the provider of the video '
+  'accepts, and names an output_format that would fit.';
 
 create function private.check_avatar_video(p_job public.ai_jobs)
 returns void
@@ -645,16 +655,16 @@ begin
   );
   if jsonb_typeof(v_speech.result_data -> 'duration_seconds') = 'number'
     and (v_speech.result_data ->> 'duration_seconds')::numeric > v_limits.max_seconds then
-    raise exception 'the recording (the speech that this job depends on) lasts % s; % takes % at most',
+    raise exception 'the recording (the speech that this job depends on) lasts % s; % accepts at most % s',
       v_speech.result_data ->> 'duration_seconds', p_job.provider, v_limits.max_seconds
       using errcode = 'AJ014', detail = 'depends_on_job_id';
   end if;
 end;
 $$;
 comment on function private.check_avatar_video(public.ai_jobs) is
-  'Checks the recording that an avatar video is to speak: it is in the owner''s folder (AJ015) of a bucket for recordings '
-  '(AJ011), exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider accepts. The speech that the job '
-  'depends on is checked in the same way, or estimated from its text while it is not made. Called by private.admit_ai_job '
+  'Checks the recording of an avatar video: it is in the owner''s folder (AJ015) of a bucket for recordings (AJ011), '
+  'exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider accepts. A speech that the job '
+  'depends on is checked in the same way or, until it exists, estimated from its text. Called by private.admit_ai_job '
   'after it has checked the owner and chosen the provider.';
 
 insert into private.ai_job_products (kind) values ('avatar');
@@ -667,7 +677,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  -- What it was made from may have been deleted meanwhile: that is no reason to throw away what was paid for.
+  -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
+  -- paid for.
   insert into public.avatars (
     user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
   )
@@ -682,20 +693,20 @@ begin
 end;
 $$;
 comment on function private.save_avatar(public.ai_jobs, jsonb) is
-  'Writes the avatar that a job made (provider_avatar_id, name, voice_id, duration_seconds).';
+  'Writes the avatar that a job created (provider_avatar_id, name, voice_id, duration_seconds).';
 
 -- ===== supabase/schemas/people/pdf_render.sql
 
--- The job type pdf_render: which slideshows it takes, and what it reads of one.
+-- The job type pdf_render: which slideshows it accepts, and what it reads of them.
 
 insert into public.ai_job_types (
   job_type, provider, worker, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes,
   cache_ttl_seconds, hooks
 ) values (
   'pdf_render', 'internal', 'render-ai-job', 3,
-  -- The input is a slideshow, whose photos together have input_max_bytes at most.
+  -- The input is a slideshow; input_max_bytes limits the sum of its photos.
   false, '{}', '{}', 503316480,
-  -- A slideshow changes without its parameters changing, and to print it again costs nothing.
+  -- Not cached: a slideshow can change while the parameters stay the same, and rendering it again costs nothing.
   0,
   array['check']
 );
@@ -724,14 +735,14 @@ begin
   if not exists (
     select 1 from public.slideshows as s where s.id = v_slideshow and s.user_id = p_job.user_id
   ) then
-    raise exception 'metadata.slideshow_id names no slideshow of yours'
+    raise exception 'metadata.slideshow_id must name one of your slideshows'
       using errcode = 'AJ090', detail = 'metadata.slideshow_id';
   end if;
-  -- What is not in Storage is found out by the job, which can name the slide.
+  -- The job detects photos that are not in Storage, because it can name the slide.
   select sum(p.slides), sum(p.characters), coalesce(sum((o.metadata ->> 'size')::bigint), 0)
   into v_slides, v_characters, v_bytes
   from (
-    -- A photo that several slides show is in the book once.
+    -- A photo on several slides is stored in the book once.
     select m.storage_path, count(*) as slides, coalesce(sum(length(i.caption)), 0) as characters
     from public.slideshow_items as i
     join public.media as m on m.id = i.media_id and m.user_id = i.user_id
@@ -747,16 +758,16 @@ begin
   end if;
   if v_slides > v_max_slides or v_bytes > v_max_bytes or v_characters > v_max_characters then
     raise exception
-      'the slideshow has % slides, photos of % bytes and captions of % characters; a keepsake takes %, % and %',
+      'the slideshow has % slides, photos of % bytes and captions of % characters; the limits are %, % and %',
       v_slides, v_bytes, v_characters, v_max_slides, v_max_bytes, v_max_characters
       using errcode = 'AJ092', detail = 'metadata.slideshow_id';
   end if;
 end;
 $$;
 comment on function private.check_pdf_render(public.ai_jobs) is
-  'Raises AJ090 unless metadata.slideshow_id names a slideshow of the job''s owner, the same for a slideshow of another user as '
-  'for none; AJ091 when it is empty, AJ092 when it is too large. Called by private.admit_ai_job, which runs as its owner, so the '
-  'owner is checked here.';
+  'Raises AJ090 unless metadata.slideshow_id names a slideshow of the job''s owner; the error is the same for another '
+  'user''s slideshow and for none. Raises AJ091 when it is empty, AJ092 when it is too large. Called by '
+  'private.admit_ai_job, which runs with its owner''s rights, so this function checks the owner.';
 
 create function public.get_keepsake_contents(p_slideshow_id uuid, p_user_id uuid)
 returns jsonb
@@ -800,9 +811,9 @@ as $$
   where s.id = p_slideshow_id and s.user_id = p_user_id;
 $$;
 comment on function public.get_keepsake_contents(uuid, uuid) is
-  'All that a keepsake is made of, in one answer: the slideshow, its owner as they want to be called, and the slides in order, '
-  'each with the object of its photo, the size of that (null: it is not in Storage) and what distinguishes its '
-  'versions. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
+  'All contents of a keepsake in one result: the slideshow, its owner''s display name, and the slides in order, each '
+  'with the object of its photo, that object''s size (null: not in Storage) and its version. Null unless the slideshow '
+  'belongs to that user; media of other users are null. service_role only.';
 revoke execute on function public.get_keepsake_contents(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.get_keepsake_contents(uuid, uuid) to service_role;
 
@@ -816,7 +827,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  -- What it was made from may have been deleted meanwhile: that is no reason to throw away what was paid for.
+  -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
+  -- paid for.
   insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
   select
     p_job.user_id, p_job.id,
@@ -830,14 +842,15 @@ comment on function private.save_pdf(public.ai_jobs, jsonb) is
 
 -- ===== supabase/schemas/people/transcription.sql
 
--- The job type transcription: a recording is written down, for a call of its owner if metadata.call_id names one.
+-- The job type transcription: it transcribes a recording, for a call of the owner if metadata.call_id names one.
 
 insert into public.ai_job_types (
   job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
   input_mime_types, input_max_bytes, hooks
 ) values (
   'transcription', 'elevenlabs', 5, 60,
-  -- An outage of an hour and a long queue fit in; a transcript that never comes does not keep its job for a day.
+  -- Long enough for an outage of an hour and a long queue; short enough that a transcript that never arrives does not
+  -- keep its job for a day.
   14400,
   true,
   'recording',
@@ -846,7 +859,7 @@ insert into public.ai_job_types (
     'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff',
     'audio/3gpp', 'video/mp4', 'video/webm', 'video/quicktime', 'video/3gpp'
   ],
-  -- What the bucket takes. What is too long to be waited for is fetched and written down by the provider on its own.
+  -- The limit of the bucket. Recordings that take too long for one request are transcribed asynchronously.
   524288000,
   array['check', 'can_reuse']
 );
@@ -869,13 +882,14 @@ begin
     select 1 from public.calls as c
     where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_job.user_id
   ) then
-    raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
+    raise exception 'metadata.call_id must name one of your calls' using errcode = 'AJ019', detail = 'metadata.call_id';
   end if;
 end;
 $$;
 comment on function private.check_transcription(public.ai_jobs) is
-  'Raises AJ019 unless metadata.call_id, where there is one, names a call of the job''s owner; the same for a call of another '
-  'user as for none. Called by private.admit_ai_job, which runs as its owner, so the owner is checked here.';
+  'Raises AJ019 if metadata.call_id does not name a call of the job''s owner; the error is the same for another '
+  'user''s call and for none. Called by private.admit_ai_job, which runs with its owner''s rights, so this function '
+  'checks the owner.';
 
 create function private.can_reuse_transcription(p_job public.ai_jobs)
 returns boolean
@@ -884,12 +898,12 @@ stable
 security invoker
 set search_path = ''
 as $$
-  -- A call that was transcribed again since then is filled again.
+  -- A call that has since been transcribed again needs this transcript written again.
   select p_job.metadata ->> 'call_id' is null
     or exists (select 1 from public.calls as c where c.user_id = p_job.user_id and c.transcript_job_id = p_job.id);
 $$;
 comment on function private.can_reuse_transcription(public.ai_jobs) is
-  'Whether the call of a completed transcription, where it has one, still has the transcript of this job.';
+  'Whether the call of a completed transcription, if it has one, still has the transcript of this job.';
 
 insert into private.ai_job_products (kind) values ('transcript');
 
@@ -911,10 +925,10 @@ begin
   )
   where c.id = t.call_id and c.user_id = p_job.user_id and t.transcript is not null;
   if not found then
-    raise exception 'the transcript is empty, or its call is gone' using errcode = 'AJ081', detail = 'p_product.call_id';
+    raise exception 'the transcript is empty, or its call was deleted' using errcode = 'AJ081', detail = 'p_product.call_id';
   end if;
 end;
 $$;
 comment on function private.save_transcript(public.ai_jobs, jsonb) is
-  'Writes a transcript onto its call (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when it is empty '
-  'or the call is gone.';
+  'Writes a transcript to its call (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when the '
+  'transcript is empty or the call was deleted.';

@@ -5,8 +5,8 @@
 
 -- Vendors print and ship keepsakes.
 --
--- Lists of ids are written as `= any (array(select …))`: it is evaluated once per statement and can use an
--- index, where `in (select …)` beside an `or` reads the whole table.
+-- Lists of ids are written as `= any (array(select …))`, which is evaluated once per statement and can use an index;
+-- `in (select …)` beside an `or` would read the whole table.
 
 create table public.vendors (
   id uuid not null default gen_random_uuid(),
@@ -20,9 +20,11 @@ create table public.vendors (
   constraint vendors_name_length check (length(name) between 1 and 100),
   constraint vendors_country_is_iso check (country ~ '^[A-Z]{2}$')
 );
-comment on table public.vendors is 'Who prints and ships. Kept by the service; a vendor with orders cannot be deleted, only made inactive.';
-comment on column public.vendors.country is 'Where they ship from, as ISO 3166-1 alpha-2.';
-comment on column public.vendors.is_active is 'False takes no new orders; those in progress continue.';
+comment on table public.vendors is
+  'The companies that print and ship. Maintained by the service; a vendor with orders cannot be deleted, only '
+  'deactivated.';
+comment on column public.vendors.country is 'Where the vendor ships from, as ISO 3166-1 alpha-2.';
+comment on column public.vendors.is_active is 'False: the vendor accepts no new orders; orders in progress continue.';
 
 alter table public.vendors enable row level security;
 
@@ -38,7 +40,8 @@ create table public.vendor_members (
   constraint vendor_members_vendor_id_fkey foreign key (vendor_id) references public.vendors (id) on delete cascade,
   constraint vendor_members_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
 );
-comment on table public.vendor_members is 'Which users act for a vendor and so see the orders that are its to fulfil. Kept by the service.';
+comment on table public.vendor_members is
+  'Users who act for a vendor and can therefore read the vendor''s paid orders. Maintained by the service.';
 
 create index vendor_members_user_id_idx on public.vendor_members (user_id);
 
@@ -51,7 +54,7 @@ revoke all on public.vendor_members from public, anon, authenticated, service_ro
 grant select, insert, update, delete on public.vendor_members to service_role;
 grant select on public.vendor_members to authenticated;
 
--- On vendors, which was made before vendor_members.
+-- On vendors, but here because it reads vendor_members.
 create policy "signed-in users can read active vendors and their own" on public.vendors for select to authenticated
 using (
   is_active
@@ -78,11 +81,13 @@ create table public.vendor_products (
   constraint vendor_products_currency_is_iso check (currency ~ '^[A-Z]{3}$')
 );
 comment on table public.vendor_products is
-  'The price list, kept by the service. An order item copies name and price from here while its order is a draft.';
-comment on column public.vendor_products.sku is 'The vendor''s own code for it, unique in its list.';
+  'The price list, maintained by the service. An order item copies name and price from here while its order is a '
+  'draft.';
+comment on column public.vendor_products.sku is 'The vendor''s product code, unique in its list.';
 comment on column public.vendor_products.unit_price_minor is
   'In the smallest unit of the currency: cents for EUR, whole yen for JPY.';
-comment on column public.vendor_products.is_active is 'False takes it off the list; items of placed orders keep it.';
+comment on column public.vendor_products.is_active is
+  'False: the product is no longer sold; items of placed orders keep it.';
 
 alter table public.vendor_products enable row level security;
 
@@ -106,16 +111,16 @@ for each row execute function private.touch_updated_at();
 
 -- ===== supabase/schemas/shop/orders.sql
 
--- Orders of keepsakes. Money is whole minor units and an ISO 4217 currency. A user may write a draft order; prices come
--- from the vendor's list, payments and deliveries from the service.
+-- Orders of keepsakes. Money is whole minor units and an ISO 4217 currency. A user may write a draft order; prices
+-- come from the vendor's list, payments and deliveries from the service.
 --
--- Every change of an order's status, its items, payments or deliveries locks the order's row first. That makes the rules
--- between these tables hold under races.
+-- Every change of an order's status, its items, payments or deliveries locks the order's row first. That makes the
+-- rules between these tables hold under races.
 --
--- Lists of ids are written as `= any (array(select …))`: it is evaluated once per statement and can use an
--- index, where `in (select …)` beside an `or` reads the whole table. The two bounds on vendor_id say nothing
--- new; without them Postgres takes a vendor for half of all orders, as there are few vendors, and reads the table for
--- every customer.
+-- Lists of ids are written as `= any (array(select …))`, which is evaluated once per statement and can use an index;
+-- `in (select …)` beside an `or` would read the whole table. The two bounds on vendor_id are redundant. Without them
+-- Postgres assumes that a vendor has half of all orders, because there are few vendors, and reads the table for every
+-- customer.
 
 create table public.orders (
   id uuid not null default gen_random_uuid(),
@@ -157,21 +162,21 @@ create table public.orders (
   )
 );
 comment on table public.orders is
-  'A keepsake somebody ordered. The customer writes drafts, places and cancels; the service does the rest. When the '
-  'customer''s account is deleted the order stays for the books, without name and address.';
+  'An order of keepsakes. The customer writes drafts, places and cancels; the service does the rest. When the '
+  'customer''s account is deleted, the order stays for the books, without name and address.';
 comment on column public.orders.user_id is 'The customer; null once their account is deleted.';
 comment on column public.orders.status is
-  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (before it was paid), refunded (all '
-  'money given back). private.guard_order has the transitions. A payment that is captured after the order was cancelled is '
-  'listed by report_payments_to_return.';
-comment on column public.orders.total_minor is 'What the payments have to cover. Minor units.';
-comment on column public.orders.placed_at is 'Set by trigger, as are paid_at and completed_at.';
+  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (before payment), refunded '
+  '(completely). private.guard_order defines the transitions. report_payments_to_return lists a payment that is '
+  'captured after the order was cancelled.';
+comment on column public.orders.total_minor is 'The amount that the payments must cover. Minor units.';
+comment on column public.orders.placed_at is 'Set by trigger, like paid_at and completed_at.';
 comment on column public.orders.paid_at is 'From this moment on the vendor sees the order.';
 comment on column public.orders.completed_at is 'When it was delivered, cancelled or refunded.';
 comment on column public.orders.items_total_minor is 'Sum of the items, kept by trigger. Minor units of the currency.';
 comment on column public.orders.shipping_minor is 'Set by the service. Minor units.';
 comment on column public.orders.tax_minor is 'Set by the service. Minor units.';
-comment on column public.orders.shipping_address is 'Where to; removed when the account is deleted.';
+comment on column public.orders.shipping_address is 'Removed when the account is deleted.';
 
 create index orders_user_id_created_at_idx on public.orders (user_id, created_at desc, id desc);
 create index orders_vendor_id_paid_at_idx on public.orders (vendor_id, paid_at desc, id desc);
@@ -240,15 +245,17 @@ create table public.order_items (
   constraint order_items_price_is_not_negative check (unit_price_minor >= 0)
 );
 comment on table public.order_items is
-  'What an order is made of. Product, order and currency belong to one vendor by foreign key; name and price are copied '
-  'from the price list by trigger and are not the customer''s to write.';
+  'The items of an order. Foreign keys make product, order and currency belong to one vendor. A trigger copies name '
+  'and price from the price list; the customer cannot write them.';
 comment on column public.order_items.vendor_id is 'The order''s vendor, repeated for the foreign keys; set by trigger.';
 comment on column public.order_items.currency is 'The order''s currency, repeated for the foreign keys; set by trigger.';
 comment on column public.order_items.pdf_id is
-  'The keepsake to print; the order''s customer owns it (trigger). Cannot be deleted while the order is under way.';
+  'The keepsake to print; it belongs to the order''s customer (trigger). It cannot be deleted while the order is '
+  'placed and not yet shipped.';
 comment on column public.order_items.description is 'Name of the product as ordered; set by trigger.';
 comment on column public.order_items.unit_price_minor is
-  'Minor units. From the price list whenever the item of a draft is written, and fixed once the order is placed.';
+  'Minor units. Copied from the price list at every write while the order is a draft, and fixed once the order is '
+  'placed.';
 comment on column public.order_items.line_total_minor is 'Minor units.';
 
 create index order_items_order_id_idx on public.order_items (order_id, vendor_id, currency);
@@ -334,17 +341,19 @@ create table public.payments (
   constraint payments_provider_payment_id_length check (length(provider_payment_id) between 1 and 255)
 );
 comment on table public.payments is
-  'Money moved for an order, as the payment provider reports it. Written by the service only; kept when the account is deleted.';
+  'A payment of an order, as the payment provider reports it. Only the service writes it; it stays when the account is '
+  'deleted.';
 comment on column public.payments.user_id is
   'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.payments.provider is 'The payment provider, for example stripe.';
-comment on column public.payments.provider_payment_id is 'The provider''s id: the same notification twice is one row.';
+comment on column public.payments.provider_payment_id is
+  'The provider''s id: a notification that arrives twice creates one row.';
 comment on column public.payments.status is
-  'pending, authorised (reserved), captured (money taken), partially_refunded, refunded, failed, cancelled. '
-  'private.guard_payment has the transitions.';
+  'pending, authorised (reserved), captured (charged), partially_refunded, refunded, failed, cancelled. '
+  'private.guard_payment defines the transitions.';
 comment on column public.payments.amount_minor is 'Minor units.';
-comment on column public.payments.refunded_minor is 'Given back so far. Minor units.';
-comment on column public.payments.captured_at is 'When the money was taken; never changes again.';
+comment on column public.payments.refunded_minor is 'Refunded so far. Minor units.';
+comment on column public.payments.captured_at is 'When the payment was captured; never changes afterwards.';
 
 create index payments_order_id_idx on public.payments (order_id, currency);
 create index payments_user_id_created_at_idx on public.payments (user_id, created_at desc, id desc);
@@ -356,7 +365,7 @@ using (user_id = (select auth.uid()));
 
 revoke all on public.payments from public, anon, authenticated, service_role;
 
--- The books: nobody deletes what was paid or sent.
+-- These are accounting records: no role may delete them.
 grant select, insert, update on public.payments to service_role;
 grant select on public.payments to authenticated;
 
@@ -387,7 +396,7 @@ create table public.deliveries (
   constraint deliveries_status_is_known check (status in ('preparing', 'shipped', 'delivered', 'returned', 'lost')),
   constraint deliveries_tracking_has_carrier check ((carrier is null) = (tracking_number is null)),
   constraint deliveries_carrier_is_word check (carrier ~ '^[a-z][a-z0-9-]{1,62}$'),
-  -- One spelling, or unique would mean little.
+  -- One spelling, so that the unique constraint is effective.
   constraint deliveries_tracking_number_is_code check (tracking_number ~ '^[A-Z0-9][A-Z0-9-]{3,39}$'),
   constraint deliveries_shipped_at_matches_status check (status = 'preparing' or shipped_at is not null),
   constraint deliveries_shipped_has_tracking check (status = 'preparing' or tracking_number is not null or user_id is null),
@@ -396,17 +405,18 @@ create table public.deliveries (
   constraint deliveries_delivered_after_shipped check (delivered_at >= shipped_at)
 );
 comment on table public.deliveries is
-  'A parcel of an order. Written by the service only; customer and vendor can read it. When the customer''s account is '
-  'deleted it stays for the books, without the number by which the carrier knows who got it.';
+  'A parcel of an order. Only the service writes it; customer and vendor can read it. When the customer''s account is '
+  'deleted, the delivery stays for the books, without the tracking number.';
 comment on column public.deliveries.vendor_id is 'The order''s vendor, set by trigger.';
 comment on column public.deliveries.user_id is
   'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.deliveries.carrier is
-  'Who brings it, in one spelling: dhl, post-at, ups. Removed with the tracking number.';
+  'The carrier, in one spelling: dhl, post-at, ups. Removed with the tracking number.';
 comment on column public.deliveries.tracking_number is
-  'Unique per carrier; capitals, digits and hyphens. Removed when the account is deleted, and none is taken afterwards.';
+  'Unique per carrier; capitals, digits and hyphens. Removed when the account is deleted, and none is accepted '
+  'afterwards.';
 comment on column public.deliveries.status is
-  'preparing, shipped, delivered, returned, lost. private.guard_delivery has the transitions.';
+  'preparing, shipped, delivered, returned, lost. private.guard_delivery defines the transitions.';
 
 create index deliveries_order_id_idx on public.deliveries (order_id, vendor_id);
 create index deliveries_user_id_created_at_idx on public.deliveries (user_id, created_at desc, id desc);
@@ -431,7 +441,7 @@ using (
 
 revoke all on public.deliveries from public, anon, authenticated, service_role;
 
--- The books: nobody deletes what was paid or sent.
+-- These are accounting records: no role may delete them.
 grant select, insert, update on public.deliveries to service_role;
 grant select on public.deliveries to authenticated;
 
@@ -454,15 +464,15 @@ declare
   v_order public.orders;
   v_product public.vendor_products;
 begin
-  -- A keepsake that is deleted leaves the item unchanged, in any state of the order.
+  -- Deleting a keepsake leaves the item unchanged, in any state of the order.
   if tg_op = 'UPDATE' and old.pdf_id is not null and new.pdf_id is null
     and (new.order_id, new.product_id, new.quantity) is not distinct from (old.order_id, old.product_id, old.quantity)
     and not exists (select 1 from public.pdfs as p where p.id = old.pdf_id) then
     return new;
   end if;
 
-  -- Locked, so that an item cannot slip into an order that is being placed at the same moment. The policy sees the row
-  -- only after this trigger: the answers below must reveal nothing about a foreign order to a customer.
+  -- Locked, so that no item can be added to an order that is being placed at the same moment. The policy sees the row
+  -- only after this trigger, so the errors below must reveal nothing about another customer's order.
   select * into v_order from public.orders as o
   where o.id = case when tg_op = 'DELETE' then old.order_id else new.order_id end
     and (not v_is_customer or o.user_id = auth.uid())
@@ -473,22 +483,22 @@ begin
     elsif v_is_customer then
       raise exception 'new row violates row-level security policy for table "order_items"' using errcode = '42501';
     end if;
-    raise exception 'order_id names no order' using errcode = 'AJ061', detail = 'order_id';
+    raise exception 'order_id must name an order' using errcode = 'AJ061', detail = 'order_id';
   end if;
   if v_order.status <> 'draft' then
-    raise exception 'the items of an order that is % cannot change', v_order.status
+    raise exception 'the order is %; only the items of a draft can change', v_order.status
       using errcode = 'AJ060', detail = 'order_id';
   end if;
   if tg_op = 'DELETE' then
     return old;
   end if;
   if tg_op = 'UPDATE' and (new.order_id, new.product_id) is distinct from (old.order_id, old.product_id) then
-    raise exception 'an item keeps its order and its product' using errcode = 'AJ060', detail = 'product_id';
+    raise exception 'the order and product of an item cannot change; add another item' using errcode = 'AJ060', detail = 'product_id';
   end if;
   if new.pdf_id is not null and not exists (
     select 1 from public.pdfs as p where p.id = new.pdf_id and p.user_id = v_order.user_id
   ) then
-    raise exception 'pdf_id names no keepsake of the customer' using errcode = 'AJ061', detail = 'pdf_id';
+    raise exception 'pdf_id must name a keepsake of the customer' using errcode = 'AJ061', detail = 'pdf_id';
   end if;
   select p.* into v_product
   from public.vendor_products as p
@@ -496,7 +506,7 @@ begin
   where p.id = new.product_id and p.vendor_id = v_order.vendor_id and p.currency = v_order.currency
     and p.is_active and v.is_active;
   if not found then
-    raise exception 'product_id names no product that this vendor sells in %', v_order.currency
+    raise exception 'product_id must name a product that this vendor sells in %', v_order.currency
       using errcode = 'AJ061', detail = 'product_id';
   end if;
   new.vendor_id := v_product.vendor_id;
@@ -507,9 +517,9 @@ begin
 end;
 $$;
 comment on function private.fill_order_item() is
-  'Row trigger: items change only while their order is a draft, keep their order and product, name a keepsake of the '
-  'customer''s own, and take name and price from the price list. Security definer because customers may write neither; '
-  'whose order it is, is therefore checked explicitly.';
+  'Row trigger: an item changes only while its order is a draft, keeps its order and product, and may name only a '
+  'keepsake of the customer; name and price are copied from the price list. Security definer because customers may not '
+  'write name and price; therefore it checks the owner of the order itself.';
 
 create function private.total_order_items()
 returns trigger
@@ -547,7 +557,7 @@ as $$
   where p.order_id = p_order_id and p.captured_at is not null;
 $$;
 comment on function private.captured_for_order(uuid) is
-  'Money of the customer that we hold for an order: captured and not given back. Minor units.';
+  'The customer''s money that we hold for an order: captured and not refunded. Minor units.';
 
 create function private.guard_order()
 returns trigger
@@ -563,33 +573,33 @@ declare
 begin
   if tg_op = 'DELETE' then
     if old.status <> 'draft' then
-      raise exception 'an order that is % stays for the books', old.status using errcode = 'AJ060', detail = 'status';
+      raise exception 'the order is %; only a draft can be deleted', old.status using errcode = 'AJ060', detail = 'status';
     end if;
     return old;
   end if;
 
   if tg_op = 'INSERT' then
     if new.status <> 'draft' or new.items_total_minor <> 0 then
-      raise exception 'an order begins as an empty draft' using errcode = 'AJ062', detail = 'status';
+      raise exception 'a new order must be an empty draft' using errcode = 'AJ062', detail = 'status';
     end if;
     if new.user_id is null then
-      raise exception 'an order needs a customer' using errcode = 'AJ060', detail = 'user_id';
+      raise exception 'an order must have a customer (user_id)' using errcode = 'AJ060', detail = 'user_id';
     end if;
-    -- Before the foreign key, whose error would reveal to a customer that there is a vendor that they cannot see.
+    -- Before the foreign key, whose error would reveal that a vendor exists which the customer cannot see.
     if v_is_customer and not exists (select 1 from public.vendors as v where v.id = new.vendor_id and v.is_active) then
-      raise exception 'vendor_id names no vendor that takes orders' using errcode = 'AJ061', detail = 'vendor_id';
+      raise exception 'vendor_id must name a vendor that accepts orders' using errcode = 'AJ061', detail = 'vendor_id';
     end if;
     return new;
   end if;
 
   if (new.vendor_id, new.currency) is distinct from (old.vendor_id, old.currency) then
-    raise exception 'an order keeps its vendor and its currency' using errcode = 'AJ060', detail = 'vendor_id';
+    raise exception 'the vendor and currency of an order cannot change; create another order' using errcode = 'AJ060', detail = 'vendor_id';
   end if;
   if new.user_id is distinct from old.user_id then
     if new.user_id is not null then
-      raise exception 'an order keeps its customer' using errcode = 'AJ060', detail = 'user_id';
+      raise exception 'the customer of an order cannot change' using errcode = 'AJ060', detail = 'user_id';
     end if;
-    -- The account is deleted. What nobody has paid for yet ends; the rest is for the books.
+    -- The account is deleted. Unpaid orders are cancelled; the others are kept for the books.
     new.shipping_address := null;
     if old.status in ('draft', 'placed') and private.captured_for_order(old.id) = 0 then
       new.status := 'cancelled';
@@ -607,7 +617,7 @@ begin
     and new.items_total_minor <> (
       select coalesce(sum(i.line_total_minor), 0) from public.order_items as i where i.order_id = new.id
     ) then
-    raise exception 'the total of an order equals the sum of its items' using errcode = 'AJ060', detail = 'items_total_minor';
+    raise exception 'items_total_minor must equal the sum of the items' using errcode = 'AJ060', detail = 'items_total_minor';
   end if;
 
   if new.status = old.status then
@@ -621,7 +631,7 @@ begin
     ('shipped', 'delivered'), ('shipped', 'refunded'),
     ('delivered', 'refunded')
   ) or (v_is_customer and new.status not in ('placed', 'cancelled')) then
-    raise exception 'an order cannot go from % to %', old.status, new.status using errcode = 'AJ062', detail = 'status';
+    raise exception 'an order cannot change from % to %', old.status, new.status using errcode = 'AJ062', detail = 'status';
   end if;
 
   v_total := new.items_total_minor + new.shipping_minor + new.tax_minor;
@@ -633,7 +643,7 @@ begin
     if new.shipping_address is null then
       raise exception 'an order without an address cannot be placed' using errcode = 'AJ062', detail = 'shipping_address';
     end if;
-    -- A draft may be a year old.
+    -- The draft may be a year old, so the prices are checked again.
     if exists (
       select 1
       from public.order_items as i
@@ -641,28 +651,28 @@ begin
       join public.vendors as v on v.id = p.vendor_id
       where i.order_id = new.id and not (p.is_active and v.is_active and p.unit_price_minor = i.unit_price_minor)
     ) then
-      raise exception 'an item is no longer sold at its price; write it again to see the new one, or remove it'
+      raise exception 'an item is no longer sold at its price; update it to get the current price, or remove it'
         using errcode = 'AJ062', detail = 'order_items';
     end if;
     new.placed_at := now();
   elsif new.status = 'paid' then
     if v_captured < v_total then
-      raise exception 'an order of % is not paid with %', v_total, v_captured using errcode = 'AJ062', detail = 'status';
+      raise exception 'the order costs %, but only % are captured', v_total, v_captured using errcode = 'AJ062', detail = 'status';
     end if;
     new.paid_at := now();
   elsif new.status in ('cancelled', 'refunded') then
     if v_captured <> 0 then
-      raise exception 'an order cannot be % while % of it are still with us', new.status, v_captured
+      raise exception 'an order cannot be % before its payments are refunded; % are left', new.status, v_captured
         using errcode = 'AJ062', detail = 'status';
     end if;
   elsif new.status = 'shipped' then
     if not exists (select 1 from public.deliveries as d where d.order_id = new.id and d.shipped_at is not null) then
-      raise exception 'an order without a shipped delivery is not shipped' using errcode = 'AJ062', detail = 'status';
+      raise exception 'an order without a shipped delivery cannot be shipped' using errcode = 'AJ062', detail = 'status';
     end if;
   elsif new.status = 'delivered' then
     if not exists (select 1 from public.deliveries as d where d.order_id = new.id and d.status = 'delivered')
       or exists (select 1 from public.deliveries as d where d.order_id = new.id and d.status in ('preparing', 'shipped')) then
-      raise exception 'an order is delivered when all its deliveries are' using errcode = 'AJ062', detail = 'status';
+      raise exception 'an order cannot be delivered before all its deliveries are' using errcode = 'AJ062', detail = 'status';
     end if;
   end if;
   if new.status in ('delivered', 'cancelled', 'refunded') then
@@ -672,11 +682,11 @@ begin
 end;
 $$;
 comment on function private.guard_order() is
-  'Row trigger: an order begins as an empty draft with an active vendor, keeps customer, vendor and currency, changes along its transitions, '
-  'and is only ever deleted as a draft. Placed needs items at today''s prices and an address, paid needs captured '
-  'payments that cover the total, cancelled and refunded need all money given back, shipped and delivered need '
-  'deliveries. A customer may place and cancel. A deleted account leaves neither name nor address. Security definer '
-  'because it reads payments, deliveries and items that the caller may not see.';
+  'Row trigger: an order begins as an empty draft with an active vendor, keeps customer, vendor and currency, and '
+  'changes only along its transitions. Only a draft can be deleted. To become placed it needs items at current prices '
+  'and an address; paid: captured payments that cover the total; cancelled or refunded: all money refunded; shipped or '
+  'delivered: deliveries. A customer may place and cancel. When the account is deleted, name and address are removed. '
+  'Security definer because it reads payments, deliveries and items that the caller may not see.';
 
 create function private.guard_payment()
 returns trigger
@@ -690,20 +700,20 @@ begin
   if tg_op = 'INSERT' then
     select * into v_order from public.orders as o where o.id = new.order_id for update;
     if v_order.status = 'draft' then
-      raise exception 'an order is placed before it is paid' using errcode = 'AJ063', detail = 'order_id';
+      raise exception 'a draft cannot be paid; place the order first' using errcode = 'AJ063', detail = 'order_id';
     end if;
     new.user_id := v_order.user_id;
   else
     if (new.order_id, new.provider, new.provider_payment_id, new.amount_minor, new.currency)
       is distinct from (old.order_id, old.provider, old.provider_payment_id, old.amount_minor, old.currency) then
-      raise exception 'a payment keeps its order, its amount and its provider''s id'
+      raise exception 'the order, amount, currency and provider''s id of a payment cannot change'
         using errcode = 'AJ063', detail = 'amount_minor';
     end if;
     if new.user_id is distinct from old.user_id and new.user_id is not null then
-      raise exception 'a payment keeps its customer' using errcode = 'AJ063', detail = 'user_id';
+      raise exception 'the customer of a payment cannot change' using errcode = 'AJ063', detail = 'user_id';
     end if;
     if new.refunded_minor < old.refunded_minor then
-      raise exception 'a refund cannot be taken back' using errcode = 'AJ063', detail = 'refunded_minor';
+      raise exception 'refunded_minor cannot decrease' using errcode = 'AJ063', detail = 'refunded_minor';
     end if;
     if new.status <> old.status and (old.status, new.status) not in (
       ('pending', 'authorised'), ('pending', 'captured'), ('pending', 'failed'), ('pending', 'cancelled'),
@@ -711,10 +721,10 @@ begin
       ('captured', 'partially_refunded'), ('captured', 'refunded'),
       ('partially_refunded', 'refunded')
     ) then
-      raise exception 'a payment cannot go from % to %', old.status, new.status using errcode = 'AJ063', detail = 'status';
+      raise exception 'a payment cannot change from % to %', old.status, new.status using errcode = 'AJ063', detail = 'status';
     end if;
     if old.captured_at is not null and new.captured_at is distinct from old.captured_at then
-      raise exception 'a capture keeps its time' using errcode = 'AJ063', detail = 'captured_at';
+      raise exception 'captured_at cannot change' using errcode = 'AJ063', detail = 'captured_at';
     end if;
     if (new.status, new.refunded_minor) is distinct from (old.status, old.refunded_minor) then
       perform 1 from public.orders as o where o.id = new.order_id for update;
@@ -727,8 +737,8 @@ begin
 end;
 $$;
 comment on function private.guard_payment() is
-  'Row trigger: a payment is for a placed order and of its customer, keeps its amount, and changes along its '
-  'transitions. What was captured cannot be un-captured, only refunded, and a refund only grows.';
+  'Row trigger: a payment belongs to a placed order and its customer, keeps its amount, and changes only along its '
+  'transitions. A capture cannot be undone, only refunded, and the refunded amount only grows.';
 
 create function public.report_payments_to_return(p_limit integer default 1000)
 returns table (
@@ -763,7 +773,7 @@ as $$
         then 0
         else o.total_minor
       end as owed_minor,
-      -- What was captured until then, this payment included: what is too much is given back from the last ones.
+      -- Captured up to this payment, in order: an excess is refunded from the last ones.
       coalesce(
         sum(p.amount_minor - p.refunded_minor) filter (where p.captured_at is not null)
           over (partition by p.order_id order by p.captured_at, p.id rows unbounded preceding),
@@ -773,18 +783,18 @@ as $$
     join public.orders as o on o.id = p.order_id
     where p.status not in ('refunded', 'failed', 'cancelled')
   ) as d
-  -- Those that are not captured come last in the window, where held_until_minor is all that we hold.
+  -- Payments that are not captured come last in the window, so their held_until_minor is everything that we hold.
   where (d.captured_at is not null and d.left_minor > 0 and d.held_until_minor > d.owed_minor)
     or (d.captured_at is null and d.held_until_minor >= d.owed_minor)
   order by d.captured_at, d.created_at, d.id
   limit p_limit;
 $$;
 comment on function public.report_payments_to_return(integer) is
-  'What the service has to undo at the payment provider. action refund: money that we hold and are not owed, because its '
-  'order was cancelled or refunded before the capture, its customer is gone and nothing was shipped, or it was paid twice; '
-  'amount_minor says how much. action cancel: a payment that is pending or authorised and could still be captured for an '
-  'order that needs no more. Gone from the list as soon as the payment''s row says that it is done. Reads all payments that '
-  'are open or captured. service_role only.';
+  'What the service has to undo at the payment provider. action refund: we hold money that is not owed, because the '
+  'order was cancelled or refunded before the capture, the customer''s account was deleted before anything was '
+  'shipped, or the order was paid twice; amount_minor is the amount. action cancel: a pending or authorised payment '
+  'that could still be captured for an order that needs no more. A row disappears when the payment''s row records the '
+  'refund or cancellation. Reads all payments that are open or captured. service_role only.';
 revoke execute on function public.report_payments_to_return(integer) from public, anon, authenticated;
 grant execute on function public.report_payments_to_return(integer) to service_role;
 
@@ -800,29 +810,29 @@ begin
   if tg_op = 'INSERT' then
     select * into v_order from public.orders as o where o.id = new.order_id for update;
     if v_order.status not in ('paid', 'in_production', 'shipped') then
-      raise exception 'an order that is % gets no delivery', v_order.status using errcode = 'AJ064', detail = 'order_id';
+      raise exception 'the order is %; only a paid order can have deliveries', v_order.status using errcode = 'AJ064', detail = 'order_id';
     end if;
     if new.status not in ('preparing', 'shipped') then
-      raise exception 'a delivery cannot begin as %', new.status using errcode = 'AJ064', detail = 'status';
+      raise exception 'a new delivery cannot be %; use preparing or shipped', new.status using errcode = 'AJ064', detail = 'status';
     end if;
     new.vendor_id := v_order.vendor_id;
     new.user_id := v_order.user_id;
   else
     if (new.order_id, new.vendor_id) is distinct from (old.order_id, old.vendor_id) then
-      raise exception 'a delivery keeps its order' using errcode = 'AJ064', detail = 'order_id';
+      raise exception 'the order of a delivery cannot change' using errcode = 'AJ064', detail = 'order_id';
     end if;
     if new.user_id is distinct from old.user_id then
       if new.user_id is not null then
-        raise exception 'a delivery keeps its customer' using errcode = 'AJ064', detail = 'user_id';
+        raise exception 'the customer of a delivery cannot change' using errcode = 'AJ064', detail = 'user_id';
       end if;
-      -- The account is deleted, and the carrier shows anybody who has the number where the parcel went.
+      -- The account is deleted, and with the number anyone can see at the carrier where the parcel went.
       new.carrier := null;
       new.tracking_number := null;
     end if;
     if new.status <> old.status and (old.status, new.status) not in (
       ('preparing', 'shipped'), ('shipped', 'delivered'), ('shipped', 'returned'), ('shipped', 'lost'), ('lost', 'delivered')
     ) then
-      raise exception 'a delivery cannot go from % to %', old.status, new.status using errcode = 'AJ064', detail = 'status';
+      raise exception 'a delivery cannot change from % to %', old.status, new.status using errcode = 'AJ064', detail = 'status';
     end if;
   end if;
   if new.status = 'shipped' then
@@ -834,8 +844,8 @@ begin
 end;
 $$;
 comment on function private.guard_delivery() is
-  'Row trigger: a delivery is for a paid order, keeps it, and changes along its transitions. A deleted account leaves no '
-  'tracking number.';
+  'Row trigger: a delivery belongs to a paid order, keeps it, and changes only along its transitions. When the account '
+  'is deleted, the tracking number is removed.';
 
 create function private.guard_pdf()
 returns trigger
@@ -850,14 +860,14 @@ begin
     join public.orders as o on o.id = i.order_id
     where i.pdf_id = old.id and o.status in ('placed', 'paid', 'in_production')
   ) and exists (select 1 from auth.users as u where u.id = old.user_id) then
-    raise exception 'the keepsake is part of an order that is under way' using errcode = 'AJ065', detail = 'pdf_id';
+    raise exception 'the keepsake is in an order that is not shipped yet; delete it after the order is shipped or cancelled' using errcode = 'AJ065', detail = 'pdf_id';
   end if;
   return old;
 end;
 $$;
 comment on function private.guard_pdf() is
-  'Row trigger: a keepsake that somebody has ordered and nobody has printed yet cannot be deleted, but goes with its '
-  'owner''s account. Security definer because it asks whether the account still exists.';
+  'Row trigger: a keepsake that is ordered but not yet shipped cannot be deleted, except together with its owner''s '
+  'account. Security definer because it checks whether the account still exists.';
 
 create trigger order_items_fill
 before insert or update or delete on public.order_items
@@ -885,7 +895,7 @@ for each row execute function private.guard_pdf();
 
 -- ===== supabase/schemas/shop/deleted_users.sql
 
--- What happens to the drafts of an account that is deleted.
+-- Deletes the draft orders of a deleted account.
 
 create function private.forget_user_drafts()
 returns trigger
@@ -899,8 +909,8 @@ begin
 end;
 $$;
 comment on function private.forget_user_drafts() is
-  'Row trigger before the delete of an account: removes its draft orders. Placed ones stay, without the account. Security '
-  'definer because the Auth service deletes users and may touch none of this.';
+  'Row trigger before the delete of an account: removes its draft orders. Placed orders stay, without the account. '
+  'Security definer because the Auth service deletes users and has no rights on orders.';
 
 create trigger users_forget_drafts before delete on auth.users
 for each row execute function private.forget_user_drafts();

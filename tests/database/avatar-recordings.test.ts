@@ -203,7 +203,7 @@ Deno.test("avatar_video: a speech that would be too large is refused in advance,
     assertEquals(
       refusal.message,
       "the recording (the speech that this job depends on) will have about 6672000 bytes as mp3_44100_128; " +
-        "d-id takes 6000000 at most. Create the speech with output_format mp3_44100_96",
+        "d-id accepts at most 6000000 bytes. Create the speech with output_format mp3_44100_96",
     );
     // The format that it names fits, and so does the other provider; a job with its own text needs no speech.
     const smaller = await speech(db, id, {
@@ -244,7 +244,7 @@ Deno.test("avatar_video: a speech that will be too long is refused before it is 
       await attempt(short);
       const refusal = await refusalOf(() => attempt(long));
       assertEquals(refusal.code, "AJ014");
-      assertStringIncludes(refusal.message, "heygen takes 600 at most");
+      assertStringIncludes(refusal.message, "heygen accepts at most 600 s");
       assertStringIncludes(refusal.message, "Shorten its text to about");
     }
     // What a plain insert puts into the parameters of the speech breaks nothing.
@@ -286,7 +286,7 @@ Deno.test("avatar_video: a speech that is made already is checked as it is", asy
     const long = await made(3_000_000, 601);
     assertEquals(
       (await refusalOf(() => video(db, id, {}, long))).message,
-      "the recording (the speech that this job depends on) lasts 601 s; d-id takes 600 at most",
+      "the recording (the speech that this job depends on) lasts 601 s; d-id accepts at most 600 s",
     );
   });
 });

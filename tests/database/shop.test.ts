@@ -95,7 +95,7 @@ Deno.test("orders: every change of status that is not a transition is refused, a
             setStatus(db, id, to)
           );
           assertEquals([code, detail], ["AJ062", "status"], to);
-          assertMatch(message, /^an order cannot go from /);
+          assertMatch(message, /^an order cannot change from /);
         }
         assertEquals(possible, ORDER_TRANSITIONS[from]);
         assertEquals((await readOrder(db, id)).status, from);

@@ -20,9 +20,10 @@ exception
 end;
 $$;
 comment on function public.set_ai_budget(uuid, bigint) is
-  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user: of '
-  'everybody who has none of their own. Null as the budget: the default again; of the default, no limit. What is reserved '
-  'or spent already counts. A user who does not exist is an error (AJ075). service_role only.';
+  'Sets what a user''s paid calls may cost in a calendar month (UTC), in millionths of a US dollar. Null as the user '
+  'sets the default for all users without their own budget. Null as the budget restores the default; for the default '
+  'itself it means no limit. Amounts already reserved or spent count. A user who does not exist is an error (AJ075). '
+  'service_role only.';
 revoke execute on function public.set_ai_budget(uuid, bigint) from public, anon, authenticated;
 grant execute on function public.set_ai_budget(uuid, bigint) to service_role;
 
@@ -38,7 +39,7 @@ as $$
     b.budget_micros,
     c.spent_micros,
     c.reserved_micros,
-    -- Null without a budget; greatest alone would pass over the null and say 0.
+    -- Null without a budget; greatest() alone would ignore the null and return 0.
     case when b.budget_micros is not null then greatest(b.budget_micros - c.spent_micros - c.reserved_micros, 0) end
   from (select date_trunc('month', now() at time zone 'UTC')::date as month) as m
   join public.ai_limits as d on d.user_id is null
@@ -51,8 +52,8 @@ as $$
   ) as c;
 $$;
 comment on function public.get_ai_budget() is
-  'The caller''s own budget of this month (UTC; null: no limit), what of it is spent, reserved for calls of which it is open '
-  'what became of them, and left (null: no limit); in millionths of a US dollar. Security invoker: the caller reads their own limits and '
-  'the default ones, and no others.';
+  'The caller''s budget of this month (UTC; null: no limit), with the amounts spent, reserved for calls whose outcome '
+  'is open, and left (null: no limit), in millionths of a US dollar. Security invoker: the caller can read only their '
+  'own limits and the default ones.';
 revoke execute on function public.get_ai_budget() from public, anon, authenticated, service_role;
 grant execute on function public.get_ai_budget() to authenticated;

@@ -1,5 +1,5 @@
--- What a user may have and spend. The table comes after ai_jobs: an account's rows are deleted in the order in which the
--- foreign keys were made, and jobs are locked before limits everywhere.
+-- What a user may have and spend. The table is created after ai_jobs: the rows of a deleted account are deleted in
+-- the order in which the foreign keys were created, and jobs are locked before limits everywhere.
 
 create table public.ai_limits (
   id uuid not null default gen_random_uuid(),
@@ -40,31 +40,32 @@ create table public.ai_limits (
   )
 );
 comment on table public.ai_limits is
-  'What a user may have and spend. The row without a user holds the limits of everybody who has none of their own.';
+  'What a user may have and spend. The row without a user holds the default limits for all others.';
 comment on column public.ai_limits.max_active_jobs is 'Most jobs waiting or in processing at once. Null: the default.';
 comment on column public.ai_limits.max_jobs_per_day is 'Most jobs created in one day (UTC). Null: the default.';
 comment on column public.ai_limits.max_concurrent_jobs is 'Most jobs in processing at once. Null: the default.';
 comment on column public.ai_limits.max_voices is
-  'Most cloned voices, with jobs that are still to make one. Null: the default; null there: no limit.';
+  'Most cloned voices, including those that unfinished jobs will create. Null: the default; null there: no limit.';
 comment on column public.ai_limits.max_unused_uploads is
-  'Most upload URLs that may still be used, and stored files that no row names, together. Null: the default.';
-comment on column public.ai_limits.max_unused_upload_bytes is 'Most bytes of these, as declared or as stored. Null: the default.';
+  'Most unused upload URLs and stored files that no row names, together. Null: the default.';
+comment on column public.ai_limits.max_unused_upload_bytes is
+  'Most bytes of those, as declared or as stored. Null: the default.';
 comment on column public.ai_limits.requires_established_account is
   'True: paid jobs only for an account whose e-mail address or phone number is confirmed and that is an hour old. Null: the '
   'default.';
 comment on column public.ai_limits.paused_at is 'Set: the user''s jobs wait. See pause_ai_jobs.';
 comment on column public.ai_limits.active_jobs_at_most is
-  'Never less than the jobs waiting or in processing. Counts up with new jobs and not down with ended ones, which would make '
-  'all of a user''s jobs wait for one row; made exact when it would refuse a job.';
+  'An upper bound of the jobs waiting or in processing. New jobs raise it, but ended jobs do not lower it: otherwise '
+  'all jobs of a user would wait for one row. It is made exact before it refuses a job.';
 comment on column public.ai_limits.jobs_that_day is 'Jobs created on counted_on.';
 comment on column public.ai_limits.budget_micros is
   'Most that paid calls of the user may cost in a calendar month (UTC), in millionths of a US dollar. Null: the default; '
   'null there: no limit.';
 comment on column public.ai_limits.budget_month is 'First day of the month that spent_micros counts.';
 comment on column public.ai_limits.spent_micros is
-  'Cost of the paid calls that were settled in budget_month; in a later month that is nothing yet.';
+  'Cost of the paid calls that were settled in budget_month; in a later month it counts as 0.';
 comment on column public.ai_limits.reserved_micros is
-  'Estimated cost of the paid calls that are under way or of unknown outcome, whenever they were sent.';
+  'Estimated cost of the paid calls that are in flight or have an unknown outcome, regardless of when they were sent.';
 
 alter table public.ai_limits enable row level security;
 

@@ -18,14 +18,14 @@ create table public.ai_prices (
   constraint ai_prices_currency_is_that_of_budgets check (currency = 'USD')
 );
 comment on table public.ai_prices is
-  'What each paid call of a job type costs at a provider: price_micros for per_units units, rounded up. The operator keeps it '
-  'as their plan has it; a type and provider without a row costs nothing.';
+  'What each paid call of a job type costs at a provider: price_micros for per_units units, rounded up. The operator '
+  'keeps it equal to their plan; a type and provider without a row cost nothing.';
 comment on column public.ai_prices.unit is
-  'What the processor of the type counts: characters as the provider bills them, seconds of sound or video, or creations. '
-  'For the reader; to change it changes no processor.';
-comment on column public.ai_prices.price_micros is 'In millionths of currency, for per_units units. What is under way keeps its price.';
-comment on column public.ai_prices.currency is
-  'One for all prices, since budgets and sums are over all of them.';
+  'What the processor of the type counts: characters as the provider bills them, seconds of sound or video, or '
+  'creations. For information only; changing it changes no processor.';
+comment on column public.ai_prices.price_micros is
+  'In millionths of currency, for per_units units. Calls in flight keep their price.';
+comment on column public.ai_prices.currency is 'The same for all prices, because budgets and sums cover all of them.';
 
 create index ai_prices_provider_idx on public.ai_prices (provider);
 

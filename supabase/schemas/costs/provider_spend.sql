@@ -11,10 +11,10 @@ create table public.ai_provider_spend (
   constraint ai_provider_spend_is_not_negative check (spent_micros >= 0)
 );
 comment on table public.ai_provider_spend is
-  'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum of its '
-  'slots. A separate table, because what was paid stays paid when jobs and accounts are deleted.';
+  'What all users together have spent at a provider in a calendar month (UTC), in millionths of a US dollar: the sum '
+  'of its slots. A separate table, because the amount stays when jobs and accounts are deleted.';
 comment on column public.ai_provider_spend.slot is
-  'Drawn from the user''s id: calls that end at the same time seldom wait for each other.';
+  'Derived from the user''s id, so that calls that end at the same time rarely wait for each other.';
 comment on column public.ai_provider_spend.month is 'First day of the month that spent_micros counts.';
 
 alter table public.ai_provider_spend enable row level security;

@@ -33,8 +33,9 @@ select
 from public.ai_provider_calls as k
 group by 1, 2, 3;
 comment on view private.ai_user_costs is
-  'What each user''s paid calls have cost and may still cost, by provider and the month (UTC) of the budget that they '
-  'count in: that in which they were settled, this one while they are open. In millionths of a US dollar. For the operator.';
+  'What each user''s paid calls have cost and may still cost, by provider and by the budget month (UTC) in which they '
+  'count: the month of settlement, or the current month while they are open. In millionths of a US dollar. For the '
+  'operator.';
 revoke all on private.ai_user_costs from public, anon, authenticated, service_role;
 
 create function public.get_ai_costs(p_user_id uuid default auth.uid())
@@ -56,8 +57,9 @@ as $$
   order by 1 desc, 2;
 $$;
 comment on function public.get_ai_costs(uuid) is
-  'What a user''s paid calls have cost and may still cost (while it is unknown what became of them), by provider and the month (UTC) '
-  'of the budget that they count in, in millionths of a US dollar. Security invoker: an owner gets their own, the service anybody''s.';
+  'What a user''s paid calls have cost and may still cost (while their outcome is unknown), by provider and by the '
+  'budget month (UTC) in which they count, in millionths of a US dollar. Security invoker: an owner gets their own '
+  'costs, the service those of any user.';
 revoke execute on function public.get_ai_costs(uuid) from public, anon;
 grant execute on function public.get_ai_costs(uuid) to authenticated, service_role;
 
@@ -78,8 +80,8 @@ select
 from public.ai_provider_calls as k
 group by 1, 2, 3;
 comment on view private.ai_provider_costs is
-  'What each provider has cost by operation and month (UTC), beside what was estimated, in millionths of a US dollar. For '
-  'the operator.';
+  'What each provider has cost by operation and month (UTC), with the estimate, in millionths of a US dollar. For the '
+  'operator.';
 revoke all on private.ai_provider_costs from public, anon, authenticated, service_role;
 
 create view private.ai_provider_budgets
@@ -107,6 +109,6 @@ cross join lateral (
     ) as reserved_micros
 ) as c;
 comment on view private.ai_provider_budgets is
-  'Each provider''s budget of this month over all users (null: no limit), what of it is spent, reserved and left, in millionths '
-  'of a US dollar. For the operator.';
+  'Each provider''s budget of this month over all users (null: no limit), and the amounts spent, reserved and left, in '
+  'millionths of a US dollar. For the operator.';
 revoke all on private.ai_provider_budgets from public, anon, authenticated, service_role;

@@ -1,4 +1,4 @@
--- What was reserved for a paid call is spent or given back when its outcome is known.
+-- Charges or releases the reservation of a paid call when its outcome is known.
 
 create function private.settle_reserved_costs()
 returns trigger
@@ -14,14 +14,14 @@ begin
   if not exists (select 1 from updated as n where n.price_micros > 0) then
     return null;
   end if;
-  -- By user and then by provider, as everywhere.
+  -- Locks are taken by user and then by provider, as everywhere.
   for v_sum in
     select k.user_id, sum(k.reserved)::bigint as reserved, sum(k.spent)::bigint as spent
     from (
       select o.user_id,
         case when n.outcome in ('sent', 'unknown') then n.estimated_cost_micros else 0 end
           - case when o.outcome in ('sent', 'unknown') then o.estimated_cost_micros else 0 end as reserved,
-        -- A month that is over is not counted any more.
+        -- A past month is no longer counted.
         case when date_trunc('month', n.settled_at at time zone 'UTC') = v_month then n.cost_micros else 0 end
           - case when date_trunc('month', o.settled_at at time zone 'UTC') = v_month then o.cost_micros else 0 end as spent
       from updated as n
@@ -63,8 +63,8 @@ begin
 end;
 $$;
 comment on function private.settle_reserved_costs() is
-  'Statement trigger: what was reserved for paid calls becomes spent, or is given back when nothing was made. Security definer '
-  'because every caller that settles must update the counts of owners and providers.';
+  'Statement trigger: the reservation of a settled call is charged, or released when nothing was created. Security '
+  'definer because every caller that settles must update the counts of owners and providers.';
 
 create function private.release_reserved_cost()
 returns trigger
@@ -80,8 +80,8 @@ begin
 end;
 $$;
 comment on function private.release_reserved_cost() is
-  'Row trigger: a call that is deleted with its job while it is open gives back what is reserved for it. What was paid stays '
-  'paid. Security definer because every role that deletes must update the owner''s counts.';
+  'Row trigger: an open call that is deleted with its job releases its reservation. Amounts already charged stay. '
+  'Security definer because every role that deletes must update the owner''s counts.';
 
 create function public.revise_provider_call(p_job_id uuid, p_lease_token uuid, p_operation text, p_units bigint)
 returns boolean
@@ -110,9 +110,9 @@ begin
 end;
 $$;
 comment on function public.revise_provider_call(uuid, uuid, text, bigint) is
-  'Writes how much a settled call of the job did use, where that is known only later: a video is submitted, and paid for, '
-  'before its length is known. 0 gives it back. A call that was given up keeps what it cost. False: the lease is lost; '
-  'nothing changed. service_role only.';
+  'Records the actual usage of a settled call when it is known only later: a video is submitted and charged before its '
+  'length is known. 0 refunds the call. A discarded call keeps its cost. False: the lease is lost and nothing changed. '
+  'service_role only.';
 revoke execute on function public.revise_provider_call(uuid, uuid, text, bigint) from public, anon, authenticated;
 grant execute on function public.revise_provider_call(uuid, uuid, text, bigint) to service_role;
 

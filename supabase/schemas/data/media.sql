@@ -1,4 +1,4 @@
--- What people upload.
+-- Files that users upload.
 
 create table public.media (
   id uuid not null default gen_random_uuid(),
@@ -23,8 +23,8 @@ create table public.media (
       and storage_path !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
       and split_part(storage_path, '/', 2) = user_id::text
     ),
-  -- What a row named is removed with it, so it names nothing that its owner could not remove: an app's own buckets have
-  -- their own rules.
+  -- When a row is deleted, its file is removed. So a row may name only files that its owner may remove; an app's own
+  -- buckets have their own rules.
   constraint media_storage_path_names_a_bucket_for_media
     check (
       split_part(storage_path, '/', 1)
@@ -39,7 +39,7 @@ create table public.media (
 comment on table public.media is 'A recording, photo, video or document that its owner keeps in Storage.';
 comment on column public.media.storage_path is 'The object as <bucket>/<path>; its first folder is the owner''s id.';
 comment on column public.media.content_type is
-  'The canonical name: what is written as audio/webm;codecs=opus or audio/x-wav is kept as audio/webm or audio/wav.';
+  'The canonical name: audio/webm;codecs=opus is stored as audio/webm, audio/x-wav as audio/wav.';
 
 create index media_user_id_created_at_idx on public.media (user_id, created_at desc, id desc);
 
@@ -80,15 +80,15 @@ begin
   new.content_type := private.canonical_mime_type(new.content_type);
   if new.content_type is null or new.content_type in ('application/octet-stream', 'binary/octet-stream') then
     raise exception
-      'content_type does not say what the file is; browsers leave file.type empty when they do not know. Write the type of the file, for example audio/mp4'
+      'content_type does not say what the file is. Browsers leave file.type empty when they do not know it. Set the type of the file, for example audio/mp4'
       using errcode = 'AJ076', detail = 'content_type';
   end if;
   return new;
 end;
 $$;
 comment on function private.name_media_content_type() is
-  'Row trigger: writes the content type under its canonical name, without parameters; AJ076 when it says nothing. Security '
-  'definer because owners may not use schema private.';
+  'Row trigger: stores the content type under its canonical name, without parameters; AJ076 when it does not identify '
+  'a format. Security definer because owners may not use schema private.';
 
 create trigger media_touch_updated_at
 before update on public.media

@@ -52,5 +52,5 @@ as $$
   from (select lower(btrim(split_part(p_content_type, ';', 1), E' \t\r\n')) as name) as t;
 $$;
 comment on function private.canonical_mime_type(text) is
-  'The canonical name of a content type: lower case, without parameters, synonyms replaced. A type that is not known keeps '
-  'its own name; null for null or an empty text. The same as canonicalMimeType in _shared/contracts/mime-type.ts.';
+  'The canonical name of a content type: lower case, without parameters, synonyms replaced. An unknown type keeps its '
+  'name; null for null or an empty text. Equal to canonicalMimeType in _shared/contracts/mime-type.ts.';

@@ -1,4 +1,4 @@
--- Whether a text shows anything.
+-- Whether a text has visible characters.
 
 create function private.has_visible_text(p_text text)
 returns boolean
@@ -14,6 +14,6 @@ select p_text ~ (
 );
 $$;
 comment on function private.has_visible_text(text) is
-  'Whether a text has a character that is more than a space: not a control character, and not one that Unicode lets be '
-  'ignored (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. VISIBLE in '
-  '_shared/contracts/plain-text.ts is the same; a test compares them character by character.';
+  'Whether a text has a visible character: not a space, not a control character, and not one that Unicode ignores by '
+  'default (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. Equal to VISIBLE in '
+  '_shared/contracts/plain-text.ts; a test compares the two character by character.';

@@ -1,4 +1,4 @@
--- Cloned voices: what a finished voice clone gives its owner.
+-- Cloned voices, the result of a voice clone.
 
 create table public.voices (
   id uuid not null default gen_random_uuid(),
@@ -28,15 +28,18 @@ create table public.voices (
   constraint voices_similarity_boost_in_range check (similarity_boost between 0 and 1)
 );
 comment on table public.voices is
-  'A cloned voice: written by the transaction that completes its job, never by users. Points back to that job.';
-comment on column public.voices.provider_voice_id is 'The provider''s id of the voice, for speech in it.';
-comment on column public.voices.stability is 'Setting for speech in this voice, 0 to 1: low is expressive, high is even.';
-comment on column public.voices.similarity_boost is 'Setting for speech in this voice, 0 to 1: how closely to keep to the sample.';
-comment on column public.voices.sample_url is 'The recording it was cloned from, as <bucket>/<path>.';
+  'A cloned voice. The transaction that completes its job writes it, never a user. It refers to that job.';
+comment on column public.voices.provider_voice_id is 'The provider''s id of the voice, which speech uses.';
+comment on column public.voices.stability is
+  'Setting for speech in this voice, 0 to 1: a low value is expressive, a high one even.';
+comment on column public.voices.similarity_boost is
+  'Setting for speech in this voice, 0 to 1: how closely it follows the sample.';
+comment on column public.voices.sample_url is 'The recording from which it was cloned, as <bucket>/<path>.';
 comment on column public.voices.provider_missing_since is
-  'Since when the provider does not have the voice any more; nothing can be spoken in it. Null: it was there when looked at last.';
+  'Since when the provider no longer has the voice, so that it cannot speak. Null: the provider had it at the last '
+  'check.';
 comment on column public.voices.job_id is
-  'The job that made it, of the same owner; at most one voice each. Null once that job is deleted.';
+  'The job that created it, of the same owner; at most one voice per job. Null once that job is deleted.';
 
 create index voices_user_id_created_at_idx on public.voices (user_id, created_at desc, id desc);
 create index voices_provider_idx on public.voices (provider) where provider_missing_since is null;

@@ -1,4 +1,4 @@
--- How the janitor ends resumable uploads that nobody will finish.
+-- Resumable uploads that no job will finish, for the janitor to abort.
 
 create function public.claim_abandoned_uploads(p_limit integer, p_lease_seconds integer default 120)
 returns table (upload_id text, lease_token uuid)
@@ -23,8 +23,8 @@ as $$
   returning a.upload_id, a.lease_token;
 $$;
 comment on function public.claim_abandoned_uploads(integer, integer) is
-  'Leases up to p_limit uploads that are to be ended now. service_role only; security definer because the list lies in schema '
-  'private.';
+  'Leases up to p_limit uploads that are due to be aborted. service_role only; security definer because the list is in '
+  'schema private.';
 revoke execute on function public.claim_abandoned_uploads(integer, integer) from public, anon, authenticated;
 grant execute on function public.claim_abandoned_uploads(integer, integer) to service_role;
 
@@ -52,7 +52,8 @@ begin
 end;
 $$;
 comment on function public.settle_abandoned_uploads(text[], uuid, text) is
-  'What became of leased uploads: forgotten when Storage does not have them any more, tried again later after p_error_code. '
-  'Returns how many are forgotten. service_role only; security definer because the list lies in schema private.';
+  'Settles leased uploads: deletes the row if Storage no longer has the upload, otherwise retries later, with '
+  'p_error_code. Returns how many were deleted. service_role only; security definer because the list is in schema '
+  'private.';
 revoke execute on function public.settle_abandoned_uploads(text[], uuid, text) from public, anon, authenticated;
 grant execute on function public.settle_abandoned_uploads(text[], uuid, text) to service_role;

@@ -1,4 +1,4 @@
--- What remains outside of the database of an account that is deleted.
+-- Queues the removal of a deleted account's files.
 
 create function private.forget_user()
 returns trigger
@@ -7,8 +7,8 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- Everything in the user's folders of our buckets, named by a row or not. As text, so that the planner sees a prefix and uses the
-  -- index over names; a uuid has nothing in it to quote.
+  -- All objects in the user's folders of our buckets, whether or not a row names them. The prefix is a literal, so
+  -- that the planner uses the index over names; a uuid contains nothing to quote.
   execute format(
     'insert into private.storage_removals (object_path, user_id, reason)
      select o.bucket_id || ''/'' || o.name, %1$L, ''users''

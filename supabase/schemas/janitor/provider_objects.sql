@@ -1,4 +1,4 @@
--- What the providers list as ours, and how far each list has been read.
+-- Our objects in the providers' lists, and how far each list has been read.
 
 create table private.provider_objects (
   provider text not null,
@@ -19,8 +19,8 @@ comment on table private.provider_objects is
 comment on column private.provider_objects.job_id is
   'The job of its marker. Not a foreign key: it may be a job of another installation.';
 comment on column private.provider_objects.standing is
-  'named (a row names it), live (its job may continue with it), orphan (made here, and nothing names it), foreign (its '
-  'marker is of no job of ours: reported, never removed).';
+  'named (a row names it), live (its job may continue with it), orphan (created here, and no row names it), foreign '
+  '(its marker belongs to no job of ours: reported, never removed).';
 comment on column private.provider_objects.orphan_since is
   'When it was first seen as an orphan; the grace period starts here.';
 
@@ -78,7 +78,7 @@ as $$
           or (
             j.status = 'failed'
             and (
-              -- Parked: only an operator can say what became of the call.
+              -- Parked: only an operator can find out the outcome of the call.
               j.error_code = 'outcome_unknown'
               or exists (
                 select 1 from public.ai_provider_calls as o where o.job_id = j.id and o.outcome in ('sent', 'unknown')

@@ -1,5 +1,5 @@
--- The removal of voices and videos at providers. Nothing is removed that a row names or that a job may still continue
--- with; nothing is removed that was not made here.
+-- The removal of voices and videos at providers. It removes only what was created here, and nothing that a row names
+-- or that a job may still continue with.
 
 create function private.settle_cancelled_call(p_job_id uuid, p_provider text, p_object_type text, p_object_id text)
 returns void
@@ -96,7 +96,7 @@ begin
     join public.ai_providers as p on p.provider = r.provider
     where r.done_at is null and r.next_attempt_at <= clock_timestamp() and r.provider = any (p_providers)
       and p.paused_at is null
-      -- Only a job closes a breaker. If there is no job, the janitor tries instead.
+      -- Normally only a job closes a breaker. If no job has tried, the janitor sends a request instead.
       and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
     order by r.next_attempt_at
     limit p_limit * 10
@@ -197,7 +197,7 @@ begin
     delete from private.provider_objects as o
     where o.provider = v_removal.provider and o.object_id = v_removal.provider_object_id;
     if v_removal.provider_object_id is null then
-      -- If an object was found, that has settled the call already.
+      -- If an object was found, the call is already settled.
       perform private.settle_cancelled_call(v_removal.job_id, v_removal.provider, v_removal.object_type, null);
     end if;
   end if;

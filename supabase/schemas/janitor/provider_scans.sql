@@ -15,7 +15,7 @@ begin
     select 1
     from public.ai_providers as p
     where p.provider = p_provider and p.paused_at is null
-      -- Only a job closes a breaker. If there is no job, the janitor tries instead.
+      -- Normally only a job closes a breaker. If no job has tried, the janitor sends a request instead.
       and (p.breaker_opened_at is null or p.breaker_probe_at <= clock_timestamp() - interval '10 minutes')
   ) then
     return;
@@ -178,7 +178,7 @@ declare
 begin
   update private.provider_scans as s
   set finished_at = case when p_error_code is null and s.listed_at is not null then clock_timestamp() end,
-      -- Otherwise a cursor that the provider no longer accepts would be requested for ever.
+      -- Otherwise a cursor that the provider no longer accepts would be used forever.
       page_cursor = null,
       started_at = case when p_error_code is not null and s.listed_at is null then clock_timestamp() else s.started_at end,
       last_error_code = p_error_code,

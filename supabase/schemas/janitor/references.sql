@@ -1,5 +1,5 @@
--- Which rows name something outside of the database: objects in Storage and objects at providers. The tables of the core
--- are known; a module, or an app, registers its own tables here, so that nothing that they name is removed.
+-- Which rows name objects in Storage or at providers. The tables of the core are known; a module or an app registers
+-- its tables here, so that nothing that they name is removed.
 
 create table private.storage_references (
   table_name text not null,
@@ -21,9 +21,9 @@ create table private.provider_references (
   constraint provider_references_pkey primary key (table_name)
 );
 comment on table private.provider_references is
-  'Tables of other modules whose rows name what a provider holds. They have the columns provider, job_id, created_at and '
-  'provider_missing_since. Delete a row here before you drop its table.';
-comment on column private.provider_references.object_type is 'What it is, for reports: avatar.';
+  'Tables of other modules whose rows name objects at a provider. They have the columns provider, job_id, created_at '
+  'and provider_missing_since. Delete a row here before you drop its table.';
+comment on column private.provider_references.object_type is 'The type of the objects, for reports: avatar.';
 
 alter table private.provider_references enable row level security;
 revoke all on private.provider_references from public, anon, authenticated, service_role;
@@ -88,7 +88,7 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
--- So that a null argument takes its condition out of the plan, and the other conditions use their indexes.
+-- With a custom plan, a null argument removes its condition, and the other conditions use their indexes.
 set plan_cache_mode = force_custom_plan
 as $$
 declare
@@ -109,8 +109,8 @@ begin
 end;
 $$;
 comment on function private.provider_rows(text, text) is
-  'The rows that name what a provider holds: voices and those of the registered tables, of all providers and objects or of those '
-  'given.';
+  'The rows that name objects at a provider: voices and rows of the registered tables, of all providers and objects or '
+  'of those given.';
 
 create function private.set_provider_missing(p_provider text, p_object_ids text[], p_missing_since timestamptz)
 returns void
@@ -135,5 +135,5 @@ begin
 end;
 $$;
 comment on function private.set_provider_missing(text, text[], timestamptz) is
-  'Marks the rows of these objects as missing at their provider since then, or, with null, as there again. A mark that is '
-  'there keeps its time.';
+  'Marks the rows of these objects as missing at their provider since then or, with null, as present again. An '
+  'existing mark keeps its time.';

@@ -1,5 +1,5 @@
--- What a row named outside of the database, when the row goes: files in Storage and objects at providers. Neither can be
--- deleted in SQL, so the transaction that deletes the row records it here, and the janitor works it off.
+-- Objects outside of the database whose row is deleted: files in Storage and objects at providers. SQL cannot delete
+-- them, so the transaction that deletes the row records them here for the janitor.
 
 create table private.storage_removals (
   id bigint not null generated always as identity,
@@ -21,10 +21,11 @@ comment on table private.storage_removals is
   'Objects in Storage to remove: their row or owner was deleted, or a job without a result left them. The janitor '
   'removes them; private.due_storage_removals says which may be removed.';
 comment on column private.storage_removals.object_path is 'As <bucket>/<path>.';
-comment on column private.storage_removals.user_id is 'Whose object it was. Not a foreign key: the account may be deleted.';
+comment on column private.storage_removals.user_id is
+  'The owner of the object. Not a foreign key: the account may be deleted.';
 comment on column private.storage_removals.reason is
-  'The table whose row named it, users when the account was deleted, job_leftovers, or no_account when its folder is that of '
-  'no account.';
+  'The table whose row named it; users when the account was deleted; job_leftovers; or no_account when its folder '
+  'belongs to no account.';
 comment on column private.storage_removals.attempts is
   'Removals started. Never given up: with five attempts and an error it is reported as failing.';
 comment on column private.storage_removals.next_attempt_at is
@@ -32,7 +33,7 @@ comment on column private.storage_removals.next_attempt_at is
 comment on column private.storage_removals.lease_token is
   'The run that removes it. A result with another token changes nothing.';
 comment on column private.storage_removals.outcome is
-  'removed, or replaced: the owner has stored another object there since, which stays.';
+  'removed, or replaced: the owner has since stored another object there, which stays.';
 comment on column private.storage_removals.done_at is 'When Storage was found not to have the object any more.';
 
 create unique index storage_removals_object_path_key on private.storage_removals (object_path) where done_at is null;
@@ -64,10 +65,11 @@ create table private.provider_removals (
   constraint provider_removals_can_be_found check (provider_object_id is not null or marker is not null)
 );
 comment on table private.provider_removals is
-  'Objects at providers that no row names any more, such as a voice that takes a place of the plan or a rendered '
+  'Objects at providers that no row names any more, such as a voice that occupies a place of the plan, or a rendered '
   'video.';
 comment on column private.provider_removals.object_type is 'voice, avatar, or the operation of a journalled call.';
-comment on column private.provider_removals.provider_object_id is 'The provider''s id; null if its answer never arrived.';
+comment on column private.provider_removals.provider_object_id is
+  'The provider''s id; null if its response never arrived.';
 comment on column private.provider_removals.marker is
   'The marker (job:<id>) by which the provider finds the object of a call whose outcome was unknown.';
 comment on column private.provider_removals.job_id is
@@ -120,7 +122,7 @@ begin
   if v_path is not null and (tg_op = 'DELETE' or v_path is distinct from to_jsonb(new) ->> v_column) then
     insert into private.storage_removals (object_path, user_id, reason)
     values (v_path, old.user_id, tg_table_name)
-    -- Requested again: what kept it until now may be gone, and the object that is there now is the one to remove.
+    -- Requested again: the reason to keep it may no longer apply, and the object to remove is the current one.
     on conflict (object_path) where done_at is null do update
     set requested_at = excluded.requested_at, next_attempt_at = excluded.next_attempt_at;
   end if;
@@ -160,7 +162,7 @@ set search_path = ''
 as $$
 begin
   insert into private.former_ai_jobs (job_id) values (old.job_id) on conflict do nothing;
-  -- A call that was refused, or found to have made nothing, leaves nothing; what has its own row goes with that row.
+  -- A call that was refused or created nothing leaves nothing; an object with its own row is removed with that row.
   if old.provider = 'internal' or old.outcome in ('rejected', 'absent')
     or (
       old.provider_object_id is not null
@@ -175,8 +177,8 @@ begin
     old.provider, old.operation, old.provider_object_id,
     case when old.provider_object_id is null then 'job:' || old.job_id end,
     old.job_id, old.sent_at,
-    -- A call that is still under way would be looked for too early. For an account that is gone it is looked for at once,
-    -- and again until the grace is over.
+    -- A call in flight would be queried too early. For a deleted account it is queried at once, and again until the
+    -- grace period is over.
     case
       when old.provider_object_id is null and exists (select 1 from auth.users as u where u.id = old.user_id)
       then now() + make_interval(secs => (select s.orphan_grace_seconds from private.janitor_settings as s))

@@ -64,7 +64,7 @@ begin
       c.provider, c.operation, c.provider_object_id,
       case when c.provider_object_id is null then 'job:' || c.job_id end, c.job_id, c.sent_at
     from public.ai_provider_calls as c
-    -- Speech and transcripts take no place of the plan, and a retry of a failed job reads them again.
+    -- Speech and transcripts do not count against a plan's limit, and a retry of a failed job reads them again.
     where c.job_id = any (v_jobs) and c.operation in ('create_voice', 'create_video')
       and c.outcome not in ('rejected', 'absent') and c.discarded_at is null
       and private.provider_object_standing(c.provider, c.provider_object_id, c.job_id) = 'orphan'
@@ -88,9 +88,9 @@ begin
 end;
 $$;
 comment on function private.queue_job_leftovers(integer) is
-  'Queues for removal what jobs left that ended without a result, once their grace period is over: the voice or video '
-  'of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call stopped; '
-  'returns the number of jobs.';
+  'Queues for removal what ended jobs without a result left behind, once their grace period is over: the voice or '
+  'video of a call, and the files in the job''s folder. Parked jobs keep everything. Continues where the last call '
+  'stopped; returns the number of jobs.';
 
 create function public.begin_janitor_run(p_message_id text, p_sent_at_unix double precision)
 returns integer

@@ -18,21 +18,24 @@ create table private.janitor_settings (
   constraint janitor_settings_file_scan_is_whole check ((file_scan_bucket is null) = (file_scan_name is null))
 );
 comment on table private.janitor_settings is
-  'One row: how long the janitor waits before it removes what nobody names, and how far it has looked at ended jobs.';
+  'One row: how long the janitor waits before it removes what no row names, and how far its scan of ended jobs has '
+  'come.';
 comment on column private.janitor_settings.orphan_grace_seconds is
-  'What a provider holds with our marker and no row names, what a cancelled job left, and a file without account or job is '
-  'removed after so long. An empty look-up by marker counts after so long, too.';
+  'How long these are kept before they are removed: objects at a provider with our marker that no row names, leftovers '
+  'of a cancelled job, and files without an account or job. Also how long an outcome must be unknown before an empty '
+  'lookup by marker counts.';
 comment on column private.janitor_settings.failed_grace_seconds is
-  'What a failed job left is kept for so long: a retry continues with it instead of paying again.';
+  'How long leftovers of a failed job are kept: a retry uses them instead of paying again.';
 comment on column private.janitor_settings.scan_interval_seconds is
-  'Wait between two readings of everything that a provider lists, and of everything in our buckets.';
+  'Time between two scans of a provider''s complete list, and of all objects in our buckets.';
 comment on column private.janitor_settings.cancelled_done_until is
-  'Left-overs of jobs that were cancelled until then are queued.';
-comment on column private.janitor_settings.failed_done_until is 'Left-overs of jobs that failed until then are queued.';
+  'Leftovers of jobs cancelled before this time are queued.';
+comment on column private.janitor_settings.failed_done_until is
+  'Leftovers of jobs that failed before this time are queued.';
 comment on column private.janitor_settings.file_scan_bucket is
-  'The bucket that is being read for files without account or job; null between two readings.';
-comment on column private.janitor_settings.file_scan_name is 'The last object of it that was looked at.';
-comment on column private.janitor_settings.file_scan_done_at is 'When the last reading of our buckets ended.';
+  'The bucket that is being scanned for files without an account or job; null between two scans.';
+comment on column private.janitor_settings.file_scan_name is 'The last object that was scanned in it.';
+comment on column private.janitor_settings.file_scan_done_at is 'When the last scan of our buckets ended.';
 
 alter table private.janitor_settings enable row level security;
 revoke all on private.janitor_settings from public, anon, authenticated, service_role;

@@ -246,7 +246,7 @@ begin
       from storage.objects as o
       cross join lateral (
         select
-          -- Null for a name of another form: no user's folder, and left alone.
+          -- Null for a name of another form: it is in no user's folder, and ignored.
           case when o.name ~ '/.' and split_part(o.name, '/', 1) ~ v_uuid then split_part(o.name, '/', 1) end as folder,
           case
             when v_bucket in ('outputs', 'pdfs') and split_part(o.name, '/', 2) ~ v_uuid and split_part(o.name, '/', 3) <> ''

@@ -23,8 +23,9 @@ begin
 end;
 $$;
 comment on function public.cancel_ai_job(uuid, uuid) is
-  'Ends a claimed job whose owner requested its cancellation; spend on the row says what it cost. False: the lease is '
-  'lost or nobody requested it; nothing changed. service_role only; security definer for the message in schema private.';
+  'Ends a claimed job whose owner requested its cancellation; spend on the row says whether it cost money. False: the '
+  'lease is lost or no cancellation was requested; nothing changed. service_role only; security definer for the '
+  'message in schema private.';
 revoke execute on function public.cancel_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.cancel_ai_job(uuid, uuid) to service_role;
 
@@ -41,7 +42,8 @@ as $$
     else 'Cancelled while the AI provider was at work; it may have been paid.'
   end;
 $$;
-comment on function private.cancellation_message(text) is 'The message to the owner of a cancelled job: what it cost.';
+comment on function private.cancellation_message(text) is
+  'The message to the owner of a cancelled job: whether it cost money.';
 
 create function private.apply_owner_request()
 returns trigger
@@ -52,7 +54,7 @@ as $$
 begin
   if new.cancel_requested_at is distinct from old.cancel_requested_at then
     if new.cancel_requested_at is null or old.cancel_requested_at is not null then
-      -- Asking twice changes nothing; a request cannot be taken back.
+      -- A repeated request changes nothing; a request cannot be withdrawn.
       new.cancel_requested_at := old.cancel_requested_at;
     elsif old.status not in ('pending', 'processing') then
       raise exception 'a job that is % cannot be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
@@ -89,7 +91,8 @@ begin
     if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
       raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
     end if;
-    -- Retried together with its dependency, it is blocked already; retried alone, it has to look the dependency up.
+    -- If it is retried with its dependency, it is already blocked; if it is retried alone, the dependency must be
+    -- checked.
     if not new.is_blocked then
       new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
     end if;
@@ -109,7 +112,7 @@ begin
 end;
 $$;
 comment on function private.apply_owner_request() is
-  'Row trigger: turns an owner''s cancel_requested_at and retry_requested_at, the only columns they may change, into what '
-  'they mean. A waiting job is cancelled at once; a running one when its runner''s heartbeat learns of it; a failed one '
-  'may be retried unless it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the '
-  'policy of a type that is switched off.';
+  'Row trigger: applies cancel_requested_at and retry_requested_at, the only columns that an owner may change. A '
+  'waiting job is cancelled at once, a running one after its worker''s next heartbeat. A failed job is retried unless '
+  'it is unknown whether it was paid for (AJ072). Security definer because an owner may not read the policy of a '
+  'disabled type.';

@@ -1,4 +1,4 @@
--- What changes of status mean for everything around a job.
+-- Consequences of status changes for dependents, quotas, breakers, calls and checkpoints.
 
 create function private.follow_changed_ai_jobs()
 returns trigger
@@ -42,5 +42,6 @@ begin
 end;
 $$;
 comment on function private.follow_changed_ai_jobs() is
-  'Statement trigger: what changes of status mean for dependents, quotas, the provider''s breaker, open calls and '
-  'checkpoints. One trigger, since each costs every step of a job. Security definer because it calls functions that are.';
+  'Statement trigger: applies the consequences of status changes to dependents, quotas, the provider''s breaker, open '
+  'calls and checkpoints. One trigger, because each one costs time at every step of a job. Security definer because it '
+  'calls security definer functions.';

@@ -10,9 +10,10 @@ create table public.ai_job_checkpoints (
   constraint ai_job_checkpoints_upload_id_length check (length(upload_id) between 1 and 1024)
 );
 comment on table public.ai_job_checkpoints is
-  'How far a job has come that is worked on in several claims, in its processor''s own form. Gone when the job has ended.';
+  'The progress of a job that takes several claims, in a form that its processor defines. Deleted when the job ends.';
 comment on column public.ai_job_checkpoints.upload_id is
-  'A resumable upload that the job has begun, by the last part of its address at Storage. The janitor ends one that is not finished.';
+  'A resumable upload that the job has started, by the last part of its URL at Storage. The janitor aborts it if it is '
+  'not finished.';
 
 alter table public.ai_job_checkpoints enable row level security;
 revoke all on public.ai_job_checkpoints from public, anon, authenticated, service_role;
@@ -28,7 +29,8 @@ create table private.abandoned_uploads (
   constraint abandoned_uploads_pkey primary key (upload_id)
 );
 comment on table private.abandoned_uploads is
-  'Resumable uploads that nobody will finish. The janitor ends them; a row is deleted when Storage does not have its upload any more.';
+  'Resumable uploads that no job will finish. The janitor aborts them and deletes a row when Storage no longer has its '
+  'upload.';
 
 create index abandoned_uploads_next_attempt_at_idx on private.abandoned_uploads (next_attempt_at);
 
@@ -50,8 +52,8 @@ begin
 end;
 $$;
 comment on function private.abandon_upload() is
-  'Row trigger: writes down an upload that its job will not finish, because the job has ended without a result, is deleted, or '
-  'has begun another. Security definer because nobody is granted anything in schema private.';
+  'Row trigger: records an upload that its job will not finish, because the job has ended without a result, was '
+  'deleted, or has started another upload. Security definer because no role has rights in schema private.';
 
 create function private.forget_checkpoints(p_job_ids uuid[])
 returns void
@@ -66,8 +68,8 @@ begin
 end;
 $$;
 comment on function private.forget_checkpoints(uuid[]) is
-  'A job that has ended continues with nothing; a retry starts from the beginning. Security definer because an owner who cancels may '
-  'not touch checkpoints.';
+  'Deletes the checkpoints of ended jobs; a retry starts from the beginning. Security definer because an owner who '
+  'cancels may not delete checkpoints.';
 
 create function public.save_ai_job_checkpoint(
   p_job_id uuid,
@@ -82,7 +84,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- Held, so that the job cannot end or change hands between the look and the write.
+  -- Held, so that the job cannot end or be claimed by another worker between the check and the write.
   perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
   if not found then
     return false;
@@ -95,9 +97,9 @@ begin
 end;
 $$;
 comment on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) is
-  'Writes down how far a claimed job has come, in place of what was written before. p_upload_id: the resumable upload that it '
-  'has begun; one that was named before and is not any more is ended by the janitor. False: the lease is lost and nothing '
-  'changed. service_role only; security definer because nobody may write checkpoints.';
+  'Saves the progress of a claimed job, replacing what was saved before. p_upload_id: the resumable upload that it has '
+  'started; the janitor aborts one that was named before and no longer is. False: the lease is lost and nothing '
+  'changed. service_role only; security definer because no role may write checkpoints.';
 revoke execute on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) from public, anon, authenticated;
 grant execute on function public.save_ai_job_checkpoint(uuid, uuid, jsonb, text) to service_role;
 

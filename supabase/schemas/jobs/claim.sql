@@ -28,10 +28,11 @@ begin
 end;
 $$;
 comment on function private.users_without_room() is
-  'Users whose jobs may not start now: as many run as may, or they are paused.';
+  'Users whose jobs may not start now, because they are at their cap or paused.';
 
 create sequence private.ai_job_claims;
-comment on sequence private.ai_job_claims is 'Counts claims, so that every eighth can go to the job that waits longest.';
+comment on sequence private.ai_job_claims is
+  'Counts claims, so that every eighth begins with the job that has waited longest.';
 revoke all on sequence private.ai_job_claims from public, anon, authenticated, service_role;
 
 create function public.claim_ai_jobs(
@@ -62,10 +63,11 @@ begin
   if p_limit = 0 then
     return;
   end if;
-  -- A claim that a crash of Postgres undoes has done nothing yet: nothing that is paid for
-  -- is sent before begin_provider_calls, whose commit is waited for and takes this one along. Nor need the next claim wait.
+  -- A claim that a crash of Postgres undoes has done no harm: nothing paid is sent before begin_provider_calls, whose
+  -- commit waits for the disk and includes this one. The next claim need not wait either.
   perform set_config('synchronous_commit', 'off', true);
-  -- Claims take turns: only so are the caps exact. Ends with the transaction, which holds nothing but this.
+  -- One claim at a time, so that the caps are exact. Released at the end of the transaction, which holds no other
+  -- lock.
   perform pg_advisory_xact_lock(hashtextextended('claim_ai_jobs', 0));
   perform private.ready_due_ai_jobs(200);
 
@@ -75,18 +77,18 @@ begin
 
   for v_job in
   with
-  -- Counted once, and not for each row that is looked at.
+  -- Counted once, not for each row that is read.
   running as materialized (
     select j.provider, j.user_id, count(*) as jobs from public.ai_jobs as j where j.status = 'processing' group by 1, 2
   ),
-  -- Job types of this worker that may run, one lane for each of their providers, with what room that has.
+  -- Job types of this worker that may run, with one lane for each of their providers and the room that it has.
   lanes as materialized (
     select t.job_type, p.provider, t.lease_seconds,
       p.max_concurrent - coalesce((select sum(r.jobs) from running as r where r.provider = p.provider), 0) as room
     from public.ai_job_types as t
     join public.ai_providers as p on p.provider = t.provider or p.provider = any (t.other_providers)
-      -- What waits for a provider that its type no longer names continues with it: it may be paid for.
-      -- One row in the order of the index: to an exists the planner may answer by reading all that waits.
+      -- Jobs that wait for a provider that their type no longer names stay with it, because they may be paid for. One
+      -- row in the order of the index: for an exists the planner may choose to read all waiting jobs.
       or (
         select true
         from public.ai_jobs as j
@@ -103,7 +105,8 @@ begin
         )
       )
   ),
-  -- One only, however many are claimed: the others of a batch go by turns, or a pile would take all of it.
+  -- Only one, however many are claimed: the others of a batch follow the turns; otherwise one user's backlog would
+  -- fill the batch.
   oldest as materialized (
     select c.*, l.job_type, l.provider, l.room
     from lanes as l
@@ -112,8 +115,8 @@ begin
       from public.ai_jobs as j
       where j.job_type = l.job_type and j.provider = l.provider and j.status = 'pending' and j.queue_key is not null
         and j.attempt < j.max_attempts
-        -- In coalesce, of which the planner expects half: of the arrays themselves, which it does not know, it expects next
-        -- to nothing, and then reads all that waits and sorts it instead of following the index to its first rows.
+        -- With coalesce the planner expects half of the rows. For the arrays, which it does not know, it expects
+        -- almost none, and would read and sort all waiting jobs instead of following the index to its first rows.
         and coalesce(j.user_id <> all (v_blocked_users), true)
         and coalesce(j.id = any (p_job_ids), true)
       order by j.scheduled_at, j.id
@@ -123,7 +126,7 @@ begin
     order by c.scheduled_at, c.id
     limit 1
   ),
-  -- The next of each lane; more than requested, since the caps of users take some away.
+  -- The next jobs of each lane; more than requested, because the caps of users exclude some.
   candidates as (
     select 0 as rank, o.* from oldest as o
     union all
@@ -142,7 +145,7 @@ begin
     ) as c
     where l.room > 0
   ),
-  -- Turns are counted within a lane; between lanes the first of each comes before the second of any.
+  -- Turns are counted within a lane; the first job of each lane comes before the second of any.
   in_lane as (
     select c.*,
       row_number() over (partition by c.job_type, c.provider order by c.rank, c.priority, c.queue_key, c.scheduled_at, c.id) as position
@@ -160,7 +163,7 @@ begin
     join public.ai_jobs as j on j.id = n.id
     left join public.ai_limits as l on l.user_id = n.user_id
     where n.of_provider <= n.room
-      -- An open breaker lets through one at a time.
+      -- An open breaker lets one job through at a time.
       and (
         n.of_provider = 1
         or not exists (
@@ -203,11 +206,11 @@ begin
 end;
 $$;
 comment on function public.claim_ai_jobs(integer, uuid[], text) is
-  'Takes up to p_limit due jobs of the types of p_worker for the caller (of p_job_ids, if given): status processing, attempt + 1, a fresh lease '
-  'token. Lower priority first, users in turns; one claim in eight begins with the job that waits longest. Never exceeds what a provider or '
-  'a user may run at once, never gives a job to two callers, and lets one job at a time try a provider whose breaker is '
-  'open. 0 rows: nothing may run. service_role only; security '
-  'definer because it reads limits and calls functions of schema private.';
+  'Claims up to p_limit due jobs of p_worker''s types (of p_job_ids, if given): status processing, attempt + 1, a new '
+  'lease token. Lower priority first, users in turns; one claim in eight begins with the job that has waited longest. '
+  'Never exceeds the caps of providers and users, never gives a job to two callers, and lets through one job at a time '
+  'as a probe of a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer '
+  'because it reads limits and calls functions of schema private.';
 revoke execute on function public.claim_ai_jobs(integer, uuid[], text) from public, anon, authenticated;
 grant execute on function public.claim_ai_jobs(integer, uuid[], text) to service_role;
 
@@ -240,7 +243,7 @@ end;
 $$;
 comment on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) is
   'claim_ai_jobs for a dispatch whose signature the caller has verified: also refuses one that is more than five '
-  'minutes old or ahead (AJ040) by this clock, not the worker''s, and one delivered before (AJ041). service_role only. '
-  'Security definer because the receipts lie in schema private.';
+  'minutes old or ahead by this clock, not the worker''s (AJ040), and one that was already delivered (AJ041). '
+  'service_role only. Security definer because the receipts are in schema private.';
 revoke execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) from public, anon, authenticated;
 grant execute on function public.claim_dispatched_ai_jobs(text, double precision, integer, text) to service_role;

@@ -1,4 +1,4 @@
--- Completing jobs together with the rows that their results are.
+-- Completes jobs together with the rows of their results.
 
 create function private.complete_leased_jobs(p_jobs jsonb)
 returns uuid[]
@@ -62,8 +62,8 @@ begin
 end;
 $$;
 comment on function private.complete_leased_jobs(jsonb) is
-  'The work of complete_ai_jobs, for accounts and jobs that it has locked; returns the jobs that are completed. Security '
-  'definer because it is called by functions that are.';
+  'The work of complete_ai_jobs, for accounts and jobs that it has locked; returns the completed jobs. Security '
+  'definer because security definer functions call it.';
 
 create function public.complete_ai_jobs(p_jobs jsonb)
 returns table (job_id uuid, error jsonb)
@@ -99,7 +99,7 @@ begin
   exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
     null;
   end;
-  -- One of them cannot be written: each by itself, so that it fails alone.
+  -- An item cannot be written: repeat them one by one, so that it fails alone.
   for v_job in
     select i.item from jsonb_array_elements(p_jobs) as i (item) order by i.item ->> 'job_id'
   loop

@@ -1,6 +1,6 @@
--- Pipelines: a job may depend on an earlier one of the same owner. It waits until that one is completed, is dispatched in
--- the commit that completes it, and fails when it failed or was cancelled. A job exists before another can name it and
--- the reference never changes, so there is no cycle.
+-- Pipelines: a job may depend on an earlier one of the same owner. It waits until that job completes, is dispatched
+-- in the commit that completes it, and fails if it failed or was cancelled. A job exists before another can name it,
+-- and the reference never changes, so there are no cycles.
 
 create function private.is_dependency_unfinished(p_user_id uuid, p_job_id uuid)
 returns boolean
@@ -17,8 +17,8 @@ begin
   end if;
   select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id;
   if v_status in ('pending', 'processing') then
-    -- Until this transaction has committed, the other job cannot end: whichever comes first, the end finds who waits for
-    -- it, or this finds the end.
+    -- The other job cannot end before this transaction commits. Whichever comes first, either its end finds this job
+    -- waiting, or this finds its end.
     select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id for share;
   end if;
   if v_status is null then
@@ -33,8 +33,8 @@ begin
 end;
 $$;
 comment on function private.is_dependency_unfinished(uuid, uuid) is
-  'Whether a job has to wait for that one of the same owner; false for null. Raises AJ016 when there is none, or it is '
-  'somebody else''s, and AJ017 when it has failed or was cancelled. Holds a share lock on one that has not ended.';
+  'Whether a job must wait for that job of the same owner; false for null. Raises AJ016 if there is no such job of the '
+  'owner, and AJ017 if it failed or was cancelled. Holds a share lock on a job that has not ended.';
 
 create function private.keep_ai_job_dependency()
 returns trigger
@@ -60,8 +60,8 @@ begin
 end;
 $$;
 comment on function private.keep_ai_job_dependency() is
-  'Row trigger: what a job depends on does not change (AJ051); only its deletion clears the reference, and fails a job that '
-  'still waits for it.';
+  'Row trigger: the dependency of a job cannot change (AJ051). Only deleting the dependency clears the reference, and '
+  'fails a job that still waits for it.';
 
 create function private.follow_ai_job_dependency(p_job_ids uuid[])
 returns void
@@ -131,7 +131,7 @@ begin
   end if;
 
   if v_given_up is not null then
-    -- All levels at once: one trigger inside the other for each would end at the depth of the stack.
+    -- All levels at once: nested triggers, one per level, would reach the limit of the stack.
     with recursive dependents as (
       select j.id from public.ai_jobs as j where j.depends_on_job_id = any (v_given_up) and j.is_blocked
       union all
@@ -155,6 +155,7 @@ begin
 end;
 $$;
 comment on function private.follow_ai_job_dependency(uuid[]) is
-  'What the end of jobs means for those that wait for them. Completed: they may run, and one call wakes a worker. Failed or '
-  'cancelled: they fail (dependency_failed), and those that wait for them, at every depth. Tried again: those that failed '
-  'because of them wait again. Security definer because it changes jobs that the statement may not, and dispatches.';
+  'Applies the end of jobs to those that wait for them. Completed: they may run, and one dispatch wakes a worker. '
+  'Failed or cancelled: they fail (dependency_failed), and so do those that wait for them, at every depth. Retried: '
+  'those that failed because of them wait again. Security definer because it changes jobs that the calling role may '
+  'not change, and dispatches.';

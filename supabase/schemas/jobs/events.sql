@@ -17,12 +17,13 @@ create table public.ai_job_events (
   ))
 );
 comment on table public.ai_job_events is
-  'Append-only timeline, numbered per job from 1 without a gap: what people debug with and what a client resumes from.';
+  'Append-only timeline, numbered per job from 1 without a gap, for debugging and for clients that resume.';
 comment on column public.ai_job_events.seq is 'Equals ai_jobs.event_seq at the write that caused the event.';
-comment on column public.ai_job_events.user_id is 'The job''s owner, repeated here by the triggers so that the policy needs no join. No foreign key: it goes with '
-  'the job, and a check at each event would lock the user''s row.';
+comment on column public.ai_job_events.user_id is
+  'The job''s owner, copied by the triggers so that the policy needs no join. No foreign key: the row is deleted with '
+  'its job, and a check at each event would lock the user''s row.';
 comment on column public.ai_job_events.event is
-  'What happened; docs/job-lifecycle.md says which function writes which event.';
+  'What happened; docs/job-lifecycle.md lists which function writes which event.';
 
 alter table public.ai_job_events enable row level security;
 
@@ -45,7 +46,7 @@ begin
   select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
   from inserted as i;
 
-  -- A job that the cache answers is complete from its first moment and has both events.
+  -- A job that is answered from the cache is completed on insert and has both events.
   insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
   select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
     jsonb_strip_nulls(jsonb_build_object(
@@ -73,7 +74,7 @@ as $$
 begin
   insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
   select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
-    -- Written out: a function would not be inlined, and this runs at each step of each job.
+    -- Inline rather than a function, which Postgres would not inline, and this runs at each step of each job.
     jsonb_strip_nulls(jsonb_build_object(
       'status', n.status,
       'progress', n.progress_percentage,
@@ -88,5 +89,5 @@ begin
 end;
 $$;
 comment on function private.record_updated_ai_jobs() is
-  'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because '
-  'nobody is granted insert on ai_job_events.';
+  'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because no '
+  'role may insert into ai_job_events.';

@@ -50,8 +50,8 @@ as $$
   );
 $$;
 comment on function private.ending_message(uuid, text, text) is
-  'The words of outcome_unknown, with how the calls in question ended, or of job_expired; then what was known last. All of '
-  'it is safe to show.';
+  'The error message for outcome_unknown, with how the calls in question ended, or for job_expired; followed by the '
+  'last known cause. All of it is safe to show to the owner.';
 
 create function public.fail_ai_job(
   p_job_id uuid,
@@ -94,7 +94,7 @@ begin
         case when v_is_unknown then private.ending_message(j.id, 'outcome_unknown', p_error_message) else p_error_message end,
       scheduled_at = case
         when v_retry then clock_timestamp() + greatest(
-          -- While the breaker is open it decides when the job may try again.
+          -- While the breaker is open, it decides when the job may be retried.
           case when v_is_outage then interval '0' else private.ai_job_backoff(j.job_type, j.attempt) end,
           make_interval(secs => least(coalesce(p_retry_after_seconds, 0), 3600))
         )
@@ -111,11 +111,11 @@ begin
 end;
 $$;
 comment on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) is
-  'Ends an attempt: back to pending after backoff (at least p_retry_after_seconds, at most an hour of it) while attempts '
-  'are left and the error is retryable, else failed; failed with a paid call of unknown outcome is outcome_unknown, and '
-  'the message keeps the cause given here. A retryable failure of a provider whose breaker is open spends no attempt. '
-  'Returns the new status, which is cancelled when the owner has requested that meanwhile; null when the lease is lost. '
-  'service_role only; security definer for the backoff in private.';
+  'Ends an attempt. Back to pending after the backoff (at least p_retry_after_seconds, up to an hour of it) while '
+  'attempts are left and the error is retryable; otherwise failed. A job that fails with a paid call of unknown '
+  'outcome gets outcome_unknown, and its message keeps the given cause. A retryable failure of a provider whose '
+  'breaker is open spends no attempt. Returns the new status, which is cancelled if the owner has requested that '
+  'meanwhile; null if the lease is lost. service_role only; security definer for the backoff in schema private.';
 revoke execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) from public, anon, authenticated;
 grant execute on function public.fail_ai_job(uuid, uuid, text, text, boolean, double precision) to service_role;
 
@@ -146,7 +146,7 @@ begin
 end;
 $$;
 comment on function public.snooze_ai_job(uuid, uuid, double precision, text) is
-  'Puts a claimed job back for later without spending the attempt: the provider is still at work, or its listing may '
+  'Requeues a claimed job for later without spending the attempt: the provider is still working, or its listing may '
   'lag. False: the lease is lost. service_role only.';
 revoke execute on function public.snooze_ai_job(uuid, uuid, double precision, text) from public, anon, authenticated;
 grant execute on function public.snooze_ai_job(uuid, uuid, double precision, text) to service_role;
@@ -172,7 +172,7 @@ begin
 end;
 $$;
 comment on function public.release_ai_job(uuid, uuid) is
-  'Hands a claimed job back at once, attempt included: the runner is being shut down. False: the lease is lost. '
+  'Requeues a claimed job at once and returns its attempt: the worker is shutting down. False: the lease is lost. '
   'service_role only.';
 revoke execute on function public.release_ai_job(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.release_ai_job(uuid, uuid) to service_role;
@@ -214,6 +214,6 @@ begin
 end;
 $$;
 comment on function private.finish_instead_of_requeue() is
-  'Row trigger: a running job that is handed back, snoozed, retried or rescued ends instead of waiting when its owner has '
-  'cancelled it, or when it is older than its type allows: no job is requeued for ever. Security definer because it reads '
-  'the policy of the type for every role that hands a job back.';
+  'Row trigger: a running job that is released, snoozed, retried or rescued ends instead of waiting again if its owner '
+  'has cancelled it, or if it is older than its type allows. So no job is requeued forever. Security definer because '
+  'it reads the type''s policy for every role that requeues a job.';

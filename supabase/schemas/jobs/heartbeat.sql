@@ -6,18 +6,18 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
--- The planner expects a hundred beats, and in a table of some thousand rows would rather read them all.
+-- The planner expects a hundred beats and would read a table of some thousand rows completely.
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  -- A lease that a crash of Postgres makes shorter is only rescued sooner.
+  -- If a crash of Postgres shortens a lease, the job is only rescued sooner.
   perform set_config('synchronous_commit', 'off', true);
   perform private.lock_leased_ai_jobs(p_beats);
   return query
   update public.ai_jobs as j
   set lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
-      -- least() passes over nulls, so a beat without progress would otherwise count as 99.
+      -- least() ignores nulls, so a beat without progress would count as 99.
       progress_percentage = greatest(j.progress_percentage, least(coalesce(b.progress, 0), 99)),
       stage = coalesce(b.stage, j.stage),
       event_seq = j.event_seq + (b.progress is not null or b.stage is not null)::integer,
@@ -31,8 +31,8 @@ begin
 end;
 $$;
 comment on function public.heartbeat_ai_jobs(jsonb) is
-  'For all jobs that a worker has in hand, in one call: extends their leases and, where given, reports progress (never '
-  'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. A job that is not returned is '
-  'lost: stop. service_role only; security definer for the lock in schema private.';
+  'For all jobs that a worker holds, in one call: extends their leases and, where given, reports progress (never '
+  'backwards, never 100) and stage. p_beats: [{job_id, lease_token, progress?, stage?}]. The worker has lost every job '
+  'that is not returned and must stop it. service_role only; security definer for the lock in schema private.';
 revoke execute on function public.heartbeat_ai_jobs(jsonb) from public, anon, authenticated;
 grant execute on function public.heartbeat_ai_jobs(jsonb) to service_role;

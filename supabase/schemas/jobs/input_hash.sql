@@ -1,4 +1,4 @@
--- The name under which a result is cached.
+-- The key under which a result is cached.
 
 create function public.ai_job_input_hash(p_user_id uuid, p_job_type text, p_input_url text, p_metadata jsonb)
 returns text
@@ -44,9 +44,9 @@ begin
 end;
 $$;
 comment on function public.ai_job_input_hash(uuid, text, text, jsonb) is
-  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the name under which a '
-  'result is cached. An empty p_input_url is none. Only objects in the owner''s own folder have a version here: the intake '
-  'trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller who cannot see '
-  'the object gets the hash of "no object".';
+  'SHA-256 (hex) over owner, job type, version of the input object and canonical parameters: the key under which a '
+  'result is cached. An empty p_input_url counts as none. Only objects in the owner''s own folder have a version here: '
+  'the intake trigger, which sees every object, stores the hash where its owner reads it. Security invoker: a caller '
+  'who cannot see the object gets the hash for no object.';
 revoke execute on function public.ai_job_input_hash(uuid, text, text, jsonb) from public, anon;
 grant execute on function public.ai_job_input_hash(uuid, text, text, jsonb) to authenticated, service_role;

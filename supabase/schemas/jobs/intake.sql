@@ -1,5 +1,5 @@
--- What happens to a job before its row exists, whether it comes through create-ai-job or by a plain insert with
--- supabase-js. Errors carry their own SQLSTATE (AJ…), and the name of the field in DETAIL.
+-- Checks of a job before its row exists, for create-ai-job and for plain inserts with supabase-js. Errors have their
+-- own SQLSTATE (AJ…), and the name of the field in DETAIL.
 
 create function private.canonical_voice_clone(p_metadata jsonb)
 returns jsonb
@@ -42,8 +42,8 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_texts(jsonb) is
-  'Raises AJ020 when a text among the parameters is empty: has nothing but spaces and invisible characters. The other '
-  'rules of a type are checked where the job runs.';
+  'Raises AJ020 if a text among the parameters has only spaces and invisible characters. The processor checks the '
+  'other rules of its type.';
 
 create function private.check_ai_job_object(
   p_user_id uuid,
@@ -77,7 +77,7 @@ begin
       using errcode = 'AJ011', detail = p_field;
   end if;
 
-  -- Before any look: the answer about another folder must not depend on what is in it.
+  -- Before any lookup: the error for another user's folder must not depend on what is in it.
   if split_part(v_name, '/', 1) is distinct from p_user_id::text then
     raise exception '% lies outside your own folder', p_name using errcode = 'AJ015', detail = p_field;
   end if;
@@ -106,9 +106,9 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_object(uuid, text, text, text, text, text[], text[], bigint) is
-  'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder of an allowed bucket, type and size. '
-  'Messages call the object p_name and say what p_taker takes; p_field is the wrong field. The caller runs as its owner, so '
-  'that the folder is checked here.';
+  'Raises AJ011 to AJ015 unless p_url names an existing object in the owner''s folder, of an allowed bucket, type and '
+  'size. Messages use p_name for the object and p_taker for what accepts it; p_field is the wrong field. It runs with '
+  'its owner''s rights, so it checks the folder itself.';
 
 create function private.check_ai_job_input(p_user_id uuid, p_type public.ai_job_types, p_input_url text)
 returns void
@@ -133,8 +133,8 @@ begin
 end;
 $$;
 comment on function private.check_ai_job_input(uuid, public.ai_job_types, text) is
-  'Raises AJ010 to AJ015 unless the job has the input that its type takes. Called by the intake trigger, which runs as its '
-  'owner.';
+  'Raises AJ010 to AJ015 unless the job has the input that its type requires. Called by the intake trigger, which runs '
+  'with its owner''s rights.';
 
 create function private.check_account_standing(p_user_id uuid)
 returns void
@@ -161,8 +161,8 @@ begin
 end;
 $$;
 comment on function private.check_account_standing(uuid) is
-  'Raises AJ038 when the limits require an established account, and this one is neither confirmed nor an hour old. An account '
-  'that is gone is left to the foreign key. Called by the intake trigger, which runs as its owner.';
+  'Raises AJ038 when the limits require an established account and this one is not confirmed or not an hour old. A '
+  'deleted account is left to the foreign key. Called by the intake trigger, which runs with its owner''s rights.';
 
 create function private.admit_ai_job()
 returns trigger
@@ -174,8 +174,8 @@ declare
   v_type public.ai_job_types;
   v_source public.ai_jobs;
 begin
-  -- The policy on the table sees the row only after this trigger. Were a foreign owner let through to here, the answers
-  -- below would reveal to a caller what is in another user's folder.
+  -- The policy on the table sees the row only after this trigger. If another user's id were accepted here, the errors
+  -- below would reveal to a caller what is in that user's folder.
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
   end if;
@@ -184,9 +184,9 @@ begin
     new.metadata := private.canonical_voice_clone(new.metadata);
   end if;
   if new.idempotency_key is not null then
-    -- Of inserts with one key at the same moment none is seen here. They wait for each other at the unique index, which
-    -- lets one through and refuses the others (23505); sent again, those are answered here. No lock per key: all
-    -- connections share one table of locks, and a bulk insert would fill it.
+    -- Parallel inserts with the same key do not see each other here. They wait at the unique index, which accepts one
+    -- and refuses the others (23505); when those are sent again, this code answers them. No lock per key: all
+    -- connections share one lock table, and a bulk insert would fill it.
     select * into v_source from public.ai_jobs as j
     where j.user_id = new.user_id and j.idempotency_key = new.idempotency_key;
     if found then
@@ -234,7 +234,7 @@ begin
   new.max_attempts := v_type.max_attempts;
   new.scheduled_at := greatest(new.scheduled_at, now());
   if new.depends_on_job_id is not null then
-    -- Before the other job: the deletion of an account locks it first and then its jobs.
+    -- Before the other job, because deleting an account locks the account first and then its jobs.
     perform 1 from auth.users as u where u.id = new.user_id for key share;
   end if;
   new.is_blocked := private.is_dependency_unfinished(new.user_id, new.depends_on_job_id);
@@ -245,7 +245,7 @@ begin
   end if;
   new.input_hash := public.ai_job_input_hash(new.user_id, new.job_type, new.input_url, new.metadata);
   if new.depends_on_job_id is not null then
-    -- The same parameters on the result of another job are another request.
+    -- The same parameters with another dependency are a different request.
     new.input_hash := encode(
       sha256(convert_to(
         new.input_hash || ':' || (
@@ -281,5 +281,5 @@ $$;
 comment on function private.admit_ai_job() is
   'Row trigger before insert: checks type, parameters and input object, fills in the policy of the type, and completes '
   'the job at once when it names an earlier equal job. Security definer because an owner may neither read the policy '
-  'columns nor set what is set here; the owner of the input is therefore checked explicitly.';
+  'columns nor set the columns that this sets; so it checks the owner of the input itself.';
 

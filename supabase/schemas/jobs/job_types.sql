@@ -1,5 +1,5 @@
--- Policy per job type, as rows: what is accepted, which provider runs it, how long and how often. An operator
--- changes a row; no deployment is needed.
+-- Policy per job type, as rows: accepted input, provider, attempts and times. An operator changes a row; no
+-- deployment is needed.
 
 create table public.ai_job_types (
   job_type text not null,
@@ -43,40 +43,41 @@ create table public.ai_job_types (
   constraint ai_job_types_stock_voice_ids_are_complete check (array_position(stock_voice_ids, null) is null)
 );
 comment on table public.ai_job_types is
-  'One row per job type: the policy the database enforces and the runner follows. Rows, not constants in code.';
+  'One row per job type: the policy that the database enforces and the workers follow. Rows, not constants in code.';
 comment on column public.ai_job_types.provider is
-  'Who does the paid work unless the job chooses otherwise: elevenlabs, d-id, heygen, or internal.';
+  'The default provider of the paid work: elevenlabs, d-id, heygen, or internal.';
 comment on column public.ai_job_types.other_providers is
-  'Who else can do it: a job that names one in metadata.provider is theirs, and counts towards their cap.';
+  'The other providers that a job may name in metadata.provider; such a job counts towards that provider''s cap.';
 comment on column public.ai_job_types.worker is
-  'The Edge Function that works on jobs of the type. Work that needs much processor time or memory has a function of its '
-  'own: when the platform ends one of its isolates, no paid call ends with it.';
+  'The Edge Function that runs jobs of the type. Work that needs much CPU time or memory has a separate function: when '
+  'the platform kills one of its isolates, no paid call is interrupted.';
 comment on column public.ai_job_types.is_enabled is
   'False refuses new jobs of the type (AJ002) and leaves waiting ones unclaimed.';
 comment on column public.ai_job_types.paused_at is 'Set: jobs of the type wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_job_types.max_attempts is 'Attempts in all, the first one included.';
 comment on column public.ai_job_types.lease_seconds is
-  'How long a claim is good without a heartbeat; the runner sends one every third of it.';
+  'How long a claim is valid without a heartbeat; the worker sends one every third of it.';
 comment on column public.ai_job_types.backoff_base_seconds is
   'Wait before attempt n+1: base × 2^(n-1) seconds, up to backoff_max_seconds, ±20 % jitter.';
 comment on column public.ai_job_types.reconcile_seconds is
-  'After a paid call with an unknown outcome: how long the provider''s own listing may lag behind. Only after it '
-  'may an empty look-up count as "nothing was created".';
+  'How long the provider''s listing may lag after a paid call with an unknown outcome. An empty lookup counts as '
+  '"nothing was created" only after this time.';
 comment on column public.ai_job_types.max_age_seconds is
-  'How long after its first start a job may be handed back, snoozed or tried again; then it fails (job_expired).';
+  'How long after its first start a job may be released, snoozed or retried; then it fails (job_expired).';
 comment on column public.ai_job_types.input_name is
   'What error messages call the object that input_url names: recording or photo.';
 comment on column public.ai_job_types.input_buckets is 'Storage buckets that input_url may name.';
 comment on column public.ai_job_types.input_mime_types is
   'Content types that the input object may have, by their canonical names: audio/wav also stands for audio/x-wav.';
 comment on column public.ai_job_types.cache_ttl_seconds is
-  'How long an equal request of the same owner is answered from the earlier result; 0 switches that off.';
+  'How long an equal request of the same owner is answered from the earlier result; 0 disables that.';
 comment on column public.ai_job_types.stock_voice_ids is
-  'The provider''s voices that every user may speak with, by the provider''s ids. Every other voice must '
-  'belong to the owner: all users share one account at the provider.';
+  'Ids of the provider''s voices that every user may use. Every other voice must belong to the owner: all users share '
+  'one account at the provider.';
 comment on column public.ai_job_types.hooks is
-  'The functions that the type has: check, private.check_<job_type>(public.ai_jobs), raises when a new job may not be '
-  'accepted; can_reuse, private.can_reuse_<job_type>(public.ai_jobs), says whether what a completed job made is still there.';
+  'The optional functions of the type. check: private.check_<job_type>(public.ai_jobs) raises when a new job may not '
+  'be accepted. can_reuse: private.can_reuse_<job_type>(public.ai_jobs) says whether the product of a completed job '
+  'still exists.';
 
 create index ai_job_types_provider_idx on public.ai_job_types (provider);
 
@@ -107,8 +108,8 @@ begin
 end;
 $$;
 comment on function private.name_input_mime_types() is
-  'Row trigger: writes the content types of a job type under their canonical names, each once, since that is what inputs '
-  'are compared with. Security definer because the service may not use schema private.';
+  'Row trigger: stores the content types of a job type under their canonical names, each once, because inputs are '
+  'compared with these. Security definer because the service may not use schema private.';
 
 create trigger ai_job_types_touch_updated_at
 before update on public.ai_job_types

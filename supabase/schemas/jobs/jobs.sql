@@ -1,5 +1,5 @@
--- The job table: the only truth about a job. Named constraints say what a row may hold, so that a bug fails at the
--- write and not weeks later. Its triggers are in triggers.sql.
+-- The job table: the only source of truth about a job. Named constraints limit what a row may hold, so that a bug
+-- fails at the write and not weeks later. Its triggers are in triggers.sql.
 
 create table public.ai_jobs (
   id uuid not null default gen_random_uuid(),
@@ -72,7 +72,7 @@ create table public.ai_jobs (
   constraint ai_jobs_started_after_created check (started_at >= created_at),
   constraint ai_jobs_completed_after_created check (completed_at >= created_at),
   constraint ai_jobs_completed_after_started check (completed_at >= started_at),
-  -- Only until the first start: a retry of an old job is scheduled later than that, and must be.
+  -- Only until the first start: a retry of an old job is scheduled later than this.
   constraint ai_jobs_scheduled_within_a_month
     check (
       started_at is not null or retry_requested_at is not null or scheduled_at <= created_at + interval '31 days'
@@ -93,64 +93,73 @@ create table public.ai_jobs (
     check (traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
 )
--- Room for the next versions of a row beside it: the steps of a job change no indexed column.
+-- Leaves room for new versions of a row on its page: the steps of a job change no indexed column.
 with (fillfactor = 80);
 comment on table public.ai_jobs is
-  'One row per piece of AI work an app requested; the only truth about it. Owners insert and read, the queue '
+  'One row per requested piece of AI work; the only source of truth about it. Owners insert and read; the queue '
   'functions (service_role) write everything else. Webhooks, caches and Realtime are hints about this table.';
-comment on column public.ai_jobs.user_id is 'The owner. Row Level Security lets nobody else see the row.';
+comment on column public.ai_jobs.user_id is 'The owner. Row Level Security hides the row from all other users.';
 comment on column public.ai_jobs.status is
-  'pending (waiting; a retry is pending with attempt > 0), processing (a runner holds the lease), completed, '
-  'failed, cancelled. The last three are final.';
+  'pending (waiting; a retry is pending with attempt > 0), processing (a worker holds the lease), completed, failed, '
+  'cancelled. The last three are final.';
 comment on column public.ai_jobs.input_url is
-  'An object of this project''s Storage as <bucket>/<path>, the first folder being the owner''s id. Never a foreign URL.';
+  'An object of this project''s Storage as <bucket>/<path>; the first folder is the owner''s id. Never an external '
+  'URL.';
 comment on column public.ai_jobs.output_url is 'Object path of the result as <bucket>/<path>; signed when read, never stored signed.';
 comment on column public.ai_jobs.metadata is 'Parameters of the job type, as the app sent them.';
 comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; the list is docs/error-codes.md.';
 comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
 comment on column public.ai_jobs.provider_job_id is
-  'The provider''s own id of what it made or is making; written before anything else is done with it.';
+  'The provider''s id of what it created or is creating; stored before anything else is done with it.';
 comment on column public.ai_jobs.provider is
-  'Who does the paid work; set as the job is inserted: the job type''s provider, or the one of its others that metadata '
-  'names.';
+  'The provider of the paid work, set on insert: the job type''s default, or one of its others that metadata names.';
 comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
-comment on column public.ai_jobs.stage is 'What the runner was doing last, for people: fetching_input, calling_provider, …';
-comment on column public.ai_jobs.attempt is 'Attempts started so far: 0 on insert, +1 at claim, given back by snooze and release.';
+comment on column public.ai_jobs.stage is
+  'What the worker was doing last, as text for people: fetching_input, calling_provider, …';
+comment on column public.ai_jobs.attempt is
+  'Attempts started so far: 0 on insert, +1 at each claim, returned by snooze and release.';
 comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
-comment on column public.ai_jobs.priority is 'Lower runs first; one claim in eight takes the longest waiting job instead.';
+comment on column public.ai_jobs.priority is
+  'Lower runs first; one claim in eight begins with the job that has waited longest instead.';
 comment on column public.ai_jobs.queue_key is
-  'Turn within job type, provider and priority, set when the job becomes due: a user''s jobs are one turn apart, so that users '
-  'take turns however many jobs each has. Null: not due yet, or not waiting.';
+  'Turn within job type, provider and priority, set when the job becomes due. The jobs of a user are one turn apart, '
+  'so users take turns however many jobs each has. Null: not due yet, or not waiting.';
 comment on column public.ai_jobs.spend is
   'Whether money was spent for this job: none, incurred, or unknown while a paid call has no known outcome.';
 comment on column public.ai_jobs.cancel_requested_at is
   'Set by the owner to cancel: a waiting job is cancelled at once, a running one within a heartbeat.';
 comment on column public.ai_jobs.retry_requested_at is 'Set by the owner to run a failed job again.';
 comment on column public.ai_jobs.lease_token is
-  'The fence: drawn at each claim, carried by every later write; a write with an old token changes 0 rows.';
-comment on column public.ai_jobs.lease_expires_at is 'By the database''s clock. After it the sweep takes the job back.';
-comment on column public.ai_jobs.idempotency_key is 'The app''s own key, unique per owner: the same key never makes a second job.';
+  'The fencing token: generated at each claim and sent with every later write; a write with an old token changes 0 '
+  'rows.';
+comment on column public.ai_jobs.lease_expires_at is
+  'By the database''s clock. After this time the sweep requeues the job.';
+comment on column public.ai_jobs.idempotency_key is
+  'The app''s key, unique per owner: the same key never creates a second job.';
 comment on column public.ai_jobs.input_hash is
-  'SHA-256 over job type, owner, version of the input object and parameters; names the cached result. Never a user-chosen value.';
+  'SHA-256 over job type, owner, version of the input object and parameters; the key of the cached result. Never a '
+  'value chosen by a user.';
 comment on column public.ai_jobs.cached_from_job_id is
   'The earlier job of the same owner whose result this one shares. Checked by the database; a wrong id is dropped.';
 comment on column public.ai_jobs.depends_on_job_id is
-  'An earlier job of the same owner whose result this one works with. Given on insert, never changed; null once that job is '
+  'An earlier job of the same owner whose result this one uses. Set on insert, never changed; null once that job is '
   'deleted.';
 comment on column public.ai_jobs.is_blocked is
-  'Waits for depends_on_job_id to be completed and cannot be claimed before; set and cleared by the database alone.';
+  'The job waits for depends_on_job_id to complete and cannot be claimed before; only the database sets and clears it.';
 comment on column public.ai_jobs.billable_calls is
   'Paid provider calls sent for this job, counted before sending: more than 0 means money may have been spent.';
-comment on column public.ai_jobs.cost_micros is 'Cost of those that are settled, in millionths of cost_currency; private.ai_job_costs has what is open as well.';
+comment on column public.ai_jobs.cost_micros is
+  'Cost of the settled calls, in millionths of cost_currency; private.ai_job_costs includes open calls.';
 comment on column public.ai_jobs.traceparent is
-  'W3C Trace Context of the request that created the job, or one that the database drew. Its trace id is in the log lines of '
-  'the job and in its journal.';
+  'W3C Trace Context of the request that created the job, or one that the database generated. Its trace id is in the '
+  'job''s log lines and journal.';
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
 
--- Indexes of few keys end with the id: equal keys would make one long list, which every new version of a row searches.
+-- Indexes with few distinct keys end with the id: otherwise equal keys form one long list, which every new row
+-- version searches.
 
--- Serve the claim: whose turn it is, who waits longest, and what becomes due.
+-- Serve the claim: the next turns, the longest waiting jobs, and the jobs that become due.
 create index ai_jobs_turn_idx on public.ai_jobs (job_type, provider, priority, queue_key, scheduled_at, id) include (user_id)
   where status = 'pending' and queue_key is not null;
 create index ai_jobs_waiting_idx on public.ai_jobs (job_type, provider, scheduled_at, id) include (user_id)
@@ -161,8 +170,8 @@ create index ai_jobs_user_scheduled_at_idx on public.ai_jobs (user_id, scheduled
 -- Serves the next turn of a user.
 create index ai_jobs_user_turn_idx on public.ai_jobs (user_id, job_type, provider, priority, queue_key)
   where status = 'pending' and queue_key is not null;
--- Serves the caps and the rescue: what runs now, of whom and at which provider. The lease is in no index on purpose: a
--- heartbeat then changes no index at all.
+-- Serves the caps and the rescue: running jobs by user and provider. The lease is in no index, so that a heartbeat
+-- changes no index.
 create index ai_jobs_running_idx on public.ai_jobs (provider, user_id, id) where status = 'processing';
 -- Serves the quota of waiting and running jobs.
 create index ai_jobs_active_idx on public.ai_jobs (user_id, id) where status in ('pending', 'processing');
@@ -176,13 +185,14 @@ create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_i
 -- Serves the end of a job, which its dependents wait for.
 create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
 create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
--- Serves the counts below. What is discarded is gone at the provider.
+-- Serves the counts below. A discarded object no longer exists at the provider.
 create index ai_jobs_voice_clones_at_work_idx on public.ai_jobs (provider)
   where job_type = 'voice_clone' and status in ('pending', 'processing');
--- Serves the webhook that names what the provider made.
+-- Serves the webhook that names the provider's object.
 create index ai_jobs_provider_job_id_idx on public.ai_jobs (provider_job_id)
   where status = 'pending' and provider_job_id is not null;
--- Serve the left-overs of cancelled jobs (those of failed ones have ai_jobs_failed_idx), and an object's call.
+-- Serve the leftovers of cancelled jobs (ai_jobs_failed_idx serves those of failed ones), and the lookup of an
+-- object's call.
 create index ai_jobs_cancelled_idx on public.ai_jobs (completed_at) where status = 'cancelled';
 
 alter table public.ai_jobs enable row level security;
@@ -203,8 +213,8 @@ with check (user_id = (select auth.uid()));
 revoke all on public.ai_jobs from public, anon, authenticated, service_role;
 grant select on public.ai_jobs to authenticated;
 
--- Not id: the database alone draws ids. A chosen one could be tried to see whether it is taken, and that of a deleted job
--- would be known to a provider already, as the marker of what that one paid for.
+-- Not id: only the database generates ids. With a chosen id a caller could probe which ids exist, or reuse that of a
+-- deleted job, which a provider may still know as the marker of a paid call.
 grant insert (
   user_id, job_type, input_url, metadata, idempotency_key, scheduled_at, cached_from_job_id, depends_on_job_id,
   traceparent

@@ -9,7 +9,7 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  -- Asked first: an update of no rows would still run the triggers of the journal.
+  -- Checked first, because an update of no rows would still fire the triggers of the journal.
   if exists (
     select 1 from public.ai_provider_calls as c where c.job_id = any (p_job_ids) and c.outcome = 'sent'
   ) then
@@ -20,9 +20,9 @@ begin
 end;
 $$;
 comment on function private.mark_open_calls_unknown(uuid[]) is
-  'When a job leaves processing in any way, nobody waits for its call any more. A call is sent only while its job is '
-  'processing; without this one whose answer was lost could be neither asked about nor resolved. Security definer because '
-  'it is called by functions that are.';
+  'Marks the open calls of jobs that have left processing as unknown, because no worker waits for them any more. A '
+  'call is sent only while its job is processing; without this, a call whose response was lost could be neither '
+  'queried nor resolved. Security definer because security definer functions call it.';
 
 create function private.units_to_reserve(p_job public.ai_jobs, p_operation text, p_units bigint)
 returns bigint
@@ -49,8 +49,8 @@ begin
 end;
 $$;
 comment on function private.units_to_reserve(public.ai_jobs, text, bigint) is
-  'The units to reserve for a call: at least one, and no fewer than an earlier call of the step was expected to need or '
-  'used. A call is sent again when its result is gone, and its caller may not know the units any more.';
+  'The units to reserve for a call: at least one, and at least as many as an earlier call of the step was estimated at '
+  'or used. A call is sent again when its result was discarded, and its caller may no longer know the units.';
 
 create function private.reserve_call_costs(p_calls jsonb)
 returns table (job_id uuid, decision text)
@@ -69,7 +69,8 @@ declare
   v_provider text;
   v_remaining bigint;
 begin
-  -- All limits before the first provider: nobody waits for one user while every other user waits for them.
+  -- All limits are locked before the first provider, so that a wait for one user's row never blocks all other users
+  -- at the provider.
   for v_item in
     select j.id, j.user_id, (private.units_to_reserve(j, b.operation, b.units) * p.price_micros + p.per_units - 1) / p.per_units as estimate
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, operation text, units bigint)
@@ -83,7 +84,7 @@ begin
     order by j.user_id, j.id
   loop
     insert into public.ai_limits (user_id) values (v_item.user_id) on conflict (user_id) do nothing;
-    -- What is settled above its estimate uses the budget up at once, and then nothing fits that has a price.
+    -- Usage above the estimate reduces the budget at once; when it is used up, no call with a price fits.
     update public.ai_limits as l
     set reserved_micros = l.reserved_micros + v_item.estimate,
         spent_micros = case when l.budget_month >= v_month then l.spent_micros else 0 end,
@@ -113,7 +114,7 @@ begin
   loop
     if v_item.provider is distinct from v_provider then
       v_provider := v_item.provider;
-      -- One transaction at a time from here to the commit, so that each sees what the one before reserved.
+      -- One transaction at a time from here to the commit, so that each sees the reservations of the previous ones.
       perform pg_advisory_xact_lock(hashtextextended('ai_providers.budget_micros:' || v_provider, 0));
       select v_item.budget_micros
         - (
@@ -138,9 +139,9 @@ begin
 end;
 $$;
 comment on function private.reserve_call_costs(jsonb) is
-  'Reserves what the calls of begin_provider_calls are expected to cost, those that have a price and would be sent. Returns '
-  'the jobs whose call does not fit, and into which budget: over_budget (the owner''s) or over_provider_budget. Locks limits '
-  'by user, then budgets by provider. Security definer because it is called by functions that are.';
+  'Reserves the estimated cost of those calls of begin_provider_calls that have a price and would be sent. Returns the '
+  'jobs whose call does not fit, and into which budget: over_budget (the owner''s) or over_provider_budget. Locks '
+  'limits by user, then budgets by provider. Security definer because security definer functions call it.';
 
 create function private.begin_leased_calls(p_calls jsonb)
 returns table (job_id uuid, call_id uuid, decision text, provider_object_id text, is_lookup_conclusive boolean)
@@ -191,20 +192,20 @@ begin
   select coalesce(array_agg(s.job_id), '{}') into v_sent from sent as s;
 
   if cardinality(v_sent) > 0 and current_setting('synchronous_commit') = 'off' then
-    -- What is sent next cannot be taken back, so this must outlive a crash of Postgres, also in a project that has
-    -- chosen otherwise for speed.
+    -- The next step sends the call, which cannot be undone, so this commit must survive a crash of Postgres, even in
+    -- a project that has disabled this for speed.
     perform set_config('synchronous_commit', 'on', true);
   end if;
 
   if cardinality(v_sent) < jsonb_array_length(p_calls) then
-    -- Another call of the step is open: its sender no longer waits for an answer.
+    -- Another call of the step is open, but its sender no longer waits for a response.
     update public.ai_provider_calls as c
     set outcome = 'unknown'
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
     where c.job_id = b.job_id and c.operation = b.operation and c.outcome = 'sent' and c.discarded_at is null
       and c.id <> b.call_id;
-    -- Those that write nothing: refused ones, and a call that is begun again because the first answer was lost.
+    -- Items that write nothing: refused ones, and calls that are repeated because the first response was lost.
     return query
     select
       j.id,
@@ -251,7 +252,8 @@ begin
 end;
 $$;
 comment on function private.begin_leased_calls(jsonb) is
-  'The work of begin_provider_calls, for jobs that it has locked. Security definer because it is called by functions that are.';
+  'The work of begin_provider_calls, for jobs that it has locked. Security definer because security definer functions '
+  'call it.';
 
 create function public.begin_provider_calls(p_calls jsonb)
 returns table (
@@ -278,7 +280,7 @@ begin
   exception when data_exception or integrity_constraint_violation then
     null;
   end;
-  -- One of them cannot be written: each by itself, so that it fails alone. By user, since that is the order of limits.
+  -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
   for v_call in
     select i.item
     from jsonb_array_elements(p_calls) as i (item)
@@ -298,15 +300,16 @@ begin
 end;
 $$;
 comment on function public.begin_provider_calls(jsonb) is
-  'Journals paid calls before they are sent, and decides what to do about each. p_calls: [{job_id, lease_token, call_id, '
-  'operation, progress, stage, units?}], one for each job. One row for each job whose lease is held; a job without a row has '
-  'lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: ask the provider first); done (it '
-  'succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget (the price of the units, '
-  'by ai_prices, does not fit into what is left of the owner''s budget: send nothing); over_provider_budget (it does not fit '
-  'into what all users together have left at the provider, ai_providers.budget_micros: send nothing). is_lookup_conclusive: '
-  'the outcome has been unknown for so long that an empty look-up means nothing was made. What is sent is reserved until it is '
-  'settled. call_id, drawn by the caller, makes it safe to repeat a call whose answer was lost: the same id gets send again. '
-  'An item that cannot be written has error {code, message, details?, constraint?} and changes nothing; the others are '
-  'committed. service_role only; security definer for its parts in schema private.';
+  'Journals paid calls before they are sent, and decides for each what to do. p_calls: [{job_id, lease_token, call_id, '
+  'operation, progress, stage, units?}], one for each job. One row for each job whose lease is held; a job without a '
+  'row has lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: query the provider '
+  'first); done (it succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget '
+  '(the price of the units, by ai_prices, exceeds the rest of the owner''s budget: send nothing); over_provider_budget '
+  '(it exceeds the rest of the provider''s budget for all users, ai_providers.budget_micros: send nothing). '
+  'is_lookup_conclusive: the outcome has been unknown for so long that an empty lookup means that nothing was created. '
+  'The cost of what is sent is reserved until it is settled. call_id, generated by the caller, makes it safe to repeat '
+  'a call whose response was lost: the same id gets send again. An item that cannot be written has error {code, '
+  'message, details?, constraint?} and changes nothing; the others are committed. service_role only; security definer '
+  'for its parts in schema private.';
 revoke execute on function public.begin_provider_calls(jsonb) from public, anon, authenticated;
 grant execute on function public.begin_provider_calls(jsonb) to service_role;

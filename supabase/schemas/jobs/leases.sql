@@ -1,4 +1,4 @@
--- What functions have in common that take several jobs at once.
+-- Shared parts of the functions that take several jobs at once.
 
 create function private.lock_leased_ai_jobs(p_items jsonb)
 returns void
@@ -6,7 +6,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
--- The planner expects a hundred items, and in a table of some thousand rows would rather read them all.
+-- The planner expects a hundred items and would read a table of some thousand rows completely.
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
@@ -24,9 +24,10 @@ begin
 end;
 $$;
 comment on function private.lock_leased_ai_jobs(jsonb) is
-  'Locks the jobs of [{job_id, lease_token, …}] whose lease is held, in the order of their ids, as every function that takes '
-  'several jobs does. Refuses two items of one job (22023). Not stronger than an update, so that inserting a job that '
-  'depends on one of them does not wait. Security definer because it is called by functions that are.';
+  'Locks the jobs of [{job_id, lease_token, …}] whose lease is held, ordered by id, as every function that locks '
+  'several jobs does. Refuses two items of one job (22023). The lock is not stronger than that of an update, so that '
+  'inserting a job that depends on one of them does not wait. Security definer because security definer functions call '
+  'it.';
 
 create function private.item_error(p_sqlstate text, p_message text, p_detail text, p_constraint text)
 returns jsonb
@@ -40,4 +41,4 @@ as $$
   ));
 $$;
 comment on function private.item_error(text, text, text, text) is
-  'The error of one item of a call that takes several: what the call would have raised for it alone.';
+  'The error of one item of a call with several: what the call would have raised for it alone.';

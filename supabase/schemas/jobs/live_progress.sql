@@ -1,5 +1,6 @@
--- Live progress: each addition to the timeline is also broadcast to its owner by Realtime. The table is the truth and
--- the broadcast a hint to read it: a client that misses one reads on from the last number that it has seen.
+-- Live progress: each new event of the timeline is also broadcast to its owner by Realtime. The table is
+-- authoritative and the broadcast only a hint to read it: a client that misses one continues from the last number
+-- that it has seen.
 
 create policy "users can receive the events of their own ai jobs"
 on realtime.messages for select to authenticated
@@ -17,8 +18,8 @@ as $$
 declare
   v_owner record;
 begin
-  -- Realtime makes the partition of the day when a client connects. Without one nobody listens, and each send would put a
-  -- warning into the log.
+  -- Realtime creates the partition of the day when a client connects. Without one nobody listens, and each send would
+  -- write a warning to the log.
   if to_regclass('realtime.messages_' || to_char(now() at time zone 'UTC', 'YYYY_MM_DD')) is null then
     return null;
   end if;
@@ -49,8 +50,9 @@ end;
 $$;
 comment on function private.broadcast_ai_job_events() is
   'Statement trigger: one private broadcast ai_job_events for each owner, on the topic ai_jobs:<user id>, with '
-  '{events: [...]} of at most 100 events, else {more: true}. Does nothing while no client is connected to Realtime, and '
-  'never fails the statement. Security definer because the roles that change jobs may not write for other people''s topics.';
+  '{events: [...]} of at most 100 events, else {more: true}. Does nothing while no client is connected to Realtime, '
+  'and never fails the statement. Security definer because the roles that change jobs may not write to other users'' '
+  'topics.';
 
 create trigger ai_job_events_after_insert_broadcast
 after insert on public.ai_job_events referencing new table as inserted

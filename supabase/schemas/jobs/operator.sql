@@ -16,8 +16,8 @@ exception
 end;
 $$;
 comment on function private.retry_failed_ai_job(uuid) is
-  'Retries a failed job for the operator. False, and it stays failed, when its owner has as many waiting as they may, there is no room for another voice, it was '
-  'tried too often, or what it depends on is gone: that is no reason to leave others undone.';
+  'Retries a failed job for the operator. False, and the job stays failed, if its owner has no room for another active '
+  'job or voice, it was tried too often, or its dependency was deleted; a redrive continues with the other jobs.';
 
 create function public.redrive_ai_jobs(
   p_job_type text default null,
@@ -58,7 +58,7 @@ begin
     limit p_limit
     for update skip locked
   ) as c;
-  -- By user, as every function takes the quotas of several users: two redrives at once would wait for each other.
+  -- Ordered by user, as every function locks quotas: otherwise two parallel redrives could deadlock.
   foreach v_id in array coalesce(v_ids, '{}') loop
     v_count := v_count + private.retry_failed_ai_job(v_id)::integer;
   end loop;
@@ -66,11 +66,11 @@ begin
 end;
 $$;
 comment on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) is
-  'Runs failed jobs again, those that match every filter given, oldest first, up to p_limit; returns how many. One whose '
-  'owner has no room for it stays failed. Jobs whose '
-  'spend is unknown are left out: each needs a decision (resolve_unknown_ai_job). Jobs that failed because of another come '
-  'back with that one. A job type or user that does not exist is an error (AJ075). For the operator; service_role only; '
-  'security definer for the retry in schema private.';
+  'Retries failed jobs that match every given filter, oldest first, up to p_limit; returns how many. A job whose owner '
+  'has no room for it stays failed. Skips jobs whose spend is unknown, because each needs a decision '
+  '(resolve_unknown_ai_job). Jobs that failed because of their dependency are retried with it. A job type or user that '
+  'does not exist is an error (AJ075). For the operator; service_role only; security definer for the retry in schema '
+  'private.';
 revoke execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) from public, anon, authenticated;
 grant execute on function public.redrive_ai_jobs(text, text, uuid, timestamptz, integer) to service_role;
 
@@ -102,8 +102,8 @@ begin
 end;
 $$;
 comment on function private.record_resolved_call(uuid, text) is
-  'Writes onto an ended job what its journal says about the money, after a call of unknown outcome was settled, by an '
-  'operator or the janitor, and what that call made, by the provider''s id, if anything.';
+  'Updates an ended job after an operator or the janitor has settled its call of unknown outcome: what the journal '
+  'says about the money and, if the call created something, the provider''s id of it.';
 
 create function public.resolve_unknown_ai_job(p_job_id uuid, p_was_made boolean, p_provider_object_id text default null)
 returns boolean
@@ -140,10 +140,11 @@ begin
 end;
 $$;
 comment on function public.resolve_unknown_ai_job(uuid, boolean, text) is
-  'The operator has looked at the provider: what a parked job''s paid call made (by the provider''s id), or that it made '
-  'nothing, and so what it cost. A failed job then runs again, with that object or with a new call, unless its owner has as '
-  'many waiting as they may: then it is left to them to retry it. A cancelled one stays cancelled. False: no call of the job '
-  'waits for this. service_role only; security definer for the retry in schema private.';
+  'Records what the operator found out at the provider about a parked job''s paid call: the provider''s id of what it '
+  'created, or that it created nothing; the cost follows from that. A failed job then runs again, with that object or '
+  'with a new call, unless its owner has no room for another active job: then the owner can retry it later. A '
+  'cancelled job stays cancelled. False: the job has no such call. service_role only; security definer for the retry '
+  'in schema private.';
 revoke execute on function public.resolve_unknown_ai_job(uuid, boolean, text) from public, anon, authenticated;
 grant execute on function public.resolve_unknown_ai_job(uuid, boolean, text) to service_role;
 
@@ -191,9 +192,9 @@ exception
 end;
 $$;
 comment on function public.pause_ai_jobs(text, text, uuid, boolean) is
-  'Pauses the jobs of a type, of a provider and of a user, those that are named, or resumes them with p_is_paused => false. '
-  'Running jobs continue; what waits keeps its place; new jobs are accepted. Returns how many were paused or resumed. A name that '
-  'does not exist is an error (AJ075), and nothing changes. service_role only.';
+  'Pauses the jobs of the given type, provider and user, or resumes them with p_is_paused => false. Running jobs '
+  'continue, waiting jobs keep their place, new jobs are accepted. Returns how many were paused or resumed. A name '
+  'that does not exist is an error (AJ075), and nothing changes. service_role only.';
 revoke execute on function public.pause_ai_jobs(text, text, uuid, boolean) from public, anon, authenticated;
 grant execute on function public.pause_ai_jobs(text, text, uuid, boolean) to service_role;
 
@@ -217,6 +218,6 @@ select
 from public.ai_jobs as j
 where j.status = 'failed' or (j.status = 'cancelled' and j.spend = 'unknown');
 comment on view private.ai_job_dead_letters is
-  'Jobs that failed for good, and cancelled ones of which it is unknown whether they were paid for, with their last cause '
-  'and what was asked of the provider. For the operator.';
+  'Failed jobs, and cancelled jobs for which it is unknown whether they were paid for, with their last cause and all '
+  'their paid calls. For the operator.';
 revoke all on private.ai_job_dead_letters from public, anon, authenticated, service_role;

@@ -1,5 +1,5 @@
--- The money journal: every paid call is recorded before it is sent and settled after it. After a crash, the next attempt
--- knows that a call may have happened and asks the provider instead of sending again. See journal.sql.
+-- The journal of paid calls: each call is recorded before it is sent and settled afterwards. After a crash, the next
+-- attempt sees that a call may have been sent, and queries the provider instead of sending again. See journal.sql.
 
 create table public.ai_provider_calls (
   id uuid not null default gen_random_uuid(),
@@ -43,33 +43,33 @@ create table public.ai_provider_calls (
   constraint ai_provider_calls_settled_matches_outcome check ((outcome in ('sent', 'unknown')) = (settled_at is null))
 );
 comment on table public.ai_provider_calls is
-  'One row per paid provider call, committed before the call is sent. The marker by which the provider finds what the '
-  'call made is job:<job_id>.';
+  'One row per paid provider call, committed before the call is sent. The provider finds what the call created by the '
+  'marker job:<job_id>.';
 comment on column public.ai_provider_calls.user_id is
-  'The job''s owner. No foreign key: it goes with the job, and a check at each call would wait for an account that '
-  'is being deleted, which waits for the job.';
+  'The job''s owner. No foreign key: the row is deleted with its job, and a check at each call would wait for an '
+  'account that is being deleted, which waits for the job.';
 comment on column public.ai_provider_calls.operation is 'The step of the job, for example create_voice; text_to_speech:2 is the second of several equal ones.';
 comment on column public.ai_provider_calls.trace_id is 'The trace of the job''s traceparent: finds the call in the logs.';
 comment on column public.ai_provider_calls.outcome is
-  'sent (in flight, or its sender died), unknown (no usable answer), succeeded, adopted (found at the provider '
-  'afterwards), rejected (a definite no, nothing charged), absent (the provider was asked: nothing was made).';
+  'sent (in flight, or its sender died), unknown (no usable response), succeeded, adopted (found at the provider '
+  'later), rejected (definitely refused, nothing charged), absent (the provider was queried: nothing was created).';
 comment on column public.ai_provider_calls.units is
-  'How much was requested, in the unit of its price (ai_prices): as estimated while the call is open, afterwards as '
-  'reported by the provider, where it does.';
+  'The amount, in the unit of its price (ai_prices): an estimate while the call is open, then the usage that the '
+  'provider reports, if it does.';
 comment on column public.ai_provider_calls.price_micros is
   'The price as it was when the call was sent, in millionths of a US dollar for price_units units. A later change of '
   'ai_prices does not touch it.';
 comment on column public.ai_provider_calls.estimated_cost_micros is
-  'What it was taken to cost as it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
+  'The estimated cost when it was sent, in millionths of a US dollar; reserved in ai_limits until it is settled.';
 comment on column public.ai_provider_calls.cost_micros is
-  'What it did cost: the price of its units, rounded up; 0 when nothing was made. Null while that is open.';
+  'The actual cost: the price of its units, rounded up; 0 when nothing was created. Null while the call is open.';
 comment on column public.ai_provider_calls.unknown_since is
-  'When it became unknown, which is when its sender was known to have gone or given up. reconcile_seconds count from here '
-  'and not from sent_at: a call may be with the provider for minutes.';
+  'When the outcome became unknown: when its sender was known to have died or given up. reconcile_seconds count from '
+  'here and not from sent_at, because a provider may work on a call for minutes.';
 comment on column public.ai_provider_calls.discarded_at is
-  'Since when the janitor removes what the call made: a retry of the job does not use it, and sends a new call.';
+  'Since when the janitor removes what the call created: a retry of the job does not use it, and sends a new call.';
 
--- At most one paid call of a step may be open or have succeeded: the database itself refuses a second one.
+-- At most one paid call of a step may be open or have succeeded; the database refuses a second one.
 create unique index ai_provider_calls_one_per_step_key on public.ai_provider_calls (job_id, operation)
   where outcome in ('sent', 'unknown', 'succeeded', 'adopted') and discarded_at is null;
 create index ai_provider_calls_job_id_sent_at_idx on public.ai_provider_calls (job_id, sent_at);
@@ -111,7 +111,7 @@ begin
 end;
 $$;
 comment on function private.derive_call_outcome() is
-  'Row trigger: keeps the cost and unknown_since for every writer of the outcome or the units.';
+  'Row trigger: derives the cost and unknown_since for every writer of the outcome or the units.';
 
 create trigger ai_provider_calls_derive_call_outcome
 before insert or update of outcome, units on public.ai_provider_calls

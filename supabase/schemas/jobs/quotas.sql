@@ -1,6 +1,6 @@
--- Quotas per user, exact under any number of parallel inserts: one row per user in ai_limits, which each transaction that
--- adds jobs of the user locks. A job that ends does not touch it: its count is an upper bound, made exact before it
--- refuses anything.
+-- Quotas per user, exact under parallel inserts: one row per user in ai_limits, which each transaction that adds jobs
+-- of the user locks. A job that ends does not lower the count, so the count is an upper bound; it is made exact
+-- before it refuses anything.
 
 create function private.charge_ai_job_quota(p_user_id uuid, p_active integer, p_created integer)
 returns void
@@ -14,7 +14,7 @@ declare
   v_max_active integer;
   v_max_per_day integer;
   v_active integer;
-  -- Not current_date, which follows the time zone that a request may ask the Data API for.
+  -- Not current_date, which depends on the time zone that a request to the Data API may set.
   v_today constant date := (clock_timestamp() at time zone 'UTC')::date;
 begin
   insert into public.ai_limits as l (user_id, active_jobs_at_most, counted_on, jobs_that_day)
@@ -45,9 +45,8 @@ begin
 end;
 $$;
 comment on function private.charge_ai_job_quota(uuid, integer, integer) is
-  'Charges a user for that many jobs that wait or run from now on, and that many new ones. It raises AJ034 or AJ035 when '
-  'a quota would be exceeded, which undoes the whole statement. Security definer because owners may not write their '
-  'own counts.';
+  'Adds jobs that now wait or run, and new jobs, to a user''s counts. Raises AJ034 or AJ035 when a quota would be '
+  'exceeded, which undoes the whole statement. Security definer because owners may not write their counts.';
 
 create function private.charge_inserted_ai_jobs()
 returns trigger
@@ -58,7 +57,7 @@ as $$
 declare
   v_user record;
 begin
-  -- In the order of the ids, so that two statements over several users cannot wait for each other.
+  -- Ordered by id, so that two statements over several users cannot deadlock.
   for v_user in
     select i.user_id, count(*) filter (where i.status in ('pending', 'processing')) as active, count(*) as created,
       bool_or(i.is_blocked) as is_any_blocked
@@ -67,7 +66,7 @@ begin
     order by i.user_id
   loop
     perform private.charge_ai_job_quota(v_user.user_id, v_user.active::integer, v_user.created::integer);
-    -- They all end in one statement when the first of them fails, which must not take long.
+    -- If the first of them fails, all end in one statement, which must not take long.
     if v_user.is_any_blocked and (
       select count(*) from public.ai_jobs as j where j.user_id = v_user.user_id and j.status = 'pending' and j.is_blocked
     ) > 500 then
@@ -78,7 +77,8 @@ begin
 end;
 $$;
 comment on function private.charge_inserted_ai_jobs() is
-  'Statement trigger: charges the owners of new jobs, and lets at most 500 of each wait for other jobs. Security definer because it calls a function that is.';
+  'Statement trigger: charges the owners of new jobs, and lets at most 500 jobs of each wait for other jobs. Security '
+  'definer because it calls a security definer function.';
 
 create function private.charge_reopened_ai_jobs(p_job_ids uuid[])
 returns void
@@ -112,5 +112,5 @@ begin
 end;
 $$;
 comment on function private.charge_reopened_ai_jobs(uuid[]) is
-  'A failed job that is tried again waits and runs like a new one, and a voice clone needs room like a new one, but it was '
-  'created before. Security definer because it calls functions that are.';
+  'Charges retried jobs as active jobs, and voice clones for a voice, but not as created today. Security definer '
+  'because it calls security definer functions.';

@@ -1,4 +1,4 @@
--- Taking back jobs whose worker died.
+-- Requeues jobs whose worker died.
 
 create function public.rescue_stalled_ai_jobs(p_limit integer default 500)
 returns table (job_id uuid, status text)
@@ -17,7 +17,7 @@ begin
     limit p_limit
     for update of j skip locked
   ),
-  -- A call whose sender died has an unknown outcome from now on.
+  -- From now on, a call whose sender died has an unknown outcome.
   marked as (
     update public.ai_provider_calls as c
     set outcome = 'unknown'
@@ -29,7 +29,7 @@ begin
     select s.id, k.has_open_call, m.job_id is not null as has_lost_call, m.job_id is not null or k.is_paid as gets_another
     from stalled as s
     left join marked as m on m.job_id = s.id
-    -- Job by job through the index: the journal is as long as the project is old.
+    -- Job by job through the index, because the journal grows with the age of the project.
     cross join lateral (
       select
         coalesce(bool_or(c.outcome in ('sent', 'unknown')), false) as has_open_call,
@@ -40,9 +40,9 @@ begin
   )
   update public.ai_jobs as j
   set
-    -- A last attempt that died inside a paid call gets one more claim, to ask the provider what became of it; it cannot
-    -- repeat, since by then the call is no longer 'sent'. One that died with what was paid for in hand is tried until
-    -- its age ends it.
+    -- A last attempt that died during a paid call gets one more claim, to query the provider. This cannot repeat,
+    -- because the call is then no longer 'sent'. A last attempt that died with a paid result is retried until the job
+    -- expires.
     attempt = j.attempt - (j.attempt >= j.max_attempts and d.gets_another)::integer,
     status = case when j.attempt < j.max_attempts or d.gets_another then 'pending' else 'failed' end,
     progress_percentage =
@@ -68,8 +68,8 @@ begin
 end;
 $$;
 comment on function public.rescue_stalled_ai_jobs(integer) is
-  'Takes back jobs whose lease has run out: to pending (the attempt stays spent; at once after the first, with backoff '
-  'later), or to failed with lease_expired or outcome_unknown when attempts are used up. Called by the sweep. '
-  'service_role only; security definer for the backoff in private.';
+  'Requeues jobs whose lease has expired: to pending (the attempt stays spent; at once after the first, with backoff '
+  'later), or to failed with lease_expired or outcome_unknown when no attempts are left. Called by the sweep. '
+  'service_role only; security definer for the backoff in schema private.';
 revoke execute on function public.rescue_stalled_ai_jobs(integer) from public, anon, authenticated;
 grant execute on function public.rescue_stalled_ai_jobs(integer) to service_role;

@@ -1,4 +1,4 @@
--- Whether an earlier result answers a new job, and the completion of a claimed job by it.
+-- Checks whether a new job can use an earlier result, and completes a claimed job with it.
 
 create function private.is_ai_job_result_reusable(p_source public.ai_jobs, p_user_id uuid, p_input_hash text)
 returns boolean
@@ -48,8 +48,8 @@ begin
 end;
 $$;
 comment on function private.is_ai_job_result_reusable(public.ai_jobs, uuid, text) is
-  'True if the source job is a completed one of this owner with this very input, not older than the type allows, and '
-  'what it made still exists. This, not the cache, decides: a cache that lies can only cost time.';
+  'True if the source job is completed, belongs to this owner, has exactly this input, is not older than the type '
+  'allows, and its product still exists. This decides, not the cache: a wrong cache entry only costs time.';
 
 create function public.reuse_ai_job_result(p_job_id uuid, p_lease_token uuid, p_source_job_id uuid)
 returns boolean
@@ -66,7 +66,7 @@ begin
   if not found then
     return false;
   end if;
-  -- What this job has paid for, or may have, must not be left behind at the provider.
+  -- Otherwise an object that this job has paid for, or may have, would be left at the provider.
   if exists (
     select 1 from public.ai_provider_calls as c
     where c.job_id = p_job_id and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted')
@@ -96,8 +96,8 @@ begin
 end;
 $$;
 comment on function public.reuse_ai_job_result(uuid, uuid, uuid) is
-  'Completes a claimed job with the result of an earlier equal job of the same owner; false, and nothing changed, when '
-  'the lease is lost or the two are not equal. service_role only. Security definer because it shares its check with '
-  'the intake trigger, which lives in schema private.';
+  'Completes a claimed job with the result of an earlier equal job of the same owner. False, and nothing changed, if '
+  'the lease is lost or the jobs are not equal. service_role only. Security definer because it shares its check, in '
+  'schema private, with the intake trigger.';
 revoke execute on function public.reuse_ai_job_result(uuid, uuid, uuid) from public, anon, authenticated;
 grant execute on function public.reuse_ai_job_result(uuid, uuid, uuid) to service_role;

@@ -65,7 +65,7 @@ begin
   select
     j.id,
     j.id = any (v_settled) or exists (
-      -- Settled the same way before; the answer to that was lost.
+      -- Already settled in the same way; the response was lost.
       select 1 from public.ai_provider_calls as c
       where c.id = b.call_id and c.job_id = b.job_id and c.outcome = b.outcome
         and c.provider_object_id is not distinct from b.provider_object_id
@@ -76,8 +76,8 @@ begin
 end;
 $$;
 comment on function private.settle_leased_calls(jsonb) is
-  'The work of settle_provider_calls, for jobs that it has locked. Security definer because it is called by functions that '
-  'are.';
+  'The work of settle_provider_calls, for jobs that it has locked. Security definer because security definer functions '
+  'call it.';
 
 create function public.settle_provider_calls(p_calls jsonb)
 returns table (job_id uuid, is_settled boolean, error jsonb)
@@ -95,7 +95,7 @@ declare
   v_detail text;
   v_constraint text;
 begin
-  -- Who holds the lease settles, and nobody takes the job over in between.
+  -- Only the holder of the lease settles, and no other worker can take the job over in between.
   perform private.lock_leased_ai_jobs(p_calls);
   begin
     return query select r.*, null::jsonb from private.settle_leased_calls(p_calls) as r;
@@ -103,7 +103,7 @@ begin
   exception when data_exception or integrity_constraint_violation then
     null;
   end;
-  -- One of them cannot be written: each by itself, so that it fails alone. By user, since that is the order of limits.
+  -- An item cannot be written: repeat them one by one, so that it fails alone. Ordered by user, as limits are locked.
   for v_call in
     select i.item
     from jsonb_array_elements(p_calls) as i (item)
@@ -122,11 +122,12 @@ begin
 end;
 $$;
 comment on function public.settle_provider_calls(jsonb) is
-  'Writes the outcome of journalled calls, what they cost, and the provider''s ids of what they made onto their jobs, in one '
-  'commit. p_calls: [{job_id, lease_token, call_id, outcome, provider_object_id?, http_status?, error_code?, progress?, '
-  'units?}], one for each job; without units the estimate counts. One row for each job whose lease is held; a job without a '
-  'row has lost it. is_settled is true, and nothing changes, for a settlement that is repeated; false, and nothing changes, '
-  'for a call that was settled otherwise. An item that cannot be written has error {code, message, details?, constraint?} and '
-  'changes nothing; the others are committed. service_role only; security definer for its parts in schema private.';
+  'Writes the outcome and cost of journalled calls, and the provider''s ids of what they created onto their jobs, in '
+  'one commit. p_calls: [{job_id, lease_token, call_id, outcome, provider_object_id?, http_status?, error_code?, '
+  'progress?, units?}], one for each job; without units the estimate counts. One row for each job whose lease is held; '
+  'a job without a row has lost it. is_settled is true, and nothing changes, for a repeated settlement; false, and '
+  'nothing changes, for a call that was settled differently. An item that cannot be written has error {code, message, '
+  'details?, constraint?} and changes nothing; the others are committed. service_role only; security definer for its '
+  'parts in schema private.';
 revoke execute on function public.settle_provider_calls(jsonb) from public, anon, authenticated;
 grant execute on function public.settle_provider_calls(jsonb) to service_role;

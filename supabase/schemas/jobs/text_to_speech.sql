@@ -5,7 +5,7 @@ insert into public.ai_job_types (
   input_mime_types, input_max_bytes, stock_voice_ids, hooks
 ) values (
   'text_to_speech', 'elevenlabs', 5,
-  -- How late an item may come into the provider's history is not documented.
+  -- The provider does not document how late an item may appear in its history.
   180,
   86400,
   false, 'input', '{}', '{}', 1,
@@ -54,6 +54,6 @@ begin
 end;
 $$;
 comment on function private.check_text_to_speech(public.ai_jobs) is
-  'Raises AJ018 unless metadata.voice_id names a stock voice or a voice of the job''s owner. The answer is the same for a '
-  'voice of another user as for none. A job that depends on a voice clone may leave the voice out. Called by '
-  'private.admit_ai_job, which runs as its owner, so the owner is checked here.';
+  'Raises AJ018 unless metadata.voice_id names a stock voice or a voice of the job''s owner; the error is the same for '
+  'another user''s voice and for none. A job that depends on a voice clone may leave the voice out. Called by '
+  'private.admit_ai_job, which runs with its owner''s rights, so this function checks the owner.';

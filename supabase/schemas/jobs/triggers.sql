@@ -1,9 +1,9 @@
--- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event by name, so the names
--- decide: a new trigger is named so that it falls into its place, and is written here in that place.
+-- The triggers of ai_jobs, in the order in which they fire. Postgres fires the triggers of one event in the order of
+-- their names, so name a new trigger to fit its place, and write it here in that place.
 --
--- What depends on the order: ai_jobs_admit fills in what the others read; all that change the status fire before
+-- The order matters: ai_jobs_admit fills in columns that the others read; triggers that change the status fire before
 -- ai_jobs_guard_transition checks the change; locks are taken from the least to the most shared (advisory lock of the
--- provider, row of the user), so that two statements cannot wait for each other.
+-- provider, row of the user), so that two statements cannot deadlock.
 
 -- Before insert, each row.
 
@@ -31,7 +31,7 @@ create trigger ai_jobs_dispatch
 after insert on public.ai_jobs referencing new table as inserted
 for each statement execute function private.dispatch_inserted_ai_jobs();
 
--- After everything that needs no lock: other inserts of the user wait for the row that this locks.
+-- After all triggers that need no lock, because other inserts of the user wait for the row that this locks.
 create trigger ai_jobs_take_quota
 after insert on public.ai_jobs referencing new table as inserted
 for each statement execute function private.charge_inserted_ai_jobs();
@@ -69,7 +69,7 @@ before update on public.ai_jobs
 for each row when (old.status is distinct from new.status)
 execute function private.guard_ai_job_transition();
 
--- After them as well: only a waiting job has a turn.
+-- Also after them, because only a waiting job has a turn.
 create trigger ai_jobs_leave_queue
 before update on public.ai_jobs
 for each row

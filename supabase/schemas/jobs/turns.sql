@@ -12,7 +12,7 @@ begin
 end;
 $$;
 comment on function private.leave_ai_job_queue() is
-  'Row trigger: a job that no longer waits, or is put off, or gets another priority, loses its turn; the next claim gives '
+  'Row trigger: a job that no longer waits, is postponed, or changes its priority loses its turn; the next claim gives '
   'it a new one when it is due.';
 
 create function private.next_queue_key(p_user_id uuid, p_job_type text, p_provider text, p_priority integer)
@@ -32,7 +32,7 @@ begin
       where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
         and j.status = 'pending' and j.queue_key is not null
     ),
-    -- … or, having none, into the turn that is being served.
+    -- … or, if there is none, in the turn that is being served.
     (
       select min(j.queue_key) from public.ai_jobs as j
       where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
@@ -43,9 +43,9 @@ begin
 end;
 $$;
 comment on function private.next_queue_key(uuid, text, text, integer) is
-  'The turn of a job that becomes due. A user with nothing waiting joins the turn being served, however '
-  'long the others'' backlog is (start-time fair queueing); each further job of theirs is one turn later. Volatile, so that the rows of '
-  'one statement see each other.';
+  'The turn of a job that becomes due. A user with no waiting job joins the turn that is being served, however long '
+  'the backlog of others is (start-time fair queueing); each further job of the user is one turn later. Volatile, so '
+  'that the rows of one statement see each other.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
 returns void
@@ -57,7 +57,8 @@ as $$
 declare
   v_due uuid[];
 begin
-  -- Asked at each claim, with nothing to do for most of them: an update of no rows would still run its triggers.
+  -- Checked first, because most claims have nothing to do here and an update of no rows would still fire its
+  -- triggers.
   if not exists (
     select 1
     from public.ai_jobs as d
@@ -65,7 +66,8 @@ begin
   ) then
     return;
   end if;
-  -- Two at once would not see each other's and give the same turns; the other one is about to do this.
+  -- Two concurrent calls would not see each other's turns and assign the same ones; the other call already does this
+  -- work.
   if not pg_try_advisory_xact_lock(hashtextextended('ready_due_ai_jobs', 0)) then
     return;
   end if;
@@ -73,14 +75,14 @@ begin
   from (
     select d.id
     from public.ai_jobs as d
-    -- Not now(): what the same transaction has just put back is due as well.
+    -- Not now(): jobs that the same transaction has just requeued are due as well.
     where d.status = 'pending' and d.queue_key is null and not d.is_blocked and d.scheduled_at <= (select clock_timestamp())
     order by d.scheduled_at
     limit p_limit
   ) as d;
   if cardinality(v_due) = p_limit then
-    -- More is due than fits: users share, so that the pile of one holds up no other. From user to user through the index,
-    -- since the pile may be long.
+    -- More jobs are due than fit: each user gets a share, so that one backlog holds up no other. From user to user
+    -- through the index, because a backlog may be long.
     with recursive owners as (
       (
         select d.user_id
@@ -138,8 +140,8 @@ begin
 end;
 $$;
 comment on function private.ready_due_ai_jobs(integer) is
-  'Gives jobs whose time has come their turn: delayed, retried, snoozed, released and rescued ones; p_limit at a time, those '
-  'that have been due longest, or, when more are due, as many of each user. One call at a time; a second one does nothing.';
+  'Gives a turn to delayed, retried, snoozed, released and rescued jobs that are due: up to p_limit, those due longest '
+  'first, or, if more are due, an equal share of each user. One call at a time; a concurrent one does nothing.';
 
 create function private.separate_inserted_turns()
 returns trigger
@@ -164,7 +166,7 @@ begin
     from public.ai_jobs as j
     where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
       and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first;
-    -- More than this statement's own: those of one that committed since, which did not see these either.
+    -- Includes jobs of another statement that has committed since, which did not see these either.
     if v_taken > v_lane.turns then
       select max(j.queue_key) into v_last
       from public.ai_jobs as j
@@ -183,6 +185,6 @@ begin
 end;
 $$;
 comment on function private.separate_inserted_turns() is
-  'Statement trigger, under the lock of the quota: inserts of one user that run side by side do not see each other''s jobs and '
-  'draw the same turns (private.next_queue_key); the later one to get here moves its jobs behind the others. So each turn '
-  'has one job of a user, however many inserts run at once. Security definer because owners may not change what waits.';
+  'Statement trigger, under the lock of the quota: parallel inserts of one user do not see each other''s jobs and get '
+  'the same turns (private.next_queue_key), so the later one moves its jobs behind the others. Each turn then has one '
+  'job of a user. Security definer because owners may not change waiting jobs.';

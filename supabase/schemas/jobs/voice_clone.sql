@@ -1,4 +1,4 @@
--- The job type voice_clone: a recording becomes a voice.
+-- The job type voice_clone: creates a voice from a recording.
 
 insert into public.ai_job_types (
   job_type, provider, max_attempts, input_name, input_buckets, input_mime_types, input_max_bytes
@@ -14,7 +14,7 @@ insert into public.ai_job_types (
   10485760
 );
 
--- An instant clone is part of the plan; what it takes is a place for a voice.
+-- An instant clone is included in the plan; it occupies a voice slot.
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('voice_clone', 'elevenlabs', 'creation', 1, 0);
 
@@ -40,4 +40,5 @@ begin
 end;
 $$;
 comment on function private.save_voice(public.ai_jobs, jsonb) is
-  'Writes the voice that a voice clone made (provider_voice_id, name, description, labels, stability, similarity_boost).';
+  'Writes the voice that a voice clone created (provider_voice_id, name, description, labels, stability, '
+  'similarity_boost).';

@@ -1,4 +1,4 @@
--- The job type avatar_video: a photo talks. D-ID makes it unless metadata.provider says heygen.
+-- The job type avatar_video: a talking photo. D-ID renders it unless metadata.provider names heygen.
 
 create table private.ai_recording_limits (
   job_type text not null,
@@ -13,8 +13,8 @@ create table private.ai_recording_limits (
   constraint ai_recording_limits_max_seconds_in_range check (max_seconds between 1 and 86400)
 );
 comment on table private.ai_recording_limits is
-  'What each provider takes as the recording that a photo speaks. The same as in _shared/providers; a job is checked when it '
-  'is created, before a speech that it depends on is paid for in vain.';
+  'Which recordings each provider accepts as the speech of an avatar video. Equal to the limits in _shared/providers. '
+  'A job is checked when it is created, before a speech that it depends on is paid for needlessly.';
 comment on column private.ai_recording_limits.mime_types is 'Content types by their canonical names.';
 
 create index ai_recording_limits_provider_idx on private.ai_recording_limits (provider);
@@ -30,7 +30,8 @@ insert into public.ai_job_types (
   'd-id',
   array['heygen'],
   5,
-  -- An outage of an hour, a full plan and a slow render fit in; a render that never ends does not wait for a day.
+  -- Long enough for an outage of an hour, a full plan and a slow render; short enough that a render that never ends
+  -- does not wait for a day.
   14400,
   'photo',
   array['uploads', 'profile-photos'],
@@ -39,7 +40,8 @@ insert into public.ai_job_types (
   array['check']
 );
 
--- Of the video. D-ID sells minutes of a plan and names no price for a second: this is about what its plans come to.
+-- Per second of video. D-ID sells minutes of a plan and publishes no price per second; this is roughly what its plans
+-- cost.
 insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
 values ('avatar_video', 'd-id', 'second', 1, 20000), ('avatar_video', 'heygen', 'second', 1, 50000);
 
@@ -63,8 +65,8 @@ as $$
   ));
 $$;
 comment on function private.spoken_seconds(text) is
-  'How long a text lasts when it is spoken slowly: 12 characters a second, a Chinese, Japanese or Korean one counting for '
-  'three. The same as spokenSeconds in _shared/media/spoken-seconds.ts.';
+  'How long a text lasts when spoken slowly: 12 characters a second; a Chinese, Japanese or Korean character counts as '
+  'three. Equal to spokenSeconds in _shared/media/spoken-seconds.ts.';
 
 create function private.check_expected_speech(p_speech public.ai_jobs, p_limits private.ai_recording_limits)
 returns void
@@ -80,14 +82,14 @@ declare
   v_seconds numeric;
   v_smaller text;
 begin
-  -- A plain insert may have put anything here; what is no number does not count.
+  -- A plain insert may contain anything here; a value that is not a number is ignored.
   if jsonb_typeof(p_speech.metadata #> '{settings,speed}') = 'number' then
     v_speed := greatest((p_speech.metadata #>> '{settings,speed}')::numeric, 0.5);
   end if;
   v_seconds := ceil(private.spoken_seconds(coalesce(p_speech.metadata ->> 'text', '')) / v_speed);
   if v_seconds > p_limits.max_seconds then
     raise exception
-      'the recording (the speech that this job depends on) will last about % s; % takes % at most. Shorten its text to about % characters',
+      'the recording (the speech that this job depends on) will last about % s; % accepts at most % s. Shorten its text to about % characters',
       v_seconds, p_limits.provider, p_limits.max_seconds,
       floor(length(p_speech.metadata ->> 'text') * p_limits.max_seconds / v_seconds)
       using errcode = 'AJ014', detail = 'depends_on_job_id';
@@ -99,7 +101,7 @@ begin
     order by f.kilobits desc
     limit 1;
     raise exception
-      'the recording (the speech that this job depends on) will have about % bytes as %; % takes % at most. %',
+      'the recording (the speech that this job depends on) will have about % bytes as %; % accepts at most % bytes. %',
       v_seconds * v_kilobits * 125, v_format, p_limits.provider, p_limits.max_bytes,
       case when v_smaller is null then 'Shorten its text' else format('Create the speech with output_format %s', v_smaller) end
       using errcode = 'AJ014', detail = 'depends_on_job_id';
@@ -107,8 +109,8 @@ begin
 end;
 $$;
 comment on function private.check_expected_speech(public.ai_jobs, private.ai_recording_limits) is
-  'Raises AJ014 when a speech that is not made yet is likely to be longer or larger than the provider of the video takes, and '
-  'says which output_format would fit.';
+  'Raises AJ014 when a speech that does not exist yet is likely to be longer or larger than the provider of the video '
+  'accepts, and names an output_format that would fit.';
 
 create function private.check_avatar_video(p_job public.ai_jobs)
 returns void
@@ -148,16 +150,16 @@ begin
   );
   if jsonb_typeof(v_speech.result_data -> 'duration_seconds') = 'number'
     and (v_speech.result_data ->> 'duration_seconds')::numeric > v_limits.max_seconds then
-    raise exception 'the recording (the speech that this job depends on) lasts % s; % takes % at most',
+    raise exception 'the recording (the speech that this job depends on) lasts % s; % accepts at most % s',
       v_speech.result_data ->> 'duration_seconds', p_job.provider, v_limits.max_seconds
       using errcode = 'AJ014', detail = 'depends_on_job_id';
   end if;
 end;
 $$;
 comment on function private.check_avatar_video(public.ai_jobs) is
-  'Checks the recording that an avatar video is to speak: it is in the owner''s folder (AJ015) of a bucket for recordings '
-  '(AJ011), exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider accepts. The speech that the job '
-  'depends on is checked in the same way, or estimated from its text while it is not made. Called by private.admit_ai_job '
+  'Checks the recording of an avatar video: it is in the owner''s folder (AJ015) of a bucket for recordings (AJ011), '
+  'exists (AJ012), and has a type (AJ013) and size (AJ014) that the job''s provider accepts. A speech that the job '
+  'depends on is checked in the same way or, until it exists, estimated from its text. Called by private.admit_ai_job '
   'after it has checked the owner and chosen the provider.';
 
 insert into private.ai_job_products (kind) values ('avatar');
@@ -170,7 +172,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  -- What it was made from may have been deleted meanwhile: that is no reason to throw away what was paid for.
+  -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
+  -- paid for.
   insert into public.avatars (
     user_id, job_id, voice_id, photo_id, name, provider, provider_avatar_id, video_url, duration_seconds
   )
@@ -185,4 +188,4 @@ begin
 end;
 $$;
 comment on function private.save_avatar(public.ai_jobs, jsonb) is
-  'Writes the avatar that a job made (provider_avatar_id, name, voice_id, duration_seconds).';
+  'Writes the avatar that a job created (provider_avatar_id, name, voice_id, duration_seconds).';

@@ -34,12 +34,13 @@ create table public.avatars (
   ),
   constraint avatars_duration_is_positive check (duration_seconds > 0)
 );
-comment on table public.avatars is 'A photo that talks: the finished video of an avatar job. Written by the job; the owner may rename or remove it.';
-comment on column public.avatars.job_id is 'The job that made it, of the same owner; null once that job is deleted.';
+comment on table public.avatars is
+  'A talking photo: the finished video of an avatar job. The job writes it; the owner may rename or delete it.';
+comment on column public.avatars.job_id is 'The job that created it, of the same owner; null once that job is deleted.';
 comment on column public.avatars.provider_avatar_id is 'The provider''s id of the rendered video or talk.';
-comment on column public.avatars.video_url is 'The video in our own Storage, as outputs/<path>.';
+comment on column public.avatars.video_url is 'The video in our Storage, as outputs/<path>.';
 comment on column public.avatars.provider_missing_since is
-  'Since when the provider does not have the video any more; ours is in Storage all the same.';
+  'Since when the provider no longer has the video; our copy in Storage remains.';
 
 create index avatars_user_id_created_at_idx on public.avatars (user_id, created_at desc, id desc);
 create index avatars_voice_id_idx on public.avatars (voice_id, user_id);

@@ -24,11 +24,12 @@ create table public.calls (
   constraint calls_transcript_data_has_transcript check (transcript_data is null or transcript is not null),
   constraint calls_transcript_job_key unique (transcript_job_id, user_id)
 );
-comment on table public.calls is 'A recorded conversation of the owner''s; its transcript is written by the job that made it.';
+comment on table public.calls is 'A recorded conversation of its owner. The transcription job writes the transcript.';
 comment on column public.calls.recording_id is 'The recording in the owner''s media; null once that is deleted.';
-comment on column public.calls.held_at is 'When people talked; the list is in this order.';
-comment on column public.calls.transcript is 'What was said, as plain text. Stays when the job or the recording is deleted.';
-comment on column public.calls.transcript_data is 'Words with times and speakers, as the transcription job found them.';
+comment on column public.calls.held_at is 'When the conversation was held; lists are sorted by it.';
+comment on column public.calls.transcript is
+  'The transcript as plain text. It stays when the job or the recording is deleted.';
+comment on column public.calls.transcript_data is 'Words with times and speakers, as returned by the transcription.';
 comment on column public.calls.transcript_job_id is 'The job that wrote the transcript; null once that job is deleted.';
 
 create index calls_user_id_held_at_idx on public.calls (user_id, held_at desc, id desc);

@@ -1,13 +1,13 @@
--- The job type pdf_render: which slideshows it takes, and what it reads of one.
+-- The job type pdf_render: which slideshows it accepts, and what it reads of them.
 
 insert into public.ai_job_types (
   job_type, provider, worker, max_attempts, is_input_required, input_buckets, input_mime_types, input_max_bytes,
   cache_ttl_seconds, hooks
 ) values (
   'pdf_render', 'internal', 'render-ai-job', 3,
-  -- The input is a slideshow, whose photos together have input_max_bytes at most.
+  -- The input is a slideshow; input_max_bytes limits the sum of its photos.
   false, '{}', '{}', 503316480,
-  -- A slideshow changes without its parameters changing, and to print it again costs nothing.
+  -- Not cached: a slideshow can change while the parameters stay the same, and rendering it again costs nothing.
   0,
   array['check']
 );
@@ -36,14 +36,14 @@ begin
   if not exists (
     select 1 from public.slideshows as s where s.id = v_slideshow and s.user_id = p_job.user_id
   ) then
-    raise exception 'metadata.slideshow_id names no slideshow of yours'
+    raise exception 'metadata.slideshow_id must name one of your slideshows'
       using errcode = 'AJ090', detail = 'metadata.slideshow_id';
   end if;
-  -- What is not in Storage is found out by the job, which can name the slide.
+  -- The job detects photos that are not in Storage, because it can name the slide.
   select sum(p.slides), sum(p.characters), coalesce(sum((o.metadata ->> 'size')::bigint), 0)
   into v_slides, v_characters, v_bytes
   from (
-    -- A photo that several slides show is in the book once.
+    -- A photo on several slides is stored in the book once.
     select m.storage_path, count(*) as slides, coalesce(sum(length(i.caption)), 0) as characters
     from public.slideshow_items as i
     join public.media as m on m.id = i.media_id and m.user_id = i.user_id
@@ -59,16 +59,16 @@ begin
   end if;
   if v_slides > v_max_slides or v_bytes > v_max_bytes or v_characters > v_max_characters then
     raise exception
-      'the slideshow has % slides, photos of % bytes and captions of % characters; a keepsake takes %, % and %',
+      'the slideshow has % slides, photos of % bytes and captions of % characters; the limits are %, % and %',
       v_slides, v_bytes, v_characters, v_max_slides, v_max_bytes, v_max_characters
       using errcode = 'AJ092', detail = 'metadata.slideshow_id';
   end if;
 end;
 $$;
 comment on function private.check_pdf_render(public.ai_jobs) is
-  'Raises AJ090 unless metadata.slideshow_id names a slideshow of the job''s owner, the same for a slideshow of another user as '
-  'for none; AJ091 when it is empty, AJ092 when it is too large. Called by private.admit_ai_job, which runs as its owner, so the '
-  'owner is checked here.';
+  'Raises AJ090 unless metadata.slideshow_id names a slideshow of the job''s owner; the error is the same for another '
+  'user''s slideshow and for none. Raises AJ091 when it is empty, AJ092 when it is too large. Called by '
+  'private.admit_ai_job, which runs with its owner''s rights, so this function checks the owner.';
 
 create function public.get_keepsake_contents(p_slideshow_id uuid, p_user_id uuid)
 returns jsonb
@@ -112,9 +112,9 @@ as $$
   where s.id = p_slideshow_id and s.user_id = p_user_id;
 $$;
 comment on function public.get_keepsake_contents(uuid, uuid) is
-  'All that a keepsake is made of, in one answer: the slideshow, its owner as they want to be called, and the slides in order, '
-  'each with the object of its photo, the size of that (null: it is not in Storage) and what distinguishes its '
-  'versions. Null unless the slideshow is that user''s; of other users'' media nothing but null. service_role only.';
+  'All contents of a keepsake in one result: the slideshow, its owner''s display name, and the slides in order, each '
+  'with the object of its photo, that object''s size (null: not in Storage) and its version. Null unless the slideshow '
+  'belongs to that user; media of other users are null. service_role only.';
 revoke execute on function public.get_keepsake_contents(uuid, uuid) from public, anon, authenticated;
 grant execute on function public.get_keepsake_contents(uuid, uuid) to service_role;
 
@@ -128,7 +128,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  -- What it was made from may have been deleted meanwhile: that is no reason to throw away what was paid for.
+  -- The voice, photo or slideshow may have been deleted meanwhile. That is no reason to discard a result that was
+  -- paid for.
   insert into public.pdfs (user_id, job_id, slideshow_id, title, pdf_url, page_count, size_bytes)
   select
     p_job.user_id, p_job.id,

@@ -27,10 +27,10 @@ create table public.pdfs (
   constraint pdfs_page_count_is_positive check (page_count > 0),
   constraint pdfs_size_is_positive check (size_bytes > 0)
 );
-comment on table public.pdfs is 'A rendered keepsake. Written by the job; the owner may retitle or remove it.';
-comment on column public.pdfs.slideshow_id is 'What it was made from; null once that is deleted.';
-comment on column public.pdfs.job_id is 'The job that made it, of the same owner; null once that job is deleted.';
-comment on column public.pdfs.pdf_url is 'The file in our own Storage, as pdfs/<path>.';
+comment on table public.pdfs is 'A rendered keepsake. The job writes it; the owner may retitle or delete it.';
+comment on column public.pdfs.slideshow_id is 'The slideshow that it shows; null once that is deleted.';
+comment on column public.pdfs.job_id is 'The job that rendered it, of the same owner; null once that job is deleted.';
+comment on column public.pdfs.pdf_url is 'The file in our Storage, as pdfs/<path>.';
 
 create index pdfs_user_id_created_at_idx on public.pdfs (user_id, created_at desc, id desc);
 create index pdfs_slideshow_id_idx on public.pdfs (slideshow_id, user_id);

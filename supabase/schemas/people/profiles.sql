@@ -1,8 +1,8 @@
 -- Profiles.
 --
--- Here and in the rest of this module: references between two things of one owner are composite foreign keys over
--- (id, user_id), so that a row can only point at a row of the same owner, for every writer. What a job made outlives the
--- job; only the link goes.
+-- In this module, references between two rows of one owner are composite foreign keys over (id, user_id), so that no
+-- writer can make a row refer to another owner's row. A job's products outlive the job; only the reference is
+-- cleared.
 
 create table public.profiles (
   user_id uuid not null default auth.uid(),
@@ -21,15 +21,17 @@ create table public.profiles (
     and split_part(photo_path, '/', 2) = user_id::text
   ),
   constraint profiles_locale_is_bcp47 check (locale ~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$'),
-  -- The second of these raises 22023, which names the zone, unless Postgres knows it.
+  -- The second condition raises 22023, with the name of the zone, if Postgres does not know it.
   constraint profiles_time_zone_is_known check (
     time_zone ~ '^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$' and timezone(time_zone, timestamptz 'epoch') is not null
   )
 );
-comment on table public.profiles is 'How a user wants to be called and seen. One row per user, made and kept by the user.';
+comment on table public.profiles is
+  'A user''s name, photo, language and time zone. One row per user, created and changed by the user.';
 comment on column public.profiles.locale is 'Language of the app for this user, as a BCP 47 tag such as de or pt-BR.';
 comment on column public.profiles.time_zone is
-  'Where the user lives, as a name of the IANA database such as Europe/Vienna: the day of what is dated for them is the day there.';
+  'The user''s time zone, as a name of the IANA database such as Europe/Vienna. Dates that are printed for the user '
+  'are in it.';
 comment on column public.profiles.photo_path is 'Object of the public bucket profile-photos, as <bucket>/<path>.';
 
 alter table public.profiles enable row level security;

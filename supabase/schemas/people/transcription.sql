@@ -1,11 +1,12 @@
--- The job type transcription: a recording is written down, for a call of its owner if metadata.call_id names one.
+-- The job type transcription: it transcribes a recording, for a call of the owner if metadata.call_id names one.
 
 insert into public.ai_job_types (
   job_type, provider, max_attempts, reconcile_seconds, max_age_seconds, is_input_required, input_name, input_buckets,
   input_mime_types, input_max_bytes, hooks
 ) values (
   'transcription', 'elevenlabs', 5, 60,
-  -- An outage of an hour and a long queue fit in; a transcript that never comes does not keep its job for a day.
+  -- Long enough for an outage of an hour and a long queue; short enough that a transcript that never arrives does not
+  -- keep its job for a day.
   14400,
   true,
   'recording',
@@ -14,7 +15,7 @@ insert into public.ai_job_types (
     'audio/mpeg', 'audio/wav', 'audio/mp4', 'audio/aac', 'audio/ogg', 'audio/webm', 'audio/flac', 'audio/aiff',
     'audio/3gpp', 'video/mp4', 'video/webm', 'video/quicktime', 'video/3gpp'
   ],
-  -- What the bucket takes. What is too long to be waited for is fetched and written down by the provider on its own.
+  -- The limit of the bucket. Recordings that take too long for one request are transcribed asynchronously.
   524288000,
   array['check', 'can_reuse']
 );
@@ -37,13 +38,14 @@ begin
     select 1 from public.calls as c
     where c.id = case when v_call ~ v_uuid then v_call::uuid end and c.user_id = p_job.user_id
   ) then
-    raise exception 'metadata.call_id names no call of yours' using errcode = 'AJ019', detail = 'metadata.call_id';
+    raise exception 'metadata.call_id must name one of your calls' using errcode = 'AJ019', detail = 'metadata.call_id';
   end if;
 end;
 $$;
 comment on function private.check_transcription(public.ai_jobs) is
-  'Raises AJ019 unless metadata.call_id, where there is one, names a call of the job''s owner; the same for a call of another '
-  'user as for none. Called by private.admit_ai_job, which runs as its owner, so the owner is checked here.';
+  'Raises AJ019 if metadata.call_id does not name a call of the job''s owner; the error is the same for another '
+  'user''s call and for none. Called by private.admit_ai_job, which runs with its owner''s rights, so this function '
+  'checks the owner.';
 
 create function private.can_reuse_transcription(p_job public.ai_jobs)
 returns boolean
@@ -52,12 +54,12 @@ stable
 security invoker
 set search_path = ''
 as $$
-  -- A call that was transcribed again since then is filled again.
+  -- A call that has since been transcribed again needs this transcript written again.
   select p_job.metadata ->> 'call_id' is null
     or exists (select 1 from public.calls as c where c.user_id = p_job.user_id and c.transcript_job_id = p_job.id);
 $$;
 comment on function private.can_reuse_transcription(public.ai_jobs) is
-  'Whether the call of a completed transcription, where it has one, still has the transcript of this job.';
+  'Whether the call of a completed transcription, if it has one, still has the transcript of this job.';
 
 insert into private.ai_job_products (kind) values ('transcript');
 
@@ -79,10 +81,10 @@ begin
   )
   where c.id = t.call_id and c.user_id = p_job.user_id and t.transcript is not null;
   if not found then
-    raise exception 'the transcript is empty, or its call is gone' using errcode = 'AJ081', detail = 'p_product.call_id';
+    raise exception 'the transcript is empty, or its call was deleted' using errcode = 'AJ081', detail = 'p_product.call_id';
   end if;
 end;
 $$;
 comment on function private.save_transcript(public.ai_jobs, jsonb) is
-  'Writes a transcript onto its call (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when it is empty '
-  'or the call is gone.';
+  'Writes a transcript to its call (call_id, transcript, transcript_data, duration_seconds). Raises AJ081 when the '
+  'transcript is empty or the call was deleted.';

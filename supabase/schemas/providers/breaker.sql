@@ -1,13 +1,13 @@
--- A breaker per provider. When a provider fails again and again, its jobs wait instead of being tried one after the other:
--- nothing is sent, no attempt is spent. One job at a time tries it after a pause that grows; the first proper answer
--- lets all continue.
+-- A breaker per provider. When a provider keeps failing, its jobs wait instead of failing one by one: nothing is sent
+-- and no attempt is spent. One job at a time is sent as a probe, after a growing pause; the first normal response
+-- lets all jobs continue.
 --
--- What counts: 5xx, no answer, too many requests. A refusal of one request is a proper answer, and so is a provider that
--- is still at work.
+-- 5xx, no response and 429 for too many requests count as failures. A refusal of one request is a normal response,
+-- and so is a provider that is still working.
 
 create function private.is_provider_failure(p_error_code text)
 returns boolean
--- Not sql, whose text Postgres would plan again at each step of a job.
+-- plpgsql rather than sql, which Postgres would plan again at each step of a job.
 language plpgsql
 immutable
 security invoker
@@ -18,7 +18,7 @@ begin
 end;
 $$;
 comment on function private.is_provider_failure(text) is
-  'Whether the code means a provider that is down or overloaded, and not of one request or of our own load.';
+  'Whether the code means that the provider is down or overloaded, rather than a fault of one request or our own load.';
 
 create function private.note_provider_answer(p_provider text, p_job_id uuid, p_is_failure boolean)
 returns void
@@ -29,7 +29,7 @@ set search_path = ''
 as $$
 begin
   if not p_is_failure then
-    -- A provider in order is not written to.
+    -- A healthy provider's row is not written.
     update public.ai_providers as p
     set breaker_failures = 0,
         breaker_opened_at = null,
@@ -61,14 +61,14 @@ begin
     for update
   ) as n
   where p.provider = n.provider
-    -- What was under way when it opened says nothing new.
+    -- Calls that were in flight when the breaker opened carry no new information.
     and (p.breaker_opened_at is null or p.breaker_probe_job_id = p_job_id);
 end;
 $$;
 comment on function private.note_provider_answer(text, uuid, boolean) is
-  'Counts a failure of a provider, or its proper answer. Opens the breaker at the threshold; while it is open only the '
-  'probe counts: its failure makes the pause longer, its answer closes the breaker. Security definer because triggers '
-  'call it for every role that changes a job.';
+  'Counts a failure or a normal response of a provider. Opens the breaker at the threshold. While it is open only the '
+  'probe counts: its failure lengthens the pause, its normal response closes the breaker. Security definer because '
+  'triggers call it for every role that changes a job.';
 
 create function private.note_failed_attempt(p_job public.ai_jobs, p_error_code text)
 returns boolean
@@ -81,7 +81,7 @@ begin
   if not private.is_provider_failure(p_error_code) or p_job.cancel_requested_at is not null then
     return false;
   end if;
-  -- A paid call that was refused has been counted as it was settled.
+  -- A refused paid call was already counted when it was settled.
   if p_job.last_event <> 'settled' then
     perform private.note_provider_answer(p_job.provider, p_job.id, true);
   end if;
@@ -91,8 +91,8 @@ begin
 end;
 $$;
 comment on function private.note_failed_attempt(public.ai_jobs, text) is
-  'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer because '
-  'it calls a function that is.';
+  'Counts an attempt that ended with a failure of the provider; true while the breaker is open. Security definer '
+  'because it calls a security definer function.';
 
 create function private.note_settled_calls()
 returns trigger
@@ -115,7 +115,7 @@ begin
       ) as f
       where n.outcome <> o.outcome
         and case
-          -- A call that its owner cut off says nothing about the provider.
+          -- A call that its owner cancelled says nothing about the provider.
           when f.is_failure then not exists (
             select 1 from public.ai_jobs as j where j.id = n.job_id and j.cancel_requested_at is not null
           )
@@ -124,9 +124,9 @@ begin
         end
     ) as c
     join public.ai_providers as p on p.provider = c.provider
-    -- A provider in order is not written to.
+    -- A healthy provider's row is not written.
     where c.has_failure or p.breaker_failures > 0 or p.breaker_opened_at is not null
-    -- Its answers last: a provider that has answered any of these is not down.
+    -- Normal responses come last: a provider that has answered any of these calls is not down.
     order by c.provider, c.is_failure desc, c.job_id
   loop
     perform private.note_provider_answer(v_call.provider, v_call.job_id, v_call.is_failure);
@@ -135,8 +135,8 @@ begin
 end;
 $$;
 comment on function private.note_settled_calls() is
-  'Statement trigger: the outcome of paid calls is counted for the breakers of their providers. Security definer because it '
-  'calls a function that is.';
+  'Statement trigger: counts the outcomes of paid calls for the breakers of their providers. Security definer because '
+  'it calls a security definer function.';
 
 create function private.note_provider_progress(p_job_ids uuid[])
 returns void
@@ -152,7 +152,7 @@ begin
   for v_job in
     select j.id, j.provider
     from public.ai_jobs as j
-    -- A provider in order is not written to.
+    -- A healthy provider's row is not written.
     join public.ai_providers as p
       on p.provider = j.provider and (p.breaker_failures > 0 or p.breaker_opened_at is not null)
     where j.id = any (p_job_ids)
@@ -170,8 +170,9 @@ begin
 end;
 $$;
 comment on function private.note_provider_progress(uuid[]) is
-  'A job that was completed, or put off because its provider is still at work, has had a proper answer. One that waits until '
-  'a call can be looked for, or until trouble is over, has not. Security definer because it calls a function that is.';
+  'Counts a normal response for each of these jobs that was completed, or was snoozed because its provider is still '
+  'working. A job that waits to query a call, or for an outage to end, does not count. Security definer because it '
+  'calls a security definer function.';
 
 create view private.ai_provider_states
 with (security_invoker = true)

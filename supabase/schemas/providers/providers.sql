@@ -1,4 +1,4 @@
--- The AI providers: who does the paid work, and how much of it at once.
+-- The AI providers, and how many of their jobs may run at once.
 
 create table public.ai_providers (
   provider text not null,
@@ -33,26 +33,30 @@ create table public.ai_providers (
 );
 comment on table public.ai_providers is 'The AI providers: how many of their jobs may run at once, and whether they run at all.';
 comment on column public.ai_providers.max_concurrent is
-  'Most jobs of this provider in processing at any moment, over all workers; never exceeded by one. Set it to your plan.';
+  'Most jobs of this provider in processing at any moment, over all workers; never exceeded. Set it to the limit of '
+  'your plan.';
 comment on column public.ai_providers.budget_micros is
   'Most that paid calls of all users together may cost at this provider in a calendar month (UTC), in millionths of a US '
   'dollar. Null: no limit.';
 comment on column public.ai_providers.max_voices is
-  'Most voices that the project may have at this provider, over all users; with jobs that are still to make one. Set it to '
-  'the places of your plan. Null: no limit.';
+  'Most voices that the project may have at this provider over all users, including those that unfinished jobs will '
+  'create. Set it to the limit of your plan. Null: no limit.';
 comment on column public.ai_providers.paused_at is 'Set: its jobs wait, new ones are accepted. See pause_ai_jobs.';
 comment on column public.ai_providers.breaker_threshold is
-  'So many failures of the provider one after the other open its breaker: its jobs wait. Null: never. More than a job''s '
-  'attempts, so that one job alone cannot do it.';
-comment on column public.ai_providers.breaker_pause_seconds is 'Wait before the first probe; doubled with each probe that fails.';
+  'This many consecutive failures of the provider open its breaker: its jobs wait. Null: never. Keep it above a job''s '
+  'attempts, so that one job alone cannot open it.';
+comment on column public.ai_providers.breaker_pause_seconds is
+  'Wait before the first probe; doubled by each failed probe.';
 comment on column public.ai_providers.breaker_max_pause_seconds is
-  'Longest wait between two probes, and so the longest that a recovery goes unnoticed.';
-comment on column public.ai_providers.breaker_failures is 'Failures of the provider since it last answered properly.';
-comment on column public.ai_providers.breaker_opened_at is 'Set: the breaker is open, since then.';
-comment on column public.ai_providers.breaker_probe_at is 'When the next single job may be tried.';
+  'Longest wait between two probes, and so the longest time until a recovery is noticed.';
+comment on column public.ai_providers.breaker_failures is
+  'Consecutive failures of the provider since its last normal response.';
+comment on column public.ai_providers.breaker_opened_at is 'Set while the breaker is open: since when.';
+comment on column public.ai_providers.breaker_probe_at is 'When the next probe may start.';
 comment on column public.ai_providers.breaker_probes is 'Probes that have failed since it opened.';
 comment on column public.ai_providers.breaker_probe_job_id is
-  'The job that was let through last; while it is in processing no other is. No foreign key: it may be deleted.';
+  'The job that is the last probe; while it is in processing, no other probe starts. No foreign key: the job may be '
+  'deleted.';
 
 alter table public.ai_providers enable row level security;
 revoke all on public.ai_providers from public, anon, authenticated, service_role;

@@ -1,6 +1,6 @@
--- How many cloned voices a user, and the project, may have: a clone costs nothing, and the plans of providers have few
--- places. Exact under any number of parallel inserts: those of one user wait for the user's row in ai_limits, those of
--- one provider for its advisory lock, which is taken only where it has a limit.
+-- Limits of cloned voices per user and per project: a clone costs nothing, but the plans of providers allow few.
+-- Exact under parallel inserts: inserts of one user wait for the user's row in ai_limits; clones of one provider wait
+-- for its advisory lock, which is taken only if the provider has a limit.
 
 create function private.count_user_voices(p_user_id uuid)
 returns bigint
@@ -25,8 +25,8 @@ as $$
     );
 $$;
 comment on function private.count_user_voices(uuid) is
-  'A user''s voices: those that live at a provider, the jobs that are still to make one, and what ended jobs have made, or may '
-  'have made, without a row. A voice that was deleted counts no more.';
+  'A user''s voices: those at a provider, those that unfinished jobs will create, and those that ended jobs have '
+  'created, or may have created, without a row. A deleted voice no longer counts.';
 
 create function private.count_provider_voices(p_provider text)
 returns bigint
@@ -56,8 +56,8 @@ as $$
     );
 $$;
 comment on function private.count_provider_voices(text) is
-  'Places for voices that are taken at a provider: voices, jobs that are still to make one, what ended jobs have made without a '
-  'row, and what the janitor has yet to remove.';
+  'Voices that count against a provider''s limit: existing ones, those that unfinished jobs will create, those that '
+  'ended jobs have created without a row, and those that the janitor has yet to remove.';
 
 create function private.lock_voice_places()
 returns trigger
@@ -73,8 +73,9 @@ begin
 end;
 $$;
 comment on function private.lock_voice_places() is
-  'Row trigger: has the voice clones of a provider with a limit come one after the other. Before the rows of users are locked, '
-  'so that none waits for another the other way round. Security definer because owners may not read the limits of providers.';
+  'Row trigger: serializes the voice clones of a provider with a limit. It locks before the rows of users are locked, '
+  'so that no two transactions lock in opposite order. Security definer because owners may not read the limits of '
+  'providers.';
 
 create function private.check_voice_room(p_user_id uuid, p_provider text)
 returns void
@@ -101,8 +102,8 @@ begin
 end;
 $$;
 comment on function private.check_voice_room(uuid, text) is
-  'Raises AJ036 when the user, and AJ037 when all users together, have more voices than they may. Security definer because '
-  'owners may not read what others have.';
+  'Raises AJ036 when the user, and AJ037 when all users together, have more voices than allowed. Security definer '
+  'because owners may not read other users'' voices.';
 
 create function private.take_inserted_voice_places()
 returns trigger
@@ -125,6 +126,6 @@ begin
 end;
 $$;
 comment on function private.take_inserted_voice_places() is
-  'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a function that '
-  'is.';
+  'Statement trigger: refuses new voice clones for which there is no room. Security definer because it calls a '
+  'security definer function.';
 

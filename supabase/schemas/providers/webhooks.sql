@@ -1,5 +1,5 @@
--- Webhooks of providers. They say that something may have happened, and so make a waiting job poll sooner; the job reads
--- what has happened from the provider itself. Lost, late, doubled or out of order, they change nothing but speed.
+-- Webhooks of providers. A webhook only makes a waiting job poll sooner; the job reads the result from the provider
+-- itself. A webhook that is lost, late, repeated or out of order affects nothing but the time.
 
 create table private.provider_webhook_receipts (
   provider text not null,
@@ -10,7 +10,7 @@ create table private.provider_webhook_receipts (
   constraint provider_webhook_receipts_event_id_length check (length(event_id) between 1 and 255)
 );
 comment on table private.provider_webhook_receipts is
-  'Events that providers have delivered, so that a recorded delivery cannot be played again. Forgotten after two days.';
+  'Webhook events that were received, so that a recorded delivery cannot be replayed. Deleted after two days.';
 
 create index provider_webhook_receipts_received_at_idx on private.provider_webhook_receipts (received_at);
 
@@ -50,13 +50,13 @@ begin
   end loop;
 
   if p_order_id <> p_provider_job_id then
-    -- The order was answered without the id of what it makes. No lease is needed for that: it says what was paid for, and
-    -- nothing about whose turn it is.
+    -- The response to the request did not contain the id of the result. No lease is needed to store it: it records
+    -- what was paid for and does not affect who owns the job.
     update public.ai_jobs as j
     set provider_job_id = p_provider_job_id
     where j.id = p_job_id and j.provider = p_provider and j.provider_job_id = p_order_id
       and j.status in ('pending', 'processing')
-      -- A holder of the webhook's secret must not make a job read what is another's.
+      -- Someone who has the webhook's secret must not make a job read another job's result.
       and not exists (
         select 1 from public.ai_provider_calls as c
         where c.provider = p_provider and c.provider_object_id = p_provider_job_id
@@ -89,12 +89,11 @@ begin
 end;
 $$;
 comment on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) is
-  'A webhook whose signature the caller has verified: refuses one that is older or further ahead than the tolerance by '
-  'this clock (AJ042), remembers its events, and makes the job of that provider that it names, if it waits for the '
-  'provider, due at once. p_order_id: the provider''s id of the order, where it sends that beside the id of what was made; a '
-  'job that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
-  'changes. service_role only; '
-  'security definer because the receipts and the dispatch lie in schema private.';
+  'A webhook whose signature the caller has verified. Refuses one that is older or further ahead than the tolerance by '
+  'this clock (AJ042), records its events, and makes the job that it names due at once, if that job waits for this '
+  'provider. p_order_id: the provider''s id of the request, if the webhook has one beside the id of the result; a job '
+  'that knows only the former gets the latter. Returns woken, nothing_waits or replayed; nothing else about any job '
+  'changes. service_role only; security definer because the receipts and the dispatch are in schema private.';
 revoke execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text)
   from public, anon, authenticated;
 grant execute on function public.receive_provider_webhook(text, text[], uuid, text, double precision, integer, text) to service_role;
@@ -109,4 +108,4 @@ as $$
   delete from private.provider_webhook_receipts as r where r.received_at < clock_timestamp() - interval '2 days';
 $$;
 comment on function private.prune_provider_webhook_receipts() is
-  'Hourly: forgets events of more than two days ago; a provider tries for one day at most.';
+  'Hourly: deletes receipts older than two days; a provider retries for at most one day.';

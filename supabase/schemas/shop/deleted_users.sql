@@ -1,4 +1,4 @@
--- What happens to the drafts of an account that is deleted.
+-- Deletes the draft orders of a deleted account.
 
 create function private.forget_user_drafts()
 returns trigger
@@ -12,8 +12,8 @@ begin
 end;
 $$;
 comment on function private.forget_user_drafts() is
-  'Row trigger before the delete of an account: removes its draft orders. Placed ones stay, without the account. Security '
-  'definer because the Auth service deletes users and may touch none of this.';
+  'Row trigger before the delete of an account: removes its draft orders. Placed orders stay, without the account. '
+  'Security definer because the Auth service deletes users and has no rights on orders.';
 
 create trigger users_forget_drafts before delete on auth.users
 for each row execute function private.forget_user_drafts();

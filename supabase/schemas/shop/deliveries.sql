@@ -19,7 +19,7 @@ create table public.deliveries (
   constraint deliveries_status_is_known check (status in ('preparing', 'shipped', 'delivered', 'returned', 'lost')),
   constraint deliveries_tracking_has_carrier check ((carrier is null) = (tracking_number is null)),
   constraint deliveries_carrier_is_word check (carrier ~ '^[a-z][a-z0-9-]{1,62}$'),
-  -- One spelling, or unique would mean little.
+  -- One spelling, so that the unique constraint is effective.
   constraint deliveries_tracking_number_is_code check (tracking_number ~ '^[A-Z0-9][A-Z0-9-]{3,39}$'),
   constraint deliveries_shipped_at_matches_status check (status = 'preparing' or shipped_at is not null),
   constraint deliveries_shipped_has_tracking check (status = 'preparing' or tracking_number is not null or user_id is null),
@@ -28,17 +28,18 @@ create table public.deliveries (
   constraint deliveries_delivered_after_shipped check (delivered_at >= shipped_at)
 );
 comment on table public.deliveries is
-  'A parcel of an order. Written by the service only; customer and vendor can read it. When the customer''s account is '
-  'deleted it stays for the books, without the number by which the carrier knows who got it.';
+  'A parcel of an order. Only the service writes it; customer and vendor can read it. When the customer''s account is '
+  'deleted, the delivery stays for the books, without the tracking number.';
 comment on column public.deliveries.vendor_id is 'The order''s vendor, set by trigger.';
 comment on column public.deliveries.user_id is
   'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.deliveries.carrier is
-  'Who brings it, in one spelling: dhl, post-at, ups. Removed with the tracking number.';
+  'The carrier, in one spelling: dhl, post-at, ups. Removed with the tracking number.';
 comment on column public.deliveries.tracking_number is
-  'Unique per carrier; capitals, digits and hyphens. Removed when the account is deleted, and none is taken afterwards.';
+  'Unique per carrier; capitals, digits and hyphens. Removed when the account is deleted, and none is accepted '
+  'afterwards.';
 comment on column public.deliveries.status is
-  'preparing, shipped, delivered, returned, lost. private.guard_delivery has the transitions.';
+  'preparing, shipped, delivered, returned, lost. private.guard_delivery defines the transitions.';
 
 create index deliveries_order_id_idx on public.deliveries (order_id, vendor_id);
 create index deliveries_user_id_created_at_idx on public.deliveries (user_id, created_at desc, id desc);
@@ -63,7 +64,7 @@ using (
 
 revoke all on public.deliveries from public, anon, authenticated, service_role;
 
--- The books: nobody deletes what was paid or sent.
+-- These are accounting records: no role may delete them.
 grant select, insert, update on public.deliveries to service_role;
 grant select on public.deliveries to authenticated;
 

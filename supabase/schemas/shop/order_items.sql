@@ -23,15 +23,17 @@ create table public.order_items (
   constraint order_items_price_is_not_negative check (unit_price_minor >= 0)
 );
 comment on table public.order_items is
-  'What an order is made of. Product, order and currency belong to one vendor by foreign key; name and price are copied '
-  'from the price list by trigger and are not the customer''s to write.';
+  'The items of an order. Foreign keys make product, order and currency belong to one vendor. A trigger copies name '
+  'and price from the price list; the customer cannot write them.';
 comment on column public.order_items.vendor_id is 'The order''s vendor, repeated for the foreign keys; set by trigger.';
 comment on column public.order_items.currency is 'The order''s currency, repeated for the foreign keys; set by trigger.';
 comment on column public.order_items.pdf_id is
-  'The keepsake to print; the order''s customer owns it (trigger). Cannot be deleted while the order is under way.';
+  'The keepsake to print; it belongs to the order''s customer (trigger). It cannot be deleted while the order is '
+  'placed and not yet shipped.';
 comment on column public.order_items.description is 'Name of the product as ordered; set by trigger.';
 comment on column public.order_items.unit_price_minor is
-  'Minor units. From the price list whenever the item of a draft is written, and fixed once the order is placed.';
+  'Minor units. Copied from the price list at every write while the order is a draft, and fixed once the order is '
+  'placed.';
 comment on column public.order_items.line_total_minor is 'Minor units.';
 
 create index order_items_order_id_idx on public.order_items (order_id, vendor_id, currency);

@@ -1,13 +1,13 @@
--- Orders of keepsakes. Money is whole minor units and an ISO 4217 currency. A user may write a draft order; prices come
--- from the vendor's list, payments and deliveries from the service.
+-- Orders of keepsakes. Money is whole minor units and an ISO 4217 currency. A user may write a draft order; prices
+-- come from the vendor's list, payments and deliveries from the service.
 --
--- Every change of an order's status, its items, payments or deliveries locks the order's row first. That makes the rules
--- between these tables hold under races.
+-- Every change of an order's status, its items, payments or deliveries locks the order's row first. That makes the
+-- rules between these tables hold under races.
 --
--- Lists of ids are written as `= any (array(select …))`: it is evaluated once per statement and can use an
--- index, where `in (select …)` beside an `or` reads the whole table. The two bounds on vendor_id say nothing
--- new; without them Postgres takes a vendor for half of all orders, as there are few vendors, and reads the table for
--- every customer.
+-- Lists of ids are written as `= any (array(select …))`, which is evaluated once per statement and can use an index;
+-- `in (select …)` beside an `or` would read the whole table. The two bounds on vendor_id are redundant. Without them
+-- Postgres assumes that a vendor has half of all orders, because there are few vendors, and reads the table for every
+-- customer.
 
 create table public.orders (
   id uuid not null default gen_random_uuid(),
@@ -49,21 +49,21 @@ create table public.orders (
   )
 );
 comment on table public.orders is
-  'A keepsake somebody ordered. The customer writes drafts, places and cancels; the service does the rest. When the '
-  'customer''s account is deleted the order stays for the books, without name and address.';
+  'An order of keepsakes. The customer writes drafts, places and cancels; the service does the rest. When the '
+  'customer''s account is deleted, the order stays for the books, without name and address.';
 comment on column public.orders.user_id is 'The customer; null once their account is deleted.';
 comment on column public.orders.status is
-  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (before it was paid), refunded (all '
-  'money given back). private.guard_order has the transitions. A payment that is captured after the order was cancelled is '
-  'listed by report_payments_to_return.';
-comment on column public.orders.total_minor is 'What the payments have to cover. Minor units.';
-comment on column public.orders.placed_at is 'Set by trigger, as are paid_at and completed_at.';
+  'draft, placed (binding, unpaid), paid, in_production, shipped, delivered, cancelled (before payment), refunded '
+  '(completely). private.guard_order defines the transitions. report_payments_to_return lists a payment that is '
+  'captured after the order was cancelled.';
+comment on column public.orders.total_minor is 'The amount that the payments must cover. Minor units.';
+comment on column public.orders.placed_at is 'Set by trigger, like paid_at and completed_at.';
 comment on column public.orders.paid_at is 'From this moment on the vendor sees the order.';
 comment on column public.orders.completed_at is 'When it was delivered, cancelled or refunded.';
 comment on column public.orders.items_total_minor is 'Sum of the items, kept by trigger. Minor units of the currency.';
 comment on column public.orders.shipping_minor is 'Set by the service. Minor units.';
 comment on column public.orders.tax_minor is 'Set by the service. Minor units.';
-comment on column public.orders.shipping_address is 'Where to; removed when the account is deleted.';
+comment on column public.orders.shipping_address is 'Removed when the account is deleted.';
 
 create index orders_user_id_created_at_idx on public.orders (user_id, created_at desc, id desc);
 create index orders_vendor_id_paid_at_idx on public.orders (vendor_id, paid_at desc, id desc);

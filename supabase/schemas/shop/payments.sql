@@ -34,17 +34,19 @@ create table public.payments (
   constraint payments_provider_payment_id_length check (length(provider_payment_id) between 1 and 255)
 );
 comment on table public.payments is
-  'Money moved for an order, as the payment provider reports it. Written by the service only; kept when the account is deleted.';
+  'A payment of an order, as the payment provider reports it. Only the service writes it; it stays when the account is '
+  'deleted.';
 comment on column public.payments.user_id is
   'The order''s customer, set by trigger so that the policy needs no join; null once their account is deleted.';
 comment on column public.payments.provider is 'The payment provider, for example stripe.';
-comment on column public.payments.provider_payment_id is 'The provider''s id: the same notification twice is one row.';
+comment on column public.payments.provider_payment_id is
+  'The provider''s id: a notification that arrives twice creates one row.';
 comment on column public.payments.status is
-  'pending, authorised (reserved), captured (money taken), partially_refunded, refunded, failed, cancelled. '
-  'private.guard_payment has the transitions.';
+  'pending, authorised (reserved), captured (charged), partially_refunded, refunded, failed, cancelled. '
+  'private.guard_payment defines the transitions.';
 comment on column public.payments.amount_minor is 'Minor units.';
-comment on column public.payments.refunded_minor is 'Given back so far. Minor units.';
-comment on column public.payments.captured_at is 'When the money was taken; never changes again.';
+comment on column public.payments.refunded_minor is 'Refunded so far. Minor units.';
+comment on column public.payments.captured_at is 'When the payment was captured; never changes afterwards.';
 
 create index payments_order_id_idx on public.payments (order_id, currency);
 create index payments_user_id_created_at_idx on public.payments (user_id, created_at desc, id desc);
@@ -56,7 +58,7 @@ using (user_id = (select auth.uid()));
 
 revoke all on public.payments from public, anon, authenticated, service_role;
 
--- The books: nobody deletes what was paid or sent.
+-- These are accounting records: no role may delete them.
 grant select, insert, update on public.payments to service_role;
 grant select on public.payments to authenticated;
 

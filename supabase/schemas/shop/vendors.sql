@@ -1,7 +1,7 @@
 -- Vendors print and ship keepsakes.
 --
--- Lists of ids are written as `= any (array(select …))`: it is evaluated once per statement and can use an
--- index, where `in (select …)` beside an `or` reads the whole table.
+-- Lists of ids are written as `= any (array(select …))`, which is evaluated once per statement and can use an index;
+-- `in (select …)` beside an `or` would read the whole table.
 
 create table public.vendors (
   id uuid not null default gen_random_uuid(),
@@ -15,9 +15,11 @@ create table public.vendors (
   constraint vendors_name_length check (length(name) between 1 and 100),
   constraint vendors_country_is_iso check (country ~ '^[A-Z]{2}$')
 );
-comment on table public.vendors is 'Who prints and ships. Kept by the service; a vendor with orders cannot be deleted, only made inactive.';
-comment on column public.vendors.country is 'Where they ship from, as ISO 3166-1 alpha-2.';
-comment on column public.vendors.is_active is 'False takes no new orders; those in progress continue.';
+comment on table public.vendors is
+  'The companies that print and ship. Maintained by the service; a vendor with orders cannot be deleted, only '
+  'deactivated.';
+comment on column public.vendors.country is 'Where the vendor ships from, as ISO 3166-1 alpha-2.';
+comment on column public.vendors.is_active is 'False: the vendor accepts no new orders; orders in progress continue.';
 
 alter table public.vendors enable row level security;
 
@@ -33,7 +35,8 @@ create table public.vendor_members (
   constraint vendor_members_vendor_id_fkey foreign key (vendor_id) references public.vendors (id) on delete cascade,
   constraint vendor_members_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
 );
-comment on table public.vendor_members is 'Which users act for a vendor and so see the orders that are its to fulfil. Kept by the service.';
+comment on table public.vendor_members is
+  'Users who act for a vendor and can therefore read the vendor''s paid orders. Maintained by the service.';
 
 create index vendor_members_user_id_idx on public.vendor_members (user_id);
 
@@ -46,7 +49,7 @@ revoke all on public.vendor_members from public, anon, authenticated, service_ro
 grant select, insert, update, delete on public.vendor_members to service_role;
 grant select on public.vendor_members to authenticated;
 
--- On vendors, which was made before vendor_members.
+-- On vendors, but here because it reads vendor_members.
 create policy "signed-in users can read active vendors and their own" on public.vendors for select to authenticated
 using (
   is_active
@@ -73,11 +76,13 @@ create table public.vendor_products (
   constraint vendor_products_currency_is_iso check (currency ~ '^[A-Z]{3}$')
 );
 comment on table public.vendor_products is
-  'The price list, kept by the service. An order item copies name and price from here while its order is a draft.';
-comment on column public.vendor_products.sku is 'The vendor''s own code for it, unique in its list.';
+  'The price list, maintained by the service. An order item copies name and price from here while its order is a '
+  'draft.';
+comment on column public.vendor_products.sku is 'The vendor''s product code, unique in its list.';
 comment on column public.vendor_products.unit_price_minor is
   'In the smallest unit of the currency: cents for EUR, whole yen for JPY.';
-comment on column public.vendor_products.is_active is 'False takes it off the list; items of placed orders keep it.';
+comment on column public.vendor_products.is_active is
+  'False: the product is no longer sold; items of placed orders keep it.';
 
 alter table public.vendor_products enable row level security;
 

@@ -1,8 +1,8 @@
--- The buckets. Every object lies in its owner's folder: <user id>/…; storage/policies.sql says who may touch it.
+-- The buckets. Every object is in its owner's folder: <user id>/…; storage/policies.sql says who may access it.
 --
--- Storage compares a content type letter by letter with allowed_mime_types, parameters included, unless the entry ends
--- with /*. Browsers send recordings as audio/webm;codecs=opus, so that sound and film are allowed by wildcard;
--- create-upload-url and the job types say which formats they take.
+-- Storage compares a content type with allowed_mime_types literally, parameters included, unless the entry ends with
+-- /*. Browsers send recordings as audio/webm;codecs=opus, so audio and video are allowed by wildcard;
+-- create-upload-url and the job types define the accepted formats.
 
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
@@ -54,4 +54,4 @@ as $$
   select array['voice-samples', 'uploads', 'recordings', 'outputs', 'pdfs', 'profile-photos', 'published-media'];
 $$;
 comment on function private.own_buckets() is
-  'The buckets of this schema. In any other, an app''s own, nothing is checked, counted or removed.';
+  'The buckets of this schema. In all other buckets, which belong to the app, nothing is checked, counted or removed.';

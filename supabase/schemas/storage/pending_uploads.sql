@@ -1,6 +1,6 @@
--- How much a user may have on its way to Storage or lying there unused: addresses for uploads that may still be used, and
--- files that no row names. Exact under any number of parallel requests, whichever way a file comes: those of one user
--- wait for each other, and what turns out to be named counts no more.
+-- Limits unused Storage per user: upload URLs that may still be used, and files that no row names. Exact under
+-- parallel requests and for every way in which a file arrives: the checks of one user wait for each other, and files
+-- that turn out to be named no longer count.
 
 create table public.pending_uploads (
   object_path text not null,
@@ -15,7 +15,7 @@ create table public.pending_uploads (
     check (
       object_path ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' and split_part(object_path, '/', 2) = user_id::text
     ),
-  -- Those into which users upload; an app's own buckets have their own rules.
+  -- The buckets into which users upload; an app's own buckets have their own rules.
   constraint pending_uploads_object_path_names_a_bucket_for_uploads
     check (
       split_part(object_path, '/', 1) in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
@@ -23,16 +23,16 @@ create table public.pending_uploads (
   constraint pending_uploads_size_is_not_negative check (size_bytes >= 0)
 );
 comment on table public.pending_uploads is
-  'Room that a user has taken in Storage for what no row names: an address for an upload, from its request until it ends '
-  'or is used, and a stored file until a row names it or it is removed. Whether a row names it is looked up only before '
-  'something is refused, so that there may be rows of files that are named by now.';
+  'Storage that a user occupies without a row that names it: an upload URL, from its request until it expires or is '
+  'used, and a stored file, until a row names it or it is removed. Whether a row names a file is checked only before a '
+  'refusal, so the table may contain files that are named by now.';
 comment on column public.pending_uploads.object_path is 'As <bucket>/<path>; its first folder is the owner''s id.';
-comment on column public.pending_uploads.size_bytes is 'As declared; once it is stored, as stored.';
-comment on column public.pending_uploads.stored_at is 'When the file was stored; null: it may still come.';
+comment on column public.pending_uploads.size_bytes is 'As declared; after the upload, as stored.';
+comment on column public.pending_uploads.stored_at is 'When the file was stored; null: not yet.';
 comment on column public.pending_uploads.expires_at is
-  'Until when a file that is not stored takes room: as long as Storage takes it by its signed address.';
+  'Until when an upload URL that was not used counts: as long as Storage accepts it.';
 
--- Serves the sums; and the removal of addresses that have ended.
+-- Serves the sums, and the removal of expired URLs.
 create index pending_uploads_user_id_idx on public.pending_uploads (user_id) include (size_bytes, stored_at, expires_at);
 create index pending_uploads_expires_at_idx on public.pending_uploads (expires_at) where stored_at is null;
 
@@ -107,16 +107,17 @@ begin
   end loop;
   if v_files > v_max_files then
     code := 'unused_uploads_exceeded';
-    message := format('at most %s upload URLs and files that nothing uses may be open at once', v_max_files);
+    message := format('you may have at most %s unused upload URLs and files; use or delete some', v_max_files);
   else
     code := 'unused_upload_bytes_exceeded';
-    message := format('upload URLs and files that nothing uses may have %s bytes together at most', v_max_bytes);
+    message := format('your unused upload URLs and files may have at most %s bytes together; use or delete some', v_max_bytes);
   end if;
 end;
 $$;
 comment on function private.find_upload_room(uuid, text, bigint) is
-  'Whether the user has room for a file of that size there: nulls, or which limit would be exceeded and words for it. Until the '
-  'transaction ends no other of the user gets an answer. What is named by a row, or gone, is forgotten before it says no.';
+  'Whether the user has room for a file of that size at that path: nulls, or the limit that would be exceeded and a '
+  'message. Locks out other checks of the user until the transaction ends. Before a refusal it forgets rows whose file '
+  'is named or gone.';
 
 create function private.reserve_upload()
 returns trigger
@@ -135,15 +136,15 @@ begin
   elsif v_code is not null then
     raise exception '%', v_message using errcode = 'AJ043', detail = 'size_bytes';
   end if;
-  -- In the place of one that has ended.
+  -- Replaces an expired one.
   delete from public.pending_uploads as u
   where u.object_path = new.object_path and u.user_id = new.user_id and u.stored_at is null and u.expires_at <= now();
   return new;
 end;
 $$;
 comment on function private.reserve_upload() is
-  'Row trigger: lets a user write down what they will upload as long as there is room (AJ039, AJ043). Security definer because '
-  'it forgets rows, which users may not.';
+  'Row trigger: lets a user record a planned upload while there is room (AJ039, AJ043). Security definer because it '
+  'deletes rows, which users may not.';
 
 create function private.count_stored_upload()
 returns trigger
@@ -166,7 +167,7 @@ begin
   end if;
   v_path := new.bucket_id || '/' || new.name;
   v_owner := coalesce(new.owner_id, new.owner::text);
-  -- What the service writes has no owner.
+  -- Objects that the service writes have no owner.
   if v_owner is distinct from split_part(new.name, '/', 1)
     or new.bucket_id not in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
     or v_owner !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
@@ -175,7 +176,7 @@ begin
   v_bytes := coalesce(new.metadata ->> 'size', new.metadata ->> 'contentLength', '0')::bigint;
   select f.code, f.message into v_code, v_message from private.find_upload_room(v_owner::uuid, v_path, v_bytes) as f;
   if v_code is not null then
-    -- 42501 is the one state whose message Storage passes on, with 403.
+    -- 42501 is the only SQLSTATE whose message Storage returns, with 403.
     raise exception '%: %', v_code, v_message using errcode = '42501';
   end if;
   insert into public.pending_uploads as u (object_path, user_id, size_bytes, stored_at)
@@ -185,16 +186,16 @@ begin
 end;
 $$;
 comment on function private.count_stored_upload() is
-  'Row trigger on storage.objects: counts what a user stores in our buckets, and refuses it where there is no room (42501), '
-  'whichever way it comes; what is removed counts no more. Storage also runs it to check for permission, and rolls that back. '
-  'Security definer because the roles of Storage may write nothing here.';
+  'Row trigger on storage.objects: counts what users store in our buckets, however it arrives, and refuses it where '
+  'there is no room (42501); a removed object no longer counts. Storage also runs it to check for permission and rolls '
+  'that back. Security definer because the roles of Storage may not write these tables.';
 
 create trigger pending_uploads_reserve
 before insert on public.pending_uploads
 for each row when (new.stored_at is null)
 execute function private.reserve_upload();
 
--- By its name behind the trigger that looks for the account.
+-- Named so that it fires after the trigger that checks the account.
 create trigger objects_count_upload
 after insert or update of bucket_id, name, metadata on storage.objects
 for each row execute function private.count_stored_upload();

@@ -1,7 +1,7 @@
--- Who may touch which objects. Every object lies in its owner's folder: <user id>/…
+-- Who may access which objects. Every object is in its owner's folder: <user id>/…
 
--- Reading: the owner's folder, in every bucket. The public bucket needs no policy for its public URLs, and without
--- one for others nobody can list it.
+-- Read: the owner's folder, in every bucket. Public URLs of the public bucket need no policy, and without one nobody
+-- else can list it.
 create policy "users can read objects in their own folder"
 on storage.objects for select to authenticated
 using (
@@ -9,13 +9,13 @@ using (
   and (storage.foldername(name))[1] = (select auth.uid())::text
 );
 
--- Writing: outputs are made by the service alone.
+-- Write: only the service writes outputs.
 create policy "users can upload into their own folder"
 on storage.objects for insert to authenticated
 with check (
   bucket_id in ('voice-samples', 'uploads', 'recordings', 'profile-photos', 'published-media')
   and (storage.foldername(name))[1] = (select auth.uid())::text
-  -- Storage signs the address of an upload if this insert were allowed, and undoes it: only what was written down counts.
+  -- Before Storage signs an upload URL, it tries this insert and rolls it back. Only recorded uploads may be signed.
   and (
     storage.operation() is distinct from 'storage.object.sign_upload_url'
     or exists (
@@ -25,14 +25,14 @@ with check (
   )
 );
 
--- Replacing is for profile photos only. A job's input must stay what it was when the job was accepted; a published photo
--- lies in caches for an hour, so that a changed one is better a new object; a keepsake may be on order.
+-- Replace: profile photos only. A job's input must stay what it was when the job was accepted; a published photo is
+-- cached for an hour, so a changed one should be a new object; a keepsake may be in an order.
 create policy "users can replace their own profile photos"
 on storage.objects for update to authenticated
 using (bucket_id = 'profile-photos' and (storage.foldername(name))[1] = (select auth.uid())::text)
 with check (bucket_id = 'profile-photos' and (storage.foldername(name))[1] = (select auth.uid())::text);
 
--- Not from pdfs: the file of a keepsake goes with its row, which an open order holds (private.guard_pdf).
+-- Not in pdfs: the file of a keepsake is removed with its row, which an open order protects (private.guard_pdf).
 create policy "users can remove objects in their own folder"
 on storage.objects for delete to authenticated
 using (
