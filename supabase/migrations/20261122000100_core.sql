@@ -43,13 +43,17 @@ comment on function private.touch_updated_at() is
 
 create function private.canonical_mime_type(p_content_type text)
 returns text
-language sql
+-- In SQL it would be planned again for each recording.
+language plpgsql
 immutable
 security invoker
 parallel safe
 set search_path = ''
 as $$
-  select case t.name
+declare
+  v_name constant text := lower(btrim(split_part(p_content_type, ';', 1), E' \t\r\n'));
+begin
+  return case v_name
     when 'audio/mp3' then 'audio/mpeg'
     when 'audio/mpeg3' then 'audio/mpeg'
     when 'audio/mpg' then 'audio/mpeg'
@@ -87,9 +91,9 @@ as $$
     when 'image/pjpeg' then 'image/jpeg'
     when 'image/x-png' then 'image/png'
     when 'application/x-pdf' then 'application/pdf'
-    else nullif(t.name, '')
-  end
-  from (select lower(btrim(split_part(p_content_type, ';', 1), E' \t\r\n')) as name) as t;
+    else nullif(v_name, '')
+  end;
+end;
 $$;
 comment on function private.canonical_mime_type(text) is
   'The canonical name of a content type: lower case, without parameters, synonyms replaced. An unknown type keeps its '
@@ -101,16 +105,19 @@ comment on function private.canonical_mime_type(text) is
 
 create function private.has_visible_text(p_text text)
 returns boolean
-language sql
+-- In SQL it would be planned again for each text.
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-select p_text ~ (
-  '[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f'
-  || '\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
-  || '\U000e0000-\U000e0fff]'
-);
+begin
+  return p_text ~ (
+    '[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f'
+    || '\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
+    || '\U000e0000-\U000e0fff]'
+  );
+end;
 $$;
 comment on function private.has_visible_text(text) is
   'Whether a text has a visible character: not a space, not a control character, and not one that Unicode ignores by '
@@ -317,6 +324,9 @@ for each row execute function private.name_input_mime_types();
 
 -- The job table: the only source of truth about a job. Named constraints limit what a row may hold, so that a bug
 -- fails at the write and not weeks later. Its triggers are in triggers.sql.
+--
+-- A trigger (ai_jobs_validate_written_once) checks the constraints of columns that are written once: Postgres parses each
+-- check of a table again for every statement, and the steps of a job would pay for checks that they cannot break.
 
 create table public.ai_jobs (
   id uuid not null default gen_random_uuid(),
@@ -367,7 +377,6 @@ create table public.ai_jobs (
     on delete set null (depends_on_job_id),
   constraint ai_jobs_cached_from_job_id_fkey
     foreign key (cached_from_job_id) references public.ai_jobs (id) on delete set null,
-  constraint ai_jobs_does_not_depend_on_itself check (depends_on_job_id <> id),
   constraint ai_jobs_blocked_waits_for_a_job
     check (not is_blocked or (depends_on_job_id is not null and status = 'pending' and queue_key is null)),
   constraint ai_jobs_status_is_known
@@ -384,7 +393,6 @@ create table public.ai_jobs (
   constraint ai_jobs_result_only_when_completed check (status = 'completed' or (result_data is null and output_url is null)),
   constraint ai_jobs_result_when_completed check (status <> 'completed' or result_data is not null),
   constraint ai_jobs_attempt_within_max check (attempt between 0 and max_attempts),
-  constraint ai_jobs_max_attempts_in_range check (max_attempts between 1 and 100),
   constraint ai_jobs_started_when_processing check (status <> 'processing' or started_at is not null),
   constraint ai_jobs_started_after_created check (started_at >= created_at),
   constraint ai_jobs_completed_after_created check (completed_at >= created_at),
@@ -394,20 +402,9 @@ create table public.ai_jobs (
     check (
       started_at is not null or retry_requested_at is not null or scheduled_at <= created_at + interval '31 days'
     ),
-  constraint ai_jobs_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
-  constraint ai_jobs_metadata_is_small check (octet_length(metadata::text) <= 65536),
-  constraint ai_jobs_input_url_is_object_path
-    check (input_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' and input_url !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'),
-  constraint ai_jobs_output_url_is_object_path
-    check (output_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'),
-  constraint ai_jobs_idempotency_key_length check (length(idempotency_key) between 1 and 255),
-  constraint ai_jobs_priority_in_range check (priority between -100 and 100),
   constraint ai_jobs_queue_key_only_when_pending check (queue_key is null or status not in ('processing', 'completed', 'failed', 'cancelled')),
   constraint ai_jobs_spend_is_known check (spend in ('none', 'unknown', 'incurred')),
   constraint ai_jobs_cost_is_not_negative check (cost_micros >= 0 and billable_calls >= 0),
-  constraint ai_jobs_cost_currency_is_iso check (cost_currency ~ '^[A-Z]{3}$'),
-  constraint ai_jobs_traceparent_is_valid
-    check (traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
 )
 -- Leaves room for new versions of a row on its page: the steps of a job change no indexed column.
@@ -472,6 +469,38 @@ comment on column public.ai_jobs.traceparent is
   'job''s log lines and journal.';
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
+
+create function private.validate_written_once()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_broken constant text := case
+    when jsonb_typeof(new.metadata) <> 'object' then 'ai_jobs_metadata_is_object'
+    when octet_length(new.metadata::text) > 65536 then 'ai_jobs_metadata_is_small'
+    when new.input_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or new.input_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
+      then 'ai_jobs_input_url_is_object_path'
+    when new.output_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' then 'ai_jobs_output_url_is_object_path'
+    when length(new.idempotency_key) not between 1 and 255 then 'ai_jobs_idempotency_key_length'
+    when new.max_attempts not between 1 and 100 then 'ai_jobs_max_attempts_in_range'
+    when new.priority not between -100 and 100 then 'ai_jobs_priority_in_range'
+    when new.cost_currency !~ '^[A-Z]{3}$' then 'ai_jobs_cost_currency_is_iso'
+    when new.traceparent !~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' then 'ai_jobs_traceparent_is_valid'
+    when new.depends_on_job_id = new.id then 'ai_jobs_does_not_depend_on_itself'
+  end;
+begin
+  if v_broken is not null then
+    raise exception 'new row for relation "ai_jobs" violates check constraint "%"', v_broken
+      using errcode = 'check_violation', schema = 'public', table = 'ai_jobs', constraint = v_broken;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.validate_written_once() is
+  'Row trigger: the constraints of those columns of ai_jobs that are written once. An error is that of a check constraint '
+  '(23514) and carries the name of the constraint.';
 
 -- Indexes with few distinct keys end with the id: otherwise equal keys form one long list, which every new row
 -- version searches.
@@ -589,7 +618,11 @@ begin
   select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
   from inserted as i;
 
-  -- A job that is answered from the cache is completed on insert and has both events.
+  -- A job that is answered from the cache is completed on insert and has both events. An insert of no rows
+  -- would still run its triggers.
+  if not exists (select 1 from inserted as i where i.event_seq > 1) then
+    return null;
+  end if;
   insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
   select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
     jsonb_strip_nulls(jsonb_build_object(
@@ -2348,28 +2381,48 @@ set search_path = ''
 -- Planning it again for each job takes longer than running it.
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_is_first_write constant boolean := pg_current_xact_id_if_assigned() is null;
+  v_turn bigint;
+  v_last bigint;
 begin
-  return coalesce(
+  -- Each look is a new snapshot: it shows what was committed since.
+  for v_look in 1..50 loop
     -- Behind the user's own waiting jobs …
-    (
-      select max(j.queue_key) + 1 from public.ai_jobs as j
+    v_last := (
+      select max(j.queue_key) from public.ai_jobs as j
       where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
         and j.status = 'pending' and j.queue_key is not null
-    ),
-    -- … or, if there is none, in the turn that is being served.
-    (
-      select min(j.queue_key) from public.ai_jobs as j
-      where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-        and j.status = 'pending' and j.queue_key is not null
-    ),
-    0
-  );
+    );
+    -- It is still free, and reserved.
+    exit when v_turn > v_last or (v_turn is not null and v_last is null);
+    v_turn := v_last + 1;
+    if v_turn is null then
+      -- … or, if there is none, in the turn that is being served.
+      v_turn := coalesce((
+        select min(j.queue_key) from public.ai_jobs as j
+        where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+          and j.status = 'pending' and j.queue_key is not null
+      ), 0);
+    end if;
+    -- One reservation for a transaction: all sessions share one table of locks, and a bulk insert would fill it.
+    exit when not v_is_first_write;
+    for v_try in 1..50 loop
+      exit when pg_try_advisory_xact_lock(
+        hashtextextended(format('turn:%s:%s:%s:%s:%s', p_user_id, p_job_type, p_provider, p_priority, v_turn), 0)
+      );
+      v_turn := v_turn + 1;
+    end loop;
+  end loop;
+  return v_turn;
 end;
 $$;
 comment on function private.next_queue_key(uuid, text, text, integer) is
   'The turn of a job that becomes due. A user with no waiting job joins the turn that is being served, however long '
-  'the backlog of others is (start-time fair queueing); each further job of the user is one turn later. Volatile, so '
-  'that the rows of one statement see each other.';
+  'the backlog of others is (start-time fair queueing); each further job of the user is one turn later. The first write '
+  'of a transaction reserves its turn until the transaction ends, so that parallel single inserts get different turns '
+  'without waiting for each other; private.separate_inserted_turns handles the others. Volatile, so that the rows of '
+  'one statement see each other.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
 returns void
@@ -2481,7 +2534,7 @@ declare
   v_last bigint;
 begin
   for v_lane in
-    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, count(*) as turns
+    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, max(i.queue_key) as last, count(*) as turns
     from inserted as i
     where i.queue_key is not null
     group by 1, 2, 3, 4
@@ -2489,7 +2542,7 @@ begin
     select count(*) into v_taken
     from public.ai_jobs as j
     where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
-      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first;
+      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key between v_lane.first and v_lane.last;
     -- Includes jobs of another statement that has committed since, which did not see these either.
     if v_taken > v_lane.turns then
       select max(j.queue_key) into v_last
@@ -2509,9 +2562,9 @@ begin
 end;
 $$;
 comment on function private.separate_inserted_turns() is
-  'Statement trigger, under the lock of the quota: parallel inserts of one user do not see each other''s jobs and get '
-  'the same turns (private.next_queue_key), so the later one moves its jobs behind the others. Each turn then has one '
-  'job of a user. Security definer because owners may not change waiting jobs.';
+  'Statement trigger, under the lock of the quota: parallel inserts of several jobs of one user do not see each other''s '
+  'jobs and get the same turns (private.next_queue_key), so the later one moves its jobs behind the others. Each turn then '
+  'has one job of a user. Security definer because owners may not change waiting jobs.';
 
 -- ===== supabase/schemas/jobs/dependencies.sql
 
@@ -2698,13 +2751,16 @@ declare
   -- Not current_date, which depends on the time zone that a request to the Data API may set.
   v_today constant date := (clock_timestamp() at time zone 'UTC')::date;
 begin
-  insert into public.ai_limits as l (user_id, active_jobs_at_most, counted_on, jobs_that_day)
-  values (p_user_id, p_active, v_today, p_created)
-  on conflict (user_id) do update
-  set active_jobs_at_most = l.active_jobs_at_most + p_active,
-      jobs_that_day = case when l.counted_on >= v_today then l.jobs_that_day + p_created else p_created end,
-      counted_on = greatest(l.counted_on, v_today)
-  returning l.* into v_limits;
+  for v_try in 1..2 loop
+    update public.ai_limits as l
+    set active_jobs_at_most = l.active_jobs_at_most + p_active,
+        jobs_that_day = case when l.counted_on >= v_today then l.jobs_that_day + p_created else p_created end,
+        counted_on = greatest(l.counted_on, v_today)
+    where l.user_id = p_user_id
+    returning l.* into v_limits;
+    exit when found;
+    insert into public.ai_limits as l (user_id) values (p_user_id) on conflict (user_id) do nothing;
+  end loop;
   select coalesce(v_limits.max_active_jobs, d.max_active_jobs), coalesce(v_limits.max_jobs_per_day, d.max_jobs_per_day)
   into v_max_active, v_max_per_day
   from public.ai_limits as d
@@ -2940,6 +2996,7 @@ declare
   v_field text;
 begin
   foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
+    continue when not p_metadata ? v_field;
     if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
       raise exception 'metadata.% has no visible character', v_field
         using errcode = 'AJ020', detail = 'metadata.' || v_field;
@@ -5490,6 +5547,10 @@ set search_path = ''
 set enable_nestloop = off
 as $$
 begin
+  -- The steps of a running job end here: a job comes into processing by a claim alone, which says so.
+  if not exists (select 1 from updated as n where n.status <> 'processing' or n.last_event = 'claimed') then
+    return null;
+  end if;
   insert into private.ai_counter_queue (
     counted_at, event, job_type, provider, code, from_status, to_status, slot, millis, amount
   )
@@ -5720,6 +5781,13 @@ create trigger ai_jobs_lock_voice_places
 before insert on public.ai_jobs
 for each row when (new.job_type = 'voice_clone')
 execute function private.lock_voice_places();
+
+-- After the triggers that change these columns. An update of other columns costs no check.
+create trigger ai_jobs_validate_written_once
+before insert or update of
+  metadata, input_url, output_url, idempotency_key, max_attempts, priority, cost_currency, traceparent, depends_on_job_id, id
+on public.ai_jobs
+for each row execute function private.validate_written_once();
 
 -- After insert, each statement.
 

@@ -163,14 +163,92 @@ for (const rows of [1, 7]) {
   });
 }
 
-Deno.test("claim_ai_jobs: twin: without separation, parallel inserts share a turn, and the five wait for many", async () => {
+Deno.test("claim_ai_jobs: twin: without separation, parallel inserts share turns, and the five wait for many", async () => {
+  await withQueue(async (bench) => {
+    await bench.db.sql`drop trigger ai_jobs_take_turns on public.ai_jobs`;
+    const busy = (await bench.db.createUser()).id;
+    await insertSideBySide(bench, busy, 7);
+    assertEquals(await mostPerTurn(bench, busy), 7);
+    const guest = await queueUp(bench, 5);
+    const before = await othersBefore(bench, guest);
+    assert(before[4] !== undefined && before[4] > 15, `${before}`);
+  });
+});
+
+Deno.test("ai_jobs: single inserts side by side draw different turns, so that none has to be moved", async () => {
   await withQueue(async (bench) => {
     await bench.db.sql`drop trigger ai_jobs_take_turns on public.ai_jobs`;
     const busy = (await bench.db.createUser()).id;
     await insertSideBySide(bench, busy, 1);
-    assertEquals(await mostPerTurn(bench, busy), 10);
-    const guest = await queueUp(bench, 5);
-    assert((await othersBefore(bench, guest))[0] === 9 + 1);
+    // Also behind what waits already.
+    await insertSideBySide(bench, busy, 1);
+    assertEquals(await mostPerTurn(bench, busy), 1);
+  });
+});
+
+Deno.test("ai_jobs: an insert that commits after a later turn of its user keeps its turn", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const busy = await queueUp(bench, 1);
+    const inputUrl = await uploadSample(db, busy);
+    await db.sql.unsafe(`
+      create function private.wait_here() returns trigger language plpgsql as $$
+      begin
+        perform pg_advisory_xact_lock_shared(42);
+        return null;
+      end;
+      $$;
+      create trigger wait_here after insert on public.ai_jobs
+      for each row when (new.metadata ->> 'voice_name' = 'late') execute function private.wait_here()`);
+    const insert = (sql: postgres.ISql, name: string) =>
+      sql`
+        insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+        values (${busy}, 'voice_clone', ${inputUrl}, ${
+        db.sql.json({ voice_name: name })
+      })`;
+    const [holder, late] = await db.connections(2);
+    assert(holder !== undefined && late !== undefined);
+    const pid = await backendOf(late);
+    const { waiting } = await holder.begin(async (sql) => {
+      await sql`select pg_advisory_xact_lock(42)`;
+      const waiting = insert(late, "late").execute();
+      await untilBlocked(db, pid);
+      await insert(db.sql, "soon");
+      return { waiting };
+    });
+    await waiting;
+    const rows = await db.sql`
+      select metadata ->> 'voice_name' as name, queue_key::integer as turn from public.ai_jobs order by queue_key`;
+    assertEquals([...rows], [
+      { name: "v", turn: 0 },
+      { name: "late", turn: 1 },
+      { name: "soon", turn: 2 },
+    ]);
+  });
+});
+
+Deno.test("ai_jobs: an insert of many jobs reserves one turn, however many users they are of", async () => {
+  await withQueue(async ({ db }) => {
+    const users = await Promise.all(
+      Array.from({ length: 5 }, async () => {
+        const { id } = await db.createUser();
+        return { id, inputUrl: await uploadSample(db, id) };
+      }),
+    );
+    const [sql] = await db.connections(1);
+    assert(sql !== undefined);
+    await sql.begin(async (sql) => {
+      await sql`
+        insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+        select u.id, 'voice_clone', u.input_url, '{"voice_name": "v"}'
+        from unnest(${users.map(({ id }) => id)}::uuid[], ${
+        users.map(({ inputUrl }) => inputUrl)
+      }::text[]) as u (id, input_url), generate_series(1, 20)`;
+      const [held] = await sql`
+        select count(*)::integer as locks from pg_locks
+        where pid = pg_backend_pid() and locktype = 'advisory' and mode = 'ExclusiveLock'`;
+      assertEquals(held?.["locks"], 1);
+    });
   });
 });
 

@@ -3,13 +3,17 @@
 
 create function private.canonical_mime_type(p_content_type text)
 returns text
-language sql
+-- In SQL it would be planned again for each recording.
+language plpgsql
 immutable
 security invoker
 parallel safe
 set search_path = ''
 as $$
-  select case t.name
+declare
+  v_name constant text := lower(btrim(split_part(p_content_type, ';', 1), E' \t\r\n'));
+begin
+  return case v_name
     when 'audio/mp3' then 'audio/mpeg'
     when 'audio/mpeg3' then 'audio/mpeg'
     when 'audio/mpg' then 'audio/mpeg'
@@ -47,9 +51,9 @@ as $$
     when 'image/pjpeg' then 'image/jpeg'
     when 'image/x-png' then 'image/png'
     when 'application/x-pdf' then 'application/pdf'
-    else nullif(t.name, '')
-  end
-  from (select lower(btrim(split_part(p_content_type, ';', 1), E' \t\r\n')) as name) as t;
+    else nullif(v_name, '')
+  end;
+end;
 $$;
 comment on function private.canonical_mime_type(text) is
   'The canonical name of a content type: lower case, without parameters, synonyms replaced. An unknown type keeps its '

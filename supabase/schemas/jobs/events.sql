@@ -46,7 +46,11 @@ begin
   select i.id, 1, i.user_id, 'created', i.attempt, jsonb_build_object('job_type', i.job_type)
   from inserted as i;
 
-  -- A job that is answered from the cache is completed on insert and has both events.
+  -- A job that is answered from the cache is completed on insert and has both events. An insert of no rows
+  -- would still run its triggers.
+  if not exists (select 1 from inserted as i where i.event_seq > 1) then
+    return null;
+  end if;
   insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
   select i.id, i.event_seq, i.user_id, i.last_event, i.attempt,
     jsonb_strip_nulls(jsonb_build_object(

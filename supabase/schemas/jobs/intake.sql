@@ -34,6 +34,7 @@ declare
   v_field text;
 begin
   foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
+    continue when not p_metadata ? v_field;
     if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
       raise exception 'metadata.% has no visible character', v_field
         using errcode = 'AJ020', detail = 'metadata.' || v_field;

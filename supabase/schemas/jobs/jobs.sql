@@ -1,5 +1,8 @@
 -- The job table: the only source of truth about a job. Named constraints limit what a row may hold, so that a bug
 -- fails at the write and not weeks later. Its triggers are in triggers.sql.
+--
+-- A trigger (ai_jobs_validate_written_once) checks the constraints of columns that are written once: Postgres parses each
+-- check of a table again for every statement, and the steps of a job would pay for checks that they cannot break.
 
 create table public.ai_jobs (
   id uuid not null default gen_random_uuid(),
@@ -50,7 +53,6 @@ create table public.ai_jobs (
     on delete set null (depends_on_job_id),
   constraint ai_jobs_cached_from_job_id_fkey
     foreign key (cached_from_job_id) references public.ai_jobs (id) on delete set null,
-  constraint ai_jobs_does_not_depend_on_itself check (depends_on_job_id <> id),
   constraint ai_jobs_blocked_waits_for_a_job
     check (not is_blocked or (depends_on_job_id is not null and status = 'pending' and queue_key is null)),
   constraint ai_jobs_status_is_known
@@ -67,7 +69,6 @@ create table public.ai_jobs (
   constraint ai_jobs_result_only_when_completed check (status = 'completed' or (result_data is null and output_url is null)),
   constraint ai_jobs_result_when_completed check (status <> 'completed' or result_data is not null),
   constraint ai_jobs_attempt_within_max check (attempt between 0 and max_attempts),
-  constraint ai_jobs_max_attempts_in_range check (max_attempts between 1 and 100),
   constraint ai_jobs_started_when_processing check (status <> 'processing' or started_at is not null),
   constraint ai_jobs_started_after_created check (started_at >= created_at),
   constraint ai_jobs_completed_after_created check (completed_at >= created_at),
@@ -77,20 +78,9 @@ create table public.ai_jobs (
     check (
       started_at is not null or retry_requested_at is not null or scheduled_at <= created_at + interval '31 days'
     ),
-  constraint ai_jobs_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
-  constraint ai_jobs_metadata_is_small check (octet_length(metadata::text) <= 65536),
-  constraint ai_jobs_input_url_is_object_path
-    check (input_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' and input_url !~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'),
-  constraint ai_jobs_output_url_is_object_path
-    check (output_url ~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$'),
-  constraint ai_jobs_idempotency_key_length check (length(idempotency_key) between 1 and 255),
-  constraint ai_jobs_priority_in_range check (priority between -100 and 100),
   constraint ai_jobs_queue_key_only_when_pending check (queue_key is null or status not in ('processing', 'completed', 'failed', 'cancelled')),
   constraint ai_jobs_spend_is_known check (spend in ('none', 'unknown', 'incurred')),
   constraint ai_jobs_cost_is_not_negative check (cost_micros >= 0 and billable_calls >= 0),
-  constraint ai_jobs_cost_currency_is_iso check (cost_currency ~ '^[A-Z]{3}$'),
-  constraint ai_jobs_traceparent_is_valid
-    check (traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$'),
   constraint ai_jobs_event_seq_is_positive check (event_seq >= 1)
 )
 -- Leaves room for new versions of a row on its page: the steps of a job change no indexed column.
@@ -155,6 +145,38 @@ comment on column public.ai_jobs.traceparent is
   'job''s log lines and journal.';
 comment on column public.ai_jobs.event_seq is 'Number of the newest row in ai_job_events; raised by the write that causes the event.';
 comment on column public.ai_jobs.last_event is 'Name of that event.';
+
+create function private.validate_written_once()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_broken constant text := case
+    when jsonb_typeof(new.metadata) <> 'object' then 'ai_jobs_metadata_is_object'
+    when octet_length(new.metadata::text) > 65536 then 'ai_jobs_metadata_is_small'
+    when new.input_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' or new.input_url ~ '[[:cntrl:]\\]|(^|/)\.{1,2}(/|$)'
+      then 'ai_jobs_input_url_is_object_path'
+    when new.output_url !~ '^[a-z0-9][a-z0-9_-]{0,62}/[^/]+/.*[^/]$' then 'ai_jobs_output_url_is_object_path'
+    when length(new.idempotency_key) not between 1 and 255 then 'ai_jobs_idempotency_key_length'
+    when new.max_attempts not between 1 and 100 then 'ai_jobs_max_attempts_in_range'
+    when new.priority not between -100 and 100 then 'ai_jobs_priority_in_range'
+    when new.cost_currency !~ '^[A-Z]{3}$' then 'ai_jobs_cost_currency_is_iso'
+    when new.traceparent !~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' then 'ai_jobs_traceparent_is_valid'
+    when new.depends_on_job_id = new.id then 'ai_jobs_does_not_depend_on_itself'
+  end;
+begin
+  if v_broken is not null then
+    raise exception 'new row for relation "ai_jobs" violates check constraint "%"', v_broken
+      using errcode = 'check_violation', schema = 'public', table = 'ai_jobs', constraint = v_broken;
+  end if;
+  return new;
+end;
+$$;
+comment on function private.validate_written_once() is
+  'Row trigger: the constraints of those columns of ai_jobs that are written once. An error is that of a check constraint '
+  '(23514) and carries the name of the constraint.';
 
 -- Indexes with few distinct keys end with the id: otherwise equal keys form one long list, which every new row
 -- version searches.

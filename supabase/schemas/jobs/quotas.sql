@@ -17,13 +17,16 @@ declare
   -- Not current_date, which depends on the time zone that a request to the Data API may set.
   v_today constant date := (clock_timestamp() at time zone 'UTC')::date;
 begin
-  insert into public.ai_limits as l (user_id, active_jobs_at_most, counted_on, jobs_that_day)
-  values (p_user_id, p_active, v_today, p_created)
-  on conflict (user_id) do update
-  set active_jobs_at_most = l.active_jobs_at_most + p_active,
-      jobs_that_day = case when l.counted_on >= v_today then l.jobs_that_day + p_created else p_created end,
-      counted_on = greatest(l.counted_on, v_today)
-  returning l.* into v_limits;
+  for v_try in 1..2 loop
+    update public.ai_limits as l
+    set active_jobs_at_most = l.active_jobs_at_most + p_active,
+        jobs_that_day = case when l.counted_on >= v_today then l.jobs_that_day + p_created else p_created end,
+        counted_on = greatest(l.counted_on, v_today)
+    where l.user_id = p_user_id
+    returning l.* into v_limits;
+    exit when found;
+    insert into public.ai_limits as l (user_id) values (p_user_id) on conflict (user_id) do nothing;
+  end loop;
   select coalesce(v_limits.max_active_jobs, d.max_active_jobs), coalesce(v_limits.max_jobs_per_day, d.max_jobs_per_day)
   into v_max_active, v_max_per_day
   from public.ai_limits as d

@@ -17,6 +17,13 @@ before insert on public.ai_jobs
 for each row when (new.job_type = 'voice_clone')
 execute function private.lock_voice_places();
 
+-- After the triggers that change these columns. An update of other columns costs no check.
+create trigger ai_jobs_validate_written_once
+before insert or update of
+  metadata, input_url, output_url, idempotency_key, max_attempts, priority, cost_currency, traceparent, depends_on_job_id, id
+on public.ai_jobs
+for each row execute function private.validate_written_once();
+
 -- After insert, each statement.
 
 create trigger ai_jobs_after_insert_count

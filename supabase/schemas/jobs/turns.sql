@@ -24,28 +24,48 @@ set search_path = ''
 -- Planning it again for each job takes longer than running it.
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_is_first_write constant boolean := pg_current_xact_id_if_assigned() is null;
+  v_turn bigint;
+  v_last bigint;
 begin
-  return coalesce(
+  -- Each look is a new snapshot: it shows what was committed since.
+  for v_look in 1..50 loop
     -- Behind the user's own waiting jobs …
-    (
-      select max(j.queue_key) + 1 from public.ai_jobs as j
+    v_last := (
+      select max(j.queue_key) from public.ai_jobs as j
       where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
         and j.status = 'pending' and j.queue_key is not null
-    ),
-    -- … or, if there is none, in the turn that is being served.
-    (
-      select min(j.queue_key) from public.ai_jobs as j
-      where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
-        and j.status = 'pending' and j.queue_key is not null
-    ),
-    0
-  );
+    );
+    -- It is still free, and reserved.
+    exit when v_turn > v_last or (v_turn is not null and v_last is null);
+    v_turn := v_last + 1;
+    if v_turn is null then
+      -- … or, if there is none, in the turn that is being served.
+      v_turn := coalesce((
+        select min(j.queue_key) from public.ai_jobs as j
+        where j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
+          and j.status = 'pending' and j.queue_key is not null
+      ), 0);
+    end if;
+    -- One reservation for a transaction: all sessions share one table of locks, and a bulk insert would fill it.
+    exit when not v_is_first_write;
+    for v_try in 1..50 loop
+      exit when pg_try_advisory_xact_lock(
+        hashtextextended(format('turn:%s:%s:%s:%s:%s', p_user_id, p_job_type, p_provider, p_priority, v_turn), 0)
+      );
+      v_turn := v_turn + 1;
+    end loop;
+  end loop;
+  return v_turn;
 end;
 $$;
 comment on function private.next_queue_key(uuid, text, text, integer) is
   'The turn of a job that becomes due. A user with no waiting job joins the turn that is being served, however long '
-  'the backlog of others is (start-time fair queueing); each further job of the user is one turn later. Volatile, so '
-  'that the rows of one statement see each other.';
+  'the backlog of others is (start-time fair queueing); each further job of the user is one turn later. The first write '
+  'of a transaction reserves its turn until the transaction ends, so that parallel single inserts get different turns '
+  'without waiting for each other; private.separate_inserted_turns handles the others. Volatile, so that the rows of '
+  'one statement see each other.';
 
 create function private.ready_due_ai_jobs(p_limit integer)
 returns void
@@ -157,7 +177,7 @@ declare
   v_last bigint;
 begin
   for v_lane in
-    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, count(*) as turns
+    select i.user_id, i.job_type, i.provider, i.priority, min(i.queue_key) as first, max(i.queue_key) as last, count(*) as turns
     from inserted as i
     where i.queue_key is not null
     group by 1, 2, 3, 4
@@ -165,7 +185,7 @@ begin
     select count(*) into v_taken
     from public.ai_jobs as j
     where j.user_id = v_lane.user_id and j.job_type = v_lane.job_type and j.provider = v_lane.provider
-      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key >= v_lane.first;
+      and j.priority = v_lane.priority and j.status = 'pending' and j.queue_key between v_lane.first and v_lane.last;
     -- Includes jobs of another statement that has committed since, which did not see these either.
     if v_taken > v_lane.turns then
       select max(j.queue_key) into v_last
@@ -185,6 +205,6 @@ begin
 end;
 $$;
 comment on function private.separate_inserted_turns() is
-  'Statement trigger, under the lock of the quota: parallel inserts of one user do not see each other''s jobs and get '
-  'the same turns (private.next_queue_key), so the later one moves its jobs behind the others. Each turn then has one '
-  'job of a user. Security definer because owners may not change waiting jobs.';
+  'Statement trigger, under the lock of the quota: parallel inserts of several jobs of one user do not see each other''s '
+  'jobs and get the same turns (private.next_queue_key), so the later one moves its jobs behind the others. Each turn then '
+  'has one job of a user. Security definer because owners may not change waiting jobs.';

@@ -27,6 +27,10 @@ set search_path = ''
 set enable_nestloop = off
 as $$
 begin
+  -- The steps of a running job end here: a job comes into processing by a claim alone, which says so.
+  if not exists (select 1 from updated as n where n.status <> 'processing' or n.last_event = 'claimed') then
+    return null;
+  end if;
   insert into private.ai_counter_queue (
     counted_at, event, job_type, provider, code, from_status, to_status, slot, millis, amount
   )

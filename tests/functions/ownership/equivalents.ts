@@ -68,6 +68,12 @@ export const EQUIVALENTS: Equivalent[] = [
   },
   {
     mutant:
+      "trigger ai_jobs_validate_written_once on ai_jobs (validate_written_once): switched off",
+    reason:
+      "It checks the form of values, not whose they are. Its constraints compare no owners.",
+  },
+  {
+    mutant:
       "trigger ai_jobs_fix_dependency on ai_jobs (keep_ai_job_dependency): switched off",
     reason:
       "Nobody is granted an update of depends_on_job_id. The trigger enforces it for the service.",
