@@ -252,16 +252,19 @@ export function drawKey(): string {
 
 /** The jobs of the user who is signed in at one Supabase client. */
 export class AiJobs {
+  /** Milliseconds between two reads without Realtime. */
+  readonly pollMs: number;
   readonly #supabase: SupabaseClient;
   readonly #deps: WatchDeps;
 
   /** Use {@link createAiJobs}. */
   constructor(supabase: SupabaseClient, options: AiJobsOptions) {
     this.#supabase = supabase;
+    this.pollMs = options.pollMs ?? 2000;
     this.#deps = {
       supabase,
       live: new Live(supabase, options.live ?? true),
-      pollMs: options.pollMs ?? 2000,
+      pollMs: this.pollMs,
     };
   }
 

@@ -3,6 +3,7 @@ import type { AiJobs } from "./ai-jobs.ts";
 import { isFinal, type Job, type JobEvent, type JobType } from "./job-types.ts";
 import {
   type Following,
+  followPlaces,
   readPatiently,
   Store,
   Stores,
@@ -52,7 +53,16 @@ export class JobStore extends Store<AiJobState> {
   }
 
   protected override follow(signal: AbortSignal): Promise<unknown> {
-    return Promise.all([this.#read(signal), this.#watch(signal)]);
+    const places = followPlaces(
+      this.#jobs,
+      () => typeof this.#job?.jobs_ahead === "number",
+      () => this.#read(signal),
+      signal,
+    );
+    return Promise.race([
+      Promise.all([this.#read(signal), this.#watch(signal)]),
+      places,
+    ]);
   }
 
   async #read(signal: AbortSignal): Promise<void> {

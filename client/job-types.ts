@@ -247,6 +247,14 @@ export interface Job<T extends JobType = JobType> {
   max_attempts: number;
   billable_calls: number;
   spend: Spend;
+  /** Cost of the settled paid calls, in millionths of `cost_currency`. */
+  cost_micros: number;
+  cost_currency: string;
+  /**
+   * About how many jobs start before this one; 100 means 100 or more. Null unless the job waits for its turn. The hooks
+   * keep reading it while it waits.
+   */
+  jobs_ahead: number | null;
   cancel_requested_at: string | null;
   cached_from_job_id: string | null;
   depends_on_job_id: string | null;

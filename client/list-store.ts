@@ -10,6 +10,7 @@ import {
 } from "./job-types.ts";
 import {
   type Following,
+  followPlaces,
   isGone,
   readPatiently,
   Store,
@@ -49,6 +50,8 @@ export const NO_JOBS: AiJobsState = {
 
 const PAGE = 20;
 
+const hasPlace = ({ jobs_ahead }: Job) => typeof jobs_ahead === "number";
+
 /** Follows a list. */
 export class ListStore extends Store<AiJobsState> {
   readonly #jobs: AiJobs;
@@ -81,7 +84,25 @@ export class ListStore extends Store<AiJobsState> {
 
   protected override follow(signal: AbortSignal): Promise<unknown> {
     // Events are listened to first, so that none falls between the pages and them.
-    return Promise.all([this.#watch(signal), this.#read(signal)]);
+    const places = followPlaces(
+      this.#jobs,
+      () => [...this.#rows.values()].some(hasPlace),
+      () => this.#readPlaces(signal),
+      signal,
+    );
+    return Promise.all([this.#watch(signal), this.#read(signal), places]);
+  }
+
+  async #readPlaces(signal: AbortSignal): Promise<void> {
+    const { jobs } = await readPatiently(
+      () => this.#jobs.list({ status: "pending", limit: 100, signal }),
+      signal,
+    );
+    for (const { id, jobs_ahead } of jobs) {
+      const row = this.#rows.get(id);
+      if (row?.status === "pending") this.#rows.set(id, { ...row, jobs_ahead });
+    }
+    this.#show();
   }
 
   async #page(cursor: string | null, signal?: AbortSignal) {
@@ -124,8 +145,10 @@ export class ListStore extends Store<AiJobsState> {
       }
       const isNew = row === undefined &&
         (event.event === "created" || event.status === this.#wanted.status);
-      // The result of a job, and what a list does not know, are in the row alone.
-      if (!isReading && (isNew || isFinal(event.event))) {
+      // The result of a job, its place, and what a list does not know, are in the row alone.
+      const isInRow = isFinal(event.event) || event.event === "unblocked" ||
+        event.event === "retry_requested";
+      if (!isReading && (isNew || isInRow)) {
         this.#readJob(event, signal).catch((error: unknown) => {
           if (!signal.aborted) this.fail(error);
         });

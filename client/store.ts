@@ -186,6 +186,22 @@ export async function readPatiently<R>(
   }
 }
 
+/**
+ * Reads places in the queue again while `waits`, at a third of the rate of polling: no event reports that jobs of other
+ * users were claimed. Rejects with the reason of the signal.
+ */
+export async function followPlaces(
+  { pollMs }: AiJobs,
+  waits: () => boolean,
+  read: () => Promise<unknown>,
+  signal: AbortSignal,
+): Promise<never> {
+  for (;;) {
+    await pause(3 * pollMs, signal);
+    if (waits()) await read();
+  }
+}
+
 /** A job with what an event says of it; the job itself when it was read after the event. */
 export function withEvent<T extends JobType>(
   job: Job<T>,
@@ -200,6 +216,7 @@ export function withEvent<T extends JobType>(
     progress_percentage: progress ?? job.progress_percentage,
     stage: stage ?? null,
     error_code: error_code ?? null,
+    jobs_ahead: status === "pending" ? job.jobs_ahead : null,
   };
 }
 

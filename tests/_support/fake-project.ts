@@ -63,6 +63,9 @@ export class FakeProject {
         max_attempts: 3,
         billable_calls: 0,
         spend: "none",
+        cost_micros: 0,
+        cost_currency: "USD",
+        jobs_ahead: null,
         cancel_requested_at: null,
         cached_from_job_id: null,
         depends_on_job_id: null,
@@ -76,6 +79,11 @@ export class FakeProject {
     });
     this.#record(id, "created", {});
     return id;
+  }
+
+  /** Changes a row without an event. */
+  set(id: string, change: Partial<Row["job"]>): void {
+    Object.assign(this.#row(id).job, change);
   }
 
   /** What the processor writes: the row, and the event that has its new state. */

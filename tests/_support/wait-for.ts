@@ -1,5 +1,8 @@
 /** Waiting for what a stack does, by its own events, with a bound, and with the whole story when it does not come. */
-import { aiJobSchema } from "../../supabase/functions/_shared/contracts/jobs.ts";
+import {
+  AI_JOB_COLUMNS,
+  aiJobSchema,
+} from "../../supabase/functions/_shared/contracts/jobs.ts";
 import type { z } from "zod";
 import type { TestUser } from "./as-user.ts";
 import type { TestStack } from "./stack.ts";
@@ -74,7 +77,9 @@ export async function waitForJob(
 
 /** The job as its owner reads it through the Data API. */
 export async function readJob(owner: TestUser, jobId: string): Promise<OwnJob> {
-  const { data, error } = await owner.client.from("ai_jobs").select().eq(
+  const { data, error } = await owner.client.from("ai_jobs").select(
+    AI_JOB_COLUMNS,
+  ).eq(
     "id",
     jobId,
   ).single();

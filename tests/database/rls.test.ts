@@ -264,6 +264,7 @@ const functions: Record<string, string[]> = {
   fail_ai_job: ["service_role"],
   get_ai_result_cache: ["authenticated", "service_role"],
   cancel_ai_job: ["service_role"],
+  jobs_ahead: ["authenticated"],
   heartbeat_ai_jobs: ["service_role"],
   pause_ai_jobs: ["service_role"],
   receive_provider_webhook: ["service_role"],
@@ -323,7 +324,7 @@ async function catalogue(db: TestDatabase): Promise<CatalogueFunction[]> {
         ) as executors
       from pg_proc as p
       where p.pronamespace::regnamespace::text in ('public', 'private')
-        and p.proname ~ '(ai_job|provider_|voice_clone|ai_result_cache|janitor|removal|found_object|leftovers|abandoned|keepsake)'
+        and p.proname ~ '(ai_job|jobs_ahead|provider_|voice_clone|ai_result_cache|janitor|removal|found_object|leftovers|abandoned|keepsake)'
       order by signature`,
   ];
 }

@@ -64,6 +64,41 @@ Deno.test("list-ai-jobs: each job is on one page, newest first, while new ones a
   assertEquals((await list(owner, "?status=failed")).jobs, []);
 });
 
+Deno.test("get-ai-job and list-ai-jobs: a waiting job says how many come before it, an ended one its cost", async () => {
+  const stack = running();
+  const [first, second] = [await signUp(stack), await signUp(stack)];
+  await stack.sql`
+    insert into public.ai_prices (job_type, provider, unit, per_units, price_micros)
+    values ('voice_clone', 'elevenlabs', 'creation', 1, 120000)
+    on conflict (job_type, provider) do update set per_units = 1, price_micros = 120000`;
+  await stack.sql`update public.ai_providers set paused_at = now()`;
+  const jobs: string[] = [];
+  for (const owner of [first, second, second]) {
+    jobs.push(await requestVoice(owner, await uploadRecording(owner)));
+  }
+  const read = async (owner: TestUser, id = "") =>
+    aiJobResponseSchema.parse(
+      (await owner.call("get-ai-job", { query: `?id=${id}` })).body,
+    );
+  const places = async (owner: TestUser) =>
+    (await list(owner)).jobs.map(({ jobs_ahead }) => jobs_ahead);
+  assertEquals(await places(first), [0]);
+  assertEquals(await places(second), [2, 1]);
+  assertEquals((await read(second, jobs[2])).jobs_ahead, 2);
+  await stack.sql`update public.ai_providers set paused_at = null`;
+  await stack.sweep();
+  await waitForJob(stack, second, jobs[2] ?? "", "completed");
+  const { jobs_ahead, cost_micros, cost_currency } = await read(
+    second,
+    jobs[2],
+  );
+  assertEquals([jobs_ahead, cost_micros, cost_currency], [
+    null,
+    120_000,
+    "USD",
+  ]);
+});
+
 Deno.test("list-ai-jobs: a cursor that is not ours, a limit out of range and an unknown word are named", async () => {
   const owner = await signUp(running());
   for (

@@ -106,18 +106,11 @@ function Made() {
     [studio],
   );
   const { jobs, isLoading, hasMore, error, connection } = state;
-  const ended = jobs.filter(({ status }) => isFinal(status)).map(({ id }) =>
-    id
-  );
   const running = jobs.filter(({ status }) => !isFinal(status));
-  for (const { id } of running) studio.forgetCost(id);
   const clones =
     jobs.filter(({ job_type, status }) =>
       job_type === "voice_clone" && status === "completed"
     ).length;
-  useEffect(() => {
-    void studio.readCosts(ended);
-  }, [ended.join()]);
   useEffect(() => {
     void studio.attempt(() => studio.load());
   }, [clones]);

@@ -66,7 +66,6 @@ export function JobCard({ job }: { job: Job }) {
   const { name, tone } = statusOf(job);
   const type = TYPE_WORDS[job.job_type];
   const title = titleOf(job);
-  const cost = studio.costs.value.get(id);
   const failure = status === "failed" ? describeCode(error_code ?? "") : null;
   const act = async (action: () => Promise<unknown>) => {
     isBusy.value = true;
@@ -118,12 +117,10 @@ export function JobCard({ job }: { job: Job }) {
               {END_WORDS[status]} <Elapsed job={job} />
             </>
           )}
-          {cost !== undefined &&
-            ` · ${
-              cost.micros === 0
-                ? "no cost"
-                : microsOf(cost.micros, cost.currency)
-            }`}
+          {isOver && " · "}
+          {job.cost_micros > 0
+            ? microsOf(job.cost_micros, job.cost_currency)
+            : isOver && "no cost"}
           {job.cached_from_job_id !== null && " · reused"}
           {job.attempt > 1 && ` · try ${job.attempt}`}
         </p>

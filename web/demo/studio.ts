@@ -1,4 +1,4 @@
-/** What the studio of one person knows besides the jobs: what is on offer, their voices, what jobs have cost. */
+/** What the studio of one person knows besides the jobs: what is on offer, and their voices. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
@@ -23,12 +23,6 @@ export interface Voice {
 export interface Offer {
   maxBytes: number;
   stockVoices: readonly string[];
-}
-
-/** What a job has cost, in words' raw form: millionths of the currency. */
-export interface Cost {
-  micros: number;
-  currency: string;
 }
 
 /** The ready-made voices by the names that the provider gives them. */
@@ -62,8 +56,6 @@ export class Studio {
   readonly backend: Backend;
   readonly #offers = signal<ReadonlyMap<string, Offer> | null>(null);
   readonly #voices = signal<readonly Voice[] | null>(null);
-  readonly #costs = signal<ReadonlyMap<string, Cost>>(new Map());
-  readonly #asked = new Set<string>();
 
   constructor(backend: Backend) {
     this.backend = backend;
@@ -77,11 +69,6 @@ export class Studio {
   /** Own voices first, the newest first; null until they are read. */
   get voices(): ReadonlySignal<readonly Voice[] | null> {
     return this.#voices;
-  }
-
-  /** By job, of those that have ended. */
-  get costs(): ReadonlySignal<ReadonlyMap<string, Cost>> {
-    return this.#costs;
   }
 
   /** Reads offers and voices. */
@@ -119,35 +106,6 @@ export class Studio {
         isOwn: false,
       })),
     ];
-  }
-
-  /** Reads what jobs that have ended have cost; each once. */
-  async readCosts(ids: readonly string[]): Promise<void> {
-    const wanted = ids.filter((id) => !this.#asked.has(id));
-    if (wanted.length === 0) return;
-    for (const id of wanted) this.#asked.add(id);
-    try {
-      const rows = rowsOf(
-        await this.backend.supabase.from("ai_jobs").select(
-          "id,cost_micros,cost_currency",
-        ).in("id", wanted),
-      );
-      const costs = new Map(this.#costs.value);
-      for (const row of rows) {
-        costs.set(textOf(row, "id") ?? "", {
-          micros: numberOf(row, "cost_micros") ?? 0,
-          currency: (textOf(row, "cost_currency") ?? "USD").toUpperCase(),
-        });
-      }
-      this.#costs.value = costs;
-    } catch {
-      for (const id of wanted) this.#asked.delete(id);
-    }
-  }
-
-  /** To be called when a job ended again: its cost is no longer what was read. */
-  forgetCost(id: string): void {
-    this.#asked.delete(id);
   }
 
   /** Uploads a file. @throws as `jobs.upload` does. */

@@ -2,6 +2,7 @@
 import type { Job, JobEvent, JobStatus, JobType } from "../../client/mod.ts";
 import type { Tone } from "../parts/badge.tsx";
 import type { IconName } from "../parts/icon.tsx";
+import { placeOf } from "./places.ts";
 
 /** What a type is called and drawn as. */
 export const TYPE_WORDS: Readonly<
@@ -62,7 +63,14 @@ const STAGES: Readonly<Record<string, string>> = {
 
 /** What a job is doing, as one short sentence. */
 export function stageOf(
-  { status, stage, cancel_requested_at, depends_on_job_id, attempt }: Job,
+  {
+    status,
+    stage,
+    cancel_requested_at,
+    depends_on_job_id,
+    attempt,
+    jobs_ahead,
+  }: Job,
 ): string {
   if (status === "completed") return "Ready";
   if (status === "failed") return "Did not work out";
@@ -73,6 +81,7 @@ export function stageOf(
   if (status === "processing") {
     return stage === null ? "Getting started" : "Working";
   }
+  if (jobs_ahead !== null) return placeOf(jobs_ahead);
   if (attempt > 0) return "Waiting for the next try";
   return depends_on_job_id === null
     ? "Waiting for its turn"

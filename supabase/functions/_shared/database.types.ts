@@ -197,8 +197,9 @@ export type Database = {
           "traceparent": string;
           "updated_at": string;
           "user_id": string;
+          "jobs_ahead": number | null;
         };
-        ComputedFields: never;
+        ComputedFields: "jobs_ahead";
         Insert: {
           "attempt"?: number;
           "billable_calls"?: number;
@@ -1643,6 +1644,15 @@ export type Database = {
           "is_cancel_requested": boolean;
           "job_id": string;
         }[];
+      };
+      "jobs_ahead": {
+        Args: {
+          "p_job": Omit<
+            Database["public"]["Tables"]["ai_jobs"]["Row"],
+            Database["public"]["Tables"]["ai_jobs"]["ComputedFields"]
+          >;
+        };
+        Returns: number;
       };
       "ops_actions": {
         Args: {

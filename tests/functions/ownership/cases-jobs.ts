@@ -3,7 +3,7 @@ import { z } from "zod";
 import { refusalOf, rest } from "./attempt.ts";
 import { type Case, writerOf } from "./case.ts";
 import { keptObject, type Values } from "./fixture.ts";
-import { call, rowOf } from "./function-attempts.ts";
+import { call, jobRecord, rowOf } from "./function-attempts.ts";
 import type { Stage } from "./stage.ts";
 
 const jobSchema = z.array(z.object({
@@ -289,6 +289,24 @@ export function functionCases(stage: Stage): Case[] {
     ...common,
     subjects: ["function get_ai_costs", "table ai_provider_calls"],
   };
+  const place = { ...common, subjects: ["function jobs_ahead"] };
+  /** The place that A reads of a job which waits for its turn while it is read. */
+  const placeOf = async (owner: "A" | "B") => {
+    const id = `${rowOf(stage, owner, "ai_jobs", "waiting").values["id"]}`;
+    const queue = (key: number | null) =>
+      stage.sql.begin(async (sql) => {
+        await sql`set local session_replication_role = replica`;
+        await sql`update public.ai_jobs set queue_key = ${key} where id = ${id}`;
+      });
+    await queue(1);
+    try {
+      return await call(stage, actors.A, "jobs_ahead", {
+        p_job: jobRecord(stage, id),
+      });
+    } finally {
+      await queue(null);
+    }
+  };
   const callsOf = async (owner: "A" | "B") => {
     const answer = await call(stage, actors.A, "get_ai_costs", {
       p_user_id: ids[owner],
@@ -309,6 +327,18 @@ export function functionCases(stage: Stage): Case[] {
           .parse(JSON.parse(answer));
         return JSON.stringify(rows.map((row) => row.budget_micros));
       },
+    },
+    {
+      ...place,
+      what: "get the place of B's waiting job",
+      expected: "null",
+      run: () => placeOf("B"),
+    },
+    {
+      ...place,
+      what: "get the place of their own waiting job",
+      expected: "a place",
+      run: async () => (await placeOf("A")).replace(/^\d+$/, "a place"),
     },
     {
       ...costs,

@@ -690,6 +690,7 @@ export const EXPECTED: Declaration = {
     get_ai_result_cache: { roles: ["authenticated", "service_role"] },
     get_shared_slideshow: { roles: ["anon", "authenticated"] },
     cancel_ai_job: { roles: ["service_role"] },
+    jobs_ahead: { roles: ["authenticated"] },
     get_ai_budget: { roles: ["authenticated"] },
     get_ai_costs: { roles: ["authenticated", "service_role"] },
     heartbeat_ai_jobs: { roles: ["service_role"] },

@@ -1,6 +1,6 @@
 /** Attempts to call every function with the data of another user: ids, a valid lease, keys. */
 import { type Attempt, refusalOf, rest } from "./attempt.ts";
-import type { ApiFunction } from "./catalogue.ts";
+import { type ApiFunction, relationNamed } from "./catalogue.ts";
 import type { Json, Row, Values } from "./fixture.ts";
 import { keptObject } from "./fixture.ts";
 import { type Actor, ACTORS } from "./people.ts";
@@ -25,6 +25,12 @@ export function rowOf(
     throw new Error(`fixture.ts has no ${kind} of ${owner} in ${relation}`);
   }
   return found;
+}
+
+/** A row of `ai_jobs` with nothing but its id, the first column, as Postgres writes a record. */
+export function jobRecord({ catalogue }: Stage, id: string): string {
+  const { columns } = relationNamed(catalogue, "ai_jobs");
+  return `(${id}${",".repeat(columns.length - 1)})`;
 }
 
 let messages = 0;
@@ -83,6 +89,8 @@ const ARGUMENTS: Record<string, (stage: Stage) => Json | undefined> = {
   p_item_ids: (stage) => [
     value(stage, "slideshow_items", "in a private one", "id") ?? null,
   ],
+  p_job: (stage) =>
+    jobRecord(stage, `${value(stage, "ai_jobs", "waiting", "id")}`),
   p_job_id: (stage) => value(stage, "ai_jobs", "running", "id"),
   p_job_ids: (stage) => [value(stage, "ai_jobs", "waiting", "id") ?? null],
   p_job_type: () => "voice_clone",

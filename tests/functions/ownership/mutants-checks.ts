@@ -63,6 +63,12 @@ const BODY_CHANGES: BodyChange[] = [
     subjects: ["table ai_jobs", "function reuse_ai_job_result"],
   },
   {
+    function: "public.jobs_ahead",
+    find: "and j.user_id = (select auth.uid())",
+    replace: "",
+    subjects: ["function jobs_ahead"],
+  },
+  {
     function: "public.get_ai_budget",
     find: "l.user_id = auth.uid()",
     replace: "l.user_id is not null",

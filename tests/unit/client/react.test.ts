@@ -405,6 +405,27 @@ pageTest(
 );
 
 pageTest(
+  "useAiJobs and useAiJob: the place in the queue stays current while the job waits, and is gone once it runs",
+  async () => {
+    const project = new FakeProject();
+    const id = project.add();
+    project.set(id, { jobs_ahead: 7 });
+    const list = listView(project);
+    const job = jobView(project);
+    await using listPage = await showPage(list.of({}));
+    await using jobPage = await showPage(job.of(id));
+    const places = () =>
+      [list.now().jobs[0], job.now().job].map((one) => one?.jobs_ahead).join();
+    await listPage.until("the place", () => places() === "7,7");
+    project.set(id, { jobs_ahead: 3 });
+    await jobPage.until("the next place", () => places() === "3,3");
+    project.write(id, "claimed", { status: "processing" });
+    await listPage.until("none", () => places() === ",");
+    assertEquals(job.now().job?.jobs_ahead, null);
+  },
+);
+
+pageTest(
   "useAiJobs: a new job that is reported before it can be read appears all the same",
   async () => {
     const project = new FakeProject();

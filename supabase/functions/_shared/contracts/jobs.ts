@@ -90,6 +90,13 @@ export const aiJobSchema = z.object({
   max_attempts: z.number().int(),
   billable_calls: z.number().int(),
   spend: spendSchema,
+  cost_micros: z.number().int().describe(
+    "Cost of the settled paid calls, in millionths of cost_currency.",
+  ),
+  cost_currency: z.string(),
+  jobs_ahead: z.number().int().min(0).max(100).nullable().describe(
+    "About how many jobs start before this one; 100 means 100 or more. Null unless it waits for its turn.",
+  ),
   cancel_requested_at: timestamp.nullable(),
   cached_from_job_id: z.uuid().nullable(),
   depends_on_job_id: z.uuid().nullable(),
