@@ -7,8 +7,6 @@
 export interface VoiceCloneMetadata {
   /** Name of the voice, at most 100 characters; "Cloned Voice" when left out. */
   voice_name?: string | undefined;
-  /** @deprecated Alias of `voice_name`. */
-  name?: string | undefined;
   description?: string | undefined;
   labels?: Record<string, string> | undefined;
   /** 0 is expressive, 1 is even; 0.5 when left out. */

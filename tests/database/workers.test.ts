@@ -22,7 +22,7 @@ async function twoJobs(db: TestDatabase) {
   const inputUrl = await uploadSample(db, userId);
   const [usual, heavy] = await db.sql<{ id: string }[]>`
     insert into public.ai_jobs (user_id, job_type, input_url, metadata)
-    values (${userId}, 'voice_clone', ${inputUrl}, '{"name": "Grandpa"}'), (${userId}, 'heavy', ${inputUrl}, '{}')
+    values (${userId}, 'voice_clone', ${inputUrl}, '{"voice_name": "Grandpa"}'), (${userId}, 'heavy', ${inputUrl}, '{}')
     returning id`;
   assert(usual && heavy);
   return { usual: usual.id, heavy: heavy.id };

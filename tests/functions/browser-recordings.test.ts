@@ -50,7 +50,7 @@ async function cloneFrom(user: TestUser, inputUrl: string): Promise<string> {
     body: {
       job_type: "voice_clone",
       input_url: inputUrl,
-      metadata: { name: "A voice" },
+      metadata: { voice_name: "A voice" },
     },
   });
   assertEquals(error, null);
@@ -115,7 +115,7 @@ Deno.test("browser recordings: raw bytes of such a type, and a Blob without an u
     const { data, error } = await user.client.from("ai_jobs").insert({
       job_type: "voice_clone",
       input_url: upload.input_url,
-      metadata: { name: "A voice" },
+      metadata: { voice_name: "A voice" },
     }).select("status").single();
     assertEquals(error, null, type);
     assertEquals(data?.status, "pending");

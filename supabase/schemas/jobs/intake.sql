@@ -1,28 +1,6 @@
 -- Checks of a job before its row exists, for create-ai-job and for plain inserts with supabase-js. Errors have their
 -- own SQLSTATE (AJ…), and the name of the field in DETAIL.
 
-create function private.canonical_voice_clone(p_metadata jsonb)
-returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-as $$
-begin
-  if jsonb_typeof(p_metadata) is distinct from 'object' then
-    return p_metadata;
-  end if;
-  if p_metadata ? 'name' and p_metadata ? 'voice_name' and p_metadata -> 'name' <> p_metadata -> 'voice_name' then
-    raise exception 'metadata.voice_name differs from metadata.name, its old name: send voice_name alone'
-      using errcode = 'AJ020', detail = 'metadata.voice_name';
-  end if;
-  return jsonb_build_object('voice_name', coalesce(p_metadata -> 'name', '"Cloned Voice"')) || (p_metadata - 'name');
-end;
-$$;
-comment on function private.canonical_voice_clone(jsonb) is
-  'The parameters of a voice clone with voice_name in the place of name, its name before 1.0, and with the default where '
-  'there is neither. Raises AJ020 when both are there and differ.';
-
 create function private.check_ai_job_texts(p_metadata jsonb)
 returns void
 language plpgsql
@@ -180,9 +158,9 @@ begin
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
   end if;
-  if new.job_type = 'voice_clone' then
-    -- Before anything compares the parameters: under either name it is the same request.
-    new.metadata := private.canonical_voice_clone(new.metadata);
+  if new.job_type = 'voice_clone' and jsonb_typeof(new.metadata) = 'object' then
+    -- Before anything compares the parameters: a request without a name equals one that has the default name.
+    new.metadata := jsonb_build_object('voice_name', 'Cloned Voice') || new.metadata;
   end if;
   if new.idempotency_key is not null then
     -- Parallel inserts with the same key do not see each other here. They wait at the unique index, which accepts one

@@ -24,7 +24,7 @@ function jobOn(name: string): MakeRequest {
     body: {
       job_type: "voice_clone",
       input_url: `voice-samples/${stage.people.ids[subject]}/${name}`,
-      metadata: { name: "A voice" },
+      metadata: { voice_name: "A voice" },
     },
   });
 }

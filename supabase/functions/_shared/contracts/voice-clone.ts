@@ -7,12 +7,13 @@ import { plain, plainText, unitInterval } from "./plain-text.ts";
 const DEFAULT_VOICE_NAME = "Cloned Voice";
 
 /**
- * Parameters of a voice clone. Stability and similarity are stored with the voice, for later speech. `name` is a
- * deprecated alias of `voice_name`; the database has the same rule (`private.canonical_voice_clone`).
+ * Parameters of a voice clone. Stability and similarity are stored with the voice, for later speech. The intake trigger
+ * (`private.admit_ai_job`) has the same default name.
  */
 export const voiceCloneMetadataSchema = z.strictObject({
-  voice_name: plainText(100).optional().describe("Name of the voice."),
-  name: plainText(100).optional(),
+  voice_name: plainText(100).default(DEFAULT_VOICE_NAME).describe(
+    "Name of the voice.",
+  ),
   description: plainText(400).optional(),
   labels: z.record(plain.min(1).max(40), plain.max(100))
     .refine(
@@ -24,19 +25,7 @@ export const voiceCloneMetadataSchema = z.strictObject({
     "How closely the voice follows the recording.",
   ),
   remove_background_noise: z.boolean().default(false),
-}).superRefine(({ voice_name, name }, context) => {
-  if (voice_name === undefined || name === undefined || name === voice_name) {
-    return;
-  }
-  context.addIssue({
-    code: "custom",
-    path: ["voice_name"],
-    message: "differs from its alias name: send voice_name only",
-  });
-}).transform(({ name, voice_name, ...rest }) => ({
-  voice_name: voice_name ?? name ?? DEFAULT_VOICE_NAME,
-  ...rest,
-}));
+});
 /** See {@link voiceCloneMetadataSchema}. */
 export type VoiceCloneMetadata = z.infer<typeof voiceCloneMetadataSchema>;
 
