@@ -59,7 +59,12 @@ export class NotSignedIn extends AiJobsError {
   override name = "NotSignedIn";
 }
 
-/** There is no such job or object, or it belongs to somebody else. */
+/** The account may not do this now, for example because it is not confirmed yet (`account_not_established`). */
+export class NotAllowed extends AiJobsError {
+  override name = "NotAllowed";
+}
+
+/** There is no such job or object, or it belongs to another user. */
 export class NotFound extends AiJobsError {
   override name = "NotFound";
 }

@@ -6,7 +6,7 @@ import type { RealtimeChannel, SupabaseClient } from "@supabase/supabase-js";
 import type { JobEvent } from "./job-types.ts";
 import { isFields, readEvent } from "./server.ts";
 
-/** Hears what the channel carries. */
+/** Receives what the channel carries. */
 export interface LiveListener {
   /** Events of one job, in order; null when something may have been missed and the table is to be read. */
   onEvents(events: readonly JobEvent[] | null): void;
@@ -16,7 +16,7 @@ export interface LiveListener {
   jobId?: string;
 }
 
-/** The channel stays this long after nobody watches: a page that mounts twice opens one. */
+/** The channel stays open this long without watchers, so that a page that mounts twice opens only one. */
 const LINGER_MS = 1000;
 const FIRST_REOPEN_MS = 500;
 const LONGEST_REOPEN_MS = 30_000;
@@ -38,7 +38,7 @@ export class Live {
     this.#isEnabled = isEnabled;
   }
 
-  /** Whether events arrive by themselves now. */
+  /** Whether the channel is joined, so that events arrive without polling. */
   get isJoined(): boolean {
     return this.#isJoined;
   }
@@ -48,7 +48,7 @@ export class Live {
     return this.#isClosed;
   }
 
-  /** Opens the channel, if it is not open, and keeps it until the answer is called. */
+  /** Opens the channel, if it is not open, and keeps it open until the returned function is called. */
   listen(listener: LiveListener): () => void {
     this.#listeners.add(listener);
     clearTimeout(this.#timer);
@@ -57,24 +57,33 @@ export class Live {
       if (!this.#listeners.delete(listener) || this.#listeners.size > 0) return;
       clearTimeout(this.#timer);
       if (this.#channel === undefined) return;
-      this.#timer = setTimeout(() => this.#leave(), LINGER_MS);
+      this.#timer = setTimeout(() => void this.#leave(), LINGER_MS);
     };
   }
 
-  /** Leaves the channel for good. */
+  /** Leaves the channel permanently. Disconnects the socket if the app has no other channel on it. */
   close(): void {
     this.#isClosed = true;
-    this.#tell(null);
+    this.#notify(null);
     this.#listeners.clear();
-    this.#leave();
+    void this.#disconnect();
   }
 
-  #leave(): void {
+  async #disconnect(): Promise<void> {
+    await this.#leave();
+    const { realtime } = this.#supabase;
+    // Otherwise realtime-js keeps the socket open, and a Node process alive, for another 50 seconds.
+    if (realtime.isConnected() && realtime.getChannels().length === 0) {
+      await realtime.disconnect();
+    }
+  }
+
+  async #leave(): Promise<void> {
     clearTimeout(this.#timer);
     const channel = this.#channel;
     this.#channel = undefined;
     this.#isJoined = false;
-    if (channel !== undefined) void this.#supabase.removeChannel(channel);
+    if (channel !== undefined) await this.#supabase.removeChannel(channel);
   }
 
   async #open(): Promise<void> {
@@ -110,14 +119,14 @@ export class Live {
       if (this.#isJoined) {
         this.#reopenMs = FIRST_REOPEN_MS;
         // Events written before the join did not arrive.
-        this.#tell(null);
+        this.#notify(null);
       }
       if (this.#isJoined !== wasJoined) {
         for (const { onChange } of this.#listeners) onChange?.();
       }
       // Errors and time-outs are joined again by supabase-js; a channel that the server closes is not.
       if (status === "CLOSED") {
-        this.#leave();
+        void this.#leave();
         this.#reopenLater();
       }
     });
@@ -132,7 +141,7 @@ export class Live {
 
   #receive(payload: unknown): void {
     const list = isFields(payload) ? payload["events"] : undefined;
-    if (!Array.isArray(list)) return this.#tell(null);
+    if (!Array.isArray(list)) return this.#notify(null);
     const byJob = new Map<string, JobEvent[]>();
     for (const row of list) {
       const event = readEvent(row);
@@ -141,10 +150,10 @@ export class Live {
       if (events === undefined) byJob.set(event.job_id, [event]);
       else events.push(event);
     }
-    for (const [jobId, events] of byJob) this.#tell(events, jobId);
+    for (const [jobId, events] of byJob) this.#notify(events, jobId);
   }
 
-  #tell(events: readonly JobEvent[] | null, jobId?: string): void {
+  #notify(events: readonly JobEvent[] | null, jobId?: string): void {
     for (const listener of this.#listeners) {
       const isMeant = jobId === undefined || listener.jobId === undefined ||
         listener.jobId === jobId;

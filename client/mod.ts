@@ -23,6 +23,7 @@ export {
   JobFailed,
   LimitReached,
   NetworkError,
+  NotAllowed,
   NotFound,
   NotSignedIn,
   RequestInvalid,

@@ -7,6 +7,7 @@ import {
   type FieldError,
   LimitReached,
   NetworkError,
+  NotAllowed,
   NotFound,
   NotSignedIn,
   RequestInvalid,
@@ -123,6 +124,10 @@ function fromProblem(
   switch (status) {
     case 401:
       return new NotSignedIn(message, details);
+    case 403:
+      // A path in another user's folder is a wrong field of the request.
+      if (details.code === "path_not_allowed") break;
+      return new NotAllowed(message, details);
     case 404:
       return new NotFound(message, details);
     case 409:

@@ -47,3 +47,18 @@ Deno.test("client: a limit is LimitReached, whether time lifts it or not; anothe
     "job_not_cancellable",
   ]);
 });
+
+Deno.test("client: a refused account is NotAllowed, a path outside the own folder RequestInvalid", async () => {
+  const project = new FakeProject();
+  for (
+    const [code, name] of [
+      ["account_not_established", "NotAllowed"],
+      ["operator_required", "NotAllowed"],
+      ["path_not_allowed", "RequestInvalid"],
+    ] as const
+  ) {
+    project.intercept = () => Response.json({ code }, { status: 403 });
+    const error = await project.jobs.cancel("1").catch((error) => error);
+    assertEquals([error.name, error.code], [name, code]);
+  }
+});
