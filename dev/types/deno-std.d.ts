@@ -78,6 +78,16 @@ declare module "@std/assert" {
   export function fail(msg?: string): never;
 }
 
+declare module "@std/async/abortable" {
+  /** Resolves and rejects with `p`; rejects with the signal's reason as soon as it is aborted. */
+  export function abortable<T>(p: Promise<T>, signal: AbortSignal): Promise<T>;
+}
+
+declare module "@std/async/deadline" {
+  /** Resolves and rejects with `p`; rejects with a DOMException `TimeoutError` after `ms` milliseconds. */
+  export function deadline<T>(p: Promise<T>, ms: number): Promise<T>;
+}
+
 declare module "@std/async/retry" {
   export interface RetryOptions {
     /** @default 2 */

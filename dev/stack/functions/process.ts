@@ -2,6 +2,7 @@
  * One process of one function: started under the watchdog, with the permissions and names of an edge function, sent
  * requests and orders, and watched by a supervisor.
  */
+import { deadline } from "@std/async/deadline";
 import { z } from "zod";
 import {
   type ChildSignal,
@@ -265,7 +266,7 @@ export async function startFunctionProcess(
     } catch (cause) {
       init.signal.throwIfAborted();
       // Only once it is over, and all that it said is read, is it certain what it has not begun.
-      const end = await within(endPatienceMs, exited);
+      const end = await deadline(exited, endPatienceMs).catch(() => undefined);
       if (end !== undefined && !request.isBegun) throw new NotBegun({ cause });
       throw new ProcessEnded(end, { cause });
     } finally {
@@ -308,18 +309,4 @@ export async function startFunctionProcess(
       await Promise.all(orders);
     },
   };
-}
-
-/** What a promise resolves with, or undefined when that takes longer than so many milliseconds. */
-async function within<T>(
-  milliseconds: number,
-  promise: Promise<T>,
-): Promise<T | undefined> {
-  const late = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => late.resolve(undefined), milliseconds);
-  try {
-    return await Promise.race([promise, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,4 +1,5 @@
 /** `/functions/v1/<slug>`: what stands between the internet and a function on a hosted project. */
+import { deadline } from "@std/async/deadline";
 import {
   type FunctionProcess,
   NotBegun,
@@ -82,14 +83,10 @@ async function processFor(
   functions: Functions,
   slug: string,
 ): Promise<FunctionProcess | undefined> {
-  const late = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => late.resolve(undefined), bootPatienceMs);
   try {
-    return await Promise.race([functions.process(slug), late.promise]);
+    return await deadline(functions.process(slug), bootPatienceMs);
   } catch {
     return undefined;
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -1,4 +1,5 @@
 /** The one port of the stack: routes, keys and tokens, CORS. */
+import { deadline } from "@std/async/deadline";
 import type { JWTPayload } from "jose";
 import { z } from "zod";
 import type { DataServices } from "../services/lite/data-services.ts";
@@ -329,10 +330,7 @@ export async function listenGateway(
     async close() {
       stop.abort();
       // An answer that never ends must not keep the stack from stopping.
-      const late = Promise.withResolvers<void>();
-      const timer = setTimeout(late.resolve, closePatienceMs);
-      await Promise.race([listening.finished, late.promise]);
-      clearTimeout(timer);
+      await deadline(listening.finished, closePatienceMs).catch(() => {});
     },
   };
 }

@@ -3,6 +3,7 @@
  * what their documentation says.
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { abortable } from "@std/async/abortable";
 import { retry, RetryError } from "@std/async/retry";
 import { decodeBase64, encodeBase64 } from "@std/encoding";
 import fc from "fast-check";
@@ -141,6 +142,30 @@ Deno.test("retry: an error that isRetriable refuses is thrown at once", async ()
   assertEquals(delays, []);
 });
 
+Deno.test("abortable: a promise that settles first is passed on, and a later abort changes nothing", async () => {
+  const controller = new AbortController();
+  assertEquals(await abortable(Promise.resolve(1), controller.signal), 1);
+  await assertRejects(
+    () => abortable(Promise.reject(new Error("no")), controller.signal),
+    Error,
+    "no",
+  );
+  controller.abort();
+});
+
+Deno.test("abortable: it rejects with the signal's reason, also when it was aborted before", async () => {
+  const never = new Promise<never>(() => {});
+  const controller = new AbortController();
+  const pending = abortable(never, controller.signal);
+  controller.abort(new Error("too late"));
+  await assertRejects(() => pending, Error, "too late");
+  await assertRejects(
+    () => abortable(never, controller.signal),
+    Error,
+    "too late",
+  );
+});
+
 Deno.test("std: the deployed functions import only what these vectors cover", async () => {
   const root = fromFileUrl(new URL("../../../", import.meta.url));
   const names = new Set<string>();
@@ -165,6 +190,7 @@ Deno.test("std: the deployed functions import only what these vectors cover", as
     }
   }
   assertEquals([...names].sort(), [
+    "@std/async/abortable abortable",
     "@std/async/retry RetryError",
     "@std/async/retry retry",
     "@std/encoding decodeBase64",

@@ -6,6 +6,7 @@
  * nothing and uses plain requests.
  */
 import type { ElevenLabsClient } from "elevenlabs";
+import { abortable } from "@std/async/abortable";
 import { z } from "zod";
 import { ProviderFailure } from "../../failures/provider-failure.ts";
 import { withAnswerHeaders } from "../../platform/answer-headers.ts";
@@ -64,7 +65,8 @@ export function createElevenLabsVoices(
       // The package's errors have no headers, and Retry-After is one.
       return await withAnswerHeaders(async (newest) => {
         try {
-          const answer = await raceAbort(
+          // The package's own timeout ends with the headers; a body that stalls must end too.
+          const answer = await abortable(
             loaded.voices.add(formOf(request), {
               maxRetries: 0,
               timeoutInSeconds: access.timeoutSeconds,
@@ -143,17 +145,4 @@ async function loadClient(
 ): Promise<ElevenLabsClient> {
   const { ElevenLabsClient } = await import("elevenlabs");
   return new ElevenLabsClient({ apiKey, baseUrl });
-}
-
-/** The package's own timeout ends with the headers; a body that stalls must end too. */
-async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }
