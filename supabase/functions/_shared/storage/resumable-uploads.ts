@@ -4,11 +4,14 @@
  */
 import { encodeBase64 } from "@std/encoding";
 import { JobFailure } from "../failures/job-failure.ts";
+import { boundedChunks, textOf } from "../platform/bounded-body.ts";
 
 /** The size that Storage requires for all parts but the last (Supabase, "Resumable uploads"). */
 export const UPLOAD_PART_BYTES = 6 * 1024 * 1024;
 
 const VERSION = "1.0.0";
+/** The bodies of Storage are short error texts. */
+const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** A file to be uploaded. */
 export interface ResumableFile {
@@ -70,8 +73,15 @@ export function createResumableUploads(
       signal.throwIfAborted();
       throw unavailable(cause);
     }
-    // The body is not needed; it is read so that the connection can be reused.
-    const text = await response.text().catch(() => "");
+    // Only an error text is needed, but reading the body lets the connection be reused.
+    const text = await textOf(
+      boundedChunks(
+        response.body,
+        MAX_ANSWER_BYTES,
+        () => new Error(`more than ${MAX_ANSWER_BYTES} bytes`),
+        signal,
+      ),
+    ).catch(() => "");
     if (response.status === 413) {
       throw JobFailure.final("output_too_large", {
         cause: new Error(text),

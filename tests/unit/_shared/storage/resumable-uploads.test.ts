@@ -25,7 +25,7 @@ function storage(answer: (request: Request) => Response | Promise<Response>) {
   return { uploads, requests };
 }
 
-const bytes = (count: number) => ReadableStream.from([new Uint8Array(count)]);
+const bytesOf = (count: number) => ReadableStream.from([new Uint8Array(count)]);
 
 Deno.test("begin: says what the file is, and the upload is named by the last part of its address", async () => {
   const { uploads, requests } = storage(() =>
@@ -70,7 +70,7 @@ Deno.test("append: sends what comes after an offset, and answers with the next o
       headers: { "upload-offset": String(6 + byteLength) },
     });
   });
-  assertEquals(await uploads.append("abc", 6, bytes(4), never), 10);
+  assertEquals(await uploads.append("abc", 6, bytesOf(4), never), 10);
   assertEquals(
     [requests[0]?.method, requests[0]?.headers.get("upload-offset")],
     ["PATCH", "6"],
@@ -100,7 +100,7 @@ Deno.test("offset: how far it has come, or null when Storage does not have it", 
 Deno.test("resumable uploads: a too large file is final; a conflict and an outage are retryable", async () => {
   const failure = (answer: () => Response) =>
     assertRejects(
-      () => storage(answer).uploads.append("abc", 0, bytes(1), never),
+      () => storage(answer).uploads.append("abc", 0, bytesOf(1), never),
       JobFailure,
     );
   const tooLarge = await failure(() => new Response("", { status: 413 }));
@@ -138,4 +138,34 @@ Deno.test("resumable uploads: the reason of the signal is thrown", async () => {
     uploads.offset("abc", AbortSignal.abort(reason))
   );
   assertEquals(error, reason);
+});
+
+Deno.test("every call: of a body without an end little is read, and the status and headers still count", async () => {
+  let bytes = 0;
+  let isCancelled = false;
+  const endless = () =>
+    new ReadableStream<Uint8Array>({
+      pull(controller) {
+        bytes += 16_384;
+        // What is read in vain would never stop.
+        if (bytes > 4_000_000) controller.error(new Error("read on"));
+        else controller.enqueue(new Uint8Array(16_384));
+      },
+      cancel() {
+        isCancelled = true;
+      },
+    });
+  const { uploads } = storage(() =>
+    new Response(endless(), { status: 200, headers: { "upload-offset": "6" } })
+  );
+  assertEquals(await uploads.append("abc", 2, bytesOf(4), never), 6);
+  assertEquals([isCancelled, bytes < 200_000], [true, true]);
+  const { uploads: full } = storage(() =>
+    new Response(endless(), { status: 413 })
+  );
+  const failure = await assertRejects(
+    () => full.begin(FILE, never),
+    JobFailure,
+  );
+  assertEquals(failure.code, "output_too_large");
 });
