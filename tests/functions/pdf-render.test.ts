@@ -302,6 +302,14 @@ Deno.test("pdf_render: a title or slideshow whose letters the fonts mostly lack 
     "most letters of the title are in no font of the keepsake: 祖 母",
     1,
   ]);
+  const pictured = await addSlideshow(user, [{ media_id: id }], {
+    title: "🎉 👵🏽",
+  });
+  assertEquals(await failureOf(user, pictured), [
+    "text_not_printable",
+    'the title "🎉 👵🏽" has no character that can be printed; add letters to it',
+    1,
+  ]);
   const captioned = await addSlideshow(user, [
     { media_id: id, caption: "祖母と孫" },
     { media_id: id, caption: "me" },

@@ -27,8 +27,9 @@ export interface Texts {
  * Converts all texts of a keepsake to printable form, and counts what is left out. A text other than the title that loses
  * more than half of its letters is left out as a whole, because the rest could not be understood.
  *
- * @throws {JobFailure} `text_not_printable` (final) when the fonts lack more than half of the letters of the title, or of
- *   all texts together: the slideshow is in a script that they do not cover.
+ * @throws {JobFailure} `text_not_printable` (final) when nothing of the title can be printed (it has only emoji, say), or
+ *   when the fonts lack more than half of the letters of the title or of all texts together: the slideshow is in a script
+ *   that they do not cover.
  */
 export async function printTexts(
   contents: Contents,
@@ -72,6 +73,12 @@ export async function printTexts(
   const title = print(plainTitle, "roman");
   if (title.isMostlyLost) {
     throw notPrintableText("the title", missing);
+  }
+  if (title.printable.text === "") {
+    throw JobFailure.final("text_not_printable", {
+      details:
+        `the title "${plainTitle}" has no character that can be printed; add letters to it`,
+    });
   }
   const captionsIncomplete: number[] = [];
   const texts = {
