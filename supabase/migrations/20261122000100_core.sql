@@ -124,6 +124,27 @@ comment on function private.has_visible_text(text) is
   'default (Default_Ignorable_Code_Point), such as a joiner, a direction mark or a filler. Equal to VISIBLE in '
   '_shared/contracts/plain-text.ts; a test compares the two character by character.';
 
+-- ===== supabase/schemas/data/text_length.sql
+
+-- The error for a text that an app writes directly into a table and that is too long or empty.
+
+create function private.refuse_text_length()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  raise exception '% must have % to % characters; it has %',
+    tg_argv[0], tg_argv[1], tg_argv[2], length(to_jsonb(new) ->> tg_argv[0])
+    using errcode = 'AJ077', detail = tg_argv[0];
+end;
+$$;
+comment on function private.refuse_text_length() is
+  'Row trigger for a text of the wrong length: raises AJ077 with the column, the limits and the length. Arguments: column, '
+  'least and most characters; the trigger''s condition compares them. The table''s constraint has the same limits, but its '
+  'error names only the constraint.';
+
 -- ===== supabase/schemas/providers/providers.sql
 
 -- The AI providers, and how many of their jobs may run at once.
@@ -1070,6 +1091,11 @@ comment on function private.name_media_content_type() is
 create trigger media_touch_updated_at
 before update on public.media
 for each row execute function private.touch_updated_at();
+
+create trigger media_refuse_title_length
+before insert or update of title on public.media
+for each row when (length(new.title) not between 1 and 200)
+execute function private.refuse_text_length('title', '1', '200');
 
 create trigger media_name_content_type
 before insert or update of content_type on public.media
@@ -3008,28 +3034,6 @@ grant execute on function public.reuse_ai_job_result(uuid, uuid, uuid) to servic
 -- Checks of a job before its row exists, for create-ai-job and for plain inserts with supabase-js. Errors have their
 -- own SQLSTATE (AJ…), and the name of the field in DETAIL.
 
-create function private.canonical_voice_clone(p_metadata jsonb)
-returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-as $$
-begin
-  if jsonb_typeof(p_metadata) is distinct from 'object' then
-    return p_metadata;
-  end if;
-  if p_metadata ? 'name' and p_metadata ? 'voice_name' and p_metadata -> 'name' <> p_metadata -> 'voice_name' then
-    raise exception 'metadata.voice_name differs from metadata.name, its old name: send voice_name alone'
-      using errcode = 'AJ020', detail = 'metadata.voice_name';
-  end if;
-  return jsonb_build_object('voice_name', coalesce(p_metadata -> 'name', '"Cloned Voice"')) || (p_metadata - 'name');
-end;
-$$;
-comment on function private.canonical_voice_clone(jsonb) is
-  'The parameters of a voice clone with voice_name in the place of name, its name before 1.0, and with the default where '
-  'there is neither. Raises AJ020 when both are there and differ.';
-
 create function private.check_ai_job_texts(p_metadata jsonb)
 returns void
 language plpgsql
@@ -3187,9 +3191,9 @@ begin
   if current_setting('role') = 'authenticated' and new.user_id is distinct from auth.uid() then
     raise exception 'new row violates row-level security policy for table "ai_jobs"' using errcode = '42501';
   end if;
-  if new.job_type = 'voice_clone' then
-    -- Before anything compares the parameters: under either name it is the same request.
-    new.metadata := private.canonical_voice_clone(new.metadata);
+  if new.job_type = 'voice_clone' and jsonb_typeof(new.metadata) = 'object' then
+    -- Before anything compares the parameters: a request without a name equals one that has the default name.
+    new.metadata := jsonb_build_object('voice_name', 'Cloned Voice') || new.metadata;
   end if;
   if new.idempotency_key is not null then
     -- Parallel inserts with the same key do not see each other here. They wait at the unique index, which accepts one

@@ -63,6 +63,11 @@ create trigger profiles_touch_updated_at
 before update on public.profiles
 for each row execute function private.touch_updated_at();
 
+create trigger profiles_refuse_display_name_length
+before insert or update of display_name on public.profiles
+for each row when (length(new.display_name) not between 1 and 100)
+execute function private.refuse_text_length('display_name', '1', '100');
+
 create trigger profiles_record_photo after delete or update of photo_path on public.profiles
 for each row execute function private.record_storage_removal('photo_path');
 
@@ -130,6 +135,11 @@ grant update (title, recording_id, held_at, duration_seconds) on public.calls to
 create trigger calls_touch_updated_at
 before update on public.calls
 for each row execute function private.touch_updated_at();
+
+create trigger calls_refuse_title_length
+before insert or update of title on public.calls
+for each row when (length(new.title) not between 1 and 200)
+execute function private.refuse_text_length('title', '1', '200');
 
 -- ===== supabase/schemas/people/avatars.sql
 
@@ -200,6 +210,11 @@ grant update (name) on public.avatars to authenticated;
 create trigger avatars_touch_updated_at
 before update on public.avatars
 for each row execute function private.touch_updated_at();
+
+create trigger avatars_refuse_name_length
+before update of name on public.avatars
+for each row when (length(new.name) not between 1 and 100)
+execute function private.refuse_text_length('name', '1', '100');
 
 create trigger avatars_record_video after delete or update of video_url on public.avatars
 for each row execute function private.record_storage_removal('video_url');
@@ -428,9 +443,24 @@ create trigger slideshows_touch_updated_at
 before update on public.slideshows
 for each row execute function private.touch_updated_at();
 
+create trigger slideshows_refuse_title_length
+before insert or update of title on public.slideshows
+for each row when (length(new.title) not between 1 and 200)
+execute function private.refuse_text_length('title', '1', '200');
+
+create trigger slideshows_refuse_description_length
+before insert or update of description on public.slideshows
+for each row when (length(new.description) not between 0 and 2000)
+execute function private.refuse_text_length('description', '0', '2000');
+
 create trigger slideshow_items_touch_updated_at
 before update on public.slideshow_items
 for each row execute function private.touch_updated_at();
+
+create trigger slideshow_items_refuse_caption_length
+before insert or update of caption on public.slideshow_items
+for each row when (length(new.caption) not between 1 and 500)
+execute function private.refuse_text_length('caption', '1', '500');
 
 create trigger slideshow_items_record_copy after delete or update of public_path on public.slideshow_items
 for each row execute function private.record_storage_removal('public_path');
@@ -495,6 +525,11 @@ grant update (title) on public.pdfs to authenticated;
 create trigger pdfs_touch_updated_at
 before update on public.pdfs
 for each row execute function private.touch_updated_at();
+
+create trigger pdfs_refuse_title_length
+before update of title on public.pdfs
+for each row when (length(new.title) not between 1 and 200)
+execute function private.refuse_text_length('title', '1', '200');
 
 create trigger pdfs_record_file after delete or update of pdf_url on public.pdfs
 for each row execute function private.record_storage_removal('pdf_url');

@@ -94,6 +94,11 @@ create trigger media_touch_updated_at
 before update on public.media
 for each row execute function private.touch_updated_at();
 
+create trigger media_refuse_title_length
+before insert or update of title on public.media
+for each row when (length(new.title) not between 1 and 200)
+execute function private.refuse_text_length('title', '1', '200');
+
 create trigger media_name_content_type
 before insert or update of content_type on public.media
 for each row execute function private.name_media_content_type();

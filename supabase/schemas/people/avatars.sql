@@ -66,6 +66,11 @@ create trigger avatars_touch_updated_at
 before update on public.avatars
 for each row execute function private.touch_updated_at();
 
+create trigger avatars_refuse_name_length
+before update of name on public.avatars
+for each row when (length(new.name) not between 1 and 100)
+execute function private.refuse_text_length('name', '1', '100');
+
 create trigger avatars_record_video after delete or update of video_url on public.avatars
 for each row execute function private.record_storage_removal('video_url');
 

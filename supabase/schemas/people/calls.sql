@@ -58,3 +58,8 @@ grant update (title, recording_id, held_at, duration_seconds) on public.calls to
 create trigger calls_touch_updated_at
 before update on public.calls
 for each row execute function private.touch_updated_at();
+
+create trigger calls_refuse_title_length
+before insert or update of title on public.calls
+for each row when (length(new.title) not between 1 and 200)
+execute function private.refuse_text_length('title', '1', '200');

@@ -55,6 +55,11 @@ create trigger pdfs_touch_updated_at
 before update on public.pdfs
 for each row execute function private.touch_updated_at();
 
+create trigger pdfs_refuse_title_length
+before update of title on public.pdfs
+for each row when (length(new.title) not between 1 and 200)
+execute function private.refuse_text_length('title', '1', '200');
+
 create trigger pdfs_record_file after delete or update of pdf_url on public.pdfs
 for each row execute function private.record_storage_removal('pdf_url');
 

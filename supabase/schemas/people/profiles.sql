@@ -58,6 +58,11 @@ create trigger profiles_touch_updated_at
 before update on public.profiles
 for each row execute function private.touch_updated_at();
 
+create trigger profiles_refuse_display_name_length
+before insert or update of display_name on public.profiles
+for each row when (length(new.display_name) not between 1 and 100)
+execute function private.refuse_text_length('display_name', '1', '100');
+
 create trigger profiles_record_photo after delete or update of photo_path on public.profiles
 for each row execute function private.record_storage_removal('photo_path');
 

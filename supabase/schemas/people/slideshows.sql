@@ -212,9 +212,24 @@ create trigger slideshows_touch_updated_at
 before update on public.slideshows
 for each row execute function private.touch_updated_at();
 
+create trigger slideshows_refuse_title_length
+before insert or update of title on public.slideshows
+for each row when (length(new.title) not between 1 and 200)
+execute function private.refuse_text_length('title', '1', '200');
+
+create trigger slideshows_refuse_description_length
+before insert or update of description on public.slideshows
+for each row when (length(new.description) not between 0 and 2000)
+execute function private.refuse_text_length('description', '0', '2000');
+
 create trigger slideshow_items_touch_updated_at
 before update on public.slideshow_items
 for each row execute function private.touch_updated_at();
+
+create trigger slideshow_items_refuse_caption_length
+before insert or update of caption on public.slideshow_items
+for each row when (length(new.caption) not between 1 and 500)
+execute function private.refuse_text_length('caption', '1', '500');
 
 create trigger slideshow_items_record_copy after delete or update of public_path on public.slideshow_items
 for each row execute function private.record_storage_removal('public_path');
