@@ -1,4 +1,4 @@
-/** Commands run as a reader of the documentation types them: by the shell, and through npx. */
+/** Commands run as a reader of the documentation types them: by the shell, and through npx where they say so. */
 import { join } from "@std/path";
 import { repository } from "./documented-commands.ts";
 
@@ -10,12 +10,12 @@ export const hasNpx: boolean = await new Deno.Command("npx", {
   stderr: "null",
 }).output().then(({ success }) => success, () => false);
 
-/** As CONTRIBUTING says, `deno` stands for npx; where there is none, for the Deno that runs this. */
+/** As CONTRIBUTING says, `deno` stands for an installed Deno, which is the one that runs this; npx alone fetches one. */
 function spellOut(text: string): string {
-  const deno = hasNpx
-    ? `npx -y deno@${Deno.version.deno}`
-    : `'${Deno.execPath()}'`;
-  return text.replace(/^(npx -y deno@[\d.]+|deno)(?= |$)/, deno);
+  const installed = `'${Deno.execPath()}'`;
+  const viaNpx = hasNpx ? `npx -y deno@${Deno.version.deno}` : installed;
+  return text.replace(/^npx -y deno@[\d.]+(?= |$)/, viaNpx)
+    .replace(/^deno(?= |$)/, installed);
 }
 
 /** Starts a command in its own process group, as a terminal does, so that a signal to the group is Ctrl-C. */

@@ -263,6 +263,8 @@ export async function startChild(
   args: string[] = [],
   options: {
     simulators?: boolean;
+    /** Whether it serves the page, which takes as long to bundle as all the rest to start. */
+    page?: boolean;
     env?: Record<string, string>;
     /** Where the env file goes and stays; else a temporary one. */
     envFile?: string;
@@ -279,6 +281,7 @@ export async function startChild(
       envFile,
       ...(args.includes("--port") ? [] : ["--port", "0"]),
       ...(options.simulators ? [] : ["--no-simulators"]),
+      ...(options.page ? [] : ["--no-page"]),
       ...args,
     ],
     cwd: repository,

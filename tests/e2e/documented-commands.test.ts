@@ -1,4 +1,4 @@
-/** The commands of README and docs, run through npx in a clone exactly as they are written. */
+/** The commands of README and docs, run in a clone exactly as they are written: through npx where they say so. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { parse } from "dotenv";
@@ -84,15 +84,23 @@ Deno.test({
     "documented commands: the Supabase CLI knows those that need a project, and their options",
   ignore: !hasNpx,
   async fn(t) {
+    // Several commands differ in their options alone.
+    const helps = new Map<string, ReturnType<typeof runAsWritten>>();
+    const helpOf = (names: string) => {
+      const help = helps.get(names) ??
+        runAsWritten(`deno task supabase ${names} --help`, {
+          cwd: ".",
+          env: { SUPABASE_TELEMETRY_DISABLED: "1" },
+        });
+      helps.set(names, help);
+      return help;
+    };
     for (const { page, line, text } of those("supabase")) {
       await t.step(`${page}:${line} ${text}`, async () => {
         const words = text.split(" ").slice(text.startsWith("npx") ? 2 : 1);
         const end = words.findIndex((word) => !/^[a-z][a-z-]*$/.test(word));
         const names = end < 0 ? words : words.slice(0, end);
-        const { code, stdout, stderr } = await runAsWritten(
-          `deno task supabase ${names.join(" ")} --help`,
-          { cwd: ".", env: { SUPABASE_TELEMETRY_DISABLED: "1" } },
-        );
+        const { code, stdout, stderr } = await helpOf(names.join(" "));
         assertEquals(code, 0, stderr);
         const usage = /USAGE\n\s+supabase(.*)/.exec(stdout)?.[1] ?? "";
         for (const name of names) assert(usage.includes(` ${name}`), usage);

@@ -44,6 +44,7 @@ Deno.test("start: the env file is written when all services respond, and only it
   const envFile = join(project.dir, "new.env");
   await using stack = await startChild(project.dir, ["--ephemeral"], {
     simulators: true,
+    page: true,
     envFile,
   });
   assertEquals(((await Deno.stat(envFile)).mode ?? 0) & 0o777, 0o600);
@@ -142,6 +143,7 @@ Deno.test("stop: SIGTERM and SIGINT end the stack with code 0 and leave no proce
       await using project = await makeProject();
       await using stack = await startChild(project.dir, ["--ephemeral"], {
         simulators: true,
+        page: true,
       });
       const left = await footprint(stack);
       assert(left.pids.length > 6, "the stack runs several processes");
@@ -156,6 +158,7 @@ Deno.test("crash: SIGKILL of the stack leaves no process, no port and no folder"
   await using project = await makeProject();
   await using stack = await startChild(project.dir, ["--ephemeral"], {
     simulators: true,
+    page: true,
   });
   await newPerson(stack.env, "ann");
   const left = await footprint(stack);

@@ -61,6 +61,8 @@ export async function startProject(folder?: string): Promise<RunningProject> {
   const process = startTask([
     "start",
     "--ephemeral",
+    // What the browser ring is about; here it would take a second of processor time at each start.
+    "--no-page",
     "--write-env",
     envFile,
     ...(folder === undefined ? [] : ["--project", folder]),
