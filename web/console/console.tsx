@@ -78,6 +78,12 @@ function Tile(
   );
 }
 
+/** `1 provider`, `2.5 seconds`; units are plurals. */
+function countedOf(observed: number, unit: string): string {
+  const number = Math.round(observed * 100) / 100;
+  return `${number} ${number === 1 ? unit.replace(/s$/, "") : unit}`;
+}
+
 function Numbers({ overview }: { overview: Overview }) {
   const { waiting, running, oldest_waiting, failed_last_hour } = overview;
   const oldest = oldest_waiting.value;
@@ -123,7 +129,9 @@ function Numbers({ overview }: { overview: Overview }) {
         <Tile
           name="Oldest waiting"
           number={oldest_waiting}
-          shown={oldest === null ? "–" : lengthOf(oldest * 1000)}
+          shown={oldest === null || waiting.value === 0
+            ? "–"
+            : lengthOf(oldest * 1000)}
         />
         <Tile
           name="Failed in the last hour"
@@ -137,8 +145,8 @@ function Numbers({ overview }: { overview: Overview }) {
             <p key={name}>
               {name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase())}:
               {" "}
-              {Math.round(observed * 100) / 100} {unit}, at most {limit}{" "}
-              expected
+              {countedOf(observed, unit)},{" "}
+              {limit === 0 ? "none" : `at most ${limit}`} expected
             </p>
           ))}
         </Notice>

@@ -116,8 +116,8 @@ function ParkedItem({ job }: { job: ParkedJob }) {
       <p class="small">
         Where to look: <b>{job.where}</b>
       </p>
-      <Copyable text={job.marker} label="Copy the marker" />
       <div class="row">
+        <Copyable text={job.marker} label="Copy the marker" />
         <Button isSmall icon="check" onClick={() => answer.value = true}>
           It was made
         </Button>

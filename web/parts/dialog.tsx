@@ -16,9 +16,12 @@ export function Dialog(
   const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
-    return () => element?.close();
+    const opener = document.activeElement;
+    dialog.current?.showModal();
+    // The element is gone by then, so that the browser does not do this.
+    return () => {
+      if (opener instanceof HTMLElement) opener.focus();
+    };
   }, []);
   return (
     <dialog
