@@ -1,5 +1,6 @@
 /** The kept counters: exact after every way that a job can go, and after rollbacks. */
 import { assert, assertEquals } from "@std/assert";
+import postgres from "postgres";
 import fc from "../_support/fast-check.ts";
 import type { TestDatabase } from "../_support/database.ts";
 import {
@@ -261,6 +262,68 @@ Deno.test("counters: after any sequence of steps the counts of now are those of 
     ),
     { numRuns: 15 },
   );
+});
+
+Deno.test("counters: a session that is killed in the middle of any step leaves the counts as the table", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    await insertJobs(db, 6);
+    const [first, second] = await queue.claim(2);
+    assert(first !== undefined && second !== undefined);
+    const admin = postgres(db.adminUrl, { max: 1 });
+    try {
+      const steps: Record<
+        string,
+        (sql: postgres.Sql) => Promise<unknown>
+      > = {
+        insert: (sql) =>
+          sql`insert into public.ai_jobs (user_id, job_type, input_url, metadata)
+            select user_id, job_type, input_url, '{"voice_name": "n"}' from public.ai_jobs limit 1`,
+        claim: (sql) => sql`select public.claim_ai_jobs(2)`,
+        complete: (sql) => completeJob(sql, first),
+        fail: (sql) =>
+          sql`select public.fail_ai_job(${second.id}, ${second.lease_token}, 'provider_timeout', 'no', true)`,
+        delete: (sql) =>
+          sql`delete from public.ai_jobs where status = 'pending'`,
+        fold: (sql) => sql`select private.fold_ai_counters()`,
+      };
+      for (const [name, step] of Object.entries(steps)) {
+        const { promise: closed, resolve } = Promise.withResolvers<void>();
+        const victim = postgres(db.adminUrl, {
+          max: 1,
+          onclose: () => resolve(),
+          connection: { search_path: '""' },
+        });
+        const session = await victim.reserve();
+        await session`begin`;
+        await step(session);
+        const [row] = await session<
+          { pid: number }[]
+        >`select pg_backend_pid() as pid`;
+        const [end] = await admin<{ killed: boolean }[]>`
+          select pg_terminate_backend(${row?.pid ?? 0}, 10000) as killed`;
+        assertEquals(end?.killed, true, name);
+        await closed;
+        await victim.end({ timeout: 1 });
+        const counted = await totals(db);
+        assertEquals(
+          ["jobs pending", "jobs processing"].map((one) => counted[one] ?? 0),
+          [4, 2],
+          name,
+        );
+        assertEquals(await truth(db), {
+          "jobs pending": 4,
+          "jobs processing": 2,
+        });
+        assertEquals(counted["created"], 6, name);
+      }
+      // The twin: the same steps count once they commit.
+      await completeJob(db.sql, first);
+      assertEquals((await totals(db))["completed"], 1);
+    } finally {
+      await admin.end();
+    }
+  });
 });
 
 Deno.test("counters: recounting corrects counts after rows were written without triggers", async () => {

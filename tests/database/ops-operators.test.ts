@@ -188,6 +188,42 @@ Deno.test("operators: each action is recorded with who and what, and a refused o
   });
 });
 
+Deno.test("operators: the janitor removes actions older than the setting, and none when it is null", async () => {
+  await withQueue(async ({ db }) => {
+    const operator = await createOperator(db);
+    for (const age of ["731 days", "729 days", "8 days", "0 days"]) {
+      await db.sql`
+        insert into private.operator_actions (operator_id, action, details, created_at)
+        values (${operator}, 'pause', ${
+        db.sql.json({ age })
+      }, now() - ${age}::interval)`;
+    }
+    let runs = 0;
+    const left = async (days?: number | null) => {
+      if (days !== undefined) {
+        await db
+          .sql`update private.janitor_settings set operator_action_days = ${days}`;
+      }
+      await db.asService((sql) =>
+        sql`select public.begin_janitor_run(${`run-${++runs}`}, extract(epoch from clock_timestamp()))`
+      );
+      const rows = await db.sql<{ age: string }[]>`
+        select details ->> 'age' as age from private.operator_actions order by id`;
+      return rows.map(({ age }) => age);
+    };
+    assertEquals(await left(null), [
+      "731 days",
+      "729 days",
+      "8 days",
+      "0 days",
+    ]);
+    assertEquals(await left(730), ["729 days", "8 days", "0 days"]);
+    assertEquals(await left(7), ["0 days"]);
+    const { code } = await refusalOf(() => left(0));
+    assertEquals(code, "23514");
+  });
+});
+
 Deno.test("operators: a job is shown without what its user put in or got out; that is read apart, and recorded", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;

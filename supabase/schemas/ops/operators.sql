@@ -12,9 +12,13 @@ create table private.operator_actions (
   constraint operator_actions_details_is_object check (jsonb_typeof(details) = 'object')
 );
 comment on table private.operator_actions is
-  'What operators did in the console, and whose payloads they read: written in the transaction of the action, never changed.';
+  'What operators did in the console, and whose payloads they read: written in the transaction of the action, never changed, '
+  'and kept for private.janitor_settings.operator_action_days.';
 comment on column private.operator_actions.operator_id is
   'The operator''s account. No foreign key: what was done stays on record when the account is deleted.';
+-- Serves the janitor, which removes the oldest.
+create index operator_actions_created_at_idx on private.operator_actions (created_at);
+
 alter table private.operator_actions enable row level security;
 revoke all on private.operator_actions from public, anon, authenticated, service_role;
 
@@ -51,6 +55,33 @@ end;
 $$;
 comment on function private.record_operator_action(uuid, text, jsonb) is
   'Checks the role (AJ095) and writes down what the operator is about to do; rolled back with it.';
+
+create function private.prune_operator_actions(p_limit integer default 1000)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  delete from private.operator_actions as a
+  using (
+    select o.id
+    from private.operator_actions as o
+    where o.created_at < now() - make_interval(days => (select s.operator_action_days from private.janitor_settings as s))
+    order by o.created_at
+    limit p_limit
+  ) as old
+  where a.id = old.id;
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+comment on function private.prune_operator_actions(integer) is
+  'Removes up to p_limit actions of operators that are older than private.janitor_settings.operator_action_days, the oldest '
+  'first, and returns how many. Null there removes none. Runs with the janitor.';
 
 create function public.ops_actions(p_operator_id uuid, p_limit integer default 50, p_before_id bigint default null)
 returns jsonb
