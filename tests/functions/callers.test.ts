@@ -195,6 +195,8 @@ Deno.test("user endpoints: a token of a deleted account is 401 account_not_found
     const answer = await user.call(slug, request);
     assertProblem(answer, { status: 401, code: "account_not_found" });
   }
+  const { data, error } = await user.client.auth.refreshSession();
+  assertEquals([data.session, error?.status], [null, 400], "no newer token");
   assertEquals(
     await stack.sql`select id from public.ai_jobs where user_id = ${user.id}`,
     [],
