@@ -18,8 +18,9 @@ import {
   withEvent,
 } from "./store.ts";
 
-/** How long a new job that cannot be read yet is left before it is read once more. */
+/** How long a new job that cannot be read yet is left before it is read again; each time twice as long. */
 const UNSEEN_MS = 500;
+const LONGEST_UNSEEN_MS = 4000;
 
 /** Which jobs a list has. */
 export interface ListedJobs {
@@ -186,14 +187,15 @@ export class ListStore extends Store<AiJobsState> {
     { job_id, event }: JobEvent,
     signal: AbortSignal,
   ): Promise<Job> {
-    const read = () => this.#jobs.get(job_id, { signal });
-    try {
-      return await read();
-    } catch (error) {
-      if (event !== "created" || !isGone(error)) throw error;
+    for (let wait = UNSEEN_MS;; wait *= 2) {
+      try {
+        return await this.#jobs.get(job_id, { signal });
+      } catch (error) {
+        const isNew = event === "created" && isGone(error);
+        if (!isNew || wait > LONGEST_UNSEEN_MS) throw error;
+      }
+      await pause(wait, signal);
     }
-    await pause(UNSEEN_MS, signal);
-    return await read();
   }
 
   #show(): void {

@@ -760,6 +760,7 @@ create table private.janitor_settings (
   orphan_grace_seconds integer not null default 86400,
   failed_grace_seconds integer not null default 604800,
   scan_interval_seconds integer not null default 21600,
+  operator_action_days integer default 730,
   cancelled_done_until timestamptz not null default '-infinity',
   failed_done_until timestamptz not null default '-infinity',
   file_scan_bucket text,
@@ -768,7 +769,7 @@ create table private.janitor_settings (
   constraint janitor_settings_pkey primary key (id),
   constraint janitor_settings_is_one_row check (id = 1),
   constraint janitor_settings_are_not_negative check (
-    orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0
+    orphan_grace_seconds >= 0 and failed_grace_seconds >= 0 and scan_interval_seconds >= 0 and operator_action_days >= 1
   ),
   constraint janitor_settings_file_scan_is_whole check ((file_scan_bucket is null) = (file_scan_name is null))
 );
@@ -783,6 +784,8 @@ comment on column private.janitor_settings.failed_grace_seconds is
   'How long leftovers of a failed job are kept: a retry uses them instead of paying again.';
 comment on column private.janitor_settings.scan_interval_seconds is
   'Time between two scans of a provider''s complete list, and of all objects in our buckets.';
+comment on column private.janitor_settings.operator_action_days is
+  'private.operator_actions keeps an action for so many days; null keeps all.';
 comment on column private.janitor_settings.cancelled_done_until is
   'Leftovers of jobs cancelled before this time are queued.';
 comment on column private.janitor_settings.failed_done_until is
@@ -7498,12 +7501,13 @@ begin
     raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
   end if;
   perform private.note_schedule_run('janitor');
+  perform private.prune_operator_actions();
   return private.queue_job_leftovers();
 end;
 $$;
 comment on function public.begin_janitor_run(text, double precision) is
   'Accepts a call of the janitor whose signature the caller has verified: rejects one more than five minutes old or '
-  'ahead (AJ040) and a replay (AJ041). Queues what ended jobs left and returns how many jobs it checked. service_role '
+  'ahead (AJ040) and a replay (AJ041). Removes old actions of operators, queues what ended jobs left and returns how many jobs it checked. service_role '
   'only; security definer because the tables are in schema private.';
 revoke execute on function public.begin_janitor_run(text, double precision) from public, anon, authenticated;
 grant execute on function public.begin_janitor_run(text, double precision) to service_role;
@@ -8092,9 +8096,13 @@ create table private.operator_actions (
   constraint operator_actions_details_is_object check (jsonb_typeof(details) = 'object')
 );
 comment on table private.operator_actions is
-  'What operators did in the console, and whose payloads they read: written in the transaction of the action, never changed.';
+  'What operators did in the console, and whose payloads they read: written in the transaction of the action, never changed, '
+  'and kept for private.janitor_settings.operator_action_days.';
 comment on column private.operator_actions.operator_id is
   'The operator''s account. No foreign key: what was done stays on record when the account is deleted.';
+-- Serves the janitor, which removes the oldest.
+create index operator_actions_created_at_idx on private.operator_actions (created_at);
+
 alter table private.operator_actions enable row level security;
 revoke all on private.operator_actions from public, anon, authenticated, service_role;
 
@@ -8131,6 +8139,33 @@ end;
 $$;
 comment on function private.record_operator_action(uuid, text, jsonb) is
   'Checks the role (AJ095) and writes down what the operator is about to do; rolled back with it.';
+
+create function private.prune_operator_actions(p_limit integer default 1000)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  delete from private.operator_actions as a
+  using (
+    select o.id
+    from private.operator_actions as o
+    where o.created_at < now() - make_interval(days => (select s.operator_action_days from private.janitor_settings as s))
+    order by o.created_at
+    limit p_limit
+  ) as old
+  where a.id = old.id;
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+comment on function private.prune_operator_actions(integer) is
+  'Removes up to p_limit actions of operators that are older than private.janitor_settings.operator_action_days, the oldest '
+  'first, and returns how many. Null there removes none. Runs with the janitor.';
 
 create function public.ops_actions(p_operator_id uuid, p_limit integer default 50, p_before_id bigint default null)
 returns jsonb
