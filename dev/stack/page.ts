@@ -23,9 +23,9 @@ function pagePort({ port, ephemeral }: StackOptions): number {
   const gateway = port ?? (ephemeral === true ? 0 : defaultPort);
   if (gateway === 0) return freePort();
   // Where `supabase start` has Studio.
-  const beside = gateway + 2;
-  const isOrdinary = beside >= 1024 && beside < 65536;
-  return isOrdinary && !isPortTaken(beside) ? beside : freePort();
+  const nextPort = gateway + 2;
+  const isOrdinary = nextPort >= 1024 && nextPort < 65536;
+  return isOrdinary && !isPortTaken(nextPort) ? nextPort : freePort();
 }
 
 /** Begins to bundle the page, and serves it on the port after the database's, or on any that is free. */

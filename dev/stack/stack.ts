@@ -97,8 +97,8 @@ export interface Stack extends AsyncDisposable {
 /** Beside the gateway, as with `supabase start`, so that a database tool finds it again; any free port if ephemeral. */
 function databasePort(gatewayUrl: string, isEphemeral: boolean): number {
   if (isEphemeral) return freePort();
-  const beside = Number(new URL(gatewayUrl).port) + 1;
-  return beside < 65536 && !isPortTaken(beside) ? beside : freePort();
+  const nextPort = Number(new URL(gatewayUrl).port) + 1;
+  return nextPort < 65536 && !isPortTaken(nextPort) ? nextPort : freePort();
 }
 
 function print(logs: LogBook, printed: Printed): void {

@@ -367,7 +367,7 @@ export const DISPATCH: Shape = {
 };
 
 /** Members that no body has: rights, states, and what every object inherits. */
-const strangers = fc.oneof(
+const unknownNames = fc.oneof(
   fc.constantFrom(
     "user_id",
     "status",
@@ -421,9 +421,9 @@ export function hostileBodies(shape: Shape): fc.Arbitrary<HostileBody> {
   const wrongMember = fc.constantFrom(...shape.members).chain((member) =>
     member.wrong.map((value): Change => ({ field: member.field, value }))
   );
-  const stranger = shape.strict.length === 0
+  const unknownMember = shape.strict.length === 0
     ? wrongMember
-    : fc.tuple(fc.constantFrom(...shape.strict), strangers, json).map((
+    : fc.tuple(fc.constantFrom(...shape.strict), unknownNames, json).map((
       [inside, name, value],
     ): Change => ({
       field: inside === "" ? name : `${inside}.${name}`,
@@ -432,7 +432,7 @@ export function hostileBodies(shape: Shape): fc.Arbitrary<HostileBody> {
   return fc.array(
     fc.oneof(
       { weight: 4, arbitrary: wrongMember },
-      { weight: 1, arbitrary: stranger },
+      { weight: 1, arbitrary: unknownMember },
     ),
     { minLength: 1, maxLength: 3 },
   ).map((changes) => {

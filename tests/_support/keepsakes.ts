@@ -64,7 +64,7 @@ export async function addSlideshow(
 }
 
 /** What `create-ai-job` answers. */
-export function askForKeepsake(
+export function requestKeepsake(
   user: TestUser,
   metadata: Record<string, unknown>,
 ) {
@@ -78,7 +78,7 @@ export async function newKeepsake(
   user: TestUser,
   metadata: Record<string, unknown>,
 ): Promise<string> {
-  const answer = await askForKeepsake(user, metadata);
+  const answer = await requestKeepsake(user, metadata);
   assertEquals(answer.status, 202, JSON.stringify(answer.body));
   return createAiJobResponseSchema.parse(answer.body).job_id;
 }

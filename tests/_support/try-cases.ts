@@ -28,10 +28,10 @@ export async function tryCases<T>(
       { cause: result.errorInstance },
     );
   }
-  tellCases(subject, tried);
+  reportCases(subject, tried);
 }
 
 /** Prints how many cases there were. */
-export function tellCases(subject: string, count: number): void {
+export function reportCases(subject: string, count: number): void {
   console.log(`${subject}: ${count} cases, seed ${PROPERTY_SEED}`);
 }

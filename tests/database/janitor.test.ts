@@ -551,9 +551,12 @@ Deno.test("provider scans: one at a time; interrupted ones resume, failed ones r
       "the lease is lost",
     );
     await endScan(db.sql, next, "provider_unavailable");
-    const anew = await beginScan(db.sql);
-    assertEquals([anew?.page_cursor, anew?.is_listed], [null, false]);
-    assertEquals(await recordPage(db.sql, anew, [], null), true);
+    const secondScan = await beginScan(db.sql);
+    assertEquals([secondScan?.page_cursor, secondScan?.is_listed], [
+      null,
+      false,
+    ]);
+    assertEquals(await recordPage(db.sql, secondScan, [], null), true);
     await expire();
     const listed = await beginScan(db.sql);
     assertEquals(listed?.is_listed, true);

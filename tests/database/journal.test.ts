@@ -377,8 +377,8 @@ Deno.test("begin_provider_calls: repeated with the same id it is the same call; 
     assertEquals(await ask(job, id), send);
     assertEquals(await pictureOf(db), before);
 
-    const stranger = { ...job, lease_token: crypto.randomUUID() };
-    assertEquals(await ask(stranger, id), null);
+    const wrongLease = { ...job, lease_token: crypto.randomUUID() };
+    assertEquals(await ask(wrongLease, id), null);
     assertEquals(await pictureOf(db), before);
     assertEquals(
       await ask(job, crypto.randomUUID()),

@@ -130,7 +130,7 @@ for (const { table, link, constraint, kept, handedOver, values } of PRODUCTS) {
   Deno.test(`${table}: points at a job of the same owner, and no two at one job`, async () => {
     await withDatabase(async (db) => {
       const job = await insertJob(db);
-      const stranger = (await db.createUser()).id;
+      const otherUser = (await db.createUser()).id;
       const insert = (userId: string) =>
         insertRow(db, table, {
           user_id: userId,
@@ -138,13 +138,13 @@ for (const { table, link, constraint, kept, handedOver, values } of PRODUCTS) {
           ...values(userId),
         });
       assertEquals(
-        (await refusalOf(() => insert(stranger))).constraint,
+        (await refusalOf(() => insert(otherUser))).constraint,
         constraint,
       );
       await insert(job.user_id);
       assertEquals((await refusalOf(() => insert(job.user_id))).code, "23505");
       const { code } = await refusalOf(() =>
-        db.sql`update ${db.sql(`public.${table}`)} set user_id = ${stranger}`
+        db.sql`update ${db.sql(`public.${table}`)} set user_id = ${otherUser}`
       );
       assertEquals(code, handedOver);
     });

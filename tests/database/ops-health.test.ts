@@ -29,7 +29,9 @@ async function readHealth(db: TestDatabase): Promise<Health> {
 }
 
 /** The checks that are not ok, by name. */
-async function troubles(db: TestDatabase): Promise<Record<string, string>> {
+async function failingChecks(
+  db: TestDatabase,
+): Promise<Record<string, string>> {
   const { checks } = await readHealth(db);
   return Object.fromEntries(
     checks.filter(({ status }) => status !== "ok").map((
@@ -49,7 +51,7 @@ async function withHealthy(run: (bench: Bench) => Promise<void>) {
     }, 'dispatch_secret')`;
     await sql`select private.sweep_ai_jobs()`;
     await sql`update private.ai_schedule_runs set last_run_at = now()`;
-    assertEquals(await troubles(bench.db), {});
+    assertEquals(await failingChecks(bench.db), {});
     await run(bench);
   });
 }
@@ -71,10 +73,10 @@ Deno.test("health: a sweep that has stopped is failing after a minute, and its n
   await withHealthy(async ({ db }) => {
     await db.sql`
       update private.ai_schedule_runs set last_run_at = now() - interval '61 seconds' where name = 'sweep'`;
-    assertEquals(await troubles(db), { sweep_age: "failing" });
+    assertEquals(await failingChecks(db), { sweep_age: "failing" });
     assertEquals((await readHealth(db)).status, "failing");
     await db.sql`select private.sweep_ai_jobs()`;
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
   });
 });
 
@@ -82,9 +84,9 @@ Deno.test("health: a janitor that has not run for an hour is degraded, unless it
   await withHealthy(async ({ db }) => {
     await db.sql`
       update private.ai_schedule_runs set last_run_at = now() - interval '61 minutes' where name = 'janitor'`;
-    assertEquals(await troubles(db), { janitor_age: "degraded" });
+    assertEquals(await failingChecks(db), { janitor_age: "degraded" });
     await db.sql`select cron.unschedule('run-janitor')`;
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
   });
 });
 
@@ -108,7 +110,7 @@ Deno.test("health: a run of the janitor is noted when the function takes it in, 
 Deno.test("health: without its secrets nothing is dispatched, which is failing", async () => {
   await withHealthy(async ({ db }) => {
     await db.sql`delete from vault.secrets where name = 'dispatch_secret'`;
-    assertEquals(await troubles(db), { dispatch_unconfigured: "failing" });
+    assertEquals(await failingChecks(db), { dispatch_unconfigured: "failing" });
   });
 });
 
@@ -120,12 +122,12 @@ Deno.test("health: calls that our functions refuse are degraded, a delivery that
         select 1000 + ${status} * 100 + n, ${status}, false from generate_series(1, ${count}::int) as n`;
     await answer(202, 50);
     await answer(409, 50);
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
     await answer(401, 11);
-    assertEquals(await troubles(db), { dispatch_failures: "degraded" });
+    assertEquals(await failingChecks(db), { dispatch_failures: "degraded" });
     await db
       .sql`update net._http_response set created = now() - interval '11 minutes'`;
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
   });
 });
 
@@ -134,10 +136,10 @@ Deno.test("health: an open breaker is degraded, and a paused provider is not", a
     await db.asService((sql) =>
       sql`select public.pause_ai_jobs(p_provider => 'heygen')`
     );
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
     await db.sql`
       update public.ai_providers set breaker_opened_at = now(), breaker_probe_at = now() where provider = 'd-id'`;
-    assertEquals(await troubles(db), { open_breakers: "degraded" });
+    assertEquals(await failingChecks(db), { open_breakers: "degraded" });
   });
 });
 
@@ -147,11 +149,11 @@ Deno.test("health: a parked job is degraded until it is resolved", async () => {
     const job = await insertClaimedJob(bench);
     await queue.begin(job);
     await queue.fail(job, { isRetryable: false });
-    assertEquals(await troubles(db), { parked_jobs: "degraded" });
+    assertEquals(await failingChecks(db), { parked_jobs: "degraded" });
     await db.asService((sql) =>
       sql`select public.resolve_unknown_ai_job(${job.id}, false)`
     );
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
   });
 });
 
@@ -170,11 +172,11 @@ Deno.test("health: half of at least twenty jobs failing within a quarter of an h
       }
     };
     await end(19, true);
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
     await end(19, false);
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
     await end(1, true);
-    assertEquals(await troubles(db), { failed_share: "degraded" });
+    assertEquals(await failingChecks(db), { failed_share: "degraded" });
   });
 });
 
@@ -183,12 +185,12 @@ Deno.test("health: a lease that ran out a minute ago is stuck, and the sweep fre
     const { db } = bench;
     const { id } = await insertClaimedJob(bench);
     await expireLease(db, id);
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
     await db.sql`
       update public.ai_jobs set lease_expires_at = now() - interval '61 seconds' where id = ${id}`;
-    assertEquals(await troubles(db), { stuck_jobs: "failing" });
+    assertEquals(await failingChecks(db), { stuck_jobs: "failing" });
     await db.sql`select private.sweep_ai_jobs()`;
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
   });
 });
 
@@ -207,7 +209,7 @@ async function neglect(
 Deno.test("health: a due job that nobody claims is stuck, unless there is a reason for it to wait", async () => {
   await withHealthy(async ({ db, queue }) => {
     const { user_id } = await neglect(db);
-    assertEquals(await troubles(db), { stuck_jobs: "failing" });
+    assertEquals(await failingChecks(db), { stuck_jobs: "failing" });
 
     const reasons: [string, string][] = [
       [
@@ -229,15 +231,15 @@ Deno.test("health: a due job that nobody claims is stuck, unless there is a reas
     ];
     for (const [reason, undo] of reasons) {
       await db.sql.unsafe(reason);
-      assertEquals(await troubles(db), {}, reason);
+      assertEquals(await failingChecks(db), {}, reason);
       await db.sql.unsafe(undo);
-      assertEquals(await troubles(db), { stuck_jobs: "failing" }, undo);
+      assertEquals(await failingChecks(db), { stuck_jobs: "failing" }, undo);
     }
 
     // As long as others of its kind are claimed it has only not had its turn.
     const other = await insertJob(db);
     await queue.claim(1, [other.id]);
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
   });
 });
 
@@ -249,10 +251,10 @@ Deno.test("health: a due job of a provider without room is not stuck", async () 
     await db.sql`select private.fold_ai_counters()`;
     await db
       .sql`update private.ai_counters set bucket_at = bucket_at - interval '10 minutes' where resolution = 60`;
-    assertEquals(await troubles(db), { stuck_jobs: "failing" });
+    assertEquals(await failingChecks(db), { stuck_jobs: "failing" });
     await db
       .sql`update public.ai_providers set max_concurrent = 1 where provider = 'elevenlabs'`;
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
   });
 });
 
@@ -263,10 +265,10 @@ Deno.test("health: without the sweep, due jobs without a turn count as stuck as 
       update public.ai_jobs
       set queue_key = null, created_at = now() - interval '4 minutes', scheduled_at = now() - interval '3 minutes'
       where id = ${job.id}`;
-    assertEquals(await troubles(db), {});
+    assertEquals(await failingChecks(db), {});
     await db
       .sql`update private.ai_schedule_runs set last_run_at = now() - interval '5 minutes' where name = 'sweep'`;
-    assertEquals(await troubles(db), {
+    assertEquals(await failingChecks(db), {
       stuck_jobs: "failing",
       sweep_age: "failing",
     });

@@ -180,14 +180,14 @@ Deno.test("orders: an order begins as an empty draft of somebody, and keeps vend
     );
 
     const id = await orderIn(db, shop, anna, "draft");
-    const stranger = (await db.createUser()).id;
+    const otherUser = (await db.createUser()).id;
     const set = (change: string) =>
       `update public.orders set ${change} where id = '${id}'`;
     assertEquals(
       await refusals({
         vendor: set(`vendor_id = '${other.vendorId}'`),
         currency: set("currency = 'USD'"),
-        customer: set(`user_id = '${stranger}'`),
+        customer: set(`user_id = '${otherUser}'`),
         total: set("items_total_minor = items_total_minor + 1"),
         // A generated column.
         sum: set("total_minor = 1"),
@@ -210,8 +210,8 @@ Deno.test("orders: only a draft can be deleted, by its customer or the service, 
         const id = await orderIn(db, shop, anna, status);
         const remove = (sql: Transaction) =>
           sql`delete from public.orders where id = ${id}`;
-        const stranger = (await db.createUser()).id;
-        assertEquals((await db.asUser(stranger, remove)).count, 0);
+        const otherUser = (await db.createUser()).id;
+        assertEquals((await db.asUser(otherUser, remove)).count, 0);
         if (status === "draft") {
           assertEquals((await db.asUser(anna, remove)).count, 1);
           assertEquals(
@@ -518,8 +518,8 @@ Deno.test("orders: a draft with a closed vendor is refused in the same words as 
 Deno.test("order items: product of the order's vendor and currency, keepsake of the customer, or refused", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const other = await openShop(db);
-    const stranger = (await db.createUser()).id;
-    const foreignPdf = await insertPdf(db, stranger);
+    const otherUser = (await db.createUser()).id;
+    const foreignPdf = await insertPdf(db, otherUser);
     const [dollars] = await db.sql<{ id: string }[]>`
       insert into public.vendor_products (vendor_id, sku, name, unit_price_minor, currency)
       values (${shop.vendorId}, 'BOOK-US', 'Photo book', 2900, 'USD') returning id`;
@@ -879,7 +879,7 @@ Deno.test("payments: order, amount, currency, ids and time of capture never chan
   await withShop(async ({ db, shop, anna }) => {
     const orderId = await orderIn(db, shop, anna, "placed");
     const other = await orderIn(db, shop, anna, "placed");
-    const stranger = (await db.createUser()).id;
+    const otherUser = (await db.createUser()).id;
     const id = await insertPayment(db, orderId, "partially_refunded");
     const set = (change: string) => () =>
       db.asService((sql) =>
@@ -892,7 +892,7 @@ Deno.test("payments: order, amount, currency, ids and time of capture never chan
         "currency = 'USD'",
         "provider = 'paypal'",
         "provider_payment_id = 'other'",
-        `user_id = '${stranger}'`,
+        `user_id = '${otherUser}'`,
         "captured_at = now()",
         "captured_at = null",
         "refunded_minor = 399",
@@ -912,7 +912,7 @@ Deno.test("payments: order, amount, currency, ids and time of capture never chan
 
 Deno.test("payments: they belong to placed orders and their customer, for every user_id that is sent", async () => {
   await withShop(async ({ db, shop, anna }) => {
-    const stranger = (await db.createUser()).id;
+    const otherUser = (await db.createUser()).id;
     const draft = await orderIn(db, shop, anna, "draft");
     const refusal = await refusalOf(() => insertPayment(db, draft, "pending"));
     assertEquals([refusal.code, refusal.detail], ["AJ063", "order_id"]);
@@ -925,24 +925,24 @@ Deno.test("payments: they belong to placed orders and their customer, for every 
     await db.asService((sql) =>
       sql`
       insert into public.payments (order_id, user_id, provider, provider_payment_id, amount_minor, currency)
-      values (${placed}, ${stranger}, 'stripe', 'pi_1', 100, 'EUR')`
+      values (${placed}, ${otherUser}, 'stripe', 'pi_1', 100, 'EUR')`
     );
     const read = (userId: string) =>
       db.asUser(userId, (sql) => sql`select user_id from public.payments`);
     assertEquals([...await read(anna)], [{ user_id: anna }]);
-    assertEquals((await read(stranger)).length, 0);
+    assertEquals((await read(otherUser)).length, 0);
     assertEquals((await read(shop.clerkId)).length, 0);
   });
 });
 
 Deno.test("deliveries: they belong to the order's customer and vendor, for all ids that are sent", async () => {
   await withShop(async ({ db, shop, anna }) => {
-    const stranger = await openShop(db);
+    const otherUser = await openShop(db);
     const id = await orderIn(db, shop, anna, "paid");
     await db.asService((sql) =>
       sql`
       insert into public.deliveries (order_id, user_id, vendor_id)
-      values (${id}, ${stranger.clerkId}, ${stranger.vendorId})`
+      values (${id}, ${otherUser.clerkId}, ${otherUser.vendorId})`
     );
     const read = (userId: string) =>
       db.asUser(
@@ -952,10 +952,10 @@ Deno.test("deliveries: they belong to the order's customer and vendor, for all i
     const expected = [{ user_id: anna, vendor_id: shop.vendorId }];
     assertEquals([...await read(anna)], expected);
     assertEquals([...await read(shop.clerkId)], expected);
-    assertEquals((await read(stranger.clerkId)).length, 0);
+    assertEquals((await read(otherUser.clerkId)).length, 0);
     const { code, detail } = await refusalOf(() =>
       db.asService((sql) =>
-        sql`update public.deliveries set user_id = ${stranger.clerkId}`
+        sql`update public.deliveries set user_id = ${otherUser.clerkId}`
       )
     );
     assertEquals([code, detail], ["AJ064", "user_id"]);
@@ -1134,7 +1134,7 @@ Deno.test("service: payments and deliveries are never deleted", async () => {
 Deno.test("vendors: they see only their own paid orders with items and deliveries, and never payments", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     const rival = await openShop(db);
-    const stranger = (await db.createUser()).id;
+    const otherUser = (await db.createUser()).id;
     const VISIBLE = [
       "paid",
       "in_production",
@@ -1174,7 +1174,7 @@ Deno.test("vendors: they see only their own paid orders with items and deliverie
             : nothing,
         );
         assertEquals(await seenBy(rival.clerkId), nothing);
-        assertEquals(await seenBy(stranger), nothing);
+        assertEquals(await seenBy(otherUser), nothing);
       });
     }
   });

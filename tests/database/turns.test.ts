@@ -70,15 +70,15 @@ Deno.test("claim_ai_jobs: users with many jobs each take turns", async () => {
 
 Deno.test("claim_ai_jobs: lower priority first, but every eighth claim takes the job that waits longest", async () => {
   await withQueue(async (bench) => {
-    const patient = await queueUp(bench, 1, { priority: 10 });
+    const lowPriority = await queueUp(bench, 1, { priority: 10 });
     await queueUp(bench, 20);
     const order: string[] = [];
     for (let i = 0; i < 8; i++) {
       const [job] = await bench.queue.claim(1);
       assert(job !== undefined);
-      order.push(job.user_id === patient ? "patient" : "urgent");
+      order.push(job.user_id === lowPriority ? "lowPriority" : "urgent");
     }
-    assertEquals(order, [...Array(7).fill("urgent"), "patient"]);
+    assertEquals(order, [...Array(7).fill("urgent"), "lowPriority"]);
   });
 });
 

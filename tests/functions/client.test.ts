@@ -177,12 +177,12 @@ liveTest(
       "contentType",
     );
 
-    const stranger = createAiJobs(
+    const signedOut = createAiJobs(
       createClient(stack.apiUrl, stack.publishableKey, {
         auth: { persistSession: false, autoRefreshToken: false },
       }),
     );
-    await assertRejects(() => stranger.list(), NotSignedIn);
+    await assertRejects(() => signedOut.list(), NotSignedIn);
   },
 );
 

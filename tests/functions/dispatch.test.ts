@@ -117,7 +117,7 @@ Deno.test("process-ai-job: one valid signature among several suffices, so that t
   const stack = running();
   const { user, jobId } = await waitingJob(stack);
   const { body, headers } = signed(stack, { jobIds: [jobId] });
-  const stranger = new Webhook(`whsec_${btoa("x".repeat(32))}`).sign(
+  const otherSignature = new Webhook(`whsec_${btoa("x".repeat(32))}`).sign(
     headers["webhook-id"] ?? "",
     new Date(),
     body,
@@ -127,7 +127,7 @@ Deno.test("process-ai-job: one valid signature among several suffices, so that t
     body,
     headers: {
       ...headers,
-      "webhook-signature": `${stranger} ${headers["webhook-signature"]}`,
+      "webhook-signature": `${otherSignature} ${headers["webhook-signature"]}`,
     },
   });
   assertEquals(claimedBy(answer), [jobId]);

@@ -27,7 +27,7 @@ import {
 } from "../_support/hostile-urls.ts";
 import { hmacHex } from "../_support/hmac.ts";
 import { type TestStack, useStack } from "../_support/stack.ts";
-import { tellCases } from "../_support/try-cases.ts";
+import { reportCases } from "../_support/try-cases.ts";
 
 const SECRET = "whsec_of-the-test-0123456789abcdef0123";
 const running = useStack({
@@ -132,7 +132,7 @@ async function each<T>(
     }
   };
   await Promise.all(Array.from({ length: 6 }, one));
-  tellCases(subject, cases.length);
+  reportCases(subject, cases.length);
 }
 
 /** Fails if a row changed or the canary got a request. */
@@ -223,9 +223,9 @@ Deno.test("hostile bodies: every endpoint refuses them and names the field, and 
 Deno.test("input_url in every disguise: refused by field name; no row changes, no address is called", async () => {
   const stack = running();
   const user = await signUp(stack);
-  const stranger = await signUp(stack);
+  const otherUser = await signUp(stack);
   const own = await uploadRecording(user);
-  const theirs = await uploadRecording(stranger);
+  const theirs = await uploadRecording(otherUser);
   const folder = own.split("/").slice(0, 2).join("/");
   const { host } = new URL(stack.apiUrl);
   await withNothingChanged(stack, async (canary) => {

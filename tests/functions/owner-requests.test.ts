@@ -36,7 +36,7 @@ const problemSchema = z.object({ code: z.string() });
 
 Deno.test("list-ai-jobs: each job is on one page, newest first, while new ones arrive; others see none", async () => {
   const stack = running();
-  const [owner, stranger] = [await signUp(stack), await signUp(stack)];
+  const [owner, otherUser] = [await signUp(stack), await signUp(stack)];
   const inputUrl = await uploadRecording(owner);
   const ids: string[] = [];
   for (let i = 0; i < 5; i++) {
@@ -53,7 +53,7 @@ Deno.test("list-ai-jobs: each job is on one page, newest first, while new ones a
     ids,
   );
   assertEquals(third.next_cursor, null);
-  assertEquals((await list(stranger)).jobs, []);
+  assertEquals((await list(otherUser)).jobs, []);
   for (const id of [...ids, late]) {
     await waitForJob(stack, owner, id, "completed");
   }
@@ -253,12 +253,12 @@ Deno.test("retry-ai-job: a failed job runs again and can succeed; one that has n
 
 Deno.test("cancel-ai-job, retry-ai-job: another user's job is 404 and unchanged", async () => {
   const stack = running();
-  const [owner, stranger] = [await signUp(stack), await signUp(stack)];
+  const [owner, otherUser] = [await signUp(stack), await signUp(stack)];
   await stack.pauseNet();
   const jobId = await requestVoice(owner, await uploadRecording(owner));
   const before = await readJob(owner, jobId);
   for (const slug of ["cancel-ai-job", "retry-ai-job"]) {
-    const answer = await stranger.call(slug, { body: { job_id: jobId } });
+    const answer = await otherUser.call(slug, { body: { job_id: jobId } });
     assertEquals(answer.status, 404, slug);
     const bad = await owner.call(slug, { body: { job_id: "7" } });
     assertEquals(bad.status, 400, slug);

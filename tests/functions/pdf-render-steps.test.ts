@@ -161,7 +161,7 @@ Deno.test("pdf_render: a photo replaced half-way restarts the book, which mixes 
   await stack.sweep();
   const job = await waitForJob(stack, user, jobId, "completed", 60);
   await waitForLog(stack, "render-ai-job", {
-    event: "keepsake_begun_anew",
+    event: "keepsake_restarted",
     job_id: jobId,
   });
   assertEquals(job.result_data?.["photos_too_small"], [1]);

@@ -10,9 +10,9 @@ import { signUp, type TestUser } from "../_support/as-user.ts";
 import {
   addPhoto,
   addSlideshow,
-  askForKeepsake as ask,
   newKeepsake as newJob,
   readPhoto,
+  requestKeepsake,
 } from "../_support/keepsakes.ts";
 import { assertProblem } from "../_support/problem.ts";
 import { useStack } from "../_support/stack.ts";
@@ -103,10 +103,10 @@ Deno.test("pdf_render: a slideshow becomes a PDF that only its owner can fetch, 
   ]);
   await document.loadingTask.destroy();
 
-  const stranger = await signUp(stack);
-  const { data: theirs } = await stranger.client.from("pdfs").select("id");
+  const otherUser = await signUp(stack);
+  const { data: theirs } = await otherUser.client.from("pdfs").select("id");
   assertEquals(theirs, []);
-  const { error } = await stranger.client.storage.from("pdfs").download(
+  const { error } = await otherUser.client.storage.from("pdfs").download(
     `${user.id}/${job_id}/keepsake.pdf`,
   );
   assert(error !== null);
@@ -142,7 +142,7 @@ Deno.test("pdf_render: another user's slideshow, a missing one and an invalid id
   );
   const answers = [];
   for (const slideshow_id of [foreign, crypto.randomUUID()]) {
-    const answer = await ask(user, { slideshow_id });
+    const answer = await requestKeepsake(user, { slideshow_id });
     assertProblem(answer, {
       status: 400,
       code: "slideshow_not_found",
@@ -176,7 +176,7 @@ Deno.test("pdf_render: a slideshow without photos and one with too many are refu
   const stack = running();
   const user = await signUp(stack);
   const empty = await addSlideshow(user, []);
-  assertProblem(await ask(user, { slideshow_id: empty }), {
+  assertProblem(await requestKeepsake(user, { slideshow_id: empty }), {
     status: 400,
     code: "slideshow_empty",
     field: "metadata.slideshow_id",
@@ -189,7 +189,7 @@ Deno.test("pdf_render: a slideshow without photos and one with too many are refu
     user,
     Array.from({ length: MAX_SLIDES + 1 }, () => ({ media_id: id })),
   );
-  assertProblem(await ask(user, { slideshow_id: long }), {
+  assertProblem(await requestKeepsake(user, { slideshow_id: long }), {
     status: 400,
     code: "slideshow_too_large",
     field: "metadata.slideshow_id",
@@ -202,14 +202,17 @@ Deno.test("pdf_render: a slideshow without photos and one with too many are refu
   await stack.sql`
     update storage.objects set metadata = jsonb_set(metadata, '{size}', '251658241')
     where bucket_id = 'uploads' and name in (${path}, ${other.path})`;
-  assertProblem(await ask(user, { slideshow_id: heavy }), {
+  assertProblem(await requestKeepsake(user, { slideshow_id: heavy }), {
     status: 400,
     code: "slideshow_too_large",
     field: "metadata.slideshow_id",
   });
   // A photo that two slides show is in the book once.
   const twice = await addSlideshow(user, [{ media_id: id }, { media_id: id }]);
-  assertEquals((await ask(user, { slideshow_id: twice })).status, 202);
+  assertEquals(
+    (await requestKeepsake(user, { slideshow_id: twice })).status,
+    202,
+  );
   const wordy = await addSlideshow(
     user,
     Array.from({ length: 61 }, () => ({
@@ -217,7 +220,7 @@ Deno.test("pdf_render: a slideshow without photos and one with too many are refu
       caption: "w".repeat(500),
     })),
   );
-  assertProblem(await ask(user, { slideshow_id: wordy }), {
+  assertProblem(await requestKeepsake(user, { slideshow_id: wordy }), {
     status: 400,
     code: "slideshow_too_large",
     field: "metadata.slideshow_id",
@@ -451,7 +454,10 @@ Deno.test("pdf_render: pages and slides follow the owner's choices", async () =>
   // Front and back cover, and an even number of pages.
   assertEquals(pages, [8, 6, 4, 8]);
   assertProblem(
-    await ask(user, { slideshow_id: slideshow, photos_per_page: 3 }),
+    await requestKeepsake(user, {
+      slideshow_id: slideshow,
+      photos_per_page: 3,
+    }),
     {
       status: 400,
       code: "invalid_request",

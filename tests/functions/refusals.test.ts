@@ -88,9 +88,9 @@ Deno.test("create-ai-job: every wrong body is refused with the field named, and 
 Deno.test("create-ai-job: every input that is not the caller's recording is refused, and nothing changes", async () => {
   const stack = running();
   const user = await signUp(stack);
-  const stranger = await signUp(stack);
+  const otherUser = await signUp(stack);
   const own = await uploadRecording(user);
-  const foreign = await uploadRecording(stranger);
+  const foreign = await uploadRecording(otherUser);
   const put = async (path: string, bytes: number, type: string) => {
     const { error } = await user.client.storage.from("uploads").upload(
       `${user.id}/${path}`,
@@ -138,10 +138,10 @@ Deno.test("create-ai-job: every input that is not the caller's recording is refu
     ["our host, other path", `${stack.apiUrl}/rest/v1/${own}`],
     ["a bucket alone", "voice-samples"],
     ["a folder", `voice-samples/${user.id}/`],
-    ["climbing", `voice-samples/${user.id}/../${stranger.id}/a.mp3`],
+    ["climbing", `voice-samples/${user.id}/../${otherUser.id}/a.mp3`],
     [
       "climbing, encoded",
-      `voice-samples/${user.id}/%2e%2e/${stranger.id}/a.mp3`,
+      `voice-samples/${user.id}/%2e%2e/${otherUser.id}/a.mp3`,
     ],
     [
       "climbing in a URL",
@@ -167,7 +167,7 @@ Deno.test("create-ai-job: every input that is not the caller's recording is refu
     }],
     [
       "nothing in another user's folder",
-      of(`voice-samples/${stranger.id}/none.mp3`),
+      of(`voice-samples/${otherUser.id}/none.mp3`),
       {
         status: 403,
         code: "path_not_allowed",

@@ -165,7 +165,7 @@ Deno.test("speech: a text in the user's own cloned voice becomes an MP3, with on
 Deno.test("speech: another user's voice is not found by either id, and nothing is made", async () => {
   const stack = running();
   const owner = await signUp(stack);
-  const stranger = await signUp(stack);
+  const otherUser = await signUp(stack);
   const clone = await requestVoice(owner, await uploadRecording(owner));
   await waitForJob(stack, owner, clone, "completed");
   const { data: voice } = await owner.client.from("voices").select(
@@ -182,7 +182,7 @@ Deno.test("speech: another user's voice is not found by either id, and nothing i
     ]
   ) {
     const metadata = { text: "Hello.", voice_id };
-    const answer = await stranger.call("create-ai-job", {
+    const answer = await otherUser.call("create-ai-job", {
       body: { job_type: "text_to_speech", metadata },
     });
     assertProblem(answer, {
@@ -194,15 +194,15 @@ Deno.test("speech: another user's voice is not found by either id, and nothing i
       .parse(answer.body);
     bodies.push(JSON.stringify(rest));
     // A plain insert is checked in the same way.
-    const { error } = await stranger.client.from("ai_jobs").insert({
-      user_id: stranger.id,
+    const { error } = await otherUser.client.from("ai_jobs").insert({
+      user_id: otherUser.id,
       job_type: "text_to_speech",
       metadata,
     });
     assertEquals([error?.code, error?.details], ["AJ018", "metadata.voice_id"]);
   }
   assertEquals(new Set(bodies).size, 1, "the responses are identical");
-  const { data: jobs } = await stranger.client.from("ai_jobs").select("id");
+  const { data: jobs } = await otherUser.client.from("ai_jobs").select("id");
   assertEquals(jobs, []);
 });
 

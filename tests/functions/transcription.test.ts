@@ -120,13 +120,13 @@ Deno.test("transcript: can be subtitles, also of other kinds of recordings", asy
 Deno.test("transcript: another user's call is not found, and nothing is made", async () => {
   const stack = running();
   const owner = await signUp(stack);
-  const stranger = await signUp(stack);
+  const otherUser = await signUp(stack);
   const { data: call } = await owner.client.from("calls")
     .insert({ title: "Private" }).select("id").single();
   assert(call !== null);
-  const input_url = await uploadRecording(stranger, { bucket: "recordings" });
+  const input_url = await uploadRecording(otherUser, { bucket: "recordings" });
   for (const call_id of [call.id, crypto.randomUUID()]) {
-    const answer = await stranger.call("create-ai-job", {
+    const answer = await otherUser.call("create-ai-job", {
       body: { job_type: "transcription", input_url, metadata: { call_id } },
     });
     assertProblem(answer, {
@@ -134,8 +134,8 @@ Deno.test("transcript: another user's call is not found, and nothing is made", a
       code: "call_not_found",
       field: "metadata.call_id",
     });
-    const { error } = await stranger.client.from("ai_jobs").insert({
-      user_id: stranger.id,
+    const { error } = await otherUser.client.from("ai_jobs").insert({
+      user_id: otherUser.id,
       job_type: "transcription",
       input_url,
       metadata: { call_id },
@@ -143,8 +143,8 @@ Deno.test("transcript: another user's call is not found, and nothing is made", a
     assertEquals([error?.code, error?.details], ["AJ019", "metadata.call_id"]);
   }
   for (const call_id of [42, null, "x", {}]) {
-    const { error } = await stranger.client.from("ai_jobs").insert({
-      user_id: stranger.id,
+    const { error } = await otherUser.client.from("ai_jobs").insert({
+      user_id: otherUser.id,
       job_type: "transcription",
       input_url,
       metadata: { call_id },

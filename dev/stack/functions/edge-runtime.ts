@@ -29,7 +29,7 @@ type Handler = (
 const serve = Deno.serve.bind(Deno);
 const encoder = new TextEncoder();
 
-function tellStack(event: Record<string, unknown>): void {
+function reportToStack(event: Record<string, unknown>): void {
   Deno.stdout.writeSync(encoder.encode(`${marker}${JSON.stringify(event)}\n`));
 }
 
@@ -114,14 +114,14 @@ function endWhenIdle(): void {
   isEnding = true;
   log("early termination has been triggered");
   announceEnd("early_drop");
-  tellStack({ event: "shutdown", reason: "EarlyDrop" });
+  reportToStack({ event: "shutdown", reason: "EarlyDrop" });
   Deno.exit(0);
 }
 
 function startClock(): void {
   if (!clock.isStopped) return;
   clock.start();
-  tellStack({ event: "clock-started", ageMs: clock.age() });
+  reportToStack({ event: "clock-started", ageMs: clock.age() });
 }
 
 Object.defineProperty(globalThis, "EdgeRuntime", {
@@ -152,7 +152,7 @@ Deno.addSignalListener("SIGTERM", () => {
   isEnding = true;
   announceEnd("termination");
   const end = () => {
-    tellStack({ event: "shutdown", reason: "TerminationRequested" });
+    reportToStack({ event: "shutdown", reason: "TerminationRequested" });
     Deno.exit(0);
   };
   const deadline = Date.now() + settings.graceMs;
@@ -245,7 +245,7 @@ function obey(request: Request): Response {
 serve({
   hostname: "127.0.0.1",
   port: 0,
-  onListen: ({ port }) => tellStack({ event: "ready", port }),
+  onListen: ({ port }) => reportToStack({ event: "ready", port }),
   onError(error) {
     log(error instanceof Error ? error.stack ?? error.message : String(error));
     return new Response("Internal Server Error", {
@@ -260,7 +260,7 @@ serve({
   info.completed.then(done, done);
   const id = request.headers.get("x-stack-request");
   // From here on nobody else may be given this request.
-  if (id !== null) tellStack({ event: "begun", id });
+  if (id !== null) reportToStack({ event: "begun", id });
   startClock();
   return await handler(request, info);
 });

@@ -147,7 +147,7 @@ const sessionSchema = z.looseObject({
 });
 
 /** A session from the embedded Auth, with the token that a hosted project would have issued. */
-async function mendSession(
+async function correctSession(
   tokens: TokenExchange,
   issuer: string,
   response: Response,
@@ -245,7 +245,7 @@ async function answer(
     }
     const response = await deps.services.fetch(inner);
     return withCors(
-      await mendSession(deps.tokens, `${self}/auth/v1`, response),
+      await correctSession(deps.tokens, `${self}/auth/v1`, response),
     );
   }
   if (path.startsWith("/storage/v1/")) {

@@ -15,7 +15,7 @@ import type { ProviderInventory } from "../_shared/providers/inventory.ts";
 import { removeFiles } from "../_shared/storage/remove-files.ts";
 import type { JanitorRepository, ProviderRemoval, Scan } from "./repository.ts";
 
-/** What a run needs. */
+/** The dependencies of a run. */
 export interface JanitorDeps {
   repository: JanitorRepository;
   /** For Storage. */
@@ -29,7 +29,7 @@ export interface JanitorDeps {
   log: Logger;
 }
 
-/** What a run has done. */
+/** The results of a run. */
 export interface JanitorSummary {
   filesScanned: number;
   filesRemoved: number;

@@ -1,5 +1,5 @@
 /**
- * The job type `pdf_render`: a slideshow becomes a keepsake, a PDF that is made here without a provider.
+ * The job type `pdf_render`: renders a slideshow as a keepsake, a PDF, without a provider.
  *
  * A book of a hundred photos needs more processor time than a request has. So it is made in steps, and a step that does not
  * fit into one request is left to the next: inspect each photo; prepare photos that PDF cannot embed unchanged; make the
@@ -125,7 +125,7 @@ async function resume(
   }
   const isUsable = known.success &&
     (contents === null || isCurrent(known.data, contents));
-  if (checkpoint !== null && !isUsable) log.info("keepsake_begun_anew");
+  if (checkpoint !== null && !isUsable) log.info("keepsake_restarted");
   let plan: Plan;
   if (isUsable) plan = known.data;
   else if (contents === null) throw JobFailure.final("slideshow_not_found");

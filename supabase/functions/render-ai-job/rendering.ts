@@ -1,4 +1,4 @@
-/** What the steps of a keepsake have in common. */
+/** The common part of the steps of a keepsake. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { PdfRenderMetadata } from "../_shared/contracts/pdf-render.ts";
 import type { Database } from "../_shared/database.types.ts";
@@ -9,7 +9,7 @@ import type { ResumableUploads } from "../_shared/storage/resumable-uploads.ts";
 import type { Budget } from "./budget.ts";
 import type { Plan } from "./plan.ts";
 
-/** What the steps need. */
+/** The dependencies of the steps. */
 export interface RenderDeps {
   supabase: SupabaseClient<Database>;
   checkpoints: Checkpoints;

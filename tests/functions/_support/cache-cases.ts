@@ -178,11 +178,11 @@ export function defineCacheTests(
         started_at = started_at - interval '25 hours',
         completed_at = completed_at - interval '25 hours'
       where id = ${jobId}`;
-    const anew = await askAgain(user, inputUrl);
-    await assertMiss(stack, user, anew);
+    const again = await askAgain(user, inputUrl);
+    await assertMiss(stack, user, again);
 
     await waitForLog(stack, "process-ai-job", {
-      job_id: anew.body.job_id,
+      job_id: again.body.job_id,
       event: "job_completed",
     });
     await stack.sql`delete from public.voices where user_id = ${user.id}`;

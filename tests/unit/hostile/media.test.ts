@@ -15,7 +15,7 @@ import {
 } from "../../../supabase/functions/_shared/media/mp3-frames.ts";
 import { storeOutput } from "../../../supabase/functions/_shared/storage/outputs.ts";
 import fc from "../../_support/fast-check.ts";
-import { tellCases, tryCases } from "../../_support/try-cases.ts";
+import { reportCases, tryCases } from "../../_support/try-cases.ts";
 
 const from = (path: string) =>
   Deno.readFile(new URL(`../../../${path}`, import.meta.url));
@@ -348,5 +348,5 @@ Deno.test("inputTypeOf: the first bytes of a file decide its type, not its name"
   for (const [bytes, mimeType] of lies) {
     assertEquals(inputTypeOf(bytes)?.mimeType ?? null, mimeType);
   }
-  tellCases("inputTypeOf, lies", lies.length);
+  reportCases("inputTypeOf, lies", lies.length);
 });

@@ -11,7 +11,7 @@ import { COMPLETE_ENV } from "../../_support/fake-platform.ts";
 import { FakeRepository } from "../../_support/fake-repository.ts";
 import { refusalOf } from "../../_support/hostile-answers.ts";
 import { hmacHex } from "../../_support/hmac.ts";
-import { tellCases, tryCases } from "../../_support/try-cases.ts";
+import { reportCases, tryCases } from "../../_support/try-cases.ts";
 import { depsWithoutNetwork } from "../_support/in-process.ts";
 
 const SECRET = "whsec_of-the-test-0123456789abcdef0123";
@@ -171,7 +171,7 @@ async function assertRefused(
   }
   assertEquals(asked, []);
   assertEquals(outside, []);
-  tellCases(subject, sent);
+  reportCases(subject, sent);
 }
 
 for (
@@ -459,7 +459,7 @@ Deno.test("process-ai-job: one bit of a dispatch's signature, id, time or body, 
   for (const spoilt of resized(body)) await refuse({ body: spoilt });
   assertEquals(taken.length, 1, "nothing more was claimed");
   assertEquals(outside, []);
-  tellCases("process-ai-job, signature, id, time and body", sent);
+  reportCases("process-ai-job, signature, id, time and body", sent);
 });
 
 function isSameSignature(right: string, spoilt: string): boolean {

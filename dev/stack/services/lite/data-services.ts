@@ -7,8 +7,8 @@ import type { StackKeys } from "../../keys/keys.ts";
 import type { LogBook } from "../../console/log-book.ts";
 import type { Project } from "../../project/project.ts";
 import {
-  mendRestError,
-  mendStorageError,
+  correctRestError,
+  correctStorageError,
   type RequestNotes,
 } from "./rest-errors.ts";
 import { listenForReload, RestConnection } from "./connection.ts";
@@ -154,9 +154,9 @@ export async function startDataServices(options: {
       );
       const { pathname } = new URL(request.url);
       return pathname.startsWith("/rest/")
-        ? mendRestError(response, notes)
+        ? correctRestError(response, notes)
         : pathname.startsWith("/storage/")
-        ? await mendStorageError(response, notes)
+        ? await correctStorageError(response, notes)
         : response;
     },
     connection,

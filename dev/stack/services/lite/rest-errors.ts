@@ -51,7 +51,7 @@ function statusOf(code: string, role: string | undefined): number {
 const knownToLibrary = /^(PT|PGRST|42883$|42P01$)/;
 
 /** The response to a REST request, with the database error as PostgREST reports it. */
-export function mendRestError(
+export function correctRestError(
   response: Response,
   notes: RequestNotes,
 ): Response {
@@ -73,7 +73,7 @@ export function mendRestError(
  * The answer to a Storage request. Hosted Storage passes on the message of what a trigger refuses with 42501 (storage
  * `src/storage/database/errors.ts`); the library takes every 42501 for a policy's.
  */
-export async function mendStorageError(
+export async function correctStorageError(
   response: Response,
   notes: RequestNotes,
 ): Promise<Response> {

@@ -85,7 +85,7 @@ export function relative(url: string): string {
 }
 
 /** The answer in the shape that storage-js reads. */
-export async function mendAnswer(
+export async function correctResponse(
   method: string,
   target: StorageTarget | undefined,
   response: Response,

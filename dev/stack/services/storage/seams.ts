@@ -10,8 +10,8 @@ import { sameRequest } from "../requests/same-request.ts";
 import {
   asAttachment,
   asHostedRefusal,
+  correctResponse,
   cutRange,
-  mendAnswer,
   parseJson,
   relative,
   signedAnswer,
@@ -270,7 +270,7 @@ async function serveStorage(
       ? request
       : sameRequest(request, { url: new URL(inner + url.search, url).href }),
   );
-  const response = await mendAnswer(method, target, answered);
+  const response = await correctResponse(method, target, answered);
   const isDownload = method === "GET" && response.status === 200 &&
     target !== undefined && downloadKinds.has(target.kind);
   if (!isDownload) return response;

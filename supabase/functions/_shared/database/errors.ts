@@ -1,4 +1,4 @@
-/** What an error of the Data API means: the one mapping from SQLSTATE to our codes. */
+/** Maps errors of the Data API to our codes: the only mapping from SQLSTATE. */
 import { AppError } from "../failures/app-error.ts";
 import type { ErrorCode } from "../failures/catalogue.ts";
 
@@ -45,7 +45,7 @@ export const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
 };
 
 /**
- * States of an outage that ends by itself. No state at all: the Data API did not answer. Otherwise lost connections,
+ * States of a temporary outage. No state at all: the Data API did not respond. Otherwise lost connections,
  * insufficient resources, a stopped server or statement, deadlocks and lock timeouts, and a Data API without database.
  */
 const TRANSIENT_STATES =

@@ -4,7 +4,7 @@
  */
 
 /**
- * What has to end before an error with the code stops by itself.
+ * The condition that must end before a retry of an error with the code can succeed.
  *
  * - `provider_outage`: the provider does not answer, or answers with an error of its service.
  * - `provider_overload`: the provider receives more requests than it accepts.
@@ -17,13 +17,13 @@ export type Transience =
   | "own_load"
   | "own_outage";
 
-/** What is known of a code. */
+/** The properties of a code. */
 export interface CatalogueEntry {
   /** HTTP status of an answer; null for codes that are written on jobs only. */
   status: number | null;
-  /** Safe to show to anyone: what is wrong, and what to do. What really happened is the `cause`, which is only logged. */
+  /** Safe to show to anyone: what is wrong, and what to do. The `cause` has the details and is only logged. */
   message: string;
-  /** Set when the error stops by itself. */
+  /** Set if the error is temporary. */
   transience?: Transience;
 }
 

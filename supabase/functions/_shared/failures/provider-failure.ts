@@ -2,7 +2,7 @@
 import { ERROR_CATALOGUE, type ErrorCode, isTransient } from "./catalogue.ts";
 import { JobFailure } from "./job-failure.ts";
 
-/** What a failure says beyond its code. */
+/** Details of a failure beside its code. */
 export interface ProviderFailureOptions {
   /** Whether another attempt can help, where the code alone does not say so. */
   isRetryable?: boolean;

@@ -94,7 +94,7 @@ export function parse<T extends z.ZodType>(
 }
 
 function toField({ path, message }: WrongPart): FieldError {
-  // A member may have an empty name; the field is named all the same.
+  // A member may have an empty name; the field is named nevertheless.
   const names = path.map((part) => part === "" ? '""' : part);
   return { field: names.length === 0 ? "body" : names.join("."), message };
 }

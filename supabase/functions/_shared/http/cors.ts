@@ -1,4 +1,4 @@
-/** What a page of another origin may send to an endpoint, and read of its answer. */
+/** What a page of another origin may send to an endpoint and read from its response. */
 import { corsHeaders } from "@supabase/supabase-js/cors";
 
 /**
@@ -18,7 +18,7 @@ export const ALLOWED_REQUEST_HEADERS: readonly string[] = [
   "x-request-id",
 ];
 
-/** Headers that let a page on another origin call an endpoint and read what it needs of the answer. */
+/** Headers that let a page on another origin call an endpoint and read the response headers that it needs. */
 export const CORS_HEADERS: Readonly<Record<string, string>> = {
   ...corsHeaders,
   "Access-Control-Allow-Headers": ALLOWED_REQUEST_HEADERS.join(", "),

@@ -20,7 +20,7 @@ export interface EndpointContext {
   url: URL;
   requestId: string;
   log: Logger;
-  /** Aborts when the time of the request is used up. Goes with every outside call. */
+  /** Aborts when the time of the request is used up. Pass it to every outside call. */
   signal: AbortSignal;
   /** Says that the request changed nothing, so that its answer is logged at debug only: hosted logs are billed. */
   quiet(): void;

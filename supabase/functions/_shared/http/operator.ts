@@ -12,7 +12,7 @@ const OPERATOR_ROLE = "ai_operator";
 
 /** A request of an operator. */
 export interface OperatorContext extends EndpointContext {
-  /** Goes with every call of the database, which checks the role again. */
+  /** Sent with every call of the database, which checks the role again. */
   operatorId: string;
 }
 

@@ -2,7 +2,7 @@
 import { AppError, type FieldError } from "../failures/app-error.ts";
 import { CORS_HEADERS } from "./cors.ts";
 
-/** An error as it is sent: RFC 9457 with our `code`, the wrong fields, and the id to find it in the log. */
+/** The error response: RFC 9457 with our `code`, the wrong fields, and the id to find it in the log. */
 export interface Problem {
   type: string;
   title: string;

@@ -1,4 +1,4 @@
-/** Natural batching: items that come while a call of their kind is under way travel together in the next one. */
+/** Natural batching: items that arrive while a call of their kind is in flight are sent together in the next one. */
 import { setImmediate } from "node:timers";
 
 /** How items are sent. */
@@ -7,7 +7,7 @@ export interface Batching<Item, Result> {
   limit: number;
   /** The weight of an item, at most the limit. 1 for all when left out. */
   weightOf?(item: Item): number;
-  /** Names what an item is about. Two items of one key never travel together. */
+  /** The key of an item. Two items with the same key are never sent in one call. */
   keyOf(item: Item): string;
   /** Sends items in one call; resolves with a result for each, in their order. */
   send(items: readonly Item[]): Promise<readonly Result[]>;

@@ -12,7 +12,7 @@ const objectIdsSchema = z.array(
   z.object({ provider_object_id: z.string() }),
 );
 
-/** What a processor may need to know of earlier calls. Every method throws an AppError when the database cannot be read. */
+/** Reads earlier paid calls of a job for its processor. Every method throws an AppError when the database cannot be read. */
 export interface CallJournal {
   /** When the open call of a step was sent, by the database's clock; null when no call of the step is open. */
   openCallSentAt(

@@ -1,4 +1,4 @@
-/** What a job that needs several claims saves for the next one. */
+/** Checkpoints: the progress that a job saves for its next claim. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database, Json } from "../database.types.ts";

@@ -19,7 +19,7 @@ export type Ending =
   | { kind: "waiting_for_recovery"; seconds: number; failure: JobFailure }
   | { kind: "failed"; failure: JobFailure };
 
-/** What is known when an attempt ends. */
+/** The facts that decide how an attempt ends. */
 export interface AttemptEnd {
   /** What the attempt threw. */
   thrown: unknown;
@@ -35,7 +35,7 @@ const RECOVERY_PAUSES = { first: 5, longest: 300 };
 /**
  * Decides how an attempt ends.
  *
- * Why it was stopped counts before what it threw: an aborted provider call throws an error that is not the provider's
+ * The reason for stopping takes precedence over the thrown error: an aborted provider call throws an error that is not the provider's
  * fault. A job that has paid spends no attempts on an outage: it waits, until its type's `max_age_seconds` ends that.
  */
 export function endingOf(

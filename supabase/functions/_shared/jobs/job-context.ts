@@ -1,4 +1,4 @@
-/** What a processor is given, and what it gives back. */
+/** The input and output of a processor. */
 import type { ClaimedJob, Dependency } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
 import type { Completion } from "./outcome.ts";
@@ -17,10 +17,10 @@ export interface JobContext {
   /** The completed job that this one depends on; null when it names none. */
   dependency(): Promise<Dependency | null>;
   /**
-   * Makes a paid call, or returns what an earlier attempt made; see `makePaidCall`. A cancellation aborts it; a shutdown
+   * Sends a paid call, or returns what an earlier attempt created; see `makePaidCall`. A cancellation aborts it; a shutdown
    * does not, because its answer is worth waiting for.
    *
-   * @returns the provider's id of what was made; it is committed on the job.
+   * @returns the provider's id of the created object; it is committed on the job.
    */
   pay(call: PaidCall): Promise<string>;
   /**

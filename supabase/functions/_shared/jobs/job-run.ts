@@ -24,7 +24,7 @@ export interface ResultLookup {
   remember(inputHash: string, jobId: string, userId: string): Promise<void>;
 }
 
-/** What an attempt needs around it. */
+/** The dependencies of an attempt. */
 export interface JobRunDeps {
   platform: Pick<PlatformDeps, "uptimeMs">;
   repository: JobRepository;

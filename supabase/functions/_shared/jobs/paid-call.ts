@@ -13,14 +13,14 @@ import type { CallSettlement, JobRepository, Lease } from "./repository.ts";
 /** The functions of the queue that a paid call needs. */
 type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
 
-/** What a call made and used, where the provider reports its usage. */
+/** The result of a call: what it created and, if the provider reports it, its usage. */
 export interface PaidResult {
   providerObjectId: string;
   /** A whole number, in the unit of {@link PaidCall.units}. */
   units: number;
 }
 
-/** A paid call, and how to find out what an earlier one made. All functions throw {@link ProviderFailure}. */
+/** A paid call, and how to find the object that an earlier one created. All functions throw {@link ProviderFailure}. */
 export interface PaidCall {
   /** Names the step. A job has at most one call of a step that is open or has succeeded. */
   operation: string;
@@ -36,16 +36,16 @@ export interface PaidCall {
   unitsNote?: string | undefined;
   /** Does beforehand what needs time, so that the request follows the journal at once. */
   prepare?(): Promise<void>;
-  /** Sends the request. Returns the provider's id of what was made, with the usage if the provider reports it. */
+  /** Sends the request. Returns the provider's id of the created object, with the usage if the provider reports it. */
   send(signal: AbortSignal): Promise<string | PaidResult>;
-  /** Finds what an earlier request of this step made, by the job's marker; null when there is nothing. */
+  /** Finds the object that an earlier request of this step created, by the job's marker; null if there is none. */
   find(signal: AbortSignal): Promise<string | null>;
-  /** Removes what was made, for an owner who cancelled. Left out where the provider cannot remove it. */
+  /** Removes the created object for an owner who cancelled. Absent if the provider cannot remove it. */
   undo?(providerObjectId: string, signal: AbortSignal): Promise<void>;
 }
 
 /**
- * Makes the call, or finds what an earlier attempt made.
+ * Sends the call, or finds what an earlier attempt created.
  *
  * @param leaseIsValid whether the lease cannot have expired yet, by a clock that also runs while this process is
  *   suspended. Checked right before the request leaves: a process that was suspended after the journal was written may
@@ -258,7 +258,7 @@ function snoozeToReconcile(failure: ProviderFailure): Snooze {
   );
 }
 
-/** Most seconds that a cancelled job spends on removing what it made. */
+/** Most seconds that a cancelled job spends on removing what it created. */
 const UNDO_SECONDS = 10;
 
 /**

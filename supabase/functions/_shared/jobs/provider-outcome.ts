@@ -1,4 +1,4 @@
-/** What the failure of a provider call means for the attempt that made it. */
+/** How the failure of a provider call ends the attempt that sent it. */
 import type { ClaimedJob } from "../contracts/jobs.ts";
 import { isOutage, isTransient } from "../failures/catalogue.ts";
 import { JobFailure } from "../failures/job-failure.ts";

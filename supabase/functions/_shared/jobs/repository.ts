@@ -61,7 +61,7 @@ export type CallSettlement =
     outcome: "succeeded" | "adopted";
     providerObjectId: string;
     progress?: number;
-    /** What the provider reports that it used; left out, the estimate counts. */
+    /** The usage that the provider reports; without it, the estimate counts. */
     units?: number | undefined;
   }
   | {
@@ -133,9 +133,9 @@ export interface JobRepository {
   ): Promise<"pending" | "failed" | "cancelled" | null>;
   /** Ends a job whose cancellation was requested. */
   cancel(lease: Lease): Promise<boolean>;
-  /** Puts the job back until later; the attempt does not count. */
+  /** Requeues the job for a later time; the attempt does not count. */
   snooze(lease: Lease, seconds: number, stage: string): Promise<boolean>;
-  /** Puts the job back to be claimed at once; the attempt does not count. */
+  /** Requeues the job to be claimed at once; the attempt does not count. */
   release(lease: Lease): Promise<boolean>;
   /** Has the database dispatch this worker again if jobs are due; resolves with whether any were. */
   wake(): Promise<boolean>;
@@ -373,7 +373,7 @@ const leased = (lease: Lease) => ({
   lease_token: lease.lease_token,
 });
 
-/** SQLSTATEs of a statement that failed by what was in it, or that was stopped: its items may be written one by one. */
+/** SQLSTATEs of a statement that failed because of an item, or was stopped: its items may be written one by one. */
 const SPLIT_STATES = /^(22|23|40|AJ|55P03|57014)/;
 const causeSchema = z.object({ code: z.string() });
 

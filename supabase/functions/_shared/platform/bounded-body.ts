@@ -67,7 +67,7 @@ export async function textOf(
 ): Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: notUtf8 !== undefined });
   let text = "";
-  // Only what the decoder throws is about the text.
+  // Only errors of the decoder are about the text.
   const decode = (chunk?: Uint8Array) => {
     try {
       text += decoder.decode(chunk, { stream: chunk !== undefined });

@@ -20,7 +20,7 @@ export function boundedFetch(
     const given: { signal?: AbortSignal | null } | undefined = init;
     const signals = [
       AbortSignal.timeout(bound * 1000),
-      // As fetch has it: a signal in the options takes the place of the request's own.
+      // As in fetch: a signal in the options replaces the request's own.
       given?.signal === undefined ? request?.signal : given.signal,
       signal,
     ];

@@ -4,7 +4,7 @@
  */
 import type {} from "@supabase/functions-js/edge-runtime.d.ts";
 
-/** What the runtime gives a function. */
+/** The runtime's services for a function. */
 export interface PlatformDeps {
   /** Wall clock of this worker. Never decides leases or schedules: the database's clock does. */
   now(): Date;
@@ -23,7 +23,7 @@ export interface PlatformDeps {
   waitUntil(promise: Promise<unknown>): void;
   /** Calls back once when the platform announces the end of the isolate. Best effort: a killed isolate says nothing. */
   onShutdown(callback: (reason: string) => void): void;
-  /** The environment as it is; only config/env.ts reads it. */
+  /** The raw environment; only config/env.ts reads it. */
   env(): Record<string, string>;
   /** Writes one line to the log of the function. */
   writeLine(line: string): void;

@@ -11,7 +11,7 @@ export interface ProviderFile {
   name: string;
 }
 
-/** What the photo says: a text in a voice of the provider, or a recording that was uploaded to it. */
+/** The speech of the photo: a text in a voice of the provider, or a recording that was uploaded to it. */
 export type AvatarSpeech =
   | { kind: "text"; text: string; voiceId: string; voiceProvider: string }
   | { kind: "audio"; audio: string };
@@ -48,6 +48,6 @@ export interface AvatarVideos extends Readonly<RecordingLimits> {
   findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;
   /** Its state, with a fresh URL of the result. */
   read(videoId: string, signal: AbortSignal): Promise<AvatarVideoState>;
-  /** Deletes a video. One that is gone already is fine; one that is still rendering may not be removable. */
+  /** Deletes a video. Succeeds if it does not exist any more; one that is still rendering may not be removable. */
   remove(videoId: string, signal: AbortSignal): Promise<void>;
 }

@@ -32,7 +32,7 @@ export const PROVIDERS: readonly Provider[] = [
   ...Object.values(ofVideoProviders((provider) => provider)),
 ];
 
-/** The calls of each provider that makes avatar videos, and the downloads of what it made. */
+/** The calls of each provider that renders avatar videos, and the download of its results. */
 export function openAvatarVideos(
   deps: ProviderDeps & Pick<PlatformDeps, "resolveHost">,
 ): {

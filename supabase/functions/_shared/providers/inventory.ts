@@ -1,4 +1,4 @@
-/** What the janitor needs from every provider: to list our objects, to check that one exists, and to remove it. */
+/** The janitor's access to a provider: lists our objects, checks that one exists, and removes it. */
 import type { AvatarVideos } from "./avatar-videos.ts";
 
 /** An object that a provider lists. */
@@ -42,7 +42,7 @@ export interface ProviderInventory {
     marker: string,
     signal: AbortSignal,
   ): Promise<string | null>;
-  /** Removes it: afterwards the provider does not have it. One that is gone already is fine. */
+  /** Removes it. Succeeds if it does not exist any more. */
   remove(object: RemovableObject, signal: AbortSignal): Promise<void>;
 }
 

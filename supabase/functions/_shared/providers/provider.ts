@@ -1,10 +1,10 @@
-/** What the functions know of a provider. A new one is a folder and a line in index.ts. */
+/** The interface of a provider. A new one is a folder and a line in index.ts. */
 import type { Env } from "../config/env.ts";
 import type { AvatarVideos } from "./avatar-videos.ts";
 import type { ProviderInventory } from "./inventory.ts";
 import type { ProviderWebhook } from "./webhook.ts";
 
-/** What a provider's clients are made of. */
+/** The dependencies of a provider's clients. */
 export interface ProviderDeps {
   env: Env;
   fetch: typeof fetch;
@@ -17,7 +17,7 @@ export interface Provider {
   /** Its name in `ai_providers`, and in the address of its webhooks. */
   readonly name: string;
   readonly webhook: ProviderWebhook;
-  /** What its account holds for us; null without a key. */
+  /** Our objects in its account; null without a key. */
   openInventory(deps: ProviderDeps): ProviderInventory | null;
 }
 

@@ -1,4 +1,4 @@
-/** One HTTP request to a provider, and what its answer says about the money. Every provider's client is made of this. */
+/** One HTTP request to a provider, and whether its response means that money was spent. All provider clients use it. */
 import type { z } from "zod";
 import type { ErrorCode } from "../failures/catalogue.ts";
 import { ProviderFailure } from "../failures/provider-failure.ts";
@@ -21,20 +21,20 @@ export interface ProviderDialect {
   keyVariable: string;
   /** The headers that carry the key. */
   authorize(apiKey: string): Readonly<Record<string, string>>;
-  /** What the provider's own words say of an error; see {@link answerFailure}. */
+  /** Reads the provider's own error codes; see {@link answerFailure}. */
   readError(answer: ErrorAnswer): ErrorMeaning;
   /** Most bytes of a JSON answer. @default 4 MiB: a list of 100 objects has about 200 kB. */
   maxJsonBytes?: number;
 }
 
-/** An answer whose status is not 2xx. */
+/** A response whose status is not 2xx. */
 export interface ErrorAnswer {
   status: number;
   /** The parsed JSON, the text when it is not JSON, or undefined. */
   body: unknown;
 }
 
-/** What a provider's own words add to the status of an error. */
+/** What a provider's own error code adds to the HTTP status. */
 export interface ErrorMeaning {
   /** Our code for a definite no; the status decides when it is undefined. */
   code?: ErrorCode | undefined;
@@ -54,7 +54,7 @@ export interface WireRequest {
   stream?: { contentType: string; body: ReadableStream<Uint8Array> };
 }
 
-/** An answer with a status of 2xx. Its body must be read or cancelled. */
+/** A response with a status of 2xx. Its body must be read or cancelled. */
 export interface Answer {
   status: number;
   headers: Headers;
@@ -66,7 +66,7 @@ export interface Answer {
 /** The API of one account. Every method throws {@link ProviderFailure} and nothing else. */
 export interface Wire {
   /**
-   * Sends one request, and never again by itself.
+   * Sends one request and never repeats it.
    *
    * @throws {ProviderFailure} `provider_unauthorized` (rejected) without a key; `provider_timeout` or
    *   `provider_unavailable` (unknown) without an answer; {@link answerFailure} for a status other than 2xx.
@@ -95,12 +95,12 @@ export interface Wire {
     schema: z.ZodType<T>,
     signal: AbortSignal,
   ): Promise<T>;
-  /** Deletes the object at `path`. One that is gone already is fine. */
+  /** Deletes the object at `path`. Succeeds if it does not exist any more. */
   remove(path: string, signal: AbortSignal): Promise<void>;
 }
 
 const MAX_JSON_BYTES = 4_194_304;
-/** Most bytes of an error's body; what has more is read by its status alone. */
+/** Largest error body that is read; of a larger one only the status counts. */
 const MAX_ERROR_BYTES = 65_536;
 
 /** The API of a provider that speaks `dialect`, for one account. */
@@ -139,7 +139,7 @@ export function createWire(
           ...contentType(request),
         },
         ...bodyOf(request),
-        // The key goes to this address and to no other.
+        // The key is sent to this address only.
         redirect: "manual",
         signal: bounds,
       });
@@ -235,7 +235,7 @@ const UNCLEAR_STATUSES: readonly number[] = [408, 409, 425];
 const GONE_STATUSES: readonly number[] = [404, 410];
 
 /**
- * What an error answer means. Definite noes: 4xx other than 408, 409 and 425, and every 429; the provider's own words
+ * The failure for an error response. Definite refusals: 4xx other than 408, 409 and 425, and every 429; the provider's own words
  * win over the status. Every other status (5xx, redirects) may hide something that was made.
  *
  * @param options.cause for the log; the body when it is not set.

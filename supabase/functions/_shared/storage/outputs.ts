@@ -141,7 +141,7 @@ function checkedPassage(
     controller.error(why);
   };
   const cancelSource = (reason: unknown) =>
-    // The source learns that nobody reads it any more; whether its cancellation fails does not matter here.
+    // Stops the source; it does not matter here if its cancellation fails.
     source.cancel(reason).catch(() => {});
 
   const body = new ReadableStream<Uint8Array>({

@@ -1,4 +1,4 @@
-/** Removing files whose removal this caller has leased in the database. */
+/** Removes files whose removal this caller has leased in the database. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { parseObjectPath } from "../contracts/object-path.ts";

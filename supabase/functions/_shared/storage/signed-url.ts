@@ -1,4 +1,4 @@
-/** What a signed URL of Storage says about itself, and where apps reach it. */
+/** Reads the expiry of a signed URL of Storage, and makes its address public. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { ObjectPath } from "../contracts/object-path.ts";
@@ -78,7 +78,7 @@ export async function signDownload(
   };
 }
 
-/** What an error of Storage means for the caller: a refusal looks like absence, all else is passing trouble. */
+/** The caller's error for an error of Storage: a refusal looks like absence, everything else is temporary. */
 export function storageFailure(error: Error): AppError {
   const status = storageStatus(error);
   return new AppError(

@@ -1,4 +1,4 @@
-/** What the Edge Functions that run jobs have in common: queue, worker and endpoint. */
+/** The common part of the Edge Functions that run jobs: queue, worker and endpoint. */
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../database.types.ts";
 import type { AppDeps } from "../http/endpoint.ts";

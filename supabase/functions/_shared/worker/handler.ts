@@ -5,7 +5,7 @@ import type { AppDeps } from "../http/endpoint.ts";
 import type { JobRepository } from "../jobs/repository.ts";
 import type { Worker } from "../jobs/worker.ts";
 
-/** What the handler needs beyond the platform. */
+/** The handler's dependencies beside the platform. */
 export interface WorkerHandlerDeps extends AppDeps {
   repository: Pick<JobRepository, "claimDispatched">;
   worker: Worker;

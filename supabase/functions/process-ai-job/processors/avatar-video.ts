@@ -31,7 +31,7 @@ const STEP = "create_video";
 /** Largest video: half an hour at the bitrates of the providers. */
 const MAX_VIDEO_BYTES = 209_715_200;
 
-/** What the processor needs. */
+/** The dependencies of the processor. */
 export interface AvatarVideoDeps extends InputDeps {
   providers: Readonly<Record<AvatarProvider, AvatarVideos>>;
   /** Downloads results, whose URLs the provider chooses. */

@@ -26,7 +26,7 @@ const HISTORY_LAG_MS = 600_000;
 const CLOCK_SKEW_MS = 300_000;
 const MAX_PART_BYTES = 104_857_600;
 
-/** What a part needs. */
+/** The dependencies of a part. */
 export interface PartDeps {
   supabase: SupabaseClient<Database>;
   /** Also fetches sound that was paid for and lost, without paying again. */
@@ -56,7 +56,7 @@ export const speechFile = (
 });
 
 /**
- * Makes a part, or fetches what an earlier attempt paid for, and stores its sound.
+ * Creates a part, or fetches the one that an earlier attempt paid for, and stores its sound.
  *
  * @throws {Snooze} while sound that was paid for may still appear in the provider's history.
  */

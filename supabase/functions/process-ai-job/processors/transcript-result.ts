@@ -1,4 +1,4 @@
-/** What a transcript becomes: the stored file, the job's result, and the row of `calls`. */
+/** Converts a transcript into the stored file, the job's result, and the row of `calls`. */
 import {
   MAX_RESULT_TEXT,
   type TranscriptFile,

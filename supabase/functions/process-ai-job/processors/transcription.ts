@@ -60,7 +60,7 @@ const PAUSES = { first: 5, longest: 60 };
 /** How long the provider may take to fetch a recording: it does so when it starts on the transcript. */
 const FETCH_SECONDS = 6 * 60 * 60;
 
-/** What the processor needs. */
+/** The dependencies of the processor. */
 export interface TranscriptionDeps {
   supabase: SupabaseClient<Database>;
   transcripts: ElevenLabsTranscripts;

@@ -28,8 +28,8 @@ Deno.test("tokens: a token goes out as ES256 with more claims, and in again with
 Deno.test("tokens: what is not ours has no inner form", async () => {
   const keys = await generateKeys();
   const tokens = new TokenExchange(keys);
-  const stranger = new TokenExchange(await generateKeys());
-  const forged = await stranger.sign({ sub: "ann", exp: inAnHour() });
+  const otherProject = new TokenExchange(await generateKeys());
+  const forged = await otherProject.sign({ sub: "ann", exp: inAnHour() });
   const inner = await innerToken(keys.internalJwtSecret, { sub: "ann" });
   const cases = [
     [forged, "forged"],

@@ -1,4 +1,4 @@
-/** D-ID: how its API is reached, and what its errors mean ("D-ID API 4.2.1"). */
+/** D-ID: access to its API and its error codes ("D-ID API 4.2.1"). */
 import { encodeBase64 } from "@std/encoding";
 import { z } from "zod";
 import type { ErrorCode } from "../../failures/catalogue.ts";
@@ -38,7 +38,7 @@ export const dIdErrorSchema = z.object({
 /** Kinds of errors for content that is refused, as opposed to input that cannot be used. */
 export const REFUSED_CONTENT = /Moderation|CelebrityRecognized/i;
 
-/** What an error answer of D-ID says beyond its status. The answers of its gateway have no `kind`. */
+/** The body of an error response of D-ID. Responses of its gateway have no `kind`. */
 function readError({ body }: ErrorAnswer): ErrorMeaning {
   const kind = dIdErrorSchema.safeParse(body).data?.kind ?? "";
   const code: ErrorCode | undefined = REFUSED_CONTENT.test(kind)

@@ -1,5 +1,5 @@
 /**
- * ElevenLabs: how its API is reached, and what its errors mean.
+ * ElevenLabs: access to its API and its error codes.
  *
  * Codes follow the provider's errors page and API reference.
  */
@@ -55,10 +55,10 @@ const CODES: ReadonlyMap<string | undefined, ErrorCode> = new Map([
   ["too_many_concurrent_requests", "provider_concurrency_limited"],
   ["concurrent_limit_exceeded", "provider_concurrency_limited"],
 ]);
-/** Since 2026 the voice limit has been seen with the code `bad_request`; only its words say what it is. */
+/** Since 2026 the voice limit has been seen with the code `bad_request`; only the message identifies it. */
 const VOICE_LIMIT = /maximum amount of custom voices/i;
 
-/** What an error answer of ElevenLabs says beyond its status. */
+/** The body of an error response of ElevenLabs. */
 function readError({ status, body }: ErrorAnswer): ErrorMeaning {
   const detail = errorBody.safeParse(body).data?.detail;
   const names = [detail?.code, detail?.status];

@@ -1,4 +1,4 @@
-/** ElevenLabs: what an account holds for us, for the janitor. */
+/** ElevenLabs: our objects in its account, for the janitor. */
 import { ProviderFailure } from "../../failures/provider-failure.ts";
 import type { ProviderInventory, RemovableObject } from "../inventory.ts";
 import { isGone, type ProviderAccess, type Wire } from "../wire.ts";

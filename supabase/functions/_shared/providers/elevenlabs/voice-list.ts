@@ -96,7 +96,7 @@ export function hasVoice(
   return wire.has(voicePath(voiceId), signal);
 }
 
-/** Removes a voice and frees its slot. A voice that is gone already is fine. */
+/** Removes a voice and frees its slot. Succeeds if the voice does not exist any more. */
 export async function removeVoice(
   wire: Wire,
   voiceId: string,

@@ -2,7 +2,7 @@
  * ElevenLabs: instant voice clones.
  *
  * A voice is cloned with the npm package `elevenlabs`, which is loaded at the first clone only (it costs about 0.3 s and
- * 64 MB) and never left to retry by itself: its retries would repeat a paid POST. Finding and removing voices costs
+ * 64 MB) and never allowed to retry: its retries would repeat a paid POST. Finding and removing voices costs
  * nothing and uses plain requests.
  */
 import type { ElevenLabsClient } from "elevenlabs";
@@ -22,19 +22,19 @@ export interface CreateVoiceRequest {
   removeBackgroundNoise: boolean;
   recording: Blob;
   fileName: string;
-  /** Goes into the description, and finds the voice again when the answer is lost. */
+  /** Part of the description; finds the voice when the response was lost. */
   marker: string;
 }
 
 /** Voice clones at ElevenLabs. Every method throws {@link ProviderFailure} and nothing else. */
 export interface ElevenLabsVoices {
-  /** Loads what the first clone would otherwise wait for. */
+  /** Loads the package, so that the first clone does not wait for it. */
   prepare(): Promise<void>;
   /** Clones a voice and returns its id. One request, never repeated. Costs a voice slot. */
   create(request: CreateVoiceRequest, signal: AbortSignal): Promise<string>;
   /** The id of the voice whose description carries the marker, or null. Reads all pages. */
   findByMarker(marker: string, signal: AbortSignal): Promise<string | null>;
-  /** Removes a voice and frees its slot. A voice that is gone already is fine. */
+  /** Removes a voice and frees its slot. Succeeds if the voice does not exist any more. */
   remove(voiceId: string, signal: AbortSignal): Promise<void>;
 }
 
@@ -51,7 +51,7 @@ export function createElevenLabsVoices(
 
   return {
     async prepare() {
-      // Without a key the call itself says so.
+      // Without a key the call itself fails.
       if (access.apiKey !== undefined) await load(access.apiKey);
     },
 
@@ -105,15 +105,16 @@ function formOf(request: CreateVoiceRequest): VoiceForm {
   };
 }
 
-/** The package's error for an answer with a status. */
+/** The package's error for a response with a status. */
 const answerError = z.object({
   statusCode: z.number().int(),
-  /** Not there when the answer had none. */
+  /** Absent if the response had none. */
   body: z.unknown().optional(),
 });
 
 /**
- * What an error that the package throws means: that of the answer, as for a plain request, and unknown without one.
+ * The failure for an error that the package throws: that of the response, as for a plain request; without a response the
+ * outcome is unknown.
  *
  * @param isTimeout the time of the call was used up, or it was aborted.
  * @param headers of the answer, where there was one.

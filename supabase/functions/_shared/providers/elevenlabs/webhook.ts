@@ -41,7 +41,7 @@ export async function verifyElevenLabsWebhook(
   };
 }
 
-/** The metadata that we sent comes back as an object or as its JSON text. */
+/** The webhook returns our metadata as an object or as its JSON text. */
 const webhookMetadata = z.union([
   z.string().transform((text, context): unknown => {
     try {

@@ -1,4 +1,4 @@
-/** HeyGen: how its API v3 is reached, and what its errors mean. */
+/** HeyGen: access to its API v3 and its error codes. */
 import { z } from "zod";
 import type { ErrorCode } from "../../failures/catalogue.ts";
 import {
@@ -34,7 +34,7 @@ const CODES: ReadonlyMap<string, ErrorCode> = new Map([
   ["voice_not_found", "voice_not_found"],
 ]);
 
-/** What an error answer of HeyGen says beyond its status. */
+/** The body of an error response of HeyGen. */
 function readError({ body }: ErrorAnswer): ErrorMeaning {
   const error = heyGenErrorSchema.safeParse(body).data?.error;
   const name = error?.code.toLowerCase() ?? "";
