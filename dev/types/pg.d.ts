@@ -11,6 +11,11 @@ declare module "pg" {
     rowCount: number | null;
   }
 
+  /** What the server answers instead of a result; `code` is the SQLSTATE. */
+  export class DatabaseError extends Error {
+    readonly code: string | undefined;
+  }
+
   /** An array for several statements in one text. */
   export type Answer = QueryResult | QueryResult[];
 

@@ -1,7 +1,7 @@
 /** A whole stack with workers in a storm: people who insert jobs, deliveries, workers, a clock that hurries, the audit. */
-import "./mend-postgres-js.ts";
+import "./ended-sessions.ts";
 import type postgres from "postgres";
-import { connectStandIn } from "../../dev/stack/extensions/connection.ts";
+import { connectStandIn } from "./connection.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { putVaultSecrets } from "../../dev/stack/extensions/supabase_vault/secrets.ts";
 import { signUp } from "../_support/as-user.ts";

@@ -2,7 +2,7 @@
 // deno-lint-ignore-file no-console -- a job that does not end is described in the output of the storm
 import type { FaultRule } from "../_support/simulator-control.ts";
 import type { Route } from "./deliveries.ts";
-import { isAway } from "./mend-postgres-js.ts";
+import { isSessionLost } from "./ended-sessions.ts";
 import { pause, type Rig } from "./rig.ts";
 import type { ChaosWorker } from "./workers.ts";
 
@@ -92,7 +92,7 @@ class Storm {
         await blow.strike();
       } catch (error) {
         // The blow before it was to Postgres.
-        if (!isAway(error)) throw error;
+        if (!isSessionLost(error)) throw error;
       }
     }
     this.#options.onStep("faults are removed");

@@ -1,6 +1,7 @@
 /** Live progress: each addition to a timeline is broadcast to its owner, to nobody else, and at no risk for the job. */
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
+import { Sessions } from "../../dev/stack/extensions/sessions.ts";
 import { RealtimeAccess } from "../../dev/stack/services/realtime/access.ts";
 import { type TestDatabase, withDatabase } from "../_support/database.ts";
 import {
@@ -18,7 +19,8 @@ async function withClientConnected(
 ): Promise<void> {
   const admin = postgres(db.adminUrl, { max: 1, onnotice: () => {} });
   try {
-    await new RealtimeAccess(admin).keepPartitions();
+    await using sessions = new Sessions(db.adminUrl, "realtime");
+    await new RealtimeAccess(sessions).keepPartitions();
     await run(admin);
   } finally {
     await admin.end();
@@ -139,8 +141,9 @@ Deno.test("live progress: a broadcast that fails loses no job and no event", asy
 
 Deno.test("live progress: only the owner may join the topic, and nobody may send to it", async () => {
   await withDatabase(async (db) => {
-    await withClientConnected(db, async (admin) => {
-      const access = new RealtimeAccess(admin);
+    await withClientConnected(db, async () => {
+      await using sessions = new Sessions(db.adminUrl, "realtime");
+      const access = new RealtimeAccess(sessions);
       const [ann, bob] = [await db.createUser(), await db.createUser()];
       const user = ({ id }: { id: string }) => ({
         role: "authenticated",

@@ -297,6 +297,68 @@ Deno.test("pauses: delivery and schedules can be paused and resumed", async (t) 
   );
 });
 
+Deno.test("sessions: after Postgres has ended them, and after its crash, the services answer again", async () => {
+  await using project = await makeProject();
+  await using stack = await startStack({
+    projectDir: project.dir,
+    ephemeral: true,
+    simulators: false,
+  });
+  const admin = async (end: (sql: postgres.Sql) => Promise<unknown>) => {
+    const sql = postgres(stack.adminDbUrl, {
+      max: 1,
+      onnotice() {},
+      connection: { application_name: "the test" },
+    });
+    await end(sql).finally(() => sql.end({ timeout: 1 }));
+  };
+  const headers = {
+    apikey: stack.secretKey,
+    authorization: `Bearer ${stack.secretKey}`,
+  };
+  const answers = async (path: string) => {
+    const answer = await fetch(`${stack.apiUrl}${path}`, {
+      headers,
+      signal: AbortSignal.timeout(5000),
+    });
+    await answer.body?.cancel();
+    return answer.ok;
+  };
+  const services = ["/rest/v1/notes", "/storage/v1/bucket"];
+  // Always some at work, so that sessions end inside of transactions.
+  let isOver = false;
+  const traffic = services.flatMap((path) => Array(4).fill(path)).map(
+    async (path) => {
+      while (!isOver) {
+        await answers(path).catch(() => false);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    },
+  );
+  const sessions = `pg_stat_activity
+    where backend_type = 'client backend' and application_name <> 'the test'`;
+  for (let ended = 0; ended < 5; ended++) {
+    await admin((sql) =>
+      sql.unsafe(`select pg_terminate_backend(pid) from ${sessions}`)
+    );
+    for (const path of services) {
+      await until(path, () => answers(path).catch(() => false));
+    }
+  }
+  // Postgres then ends all other processes, and recovers.
+  await admin(async (sql) => {
+    const [row] = await sql.unsafe<{ pid: number }[]>(
+      `select pid from ${sessions} limit 1`,
+    );
+    if (row !== undefined) Deno.kill(row.pid, "SIGKILL");
+  }).catch(() => {});
+  for (const path of services) {
+    await until(path, () => answers(path).catch(() => false));
+  }
+  isOver = true;
+  await Promise.all(traffic);
+});
+
 Deno.test("environment: a real key makes a provider real, and the developer's variables reach the functions", async () => {
   await using project = await makeProject({
     ".env.example":

@@ -4,7 +4,13 @@
  * restarts, the statement under way fails and the next one opens a new session. A statement that never comes back would stop
  * deliveries and schedules for good.
  */
-import { type Answer, Client, Pool } from "pg";
+import {
+  type Answer,
+  Client,
+  type ClientConfig,
+  DatabaseError,
+  Pool,
+} from "pg";
 
 /** What a statement returned. */
 export interface StatementResult {
@@ -74,51 +80,74 @@ export class Sessions implements AsyncDisposable {
   }
 }
 
+/** Whether Postgres refused the statement; false when the session has ended (class 57P) or could not be opened. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof DatabaseError && !error.code?.startsWith("57P");
+}
+
 function resultOf(result: Answer): StatementResult {
   const last = Array.isArray(result) ? result.at(-1) : result;
   return { rows: last?.rows ?? [], count: last?.rowCount ?? 0 };
 }
 
-/** Listens on one channel, and again after the session has ended. */
+/** How often a listener whose session has ended tries to listen again. */
+const LISTEN_AGAIN_MS = 500;
+
+/** Listens on one channel, and again after its session has ended. */
 export class Listener implements AsyncDisposable {
-  readonly #open: () => Client;
+  readonly #config: ClientConfig;
   readonly #channel: string;
   readonly #onNotification: () => void;
+  readonly #timer: ReturnType<typeof setInterval>;
   #client: Client | undefined;
   #connecting: Promise<void> | undefined;
 
-  /** `channel` is trusted: it is written into the statement. */
-  constructor(
+  private constructor(
+    config: ClientConfig,
+    channel: string,
+    onNotification: () => void,
+  ) {
+    this.#config = config;
+    this.#channel = channel;
+    this.#onNotification = onNotification;
+    this.#timer = setInterval(() => this.#listenAgain(), LISTEN_AGAIN_MS);
+  }
+
+  /**
+   * Resolves once it listens. `onNotification` is also called each time it listens again, for what it may have missed.
+   *
+   * @param channel trusted: it is written into the statement.
+   * @throws the error of Postgres, or of the connection, when it cannot listen now.
+   */
+  static async start(
     url: string,
     applicationName: string,
     channel: string,
     onNotification: () => void,
-  ) {
-    this.#open = () =>
-      new Client({
-        connectionString: url,
-        application_name: applicationName,
-      });
-    this.#channel = channel;
-    this.#onNotification = onNotification;
-  }
-
-  /**
-   * Resolves once the session listens; does nothing if it does already. Called at every poll, it listens again after a
-   * restart of the server, and what was notified in between is found by the poll itself.
-   *
-   * @throws the error of the connection.
-   */
-  async ensure(): Promise<void> {
-    if (this.#client !== undefined) return;
-    this.#connecting ??= this.#connect().finally(() =>
-      this.#connecting = undefined
+  ): Promise<Listener> {
+    const listener = new Listener(
+      { connectionString: url, application_name: applicationName },
+      channel,
+      onNotification,
     );
-    await this.#connecting;
+    try {
+      await listener.#listen();
+    } catch (error) {
+      await listener[Symbol.asyncDispose]();
+      throw error;
+    }
+    return listener;
   }
 
-  async #connect(): Promise<void> {
-    const client = this.#open();
+  #listenAgain(): void {
+    if (this.#client !== undefined || this.#connecting !== undefined) return;
+    this.#connecting = this.#listen()
+      .then(() => this.#onNotification(), () => {})
+      .finally(() => this.#connecting = undefined);
+  }
+
+  async #listen(): Promise<void> {
+    const client = new Client(this.#config);
     const forget = () => {
       if (this.#client === client) this.#client = undefined;
     };
@@ -126,10 +155,11 @@ export class Listener implements AsyncDisposable {
     client.on("end", forget);
     client.on("notification", () => this.#onNotification());
     await client.connect();
+    this.#client = client;
     try {
       await client.query(`listen ${this.#channel}`);
-      this.#client = client;
     } catch (error) {
+      forget();
       await client.end();
       throw error;
     }
@@ -137,7 +167,8 @@ export class Listener implements AsyncDisposable {
 
   /** Ends the session. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#connecting?.catch(() => {});
+    clearInterval(this.#timer);
+    await this.#connecting;
     await this.#client?.end();
   }
 }

@@ -40,7 +40,7 @@ export interface CronRun {
 export class CronTicker {
   readonly #urls: { dbUrl: string; adminUrl: string };
   readonly #sessions: Sessions;
-  readonly #listener: Listener;
+  #listener: Listener | undefined;
   readonly #logs: LogBook;
   readonly #running = new Map<number, Promise<CronRun>>();
   #jobs = new Map<number, Job>();
@@ -55,12 +55,6 @@ export class CronTicker {
     this.#urls = urls;
     this.#logs = logs;
     this.#sessions = new Sessions(urls.adminUrl, NAME, 2);
-    this.#listener = new Listener(
-      urls.adminUrl,
-      NAME,
-      "pg_cron_changed",
-      () => this.#reload(),
-    );
   }
 
   /** Connects, closes the records of runs that a crash cut off, and begins to run what is due. */
@@ -70,7 +64,12 @@ export class CronTicker {
   ): Promise<CronTicker> {
     const ticker = new CronTicker(urls, logs);
     try {
-      await ticker.#listener.ensure();
+      ticker.#listener = await Listener.start(
+        urls.adminUrl,
+        NAME,
+        "pg_cron_changed",
+        () => ticker.#reload(),
+      );
       await ticker.#closeOldRuns();
     } catch (error) {
       await ticker.stop();
@@ -114,7 +113,7 @@ export class CronTicker {
     await this.#reloading;
     await Promise.all([
       this.#sessions[Symbol.asyncDispose](),
-      this.#listener[Symbol.asyncDispose](),
+      this.#listener?.[Symbol.asyncDispose](),
     ]);
   }
 
@@ -144,7 +143,6 @@ export class CronTicker {
   }
 
   async #readJobs(): Promise<void> {
-    await this.#listener.ensure();
     if (!(await this.#isInstalled())) return;
     const { rows } = await this.#sessions.query(
       "select jobid, jobname, schedule, command, database, username, active from cron.job",

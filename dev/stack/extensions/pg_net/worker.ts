@@ -89,7 +89,7 @@ async function deliver(
 /** The running worker. */
 export class NetWorker {
   readonly #sessions: Sessions;
-  readonly #listener: Listener;
+  #listener: Listener | undefined;
   readonly #logs: LogBook;
   readonly #stopping = new AbortController();
   #isPaused = false;
@@ -100,12 +100,6 @@ export class NetWorker {
 
   private constructor(adminUrl: string, logs: LogBook) {
     this.#sessions = new Sessions(adminUrl, NAME);
-    this.#listener = new Listener(
-      adminUrl,
-      NAME,
-      "pg_net_wake",
-      () => this.#wake(),
-    );
     this.#logs = logs;
     this.#poll = setInterval(() => {
       this.#isCleaningDue = true;
@@ -117,7 +111,12 @@ export class NetWorker {
   static async start(adminUrl: string, logs: LogBook): Promise<NetWorker> {
     const worker = new NetWorker(adminUrl, logs);
     try {
-      await worker.#listener.ensure();
+      worker.#listener = await Listener.start(
+        adminUrl,
+        NAME,
+        "pg_net_wake",
+        () => worker.#wake(),
+      );
     } catch (error) {
       await worker.stop();
       throw error;
@@ -146,7 +145,7 @@ export class NetWorker {
     await this.#running;
     await Promise.all([
       this.#sessions[Symbol.asyncDispose](),
-      this.#listener[Symbol.asyncDispose](),
+      this.#listener?.[Symbol.asyncDispose](),
     ]);
   }
 
@@ -161,7 +160,6 @@ export class NetWorker {
 
   async #work(): Promise<void> {
     try {
-      await this.#listener.ensure();
       while (this.#isWanted && !this.#isPaused) {
         this.#isWanted = false;
         if (await this.#deliverBatch() === batchSize) this.#isWanted = true;

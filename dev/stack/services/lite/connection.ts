@@ -4,11 +4,13 @@
  * it logs in as `authenticator`, takes on the caller's role for one transaction, and grants nothing.
  */
 import { PostgresConnection } from "@supabase/lite/postgres";
-import { CompiledQuery } from "kysely";
+import { CompiledQuery, Kysely } from "kysely";
+import { PostgresJSDialect } from "kysely-postgres-js";
 import { AsyncLocalStorage } from "node:async_hooks";
-import postgres from "postgres";
 import { z } from "zod";
 import { noteDatabaseError, type RequestNotes } from "./rest-errors.ts";
+import { Listener } from "../../extensions/sessions.ts";
+import { type SessionOptions, SessionPool } from "./session-pool.ts";
 import { hostedMimeTypes } from "./storage-mime-types.ts";
 
 type Context = Parameters<PostgresConnection["withContext"]>[0];
@@ -45,7 +47,30 @@ function isoTime(text: string): string {
   return `${date}T${time}${zone}`;
 }
 
+/** A type whose values stay Postgres's own text. */
+function text(oid: number) {
+  return {
+    to: oid,
+    from: [oid],
+    serialize: (value: string) => value,
+    parse: (value: string) => value,
+  };
+}
+
 const restTypes = {
+  // As JSON has it, where that is exact.
+  bigint: {
+    to: 20,
+    from: [20],
+    serialize: String,
+    parse: (value: string) => {
+      const number = Number(value);
+      return Number.isSafeInteger(number) ? number : BigInt(value);
+    },
+  },
+  date: text(1082),
+  time: text(1083),
+  timetz: text(1266),
   // A number in JSON, as PostgREST writes it; the library would send text.
   numeric: { to: 1700, from: [1700], serialize: String, parse: Number },
   timestamp: {
@@ -64,6 +89,12 @@ const restTypes = {
 
 /** Auth and Storage hand over JSON as text already; written out once more it would be a string in the column. */
 const jsonAsGiven = {
+  json: {
+    to: 114,
+    from: [114],
+    serialize: (value: unknown) => JSON.stringify(value),
+    parse: (text: string): unknown => JSON.parse(text),
+  },
   jsonb: {
     to: 3802,
     from: [3802],
@@ -91,7 +122,9 @@ interface Shared {
 /** A connection for `@supabase/lite` that keeps the rules of a hosted project. */
 export class RestConnection extends PostgresConnection {
   readonly #shared = new AsyncLocalStorage<Shared>();
-  readonly #asAuthenticator: PostgresConnection;
+  readonly #asAdmin: SessionPool;
+  readonly #asAuthenticator: SessionPool;
+  readonly #rest: Database;
   /** Of the request that is being served. */
   readonly #notes: () => RequestNotes | undefined;
   #roleSettings: Promise<Map<string, [string, string][]>> | undefined;
@@ -101,33 +134,27 @@ export class RestConnection extends PostgresConnection {
     searchPath: string[],
     notes: () => RequestNotes | undefined = () => undefined,
   ) {
+    const asAdmin = sessionOptions({
+      application_name: "storage and auth",
+      // Storage deletes rows itself, after the file; a direct `delete` by anybody else is refused.
+      "storage.allow_delete_query": "true",
+    });
     super({
       url: urls.adminUrl,
-      postgresOptions: {
-        max: 10,
-        onnotice,
-        types: { ...restTypes, ...jsonAsGiven },
-        // Storage deletes rows itself, after the file; a direct `delete` by anybody else is refused.
-        connection: {
-          application_name: "storage and auth",
-          "storage.allow_delete_query": "true",
-        },
-      },
+      postgresOptions: { max: 10, ...asAdmin },
     });
     this.#notes = notes;
-    this.kysely = this.kysely.withPlugin(hostedMimeTypes);
-    this.#asAuthenticator = new PostgresConnection({
-      url: urls.authenticatorUrl,
-      postgresOptions: {
-        max: 20,
-        onnotice,
-        types: { ...restTypes, ...jsonAsGiven },
-        connection: {
-          application_name: "rest",
-          search_path: searchPath.join(", "),
-        },
-      },
-    });
+    this.#asAdmin = new SessionPool(urls.adminUrl, 10, asAdmin);
+    this.#asAuthenticator = new SessionPool(
+      urls.authenticatorUrl,
+      20,
+      sessionOptions({
+        application_name: "rest",
+        search_path: searchPath.join(", "),
+      }),
+    );
+    this.kysely = kyselyOf(this.#asAdmin).withPlugin(hostedMimeTypes);
+    this.#rest = kyselyOf(this.#asAuthenticator);
   }
 
   /** Forgets what it knows of tables and roles; `reload schema` and `reload config` of PostgREST. */
@@ -139,7 +166,8 @@ export class RestConnection extends PostgresConnection {
   override async close(): Promise<void> {
     await Promise.all([
       this.driver.end({ timeout: 2 }),
-      this.#asAuthenticator.driver.end({ timeout: 2 }),
+      this.#asAdmin.end(),
+      this.#asAuthenticator.end(),
     ]);
   }
 
@@ -181,11 +209,11 @@ export class RestConnection extends PostgresConnection {
         throw error;
       }
     }
-    const pool = vars === undefined ? this : this.#asAuthenticator;
+    const pool = vars === undefined ? this.kysely : this.#rest;
     const context = vars === undefined
       ? ""
       : await this.#context(vars, options);
-    return await pool.kysely.connection().execute(async (db) => {
+    return await pool.connection().execute(async (db) => {
       const say = (text: string) => db.executeQuery(CompiledQuery.raw(text));
       try {
         // One message to the server, not two.
@@ -200,9 +228,8 @@ export class RestConnection extends PostgresConnection {
         return result;
       } catch (error) {
         noteDatabaseError(this.#notes(), error);
-        // A lost connection need not be rolled back; to try it would end this process, by an exception in the driver
-        // that no one can catch.
-        if (!isConnectionLost(error)) await say("rollback").catch(() => {});
+        // Of a session that has ended it fails, and there is nothing to roll back.
+        await say("rollback").catch(() => {});
         throw error;
       }
     });
@@ -213,7 +240,7 @@ export class RestConnection extends PostgresConnection {
    * answer is an error.
    */
   async inOneTransaction(run: () => Promise<Response>): Promise<Response> {
-    return await this.#asAuthenticator.kysely.connection().execute(
+    return await this.#rest.connection().execute(
       async (db) => {
         const say = (text: string) => db.executeQuery(CompiledQuery.raw(text));
         try {
@@ -226,7 +253,7 @@ export class RestConnection extends PostgresConnection {
           return response;
         } catch (error) {
           noteDatabaseError(this.#notes(), error);
-          if (!isConnectionLost(error)) await say("rollback").catch(() => {});
+          await say("rollback").catch(() => {});
           throw error;
         }
       },
@@ -295,14 +322,24 @@ export class RestConnection extends PostgresConnection {
   }
 }
 
-function isRefusal(result: unknown): boolean {
-  return result instanceof Response && result.status >= 400;
+function sessionOptions(
+  connection: NonNullable<SessionOptions["connection"]>,
+): SessionOptions {
+  return {
+    onnotice,
+    types: { ...restTypes, ...jsonAsGiven },
+    connection: { TimeZone: "UTC", ...connection },
+  };
 }
 
-/** Whether the server ended the session (class 57P), or the driver lost it. */
-function isConnectionLost(error: unknown): boolean {
-  return error instanceof Error && "code" in error &&
-    /^(57P0|CONNECTION_|ECONN|EPIPE)/.test(String(error.code));
+function kyselyOf(sessions: SessionPool): Database {
+  return new Kysely({
+    dialect: new PostgresJSDialect({ postgres: () => sessions }),
+  });
+}
+
+function isRefusal(result: unknown): boolean {
+  return result instanceof Response && result.status >= 400;
 }
 
 /** Calls `onReload` at every `notify pgrst`, until the returned function is called. */
@@ -310,7 +347,6 @@ export async function listenForReload(
   adminUrl: string,
   onReload: () => void,
 ): Promise<() => Promise<void>> {
-  const sql = postgres(adminUrl, { max: 1 });
-  await sql.listen("pgrst", onReload);
-  return () => sql.end({ timeout: 1 });
+  const listener = await Listener.start(adminUrl, "rest", "pgrst", onReload);
+  return () => listener[Symbol.asyncDispose]();
 }

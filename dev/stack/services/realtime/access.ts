@@ -4,8 +4,12 @@
  * statement with their rights, and everything is rolled back.
  */
 import type { JWTPayload } from "jose";
-import postgres from "postgres";
 import { z } from "zod";
+import {
+  isRefused,
+  type Session,
+  type Sessions,
+} from "../../extensions/sessions.ts";
 import type { Column, Row } from "./pgoutput.ts";
 
 /** Who speaks: the claims of the token, whose `role` is a role of the database. */
@@ -33,23 +37,21 @@ const keptRow = z.object({
   payload: z.unknown(),
 });
 
-class RolledBack extends Error {}
-
 /** Partitions exist from yesterday to this many days ahead. */
 const DAYS_AHEAD = 3;
 const MOST_REPLAYED = 25;
 
 /** Answers questions of access on connections of the superuser, as the hosted server does. */
 export class RealtimeAccess {
-  readonly #sql: postgres.Sql;
+  readonly #sessions: Sessions;
 
-  constructor(sql: postgres.Sql) {
-    this.#sql = sql;
+  constructor(sessions: Sessions) {
+    this.#sessions = sessions;
   }
 
   /** Makes the partitions of `realtime.messages` that the next days need, and drops those of more than three days ago. */
   async keepPartitions(): Promise<void> {
-    await this.#sql.unsafe(`
+    await this.#sessions.query(`
       do $$
       declare
         today date := (now() at time zone 'UTC')::date;
@@ -83,19 +85,28 @@ export class RealtimeAccess {
   /** Whether the policies let the caller receive the broadcasts of a topic. A policy that fails is a no. */
   async mayRead(topic: string, caller: Caller): Promise<boolean> {
     const id = crypto.randomUUID();
-    return await this.#probe(async (sql) => {
-      await sql`insert into realtime.messages (id, topic, extension) values (${id}, ${topic}, 'broadcast')`;
-      await takeRole(sql, topic, caller);
-      const seen = await sql`select id from realtime.messages where id = ${id}`;
-      return seen.length === 1;
+    return await this.#probe(async (session) => {
+      await session.query(
+        "insert into realtime.messages (id, topic, extension) values ($1, $2, 'broadcast')",
+        [id, topic],
+      );
+      await takeRole(session, topic, caller);
+      const { rows } = await session.query(
+        "select id from realtime.messages where id = $1",
+        [id],
+      );
+      return rows.length === 1;
     });
   }
 
   /** Whether the policies let the caller send broadcasts to a topic. A policy that fails is a no. */
   async mayWrite(topic: string, caller: Caller): Promise<boolean> {
-    return await this.#probe(async (sql) => {
-      await takeRole(sql, topic, caller);
-      await sql`insert into realtime.messages (topic, extension) values (${topic}, 'broadcast')`;
+    return await this.#probe(async (session) => {
+      await takeRole(session, topic, caller);
+      await session.query(
+        "insert into realtime.messages (topic, extension) values ($1, 'broadcast')",
+        [topic],
+      );
       return true;
     });
   }
@@ -106,12 +117,14 @@ export class RealtimeAccess {
     since: number,
     limit: number,
   ): Promise<KeptMessage[]> {
-    const rows = await this.#sql`
-      select id, event, payload from realtime.messages
-      where topic = ${topic} and private and extension = 'broadcast' and event is not null
-        and inserted_at >= to_timestamp(${since}::float8 / 1000) at time zone 'UTC'
+    const { rows } = await this.#sessions.query(
+      `select id, event, payload from realtime.messages
+      where topic = $1 and private and extension = 'broadcast' and event is not null
+        and inserted_at >= to_timestamp($2::float8 / 1000) at time zone 'UTC'
       order by inserted_at desc
-      limit ${Math.max(1, Math.min(limit, MOST_REPLAYED))}`;
+      limit $3`,
+      [topic, since, Math.max(1, Math.min(limit, MOST_REPLAYED))],
+    );
     return z.array(keptRow).parse(rows).reverse();
   }
 
@@ -121,29 +134,30 @@ export class RealtimeAccess {
     key: Row,
     caller: Caller,
   ): Promise<Set<string> | undefined> {
-    const sql = this.#sql;
-    const columns = await sql`
-      select a.attname as name
+    const { rows } = await this.#sessions.query(
+      `select a.attname as name
       from pg_catalog.pg_attribute a
-      where a.attrelid = format('%I.%I', ${table.schema}::text, ${table.name}::text)::regclass
+      where a.attrelid = format('%I.%I', $1::text, $2::text)::regclass
         and a.attnum > 0 and not a.attisdropped
-        and has_column_privilege(${caller.role}, a.attrelid, a.attnum, 'select')`;
-    const names = z.array(z.object({ name: z.string() })).parse(columns)
+        and has_column_privilege($3, a.attrelid, a.attnum, 'select')`,
+      [table.schema, table.name, caller.role],
+    );
+    const names = z.array(z.object({ name: z.string() })).parse(rows)
       .map(({ name }) => name);
     const where = Object.entries(key);
     if (names.length === 0 || where.length === 0) return undefined;
-    const isVisible = await this.#probe(async (tx) => {
-      await takeRole(tx, "", caller);
+    const isVisible = await this.#probe(async (session) => {
+      await takeRole(session, "", caller);
       const conditions = where.map(([name], index) =>
         `${identifier(name)}::text = $${index + 1}`
       );
-      const found = await tx.unsafe(
+      const found = await session.query(
         `select 1 from ${identifier(table.schema)}.${
           identifier(table.name)
         } where ${conditions.join(" and ")}`,
         where.map(([, value]) => String(value)),
       );
-      return found.length > 0;
+      return found.rows.length > 0;
     });
     return isVisible ? new Set(names) : undefined;
   }
@@ -169,7 +183,7 @@ export class RealtimeAccess {
         types.get(typeId)?.whole ?? "text"
       }`
     );
-    const [result] = await this.#sql.unsafe(
+    const { rows: [result] } = await this.#sessions.query(
       `select jsonb_build_object(${parts.join(", ")}) as json`,
       present.flatMap(({ name }) => [name, row[name] ?? null]),
     );
@@ -179,46 +193,47 @@ export class RealtimeAccess {
   async #typesOf(
     columns: readonly Column[],
   ): Promise<Map<number, z.output<typeof typeRow>>> {
-    const rows = await this.#sql`
-      select oid::int as oid, typname as short, oid::regtype::text as whole
-      from pg_catalog.pg_type where oid = any (${
-      columns.map(({ typeId }) => typeId)
-    }::int[]::oid[])`;
+    const { rows } = await this.#sessions.query(
+      `select oid::int as oid, typname as short, oid::regtype::text as whole
+      from pg_catalog.pg_type where oid = any ($1::int[]::oid[])`,
+      [columns.map(({ typeId }) => typeId)],
+    );
     return new Map(
       z.array(typeRow).parse(rows).map((type) => [type.oid, type]),
     );
   }
 
   async #probe(
-    ask: (sql: postgres.TransactionSql) => Promise<boolean>,
+    ask: (session: Session) => Promise<boolean>,
   ): Promise<boolean> {
-    let answer = false;
     try {
-      await this.#sql.begin(async (sql) => {
-        answer = await ask(sql);
-        throw new RolledBack();
+      return await this.#sessions.use(async (session) => {
+        await session.query("begin");
+        const answer = await ask(session);
+        await session.query("rollback");
+        return answer;
       });
     } catch (error) {
-      if (error instanceof RolledBack) return answer;
-      if (error instanceof postgres.PostgresError) return false;
+      if (isRefused(error)) return false;
       throw error;
     }
-    return answer;
   }
 }
 
 async function takeRole(
-  sql: postgres.TransactionSql,
+  session: Session,
   topic: string,
   { role, claims }: Caller,
 ): Promise<void> {
-  await sql`
-    select set_config('role', ${role}, true),
-      set_config('realtime.topic', ${topic}, true),
-      set_config('request.jwt.claims', ${JSON.stringify(claims)}, true),
-      set_config('request.jwt.claim.sub', ${claims.sub ?? ""}, true),
-      set_config('request.jwt.claim.role', ${role}, true),
-      set_config('request.headers', '{}', true)`;
+  await session.query(
+    `select set_config('role', $1, true),
+      set_config('realtime.topic', $2, true),
+      set_config('request.jwt.claims', $3, true),
+      set_config('request.jwt.claim.sub', $4, true),
+      set_config('request.jwt.claim.role', $1, true),
+      set_config('request.headers', '{}', true)`,
+    [role, topic, JSON.stringify(claims), claims.sub ?? ""],
+  );
 }
 
 function identifier(name: string): string {

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { StackKeys } from "../../keys/keys.ts";
 import type { LogBook } from "../../console/log-book.ts";
-import { connectStandIn } from "../../extensions/connection.ts";
+import { Sessions } from "../../extensions/sessions.ts";
 import type { TokenExchange } from "../../keys/tokens.ts";
 import { type Caller, RealtimeAccess } from "./access.ts";
 import { DatabaseFeed } from "./database-feed.ts";
@@ -38,7 +38,7 @@ const batchSchema = z.object({
 /** The running server. It reads the log of the database from the first client on. */
 export class RealtimeServer {
   readonly #options: RealtimeOptions;
-  readonly #sql: ReturnType<typeof connectStandIn>;
+  readonly #sessions: Sessions;
   readonly #access: RealtimeAccess;
   readonly #sockets = new Map<WebSocket, RealtimeSocket>();
   #feed: Promise<DatabaseFeed> | undefined;
@@ -48,8 +48,8 @@ export class RealtimeServer {
 
   constructor(options: RealtimeOptions) {
     this.#options = options;
-    this.#sql = connectStandIn(options.adminUrl, NAME, 3);
-    this.#access = new RealtimeAccess(this.#sql);
+    this.#sessions = new Sessions(options.adminUrl, NAME, 3);
+    this.#access = new RealtimeAccess(this.#sessions);
   }
 
   /**
@@ -159,7 +159,7 @@ export class RealtimeServer {
     await this.#changes;
     const feed = await this.#feed?.catch(() => undefined);
     await feed?.[Symbol.asyncDispose]();
-    await this.#sql.end({ timeout: 1 });
+    await this.#sessions[Symbol.asyncDispose]();
   }
 
   #publish(broadcast: Broadcast, except?: Channel): void {

@@ -1,4 +1,4 @@
-/** Connections of the stand-ins for what is inside of the server on a hosted project, and is not cut off from it. */
+/** Connections of the rig to a database that crashes, through postgres.js. */
 import postgres from "postgres";
 
 /**

@@ -1,22 +1,24 @@
 /**
- * Makes postgres.js 3.4.9 survive what a storm does to its connections. The embedded REST layer uses it in this process;
- * the hosted one does not.
+ * Makes postgres.js 3.4.9 survive the end of its sessions: a crash of Postgres, a restart, `pg_terminate_backend`. Without
+ * it, a statement can be lost, or an exception that nobody can catch ends this process. The rig reads the database through
+ * the library while the server crashes. To be imported before the first connection, for its effect.
  *
  * The library defers small writes with setImmediate. A connection that closes in between loses the pending write and
- * never writes again. A write between the end of a socket and the next one (usually a rollback) goes to null; nobody can
- * catch that error, and it ends the process (issues 1066, 1154, 1208 of porsager/postgres). So this module defers no
- * write, reports the end of a socket to the library only after its queries have failed, fails queries on a connection
- * without a socket, and never sends their unsent data before the startup message of the next socket.
+ * never writes again; a write between the end of a socket and the next one (usually a rollback) goes to null, outside of
+ * any promise; and after a socket error, a statement that was sent meanwhile is never rejected (issues 1066, 1154 and
+ * 1208 of porsager/postgres). So this module defers no write, reports the end of a socket to the library only after its
+ * queries have failed, rejects queries on a connection without a socket, and never sends their unsent data before the
+ * startup message of the next socket.
  */
 import { Socket } from "node:net";
 
-const TELL_AFTER_MS = 20;
+const REPORT_AFTER_MS = 20;
 
 /** A class, so that it differs from every other error. */
 class ConnectionGone extends Error {}
 
-/** What Postgres and the network say while a server goes down and comes back. */
-const AWAY = new Set([
+/** Codes of Postgres and of the network while a server goes down and comes back. */
+const LOST = new Set([
   "57P01",
   "57P02",
   "57P03",
@@ -28,16 +30,16 @@ const AWAY = new Set([
   "EPIPE",
 ]);
 
-/** Whether an error only says that Postgres went away, or is not back yet. */
-export function isAway(reason: unknown): boolean {
+/** Whether an error only means that the session ended, or that Postgres is not back yet. */
+export function isSessionLost(reason: unknown): boolean {
   return reason instanceof ConnectionGone ||
     reason instanceof Error && "code" in reason &&
-      typeof reason.code === "string" && AWAY.has(reason.code);
+      typeof reason.code === "string" && LOST.has(reason.code);
 }
 
 // Nobody awaits a connection's internal queries: the server's types, and listening again after a restart.
 globalThis.addEventListener("unhandledrejection", (event) => {
-  if (isAway(event.reason)) event.preventDefault();
+  if (isSessionLost(event.reason)) event.preventDefault();
 });
 
 const putOff = globalThis.setImmediate;
@@ -88,7 +90,8 @@ function emitCloseLater(
   if (this.listenerCount("error") > 0) {
     emit.call(this, "error", new ConnectionGone("the connection is closed"));
   }
-  setTimeout(() => this.emit("close", ...args), TELL_AFTER_MS);
+  // As a close without an error: only then the library rejects what was sent in between.
+  setTimeout(() => this.emit("close", false), REPORT_AFTER_MS);
   return true;
 }
 

@@ -1,0 +1,128 @@
+/**
+ * The sessions on which the embedded REST runs transactions: one client of postgres.js for each. The library's own pool
+ * offers a session again after the server has ended it, and every later statement on it waits for ever.
+ */
+import type { PostgresJSDialectConfig } from "kysely-postgres-js";
+import postgres from "postgres";
+import { Pool } from "tarn";
+
+type Reserve = Extract<
+  PostgresJSDialectConfig["postgres"],
+  { reserve: unknown }
+>["reserve"];
+type ReservedSession = Awaited<ReturnType<Reserve>>;
+
+/** Options of a client of postgres.js that concern what is sent and read. */
+export type SessionOptions = Pick<
+  postgres.Options<Record<string, postgres.PostgresType>>,
+  "connection" | "onnotice" | "types"
+>;
+
+/** How long a request waits for a session while all are in use, and for the server while it starts again. */
+const ACQUIRE_TIMEOUT_MS = 30_000;
+
+// While it connects, the library reads the server's array types, and awaits that query nowhere.
+globalThis.addEventListener("unhandledrejection", (event) => {
+  const { reason } = event;
+  if (reason instanceof postgres.PostgresError && isEnd(reason.code)) {
+    event.preventDefault();
+  }
+});
+
+/** Whether an SQLSTATE says that the server ends the session, or does not accept one now (class 57P). */
+function isEnd(code: string): boolean {
+  return code.startsWith("57P");
+}
+
+/** A session that the server has ended; the transaction on it is rolled back. */
+export class SessionEnded extends Error {
+  override readonly name = "SessionEnded";
+  readonly code = "CONNECTION_CLOSED";
+}
+
+class Session {
+  readonly #sql: postgres.Sql;
+  readonly #ended = Promise.withResolvers<never>();
+  #reserved: postgres.ReservedSql | undefined;
+  isEnded = false;
+
+  private constructor(url: string, options: SessionOptions) {
+    this.#ended.promise.catch(() => {});
+    this.#sql = postgres(url, {
+      ...options,
+      max: 1,
+      max_lifetime: null,
+      onclose: () => this.#end(),
+    });
+  }
+
+  /** Rejects with the error of Postgres when it cannot connect. */
+  static async open(url: string, options: SessionOptions): Promise<Session> {
+    const session = new Session(url, options);
+    try {
+      session.#reserved = await Promise.race([
+        session.#sql.reserve(),
+        session.#ended.promise,
+      ]);
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    return session;
+  }
+
+  #end(): void {
+    this.isEnded = true;
+    this.#ended.reject(new SessionEnded("the server ended the session"));
+  }
+
+  /** Rejects when the session ends before the answer. */
+  async run(
+    text: string,
+    parameters?: Parameters<postgres.ReservedSql["unsafe"]>[1],
+  ) {
+    if (this.isEnded || this.#reserved === undefined) {
+      return await this.#ended.promise;
+    }
+    return await Promise.race([
+      this.#reserved.unsafe(text, parameters),
+      this.#ended.promise,
+    ]);
+  }
+
+  async close(): Promise<void> {
+    await this.#sql.end({ timeout: 0 });
+  }
+}
+
+/** What the Kysely dialect of postgres.js needs of a pool. */
+export class SessionPool {
+  readonly #pool: Pool<Session>;
+
+  /** Opens up to `max` sessions as they are needed. */
+  constructor(url: string, max: number, options: SessionOptions) {
+    this.#pool = new Pool({
+      create: () => Session.open(url, options),
+      validate: (session) => !session.isEnded,
+      destroy: (session) => session.close(),
+      min: 0,
+      max,
+      acquireTimeoutMillis: ACQUIRE_TIMEOUT_MS,
+      idleTimeoutMillis: 10 * 60_000,
+    });
+  }
+
+  /** Lends a session until its `release`. Rejects with the error of Postgres when none can be opened. */
+  async reserve(): Promise<ReservedSession> {
+    const session = await this.#pool.acquire().promise;
+    return {
+      unsafe: (text, parameters) => session.run(text, parameters),
+      release: () => void this.#pool.release(session),
+    };
+  }
+
+  /** Ends all sessions; those in use when they are released. */
+  async end(): Promise<void> {
+    await this.#pool.destroy();
+  }
+}
