@@ -1,4 +1,5 @@
 /** Which crash points are visited: all of them, or so many as a test has time for. */
+import type { Facts } from "./audit.ts";
 import type { Moment } from "./fault-proxy.ts";
 import type { Blow, Point } from "./points.ts";
 
@@ -84,5 +85,18 @@ export function chooseFew(moments: readonly Moment[]): Point[] {
     moment === undefined
       ? []
       : [{ call: moment.call, nth: moment.nth, phase: moment.phase, blow }]
+  );
+}
+
+/** The events that end an attempt without its result. */
+const MISHAPS = new Set(["rescued", "retried", "released", "failed"]);
+
+/** Whether an attempt of one of the jobs was broken: its run then has calls that no other run has. */
+export function hadMishap(
+  ids: readonly string[],
+  events: readonly Pick<Facts["events"][number], "job_id" | "event">[],
+): boolean {
+  return events.some(({ job_id, event }) =>
+    ids.includes(job_id) && MISHAPS.has(event)
   );
 }

@@ -2,6 +2,7 @@
  * Crash points: every moment of every request of a run, found by counting the requests of a run in which nothing happens,
  * and then visited one after the other: the worker is killed there, stopped there, or cut off there.
  */
+import { hadMishap } from "./choices.ts";
 import type { Moment, Phase } from "./fault-proxy.ts";
 import { pause, type Rig, until } from "./rig.ts";
 import { type Subject, VOICE_CLONE } from "./subjects.ts";
@@ -70,9 +71,6 @@ export async function findMoments(
   }
 }
 
-/** What ends an attempt that was not broken on purpose. */
-const MISHAPS = new Set(["rescued", "retried", "released", "failed"]);
-
 /** The moments of one run, and whether it is certain that every other run has them. */
 async function runOnce(
   rig: Rig,
@@ -113,9 +111,7 @@ async function runOnce(
   return {
     moments: [...moments.values()],
     isCalm: ![...moments.values()].some(isExtraLook) &&
-      !events.some(({ job_id, event }) =>
-        ids.includes(job_id) && MISHAPS.has(event)
-      ),
+      !hadMishap(ids, events),
   };
 }
 
