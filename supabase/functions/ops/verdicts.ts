@@ -63,13 +63,15 @@ export function judge(counts: Counts): OpsOverview {
       "good",
       waiting === 0 ? "Nothing waits." : `${jobs(waiting)} in the queue.`,
     ),
-    running: running === 0 && waiting > 0
-      ? judged(running, "attention", "Nothing runs although jobs wait.")
-      : judged(
-        running,
-        "good",
-        running === 0 ? "Idle." : `${jobs(running)} in progress.`,
-      ),
+    // Jobs that are scheduled for later do not count as held up.
+    running:
+      running === 0 && waiting > 0 && (counts.oldest_waiting_seconds ?? 0) > 0
+        ? judged(running, "attention", "Nothing runs although jobs wait.")
+        : judged(
+          running,
+          "good",
+          running === 0 ? "Idle." : `${jobs(running)} in progress.`,
+        ),
     oldest_waiting: judgeOldest(counts.oldest_waiting_seconds),
     failed_last_hour: judgeFailed(counts),
     stuck: stuck === 0

@@ -75,7 +75,12 @@ Deno.test("overview: waiting jobs of which none runs, old ones, failed ones, stu
     parked: "good",
   } as const;
   assertEquals(verdicts({ waiting: 5, running: 1 }), good);
-  assertEquals(verdicts({ waiting: 5 }), { ...good, running: "attention" });
+  assertEquals(verdicts({ waiting: 5, oldest_waiting_seconds: 3 }), {
+    ...good,
+    running: "attention",
+  });
+  // Scheduled for later.
+  assertEquals(verdicts({ waiting: 5, oldest_waiting_seconds: 0 }), good);
   assertEquals(verdicts({ oldest_waiting_seconds: 60 }), good);
   assertEquals(verdicts({ oldest_waiting_seconds: 61 }), {
     ...good,
