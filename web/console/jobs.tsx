@@ -153,7 +153,7 @@ function Results({ body }: { body: Record<string, string> }) {
                 <EmptyState
                   icon="search"
                   title="No job matches"
-                  text="Take a part of the filter away."
+                  text="Remove a part of the filter."
                 />
               }
               columns={[
