@@ -18,7 +18,13 @@ import {
   type Spend,
 } from "./job-types.ts";
 import { Live } from "./live.ts";
-import { callFunction, type Fields, readJob } from "./server.ts";
+import {
+  callFunction,
+  type Fields,
+  listOf,
+  readJob,
+  readStatus,
+} from "./server.ts";
 import { plainType, sendFile } from "./upload.ts";
 import {
   watchAllJobs,
@@ -90,7 +96,7 @@ export interface ListOptions extends CallOptions {
   cursor?: string;
 }
 
-/** What became of a request to cancel or retry. */
+/** The result of a request to cancel or retry. */
 export interface JobStanding {
   status: JobStatus;
   spend: Spend;
@@ -178,7 +184,7 @@ export class JobHandle<T extends JobType = JobType> {
     return this.#client.cancel(this.id, options);
   }
 
-  /** Runs a failed job again. @throws {Conflict} when it has not failed, or when nobody knows whether it was paid for. */
+  /** Runs a failed job again. @throws {Conflict} when it has not failed, or when it is unknown whether it was paid for. */
   retry(options: CallOptions = {}): Promise<JobStanding> {
     return this.#client.retry(this.id, options);
   }
@@ -224,11 +230,7 @@ function isCompleted<T extends JobType>(job: Job<T>): job is CompletedJob<T> {
 }
 
 function statusOf(answer: Fields): JobStatus {
-  const status = answer["status"];
-  return status === "processing" || status === "completed" ||
-      status === "failed" || status === "cancelled"
-    ? status
-    : "pending";
+  return readStatus(answer) ?? "pending";
 }
 
 function standingOf(answer: Fields): JobStanding {
@@ -280,7 +282,7 @@ export class AiJobs {
     const contentType = plainType(options.contentType ?? file.type);
     if (contentType === "") {
       throw new RequestInvalid(
-        "The file has no type: pass contentType, such as audio/mpeg.",
+        "Pass contentType, such as audio/mpeg.",
         {
           code: "invalid_request",
           fields: [{ field: "contentType", message: "is required" }],
@@ -341,11 +343,7 @@ export class AiJobs {
     request: JobRequest<T>,
     options: WaitForOptions & { idempotencyKey?: string } = {},
   ): Promise<CompletedJob<T>> {
-    const { signal, idempotencyKey } = options;
-    const job = await this.create<T>(request, {
-      ...(signal === undefined ? {} : { signal }),
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    });
+    const job = await this.create<T>(request, options);
     return await job.wait(options);
   }
 
@@ -384,7 +382,7 @@ export class AiJobs {
     const rows = answer["jobs"];
     const next = answer["next_cursor"];
     return {
-      jobs: (Array.isArray(rows) ? rows : []).map((row) => readJob(row)),
+      jobs: listOf(rows).map((row) => readJob(row)),
       next: typeof next === "string" ? next : null,
     };
   }
@@ -454,9 +452,7 @@ export class AiJobs {
       body: {
         bucket: object.slice(0, slash),
         path: object.slice(slash + 1),
-        ...(options.expiresIn === undefined
-          ? {}
-          : { expires_in: options.expiresIn }),
+        expires_in: options.expiresIn,
       },
       signal: options.signal,
       repeatable: true,

@@ -59,11 +59,6 @@ export class NotSignedIn extends AiJobsError {
   override name = "NotSignedIn";
 }
 
-/** The account may not do this now, for example because it is not confirmed yet (`account_not_established`). */
-export class NotAllowed extends AiJobsError {
-  override name = "NotAllowed";
-}
-
 /** There is no such job or object, or it belongs to another user. */
 export class NotFound extends AiJobsError {
   override name = "NotFound";
@@ -74,7 +69,7 @@ export class Conflict extends AiJobsError {
   override name = "Conflict";
 }
 
-/** A limit of the user is reached. */
+/** A limit of the user is reached, or its account is too new (`account_not_established`). */
 export class LimitReached extends AiJobsError {
   override name = "LimitReached";
   readonly retryAfterMs: number | undefined;
@@ -134,7 +129,7 @@ export class WaitTimeout extends AiJobsError {
   readonly jobId: string;
 
   constructor(jobId: string, timeoutMs: number) {
-    super(`The job has not ended within ${timeoutMs} ms; it continues.`, {
+    super(`The job continues after ${timeoutMs} ms.`, {
       code: "wait_timeout",
       retryable: true,
     });

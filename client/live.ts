@@ -66,16 +66,13 @@ export class Live {
     this.#isClosed = true;
     this.#notify(null);
     this.#listeners.clear();
-    void this.#disconnect();
-  }
-
-  async #disconnect(): Promise<void> {
-    await this.#leave();
     const { realtime } = this.#supabase;
     // Otherwise realtime-js keeps the socket open, and a Node process alive, for another 50 seconds.
-    if (realtime.isConnected() && realtime.getChannels().length === 0) {
-      await realtime.disconnect();
-    }
+    void this.#leave().then(() => {
+      if (realtime.isConnected() && realtime.channels.length === 0) {
+        void realtime.disconnect();
+      }
+    });
   }
 
   async #leave(): Promise<void> {

@@ -23,7 +23,6 @@ export {
   JobFailed,
   LimitReached,
   NetworkError,
-  NotAllowed,
   NotFound,
   NotSignedIn,
   RequestInvalid,

@@ -52,7 +52,7 @@ export interface UseCreateAiJob<T extends JobType> {
   job: AiJobState<T>["job"];
   events: AiJobState<T>["events"];
   connection: AiJobState<T>["connection"];
-  /** Whether a request is under way. */
+  /** Whether a request is in progress. */
   isCreating: boolean;
   /** Why the job was not created, or why it cannot be followed. */
   error: Error | null;

@@ -7,13 +7,12 @@ import {
   type FieldError,
   LimitReached,
   NetworkError,
-  NotAllowed,
   NotFound,
   NotSignedIn,
   RequestInvalid,
   ServiceUnavailable,
 } from "./errors.ts";
-import type { Job, JobEvent, JobType } from "./job-types.ts";
+import type { Job, JobEvent, JobStatus, JobType } from "./job-types.ts";
 
 /** Any object. */
 export type Fields = Record<string, unknown>;
@@ -35,6 +34,11 @@ const LONGEST_PAUSE_MS = 10_000;
 /** Whether a value is an object with members. */
 export function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A value that should be a list; empty if it is not. */
+export function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 /**
@@ -62,10 +66,7 @@ export async function callFunction(
     throwIfAborted(signal);
     const { failure, retryAfterMs } = error === null
       ? {
-        failure: new ServiceUnavailable("The answer is not JSON.", {
-          code: "answer_invalid",
-          retryable: true,
-        }),
+        failure: invalidAnswer(),
         retryAfterMs: undefined,
       }
       : await toFailure(error);
@@ -76,6 +77,13 @@ export async function callFunction(
       signal,
     );
   }
+}
+
+function invalidAnswer(): ServiceUnavailable {
+  return new ServiceUnavailable("The response is not valid.", {
+    code: "answer_invalid",
+    retryable: true,
+  });
 }
 
 /** The error of functions-js as one of ours. */
@@ -104,6 +112,12 @@ async function toFailure(
   };
 }
 
+const REFUSALS: Readonly<Record<number, typeof AiJobsError>> = {
+  401: NotSignedIn,
+  404: NotFound,
+  409: Conflict,
+};
+
 function fromProblem(
   status: number,
   problem: Fields,
@@ -112,27 +126,17 @@ function fromProblem(
   const text = (name: string) =>
     typeof problem[name] === "string" ? problem[name] : undefined;
   const message = text("detail") ?? text("message") ??
-    `The service answered with status ${status}.`;
+    `The service answered with ${status}.`;
   const details = {
     code: text("code") ?? `http_${status}`,
     requestId: text("request_id"),
   };
-  // 409 where no time lifts the limit.
-  if (status === 429 || details.code.endsWith("_exceeded")) {
+  // 409 where no time lifts the limit; 403 for an account that is too new.
+  if (status === 429 || /_(exceeded|established)$/.test(details.code)) {
     return new LimitReached(message, { ...details, retryAfterMs });
   }
-  switch (status) {
-    case 401:
-      return new NotSignedIn(message, details);
-    case 403:
-      // A path in another user's folder is a wrong field of the request.
-      if (details.code === "path_not_allowed") break;
-      return new NotAllowed(message, details);
-    case 404:
-      return new NotFound(message, details);
-    case 409:
-      return new Conflict(message, details);
-  }
+  const Refusal = REFUSALS[status];
+  if (Refusal !== undefined) return new Refusal(message, details);
   if (status >= 500) {
     return new ServiceUnavailable(message, { ...details, retryable: true });
   }
@@ -143,7 +147,7 @@ function fromProblem(
 }
 
 function fieldsOf(errors: unknown): FieldError[] {
-  return (Array.isArray(errors) ? errors : []).flatMap((one: unknown) =>
+  return listOf(errors).flatMap((one) =>
     isFields(one) && typeof one["field"] === "string" &&
       typeof one["message"] === "string"
       ? [{ field: one["field"], message: one["message"] }]
@@ -167,10 +171,15 @@ export function readJob<T extends JobType>(row: unknown): Job<T> {
     ? { ...row, result: row["result_data"] ?? null }
     : row;
   if (isJob<T>(job)) return job;
-  throw new ServiceUnavailable("The answer is not a job.", {
-    code: "answer_invalid",
-    retryable: true,
-  });
+  throw invalidAnswer();
+}
+
+/** The status of a job in an answer; undefined if it has none. */
+export function readStatus({ status }: Fields): JobStatus | undefined {
+  return status === "pending" || status === "processing" ||
+      status === "completed" || status === "failed" || status === "cancelled"
+    ? status
+    : undefined;
 }
 
 /** An entry of the timeline, from a row or from a broadcast; undefined when it is none. */
@@ -182,7 +191,6 @@ export function readEvent(row: unknown): JobEvent | undefined {
     typeof event !== "string" || typeof created_at !== "string"
   ) return undefined;
   const given = isFields(data) ? data : {};
-  const status = given["status"];
   const text = (name: string) =>
     typeof given[name] === "string" ? given[name] : undefined;
   return {
@@ -190,10 +198,7 @@ export function readEvent(row: unknown): JobEvent | undefined {
     seq,
     event,
     attempt: typeof attempt === "number" ? attempt : 0,
-    status: status === "pending" || status === "processing" ||
-        status === "completed" || status === "failed" || status === "cancelled"
-      ? status
-      : undefined,
+    status: readStatus(given),
     progress: typeof given["progress"] === "number"
       ? given["progress"]
       : undefined,
@@ -237,12 +242,10 @@ export function toEvents(
     const details = { code: `http_${status}`, cause: error };
     throw status === 401
       ? new NotSignedIn("The session is not valid.", details)
-      : new NetworkError("The timeline cannot be read now.", {
+      : new NetworkError("The timeline cannot be read.", {
         ...details,
         retryable: true,
       });
   }
-  return (Array.isArray(data) ? data : []).flatMap((row) =>
-    readEvent(row) ?? []
-  );
+  return listOf(data).flatMap((row) => readEvent(row) ?? []);
 }

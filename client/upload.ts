@@ -211,7 +211,7 @@ function lost(cause: unknown): AiJobsError {
 }
 
 function refused(status: number, text: string): AiJobsError {
-  let message = `Storage refused the file with status ${status}.`;
+  let message = `Storage refused the file: ${status}.`;
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body === "object" && body !== null && "message" in body) {

@@ -48,12 +48,11 @@ Deno.test("client: a limit is LimitReached, whether time lifts it or not; anothe
   ]);
 });
 
-Deno.test("client: a refused account is NotAllowed, a path outside the own folder RequestInvalid", async () => {
+Deno.test("client: an account that is too new is LimitReached, another 403 RequestInvalid", async () => {
   const project = new FakeProject();
   for (
     const [code, name] of [
-      ["account_not_established", "NotAllowed"],
-      ["operator_required", "NotAllowed"],
+      ["account_not_established", "LimitReached"],
       ["path_not_allowed", "RequestInvalid"],
     ] as const
   ) {
