@@ -171,7 +171,7 @@ export class State {
     }
   }
 
-  /** Lets go of the file. */
+  /** Closes the file. */
   close(): void {
     this.#file?.database.close();
   }

@@ -54,7 +54,7 @@ export class WebhookSender {
     }
   }
 
-  /** Forgets what is scheduled, breaks off what is being sent, and resolves when nothing is left. */
+  /** Cancels scheduled webhooks, aborts those being sent, and resolves when none is left. */
   async clear(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();

@@ -331,7 +331,7 @@ Deno.test("slideshows: nobody can list what is shared, count it or find it by fi
   });
 });
 
-Deno.test("slideshows: withdrawing makes the link void for good and lets go of the public copies", async () => {
+Deno.test("slideshows: withdrawing permanently invalidates the link and releases the public copies", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const { id } = await makeSlideshow(db, anna, 3);

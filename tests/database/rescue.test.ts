@@ -208,7 +208,7 @@ Deno.test("rescue_stalled_ai_jobs: the look-up claim finds what was made, and th
     await queue.begin(job);
     await die(bench, job.id);
 
-    // The provider's listing lags: asked once in vain, later again.
+    // The provider's listing lags: the first query finds nothing, a later one does.
     let lookUp = await claimJob(bench, job.id);
     await queue.begin(lookUp);
     assert(await queue.snooze(lookUp, 10, "reconciling"));

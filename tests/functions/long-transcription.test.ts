@@ -177,7 +177,7 @@ for (
     const { user, jobId } = await newJob();
     await waitForEvent(stack, jobId, "snoozed");
     if (isEarly) {
-      // Woken in vain: the transcript is not ready although the webhook says so.
+      // Woken too early: the transcript is not ready although the webhook says so.
       await waitForEvent(stack, jobId, "snoozed", { nth: 2 });
     }
     if (receipt !== null) {

@@ -178,7 +178,7 @@ for (
     },
   ]
 ) {
-  Deno.test(`cancel-ai-job: while the provider is asked what became of a call: ${what}`, async () => {
+  Deno.test(`cancel-ai-job: while the provider is queried about a call: ${what}`, async () => {
     const stack = running();
     const owner = await signUp(stack);
     await stack.sql`update public.ai_job_types set lease_seconds = 3`;

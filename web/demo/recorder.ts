@@ -86,7 +86,7 @@ export class Recorder {
     if (this.#recorder?.state === "recording") this.#recorder.stop();
   }
 
-  /** Lets go of the microphone and forgets what was recorded. */
+  /** Releases the microphone and discards the recording. */
   dispose(): void {
     if (this.#recorder !== undefined) this.#recorder.onstop = null;
     this.stop();

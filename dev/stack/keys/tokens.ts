@@ -14,7 +14,7 @@ import {
 } from "jose";
 import type { StackKeys } from "./keys.ts";
 
-/** What became of a token that a request carried. */
+/** The result of checking the token of a request. */
 export type TokenCheck =
   | { state: "valid"; claims: JWTPayload }
   | { state: "expired"; claims: JWTPayload }

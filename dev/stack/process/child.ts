@@ -23,7 +23,7 @@ export interface GuardedCommand {
   cwd?: string | undefined;
   /** Run as this user and group; needs root. */
   user?: { uid: number; gid: number } | undefined;
-  /** Sent when the stack lets go of the child. */
+  /** Sent when the stack releases the child. */
   endSignal: ChildSignal;
   /** How long the child may take to end before it is killed, in whole seconds. */
   graceSeconds: number;

@@ -25,7 +25,7 @@ export interface Tree {
 /**
  * The files that are new or change, by path, when the type is added.
  *
- * @throws {RangeError} when the name is none of a job type.
+ * @throws {RangeError} when the name cannot be that of a job type.
  * @throws {CannotAdd} when a file of the type is there already, or a list is not where it is looked for.
  */
 export async function addJobType(

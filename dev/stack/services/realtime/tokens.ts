@@ -15,7 +15,7 @@ export interface TokenRefusal {
   text: string;
 }
 
-/** The caller of an API key; undefined when it is none of the project's. */
+/** The caller of an API key; undefined when it is not a key of the project. */
 export function callerOfKey(
   keys: Pick<StackKeys, "publishableKey" | "secretKey">,
   key: string | null,

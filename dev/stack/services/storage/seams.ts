@@ -1,5 +1,5 @@
 /**
- * Where the Storage of `@supabase/lite` 0.10.0 answers otherwise than a hosted project, this makes up for it, so
+ * Where the Storage of `@supabase/lite` 0.10.0 answers differently from a hosted project, this module corrects it, so
  * that the unmodified storage-js works. docs/embedded-stack.md has the list.
  */
 import type { JWTPayload } from "jose";

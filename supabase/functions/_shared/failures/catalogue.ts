@@ -8,7 +8,7 @@
  *
  * - `provider_outage`: the provider does not answer, or answers with an error of its service.
  * - `provider_overload`: the provider receives more requests than it accepts.
- * - `own_load`: other calls of the same account are under way.
+ * - `own_load`: other calls of the same account are in flight.
  * - `own_outage`: our database or Storage does not answer.
  */
 export type Transience =

@@ -89,7 +89,7 @@ export class ProviderFailure extends Error {
       : error;
   }
 
-  /** Whether nothing is wrong but that other calls of this account are under way: waiting for them spends no attempt. */
+  /** Whether the only cause is that other calls of this account are in flight. Waiting for them spends no attempt. */
   get isOwnLoad(): boolean {
     return ERROR_CATALOGUE[this.code].transience === "own_load";
   }

@@ -24,7 +24,7 @@ interface Waiting<Item, Result> {
 /**
  * A function of one item that sends many in one call.
  *
- * Guarantees: one call at a time. An item that comes while none is under way is sent at once, together with those that
+ * Guarantees: one call at a time. An item that arrives while none is in flight is sent at once, together with those that
  * the same event brings. A call that throws rejects all of its items with that error, unless `isSplit` says that it
  * is worth sending each of them alone: then each has its own result. Throws what `send` throws.
  */

@@ -16,7 +16,7 @@ export interface Heartbeat {
   flushed(): Promise<void>;
   /** Whether the lease cannot have expired: a heartbeat succeeded less than its length ago. */
   leaseIsValid(): boolean;
-  /** Stops the heartbeat. Resolves when no call is under way. */
+  /** Stops the heartbeat. Resolves when no call is in flight. */
   stop(): Promise<void>;
 }
 

@@ -46,7 +46,7 @@ export interface JobRunDeps {
  *
  * Guarantees: `run` never throws. While it works, the lease is extended. When the lease is lost it stops, writes nothing
  * more, and removes the files of a job that was deleted. When the owner cancels it stops within a heartbeat and ends the
- * job as cancelled. When the isolate shuts down it stops, but waits for a paid call that is under way. Each step is one
+ * job as cancelled. When the isolate shuts down it stops, but waits for a paid call in flight. Each step is one
  * log line with `job_id`, `attempt` and the dispatch's `request_id`.
  */
 export class JobRun {
@@ -60,7 +60,7 @@ export class JobRun {
   readonly #paidCalls: { call: PaidCall; providerObjectId: string }[] = [];
   #isPaying = false;
   #paymentError: unknown;
-  /** Set when the attempt should stop as soon as no paid call is under way. */
+  /** Set when the attempt should stop as soon as no paid call is in flight. */
   #shutdown: ShuttingDown | undefined;
 
   constructor(deps: JobRunDeps, job: ClaimedJob) {

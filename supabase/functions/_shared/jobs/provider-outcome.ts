@@ -12,7 +12,7 @@ import {
 } from "./pauses.ts";
 
 /**
- * What to throw when a call failed and nothing was made: a snooze while other calls of the account are under way, else
+ * What to throw when a call failed and nothing was made: a snooze while other calls of the account are in flight, else
  * the provider's failure.
  *
  * @param stage shown while the job is snoozed.

@@ -163,7 +163,7 @@ const LIMITS = { begin: 20, settle: 50, complete: 50 };
 /**
  * The queue of one worker over `rpc`.
  *
- * Paid calls are begun and settled, and jobs completed, in batches: what comes while a call of the same kind is under way
+ * Paid calls are begun and settled, and jobs completed, in batches: what arrives while a call of the same kind is in flight
  * travels together in the next. One item that the database refuses fails alone.
  *
  * Writes that carry a lease are retried for about nine seconds while they fail with `service_unavailable`; then that

@@ -69,7 +69,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     deps.repository,
     deps.log,
   );
-  // Running jobs, and room reserved by a claim that is under way.
+  // Running jobs, and room reserved by a claim in flight.
   let slotsUsed = 0;
   let running = 0;
   deps.onShutdown((reason) =>

@@ -13,7 +13,7 @@ export const fileRemovalSchema = z.object({
 });
 export type FileRemoval = z.infer<typeof fileRemovalSchema>;
 
-/** What became of a batch of removals. `problem` is what Storage said when it did not take all of them. */
+/** The result of a batch of removals. `problem` is the error of Storage if it did not remove all of them. */
 export interface FilesRemoved {
   removed: number;
   problem: Error | null;

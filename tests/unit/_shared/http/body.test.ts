@@ -204,7 +204,7 @@ Deno.test("readText: a body that is declared too long is not read", async () => 
   assertEquals([error.code, pulls], ["payload_too_large", 0]);
 });
 
-Deno.test("bodyChunks: ends with the signal, and lets go of a body that never ends", async () => {
+Deno.test("bodyChunks: ends with the signal, and cancels a body that never ends", async () => {
   const budget = new AbortController();
   const cancelled = Promise.withResolvers<void>();
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({

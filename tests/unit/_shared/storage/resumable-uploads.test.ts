@@ -147,7 +147,7 @@ Deno.test("every call: of a body without an end little is read, and the status a
     new ReadableStream<Uint8Array>({
       pull(controller) {
         bytes += 16_384;
-        // What is read in vain would never stop.
+        // Without a limit the read would never stop.
         if (bytes > 4_000_000) controller.error(new Error("read on"));
         else controller.enqueue(new Uint8Array(16_384));
       },

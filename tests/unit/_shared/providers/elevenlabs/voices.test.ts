@@ -129,7 +129,7 @@ Deno.test("createElevenLabsVoices: a marker inside the description of another jo
   assertEquals(await at.voices.findByMarker(MARKER, never), id);
 });
 
-Deno.test("createElevenLabsVoices: removes a voice, and one that is gone already is fine", async () => {
+Deno.test("createElevenLabsVoices: removes a voice, and succeeds if it does not exist any more", async () => {
   await using at = await provider();
   const id = await at.voices.create(REQUEST, never);
   const other = await at.voices.create(
