@@ -3,16 +3,10 @@
  * published figures of the product is the cost of the Data API.
  */
 import postgres from "postgres";
-import { z } from "zod";
-import {
-  cacheEntrySchema,
-  type CacheStore,
-} from "../../supabase/functions/_shared/cache/result-cache.ts";
 import type { Json } from "../../supabase/functions/_shared/database.types.ts";
-import {
-  type DatabaseError,
-  functionCaller,
-  type Rpc,
+import type {
+  DatabaseError,
+  Rpc,
 } from "../../supabase/functions/_shared/database/rpc.ts";
 
 type Value = postgres.ParameterOrJSON<never>;
@@ -58,21 +52,4 @@ function toDatabaseError(error: unknown): DatabaseError {
       details: error.detail ?? null,
     }
     : { code: "", message: String(error) };
-}
-
-/** The result cache of Postgres over the same connection. */
-export function createDirectStore(rpc: Rpc): CacheStore {
-  const call = functionCaller(rpc);
-  return {
-    get: (key) =>
-      call("get_ai_result_cache", { p_cache_key: key }, z.unknown()),
-    async set(key, entry, userId, ttlSeconds) {
-      await call("put_ai_result_cache", {
-        p_cache_key: key,
-        p_user_id: userId,
-        p_value: cacheEntrySchema.parse(entry),
-        p_ttl_seconds: ttlSeconds,
-      }, z.unknown());
-    },
-  };
 }

@@ -5,7 +5,6 @@
  */
 import postgres from "postgres";
 import { z } from "zod";
-import { createResultCache } from "../../supabase/functions/_shared/cache/result-cache.ts";
 import { readEnv } from "../../supabase/functions/_shared/config/env.ts";
 import type { Processor } from "../../supabase/functions/_shared/jobs/job-context.ts";
 import { createJobRepository } from "../../supabase/functions/_shared/jobs/repository.ts";
@@ -14,7 +13,7 @@ import type { PlatformDeps } from "../../supabase/functions/_shared/platform/dep
 import { createLogger } from "../../supabase/functions/_shared/platform/log.ts";
 import { createWorkerHandler } from "../../supabase/functions/_shared/worker/handler.ts";
 import { wallMs } from "./clock.ts";
-import { createDirectRpc, createDirectStore } from "./direct-rpc.ts";
+import { createDirectRpc } from "./direct-rpc.ts";
 import { serveCommands } from "./serve-commands.ts";
 import { type VoiceCalls, voiceCalls } from "./voice-call.ts";
 
@@ -99,7 +98,7 @@ const worker = createWorker({
   platform,
   repository,
   processors: new Map([[processor.jobType, processor]]),
-  results: createResultCache(createDirectStore(rpc), log),
+  results: "database",
   concurrency: settings.concurrency,
   wallClockMs: settings.wallClockMs,
   // The jobs of the benchmark depend on nothing.

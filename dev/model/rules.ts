@@ -95,7 +95,7 @@ export interface Step {
   readonly job: number;
   /** The worker that acts; -1 when it is none. */
   readonly worker: number;
-  /** Name of the event that the step writes; empty when none. */
+  /** Names of the events that the step writes, with a space between them; empty when none. */
   readonly event: string;
   readonly next: State;
 }
@@ -218,6 +218,7 @@ export class Rules {
         break;
       case "answered":
         this.#settle(state, worker, "succeeded", "paid", emit);
+        this.#completeAndSettle(state, worker, "succeeded", emit);
         break;
       case "refused":
         this.#settle(state, worker, "rejected", "failing", emit);
@@ -247,6 +248,7 @@ export class Rules {
         break;
       case "found":
         this.#settle(state, worker, "adopted", "paid", emit);
+        this.#completeAndSettle(state, worker, "adopted", emit);
         break;
       case "foundByCancel":
         this.#settle(state, worker, "adopted", "cancelling", emit);
@@ -578,6 +580,27 @@ export class Rules {
       cause: "failure",
       event,
       next: withPoint(next, worker, "failing"),
+    });
+  }
+
+  /** complete_ai_jobs that carries the settlement of the last call: both in one transaction. */
+  #completeAndSettle(
+    state: State,
+    worker: number,
+    outcome: "succeeded" | "adopted",
+    emit: Emit,
+  ): void {
+    this.#settle(state, worker, outcome, "paid", (settled) => {
+      if (settled.rule !== `settle: ${outcome}`) return;
+      this.#complete(settled.next, worker, (completed) =>
+        emit({
+          ...completed,
+          rule: completed.rule.replace(
+            "complete",
+            `complete: settling ${outcome}`,
+          ).replace(": answer lost", ", answer lost"),
+          event: "settled completed",
+        }));
     });
   }
 

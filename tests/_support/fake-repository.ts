@@ -13,8 +13,10 @@ import type {
   BegunCall,
   CallIntent,
   CallSettlement,
+  CompletionExtras,
   JobRepository,
   Lease,
+  Report,
 } from "../../supabase/functions/_shared/jobs/repository.ts";
 import { FakeJournal } from "./fake-journal.ts";
 
@@ -73,6 +75,12 @@ export class FakeRepository implements JobRepository {
   readonly effects: (keyof JobRepository)[] = [];
   /** The size of each heartbeat, in order. */
   readonly beats: number[] = [];
+  /** What completions carried, in order. */
+  readonly extras: CompletionExtras[] = [];
+  /** The reports that begun calls carried, in order. */
+  readonly carried: Report[] = [];
+  /** The job that the result cache names for a claimed job. */
+  cached: string | null = null;
   interrupt: Interruption = () => {};
   /** Revisions of usage, in order. */
   readonly revised: { jobId: string; operation: string; units: number }[] = [];
@@ -206,6 +214,7 @@ export class FakeRepository implements JobRepository {
   beginProviderCall(
     lease: Lease,
     { operation, progress, stage }: CallIntent,
+    report?: Report,
   ): Promise<BegunCall | null> {
     return this.#fenced<BegunCall | null>(
       "beginProviderCall",
@@ -218,6 +227,7 @@ export class FakeRepository implements JobRepository {
         if (job.isCancelRequested && !this.journal.has(job.id, operation)) {
           return { decision: "cancelled" };
         }
+        if (report !== undefined) this.carried.push(report);
         this.#extend(job, progress);
         const begun = this.journal.begin({
           id: this.#uuid(),
@@ -259,8 +269,18 @@ export class FakeRepository implements JobRepository {
     });
   }
 
-  complete(lease: Lease, completion: Completion): Promise<boolean> {
+  complete(
+    lease: Lease,
+    completion: Completion,
+    extras: CompletionExtras = {},
+  ): Promise<boolean> {
     return this.#fenced("complete", lease, false, (job) => {
+      const { call } = extras;
+      if (
+        call !== undefined &&
+        !this.journal.settle(job.id, call.callId, call.settlement, this.#now)
+      ) return false;
+      this.extras.push(extras);
       job.completion = completion;
       this.#leave(job, "completed");
       return true;
@@ -418,6 +438,7 @@ export class FakeRepository implements JobRepository {
         max_attempts: job.maxAttempts,
         input_hash: job.inputHash,
         depends_on_job_id: job.dependsOn,
+        cached_from_job_id: this.cached,
         lease_token: leaseToken,
         lease_expires_at: new Date(
           this.#now + this.#policy.leaseSeconds * 1000,

@@ -22,7 +22,6 @@ const STALLS = [
   ["begin_provider_calls", "answered"],
   ["voices.add", "headers"],
   ["voices.add", "answered"],
-  ["settle_provider_calls", "headers"],
   ["complete_ai_jobs", "headers"],
 ] as const;
 
@@ -32,7 +31,6 @@ const CUTS = [
   ["begin_provider_calls", "answered"],
   ["voices.add", "half sent"],
   ["voices.add", "answered"],
-  ["settle_provider_calls", "answered"],
   ["complete_ai_jobs", "answered"],
 ] as const;
 

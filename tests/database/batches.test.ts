@@ -4,6 +4,7 @@ import type postgres from "postgres";
 import {
   aVoice,
   type Bench,
+  eventsOf,
   insertClaimedJob,
   pictureOf,
   readJob,
@@ -164,6 +165,187 @@ Deno.test("complete_ai_jobs: a product that cannot be saved affects its own job 
     const voices = await db.sql<{ job_id: string }[]>`
       select job_id from public.voices`;
     assertEquals(voices.map(({ job_id }) => job_id), [first.id]);
+  });
+});
+
+/** A completion that carries the settlement of a call. */
+const finished = (
+  lease: Lease,
+  callId: string,
+  rest: Record<string, postgres.JSONValue> = {},
+) => ({
+  ...leased(lease),
+  result_data: {},
+  call_id: callId,
+  outcome: "succeeded",
+  provider_object_id: `v-${callId}`,
+  progress: 70,
+  ...rest,
+});
+
+Deno.test("complete_ai_jobs: it settles the last call in the same commit, with an event for each, in order", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const [job] = await claimed(bench, 1);
+    assert(job);
+    const { call_id } = await beginCall(db.sql, job, {
+      report: { progress: 10, stage: "fetching_input" },
+    }) ?? {};
+    assert(call_id !== undefined);
+    const rows = await call(bench, "complete_ai_jobs", [
+      finished(job, call_id, {
+        report_progress: 90,
+        report_stage: "storing",
+        product: aVoice(),
+      }),
+    ]);
+    assertEquals(rows.get(job.id)?.error, null);
+    const row = await readJob(db, job.id);
+    assertEquals(
+      [row.status, row.provider_job_id, row.event_seq, row.last_event],
+      ["completed", `v-${call_id}`, 7, "completed"],
+    );
+    const events = await eventsOf(db, job.id);
+    assertEquals(
+      events.map(({ seq, event, data }) => [
+        seq,
+        event,
+        data["progress"],
+        data["stage"],
+      ]).slice(1),
+      [
+        [2, "claimed", 0, "claimed"],
+        [3, "progress", 10, "fetching_input"],
+        [4, "submitted", 30, "calling_provider"],
+        [5, "settled", 70, undefined],
+        [6, "progress", 90, "storing"],
+        [7, "completed", 100, undefined],
+      ],
+    );
+    const [settled] = await db.sql<{ outcome: string; spend: string }[]>`
+      select c.outcome, j.spend from public.ai_provider_calls as c join public.ai_jobs as j on j.id = c.job_id`;
+    assertEquals({ ...settled }, { outcome: "succeeded", spend: "incurred" });
+  });
+});
+
+Deno.test("complete_ai_jobs: a result that cannot be saved fails alone, and its settlement stays", async () => {
+  await withQueue(async (bench) => {
+    const { db, queue } = bench;
+    const jobs = await claimed(bench, 5);
+    const [good, bad, contradicted, repeated, stolen] = jobs;
+    assert(good && bad && contradicted && repeated && stolen);
+    const calls = new Map<string, string>();
+    for (const job of jobs) {
+      calls.set(job.id, (await beginCall(db.sql, job))?.call_id ?? "");
+    }
+    const callOf = (job: Lease) => calls.get(job.id) ?? "";
+    assert(await queue.settle(contradicted, callOf(contradicted), "rejected"));
+    assert(
+      await queue.settle(
+        repeated,
+        callOf(repeated),
+        "succeeded",
+        `v-${callOf(repeated)}`,
+      ),
+    );
+    const rows = await call(bench, "complete_ai_jobs", [
+      finished(good, callOf(good)),
+      finished(bad, callOf(bad), { product: { kind: "none" } }),
+      finished(contradicted, callOf(contradicted)),
+      finished(repeated, callOf(repeated)),
+      finished(lost(stolen), callOf(stolen)),
+    ]);
+    assertEquals(rows.get(good.id)?.error, null);
+    assertEquals(rows.get(bad.id)?.error?.code, "AJ080");
+    assertEquals(rows.has(contradicted.id), false);
+    assertEquals(rows.get(repeated.id)?.error, null);
+    assertEquals(rows.has(stolen.id), false);
+    const found = await db.sql<
+      { id: string; status: string; outcome: string; spend: string }[]
+    >`
+      select j.id, j.status, c.outcome, j.spend
+      from public.ai_jobs as j join public.ai_provider_calls as c on c.job_id = j.id`;
+    assertEquals(
+      jobs.map(({ id }) => {
+        const row = found.find((row) => row.id === id);
+        return [row?.status, row?.outcome, row?.spend];
+      }),
+      [
+        ["completed", "succeeded", "incurred"],
+        ["processing", "succeeded", "incurred"],
+        ["processing", "rejected", "none"],
+        ["completed", "succeeded", "incurred"],
+        ["processing", "sent", "unknown"],
+      ],
+    );
+    for (const { id } of jobs) {
+      const events = await eventsOf(db, id);
+      assertEquals(
+        events.map(({ seq }) => seq),
+        events.map((_, index) => index + 1),
+      );
+    }
+    // Written again because the response was lost: nothing changes.
+    const before = await pictureOf(db);
+    const again = await call(bench, "complete_ai_jobs", [
+      finished(good, callOf(good)),
+      finished(repeated, callOf(repeated)),
+    ]);
+    assertEquals([...again], []);
+    assertEquals(await pictureOf(db), before);
+  });
+});
+
+Deno.test("complete_ai_jobs: a settlement that is invalid fails alone, and writes nothing", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const [good, bad] = await claimed(bench, 2);
+    assert(good && bad);
+    const [first, second] = [
+      await beginCall(db.sql, good),
+      await beginCall(db.sql, bad),
+    ];
+    const rows = await call(bench, "complete_ai_jobs", [
+      finished(good, first?.call_id ?? ""),
+      finished(bad, second?.call_id ?? "", { outcome: "perhaps" }),
+    ]);
+    assertEquals(rows.get(good.id)?.error, null);
+    assertEquals(
+      rows.get(bad.id)?.error?.constraint,
+      "ai_provider_calls_outcome_is_known",
+    );
+    const row = await readJob(db, bad.id);
+    assertEquals([row.status, row.last_event], ["processing", "submitted"]);
+  });
+});
+
+Deno.test("begin_provider_calls: a report that it carries is one event before it, never a lower progress", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    const [job] = await claimed(bench, 1);
+    assert(job);
+    assert(await bench.queue.heartbeat(job, 40, "early"));
+    const item = {
+      ...begun(job),
+      report_progress: 10,
+      report_stage: "fetching_input",
+    };
+    for (const _ of ["first", "its answer was lost"]) {
+      const rows = await call(bench, "begin_provider_calls", [item]);
+      assertEquals(rows.get(job.id)?.decision, "send");
+    }
+    assertEquals(
+      (await eventsOf(db, job.id)).slice(2).map(({ event, data }) => [
+        event,
+        data["progress"],
+        data["stage"],
+      ]),
+      [
+        ["progress", 40, "early"],
+        ["progress", 40, "fetching_input"],
+        ["submitted", 40, "calling_provider"],
+      ],
+    );
   });
 });
 

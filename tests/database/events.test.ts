@@ -277,9 +277,8 @@ Deno.test("ai_jobs: with its user go jobs, events, calls, voices, media and cach
         insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
         values (${user_id}, 'audio', ${`uploads/${user_id}/a.mp3`}, 'a.mp3', 'audio/mpeg', 1)`;
       await db.sql`
-        select public.put_ai_result_cache(
-          'ai_job:' || encode(sha256(convert_to(${id}, 'UTF8')), 'hex'), ${user_id}, '{}', 60
-        )`;
+        insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
+        values ('ai_job:' || encode(sha256(convert_to(${id}, 'UTF8')), 'hex'), ${user_id}, '{}', now() + interval '1 minute')`;
       await insertJob(db, { user_id, cached_from_job_id: id });
     }
     const tables = [

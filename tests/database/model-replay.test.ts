@@ -75,7 +75,9 @@ class Walk {
   }
 
   async take(step: Step): Promise<void> {
-    if (step.event !== "") this.#events[step.job]?.push(step.event);
+    if (step.event !== "") {
+      this.#events[step.job]?.push(...step.event.split(" "));
+    }
     if (step.event === "submitted") {
       this.#billable[step.job] = (this.#billable[step.job] ?? 0) + 1;
     }
@@ -251,10 +253,18 @@ class Walk {
       stability: 0.5,
       similarity_boost: 0.75,
     };
+    const [settled] = /(?<=settling )\w+/.exec(rule) ?? [];
+    const { leaseToken, callId } = this.#slot(worker);
     const isCompleted = await completeJob(
       this.#service,
-      { id, lease_token: this.#token(worker) },
-      { result: { voice_id: objectOf(id) }, product: voice },
+      { id, lease_token: leaseToken },
+      {
+        result: { voice_id: objectOf(id) },
+        product: voice,
+        ...(settled === undefined || callId === null ? {} : {
+          call: { callId, objectId: objectOf(id), outcome: settled },
+        }),
+      },
     );
     assertEquals(isCompleted, rule !== "complete: lost");
   }

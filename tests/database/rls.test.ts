@@ -32,9 +32,8 @@ async function makeOwner(bench: Bench): Promise<string> {
     insert into public.media (user_id, media_type, storage_path, file_name, content_type, size_bytes)
     values (${user_id}, 'audio', ${`uploads/${user_id}/a.mp3`}, 'a.mp3', 'audio/mpeg', 1)`;
   await db.sql`
-    select public.put_ai_result_cache(
-      'ai_job:' || encode(sha256(convert_to(${user_id}, 'UTF8')), 'hex'), ${user_id}, '{}', 60
-    )`;
+    insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
+    values ('ai_job:' || encode(sha256(convert_to(${user_id}, 'UTF8')), 'hex'), ${user_id}, '{}', now() + interval '1 minute')`;
   return user_id;
 }
 
@@ -275,7 +274,6 @@ const functions: Record<string, string[]> = {
   get_keepsake_contents: ["service_role"],
   claim_abandoned_uploads: ["service_role"],
   settle_abandoned_uploads: ["service_role"],
-  put_ai_result_cache: ["service_role"],
   release_ai_job: ["service_role"],
   rescue_stalled_ai_jobs: ["service_role"],
   reuse_ai_job_result: ["service_role"],

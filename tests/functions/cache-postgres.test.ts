@@ -2,7 +2,8 @@
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { useStack } from "../_support/stack.ts";
 import type { TestStack } from "../_support/stack.ts";
-import { waitUntil } from "../_support/wait-for.ts";
+import { jobFacts } from "../_support/job-facts.ts";
+import { waitForJob, waitUntil } from "../_support/wait-for.ts";
 import {
   askAgain,
   assertMiss,
@@ -60,14 +61,18 @@ Deno.test("cache in Postgres: a false entry costs a call and reveals nothing", a
   }
 });
 
-Deno.test("cache in Postgres: one that refuses every call fails no job", async () => {
+Deno.test("cache in Postgres: one that refuses the function fails no job, and the claim reads it", async () => {
   const stack = running();
-  const { user, inputUrl, key } = await firstJob(stack);
+  const { user, inputUrl, jobId, key } = await firstJob(stack);
   await remembered(stack, key);
   await stack
     .sql`revoke select on public.ai_result_cache from authenticated, service_role`;
   try {
-    await assertMiss(stack, user, await askAgain(user, inputUrl));
+    const { status, body } = await askAgain(user, inputUrl);
+    assertEquals([status, body.cached], [202, false]);
+    const job = await waitForJob(stack, user, body.job_id, "completed");
+    assertEquals(job.cached_from_job_id, jobId);
+    assertEquals((await jobFacts(stack, job.id)).paid, []);
   } finally {
     await stack
       .sql`grant select on public.ai_result_cache to authenticated, service_role`;

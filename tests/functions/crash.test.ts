@@ -153,10 +153,9 @@ async function spoilCompletion(
   await using locking = stack.connect();
   try {
     await locking.sql.begin(async (sql) => {
-      // Now the call can be settled but the job cannot be completed, which writes the voices row.
+      // The completion, which also settles the call, writes the voices row.
       await sql`lock table public.voices in exclusive mode`;
       await stack.simulator.release();
-      await waitForEvent(stack, jobId, "settled");
       await waitUntil(
         "the completion waits for the lock",
         async () => (await completing()).length > 0,
@@ -173,7 +172,7 @@ async function spoilCompletion(
   return { user, jobId };
 }
 
-Deno.test("a worker killed between the response and the voices row: the next writes the row and sends nothing", async () => {
+Deno.test("a worker killed between the response and its completion: the next finds the voice and sends nothing", async () => {
   const stack = running();
   const { user, jobId } = await spoilCompletion(stack, async (admin, pids) => {
     await stack.kill("process-ai-job", "SIGKILL");
@@ -183,7 +182,7 @@ Deno.test("a worker killed between the response and the voices row: the next wri
   const before = await jobFacts(stack, jobId);
   assertEquals(
     [before.status, before.journal[0]?.outcome, before.voices],
-    ["processing", "succeeded", []],
+    ["processing", "sent", []],
   );
 
   await endLease(stack, jobId);
@@ -191,6 +190,7 @@ Deno.test("a worker killed between the response and the voices row: the next wri
   const facts = await assertDoneOnce(stack, jobId);
   assertEquals(facts.attempt, 2);
   assertEquals(facts.billableCalls, 1);
+  assertEquals(facts.journal.map(({ outcome }) => outcome), ["adopted"]);
 });
 
 Deno.test("a completion that the database cancels is retried: the same attempt writes the row, sends nothing", async () => {

@@ -149,11 +149,11 @@ Deno.test("an owner: cannot write what only the job engine may write", async () 
         result_data: {},
       }],
     }),
-    "fill the cache": client.rpc("put_ai_result_cache", {
-      p_cache_key: `ai_job:${"0".repeat(64)}`,
-      p_user_id: ada.id,
-      p_value: { job_id: jobId },
-      p_ttl_seconds: 10,
+    "fill the cache": client.from("ai_result_cache").insert({
+      cache_key: `ai_job:${"0".repeat(64)}`,
+      user_id: ada.id,
+      value: { job_id: jobId },
+      expires_at: "2100-01-01T00:00:00Z",
     }),
   };
   for (const [name, attempt] of Object.entries(attempts)) {

@@ -9,15 +9,13 @@ const running = useStack();
 
 /** The calls of one voice clone, from its dispatch to the claim that finds nothing more. */
 const ONE_JOB = {
+  // With what the result cache has for it.
   claim_dispatched_ai_jobs: 1,
-  get_ai_result_cache: 1,
-  // The report of its first step, as in the heartbeats of a job that completes at once.
-  heartbeat_ai_jobs: 1,
   "storage download": 1,
+  // With the report of its first step.
   begin_provider_calls: 1,
-  settle_provider_calls: 1,
+  // With the settlement of its call and the entry in the result cache.
   complete_ai_jobs: 1,
-  put_ai_result_cache: 1,
   claim_ai_jobs: 1,
 };
 
@@ -49,7 +47,7 @@ function asAdmin(stack: TestStack) {
   return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
 }
 
-Deno.test("round trips: a voice clone costs nine, including its claim and the last claim for more", async () => {
+Deno.test("round trips: a voice clone costs five, including its claim and the last claim for more", async () => {
   const stack = running();
   const owner = await signUp(stack);
   const warmUp = await requestVoice(owner, await uploadRecording(owner));
@@ -71,6 +69,12 @@ Deno.test("round trips: a voice clone costs nine, including its claim and the la
     async () => (await calledByService(stack)).calls["claim_ai_jobs"] === 1,
   );
   const { calls, transactions } = await calledByService(stack);
-  assertEquals(calls, ONE_JOB);
-  assertEquals(transactions, 9, "each of them one transaction, and no other");
+  // A slow download sends the report and extends the lease meanwhile.
+  const { heartbeat_ai_jobs: heartbeats = 0, ...others } = calls;
+  assertEquals(others, ONE_JOB);
+  assertEquals(
+    transactions - heartbeats,
+    5,
+    "each of them one transaction, and no other",
+  );
 });

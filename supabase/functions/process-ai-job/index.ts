@@ -1,5 +1,5 @@
 import { createAdminClient } from "@supabase/server/core";
-import { openResultCache } from "../_shared/cache/open-cache.ts";
+import { openWorkerCache } from "../_shared/cache/open-cache.ts";
 import {
   providerStorageUrl,
   readEnv,
@@ -86,6 +86,6 @@ export default createWorkerFunction("process-ai-job", {
   supabase,
   log,
   processors,
-  results: openResultCache(env, supabase, log),
+  results: openWorkerCache(env, log),
   concurrency: env.WORKER_CONCURRENCY,
 });

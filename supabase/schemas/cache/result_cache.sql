@@ -1,5 +1,6 @@
 -- The result cache in Postgres, used when no Redis is configured. A value is only the id of an earlier job: the database
--- decides from that job's own row what may be reused, so a wrong entry costs time and nothing else.
+-- decides from that job's own row what may be reused, so a wrong entry costs time and nothing else. complete_ai_jobs writes
+-- the entries, and claim_ai_jobs reads them.
 
 create table public.ai_result_cache (
   cache_key text not null,
@@ -26,27 +27,6 @@ using (user_id = (select auth.uid()));
 revoke all on public.ai_result_cache from public, anon, authenticated, service_role;
 grant select on public.ai_result_cache to authenticated;
 grant select, insert, update, delete on public.ai_result_cache to service_role;
-
-create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-begin
-  -- All that a crash of Postgres can take back is this entry, which is a shortcut.
-  perform set_config('synchronous_commit', 'off', true);
-  insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
-  values (p_cache_key, p_user_id, p_value, now() + make_interval(secs => p_ttl_seconds))
-  on conflict (cache_key) do update
-  set value = excluded.value, expires_at = excluded.expires_at, user_id = excluded.user_id;
-end;
-$$;
-comment on function public.put_ai_result_cache(text, uuid, jsonb, integer) is
-  'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
-revoke execute on function public.put_ai_result_cache(text, uuid, jsonb, integer) from public, anon, authenticated;
-grant execute on function public.put_ai_result_cache(text, uuid, jsonb, integer) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)
 returns jsonb

@@ -201,6 +201,13 @@ begin
       set breaker_probe_job_id = v_job.id
       where p.provider = v_job.provider and p.breaker_opened_at is not null;
     end if;
+    if v_job.input_hash is not null then
+      -- Only in the answer. The value may be anything: whether that job exists and is equal is checked when it is reused.
+      select (c.value ->> 'job_id')::uuid into v_job.cached_from_job_id
+      from public.ai_result_cache as c
+      where c.cache_key = 'ai_job:' || v_job.input_hash and c.expires_at > now()
+        and c.value ->> 'job_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and c.value ->> 'job_id' <> v_job.id::text;
+    end if;
     return next v_job;
   end loop;
 end;
@@ -209,7 +216,8 @@ comment on function public.claim_ai_jobs(integer, uuid[], text) is
   'Claims up to p_limit due jobs of p_worker''s types (of p_job_ids, if given): status processing, attempt + 1, a new '
   'lease token. Lower priority first, users in turns; one claim in eight begins with the job that has waited longest. '
   'Never exceeds the caps of providers and users, never gives a job to two callers, and lets through one job at a time '
-  'as a probe of a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer '
+  'as a probe of a provider whose breaker is open. cached_from_job_id, in the answer only: the job that the result cache '
+  'has for this input; see reuse_ai_job_result. 0 rows: nothing may run. service_role only; security definer '
   'because it reads limits and calls functions of schema private.';
 revoke execute on function public.claim_ai_jobs(integer, uuid[], text) from public, anon, authenticated;
 grant execute on function public.claim_ai_jobs(integer, uuid[], text) to service_role;

@@ -1,5 +1,5 @@
 -- The timeline of a job. Written by statement triggers, so that no path that changes a job can forget it, and one
--- statement over 5,000 jobs costs one insert here.
+-- statement over 5,000 jobs costs one insert here. A write that carries more than one change adds the events of the others.
 
 create table public.ai_job_events (
   job_id uuid not null,
@@ -95,3 +95,43 @@ $$;
 comment on function private.record_updated_ai_jobs() is
   'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because no '
   'role may insert into ai_job_events.';
+
+create function private.record_carried_events(p_items jsonb)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select j.id, e.seq, j.user_id, e.event, j.attempt,
+    jsonb_strip_nulls(jsonb_build_object(
+      'status', 'processing',
+      -- Never backwards: what the event before it says counts too.
+      'progress', greatest(e.progress, (
+        select (l.data ->> 'progress')::integer
+        from public.ai_job_events as l
+        where l.job_id = j.id and l.seq < e.seq
+        order by l.seq desc
+        limit 1
+      )),
+      'stage', e.stage
+    ))
+  from jsonb_to_recordset(p_items) as b (job_id uuid, progress integer, report_progress integer, report_stage text)
+  join public.ai_jobs as j on j.id = b.job_id
+  cross join lateral (
+    select 'settled', j.event_seq - 1 - (b.report_stage is not null)::integer, b.progress, null
+    union all
+    select 'progress', j.event_seq - 1, least(b.report_progress, 99), b.report_stage where b.report_stage is not null
+  ) as e (event, seq, progress, stage)
+  -- An item that changed nothing, or carried less, has left no gap.
+  where not exists (select 1 from public.ai_job_events as k where k.job_id = j.id and k.seq = e.seq);
+end;
+$$;
+comment on function private.record_carried_events(jsonb) is
+  'A write may carry a settlement and a report (report_progress, report_stage) besides its own change. It raises event_seq '
+  'for each, and the trigger writes the last event only; this writes the others into the gap. Security definer because it is '
+  'called by functions that are.';

@@ -158,7 +158,13 @@ declare
   v_over_provider_budget uuid[] := '{}';
   v_sent uuid[];
 begin
-  if exists (select 1 from public.ai_prices as p where p.price_micros > 0) then
+  if exists (
+    select 1
+    from jsonb_to_recordset(p_calls) as b (job_id uuid)
+    join public.ai_jobs as j on j.id = b.job_id
+    join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
+    where p.price_micros > 0
+  ) then
     select
       coalesce(array_agg(r.job_id) filter (where r.decision = 'over_budget'), '{}'),
       coalesce(array_agg(r.job_id) filter (where r.decision = 'over_provider_budget'), '{}')
@@ -233,10 +239,10 @@ begin
       billable_calls = j.billable_calls + (j.id = any (v_sent))::integer,
       spend = case when j.id = any (v_sent) and j.spend = 'none' then 'unknown' else j.spend end,
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
-      event_seq = j.event_seq + 1,
+      event_seq = j.event_seq + 1 + (b.report_stage is not null)::integer,
       last_event = case when j.id = any (v_sent) then 'submitted' else 'progress' end
   from jsonb_to_recordset(p_calls)
-      as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text)
+      as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text, report_stage text)
     join public.ai_provider_calls as c
       on c.job_id = b.job_id and c.operation = b.operation
         and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null,
@@ -249,6 +255,10 @@ begin
     case when j.id = any (v_sent) then 'send' when c.outcome = 'unknown' then 'reconcile' else 'done' end,
     c.provider_object_id,
     coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => t.reconcile_seconds), false);
+
+  if jsonb_path_exists(p_calls, '$[*].report_stage') then
+    perform private.record_carried_events(p_calls);
+  end if;
 end;
 $$;
 comment on function private.begin_leased_calls(jsonb) is
@@ -301,7 +311,8 @@ end;
 $$;
 comment on function public.begin_provider_calls(jsonb) is
   'Journals paid calls before they are sent, and decides for each what to do. p_calls: [{job_id, lease_token, call_id, '
-  'operation, progress, stage, units?}], one for each job. One row for each job whose lease is held; a job without a '
+  'operation, progress, stage, units?, report_progress?, report_stage?}], one for each job; the report is one that no '
+  'heartbeat has sent, and precedes the call in the timeline. One row for each job whose lease is held; a job without a '
   'row has lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: query the provider '
   'first); done (it succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget '
   '(the price of the units, by ai_prices, exceeds the rest of the owner''s budget: send nothing); over_provider_budget '

@@ -1,7 +1,7 @@
 -- The outcome of paid calls.
 
-create function private.settle_leased_calls(p_calls jsonb)
-returns table (job_id uuid, is_settled boolean)
+create function private.write_call_outcomes(p_items jsonb)
+returns uuid[]
 language plpgsql
 volatile
 security definer
@@ -9,7 +9,6 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
-#variable_conflict use_column
 declare
   v_settled uuid[];
 begin
@@ -21,7 +20,7 @@ begin
         error_code = b.error_code,
         units = coalesce(b.units, c.units),
         settled_at = case when b.outcome = 'unknown' then null else clock_timestamp() end
-    from jsonb_to_recordset(p_calls) as b (
+    from jsonb_to_recordset(p_items) as b (
         job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text, http_status integer,
         error_code text, units bigint
       )
@@ -31,7 +30,26 @@ begin
     returning c.job_id
   )
   select coalesce(array_agg(s.job_id), '{}') into v_settled from settled as s;
+  return v_settled;
+end;
+$$;
+comment on function private.write_call_outcomes(jsonb) is
+  'Writes the outcome of open calls into the journal, for jobs that the caller has locked, and returns the jobs whose call '
+  'was open. Security definer because it is called by functions that are.';
 
+create function private.settle_leased_calls(p_calls jsonb)
+returns table (job_id uuid, is_settled boolean)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_settled uuid[] := private.write_call_outcomes(p_calls);
+begin
   if cardinality(v_settled) > 0 then
     update public.ai_jobs as j
     set progress_percentage = greatest(j.progress_percentage, b.progress),

@@ -37,6 +37,7 @@ export async function beginCall(
     operation?: string;
     progress?: number;
     units?: number;
+    report?: { progress: number; stage: string };
   } = {},
 ): Promise<BegunCall | undefined> {
   const [row] = await sql<(BegunCall & { error: unknown })[]>`
@@ -49,6 +50,10 @@ export async function beginCall(
       progress: call.progress ?? 30,
       stage: "calling_provider",
       units: call.units ?? 1,
+      ...(call.report === undefined ? {} : {
+        report_progress: call.report.progress,
+        report_stage: call.report.stage,
+      }),
     }])
   })`;
   if (row === undefined) return undefined;
@@ -97,12 +102,33 @@ export async function completeJob(
     result?: postgres.JSONValue;
     outputUrl?: string | null;
     product?: postgres.JSONValue | null;
+    /** A success that the completion settles. */
+    call?: {
+      callId: string;
+      objectId: string;
+      outcome?: string;
+      units?: number;
+    };
+    report?: { progress: number; stage: string };
+    cacheSeconds?: number;
   } = {},
 ): Promise<boolean> {
+  const { call, report, cacheSeconds } = values;
   const [row] = await sql<{ error: unknown }[]>`
     select error from public.complete_ai_jobs(${
     sql.json([{
       ...leased(lease),
+      ...(call === undefined ? {} : {
+        call_id: call.callId,
+        outcome: call.outcome ?? "succeeded",
+        provider_object_id: call.objectId,
+        progress: 70,
+        units: call.units ?? null,
+      }),
+      ...(report === undefined
+        ? {}
+        : { report_progress: report.progress, report_stage: report.stage }),
+      ...(cacheSeconds === undefined ? {} : { cache_seconds: cacheSeconds }),
       result_data: values.result ?? {},
       output_url: values.outputUrl ?? null,
       product: values.product ?? null,

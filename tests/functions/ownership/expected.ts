@@ -703,7 +703,6 @@ export const EXPECTED: Declaration = {
     get_keepsake_contents: { roles: ["service_role"] },
     claim_abandoned_uploads: { roles: ["service_role"] },
     settle_abandoned_uploads: { roles: ["service_role"] },
-    put_ai_result_cache: { roles: ["service_role"] },
     release_ai_job: { roles: ["service_role"] },
     reorder_slideshow: { roles: ["authenticated", "service_role"] },
     rescue_stalled_ai_jobs: { roles: ["service_role"] },

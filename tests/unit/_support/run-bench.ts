@@ -33,7 +33,7 @@ export function bench(
   work: Work,
   options: {
     values?: Partial<JobValues>;
-    results?: Partial<ResultLookup>;
+    results?: Partial<ResultLookup> | "database";
     removeLostFiles?: () => Promise<number>;
   } = {},
 ) {
@@ -65,7 +65,7 @@ export function bench(
         processors: new Map([
           ["voice_clone", { jobType: "voice_clone", run: work }],
         ]),
-        results: {
+        results: options.results === "database" ? "database" : {
           find: () => Promise.resolve(null),
           remember: (...entry) => {
             remembered.push(entry);

@@ -116,6 +116,7 @@ async function run(
       max_attempts: 5,
       input_hash: null,
       depends_on_job_id: null,
+      cached_from_job_id: null,
       lease_token: crypto.randomUUID(),
       lease_expires_at: new Date(STARTED).toISOString(),
       started_at: new Date(STARTED).toISOString(),

@@ -6,10 +6,8 @@
  * one user's result to another.
  */
 import { z } from "zod";
+import { CACHE_TTL_SECONDS } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
-
-/** Seconds that an entry is kept. The job type's `cache_ttl_seconds` may shorten how long it counts. */
-export const CACHE_TTL_SECONDS = 24 * 60 * 60;
 
 /** Longest wait for the cache, which exists to save time. */
 export const CACHE_TIMEOUT_MS = 1_000;
@@ -17,10 +15,14 @@ export const CACHE_TIMEOUT_MS = 1_000;
 /** The value that a store holds under a key. */
 export const cacheEntrySchema = z.object({ job_id: z.uuid() });
 
-/** Stores entries. It may throw any error; see {@link createResultCache}. */
-export interface CacheStore {
+/** Reads entries. It may throw any error; see {@link createCacheLookup}. */
+export interface CacheReader {
   /** The value under the key as the store has it, or null. */
   get(key: string): Promise<unknown>;
+}
+
+/** Stores entries. It may throw any error; see {@link createResultCache}. */
+export interface CacheStore extends CacheReader {
   set(
     key: string,
     value: z.infer<typeof cacheEntrySchema>,
@@ -38,10 +40,13 @@ export interface ResultCache {
 }
 
 /**
- * The cache on top of a store. A call that throws, exceeds {@link CACHE_TIMEOUT_MS} or returns an invalid value is a miss
+ * Look-ups on top of a store. A call that throws, exceeds {@link CACHE_TIMEOUT_MS} or returns an invalid value is a miss
  * and a warning in the log.
  */
-export function createResultCache(store: CacheStore, log: Logger): ResultCache {
+export function createCacheLookup(
+  store: CacheReader,
+  log: Logger,
+): Pick<ResultCache, "find"> {
   return {
     async find(inputHash) {
       try {
@@ -60,6 +65,13 @@ export function createResultCache(store: CacheStore, log: Logger): ResultCache {
         return null;
       }
     },
+  };
+}
+
+/** {@link createCacheLookup}, and writing: a write that fails is a warning as well. */
+export function createResultCache(store: CacheStore, log: Logger): ResultCache {
+  return {
+    ...createCacheLookup(store, log),
     async remember(inputHash, jobId, userId) {
       try {
         await within(

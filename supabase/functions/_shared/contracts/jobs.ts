@@ -135,6 +135,9 @@ export function toJobResponse(
   };
 }
 
+/** Seconds that the result cache keeps an entry. The job type's `cache_ttl_seconds` may shorten how long it counts. */
+export const CACHE_TTL_SECONDS = 24 * 60 * 60;
+
 /** A claimed job. `lease_token` must accompany every later write. */
 export const claimedJobSchema = z.object({
   id: z.uuid(),
@@ -148,6 +151,8 @@ export const claimedJobSchema = z.object({
   max_attempts: z.number().int(),
   input_hash: z.string().nullable(),
   depends_on_job_id: z.uuid().nullable(),
+  /** The job that the database's result cache has for this input. It may be any job: see `reuse_ai_job_result`. */
+  cached_from_job_id: z.uuid().nullable(),
   /** Of the request that created the job, or the database's own. */
   traceparent: z.string().optional(),
   lease_token: z.uuid(),

@@ -3,17 +3,22 @@ import type { ClaimedJob } from "../contracts/jobs.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
 import { CancelRequested, LeaseLost } from "./outcome.ts";
-import type { Beat, JobRepository } from "./repository.ts";
+import type { Beat, JobRepository, Report } from "./repository.ts";
 
 /** The heartbeat of one job. */
 export interface Heartbeat {
   /**
-   * Reports progress (1 to 99) and stage, in one call with other jobs' reports: at once, or half a second after this
-   * job's previous report. Of several reports in that time the last is sent.
+   * Reports progress (1 to 99) and stage, in one call with other jobs' reports: at once, or half a second after the claim
+   * or this job's previous report. Of several reports in that time the last is sent.
    */
   report(progress: number, stage: string): void;
   /** Sends a pending report now, and resolves when it is sent, so that it cannot overtake a later write. */
   flushed(): Promise<void>;
+  /**
+   * Takes a pending report, for a write that carries it and follows at once. Resolves when no call is under way, which
+   * that write could otherwise overtake.
+   */
+  takeReport(): Promise<Report | undefined>;
   /** Whether the lease cannot have expired: a heartbeat succeeded less than its length ago. */
   leaseIsValid(): boolean;
   /** Stops the heartbeat. Resolves when no call is in flight. */
@@ -31,7 +36,7 @@ interface Watched {
   onEnd(reason: LeaseLost | CancelRequested): void;
   /** Uptime in milliseconds at which the lease was last known to be extended. */
   extendedAt: number;
-  pending: { progress: number; stage: string } | undefined;
+  pending: Report | undefined;
   /** Uptime in milliseconds from which the next report may be sent. */
   reportsFrom: number;
   reportTimer: ReturnType<typeof setTimeout> | undefined;
@@ -76,7 +81,8 @@ export class Heartbeats {
       onEnd,
       extendedAt: this.#platform.uptimeMs(),
       pending: undefined,
-      reportsFrom: 0,
+      // The claim is the first report: what follows within this time may travel with another write.
+      reportsFrom: this.#platform.uptimeMs() + REPORT_PERIOD_MS,
       reportTimer: undefined,
       isEnded: false,
     };
@@ -94,6 +100,10 @@ export class Heartbeats {
           await this.#flush(entry);
         }
         await this.#sending;
+      },
+      takeReport: async () => {
+        await this.#sending;
+        return this.#take(entry);
       },
       leaseIsValid: () => !this.#isExpired(entry),
       stop: async () => {
@@ -120,6 +130,17 @@ export class Heartbeats {
       entry.reportTimer = undefined;
       void this.#flush();
     }, wait);
+  }
+
+  /** The pending report, which the caller sends. */
+  #take(entry: Watched): Report | undefined {
+    const { pending } = entry;
+    if (pending === undefined) return undefined;
+    entry.pending = undefined;
+    entry.reportsFrom = this.#platform.uptimeMs() + REPORT_PERIOD_MS;
+    clearTimeout(entry.reportTimer);
+    entry.reportTimer = undefined;
+    return pending;
   }
 
   #unwatch(entry: Watched): void {
@@ -175,14 +196,7 @@ export class Heartbeats {
 
   async #call(entries: Watched[]): Promise<void> {
     const beats = entries.map((entry): Beat => {
-      const beat = { lease: entry.job, ...entry.pending };
-      if (entry.pending !== undefined) {
-        entry.pending = undefined;
-        entry.reportsFrom = this.#platform.uptimeMs() + REPORT_PERIOD_MS;
-        clearTimeout(entry.reportTimer);
-        entry.reportTimer = undefined;
-      }
-      return beat;
+      return { lease: entry.job, ...this.#take(entry) };
     });
     // Measured before the call: the lease runs from when the database wrote it, not from when the response arrived.
     const sentAt = this.#platform.uptimeMs();

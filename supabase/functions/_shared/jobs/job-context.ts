@@ -20,7 +20,7 @@ export interface JobContext {
    * Sends a paid call, or returns what an earlier attempt created; see `makePaidCall`. A cancellation aborts it; a shutdown
    * does not, because its answer is worth waiting for.
    *
-   * @returns the provider's id of the created object; it is committed on the job.
+   * @returns the provider's id of the created object; it is committed on the job, unless the call is the last.
    */
   pay(call: PaidCall): Promise<string>;
   /**

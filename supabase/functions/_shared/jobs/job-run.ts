@@ -1,6 +1,6 @@
 /** One attempt of a job, from its claim to its ending. */
 import { readTrace } from "../contracts/traceparent.ts";
-import type { ClaimedJob } from "../contracts/jobs.ts";
+import { CACHE_TTL_SECONDS, type ClaimedJob } from "../contracts/jobs.ts";
 import { JobFailure } from "../failures/job-failure.ts";
 import type { PlatformDeps } from "../platform/deps.ts";
 import type { Logger } from "../platform/log.ts";
@@ -14,14 +14,26 @@ import {
   LeaseLost,
   ShuttingDown,
 } from "./outcome.ts";
-import { makePaidCall, type PaidCall, undoPaidCalls } from "./paid-call.ts";
-import type { JobRepository } from "./repository.ts";
+import {
+  type Journal,
+  makePaidCall,
+  type PaidCall,
+  undoPaidCalls,
+} from "./paid-call.ts";
+import type { CallSuccess, JobRepository, Report } from "./repository.ts";
 
-/** The results of earlier equal jobs. */
+/** The results of earlier equal jobs, in a cache outside the database. */
 export interface ResultLookup {
   /** The id of a job with this hash; null when none is known. */
   find(inputHash: string): Promise<string | null>;
   remember(inputHash: string, jobId: string, userId: string): Promise<void>;
+}
+
+/** A call that has succeeded, and what is to be written about it. */
+interface SettledCall {
+  operation: string;
+  callId: string;
+  settlement: CallSuccess;
 }
 
 /** The dependencies of an attempt. */
@@ -29,7 +41,8 @@ export interface JobRunDeps {
   platform: Pick<PlatformDeps, "uptimeMs">;
   repository: JobRepository;
   processors: ReadonlyMap<string, Processor>;
-  results: ResultLookup;
+  /** `"database"`: the cache in Postgres. A claimed job names the entry, and the completion writes it. */
+  results: ResultLookup | "database";
   dependencyOf: DependencyLookup;
   log: Logger;
   /** Uptime in milliseconds by which the attempt must have stopped. */
@@ -58,6 +71,8 @@ export class JobRun {
   readonly #stop = new AbortController();
   /** The paid calls of this attempt that succeeded. */
   readonly #paidCalls: { call: PaidCall; providerObjectId: string }[] = [];
+  /** A success that is written with the completion; see {@link PaidCall.isLast}. */
+  #unsettled: SettledCall | undefined;
   #isPaying = false;
   #paymentError: unknown;
   /** Set when the attempt should stop as soon as no paid call is in flight. */
@@ -147,7 +162,9 @@ export class JobRun {
   async #reuseResult(): Promise<boolean> {
     const { results, repository } = this.#deps;
     if (this.#job.input_hash === null) return false;
-    const source = await results.find(this.#job.input_hash);
+    const source = results === "database"
+      ? this.#job.cached_from_job_id
+      : await results.find(this.#job.input_hash);
     if (source === null || source === this.#job.id) return false;
     const isReused = await repository.reuseResult(this.#job, source);
     this.#log.info(isReused ? "job_completed" : "cached_result_unusable", {
@@ -163,13 +180,14 @@ export class JobRun {
   }
 
   async #pay(call: PaidCall): Promise<string> {
-    await this.#heartbeat.flushed();
+    await this.#settleRest();
+    const report = await this.#heartbeat.takeReport();
     this.#throwIfStopping();
     this.#isPaying = true;
     let providerObjectId: string;
     try {
       providerObjectId = await makePaidCall(
-        this.#deps.repository,
+        this.#journalOf(call, report),
         this.#job,
         {
           ...call,
@@ -188,16 +206,57 @@ export class JobRun {
       this.#isPaying = false;
     }
     this.#paidCalls.push({ call, providerObjectId });
-    this.#log.info("provider_call_settled", {
-      operation: call.operation,
-      provider_object_id: providerObjectId,
-    });
+    if (this.#unsettled === undefined) {
+      this.#logSettled(call.operation, providerObjectId);
+    }
     // Only after a success: an attempt whose call failed ends with that failure and not with the shutdown.
     this.#stopUnlessPaying();
     return providerObjectId;
   }
 
+  /** The journal for a call: its begin carries the report, and a last call's success waits for the completion. */
+  #journalOf(call: PaidCall, report: Report | undefined): Journal {
+    const { repository } = this.#deps;
+    return {
+      beginProviderCall: (lease, intent) =>
+        repository.beginProviderCall(lease, intent, report),
+      settleProviderCall: (lease, callId, settlement) => {
+        if (!call.isLast || !("providerObjectId" in settlement)) {
+          return repository.settleProviderCall(lease, callId, settlement);
+        }
+        this.#unsettled = { operation: call.operation, callId, settlement };
+        return Promise.resolve(true);
+      },
+    };
+  }
+
+  #logSettled(operation: string, providerObjectId: string): void {
+    this.#log.info("provider_call_settled", {
+      operation,
+      provider_object_id: providerObjectId,
+    });
+  }
+
+  /** Writes a success that was left for a completion which does not come next. */
+  async #settleRest(): Promise<void> {
+    const rest = this.#unsettled;
+    if (rest === undefined) return;
+    const { repository } = this.#deps;
+    if (
+      !await repository.settleProviderCall(
+        this.#job,
+        rest.callId,
+        rest.settlement,
+      )
+    ) {
+      throw new LeaseLost();
+    }
+    this.#unsettled = undefined;
+    this.#logSettled(rest.operation, rest.settlement.providerObjectId);
+  }
+
   async #recordUsage(operation: string, units: number): Promise<void> {
+    await this.#settleRest();
     await this.#heartbeat.flushed();
     const { repository } = this.#deps;
     if (!await repository.reviseProviderCall(this.#job, operation, units)) {
@@ -208,15 +267,33 @@ export class JobRun {
   async #complete(completion: Completion): Promise<void> {
     const { repository, results } = this.#deps;
     const { id, user_id, input_hash } = this.#job;
-    await this.#heartbeat.flushed();
-    if (!await repository.complete(this.#job, completion)) {
-      throw new LeaseLost();
+    const report = await this.#heartbeat.takeReport();
+    const call = this.#unsettled;
+    const isCompleted = await repository.complete(this.#job, completion, {
+      ...(report === undefined ? {} : { report }),
+      ...(call === undefined ? {} : { call }),
+      ...(results === "database" && input_hash !== null
+        ? { cacheSeconds: CACHE_TTL_SECONDS }
+        : {}),
+    });
+    if (!isCompleted) throw new LeaseLost();
+    this.#unsettled = undefined;
+    if (call !== undefined) {
+      this.#logSettled(call.operation, call.settlement.providerObjectId);
     }
     this.#log.info("job_completed", { progress: 100 });
-    if (input_hash !== null) await results.remember(input_hash, id, user_id);
+    if (results !== "database" && input_hash !== null) {
+      await results.remember(input_hash, id, user_id);
+    }
   }
 
   async #end(thrown: unknown): Promise<void> {
+    try {
+      await this.#settleRest();
+    } catch (error) {
+      // The journal keeps the call open: the next attempt finds what it made.
+      this.#log.warn("provider_call_not_settled", { error });
+    }
     await this.#heartbeat.flushed();
     const stopReason: unknown = this.#stop.signal.reason;
     if (stopReason instanceof CancelRequested) {

@@ -11,7 +11,10 @@ import { attemptEndOf } from "./provider-outcome.ts";
 import type { CallSettlement, JobRepository, Lease } from "./repository.ts";
 
 /** The functions of the queue that a paid call needs. */
-type Journal = Pick<JobRepository, "beginProviderCall" | "settleProviderCall">;
+export type Journal = Pick<
+  JobRepository,
+  "beginProviderCall" | "settleProviderCall"
+>;
 
 /** The result of a call: what it created and, if the provider reports it, its usage. */
 export interface PaidResult {
@@ -34,6 +37,11 @@ export interface PaidCall {
   units: number;
   /** A sentence for the owner about `units`, for when the budget does not cover them. */
   unitsNote?: string | undefined;
+  /**
+   * Whether the processor returns its completion right after this call, with nothing in between that takes time. Its
+   * success is then settled by the completion, in one statement; until then the call is open in the journal.
+   */
+  isLast?: boolean;
   /** Does beforehand what needs time, so that the request follows the journal at once. */
   prepare?(): Promise<void>;
   /** Sends the request. Returns the provider's id of the created object, with the usage if the provider reports it. */
@@ -51,7 +59,7 @@ export interface PaidCall {
  *   suspended. Checked right before the request leaves: a process that was suspended after the journal was written may
  *   wake up when another worker owns the job, and the provider does not check leases.
  * @param signal aborts the call. If its reason is a {@link CancelRequested}, what was made is found and removed.
- * @returns the provider's id; it is committed on the job.
+ * @returns the provider's id; it is committed on the job, unless that is left to the completion ({@link PaidCall.isLast}).
  * @throws {CancelRequested} when the owner cancelled before anything was sent, or while the provider was queried.
  * @throws {LeaseLost} when another worker owns the job: nothing was sent, or nothing more is written.
  * @throws {Snooze} when the outcome is unknown, so that a later claim queries the provider; and when other calls of the

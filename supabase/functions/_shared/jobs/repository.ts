@@ -55,20 +55,39 @@ export const begunCallSchema = z.discriminatedUnion("decision", [
 /** See {@link begunCallSchema}. */
 export type BegunCall = z.infer<typeof begunCallSchema>;
 
+/** The outcome of a paid call that has made something. */
+export interface CallSuccess {
+  outcome: "succeeded" | "adopted";
+  providerObjectId: string;
+  progress?: number;
+  /** The usage that the provider reports; without it, the estimate counts. */
+  units?: number | undefined;
+}
+
 /** The outcome of a paid call. `unknown`: no usable answer; `absent`: the provider was asked, and nothing was made. */
 export type CallSettlement =
-  | {
-    outcome: "succeeded" | "adopted";
-    providerObjectId: string;
-    progress?: number;
-    /** The usage that the provider reports; without it, the estimate counts. */
-    units?: number | undefined;
-  }
+  | CallSuccess
   | {
     outcome: "rejected" | "unknown" | "absent";
     errorCode: ErrorCode;
     httpStatus?: number | undefined;
   };
+
+/** What a job reports about its progress: a percentage from 1 to 99, and a stage. */
+export interface Report {
+  progress: number;
+  stage: string;
+}
+
+/** What a completion writes besides the result, in the same commit. */
+export interface CompletionExtras {
+  /** A report that no heartbeat has sent. */
+  report?: Report;
+  /** The success of the last paid call. It stays written when the result cannot be saved. */
+  call?: { callId: string; settlement: CallSuccess };
+  /** How long the database's result cache keeps the job; left out, it gets no entry. */
+  cacheSeconds?: number;
+}
 
 /** The heartbeat of one job, with its progress report if there is one. */
 export interface Beat {
@@ -102,10 +121,11 @@ export interface JobRepository {
   heartbeat(
     beats: readonly Beat[],
   ): Promise<ReadonlyMap<string, { isCancelRequested: boolean }>>;
-  /** Writes a paid call into the journal and decides whether it may be sent. */
+  /** Writes a paid call into the journal and decides whether it may be sent. Carries a report that no heartbeat has sent. */
   beginProviderCall(
     lease: Lease,
     intent: CallIntent,
+    report?: Report,
   ): Promise<BegunCall | null>;
   /** Writes the outcome of a paid call. */
   settleProviderCall(
@@ -120,10 +140,16 @@ export interface JobRepository {
     units: number,
   ): Promise<boolean>;
   /**
-   * Completes the job and writes its product in the same commit.
-   * @throws {JobFailure} `result_not_saved` when the result or the product cannot be written: nothing was.
+   * Completes the job and writes its product and `extras` in the same commit; `false` also when the call of `extras` was
+   * settled otherwise.
+   * @throws {JobFailure} `result_not_saved` when the result or the product cannot be written: nothing was, except the
+   *   settlement.
    */
-  complete(lease: Lease, completion: Completion): Promise<boolean>;
+  complete(
+    lease: Lease,
+    completion: Completion,
+    extras?: CompletionExtras,
+  ): Promise<boolean>;
   /** Completes the job with the result of an equal job; false also when that result cannot be reused. */
   reuseResult(lease: Lease, sourceJobId: string): Promise<boolean>;
   /** Ends the attempt as failed; resolves with the status that this gave the job. */
@@ -210,8 +236,9 @@ export function createJobRepository(
     LIMITS.begin,
     (items) =>
       call("begin_provider_calls", {
-        p_calls: items.map(({ lease, intent }) => ({
+        p_calls: items.map(({ lease, intent, report }) => ({
           ...leased(lease),
+          ...reported(report),
           call_id: intent.callId,
           operation: intent.operation,
           progress: intent.progress,
@@ -228,17 +255,11 @@ export function createJobRepository(
         p_calls: items.map(({ lease, callId, settlement }) => ({
           ...leased(lease),
           call_id: callId,
-          outcome: settlement.outcome,
-          ...("providerObjectId" in settlement
-            ? {
-              provider_object_id: settlement.providerObjectId,
-              progress: settlement.progress ?? 0,
-              units: settlement.units ?? null,
-            }
-            : {
-              error_code: settlement.errorCode,
-              http_status: settlement.httpStatus ?? null,
-            }),
+          ...("providerObjectId" in settlement ? succeeded(settlement) : {
+            outcome: settlement.outcome,
+            error_code: settlement.errorCode,
+            http_status: settlement.httpStatus ?? null,
+          }),
         })),
       }, z.array(itemSchema)),
   );
@@ -249,8 +270,16 @@ export function createJobRepository(
       call(
         "complete_ai_jobs",
         {
-          p_jobs: items.map(({ lease, completion }) => ({
+          p_jobs: items.map(({ lease, completion, extras }) => ({
             ...leased(lease),
+            ...reported(extras.report),
+            ...(extras.call === undefined ? {} : {
+              call_id: extras.call.callId,
+              ...succeeded(extras.call.settlement),
+            }),
+            ...(extras.cacheSeconds === undefined
+              ? {}
+              : { cache_seconds: extras.cacheSeconds }),
             result_data: completion.resultData,
             output_url: completion.outputUrl ?? null,
             product: completion.product ?? null,
@@ -297,8 +326,8 @@ export function createJobRepository(
       );
     },
 
-    async beginProviderCall(lease, intent) {
-      const row = await retryWrite(() => begin({ lease, intent }));
+    async beginProviderCall(lease, intent, report) {
+      const row = await retryWrite(() => begin({ lease, intent, report }));
       return row && begunCallSchema.parse(row);
     },
 
@@ -314,10 +343,11 @@ export function createJobRepository(
         p_units: units,
       }, z.boolean()),
 
-    async complete(lease, completion) {
+    async complete(lease, completion, extras = {}) {
       const product = productSchema.optional().safeParse(completion.product);
       if (!product.success) throw resultNotSaved(product.error);
-      return await retryWrite(() => complete({ lease, completion })) !== null;
+      return await retryWrite(() => complete({ lease, completion, extras })) !==
+        null;
     },
 
     reuseResult: (lease, sourceJobId) =>
@@ -355,6 +385,7 @@ export function createJobRepository(
 interface BeginItem {
   lease: Lease;
   intent: CallIntent;
+  report: Report | undefined;
 }
 
 interface SettleItem {
@@ -366,11 +397,24 @@ interface SettleItem {
 interface CompleteItem {
   lease: Lease;
   completion: Completion;
+  extras: CompletionExtras;
 }
 
 const leased = (lease: Lease) => ({
   job_id: lease.id,
   lease_token: lease.lease_token,
+});
+
+const reported = (report: Report | undefined) =>
+  report === undefined
+    ? {}
+    : { report_progress: report.progress, report_stage: report.stage };
+
+const succeeded = (settlement: CallSuccess) => ({
+  outcome: settlement.outcome,
+  provider_object_id: settlement.providerObjectId,
+  progress: settlement.progress ?? 0,
+  units: settlement.units ?? null,
 });
 
 /** SQLSTATEs of a statement that failed because of an item, or was stopped: its items may be written one by one. */

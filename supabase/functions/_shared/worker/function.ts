@@ -18,7 +18,7 @@ export interface WorkerFunctionOptions extends AppDeps {
   supabase: SupabaseClient<Database>;
   log: Logger;
   processors: readonly Processor[];
-  results: ResultLookup;
+  results: ResultLookup | "database";
   concurrency: number;
   /** See `WorkerDeps.isOneJobPerRequest`. */
   isOneJobPerRequest?: boolean;

@@ -59,6 +59,7 @@ export function createVoiceCloneProcessor(deps: {
         progressBefore: 30,
         progressAfter: 70,
         units: 1,
+        isLast: true,
         prepare: () => deps.voices.prepare(),
         send: (signal) =>
           deps.voices.create({

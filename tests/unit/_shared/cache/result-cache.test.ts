@@ -1,7 +1,7 @@
+import { CACHE_TTL_SECONDS } from "../../../../supabase/functions/_shared/contracts/jobs.ts";
 import { assert, assertEquals, assertObjectMatch } from "@std/assert";
 import {
   CACHE_TIMEOUT_MS,
-  CACHE_TTL_SECONDS,
   cacheKey,
   type CacheStore,
   createResultCache,

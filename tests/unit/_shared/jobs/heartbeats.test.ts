@@ -12,6 +12,8 @@ import { heldTimers, turn } from "../../../_support/held-timers.ts";
 
 const LEASE_MS = 10_000;
 const PERIOD_MS = 3_334;
+/** Between a claim, or a report, and the next report. */
+const REPORT_MS = 500;
 
 /** The heartbeats of an isolate, with held timers and the clocks of worker and database. */
 function isolate() {
@@ -108,6 +110,7 @@ Deno.test("Heartbeats: a job with a shorter lease shortens the period without de
 Deno.test("Heartbeats: reports made during a call are sent in the next one, the newest of each job", async () => {
   using at = isolate();
   const [one, two] = [at.watch(), at.watch()];
+  await at.pass(REPORT_MS);
   const letGo = hold(at.repository);
   one.heartbeat.report(10, "fetching_input");
   await turn();
@@ -129,6 +132,7 @@ Deno.test("Heartbeats: reports made during a call are sent in the next one, the 
 Deno.test("Heartbeats: reports made at the same moment are sent in one call", async () => {
   using at = isolate();
   const jobs = [at.watch(), at.watch(), at.watch()];
+  await at.pass(REPORT_MS);
   for (const { heartbeat } of jobs) heartbeat.report(10, "fetching_input");
   await turn();
   assertEquals(at.repository.beats, [3]);
@@ -137,14 +141,54 @@ Deno.test("Heartbeats: reports made at the same moment are sent in one call", as
 Deno.test("Heartbeats: a report is sent at once, and only for its job", async () => {
   using at = isolate();
   const [one] = [at.watch(), at.watch()];
+  await at.pass(REPORT_MS);
   one.heartbeat.report(10, "fetching_input");
   await turn();
   assertEquals([at.repository.beats, one.row.progress], [[1], 10]);
 });
 
+Deno.test("Heartbeats: the first report is sent half a second after the claim, unless a write takes it", async () => {
+  using at = isolate();
+  const [sent, taken] = [at.watch(), at.watch()];
+  sent.heartbeat.report(10, "fetching_input");
+  taken.heartbeat.report(20, "fetching_input");
+  assertEquals(await taken.heartbeat.takeReport(), {
+    progress: 20,
+    stage: "fetching_input",
+  });
+  assertEquals(await taken.heartbeat.takeReport(), undefined);
+  await at.pass(REPORT_MS - 10);
+  assertEquals(at.repository.beats, []);
+  await at.pass(10);
+  assertEquals(
+    [at.repository.beats, sent.row.progress, taken.row.progress],
+    [[1], 10, 0],
+  );
+  // The write with the report counts as one: the next one waits as long.
+  taken.heartbeat.report(30, "preparing");
+  await turn();
+  assertEquals([at.repository.beats, taken.row.progress], [[1, 1], 30]);
+});
+
+Deno.test("Heartbeats: takeReport waits for a call under way, which could overtake the write", async () => {
+  using at = isolate();
+  const { heartbeat } = at.watch();
+  await at.pass(REPORT_MS);
+  const letGo = hold(at.repository);
+  heartbeat.report(10, "fetching_input");
+  await turn();
+  let isTaken = false;
+  const taken = heartbeat.takeReport().then(() => isTaken = true);
+  await turn();
+  assertEquals(isTaken, false);
+  letGo();
+  await taken;
+});
+
 Deno.test("Heartbeats: reports are sent twice a second at most, and the newest always arrives", async () => {
   using at = isolate();
   const { row, heartbeat } = at.watch();
+  await at.pass(REPORT_MS);
   for (let moment = 1; moment <= 95; moment++) {
     heartbeat.report(moment, `step_${moment}`);
     await at.pass(10);
@@ -162,6 +206,7 @@ Deno.test("Heartbeats: reports are sent twice a second at most, and the newest a
 Deno.test("Heartbeats: a report that is due after its job has ended is not sent", async () => {
   using at = isolate();
   const { heartbeat } = at.watch();
+  await at.pass(REPORT_MS);
   heartbeat.report(10, "fetching_input");
   await turn();
   heartbeat.report(20, "ready");
@@ -173,6 +218,7 @@ Deno.test("Heartbeats: a report that is due after its job has ended is not sent"
 Deno.test("Heartbeats: flushed waits for the pending report, also behind a slow call", async () => {
   using at = isolate();
   const { row, heartbeat } = at.watch();
+  await at.pass(REPORT_MS);
   const letGo = hold(at.repository);
   heartbeat.report(10, "fetching_input");
   await turn();

@@ -50,7 +50,8 @@ Deno.test("JobRun: a job that was cancelled before its paid call sends none", as
 });
 
 Deno.test("JobRun: a report that learns of the cancellation prevents the next paid call", async () => {
-  const { run, row, repository } = bench((context) => {
+  const { run, row, repository, platform } = bench((context) => {
+    platform.advance(500);
     repository.requestCancel(row);
     return fullWork(context);
   });
@@ -162,6 +163,7 @@ Deno.test("JobRun: a cancellation also aborts a paid call that a shutdown waits 
 Deno.test("JobRun: a cancelled job that another worker owns is left alone", async () => {
   const { run, row, repository, platform } = bench(
     async ({ progress, signal }) => {
+      platform.advance(500);
       repository.requestCancel(row);
       progress(10, "fetching_input");
       await turn();
@@ -179,7 +181,7 @@ Deno.test("JobRun: a cancelled job that another worker owns is left alone", asyn
 Deno.test("JobRun: a cancellation after the paid call removes what was made before the job ends", async () => {
   for (const decision of ["send", "done"]) {
     const order: string[] = [];
-    const { run, row, repository } = bench(async (context) => {
+    const { run, row, repository, platform } = bench(async (context) => {
       const work = paying(
         () => Promise.resolve("voice-1"),
         undefined,
@@ -191,6 +193,7 @@ Deno.test("JobRun: a cancellation after the paid call removes what was made befo
       );
       const done = await work(context);
       repository.requestCancel(row);
+      platform.advance(500);
       context.progress(80, "writing_result");
       await turn();
       context.signal.throwIfAborted();

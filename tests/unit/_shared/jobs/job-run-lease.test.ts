@@ -15,7 +15,6 @@ import {
 
 /** The calls of a full run, from the first that can find the lease lost. */
 const STEPS = [
-  "heartbeat",
   "beginProviderCall",
   "settleProviderCall",
   "complete",

@@ -4,6 +4,8 @@ import { ERROR_CATALOGUE } from "../../../../supabase/functions/_shared/failures
 import { JobFailure } from "../../../../supabase/functions/_shared/failures/job-failure.ts";
 import { ProviderFailure } from "../../../../supabase/functions/_shared/failures/provider-failure.ts";
 import { Snooze } from "../../../../supabase/functions/_shared/jobs/outcome.ts";
+import type { JobContext } from "../../../../supabase/functions/_shared/jobs/job-context.ts";
+import { CACHE_TTL_SECONDS } from "../../../../supabase/functions/_shared/contracts/jobs.ts";
 import { turn } from "../../../_support/held-timers.ts";
 import {
   bench,
@@ -11,6 +13,7 @@ import {
   DONE,
   fullWork,
   paying,
+  type Work,
 } from "../../_support/run-bench.ts";
 
 Deno.test("JobRun: completes the job with the processor's result, and logs each step with its job", async () => {
@@ -18,7 +21,6 @@ Deno.test("JobRun: completes the job with the processor's result, and logs each 
   await run();
   assertEquals([row.status, row.completion], ["completed", DONE]);
   assertEquals(repository.effects, [
-    "heartbeat",
     "beginProviderCall",
     "settleProviderCall",
     "complete",
@@ -56,7 +58,8 @@ Deno.test("JobRun: the processor gets the claimed job, the remaining time and a 
 });
 
 Deno.test("JobRun: progress reaches the job soon, without delaying the processor", async () => {
-  const { run, row } = bench(async ({ progress }) => {
+  const { run, row, platform } = bench(async ({ progress }) => {
+    platform.advance(500);
     progress(10, "fetching_input");
     assertEquals([row.progress, row.stage], [0, null]);
     await turn();
@@ -67,24 +70,19 @@ Deno.test("JobRun: progress reaches the job soon, without delaying the processor
   assertEquals(row.status, "completed");
 });
 
-Deno.test("JobRun: a report reaches the job before a paid call starts, and before the job ends", async () => {
-  const seen: unknown[] = [];
-  const { run, row, repository } = bench(async (context) => {
+Deno.test("JobRun: a report travels with the begin of a paid call, and with the completion", async () => {
+  const { run, repository } = bench(async (context) => {
     context.progress(10, "fetching_input");
     const completion = await paying(() => Promise.resolve("voice-1"))(context);
     context.progress(90, "storing");
     return completion;
   });
-  repository.interrupt = (method, phase) => {
-    if (method === "heartbeat" || phase === "after") return;
-    seen.push([method, row.progress, row.stage]);
-  };
   await run();
-  assertEquals(seen, [
-    ["beginProviderCall", 10, "fetching_input"],
-    ["settleProviderCall", 30, "calling_provider"],
-    ["complete", 90, "storing"],
+  assertEquals(repository.carried, [{ progress: 10, stage: "fetching_input" }]);
+  assertEquals(repository.extras, [
+    { report: { progress: 90, stage: "storing" } },
   ]);
+  assertEquals(repository.beats, []);
 });
 
 const bug = new TypeError("undefined is not a function");
@@ -313,7 +311,113 @@ Deno.test("JobRun: a cache entry that names the job itself is ignored", async ()
   own.push(row.id);
   await run();
   assertEquals(row.status, "completed");
-  assertEquals(repository.calls[0], "heartbeat");
+  assertEquals(repository.calls[0], "beginProviderCall");
+});
+
+Deno.test("JobRun: with the database's cache, the claim names an equal job and the completion writes the entry", async () => {
+  const { run, row, repository } = bench(fullWork, {
+    values: SOURCE,
+    results: "database",
+  });
+  const source = repository.insert(SOURCE);
+  await repository.complete(repository.claim(source), DONE);
+  await run();
+  assertEquals([row.status, row.cachedFrom], ["completed", null]);
+  assertEquals(
+    repository.extras.at(-1)?.cacheSeconds,
+    CACHE_TTL_SECONDS,
+  );
+
+  const second = repository.insert(SOURCE);
+  repository.cached = source.id;
+  await run(repository.claim(second));
+  assertEquals([second.status, second.cachedFrom], ["completed", source.id]);
+  assertEquals(repository.effects.at(-1), "reuseResult");
+});
+
+/** Work whose paid call is its last step; `rest` is what it nevertheless does afterwards. */
+function lastCall(rest: Work = () => Promise.resolve(DONE)): Work {
+  return async (context) => {
+    await paying(() => Promise.resolve("voice-1"))({
+      ...context,
+      pay: (call) => context.pay({ ...call, isLast: true }),
+    });
+    return await rest(context);
+  };
+}
+
+Deno.test("JobRun: the success of a last call is written by the completion", async () => {
+  const { run, row, repository, platform } = bench(lastCall());
+  await run();
+  assertEquals(row.status, "completed");
+  assertEquals(repository.effects, ["beginProviderCall", "complete"]);
+  assertEquals(
+    repository.journal.calls.map(({ outcome }) => outcome),
+    ["succeeded"],
+  );
+  assertEquals(platform.events().slice(-2), [
+    "provider_call_settled",
+    "job_completed",
+  ]);
+});
+
+for (
+  const [what, rest, effects] of [
+    ["throws", () => Promise.reject(JobFailure.final("not_found")), [
+      "settleProviderCall",
+      "fail",
+    ]],
+    ["records its usage", async ({ recordUsage }: JobContext) => {
+      await recordUsage("create_voice", 1);
+      return DONE;
+    }, ["settleProviderCall", "reviseProviderCall", "complete"]],
+    ["pays again", async (context: JobContext) => {
+      await paying(() => Promise.resolve("voice-2"))({
+        ...context,
+        pay: (call) => context.pay({ ...call, operation: "second" }),
+      });
+      return DONE;
+    }, [
+      "settleProviderCall",
+      "beginProviderCall",
+      "settleProviderCall",
+      "complete",
+    ]],
+  ] as const
+) {
+  Deno.test(`JobRun: the success of a last call is written first when the processor then ${what}`, async () => {
+    const { run, repository } = bench(lastCall(rest));
+    await run();
+    assertEquals(repository.effects, ["beginProviderCall", ...effects]);
+    assertEquals(repository.journal.calls[0]?.outcome, "succeeded");
+  });
+}
+
+Deno.test("JobRun: a result that cannot be saved after a last call fails the job, and the call stays settled", async () => {
+  const { run, row, repository } = bench(lastCall());
+  repository.interrupt = (method, phase) => {
+    if (method === "complete" && phase === "before") {
+      throw JobFailure.final("result_not_saved");
+    }
+  };
+  await run();
+  assertEquals([row.status, row.errorCode], ["failed", "result_not_saved"]);
+  assertEquals(repository.journal.calls[0]?.outcome, "succeeded");
+});
+
+Deno.test("JobRun: a last call that no write settles stays open, and its job ends all the same", async () => {
+  const { run, row, repository, platform } = bench(
+    lastCall(() => Promise.reject(JobFailure.final("not_found"))),
+  );
+  repository.interrupt = (method, phase) => {
+    if (method === "settleProviderCall" && phase === "before") {
+      throw new AppError("service_unavailable");
+    }
+  };
+  await run();
+  assertEquals(repository.journal.calls[0]?.outcome, "unknown");
+  assertEquals(row.status, "failed");
+  assert(platform.events().includes("provider_call_not_settled"));
 });
 
 Deno.test("JobRun: the processor gets the result of the job's dependency, and null without one", async () => {

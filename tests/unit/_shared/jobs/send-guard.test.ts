@@ -136,6 +136,7 @@ Deno.test("Heartbeats: a lease is valid for its length after the last successful
     spend: "none",
     started_at: "2026-11-22T12:00:00Z",
     input_url: null,
+    cached_from_job_id: null,
     metadata: {},
     attempt: 1,
     max_attempts: 5,
