@@ -592,7 +592,7 @@ grant update (cancel_requested_at, retry_requested_at) on public.ai_jobs to auth
 -- ===== supabase/schemas/jobs/events.sql
 
 -- The timeline of a job. Written by statement triggers, so that no path that changes a job can forget it, and one
--- statement over 5,000 jobs costs one insert here.
+-- statement over 5,000 jobs costs one insert here. A write that carries more than one change adds the events of the others.
 
 create table public.ai_job_events (
   job_id uuid not null,
@@ -688,6 +688,46 @@ $$;
 comment on function private.record_updated_ai_jobs() is
   'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because no '
   'role may insert into ai_job_events.';
+
+create function private.record_carried_events(p_items jsonb)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
+  select j.id, e.seq, j.user_id, e.event, j.attempt,
+    jsonb_strip_nulls(jsonb_build_object(
+      'status', 'processing',
+      -- Never backwards: what the event before it says counts too.
+      'progress', greatest(e.progress, (
+        select (l.data ->> 'progress')::integer
+        from public.ai_job_events as l
+        where l.job_id = j.id and l.seq < e.seq
+        order by l.seq desc
+        limit 1
+      )),
+      'stage', e.stage
+    ))
+  from jsonb_to_recordset(p_items) as b (job_id uuid, progress integer, report_progress integer, report_stage text)
+  join public.ai_jobs as j on j.id = b.job_id
+  cross join lateral (
+    select 'settled', j.event_seq - 1 - (b.report_stage is not null)::integer, b.progress, null
+    union all
+    select 'progress', j.event_seq - 1, least(b.report_progress, 99), b.report_stage where b.report_stage is not null
+  ) as e (event, seq, progress, stage)
+  -- An item that changed nothing, or carried less, has left no gap.
+  where not exists (select 1 from public.ai_job_events as k where k.job_id = j.id and k.seq = e.seq);
+end;
+$$;
+comment on function private.record_carried_events(jsonb) is
+  'A write may carry a settlement and a report (report_progress, report_stage) besides its own change. It raises event_seq '
+  'for each, and the trigger writes the last event only; this writes the others into the gap. Security definer because it is '
+  'called by functions that are.';
 
 -- ===== supabase/schemas/jobs/live_progress.sql
 
@@ -1887,7 +1927,8 @@ revoke all on private.ai_provider_budgets from public, anon, authenticated, serv
 -- ===== supabase/schemas/cache/result_cache.sql
 
 -- The result cache in Postgres, used when no Redis is configured. A value is only the id of an earlier job: the database
--- decides from that job's own row what may be reused, so a wrong entry costs time and nothing else.
+-- decides from that job's own row what may be reused, so a wrong entry costs time and nothing else. complete_ai_jobs writes
+-- the entries, and claim_ai_jobs reads them.
 
 create table public.ai_result_cache (
   cache_key text not null,
@@ -1914,27 +1955,6 @@ using (user_id = (select auth.uid()));
 revoke all on public.ai_result_cache from public, anon, authenticated, service_role;
 grant select on public.ai_result_cache to authenticated;
 grant select, insert, update, delete on public.ai_result_cache to service_role;
-
-create function public.put_ai_result_cache(p_cache_key text, p_user_id uuid, p_value jsonb, p_ttl_seconds integer)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-begin
-  -- All that a crash of Postgres can take back is this entry, which is a shortcut.
-  perform set_config('synchronous_commit', 'off', true);
-  insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
-  values (p_cache_key, p_user_id, p_value, now() + make_interval(secs => p_ttl_seconds))
-  on conflict (cache_key) do update
-  set value = excluded.value, expires_at = excluded.expires_at, user_id = excluded.user_id;
-end;
-$$;
-comment on function public.put_ai_result_cache(text, uuid, jsonb, integer) is
-  'Sets an entry; its end is p_ttl_seconds from now by the database''s clock. service_role only.';
-revoke execute on function public.put_ai_result_cache(text, uuid, jsonb, integer) from public, anon, authenticated;
-grant execute on function public.put_ai_result_cache(text, uuid, jsonb, integer) to service_role;
 
 create function public.get_ai_result_cache(p_cache_key text)
 returns jsonb
@@ -3533,6 +3553,13 @@ begin
       set breaker_probe_job_id = v_job.id
       where p.provider = v_job.provider and p.breaker_opened_at is not null;
     end if;
+    if v_job.input_hash is not null then
+      -- Only in the answer. The value may be anything: whether that job exists and is equal is checked when it is reused.
+      select (c.value ->> 'job_id')::uuid into v_job.cached_from_job_id
+      from public.ai_result_cache as c
+      where c.cache_key = 'ai_job:' || v_job.input_hash and c.expires_at > now()
+        and c.value ->> 'job_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and c.value ->> 'job_id' <> v_job.id::text;
+    end if;
     return next v_job;
   end loop;
 end;
@@ -3541,7 +3568,8 @@ comment on function public.claim_ai_jobs(integer, uuid[], text) is
   'Claims up to p_limit due jobs of p_worker''s types (of p_job_ids, if given): status processing, attempt + 1, a new '
   'lease token. Lower priority first, users in turns; one claim in eight begins with the job that has waited longest. '
   'Never exceeds the caps of providers and users, never gives a job to two callers, and lets through one job at a time '
-  'as a probe of a provider whose breaker is open. 0 rows: nothing may run. service_role only; security definer '
+  'as a probe of a provider whose breaker is open. cached_from_job_id, in the answer only: the job that the result cache '
+  'has for this input; see reuse_ai_job_result. 0 rows: nothing may run. service_role only; security definer '
   'because it reads limits and calls functions of schema private.';
 revoke execute on function public.claim_ai_jobs(integer, uuid[], text) from public, anon, authenticated;
 grant execute on function public.claim_ai_jobs(integer, uuid[], text) to service_role;
@@ -3830,7 +3858,13 @@ declare
   v_over_provider_budget uuid[] := '{}';
   v_sent uuid[];
 begin
-  if exists (select 1 from public.ai_prices as p where p.price_micros > 0) then
+  if exists (
+    select 1
+    from jsonb_to_recordset(p_calls) as b (job_id uuid)
+    join public.ai_jobs as j on j.id = b.job_id
+    join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
+    where p.price_micros > 0
+  ) then
     select
       coalesce(array_agg(r.job_id) filter (where r.decision = 'over_budget'), '{}'),
       coalesce(array_agg(r.job_id) filter (where r.decision = 'over_provider_budget'), '{}')
@@ -3905,10 +3939,10 @@ begin
       billable_calls = j.billable_calls + (j.id = any (v_sent))::integer,
       spend = case when j.id = any (v_sent) and j.spend = 'none' then 'unknown' else j.spend end,
       lease_expires_at = clock_timestamp() + make_interval(secs => t.lease_seconds),
-      event_seq = j.event_seq + 1,
+      event_seq = j.event_seq + 1 + (b.report_stage is not null)::integer,
       last_event = case when j.id = any (v_sent) then 'submitted' else 'progress' end
   from jsonb_to_recordset(p_calls)
-      as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text)
+      as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text, report_stage text)
     join public.ai_provider_calls as c
       on c.job_id = b.job_id and c.operation = b.operation
         and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null,
@@ -3921,6 +3955,10 @@ begin
     case when j.id = any (v_sent) then 'send' when c.outcome = 'unknown' then 'reconcile' else 'done' end,
     c.provider_object_id,
     coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => t.reconcile_seconds), false);
+
+  if jsonb_path_exists(p_calls, '$[*].report_stage') then
+    perform private.record_carried_events(p_calls);
+  end if;
 end;
 $$;
 comment on function private.begin_leased_calls(jsonb) is
@@ -3973,7 +4011,8 @@ end;
 $$;
 comment on function public.begin_provider_calls(jsonb) is
   'Journals paid calls before they are sent, and decides for each what to do. p_calls: [{job_id, lease_token, call_id, '
-  'operation, progress, stage, units?}], one for each job. One row for each job whose lease is held; a job without a '
+  'operation, progress, stage, units?, report_progress?, report_stage?}], one for each job; the report is one that no '
+  'heartbeat has sent, and precedes the call in the timeline. One row for each job whose lease is held; a job without a '
   'row has lost it. decision: send; reconcile (an earlier call of this step has an unknown outcome: query the provider '
   'first); done (it succeeded: use provider_object_id); cancelled (the owner has cancelled: send nothing); over_budget '
   '(the price of the units, by ai_prices, exceeds the rest of the owner''s budget: send nothing); over_provider_budget '
@@ -3990,8 +4029,8 @@ grant execute on function public.begin_provider_calls(jsonb) to service_role;
 
 -- The outcome of paid calls.
 
-create function private.settle_leased_calls(p_calls jsonb)
-returns table (job_id uuid, is_settled boolean)
+create function private.write_call_outcomes(p_items jsonb)
+returns uuid[]
 language plpgsql
 volatile
 security definer
@@ -3999,7 +4038,6 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
-#variable_conflict use_column
 declare
   v_settled uuid[];
 begin
@@ -4011,7 +4049,7 @@ begin
         error_code = b.error_code,
         units = coalesce(b.units, c.units),
         settled_at = case when b.outcome = 'unknown' then null else clock_timestamp() end
-    from jsonb_to_recordset(p_calls) as b (
+    from jsonb_to_recordset(p_items) as b (
         job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text, http_status integer,
         error_code text, units bigint
       )
@@ -4021,7 +4059,26 @@ begin
     returning c.job_id
   )
   select coalesce(array_agg(s.job_id), '{}') into v_settled from settled as s;
+  return v_settled;
+end;
+$$;
+comment on function private.write_call_outcomes(jsonb) is
+  'Writes the outcome of open calls into the journal, for jobs that the caller has locked, and returns the jobs whose call '
+  'was open. Security definer because it is called by functions that are.';
 
+create function private.settle_leased_calls(p_calls jsonb)
+returns table (job_id uuid, is_settled boolean)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_settled uuid[] := private.write_call_outcomes(p_calls);
+begin
   if cardinality(v_settled) > 0 then
     update public.ai_jobs as j
     set progress_percentage = greatest(j.progress_percentage, b.progress),
@@ -4152,10 +4209,14 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_settled uuid[] := '{}';
   v_done uuid[];
-  v_kinds text[];
-  v_kind text;
+  v_item record;
 begin
+  if jsonb_path_exists(p_jobs, '$[*].call_id') then
+    v_settled := private.write_call_outcomes(p_jobs);
+  end if;
+
   with done as (
     update public.ai_jobs as j
     set status = 'completed',
@@ -4163,43 +4224,75 @@ begin
         stage = null,
         result_data = b.result_data,
         output_url = b.output_url,
+        provider_job_id = coalesce(b.provider_object_id, j.provider_job_id),
+        spend = coalesce(k.spend, j.spend),
+        cost_micros = coalesce(k.cost_micros, j.cost_micros),
         error_code = null,
         error_message = null,
         lease_token = null,
         lease_expires_at = null,
         completed_at = greatest(clock_timestamp(), j.started_at),
-        event_seq = j.event_seq + 1,
+        event_seq = j.event_seq + 1 + (k.spend is not null)::integer + (b.report_stage is not null)::integer,
         last_event = 'completed'
-    from jsonb_to_recordset(p_jobs) as b (job_id uuid, lease_token uuid, result_data jsonb, output_url text)
+    from jsonb_to_recordset(p_jobs) as b (
+        job_id uuid, lease_token uuid, result_data jsonb, output_url text, call_id uuid, outcome text,
+        provider_object_id text, report_stage text
+      )
+      left join lateral (
+        select
+          case
+            when bool_or(c.outcome in ('succeeded', 'adopted')) then 'incurred'
+            when bool_or(c.outcome in ('sent', 'unknown')) then 'unknown'
+            else 'none'
+          end as spend,
+          coalesce(sum(c.cost_micros), 0) as cost_micros
+        from public.ai_provider_calls as c
+        where c.job_id = b.job_id
+      ) as k on b.job_id = any (v_settled)
     where j.id = b.job_id and j.lease_token = b.lease_token
+      and (
+        b.call_id is null
+        -- Settled now, or the same way before.
+        or exists (
+          select 1 from public.ai_provider_calls as c
+          where c.id = b.call_id and c.job_id = b.job_id and c.outcome = b.outcome
+            and c.provider_object_id is not distinct from b.provider_object_id
+        )
+      )
     returning j.id
   )
   select coalesce(array_agg(d.id), '{}') into v_done from done as d;
 
-  select array_agg(distinct coalesce(b.product ->> 'kind', ''))
-  into v_kinds
-  from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
-  where b.product is not null and b.job_id = any (v_done);
-  if v_kinds is null then
-    return v_done;
-  end if;
-  if exists (
-    select 1 from unnest(v_kinds) as n (kind)
-    where not exists (select 1 from private.ai_job_products as k where k.kind = n.kind)
-  ) then
-    raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
+  if cardinality(v_settled) > 0 or jsonb_path_exists(p_jobs, '$[*].report_stage') then
+    perform private.record_carried_events(p_jobs);
   end if;
 
-  foreach v_kind in array v_kinds loop
-    execute format(
-      'select private.%I(j, b.product)
-      from jsonb_to_recordset($1) as b (job_id uuid, product jsonb)
-      join public.ai_jobs as j on j.id = b.job_id
-      where b.job_id = any ($2) and b.product ->> ''kind'' = $3',
-      'save_' || v_kind
-    )
-    using p_jobs, v_done, v_kind;
+  for v_item in
+    select j as job, b.product, k.kind
+    from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
+    join public.ai_jobs as j on j.id = b.job_id
+    left join private.ai_job_products as k on k.kind = b.product ->> 'kind'
+    where b.product is not null and b.job_id = any (v_done)
+    order by k.kind, j.id
+  loop
+    if v_item.kind is null then
+      raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
+    end if;
+    execute format('select private.%I($1, $2)', 'save_' || v_item.kind) using v_item.job, v_item.product;
   end loop;
+
+  if jsonb_path_exists(p_jobs, '$[*].cache_seconds') then
+    insert into public.ai_result_cache (cache_key, user_id, value, expires_at)
+    -- Two equal jobs of one call have one entry.
+    select distinct on (j.input_hash)
+      'ai_job:' || j.input_hash, j.user_id, jsonb_build_object('job_id', j.id), now() + make_interval(secs => b.cache_seconds)
+    from jsonb_to_recordset(p_jobs) as b (job_id uuid, cache_seconds integer)
+    join public.ai_jobs as j on j.id = b.job_id
+    where b.cache_seconds > 0 and b.job_id = any (v_done) and j.input_hash is not null
+    order by j.input_hash, j.id
+    on conflict (cache_key) do update
+    set value = excluded.value, expires_at = excluded.expires_at, user_id = excluded.user_id;
+  end if;
   return v_done;
 end;
 $$;
@@ -4223,14 +4316,15 @@ declare
   v_detail text;
   v_constraint text;
 begin
-  -- A product belongs to the owner's account. Deleting an account locks it and then its jobs, so it is locked first here.
+  -- Products and cache entries refer to the owner's account. Deleting an account locks it and then its jobs, so it is
+  -- locked first here.
   perform 1
   from auth.users as u
   where u.id = any (array(
     select j.user_id
-    from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
+    from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb, cache_seconds integer)
     join public.ai_jobs as j on j.id = b.job_id
-    where b.product is not null
+    where b.product is not null or b.cache_seconds > 0
   ))
   order by u.id
   for key share;
@@ -4241,14 +4335,29 @@ begin
   exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
     null;
   end;
-  -- An item cannot be written: repeat them one by one, so that it fails alone.
+  -- An item cannot be written: repeat them one by one, so that it fails alone. By user, since settlements lock limits.
   for v_job in
-    select i.item from jsonb_array_elements(p_jobs) as i (item) order by i.item ->> 'job_id'
+    select i.item
+    from jsonb_array_elements(p_jobs) as i (item)
+    join public.ai_jobs as j on j.id = (i.item ->> 'job_id')::uuid and j.lease_token = (i.item ->> 'lease_token')::uuid
+    order by j.user_id, j.id
   loop
     begin
-      return query
-      select d.id, null::jsonb from unnest(private.complete_leased_jobs(jsonb_build_array(v_job))) as d (id);
-    exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
+      -- In a block that ends first: what was paid stays known, even if the result cannot be saved.
+      if v_job ? 'call_id' then
+        perform private.settle_leased_calls(jsonb_build_array(v_job));
+      end if;
+      begin
+        return query
+        select d.id, null::jsonb from unnest(private.complete_leased_jobs(jsonb_build_array(v_job))) as d (id);
+      exception when data_exception or integrity_constraint_violation or sqlstate 'AJ080' or sqlstate 'AJ081' then
+        get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
+          v_constraint = constraint_name;
+        return query
+        select (v_job ->> 'job_id')::uuid, private.item_error(v_code, v_message, v_detail, v_constraint);
+      end;
+    exception when data_exception or integrity_constraint_violation then
+      -- The settlement itself: nothing of the item is written.
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
         v_constraint = constraint_name;
       return query
@@ -4259,10 +4368,13 @@ end;
 $$;
 comment on function public.complete_ai_jobs(jsonb) is
   'Completes claimed jobs and writes the rows that their results are, in one commit. p_jobs: [{job_id, lease_token, '
-  'result_data, output_url?, product?}], one for each job. One row for each job whose lease is held; a job without a row has '
-  'lost it, and nothing changed. product has a kind that is registered in private.ai_job_products, whose function '
-  'private.save_<kind> writes the row; owner, job, provider and file come from the job. An item that cannot be written has '
-  'error {code, message, details?, constraint?} (AJ080, AJ081, or a constraint), and its job stays as it was; the others are '
+  'result_data, output_url?, product?, call_id?, outcome?, provider_object_id?, units?, report_progress?, report_stage?, '
+  'cache_seconds?}], one for each job. With call_id, it also settles that call, as settle_provider_calls does. report_progress '
+  'and report_stage: a report that no heartbeat has sent yet. cache_seconds: how long the result cache keeps the job. One '
+  'row for each job whose lease is held; a job without a row has lost it, or its call was settled otherwise, and nothing '
+  'changed. product has a kind that is registered in private.ai_job_products, whose function private.save_<kind> writes the '
+  'row; owner, job, provider and file come from the job. An item that cannot be written has error {code, message, details?, '
+  'constraint?} (AJ080, AJ081, or a constraint), and its job stays as it was, but its call is settled; the others are '
   'committed. service_role only; security definer because it locks the owners'' accounts, in schema auth, before the jobs.';
 revoke execute on function public.complete_ai_jobs(jsonb) from public, anon, authenticated;
 grant execute on function public.complete_ai_jobs(jsonb) to service_role;

@@ -36,6 +36,7 @@ export interface Moment {
 
 /** What happens to the request: it continues, or the connections on both sides are closed here. */
 export type Verdict = "go on" | "cut";
+export const CONTINUE: Verdict = "go on";
 
 /** Asked at every moment of every request; the request waits for the verdict. */
 export type Watch = (moment: Moment) => Verdict | Promise<Verdict>;

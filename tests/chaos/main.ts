@@ -17,6 +17,14 @@ import { seededRandom } from "../../dev/model/random.ts";
 import { exitWithLaunchers } from "../../dev/stack/process/launchers.ts";
 import { clearUp } from "./afterwards.ts";
 import { AUDIT_RULES, type Finding } from "./audit.ts";
+import {
+  ALL_BATCH_POINTS,
+  type BatchPoint,
+  FEW_BATCH_POINTS,
+  LEAST_JOBS,
+  nameOfBatchPoint,
+  visitBatches,
+} from "./batches.ts";
 import { chooseFew, choosePoints, pointsOf } from "./choices.ts";
 import { tryAnnouncedEnd, tryWrongClocks } from "./lives.ts";
 import {
@@ -183,6 +191,27 @@ class Chaos {
     await next;
   }
 
+  /** Strikes workers in calls that carry several jobs. */
+  async batches(points: readonly BatchPoint[]): Promise<void> {
+    await this.#rig.setCaps(100, 100);
+    const visits = await visitBatches(this.#rig, points);
+    for (const { point, batch, jobs } of visits) {
+      const name = nameOfBatchPoint(point);
+      this.say(`${name}: ${batch} of ${jobs.length} jobs`);
+      if (batch < LEAST_JOBS) this.complain(name, "it was never reached");
+      for (const { id, status, errorCode, creations, steps } of jobs) {
+        if (status !== "completed" || creations !== steps) {
+          this.complain(
+            name,
+            `${id} is ${status} (${errorCode}) with ${creations} creations`,
+          );
+        }
+      }
+    }
+    this.points += visits.length;
+    await this.audit("batches");
+  }
+
   async lives(): Promise<void> {
     const rig = this.#rig;
     for (const what of await tryWrongClocks(rig)) {
@@ -252,6 +281,8 @@ const BEFORE_THE_CALL: Point = { ...INSIDE_THE_CALL, phase: "headers" };
 async function runBounded(chaos: Chaos, rig: Rig, seed: number) {
   const moments = await findMoments(rig);
   await chaos.visit("crash points", choosePoints(moments));
+  await chaos.batches(FEW_BATCH_POINTS);
+  await rig.setCaps(GROUP * 2, GROUP * 2);
   await chaos.lives();
   await chaos.storm(seed, SHORT_STORM);
 }
@@ -307,6 +338,8 @@ async function runLong(
         after,
       );
     }
+    await chaos.batches(ALL_BATCH_POINTS);
+    await rig.setCaps(LARGE_GROUP * 2, LARGE_GROUP * 2);
     await chaos.lives();
     await runTypes(
       chaos,

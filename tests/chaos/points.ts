@@ -40,7 +40,7 @@ export interface Visit {
 }
 
 /** How long an armed worker may take to come to its point. */
-const PATIENCE_SECONDS = 30;
+export const PATIENCE_SECONDS = 30;
 /** How often a run in which nothing goes wrong is tried, on a machine so busy that leases run out by themselves. */
 const CALM_TRIES = 5;
 /** How often it is checked whether a point can still be reached. */
@@ -63,7 +63,7 @@ export async function findMoments(
   for (let tries = 1;; tries++) {
     const { moments, isCalm } = await runOnce(rig, subject, after);
     if (isCalm) {
-      return moments.filter(({ call, nth }) => isCertain(subject, call, nth));
+      return moments.filter(({ call, nth }) => isCertain(call, nth));
     }
     if (tries === CALM_TRIES) {
       throw new Error(`${subject.name}: no run without a further fault`);
@@ -285,7 +285,9 @@ async function areOver(rig: Rig, ids: readonly string[]): Promise<boolean> {
 }
 
 /** Nobody has called anything for a second: what a worker does after its awakening it does at once. */
-async function untilQuiet(workers: readonly ChaosWorker[]): Promise<void> {
+export async function untilQuiet(
+  workers: readonly ChaosWorker[],
+): Promise<void> {
   const calls = () =>
     workers.reduce(
       (sum, worker) => sum + (worker.isAlive ? worker.calls.length : 0),

@@ -65,8 +65,12 @@ Deno.test("round trips: a voice clone costs five, including its claim and the la
   const jobId = await requestVoice(owner, input);
   await waitForJob(stack, owner, jobId, "completed");
   await waitUntil(
-    "the worker claimed for more",
-    async () => (await calledByService(stack)).calls["claim_ai_jobs"] === 1,
+    "the worker claimed for more, and all is committed",
+    async () => {
+      const { calls, transactions } = await calledByService(stack);
+      const total = Object.values(calls).reduce((sum, times) => sum + times, 0);
+      return calls["claim_ai_jobs"] === 1 && transactions >= total;
+    },
   );
   const { calls, transactions } = await calledByService(stack);
   // A slow download sends the report and extends the lease meanwhile.

@@ -1782,15 +1782,6 @@ export type Database = {
         };
         Returns: number;
       };
-      "put_ai_result_cache": {
-        Args: {
-          "p_cache_key": string;
-          "p_ttl_seconds": number;
-          "p_user_id": string;
-          "p_value": Json;
-        };
-        Returns: undefined;
-      };
       "read_ai_health": { Args: Record<PropertyKey, never>; Returns: Json };
       "read_ai_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
       "receive_provider_webhook": {
