@@ -720,8 +720,9 @@ begin
     union all
     select 'progress', j.event_seq - 1, least(b.report_progress, 99), b.report_stage where b.report_stage is not null
   ) as e (event, seq, progress, stage)
-  -- An item that changed nothing, or carried less, has left no gap.
-  where not exists (select 1 from public.ai_job_events as k where k.job_id = j.id and k.seq = e.seq);
+  where j.id = any (array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid)))
+    -- An item that changed nothing, or carried less, has left no gap.
+    and (select k.seq from public.ai_job_events as k where k.job_id = j.id and k.seq = e.seq) is null;
 end;
 $$;
 comment on function private.record_carried_events(jsonb) is
@@ -3611,6 +3612,10 @@ grant execute on function public.claim_dispatched_ai_jobs(text, double precision
 -- ===== supabase/schemas/jobs/leases.sql
 
 -- Shared parts of the functions that take several jobs at once.
+--
+-- They also name their jobs in an array (j.id = any (v_ids)), and look up calls and events one by one. A
+-- generic plan that is made while the tables are small may otherwise join them by reading a whole index, and keeps
+-- they have grown.
 
 create function private.lock_leased_ai_jobs(p_items jsonb)
 returns void
@@ -3622,15 +3627,16 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
 begin
-  if jsonb_array_length(p_items) > 1
-    and (select count(*) <> count(distinct b.job_id) from jsonb_to_recordset(p_items) as b (job_id uuid))
-  then
+  if cardinality(v_ids) > 1 and (select count(*) <> count(distinct i.id) from unnest(v_ids) as i (id)) then
     raise exception 'one call takes one item of a job' using errcode = '22023';
   end if;
   perform 1
   from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
   join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+  where j.id = any (v_ids)
   order by j.id
   for no key update of j;
 end;
@@ -3684,6 +3690,7 @@ begin
   from jsonb_to_recordset(p_beats) as b (job_id uuid, lease_token uuid, progress integer, stage text),
     public.ai_job_types as t
   where j.id = b.job_id
+    and j.id = any (array(select i.job_id from jsonb_to_recordset(p_beats) as i (job_id uuid)))
     and j.lease_token = b.lease_token
     and t.job_type = j.job_type
   returning j.id, j.cancel_requested_at is not null;
@@ -3776,11 +3783,14 @@ begin
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, operation text, units bigint)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
     join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
-    where p.price_micros > 0 and j.cancel_requested_at is null and not exists (
-      select 1 from public.ai_provider_calls as c
-      where c.job_id = b.job_id and c.operation = b.operation
-        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
-    )
+    where p.price_micros > 0 and j.cancel_requested_at is null
+      and j.id = any (array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid)))
+      and (
+        select c.id from public.ai_provider_calls as c
+        where c.job_id = b.job_id and c.operation = b.operation
+          and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+        limit 1
+      ) is null
     order by j.user_id, j.id
   loop
     insert into public.ai_limits (user_id) values (v_item.user_id) on conflict (user_id) do nothing;
@@ -3854,6 +3864,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
+  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid));
   v_over_budget uuid[] := '{}';
   v_over_provider_budget uuid[] := '{}';
   v_sent uuid[];
@@ -3863,7 +3874,7 @@ begin
     from jsonb_to_recordset(p_calls) as b (job_id uuid)
     join public.ai_jobs as j on j.id = b.job_id
     join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
-    where p.price_micros > 0
+    where p.price_micros > 0 and j.id = any (v_ids)
   ) then
     select
       coalesce(array_agg(r.job_id) filter (where r.decision = 'over_budget'), '{}'),
@@ -3888,11 +3899,13 @@ begin
     ) as u
     -- Nothing is sent for an owner who has cancelled.
     where j.cancel_requested_at is null and j.id <> all (v_over_budget) and j.id <> all (v_over_provider_budget)
-      and not exists (
-        select 1 from public.ai_provider_calls as o
+      and j.id = any (v_ids)
+      and (
+        select o.id from public.ai_provider_calls as o
         where o.job_id = b.job_id and o.operation = b.operation
           and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
-      )
+        limit 1
+      ) is null
     returning c.job_id
   )
   select coalesce(array_agg(s.job_id), '{}') into v_sent from sent as s;
@@ -3909,8 +3922,8 @@ begin
     set outcome = 'unknown'
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    where c.job_id = b.job_id and c.operation = b.operation and c.outcome = 'sent' and c.discarded_at is null
-      and c.id <> b.call_id;
+    where c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids) and c.operation = b.operation
+      and c.outcome = 'sent' and c.discarded_at is null and c.id <> b.call_id;
     -- Items that write nothing: refused ones, and calls that are repeated because the first response was lost.
     return query
     select
@@ -3926,10 +3939,13 @@ begin
       false
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    left join public.ai_provider_calls as c
-      on c.job_id = b.job_id and c.operation = b.operation
-        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
-    where j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
+    left join lateral (
+      select o.id, o.outcome from public.ai_provider_calls as o
+      where o.job_id = b.job_id and o.operation = b.operation
+        and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
+      limit 1
+    ) as c on true
+    where j.id = any (v_ids) and j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
   end if;
 
   return query
@@ -3943,11 +3959,14 @@ begin
       last_event = case when j.id = any (v_sent) then 'submitted' else 'progress' end
   from jsonb_to_recordset(p_calls)
       as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text, report_stage text)
-    join public.ai_provider_calls as c
-      on c.job_id = b.job_id and c.operation = b.operation
-        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null,
+    cross join lateral (
+      select o.id, o.outcome, o.provider_object_id, o.unknown_since from public.ai_provider_calls as o
+      where o.job_id = b.job_id and o.operation = b.operation
+        and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
+      limit 1
+    ) as c,
     public.ai_job_types as t
-  where j.id = b.job_id and j.lease_token = b.lease_token and t.job_type = j.job_type
+  where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token and t.job_type = j.job_type
     and (j.id = any (v_sent) or c.outcome <> 'sent')
   returning
     j.id,
@@ -4039,6 +4058,7 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
   v_settled uuid[];
 begin
   with settled as (
@@ -4054,7 +4074,7 @@ begin
         error_code text, units bigint
       )
       join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    where c.id = b.call_id and c.job_id = b.job_id
+    where c.id = b.call_id and c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids)
       and (c.outcome = 'sent' or (c.outcome = 'unknown' and b.outcome is distinct from 'unknown'))
     returning c.job_id
   )
@@ -4101,7 +4121,7 @@ begin
         where c.job_id = b.job_id
       ) as k,
       public.ai_job_types as t
-    where b.job_id = any (v_settled) and j.id = b.job_id and t.job_type = j.job_type;
+    where b.job_id = any (v_settled) and j.id = any (v_settled) and j.id = b.job_id and t.job_type = j.job_type;
   end if;
 
   if cardinality(v_settled) = jsonb_array_length(p_calls) then
@@ -4119,7 +4139,8 @@ begin
     )
   from jsonb_to_recordset(p_calls)
     as b (job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text)
-  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token;
+  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+  where j.id = any (array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid)));
 end;
 $$;
 comment on function private.settle_leased_calls(jsonb) is
@@ -4209,6 +4230,7 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_jobs) as i (job_id uuid));
   v_settled uuid[] := '{}';
   v_done uuid[];
   v_item record;
@@ -4249,7 +4271,7 @@ begin
         from public.ai_provider_calls as c
         where c.job_id = b.job_id
       ) as k on b.job_id = any (v_settled)
-    where j.id = b.job_id and j.lease_token = b.lease_token
+    where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token
       and (
         b.call_id is null
         -- Settled now, or the same way before.
@@ -4272,7 +4294,7 @@ begin
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
     join public.ai_jobs as j on j.id = b.job_id
     left join private.ai_job_products as k on k.kind = b.product ->> 'kind'
-    where b.product is not null and b.job_id = any (v_done)
+    where b.product is not null and j.id = any (v_done)
     order by k.kind, j.id
   loop
     if v_item.kind is null then
@@ -4288,7 +4310,7 @@ begin
       'ai_job:' || j.input_hash, j.user_id, jsonb_build_object('job_id', j.id), now() + make_interval(secs => b.cache_seconds)
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, cache_seconds integer)
     join public.ai_jobs as j on j.id = b.job_id
-    where b.cache_seconds > 0 and b.job_id = any (v_done) and j.input_hash is not null
+    where b.cache_seconds > 0 and j.id = any (v_done) and j.input_hash is not null
     order by j.input_hash, j.id
     on conflict (cache_key) do update
     set value = excluded.value, expires_at = excluded.expires_at, user_id = excluded.user_id;
@@ -4324,7 +4346,8 @@ begin
     select j.user_id
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb, cache_seconds integer)
     join public.ai_jobs as j on j.id = b.job_id
-    where b.product is not null or b.cache_seconds > 0
+    where (b.product is not null or b.cache_seconds > 0)
+      and j.id = any (array(select i.job_id from jsonb_to_recordset(p_jobs) as i (job_id uuid)))
   ))
   order by u.id
   for key share;

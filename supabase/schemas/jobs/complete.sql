@@ -10,6 +10,7 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_jobs) as i (job_id uuid));
   v_settled uuid[] := '{}';
   v_done uuid[];
   v_item record;
@@ -50,7 +51,7 @@ begin
         from public.ai_provider_calls as c
         where c.job_id = b.job_id
       ) as k on b.job_id = any (v_settled)
-    where j.id = b.job_id and j.lease_token = b.lease_token
+    where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token
       and (
         b.call_id is null
         -- Settled now, or the same way before.
@@ -73,7 +74,7 @@ begin
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb)
     join public.ai_jobs as j on j.id = b.job_id
     left join private.ai_job_products as k on k.kind = b.product ->> 'kind'
-    where b.product is not null and b.job_id = any (v_done)
+    where b.product is not null and j.id = any (v_done)
     order by k.kind, j.id
   loop
     if v_item.kind is null then
@@ -89,7 +90,7 @@ begin
       'ai_job:' || j.input_hash, j.user_id, jsonb_build_object('job_id', j.id), now() + make_interval(secs => b.cache_seconds)
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, cache_seconds integer)
     join public.ai_jobs as j on j.id = b.job_id
-    where b.cache_seconds > 0 and b.job_id = any (v_done) and j.input_hash is not null
+    where b.cache_seconds > 0 and j.id = any (v_done) and j.input_hash is not null
     order by j.input_hash, j.id
     on conflict (cache_key) do update
     set value = excluded.value, expires_at = excluded.expires_at, user_id = excluded.user_id;
@@ -125,7 +126,8 @@ begin
     select j.user_id
     from jsonb_to_recordset(p_jobs) as b (job_id uuid, product jsonb, cache_seconds integer)
     join public.ai_jobs as j on j.id = b.job_id
-    where b.product is not null or b.cache_seconds > 0
+    where (b.product is not null or b.cache_seconds > 0)
+      and j.id = any (array(select i.job_id from jsonb_to_recordset(p_jobs) as i (job_id uuid)))
   ))
   order by u.id
   for key share;

@@ -127,8 +127,9 @@ begin
     union all
     select 'progress', j.event_seq - 1, least(b.report_progress, 99), b.report_stage where b.report_stage is not null
   ) as e (event, seq, progress, stage)
-  -- An item that changed nothing, or carried less, has left no gap.
-  where not exists (select 1 from public.ai_job_events as k where k.job_id = j.id and k.seq = e.seq);
+  where j.id = any (array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid)))
+    -- An item that changed nothing, or carried less, has left no gap.
+    and (select k.seq from public.ai_job_events as k where k.job_id = j.id and k.seq = e.seq) is null;
 end;
 $$;
 comment on function private.record_carried_events(jsonb) is

@@ -25,6 +25,7 @@ begin
   from jsonb_to_recordset(p_beats) as b (job_id uuid, lease_token uuid, progress integer, stage text),
     public.ai_job_types as t
   where j.id = b.job_id
+    and j.id = any (array(select i.job_id from jsonb_to_recordset(p_beats) as i (job_id uuid)))
     and j.lease_token = b.lease_token
     and t.job_type = j.job_type
   returning j.id, j.cancel_requested_at is not null;

@@ -76,11 +76,14 @@ begin
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, operation text, units bigint)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
     join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
-    where p.price_micros > 0 and j.cancel_requested_at is null and not exists (
-      select 1 from public.ai_provider_calls as c
-      where c.job_id = b.job_id and c.operation = b.operation
-        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
-    )
+    where p.price_micros > 0 and j.cancel_requested_at is null
+      and j.id = any (array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid)))
+      and (
+        select c.id from public.ai_provider_calls as c
+        where c.job_id = b.job_id and c.operation = b.operation
+          and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
+        limit 1
+      ) is null
     order by j.user_id, j.id
   loop
     insert into public.ai_limits (user_id) values (v_item.user_id) on conflict (user_id) do nothing;
@@ -154,6 +157,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
+  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid));
   v_over_budget uuid[] := '{}';
   v_over_provider_budget uuid[] := '{}';
   v_sent uuid[];
@@ -163,7 +167,7 @@ begin
     from jsonb_to_recordset(p_calls) as b (job_id uuid)
     join public.ai_jobs as j on j.id = b.job_id
     join public.ai_prices as p on p.job_type = j.job_type and p.provider = j.provider
-    where p.price_micros > 0
+    where p.price_micros > 0 and j.id = any (v_ids)
   ) then
     select
       coalesce(array_agg(r.job_id) filter (where r.decision = 'over_budget'), '{}'),
@@ -188,11 +192,13 @@ begin
     ) as u
     -- Nothing is sent for an owner who has cancelled.
     where j.cancel_requested_at is null and j.id <> all (v_over_budget) and j.id <> all (v_over_provider_budget)
-      and not exists (
-        select 1 from public.ai_provider_calls as o
+      and j.id = any (v_ids)
+      and (
+        select o.id from public.ai_provider_calls as o
         where o.job_id = b.job_id and o.operation = b.operation
           and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
-      )
+        limit 1
+      ) is null
     returning c.job_id
   )
   select coalesce(array_agg(s.job_id), '{}') into v_sent from sent as s;
@@ -209,8 +215,8 @@ begin
     set outcome = 'unknown'
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    where c.job_id = b.job_id and c.operation = b.operation and c.outcome = 'sent' and c.discarded_at is null
-      and c.id <> b.call_id;
+    where c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids) and c.operation = b.operation
+      and c.outcome = 'sent' and c.discarded_at is null and c.id <> b.call_id;
     -- Items that write nothing: refused ones, and calls that are repeated because the first response was lost.
     return query
     select
@@ -226,10 +232,13 @@ begin
       false
     from jsonb_to_recordset(p_calls) as b (job_id uuid, lease_token uuid, call_id uuid, operation text)
     join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    left join public.ai_provider_calls as c
-      on c.job_id = b.job_id and c.operation = b.operation
-        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null
-    where j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
+    left join lateral (
+      select o.id, o.outcome from public.ai_provider_calls as o
+      where o.job_id = b.job_id and o.operation = b.operation
+        and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
+      limit 1
+    ) as c on true
+    where j.id = any (v_ids) and j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
   end if;
 
   return query
@@ -243,11 +252,14 @@ begin
       last_event = case when j.id = any (v_sent) then 'submitted' else 'progress' end
   from jsonb_to_recordset(p_calls)
       as b (job_id uuid, lease_token uuid, call_id uuid, operation text, progress integer, stage text, report_stage text)
-    join public.ai_provider_calls as c
-      on c.job_id = b.job_id and c.operation = b.operation
-        and c.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and c.discarded_at is null,
+    cross join lateral (
+      select o.id, o.outcome, o.provider_object_id, o.unknown_since from public.ai_provider_calls as o
+      where o.job_id = b.job_id and o.operation = b.operation
+        and o.outcome in ('sent', 'unknown', 'succeeded', 'adopted') and o.discarded_at is null
+      limit 1
+    ) as c,
     public.ai_job_types as t
-  where j.id = b.job_id and j.lease_token = b.lease_token and t.job_type = j.job_type
+  where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token and t.job_type = j.job_type
     and (j.id = any (v_sent) or c.outcome <> 'sent')
   returning
     j.id,

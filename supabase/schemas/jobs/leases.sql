@@ -1,4 +1,8 @@
 -- Shared parts of the functions that take several jobs at once.
+--
+-- They also name their jobs in an array (j.id = any (v_ids)), and look up calls and events one by one. A
+-- generic plan that is made while the tables are small may otherwise join them by reading a whole index, and keeps
+-- they have grown.
 
 create function private.lock_leased_ai_jobs(p_items jsonb)
 returns void
@@ -10,15 +14,16 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
 begin
-  if jsonb_array_length(p_items) > 1
-    and (select count(*) <> count(distinct b.job_id) from jsonb_to_recordset(p_items) as b (job_id uuid))
-  then
+  if cardinality(v_ids) > 1 and (select count(*) <> count(distinct i.id) from unnest(v_ids) as i (id)) then
     raise exception 'one call takes one item of a job' using errcode = '22023';
   end if;
   perform 1
   from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
   join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+  where j.id = any (v_ids)
   order by j.id
   for no key update of j;
 end;

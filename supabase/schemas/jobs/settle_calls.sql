@@ -10,6 +10,7 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
   v_settled uuid[];
 begin
   with settled as (
@@ -25,7 +26,7 @@ begin
         error_code text, units bigint
       )
       join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
-    where c.id = b.call_id and c.job_id = b.job_id
+    where c.id = b.call_id and c.job_id = b.job_id and c.job_id = any (v_ids) and j.id = any (v_ids)
       and (c.outcome = 'sent' or (c.outcome = 'unknown' and b.outcome is distinct from 'unknown'))
     returning c.job_id
   )
@@ -72,7 +73,7 @@ begin
         where c.job_id = b.job_id
       ) as k,
       public.ai_job_types as t
-    where b.job_id = any (v_settled) and j.id = b.job_id and t.job_type = j.job_type;
+    where b.job_id = any (v_settled) and j.id = any (v_settled) and j.id = b.job_id and t.job_type = j.job_type;
   end if;
 
   if cardinality(v_settled) = jsonb_array_length(p_calls) then
@@ -90,7 +91,8 @@ begin
     )
   from jsonb_to_recordset(p_calls)
     as b (job_id uuid, lease_token uuid, call_id uuid, outcome text, provider_object_id text)
-  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token;
+  join public.ai_jobs as j on j.id = b.job_id and j.lease_token = b.lease_token
+  where j.id = any (array(select i.job_id from jsonb_to_recordset(p_calls) as i (job_id uuid)));
 end;
 $$;
 comment on function private.settle_leased_calls(jsonb) is

@@ -1,0 +1,108 @@
+/**
+ * The plans that a session has kept from a time when the tables were small: the functions that take several jobs must
+ * read no more than their items when the journal and the timeline have grown.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { aVoice, insertClaimedJob, withQueue } from "./_support/factories.ts";
+import {
+  type Caller,
+  type Explainer,
+  withExplainer,
+} from "./_support/plans.ts";
+import { beginCall } from "./_support/protocol.ts";
+
+/** Jobs that are added, each with a call and its events. Reading one of their indexes touches a page for each. */
+const GROWTH = 3_000;
+/** Most pages of one call with three jobs. */
+const MOST_PAGES = 1_000;
+const SERVICE: Caller = { role: "service_role" };
+
+/** The statements that touched more pages than a batch of three jobs may. */
+async function greedy(
+  explainer: Explainer,
+  statements: readonly string[],
+): Promise<string[]> {
+  const found: string[] = [];
+  for (const statement of statements) {
+    const plans = await explainer.explain(SERVICE, statement);
+    assert(plans.length > 2, "the statements inside are explained too");
+    for (const { query, pages, indexes } of plans) {
+      if (pages > MOST_PAGES) {
+        found.push(`${pages} pages of ${indexes}: ${query}`);
+      }
+    }
+  }
+  return found;
+}
+
+Deno.test("batches: a plan kept from small tables reads only its items when the journal has grown", async () => {
+  await withQueue(async (bench) => {
+    const { db } = bench;
+    for (const table of ["ai_jobs", "ai_provider_calls", "ai_job_events"]) {
+      await db.sql`
+        alter table public.${db.sql(table)} set (autovacuum_enabled = false)`;
+    }
+    const jobs: { lease: Record<string, string>; callId: string }[] = [];
+    for (let n = 0; n < 3; n++) {
+      const { id, lease_token } = await insertClaimedJob(bench);
+      const begun = await beginCall(db.sql, { id, lease_token });
+      assert(begun !== undefined);
+      jobs.push({ lease: { job_id: id, lease_token }, callId: begun.call_id });
+    }
+    const over = (
+      name: string,
+      item: (callId: string) => Record<string, unknown>,
+    ) =>
+      `select * from public.${name}('${
+        JSON.stringify(
+          jobs.map(({ lease, callId }) => ({ ...lease, ...item(callId) })),
+        )
+      }')`;
+    const call = (operation: string) => ({
+      call_id: crypto.randomUUID(),
+      operation,
+      progress: 30,
+      stage: "calling_provider",
+      units: 1,
+      report_progress: 10,
+      report_stage: "fetching_input",
+    });
+    const success = (callId: string) => ({
+      call_id: callId,
+      outcome: "succeeded",
+      provider_object_id: `voice-of-${callId}`,
+      progress: 70,
+    });
+    const statements = [
+      over("heartbeat_ai_jobs", () => ({ progress: 20, stage: "early" })),
+      over("begin_provider_calls", () => call("second_step")),
+      // Another call of the step is open.
+      over("begin_provider_calls", () => call("create_voice")),
+      over("settle_provider_calls", success),
+      // Settled otherwise.
+      over("settle_provider_calls", () => success(crypto.randomUUID())),
+      over("complete_ai_jobs", (callId) => ({
+        ...success(callId),
+        result_data: {},
+        product: aVoice(),
+        report_progress: 90,
+        report_stage: "storing",
+        cache_seconds: 60,
+      })),
+    ];
+    await withExplainer(db, async (explainer) => {
+      // The first time, a session makes its plans, and reads the catalogue for them.
+      await greedy(explainer, statements);
+      const { id: userId } = await db.createUser();
+      await db.sql`
+        insert into public.ai_jobs (user_id, job_type, metadata)
+        select ${userId}, 'text_to_speech',
+          jsonb_build_object('text', 'Hello ' || n, 'voice_id', '21m00Tcm4TlvDq8ikWAM', 'model', 'eleven_v3')
+        from generate_series(1, ${GROWTH}::integer) as n`;
+      await db.sql`
+        insert into public.ai_provider_calls (job_id, user_id, provider, operation, attempt)
+        select j.id, j.user_id, j.provider, 'text_to_speech:1', 1 from public.ai_jobs as j where j.user_id = ${userId}`;
+      assertEquals(await greedy(explainer, statements), []);
+    });
+  });
+});
