@@ -18,10 +18,7 @@ export class AiJobsError extends Error {
   readonly retryable: boolean;
 
   constructor(message: string, details: ErrorDetails) {
-    super(
-      message,
-      details.cause === undefined ? undefined : { cause: details.cause },
-    );
+    super(message, details);
     this.code = details.code;
     this.requestId = details.requestId;
     this.retryable = details.retryable ?? false;
@@ -129,7 +126,7 @@ export class WaitTimeout extends AiJobsError {
   readonly jobId: string;
 
   constructor(jobId: string, timeoutMs: number) {
-    super(`The job continues after ${timeoutMs} ms.`, {
+    super(`The job has not ended within ${timeoutMs} ms; it continues.`, {
       code: "wait_timeout",
       retryable: true,
     });

@@ -226,7 +226,7 @@ export async function readEvents(
 ): Promise<JobEvent[]> {
   let query = supabase.from("ai_job_events").select(EVENT_COLUMNS)
     .eq("job_id", jobId).gt("seq", after)
-    .order("seq", { ascending: true }).limit(EVENTS_PER_READ);
+    .order("seq").limit(EVENTS_PER_READ);
   if (signal !== undefined) query = query.abortSignal(signal);
   return toEvents(await query, signal);
 }

@@ -255,7 +255,7 @@ async function readSince(
 ): Promise<JobEvent[]> {
   let query = supabase.from("ai_job_events").select(EVENT_COLUMNS)
     .gte("created_at", since)
-    .order("created_at", { ascending: true }).order("seq", { ascending: true })
+    .order("created_at").order("seq")
     .limit(EVENTS_PER_READ);
   if (signal !== undefined) query = query.abortSignal(signal);
   return toEvents(await query, signal);
