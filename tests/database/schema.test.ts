@@ -6,7 +6,10 @@ import { readSchemaFiles } from "../../dev/tools/schema-files.ts";
 import { type Transaction, withDatabase } from "../_support/database.ts";
 
 /** SECURITY DEFINER functions that anon or authenticated may execute, each with the reason why that is safe. */
-const DEFINER_FUNCTIONS_FOR_USERS: Readonly<Record<string, string>> = {};
+const DEFINER_FUNCTIONS_FOR_USERS: Readonly<Record<string, string>> = {
+  "public.jobs_ahead(public.ai_jobs)":
+    "an owner's place in the queue: a count of jobs that the owner may not read",
+};
 
 /** Tables on which anon has any privilege, each with the reason. */
 const TABLES_FOR_ANON: Readonly<Record<string, string>> = {

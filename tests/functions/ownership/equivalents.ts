@@ -38,6 +38,11 @@ export const EQUIVALENTS: Equivalent[] = [
     reason: "It gives a MIME type its usual name. No right depends on it.",
   },
   {
+    mutant: /^trigger \w+ on \w+ \(refuse_text_length\): switched off$/,
+    reason:
+      "It refuses a length in words; the table's constraint refuses it too.",
+  },
+  {
     mutant:
       "trigger ai_job_types_name_input_mime_types on ai_job_types (name_input_mime_types): switched off",
     reason:
