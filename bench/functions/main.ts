@@ -15,7 +15,11 @@ import { measureJobs } from "./jobs.ts";
 
 const TARGETS = { bootMs: 150, cpuMs: 200, megabytes: 150 };
 
-const optionsSchema = z.object({
+const USAGE = "usage: deno task bench:functions [--only boot|jobs] [--runs 5]";
+
+const optionsSchema = z.strictObject({
+  _: z.tuple([]),
+  help: z.boolean(),
   only: z.enum(["boot", "jobs"]).optional(),
   runs: z.coerce.number().int().min(1).max(100).default(5),
 });
@@ -68,11 +72,15 @@ async function printJobs(runs: number): Promise<void> {
 
 exitWithLaunchers();
 const parsed = optionsSchema.safeParse(
-  parseArgs(Deno.args, { string: ["only", "runs"] }),
+  parseArgs(Deno.args, { string: ["only", "runs"], boolean: ["help"] }),
 );
 if (!parsed.success) {
-  console.error(z.prettifyError(parsed.error));
+  console.error(`${z.prettifyError(parsed.error)}\n${USAGE}`);
   Deno.exit(2);
+}
+if (parsed.data.help) {
+  console.log(USAGE);
+  Deno.exit(0);
 }
 const { only, runs } = parsed.data;
 if (only !== "jobs") await printBoots(runs);

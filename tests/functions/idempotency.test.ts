@@ -13,7 +13,7 @@ async function create(
   user: TestUser,
   inputUrl: string,
   key: string,
-  metadata: Record<string, unknown> = { name: "A voice" },
+  metadata: Record<string, unknown> = { voice_name: "A voice" },
 ) {
   const { status, body } = await user.call("create-ai-job", {
     body: { job_type: "voice_clone", input_url: inputUrl, metadata },
@@ -79,10 +79,10 @@ Deno.test("Idempotency-Key: another request under the same key is 422, and creat
   } as const;
   for (
     const [input_url, metadata] of [
-      [inputUrl, { name: "Another voice" }],
-      [inputUrl, { name: "A voice", stability: 0.4 }],
-      [inputUrl, { name: "A voice", labels: { a: "b" } }],
-      [other, { name: "A voice" }],
+      [inputUrl, { voice_name: "Another voice" }],
+      [inputUrl, { voice_name: "A voice", stability: 0.4 }],
+      [inputUrl, { voice_name: "A voice", labels: { a: "b" } }],
+      [other, { voice_name: "A voice" }],
     ]
   ) {
     assertProblem(

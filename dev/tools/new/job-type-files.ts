@@ -274,6 +274,7 @@ async function run(pay: (call: PaidCall) => Promise<string>) {
       max_attempts: 5,
       input_hash: null,
       depends_on_job_id: null,
+      cached_from_job_id: null,
       lease_token: crypto.randomUUID(),
       lease_expires_at: NOW,
       started_at: NOW,

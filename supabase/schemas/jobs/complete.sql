@@ -12,6 +12,7 @@ as $$
 declare
   v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_jobs) as i (job_id uuid));
   v_settled uuid[] := '{}';
+  v_is_carrying boolean;
   v_done uuid[];
   v_item record;
 begin
@@ -19,6 +20,10 @@ begin
     v_settled := private.write_call_outcomes(p_jobs);
   end if;
 
+  v_is_carrying := cardinality(v_settled) > 0 or jsonb_path_exists(p_jobs, '$[*].report_stage');
+  if v_is_carrying then
+    perform set_config('private.carried_changes', private.carried_changes(p_jobs), true);
+  end if;
   with done as (
     update public.ai_jobs as j
     set status = 'completed',
@@ -65,8 +70,8 @@ begin
   )
   select coalesce(array_agg(d.id), '{}') into v_done from done as d;
 
-  if cardinality(v_settled) > 0 or jsonb_path_exists(p_jobs, '$[*].report_stage') then
-    perform private.record_carried_events(p_jobs);
+  if v_is_carrying then
+    perform set_config('private.carried_changes', '', true);
   end if;
 
   for v_item in

@@ -69,13 +69,30 @@ comment on function private.record_inserted_ai_jobs() is
   'Statement trigger: writes the created event of each new job. Security definer because owners insert jobs but may '
   'not write events.';
 
+create function private.carried_changes(p_items jsonb)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(to_jsonb(i)), '[]')::text
+  from jsonb_to_recordset(p_items) as i (job_id uuid, progress integer, report_progress integer, report_stage text);
+$$;
+comment on function private.carried_changes(jsonb) is
+  'What the items of a write carry besides its own change: a settlement (progress) and a report (report_progress, '
+  'report_stage). The write sets it as private.carried_changes for its update of ai_jobs.';
+
 create function private.record_updated_ai_jobs()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  v_carried constant jsonb := nullif(current_setting('private.carried_changes', true), '')::jsonb;
 begin
+  -- One insert, so that the events reach a listener in their order.
   insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
   select n.id, n.event_seq, n.user_id, n.last_event, n.attempt,
     -- Inline rather than a function, which Postgres would not inline, and this runs at each step of each job.
@@ -88,51 +105,32 @@ begin
     ))
   from updated as n
   join outdated as o on o.id = n.id
-  where n.event_seq <> o.event_seq;
+  where n.event_seq <> o.event_seq
+  union all
+  select n.id, e.seq, n.user_id, e.event, n.attempt,
+    -- Never backwards: what the row and the event before it say counts too.
+    jsonb_strip_nulls(jsonb_build_object('status', o.status, 'progress', e.progress, 'stage', e.stage))
+  from jsonb_to_recordset(v_carried) as c (job_id uuid, progress integer, report_progress integer, report_stage text)
+  join updated as n on n.id = c.job_id
+  join outdated as o on o.id = n.id
+  cross join lateral (
+    select n.event_seq - o.event_seq - 1 - (c.report_stage is not null)::integer > 0 as has_settlement
+  ) as k
+  cross join lateral (
+    select o.event_seq + 1 as seq, 'settled' as event, greatest(o.progress_percentage, c.progress) as progress, null as stage
+    where k.has_settlement
+    union all
+    select n.event_seq - 1, 'progress',
+      greatest(o.progress_percentage, case when k.has_settlement then c.progress end, least(c.report_progress, 99)),
+      c.report_stage
+    where c.report_stage is not null
+  ) as e
+  where n.event_seq > o.event_seq + 1
+  order by 1, 2;
   return null;
 end;
 $$;
 comment on function private.record_updated_ai_jobs() is
-  'Statement trigger: writes one event for each job whose event_seq the statement changed. Security definer because no '
-  'role may insert into ai_job_events.';
-
-create function private.record_carried_events(p_items jsonb)
-returns void
-language plpgsql
-volatile
-security definer
-set search_path = ''
-set enable_seqscan = off
-set plan_cache_mode = force_generic_plan
-as $$
-begin
-  insert into public.ai_job_events (job_id, seq, user_id, event, attempt, data)
-  select j.id, e.seq, j.user_id, e.event, j.attempt,
-    jsonb_strip_nulls(jsonb_build_object(
-      'status', 'processing',
-      -- Never backwards: what the event before it says counts too.
-      'progress', greatest(e.progress, (
-        select (l.data ->> 'progress')::integer
-        from public.ai_job_events as l
-        where l.job_id = j.id and l.seq < e.seq
-        order by l.seq desc
-        limit 1
-      )),
-      'stage', e.stage
-    ))
-  from jsonb_to_recordset(p_items) as b (job_id uuid, progress integer, report_progress integer, report_stage text)
-  join public.ai_jobs as j on j.id = b.job_id
-  cross join lateral (
-    select 'settled', j.event_seq - 1 - (b.report_stage is not null)::integer, b.progress, null
-    union all
-    select 'progress', j.event_seq - 1, least(b.report_progress, 99), b.report_stage where b.report_stage is not null
-  ) as e (event, seq, progress, stage)
-  where j.id = any (array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid)))
-    -- An item that changed nothing, or carried less, has left no gap.
-    and (select k.seq from public.ai_job_events as k where k.job_id = j.id and k.seq = e.seq) is null;
-end;
-$$;
-comment on function private.record_carried_events(jsonb) is
-  'A write may carry a settlement and a report (report_progress, report_stage) besides its own change. It raises event_seq '
-  'for each, and the trigger writes the last event only; this writes the others into the gap. Security definer because it is '
-  'called by functions that are.';
+  'Statement trigger: writes one event for each job whose event_seq the statement changed, and the events of what the '
+  'statement carried (private.carried_changes), which raised event_seq too. Security definer because no role may insert into '
+  'ai_job_events.';

@@ -161,6 +161,7 @@ declare
   v_over_budget uuid[] := '{}';
   v_over_provider_budget uuid[] := '{}';
   v_sent uuid[];
+  v_is_carrying constant boolean := jsonb_path_exists(p_calls, '$[*].report_stage');
 begin
   if exists (
     select 1
@@ -241,6 +242,9 @@ begin
     where j.id = any (v_ids) and j.id <> all (v_sent) and (c.id is null or (c.id = b.call_id and c.outcome = 'sent'));
   end if;
 
+  if v_is_carrying then
+    perform set_config('private.carried_changes', private.carried_changes(p_calls), true);
+  end if;
   return query
   update public.ai_jobs as j
   set progress_percentage = greatest(j.progress_percentage, b.progress),
@@ -268,8 +272,8 @@ begin
     c.provider_object_id,
     coalesce(c.unknown_since <= clock_timestamp() - make_interval(secs => t.reconcile_seconds), false);
 
-  if jsonb_path_exists(p_calls, '$[*].report_stage') then
-    perform private.record_carried_events(p_calls);
+  if v_is_carrying then
+    perform set_config('private.carried_changes', '', true);
   end if;
 end;
 $$;

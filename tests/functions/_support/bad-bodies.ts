@@ -64,9 +64,9 @@ export function badJobs(input_url: string): BadBody[] {
     ["metadata an array", { ...job, metadata: [] }, "metadata"],
     ["metadata null", { ...job, metadata: null }, "metadata"],
     [
-      "another name under the old one",
+      "another field for the name",
       withMetadata({ voice_name: "Grandma", name: "Grandpa" }),
-      "metadata.voice_name",
+      "metadata.name",
     ],
     ["name empty", withMetadata({ voice_name: "" }), "metadata.voice_name"],
     [

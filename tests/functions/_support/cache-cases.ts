@@ -14,7 +14,7 @@ import type { TestStack } from "../../_support/stack.ts";
 import { readJob, waitForJob, waitForLog } from "../../_support/wait-for.ts";
 
 const METADATA = {
-  name: "A voice",
+  voice_name: "A voice",
   labels: { accent: "british", language: "en" },
 };
 
@@ -103,7 +103,7 @@ export function defineCacheTests(
     const reordered = {
       labels: { language: "en", accent: "british" },
       stability: 0.5,
-      name: "A voice",
+      voice_name: "A voice",
     };
     // Another order, and a default written out: the same request.
     await assertHit(

@@ -85,7 +85,7 @@ Deno.test("ownership: only owners reach their data, and every way to break that 
     async () => {
       const found = await catalogueWith(stage, [
         `create table public.diaries (id uuid primary key, user_id uuid)`,
-        `alter table public.media add column mood text, drop column title,
+        `alter table public.media add column mood text, drop column title cascade,
          add constraint media_mood_is_owners check (mood = user_id::text)`,
         `create function public.peek(p_whose uuid) returns void language sql set search_path = '' as 'select 1'`,
         `insert into storage.buckets (id, name, public) values ('diaries', 'diaries', true)`,

@@ -303,15 +303,15 @@ export class RestConnection extends PostgresConnection {
 
   /** PostgREST applies the settings of the role that it takes on, statement_timeout above all. */
   async #readRoleSettings(): Promise<Map<string, [string, string][]>> {
-    const rows = z.array(roleSettingsRow).parse(
-      await this.driver`
-        select r.rolname, s.setconfig
-        from pg_catalog.pg_db_role_setting s
-        join pg_catalog.pg_roles r on r.oid = s.setrole
-        where s.setdatabase = 0
-          and pg_catalog.pg_has_role('authenticator', r.oid, 'member')
-          and r.rolname <> 'authenticator'`,
-    );
+    // As JSON: the driver knows arrays only once it has read the server's types.
+    const { rows: read } = await this.kysely.executeQuery(CompiledQuery.raw(`
+      select r.rolname, to_jsonb(s.setconfig) as setconfig
+      from pg_catalog.pg_db_role_setting s
+      join pg_catalog.pg_roles r on r.oid = s.setrole
+      where s.setdatabase = 0
+        and pg_catalog.pg_has_role('authenticator', r.oid, 'member')
+        and r.rolname <> 'authenticator'`));
+    const rows = z.array(roleSettingsRow).parse(read);
     return new Map(rows.map(({ rolname, setconfig }) => [
       rolname,
       setconfig.map((entry) => {

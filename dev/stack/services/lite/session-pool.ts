@@ -64,6 +64,8 @@ class Session {
         session.#sql.reserve(),
         session.#ended.promise,
       ]);
+      // One answer later, the library knows the server's array types.
+      await session.run("select 1");
     } catch (error) {
       await session.close();
       throw error;
