@@ -58,7 +58,7 @@ Deno.test("Idempotency-Key: the same request again is 200 with the same job, whi
     user,
     `${stack.apiUrl}/storage/v1/object/${inputUrl}`,
     `"${key}"`,
-    { stability: 0.5, name: " A voice " },
+    { stability: 0.5, voice_name: " A voice " },
   );
   assertEquals([otherwise.status, otherwise.body.job_id], [200, job_id]);
   assertEquals(await jobIds(user), [job_id]);
