@@ -20,6 +20,7 @@ import { AUDIT_RULES, type Finding } from "./audit.ts";
 import {
   ALL_BATCH_POINTS,
   type BatchPoint,
+  type BatchVisit,
   FEW_BATCH_POINTS,
   LEAST_JOBS,
   nameOfBatchPoint,
@@ -194,11 +195,25 @@ class Chaos {
   /** Strikes workers in calls that carry several jobs. */
   async batches(points: readonly BatchPoint[]): Promise<void> {
     await this.#rig.setCaps(100, 100);
-    const visits = await visitBatches(this.#rig, points);
+    const visits: BatchVisit[] = [];
+    let left = [...points];
+    // On a busy machine the jobs of a worker may come to the call one by one; those are visited again, without the others.
+    for (let round = 0; round < ROUNDS && left.length > 0; round++) {
+      const groups = round === 0 ? [left] : left.map((point) => [point]);
+      left = [];
+      for (const group of groups) {
+        for (const visit of await visitBatches(this.#rig, group)) {
+          visits.push(visit);
+          if (visit.batch < LEAST_JOBS) left.push(visit.point);
+        }
+      }
+    }
+    for (const point of left) {
+      this.complain(nameOfBatchPoint(point), "it was never reached");
+    }
     for (const { point, batch, jobs } of visits) {
       const name = nameOfBatchPoint(point);
       this.say(`${name}: ${batch} of ${jobs.length} jobs`);
-      if (batch < LEAST_JOBS) this.complain(name, "it was never reached");
       for (const { id, status, errorCode, creations, steps } of jobs) {
         if (status !== "completed" || creations !== steps) {
           this.complain(
@@ -208,7 +223,7 @@ class Chaos {
         }
       }
     }
-    this.points += visits.length;
+    this.points += points.length;
     await this.audit("batches");
   }
 
