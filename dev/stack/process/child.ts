@@ -2,7 +2,7 @@
  * Child processes that cannot outlive the stack. Each runs under `watchdog.sh`, which holds a pipe to this
  * process: when this process ends in any way, the pipe ends, and the child is ended.
  */
-const watchdog = Deno.readTextFile(new URL("./watchdog.sh", import.meta.url));
+const watchdog = new URL("./watchdog.sh", import.meta.url);
 
 /** The signals that {@link GuardedChild.signal} can send. */
 export type ChildSignal =
@@ -68,7 +68,7 @@ export async function spawnGuarded(
   const process = new Deno.Command("/bin/sh", {
     args: [
       "-c",
-      await watchdog,
+      await Deno.readTextFile(watchdog),
       "watchdog",
       options.endSignal,
       String(options.graceSeconds),
