@@ -23,15 +23,13 @@ const ACQUIRE_TIMEOUT_MS = 30_000;
 
 // While it connects, the library reads the server's array types, and awaits that query nowhere.
 globalThis.addEventListener("unhandledrejection", (event) => {
-  const { reason } = event;
-  if (reason instanceof postgres.PostgresError && isEnd(reason.code)) {
-    event.preventDefault();
-  }
+  if (isEnd(event.reason)) event.preventDefault();
 });
 
-/** Whether an SQLSTATE says that the server ends the session, or does not accept one now (class 57P). */
-function isEnd(code: string): boolean {
-  return code.startsWith("57P");
+/** Whether an error says that a session has ended, or that the server accepts none now (class 57P). */
+function isEnd(reason: unknown): boolean {
+  return reason instanceof Error && "code" in reason &&
+    /^(57P|CONNECTION_|ECONN|EPIPE)/.test(String(reason.code));
 }
 
 /** A session that the server has ended; the transaction on it is rolled back. */
