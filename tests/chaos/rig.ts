@@ -1,7 +1,7 @@
 /** A whole stack with workers in a storm: people who insert jobs, deliveries, workers, a clock that hurries, the audit. */
 import "./ended-sessions.ts";
 import type postgres from "postgres";
-import { connectStandIn } from "./connection.ts";
+import { connectRig } from "./connection.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { putVaultSecrets } from "../../dev/stack/extensions/supabase_vault/secrets.ts";
 import { signUp } from "../_support/as-user.ts";
@@ -76,8 +76,8 @@ export class Rig implements AsyncDisposable {
       stack,
       (worker, moment) => this.watch(worker, moment),
     );
-    this.sql = connectStandIn(stack.dbUrl, "chaos", 3);
-    this.admin = connectStandIn(stack.adminDbUrl, "chaos");
+    this.sql = connectRig(stack.dbUrl, "chaos", 3);
+    this.admin = connectRig(stack.adminDbUrl, "chaos");
   }
 
   /** Starts everything, with that many users who have uploaded a recording each. */

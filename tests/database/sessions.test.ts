@@ -31,6 +31,19 @@ Deno.test("sessions: a session that ends fails its transaction, and the next sta
     await end();
     await assertRejects(() => asleep);
     assertEquals((await sessions.query("select 3 as n")).rows, [{ n: 3 }]);
+    // After it was given up, while it closes: nobody awaits it any more.
+    for (let tried = 0; tried < 20; tried++) {
+      await assertRejects(
+        () =>
+          sessions.use(async (session) => {
+            await session.query("select 1");
+            await end();
+            throw new Error("given up");
+          }),
+        Error,
+        "given up",
+      );
+    }
     // While it is idle.
     await end();
     await until("a new session", async () => {

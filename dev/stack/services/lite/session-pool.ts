@@ -33,12 +33,13 @@ function isEnd(reason: unknown): boolean {
 }
 
 /** A session that the server has ended; the transaction on it is rolled back. */
-export class SessionEnded extends Error {
+class SessionEnded extends Error {
   override readonly name = "SessionEnded";
   readonly code = "CONNECTION_CLOSED";
 }
 
-class Session {
+/** A client with one session, which is reserved for its whole life. */
+class SingleSession {
   readonly #sql: postgres.Sql;
   readonly #ended = Promise.withResolvers<never>();
   #reserved: postgres.ReservedSql | undefined;
@@ -55,8 +56,11 @@ class Session {
   }
 
   /** Rejects with the error of Postgres when it cannot connect. */
-  static async open(url: string, options: SessionOptions): Promise<Session> {
-    const session = new Session(url, options);
+  static async open(
+    url: string,
+    options: SessionOptions,
+  ): Promise<SingleSession> {
+    const session = new SingleSession(url, options);
     try {
       session.#reserved = await Promise.race([
         session.#sql.reserve(),
@@ -97,12 +101,12 @@ class Session {
 
 /** What the Kysely dialect of postgres.js needs of a pool. */
 export class SessionPool {
-  readonly #pool: Pool<Session>;
+  readonly #pool: Pool<SingleSession>;
 
   /** Opens up to `max` sessions as they are needed. */
   constructor(url: string, max: number, options: SessionOptions) {
     this.#pool = new Pool({
-      create: () => Session.open(url, options),
+      create: () => SingleSession.open(url, options),
       validate: (session) => !session.isEnded,
       destroy: (session) => session.close(),
       min: 0,
