@@ -7,6 +7,7 @@ export const USAGE = `Usage: deno task bench [options]
   --quick            small numbers, under two minutes; for seeing whether it works
   --only NAME        one scenario; may be repeated
   --contender NAME   one contender; may be repeated
+  --runs NUMBER      so many runs, each on a new stack; the tables show medians and ranges (default 1)
   --publish          write bench/results/latest.jsonl and the tables of docs/benchmarks.md too
   --help             show this
 
@@ -17,6 +18,8 @@ export interface Invocation {
   isQuick: boolean;
   isPublished: boolean;
   isHelp: boolean;
+  /** 1 to 20. */
+  runs: number;
   /** Empty: all. */
   scenarios: string[];
   contenders: string[];
@@ -30,7 +33,7 @@ export function readArguments(
   const unknown: string[] = [];
   const parsed = parseArgs(args, {
     boolean: ["quick", "publish", "help"],
-    string: ["only", "contender"],
+    string: ["only", "contender", "runs"],
     collect: ["only", "contender"],
     unknown: (arg) => {
       unknown.push(arg);
@@ -42,9 +45,19 @@ export function readArguments(
     isQuick: parsed["quick"] === true,
     isPublished: parsed["publish"] === true,
     isHelp: parsed["help"] === true,
+    runs: runsOf(parsed["runs"]),
     scenarios: namesOf("--only", parsed["only"], known.scenarios),
     contenders: namesOf("--contender", parsed["contender"], known.contenders),
   };
+}
+
+function runsOf(given: unknown): number {
+  if (given === undefined) return 1;
+  const runs = Number(given);
+  if (!Number.isInteger(runs) || runs < 1 || runs > 20) {
+    throw new Error(`--runs ${given}: a whole number from 1 to 20.`);
+  }
+  return runs;
 }
 
 function namesOf(

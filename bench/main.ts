@@ -7,7 +7,7 @@
  */
 import { fromFileUrl } from "@std/path";
 import { exitWithLaunchers } from "../dev/stack/process/launchers.ts";
-import { readArguments, USAGE } from "./arguments.ts";
+import { type Invocation, readArguments, USAGE } from "./arguments.ts";
 import { CONTENDERS, makeContenders } from "./contenders/all.ts";
 import { startEnvironment } from "./environment.ts";
 import { commit, load, machine } from "./report/machine.ts";
@@ -18,48 +18,35 @@ import { FULL, QUICK, SCENARIOS } from "./scenarios/all.ts";
 const resultsDir = fromFileUrl(new URL("./results/", import.meta.url));
 const encoder = new TextEncoder();
 
-function say(text: string): void {
+function print(text: string): void {
   Deno.stdout.writeSync(encoder.encode(`${text}\n`));
 }
 
-function complain(text: string): void {
+function printError(text: string): void {
   Deno.stderr.writeSync(encoder.encode(`${text}\n`));
 }
 
-function inShort({ scenario, contender, figures }: Result): string {
-  const told = Object.entries(figures).map(([name, value]) =>
+function line({ scenario, contender, figures }: Result): string {
+  const pairs = Object.entries(figures).map(([name, value]) =>
     `${name}=${value ?? "-"}`
   );
-  return `${scenario.padEnd(11)} ${contender.padEnd(22)} ${told.join(" ")}`;
+  return `${scenario.padEnd(11)} ${contender.padEnd(22)} ${pairs.join(" ")}`;
 }
 
-async function run(args: string[]): Promise<number> {
-  const invocation = readArguments(args, {
-    scenarios: SCENARIOS.map(({ name }) => name),
-    contenders: CONTENDERS,
-  });
-  if (invocation.isHelp) {
-    say(
-      `${USAGE}Scenarios: ${
-        SCENARIOS.map(({ name }) => name).join(", ")
-      }\nContenders: ${CONTENDERS.join(", ")}`,
-    );
-    return 0;
-  }
-  const { scenarios: wanted, isQuick } = invocation;
+/** One run on a new stack: its results, which are also appended to `file`, and the scenarios that failed. */
+async function measure(
+  { scenarios: wanted, contenders: names, isQuick }: Invocation,
+  file: string,
+): Promise<{ results: Result[]; failures: string[] }> {
   const startedAt = new Date().toISOString();
   const loadBefore = load();
   const results: Result[] = [];
   const failures: string[] = [];
-  say(`load before the start: ${loadBefore}`);
+  print(`load before the start: ${loadBefore}`);
 
   await using parts = new AsyncDisposableStack();
   const environment = parts.use(await startEnvironment());
-  const contenders = await makeContenders(
-    environment,
-    invocation.contenders,
-    parts,
-  );
+  const contenders = await makeContenders(environment, names, parts);
   const common = {
     run: startedAt,
     is_quick: isQuick,
@@ -69,8 +56,6 @@ async function run(args: string[]): Promise<number> {
     machine: machine(),
     load_before: loadBefore,
   };
-  await Deno.mkdir(resultsDir, { recursive: true });
-  const file = `${resultsDir}${startedAt.replaceAll(/[:.]/g, "-")}.jsonl`;
 
   for (const scenario of SCENARIOS) {
     if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;
@@ -94,7 +79,7 @@ async function run(args: string[]): Promise<number> {
             ...common,
           };
           results.push(result);
-          say(inShort(result));
+          print(line(result));
           await Deno.writeTextFile(file, `${JSON.stringify(result)}\n`, {
             append: true,
           });
@@ -102,17 +87,43 @@ async function run(args: string[]): Promise<number> {
       });
     } catch (error) {
       failures.push(scenario.name);
-      complain(
+      printError(
         `${scenario.name} failed: ${
           error instanceof Error ? error.stack : error
         }`,
       );
     }
-    say(
+    print(
       `${scenario.name}: ${((performance.now() - begun) / 1000).toFixed(0)} s`,
     );
   }
-  say(`results: bench/results/${file.slice(resultsDir.length)}`);
+  return { results, failures };
+}
+
+async function run(args: string[]): Promise<number> {
+  const invocation = readArguments(args, {
+    scenarios: SCENARIOS.map(({ name }) => name),
+    contenders: CONTENDERS,
+  });
+  if (invocation.isHelp) {
+    print(
+      `${USAGE}Scenarios: ${
+        SCENARIOS.map(({ name }) => name).join(", ")
+      }\nContenders: ${CONTENDERS.join(", ")}`,
+    );
+    return 0;
+  }
+  await Deno.mkdir(resultsDir, { recursive: true });
+  const name = `${new Date().toISOString().replaceAll(/[:.]/g, "-")}.jsonl`;
+  const results: Result[] = [];
+  const failures: string[] = [];
+  for (let number = 1; number <= invocation.runs; number++) {
+    if (invocation.runs > 1) print(`run ${number} of ${invocation.runs}`);
+    const measured = await measure(invocation, `${resultsDir}${name}`);
+    results.push(...measured.results);
+    failures.push(...measured.failures);
+  }
+  print(`results: bench/results/${name}`);
   if (invocation.isPublished && failures.length === 0) await publish(results);
   return failures.length === 0 ? 0 : 1;
 }
@@ -123,7 +134,7 @@ if (import.meta.main) {
   try {
     code = await run(Deno.args);
   } catch (error) {
-    complain(error instanceof Error ? error.message : String(error));
+    printError(error instanceof Error ? error.message : String(error));
     code = 2;
   }
   Deno.exit(code);

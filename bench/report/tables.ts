@@ -1,10 +1,11 @@
 /** Results as the tables of docs/benchmarks.md. */
 import type { Result } from "./record.ts";
+import { byRun, summarize, type Summary } from "./summary.ts";
 
 type Figure = Result["figures"][string];
 
-/** A column: its heading, and what it says of a result. */
-type Column = [heading: string, cell: (figures: Result["figures"]) => string];
+/** A column: its heading, and what it says of a contender. */
+type Column = [heading: string, cell: (summary: Summary) => string];
 
 interface Table {
   scenario: string;
@@ -20,15 +21,25 @@ function text(value: Figure | undefined, unit = ""): string {
 
 /** The figure of this name. */
 function of(name: string, unit?: string): Column[1] {
-  return (figures) => text(figures[name], unit);
+  return ({ figures }) => text(figures[name], unit);
 }
 
-/** Three figures that differ in their percentile only. */
+/** The same, with the least and the greatest value if the runs differ. */
+function withRange(name: string, unit?: string): Column[1] {
+  return ({ figures, ranges }) => {
+    const range = ranges[name];
+    return text(figures[name], unit) +
+      (range ? ` (${text(range[0])} to ${text(range[1])})` : "");
+  };
+}
+
+/** Three figures that differ in their percentile only, the first one with its range. */
 function percentiles(prefix: string): Column[1] {
-  return (figures) =>
-    ["p50", "p95", "p99"].map((p) => text(figures[`${prefix}_${p}_ms`])).join(
-      " / ",
-    );
+  return (summary) =>
+    [
+      withRange(`${prefix}_p50_ms`)(summary),
+      ...["p95", "p99"].map((p) => text(summary.figures[`${prefix}_${p}_ms`])),
+    ].join(" / ");
 }
 
 const TABLES: readonly Table[] = [
@@ -45,8 +56,11 @@ const TABLES: readonly Table[] = [
     scenario: "throughput",
     title: "Throughput: created one by one by 16 clients, 50 slots",
     columns: [
-      ["jobs/s", of("jobs_per_second")],
-      ["finished", (f) => `${text(f["finished"])} of ${text(f["created"])}`],
+      ["jobs/s", withRange("jobs_per_second")],
+      [
+        "finished",
+        ({ figures: f }) => `${text(f["finished"])} of ${text(f["created"])}`,
+      ],
       ["seconds", of("seconds")],
       ["statements per job", of("statements_per_job")],
       ["WAL bytes per job", of("wal_bytes_per_job")],
@@ -56,11 +70,11 @@ const TABLES: readonly Table[] = [
     scenario: "drain",
     title: "Drain: all inserted in one transaction beforehand, 50 slots",
     columns: [
-      ["jobs/s", of("jobs_per_second")],
+      ["jobs/s", withRange("jobs_per_second")],
       ["finished", of("finished")],
       ["statements per job", of("statements_per_job")],
       ["WAL bytes per job", of("wal_bytes_per_job")],
-      ["CPU ms per job: Postgres", of("cpu_ms_per_job_postgres")],
+      ["CPU ms per job: Postgres", withRange("cpu_ms_per_job_postgres")],
       ["worker", of("cpu_ms_per_job_worker")],
       ["REST and Storage", of("cpu_ms_per_job_gateway")],
     ],
@@ -71,7 +85,7 @@ const TABLES: readonly Table[] = [
     columns: [
       ["jobs", of("jobs")],
       ["seconds", of("seconds")],
-      ["÷ ideal", of("ratio")],
+      ["÷ ideal", withRange("ratio")],
     ],
   },
   {
@@ -82,14 +96,14 @@ const TABLES: readonly Table[] = [
       ["backlog", of("backlog")],
       [
         "delay in slots, p50 / most",
-        (f) =>
+        ({ figures: f }) =>
           f["is_each_begun"] === true
             ? `${text(f["slots_p50"])} / ${text(f["slots_max"])}`
             : `${text(f["slots_by_order"])} (by order)`,
       ],
       [
         "wait, p50 / most",
-        (f) =>
+        ({ figures: f }) =>
           f["is_each_begun"] === true
             ? `${text(f["wait_p50_ms"])} / ${text(f["wait_max_ms"])} ms`
             : `one not begun after ${text(f["not_begun_after_seconds"])} s, ${
@@ -104,9 +118,10 @@ const TABLES: readonly Table[] = [
     columns: [
       [
         "stuck",
-        (f) => `${text(f["stuck"])} after ${text(f["stuck_after_seconds"])} s`,
+        ({ figures: f }) =>
+          `${text(f["stuck"])} after ${text(f["stuck_after_seconds"])} s`,
       ],
-      ["last rescue", of("last_rescue_seconds", " s")],
+      ["last rescue", withRange("last_rescue_seconds", " s")],
       ["run twice", of("run_twice")],
       ["billed twice", of("billed_twice")],
     ],
@@ -116,25 +131,25 @@ const TABLES: readonly Table[] = [
     title: "Throughput with finished rows in the table",
     columns: [
       ["finished rows", of("rows")],
-      ["jobs/s without", of("jobs_per_second_empty")],
-      ["jobs/s with", of("jobs_per_second")],
-      ["loss", of("loss_percent", " %")],
+      ["jobs/s without", withRange("jobs_per_second_empty")],
+      ["jobs/s with", withRange("jobs_per_second")],
+      ["loss", withRange("loss_percent", " %")],
     ],
   },
 ];
 
 function renderTable(
   { scenario, title, columns }: Table,
-  results: readonly Result[],
+  summaries: readonly Summary[],
 ): string {
-  const rows = results.filter((result) => result.scenario === scenario);
+  const rows = summaries.filter((summary) => summary.scenario === scenario);
   if (rows.length === 0) return "";
   const lines = [
     ["contender", ...columns.map(([heading]) => heading)],
     ["---", ...columns.map(() => "---:")],
     ...rows.toSorted((a, b) => order(a) - order(b)).map((row) => [
       row.title,
-      ...columns.map(([, cell]) => cell(row.figures)),
+      ...columns.map(([, cell]) => cell(row)),
     ]),
   ].map((cells) => `| ${cells.join(" | ")} |`);
   return `### ${title}\n\n${lines.join("\n")}\n`;
@@ -149,11 +164,11 @@ const ORDER = [
   "pg-boss-tuned",
 ];
 
-function order({ contender }: Result): number {
+function order({ contender }: Summary): number {
   return ORDER.indexOf(contender);
 }
 
-/** The run that the results are of, in a sentence or two. Throws without results. */
+/** The runs that the results are of, in a sentence or two. Throws without results. */
 export function renderRun(results: readonly Result[]): string {
   const [first] = results;
   if (first === undefined) throw new RangeError("there are no results");
@@ -161,17 +176,28 @@ export function renderRun(results: readonly Result[]): string {
   const libraries = [...new Set(results.map(({ library }) => library))]
     .filter((library) => library.includes(" "));
   const loads = results.map(({ load }) => load);
+  const runs = byRun(results);
+  const before = runs.flatMap(([result]) => result?.load_before ?? []);
+  const several = runs.length === 1
+    ? ""
+    : ` Medians of ${runs.length} runs; in brackets the least and the greatest of them. Faults and longest waits are those of the worst run.`;
   return `Measured ${run.run.slice(0, 10)} at commit ${run.commit}${
     run.is_quick ? " with `--quick` (small numbers)" : ""
   }: ${machine.cores} cores, ${machine.memory_gb} GB, ${machine.os} ${machine.arch}; Postgres ${run.postgres}, Deno ${run.deno}, ${
     libraries.join(", ")
-  }. Load average before the run ${run.load_before}, during it ${
-    Math.min(...loads)
-  } to ${Math.max(...loads)}.\n`;
+  }. Load average before ${runs.length === 1 ? "the run" : "a run"} ${
+    span(before)
+  }, during it ${span(loads)}.${several}\n`;
+}
+
+function span(values: readonly number[]): string {
+  const least = Math.min(...values), greatest = Math.max(...values);
+  return least === greatest ? `${least}` : `${least} to ${greatest}`;
 }
 
 /** All tables, as Markdown. */
 export function renderTables(results: readonly Result[]): string {
-  return TABLES.map((table) => renderTable(table, results))
+  const summaries = summarize(results);
+  return TABLES.map((table) => renderTable(table, summaries))
     .filter((table) => table !== "").join("\n");
 }

@@ -8,6 +8,7 @@ Deno.test("readArguments: without arguments everything runs in full", () => {
     isQuick: false,
     isPublished: false,
     isHelp: false,
+    runs: 1,
     scenarios: [],
     contenders: [],
   });
@@ -35,4 +36,15 @@ Deno.test("readArguments: an option that does not exist is refused", () => {
     Error,
     "Unknown argument --fast.",
   );
+});
+
+Deno.test("readArguments: --runs takes a whole number from 1 to 20", () => {
+  assertEquals(readArguments(["--runs", "5"], known).runs, 5);
+  for (const runs of ["0", "21", "1.5", "many"]) {
+    assertThrows(
+      () => readArguments(["--runs", runs], known),
+      Error,
+      `--runs ${runs}: a whole number from 1 to 20.`,
+    );
+  }
 });

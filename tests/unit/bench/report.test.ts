@@ -2,16 +2,18 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { replaceResults } from "../../../bench/report/publish.ts";
 import type { Result } from "../../../bench/report/record.ts";
 import { renderRun, renderTables } from "../../../bench/report/tables.ts";
+import { median, summarize } from "../../../bench/report/summary.ts";
 import { judge, renderVerdicts } from "../../../bench/report/targets.ts";
 
 function result(
   scenario: string,
   contender: string,
   figures: Result["figures"],
+  run = 1,
 ): Result {
   return {
     at: "2026-11-22T20:00:00.000Z",
-    run: "2026-11-22T20:00:00.000Z",
+    run: `2026-11-22T20:0${run}:00.000Z`,
     scenario,
     contender,
     title: `the ${contender}`,
@@ -61,6 +63,80 @@ Deno.test("judge: a rescue in time does not count when something was billed twic
   assertEquals([kill(0), kill(1)], [true, false]);
 });
 
+Deno.test("judge: a ratio is taken within each run, and the median of the runs decides", () => {
+  const results = [[90, 100], [300, 200], [110, 100]].flatMap(
+    ([ours = 0, peer = 0], run) => [
+      result("drain", "direct", { jobs_per_second: ours }, run),
+      result("drain", "peer", { jobs_per_second: peer }, run),
+    ],
+  );
+  const verdict = verdictOf(results, /^drain/);
+  assertEquals([verdict?.measured, verdict?.isMet], [
+    "1.1 of it (0.9 to 1.5)",
+    true,
+  ]);
+});
+
+Deno.test("judge: a double bill in one run of three misses the target", () => {
+  const results = [0, 1, 0].map((billed_twice, run) =>
+    result("kill", "direct", {
+      last_rescue_seconds: 12,
+      stuck: 0,
+      billed_twice,
+    }, run)
+  );
+  const verdict = verdictOf(results, /rescued/);
+  assertEquals([verdict?.measured, verdict?.isMet], [
+    "12 s; 0 stuck, 1 billed twice",
+    false,
+  ]);
+});
+
+Deno.test("judge: a figure that one run did not reach is not met", () => {
+  const results = [1.2, null].map((ratio, run) =>
+    result("makespan", "direct", { ratio }, run)
+  );
+  assertEquals(verdictOf(results, /makespan at most 1.25/)?.isMet, false);
+});
+
+Deno.test("summarize: the median of each figure with its range, and the worst run of a fault", () => {
+  const results = [[10, 0], [30, 2], [20, 0]].map(
+    ([jobs_per_second = 0, stuck = 0], run) =>
+      result(
+        "drain",
+        "direct",
+        { jobs_per_second, stuck, jobs: 5, is_begun: run > 0 },
+        run,
+      ),
+  );
+  assertEquals(summarize(results), [{
+    scenario: "drain",
+    contender: "direct",
+    title: "the direct",
+    figures: { jobs_per_second: 20, stuck: 2, jobs: 5, is_begun: false },
+    ranges: { jobs_per_second: [10, 30], stuck: [0, 2] },
+  }]);
+});
+
+Deno.test("median: the middle value, or the mean of the two in the middle", () => {
+  assertEquals([median([3, 1, 2]), median([4, 1, 3, 2])], [2, 2.5]);
+  assertThrows(() => median([]), RangeError, "no values");
+});
+
+Deno.test("renderTables: several runs are one row, with the range of the runs", () => {
+  const text = renderTables(
+    [2.4, 2.6, 2.5].map((seconds, run) =>
+      result(
+        "makespan",
+        "direct",
+        { jobs: 500, seconds, ratio: seconds / 2 },
+        run,
+      )
+    ),
+  );
+  assertStringIncludes(text, "| the direct | 500 | 2.5 | 1.25 (1.2 to 1.3) |");
+});
+
 Deno.test("judge: what was not reached or not run is not met, and says so", () => {
   const results = [result("makespan", "direct", { ratio: null })];
   const verdict = verdictOf(results, /makespan/);
@@ -100,6 +176,13 @@ Deno.test("renderRun: names versions, machine class and load", () => {
       "before the run 0.2",
     ]
   ) assertStringIncludes(text, part);
+});
+
+Deno.test("renderRun: several runs are said to be medians", () => {
+  const text = renderRun(
+    [1, 2, 3].map((run) => result("drain", "peer", {}, run)),
+  );
+  assertStringIncludes(text, "Medians of 3 runs");
 });
 
 Deno.test("replaceResults: replaces what is between the marks and nothing else", () => {
