@@ -7952,13 +7952,50 @@ comment on view private.ai_parked_jobs is
   'search for at the provider; public.resolve_unknown_ai_job takes the answer. For the operator.';
 revoke all on private.ai_parked_jobs from public, anon, authenticated, service_role;
 
+create view private.ai_provider_queues
+with (security_invoker = true)
+as
+with scheduled as (
+  select s.provider, count(*) as jobs
+  from (
+    select j.provider
+    from public.ai_jobs as j
+    where j.status = 'pending' and j.queue_key is null and not j.is_blocked and j.scheduled_at > statement_timestamp()
+    order by j.scheduled_at
+    limit 1000
+  ) as s
+  group by s.provider
+)
+select
+  p.provider,
+  greatest(coalesce(w.jobs, 0) - coalesce(s.jobs, 0), 0)::bigint as waiting,
+  coalesce(s.jobs, 0)::bigint as scheduled,
+  (select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider) as running
+from public.ai_providers as p
+left join scheduled as s on s.provider = p.provider
+left join (
+  select c.provider, sum(c.amount) as jobs
+  from private.ai_counters as c
+  where c.resolution = 0 and c.bucket_at = '-infinity' and c.metric = 'jobs' and c.code = 'pending'
+  group by c.provider
+) as w on w.provider = p.provider;
+comment on view private.ai_provider_queues is
+  'How many jobs of each provider wait, are scheduled for later (a start time, a backoff, a snooze), and run. Waiting jobs '
+  'include those that wait for another job. Of the scheduled jobs only the next 1000 are counted, of all providers '
+  'together; the others count as waiting.';
+revoke all on private.ai_provider_queues from public, anon, authenticated, service_role;
+
 create view private.ai_health
 with (security_invoker = true)
 as
 select
   statement_timestamp() as checked_at,
   d.oldest_due_at,
-  greatest(extract(epoch from statement_timestamp() - d.oldest_due_at), 0)::double precision as oldest_due_seconds,
+  -- greatest() alone would make 0 of null.
+  case
+    when d.oldest_due_at is not null
+      then greatest(extract(epoch from statement_timestamp() - d.oldest_due_at), 0)::double precision
+  end as oldest_due_seconds,
   private.count_stuck_ai_jobs() as stuck,
   (select count(*) from (select distinct k.job_id from private.ai_parked_jobs as k limit 1000) as k) as parked,
   (
@@ -7986,18 +8023,13 @@ select
   ) as dispatch_failures,
   (
     select coalesce(
-      jsonb_agg(jsonb_build_object('provider', q.provider, 'waiting', q.waiting, 'running', q.running) order by q.provider),
+      jsonb_agg(
+        jsonb_build_object('provider', q.provider, 'waiting', q.waiting, 'scheduled', q.scheduled, 'running', q.running)
+        order by q.provider
+      ),
       '[]'
     )
-    from (
-      select p.provider,
-        greatest(coalesce(sum(c.amount) filter (where c.code = 'pending'), 0), 0)::bigint as waiting,
-        (select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider) as running
-      from public.ai_providers as p
-      left join private.ai_counters as c
-        on c.resolution = 0 and c.bucket_at = '-infinity' and c.metric = 'jobs' and c.provider = p.provider
-      group by p.provider
-    ) as q
+    from private.ai_provider_queues as q
   ) as queue
 from (
   select min(w.scheduled_at) as oldest_due_at
@@ -8120,8 +8152,9 @@ select
   p.breaker_probe_at as next_probe_at,
   p.breaker_probes as failed_probes,
   p.max_concurrent,
-  (select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider) as running,
-  greatest(coalesce(w.jobs, 0), 0)::bigint as waiting,
+  q.running,
+  q.waiting,
+  q.scheduled,
   coalesce(h.calls, 0)::bigint as calls_last_hour,
   coalesce(h.failed_calls, 0)::bigint as failed_calls_last_hour,
   coalesce(h.spend_micros, 0)::bigint as spend_micros_last_hour,
@@ -8131,6 +8164,7 @@ select
   b.reserved_micros
 from public.ai_providers as p
 join private.ai_provider_budgets as b on b.provider = p.provider
+join private.ai_provider_queues as q on q.provider = p.provider
 left join (
   select c.provider,
     sum(c.amount) filter (where c.metric = 'calls') as calls,
@@ -8145,16 +8179,10 @@ left join (
   from private.ai_counters as c
   where c.resolution = 900 and c.metric = 'spend' and c.bucket_at > now() - interval '1 day'
   group by c.provider
-) as s on s.provider = p.provider
-left join (
-  select c.provider, sum(c.amount) as jobs
-  from private.ai_counters as c
-  where c.resolution = 0 and c.metric = 'jobs' and c.code = 'pending'
-  group by c.provider
-) as w on w.provider = p.provider;
+) as s on s.provider = p.provider;
 comment on view private.ai_provider_standing is
-  'Each provider with its breaker, what runs, may run and waits, calls and failures of the last hour, and money; counted, so '
-  'that it is as quick with a million jobs as with ten. Money in millionths of a US dollar. For the operator.';
+  'Each provider with its breaker, what runs, may run, waits and is scheduled for later, calls and failures of the last '
+  'hour, and money; counted, so that it is as quick with a million jobs as with ten. Money in millionths of a US dollar. For the operator.';
 revoke all on private.ai_provider_standing from public, anon, authenticated, service_role;
 
 create function public.read_ai_health()
@@ -8364,11 +8392,11 @@ begin
   v_health := private.check_ai_health();
   return v_health || (
     select jsonb_build_object(
-      'waiting', greatest(coalesce(sum(c.amount) filter (where c.metric = 'jobs' and c.code = 'pending'), 0), 0),
-      'running', (select count(*) from public.ai_jobs as r where r.status = 'processing')
+      'waiting', coalesce(sum((q.entry ->> 'waiting')::bigint), 0),
+      'scheduled', coalesce(sum((q.entry ->> 'scheduled')::bigint), 0),
+      'running', coalesce(sum((q.entry ->> 'running')::bigint), 0)
     )
-    from private.ai_counters as c
-    where c.resolution = 0 and c.bucket_at = '-infinity' and c.metric = 'jobs'
+    from jsonb_array_elements(v_health -> 'queue') as q (entry)
   ) || (
     select jsonb_build_object(
       'completed_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0),
@@ -8382,8 +8410,8 @@ begin
 end;
 $$;
 comment on function public.ops_overview(uuid) is
-  'For the console: private.check_ai_health with the jobs that wait and run, and what ended and was spent in the last hour. '
-  'Counted, at most some seconds old. AJ095 for anybody but an operator. service_role only; security definer because it '
+  'For the console: private.check_ai_health with the jobs that wait, are scheduled for later and run, and what ended and was '
+  'spent in the last hour. Counted, at most some seconds old. AJ095 for anybody but an operator. service_role only; security definer because it '
   'reads schema private.';
 revoke execute on function public.ops_overview(uuid) from public, anon, authenticated;
 grant execute on function public.ops_overview(uuid) to service_role;

@@ -12,7 +12,13 @@ import {
 
 interface Health {
   status: string;
-  queue: { provider: string; waiting: number; running: number }[];
+  oldest_waiting_seconds: number | null;
+  queue: {
+    provider: string;
+    waiting: number;
+    scheduled: number;
+    running: number;
+  }[];
   checks: { name: string; status: string; observed: number }[];
 }
 
@@ -64,8 +70,38 @@ Deno.test("health: a project in order is ok, also with jobs that wait and run", 
     assertEquals(status, "ok");
     assertEquals(
       queue.find(({ provider }) => provider === "elevenlabs"),
-      { provider: "elevenlabs", waiting: 3, running: 1 },
+      { provider: "elevenlabs", waiting: 3, scheduled: 0, running: 1 },
     );
+  });
+});
+
+Deno.test("health: jobs that are scheduled for later are counted apart, and none of them is due", async () => {
+  await withHealthy(async ({ db }) => {
+    const user = await db.createUser();
+    await db.sql`
+      insert into public.ai_jobs (user_id, job_type, metadata, scheduled_at)
+      select ${user.id}, 'text_to_speech', '{"text": "Later.", "voice_id": "21m00Tcm4TlvDq8ikWAM"}',
+        now() + interval '1 day'
+      from generate_series(1, 3)`;
+    const read = async () => {
+      const { queue, oldest_waiting_seconds } = await readHealth(db);
+      const { waiting, scheduled } = queue.find((one) =>
+        one.provider === "elevenlabs"
+      ) ?? {};
+      return { waiting, scheduled, isDue: oldest_waiting_seconds !== null };
+    };
+    assertEquals(await read(), { waiting: 0, scheduled: 3, isDue: false });
+    await db.sql`
+      update public.ai_jobs set scheduled_at = now()
+      where id = (select id from public.ai_jobs limit 1)`;
+    assertEquals(await read(), { waiting: 1, scheduled: 2, isDue: true });
+    const [health] = await db.sql`
+      select oldest_due_seconds is null as is_null from private.ai_health`;
+    assertEquals(health?.["is_null"], false);
+    await db.sql`delete from public.ai_jobs`;
+    const [idle] = await db.sql`
+      select oldest_due_seconds is null as is_null from private.ai_health`;
+    assertEquals(idle?.["is_null"], true);
   });
 });
 

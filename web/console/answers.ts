@@ -17,6 +17,7 @@ export interface Overview {
   checked_at: string;
   words: string;
   waiting: Judged<number>;
+  scheduled: number;
   running: Judged<number>;
   /** Seconds. */
   oldest_waiting: Judged<number | null>;
@@ -25,6 +26,7 @@ export interface Overview {
   parked: Judged<number>;
   completed_last_hour: number;
   spend_micros_last_hour: number;
+  open_breakers: string[];
   checks: {
     name: string;
     status: "ok" | "degraded" | "failing";
@@ -73,6 +75,7 @@ export interface Provider {
   max_concurrent: number;
   running: number;
   waiting: number;
+  scheduled: number;
   calls_last_hour: number;
   error_rate: number | null;
   spend_micros_last_hour: number;

@@ -24,9 +24,24 @@ const jobs = (count: number) => count === 1 ? "1 job" : `${count} jobs`;
 
 const SUMMARY: Readonly<Record<Counts["status"], string>> = {
   ok: "Everything works.",
-  degraded: "Jobs move, and something needs a person.",
-  failing: "Jobs do not move.",
+  degraded: "Jobs run, but something needs attention.",
+  failing: "Jobs are held up.",
 };
+
+function judgeWaiting({ waiting, scheduled }: Counts) {
+  const now = waiting === 0
+    ? "Nothing waits."
+    : `${jobs(waiting)} ready to start.`;
+  return judged(
+    waiting,
+    "good",
+    scheduled === 0
+      ? now
+      : `${now} ${
+        scheduled === 1000 ? "At least 1000" : scheduled
+      } scheduled for later.`,
+  );
+}
 
 function judgeOldest(seconds: number | null) {
   if (seconds === null) return judged(null, "good", "Nothing waits.");
@@ -58,14 +73,10 @@ export function judge(counts: Counts): OpsOverview {
   return {
     ...counts,
     words: SUMMARY[counts.status],
-    waiting: judged(
-      waiting,
-      "good",
-      waiting === 0 ? "Nothing waits." : `${jobs(waiting)} in the queue.`,
-    ),
-    // Jobs that are scheduled for later do not count as held up.
+    waiting: judgeWaiting(counts),
+    // Jobs that wait for another job are not due.
     running:
-      running === 0 && waiting > 0 && (counts.oldest_waiting_seconds ?? 0) > 0
+      running === 0 && waiting > 0 && counts.oldest_waiting_seconds !== null
         ? judged(running, "attention", "Nothing runs although jobs wait.")
         : judged(
           running,

@@ -99,13 +99,50 @@ comment on view private.ai_parked_jobs is
   'search for at the provider; public.resolve_unknown_ai_job takes the answer. For the operator.';
 revoke all on private.ai_parked_jobs from public, anon, authenticated, service_role;
 
+create view private.ai_provider_queues
+with (security_invoker = true)
+as
+with scheduled as (
+  select s.provider, count(*) as jobs
+  from (
+    select j.provider
+    from public.ai_jobs as j
+    where j.status = 'pending' and j.queue_key is null and not j.is_blocked and j.scheduled_at > statement_timestamp()
+    order by j.scheduled_at
+    limit 1000
+  ) as s
+  group by s.provider
+)
+select
+  p.provider,
+  greatest(coalesce(w.jobs, 0) - coalesce(s.jobs, 0), 0)::bigint as waiting,
+  coalesce(s.jobs, 0)::bigint as scheduled,
+  (select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider) as running
+from public.ai_providers as p
+left join scheduled as s on s.provider = p.provider
+left join (
+  select c.provider, sum(c.amount) as jobs
+  from private.ai_counters as c
+  where c.resolution = 0 and c.bucket_at = '-infinity' and c.metric = 'jobs' and c.code = 'pending'
+  group by c.provider
+) as w on w.provider = p.provider;
+comment on view private.ai_provider_queues is
+  'How many jobs of each provider wait, are scheduled for later (a start time, a backoff, a snooze), and run. Waiting jobs '
+  'include those that wait for another job. Of the scheduled jobs only the next 1000 are counted, of all providers '
+  'together; the others count as waiting.';
+revoke all on private.ai_provider_queues from public, anon, authenticated, service_role;
+
 create view private.ai_health
 with (security_invoker = true)
 as
 select
   statement_timestamp() as checked_at,
   d.oldest_due_at,
-  greatest(extract(epoch from statement_timestamp() - d.oldest_due_at), 0)::double precision as oldest_due_seconds,
+  -- greatest() alone would make 0 of null.
+  case
+    when d.oldest_due_at is not null
+      then greatest(extract(epoch from statement_timestamp() - d.oldest_due_at), 0)::double precision
+  end as oldest_due_seconds,
   private.count_stuck_ai_jobs() as stuck,
   (select count(*) from (select distinct k.job_id from private.ai_parked_jobs as k limit 1000) as k) as parked,
   (
@@ -133,18 +170,13 @@ select
   ) as dispatch_failures,
   (
     select coalesce(
-      jsonb_agg(jsonb_build_object('provider', q.provider, 'waiting', q.waiting, 'running', q.running) order by q.provider),
+      jsonb_agg(
+        jsonb_build_object('provider', q.provider, 'waiting', q.waiting, 'scheduled', q.scheduled, 'running', q.running)
+        order by q.provider
+      ),
       '[]'
     )
-    from (
-      select p.provider,
-        greatest(coalesce(sum(c.amount) filter (where c.code = 'pending'), 0), 0)::bigint as waiting,
-        (select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider) as running
-      from public.ai_providers as p
-      left join private.ai_counters as c
-        on c.resolution = 0 and c.bucket_at = '-infinity' and c.metric = 'jobs' and c.provider = p.provider
-      group by p.provider
-    ) as q
+    from private.ai_provider_queues as q
   ) as queue
 from (
   select min(w.scheduled_at) as oldest_due_at

@@ -18,8 +18,9 @@ select
   p.breaker_probe_at as next_probe_at,
   p.breaker_probes as failed_probes,
   p.max_concurrent,
-  (select count(*) from public.ai_jobs as r where r.status = 'processing' and r.provider = p.provider) as running,
-  greatest(coalesce(w.jobs, 0), 0)::bigint as waiting,
+  q.running,
+  q.waiting,
+  q.scheduled,
   coalesce(h.calls, 0)::bigint as calls_last_hour,
   coalesce(h.failed_calls, 0)::bigint as failed_calls_last_hour,
   coalesce(h.spend_micros, 0)::bigint as spend_micros_last_hour,
@@ -29,6 +30,7 @@ select
   b.reserved_micros
 from public.ai_providers as p
 join private.ai_provider_budgets as b on b.provider = p.provider
+join private.ai_provider_queues as q on q.provider = p.provider
 left join (
   select c.provider,
     sum(c.amount) filter (where c.metric = 'calls') as calls,
@@ -43,16 +45,10 @@ left join (
   from private.ai_counters as c
   where c.resolution = 900 and c.metric = 'spend' and c.bucket_at > now() - interval '1 day'
   group by c.provider
-) as s on s.provider = p.provider
-left join (
-  select c.provider, sum(c.amount) as jobs
-  from private.ai_counters as c
-  where c.resolution = 0 and c.metric = 'jobs' and c.code = 'pending'
-  group by c.provider
-) as w on w.provider = p.provider;
+) as s on s.provider = p.provider;
 comment on view private.ai_provider_standing is
-  'Each provider with its breaker, what runs, may run and waits, calls and failures of the last hour, and money; counted, so '
-  'that it is as quick with a million jobs as with ten. Money in millionths of a US dollar. For the operator.';
+  'Each provider with its breaker, what runs, may run, waits and is scheduled for later, calls and failures of the last '
+  'hour, and money; counted, so that it is as quick with a million jobs as with ten. Money in millionths of a US dollar. For the operator.';
 revoke all on private.ai_provider_standing from public, anon, authenticated, service_role;
 
 create function public.read_ai_health()

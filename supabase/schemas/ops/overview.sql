@@ -14,11 +14,11 @@ begin
   v_health := private.check_ai_health();
   return v_health || (
     select jsonb_build_object(
-      'waiting', greatest(coalesce(sum(c.amount) filter (where c.metric = 'jobs' and c.code = 'pending'), 0), 0),
-      'running', (select count(*) from public.ai_jobs as r where r.status = 'processing')
+      'waiting', coalesce(sum((q.entry ->> 'waiting')::bigint), 0),
+      'scheduled', coalesce(sum((q.entry ->> 'scheduled')::bigint), 0),
+      'running', coalesce(sum((q.entry ->> 'running')::bigint), 0)
     )
-    from private.ai_counters as c
-    where c.resolution = 0 and c.bucket_at = '-infinity' and c.metric = 'jobs'
+    from jsonb_array_elements(v_health -> 'queue') as q (entry)
   ) || (
     select jsonb_build_object(
       'completed_last_hour', coalesce(sum(c.amount) filter (where c.metric = 'completed'), 0),
@@ -32,8 +32,8 @@ begin
 end;
 $$;
 comment on function public.ops_overview(uuid) is
-  'For the console: private.check_ai_health with the jobs that wait and run, and what ended and was spent in the last hour. '
-  'Counted, at most some seconds old. AJ095 for anybody but an operator. service_role only; security definer because it '
+  'For the console: private.check_ai_health with the jobs that wait, are scheduled for later and run, and what ended and was '
+  'spent in the last hour. Counted, at most some seconds old. AJ095 for anybody but an operator. service_role only; security definer because it '
   'reads schema private.';
 revoke execute on function public.ops_overview(uuid) from public, anon, authenticated;
 grant execute on function public.ops_overview(uuid) to service_role;

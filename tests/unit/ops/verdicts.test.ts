@@ -28,6 +28,7 @@ function counts(change: Partial<Counts> = {}, observed = {}): Counts {
       unit: "jobs",
     })),
     waiting: 0,
+    scheduled: 0,
     running: 0,
     completed_last_hour: 0,
     failed_last_hour: 0,
@@ -79,8 +80,8 @@ Deno.test("overview: waiting jobs of which none runs, old ones, failed ones, stu
     ...good,
     running: "attention",
   });
-  // Scheduled for later.
-  assertEquals(verdicts({ waiting: 5, oldest_waiting_seconds: 0 }), good);
+  // Waiting for another job, so that none is due.
+  assertEquals(verdicts({ waiting: 5 }), good);
   assertEquals(verdicts({ oldest_waiting_seconds: 60 }), good);
   assertEquals(verdicts({ oldest_waiting_seconds: 61 }), {
     ...good,
@@ -113,5 +114,17 @@ Deno.test("overview: durations are said in the unit that a reader would choose",
   assertEquals(
     [0.4, 89, 90, 5399, 5400, 172_799, 172_800].map(durationWords),
     ["0 s", "89 s", "2 min", "90 min", "2 h", "48 h", "2 days"],
+  );
+});
+
+Deno.test("overview: jobs that are scheduled for later are named apart from those that wait", () => {
+  const words = (waiting: number, scheduled: number) =>
+    judge(counts({ waiting, scheduled })).waiting.words;
+  assertEquals(words(0, 0), "Nothing waits.");
+  assertEquals(words(2, 0), "2 jobs ready to start.");
+  assertEquals(words(0, 7), "Nothing waits. 7 scheduled for later.");
+  assertEquals(
+    words(1, 1000),
+    "1 job ready to start. At least 1000 scheduled for later.",
   );
 });

@@ -120,6 +120,9 @@ export type OpsAction = OpsRequest["action"];
 
 const healthStatus = z.enum(["ok", "degraded", "failing"]);
 
+const SCHEDULED =
+  "For later: a start time, a backoff or a snooze. At most 1000 of all providers together; further ones count as waiting.";
+
 /** One thing that was looked at: fine while `observed` is at most `limit`. */
 const healthCheckSchema = z.object({
   name: z.string(),
@@ -137,6 +140,7 @@ export const healthDetailsSchema = z.object({
   queue: z.array(z.object({
     provider: z.string(),
     waiting: count,
+    scheduled: count.describe(SCHEDULED),
     running: count,
   })),
   open_breakers: z.array(z.string()),
@@ -150,6 +154,7 @@ export const healthSchema = z.object({ status: healthStatus });
 /** What the database counts for the overview. */
 export const overviewCountsSchema = healthDetailsSchema.extend({
   waiting: count,
+  scheduled: count,
   running: count,
   completed_last_hour: count,
   failed_last_hour: count,
@@ -167,6 +172,7 @@ const judged = <Value extends z.ZodType>(value: Value) =>
 const overviewResponseSchema = healthDetailsSchema.extend({
   words: z.string().describe("The state as one sentence."),
   waiting: judged(count),
+  scheduled: count.describe(SCHEDULED),
   running: judged(count),
   oldest_waiting: judged(z.number().nullable().describe("Seconds.")),
   failed_last_hour: judged(count),
@@ -229,6 +235,7 @@ export const providerStandingSchema = z.object({
   max_concurrent: count,
   running: count,
   waiting: count,
+  scheduled: count.describe(SCHEDULED),
   calls_last_hour: count,
   failed_calls_last_hour: count.describe(
     "Of these, the provider was at fault: no answer, 5xx, too many requests.",
