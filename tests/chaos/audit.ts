@@ -1,6 +1,6 @@
 /**
- * The closing audit: what must be true of a project's database and of the providers' ledger after any
- * number of faults. It is a pure function of facts, so that a test can corrupt each fact and check that it is detected.
+ * The audit: rules that a project's database and the providers' ledgers must satisfy after any number of faults. It is a
+ * pure function of facts, so that a test can violate each rule and expect a finding.
  */
 import type postgres from "postgres";
 import { z } from "zod";
@@ -75,18 +75,18 @@ export interface AuditedCreation {
   id: string;
   provider: string;
   operation: string;
-  /** The job that it carries as its marker. */
+  /** The marker: the job's id. */
   marker: string | null;
 }
 
-/** How many jobs were in processing at one moment. */
+/** Number of running jobs of a user at a provider at one moment. */
 export interface Sample {
   provider: string;
   user_id: string;
   running: number;
 }
 
-/** Everything that the audit looks at. */
+/** Everything that the audit examines. */
 export interface Facts {
   /** By the database's clock. */
   now: Date;
@@ -102,47 +102,48 @@ export interface Facts {
   limits: z.output<typeof limitSchema>[];
   types: z.output<typeof typeSchema>[];
   creations: AuditedCreation[];
-  /** Since when the caps are what they are. */
+  /** When the caps were last changed. */
   capsSince: Date;
-  /** Taken since then. */
+  /** Samples since then. */
   samples: Sample[][];
 }
 
-/** What is not as it must be. */
+/** A violated rule. */
 export interface Finding {
   rule: AuditRule;
-  /** The job, or who else it is about. */
+  /** The job, user or provider. */
   about: string;
   detail: string;
 }
 
-/** What is looked at, in words. */
+/** Each rule as a sentence. */
 export const AUDIT_RULES = {
-  unfinished:
-    "every job is final, or waits for something that is said somewhere",
-  overdue: "no lease is past due by more than the lease and a sweep",
-  attempts: "no job has more attempts than it may, and none waits without one",
+  unfinished: "every job is final, or waits for a recorded reason",
+  overdue: "no lease is overdue by more than its own length and a sweep",
+  attempts:
+    "no job has more attempts than allowed, and none waits without one left",
   "billed twice": "at most one billable creation per job and step",
-  "billed for nobody": "every creation belongs to a job",
+  "billed without a job": "every creation belongs to a job",
   spend: "spend on the row agrees with the ledger",
-  parked: "who does not know what was spent says so by its error code",
+  parked: "a job with an unknown spend has failed as outcome_unknown",
   journal: "a call is in flight only while its job is processing",
-  caps: "no provider and no user ever ran more jobs than it may",
-  limits: "what users are charged for is never less than what they have",
-  events: "events are numbered without a gap, and the newest is the row's",
+  caps: "no provider and no user ever ran more jobs than its cap",
+  limits: "every user's quota counts all of the user's jobs",
+  events:
+    "events are numbered without a gap, and the newest one matches the row",
   voices:
-    "every completed voice clone has its voice, once, and nobody else has",
+    "every completed voice clone has exactly one voice, and no other job has one",
   products:
-    "every other completed job has its file and its row, once, and nobody else has a row",
+    "every other completed job has exactly one file and row, and no other job has one",
 } as const;
 export type AuditRule = keyof typeof AUDIT_RULES;
 
 /** Seconds between two sweeps, as scheduled by the migrations. */
 const SWEEP_SECONDS = 2;
-/** What a loaded machine may add to a lease and a sweep. */
+/** Allowance for a busy machine. */
 const SLACK_SECONDS = 10;
 
-/** Reads the facts from a database, as a role that may see everything, in one snapshot. */
+/** Reads the facts from a database in one snapshot. The role of `sql` must be allowed to read every row. */
 export async function readFacts(
   sql: postgres.Sql,
   seen: Pick<Facts, "creations" | "capsSince" | "samples">,
@@ -186,7 +187,7 @@ export async function readFacts(
   });
 }
 
-/** Everything that is wrong; nothing, when all is well. */
+/** All findings; empty when every rule holds. */
 export function audit(facts: Facts): Finding[] {
   return [
     ...auditEnds(facts),
@@ -201,7 +202,7 @@ export function audit(facts: Facts): Finding[] {
 
 const FINAL = new Set(["completed", "failed", "cancelled"]);
 
-/** The provider of jobs that need none. */
+/** `provider` of jobs that call none. */
 const NO_PROVIDER = "internal";
 
 function auditEnds({ jobs, types, limits, providers, now }: Facts): Finding[] {
@@ -226,10 +227,10 @@ function auditEnds({ jobs, types, limits, providers, now }: Facts): Finding[] {
     }
     if (FINAL.has(job.status) || job.status === "processing") continue;
     if (job.attempt >= job.max_attempts) {
-      find("attempts", "it waits and can never be claimed");
+      find("attempts", "waits without an attempt left");
     }
     if (job.cancel_requested_at !== null) {
-      find("unfinished", "its owner has cancelled it, and it waits");
+      find("unfinished", "waits although its owner has cancelled it");
     }
     const limit = limitOf.get(job.user_id);
     const ofProvider = running.filter(({ provider }) =>
@@ -245,7 +246,7 @@ function auditEnds({ jobs, types, limits, providers, now }: Facts): Finding[] {
     if (!isHeldBack && isLate(job.scheduled_at)) {
       find(
         "unfinished",
-        `due since ${job.scheduled_at.toISOString()}, and nothing holds it back`,
+        `due since ${job.scheduled_at.toISOString()} without a reason to wait`,
       );
     }
   }
@@ -263,7 +264,7 @@ function auditMoney({ jobs, calls, creations }: Facts): Finding[] {
   for (const { marker, id, operation } of creations) {
     if (marker !== null && known.has(marker)) continue;
     findings.push({
-      rule: "billed for nobody",
+      rule: "billed without a job",
       about: marker ?? id,
       detail: operation,
     });
@@ -271,34 +272,34 @@ function auditMoney({ jobs, calls, creations }: Facts): Finding[] {
   for (const job of jobs) {
     const find = (rule: AuditRule, detail: string) =>
       findings.push({ rule, about: job.id, detail });
-    const made = creations.filter(({ marker }) => marker === job.id);
+    const created = creations.filter(({ marker }) => marker === job.id);
     const perStep = new Map<string, number>();
-    for (const { operation } of made) {
+    for (const { operation } of created) {
       perStep.set(operation, (perStep.get(operation) ?? 0) + 1);
     }
     for (const [operation, times] of perStep) {
       if (times > 1) find("billed twice", `${operation} ${times} times`);
     }
-    if (made.length > job.billable_calls) {
-      find("spend", `${made.length} made, ${job.billable_calls} counted`);
+    if (created.length > job.billable_calls) {
+      find("spend", `${created.length} created, ${job.billable_calls} counted`);
     }
-    if (job.spend === "none" && made.length > 0) {
-      find("spend", `none, and ${made.length} made`);
+    if (job.spend === "none" && created.length > 0) {
+      find("spend", `none, but ${created.length} created`);
     }
-    if (job.spend === "incurred" && made.length === 0) {
-      find("spend", "incurred, and nothing made");
+    if (job.spend === "incurred" && created.length === 0) {
+      find("spend", "incurred, but nothing was created");
     }
     const ofJob = calls.filter(({ job_id }) => job_id === job.id);
     const isOpen = ofJob.some(({ outcome }) =>
       outcome === "sent" || outcome === "unknown"
     );
     if ((job.spend === "unknown") !== isOpen) {
-      find("spend", `${job.spend}, and its calls say otherwise`);
+      find("spend", `${job.spend}, which contradicts its calls`);
     }
     if (
       job.status === "completed" && job.cached_from_job_id === null &&
       job.spend !== (job.provider === NO_PROVIDER ? "none" : "incurred")
-    ) find("spend", `completed, and ${job.spend}`);
+    ) find("spend", `completed with spend ${job.spend}`);
     const isParked = job.status === "failed" &&
       job.error_code === "outcome_unknown";
     const isSilent = job.status === "failed" && isOpen && !isParked ||
@@ -309,11 +310,14 @@ function auditMoney({ jobs, calls, creations }: Facts): Finding[] {
     if (
       job.status !== "processing" &&
       ofJob.some(({ outcome }) => outcome === "sent")
-    ) find("journal", `${job.status}, and a call is in flight`);
+    ) find("journal", `${job.status} with a call in flight`);
     for (const { outcome, provider_object_id } of ofJob) {
       if (outcome !== "succeeded" && outcome !== "adopted") continue;
-      if (!made.some(({ id }) => id === provider_object_id)) {
-        find("spend", `${outcome} ${provider_object_id}, which nobody made`);
+      if (!created.some(({ id }) => id === provider_object_id)) {
+        find(
+          "spend",
+          `${outcome} ${provider_object_id}, which was never created`,
+        );
       }
     }
   }
@@ -373,14 +377,14 @@ function raise(of: Map<string, number>, name: string, at: number): void {
   of.set(name, Math.max(of.get(name) ?? 0, at));
 }
 
-/** The most that ran at once, by the times of the events: from `claimed` to the event that ended the claim. */
+/** The most jobs that ran at once according to the events, from `claimed` to the event that ended the claim. */
 function overlapsIn(jobs: Facts["jobs"], events: Facts["events"]): Most {
   const most: Most = { users: new Map(), providers: new Map() };
   const owners = new Map(jobs.map((job) => [job.id, job]));
   const running: Most = { users: new Map(), providers: new Map() };
   const inOrder = [...events].sort((a, b) =>
     a.created_at.getTime() - b.created_at.getTime() ||
-    // At the same millisecond the end comes first: its room is what the claim was given.
+    // Within a millisecond the end comes first: the claim needed its slot.
     Number(ENDS.has(b.event)) - Number(ENDS.has(a.event))
   );
   const isRunning = new Set<string>();
@@ -439,14 +443,14 @@ function auditLimits({ jobs, limits, now }: Facts): Finding[] {
         rule: "limits",
         about: user,
         detail:
-          `at most ${counted?.active_jobs_at_most} counted as active, ${active} are`,
+          `${counted?.active_jobs_at_most} counted as active, ${active} are`,
       });
     }
     if (countedToday !== created) {
       findings.push({
         rule: "limits",
         about: user,
-        detail: `${countedToday} counted today, ${created} were created`,
+        detail: `${countedToday} counted today, ${created} created`,
       });
     }
   }
@@ -471,7 +475,7 @@ function auditEvents({ jobs, events }: Facts): Finding[] {
         about: job.id,
         detail: `${
           own.map(({ seq, event }) => `${seq} ${event}`).join(", ")
-        }; the row says ${job.event_seq} ${job.last_event}`,
+        }; the row has ${job.event_seq} ${job.last_event}`,
       });
     }
   }
@@ -491,16 +495,18 @@ function auditVoices({ jobs, voices, creations }: Facts): Finding[] {
       find(job.id, `${job.status}, with ${own.length} voices`);
     }
     for (const { provider_voice_id } of own) {
-      const isMade = creations.some(({ id, marker }) =>
+      const isCreated = creations.some(({ id, marker }) =>
         id === provider_voice_id && marker === job.id
       );
-      if (!isMade) find(job.id, `${provider_voice_id} was not made for it`);
+      if (!isCreated) {
+        find(job.id, `${provider_voice_id} was not created for the job`);
+      }
     }
   }
   return findings;
 }
 
-/** Which rows a job type leaves, beside the file that its `output_url` names. */
+/** The kind of row that a job type creates, besides the file in `output_url`. */
 const ROW_OF: Readonly<
   Record<string, Facts["products"][number]["kind"] | null>
 > = {
@@ -525,7 +531,7 @@ function auditProducts({ jobs, products, files }: Facts): Finding[] {
       find(`${job.job_type}, ${job.status}, with ${rows.length} rows`);
     }
     if (isOwed && !stored.has(job.output_url ?? "")) {
-      find(`its file ${job.output_url} is not there`);
+      find(`its file ${job.output_url} does not exist`);
     }
   }
   return findings;

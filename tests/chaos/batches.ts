@@ -1,9 +1,9 @@
 /**
- * Batch points: a worker is struck in a call that carries several jobs, after the database has committed it and before
- * any of them has its answer.
+ * Batch points: a fault in a call that carries several jobs, after the database has committed it and before the worker has
+ * the response.
  */
 import { CONTINUE } from "./fault-proxy.ts";
-import { type Blow, PATIENCE_SECONDS, untilQuiet } from "./points.ts";
+import { type Fault, POINT_TIMEOUT_SECONDS, untilIdle } from "./points.ts";
 import { pause, type Rig, until } from "./rig.ts";
 import { type Subject, SUBJECTS } from "./subjects.ts";
 import type { ChaosWorker } from "./workers.ts";
@@ -11,16 +11,16 @@ import type { ChaosWorker } from "./workers.ts";
 /** A call that carries several jobs. */
 type BatchCall = keyof typeof PLANS;
 
-/** What happens to a worker that has the answer of a batch before it. */
+/** A fault, and the batched call whose response it hits. */
 export interface BatchPoint {
   call: BatchCall;
-  blow: Blow;
+  fault: Fault;
 }
 
-/** What became of the jobs of one worker. */
+/** How the jobs of one worker ended. */
 export interface BatchVisit {
   point: BatchPoint;
-  /** Jobs in the call that was struck; 0 when no call had enough. */
+  /** Jobs in the call with the fault; 0 when no call had enough. */
   batch: number;
   jobs: {
     id: string;
@@ -31,15 +31,15 @@ export interface BatchVisit {
   }[];
 }
 
-/** Jobs that a struck call must carry. */
-export const LEAST_JOBS = 3;
+/** Jobs that a call must carry to get its fault. */
+export const MIN_JOBS = 3;
 
-/** Jobs of each worker: enough that one travels alone and the others together. */
+/** Jobs of each worker: the first call may carry one of them alone, the next the others. */
 const JOBS = 6;
 
 /**
- * The jobs of a worker, in turn, for a batch of each call; and the requests that come right before it, by which one knows
- * that the other jobs are about to make the call too.
+ * For each call: the types of the worker's jobs, repeated; and the request that each job makes right before the call. Once
+ * `before` was seen for every job that `isCountedFor` accepts, all of them are about to make the call.
  */
 const PLANS = {
   begin_provider_calls: {
@@ -59,28 +59,29 @@ const PLANS = {
   },
 } as const;
 
-/** After the last of these requests was answered, for the worker to make its next ones. */
-const SETTLE_DOWN_MS = 150;
+/** Time for the worker to make its next calls after the last of these requests was answered. */
+const IDLE_MS = 150;
 
-/** A choice that takes little time; and all of them. */
+/** For a bounded run. */
 export const FEW_BATCH_POINTS: readonly BatchPoint[] = [
-  { call: "begin_provider_calls", blow: "kill" },
-  { call: "begin_provider_calls", blow: "cut" },
-  { call: "begin_provider_calls", blow: "stall" },
-  { call: "settle_provider_calls", blow: "kill" },
-  { call: "settle_provider_calls", blow: "cut" },
-  { call: "complete_ai_jobs", blow: "kill" },
-  { call: "complete_ai_jobs", blow: "cut" },
+  { call: "begin_provider_calls", fault: "kill" },
+  { call: "begin_provider_calls", fault: "cut" },
+  { call: "begin_provider_calls", fault: "stall" },
+  { call: "settle_provider_calls", fault: "kill" },
+  { call: "settle_provider_calls", fault: "cut" },
+  { call: "complete_ai_jobs", fault: "kill" },
+  { call: "complete_ai_jobs", fault: "cut" },
 ];
+/** Every call with every fault. */
 export const ALL_BATCH_POINTS: readonly BatchPoint[] = [
   ...FEW_BATCH_POINTS,
-  { call: "settle_provider_calls", blow: "stall" },
-  { call: "complete_ai_jobs", blow: "stall" },
+  { call: "settle_provider_calls", fault: "stall" },
+  { call: "complete_ai_jobs", fault: "stall" },
 ];
 
-/** A batch point in words. */
-export const nameOfBatchPoint = ({ call, blow }: BatchPoint) =>
-  `${blow} at a batch of ${call}`;
+/** The point as text for tables and problems. */
+export const nameOfBatchPoint = ({ call, fault }: BatchPoint) =>
+  `${fault} at a batch of ${call}`;
 
 function subjectsOf({ call }: BatchPoint): Subject[] {
   const { types } = PLANS[call];
@@ -92,8 +93,8 @@ function subjectsOf({ call }: BatchPoint): Subject[] {
   });
 }
 
-/** One worker on its way to its point. */
-class Way {
+/** One worker and the progress of its jobs towards the point. */
+class Run {
   readonly ids: string[] = [];
   batch = 0;
   readonly #seen = { before: 0 };
@@ -109,75 +110,78 @@ class Way {
     if (PLANS[this.point.call].before.test(call)) this.#seen.before++;
   }
 
-  /** Holds a call that carries too few jobs until the others are about to make it: they travel together in the next. */
+  /** Waits, while a call with too few jobs is held, until the other jobs are about to make it: the next carries them all. */
   async gather(): Promise<void> {
     await until(
       () =>
         !this.worker.isAlive ||
         this.worker.jobs.length >= JOBS &&
           this.#seen.before >= this.#awaited,
-      PATIENCE_SECONDS,
+      POINT_TIMEOUT_SECONDS,
     );
-    await pause(SETTLE_DOWN_MS);
+    await pause(IDLE_MS);
   }
 }
 
 /**
- * Visits batch points, all at the same time, each with its own worker and six jobs of three owners and of two types. When
- * all have had their blow, a healer takes over; then stalled workers wake up.
+ * Visits batch points at the same time, each with a worker and six jobs of three owners and two types. After all faults a
+ * healthy worker finishes the jobs, and stalled workers resume.
  */
 export async function visitBatches(
   rig: Rig,
   points: readonly BatchPoint[],
 ): Promise<BatchVisit[]> {
-  const ways = await Promise.all(
+  const runs = await Promise.all(
     points.map(async (point) =>
-      new Way(await rig.workers.start({ concurrency: JOBS }), point)
+      new Run(await rig.workers.start({ concurrency: JOBS }), point)
     ),
   );
   let isLoaded = false;
   rig.watch = async (worker, { call, phase, answer }) => {
-    const way = ways.find((way) => way.worker === worker);
-    if (way === undefined || way.batch > 0 || phase !== "answered") {
+    const run = runs.find((run) => run.worker === worker);
+    if (run === undefined || run.batch > 0 || phase !== "answered") {
       return CONTINUE;
     }
-    way.note(call);
-    if (call !== way.point.call) return CONTINUE;
-    // A worker that is struck earlier leaves jobs that the others would claim instead of their own.
-    await until(() => isLoaded, PATIENCE_SECONDS * 2);
+    run.note(call);
+    if (call !== run.point.call) return CONTINUE;
+    // An earlier fault would leave jobs that the other workers claim instead of their own.
+    await until(() => isLoaded, POINT_TIMEOUT_SECONDS * 2);
     const jobs = rowsIn(answer);
-    if (jobs < LEAST_JOBS) {
-      await way.gather();
+    if (jobs < MIN_JOBS) {
+      await run.gather();
       return CONTINUE;
     }
-    way.batch = jobs;
-    if (way.point.blow === "stall") {
-      worker.stop();
+    run.batch = jobs;
+    if (run.point.fault === "stall") {
+      worker.suspend();
       return CONTINUE;
     }
-    if (way.point.blow === "kill") await worker.kill();
+    if (run.point.fault === "kill") await worker.kill();
     return "cut";
   };
-  for (const way of ways) {
-    rig.deliverTo(way.worker);
-    for (const subject of subjectsOf(way.point)) {
-      way.ids.push(...await rig.insert(subject));
+  for (const run of runs) {
+    rig.deliverTo(run.worker);
+    for (const subject of subjectsOf(run.point)) {
+      run.ids.push(...await rig.insert(subject));
     }
-    await until(() => way.worker.jobs.length >= JOBS, PATIENCE_SECONDS);
+    await until(() => run.worker.jobs.length >= JOBS, POINT_TIMEOUT_SECONDS);
   }
   isLoaded = true;
-  await until(() => ways.every(({ batch }) => batch > 0), PATIENCE_SECONDS);
+  await until(
+    () => runs.every(({ batch }) => batch > 0),
+    POINT_TIMEOUT_SECONDS,
+  );
   await rig.heal();
-  await rig.untilSettled(PATIENCE_SECONDS * 2);
-  for (const { worker, point } of ways) {
-    if (point.blow === "stall") worker.goOn();
+  await rig.untilSettled(POINT_TIMEOUT_SECONDS * 2);
+  for (const { worker, point } of runs) {
+    if (point.fault === "stall") worker.resume();
   }
-  const workers = ways.map(({ worker }) => worker);
-  await untilQuiet(workers);
+  const workers = runs.map(({ worker }) => worker);
+  await untilIdle(workers);
   await Promise.all(workers.map((worker) => worker.kill()));
   rig.watch = () => CONTINUE;
   const { jobs, creations } = await rig.facts();
-  return ways.map(({ point, batch, ids }) => ({
+  return runs.map(({ point, batch, ids }) => ({
     point,
     batch,
     jobs: ids.map((id) => {

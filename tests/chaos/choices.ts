@@ -1,14 +1,14 @@
-/** Which crash points are visited: all of them, or so many as a test has time for. */
+/** Selects the crash points to visit: all of them, or as many as a test has time for. */
 import type { Facts } from "./audit.ts";
 import type { Moment } from "./fault-proxy.ts";
-import type { Blow, Point } from "./points.ts";
+import type { Fault, Point } from "./points.ts";
 
 /** Every moment as a point. */
-export function pointsOf(moments: readonly Moment[], blow: Blow): Point[] {
-  return moments.map(({ call, nth, phase }) => ({ call, nth, phase, blow }));
+export function pointsOf(moments: readonly Moment[], fault: Fault): Point[] {
+  return moments.map(({ call, nth, phase }) => ({ call, nth, phase, fault }));
 }
 
-/** Before and after each call, and everything that a request to Storage or a provider can be cut at. */
+/** Before and after each call, and within the requests to Storage and the provider. */
 function chooseKills(moments: readonly Moment[]): Point[] {
   return pointsOf(moments, "kill").filter(({ call, phase }) =>
     phase === "headers" || phase === "answered" || call === "voices.add" ||
@@ -16,7 +16,7 @@ function chooseKills(moments: readonly Moment[]): Point[] {
   );
 }
 
-/** Where a worker that stands still has something in hand that is no longer its own when it wakes up. */
+/** Moments at which a stalled worker holds a job or a call that another worker takes over. */
 const STALLS = [
   ["claim_dispatched_ai_jobs", "answered"],
   ["begin_provider_calls", "answered"],
@@ -25,7 +25,7 @@ const STALLS = [
   ["complete_ai_jobs", "headers"],
 ] as const;
 
-/** Where an answer that is lost leaves a worker in doubt. */
+/** Moments at which a lost response leaves the outcome of a call unknown to the worker. */
 const CUTS = [
   ["claim_dispatched_ai_jobs", "answered"],
   ["begin_provider_calls", "answered"],
@@ -41,7 +41,7 @@ function isOneOf(
   return list.some(([name, at]) => name === call && at === phase);
 }
 
-/** A choice for the type that the engine itself is tried with. */
+/** The points of a voice clone that a bounded run visits. */
 export function choosePoints(moments: readonly Moment[]): Point[] {
   return [
     ...chooseKills(moments),
@@ -50,10 +50,10 @@ export function choosePoints(moments: readonly Moment[]): Point[] {
   ];
 }
 
-/** The calls that cost money, by their names in tables. */
+/** Calls that cost money. */
 const PAID = /^(voices\.add|speech|transcripts|talks\.create|videos\.create)$/;
 
-/** Where each type is tried in little time: around what is paid, what is stored, and the end. */
+/** Six points of a job type: around the paid call, the stored file and the completion. */
 export function chooseFew(moments: readonly Moment[]): Point[] {
   const last = (call: RegExp, phase: Moment["phase"]) =>
     moments.findLast((moment) =>
@@ -61,7 +61,7 @@ export function chooseFew(moments: readonly Moment[]): Point[] {
     );
   const isPaid = moments.some(({ call }) => PAID.test(call));
   const stored = /^storage\.(POST|PUT)$/;
-  const chosen: (readonly [Moment | undefined, Blow])[] = [
+  const chosen: (readonly [Moment | undefined, Fault])[] = [
     ...(isPaid
       ? [
         [last(PAID, "headers"), "kill"],
@@ -79,22 +79,22 @@ export function chooseFew(moments: readonly Moment[]): Point[] {
     [last(/^complete/, "answered"), "cut"],
   ];
   // A voice clone stores nothing.
-  return chosen.flatMap(([moment, blow]) =>
+  return chosen.flatMap(([moment, fault]) =>
     moment === undefined
       ? []
-      : [{ call: moment.call, nth: moment.nth, phase: moment.phase, blow }]
+      : [{ call: moment.call, nth: moment.nth, phase: moment.phase, fault }]
   );
 }
 
-/** The events that end an attempt without its result. */
-const MISHAPS = new Set(["rescued", "retried", "released", "failed"]);
+/** Events that end an attempt without a result. */
+const INTERRUPTIONS = new Set(["rescued", "retried", "released", "failed"]);
 
-/** Whether an attempt of one of the jobs was broken: its run then has calls that no other run has. */
-export function hadMishap(
+/** Whether an attempt of one of the jobs was interrupted: its run then has calls that other runs do not have. */
+export function wasInterrupted(
   ids: readonly string[],
   events: readonly Pick<Facts["events"][number], "job_id" | "event">[],
 ): boolean {
   return events.some(({ job_id, event }) =>
-    ids.includes(job_id) && MISHAPS.has(event)
+    ids.includes(job_id) && INTERRUPTIONS.has(event)
   );
 }

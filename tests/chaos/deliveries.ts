@@ -1,29 +1,29 @@
 /**
- * Takes what pg_net delivers to the workers, and does to it what a network can do: hand it to this worker or that one,
- * lose it, answer 500, deliver it twice, or in another order.
+ * Receives the dispatches of pg_net in place of the functions' URL, and forwards each to one worker, to several, or to
+ * none; late, or with a 500.
  */
 
-/** A delivery as it came. */
+/** A dispatch as pg_net sent it. */
 export interface Delivery {
-  /** The function that it is for. */
+  /** The function that it calls. */
   slug: string;
   body: string;
   headers: Headers;
 }
 
-/** Where a delivery goes: to origins of workers, in order; nowhere at all; or nowhere with a 500. */
+/** Workers' origins, in order; or no worker, with a 202 (`lost`) or a 500 (`refused`). */
 export type Route = { origins: string[] } | "lost" | "refused";
 
-/** The receiving end. */
+/** A running receiver. */
 export interface Deliveries {
-  /** What the Vault's `project_url` is to be. */
+  /** For `project_url` in the Vault. */
   url: string;
-  /** Chooses the way of every delivery from now on; it may wait, so that a later one overtakes it. */
+  /** Chooses the route of each delivery. It may wait, so that a later delivery arrives first. */
   route: (delivery: Delivery) => Route | Promise<Route>;
   close(): Promise<void>;
 }
 
-/** Starts to receive; everything is lost until `route` is set. */
+/** Starts the receiver. Every delivery is lost until `route` is set. */
 export function receiveDeliveries(): Deliveries {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
@@ -36,8 +36,10 @@ export function receiveDeliveries(): Deliveries {
       };
       const route = await deliveries.route(delivery);
       if (route === "lost") return new Response(null, { status: 202 });
-      if (route === "refused") return new Response("sorry", { status: 500 });
-      let last = new Response("nobody is there", { status: 503 });
+      if (route === "refused") {
+        return new Response("refused by the test", { status: 500 });
+      }
+      let last = new Response("no worker runs", { status: 503 });
       for (const origin of route.origins) {
         try {
           const answer = await fetch(`${origin}/${delivery.slug}`, {
@@ -47,8 +49,7 @@ export function receiveDeliveries(): Deliveries {
           });
           last = new Response(await answer.text(), { status: answer.status });
         } catch {
-          // The worker died of it, or before it.
-          last = new Response("the worker is gone", { status: 502 });
+          last = new Response("the worker has ended", { status: 502 });
         }
       }
       return last;

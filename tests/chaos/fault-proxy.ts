@@ -1,6 +1,6 @@
 /**
- * Stands between a worker and what it calls, and stops at every byte boundary that matters, so that a test can kill the
- * worker exactly there. The product knows nothing of it: it is given another address.
+ * A proxy between a worker and the services that it calls. It holds each request at every moment of PHASES, so that a test
+ * can inject a fault exactly there. The product only gets another base URL.
  */
 import { Agent, createServer, type IncomingMessage, request } from "node:http";
 import type { ServerResponse } from "node:http";
@@ -8,49 +8,49 @@ import { once } from "node:events";
 
 /** The moments in the life of a request, in order. */
 export const PHASES = [
-  /** Its headers are here; nothing has gone on. */
+  /** Its headers have arrived; nothing is forwarded. */
   "headers",
-  /** Half of its body has gone on. Only of requests with a body. */
+  /** Half of its body is forwarded. Only for requests with a body. */
   "half sent",
-  /** All of it has gone on; the other side is at work. */
+  /** It is forwarded completely; upstream handles it. */
   "sent",
-  /** The whole answer is here; nothing has gone back. */
+  /** The whole response has arrived; nothing is returned. */
   "answered",
-  /** The headers of the answer have gone back. */
+  /** The headers of the response are returned. */
   "answer headers",
-  /** Half of its body has gone back. */
+  /** Half of the response body is returned. */
   "half answered",
 ] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** A request at a moment. */
 export interface Moment {
-  /** What is called: the name of a SQL function, `storage.download`, `voices.add`, … */
+  /** The name of a SQL function, `storage.download`, `voices.add`, … */
   call: string;
-  /** Number of this call among those of its kind through this proxy, from 1. */
+  /** Number of the call among those of the same name through this proxy, from 1. */
   nth: number;
   phase: Phase;
-  /** From `answered` on. */
+  /** Body of the response, from `answered` on. */
   answer: string | undefined;
 }
 
 /** What happens to the request: it continues, or the connections on both sides are closed here. */
-export type Verdict = "go on" | "cut";
-export const CONTINUE: Verdict = "go on";
+export type Verdict = "continue" | "cut";
+export const CONTINUE: Verdict = "continue";
 
-/** Asked at every moment of every request; the request waits for the verdict. */
+/** Called at every moment of every request, which waits for the verdict. */
 export type Watch = (moment: Moment) => Verdict | Promise<Verdict>;
 
 /** A running proxy. */
 export interface FaultProxy {
   /** `http://127.0.0.1:<port>` */
   url: string;
-  /** Calls that came through, in order, as `<call> <nth>`. */
+  /** Calls in order, as `<call> <nth>`. */
   calls: string[];
   close(): Promise<void>;
 }
 
-/** The providers' calls, by the names that their simulators have for them. */
+/** The providers' calls, by the names that their simulators use. */
 const PROVIDER_CALLS: [method: string, path: RegExp, name: string][] = [
   ["POST", /\/v1\/voices\/add$/, "voices.add"],
   ["GET", /\/v2\/voices$/, "voices.search"],
@@ -72,7 +72,7 @@ const PROVIDER_CALLS: [method: string, path: RegExp, name: string][] = [
   ["GET", /\/results\/[^/]+$/, "results.get"],
 ];
 
-/** What a call to the project or to a provider is called in tables. */
+/** The name of a call to the project or to a provider, for points and tables. */
 export function nameOf(method: string, path: string): string {
   const rpc = /^\/rest\/v1\/rpc\/([a-z_]+)/.exec(path)?.[1];
   if (rpc !== undefined) return rpc;
@@ -90,11 +90,10 @@ export function nameOf(method: string, path: string): string {
 }
 
 /**
- * Starts a proxy to `upstream` on a free port of the loopback interface. Requests are never sent twice. An upstream that has
- * received a whole request completes it even if the worker is gone.
+ * Starts a proxy to `upstream` on a free loopback port. It sends each request at most once. Upstream completes a request
+ * that it received whole, even if the worker has ended.
  *
- * @param options.keepsHost upstream receives the proxy's address as its host, so that the addresses that it returns
- *   lead through the proxy as well.
+ * @param options.keepsHost passes the proxy's address as the host, so that URLs in responses lead through the proxy.
  */
 export async function startFaultProxy(
   upstream: string,
@@ -134,7 +133,7 @@ export async function startFaultProxy(
       method,
       path,
       headers: {
-        // The whole body is here: its length is known now.
+        // The body was read completely, so its length is known.
         ...withoutConnection(incoming.headers),
         host: options.keepsHost
           ? incoming.headers.host ?? target.host
@@ -201,7 +200,7 @@ export async function startFaultProxy(
   };
 }
 
-/** Null when the other side left before the end. */
+/** Null when the connection closed before the end. */
 async function readAll(
   message: AsyncIterable<Uint8Array>,
 ): Promise<Uint8Array | null> {

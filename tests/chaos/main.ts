@@ -1,35 +1,38 @@
 /**
- * Storms over the job engine, with real processes, a real Postgres and real connections.
+ * Fault injection into the job engine, with real processes, a real Postgres and real connections.
  *
- * usage: deno task chaos [--seed N] [--minutes M]     every crash point, then storm after storm until the time is over
- *        deno task chaos --bounded [--seed N]         a choice of them, in about a minute
- *        deno task chaos --types all [--bounded]      every crash point (or a few) of every job type, and no storm;
- *                                                     a name, or several with commas between, for these alone
+ * usage: deno task chaos [--seed N] [--minutes M]     every crash point, then storms until the time is up
+ *        deno task chaos --bounded [--seed N]         a selection of both, in about a minute
+ *        deno task chaos --types all [--bounded]      every crash point (or a few) of every job type, no storm;
+ *                                                     also one name, or several separated by commas
  *
- * `--blows kill,cut` (with `--types`) leaves out other ways of breaking them.
- * `--storms-only` leaves the points out; with `--bounded` it runs short storms until the time is over. Every storm prints its seed, and `--seed` begins with that one. Ends with 1 when the closing audit finds anything, a
- * job does not end, or a point is not reached.
+ * `--faults kill,cut` (with `--types`) injects only these faults. `--storms-only` skips the points; with `--bounded` the
+ * storms are short. Every storm prints its seed, and `--seed` starts with that storm. The exit code is 1 when the audit
+ * finds anything, a job does not end, or a point is not reached.
  */
 // deno-lint-ignore-file no-console -- printing is what this program is for
 import { parseArgs } from "@std/cli/parse-args";
 import { z } from "zod";
 import { seededRandom } from "../../dev/model/random.ts";
 import { exitWithLaunchers } from "../../dev/stack/process/launchers.ts";
-import { clearUp } from "./afterwards.ts";
+import { cleanUp } from "./clean-up.ts";
 import { AUDIT_RULES, type Finding } from "./audit.ts";
 import {
   ALL_BATCH_POINTS,
   type BatchPoint,
   type BatchVisit,
   FEW_BATCH_POINTS,
-  LEAST_JOBS,
+  MIN_JOBS,
   nameOfBatchPoint,
   visitBatches,
 } from "./batches.ts";
 import { chooseFew, choosePoints, pointsOf } from "./choices.ts";
-import { tryAnnouncedEnd, tryWrongClocks } from "./lives.ts";
 import {
-  type Blow,
+  testAnnouncedShutdown,
+  testWrongClocks,
+} from "./clock-and-shutdown.ts";
+import {
+  type Fault,
   findMoments,
   nameOfPoint,
   type Point,
@@ -41,25 +44,30 @@ import { Rig } from "./rig.ts";
 import { runStorm } from "./storm.ts";
 import { type Subject, SUBJECTS, VOICE_CLONE } from "./subjects.ts";
 import type { ChaosSummary } from "./summary.ts";
-import { isAsItShould, outcomesOf, tableOf, tableOfTypes } from "./table.ts";
+import {
+  hasExpectedOutcome,
+  outcomesOf,
+  tableOf,
+  tableOfTypes,
+} from "./table.ts";
 import type { ChaosWorker } from "./workers.ts";
 
-/** Points that are visited together: as many as a small machine takes without anybody losing a lease over it. */
+/** Points visited at the same time. With more, workers on a small machine lose their leases. */
 const GROUP = 6;
-/** The same where there are hundreds: the groups take their time, not the points in them. */
+/** For hundreds of points: the time is spent per group, not per point. */
 const LARGE_GROUP = 10;
-/** What a storm may take, its healing included. */
+/** Limit for a storm and its recovery. */
 const STORM_SECONDS = 180;
-/** How often a point is tried. */
+/** Tries for each point. */
 const ROUNDS = 3;
 
 const SHORT_STORM = { jobs: 16, seconds: 6, killsPostgres: false };
 const LONG_STORM = { jobs: 40, seconds: 20, killsPostgres: true };
 
-const BLOWS = ["kill", "stall", "cut"] as const;
+const FAULTS = ["kill", "stall", "cut"] as const;
 
 const USAGE =
-  "usage: deno task chaos [--seed N] [--minutes M] [--bounded] [--storms-only] [--types all|NAME,…] [--blows kill,stall,cut]";
+  "usage: deno task chaos [--seed N] [--minutes M] [--bounded] [--storms-only] [--types all|NAME,…] [--faults kill,stall,cut]";
 
 const optionsSchema = z.strictObject({
   _: z.tuple([]),
@@ -68,7 +76,6 @@ const optionsSchema = z.strictObject({
   ),
   minutes: z.coerce.number().positive().default(5),
   bounded: z.boolean().default(false),
-  // For the one who looks for the cause of something in a storm.
   "storms-only": z.boolean().default(false),
   types: z.string().transform((names, context) =>
     names === "all" ? SUBJECTS : names.split(",").map((name) => {
@@ -76,14 +83,16 @@ const optionsSchema = z.strictObject({
       if (subject !== undefined) return subject;
       context.addIssue({
         code: "custom",
-        message: `is none of ${SUBJECTS.map(({ name }) => name).join(", ")}`,
+        message: `unknown job type; use one of ${
+          SUBJECTS.map(({ name }) => name).join(", ")
+        }`,
       });
       return z.NEVER;
     })
   ).optional(),
-  blows: z.string().transform((names) => names.split(",")).pipe(
-    z.array(z.enum(BLOWS)),
-  ).default([...BLOWS]),
+  faults: z.string().transform((names) => names.split(",")).pipe(
+    z.array(z.enum(FAULTS)),
+  ).default([...FAULTS]),
   help: z.boolean(),
 });
 
@@ -99,7 +108,7 @@ class Chaos {
     this.#rig = rig;
   }
 
-  say(text: string): void {
+  log(text: string): void {
     const seconds = (performance.now() - this.#began) / 1000;
     console.log(`[${seconds.toFixed(1).padStart(6)} s] ${text}`);
   }
@@ -109,19 +118,21 @@ class Chaos {
     return { seed, jobs, points, storms, types, problems };
   }
 
-  complain(where: string, what: string): void {
-    this.problems.push(`${where}: ${what}`);
-    this.say(`PROBLEM ${where}: ${what}`);
+  reportProblem(where: string, problem: string): void {
+    this.problems.push(`${where}: ${problem}`);
+    this.log(`PROBLEM ${where}: ${problem}`);
   }
 
-  /** Audits everything since the start. */
+  /** Audits all jobs since the start. */
   async audit(where: string): Promise<void> {
     const { findings } = await this.#rig.audit();
-    for (const finding of findings) this.complain(where, tell(finding));
-    if (findings.length === 0) this.say(`${where}: the audit finds nothing`);
+    for (const finding of findings) {
+      this.reportProblem(where, describe(finding));
+    }
+    if (findings.length === 0) this.log(`${where}: the audit finds nothing`);
   }
 
-  /** Visits points group by group; the workers of the next group start meanwhile. */
+  /** Visits points in groups. The workers of the next group start while a group runs. */
   async visit(
     where: string,
     points: readonly Point[],
@@ -131,8 +142,8 @@ class Chaos {
   ): Promise<void> {
     const visits: Visit[] = [];
     let left = [...points];
-    // A worker may lose its lease, or the next job of a pipeline to another, before it comes to its point; it is
-    // visited again, at last with nobody beside it.
+    // A worker may miss its point because it lost its lease, or the next job of a pipeline to another worker. Such a
+    // point is visited again, in the last round alone.
     for (let round = 0; round < ROUNDS && left.length > 0; round++) {
       const again: Point[] = [];
       for await (
@@ -150,20 +161,22 @@ class Chaos {
       left = again;
     }
     this.points += visits.length;
-    this.say(`${where}: ${visits.length} points`);
+    this.log(`${where}: ${visits.length} points`);
     console.log(tableOf(visits));
     for (const visit of visits) {
       const name = nameOfPoint(visit.point);
-      if (!visit.isReached) this.complain(name, "it was never reached");
-      else if (!isAsItShould(subject, visit)) {
-        this.complain(
+      if (!visit.isReached) this.reportProblem(name, "was never reached");
+      else if (!hasExpectedOutcome(subject, visit)) {
+        this.reportProblem(
           `${subject.name}, ${name}`,
           `${visit.status} (${visit.errorCode}) with ${visit.creations} creations`,
         );
       }
     }
     const unfinished = await this.#rig.untilSettled(0);
-    if (unfinished > 0) this.complain(where, `${unfinished} jobs do not end`);
+    if (unfinished > 0) {
+      this.reportProblem(where, `${unfinished} jobs do not end`);
+    }
     this.types[subject.name] = outcomesOf(visits, this.types[subject.name]);
     await this.audit(where);
   }
@@ -185,38 +198,38 @@ class Chaos {
     );
     for (const [index, group] of groups.entries()) {
       const visitors = (await next).slice(0, group.length);
-      // They start while this group is being healed.
+      // They start while this group recovers.
       next = startVisitors(this.#rig, groups[index + 1]?.length ?? 0, subject);
       yield* await visitPoints(this.#rig, group, visitors, subject, after);
     }
     await next;
   }
 
-  /** Strikes workers in calls that carry several jobs. */
+  /** Injects faults into calls that carry several jobs. */
   async batches(points: readonly BatchPoint[]): Promise<void> {
     await this.#rig.setCaps(100, 100);
     const visits: BatchVisit[] = [];
     let left = [...points];
-    // On a busy machine the jobs of a worker may come to the call one by one; those are visited again, without the others.
+    // On a busy machine the jobs of a worker may reach the call one by one. Such a point is visited again, alone.
     for (let round = 0; round < ROUNDS && left.length > 0; round++) {
       const groups = round === 0 ? [left] : left.map((point) => [point]);
       left = [];
       for (const group of groups) {
         for (const visit of await visitBatches(this.#rig, group)) {
           visits.push(visit);
-          if (visit.batch < LEAST_JOBS) left.push(visit.point);
+          if (visit.batch < MIN_JOBS) left.push(visit.point);
         }
       }
     }
     for (const point of left) {
-      this.complain(nameOfBatchPoint(point), "it was never reached");
+      this.reportProblem(nameOfBatchPoint(point), "was never reached");
     }
     for (const { point, batch, jobs } of visits) {
       const name = nameOfBatchPoint(point);
-      this.say(`${name}: ${batch} of ${jobs.length} jobs`);
+      this.log(`${name}: ${batch} of ${jobs.length} jobs`);
       for (const { id, status, errorCode, creations, steps } of jobs) {
         if (status !== "completed" || creations !== steps) {
-          this.complain(
+          this.reportProblem(
             name,
             `${id} is ${status} (${errorCode}) with ${creations} creations`,
           );
@@ -227,15 +240,15 @@ class Chaos {
     await this.audit("batches");
   }
 
-  async lives(): Promise<void> {
+  async clockAndShutdown(): Promise<void> {
     const rig = this.#rig;
-    for (const what of await tryWrongClocks(rig)) {
-      this.complain("clocks an hour wrong", what);
+    for (const problem of await testWrongClocks(rig)) {
+      this.reportProblem("clocks an hour off", problem);
     }
-    for (const what of await tryAnnouncedEnd(rig)) {
-      this.complain("an announced end", what);
+    for (const problem of await testAnnouncedShutdown(rig)) {
+      this.reportProblem("announced shutdown", problem);
     }
-    await this.audit("wrong clocks and announced ends");
+    await this.audit("wrong clocks and an announced shutdown");
   }
 
   async storm(
@@ -246,9 +259,9 @@ class Chaos {
     await this.#rig.setCaps(4, 2);
     let step = "workers are started";
     const stuck = setTimeout(() => {
-      this.complain(
+      this.reportProblem(
         where,
-        `it does not end within ${STORM_SECONDS} s (${step})`,
+        `did not end within ${STORM_SECONDS} s (${step})`,
       );
       console.log(JSON.stringify(this.summary(seed, 0)));
       Deno.exit(1);
@@ -261,27 +274,29 @@ class Chaos {
     });
     clearTimeout(stuck);
     this.storms++;
-    this.say(
+    this.log(
       `${where}: ${
-        [...log].map(([what, times]) => `${what} ${times}×`).join(", ")
+        [...log].map(([fault, times]) => `${fault} ${times}×`).join(", ")
       }`,
     );
-    if (unsettled > 0) this.complain(where, `${unsettled} jobs do not end`);
+    if (unsettled > 0) {
+      this.reportProblem(where, `${unsettled} jobs do not end`);
+    }
     await this.audit(where);
     await this.#rig.heal();
-    const { resolved, retried, stillFailed } = await clearUp(this.#rig);
-    this.say(
-      `${where}: ${resolved} decided by the operator, ${retried} retried`,
+    const { resolved, retried, stillFailed } = await cleanUp(this.#rig);
+    this.log(
+      `${where}: ${resolved} resolved by the operator, ${retried} retried`,
     );
     for (const job of stillFailed) {
-      this.complain(where, `retried, and failed again: ${job}`);
+      this.reportProblem(where, `failed again after a retry: ${job}`);
     }
-    await this.audit(`${where}, afterwards`);
+    await this.audit(`${where}, after cleaning up`);
     await this.#rig.setCaps(GROUP * 2, GROUP * 2);
   }
 }
 
-function tell({ rule, about, detail }: Finding): string {
+function describe({ rule, about, detail }: Finding): string {
   return `${AUDIT_RULES[rule]} (${about}: ${detail})`;
 }
 
@@ -289,7 +304,7 @@ const INSIDE_THE_CALL: Point = {
   call: "voices.add",
   nth: 1,
   phase: "sent",
-  blow: "kill",
+  fault: "kill",
 };
 const BEFORE_THE_CALL: Point = { ...INSIDE_THE_CALL, phase: "headers" };
 
@@ -298,7 +313,7 @@ async function runBounded(chaos: Chaos, rig: Rig, seed: number) {
   await chaos.visit("crash points", choosePoints(moments));
   await chaos.batches(FEW_BATCH_POINTS);
   await rig.setCaps(GROUP * 2, GROUP * 2);
-  await chaos.lives();
+  await chaos.clockAndShutdown();
   await chaos.storm(seed, SHORT_STORM);
 }
 
@@ -306,10 +321,10 @@ async function runTypes(
   chaos: Chaos,
   rig: Rig,
   subjects: readonly Subject[],
-  { bounded, blows }: { bounded: boolean; blows: readonly Blow[] },
+  { bounded, faults }: { bounded: boolean; faults: readonly Fault[] },
 ) {
   for (const subject of subjects) {
-    // They start while the moments are being found.
+    // They start while the run without faults is recorded.
     const visitors = bounded ? startVisitors(rig, GROUP, subject) : undefined;
     const moments = await findMoments(rig, subject);
     if (visitors !== undefined) {
@@ -322,10 +337,10 @@ async function runTypes(
       );
       continue;
     }
-    for (const blow of blows) {
+    for (const fault of faults) {
       await chaos.visit(
-        `${subject.name}, every point, ${blow}`,
-        pointsOf(moments, blow),
+        `${subject.name}, every point, ${fault}`,
+        pointsOf(moments, fault),
         subject,
       );
     }
@@ -340,12 +355,12 @@ async function runLong(
   const deadline = performance.now() + options.minutes * 60_000;
   if (!options["storms-only"]) {
     const moments = await findMoments(rig);
-    for (const blow of ["kill", "stall", "cut"] as const) {
-      await chaos.visit(`every point, ${blow}`, pointsOf(moments, blow));
+    for (const fault of ["kill", "stall", "cut"] as const) {
+      await chaos.visit(`every point, ${fault}`, pointsOf(moments, fault));
     }
     for (const after of [INSIDE_THE_CALL, BEFORE_THE_CALL]) {
       await chaos.visit(
-        `repairing after ${nameOfPoint(after)}`,
+        `recovering from ${nameOfPoint(after)}`,
         pointsOf(await findMoments(rig, VOICE_CLONE, after), "kill").filter((
           { phase },
         ) => phase === "headers" || phase === "answered"),
@@ -355,12 +370,12 @@ async function runLong(
     }
     await chaos.batches(ALL_BATCH_POINTS);
     await rig.setCaps(LARGE_GROUP * 2, LARGE_GROUP * 2);
-    await chaos.lives();
+    await chaos.clockAndShutdown();
     await runTypes(
       chaos,
       rig,
       SUBJECTS.filter((subject) => subject !== VOICE_CLONE),
-      { bounded: false, blows: BLOWS },
+      { bounded: false, faults: FAULTS },
     );
   }
   for (let seed = options.seed;; seed++) {
@@ -372,7 +387,7 @@ async function runLong(
 async function main(): Promise<void> {
   const read = optionsSchema.safeParse(
     parseArgs(Deno.args, {
-      string: ["seed", "minutes", "types", "blows"],
+      string: ["seed", "minutes", "types", "faults"],
       boolean: ["bounded", "storms-only", "help"],
     }),
   );

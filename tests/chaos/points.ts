@@ -1,15 +1,15 @@
 /**
- * Crash points: every moment of every request of a run, found by counting the requests of a run in which nothing happens,
- * and then visited one after the other: the worker is killed there, stopped there, or cut off there.
+ * Crash points: every moment of every request of a run. They are recorded in a run without faults; then each is visited by
+ * a worker that is killed, suspended or disconnected there.
  */
-import { hadMishap } from "./choices.ts";
+import { wasInterrupted } from "./choices.ts";
 import type { Moment, Phase } from "./fault-proxy.ts";
 import { pause, type Rig, until } from "./rig.ts";
 import { type Subject, VOICE_CLONE } from "./subjects.ts";
 import type { ChaosWorker } from "./workers.ts";
 
 /** What happens to the worker at a point. */
-export type Blow =
+export type Fault =
   /** SIGKILL. */
   | "kill"
   /** SIGSTOP, and SIGCONT once another worker has finished the job. */
@@ -17,43 +17,44 @@ export type Blow =
   /** The connection breaks on both sides; the worker lives. */
   | "cut";
 
-/** Where it happens. */
+/** A fault, and the moment at which it is injected. */
 export interface Point {
   call: string;
   nth: number;
   phase: Phase;
-  blow: Blow;
+  fault: Fault;
 }
 
-/** What became of the job that a worker had in hand at a point. */
+/** How the job ended that a worker was running at a point. */
 export interface Visit {
   point: Point;
-  /** False: the run never came there. */
   isReached: boolean;
   status: string;
   errorCode: string | null;
   attempts: number;
   creations: number;
-  /** How many a whole run has. */
+  /** Billable creations of a complete run. */
   steps: number;
   spend: string;
 }
 
-/** How long an armed worker may take to come to its point. */
-export const PATIENCE_SECONDS = 30;
-/** How often a run in which nothing goes wrong is tried, on a machine so busy that leases run out by themselves. */
-const CALM_TRIES = 5;
-/** How often it is checked whether a point can still be reached. */
+/** Time for a worker to reach its point. */
+export const POINT_TIMEOUT_SECONDS = 30;
+/** Tries to record a run without faults. On a busy machine a lease may expire. */
+const RECORDING_TRIES = 5;
+/** Interval at which to check whether a point can still be reached. */
 const MISSED_CHECK_SECONDS = 0.5;
 
-/** A point in words. */
-export function nameOfPoint({ call, nth, phase, blow }: Point): string {
-  return `${blow} at ${call}${nth === 1 ? "" : ` ${nth}`}, ${phase}`;
+/** The point as text for tables and problems. */
+export function nameOfPoint({ call, nth, phase, fault }: Point): string {
+  return `${fault} at ${call}${nth === 1 ? "" : ` ${nth}`}, ${phase}`;
 }
 
 /**
- * The moments of a run in which nothing goes wrong, each once; with `after`, of the run that repairs what a worker left
- * that was killed there.
+ * The moments of a run without faults, each once. With `after`, the moments of the run that recovers a job whose worker
+ * had that fault.
+ *
+ * @throws when every try was disturbed, for example by an expired lease.
  */
 export async function findMoments(
   rig: Rig,
@@ -61,22 +62,24 @@ export async function findMoments(
   after?: Point,
 ): Promise<Moment[]> {
   for (let tries = 1;; tries++) {
-    const { moments, isCalm } = await runOnce(rig, subject, after);
-    if (isCalm) {
-      return moments.filter(({ call, nth }) => isCertain(call, nth));
+    const { moments, isUndisturbed } = await runOnce(rig, subject, after);
+    if (isUndisturbed) {
+      return moments.filter(({ call, nth }) => isInEveryRun(call, nth));
     }
-    if (tries === CALM_TRIES) {
-      throw new Error(`${subject.name}: no run without a further fault`);
+    if (tries === RECORDING_TRIES) {
+      throw new Error(
+        `${subject.name}: each of ${RECORDING_TRIES} recorded runs was disturbed`,
+      );
     }
   }
 }
 
-/** The moments of one run, and whether it is certain that every other run has them. */
+/** Records one run. `isUndisturbed`: every other run has the same moments. */
 async function runOnce(
   rig: Rig,
   subject: Subject,
   after: Point | undefined,
-): Promise<{ moments: Moment[]; isCalm: boolean }> {
+): Promise<{ moments: Moment[]; isUndisturbed: boolean }> {
   const moments = new Map<string, Moment>();
   const { slug } = subject;
   const worker = await rig.workers.start({ slug, concurrency: 1 });
@@ -89,36 +92,36 @@ async function runOnce(
     const armed = arm(rig, new Map([[first, after]]));
     rig.deliverTo(first);
     await rig.insert(subject);
-    await until(armed.isOver, PATIENCE_SECONDS);
+    await until(armed.isOver, POINT_TIMEOUT_SECONDS);
     rig.deliverTo(worker);
   }
   rig.watch = (one, moment) => {
     if (one === worker) {
       moments.set(`${moment.call} ${moment.nth} ${moment.phase}`, moment);
     }
-    return "go on";
+    return "continue";
   };
   await untilSettledOrStuck(rig, worker);
-  // It looks for more work once it is done, or has another isolate do so; a heartbeat or a claim more or less is a matter of time.
+  // The worker then claims again, or wakes another isolate.
   await until(
     () =>
       worker.calls.some((call) => /^(claim_ai_jobs|wake_ai_job)/.test(call)),
     5,
   );
   await worker.kill();
-  rig.watch = () => "go on";
+  rig.watch = () => "continue";
   const { events } = await rig.facts();
   return {
     moments: [...moments.values()],
-    isCalm: ![...moments.values()].some(isExtraLook) &&
-      !hadMishap(ids, events),
+    isUndisturbed: ![...moments.values()].some(isExtraPoll) &&
+      !wasInterrupted(ids, events),
   };
 }
 
 /**
  * Resolves once no job waits or runs.
  *
- * @throws when the worker has called nothing for so long that it never will.
+ * @throws when jobs are left and the worker has made no call for POINT_TIMEOUT_SECONDS.
  */
 async function untilSettledOrStuck(
   rig: Rig,
@@ -126,40 +129,40 @@ async function untilSettledOrStuck(
 ): Promise<void> {
   for (let before = -1; before !== worker.calls.length;) {
     before = worker.calls.length;
-    if (await rig.untilSettled(PATIENCE_SECONDS) === 0) return;
+    if (await rig.untilSettled(POINT_TIMEOUT_SECONDS) === 0) return;
   }
-  throw new Error("a run without a further fault does not end");
+  throw new Error("a run without faults does not end");
 }
 
-/** Whether every run comes to the call, and not only one that takes longer. */
-function isCertain(call: string, nth: number): boolean {
-  // A run that takes half a second has a heartbeat.
+/** Whether every run makes the call, however long it takes. */
+function isInEveryRun(call: string, nth: number): boolean {
+  // Only a run of half a second has a heartbeat.
   if (/^heartbeat/.test(call)) return false;
   return !/^claim/.test(call) || nth === 1;
 }
 
-/** A look at a render that came too early: how many there are is a matter of time. */
-function isExtraLook({ call, nth }: Moment): boolean {
+/** Whether the call polls a render once more than needed. The number of such polls depends on timing. */
+function isExtraPoll({ call, nth }: Moment): boolean {
   return call === "snooze_ai_job" && nth > 1;
 }
 
-/** Lets every worker have its blow when it comes to its point. */
+/** Injects each worker's fault when it reaches its point. */
 function arm(rig: Rig, points: ReadonlyMap<ChaosWorker, Point>) {
-  /** With the job that each had in hand then, if it had any. */
+  /** Each worker with the job that it was running, if any. */
   const reached = new Map<ChaosWorker, string | undefined>();
   rig.watch = async (worker, moment) => {
     const point = points.get(worker);
-    if (point === undefined || reached.has(worker)) return "go on";
+    if (point === undefined || reached.has(worker)) return "continue";
     if (
       moment.call !== point.call || moment.nth !== point.nth ||
       moment.phase !== point.phase
-    ) return "go on";
+    ) return "continue";
     reached.set(worker, worker.jobs.at(-1));
-    if (point.blow === "stall") {
-      worker.stop();
-      return "go on";
+    if (point.fault === "stall") {
+      worker.suspend();
+      return "continue";
     }
-    if (point.blow === "kill") await worker.kill();
+    if (point.fault === "kill") await worker.kill();
     return "cut";
   };
   return { reached, isOver: () => reached.size === points.size };
@@ -187,7 +190,7 @@ function deliverToFree(
   };
 }
 
-/** Starts so many workers of a subject for one job at a time. */
+/** Starts `count` workers for a subject, each for one job at a time. */
 export function startVisitors(
   rig: Rig,
   count: number,
@@ -202,11 +205,11 @@ export function startVisitors(
 }
 
 /**
- * Visits points, all at the same time: each has its own worker with one job. When all have had their fault, a healer
- * takes over; then stalled workers wake up. Resolves when no job is left and nobody calls anything any more.
+ * Visits points at the same time, each with a worker and a job. After all faults a healthy worker finishes the jobs, and
+ * stalled workers resume. Resolves when no job is left and no worker makes calls.
  *
- * @param visitors as many as points, fresh.
- * @param after a blow that other workers have before, each with one of the jobs, so that the visitors repair.
+ * @param visitors new workers, one for each point.
+ * @param after a fault of earlier workers, one for each job, so that the visitors recover these jobs.
  */
 export async function visitPoints(
   rig: Rig,
@@ -225,7 +228,7 @@ export async function visitPoints(
     const armed = arm(rig, new Map(first.map((worker) => [worker, after])));
     deliverToFree(rig, subject, first, armed.reached);
     for (const _ of points) await insert();
-    await until(armed.isOver, PATIENCE_SECONDS);
+    await until(armed.isOver, POINT_TIMEOUT_SECONDS);
     await Promise.all(first.map((worker) => worker.kill()));
   }
   const places = new Map<ChaosWorker, Point>();
@@ -241,17 +244,19 @@ export async function visitPoints(
   }
   await untilReachedOrMissed(rig, visitors, reached, subject);
   await rig.heal(subject.slug);
-  await rig.untilSettled(PATIENCE_SECONDS * 2);
-  for (const [worker, { blow }] of places) if (blow === "stall") worker.goOn();
-  await untilQuiet(visitors);
+  await rig.untilSettled(POINT_TIMEOUT_SECONDS * 2);
+  for (const [worker, { fault }] of places) {
+    if (fault === "stall") worker.resume();
+  }
+  await untilIdle(visitors);
   await Promise.all(visitors.map((worker) => worker.kill()));
-  rig.watch = () => "go on";
-  return await tell(rig, places, reached, ids);
+  rig.watch = () => "continue";
+  return await visitsOf(rig, places, reached, ids);
 }
 
 /**
- * Resolves once every visitor has come to its point, or cannot any more: the jobs that it was given have ended, and it
- * gets no other. At the latest after the patience for one point.
+ * Resolves once every visitor has reached its point or cannot reach it any more, because its jobs have ended and it gets
+ * no other; at the latest after POINT_TIMEOUT_SECONDS.
  */
 async function untilReachedOrMissed(
   rig: Rig,
@@ -259,21 +264,21 @@ async function untilReachedOrMissed(
   reached: ReadonlyMap<ChaosWorker, unknown>,
   { hasSeveralClaims }: Subject,
 ): Promise<void> {
-  const onTheirWay = () => visitors.filter((worker) => !reached.has(worker));
-  const deadline = performance.now() + PATIENCE_SECONDS * 1000;
-  while (onTheirWay().length > 0 && performance.now() < deadline) {
-    await until(() => onTheirWay().length === 0, MISSED_CHECK_SECONDS);
-    const left = onTheirWay();
+  const notReached = () => visitors.filter((worker) => !reached.has(worker));
+  const deadline = performance.now() + POINT_TIMEOUT_SECONDS * 1000;
+  while (notReached().length > 0 && performance.now() < deadline) {
+    await until(() => notReached().length === 0, MISSED_CHECK_SECONDS);
+    const left = notReached();
     if (hasSeveralClaims || left.some(({ jobs }) => jobs.length === 0)) {
       continue;
     }
     const ids = left.flatMap(({ jobs }) => jobs);
-    if (await areOver(rig, ids)) return;
+    if (await haveEnded(rig, ids)) return;
   }
 }
 
-/** Whether jobs have ended. Postgres may be unavailable for a moment, which says nothing of them. */
-async function areOver(rig: Rig, ids: readonly string[]): Promise<boolean> {
+/** Whether jobs have ended; false while Postgres is unavailable. */
+async function haveEnded(rig: Rig, ids: readonly string[]): Promise<boolean> {
   try {
     const [row] = await rig.sql<{ left: number }[]>`
       select count(*)::int as left from public.ai_jobs
@@ -284,8 +289,8 @@ async function areOver(rig: Rig, ids: readonly string[]): Promise<boolean> {
   }
 }
 
-/** Nobody has called anything for a second: what a worker does after its awakening it does at once. */
-export async function untilQuiet(
+/** Resolves once no worker has made a call for a second. A resumed worker makes its calls without a delay. */
+export async function untilIdle(
   workers: readonly ChaosWorker[],
 ): Promise<void> {
   const calls = () =>
@@ -299,7 +304,7 @@ export async function untilQuiet(
   }
 }
 
-async function tell(
+async function visitsOf(
   rig: Rig,
   places: ReadonlyMap<ChaosWorker, Point>,
   reached: ReadonlyMap<ChaosWorker, string | undefined>,

@@ -1,17 +1,17 @@
-/** A project folder with the workers alone: the other functions would take most of the time to start. */
+/** A project folder with the worker functions only, because starting the others takes most of a stack's start. */
 import { fromFileUrl, join } from "@std/path";
 
 /** This repository. */
 export const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 
-/** The function that the storms are about. */
+/** The worker of most job types. */
 export const SLUG = "process-ai-job";
-/** The function that renders keepsakes. */
+/** The worker of `pdf_render`. */
 export const RENDER_SLUG = "render-ai-job";
-/** The functions that work on jobs. */
+/** The worker functions. */
 export type WorkerSlug = typeof SLUG | typeof RENDER_SLUG;
 
-/** Makes the folder in the system's temporary place; it is removed when disposed of. */
+/** Creates the folder in the system's temporary directory. Disposing removes it. */
 export async function makeProject(): Promise<
   AsyncDisposable & { dir: string }
 > {

@@ -1,4 +1,4 @@
-/** A whole stack with workers in a storm: people who insert jobs, deliveries, workers, a clock that hurries, the audit. */
+/** The test rig: a stack, users with uploads, workers behind fault proxies, the routing of deliveries, and the audit. */
 import "./ended-sessions.ts";
 import type postgres from "postgres";
 import { connectRig } from "./connection.ts";
@@ -25,7 +25,7 @@ import {
 } from "./subjects.ts";
 import { type ChaosWorker, Workers } from "./workers.ts";
 
-/** Of every job type, in the storm: short, so that a rescue takes seconds. */
+/** Times of every job type: short, so that a rescue takes seconds. */
 const POLICY = {
   lease_seconds: 4,
   reconcile_seconds: 2,
@@ -34,34 +34,34 @@ const POLICY = {
 };
 const RENDER_MS = 600;
 const SAMPLE_EVERY_MS = 100;
-const HURRY_EVERY_MS = 500;
-/** A worker takes nothing new in the second half of its life, see ISOLATE_WALL_CLOCK. */
-const HEALER_AGE_MS = 120_000;
+const SKIP_WAITS_EVERY_MS = 500;
+/** A worker claims nothing in the second half of its life, see ISOLATE_WALL_CLOCK. */
+const HEALTHY_WORKER_AGE_MS = 120_000;
 
-/** What a storm works with. */
+/** A running rig. */
 export class Rig implements AsyncDisposable {
   readonly stack: Stack;
   readonly deliveries: Deliveries;
   readonly workers: Workers;
-  /** As the owner of the tables; not among the connections that a storm cuts. */
+  /** As the owner of the tables. Storms do not end these sessions. */
   readonly sql: postgres.Sql;
   /** As the superuser. */
   readonly admin: postgres.Sql;
   readonly simulator: ReturnType<typeof simulatorControl>;
-  /** What is done at every moment of every request; a storm sets it. */
+  /** The verdict for every moment of every request. */
   watch: (
     worker: ChaosWorker,
     moment: Moment,
-  ) => Verdict | Promise<Verdict> = () => "go on";
+  ) => Verdict | Promise<Verdict> = () => "continue";
   #samples: Sample[][] = [];
   #capsSince = new Date(0);
   readonly #users: Owner[] = [];
-  /** What the ledger knows jobs by that it does not know by their ids. */
+  /** Jobs that the provider's ledger identifies by another text than their id. */
   readonly #idByMarker = new Map<string, string>();
   readonly #steps = new Map<string, number>();
   readonly #parts: AsyncDisposableStack;
   #jobs = 0;
-  #healer: { worker: ChaosWorker; bornAt: number } | undefined;
+  #healthyWorker: { worker: ChaosWorker; startedAt: number } | undefined;
 
   private constructor(
     parts: AsyncDisposableStack,
@@ -80,7 +80,7 @@ export class Rig implements AsyncDisposable {
     this.admin = connectRig(stack.adminDbUrl, "chaos");
   }
 
-  /** Starts everything, with that many users who have uploaded a recording each. */
+  /** Starts the stack with `users` owners, each with the uploads that jobs need. */
   static async start(users: number): Promise<Rig> {
     await using parts = new AsyncDisposableStack();
     const project = parts.use(await makeProject());
@@ -106,23 +106,23 @@ export class Rig implements AsyncDisposable {
       update public.ai_job_types set ${sql(POLICY)}`;
     await sql`
       update public.ai_limits set max_active_jobs = 1000, max_jobs_per_day = 100000 where user_id is null`;
-    // The look that follows the order at once finds it unfinished, every later one finds it done.
+    // The poll right after the submission finds the render unfinished, every later one finds it done.
     for (const provider of ["d-id", "heygen"] as const) {
       await this.simulator.set({ render_ms: RENDER_MS }, provider);
     }
-    for (let made = 0; made < users; made++) {
+    for (let index = 0; index < users; index++) {
       this.#users.push(await prepareOwner(await signUp(this.stack)));
     }
-    this.#watchOver();
+    this.#startBackgroundLoops();
   }
 
-  /** How long a claim is good without a heartbeat; as at the start when not said. */
+  /** Sets the lease of voice clones, by default to its initial value. */
   async setLease(seconds = POLICY.lease_seconds): Promise<void> {
     await this.sql`
       update public.ai_job_types set lease_seconds = ${seconds} where job_type = 'voice_clone'`;
   }
 
-  /** How many jobs may run at once from now on. Only while none does. */
+  /** Sets the caps of each provider and user. Call it only while no job runs. */
   async setCaps(ofProvider: number, ofUser: number): Promise<void> {
     await this.sql`
       update public.ai_providers set max_concurrent = ${ofProvider}`;
@@ -134,16 +134,16 @@ export class Rig implements AsyncDisposable {
     this.#samples = [];
   }
 
-  /** Inserts a voice clone as its owner does, and answers with its id. */
+  /** Inserts a voice clone as its owner and returns its id. */
   async insertJob(userIndex?: number): Promise<string> {
     const [id] = await this.insert(VOICE_CLONE, userIndex);
-    if (id === undefined) throw new Error("a voice clone is one job");
+    if (id === undefined) throw new Error("no job was inserted");
     return id;
   }
 
   /**
-   * Inserts the jobs of one visit as their owner does, through the Data API, and answers with their ids. An insert whose
-   * answer is lost is repeated under its idempotency key, so that it is never made twice.
+   * Inserts the jobs of one visit as their owner, through the Data API, and returns their ids. An insert whose response was
+   * lost is repeated under its idempotency key, which creates no second job.
    */
   async insert(subject: Subject, userIndex = this.#jobs): Promise<string[]> {
     const owner = this.#users[userIndex % this.#users.length];
@@ -164,7 +164,7 @@ export class Rig implements AsyncDisposable {
     return ids;
   }
 
-  /** Billable creations that a whole run of the job has. */
+  /** Billable creations of a complete run of the job. */
   stepsOf(jobId: string): number {
     return this.#steps.get(jobId) ?? 1;
   }
@@ -181,7 +181,7 @@ export class Rig implements AsyncDisposable {
         row,
       ).select("id").abortSignal(AbortSignal.timeout(5000)).single();
       if (error === null) return data.id;
-      // It had been made: the error names it.
+      // The earlier insert was committed; the hint is its id.
       if (error.code === "AJ032") return error.hint;
       if (tries === 40) throw error;
       await pause(250);
@@ -197,7 +197,7 @@ export class Rig implements AsyncDisposable {
     }
   }
 
-  /** Sends every delivery to these workers in turn, those that are gone left out. */
+  /** Routes every delivery to these workers in turn, without those that have ended. */
   deliverTo(...workers: ChaosWorker[]): void {
     let turn = 0;
     this.deliveries.route = (delivery) => {
@@ -209,31 +209,31 @@ export class Rig implements AsyncDisposable {
     };
   }
 
-  /** Sends every delivery for a function to a worker against which nothing is armed, and which is young enough to claim. */
+  /** Routes every delivery for a function to a worker without faults that is young enough to claim. */
   async heal(slug: WorkerSlug = SLUG): Promise<void> {
-    const known = this.#healer;
+    const known = this.#healthyWorker;
     const isFit = known !== undefined && known.worker.isAlive &&
       known.worker.slug === slug &&
-      performance.now() - known.bornAt < HEALER_AGE_MS;
+      performance.now() - known.startedAt < HEALTHY_WORKER_AGE_MS;
     if (!isFit) {
       const worker = await this.workers.start({ slug, concurrency: 10 });
-      this.#healer = { worker, bornAt: performance.now() };
+      this.#healthyWorker = { worker, startedAt: performance.now() };
     }
-    const { worker } = this.#healer ?? {};
+    const { worker } = this.#healthyWorker ?? {};
     if (worker !== undefined) this.deliverTo(worker);
-    // What the old one has in hand is rescued, as ever.
+    // The sweep rescues the jobs of the old one.
     if (!isFit) await known?.worker.kill();
   }
 
-  /** Samples the running jobs ten times a second, and ends every wait between attempts to save time. */
-  #watchOver(): void {
+  /** Samples the running jobs ten times a second; and makes waiting jobs due, to save time. */
+  #startBackgroundLoops(): void {
     let isOver = false;
     const every = async (ms: number, work: () => Promise<unknown>) => {
       while (!isOver) {
         try {
           await work();
         } catch {
-          // Postgres is unavailable for a moment: that is part of the storm.
+          // Postgres is restarting after an injected crash.
         }
         await pause(ms);
       }
@@ -245,7 +245,7 @@ export class Rig implements AsyncDisposable {
           from public.ai_jobs where status = 'processing' group by provider, user_id`;
         this.#samples.push([...sample]);
       }),
-      every(HURRY_EVERY_MS, async () => {
+      every(SKIP_WAITS_EVERY_MS, async () => {
         await this.sql`
           update public.ai_jobs set scheduled_at = clock_timestamp()
           where status = 'pending' and scheduled_at > clock_timestamp()`;
@@ -258,9 +258,9 @@ export class Rig implements AsyncDisposable {
   }
 
   /**
-   * Resolves once no job waits or runs.
+   * Resolves once no job waits or runs, or after `seconds`.
    *
-   * @returns how many still do after that many seconds.
+   * @returns how many still do.
    */
   async untilSettled(seconds: number): Promise<number> {
     const deadline = performance.now() + seconds * 1000;
@@ -271,7 +271,7 @@ export class Rig implements AsyncDisposable {
     }
   }
 
-  /** What stands in the way of the jobs that wait or run: their rows, timelines and calls, for the one who reads the output. */
+  /** The rows, timelines and calls of waiting and running jobs, with caps, schedules and sessions, as JSON for the output. */
   async describeUnfinished(): Promise<string> {
     const [row] = await this.sql<{ found: unknown }[]>`
       select jsonb_build_object(
@@ -315,7 +315,7 @@ export class Rig implements AsyncDisposable {
     }
   }
 
-  /** The facts at this moment, of everything since the start. */
+  /** The current facts about all jobs since the start. */
   async facts(): Promise<Facts> {
     return await readFacts(this.sql, {
       creations: (await this.simulator.creations()).map((creation) => ({
@@ -330,7 +330,7 @@ export class Rig implements AsyncDisposable {
     });
   }
 
-  /** The closing audit over everything since the start. */
+  /** Audits all jobs since the start. */
   async audit(): Promise<{ facts: Facts; findings: Finding[] }> {
     const facts = await this.facts();
     return { facts, findings: audit(facts) };
@@ -346,12 +346,11 @@ export class Rig implements AsyncDisposable {
   }
 }
 
-/** Waits. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Resolves once it is true, or after that many seconds with false. */
+/** Resolves with true once `isTrue` returns true, or with false after `seconds`. */
 export async function until(
   isTrue: () => boolean,
   seconds: number,

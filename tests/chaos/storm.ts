@@ -1,24 +1,24 @@
-/** Many users, many jobs, several workers, and something goes wrong every moment, as a seed has it. */
-// deno-lint-ignore-file no-console -- a job that does not end is described in the output of the storm
+/** A storm: several users, jobs and workers, and random faults from a seeded generator. */
+// deno-lint-ignore-file no-console -- prints the rows of jobs that do not end
 import type { FaultRule } from "../_support/simulator-control.ts";
 import type { Route } from "./deliveries.ts";
 import { isSessionLost } from "./ended-sessions.ts";
 import { pause, type Rig } from "./rig.ts";
 import type { ChaosWorker } from "./workers.ts";
 
-/** How a storm is to be. */
+/** Size and length of a storm. */
 export interface StormOptions {
   random: () => number;
   jobs: number;
   workers: number;
   seconds: number;
-  /** Whether Postgres is killed too. */
+  /** Whether Postgres crashes too. */
   killsPostgres: boolean;
-  /** Called with each step of the storm as it begins, so that a storm that hangs can be reported with its step. */
+  /** Called as each step of the storm begins, to report where a storm hangs. */
   onStep: (step: string) => void;
 }
 
-/** What went wrong, how often. */
+/** Injected faults with their counts. */
 export type StormLog = Map<string, number>;
 
 const PROVIDER_FAULTS: FaultRule["fault"][] = [
@@ -42,9 +42,9 @@ const PROVIDER_FAULTS: FaultRule["fault"][] = [
 ];
 
 /**
- * Runs a storm and waits for calm: no fault any more, one worker at least, every job at its end.
+ * Runs a storm, removes the faults and waits until every job has ended.
  *
- * @returns what went wrong, and how many jobs did not end.
+ * @returns the injected faults, and how many jobs did not end.
  */
 export async function runStorm(
   rig: Rig,
@@ -62,8 +62,8 @@ class Storm {
   readonly #background: Promise<unknown>[] = [];
   #workers: ChaosWorker[] = [];
   #deliveries: "plain" | "double" | "shuffled" | "refused" | "lost" = "plain";
-  /** Answers that are still to be lost. */
-  #toCut = 0;
+  /** Responses still to be cut. */
+  #responsesToCut = 0;
 
   constructor(rig: Rig, options: StormOptions) {
     this.#rig = rig;
@@ -77,26 +77,26 @@ class Storm {
     );
     this.#rig.deliveries.route = () => this.#route();
     this.#rig.watch = (_, { phase }) => {
-      if (this.#toCut === 0 || phase !== "answered") return "go on";
-      this.#toCut--;
+      if (this.#responsesToCut === 0 || phase !== "answered") return "continue";
+      this.#responsesToCut--;
       return "cut";
     };
     const inserting = this.#insert();
     const deadline = performance.now() + seconds * 1000;
     while (performance.now() < deadline) {
       await pause(100 + this.#random() * 300);
-      const blow = this.#pick(this.#blows());
-      this.#note(blow.name);
-      this.#options.onStep(blow.name);
+      const fault = this.#pick(this.#faults());
+      this.#note(fault.name);
+      this.#options.onStep(fault.name);
       try {
-        await blow.strike();
+        await fault.inject();
       } catch (error) {
-        // The blow before it was to Postgres.
+        // The previous fault may have ended the session.
         if (!isSessionLost(error)) throw error;
       }
     }
     this.#options.onStep("faults are removed");
-    await this.#calm();
+    await this.#removeFaults();
     this.#options.onStep("jobs are inserted");
     await inserting;
     this.#options.onStep("workers are started and ended");
@@ -111,47 +111,47 @@ class Storm {
 
   async #insert(): Promise<void> {
     const { jobs, seconds } = this.#options;
-    for (let made = 0; made < jobs; made++) {
+    for (let index = 0; index < jobs; index++) {
       this.#ids.push(await this.#rig.insertJob());
       await pause(seconds * 500 / jobs);
     }
   }
 
-  #blows(): { name: string; strike: () => unknown }[] {
+  #faults(): { name: string; inject: () => unknown }[] {
     const { admin, stack } = this.#rig;
     return [
-      { name: "a worker is killed", strike: () => this.#killWorker() },
-      { name: "a worker is killed", strike: () => this.#killWorker() },
+      { name: "a worker is killed", inject: () => this.#killWorker() },
+      { name: "a worker is killed", inject: () => this.#killWorker() },
       {
         name: "a worker is notified of its end",
-        strike: () => this.#endWorker(),
+        inject: () => this.#endWorker(),
       },
-      { name: "answers are lost", strike: () => this.#toCut += 2 },
-      { name: "the provider fails", strike: () => this.#failProvider() },
-      { name: "the provider fails", strike: () => this.#failProvider() },
-      { name: "the provider fails", strike: () => this.#failProvider() },
+      { name: "responses are lost", inject: () => this.#responsesToCut += 2 },
+      { name: "the provider fails", inject: () => this.#failProvider() },
+      { name: "the provider fails", inject: () => this.#failProvider() },
+      { name: "the provider fails", inject: () => this.#failProvider() },
       {
         name: "connections of the API are terminated",
-        strike: () =>
+        inject: () =>
           admin`
             select pg_terminate_backend(pid) from pg_stat_activity
             where application_name in ('rest', 'storage and auth')`,
       },
       {
         name: "the sweep is terminated",
-        strike: () =>
+        inject: () =>
           admin`
             select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_cron'`,
       },
       {
         name: "pg_net is terminated",
-        strike: () =>
+        inject: () =>
           admin`
             select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_net worker'`,
       },
       {
         name: "pg_net stops and its queue is emptied",
-        strike: async () => {
+        inject: async () => {
           await stack.net.pause();
           await pause(500);
           await admin`truncate net.http_request_queue`;
@@ -160,7 +160,7 @@ class Storm {
       },
       {
         name: "deliveries change",
-        strike: () =>
+        inject: () =>
           this.#deliveries = this.#pick([
             "plain",
             "double",
@@ -171,7 +171,7 @@ class Storm {
       },
       {
         name: "an owner cancels",
-        strike: async () => {
+        inject: async () => {
           if (this.#ids.length === 0) return;
           await this.#rig.cancelJob(this.#pick(this.#ids));
         },
@@ -179,7 +179,7 @@ class Storm {
       ...(this.#options.killsPostgres
         ? [{
           name: "Postgres crashes and recovers",
-          strike: () => crashPostgres(this.#rig),
+          inject: () => crashPostgres(this.#rig),
         }]
         : []),
     ];
@@ -198,8 +198,8 @@ class Storm {
     }
   }
 
-  async #calm(): Promise<void> {
-    this.#toCut = 0;
+  async #removeFaults(): Promise<void> {
+    this.#responsesToCut = 0;
     this.#deliveries = "plain";
     await this.#rig.simulator.clearFaults();
     if (!this.#workers.some(({ isAlive }) => isAlive)) {
@@ -229,7 +229,7 @@ class Storm {
     if (alive.length < 2) return;
     const ending = this.#pick(alive);
     this.#replace();
-    this.#background.push(ending.end());
+    this.#background.push(ending.terminate());
   }
 
   async #route(): Promise<Route> {
@@ -267,8 +267,8 @@ class Storm {
 }
 
 /**
- * Kills one server process of Postgres with SIGKILL: the postmaster then ends all others, recovers from the log and takes
- * connections again, as after a crash. Resolves when it does.
+ * Kills one server process of Postgres with SIGKILL. The postmaster then ends all others, recovers from the log and
+ * accepts connections again. Resolves once it does.
  */
 export async function crashPostgres(rig: Rig): Promise<void> {
   const [victim] = await rig.admin<{ pid: number }[]>`

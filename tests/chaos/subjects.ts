@@ -1,4 +1,4 @@
-/** What crash points are visited in: every job type at every provider, and a pipeline of two. */
+/** The jobs whose crash points are visited: every job type at every provider, and a pipeline of two. */
 import type { TestUser } from "../_support/as-user.ts";
 import { uploadRecording } from "../_support/as-user.ts";
 import { uploadPortrait } from "../_support/avatar-jobs.ts";
@@ -12,7 +12,7 @@ export interface Owner {
   slideshow: string;
 }
 
-/** A job as it is inserted; `marker` is what the provider's ledger knows it by, the job's own id when left out. */
+/** A job to insert. `marker` identifies it in the provider's ledger; the job's id if omitted. */
 export interface NewJob {
   row: {
     job_type: string;
@@ -20,24 +20,24 @@ export interface NewJob {
     metadata: Record<string, string | number>;
   };
   marker?: string;
-  /** Billable creations of a whole run. */
+  /** Billable creations of a complete run. */
   steps: number;
 }
 
-/** What one visit runs. */
+/** The jobs of one visit. */
 export interface Subject {
   name: string;
-  /** The function that works on its jobs. */
+  /** The worker of its jobs. */
   slug: WorkerSlug;
-  /** The jobs of one visit, each of which depends on the one before it; `number` makes them unlike all others. */
+  /** Each job depends on the one before it. `number` makes their inputs unique. */
   jobs(owner: Owner, number: number): NewJob[];
-  /** The provider has no listing, so that a lost answer leaves a job that only a person can decide. */
+  /** The provider has no list, so a lost response leaves a job that only an operator can resolve. */
   mayPark: boolean;
-  /** A run is claimed more than once: it waits for a render, or for another job. */
+  /** A run is claimed more than once, because it waits for a render or for another job. */
   hasSeveralClaims: boolean;
 }
 
-/** Two parts of the model that takes the shortest texts. */
+/** A speech in two parts, with the model that has the shortest limit for a text. */
 function speech(): NewJob {
   const marker = crypto.randomUUID();
   let text = "";
@@ -79,14 +79,14 @@ const spoken = (number: number) => ({
   voice_id: "en-US-JennyNeural",
 });
 
-/** A code of three letters that no other number has, so that the cache knows nothing of the job. */
+/** A code of three letters, unique to the number, so that the cache has no result for the job. */
 function languageOf(number: number): string {
   const letter = (place: number) =>
     String.fromCharCode(97 + Math.floor(number / 26 ** place) % 26);
   return letter(2) + letter(1) + letter(0);
 }
 
-/** The first of them is what everything else in this folder works with. */
+/** The default subject: storms and batches use it too. */
 export const VOICE_CLONE: Subject = {
   name: "voice_clone",
   slug: SLUG,
@@ -102,7 +102,6 @@ export const VOICE_CLONE: Subject = {
   hasSeveralClaims: false,
 };
 
-/** All of them. */
 export const SUBJECTS: readonly Subject[] = [
   VOICE_CLONE,
   {
@@ -158,7 +157,7 @@ export const SUBJECTS: readonly Subject[] = [
   },
 ];
 
-/** Uploads what jobs of all types need. */
+/** Uploads a recording and a portrait, and creates a slideshow of two slides. Throws if any of it is refused. */
 export async function prepareOwner(user: TestUser): Promise<Owner> {
   const portrait = await uploadPortrait(user);
   const photo = await user.client.from("media").insert({

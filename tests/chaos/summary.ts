@@ -1,4 +1,4 @@
-/** The last line of a storm, for programs that run it. */
+/** The JSON line that ends the output, for programs that run `deno task chaos`. */
 import { z } from "zod";
 
 const summarySchema = z.object({
@@ -6,31 +6,31 @@ const summarySchema = z.object({
   jobs: z.number(),
   points: z.number(),
   storms: z.number(),
-  /** By job type: the points tried, and how the jobs ended that were in hand there. */
+  /** By job type: the points tried, and how the jobs ended that were running there. */
   types: z.record(
     z.string(),
     z.object({
       points: z.number(),
       completed: z.number(),
       failed: z.number(),
-      /** As `outcome_unknown`, for a person to decide. */
+      /** As `outcome_unknown`, for an operator to resolve. */
       parked: z.number(),
       /** Billable creations of all of them. */
       creations: z.number(),
     }),
   ),
-  /** What the audit found, jobs that do not end, points that were not reached; in words. */
+  /** As text: findings of the audit, jobs that did not end, points that were not reached. */
   problems: z.array(z.string()),
 });
 
-/** What happened in a storm. */
+/** The result of a run. */
 export type ChaosSummary = z.output<typeof summarySchema>;
 
 /** Reads the summary, the last line on standard output that is JSON. Throws when there is none. */
 export function readSummary(output: string): ChaosSummary {
   const line = output.split("\n").findLast((line) => line.startsWith("{"));
   if (line === undefined) {
-    throw new Error(`the storm did not come to its end:\n${output}`);
+    throw new Error(`the run printed no summary:\n${output}`);
   }
   return summarySchema.parse(JSON.parse(line));
 }

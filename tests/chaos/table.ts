@@ -1,23 +1,23 @@
-/** The table of points and what became of their jobs. */
+/** Tables of the visited points and their outcomes. */
 import { nameOfPoint, type Visit } from "./points.ts";
 import type { Subject } from "./subjects.ts";
 import type { ChaosSummary } from "./summary.ts";
 
 type Outcomes = ChaosSummary["types"][string];
 
-/** Whether a job was left as `outcome_unknown`, which its row says. */
+/** Whether the job is parked as `outcome_unknown`. */
 function isParked({ status, errorCode, spend }: Visit): boolean {
   return status === "failed" && errorCode === "outcome_unknown" &&
     spend === "unknown";
 }
 
-/** Whether a job ended as it must: with everything paid once; or in doubt, where nobody can be asked. */
-export function isAsItShould(subject: Subject, visit: Visit): boolean {
+/** Whether the job completed with every step paid once, or was parked where the provider has no list to query. */
+export function hasExpectedOutcome(subject: Subject, visit: Visit): boolean {
   return visit.status === "completed" && visit.creations === visit.steps ||
     subject.mayPark && isParked(visit) && visit.creations <= visit.steps;
 }
 
-/** Counts outcomes, on top of others. */
+/** Adds the outcomes of visits to the counts in `before`. */
 export function outcomesOf(
   visits: readonly Visit[],
   before: Outcomes = {
@@ -40,7 +40,7 @@ export function outcomesOf(
   };
 }
 
-/** One line for each job type: how many points were tried, and what became of the jobs. */
+/** One line for each job type: the points tried and the outcomes. */
 export function tableOfTypes(types: ChaosSummary["types"]): string {
   return layOut([
     ["type", "points tried", "completed", "failed", "parked", "creations"],
@@ -55,7 +55,7 @@ export function tableOfTypes(types: ChaosSummary["types"]): string {
   ]);
 }
 
-/** One line for each point: how the job ended, after how many attempts, with how many creations. */
+/** One line for each point: outcome, attempts, creations and spend. */
 export function tableOf(visits: readonly Visit[]): string {
   return layOut([
     ["point", "outcome", "attempts", "creations", "spend"],

@@ -1,4 +1,4 @@
-/** Worker processes: the deployed function in the process that the stack gives it, behind its own fault proxies. */
+/** Worker processes: the function as deployed, started as the stack starts it, behind fault proxies of its requests. */
 import { denoCommand } from "../../dev/stack/functions/deno.ts";
 import { startFunctionProcess } from "../../dev/stack/functions/process.ts";
 import type { FunctionDefinition } from "../../dev/stack/project/project.ts";
@@ -11,21 +11,21 @@ import {
 } from "./fault-proxy.ts";
 import { RENDER_SLUG, ROOT, SLUG, type WorkerSlug } from "./project.ts";
 
-/** How a worker is to be. */
+/** How to start a worker. */
 export interface WorkerOptions {
-  /** The function that it runs; process-ai-job when left out. */
+  /** The function that it runs; process-ai-job by default. */
   slug?: WorkerSlug;
   /** Jobs at a time. */
   concurrency: number;
-  /** Life of its isolate in milliseconds. */
+  /** Wall-clock limit of its isolate in milliseconds. */
   wallClockMs?: number;
-  /** Another main module in the place of the function's own. */
+  /** A main module that replaces the function's own. */
   entrypoint?: string;
-  /** Further variables. */
+  /** Additional environment variables. */
   env?: Record<string, string>;
 }
 
-/** Asked at every moment of every request of a worker. */
+/** Called at every moment of every request of a worker, which waits for the verdict. */
 export type WorkerWatch = (
   worker: ChaosWorker,
   moment: Moment,
@@ -36,25 +36,25 @@ export interface ChaosWorker {
   readonly name: string;
   /** The function that it runs. */
   readonly slug: WorkerSlug;
-  /** Where deliveries for it go. */
+  /** The origin to which deliveries are sent. */
   readonly origin: string;
-  /** What it called so far, in order. */
+  /** Its calls so far, in order, as `<call> <nth>`. */
   readonly calls: readonly string[];
-  /** Jobs that it was given, as the answers to its claims say. */
+  /** Jobs that it claimed, from the responses to its claims. */
   readonly jobs: readonly string[];
-  /** False once its process is over, killed or not. */
+  /** False once its process has ended. */
   readonly isAlive: boolean;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
-  /** SIGSTOP, at once. */
-  stop(): void;
+  /** SIGSTOP. */
+  suspend(): void;
   /** SIGCONT. */
-  goOn(): void;
-  /** SIGTERM, which announces the end by `beforeunload`; resolves when the process is gone. */
-  end(): Promise<void>;
+  resume(): void;
+  /** SIGTERM, which the function sees as `beforeunload`; resolves when the process is gone. */
+  terminate(): Promise<void>;
 }
 
-/** Starts workers and ends what is left of them. */
+/** Starts workers. Disposing kills those that still run. */
 export class Workers implements AsyncDisposable {
   readonly #stack: Stack;
   readonly #definitions: ReadonlyMap<WorkerSlug, FunctionDefinition>;
@@ -74,7 +74,7 @@ export class Workers implements AsyncDisposable {
     this.#watch = watch;
   }
 
-  /** Starts a worker and resolves when it takes deliveries. */
+  /** Starts a worker and resolves once it accepts deliveries. */
   async start(options: WorkerOptions): Promise<ChaosWorker> {
     const name = `worker-${++this.#started}`;
     const slug = options.slug ?? SLUG;
@@ -116,20 +116,20 @@ export class Workers implements AsyncDisposable {
             default: this.#stack.secretKey,
           }),
           DISPATCH_SECRET: this.#stack.dispatchSecret,
-          ELEVENLABS_API_KEY: "simulated-in-the-storm",
+          ELEVENLABS_API_KEY: "chaos-test-key",
           ELEVENLABS_BASE_URL: `${provider.url}/elevenlabs`,
-          DID_API_KEY: "simulated-in-the-storm",
+          DID_API_KEY: "chaos-test-key",
           DID_BASE_URL: `${provider.url}/d-id`,
-          HEYGEN_API_KEY: "simulated-in-the-storm",
+          HEYGEN_API_KEY: "chaos-test-key",
           HEYGEN_BASE_URL: `${provider.url}/heygen`,
           WORKER_CONCURRENCY: String(options.concurrency),
           ISOLATE_WALL_CLOCK: String(Math.ceil(wallClockMs / 1000)),
-          // Less than a test may take, so that a call that hangs ends by itself.
+          // Less than a test's limit, so that a hanging call ends by itself.
           AI_API_TIMEOUT: "20",
           DB_STATEMENT_TIMEOUT: "4",
           ...options.env,
         },
-        // The one worker of a storm stands for many isolates.
+        // One process stands for many isolates, so their limits do not apply.
         limits: { wallClockMs, cpuMs: 0, memoryBytes: 0 },
         bootTimeoutMs: 60_000,
         logs: this.#stack.logs,
@@ -141,7 +141,7 @@ export class Workers implements AsyncDisposable {
       try {
         Deno.kill(process.pid, what);
       } catch (error) {
-        // It went by itself a moment ago.
+        // The process has ended by itself.
         if (!(error instanceof Deno.errors.NotFound)) throw error;
       }
     };
@@ -159,9 +159,9 @@ export class Workers implements AsyncDisposable {
         await process.exited;
         isAlive = false;
       },
-      stop: () => signal("SIGSTOP"),
-      goOn: () => signal("SIGCONT"),
-      end: () => process.end(),
+      suspend: () => signal("SIGSTOP"),
+      resume: () => signal("SIGCONT"),
+      terminate: () => process.end(),
     };
     this.#all.add({
       async [Symbol.asyncDispose]() {

@@ -1,9 +1,9 @@
-/** process-ai-job in a process whose wall clock is wrong by CHAOS_CLOCK_OFFSET_MS; the function itself is untouched. */
+/** Main module that shifts the wall clock by CHAOS_CLOCK_OFFSET_MS and then loads process-ai-job unchanged. */
 const offsetMs = Number(Deno.env.get("CHAOS_CLOCK_OFFSET_MS"));
 const RealDate = Date;
 const wrongNow = () => RealDate.now() + offsetMs;
 
-// Only the moment called now is wrong; a date that is given stays what it is.
+// Only the current time is shifted; dates from arguments are not.
 Object.defineProperty(globalThis, "Date", {
   value: new Proxy(RealDate, {
     construct: (target, given, newTarget) =>

@@ -21,7 +21,7 @@ async function tryTypes(names: readonly string[]): Promise<void> {
   ) {
     assertEquals(points, 6, `${name}: ${output}`);
     assertEquals([completed + parked, failed], [6, 0], `${name}: ${output}`);
-    // Only for a transcript the provider cannot say whether it was made.
+    // Only for transcripts does the provider have no list to query.
     assert(parked === 0 || name === "transcription", `${name}: ${output}`);
   }
 }

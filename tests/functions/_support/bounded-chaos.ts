@@ -4,7 +4,7 @@ import { fromFileUrl } from "@std/path";
 import { FULL_LOCK } from "../../../dev/tools/lock-rules.ts";
 import { readSummary } from "../../chaos/summary.ts";
 
-/** Runs it and returns its summary and all its output; fails if it found a problem. */
+/** Runs `deno task chaos --bounded` and returns its summary and output. Throws if it found a problem. */
 export async function runBoundedChaos(...args: string[]) {
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [

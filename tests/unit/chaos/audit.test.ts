@@ -1,4 +1,4 @@
-/** Each rule of the closing audit finds what breaks it, and nothing where all is well. */
+/** Each rule of the audit finds its violation, and nothing in consistent data. */
 import { assert, assertEquals } from "@std/assert";
 import {
   audit,
@@ -183,7 +183,7 @@ function jobOf(facts: Facts, id: string): Facts["jobs"][number] {
 const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   {
     rule: "unfinished",
-    what: "a job that is due, and nothing holds it back",
+    what: "a due job without a reason to wait",
     spoil: (facts) => jobOf(facts, "waiting").scheduled_at = before(60),
   },
   {
@@ -193,7 +193,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "overdue",
-    what: "a lease that nobody takes back",
+    what: "an expired lease that is not rescued",
     spoil: (facts) => jobOf(facts, "running").lease_expires_at = before(60),
   },
   {
@@ -218,7 +218,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
       }),
   },
   {
-    rule: "billed for nobody",
+    rule: "billed without a job",
     what: "a voice without a job",
     spoil: (facts) =>
       facts.creations.push({
@@ -240,12 +240,12 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "parked",
-    what: "a job that failed in doubt under another name",
+    what: "an unknown spend under another error code",
     spoil: (facts) => jobOf(facts, "parked").error_code = "provider_timeout",
   },
   {
     rule: "journal",
-    what: "a call in flight of a job that is over",
+    what: "a call in flight of a final job",
     spoil: ({ calls }) => {
       for (const call of calls) {
         if (call.job_id === "parked") call.outcome = "sent";
@@ -275,7 +275,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "limits",
-    what: "a count of active jobs that is not theirs",
+    what: "a wrong count of active jobs",
     spoil: ({ limits }) => {
       for (const limit of limits) {
         if (limit.user_id === BOB) limit.active_jobs_at_most = 1;
@@ -284,7 +284,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "limits",
-    what: "a count of the day that is not theirs",
+    what: "a wrong count of the day's jobs",
     spoil: ({ limits }) => {
       for (const limit of limits) {
         if (limit.user_id === ANN) limit.jobs_that_day = 1;
@@ -302,7 +302,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "events",
-    what: "an event that never came",
+    what: "a missing event",
     spoil: (facts) => jobOf(facts, "done").event_seq = 3,
   },
   {
@@ -312,7 +312,7 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "voices",
-    what: "a voice that was made for another job",
+    what: "a voice created for another job",
     spoil: ({ voices }) => {
       for (const voice of voices) voice.provider_voice_id = "voice-9";
     },
@@ -330,17 +330,17 @@ const SPOILT: { rule: AuditRule; what: string; spoil(facts: Facts): void }[] = [
   },
   {
     rule: "products",
-    what: "a video whose file is gone",
+    what: "a video without its file",
     spoil: ({ files }) => files.splice(0),
   },
   {
     rule: "products",
-    what: "a row of a job that makes none",
+    what: "a row of a job type that creates none",
     spoil: ({ products }) => products.push({ job_id: "done", kind: "pdf" }),
   },
   {
     rule: "caps",
-    what: "two videos at once at a provider that takes one",
+    what: "two videos at once at a provider with a cap of one",
     spoil: (facts) =>
       facts.samples.push([
         { provider: "d-id", user_id: ANN, running: 1 },
@@ -362,7 +362,7 @@ for (const { rule, what, spoil } of SPOILT) {
   });
 }
 
-Deno.test("audit: every rule is tried", () => {
+Deno.test("audit: every rule has a violation in this test", () => {
   const tried = new Set(SPOILT.map(({ rule }) => rule));
   assertEquals([...tried].sort(), Object.keys(AUDIT_RULES).sort());
 });

@@ -1,20 +1,20 @@
 import { assertEquals } from "@std/assert";
-import { hadMishap } from "../../chaos/choices.ts";
+import { wasInterrupted } from "../../chaos/choices.ts";
 
 const events = (...names: string[]) =>
   names.map((event) => ({ job_id: "a", event }));
 
-Deno.test("hadMishap: a run whose lease ran out, or that was tried again, is not one that others repeat", () => {
+Deno.test("wasInterrupted: true for a rescued, retried, released or failed attempt", () => {
   const claimed = ["created", "claimed", "progress"];
-  for (const mishap of ["rescued", "retried", "released"]) {
-    const broken = events(...claimed, mishap, "claimed", "completed");
-    assertEquals(hadMishap(["a"], broken), true, mishap);
+  for (const event of ["rescued", "retried", "released"]) {
+    const broken = events(...claimed, event, "claimed", "completed");
+    assertEquals(wasInterrupted(["a"], broken), true, event);
   }
-  assertEquals(hadMishap(["a"], events(...claimed, "failed")), true);
+  assertEquals(wasInterrupted(["a"], events(...claimed, "failed")), true);
 });
 
-Deno.test("hadMishap: a run that waits for its provider is whole, and other jobs do not count", () => {
+Deno.test("wasInterrupted: false for a run that waits for its provider, and for other jobs' events", () => {
   const whole = events("created", "claimed", "snoozed", "claimed", "completed");
-  assertEquals(hadMishap(["a"], whole), false);
-  assertEquals(hadMishap(["b"], events("claimed", "rescued")), false);
+  assertEquals(wasInterrupted(["a"], whole), false);
+  assertEquals(wasInterrupted(["b"], events("claimed", "rescued")), false);
 });

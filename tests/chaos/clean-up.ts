@@ -1,22 +1,22 @@
-/** What people do when the storm is over: owners retry what failed, and an operator decides what nobody knows. */
+/** After a storm: an operator resolves the jobs with an unknown outcome and redrives the failed ones. */
 import type { Rig } from "./rig.ts";
 
-/** How many jobs were decided by an operator and retried by hand; none of them may be failed afterwards. */
-export interface Aftermath {
+/** Numbers of jobs resolved and retried, and the jobs that failed nevertheless. */
+export interface CleanUpResult {
   resolved: number;
   retried: number;
   stillFailed: string[];
 }
 
-/** Resolves parked jobs as the ledger has it, runs all other failed ones again, and waits for their end. */
-export async function clearUp(rig: Rig): Promise<Aftermath> {
+/** Resolves parked jobs according to the provider's ledger, retries the other failed ones, and waits until they end. */
+export async function cleanUp(rig: Rig): Promise<CleanUpResult> {
   const { jobs, creations } = await rig.facts();
   let resolved = 0;
   for (const { id } of jobs.filter(({ spend }) => spend === "unknown")) {
-    const made = creations.find(({ marker }) => marker === id);
+    const created = creations.find(({ marker }) => marker === id);
     const [row] = await rig.sql<{ answer: boolean }[]>`
-      select public.resolve_unknown_ai_job(${id}, ${made !== undefined}, ${
-      made?.id ?? null
+      select public.resolve_unknown_ai_job(${id}, ${created !== undefined}, ${
+      created?.id ?? null
     }) as answer`;
     if (row?.answer) resolved++;
   }

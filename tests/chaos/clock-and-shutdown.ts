@@ -1,23 +1,23 @@
-/** Workers with unusual but complete lives: a wrong clock, and an isolate that is notified of its end. */
+/** Workers with a wrong clock, and a worker that is notified of its shutdown. */
 import { fromFileUrl } from "@std/path";
 import { z } from "zod";
 import { pause, type Rig } from "./rig.ts";
 import { SLUG } from "./project.ts";
 
-/** Something that should be so and is not; empty when all is well. */
-export type Complaints = string[];
+/** Violated expectations; empty when there is none. */
+export type Problems = string[];
 
 const HOUR_MS = 3_600_000;
 const wrongClock = fromFileUrl(new URL("./wrong-clock.ts", import.meta.url));
 
-/** Long enough for a machine that is busy with other things: a worker that cannot run for so long is not alive. */
+/** Long enough that a worker on a busy machine keeps its lease. */
 const LEASE_SECONDS = 7;
 
 /**
- * A worker an hour ahead and one an hour behind, with calls that take longer than a lease: only the database's clock may
- * count, so that nothing is rescued and nothing expires.
+ * A worker an hour ahead and one an hour behind, with calls longer than a lease. Only the database's clock may count: no
+ * job is rescued.
  */
-export async function tryWrongClocks(rig: Rig): Promise<Complaints> {
+export async function testWrongClocks(rig: Rig): Promise<Problems> {
   await rig.setLease(LEASE_SECONDS);
   const workers = await Promise.all(
     [HOUR_MS, -HOUR_MS].map((offsetMs) =>
@@ -35,39 +35,39 @@ export async function tryWrongClocks(rig: Rig): Promise<Complaints> {
   });
   rig.deliverTo(...workers);
   const ids: string[] = [];
-  for (let made = 0; made < 4; made++) ids.push(await rig.insertJob());
+  for (let index = 0; index < 4; index++) ids.push(await rig.insertJob());
   const left = await rig.untilSettled(30);
-  const complaints: Complaints = left > 0 ? [`${left} jobs do not end`] : [];
+  const problems: Problems = left > 0 ? [`${left} jobs do not end`] : [];
 
   const { jobs, events } = await rig.facts();
   for (const job of jobs.filter(({ id }) => ids.includes(id))) {
     if (job.status === "completed" && job.attempt === 1) continue;
     const reported = events.filter(({ job_id }) => job_id === job.id)
       .map(({ event }) => event);
-    complaints.push(
+    problems.push(
       `${job.id} is ${job.status} after ${job.attempt} attempts: ${
         reported.join(", ")
       }`,
     );
   }
-  // That the clocks really were wrong, by the workers' own words.
+  // The workers' log lines prove that their clocks were wrong.
   const seen = new Set(
     rig.stack.logs.records(`function:${SLUG}`).slice(began).flatMap((
       { line, at },
     ) => offsetOf(line, Date.parse(at))),
   );
   for (const hours of [1, -1]) {
-    if (!seen.has(hours)) complaints.push(`no clock was ${hours} h off`);
+    if (!seen.has(hours)) problems.push(`no clock was ${hours} h off`);
   }
   await Promise.all(workers.map((worker) => worker.kill()));
   await rig.simulator.clearFaults();
   await rig.setLease();
-  return complaints;
+  return problems;
 }
 
 const logLine = z.object({ time: z.iso.datetime() });
 
-/** By how many hours the time of a log line is off. */
+/** The difference in hours between the time in a log line and the time at which it arrived. */
 function offsetOf(line: string, at: number): number[] {
   try {
     const { time } = logLine.parse(JSON.parse(line));
@@ -78,16 +78,16 @@ function offsetOf(line: string, at: number): number[] {
 }
 
 /**
- * An isolate that is notified of its end by `beforeunload` while it fetches the input releases its job without using up
- * an attempt; the next worker finishes it.
+ * An isolate that receives `beforeunload` while it downloads the input releases its job without using up an attempt. The
+ * next worker finishes it.
  */
-export async function tryAnnouncedEnd(rig: Rig): Promise<Complaints> {
+export async function testAnnouncedShutdown(rig: Rig): Promise<Problems> {
   const reported = await rig.workers.start({ concurrency: 1 });
   const isHeld = Promise.withResolvers<void>();
   const isOver = Promise.withResolvers<void>();
   rig.watch = async (worker, { call, phase }) => {
-    if (worker !== reported || call !== "storage.download") return "go on";
-    if (phase !== "answered") return "go on";
+    if (worker !== reported || call !== "storage.download") return "continue";
+    if (phase !== "answered") return "continue";
     isHeld.resolve();
     await isOver.promise;
     return "cut";
@@ -96,21 +96,23 @@ export async function tryAnnouncedEnd(rig: Rig): Promise<Complaints> {
   const id = await rig.insertJob();
   await Promise.race([isHeld.promise, pause(20_000)]);
   await rig.heal();
-  await reported.end();
+  await reported.terminate();
   isOver.resolve();
   const left = await rig.untilSettled(20);
-  rig.watch = () => "go on";
+  rig.watch = () => "continue";
 
   const { jobs, events } = await rig.facts();
   const job = jobs.find((job) => job.id === id);
   const timeline = events.filter(({ job_id }) => job_id === id)
     .map(({ event }) => event);
-  const complaints: Complaints = left > 0 ? [`${left} jobs do not end`] : [];
+  const problems: Problems = left > 0 ? [`${left} jobs do not end`] : [];
   if (job?.status !== "completed" || job.attempt !== 1) {
-    complaints.push(`it is ${job?.status} after ${job?.attempt} attempts`);
+    problems.push(
+      `the job is ${job?.status} after ${job?.attempt} attempts`,
+    );
   }
   if (!timeline.includes("released")) {
-    complaints.push(`it was not handed back: ${timeline.join(", ")}`);
+    problems.push(`the job was not released: ${timeline.join(", ")}`);
   }
-  return complaints;
+  return problems;
 }
