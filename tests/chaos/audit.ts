@@ -2,8 +2,8 @@
  * The audit: rules that a project's database and the providers' ledgers must satisfy after any number of faults. It is a
  * pure function of facts, so that a test can violate each rule and expect a finding.
  */
-import type postgres from "postgres";
 import { z } from "zod";
+import type { Sessions } from "../../dev/stack/extensions/sessions.ts";
 
 const count = z.coerce.number().int();
 const time = z.date();
@@ -80,11 +80,12 @@ export interface AuditedCreation {
 }
 
 /** Number of running jobs of a user at a provider at one moment. */
-export interface Sample {
-  provider: string;
-  user_id: string;
-  running: number;
-}
+export const sampleSchema = z.object({
+  provider: z.string(),
+  user_id: z.string(),
+  running: count,
+});
+export type Sample = z.output<typeof sampleSchema>;
 
 /** Everything that the audit examines. */
 export interface Facts {
@@ -143,45 +144,57 @@ const SWEEP_SECONDS = 2;
 /** Allowance for a busy machine. */
 const SLACK_SECONDS = 10;
 
-/** Reads the facts from a database in one snapshot. The role of `sql` must be allowed to read every row. */
+/** Reads the facts from a database in one snapshot. The role of `database` must be allowed to read every row. */
 export async function readFacts(
-  sql: postgres.Sql,
+  database: Sessions,
   seen: Pick<Facts, "creations" | "capsSince" | "samples">,
 ): Promise<Facts> {
-  return await sql.begin("isolation level repeatable read", async (sql) => {
-    const [clock] = await sql<{ now: Date }[]>`select now()`;
-    const jobs = await sql`select * from public.ai_jobs`;
-    const events = await sql`
-      select job_id, seq, event, created_at from public.ai_job_events order by job_id, seq`;
-    const calls = await sql`
-      select job_id, operation, outcome, provider_object_id from public.ai_provider_calls`;
-    const voices =
-      await sql`select job_id, provider_voice_id from public.voices`;
-    const products = await sql`
-      select job_id, 'avatar' as kind from public.avatars union all select job_id, 'pdf' from public.pdfs`;
-    const files = await sql<{ file: string }[]>`
-      select bucket_id || '/' || name as file from storage.objects`;
-    const providers = await sql`
-      select provider, max_concurrent from public.ai_providers`;
-    const limits = await sql`
-      select user_id, max_concurrent_jobs, active_jobs_at_most, jobs_that_day, counted_on = current_date as is_counted_today,
-        paused_at is not null as is_paused
-      from public.ai_limits`;
-    const types = await sql`
-      select t.job_type, t.provider, t.lease_seconds,
-        t.is_enabled and t.paused_at is null and p.paused_at is null as may_run
-      from public.ai_job_types as t join public.ai_providers as p on p.provider = t.provider`;
+  return await database.transaction(async (session) => {
+    await session.query("set transaction isolation level repeatable read");
+    const read = async <T>(schema: z.ZodType<T>, text: string) =>
+      z.array(schema).parse((await session.query(text)).rows);
+    const [clock] = await read(z.object({ now: time }), "select now()");
+    if (clock === undefined) throw new Error("the database has no clock");
+    const files = await read(
+      z.object({ file: z.string() }),
+      "select bucket_id || '/' || name as file from storage.objects",
+    );
     return {
-      now: time.parse(clock?.now),
-      jobs: z.array(jobSchema).parse([...jobs]),
-      events: z.array(eventSchema).parse([...events]),
-      calls: z.array(callSchema).parse([...calls]),
-      voices: z.array(voiceSchema).parse([...voices]),
-      products: z.array(productSchema).parse([...products]),
+      now: clock.now,
+      jobs: await read(jobSchema, "select * from public.ai_jobs"),
+      events: await read(
+        eventSchema,
+        "select job_id, seq, event, created_at from public.ai_job_events order by job_id, seq",
+      ),
+      calls: await read(
+        callSchema,
+        "select job_id, operation, outcome, provider_object_id from public.ai_provider_calls",
+      ),
+      voices: await read(
+        voiceSchema,
+        "select job_id, provider_voice_id from public.voices",
+      ),
+      products: await read(
+        productSchema,
+        "select job_id, 'avatar' as kind from public.avatars union all select job_id, 'pdf' from public.pdfs",
+      ),
       files: files.map(({ file }) => file),
-      providers: z.array(providerSchema).parse([...providers]),
-      limits: z.array(limitSchema).parse([...limits]),
-      types: z.array(typeSchema).parse([...types]),
+      providers: await read(
+        providerSchema,
+        "select provider, max_concurrent from public.ai_providers",
+      ),
+      limits: await read(
+        limitSchema,
+        `select user_id, max_concurrent_jobs, active_jobs_at_most, jobs_that_day, counted_on = current_date as is_counted_today,
+          paused_at is not null as is_paused
+        from public.ai_limits`,
+      ),
+      types: await read(
+        typeSchema,
+        `select t.job_type, t.provider, t.lease_seconds,
+          t.is_enabled and t.paused_at is null and p.paused_at is null as may_run
+        from public.ai_job_types as t join public.ai_providers as p on p.provider = t.provider`,
+      ),
       ...seen,
     };
   });

@@ -280,10 +280,11 @@ async function untilReachedOrMissed(
 /** Whether jobs have ended; false while Postgres is unavailable. */
 async function haveEnded(rig: Rig, ids: readonly string[]): Promise<boolean> {
   try {
-    const [row] = await rig.sql<{ left: number }[]>`
-      select count(*)::int as left from public.ai_jobs
-      where id = any(${ids}) and status in ('pending', 'processing')`;
-    return row?.left === 0;
+    const { rows } = await rig.database.query(
+      "select id from public.ai_jobs where id = any($1) and status in ('pending', 'processing')",
+      [ids],
+    );
+    return rows.length === 0;
   } catch {
     return false;
   }

@@ -1,7 +1,6 @@
 /** The test rig: a stack, users with uploads, workers behind fault proxies, the routing of deliveries, and the audit. */
-import "./ended-sessions.ts";
-import type postgres from "postgres";
-import { connectRig } from "./connection.ts";
+import { z } from "zod";
+import { Sessions } from "../../dev/stack/extensions/sessions.ts";
 import { type Stack, startStack } from "../../dev/stack/stack.ts";
 import { putVaultSecrets } from "../../dev/stack/extensions/supabase_vault/secrets.ts";
 import { signUp } from "../_support/as-user.ts";
@@ -12,6 +11,7 @@ import {
   type Finding,
   readFacts,
   type Sample,
+  sampleSchema,
 } from "./audit.ts";
 import { type Deliveries, receiveDeliveries } from "./deliveries.ts";
 import type { Moment, Verdict } from "./fault-proxy.ts";
@@ -44,9 +44,9 @@ export class Rig implements AsyncDisposable {
   readonly deliveries: Deliveries;
   readonly workers: Workers;
   /** As the owner of the tables. Storms do not end these sessions. */
-  readonly sql: postgres.Sql;
+  readonly database: Sessions;
   /** As the superuser. */
-  readonly admin: postgres.Sql;
+  readonly admin: Sessions;
   readonly simulator: ReturnType<typeof simulatorControl>;
   /** The verdict for every moment of every request. */
   watch: (
@@ -76,8 +76,8 @@ export class Rig implements AsyncDisposable {
       stack,
       (worker, moment) => this.watch(worker, moment),
     );
-    this.sql = connectRig(stack.dbUrl, "chaos", 3);
-    this.admin = connectRig(stack.adminDbUrl, "chaos");
+    this.database = new Sessions(stack.dbUrl, "chaos", 3);
+    this.admin = new Sessions(stack.adminDbUrl, "chaos");
   }
 
   /** Starts the stack with `users` owners, each with the uploads that jobs need. */
@@ -101,11 +101,19 @@ export class Rig implements AsyncDisposable {
   }
 
   async #prepare(users: number): Promise<void> {
-    const { sql } = this;
-    await sql`
-      update public.ai_job_types set ${sql(POLICY)}`;
-    await sql`
-      update public.ai_limits set max_active_jobs = 1000, max_jobs_per_day = 100000 where user_id is null`;
+    await this.database.query(
+      `update public.ai_job_types
+      set lease_seconds = $1, reconcile_seconds = $2, backoff_base_seconds = $3, backoff_max_seconds = $4`,
+      [
+        POLICY.lease_seconds,
+        POLICY.reconcile_seconds,
+        POLICY.backoff_base_seconds,
+        POLICY.backoff_max_seconds,
+      ],
+    );
+    await this.database.query(
+      "update public.ai_limits set max_active_jobs = 1000, max_jobs_per_day = 100000 where user_id is null",
+    );
     // The poll right after the submission finds the render unfinished, every later one finds it done.
     for (const provider of ["d-id", "heygen"] as const) {
       await this.simulator.set({ render_ms: RENDER_MS }, provider);
@@ -118,19 +126,26 @@ export class Rig implements AsyncDisposable {
 
   /** Sets the lease of voice clones, by default to its initial value. */
   async setLease(seconds = POLICY.lease_seconds): Promise<void> {
-    await this.sql`
-      update public.ai_job_types set lease_seconds = ${seconds} where job_type = 'voice_clone'`;
+    await this.database.query(
+      "update public.ai_job_types set lease_seconds = $1 where job_type = 'voice_clone'",
+      [seconds],
+    );
   }
 
   /** Sets the caps of each provider and user. Call it only while no job runs. */
   async setCaps(ofProvider: number, ofUser: number): Promise<void> {
-    await this.sql`
-      update public.ai_providers set max_concurrent = ${ofProvider}`;
-    await this.sql`
-      update public.ai_limits set max_concurrent_jobs = ${ofUser} where user_id is null`;
-    const [row] = await this.sql<{ now: Date }[]>`
-      select clock_timestamp() as now`;
-    if (row !== undefined) this.#capsSince = row.now;
+    await this.database.query(
+      "update public.ai_providers set max_concurrent = $1",
+      [ofProvider],
+    );
+    await this.database.query(
+      "update public.ai_limits set max_concurrent_jobs = $1 where user_id is null",
+      [ofUser],
+    );
+    const { rows: [row] } = await this.database.query(
+      "select clock_timestamp() as now",
+    );
+    this.#capsSince = z.date().parse(row?.now);
     this.#samples = [];
   }
 
@@ -240,15 +255,17 @@ export class Rig implements AsyncDisposable {
     };
     const running = [
       every(SAMPLE_EVERY_MS, async () => {
-        const sample = await this.sql<Sample[]>`
-          select provider, user_id, count(*)::int as running
-          from public.ai_jobs where status = 'processing' group by provider, user_id`;
-        this.#samples.push([...sample]);
+        const { rows } = await this.database.query(
+          `select provider, user_id, count(*)::int as running
+          from public.ai_jobs where status = 'processing' group by provider, user_id`,
+        );
+        this.#samples.push(z.array(sampleSchema).parse(rows));
       }),
       every(SKIP_WAITS_EVERY_MS, async () => {
-        await this.sql`
-          update public.ai_jobs set scheduled_at = clock_timestamp()
-          where status = 'pending' and scheduled_at > clock_timestamp()`;
+        await this.database.query(
+          `update public.ai_jobs set scheduled_at = clock_timestamp()
+          where status = 'pending' and scheduled_at > clock_timestamp()`,
+        );
       }),
     ];
     this.#parts.defer(async () => {
@@ -273,7 +290,7 @@ export class Rig implements AsyncDisposable {
 
   /** The rows, timelines and calls of waiting and running jobs, with caps, schedules and sessions, as JSON for the output. */
   async describeUnfinished(): Promise<string> {
-    const [row] = await this.sql<{ found: unknown }[]>`
+    const { rows: [row] } = await this.database.query(`
       select jsonb_build_object(
         'now', clock_timestamp(),
         'jobs', (
@@ -301,15 +318,16 @@ export class Rig implements AsyncDisposable {
           select jsonb_agg(jsonb_build_array(a.application_name, a.state, a.wait_event, a.xact_start, left(a.query, 120)))
           from pg_stat_activity as a where a.backend_type = 'client backend'
         )
-      ) as found`;
+      ) as found`);
     return JSON.stringify(row?.found, null, 1);
   }
 
   async #unsettled(): Promise<number> {
     try {
-      const [row] = await this.sql<{ left: number }[]>`
-        select count(*)::int as left from public.ai_jobs where status in ('pending', 'processing')`;
-      return row?.left ?? 0;
+      const { rows } = await this.database.query(
+        "select id from public.ai_jobs where status in ('pending', 'processing')",
+      );
+      return rows.length;
     } catch {
       return Infinity;
     }
@@ -317,7 +335,7 @@ export class Rig implements AsyncDisposable {
 
   /** The current facts about all jobs since the start. */
   async facts(): Promise<Facts> {
-    return await readFacts(this.sql, {
+    return await readFacts(this.database, {
       creations: (await this.simulator.creations()).map((creation) => ({
         ...creation,
         marker: this.#idByMarker.get(creation.marker ?? "") ?? creation.marker,
@@ -340,8 +358,8 @@ export class Rig implements AsyncDisposable {
     await this.workers[Symbol.asyncDispose]();
     await this.#parts.disposeAsync();
     await Promise.all([
-      this.sql.end({ timeout: 1 }),
-      this.admin.end({ timeout: 1 }),
+      this.database[Symbol.asyncDispose](),
+      this.admin[Symbol.asyncDispose](),
     ]);
   }
 }

@@ -1,8 +1,9 @@
 /** A storm: several users, jobs and workers, and random faults from a seeded generator. */
 // deno-lint-ignore-file no-console -- prints the rows of jobs that do not end
+import { z } from "zod";
+import { SessionLost } from "../../dev/stack/extensions/sessions.ts";
 import type { FaultRule } from "../_support/simulator-control.ts";
 import type { Route } from "./deliveries.ts";
-import { isSessionLost } from "./ended-sessions.ts";
 import { pause, type Rig } from "./rig.ts";
 import type { ChaosWorker } from "./workers.ts";
 
@@ -92,7 +93,7 @@ class Storm {
         await fault.inject();
       } catch (error) {
         // The previous fault may have ended the session.
-        if (!isSessionLost(error)) throw error;
+        if (!(error instanceof SessionLost)) throw error;
       }
     }
     this.#options.onStep("faults are removed");
@@ -133,28 +134,31 @@ class Storm {
       {
         name: "connections of the API are terminated",
         inject: () =>
-          admin`
-            select pg_terminate_backend(pid) from pg_stat_activity
+          admin.query(
+            `select pg_terminate_backend(pid) from pg_stat_activity
             where application_name in ('rest', 'storage and auth')`,
+          ),
       },
       {
         name: "the sweep is terminated",
         inject: () =>
-          admin`
-            select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_cron'`,
+          admin.query(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_cron'",
+          ),
       },
       {
         name: "pg_net is terminated",
         inject: () =>
-          admin`
-            select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_net worker'`,
+          admin.query(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_net worker'",
+          ),
       },
       {
         name: "pg_net stops and its queue is emptied",
         inject: async () => {
           await stack.net.pause();
           await pause(500);
-          await admin`truncate net.http_request_queue`;
+          await admin.query("truncate net.http_request_queue");
           stack.net.resume();
         },
       },
@@ -271,14 +275,15 @@ class Storm {
  * accepts connections again. Resolves once it does.
  */
 export async function crashPostgres(rig: Rig): Promise<void> {
-  const [victim] = await rig.admin<{ pid: number }[]>`
-    select pid from pg_stat_activity
-    where backend_type = 'client backend' and application_name <> 'chaos' limit 1`;
+  const { rows: [victim] } = await rig.admin.query(
+    `select pid from pg_stat_activity
+    where backend_type = 'client backend' and application_name <> 'chaos' limit 1`,
+  );
   if (victim === undefined) return;
-  Deno.kill(victim.pid, "SIGKILL");
+  Deno.kill(z.number().parse(victim.pid), "SIGKILL");
   for (;;) {
     try {
-      await rig.sql`select 1`;
+      await rig.database.query("select 1");
       return;
     } catch {
       await pause(100);

@@ -1,6 +1,11 @@
 /** Sessions of the embedded stack's background workers, when the server ends them. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { Listener, Sessions } from "../../dev/stack/extensions/sessions.ts";
+import {
+  DatabaseError,
+  Listener,
+  SessionLost,
+  Sessions,
+} from "../../dev/stack/extensions/sessions.ts";
 import { withDatabase } from "../_support/database.ts";
 import { until } from "../_support/stack-fixture.ts";
 
@@ -18,8 +23,7 @@ Deno.test("sessions: a session that ends fails its transaction, and the next sta
           if (isBegun) await session.query("select 1");
           await end();
           await session.query("select 2");
-        })
-      );
+        }), SessionLost);
     }
     // Inside of a statement.
     const asleep = sessions.query("select pg_sleep(600)");
@@ -29,7 +33,7 @@ Deno.test("sessions: a session that ends fails its transaction, and the next sta
         select 1 from pg_stat_activity where application_name = ${NAME} and query like '%pg_sleep%'`)
         .length > 0);
     await end();
-    await assertRejects(() => asleep);
+    await assertRejects(() => asleep, SessionLost);
     assertEquals((await sessions.query("select 3 as n")).rows, [{ n: 3 }]);
     // After it was given up, while it closes: nobody awaits it any more.
     for (let tried = 0; tried < 20; tried++) {
@@ -66,7 +70,7 @@ Deno.test("sessions: an error of Postgres rolls the transaction back and leaves 
           await session.query("insert into public.noted values (1)");
           await session.query("select 1/0");
         }),
-      Error,
+      DatabaseError,
       "division by zero",
     );
     assertEquals(
@@ -76,6 +80,14 @@ Deno.test("sessions: an error of Postgres rolls the transaction back and leaves 
       2,
     );
   });
+});
+
+Deno.test("sessions: a server that cannot be reached is a lost session", async () => {
+  await using sessions = new Sessions(
+    "postgres://postgres@127.0.0.1:1/postgres",
+    NAME,
+  );
+  await assertRejects(() => sessions.query("select 1"), SessionLost);
 });
 
 Deno.test("listener: it listens again after its session has ended", async () => {

@@ -12,6 +12,8 @@ import {
   Pool,
 } from "pg";
 
+export { DatabaseError };
+
 /** What a statement returned. */
 export interface StatementResult {
   rows: Record<string, unknown>[];
@@ -21,8 +23,13 @@ export interface StatementResult {
 
 /** One session, for as long as the caller uses it. */
 export interface Session {
-  /** Runs a statement, or several without parameters. Throws the error of Postgres, or of the connection. */
+  /** Runs a statement, or several without parameters. Throws `DatabaseError` or `SessionLost`. */
   query(text: string, values?: unknown[]): Promise<StatementResult>;
+}
+
+/** The session ended before the answer, or none could be opened; `cause` is what the driver reported. */
+export class SessionLost extends Error {
+  override readonly name = "SessionLost";
 }
 
 /** A pool of sessions under one `application_name`. Sessions are opened as needed and replaced when they end. */
@@ -43,19 +50,19 @@ export class Sessions implements AsyncDisposable {
     this.#pool.on("connect", (client) => client.on("error", () => {}));
   }
 
-  /** Runs one statement. Throws the error of Postgres, or of the connection. */
+  /** Runs one statement. Throws `DatabaseError` when Postgres refuses it, `SessionLost` when it did not answer. */
   async query(text: string, values?: unknown[]): Promise<StatementResult> {
     return await this.use((session) => session.query(text, values));
   }
 
   /** Lends one session. It is closed, not reused, when `work` throws. */
   async use<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const client = await this.#pool.connect();
+    const client = await orLost(this.#pool.connect());
     let failed = true;
     try {
       const result = await work({
         query: async (text, values) =>
-          resultOf(await client.query(text, values)),
+          resultOf(await orLost(client.query(text, values))),
       });
       failed = false;
       return result;
@@ -80,9 +87,16 @@ export class Sessions implements AsyncDisposable {
   }
 }
 
-/** Whether Postgres refused the statement; false when the session has ended (class 57P) or could not be opened. */
-export function isRefused(error: unknown): boolean {
-  return error instanceof DatabaseError && !error.code?.startsWith("57P");
+/** Passes on what Postgres refused. Every other error of the driver means that the session is lost, as does class 57P. */
+async function orLost<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    const isRefused = error instanceof DatabaseError &&
+      !error.code?.startsWith("57P");
+    if (isRefused || !(error instanceof Error)) throw error;
+    throw new SessionLost(error.message, { cause: error });
+  }
 }
 
 function resultOf(result: Answer): StatementResult {

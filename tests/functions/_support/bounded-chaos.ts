@@ -1,4 +1,4 @@
-/** `deno task chaos` in its bounded form, in a separate process because it patches the driver that it uses. */
+/** `deno task chaos` in its bounded form, in a separate process, as a developer runs it. */
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { FULL_LOCK } from "../../../dev/tools/lock-rules.ts";

@@ -6,7 +6,7 @@
 import type { JWTPayload } from "jose";
 import { z } from "zod";
 import {
-  isRefused,
+  DatabaseError,
   type Session,
   type Sessions,
 } from "../../extensions/sessions.ts";
@@ -214,7 +214,7 @@ export class RealtimeAccess {
         return answer;
       });
     } catch (error) {
-      if (isRefused(error)) return false;
+      if (error instanceof DatabaseError) return false;
       throw error;
     }
   }
