@@ -11,9 +11,13 @@ export interface HeldTimers extends Disposable {
 /** Longest time that passes in one go: what an interval begins must be able to end before its next time. */
 const STEP_MS = 1_000;
 
-/** Holds `setTimeout` and `setInterval`. Not `AbortSignal.timeout`, which no one can hold. */
-export function heldTimers(): HeldTimers {
+/** Holds `setTimeout` and `setInterval`; `AbortSignal.timeout` too when `holdsSignals` is set. */
+export function heldTimers(
+  { holdsSignals = false }: { holdsSignals?: boolean } = {},
+): HeldTimers {
   mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+  const { timeout } = AbortSignal;
+  if (holdsSignals) AbortSignal.timeout = heldSignal;
   return {
     pass: async (milliseconds) => {
       await turn();
@@ -22,8 +26,20 @@ export function heldTimers(): HeldTimers {
         await turn();
       }
     },
-    [Symbol.dispose]: () => mock.timers.reset(),
+    [Symbol.dispose]: () => {
+      AbortSignal.timeout = timeout;
+      mock.timers.reset();
+    },
   };
+}
+
+function heldSignal(milliseconds: number): AbortSignal {
+  const controller = new AbortController();
+  setTimeout(
+    () => controller.abort(new DOMException("timed out", "TimeoutError")),
+    milliseconds,
+  );
+  return controller.signal;
 }
 
 /** One turn of the event loop, in which what is ready to happen happens; held timers do not pass in it. */

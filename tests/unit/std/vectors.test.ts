@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { abortable } from "@std/async/abortable";
+import { deadline } from "@std/async/deadline";
 import { retry, RetryError } from "@std/async/retry";
 import { decodeBase64, encodeBase64 } from "@std/encoding";
 import fc from "fast-check";
@@ -166,6 +167,20 @@ Deno.test("abortable: it rejects with the signal's reason, also when it was abor
   );
 });
 
+Deno.test("deadline: a promise that settles in time is passed on, any other rejects with a TimeoutError", async () => {
+  assertEquals(await deadline(Promise.resolve(1), 60_000), 1);
+  await assertRejects(
+    () => deadline(Promise.reject(new Error("no")), 60_000),
+    Error,
+    "no",
+  );
+  const error = await assertRejects(
+    () => deadline(new Promise<never>(() => {}), 1),
+    DOMException,
+  );
+  assertEquals(error.name, "TimeoutError");
+});
+
 Deno.test("std: the deployed functions import only what these vectors cover", async () => {
   const root = fromFileUrl(new URL("../../../", import.meta.url));
   const names = new Set<string>();
@@ -191,6 +206,7 @@ Deno.test("std: the deployed functions import only what these vectors cover", as
   }
   assertEquals([...names].sort(), [
     "@std/async/abortable abortable",
+    "@std/async/deadline deadline",
     "@std/async/retry RetryError",
     "@std/async/retry retry",
     "@std/encoding decodeBase64",

@@ -5,6 +5,7 @@
  * input, completed, not deleted). A stale, wrong or forged entry therefore costs a provider call at most, and never shows
  * one user's result to another.
  */
+import { deadline } from "@std/async/deadline";
 import { z } from "zod";
 import { CACHE_TTL_SECONDS } from "../contracts/jobs.ts";
 import type { Logger } from "../platform/log.ts";
@@ -50,7 +51,10 @@ export function createCacheLookup(
   return {
     async find(inputHash) {
       try {
-        const value = await within(store.get(cacheKey(inputHash)));
+        const value = await deadline(
+          store.get(cacheKey(inputHash)),
+          CACHE_TIMEOUT_MS,
+        );
         if (value === null || value === undefined) return null;
         const entry = cacheEntrySchema.safeParse(value);
         if (!entry.success) {
@@ -74,13 +78,14 @@ export function createResultCache(store: CacheStore, log: Logger): ResultCache {
     ...createCacheLookup(store, log),
     async remember(inputHash, jobId, userId) {
       try {
-        await within(
+        await deadline(
           store.set(
             cacheKey(inputHash),
             { job_id: jobId },
             userId,
             CACHE_TTL_SECONDS,
           ),
+          CACHE_TIMEOUT_MS,
         );
       } catch (error) {
         log.warn("cache_unavailable", {
@@ -95,21 +100,6 @@ export function createResultCache(store: CacheStore, log: Logger): ResultCache {
 /** `ai_job:` and the SHA-256 that the database computed over job type, owner, input version and parameters. */
 export function cacheKey(inputHash: string): string {
   return `ai_job:${inputHash}`;
-}
-
-async function within<T>(work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`no answer within ${CACHE_TIMEOUT_MS} ms`)),
-      CACHE_TIMEOUT_MS,
-    );
-  });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Redis's client quotes keys and values in its messages; only the kind of failure is logged. */

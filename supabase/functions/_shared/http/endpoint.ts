@@ -1,4 +1,5 @@
 /** Common to every endpoint: method, CORS, request id, time budget, errors, one log line. */
+import { abortable } from "@std/async/abortable";
 import { readTrace } from "../contracts/traceparent.ts";
 import type { Env } from "../config/env.ts";
 import { secretsOf } from "../config/env.ts";
@@ -111,16 +112,12 @@ async function within<T>(
   budget: AbortController,
   work: () => Promise<T>,
 ): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      const error = new AppError("request_timeout");
-      budget.abort(error);
-      reject(error);
-    }, milliseconds);
-  });
+  const timer = setTimeout(
+    () => budget.abort(new AppError("request_timeout")),
+    milliseconds,
+  );
   try {
-    return await Promise.race([work(), timeout]);
+    return await abortable(work(), budget.signal);
   } finally {
     clearTimeout(timer);
   }

@@ -85,7 +85,7 @@ for (
 }
 
 Deno.test("createResultCache: a store that hangs is abandoned after a second, and its late result is ignored", async () => {
-  using timers = heldTimers();
+  using timers = heldTimers({ holdsSignals: true });
   const late = [
     Promise.withResolvers<unknown>(),
     Promise.withResolvers<void>(),
@@ -112,8 +112,8 @@ Deno.test("createResultCache: a store that hangs is abandoned after a second, an
   assertEquals(platform.events(), ["cache_unavailable", "cache_unavailable"]);
 });
 
-Deno.test("createResultCache: a store that answers in time leaves no timer behind", async () => {
-  using timers = heldTimers();
+Deno.test("createResultCache: a store that answers in time is not abandoned later", async () => {
+  using timers = heldTimers({ holdsSignals: true });
   const { cache, platform } = cacheOn();
   await cache.remember(HASH, JOB, USER);
   assertEquals(await cache.find(HASH), JOB);
