@@ -99,6 +99,14 @@ export async function runSteps(
   return failed;
 }
 
+/** Runs each lane of steps to its end, all lanes at once. Resolves with the names of those that failed. */
+export async function runLanes(
+  ...lanes: (readonly Step[])[]
+): Promise<string[]> {
+  const failed = lanes.map((steps) => runSteps(steps, { keepGoing: true }));
+  return (await Promise.all(failed)).flat();
+}
+
 function stepsOf(checks: readonly Check[]): Step[] {
   return checks.map(({ name, args: [command = "", ...rest] }) => ({
     name,
@@ -156,19 +164,15 @@ async function runQuick(
 
 /** Runs everything to the end, so that one line out of format hides no failed test. Each failed check counts as one. */
 async function runWhole(): Promise<Tally> {
-  const options = { keepGoing: true };
   const isOfTypes = ({ args: [command] }: Check) => command === "check";
   // The types take one core as long as all the others take another.
-  const failedChecks = (await Promise.all([
-    runSteps(stepsOf(TEXT_CHECKS.filter(isOfTypes)), options),
-    runSteps(
-      stepsOf(TEXT_CHECKS.filter((check) => !isOfTypes(check))),
-      options,
-    ),
-  ])).flat();
+  const failedChecks = await runLanes(
+    stepsOf(TEXT_CHECKS.filter(isOfTypes)),
+    stepsOf(TEXT_CHECKS.filter((check) => !isOfTypes(check))),
+  );
   await using stack = new AsyncDisposableStack();
   if (await shareCluster(stack)) {
-    failedChecks.push(...await runSteps(stepsOf(DATABASE_CHECKS), options));
+    failedChecks.push(...await runLanes(stepsOf(DATABASE_CHECKS)));
   } else failedChecks.push(SHARED_CLUSTER);
   const { passed, failed, failures, skipped } = await runRings(ALL_RINGS, {
     isChecked: true,

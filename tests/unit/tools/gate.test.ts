@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { runSteps } from "../../../dev/tools/gate.ts";
+import { runLanes, runSteps } from "../../../dev/tools/gate.ts";
 
 /** Steps that note that they ran, and pass but for those named. */
 function steps(failing: string[]) {
@@ -33,4 +33,22 @@ Deno.test("runSteps: with keepGoing all run, and each failure is named", async (
 
 Deno.test("runSteps: what passes is named by nobody", async () => {
   assertEquals(await runSteps(steps([]).steps, { keepGoing: false }), []);
+});
+
+Deno.test("runLanes: the lanes run at once, each to its end, and each failure is named", async () => {
+  const others = steps(["types"]);
+  const begun = Promise.withResolvers<void>();
+  const failed = await runLanes(
+    // Ends only once the other lane has begun.
+    [{ name: "slow", run: () => begun.promise.then(() => false) }],
+    [{
+      name: "begins",
+      run() {
+        begun.resolve();
+        return Promise.resolve(true);
+      },
+    }, ...others.steps],
+  );
+  assertEquals(failed, ["slow", "types"]);
+  assertEquals(others.ran, ["format", "types", "ring unit"]);
 });
