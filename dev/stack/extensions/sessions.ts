@@ -87,13 +87,21 @@ export class Sessions implements AsyncDisposable {
   }
 }
 
-/** Passes on what Postgres refused. Every other error of the driver means that the session is lost, as does class 57P. */
+/**
+ * Whether the code of an error says that a session ended, or that the server accepts none now: SQLSTATE class 57P, and
+ * codes of the network and of postgres.js. node-postgres reports some ends without a code.
+ */
+export function isSessionEnd(error: unknown): boolean {
+  return error instanceof Error && "code" in error &&
+    /^(57P|CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE)/.test(String(error.code));
+}
+
+/** Passes on what Postgres refused. Every other error of the driver means that the session is lost. */
 async function orLost<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
-    const isRefused = error instanceof DatabaseError &&
-      !error.code?.startsWith("57P");
+    const isRefused = error instanceof DatabaseError && !isSessionEnd(error);
     if (isRefused || !(error instanceof Error)) throw error;
     throw new SessionLost(error.message, { cause: error });
   }

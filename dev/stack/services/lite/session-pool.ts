@@ -5,6 +5,7 @@
 import type { PostgresJSDialectConfig } from "kysely-postgres-js";
 import postgres from "postgres";
 import { Pool } from "tarn";
+import { isSessionEnd, SessionLost } from "../../extensions/sessions.ts";
 
 type Reserve = Extract<
   PostgresJSDialectConfig["postgres"],
@@ -23,20 +24,8 @@ const ACQUIRE_TIMEOUT_MS = 30_000;
 
 // While it connects, the library reads the server's array types, and awaits that query nowhere.
 globalThis.addEventListener("unhandledrejection", (event) => {
-  if (isEnd(event.reason)) event.preventDefault();
+  if (isSessionEnd(event.reason)) event.preventDefault();
 });
-
-/** Whether an error says that a session has ended, or that the server accepts none now (class 57P). */
-function isEnd(reason: unknown): boolean {
-  return reason instanceof Error && "code" in reason &&
-    /^(57P|CONNECTION_|ECONN|EPIPE)/.test(String(reason.code));
-}
-
-/** A session that the server has ended; the transaction on it is rolled back. */
-class SessionEnded extends Error {
-  override readonly name = "SessionEnded";
-  readonly code = "CONNECTION_CLOSED";
-}
 
 /** A client with one session, which is reserved for its whole life. */
 class SingleSession {
@@ -77,7 +66,7 @@ class SingleSession {
 
   #end(): void {
     this.isEnded = true;
-    this.#ended.reject(new SessionEnded("the server ended the session"));
+    this.#ended.reject(new SessionLost("the server ended the session"));
   }
 
   /** Rejects when the session ends before the answer. */
