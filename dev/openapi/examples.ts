@@ -224,7 +224,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       answer: wrongField(
         "file_size_not_allowed",
         "size_bytes",
-        "is 20000000; voice-samples takes 10485760 bytes at most",
+        "is 20000000; voice-samples accepts at most 10485760 bytes",
       ),
     },
   ],
@@ -260,7 +260,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       answer: refusedBy(
         "idempotency_key_reused",
         "idempotency_key",
-        "this idempotency key was used before with another request",
+        "this idempotency key was used for a different request; use a new key",
       ),
     },
     {
@@ -313,7 +313,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       answer: wrongField(
         "invalid_request",
         "metadata.text",
-        "may not be empty",
+        "must not be empty",
       ),
     },
     {
@@ -326,7 +326,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       answer: refusedBy(
         "path_not_allowed",
         "input_url",
-        "the recording (input_url) lies outside your own folder",
+        "the recording (input_url) is outside your own folder; its path must begin with your user id",
       ),
     },
   ],
@@ -358,7 +358,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       name: "wrong_limit",
       summary: "More than a page may have",
       query: { limit: "1000" },
-      answer: wrongField("invalid_request", "limit", "may be 100 at most"),
+      answer: wrongField("invalid_request", "limit", "must be at most 100"),
     },
   ],
   cancelAiJob: [
@@ -383,7 +383,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       answer: refusedBy(
         "job_not_cancellable",
         "job_id",
-        "a job that is completed cannot be cancelled",
+        "the job is completed; only a waiting or running job can be cancelled",
       ),
     },
   ],
@@ -409,7 +409,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       answer: refusedBy(
         "job_not_retryable",
         "job_id",
-        "a job that is completed cannot be retried",
+        "the job is completed; only a failed job can be retried",
       ),
     },
   ],

@@ -445,12 +445,12 @@ comment on column public.ai_jobs.metadata is 'Parameters of the job type, as the
 comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; the list is docs/error-codes.md.';
 comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
 comment on column public.ai_jobs.provider_job_id is
-  'The provider''s id of what it created or is creating; stored before anything else is done with it.';
+  'The provider''s id of the object that it created or is creating; stored before the object is used.';
 comment on column public.ai_jobs.provider is
   'The provider of the paid work, set on insert: the job type''s default, or one of its others that metadata names.';
 comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
 comment on column public.ai_jobs.stage is
-  'What the worker was doing last, as text for people: fetching_input, calling_provider, …';
+  'The last step that the worker reported, for display: fetching_input, calling_provider, …';
 comment on column public.ai_jobs.attempt is
   'Attempts started so far: 0 on insert, +1 at each claim, returned by snooze and release.';
 comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
@@ -552,14 +552,13 @@ create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_i
 -- Serves the end of a job, which its dependents wait for.
 create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
 create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
--- Serves the counts below. A discarded object no longer exists at the provider.
+-- Serves the limits of voices: waiting and running clones count too.
 create index ai_jobs_voice_clones_at_work_idx on public.ai_jobs (provider)
   where job_type = 'voice_clone' and status in ('pending', 'processing');
 -- Serves the webhook that names the provider's object.
 create index ai_jobs_provider_job_id_idx on public.ai_jobs (provider_job_id)
   where status = 'pending' and provider_job_id is not null;
--- Serve the leftovers of cancelled jobs (ai_jobs_failed_idx serves those of failed ones), and the lookup of an
--- object's call.
+-- Serves the janitor's search for objects of cancelled jobs; ai_jobs_failed_idx serves those of failed ones.
 create index ai_jobs_cancelled_idx on public.ai_jobs (completed_at) where status = 'cancelled';
 
 alter table public.ai_jobs enable row level security;
@@ -701,7 +700,7 @@ begin
   where n.event_seq <> o.event_seq
   union all
   select n.id, e.seq, n.user_id, e.event, n.attempt,
-    -- Never backwards: what the row and the event before it say counts too.
+    -- Progress never decreases, so that of the row and of the previous event counts too.
     jsonb_strip_nulls(jsonb_build_object('status', o.status, 'progress', e.progress, 'stage', e.stage))
   from jsonb_to_recordset(v_carried) as c (job_id uuid, progress integer, report_progress integer, report_stage text)
   join updated as n on n.id = c.job_id
@@ -1343,7 +1342,7 @@ for each row execute function private.record_provider_call_removal();
 
 -- ===== supabase/schemas/jobs/checkpoints.sql
 
--- What a job that takes several claims records for the next one.
+-- The progress that a job with several claims saves for the next claim.
 
 create table public.ai_job_checkpoints (
   job_id uuid not null,
@@ -1389,7 +1388,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- A completed job has finished its upload: that is its output.
+  -- A completed job has finished its upload, which is its output.
   if not exists (select 1 from public.ai_jobs as j where j.id = old.job_id and j.status = 'completed') then
     insert into private.abandoned_uploads (upload_id) values (old.upload_id) on conflict do nothing;
   end if;
@@ -1429,7 +1428,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- Held, so that the job cannot end or be claimed by another worker between the check and the write.
+  -- Locked, so that the job cannot end or be claimed by another worker between the check and the write.
   perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
   if not found then
     return false;
@@ -2434,15 +2433,15 @@ declare
   v_turn bigint;
   v_last bigint;
 begin
-  -- Each look is a new snapshot: it shows what was committed since.
-  for v_look in 1..50 loop
+  -- Each iteration reads a new snapshot, which includes what was committed meanwhile.
+  for v_iteration in 1..50 loop
     -- Behind the user's own waiting jobs …
     v_last := (
       select max(j.queue_key) from public.ai_jobs as j
       where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
         and j.status = 'pending' and j.queue_key is not null
     );
-    -- It is still free, and reserved.
+    -- The reserved turn is still free.
     exit when v_turn > v_last or (v_turn is not null and v_last is null);
     v_turn := v_last + 1;
     if v_turn is null then
@@ -2655,7 +2654,7 @@ comment on function public.jobs_ahead(public.ai_jobs) is
   'Computed field for the owner: how many jobs of the same type and provider come before this one in the order of '
   'claim_ai_jobs; 100 means 100 or more, so that it reads at most that many rows of an index. Null unless the job waits for '
   'its turn. An estimate: users take turns, one claim in eight takes the job that waits longest, and jobs of users at their '
-  'limit are passed over. Security definer because owners may not read the jobs that it counts; it returns nothing else of them.';
+  'limit are passed over. Security definer because owners may not read the jobs that it counts; it reveals nothing else about them.';
 revoke execute on function public.jobs_ahead(public.ai_jobs) from public, anon, authenticated, service_role;
 grant execute on function public.jobs_ahead(public.ai_jobs) to authenticated;
 
@@ -2685,7 +2684,7 @@ begin
     select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id for share;
   end if;
   if v_status is null then
-    raise exception 'depends_on_job_id names no job' using errcode = 'AJ016', detail = 'depends_on_job_id';
+    raise exception 'depends_on_job_id must name one of your jobs' using errcode = 'AJ016', detail = 'depends_on_job_id';
   end if;
   if v_status in ('failed', 'cancelled') then
     raise exception 'the job that this one depends on has %',
@@ -2707,7 +2706,7 @@ set search_path = ''
 as $$
 begin
   if new.depends_on_job_id is not null then
-    raise exception 'depends_on_job_id cannot be changed' using errcode = 'AJ051', detail = 'depends_on_job_id';
+    raise exception 'depends_on_job_id cannot change after the job was created' using errcode = 'AJ051', detail = 'depends_on_job_id';
   end if;
   if old.is_blocked then
     new.status := 'failed';
@@ -3069,7 +3068,7 @@ begin
   foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
     continue when not p_metadata ? v_field;
     if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
-      raise exception 'metadata.% has no visible character', v_field
+      raise exception 'metadata.% must contain a visible character', v_field
         using errcode = 'AJ020', detail = 'metadata.' || v_field;
     end if;
   end loop;
@@ -3107,13 +3106,13 @@ begin
   end if;
 
   if v_bucket <> all (p_buckets) then
-    raise exception '% must lie in one of these buckets: %', p_name, array_to_string(p_buckets, ', ')
+    raise exception '% must be in one of these buckets: %', p_name, array_to_string(p_buckets, ', ')
       using errcode = 'AJ011', detail = p_field;
   end if;
 
   -- Before any lookup: the error for another user's folder must not depend on what is in it.
   if split_part(v_name, '/', 1) is distinct from p_user_id::text then
-    raise exception '% lies outside your own folder', p_name using errcode = 'AJ015', detail = p_field;
+    raise exception '% is outside your own folder; its path must begin with your user id', p_name using errcode = 'AJ015', detail = p_field;
   end if;
 
   select private.canonical_mime_type(o.metadata ->> 'mimetype'), (o.metadata ->> 'size')::bigint
@@ -3121,11 +3120,11 @@ begin
   from storage.objects as o
   where o.bucket_id = v_bucket and o.name = v_name;
   if not found then
-    raise exception '% is not there; upload it first', p_name using errcode = 'AJ012', detail = p_field;
+    raise exception '% does not exist; upload it first', p_name using errcode = 'AJ012', detail = p_field;
   end if;
 
   if v_mime_type is null or v_mime_type <> all (p_mime_types) then
-    raise exception '% has the content type %; % takes %',
+    raise exception '% has the content type %; % accepts %',
       p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')
       using errcode = 'AJ013', detail = p_field;
   end if;
@@ -3134,7 +3133,7 @@ begin
     raise exception '% is empty', p_name using errcode = 'AJ014', detail = p_field;
   end if;
   if v_size > p_max_bytes then
-    raise exception '% has % bytes; % takes % at most', p_name, v_size, p_taker, p_max_bytes
+    raise exception '% has % bytes; % accepts at most %', p_name, v_size, p_taker, p_max_bytes
       using errcode = 'AJ014', detail = p_field;
   end if;
 end;
@@ -3154,7 +3153,7 @@ as $$
 begin
   if p_input_url is not null then
     if p_type.input_buckets = '{}' then
-      raise exception '% takes no input_url', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
+      raise exception '% accepts no input_url; omit it', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
     end if;
     perform private.check_ai_job_object(
       p_user_id, p_input_url, format('the %s (input_url)', p_type.input_name), 'input_url', p_type.job_type,
@@ -3226,10 +3225,10 @@ begin
     if found then
       if (v_source.job_type, v_source.input_url, v_source.metadata, v_source.depends_on_job_id)
         is not distinct from (new.job_type, new.input_url, new.metadata, new.depends_on_job_id) then
-        raise exception 'A job with this idempotency key exists' using
+        raise exception 'a job with this idempotency key exists' using
           errcode = 'AJ032', detail = 'idempotency_key', hint = v_source.id::text;
       end if;
-      raise exception 'this idempotency key was used before with another request' using
+      raise exception 'this idempotency key was used for a different request; use a new key' using
         errcode = 'AJ030', detail = 'idempotency_key';
     end if;
   end if;
@@ -3248,7 +3247,7 @@ begin
     raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
   end if;
   if octet_length(new.metadata::text) > 65536 then
-    raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
+    raise exception 'metadata must have at most 65536 bytes' using errcode = 'AJ020', detail = 'metadata';
   end if;
   perform private.check_ai_job_texts(new.metadata);
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);
@@ -3338,7 +3337,7 @@ begin
     ('processing', 'cancelled'),
     ('failed', 'pending')
   ) then
-    raise exception 'ai job % cannot go from % to %', old.id, old.status, new.status using errcode = 'AJ050';
+    raise exception 'ai job % cannot change from % to %', old.id, old.status, new.status using errcode = 'AJ050';
   end if;
   return new;
 end;
@@ -3414,8 +3413,8 @@ begin
   if p_limit = 0 then
     return;
   end if;
-  -- A claim that a crash of Postgres undoes has done no harm: nothing paid is sent before begin_provider_calls, whose
-  -- commit waits for the disk and includes this one. The next claim need not wait either.
+  -- Losing a claim in a crash of Postgres is harmless: nothing paid is sent before begin_provider_calls, whose commit
+  -- waits for the disk and includes this one. The next claim need not wait either.
   perform set_config('synchronous_commit', 'off', true);
   -- One claim at a time, so that the caps are exact. Released at the end of the transaction, which holds no other
   -- lock.
@@ -3553,7 +3552,7 @@ begin
       where p.provider = v_job.provider and p.breaker_opened_at is not null;
     end if;
     if v_job.input_hash is not null then
-      -- Only in the answer. The value may be anything: whether that job exists and is equal is checked when it is reused.
+      -- Only in the response. The cache entry is not trusted: reuse_ai_job_result checks that the job exists and is equal.
       select (c.value ->> 'job_id')::uuid into v_job.cached_from_job_id
       from public.ai_result_cache as c
       where c.cache_key = 'ai_job:' || v_job.input_hash and c.expires_at > now()
@@ -3587,11 +3586,11 @@ set search_path = ''
 as $$
 begin
   if p_sent_at_unix is null or abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > 300 then
-    raise exception 'dispatch % is older or newer than five minutes', p_message_id using errcode = 'AJ040';
+    raise exception 'the timestamp of dispatch % is more than five minutes off', p_message_id using errcode = 'AJ040';
   end if;
   insert into private.dispatch_receipts (message_id) values (p_message_id) on conflict do nothing;
   if not found then
-    raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
+    raise exception 'dispatch % was already delivered', p_message_id using errcode = 'AJ041';
   end if;
   delete from private.pending_dispatches as d where d.message_id = p_message_id;
   if found then
@@ -3609,11 +3608,11 @@ grant execute on function public.claim_dispatched_ai_jobs(text, double precision
 
 -- ===== supabase/schemas/jobs/leases.sql
 
--- Shared parts of the functions that take several jobs at once.
+-- Shared parts of the functions that handle several jobs in one call.
 --
--- They also name their jobs in an array (j.id = any (v_ids)), and look up calls and events one by one. A
--- generic plan that is made while the tables are small may otherwise join them by reading a whole index, and keeps
--- they have grown.
+-- These functions list their jobs in an array (j.id = any (v_ids)), and look up calls and events one by one. Otherwise a
+-- generic plan, made while the tables are small, may join them by reading a whole index, and stays in use after they
+-- have grown.
 
 create function private.lock_leased_ai_jobs(p_items jsonb)
 returns void
@@ -3629,7 +3628,7 @@ declare
   v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
 begin
   if cardinality(v_ids) > 1 and (select count(*) <> count(distinct i.id) from unnest(v_ids) as i (id)) then
-    raise exception 'one call takes one item of a job' using errcode = '22023';
+    raise exception 'each job may occur only once in a call' using errcode = '22023';
   end if;
   perform 1
   from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)
@@ -4086,7 +4085,7 @@ end;
 $$;
 comment on function private.write_call_outcomes(jsonb) is
   'Writes the outcome of open calls into the journal, for jobs that the caller has locked, and returns the jobs whose call '
-  'was open. Security definer because it is called by functions that are.';
+  'was open. Security definer because security definer functions call it.';
 
 create function private.settle_leased_calls(p_calls jsonb)
 returns table (job_id uuid, is_settled boolean)
@@ -4281,7 +4280,7 @@ begin
     where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token
       and (
         b.call_id is null
-        -- Settled now, or the same way before.
+        -- Settled by this write, or identically before.
         or exists (
           select 1 from public.ai_provider_calls as c
           where c.id = b.call_id and c.job_id = b.job_id and c.outcome = b.outcome
@@ -4305,7 +4304,7 @@ begin
     order by k.kind, j.id
   loop
     if v_item.kind is null then
-      raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
+      raise exception 'product.kind must be a kind in private.ai_job_products' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
     end if;
     execute format('select private.%I($1, $2)', 'save_' || v_item.kind) using v_item.job, v_item.product;
   end loop;
@@ -4373,7 +4372,7 @@ begin
     order by j.user_id, j.id
   loop
     begin
-      -- In a block that ends first: what was paid stays known, even if the result cannot be saved.
+      -- In its own block, so that the settlement is kept even if the result cannot be saved.
       if v_job ? 'call_id' then
         perform private.settle_leased_calls(jsonb_build_array(v_job));
       end if;
@@ -4387,7 +4386,7 @@ begin
         select (v_job ->> 'job_id')::uuid, private.item_error(v_code, v_message, v_detail, v_constraint);
       end;
     exception when data_exception or integrity_constraint_violation then
-      -- The settlement itself: nothing of the item is written.
+      -- The settlement failed, so nothing of the item is written.
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
         v_constraint = constraint_name;
       return query
@@ -4397,11 +4396,11 @@ begin
 end;
 $$;
 comment on function public.complete_ai_jobs(jsonb) is
-  'Completes claimed jobs and writes the rows that their results are, in one commit. p_jobs: [{job_id, lease_token, '
+  'Completes claimed jobs and writes the rows of their results, in one commit. p_jobs: [{job_id, lease_token, '
   'result_data, output_url?, product?, call_id?, outcome?, provider_object_id?, units?, report_progress?, report_stage?, '
   'cache_seconds?}], one for each job. With call_id, it also settles that call, as settle_provider_calls does. report_progress '
   'and report_stage: a report that no heartbeat has sent yet. cache_seconds: how long the result cache keeps the job. One '
-  'row for each job whose lease is held; a job without a row has lost it, or its call was settled otherwise, and nothing '
+  'row for each job whose lease is held; a job without a row has lost it, or its call was settled differently, and nothing '
   'changed. product has a kind that is registered in private.ai_job_products, whose function private.save_<kind> writes the '
   'row; owner, job, provider and file come from the job. An item that cannot be written has error {code, message, details?, '
   'constraint?} (AJ080, AJ081, or a constraint), and its job stays as it was, but its call is settled; the others are '
@@ -4442,7 +4441,7 @@ as $$
     ' ',
     case p_error_code
       when 'outcome_unknown' then 'It is unknown whether the AI provider did the work; it was not sent again.'
-      when 'job_expired' then 'The job was not finished in the time it had.'
+      when 'job_expired' then 'The job did not finish within the time limit of its type.'
     end,
     case when p_error_code = 'outcome_unknown' then (
       select string_agg(
@@ -4450,7 +4449,7 @@ as $$
           'Its call %s %s.',
           c.operation,
           case
-            when c.error_code is null then 'was cut off before an answer came'
+            when c.error_code is null then 'was interrupted before a response arrived'
             else 'ended with ' || c.error_code || coalesce(' (HTTP ' || c.http_status || ')', '')
           end
         ),
@@ -4674,7 +4673,7 @@ as $$
   select case p_spend
     when 'none' then 'Cancelled before anything was paid.'
     when 'incurred' then 'Cancelled after the AI provider had done paid work.'
-    else 'Cancelled while the AI provider was at work; it may have been paid.'
+    else 'Cancelled during a call to the AI provider; it may have cost money.'
   end;
 $$;
 comment on function private.cancellation_message(text) is
@@ -4692,7 +4691,7 @@ begin
       -- A repeated request changes nothing; a request cannot be withdrawn.
       new.cancel_requested_at := old.cancel_requested_at;
     elsif old.status not in ('pending', 'processing') then
-      raise exception 'a job that is % cannot be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
+      raise exception 'the job is %; only a waiting or running job can be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
     else
       new.cancel_requested_at := now();
       new.event_seq := old.event_seq + 1;
@@ -4712,19 +4711,19 @@ begin
 
   if new.retry_requested_at is distinct from old.retry_requested_at then
     if old.status <> 'failed' then
-      raise exception 'a job that is % cannot be retried', old.status using errcode = 'AJ070', detail = 'job_id';
+      raise exception 'the job is %; only a failed job can be retried', old.status using errcode = 'AJ070', detail = 'job_id';
     end if;
     if old.spend = 'unknown' then
-      raise exception 'it is unknown whether this job was paid for; the operator has to decide' using
+      raise exception 'it is unknown whether this job was paid for; an operator must resolve it before it can be retried' using
         errcode = 'AJ072', detail = 'job_id';
     end if;
     if old.max_attempts >= 100 then
-      raise exception 'this job was tried % times', old.attempt using errcode = 'AJ070', detail = 'job_id';
+      raise exception 'the job had % attempts, which is the limit; create a new job', old.attempt using errcode = 'AJ070', detail = 'job_id';
     end if;
     new.retry_requested_at := now();
     new.status := 'pending';
     if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
-      raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
+      raise exception 'the job that this one depends on was deleted; create a new job' using errcode = 'AJ017', detail = 'job_id';
     end if;
     -- If it is retried with its dependency, it is already blocked; if it is retried alone, the dependency must be
     -- checked.
@@ -4810,8 +4809,8 @@ begin
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
     error_message = case
       when d.has_open_call and j.attempt >= j.max_attempts
-        then private.ending_message(j.id, 'outcome_unknown', 'The work stopped without an answer.')
-      else 'The work stopped without an answer.'
+        then private.ending_message(j.id, 'outcome_unknown', 'The worker stopped responding.')
+      else 'The worker stopped responding.'
     end,
     completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,
     lease_token = null,
@@ -4882,7 +4881,7 @@ begin
     select f.id, f.user_id
     from public.ai_jobs as f
     where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
-      -- These come back with the job that they depend on.
+      -- These are retried with the job that they depend on.
       and f.error_code <> 'dependency_failed'
       and (p_job_type is null or f.job_type = p_job_type)
       and (p_error_code is null or f.error_code = p_error_code)
@@ -4950,7 +4949,7 @@ declare
   v_status text;
 begin
   if p_was_made is null or p_was_made <> (p_provider_object_id is not null) then
-    raise exception 'say what was made by its provider''s id, or that nothing was' using
+    raise exception 'pass the provider''s id of the created object, or p_was_made => false without an id' using
       errcode = 'AJ073', detail = 'p_provider_object_id';
   end if;
   -- The job's row first, as everywhere.
@@ -5000,7 +4999,7 @@ declare
   v_count integer := 0;
 begin
   if num_nonnulls(p_job_type, p_provider, p_user_id) = 0 then
-    raise exception 'name a job type, a provider or a user' using errcode = 'AJ074', detail = 'p_job_type';
+    raise exception 'pass a job type, a provider or a user' using errcode = 'AJ074', detail = 'p_job_type';
   end if;
   update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
   get diagnostics v_changed = row_count;
@@ -5523,7 +5522,7 @@ declare
   v_ended uuid[];
   v_reopened uuid[];
 begin
-  -- Claims, heartbeats and the steps of a paid call end here.
+  -- Claims, heartbeats and the steps of a paid call have no consequences.
   if not exists (select 1 from updated as n where n.status <> 'processing') then
     return null;
   end if;
@@ -7636,11 +7635,11 @@ set search_path = ''
 as $$
 begin
   if p_sent_at_unix is null or abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > 300 then
-    raise exception 'dispatch % is older or newer than five minutes', p_message_id using errcode = 'AJ040';
+    raise exception 'the timestamp of dispatch % is more than five minutes off', p_message_id using errcode = 'AJ040';
   end if;
   insert into private.dispatch_receipts (message_id) values (p_message_id) on conflict do nothing;
   if not found then
-    raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
+    raise exception 'dispatch % was already delivered', p_message_id using errcode = 'AJ041';
   end if;
   perform private.note_schedule_run('janitor');
   perform private.prune_operator_actions();
@@ -7825,7 +7824,7 @@ begin
     ) then
       return;
     end if;
-    raise exception 'metadata.voice_id is required, or a voice clone that this job depends on'
+    raise exception 'metadata.voice_id is required unless the job depends on a voice clone'
       using errcode = 'AJ020', detail = 'metadata.voice_id';
   end if;
   if exists (
@@ -7839,7 +7838,7 @@ begin
       and v.user_id = p_job.user_id
       and v.provider = p_job.provider
   ) then
-    raise exception 'metadata.voice_id names no voice of yours and no stock voice'
+    raise exception 'metadata.voice_id must name a stock voice or one of your voices'
       using errcode = 'AJ018', detail = 'metadata.voice_id';
   end if;
 end;

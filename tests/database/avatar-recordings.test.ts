@@ -123,7 +123,7 @@ Deno.test("avatar_video: a recording that the provider cannot use is refused wit
           refusal.message,
           `the recording (metadata.audio_url) has the content type ${
             mimetype.split(";")[0]
-          }; ${provider} takes ${audioTypes.join(", ")}`,
+          }; ${provider} accepts ${audioTypes.join(", ")}`,
         );
       }
       const refusal = await refusalOf(() =>
@@ -137,7 +137,7 @@ Deno.test("avatar_video: a recording that the provider cannot use is refused wit
         refusal.message,
         `the recording (metadata.audio_url) has ${
           maxAudioBytes + 1
-        } bytes; ${provider} takes ${maxAudioBytes} at most`,
+        } bytes; ${provider} accepts at most ${maxAudioBytes}`,
       );
       assertStringIncludes(
         (await refusalOf(() => attempt("audio/mpeg", 0))).message,
@@ -168,7 +168,7 @@ Deno.test("avatar_video: errors about the photo name the photo, its size and the
     const tooLarge = await aPhoto(db, id, 10_000_001);
     assertEquals(
       (await refusalOf(() => withPhoto(tooLarge))).message,
-      "the photo (input_url) has 10000001 bytes; avatar_video takes 10000000 at most",
+      "the photo (input_url) has 10000001 bytes; avatar_video accepts at most 10000000",
     );
     const webp = await uploadSample(db, id, {
       bucket: "uploads",
@@ -176,14 +176,14 @@ Deno.test("avatar_video: errors about the photo name the photo, its size and the
     });
     assertEquals(
       (await refusalOf(() => withPhoto(webp))).message,
-      "the photo (input_url) has the content type image/webp; avatar_video takes image/jpeg, image/png",
+      "the photo (input_url) has the content type image/webp; avatar_video accepts image/jpeg, image/png",
     );
     const refusal = await refusalOf(() =>
       withPhoto(`uploads/${id}/nothing.jpg`)
     );
     assertEquals(
       refusal.message,
-      "the photo (input_url) is not there; upload it first",
+      "the photo (input_url) does not exist; upload it first",
     );
   });
 });
@@ -281,7 +281,7 @@ Deno.test("avatar_video: a speech that is made already is checked as it is", asy
     const large = await made(6_000_001, 375);
     assertEquals(
       (await refusalOf(() => video(db, id, {}, large))).message,
-      "the recording (the speech that this job depends on) has 6000001 bytes; d-id takes 6000000 at most",
+      "the recording (the speech that this job depends on) has 6000001 bytes; d-id accepts at most 6000000",
     );
     const long = await made(3_000_000, 601);
     assertEquals(

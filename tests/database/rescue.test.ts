@@ -55,7 +55,7 @@ Deno.test("rescue_stalled_ai_jobs: a job whose lease ran out waits again, its at
     assertEquals(waiting.progress_percentage, 0);
     assertEquals([waiting.lease_token, waiting.lease_expires_at], [null, null]);
     assertEquals(waiting.error_code, "lease_expired");
-    assertEquals(waiting.error_message, "The work stopped without an answer.");
+    assertEquals(waiting.error_message, "The worker stopped responding.");
     assertEquals((await eventsOf(db, job.id)).at(-1)?.event, "rescued");
     assertEquals(
       (await claimJob(bench, job.id)).attempt,
@@ -172,8 +172,8 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died in a paid call gets 
       [
         "outcome_unknown",
         "It is unknown whether the AI provider did the work; it was not sent again. " +
-        "Its call create_voice was cut off before an answer came. " +
-        "Last: The work stopped without an answer.",
+        "Its call create_voice was interrupted before a response arrived. " +
+        "Last: The worker stopped responding.",
       ],
     );
     assertEquals(failed.billable_calls, 1);

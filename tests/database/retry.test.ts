@@ -181,7 +181,8 @@ Deno.test("fail_ai_job: a longer wait of the provider is kept, up to an hour; a 
 });
 
 /** How the call of a job in doubt ended, as `error_message` says it. */
-const CUT_OFF = "Its call create_voice was cut off before an answer came.";
+const CUT_OFF =
+  "Its call create_voice was interrupted before a response arrived.";
 const ENDED =
   "Its call create_voice ended with provider_unavailable (HTTP 502).";
 

@@ -37,7 +37,11 @@ Deno.test("admit_ai_job: a text without a visible character is refused by its na
       const refusal = await refusalOf(() => insertAs(db, userId, speech(text)));
       assertEquals(
         [refusal.code, refusal.detail, refusal.message],
-        ["AJ020", "metadata.text", "metadata.text has no visible character"],
+        [
+          "AJ020",
+          "metadata.text",
+          "metadata.text must contain a visible character",
+        ],
       );
       for (const field of ["voice_name", "description"]) {
         const metadata = db.sql.json({ [field]: text });

@@ -569,7 +569,7 @@ Deno.test("avatar video: a type of recording that the provider does not accept i
   });
   assertStringIncludes(
     problemSchema.parse(answer.body).detail,
-    "the recording (metadata.audio_url) has the content type audio/webm; heygen takes audio/mpeg, audio/wav",
+    "the recording (metadata.audio_url) has the content type audio/webm; heygen accepts audio/mpeg, audio/wav",
   );
 });
 

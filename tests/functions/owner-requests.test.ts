@@ -202,7 +202,7 @@ for (
         job.error_message,
         isListed
           ? "Cancelled after the AI provider had done paid work."
-          : "Cancelled while the AI provider was at work; it may have been paid.",
+          : "Cancelled during a call to the AI provider; it may have cost money.",
       );
       const made = await stack.simulator.creations(jobId);
       assertEquals(made.map(({ state }) => state), states);

@@ -62,7 +62,7 @@ export function createHandler(
         throw wrong(
           "file_size_not_allowed",
           "size_bytes",
-          `is ${request.size_bytes}; ${request.bucket} takes ${bucket.maxBytes} bytes at most`,
+          `is ${request.size_bytes}; ${request.bucket} accepts at most ${bucket.maxBytes} bytes`,
         );
       }
 

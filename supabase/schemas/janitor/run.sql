@@ -101,11 +101,11 @@ set search_path = ''
 as $$
 begin
   if p_sent_at_unix is null or abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > 300 then
-    raise exception 'dispatch % is older or newer than five minutes', p_message_id using errcode = 'AJ040';
+    raise exception 'the timestamp of dispatch % is more than five minutes off', p_message_id using errcode = 'AJ040';
   end if;
   insert into private.dispatch_receipts (message_id) values (p_message_id) on conflict do nothing;
   if not found then
-    raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
+    raise exception 'dispatch % was already delivered', p_message_id using errcode = 'AJ041';
   end if;
   perform private.note_schedule_run('janitor');
   perform private.prune_operator_actions();

@@ -39,7 +39,7 @@ as $$
   select case p_spend
     when 'none' then 'Cancelled before anything was paid.'
     when 'incurred' then 'Cancelled after the AI provider had done paid work.'
-    else 'Cancelled while the AI provider was at work; it may have been paid.'
+    else 'Cancelled during a call to the AI provider; it may have cost money.'
   end;
 $$;
 comment on function private.cancellation_message(text) is
@@ -57,7 +57,7 @@ begin
       -- A repeated request changes nothing; a request cannot be withdrawn.
       new.cancel_requested_at := old.cancel_requested_at;
     elsif old.status not in ('pending', 'processing') then
-      raise exception 'a job that is % cannot be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
+      raise exception 'the job is %; only a waiting or running job can be cancelled', old.status using errcode = 'AJ071', detail = 'job_id';
     else
       new.cancel_requested_at := now();
       new.event_seq := old.event_seq + 1;
@@ -77,19 +77,19 @@ begin
 
   if new.retry_requested_at is distinct from old.retry_requested_at then
     if old.status <> 'failed' then
-      raise exception 'a job that is % cannot be retried', old.status using errcode = 'AJ070', detail = 'job_id';
+      raise exception 'the job is %; only a failed job can be retried', old.status using errcode = 'AJ070', detail = 'job_id';
     end if;
     if old.spend = 'unknown' then
-      raise exception 'it is unknown whether this job was paid for; the operator has to decide' using
+      raise exception 'it is unknown whether this job was paid for; an operator must resolve it before it can be retried' using
         errcode = 'AJ072', detail = 'job_id';
     end if;
     if old.max_attempts >= 100 then
-      raise exception 'this job was tried % times', old.attempt using errcode = 'AJ070', detail = 'job_id';
+      raise exception 'the job had % attempts, which is the limit; create a new job', old.attempt using errcode = 'AJ070', detail = 'job_id';
     end if;
     new.retry_requested_at := now();
     new.status := 'pending';
     if old.error_code = 'dependency_failed' and new.depends_on_job_id is null then
-      raise exception 'the job that this one depends on is gone' using errcode = 'AJ017', detail = 'job_id';
+      raise exception 'the job that this one depends on was deleted; create a new job' using errcode = 'AJ017', detail = 'job_id';
     end if;
     -- If it is retried with its dependency, it is already blocked; if it is retried alone, the dependency must be
     -- checked.

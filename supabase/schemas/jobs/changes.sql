@@ -12,7 +12,7 @@ declare
   v_ended uuid[];
   v_reopened uuid[];
 begin
-  -- Claims, heartbeats and the steps of a paid call end here.
+  -- Claims, heartbeats and the steps of a paid call have no consequences.
   if not exists (select 1 from updated as n where n.status <> 'processing') then
     return null;
   end if;

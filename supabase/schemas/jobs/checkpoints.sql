@@ -1,4 +1,4 @@
--- What a job that takes several claims records for the next one.
+-- The progress that a job with several claims saves for the next claim.
 
 create table public.ai_job_checkpoints (
   job_id uuid not null,
@@ -44,7 +44,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- A completed job has finished its upload: that is its output.
+  -- A completed job has finished its upload, which is its output.
   if not exists (select 1 from public.ai_jobs as j where j.id = old.job_id and j.status = 'completed') then
     insert into private.abandoned_uploads (upload_id) values (old.upload_id) on conflict do nothing;
   end if;
@@ -84,7 +84,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- Held, so that the job cannot end or be claimed by another worker between the check and the write.
+  -- Locked, so that the job cannot end or be claimed by another worker between the check and the write.
   perform 1 from public.ai_jobs as j where j.id = p_job_id and j.lease_token = p_lease_token for no key update;
   if not found then
     return false;

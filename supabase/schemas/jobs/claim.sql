@@ -63,8 +63,8 @@ begin
   if p_limit = 0 then
     return;
   end if;
-  -- A claim that a crash of Postgres undoes has done no harm: nothing paid is sent before begin_provider_calls, whose
-  -- commit waits for the disk and includes this one. The next claim need not wait either.
+  -- Losing a claim in a crash of Postgres is harmless: nothing paid is sent before begin_provider_calls, whose commit
+  -- waits for the disk and includes this one. The next claim need not wait either.
   perform set_config('synchronous_commit', 'off', true);
   -- One claim at a time, so that the caps are exact. Released at the end of the transaction, which holds no other
   -- lock.
@@ -202,7 +202,7 @@ begin
       where p.provider = v_job.provider and p.breaker_opened_at is not null;
     end if;
     if v_job.input_hash is not null then
-      -- Only in the answer. The value may be anything: whether that job exists and is equal is checked when it is reused.
+      -- Only in the response. The cache entry is not trusted: reuse_ai_job_result checks that the job exists and is equal.
       select (c.value ->> 'job_id')::uuid into v_job.cached_from_job_id
       from public.ai_result_cache as c
       where c.cache_key = 'ai_job:' || v_job.input_hash and c.expires_at > now()
@@ -236,11 +236,11 @@ set search_path = ''
 as $$
 begin
   if p_sent_at_unix is null or abs(extract(epoch from clock_timestamp()) - p_sent_at_unix) > 300 then
-    raise exception 'dispatch % is older or newer than five minutes', p_message_id using errcode = 'AJ040';
+    raise exception 'the timestamp of dispatch % is more than five minutes off', p_message_id using errcode = 'AJ040';
   end if;
   insert into private.dispatch_receipts (message_id) values (p_message_id) on conflict do nothing;
   if not found then
-    raise exception 'dispatch % was delivered before', p_message_id using errcode = 'AJ041';
+    raise exception 'dispatch % was already delivered', p_message_id using errcode = 'AJ041';
   end if;
   delete from private.pending_dispatches as d where d.message_id = p_message_id;
   if found then

@@ -59,7 +59,7 @@ begin
     where j.id = b.job_id and j.id = any (v_ids) and j.lease_token = b.lease_token
       and (
         b.call_id is null
-        -- Settled now, or the same way before.
+        -- Settled by this write, or identically before.
         or exists (
           select 1 from public.ai_provider_calls as c
           where c.id = b.call_id and c.job_id = b.job_id and c.outcome = b.outcome
@@ -83,7 +83,7 @@ begin
     order by k.kind, j.id
   loop
     if v_item.kind is null then
-      raise exception 'the product is of no known kind' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
+      raise exception 'product.kind must be a kind in private.ai_job_products' using errcode = 'AJ080', detail = 'p_jobs.product.kind';
     end if;
     execute format('select private.%I($1, $2)', 'save_' || v_item.kind) using v_item.job, v_item.product;
   end loop;
@@ -151,7 +151,7 @@ begin
     order by j.user_id, j.id
   loop
     begin
-      -- In a block that ends first: what was paid stays known, even if the result cannot be saved.
+      -- In its own block, so that the settlement is kept even if the result cannot be saved.
       if v_job ? 'call_id' then
         perform private.settle_leased_calls(jsonb_build_array(v_job));
       end if;
@@ -165,7 +165,7 @@ begin
         select (v_job ->> 'job_id')::uuid, private.item_error(v_code, v_message, v_detail, v_constraint);
       end;
     exception when data_exception or integrity_constraint_violation then
-      -- The settlement itself: nothing of the item is written.
+      -- The settlement failed, so nothing of the item is written.
       get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
         v_constraint = constraint_name;
       return query
@@ -175,11 +175,11 @@ begin
 end;
 $$;
 comment on function public.complete_ai_jobs(jsonb) is
-  'Completes claimed jobs and writes the rows that their results are, in one commit. p_jobs: [{job_id, lease_token, '
+  'Completes claimed jobs and writes the rows of their results, in one commit. p_jobs: [{job_id, lease_token, '
   'result_data, output_url?, product?, call_id?, outcome?, provider_object_id?, units?, report_progress?, report_stage?, '
   'cache_seconds?}], one for each job. With call_id, it also settles that call, as settle_provider_calls does. report_progress '
   'and report_stage: a report that no heartbeat has sent yet. cache_seconds: how long the result cache keeps the job. One '
-  'row for each job whose lease is held; a job without a row has lost it, or its call was settled otherwise, and nothing '
+  'row for each job whose lease is held; a job without a row has lost it, or its call was settled differently, and nothing '
   'changed. product has a kind that is registered in private.ai_job_products, whose function private.save_<kind> writes the '
   'row; owner, job, provider and file come from the job. An item that cannot be written has error {code, message, details?, '
   'constraint?} (AJ080, AJ081, or a constraint), and its job stays as it was, but its call is settled; the others are '

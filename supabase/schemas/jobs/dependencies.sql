@@ -22,7 +22,7 @@ begin
     select d.status into v_status from public.ai_jobs as d where d.id = p_job_id and d.user_id = p_user_id for share;
   end if;
   if v_status is null then
-    raise exception 'depends_on_job_id names no job' using errcode = 'AJ016', detail = 'depends_on_job_id';
+    raise exception 'depends_on_job_id must name one of your jobs' using errcode = 'AJ016', detail = 'depends_on_job_id';
   end if;
   if v_status in ('failed', 'cancelled') then
     raise exception 'the job that this one depends on has %',
@@ -44,7 +44,7 @@ set search_path = ''
 as $$
 begin
   if new.depends_on_job_id is not null then
-    raise exception 'depends_on_job_id cannot be changed' using errcode = 'AJ051', detail = 'depends_on_job_id';
+    raise exception 'depends_on_job_id cannot change after the job was created' using errcode = 'AJ051', detail = 'depends_on_job_id';
   end if;
   if old.is_blocked then
     new.status := 'failed';

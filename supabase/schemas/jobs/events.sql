@@ -108,7 +108,7 @@ begin
   where n.event_seq <> o.event_seq
   union all
   select n.id, e.seq, n.user_id, e.event, n.attempt,
-    -- Never backwards: what the row and the event before it say counts too.
+    -- Progress never decreases, so that of the row and of the previous event counts too.
     jsonb_strip_nulls(jsonb_build_object('status', o.status, 'progress', e.progress, 'stage', e.stage))
   from jsonb_to_recordset(v_carried) as c (job_id uuid, progress integer, report_progress integer, report_stage text)
   join updated as n on n.id = c.job_id

@@ -29,7 +29,7 @@ as $$
     ' ',
     case p_error_code
       when 'outcome_unknown' then 'It is unknown whether the AI provider did the work; it was not sent again.'
-      when 'job_expired' then 'The job was not finished in the time it had.'
+      when 'job_expired' then 'The job did not finish within the time limit of its type.'
     end,
     case when p_error_code = 'outcome_unknown' then (
       select string_agg(
@@ -37,7 +37,7 @@ as $$
           'Its call %s %s.',
           c.operation,
           case
-            when c.error_code is null then 'was cut off before an answer came'
+            when c.error_code is null then 'was interrupted before a response arrived'
             else 'ended with ' || c.error_code || coalesce(' (HTTP ' || c.http_status || ')', '')
           end
         ),

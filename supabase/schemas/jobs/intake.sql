@@ -14,7 +14,7 @@ begin
   foreach v_field in array array['text', 'voice_name', 'name', 'description', 'title'] loop
     continue when not p_metadata ? v_field;
     if jsonb_typeof(p_metadata -> v_field) = 'string' and not private.has_visible_text(p_metadata ->> v_field) then
-      raise exception 'metadata.% has no visible character', v_field
+      raise exception 'metadata.% must contain a visible character', v_field
         using errcode = 'AJ020', detail = 'metadata.' || v_field;
     end if;
   end loop;
@@ -52,13 +52,13 @@ begin
   end if;
 
   if v_bucket <> all (p_buckets) then
-    raise exception '% must lie in one of these buckets: %', p_name, array_to_string(p_buckets, ', ')
+    raise exception '% must be in one of these buckets: %', p_name, array_to_string(p_buckets, ', ')
       using errcode = 'AJ011', detail = p_field;
   end if;
 
   -- Before any lookup: the error for another user's folder must not depend on what is in it.
   if split_part(v_name, '/', 1) is distinct from p_user_id::text then
-    raise exception '% lies outside your own folder', p_name using errcode = 'AJ015', detail = p_field;
+    raise exception '% is outside your own folder; its path must begin with your user id', p_name using errcode = 'AJ015', detail = p_field;
   end if;
 
   select private.canonical_mime_type(o.metadata ->> 'mimetype'), (o.metadata ->> 'size')::bigint
@@ -66,11 +66,11 @@ begin
   from storage.objects as o
   where o.bucket_id = v_bucket and o.name = v_name;
   if not found then
-    raise exception '% is not there; upload it first', p_name using errcode = 'AJ012', detail = p_field;
+    raise exception '% does not exist; upload it first', p_name using errcode = 'AJ012', detail = p_field;
   end if;
 
   if v_mime_type is null or v_mime_type <> all (p_mime_types) then
-    raise exception '% has the content type %; % takes %',
+    raise exception '% has the content type %; % accepts %',
       p_name, coalesce(v_mime_type, 'unknown'), p_taker, array_to_string(p_mime_types, ', ')
       using errcode = 'AJ013', detail = p_field;
   end if;
@@ -79,7 +79,7 @@ begin
     raise exception '% is empty', p_name using errcode = 'AJ014', detail = p_field;
   end if;
   if v_size > p_max_bytes then
-    raise exception '% has % bytes; % takes % at most', p_name, v_size, p_taker, p_max_bytes
+    raise exception '% has % bytes; % accepts at most %', p_name, v_size, p_taker, p_max_bytes
       using errcode = 'AJ014', detail = p_field;
   end if;
 end;
@@ -99,7 +99,7 @@ as $$
 begin
   if p_input_url is not null then
     if p_type.input_buckets = '{}' then
-      raise exception '% takes no input_url', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
+      raise exception '% accepts no input_url; omit it', p_type.job_type using errcode = 'AJ011', detail = 'input_url';
     end if;
     perform private.check_ai_job_object(
       p_user_id, p_input_url, format('the %s (input_url)', p_type.input_name), 'input_url', p_type.job_type,
@@ -171,10 +171,10 @@ begin
     if found then
       if (v_source.job_type, v_source.input_url, v_source.metadata, v_source.depends_on_job_id)
         is not distinct from (new.job_type, new.input_url, new.metadata, new.depends_on_job_id) then
-        raise exception 'A job with this idempotency key exists' using
+        raise exception 'a job with this idempotency key exists' using
           errcode = 'AJ032', detail = 'idempotency_key', hint = v_source.id::text;
       end if;
-      raise exception 'this idempotency key was used before with another request' using
+      raise exception 'this idempotency key was used for a different request; use a new key' using
         errcode = 'AJ030', detail = 'idempotency_key';
     end if;
   end if;
@@ -193,7 +193,7 @@ begin
     raise exception 'metadata must be a JSON object' using errcode = 'AJ020', detail = 'metadata';
   end if;
   if octet_length(new.metadata::text) > 65536 then
-    raise exception 'metadata may have 65536 bytes at most' using errcode = 'AJ020', detail = 'metadata';
+    raise exception 'metadata must have at most 65536 bytes' using errcode = 'AJ020', detail = 'metadata';
   end if;
   perform private.check_ai_job_texts(new.metadata);
   perform private.check_ai_job_input(new.user_id, v_type, new.input_url);

@@ -100,12 +100,12 @@ comment on column public.ai_jobs.metadata is 'Parameters of the job type, as the
 comment on column public.ai_jobs.error_code is 'Stable machine-readable cause; the list is docs/error-codes.md.';
 comment on column public.ai_jobs.error_message is 'Safe to show to the owner. The cause itself is only in the log.';
 comment on column public.ai_jobs.provider_job_id is
-  'The provider''s id of what it created or is creating; stored before anything else is done with it.';
+  'The provider''s id of the object that it created or is creating; stored before the object is used.';
 comment on column public.ai_jobs.provider is
   'The provider of the paid work, set on insert: the job type''s default, or one of its others that metadata names.';
 comment on column public.ai_jobs.max_attempts is 'First attempt included; set from the job type as the job is inserted.';
 comment on column public.ai_jobs.stage is
-  'What the worker was doing last, as text for people: fetching_input, calling_provider, …';
+  'The last step that the worker reported, for display: fetching_input, calling_provider, …';
 comment on column public.ai_jobs.attempt is
   'Attempts started so far: 0 on insert, +1 at each claim, returned by snooze and release.';
 comment on column public.ai_jobs.scheduled_at is 'Not before this time. Retry, snooze and backoff move it.';
@@ -207,14 +207,13 @@ create index ai_jobs_cached_from_job_id_idx on public.ai_jobs (cached_from_job_i
 -- Serves the end of a job, which its dependents wait for.
 create index ai_jobs_depends_on_job_id_idx on public.ai_jobs (depends_on_job_id, user_id) where depends_on_job_id is not null;
 create index ai_jobs_failed_idx on public.ai_jobs (completed_at) where status = 'failed';
--- Serves the counts below. A discarded object no longer exists at the provider.
+-- Serves the limits of voices: waiting and running clones count too.
 create index ai_jobs_voice_clones_at_work_idx on public.ai_jobs (provider)
   where job_type = 'voice_clone' and status in ('pending', 'processing');
 -- Serves the webhook that names the provider's object.
 create index ai_jobs_provider_job_id_idx on public.ai_jobs (provider_job_id)
   where status = 'pending' and provider_job_id is not null;
--- Serve the leftovers of cancelled jobs (ai_jobs_failed_idx serves those of failed ones), and the lookup of an
--- object's call.
+-- Serves the janitor's search for objects of cancelled jobs; ai_jobs_failed_idx serves those of failed ones.
 create index ai_jobs_cancelled_idx on public.ai_jobs (completed_at) where status = 'cancelled';
 
 alter table public.ai_jobs enable row level security;

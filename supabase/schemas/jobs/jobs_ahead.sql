@@ -37,6 +37,6 @@ comment on function public.jobs_ahead(public.ai_jobs) is
   'Computed field for the owner: how many jobs of the same type and provider come before this one in the order of '
   'claim_ai_jobs; 100 means 100 or more, so that it reads at most that many rows of an index. Null unless the job waits for '
   'its turn. An estimate: users take turns, one claim in eight takes the job that waits longest, and jobs of users at their '
-  'limit are passed over. Security definer because owners may not read the jobs that it counts; it returns nothing else of them.';
+  'limit are passed over. Security definer because owners may not read the jobs that it counts; it reveals nothing else about them.';
 revoke execute on function public.jobs_ahead(public.ai_jobs) from public, anon, authenticated, service_role;
 grant execute on function public.jobs_ahead(public.ai_jobs) to authenticated;

@@ -1,8 +1,8 @@
--- Shared parts of the functions that take several jobs at once.
+-- Shared parts of the functions that handle several jobs in one call.
 --
--- They also name their jobs in an array (j.id = any (v_ids)), and look up calls and events one by one. A
--- generic plan that is made while the tables are small may otherwise join them by reading a whole index, and keeps
--- they have grown.
+-- These functions list their jobs in an array (j.id = any (v_ids)), and look up calls and events one by one. Otherwise a
+-- generic plan, made while the tables are small, may join them by reading a whole index, and stays in use after they
+-- have grown.
 
 create function private.lock_leased_ai_jobs(p_items jsonb)
 returns void
@@ -18,7 +18,7 @@ declare
   v_ids constant uuid[] := array(select i.job_id from jsonb_to_recordset(p_items) as i (job_id uuid));
 begin
   if cardinality(v_ids) > 1 and (select count(*) <> count(distinct i.id) from unnest(v_ids) as i (id)) then
-    raise exception 'one call takes one item of a job' using errcode = '22023';
+    raise exception 'each job may occur only once in a call' using errcode = '22023';
   end if;
   perform 1
   from jsonb_to_recordset(p_items) as b (job_id uuid, lease_token uuid)

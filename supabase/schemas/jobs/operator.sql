@@ -48,7 +48,7 @@ begin
     select f.id, f.user_id
     from public.ai_jobs as f
     where f.status = 'failed' and f.spend <> 'unknown' and f.max_attempts < 100
-      -- These come back with the job that they depend on.
+      -- These are retried with the job that they depend on.
       and f.error_code <> 'dependency_failed'
       and (p_job_type is null or f.job_type = p_job_type)
       and (p_error_code is null or f.error_code = p_error_code)
@@ -116,7 +116,7 @@ declare
   v_status text;
 begin
   if p_was_made is null or p_was_made <> (p_provider_object_id is not null) then
-    raise exception 'say what was made by its provider''s id, or that nothing was' using
+    raise exception 'pass the provider''s id of the created object, or p_was_made => false without an id' using
       errcode = 'AJ073', detail = 'p_provider_object_id';
   end if;
   -- The job's row first, as everywhere.
@@ -166,7 +166,7 @@ declare
   v_count integer := 0;
 begin
   if num_nonnulls(p_job_type, p_provider, p_user_id) = 0 then
-    raise exception 'name a job type, a provider or a user' using errcode = 'AJ074', detail = 'p_job_type';
+    raise exception 'pass a job type, a provider or a user' using errcode = 'AJ074', detail = 'p_job_type';
   end if;
   update public.ai_job_types as t set paused_at = v_paused_at where t.job_type = p_job_type;
   get diagnostics v_changed = row_count;

@@ -54,8 +54,8 @@ begin
     error_code = case when d.has_open_call and j.attempt >= j.max_attempts then 'outcome_unknown' else 'lease_expired' end,
     error_message = case
       when d.has_open_call and j.attempt >= j.max_attempts
-        then private.ending_message(j.id, 'outcome_unknown', 'The work stopped without an answer.')
-      else 'The work stopped without an answer.'
+        then private.ending_message(j.id, 'outcome_unknown', 'The worker stopped responding.')
+      else 'The worker stopped responding.'
     end,
     completed_at = case when j.attempt < j.max_attempts or d.gets_another then null else greatest(clock_timestamp(), j.started_at) end,
     lease_token = null,

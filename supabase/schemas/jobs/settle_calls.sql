@@ -36,7 +36,7 @@ end;
 $$;
 comment on function private.write_call_outcomes(jsonb) is
   'Writes the outcome of open calls into the journal, for jobs that the caller has locked, and returns the jobs whose call '
-  'was open. Security definer because it is called by functions that are.';
+  'was open. Security definer because security definer functions call it.';
 
 create function private.settle_leased_calls(p_calls jsonb)
 returns table (job_id uuid, is_settled boolean)

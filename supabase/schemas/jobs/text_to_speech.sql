@@ -34,7 +34,7 @@ begin
     ) then
       return;
     end if;
-    raise exception 'metadata.voice_id is required, or a voice clone that this job depends on'
+    raise exception 'metadata.voice_id is required unless the job depends on a voice clone'
       using errcode = 'AJ020', detail = 'metadata.voice_id';
   end if;
   if exists (
@@ -48,7 +48,7 @@ begin
       and v.user_id = p_job.user_id
       and v.provider = p_job.provider
   ) then
-    raise exception 'metadata.voice_id names no voice of yours and no stock voice'
+    raise exception 'metadata.voice_id must name a stock voice or one of your voices'
       using errcode = 'AJ018', detail = 'metadata.voice_id';
   end if;
 end;

@@ -17,7 +17,7 @@ begin
     ('processing', 'cancelled'),
     ('failed', 'pending')
   ) then
-    raise exception 'ai job % cannot go from % to %', old.id, old.status, new.status using errcode = 'AJ050';
+    raise exception 'ai job % cannot change from % to %', old.id, old.status, new.status using errcode = 'AJ050';
   end if;
   return new;
 end;

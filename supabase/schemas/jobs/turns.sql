@@ -29,15 +29,15 @@ declare
   v_turn bigint;
   v_last bigint;
 begin
-  -- Each look is a new snapshot: it shows what was committed since.
-  for v_look in 1..50 loop
+  -- Each iteration reads a new snapshot, which includes what was committed meanwhile.
+  for v_iteration in 1..50 loop
     -- Behind the user's own waiting jobs …
     v_last := (
       select max(j.queue_key) from public.ai_jobs as j
       where j.user_id = p_user_id and j.job_type = p_job_type and j.provider = p_provider and j.priority = p_priority
         and j.status = 'pending' and j.queue_key is not null
     );
-    -- It is still free, and reserved.
+    -- The reserved turn is still free.
     exit when v_turn > v_last or (v_turn is not null and v_last is null);
     v_turn := v_last + 1;
     if v_turn is null then

@@ -146,21 +146,20 @@ function limit(
   inclusive: boolean | undefined,
   side: "at most" | "at least",
 ): string {
-  const verb = side === "at most" ? "may" : "must";
   switch (origin) {
     case "string":
     case "array":
     case "set": {
-      if (side === "at least" && bound === 1) return "may not be empty";
+      if (side === "at least" && bound === 1) return "must not be empty";
       const [one, more] = origin === "string"
         ? ["character", "characters"]
         : ["entry", "entries"];
-      return `${verb} have ${bound} ${bound === 1 ? one : more} ${side}`;
+      return `must have ${side} ${bound} ${bound === 1 ? one : more}`;
     }
     default:
       return inclusive === false
         ? `must be ${side === "at most" ? "less" : "more"} than ${bound}`
-        : `${verb} be ${bound} ${side}`;
+        : `must be ${side} ${bound}`;
   }
 }
 

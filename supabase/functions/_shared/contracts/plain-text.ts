@@ -24,7 +24,7 @@ export const plainText = (max: number) =>
     // An empty text has its own message.
     .refine(
       (text) => text === "" || VISIBLE.test(text),
-      "has no visible character",
+      "must contain a visible character",
     );
 
 /** A number from 0 to 1. */

@@ -33,7 +33,7 @@ export const textToSpeechMetadataSchema = z.strictObject({
     (text) =>
       new TextEncoder().encode(JSON.stringify(text)).length <=
         MAX_TEXT_BYTES,
-    `may have ${MAX_TEXT_BYTES} bytes at most`,
+    `must have at most ${MAX_TEXT_BYTES} bytes`,
   ).describe("The text to speak."),
   voice_id: z.string().regex(
     /^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9]{10,40})$/,

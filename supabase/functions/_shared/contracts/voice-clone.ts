@@ -18,7 +18,7 @@ export const voiceCloneMetadataSchema = z.strictObject({
   labels: z.record(plain.min(1).max(40), plain.max(100))
     .refine(
       (labels) => Object.keys(labels).length <= 20,
-      "may have 20 entries at most",
+      "must have at most 20 entries",
     ).optional(),
   stability: unitInterval.default(0.5).describe("0 is expressive, 1 is even."),
   similarity_boost: unitInterval.default(0.75).describe(

@@ -78,7 +78,7 @@ const CATALOGUE = {
       "The request exceeded its time limit. Try again with the same Idempotency-Key.",
   },
 
-  // Creating jobs: raised by the database as AJ…, whichever way the job comes
+  // Creating jobs: raised by the database as AJ…, for jobs from endpoints and plain inserts
   job_type_unknown: { status: 400, message: "The job type does not exist." },
   job_type_disabled: {
     status: 409,
@@ -181,7 +181,7 @@ const CATALOGUE = {
   job_spend_unknown: {
     status: 409,
     message:
-      "It is unknown whether this job was paid for. An operator must decide before it can be retried.",
+      "It is unknown whether this job was paid for. An operator must resolve it before it can be retried.",
   },
 
   // Operators
@@ -195,11 +195,12 @@ const CATALOGUE = {
   },
   redrive_count_changed: {
     status: 409,
-    message: "The filter matches another number of jobs by now.",
+    message:
+      "The filter now matches a different number of jobs. Check the count and confirm again.",
   },
   job_not_parked: {
     status: 409,
-    message: "No call of this job waits for an answer.",
+    message: "No paid call of this job has an unknown outcome.",
   },
 
   // Storage paths
@@ -267,11 +268,11 @@ const CATALOGUE = {
   },
   job_expired: {
     status: null,
-    message: "The job was not finished in the time it had.",
+    message: "The job did not finish within the time limit of its type.",
   },
   lease_expired: {
     status: null,
-    message: "The work stopped without an answer.",
+    message: "The worker stopped responding.",
   },
   worker_limit_exceeded: {
     status: null,
@@ -396,19 +397,19 @@ export const ERROR_CODES: readonly ErrorCode[] = Object.keys(CATALOGUE).filter(
   (code): code is ErrorCode => code in CATALOGUE,
 );
 
-/** Whether an error with this code ends without anybody doing anything, so that waiting for that can help. */
+/** Whether the cause can end by itself, so that a retry can succeed. */
 export function isTransient(code: ErrorCode): boolean {
   return ERROR_CATALOGUE[code].transience !== undefined;
 }
 
-/** Whether a provider, our database or our Storage is down: nothing that needs it can succeed before it is back. */
+/** Whether a provider, our database or our Storage is unavailable. Every operation that needs it fails until it recovers. */
 export function isOutage(code: ErrorCode): boolean {
   const { transience } = ERROR_CATALOGUE[code];
   return transience === "provider_outage" || transience === "own_outage";
 }
 
 /**
- * Whether the provider itself is down or overloaded, and not one request at fault or the account's own load too high.
+ * Whether the provider itself is unavailable or overloaded, as opposed to a faulty request or too many of our own calls.
  * The provider's breaker counts exactly these codes (`private.is_provider_failure`).
  */
 export function isProviderFailing(code: ErrorCode): boolean {

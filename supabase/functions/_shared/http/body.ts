@@ -39,7 +39,7 @@ export async function* bodyChunks(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const tooLarge = () =>
     new AppError("payload_too_large", {
-      details: `The body may have ${maxBytes} bytes at most.`,
+      details: `The body must have at most ${maxBytes} bytes.`,
     });
   if ((declaredBytes(request) ?? 0) > maxBytes) throw tooLarge();
   yield* boundedChunks(request.body, maxBytes, tooLarge, signal);

@@ -84,7 +84,7 @@ function toFailure(error: Error, name?: InputName): JobFailure {
 /**
  * Reads a part of the object that a job's `input_url` names.
  *
- * @returns the bytes of the range that exist; the range may not be empty.
+ * @returns the bytes of the range that exist; the range must not be empty.
  * @throws {JobFailure} as {@link openInput}, also when Storage sends more than the range.
  */
 export async function readInputRange(

@@ -91,7 +91,7 @@ Deno.test("textToSpeechMetadataSchema: a text of nothing but spaces and invisibl
   ) {
     const message = text.trim() === ""
       ? "Too small"
-      : "has no visible character";
+      : "must contain a visible character";
     assert(refusals({ text })[0]?.startsWith(`text: ${message}`), text);
   }
   assertEquals(refusals({ text: "\u200b!" }), []);

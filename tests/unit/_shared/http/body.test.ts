@@ -123,7 +123,7 @@ for (const text of ["", "{", "{'a':1}", "undefined", "NaN", "[1,]", "{}{}"]) {
 }
 
 const schema = z.strictObject({
-  name: z.string().min(1, "may not be empty"),
+  name: z.string().min(1, "must not be empty"),
   size: z.number().optional(),
   metadata: z.strictObject({ tags: z.array(z.string()) }).optional(),
   labels: z.record(z.string().max(3), z.string()).optional(),
@@ -138,7 +138,7 @@ for (
     ["a wrong type", { name: "a", size: "1" }, [
       ["size", "must be a number"],
     ]],
-    ["the schema's own words", { name: "" }, [["name", "may not be empty"]]],
+    ["the schema's own words", { name: "" }, [["name", "must not be empty"]]],
     ["an unknown key", { name: "a", nane: 1 }, [["nane", "is not known"]]],
     ["several unknown keys", { name: "a", x: 1, y: 2 }, [
       ["x", "is not known"],
@@ -154,7 +154,7 @@ for (
       ["metadata.tags.1", "must be a string"],
     ]],
     ["a key of a record", { name: "a", labels: { long: "x" } }, [
-      ["labels.long", "is not a valid name: may have 3 characters at most"],
+      ["labels.long", "is not a valid name: must have at most 3 characters"],
     ]],
     ["a member whose name is empty", { name: "a", "": 1 }, [
       ['""', "is not known"],

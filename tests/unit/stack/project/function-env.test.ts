@@ -24,7 +24,7 @@ Deno.test("function env: an invalid variable is named with the place that sets i
     assertEquals(
       error.message,
       `The functions cannot start with these variables:
-  DID_WEBHOOK_SECRET, set in supabase/functions/.env: must have 32 characters at least
+  DID_WEBHOOK_SECRET, set in supabase/functions/.env: must have at least 32 characters
   DID_BASE_URL, set in supabase/functions/.env: must be a URL that begins with http:// or https://
   REQUEST_TIMEOUT, set in supabase/functions/.env: must be a number
   LOG_LEVEL, set in the environment: must be one of debug, info, warn, error
