@@ -5,7 +5,7 @@ import { z } from "zod";
 import { StackError } from "./console/stack-error.ts";
 import { defaultPort, type StackOptions } from "./options.ts";
 
-/** What `--help` prints. */
+/** The text of `--help`. */
 export const usage = `Usage: deno task start [options]
 
   --port N            port of the API (default ${defaultPort}; 0 for any free one)
@@ -47,18 +47,18 @@ const argumentsSchema = z.object({
   help: z.boolean().default(false),
 });
 
-/** What was typed. */
+/** The parsed arguments. */
 export interface Invocation {
   help: boolean;
   exitWithParent: boolean;
-  /** Absolute. */
+  /** An absolute path. */
   envFile: string | undefined;
   /** Whether to serve the page. */
   withPage: boolean;
   options: StackOptions;
 }
 
-/** Reads the command line. Throws {@link StackError} with the usage when it cannot be understood. */
+/** Parses the command line. Throws {@link StackError} with the usage when an argument is invalid. */
 export function readArguments(args: string[]): Invocation {
   const unknown: string[] = [];
   const parsed = parseArgs(args, {
@@ -75,7 +75,7 @@ export function readArguments(args: string[]): Invocation {
     ],
     default: { simulators: true, page: true, seed: undefined },
     negatable: ["simulators", "page", "seed"],
-    // Node takes --env-file for itself wherever it stands, so through npx only the other name arrives here.
+    // Node consumes --env-file itself wherever it stands, so only --write-env works through npx.
     alias: { "write-env": "env-file" },
     unknown: (arg) => {
       unknown.push(arg);
@@ -100,7 +100,7 @@ export function readArguments(args: string[]): Invocation {
     withPage: given.page,
     options: {
       ephemeral: given.ephemeral,
-      // What is thrown away at the end is made for a test or a trial, and starts empty.
+      // An ephemeral stack is for tests and trials, so it starts empty.
       seed: given.seed ?? !given.ephemeral,
       simulators: given.simulators,
       upstash: given["simulate-upstash"] ? "simulated" : "none",

@@ -1,4 +1,4 @@
-/** What the terminal shows once the stack is ready. */
+/** The text that the terminal shows once the stack is ready. */
 import { relative, resolve } from "@std/path";
 import { defaultDataDir, stopCommand } from "./process/data-folder.ts";
 import type { StackOptions } from "./options.ts";
@@ -20,7 +20,7 @@ function providerLine(
     .trimEnd();
 }
 
-/** As short as it can be for somebody in the folder in which this runs. */
+/** The path relative to the current folder if that is shorter. */
 function pathFor(path: string): string {
   const short = relative(Deno.cwd(), path);
   return short === "" || short.startsWith("..") ? path : short;
@@ -71,7 +71,7 @@ function warningsOf(stack: Shown): string[] {
 
 const listWidth = 72;
 
-/** A list in as many lines as it needs. */
+/** Wraps a list into lines. */
 function wrap(items: string[]): string[] {
   const lines: string[] = [];
   for (const [index, item] of items.entries()) {
@@ -84,14 +84,14 @@ function wrap(items: string[]): string[] {
   return lines;
 }
 
-/** A name and its values below each other; nothing without a value. */
+/** Names with their values, one per line; a name without a value is omitted. */
 function row(name: string, values: (string | undefined)[]): string[] {
   return values.filter((value) => value !== undefined).map((value, index) =>
     `    ${(index === 0 ? name : "").padEnd(nameWidth)} ${value}`
   );
 }
 
-/** What of a stack is shown. */
+/** The data of the banner. */
 export type Shown =
   & Pick<
     Stack,
@@ -110,7 +110,7 @@ export type Shown =
   >
   & {
     functions: Pick<Stack["functions"], "slugs">;
-    /** The page, and why it cannot be shown, if it cannot. */
+    /** The address of the page, and the reason if it cannot be served. */
     page: {
       url: string;
       networkUrls: string[];
@@ -118,7 +118,7 @@ export type Shown =
     } | undefined;
   };
 
-/** The text for a stack that became ready after `elapsedMs`. */
+/** The banner of a stack that became ready after `elapsedMs`. */
 export function banner(
   stack: Shown,
   options: StackOptions & { envFile: string | undefined },

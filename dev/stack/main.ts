@@ -1,8 +1,8 @@
 /**
- * `deno task start`: the embedded stack on the terminal, until Ctrl-C or `deno task stop`.
+ * `deno task start`: runs the embedded stack on the terminal, until Ctrl-C or `deno task stop`.
  *
- * Exit codes: 0 after a stop by SIGINT or SIGTERM, 1 when the stack could not start or broke down, 130 when a
- * second Ctrl-C cut the stop short.
+ * Exit codes: 0 after a stop by SIGINT or SIGTERM, 1 when the stack could not start or failed, 130 when a second Ctrl-C
+ * interrupted the stop.
  */
 import { readArguments, usage } from "./arguments.ts";
 import { banner } from "./banner.ts";
@@ -13,12 +13,12 @@ import { complain, say, showWaiting } from "./console/terminal.ts";
 import { startPage } from "./page.ts";
 
 /**
- * One Ctrl-C may arrive twice, from the terminal and from `deno task` passing it on. A second one of a person
- * comes later than this.
+ * One Ctrl-C may arrive twice: from the terminal, and from `deno task`, which forwards it. A person presses it again
+ * later than this.
  */
 const sameSignalMs = 700;
 
-/** Resolves at the first SIGINT or SIGTERM; a later one ends the process at once, and the children follow it. */
+/** Resolves at the first SIGINT or SIGTERM. A later one ends the process immediately, and the children with it. */
 function stopRequest(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let first: number | undefined;
@@ -50,7 +50,7 @@ async function run(args: string[]): Promise<number> {
       ...(exitWithParent ? [endOfLaunchers()] : []),
     ]).then(() => {
       isStopRequested = true;
-      // Takes the ^C along that a terminal has just written.
+      // Clears the ^C that a terminal has just echoed.
       waiting.clear();
       say("Stopping …\n");
     });
@@ -82,7 +82,7 @@ async function run(args: string[]): Promise<number> {
     return 0;
   } catch (error) {
     waiting.clear();
-    // Ctrl-C reaches every program of the terminal: what one of them did not finish is no failure then.
+    // Ctrl-C also reaches the child processes. Errors that this causes are not failures of the stack.
     if (isStopRequested && error instanceof StackError) return 0;
     complain(
       error instanceof StackError

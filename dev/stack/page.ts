@@ -1,19 +1,22 @@
-/** The page beside a stack of `deno task start`: the demo app and the console. */
+/** The page of `deno task start`: the demo app and the console. */
 import { type Page, servePage } from "../web/serve.ts";
 import { freePort, isPortTaken } from "./process/free-port.ts";
 import { defaultPort, type StackOptions } from "./options.ts";
 import type { Stack } from "./stack.ts";
 
-/** Who can sign in once the seed data is there: dev/seed/family.ts. */
+/** The seed user who can sign in, see dev/seed/family.ts. */
 const SEEDED_USER = { email: "anna@example.com", password: "family-album" };
 
 const SIMULATED =
   "The AI providers are simulated: every voice reads the same page of Jane Austen, and the faces of films do not move.";
 
-/** A page that waits for its stack. */
+/** A page server that has no stack yet. */
 export interface StackPage extends AsyncDisposable {
   addresses: Pick<Page, "url" | "networkUrls">;
-  /** Gives the page its stack, and resolves once the page is bundled: with undefined, or with why it cannot be. */
+  /**
+   * Connects the page to its stack. Resolves once the page is bundled: with undefined, or with the reason why it cannot
+   * be.
+   */
   open(
     stack: Pick<Stack, "apiUrl" | "publishableKey" | "providers">,
   ): Promise<string | undefined>;
@@ -22,13 +25,13 @@ export interface StackPage extends AsyncDisposable {
 function pagePort({ port, ephemeral }: StackOptions): number {
   const gateway = port ?? (ephemeral === true ? 0 : defaultPort);
   if (gateway === 0) return freePort();
-  // Where `supabase start` has Studio.
+  // The port at which `supabase start` serves Studio.
   const nextPort = gateway + 2;
   const isOrdinary = nextPort >= 1024 && nextPort < 65536;
   return isOrdinary && !isPortTaken(nextPort) ? nextPort : freePort();
 }
 
-/** Begins to bundle the page, and serves it on the port after the database's, or on any that is free. */
+/** Starts to bundle the page and serves it at the port after the database's, or at any free port. */
 export async function startPage(options: StackOptions): Promise<StackPage> {
   let stack: Pick<Stack, "apiUrl" | "publishableKey" | "providers"> | undefined;
   const page = await servePage({

@@ -1,8 +1,8 @@
 /**
- * `deno task sql "select …"`: runs SQL on the database of the running stack as `postgres`, and prints the rows; for those
- * who have no psql. Without a statement it reads one from standard input.
+ * `deno task sql "select …"`: runs SQL as `postgres` on the database of the running stack and prints the rows, without
+ * psql. Without an argument it reads the statement from standard input.
  *
- * Exit codes: 0, 1 when there is no database or it refuses the statement, 2 for arguments that it does not take.
+ * Exit codes: 0, 1 when there is no database or it refuses the statement, 2 for invalid arguments.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import postgres from "postgres";
@@ -26,7 +26,7 @@ const argumentsSchema = z.strictObject({
   help: z.boolean(),
 });
 
-/** The widest that a column is printed; `--json` shows everything. */
+/** Maximal width of a printed column; `--json` prints values whole. */
 const MAX_WIDTH = 80;
 
 const encoder = new TextEncoder();
@@ -47,7 +47,7 @@ function cell(value: unknown): string {
   return line.length > MAX_WIDTH ? `${line.slice(0, MAX_WIDTH - 1)}…` : line;
 }
 
-/** Rows as a table with a line of names above. */
+/** The rows as a table with a line of column names. */
 export function tableOf(rows: readonly Row[]): string {
   const [first] = rows;
   if (first === undefined) return "";
@@ -111,7 +111,7 @@ async function run(args: string[]): Promise<0 | 1 | 2> {
   });
   try {
     const result: unknown = await sql.unsafe(statement);
-    // Several statements have a result each: the last one's rows are shown.
+    // Several statements have one result each; only the last is printed.
     const last = Array.isArray(result) && Array.isArray(result.at(-1))
       ? result.at(-1)
       : result;

@@ -1,10 +1,10 @@
 /**
  * The embedded stack: Postgres, REST, Auth, Storage, functions, pg_net, pg_cron and simulated providers behind one
- * port, for a machine without Docker. docs/embedded-stack.md says what is real and what stands in.
+ * port, for a machine without Docker. docs/embedded-stack.md lists which parts are real and which are stand-ins.
  *
- * Each room of this folder is one part of it: `postgres`, `services`, `functions`, `extensions` and `gateway` are what
- * runs; `project` and `keys` are what it runs with; `process` and `console` are what every part needs of the machine
- * and of the person at the terminal. This file starts the parts in their order and ends them in reverse.
+ * `postgres`, `services`, `functions`, `extensions` and `gateway` are the parts that run; `project` and `keys` are
+ * their configuration; `process` and `console` are what all parts share. This file starts the parts in order and ends
+ * them in reverse.
  */
 import { fromFileUrl, join, resolve } from "@std/path";
 import type { JWTPayload } from "jose";
@@ -51,34 +51,34 @@ bypassProxyForLoopback();
 
 const repository = fromFileUrl(new URL("../../", import.meta.url));
 
-/** A running stack; everything answers. */
+/** A running stack. */
 export interface Stack extends AsyncDisposable {
-  /** `http://127.0.0.1:<port>`, what `createClient` takes. */
+  /** `http://127.0.0.1:<port>`, the URL for `createClient`. */
   apiUrl: string;
-  /** The same for apps: on the network where the stack has a `host`, else {@link apiUrl}. */
+  /** The URL for apps: an address on the network if the stack has a `host`, else {@link apiUrl}. */
   appUrl: string;
   /** All addresses on the network; empty without a `host`. */
   networkUrls: string[];
-  /** As `postgres`, the project owner. */
+  /** Connects as `postgres`, the project owner. */
   dbUrl: string;
-  /** As `supabase_admin`, the superuser. */
+  /** Connects as `supabase_admin`, the superuser. */
   adminDbUrl: string;
   publishableKey: string;
   secretKey: string;
-  /** Of the simulated providers; empty without them. */
+  /** URL of the simulated providers; empty without them. */
   simulatorUrl: string;
-  /** `whsec_…`; the same in the Vault and in the functions' DISPATCH_SECRET. */
+  /** `whsec_…`; the same secret is in the Vault and in the functions' DISPATCH_SECRET. */
   dispatchSecret: string;
   providers: ProviderChoice[];
   migrations: MigrationReport;
   /** Names in `supabase/functions/.env` that the functions do not read. */
   namesNotRead: string[];
-  /** Where everything is written that the parts say; undefined when nothing is kept. */
+  /** The log file of all parts; undefined when no data is kept. */
   logFile: string | undefined;
-  /** Seed files applied now, relative to the project. */
+  /** Seed files applied at this start, relative to the project. */
   seeded: string[];
   functions: Functions;
-  /** What the functions are started with under these options; for `functions.resume` in tests. */
+  /** The start options of the functions, for `functions.resume` in tests. */
   functionSettings(
     options: FunctionOptions,
   ): Pick<FunctionSettings, "env" | "limits">;
@@ -86,15 +86,18 @@ export interface Stack extends AsyncDisposable {
   cron: CronTicker;
   realtime: RealtimeServer;
   logs: LogBook;
-  /** Signs claims as the project's Auth would (ES256); for tests that need a token of their own making. */
+  /** Signs claims with the project's Auth key (ES256), for tests that need special tokens. */
   signToken(claims: JWTPayload): Promise<string>;
-  /** Rejects when a part without which nothing works ends by itself; never resolves. */
+  /** Rejects when a required part ends by itself; never resolves. */
   crashed: Promise<never>;
-  /** Ends all parts in order and resolves when no process and no port is left. Repeatable. */
+  /** Ends all parts in order and resolves when no process and no port is left. It may be called again. */
   stop(): Promise<void>;
 }
 
-/** Beside the gateway, as with `supabase start`, so that a database tool finds it again; any free port if ephemeral. */
+/**
+ * Port of the database: next to the gateway's, as with `supabase start`, so that database tools keep working; any free
+ * port if ephemeral.
+ */
 function databasePort(gatewayUrl: string, isEphemeral: boolean): number {
   if (isEphemeral) return freePort();
   const nextPort = Number(new URL(gatewayUrl).port) + 1;
@@ -108,14 +111,14 @@ function print(logs: LogBook, printed: Printed): void {
   });
 }
 
-/** Where a stack is: its data folder, unless it is ephemeral, its port, its log and its keys. */
+/** Data folder (unless ephemeral), port, log and keys of a stack. */
 async function openPlace(
   { ephemeral = false, dataDir, port, host }: StackOptions,
   project: Project,
   parts: AsyncDisposableStack,
 ) {
   if (ephemeral && dataDir !== undefined) {
-    throw new StackError("A stack is either ephemeral or has a data folder.");
+    throw new StackError("Pass either ephemeral or dataDir, not both.");
   }
   const folder = ephemeral
     ? undefined
@@ -135,10 +138,10 @@ async function openPlace(
 }
 
 /**
- * Starts a stack and resolves when everything answers.
+ * Starts a stack and resolves when all parts answer.
  *
- * Throws {@link StackError} with one message for a person when the port or the data folder is in use, the project
- * is not valid, a migration fails, or a function does not start; nothing is left running then.
+ * @throws {StackError} with one message for the terminal, when the port or the data folder is in use, the project is
+ *   invalid, a migration fails, or a function does not start. Nothing is left running then.
  */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await using parts = new AsyncDisposableStack();
@@ -163,7 +166,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const choose = ({ upstash = "none" }: FunctionOptions) =>
     chooseProviders(developerEnv, simulatorUrl, upstash, apiUrl);
   const { env, choices } = choose(options);
-  // Other projects have variables of their own.
+  // Other projects define other variables.
   if (isOwnProject) checkFunctionEnv(env);
 
   const deno = denoCommand(options.functionsDeno);
@@ -171,7 +174,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const simulating = simulatorPort === undefined
     ? undefined
     : startSimulators(simulatorPort, logs, folder?.simulatorsDir);
-  // Both are awaited later; until then a failure must not count as unhandled.
+  // Both are awaited later. Until then a rejection must not count as unhandled.
   fetching.catch(() => {});
   simulating?.catch(() => {});
   parts.defer(async () => {
@@ -195,7 +198,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
 
   let services: Services | undefined;
-  // Before the functions, and so after them at the end: what they still do then needs the services.
+  // Started before the functions, and therefore ended after them: functions need the services until they end.
   parts.defer(async () => await services?.[Symbol.asyncDispose]());
   options.onProgress?.("packages of the functions");
   await fetching;
@@ -234,7 +237,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     return { ...prepared, services };
   };
   const preparing = prepare();
-  // Its connections must be closed before the database is stopped.
+  // Its connections must be closed before the database stops.
   parts.defer(async () => {
     await preparing.catch(() => {});
   });
@@ -264,7 +267,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
   const { net, cron } = parts.use(await startExtensionWorkers(database, logs));
 
-  // From here on only: the one message of a failed start has what led to it.
+  // Printed only from here on. A failed start prints one message with its cause instead.
   print(logs, options.print ?? "nothing");
   if (!canReadResourceUsage) {
     logs.add(

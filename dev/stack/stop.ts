@@ -1,8 +1,7 @@
 /**
  * `deno task stop`: stops the stack that `deno task start` has started on a data folder, from any terminal.
  *
- * Exit codes: 0 when no stack runs on the folder any more, 1 when it cannot be stopped, 2 for arguments that it does
- * not take.
+ * Exit codes: 0 when no stack runs on the folder any more, 1 when it cannot be stopped, 2 for invalid arguments.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { z } from "zod";
@@ -24,7 +23,7 @@ const argumentsSchema = z.strictObject({
   help: z.boolean(),
 });
 
-/** The arguments of `deno task stop`, or one sentence that says which of them it does not take. */
+/** Parses the arguments of `deno task stop`. Returns one sentence about an invalid argument. */
 export function readStopArguments(
   args: string[],
 ): { data: string; help: boolean } | string {

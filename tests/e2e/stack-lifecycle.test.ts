@@ -119,7 +119,7 @@ Deno.test("start: an env file that cannot be written is one message, and nothing
   const data = join(project.dir, "data");
   for (
     const [envFile, reason] of [
-      [project.dir, "it is a folder"],
+      [project.dir, "it is a directory"],
       [join(project.dir, "none/.env"), "its folder does not exist"],
     ] as const
   ) {
@@ -555,7 +555,10 @@ Deno.test({
     const cluster = await Deno.readLink(join(data, "postgres"));
     await Deno.remove(cluster, { recursive: true });
     const error = await failure(project.dir, ["--data", data]);
-    assertStringIncludes(error.stderr, `was kept in ${cluster}, which is gone`);
+    assertStringIncludes(
+      error.stderr,
+      `was kept in ${cluster}, which does not exist any more`,
+    );
   },
 });
 

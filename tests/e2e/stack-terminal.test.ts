@@ -236,7 +236,7 @@ Deno.test({
     }).output();
     assertEquals([code, new TextDecoder().decode(stderr)], [
       1,
-      "This user may not listen on port 80, as on most below 1024: choose another one with --port.\n",
+      "This user may not listen on port 80, like most ports below 1024. Choose another one with --port.\n",
     ]);
   },
 });

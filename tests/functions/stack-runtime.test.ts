@@ -255,7 +255,7 @@ Deno.test("pauses: delivery and schedules can be paused and resumed", async (t) 
       await assertRejects(
         () => stack.cron.runNow("none"),
         Error,
-        "there is no cron job none",
+        "cron job none does not exist",
       );
       assertEquals((await sql`select 1 from cron.job_run_details`).length, 2);
       stack.cron.resume();

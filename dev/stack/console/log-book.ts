@@ -1,8 +1,8 @@
-/** What the parts of the stack print, kept in memory as records, for the terminal and for tests. */
+/** The output of the stack's parts, kept in memory as records, for the terminal and for tests. */
 
-/** One line of one part. */
+/** One line of output. */
 export interface LogRecord {
-  /** ISO 8601, when the stack received it. */
+  /** When the stack received it, in ISO 8601. */
   at: string;
   /** `function:<slug>`, `postgres`, `simulators`, `services`, `net`, `cron` or `stack`. */
   source: string;
@@ -12,7 +12,7 @@ export interface LogRecord {
 
 const kept = 20_000;
 
-/** The lines of all parts, in the order of their arrival; the oldest are forgotten after 20,000. */
+/** The lines of all parts in the order of arrival; the newest 20,000 are kept. */
 export class LogBook {
   readonly #records: LogRecord[] = [];
   readonly #watchers = new Set<(record: LogRecord) => void>();
@@ -25,7 +25,7 @@ export class LogBook {
     for (const watch of this.#watchers) watch(record);
   }
 
-  /** A copy of what is there, optionally of one source only. */
+  /** A copy of the records, of one source if given. */
   records(source?: string): LogRecord[] {
     return this.#records.filter((record) =>
       source === undefined || record.source === source
@@ -38,7 +38,7 @@ export class LogBook {
     return () => this.#watchers.delete(watch);
   }
 
-  /** The first record, present or to come, that satisfies `test`. Rejects when `signal` is aborted first. */
+  /** The first record, existing or future, that satisfies `test`. Rejects when `signal` is aborted first. */
   async find(
     test: (record: LogRecord) => boolean,
     signal: AbortSignal,

@@ -1,4 +1,4 @@
-/** Everything that the parts of a stack say, in a file of its data folder. */
+/** The output of all parts of a stack, in a file of its data folder. */
 import type { LogRecord } from "./log-book.ts";
 
 const largestBytes = 20_000_000;
@@ -10,11 +10,11 @@ export interface LogFile extends Disposable {
 }
 
 /**
- * Begins a log, readable by its owner only; that of the run before is kept beside it as `<path>.1`. A log that has
- * become larger than 20 MB takes its place in turn, so that both together never need more than 40.
+ * Starts a log that only its owner can read; the log of the previous run is kept as `<path>.1`. A log larger than 20 MB
+ * is rotated the same way, so that both files together stay below 40 MB.
  *
- * A line that cannot be written is left out: what needs the disk reports that it is full. Throws what the operating system
- * says when the file cannot be made.
+ * A line that cannot be written is dropped: the parts that need the disk report that it is full. Throws the error of
+ * the operating system when the file cannot be created.
  */
 export function openLogFile(path: string): LogFile {
   const encoder = new TextEncoder();
@@ -45,7 +45,7 @@ export function openLogFile(path: string): LogFile {
         }
         size += file.writeSync(bytes);
       } catch {
-        // As promised above.
+        // Failed writes are ignored, see openLog.
       }
     },
     [Symbol.dispose]: () => file.close(),

@@ -1,11 +1,11 @@
-/** Which of all that the parts say is for the terminal: what went wrong, in a line each. The rest is in the log. */
+/** Selects the lines of output that the terminal shows: one for each problem. The log file has all of them. */
 import { z } from "zod";
 import type { LogRecord } from "./log-book.ts";
 
-/** How much of what the parts say is printed. */
+/** How much output is printed. */
 export type Printed = "nothing" | "problems" | "everything";
 
-/** What the runtime says of the life of an isolate, which ends and begins all the time. */
+/** Messages of the runtime about isolates that start and end, which happens all the time. */
 const lifeOfIsolate =
   /^(shutdown( announced)?: |early termination has been triggered$|wall clock duration (warning|reached)$|(CPU time soft|half of the memory) limit reached)/;
 
@@ -36,7 +36,7 @@ function parseLine(line: string): z.infer<typeof lineSchema> | undefined {
 
 function problemOfFunction(slug: string, line: string): string | undefined {
   const read = parseLine(line);
-  // Output that a developer prints from a function, to see it here.
+  // Output of a function's own console calls, which its developer wants to see here.
   if (read === undefined) {
     return lifeOfIsolate.test(line) ? undefined : `[${slug}] ${line}`;
   }
@@ -53,9 +53,8 @@ function problemOfFunction(slug: string, line: string): string | undefined {
 }
 
 /**
- * The line for the terminal, without a line end; undefined for a detail. A refused request concerns only
- * its caller. Problems are a 5xx response, a failed job, a function that does not boot, and anything that a function
- * prints itself.
+ * The line for the terminal, without its line end; undefined for a detail. Problems are a 5xx response, a failed job, a
+ * function that does not boot, and console output of a function. A refused request concerns only its caller.
  */
 export function problemIn(
   { source, stream, line }: LogRecord,
@@ -74,7 +73,7 @@ export function problemIn(
   }
 }
 
-/** The line for the terminal under `printed`, without a line end; undefined when it is not printed. */
+/** The line for the terminal under `printed`, without its line end; undefined when it is not printed. */
 export function lineFor(
   record: LogRecord,
   printed: Printed,

@@ -1,4 +1,4 @@
-/** Standard output and error of a program whose reader may go away before it: a pipe to `head`, an npm that is killed. */
+/** Standard output and error whose reader may close first: a pipe to `head`, an npm that is killed. */
 
 const encoder = new TextEncoder();
 
@@ -7,7 +7,7 @@ function writeTo(to: typeof Deno.stdout | typeof Deno.stderr, text: string) {
   try {
     while (rest.length > 0) rest = rest.subarray(to.writeSync(rest));
   } catch {
-    // Nobody reads it.
+    // The reader has closed.
   }
 }
 
@@ -21,19 +21,19 @@ export function complain(text: string): void {
   writeTo(Deno.stderr, text);
 }
 
-/** A line that names what is waited for, on a terminal only; what stays is written by others. */
+/** A status line that is overwritten, on a terminal only. */
 export interface WaitingLine {
   update(waitingFor: readonly string[]): void;
-  /** Empties the line, so that something else can be written there. */
+  /** Clears the line, so that other output can be written. */
   clear(): void;
 }
 
-/** Begins such a line on standard output. */
+/** Starts a status line on standard output. */
 export function showWaiting(): WaitingLine {
   const isTerminal = Deno.stdout.isTerminal();
   const write = (text: string) => {
     if (!isTerminal) return;
-    // A line that wraps would not be emptied whole.
+    // A line that wraps could not be cleared completely.
     const columns = Deno.consoleSize().columns || 80;
     say(`\r\x1b[2K${text.slice(0, columns - 1)}`);
   };

@@ -1,7 +1,7 @@
 /// <reference path="../../types/pg.d.ts" />
 /**
- * Database sessions of the background workers, on node-postgres. Its promise: when the server ends a session, crashes or
- * restarts, the statement under way fails and the next one opens a new session. A statement that never comes back would stop
+ * Database sessions of the background workers, on node-postgres. When the server ends a session, crashes or restarts,
+ * the current statement fails and the next one opens a new session. No statement hangs, because that would stop
  * deliveries and schedules for good.
  */
 import {
@@ -44,8 +44,8 @@ export class Sessions implements AsyncDisposable {
       // Kept open: a session costs more than most statements.
       idleTimeoutMillis: 0,
     });
-    // The end of a session is an error event of its client, and of the pool while it is idle. The statement under way
-    // reports it, or the next one opens another session.
+    // The end of a session is an error event of its client, and of the pool while it is idle. It needs no handling: the
+    // current statement fails, or the next one opens another session.
     this.#pool.on("error", () => {});
     this.#pool.on("connect", (client) => client.on("error", () => {}));
   }

@@ -1,6 +1,6 @@
 /**
- * The background workers of the extensions: on a hosted project they run inside of Postgres, here in this process, each
- * beside the SQL of its stand-in.
+ * The background workers of the extensions. On a hosted project they run inside Postgres; here they run in this
+ * process. Each is in the folder of its stand-in's SQL.
  */
 import type { LogBook } from "../console/log-book.ts";
 import { CronTicker } from "./pg_cron/ticker.ts";

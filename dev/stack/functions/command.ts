@@ -6,7 +6,7 @@ import type { FunctionDefinition } from "../project/project.ts";
 
 const runtime = fromFileUrl(new URL("./edge-runtime.ts", import.meta.url));
 
-/** What Deno needs to find its cache; hidden from the function itself. */
+/** Variables with which Deno finds its cache; hidden from the function. */
 const cacheEnv = [
   "HOME",
   "PATH",
@@ -19,7 +19,7 @@ const cacheEnv = [
   "npm_config_userconfig",
 ];
 
-/** How this machine reaches the internet, where that takes more than a connection. */
+/** Variables of proxies and certificates. */
 const networkEnv = [
   "HTTP_PROXY",
   "http_proxy",
@@ -36,7 +36,7 @@ const networkEnv = [
   "NODE_EXTRA_CA_CERTS",
 ];
 
-/** How Deno resolves what a function imports: its import map or configuration, and the project's lock file. */
+/** How Deno resolves the imports of a function: its import map or configuration, and the project's lock file. */
 export async function denoArguments(
   definition: FunctionDefinition,
   projectDir: string,
@@ -58,8 +58,8 @@ export async function denoArguments(
 }
 
 /**
- * How a function is started: with the permissions of an edge function, the project's variables, and what Deno itself
- * needs. `settings` are for `edge-runtime.ts`, which hides from the function what is not its own.
+ * The command and environment of a function: the permissions of an Edge Function, the project's variables, and what
+ * Deno itself needs. `settings` are for `edge-runtime.ts`, which hides the other variables from the function.
  */
 export async function functionCommand(
   definition: FunctionDefinition,
@@ -82,7 +82,7 @@ export async function functionCommand(
       "--allow-net",
       "--allow-env",
       "--allow-read",
-      // So that V8 collects garbage as where it has no more; what else there is in memory, the supervisor counts.
+      // Limits the heap, so that V8 collects garbage as on the hosted runtime. The supervisor counts other memory.
       ...(memoryBytes === 0
         ? []
         : [`--v8-flags=--max-old-space-size=${memoryBytes / 1_048_576}`]),

@@ -4,7 +4,7 @@ import type { DenoCommand } from "./deno.ts";
 import type { FunctionDefinition } from "../project/project.ts";
 import { StackError } from "../console/stack-error.ts";
 
-/** Puts what entry files import into Deno's cache. Undefined when that worked, else what Deno said. */
+/** Fetches the imports of entry files into Deno's cache. Returns undefined on success, else Deno's output. */
 async function cache(
   deno: DenoCommand,
   args: string[],
@@ -28,11 +28,10 @@ async function cache(
 }
 
 /**
- * Puts everything that the functions import into Deno's cache; does nothing that takes time when it is there. With the
- * environment of this process, since the functions' own has neither its proxy nor its certificates; and outside the
- * time that a function has for its start.
+ * Fetches the imports of all functions into Deno's cache; fast when they are cached. It uses the environment of this
+ * process, which has the proxy and certificates that functions lack, and does not count towards a function's boot time.
  *
- * @throws {StackError} naming the function, with what Deno said, when something cannot be fetched or resolved.
+ * @throws {StackError} with the function and Deno's output when an import cannot be fetched or resolved.
  */
 export async function fetchDependencies(
   definitions: FunctionDefinition[],
@@ -51,7 +50,7 @@ export async function fetchDependencies(
   }
   for (const { args, members } of groups.values()) {
     if (await cache(deno, args, members, projectDir) === undefined) continue;
-    // All at once is fast; one at a time shows which one failed.
+    // First all in one command, which is fast; on failure one by one, to name the function.
     for (const definition of members) {
       const said = await cache(deno, args, [definition], projectDir);
       if (said === undefined) continue;

@@ -1,24 +1,23 @@
 /**
- * The inside of a function process: what the hosted edge runtime gives a function and plain Deno does not. It is
- * the main module; the function's own entry file is imported unmodified, whether it says `Deno.serve(handler)` or
- * `export default { fetch }`.
+ * The main module of a function process. It adds what the hosted edge runtime has and plain Deno has not, and imports
+ * the function's entry file unmodified, whether it calls `Deno.serve(handler)` or has `export default { fetch }`.
  *
- * When the process has to go is decided outside of it, by `supervisor.ts`, which sends its orders as requests to
- * `/@stack/…`; no function can have such a path. It ends by itself once it is released and everything it accepted and
- * everything given to `waitUntil` is done. It only uses what Deno 2.1 has, as the functions must.
+ * `supervisor.ts` decides outside of the process when it must end, and sends its orders as requests to `/@stack/…`, a
+ * path that no function can have. A released process ends by itself once all accepted requests and all promises passed
+ * to `waitUntil` are done. This file only uses what Deno 2.1 has, like the functions.
  */
 
 interface Settings {
   entry: string;
   slug: string;
-  /** How long a function may continue after the signal to end, in milliseconds. */
+  /** How long a function may run after the signal to end, in milliseconds. */
   graceMs: number;
   hiddenEnv: string[];
-  /** What an order must bring along. */
+  /** The header that authenticates an order. */
   orderToken: string;
 }
 
-/** Lines that begin so are for the stack, not for the log. */
+/** Prefix of lines that are for the stack and not for the log. */
 const marker = "\u001e@stack ";
 
 type Handler = (
@@ -50,8 +49,9 @@ Deno.env.set("SB_REGION", "local");
 Deno.env.set("DENO_DEPLOYMENT_ID", `local_${settings.slug}_1`);
 
 /**
- * The clock of the isolate, which `performance.now()` reads. On a hosted project the first request boots an isolate; here
- * one waits for that request, and its clock stands still meanwhile. So it has the age that its supervisor counts.
+ * The clock of the isolate, which `performance.now()` reads. On a hosted project the first request boots an isolate.
+ * Here the process waits for that request, and its clock stands still until then, so that it has the age that its
+ * supervisor counts.
  */
 class IsolateClock {
   readonly #passed = performance.now.bind(performance);
@@ -59,12 +59,12 @@ class IsolateClock {
   #stoppedAt: number | undefined;
   #advancedMs = 0;
 
-  /** Milliseconds that this isolate has lived. */
+  /** Age of this isolate in milliseconds. */
   age(): number {
     return this.#stoppedAt ?? this.#running();
   }
 
-  /** Milliseconds since 1970 at which it would have begun, had it never stood still. */
+  /** Milliseconds since 1970 at which it would have started, had its clock never stood still. */
   origin(): number {
     return Date.now() - this.age();
   }
@@ -83,7 +83,7 @@ class IsolateClock {
     this.#stoppedAt = undefined;
   }
 
-  /** Lets so many milliseconds pass at once. */
+  /** Advances the clock. */
   advance(milliseconds: number): void {
     this.#advancedMs += milliseconds;
   }
@@ -107,7 +107,7 @@ function announceEnd(reason: string): void {
   dispatchEvent(new CustomEvent("beforeunload", { detail: { reason } }));
 }
 
-/** A worker that is not needed any more goes at once, as the early drop of the edge runtime. */
+/** A worker that is not needed any more ends immediately, like the early drop of the edge runtime. */
 function endWhenIdle(): void {
   if (!isReleased || isEnding) return;
   if (activeRequests > 0 || backgroundTasks > 0) return;
@@ -126,7 +126,7 @@ function startClock(): void {
 
 Object.defineProperty(globalThis, "EdgeRuntime", {
   value: {
-    /** Keeps this worker from being dropped early while the promise is pending; extends no limit. */
+    /** Prevents an early drop of this worker while the promise is pending. It extends no limit. */
     waitUntil<T>(promise: Promise<T>): Promise<T> {
       if (!(promise instanceof Promise)) return promise;
       backgroundTasks += 1;
@@ -174,7 +174,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-// `Deno.serve(handler)`, `Deno.serve(options, handler)` and `Deno.serve({ handler })`: the address is the stack's.
+// `Deno.serve(handler)`, `Deno.serve(options, handler)` and `Deno.serve({ handler })`. The address is always the
+// stack's.
 Object.defineProperty(Deno, "serve", {
   configurable: true,
   value: (...args: unknown[]) => {
@@ -200,7 +201,7 @@ const declared = module["default"];
 if (isRecord(declared) && isHandler(declared["fetch"])) {
   served.resolve(declared["fetch"].bind(declared));
 } else {
-  // `Deno.serve` may be called a little later than the end of the module.
+  // A module may call `Deno.serve` a little after it has loaded.
   setTimeout(
     () =>
       served.reject(
@@ -216,13 +217,13 @@ clock.stop();
 
 /** Whether a request is an order of the stack. */
 function isOrder(request: Request): boolean {
-  // Most requests are none, and need no second look.
+  // A cheap check first, because most requests are not.
   return request.url.includes("/@stack/") &&
     new URL(request.url).pathname.startsWith("/@stack/") &&
     request.headers.get("x-stack-order") === settings.orderToken;
 }
 
-/** Does at once what an order says, which has no body: the isolate may be left no second turn to read one. */
+/** Executes an order immediately. It has no body, because the isolate may get no second turn to read one. */
 function obey(request: Request): Response {
   const [, , name, value = ""] = new URL(request.url).pathname.split("/");
   switch (name) {
@@ -256,10 +257,10 @@ serve({
 }, async (request, info) => {
   if (isOrder(request)) return obey(request);
   activeRequests += 1;
-  // Accepted means: until the answer is sent, not only until it is made.
+  // A request counts until its response is sent.
   info.completed.then(done, done);
   const id = request.headers.get("x-stack-request");
-  // From here on nobody else may be given this request.
+  // From here on the request must not be sent to another process.
   if (id !== null) reportToStack({ event: "begun", id });
   startClock();
   return await handler(request, info);

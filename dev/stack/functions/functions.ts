@@ -1,7 +1,7 @@
 /**
- * All functions of a project, each with one process that takes requests. The first request starts it, as on the hosted
- * platform; {@link Functions.ready} starts all beforehand. A process that dies is replaced, with growing pauses when it
- * keeps dying; one that retires by age is replaced before the old one is gone.
+ * All functions of a project, each with one process that accepts requests. The first request starts it, as on the
+ * hosted platform; {@link Functions.ready} starts all beforehand. A process that ends unexpectedly is replaced, with
+ * growing delays if that repeats. A process that retires by age is replaced before it ends.
  */
 import type { ChildSignal } from "../process/child.ts";
 import {
@@ -13,7 +13,7 @@ import type { FunctionDefinition } from "../project/project.ts";
 
 const firstPauseMs = 100;
 const longestPauseMs = 5000;
-/** A process that lived this long is not in a crash loop. */
+/** A process that lived this long was not in a crash loop. */
 const healthyMs = 10_000;
 
 class ManagedFunction {
@@ -29,11 +29,11 @@ class ManagedFunction {
     this.#settings = settings;
   }
 
-  /** The process that takes requests; starts it if there is none, and waits for one that is booting. */
+  /** The process that accepts requests; started if there is none. Waits for one that is booting. */
   async current(): Promise<FunctionProcess> {
     for (;;) {
       const process = await (this.#current ??= this.#bootFirst());
-      // Its successor is put in its place in the turn in which it retires.
+      // Its successor takes over in the moment in which it retires.
       if (!process.isRetired || this.#stopping.signal.aborted) return process;
       await process.retired;
     }
@@ -43,7 +43,7 @@ class ManagedFunction {
     return [...this.#alive];
   }
 
-  /** A process that does not start is not kept: the next request tries again. */
+  /** A process that does not start is not kept; the next request tries again. */
   async #bootFirst(): Promise<FunctionProcess> {
     try {
       return await this.#boot();
@@ -71,7 +71,7 @@ class ManagedFunction {
     const age = Date.now() - old.startedAt.getTime();
     if (age > healthyMs) this.#pauseMs = firstPauseMs;
     this.#current = this.#bootUntilItWorks(old.isOver && age < healthyMs);
-    // Perhaps nothing waits for it; the next caller of the function gets the error.
+    // The rejection may have no listener; the next caller of the function gets the error.
     await this.#current.catch(() => {});
   }
 
@@ -136,7 +136,7 @@ export class Functions {
   #functions: Map<string, ManagedFunction>;
   #settings: FunctionSettings;
 
-  /** Starts no process yet. */
+  /** Starts no process. */
   constructor(definitions: FunctionDefinition[], settings: FunctionSettings) {
     this.#settings = settings;
     this.#functions = manage(definitions, settings);
@@ -154,17 +154,17 @@ export class Functions {
     );
   }
 
-  /** What config.toml says about a function; undefined when there is none of that name. */
+  /** The definition of a function in config.toml; undefined when there is none. */
   definition(slug: string): FunctionDefinition | undefined {
     return this.#functions.get(slug)?.definition;
   }
 
-  /** The process of a function that takes requests, started if there is none. */
+  /** The process of a function that accepts requests, started if there is none. */
   process(slug: string): Promise<FunctionProcess> {
     return this.#get(slug).current();
   }
 
-  /** Every live process of a function: the one that takes requests, and retired ones that still work. */
+  /** Every live process of a function: the one that accepts requests, and retired ones that still work. */
   processes(slug: string): FunctionProcess[] {
     return this.#get(slug).processes;
   }
@@ -183,7 +183,7 @@ export class Functions {
     );
   }
 
-  /** Lets so many milliseconds pass for every live process, as if nothing had happened meanwhile; for tests. */
+  /** Advances the clocks of all live processes, for tests. */
   async advance(milliseconds: number): Promise<void> {
     await Promise.all(
       [...this.#functions.values()].flatMap(({ processes }) =>
@@ -192,16 +192,14 @@ export class Functions {
     );
   }
 
-  /** Asks all processes to end, and kills those that do not within the grace period. */
+  /** Asks all processes to end, and kills those that exceed the grace period. */
   async stop(): Promise<void> {
     await Promise.all(
       [...this.#functions.values()].map((managed) => managed.stop()),
     );
   }
 
-  /**
-   * Kills every process, so that nothing of a function remains, and refuses requests until {@link resume}. For tests.
-   */
+  /** Kills every process and refuses requests until {@link resume}. For tests. */
   async halt(): Promise<void> {
     const managed = [...this.#functions.values()];
     const stopped = Promise.all(managed.map((one) => one.stop()));
@@ -209,7 +207,7 @@ export class Functions {
     await stopped;
   }
 
-  /** Accepts requests again after {@link halt}; processes that start from now on have these settings. */
+  /** Accepts requests again after {@link halt}. Processes that start from now on have these settings. */
   resume(settings: Pick<FunctionSettings, "env" | "limits">): void {
     const definitions = [...this.#functions.values()].map((one) =>
       one.definition
@@ -220,7 +218,7 @@ export class Functions {
 
   #get(slug: string): ManagedFunction {
     const found = this.#functions.get(slug);
-    if (found === undefined) throw new Error(`there is no function ${slug}`);
+    if (found === undefined) throw new Error(`function ${slug} does not exist`);
     return found;
   }
 }

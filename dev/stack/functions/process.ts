@@ -1,6 +1,6 @@
 /**
- * One process of one function: started under the watchdog, with the permissions and names of an edge function, sent
- * requests and orders, and watched by a supervisor.
+ * One process of one function. It runs under the watchdog with the permissions and names of an Edge Function, receives
+ * requests and orders, and is watched by a supervisor.
  */
 import { deadline } from "@std/async/deadline";
 import { z } from "zod";
@@ -25,19 +25,19 @@ import {
   type UnloadReason,
 } from "./supervisor.ts";
 
-/** What every process of a stack's functions has in common. */
+/** The common options of all processes of a stack's functions. */
 export interface FunctionSettings {
   projectDir: string;
-  /** What runs them. */
+  /** The Deno that runs them. */
   deno: DenoCommand;
   env: Record<string, string>;
   limits: IsolateLimits;
-  /** How long a process may take to accept requests, in milliseconds. */
+  /** Time limit for a process to accept requests, in milliseconds. */
   bootTimeoutMs: number;
   logs: LogBook;
 }
 
-/** How a process ended; `killedFor` when the supervisor has killed it. */
+/** How a process ended; `killedFor` is set if the supervisor killed it. */
 export interface ProcessEnd {
   code: number;
   killedFor?: KillReason;
@@ -49,22 +49,23 @@ export interface FunctionProcess {
   /** `http://127.0.0.1:<port>` */
   origin: string;
   startedAt: Date;
-  /** Whether it takes no new requests: retired, or over. */
+  /** Whether it accepts no new requests: retired, or ended. */
   readonly isRetired: boolean;
-  /** Whether it is over. */
+  /** Whether it has ended. */
   readonly isOver: boolean;
-  /** How many requests are on their way to it or wait for the beginning of an answer. */
+  /** Number of requests without the beginning of a response. */
   readonly unanswered: number;
-  /** Resolves when it takes no new requests. */
+  /** Resolves when it accepts no new requests. */
   retired: Promise<void>;
-  /** Resolves with how it ended. */
+  /** Resolves when it has ended, with the reason. */
   exited: Promise<ProcessEnd>;
   /**
-   * Sends it a request and resolves with the answer, whose body may still be on its way. `path` begins with a slash.
-   * `onBegun` is called when the function has been given the request.
+   * Sends a request and resolves with the response, whose body may still be arriving. `path` begins with a slash.
+   * `onBegun` is called when the function has received the request.
    *
-   * @throws {NotBegun} when it is retired, or ended before the function was given the request: another may have it.
-   * @throws {ProcessEnded} when the connection was lost and the function may have begun.
+   * @throws {NotBegun} when the process is retired, or ended before the function received the request. Another process
+   *   may handle it.
+   * @throws {ProcessEnded} when the connection was lost and the function may have received the request.
    * @throws the reason of `init.signal` when that is aborted.
    */
   send(
@@ -73,13 +74,13 @@ export interface FunctionProcess {
     onBegun?: () => void,
   ): Promise<Response>;
   signal(name: ChildSignal): Promise<void>;
-  /** Lets so many milliseconds pass for its clock and its supervisor, for tests. */
+  /** Advances its clock and its supervisor, for tests. */
   advance(milliseconds: number): Promise<void>;
-  /** Asks it to end, and kills it when it does not. */
+  /** Asks it to end, and kills it if it does not. */
   end(): Promise<void>;
 }
 
-/** A request that a process did not begin, and will not. */
+/** A request that the function has not received and will not receive. */
 export class NotBegun extends Error {
   override readonly name = "NotBegun";
   constructor(options: ErrorOptions = {}) {
@@ -87,7 +88,7 @@ export class NotBegun extends Error {
   }
 }
 
-/** A process that lost a request which it may have begun; `end` when it is over. */
+/** The process ended with a request that the function may have received. `end` is set once it has ended. */
 export class ProcessEnded extends Error {
   override readonly name = "ProcessEnded";
   constructor(readonly end: ProcessEnd | undefined, options: ErrorOptions) {
@@ -97,7 +98,7 @@ export class ProcessEnded extends Error {
 
 const marker = "\u001e@stack ";
 const graceSeconds = 3;
-/** How long a process that broke off a connection may take to be over, in milliseconds. */
+/** Time for a process to end after it has broken a connection, in milliseconds. */
 const endPatienceMs = 5000;
 
 const eventSchema = z.discriminatedUnion("event", [
@@ -109,8 +110,9 @@ const eventSchema = z.discriminatedUnion("event", [
 
 /**
  * Starts a function and resolves once it accepts requests.
- * Throws {@link StackError}, naming the function and with what it printed, when it ends or does not get there in
- * time, or when `signal` is aborted before; nothing is left running then.
+ *
+ * @throws {StackError} with the function and its output, when it ends or exceeds the time limit, or when `signal` is
+ *   aborted before. Nothing is left running then.
  */
 export async function startFunctionProcess(
   definition: FunctionDefinition,
@@ -125,7 +127,7 @@ export async function startFunctionProcess(
   const log = (line: string) => settings.logs.add(source, "stderr", line);
   const orderToken = crypto.randomUUID();
   const orders = new Set<Promise<void>>();
-  /** Requests without an answer yet, by id: what to do when the function is given one. */
+  /** Requests without a response, by id, with the callback for the moment at which the function receives one. */
   const unanswered = new Map<string, { isBegun: boolean; onBegun(): void }>();
   let origin = "";
   let isRetired = false, isReleased = false, isOver = false;
@@ -142,13 +144,13 @@ export async function startFunctionProcess(
         });
         await answer.body?.cancel();
       } catch {
-        // It is over, which all orders lead to.
+        // The process has ended; every order leads here.
       }
     })();
     orders.add(sent);
     return sent.finally(() => orders.delete(sent));
   };
-  /** Once nothing more can come to it, it may go as soon as it has done what it has. */
+  /** Once it can receive nothing more, it may end when its work is done. */
   const releaseWhenLeft = () => {
     if (!isRetired || isReleased || unanswered.size > 0) return;
     isReleased = true;
@@ -160,7 +162,7 @@ export async function startFunctionProcess(
     retired.resolve();
     releaseWhenLeft();
   };
-  /** What its start has used, which a hosted project does once, when the function is deployed. */
+  /** Its start is not counted: a hosted project does that once, when the function is deployed. */
   let atStart: ResourceUsage | undefined;
   const supervisor = new Supervisor(settings.limits, {
     async usage() {
@@ -265,7 +267,7 @@ export async function startFunctionProcess(
       return await fetch(`${origin}${path}`, { ...init, headers });
     } catch (cause) {
       init.signal.throwIfAborted();
-      // Only once it is over, and all that it said is read, is it certain what it has not begun.
+      // Only after it has ended, and all output is read, is it certain which requests it has not received.
       const end = await deadline(exited, endPatienceMs).catch(() => undefined);
       if (end !== undefined && !request.isBegun) throw new NotBegun({ cause });
       throw new ProcessEnded(end, { cause });
@@ -291,7 +293,7 @@ export async function startFunctionProcess(
     exited,
     send,
     async signal(name) {
-      // What is asked to end is given nothing more, and ends by itself; what is killed gives no warning.
+      // A process that is asked to end receives nothing more and ends by itself. A kill gives no warning.
       if (name === "TERM") {
         isReleased = true;
         retire();

@@ -1,26 +1,28 @@
 /**
- * What the functions of a stack are started with: the variables that a hosted project sets, those of the developer, and
- * the limits of the plan.
+ * The start options of a stack's functions: the variables of a hosted project, those of the developer, and the limits
+ * of the plan.
  */
 import type { StackKeys } from "../keys/keys.ts";
 import type { TokenExchange } from "../keys/tokens.ts";
 import type { FunctionSettings } from "./process.ts";
 
-/** What a caller may choose for the functions. */
+/** Options that a caller may set for the functions. */
 export interface FunctionOptions {
-  /** Whether functions are given a simulated Upstash Redis; none by default. */
+  /** Whether the functions get a simulated Upstash Redis; false by default. */
   upstash?: "simulated" | "none";
-  /** Further variables for the functions; over everything else. */
+  /** Additional variables, which override all others. */
   env?: Record<string, string>;
-  /** Life of an isolate by its own clock, in milliseconds; 150 s, the shortest of the hosted plans. */
+  /** Wall-clock limit of an isolate in milliseconds; 150 s, the shortest of the hosted plans. */
   wallClockMs?: number;
-  /** Processor time of an isolate in milliseconds; 2 s as hosted, of which one retires it. 0: no limit. */
+  /** Limit of processor time of an isolate in milliseconds; 2 s as hosted, half of which retires it. 0: no limit. */
   cpuMs?: number;
-  /** Resident memory of an isolate in mebibytes; 256 as hosted. 0: no limit. */
+  /** Limit of resident memory of an isolate in mebibytes; 256 as hosted. 0: no limit. */
   memoryMb?: number;
 }
 
-/** Variables and limits of the functions. `projectEnv` are the developer's variables, completed for the providers. */
+/**
+ * Variables and limits of the functions. `projectEnv` are the developer's variables, with those of simulated providers.
+ */
 export function functionSettings(
   { apiUrl, dbUrl, keys, tokens, projectEnv }: {
     apiUrl: string;

@@ -1,37 +1,37 @@
 /**
- * When an isolate has to go, as the supervisor of the hosted edge runtime decides it
- * (supabase/edge-runtime v1.74, `crates/base/src/worker/supervisor/strategy_per_worker.rs`).
+ * Decides when an isolate must end, like the supervisor of the hosted edge runtime (supabase/edge-runtime v1.74,
+ * `crates/base/src/worker/supervisor/strategy_per_worker.rs`).
  */
 import type { ResourceUsage } from "../process/resource-usage.ts";
 
-/** What an isolate may use up. */
+/** Limits of an isolate. */
 export interface IsolateLimits {
-  /** How long it lives by its own clock, which stands still until its first request, in milliseconds. */
+  /** Age by its own clock, which stands still until its first request, in milliseconds. */
   wallClockMs: number;
   /**
-   * Processor time of an isolate over all its requests and background work, in milliseconds; 0 for no limit. At half of it
-   * the isolate is retired, so that each request has at least the other half.
+   * Processor time over all its requests and background work, in milliseconds; 0 for no limit. Half of it retires the
+   * isolate, so that each request has at least the other half.
    */
   cpuMs: number;
-  /** Resident memory of an isolate, in bytes; 0 for no limit. */
+  /** Resident memory in bytes; 0 for no limit. */
   memoryBytes: number;
 }
 
-/** Why an isolate was killed, in the words of a hosted project's `Shutdown` event. */
+/** Why an isolate was killed, in the terms of a hosted project's `Shutdown` event. */
 export type KillReason = "WallClockTime" | "CPUTime" | "Memory";
 
-/** What an isolate's `beforeunload` says. */
+/** The reason in an isolate's `beforeunload` event. */
 export type UnloadReason = "wall_clock" | "cpu" | "memory";
 
-/** What a supervisor does to its isolate, and knows of it. */
+/** The operations that a supervisor needs of its isolate. */
 export interface Supervised {
-  /** Gives it no further request. */
+  /** Stops sending it requests. */
   retire(): void;
   /** Announces its end. */
   announce(reason: UnloadReason): void;
   kill(reason: KillReason): void;
   log(line: string): void;
-  /** What it has used since it accepts requests; undefined where that cannot be found out. */
+  /** Its usage since it accepts requests; undefined where that cannot be measured. */
   usage(): Promise<ResourceUsage | undefined>;
 }
 
@@ -40,7 +40,7 @@ interface Step {
   take: (value: number) => void;
 }
 
-/** Steps to take as a value reaches them: each once, in order. None when the value has no limit. */
+/** Actions at increasing values of a usage, each once and in order. None when the usage has no limit. */
 class Steps {
   readonly #left: Step[];
 
@@ -48,7 +48,7 @@ class Steps {
     this.#left = limit === 0 ? [] : steps;
   }
 
-  /** The value at which the next step is due; Infinity when all are taken. */
+  /** The value of the next action; Infinity when all are done. */
   get next(): number {
     return this.#left[0]?.at ?? Infinity;
   }
@@ -58,29 +58,29 @@ class Steps {
   }
 }
 
-/** How often it is looked at what an isolate uses, in milliseconds; memory, unlike time, may grow at any speed. */
+/** Longest interval between two measurements, in milliseconds. Memory, unlike processor time, can grow at any speed. */
 const LOOK_AGAIN_MS = { idle: 1000, working: 50, large: 20 };
-/** An isolate that has used no processor time for so long is idle, in milliseconds. */
+/** An isolate without processor time for so long is idle, in milliseconds. */
 const IDLE_AFTER_MS = 1000;
-/** The least pause between two looks. */
+/** Shortest interval between two measurements. */
 const SHORTEST_PAUSE_MS = 10;
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
 const mebibytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MB`;
 
 /**
- * Watches one isolate. Half of a limit retires it, at nine tenths its end is announced, at the whole it is killed.
- * Nothing happens before {@link begin} and after {@link stop}.
+ * Watches one isolate. Half of a limit retires it, nine tenths announce its end, the whole kills it. Nothing happens
+ * before {@link begin} and after {@link stop}.
  */
 export class Supervisor {
   readonly #isolate: Supervised;
   readonly #steps: Record<"age" | "cpu" | "memory" | "peak", Steps>;
-  /** Memory from which an isolate is watched closely. */
+  /** Memory above which an isolate is measured more often. */
   readonly #largeBytes: number;
   #bornAt: number | undefined;
   #cpuMs = 0;
   #idleMs = 0;
-  /** How long the present pause between two looks is; 0 when there is none. */
+  /** The current interval between two measurements; 0 when there is none. */
   #pauseMs = 0;
   #ageTimer: ReturnType<typeof setTimeout> | undefined;
   #usageTimer: ReturnType<typeof setTimeout> | undefined;
@@ -156,7 +156,7 @@ export class Supervisor {
     };
   }
 
-  /** Starts the clock of an isolate that is `ageMs` milliseconds old by its own clock. */
+  /** Starts the clock of an isolate at an age of `ageMs` milliseconds. */
   begin(ageMs: number): void {
     if (this.#bornAt !== undefined) return;
     this.#bornAt = performance.now() - ageMs;
@@ -164,7 +164,7 @@ export class Supervisor {
     this.#lookAtUsage();
   }
 
-  /** The isolate was given something to do, and is idle no more. */
+  /** The isolate has received work, so it is not idle. */
   work(): void {
     this.#idleMs = 0;
     if (this.#pauseMs <= LOOK_AGAIN_MS.working) return;
@@ -172,14 +172,14 @@ export class Supervisor {
     this.#lookAgainIn(LOOK_AGAIN_MS.working);
   }
 
-  /** Lets so many milliseconds pass at once, for tests. Without effect on an isolate whose clock stands still. */
+  /** Advances the clock, for tests. No effect while it stands still. */
   advance(milliseconds: number): void {
     if (this.#bornAt === undefined) return;
     this.#bornAt -= milliseconds;
     this.#lookAtAge();
   }
 
-  /** The isolate is over. */
+  /** The isolate has ended. */
   stop(): void {
     clearTimeout(this.#ageTimer);
     clearTimeout(this.#usageTimer);
@@ -193,7 +193,7 @@ export class Supervisor {
     this.#steps.age.reach(age);
     const wait = this.#steps.age.next - age;
     if (wait === Infinity) return;
-    // A timer may come a little early.
+    // A timer may fire a little early.
     this.#ageTimer = setTimeout(() => this.#lookAtAge(), Math.max(1, wait));
   }
 
@@ -212,7 +212,7 @@ export class Supervisor {
       : used.memoryBytes < this.#largeBytes
       ? "working"
       : "large";
-    // One thread cannot use more processor time than passes, so that no step is missed by more than a short pause.
+    // One thread cannot use more processor time than passes, so no action is late by more than the shortest interval.
     this.#lookAgainIn(Math.min(
       Math.max(SHORTEST_PAUSE_MS, cpu.next - used.cpuMs),
       LOOK_AGAIN_MS[state],

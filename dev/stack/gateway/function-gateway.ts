@@ -1,4 +1,4 @@
-/** `/functions/v1/<slug>`: what stands between the internet and a function on a hosted project. */
+/** `/functions/v1/<slug>`: the platform's part in front of a function of a hosted project. */
 import { deadline } from "@std/async/deadline";
 import {
   type FunctionProcess,
@@ -19,10 +19,10 @@ const methods = new Set([
   "OPTIONS",
 ]);
 
-/** How long the gateway waits for a function that is booting again after a crash, in milliseconds. */
+/** Time for a function to boot again after a crash, in milliseconds. */
 const bootPatienceMs = 10_000;
 
-/** How many processes may be met that end before they begin a request. */
+/** How many processes in turn may end before one receives the request. */
 const mostAttempts = 5;
 
 /** Headers that belong to one connection, not to the message (RFC 9110, 7.6.1). */
@@ -48,7 +48,7 @@ function refusal(status: number, code: string, message: string): Response {
   });
 }
 
-/** The check that `verify_jwt = true` stands for. Undefined when the request may pass. */
+/** Checks the token for `verify_jwt = true`. Undefined when the request may pass. */
 async function refuseUnverified(
   request: Request,
   tokens: TokenExchange,
@@ -91,11 +91,11 @@ async function processFor(
 }
 
 /**
- * Answers a request for `/functions/v1/<slug>…` by its function. Bodies are passed through as streams. A request that
- * met a process at its end, and that the function was not given, goes to the next one. Without an answer the
- * gateway's own comes, with `sb-error-code` as hosted: 401 before the code when `verify_jwt` is set, 404, 405, 502
- * when the process died, 503 when it does not boot, 504 after `idleTimeoutMs` without a response, 546 when it was
- * killed for what it had used up.
+ * Forwards a request for `/functions/v1/<slug>…` to its function and streams the bodies. If a process ends before the
+ * function has received the request, the next process gets it. Without a response from the function, the gateway
+ * answers with an `sb-error-code` as hosted: 401 before the function runs when `verify_jwt` is set, 404, 405, 502 when
+ * the process died, 503 when it does not boot, 504 after `idleTimeoutMs` without a response, 546 when it was killed for
+ * exceeding a limit.
  */
 export async function answerFunction(
   deps: { functions: Functions; tokens: TokenExchange; idleTimeoutMs: number },
@@ -118,7 +118,7 @@ export async function answerFunction(
   }
   const headers = new Headers(request.headers);
   for (const name of connectionHeaders) headers.delete(name);
-  // Encoded once, at the outer edge, and not here.
+  // The gateway's outer edge encodes responses, not this.
   headers.set("accept-encoding", "identity");
   headers.set("x-forwarded-for", info.remoteAddr.hostname);
   headers.set("x-forwarded-host", url.host);
@@ -130,7 +130,7 @@ export async function answerFunction(
   const body = request.body === null
     ? undefined
     : new RepeatableBody(request.body, onClientLeft);
-  // Once the response is sent nothing reads the rest, and its sender may never stop.
+  // After the response nothing reads the rest, and its sender may never stop.
   info.completed.then(() => body?.close(), () => {});
   try {
     for (let attempt = 1;; attempt++) {
@@ -176,7 +176,7 @@ export async function answerFunction(
 function relay(request: Request, answer: Response): Response {
   const headers = new Headers(answer.headers);
   for (const name of connectionHeaders) headers.delete(name);
-  // Hosted projects without a domain of their own do not serve pages.
+  // Hosted projects without a custom domain do not serve pages.
   if (
     request.method === "GET" &&
     headers.get("content-type")?.startsWith("text/html")

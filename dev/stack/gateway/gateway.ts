@@ -1,4 +1,4 @@
-/** The one port of the stack: routes, keys and tokens, CORS. */
+/** The single port of the stack: routes, keys and tokens, CORS. */
 import { deadline } from "@std/async/deadline";
 import type { JWTPayload } from "jose";
 import { z } from "zod";
@@ -23,7 +23,7 @@ import {
   withWholeBody,
 } from "../services/requests/whole-body.ts";
 
-/** What the gateway stands in front of. */
+/** The services behind the gateway. */
 export interface GatewayDeps {
   keys: StackKeys;
   tokens: TokenExchange;
@@ -33,7 +33,7 @@ export interface GatewayDeps {
   realtime: RealtimeServer;
   logs: LogBook;
   fileSizeLimit: number;
-  /** How long a function may take to begin its answer, in milliseconds; 150 s on a hosted project. */
+  /** Time limit for a function to begin its response, in milliseconds; 150 s on a hosted project. */
   idleTimeoutMs: number;
 }
 
@@ -41,11 +41,11 @@ export interface GatewayDeps {
 export interface Gateway {
   /** `http://127.0.0.1:<port>` */
   url: string;
-  /** Its addresses for other machines, the likeliest first; empty when only this one can reach it. */
+  /** Its addresses for other devices, the likeliest first; empty without a host. */
   networkUrls: string[];
-  /** From now on requests are answered; until then they get 503. */
+  /** Starts to answer requests, which get 503 before. */
   open(deps: GatewayDeps): void;
-  /** Closes the port; answers under way are cut off. */
+  /** Closes the port and interrupts current responses. */
   close(): Promise<void>;
 }
 
@@ -104,7 +104,7 @@ function roleOf(claims: JWTPayload): string {
   return typeof role === "string" ? role : "anon";
 }
 
-/** The request as the embedded services understand it: the user token in its inner form. */
+/** The request for the embedded services, with the user token in its inner form. */
 async function toInner(
   { keys, tokens }: GatewayDeps,
   request: Request,
@@ -126,7 +126,7 @@ async function toInner(
     };
   }
   const checked = await tokens.check(bearer);
-  // What is not ours must not reach services that share a secret with the Storage tokens of apps.
+  // A token that is not ours must not reach services that share a secret with Storage's signed URLs.
   const inner = await tokens.toInner(bearer) ?? "not.a.token";
   const headers = new Headers(request.headers);
   headers.set("authorization", `Bearer ${inner}`);
@@ -146,7 +146,7 @@ const sessionSchema = z.looseObject({
   }).optional(),
 });
 
-/** A session from the embedded Auth, with the token that a hosted project would have issued. */
+/** A session from the embedded Auth, with its token exchanged for one as a hosted project issues it. */
 async function correctSession(
   tokens: TokenExchange,
   issuer: string,
@@ -177,7 +177,7 @@ async function correctSession(
   });
 }
 
-/** Public objects, and what is signed: its token is the credential. */
+/** Public objects, and signed URLs, whose token is the credential. */
 function isKeylessStorage(method: string, path: string): boolean {
   if (isSignedResumable(path)) return true;
   switch (method) {
@@ -269,8 +269,8 @@ async function answer(
 }
 
 /**
- * Listens at once, so that the port is known and taken, and answers 503 until it is opened.
- * Throws {@link StackError} as {@link listen} does.
+ * Listens immediately, to reserve the port, and answers 503 until it is opened. Throws {@link StackError} as {@link
+ * listen} does.
  */
 export async function listenGateway(
   options: ListenOptions,
@@ -291,7 +291,7 @@ export async function listenGateway(
     try {
       const response = await answer(deps, listening.url, request, info);
       const code = response.headers.get("sb-error-code");
-      // A function says itself why it answers so; what stands before it says it with a code.
+      // A function explains its own status. An answer from the platform has a code.
       const isFunction = what().includes(" /functions/v1/");
       if (response.status >= 500 && (!isFunction || code !== null)) {
         const why = code === null ? "" : ` (${code})`;
@@ -308,7 +308,7 @@ export async function listenGateway(
           Response.json({ message: error.message }, { status: 413 }),
         );
       }
-      // Deno's own, for a body whose sender has gone: nobody is left to be answered.
+      // Deno's error for a body whose sender has disconnected: there is no one to answer.
       if (error instanceof Deno.errors.BadResource) {
         logs.add("gateway", "stdout", `${what()} was broken off by its sender`);
       } else {
@@ -329,7 +329,7 @@ export async function listenGateway(
     },
     async close() {
       stop.abort();
-      // An answer that never ends must not keep the stack from stopping.
+      // An endless response must not keep the stack from stopping.
       await deadline(listening.finished, closePatienceMs).catch(() => {});
     },
   };

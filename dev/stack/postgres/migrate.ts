@@ -1,7 +1,7 @@
 /**
- * Applies `supabase/migrations/*.sql` as they are, as the role `postgres`, and keeps the same history as the
- * Supabase CLI (`supabase_migrations.schema_migrations`), so that `supabase migration list` and `supabase db
- * push` agree with it. What a hosted project refuses is refused: by the rights of the role, and by reserved-roles.ts.
+ * Applies `supabase/migrations/*.sql` unmodified, as the role `postgres`, and keeps the history of the Supabase CLI
+ * (`supabase_migrations.schema_migrations`), so that `supabase migration list` and `supabase db push` agree with it.
+ * Statements that a hosted project refuses are refused here: by the rights of the role, and by reserved-roles.ts.
  */
 import { join } from "@std/path";
 import { hasSqlDetails, parse } from "libpg-query";
@@ -10,15 +10,15 @@ import { z } from "zod";
 import { refusedForRoles } from "./reserved-roles.ts";
 import { StackError } from "../console/stack-error.ts";
 
-/** What {@link applyMigrations} did. */
+/** The result of {@link applyMigrations}. */
 export interface MigrationReport {
   /** File names applied now, in order. */
   applied: string[];
-  /** File names that were applied earlier and whose text has changed since: the database is not what they say. */
+  /** Files that were applied earlier and have changed since, so the database does not match them. */
   changed: string[];
-  /** Versions in the database's history for which there is no file. */
+  /** Versions in the database's history that have no file. */
   missing: string[];
-  /** Files ending in `.sql` whose name is not `<digits>_<name>.sql`; skipped, as the CLI skips them. */
+  /** Files ending in `.sql` whose name is not `<digits>_<name>.sql`; the CLI skips them too. */
   skipped: string[];
 }
 
@@ -31,9 +31,9 @@ interface Migration {
 
 interface Statement {
   text: string;
-  /** Where it begins, as an index into the file's text. */
+  /** Offset in the file's text. */
   offset: number;
-  /** Why a hosted project refuses it, if it does so for a reason that Postgres by itself does not know. */
+  /** Why a hosted project refuses it although Postgres would allow it. */
   refusal: string | undefined;
 }
 
@@ -68,7 +68,7 @@ async function readMigrations(
       migrations.push({ version, name, file: entry.name, text });
     }
   } catch (error) {
-    // A project without migrations is a project with an empty database.
+    // Without a folder there are no migrations.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   migrations.sort((a, b) => a.file < b.file ? -1 : 1);
@@ -79,7 +79,7 @@ function lineAt(text: string, offset: number): number {
   return text.slice(0, offset).split("\n").length;
 }
 
-/** Splits with Postgres's own parser, so that bodies, comments and quotes are understood as the server does. */
+/** Splits with Postgres's own parser, which understands bodies, comments and quotes. */
 async function split({ file, text }: Migration): Promise<Statement[]> {
   let parsed: z.infer<typeof parseResult>;
   try {
@@ -113,7 +113,7 @@ async function split({ file, text }: Migration): Promise<Statement[]> {
   );
 }
 
-/** Length of the white space and comments at the beginning, so that a line number points at the statement. */
+/** Length of leading white space and comments, so that a line number refers to the statement. */
 function skipBlank(text: string): number {
   return /^(?:\s|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)*/.exec(text)?.[0].length ??
     0;
@@ -171,7 +171,7 @@ function failure(
   return new StackError(lines.join("\n"), { cause: error });
 }
 
-/** Whether the recorded statements can still be found in the file, one after another. */
+/** Whether the file contains the recorded statements, in their order. */
 function isUnchanged(text: string, recorded: string[]): boolean {
   let from = 0;
   for (const statement of recorded) {
@@ -183,12 +183,12 @@ function isUnchanged(text: string, recorded: string[]): boolean {
 }
 
 /**
- * Applies every migration of `dir` that the database's history does not have, in the order of their names, each
- * in its own transaction, as the role of `dbUrl` (`postgres`, as on a hosted project). A directory that does not
- * exist has no migrations.
+ * Applies every migration of `dir` that is missing in the database's history, in the order of the names, each in a
+ * transaction, as the role of `dbUrl` (`postgres`, as on a hosted project). A directory that does not exist has no
+ * migrations.
  *
- * Throws {@link StackError} naming the file, the line and Postgres's message when one fails; that one leaves no
- * trace, the ones before it stay.
+ * @throws {StackError} with the file, the line and Postgres's message when one fails. That one is rolled back; earlier
+ *   ones stay.
  */
 export async function applyMigrations(
   dbUrl: string,

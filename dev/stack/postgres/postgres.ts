@@ -1,6 +1,6 @@
 /**
- * The embedded Postgres 17: native binaries from npm, a cluster that is set up like a hosted project (see
- * bootstrap/*.sql), on 127.0.0.1 only. Used by the stack and, alone, by the database tests.
+ * The embedded Postgres 17: native binaries from npm and a cluster set up like a hosted project (see bootstrap/*.sql),
+ * on 127.0.0.1 only. The stack uses it, and database tests use it alone.
  */
 import { join } from "@std/path";
 import postgres from "postgres";
@@ -29,7 +29,7 @@ import {
 } from "./server-user.ts";
 import { StackError } from "../console/stack-error.ts";
 
-/** Where the data lives, and on which port to listen; port 0 or none means any free one. */
+/** The data folder, and the port; without one, or with 0, any free port. */
 export type PostgresOptions =
   & { port?: number | undefined; onLog?: (line: string) => void }
   & ({ dataDir: string } | { dataDir?: undefined; ephemeral: true });
@@ -39,17 +39,17 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   port: number;
   /** Process id of the postmaster. */
   pid: number;
-  /** As `postgres`, the owner of the project: not a superuser, as on a hosted project. */
+  /** Connects as `postgres`, the owner of the project: not a superuser, as on a hosted project. */
   dbUrl: string;
-  /** As `supabase_admin`, the superuser: for the platform's own work, never for migrations. */
+  /** Connects as `supabase_admin`, the superuser: for the platform's work, never for migrations. */
   adminUrl: string;
-  /** As `authenticator`: what the REST server logs in as before it takes on the caller's role. */
+  /** Connects as `authenticator`, the login of the REST server, which then switches to the caller's role. */
   authenticatorUrl: string;
-  /** An existing folder for the files of Storage, kept and removed together with the data. */
+  /** An existing folder for Storage's files, kept and deleted with the data. */
   storageDir: string;
   /** Resolves with the exit code when the server has ended, for any reason. */
   exited: Promise<number>;
-  /** Fast shutdown: ends connections, writes a checkpoint. Resolves when the process is gone. */
+  /** Fast shutdown: ends sessions and writes a checkpoint. Resolves when the process has ended. */
   stop(): Promise<void>;
 }
 
@@ -72,7 +72,7 @@ async function readCredentials(file: string): Promise<Credentials | undefined> {
   }
 }
 
-/** The address, as `postgres`, of a server that is running on a data folder; undefined when there are no passwords in it. */
+/** The URL, as `postgres`, of a server that runs on a data folder; undefined when the folder has no passwords. */
 export async function databaseUrlOf(
   dataDir: string,
   port: number,
@@ -97,7 +97,7 @@ async function makeStorageDir(dataDir: string): Promise<void> {
   });
 }
 
-/** Gives a fresh copy its own passwords. Idempotent, so a start that was interrupted can be repeated. */
+/** Gives a fresh copy its own passwords. Idempotent, so that an interrupted start can be repeated. */
 async function setPasswords(
   port: number,
   data: string,
@@ -129,11 +129,11 @@ async function setPasswords(
 }
 
 /**
- * Starts Postgres on 127.0.0.1 and resolves once it accepts connections. With `dataDir` the data is kept there
- * and found again by the next start; with `ephemeral` it is removed when the server ends, however it ends.
+ * Starts Postgres on 127.0.0.1 and resolves once it accepts connections. With `dataDir` the data is kept for the next
+ * start; with `ephemeral` it is deleted when the server ends in any way.
  *
- * Throws {@link StackError} when the port is taken, the data folder belongs to another version or is in use,
- * or this platform has no embedded Postgres. Nothing is left running then.
+ * @throws {StackError} when the port is in use, the data folder belongs to another version or is in use, or this
+ *   platform has no embedded Postgres. Nothing is left running then.
  */
 export async function startPostgres(
   options: PostgresOptions,
@@ -163,7 +163,7 @@ export async function startPostgres(
       throw otherVersion(options.dataDir);
     }
     credentials = kept ?? fresh();
-    // Before the cluster, so that a cluster without its passwords cannot be.
+    // Written before the cluster, so that no cluster lacks its passwords.
     if (kept === undefined) {
       await Deno.writeTextFile(file, JSON.stringify(credentials, null, 2), {
         mode: 0o600,
@@ -224,9 +224,9 @@ export async function startPostgres(
 }
 
 /**
- * Makes a database as an exact copy of another one of the same cluster and returns its URLs, for the roles
- * `postgres` (its owner) and `supabase_admin`. Nothing may be connected to the template meanwhile.
- * `name` must be a plain identifier. For database tests: one cluster per run, migrated once, one copy per file.
+ * Creates a database as an exact copy of another one of the same cluster and returns its URLs for `postgres` (its
+ * owner) and `supabase_admin`. No session may use the template meanwhile. `name` must be a plain identifier. For
+ * database tests: one cluster per run, migrated once, one copy per file.
  */
 export async function createDatabaseFromTemplate(
   cluster: Pick<EmbeddedPostgres, "dbUrl" | "adminUrl">,
@@ -243,7 +243,7 @@ export async function createDatabaseFromTemplate(
     changed.pathname = `/${database}`;
     return changed.href;
   };
-  // From another database, because this connection must not be one to the template.
+  // Connected to another database, because no session may use the template.
   const sql = postgres(at(cluster.adminUrl, "template1"), { max: 1 });
   try {
     await sql.unsafe(

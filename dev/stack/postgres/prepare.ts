@@ -1,6 +1,6 @@
 /**
- * What the database of a project gets before anything uses it: migrations, seed data, and the Vault secrets that an
- * operator sets once on a hosted project.
+ * Prepares the database of a project: migrations, seed data, and the Vault secrets that an operator sets once on a
+ * hosted project.
  */
 import { putVaultSecrets } from "../extensions/supabase_vault/secrets.ts";
 import type { DataFolder } from "../process/data-folder.ts";
@@ -8,20 +8,20 @@ import type { Project } from "../project/project.ts";
 import { applyMigrations, type MigrationReport } from "./migrate.ts";
 import { applySeed, isNewDatabase } from "./seed.ts";
 
-/** What was done to the database now. */
+/** The result of {@link prepareDatabase}. */
 export interface Preparation {
   migrations: MigrationReport;
-  /** Whether this database gets seed data now: SQL here, files and people by the stack once it answers. */
+  /** Whether this database is seeded now: SQL here, files and users by the stack once it answers. */
   isToBeSeeded: boolean;
   /** Seed files applied now, relative to the project. */
   seeded: string[];
 }
 
 /**
- * Applies what is missing and resolves when the database is as the project says. With `seed`, a new database gets the
- * project's seed files, and so does one whose first start was interrupted while it seeded.
+ * Applies missing migrations, and seeds a new database if `seed` is set; also one whose first start was interrupted
+ * while it seeded.
  *
- * @throws {StackError} naming the file and the error of Postgres, when a migration or a seed file fails.
+ * @throws {StackError} with the file and the error of Postgres, when a migration or a seed file fails.
  */
 export async function prepareDatabase(
   dbUrl: string,

@@ -1,11 +1,11 @@
 /**
- * Roles that a hosted project keeps from being changed. There the extension supautils refuses the statement; Postgres by
- * itself would allow some of it, because `postgres` has the admin option on the roles of the Data API, and has no event
- * triggers for roles. So what applies the migrations refuses them here.
+ * Roles that a hosted project protects from changes with the extension supautils. Postgres by itself would allow some
+ * of these changes, because `postgres` has the admin option on the roles of the Data API, and it has no event triggers
+ * for roles. So the code that applies migrations refuses them.
  */
 import { z } from "zod";
 
-/** `supautils.reserved_roles` of a hosted project, those first whose settings `postgres` may change. */
+/** `supautils.reserved_roles` of a hosted project. The first ones have settings that `postgres` may change. */
 const CONFIGURABLE = ["service_role", "authenticator", "authenticated", "anon"];
 const RESERVED = [
   ...CONFIGURABLE,
@@ -41,7 +41,7 @@ const RESERVED_MEMBERSHIPS = [
 const role = z.object({ rolename: z.string().optional() });
 const roles = z.array(z.object({ RoleSpec: role })).default([]);
 
-/** The statements about roles, in the parser's form. */
+/** Statements about roles, as the parser returns them. */
 const statement = z.object({
   AlterRoleStmt: z.object({ role }),
   AlterRoleSetStmt: z.object({ role: role.optional() }),
@@ -72,9 +72,8 @@ const statement = z.object({
 }).partial();
 
 /**
- * Why a hosted project refuses a statement, or undefined if it does not for the sake of a role. `stmt` is a statement as
- * the parser gives it; what is no statement about roles is passed over. The message is that of supautils; its SQLSTATE is
- * 42501.
+ * Why a hosted project refuses a statement about roles, or undefined if it does not. `stmt` is a statement from the
+ * parser; other kinds of statements are accepted. The message is that of supautils; its SQLSTATE is 42501.
  */
 export function refusedForRoles(stmt: unknown): string | undefined {
   const parsed = statement.parse(stmt);

@@ -1,6 +1,7 @@
 /**
  * Applies the project's seed (`[db.seed]` of config.toml) to a new database, as the role `postgres`, and records it as
- * the Supabase CLI does (`supabase_migrations.seed_files`), so that `supabase db push --include-seed` finds it done.
+ * the Supabase CLI does (`supabase_migrations.seed_files`), so that `supabase db push --include-seed` does not repeat
+ * it.
  */
 import { encodeHex } from "@std/encoding";
 import { relative } from "@std/path";
@@ -36,10 +37,10 @@ async function hashOf(text: string): Promise<string> {
 }
 
 /**
- * Runs each file in its own transaction, in the given order, and returns their paths relative to `projectDir`. A
- * file that does not exist is passed over, as by the CLI, and so is one that has run.
+ * Runs each file in a transaction, in the given order, and returns their paths relative to `projectDir`. Files that do
+ * not exist, or have run before, are skipped, as by the CLI.
  *
- * Throws {@link StackError} naming the file and Postgres's message when one fails; that one leaves no trace.
+ * @throws {StackError} with the file and Postgres's message when one fails. That one is rolled back.
  */
 export async function applySeed(
   dbUrl: string,

@@ -1,6 +1,7 @@
 /**
- * Who Postgres runs as, and where its files may lie. Postgres refuses to run as root, so under root it runs as
- * `nobody`, who must be able to reach its folders. Folders that the stack did not make are never re-permitted.
+ * The user of the Postgres server and the location of its files. Postgres refuses to run as root, so under root it runs
+ * as `nobody`, who must be able to reach its folders. The permissions of folders that the stack did not create never
+ * change.
  */
 import { dirname, join } from "@std/path";
 import { StackError } from "../console/stack-error.ts";
@@ -9,14 +10,11 @@ import { StackError } from "../console/stack-error.ts";
 export interface ServerUser {
   uid: number;
   gid: number;
-  /** Whether it is another user than that of this process. */
+  /** Whether this process runs as another user. */
   isOther: boolean;
 }
 
-/**
- * The user that Postgres is to run as.
- * Throws {@link StackError} when this is root and the machine has no user `nobody`.
- */
+/** The user for Postgres. Throws {@link StackError} when this is root and the machine has no user `nobody`. */
 export async function serverUser(): Promise<ServerUser> {
   const uid = Deno.uid() ?? 0, gid = Deno.gid() ?? 0;
   if (uid !== 0) return { uid, gid, isOther: false };
@@ -36,13 +34,13 @@ async function numericId(flag: "-u" | "-g"): Promise<number> {
       "Postgres refuses to run as root, and this machine has no user `nobody` to run it as. Start as an ordinary user.",
     );
   }
-  // macOS prints -2, which is 4294967294 as the unsigned number that the system calls take.
+  // macOS prints -2, which system calls expect as the unsigned number 4294967294.
   return Number(text) >>> 0;
 }
 
 /**
- * Runs a command to its end as the server user, with an empty environment but for the locale, and returns what
- * it printed. Throws an error with its output when it fails.
+ * Runs a command as the server user, with no environment but the locale, and returns its output. Throws an error with
+ * the output when it fails.
  */
 export async function runAs(
   user: ServerUser,
@@ -93,8 +91,8 @@ async function pathExists(path: string): Promise<boolean> {
 }
 
 /**
- * The folder for what can be made again: the Postgres copy and the ready cluster. `EDGE_AI_JOBS_CACHE` if set,
- * else the user's cache folder, `/var/cache` under root. Exists when this returns.
+ * The cache folder, for the Postgres copy and the prepared cluster: `EDGE_AI_JOBS_CACHE` if set, else in the user's
+ * cache folder, `/var/cache` under root. It exists when this returns.
  */
 export async function cacheFolder(user: ServerUser): Promise<string> {
   const home = Deno.env.get("HOME");
@@ -124,11 +122,11 @@ export async function cacheFolder(user: ServerUser): Promise<string> {
     }
   }
   throw new StackError(
-    "No folder for the Postgres copy could be made. Set EDGE_AI_JOBS_CACHE to a folder that you may write to.",
+    "The folder for the Postgres copy could not be created. Set EDGE_AI_JOBS_CACHE to a folder that you may write to.",
   );
 }
 
-/** Makes the folder if need be; false when that fails or somebody else owns it (a trap in a shared /tmp). */
+/** Creates the folder if necessary; false when that fails or another user owns it (a trap in a shared /tmp). */
 async function isOwnFolder(path: string): Promise<boolean> {
   try {
     await Deno.mkdir(path, { recursive: true, mode: 0o755 });
@@ -143,8 +141,8 @@ async function isOwnFolder(path: string): Promise<boolean> {
 }
 
 /**
- * Makes the folder `path`: `fill` makes a draft beside it, which is renamed. When another process was faster, its
- * folder stays and the draft is thrown away: both are the same. Does nothing when the folder exists.
+ * Creates the folder `path`: `fill` writes a temporary folder beside it, which is renamed. If another process was
+ * faster, its folder, which is equal, is kept. Does nothing when the folder exists.
  */
 export async function publishDirectory(
   path: string,
@@ -161,7 +159,7 @@ export async function publishDirectory(
   }
 }
 
-/** Makes a folder that only the server user may enter, and returns its path. */
+/** Creates a folder that only the server user may enter, and returns its path. */
 export async function makeServerDir(
   user: ServerUser,
   path: string,
@@ -171,9 +169,7 @@ export async function makeServerDir(
   return path;
 }
 
-/**
- * A new, empty temporary folder owned by the server user, outside of any folder that it could not reach.
- */
+/** A new, empty temporary folder owned by the server user, where it can reach it. */
 export async function makeServerTempDir(user: ServerUser): Promise<string> {
   for (const dir of [Deno.env.get("TMPDIR"), "/tmp", "/var/tmp"]) {
     if (dir === undefined || dir === "") continue;

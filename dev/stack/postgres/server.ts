@@ -1,10 +1,10 @@
-/** One Postgres server process: its settings, its start, and why it did not start. */
+/** A Postgres server process: its settings, its start, and errors of the start. */
 import { join } from "@std/path";
 import { spawnGuarded } from "../process/child.ts";
 import type { ServerUser } from "./server-user.ts";
 import { StackError } from "../console/stack-error.ts";
 
-/** Of every server of the stack. */
+/** Settings of every server of the stack. */
 export const serverSettings = {
   listen_addresses: "127.0.0.1",
   unix_socket_directories: "",
@@ -17,22 +17,22 @@ export const serverSettings = {
   max_wal_senders: "5",
   max_replication_slots: "5",
   min_wal_size: "32MB",
-  // Realtime sees a commit that does not wait for the log when the log is written: soon, instead of after 200 ms.
+  // Writes the log soon, not after 200 ms, because Realtime sees an asynchronous commit only then.
   wal_writer_delay: "10ms",
   shared_preload_libraries: "pg_stat_statements",
-  // The global cap of a hosted project; roles have their own on top of it.
+  // The global limit of a hosted project; roles have lower ones.
   statement_timeout: "120s",
-  // Names that belong to extensions which are stand-ins here; `show` and `current_setting` answer as hosted.
+  // Settings of extensions that are stand-ins here, so that `show` and `current_setting` answer as hosted.
   "pg_net.batch_size": "200",
   "pg_net.ttl": "6 hours",
   "pg_net.database_name": "postgres",
   "cron.database_name": "postgres",
 } satisfies Record<string, string>;
 
-/** Further ones, only where losing everything in a crash of the machine does not matter. */
+/** Additional settings where losing all data in a crash of the machine is acceptable. */
 export const ephemeralSettings = {
-  // Not `synchronous_commit`: without it commits reach the log, and so Realtime, 200 ms late; without `fsync` a wait
-  // for the log costs next to nothing.
+  // Not `synchronous_commit`: without it commits reach the log, and so Realtime, 200 ms late. Without `fsync` a wait
+  // for the log is cheap anyway.
   fsync: "off",
   full_page_writes: "off",
 } satisfies Record<string, string>;
@@ -120,7 +120,7 @@ function startFailure(
     );
   }
   return new StackError(
-    `Postgres did not start (code ${code}). Its last words:\n${all}`,
+    `Postgres did not start (code ${code}). Its output:\n${all}`,
   );
 }
 
@@ -128,8 +128,8 @@ function startFailure(
 export class DataInUseError extends StackError {}
 
 /**
- * Starts a server, again and again for 8 s while another one has the cluster: a server whose owner was killed a moment ago may still be
- * shutting down.
+ * Starts a server; retries for 8 s while another one uses the cluster, because a server whose owner was killed may
+ * still be shutting down.
  */
 export async function startPatiently(
   start: (port: number) => Promise<PostgresServer>,

@@ -1,6 +1,6 @@
 /**
- * Child processes that cannot outlive the stack. Each runs under `watchdog.sh`, which holds a pipe to this
- * process: when this process ends in any way, the pipe ends, and the child is ended.
+ * Child processes that cannot outlive the stack. Each runs under `watchdog.sh`, which holds a pipe to this process.
+ * When this process ends in any way, the pipe closes and the watchdog ends the child.
  */
 const watchdog = new URL("./watchdog.sh", import.meta.url);
 
@@ -14,34 +14,34 @@ export type ChildSignal =
   | "CONT"
   | "STOP";
 
-/** What to run, and how it is to be ended. */
+/** The command, and how to end it. */
 export interface GuardedCommand {
   /** Program and arguments. */
   command: [string, ...string[]];
   /** The whole environment of the child; nothing is inherited. */
   env: Record<string, string>;
   cwd?: string | undefined;
-  /** Run as this user and group; needs root. */
+  /** Runs it as this user and group; needs root. */
   user?: { uid: number; gid: number } | undefined;
-  /** Sent when the stack releases the child. */
+  /** The signal that asks the child to end. */
   endSignal: ChildSignal;
-  /** How long the child may take to end before it is killed, in whole seconds. */
+  /** Time for the child to end before it is killed, in whole seconds. */
   graceSeconds: number;
-  /** Removed, with all that is in it, once the child is over. */
+  /** A folder that is deleted once the child has ended. */
   removeDir?: string | undefined;
-  /** Called with each line that the child prints, without its line end. */
+  /** Called with each line of output, without its line end. */
   onLine: (stream: "stdout" | "stderr", line: string) => void;
 }
 
 /** A running child. */
 export interface GuardedChild {
-  /** Process id of the command itself, not of its watchdog. */
+  /** Process id of the command, not of its watchdog. */
   pid: number;
-  /** Resolves when the child is over: its exit code, 128 + n after signal n. */
+  /** Resolves when the child has ended: its exit code, or 128 + n after signal n. */
   exited: Promise<number>;
-  /** Sends a signal to the command. Does nothing when it is over. */
+  /** Sends a signal to the command. Does nothing when it has ended. */
   signal(name: ChildSignal): Promise<void>;
-  /** Sends the end signal, waits for the child to be over, kills it after the grace period. */
+  /** Sends the end signal and waits; kills the child after the grace period. */
   end(): Promise<number>;
 }
 
@@ -59,8 +59,8 @@ async function eachLine(
 }
 
 /**
- * Starts a command under the watchdog and resolves once its process id is known.
- * Throws when the watchdog cannot be started, or ends before it has started the command.
+ * Starts a command under the watchdog and resolves once its process id is known. Throws when the watchdog cannot start,
+ * or ends before it has started the command.
  */
 export async function spawnGuarded(
   options: GuardedCommand,
@@ -98,7 +98,7 @@ export async function spawnGuarded(
   );
   let pid: number | undefined;
 
-  // The output is read to its end before the exit is reported, so that the last words are never lost.
+  // The exit is reported after all output is read, so that the last lines are never lost.
   const exited = (async () => {
     const [status] = await Promise.all([
       process.status,

@@ -1,16 +1,16 @@
-/** The folder that one persistent stack owns. */
+/** The data folder of a persistent stack. */
 import { fromFileUrl, join, resolve } from "@std/path";
 import { z } from "zod";
 import { denoCommandName } from "../console/own-command.ts";
 import { readProcess } from "./processes.ts";
 import { StackError } from "../console/stack-error.ts";
 
-/** The file in it that the stack locks, and in which it says who it is. */
+/** The lock file, which also identifies the stack. */
 export const lockName = "lock";
 
 const repository = fromFileUrl(new URL("../../../", import.meta.url));
 
-/** Where a stack of a project keeps its data when nothing else is said; of this repository without one. */
+/** The default data folder of a project; without one, of this repository. */
 export function defaultDataDir(projectDir = repository): string {
   return join(resolve(projectDir), ".data", "stack");
 }
@@ -22,31 +22,31 @@ const holderSchema = z.object({
   db_port: z.number().int().optional(),
 });
 
-/** The stack that has a folder. */
+/** The stack that holds a folder. */
 export interface Holder {
   pid: number;
-  /** As {@link readProcess} says it. */
+  /** From {@link readProcess}. */
   started: string;
   apiUrl: string | undefined;
-  /** Of its Postgres on this machine; the passwords are in the folder. */
+  /** URLs of its Postgres on this machine; the passwords are in the folder. */
   dbPort: number | undefined;
 }
 
-/** A data folder that is locked by this process until it is disposed of, or the process ends. */
+/** A data folder that this process has locked. Disposing, or the end of the process, releases it. */
 export interface DataFolder extends Disposable {
   path: string;
   storageDir: string;
-  /** Of what the simulated providers remember. */
+  /** File with the state of the simulated providers. */
   simulatorsDir: string;
-  /** Whether a seed was begun and not finished. */
+  /** Whether seeding was started and not finished. */
   isSeeding(): Promise<boolean>;
-  /** Notes that a seed is begun, or finished. */
+  /** Records that seeding has started or finished. */
   noteSeeding(isBegun: boolean): Promise<void>;
-  /** Lets others read where the stack answers. */
+  /** Publishes the addresses of the stack. */
   announce(apiUrl: string, dbPort?: number): Promise<void>;
 }
 
-/** How to stop the stack of a folder. */
+/** Options for stopping the stack of a folder. */
 export function stopCommand(folder: string): string {
   const words = `${denoCommandName()} task stop`;
   if (folder === defaultDataDir()) return words;
@@ -57,8 +57,8 @@ export function stopCommand(folder: string): string {
 }
 
 /**
- * What the lock of a folder says about the stack that has it, or had it last; undefined when it says nothing, or that
- * process is over. Only a lock that is held makes it true.
+ * The contents of a lock file; undefined when it is unreadable or its process has ended. They are valid only while the
+ * lock is held.
  */
 export async function readHolder(dir: string): Promise<Holder | undefined> {
   try {
@@ -90,8 +90,8 @@ async function inUse(path: string): Promise<StackError> {
 }
 
 /**
- * Makes the folder if need be and locks it.
- * Throws {@link StackError} when it cannot be written to, or another stack has it.
+ * Creates the folder if necessary and locks it. Throws {@link StackError} when it is not writable or another stack
+ * holds it.
  */
 export async function openDataFolder(dir: string): Promise<DataFolder> {
   const path = resolve(dir);
@@ -115,7 +115,7 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
       { cause },
     );
   }
-  // The lock is one of the operating system: it ends with this process, however that ends.
+  // A lock of the operating system: it ends with this process in any case.
   if (!(await file.tryLock(true))) {
     file.close();
     throw await inUse(path);
@@ -145,7 +145,7 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
     },
     announce,
     [Symbol.dispose]: () => {
-      // Closing alone keeps the lock while a process that is being started still has a copy of the descriptor.
+      // Unlocked explicitly: a process that is being started may still hold a copy of the descriptor.
       file.unlockSync();
       file.close();
     },
@@ -162,15 +162,15 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/** How the stopping of a stack ended. */
+/** How the stop of a stack ended. */
 export type Stopped = "was not running" | "stopped" | "killed";
 
 /**
- * Stops the stack that has a folder, and resolves when it is over. One that takes longer than `patienceMs` is killed;
- * its children end by themselves then.
+ * Stops the stack that holds a folder and resolves when it has ended. A stack that takes longer than `patienceMs` is
+ * killed; its children then end by themselves.
  *
- * Throws {@link StackError} when this user may not stop it, when it is this process, or when the folder does not say
- * who has it.
+ * @throws {StackError} when this user may not stop it, when it is this process, or when the folder does not identify
+ *   it.
  */
 export async function stopStackOf(
   dir: string,
@@ -188,12 +188,12 @@ export async function stopStackOf(
     throw error;
   }
   using _ = file;
-  // Shared, so that two who ask do not take each other for a stack.
+  // A shared lock, so that two callers do not take each other for a stack.
   if (await file.tryLock(false)) return "was not running";
   const holder = await readHolder(path);
   if (holder === undefined) {
     throw new StackError(
-      `The data folder ${path} is in use, but does not say by which process.`,
+      `The data folder ${path} is in use, but its lock file names no process. End the stack that uses it.`,
     );
   }
   if (holder.pid === Deno.pid) {
@@ -210,7 +210,7 @@ export async function stopStackOf(
     } catch (cause) {
       if (cause instanceof Deno.errors.NotFound) return;
       throw new StackError(
-        `Process ${holder.pid}, which has the data folder ${path}, belongs to another user.`,
+        `Process ${holder.pid}, which uses the data folder ${path}, belongs to another user.`,
         { cause },
       );
     }

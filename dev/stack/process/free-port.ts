@@ -2,13 +2,13 @@
 import { StackError } from "../console/stack-error.ts";
 
 /**
- * Ports that the system gives to no connection by itself: Linux takes those from 32768, macOS from 49152. A port of
- * these would often be gone by the time that a process which has to start first listens on it.
+ * Ports outside the range of outgoing connections, which begins at 32768 on Linux and at 49152 on macOS. A port within
+ * that range is often taken before the process that needs it listens.
  */
 const first = 10_000, last = 32_767;
 const attempts = 100;
 
-/** A TCP port on 127.0.0.1 that was free a moment ago, outside the range that the system assigns by itself. */
+/** A TCP port on 127.0.0.1 that was free a moment ago, outside the range of outgoing connections. */
 export function freePort(): number {
   for (let attempt = 0; attempt < attempts; attempt++) {
     const port = first + Math.floor(Math.random() * (last - first + 1));
@@ -19,7 +19,7 @@ export function freePort(): number {
   );
 }
 
-/** Whether something on this machine already listens on the port of 127.0.0.1. */
+/** Whether a process already listens on the port of 127.0.0.1. */
 export function isPortTaken(port: number): boolean {
   try {
     Deno.listen({ hostname: "127.0.0.1", port }).close();

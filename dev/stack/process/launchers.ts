@@ -1,17 +1,17 @@
 /**
- * The programs that started this one and wait for it: npm, `deno task`, a test runner. None of them can signal its child
- * when it is killed.
+ * The programs that started this one and wait for it: npm, `deno task`, a test runner. When they are killed, they
+ * cannot signal their children.
  */
 import { type ProcessFacts, readProcess } from "./processes.ts";
 
-/** A shell may have started this in the background and be done: that it ends says nothing. */
+/** A shell may start this in the background and exit, so its end means nothing. */
 const shell = /^-?(?:ba|z|da|k|a|fi|tc|c)?sh$/;
-/** `/proc` costs nothing; elsewhere a program has to be started to look. */
+/** `/proc` is cheap to read; elsewhere a program must be started for it. */
 const lookAgainMs = Deno.build.os === "linux" ? 300 : 1000;
 
 /**
- * Those of the ancestors of a process, nearest first, that wait for it: its parent, and of the others in its process
- * group all that are no shells. What is above the group is the terminal, or what the terminal runs in.
+ * The ancestors of a process that wait for it, nearest first: its parent, and all others in its process group that are
+ * not shells. Above the group are the terminal and its parents.
  */
 export function launchersAmong(
   { group }: Pick<ProcessFacts, "group">,
@@ -25,7 +25,7 @@ export function launchersAmong(
   ];
 }
 
-/** Undefined when the parent of this process is over already. */
+/** Undefined when the parent of this process has already ended. */
 async function findLaunchers(): Promise<ProcessFacts[] | undefined> {
   if (Deno.ppid <= 1) return [];
   const self = await readProcess(Deno.pid);
@@ -46,8 +46,8 @@ async function isOver({ pid, started }: ProcessFacts): Promise<boolean> {
 }
 
 /**
- * Resolves when one of the programs that this one was started by is over, however it ended; never when there is none.
- * Waiting for it keeps no process alive.
+ * Resolves when one of the programs that started this one has ended; never when there is none. Waiting keeps no process
+ * alive.
  */
 export async function endOfLaunchers(): Promise<void> {
   const launchers = await findLaunchers();
@@ -61,7 +61,7 @@ export async function endOfLaunchers(): Promise<void> {
   await promise;
 }
 
-/** Ends this process with code 1, and so its guarded children, when one of the programs that it was started by is over. */
+/** Ends this process, and so its guarded children, with code 1 when one of the programs that started it has ended. */
 export function exitWithLaunchers(): void {
   endOfLaunchers().then(() => Deno.exit(1));
 }

@@ -7,26 +7,26 @@ const everywhere = "0.0.0.0";
 
 /** Where to listen. */
 export interface ListenOptions {
-  /** 0 for any free one. */
+  /** 0 for any free port. */
   port: number;
-  /** An IPv4 address of this machine that others may reach, or 0.0.0.0 for all of them; 127.0.0.1 alone without. */
+  /** An IPv4 address of this machine for other devices, or 0.0.0.0 for all of them; only 127.0.0.1 by default. */
   host?: string | undefined;
 }
 
-/** A port that is listened on. */
+/** A listening server. */
 export interface Listening {
-  /** `http://127.0.0.1:<port>`; always there. */
+  /** `http://127.0.0.1:<port>`; always available. */
   url: string;
-  /** The same for other machines, the likeliest first; empty when only this one can reach it. */
+  /** URLs for other devices, the likeliest first; empty without a host. */
   networkUrls: string[];
-  /** Resolves when nothing listens any more and all answers are sent. */
+  /** Resolves when nothing listens any more and all responses are sent. */
   finished: Promise<void>;
 }
 
-/** Networks of containers and virtual machines, on which no phone is. */
+/** Networks of containers and virtual machines, which no phone can reach. */
 const inner = /^(docker|br-|veth|virbr|vmnet|bridge|podman|cni|utun)/;
 
-/** The IPv4 addresses of this machine that others can have a way to, the likeliest first. */
+/** The IPv4 addresses of this machine that other devices may reach, the likeliest first. */
 export function networkAddresses(
   interfaces: { name: string; family: string; address: string }[] = Deno
     .networkInterfaces(),
@@ -40,7 +40,7 @@ export function networkAddresses(
   ].map(({ address }) => address);
 }
 
-/** What to throw for an error of `Deno.listen`: one message for a person, or the error where there is none. */
+/** Converts an error of `Deno.listen` to one message for the terminal where there is one. */
 export async function explainListenError(
   error: unknown,
   host: string,
@@ -51,7 +51,7 @@ export async function explainListenError(
   }
   if (error instanceof Deno.errors.PermissionDenied) {
     return new StackError(
-      `This user may not listen on port ${port}, as on most below 1024: choose another one with --port.`,
+      `This user may not listen on port ${port}, like most ports below 1024. Choose another one with --port.`,
       { cause: error },
     );
   }
@@ -67,7 +67,7 @@ export async function explainListenError(
   return error;
 }
 
-/** The port, or for 0 one that is free, if all the addresses can be listened on. */
+/** The port if all addresses can use it; for 0 a free one. */
 async function findFree(hosts: string[], port: number): Promise<number> {
   const tried: Deno.Listener[] = [];
   let free = port;
@@ -90,8 +90,8 @@ async function findFree(hosts: string[], port: number): Promise<number> {
 /**
  * Serves requests until `signal` is aborted.
  *
- * Throws {@link StackError} when the port is in use, with who uses it, when this user may not listen on it, and when
- * the host is no address of this machine. Nothing listens then.
+ * @throws {StackError} when the port is in use (with the process that uses it), when this user may not use it, or when
+ *   the host is not an address of this machine. Nothing listens then.
  */
 export async function listen(
   { port, host = loopback }: ListenOptions,

@@ -1,11 +1,11 @@
-/** Keeps what the parts of the stack say to each other away from a proxy. */
+/** Keeps connections between the parts of the stack from going through a proxy. */
 
 const names = ["NO_PROXY", "no_proxy"];
 const loopback = ["127.0.0.1", "localhost"];
 
 /**
- * Adds this machine to the addresses that are reached without the proxy, when the environment names one. Must come
- * before the first `fetch` of the process: Deno reads these variables once.
+ * Excludes this machine from the proxy, if the environment names one. Must be called before the first `fetch` of the
+ * process, because Deno reads these variables once.
  */
 export function bypassProxyForLoopback(): void {
   for (const name of names) {

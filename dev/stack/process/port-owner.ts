@@ -1,9 +1,9 @@
-/** Who listens on a port, for the message that it is in use. */
+/** Finds the process that listens on a port, for the message that the port is in use. */
 import { basename, dirname } from "@std/path";
 import { lockName, readHolder, stopCommand } from "./data-folder.ts";
 import { readCommand } from "./processes.ts";
 
-/** The sockets that listen on the port, by the inodes that `/proc` knows them by (proc_pid_net(5)). */
+/** The inodes of the sockets that listen on the port, from `/proc` (proc_pid_net(5)). */
 async function listeningSockets(port: number): Promise<Set<string>> {
   const hexPort = port.toString(16).toUpperCase().padStart(4, "0");
   const found = new Set<string>();
@@ -29,7 +29,7 @@ async function hasSocket(pid: string, inodes: Set<string>): Promise<boolean> {
       if (inodes.has(inode)) return true;
     }
   } catch {
-    // It is over, or of another user.
+    // The process has ended or belongs to another user.
   }
   return false;
 }
@@ -45,7 +45,7 @@ async function pidFromProc(port: number): Promise<number | undefined> {
   return undefined;
 }
 
-/** The process that listens on a port, where there is no `/proc`: from `lsof`, which macOS has. */
+/** The process that listens on a port, from `lsof`, for systems without `/proc` such as macOS. */
 export async function pidFromLsof(port: number): Promise<number | undefined> {
   try {
     const { stdout } = await new Deno.Command("lsof", {
@@ -60,14 +60,14 @@ export async function pidFromLsof(port: number): Promise<number | undefined> {
   }
 }
 
-/** The process that listens on a port of this machine; undefined when none does that this user can see. */
+/** The process that listens on a port of this machine; undefined when this user can see none. */
 async function findPortOwner(port: number): Promise<number | undefined> {
   return Deno.build.os === "linux"
     ? await pidFromProc(port)
     : await pidFromLsof(port);
 }
 
-/** The paths of the files that a process has open, as far as this user may see them. */
+/** The paths of a process's open files, as far as this user may see them. */
 async function openFiles(pid: number): Promise<string[]> {
   if (Deno.build.os !== "linux") {
     const { stdout } = await new Deno.Command("lsof", {
@@ -87,7 +87,7 @@ async function openFiles(pid: number): Promise<string[]> {
   return paths;
 }
 
-/** The data folder of the embedded stack that the process is; undefined when it is none, or keeps no data. */
+/** The data folder of the process if it is an embedded stack that keeps data; otherwise undefined. */
 async function dataFolderOf(pid: number): Promise<string | undefined> {
   const paths = await openFiles(pid).catch(() => []);
   for (const path of paths) {
@@ -100,7 +100,7 @@ async function dataFolderOf(pid: number): Promise<string | undefined> {
 
 const longestCommand = 100;
 
-/** What to say when the port cannot be listened on because something else does: who that is, and what to do. */
+/** The message for a port that is in use: by which process, and what to do. */
 export async function describePortInUse(port: number): Promise<string> {
   const pid = await findPortOwner(port);
   const other = "choose another port with --port";

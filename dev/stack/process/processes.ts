@@ -1,14 +1,14 @@
 /** Other processes of this machine: from `/proc` on Linux, from `ps` elsewhere. */
 
-/** What is known of one process. */
+/** A process of this machine. */
 export interface ProcessFacts {
   pid: number;
   parent: number;
-  /** Its process group. A shell makes one for each command that is typed into it. */
+  /** Its process group. A shell creates one for each command. */
   group: number;
-  /** The name of its program, without the path and perhaps cut short. */
+  /** The name of its program, without the path and possibly truncated. */
   name: string;
-  /** When it started, in a form that only says whether two are the same: ids are given again. */
+  /** Its start, as an opaque value that distinguishes processes with the same id. */
   started: string;
 }
 
@@ -43,7 +43,7 @@ async function ps(columns: string, pid: number): Promise<string> {
   return new TextDecoder().decode(stdout).trim();
 }
 
-/** What {@link readProcess} says where there is no `/proc`. */
+/** {@link readProcess} for systems without `/proc`. */
 export async function readProcessByPs(
   pid: number,
 ): Promise<ProcessFacts | undefined> {
@@ -64,12 +64,12 @@ export async function readProcessByPs(
   };
 }
 
-/** What is known of a process; undefined when it is over. */
+/** Reads a process; undefined when it has ended. */
 export function readProcess(pid: number): Promise<ProcessFacts | undefined> {
   return Deno.build.os === "linux" ? fromProc(pid) : readProcessByPs(pid);
 }
 
-/** Program and arguments of a process; empty when it is over, or of somebody who does not show them. */
+/** Program and arguments of a process; empty when it has ended or hides them. */
 export async function readCommand(pid: number): Promise<string[]> {
   if (Deno.build.os !== "linux") {
     return (await ps("args=", pid)).split(" ").filter((word) => word !== "");

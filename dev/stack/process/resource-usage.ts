@@ -1,8 +1,8 @@
-/** What a function's process has used, from `/proc`. Linux only, as the limit on CPU time in the hosted runtime itself. */
+/** Resource usage of a function's process, from `/proc`. Only on Linux, like the CPU limit of the hosted runtime. */
 
-/** Of one process, since its start. */
+/** Usage of a process since its start. */
 export interface ResourceUsage {
-  /** Processor time of the thread that runs JavaScript, in milliseconds, in steps of ten. */
+  /** Processor time of the JavaScript thread in milliseconds, in steps of ten. */
   cpuMs: number;
   /** Private resident memory in bytes, without the program's file, which all processes share. */
   memoryBytes: number;
@@ -10,18 +10,18 @@ export interface ResourceUsage {
   peakMemoryBytes: number;
 }
 
-/** Of a clock tick of the kernel; 100 a second on all platforms of Linux that Deno runs on. */
+/** Milliseconds of a kernel clock tick: 100 a second on all Linux platforms of Deno. */
 const TICK_MS = 10;
 
-/** Whether {@link readResourceUsage} can say anything here. */
+/** Whether {@link readResourceUsage} works on this system. */
 export const canReadResourceUsage = Deno.build.os === "linux";
 
-/** What a process has used; undefined when it is over, or where there is no `/proc`. */
+/** Reads the usage of a process; undefined when it has ended, or without `/proc`. */
 export async function readResourceUsage(
   pid: number,
 ): Promise<ResourceUsage | undefined> {
   if (!canReadResourceUsage) return undefined;
-  // Both to their end: a process may go between the two.
+  // Waits for both reads, because the process may end in between.
   const [stat, status] = await Promise.allSettled([
     // Deno runs JavaScript in its first thread, whose id is that of the process.
     Deno.readTextFile(`/proc/${pid}/task/${pid}/stat`),

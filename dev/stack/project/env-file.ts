@@ -1,7 +1,9 @@
 /**
- * The stack's variables in an env file of the developer: only these change, and the rest of the file keeps every byte.
+ * Writes the stack's variables into an env file of the developer. Only these change; every other byte of the file
+ * stays.
  *
- * What counts as an assignment is what dotenv reads (https://github.com/motdotla/dotenv#what-rules-does-the-parsing-engine-follow).
+ * Assignments are recognized as dotenv does
+ * (https://github.com/motdotla/dotenv#what-rules-does-the-parsing-engine-follow).
  */
 import { Buffer } from "node:buffer";
 import { basename, dirname, join } from "@std/path";
@@ -22,7 +24,9 @@ function lineEnd(text: string, from: number): number {
   return text[at - 1] === "\r" && at > from ? at - 1 : at;
 }
 
-/** What lies between the quotes that open at `open`; undefined when they never close, or not before the end of a line. */
+/**
+ * The text between the quotes that open at `open`; undefined when they are not closed, or not before the end of a line.
+ */
 function quoted(text: string, open: number): Span | undefined {
   const quote = text[open];
   let close = open + 1;
@@ -36,7 +40,7 @@ function quoted(text: string, open: number): Span | undefined {
     : undefined;
 }
 
-/** The value that begins at `start`, without its quotes, and without the comment and the blanks behind it. */
+/** The value that begins at `start`, without its quotes, comment and trailing blanks. */
 function valueAt(text: string, start: number): Span {
   if (/["'`]/.test(text.charAt(start))) {
     const found = quoted(text, start);
@@ -50,12 +54,11 @@ function valueAt(text: string, start: number): Span {
 }
 
 /**
- * Sets variables in the text of an env file. Each assignment of one of the names gets the new value, and keeps its
- * `export`, its quotes and its comment; a name that is not assigned is appended. Nothing else changes: a text that
- * already has all the values comes back as it was.
+ * Sets variables in the text of an env file. Each assignment of one of the names gets the new value and keeps its
+ * `export`, quotes and comment; a name without an assignment is appended. Nothing else changes.
  *
- * `text` is one character a byte, so that it does not matter which encoding the rest of the file has. Values have to
- * be ASCII, without blanks, quotes and `#`.
+ * `text` has one character per byte, so the encoding of the rest of the file does not matter. Values must be ASCII
+ * without blanks, quotes and `#`.
  */
 export function mergeEnv(
   text: string,
@@ -75,7 +78,7 @@ export function mergeEnv(
       const start = assignment.lastIndex;
       const value = given.get(name);
       let span = valueAt(text, start);
-      // A value of ours is an address or a key: one that runs over several lines has a quote too many.
+      // Our values are addresses and keys, so one that spans lines has an unclosed quote.
       if (
         value !== undefined && text.slice(span.start, span.end).includes("\n")
       ) {
@@ -89,7 +92,7 @@ export function mergeEnv(
       }
       at = lineEnd(text, span.end);
     }
-    // Behind a carriage return comes the end of its line.
+    // A carriage return is followed by the end of its line.
     at = text.indexOf("\n", at);
     at = at < 0 ? text.length : at + 1;
   }
@@ -100,13 +103,13 @@ export function mergeEnv(
   return merged;
 }
 
-/** What dotenv takes besides: `NAME: value`. */
+/** dotenv also accepts `NAME: value`. */
 const anyAssignment =
   /[ \t]*(?:export[ \t]+)?[\w.-]+(?:[ \t]*=[ \t]*|:[ \t]+)/y;
 
 /**
- * The number, from 1, of the first line of an env file that is no assignment, comment, blank line or part of a quoted
- * value; undefined when there is none. dotenv passes such lines over.
+ * The number, from 1, of the first line of an env file that is not an assignment, comment, blank line or part of a
+ * quoted value; undefined when there is none. dotenv skips such lines silently.
  */
 export function findStrayLine(text: string): number | undefined {
   let at = text.startsWith("\ufeff") ? 1 : 0;
@@ -124,11 +127,11 @@ export function findStrayLine(text: string): number | undefined {
   return undefined;
 }
 
-/** An env file that can be written. */
+/** An env file that was checked to be writable. */
 export interface EnvFile {
   /**
-   * Merges the values into the file as it is now, in one step; makes it, with mode 600, when it is not there. A file
-   * that has them already is not touched. Throws {@link StackError} when it has become unwritable.
+   * Merges the values into the current file atomically, and creates it with mode 600 if it does not exist. A file that
+   * already has them is not touched. Throws {@link StackError} when it has become unwritable.
    */
   write(values: Readonly<Record<string, string>>): Promise<void>;
 }
@@ -149,7 +152,7 @@ interface Existing {
   info: Deno.FileInfo;
 }
 
-/** The file as it is; undefined when there is none. */
+/** The contents of the file; undefined when it does not exist. */
 async function readExisting(path: string): Promise<Existing | undefined> {
   let info: Deno.FileInfo;
   try {
@@ -158,20 +161,20 @@ async function readExisting(path: string): Promise<Existing | undefined> {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-  if (info.isDirectory) throw new StackError("it is a folder");
-  if (!info.isFile) throw new StackError("it is no ordinary file");
-  // Opening says whether it may be written, and changes nothing.
+  if (info.isDirectory) throw new StackError("it is a directory");
+  if (!info.isFile) throw new StackError("it is not a regular file");
+  // Opening checks the permission and changes nothing.
   (await Deno.open(path, { append: true })).close();
   const text = Buffer.from(await Deno.readFile(path)).toString("latin1");
   if (text.includes("\0")) {
     throw new StackError(
-      "it is no text in UTF-8 (an editor on Windows may have saved it as UTF-16)",
+      "it is not UTF-8 text (an editor on Windows may have saved it as UTF-16)",
     );
   }
   return { text, info };
 }
 
-/** A link stays a link: what it leads to is written. */
+/** A link is kept: its target is written. */
 async function followLink(path: string): Promise<string> {
   try {
     return await Deno.realPath(path);
@@ -181,7 +184,7 @@ async function followLink(path: string): Promise<string> {
       ({ isSymlink }) => isSymlink,
       () => false,
     );
-    if (isLink) throw new StackError("it is a link that leads nowhere");
+    if (isLink) throw new StackError("it is a dangling link");
     return path;
   }
 }
@@ -198,7 +201,7 @@ async function replace(
   try {
     await Deno.writeFile(draft, Buffer.from(text, "latin1"), { mode: 0o600 });
     if (info) {
-      // Owner and group stay where this user may give a file to them, which root may.
+      // Keeps owner and group where this user may set them, as root may.
       await Deno.chown(draft, info.uid, info.gid).catch(() => {});
       if (info.mode !== null) await Deno.chmod(draft, info.mode & 0o7777);
     }
@@ -210,10 +213,10 @@ async function replace(
 }
 
 /**
- * Looks whether an env file can be written, and writes nothing.
+ * Checks that an env file can be written, and writes nothing.
  *
- * Throws {@link StackError}, naming the path and the reason, for a folder, a device, a dangling link, a file that is
- * no UTF-8, and a file or folder that this user may not write.
+ * @throws {StackError} with the path and the reason, for a directory, a device, a dangling link, a file that is not
+ *   UTF-8, and a file or directory that this user may not write.
  */
 export async function openEnvFile(path: string): Promise<EnvFile> {
   const attempt = async <T>(action: () => Promise<T>): Promise<T> => {

@@ -1,11 +1,11 @@
-/** The developer's own variables, checked as the functions of this repository check them, before anything starts. */
+/** Checks the developer's variables as the functions of this repository do, before anything starts. */
 import {
   envSchema,
   findEnvProblems,
 } from "../../../supabase/functions/_shared/config/env.ts";
 import { StackError } from "../console/stack-error.ts";
 
-/** What the stack sets itself, in a form that is right. */
+/** Values that the stack sets itself, in a valid form. */
 const setByStack = {
   SUPABASE_URL: "http://127.0.0.1",
   SUPABASE_PUBLISHABLE_KEYS: '{"default":"any"}',
@@ -13,7 +13,7 @@ const setByStack = {
   DISPATCH_SECRET: `whsec_${"A".repeat(32)}`,
 };
 
-/** Throws {@link StackError} that names each variable which the functions would refuse, where it is set, and why. */
+/** Throws {@link StackError} with each variable that the functions would refuse, where it is set, and why. */
 export function checkFunctionEnv(env: Record<string, string>): void {
   const problems = findEnvProblems({ ...env, ...setByStack });
   if (problems.length === 0) return;
@@ -32,7 +32,7 @@ function whereSet(name: string, env: Record<string, string>): string {
   return name in env ? ", set in supabase/functions/.env" : "";
 }
 
-/** Names, of those given, that the functions do not read: most likely a slip. */
+/** The given names that the functions do not read, probably misspelt. */
 export function namesNotRead(names: string[]): string[] {
   return names.filter((name) => !Object.hasOwn(envSchema.shape, name));
 }

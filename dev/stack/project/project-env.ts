@@ -14,8 +14,8 @@ async function readIfThere(path: string): Promise<string> {
 }
 
 /**
- * The variables of `supabase/functions/.env`; none when there is no such file.
- * Throws {@link StackError} that names a line which is no assignment.
+ * The variables of `supabase/functions/.env`; none when the file does not exist. Throws {@link StackError} with the
+ * line that is not an assignment.
  */
 export async function readFunctionsEnvFile(
   projectDir: string,
@@ -32,7 +32,7 @@ export async function readFunctionsEnvFile(
   return parse(text);
 }
 
-/** Every name that `.env.example` mentions, also where it is commented out. */
+/** Every name in `.env.example`, including those in comments. */
 function namesIn(example: string): string[] {
   return [...example.matchAll(/^\s*#?\s*([A-Z][A-Z0-9_]*)=/gm)].flatMap((
     [, name],
@@ -40,8 +40,8 @@ function namesIn(example: string): string[] {
 }
 
 /**
- * The variables of `supabase/functions/.env` and, over them, those of this process that `.env.example` lists.
- * Empty values count as not set; names beginning with SUPABASE_ belong to the platform and are left out.
+ * The variables of `supabase/functions/.env`, overridden by those of this process that `.env.example` lists. Empty
+ * values count as unset. Names beginning with SUPABASE_ are reserved for the platform and left out.
  */
 export async function readProjectEnv(
   projectDir: string,

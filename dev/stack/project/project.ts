@@ -1,4 +1,4 @@
-/** What a project folder says about itself: `supabase/config.toml`, the functions and the migrations in it. */
+/** Reads a project folder: `supabase/config.toml`, the functions and the migrations. */
 import { join, resolve } from "@std/path";
 import { parse as parseToml } from "@std/toml";
 import { z } from "zod";
@@ -9,7 +9,7 @@ import { StackError } from "../console/stack-error.ts";
 export interface FunctionDefinition {
   slug: string;
   entrypoint: string;
-  /** Whether the gateway demands a valid user token before the function sees a request. */
+  /** Whether the gateway requires a valid user token. */
   verifyJwt: boolean;
   /** Resolves the function's imports: an import map, or its own `deno.json`. */
   imports: { kind: "import-map" | "config"; path: string } | undefined;
@@ -19,17 +19,17 @@ export interface FunctionDefinition {
 export interface Project {
   dir: string;
   migrationsDir: string;
-  /** Absolute paths of `[db.seed]`; none when it is not enabled. They need not exist. */
+  /** Absolute paths of the `[db.seed]` files; empty when it is disabled. They need not exist. */
   seedFiles: string[];
   functions: FunctionDefinition[];
   schemas: string[];
   extraSearchPath: string[];
   maxRows: number;
-  /** Largest file that Storage takes, in bytes. */
+  /** Largest file that Storage accepts, in bytes. */
   fileSizeLimit: number;
   auth: {
     siteUrl: string;
-    /** Life of an access token in seconds. */
+    /** Lifetime of an access token in seconds. */
     jwtExpiry: number;
     enableSignup: boolean;
     minimumPasswordLength: number;
@@ -115,7 +115,7 @@ async function functionFolders(dir: string): Promise<string[]> {
   return slugs;
 }
 
-/** The order of precedence is that of the CLI (`functions deploy`). */
+/** The CLI's order of precedence (`functions deploy`). */
 async function importsOf(
   supabaseDir: string,
   slug: string,
@@ -145,11 +145,11 @@ async function importsOf(
 }
 
 /**
- * Reads a project folder. Functions are those of `[functions.*]` and every `supabase/functions/<slug>/index.ts`,
- * without the disabled ones, in the order of their names.
+ * Reads a project folder. Its functions are those of `[functions.*]` and of every `supabase/functions/<slug>/index.ts`,
+ * without the disabled ones, sorted by name.
  *
- * Throws {@link StackError} when the folder is no Supabase project, when config.toml is not valid, or when a
- * configured function or import map does not exist.
+ * @throws {StackError} when the folder is not a Supabase project, config.toml is invalid, or a configured function or
+ *   import map does not exist.
  */
 export async function readProject(projectDir: string): Promise<Project> {
   const dir = resolve(projectDir);

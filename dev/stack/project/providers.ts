@@ -1,14 +1,14 @@
-/** Which AI providers are real and which are simulated, and the variables that say so to the functions. */
+/** Decides which AI providers are real and which are simulated, and sets their variables for the functions. */
 
-/** A provider, the variables that it has, and the path of its simulator. */
+/** A provider with its variables and the path of its simulator. */
 export interface ProviderChoice {
   name: string;
   keyVariable: string;
-  /** Real when the developer has a key for it; off when there is neither a key nor a simulator. */
+  /** Real when the developer has set its key; off when there is neither a key nor a simulator. */
   mode: "real" | "simulated" | "off";
 }
 
-/** Those that a job type uses and the simulators speak; more come with more job types. */
+/** The providers that job types use and the simulators implement. A new job type may add one. */
 const providers = [
   {
     name: "ElevenLabs",
@@ -33,16 +33,17 @@ const providers = [
   },
 ] as const;
 
-/** The key that a simulator is called with; no provider would take it. */
+/** The key for simulators; no provider would accept it. */
 const simulatedKey = "simulated-by-the-embedded-stack";
-/** What a simulator signs its webhooks with, and knows the address of a webhook by. No secret: it opens nothing elsewhere. */
+/** The secret with which simulators sign webhooks and recognize webhook URLs. It protects nothing. */
 export const simulatedWebhookSecret = "whsec_simulated-by-the-embedded-stack";
 
 /**
- * Completes the developer's variables: a provider without a key gets the address of its simulator and a key that
- * works only there. With `upstash` the result cache is simulated too, unless a real one is configured.
+ * Completes the developer's variables: a provider without a key gets the address of its simulator and a key that works
+ * only there. With `upstash` the result cache is simulated too, unless a real one is configured.
  *
- * @param apiUrl where the simulators call back; real providers cannot reach this machine unless PROVIDER_WEBHOOK_URL says how.
+ * @param apiUrl the callback URL of the simulators. Real providers cannot reach this machine, except through
+ *   PROVIDER_WEBHOOK_URL.
  */
 export function chooseProviders(
   given: Record<string, string>,
@@ -66,14 +67,14 @@ export function chooseProviders(
       return { name, keyVariable, mode: "simulated" };
     },
   );
-  // For D-ID, which gets the address with each talk, and refuses one that it could not reach.
+  // For D-ID, which receives the address with each talk and refuses an unreachable one.
   if (
     apiUrl !== undefined &&
     choices.some(({ name, mode }) => name === "D-ID" && mode === "simulated")
   ) {
     env["PROVIDER_WEBHOOK_URL"] ||= `${apiUrl}/functions/v1/provider-webhook`;
   }
-  // A simulated provider fetches long recordings from this machine, which the real one could not.
+  // A simulated provider can download long recordings from this machine; a real one could not.
   if (
     apiUrl !== undefined &&
     choices.some(({ name, mode }) =>

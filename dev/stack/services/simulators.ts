@@ -1,4 +1,4 @@
-/** The simulated providers, as a process of their own. */
+/** Runs the simulated providers in a separate process. */
 import { fromFileUrl, join } from "@std/path";
 import { type GuardedChild, spawnGuarded } from "../process/child.ts";
 import type { LogBook } from "../console/log-book.ts";
@@ -9,10 +9,10 @@ const program = new URL("../../simulators/main.ts", import.meta.url);
 const repository = new URL("../../../", import.meta.url);
 
 /**
- * Starts `dev/simulators` on a port and resolves once it listens.
- * Throws {@link StackError} with what it printed when it does not.
+ * Starts `dev/simulators` on a port and resolves once it listens. Throws {@link StackError} with its output when it
+ * does not.
  *
- * @param memoryDir folder in which the providers keep what they remember; without it they forget it when they end.
+ * @param memoryDir folder for the providers' state; without it the state is lost when they end.
  */
 export async function startSimulators(
   port: number,
@@ -62,7 +62,7 @@ export async function startSimulators(
   return child;
 }
 
-/** Registers the webhook endpoints at the simulated ElevenLabs and HeyGen, as one does at the real ones. */
+/** Registers the webhook endpoints at the simulated ElevenLabs and HeyGen, as at the real ones. */
 export async function registerWebhooks(
   simulatorUrl: string,
   webhookUrl: string,
@@ -86,6 +86,6 @@ export async function registerWebhooks(
   });
   const answer = await response.text();
   if (!response.ok) {
-    throw new StackError(`The simulators refuse a webhook: ${answer}`);
+    throw new StackError(`A simulator refused a webhook endpoint: ${answer}`);
   }
 }

@@ -10,7 +10,7 @@ import { Listener, type Session, Sessions } from "../sessions.ts";
 
 const NAME = "pg_cron scheduler";
 const tickMs = 200;
-/** Jobs changed by other means than the functions of pg_cron are noticed after this time. */
+/** How often the job table is read, for changes that bypass the functions of pg_cron. */
 const reloadMs = 5000;
 
 const jobRow = z.object({
@@ -29,7 +29,7 @@ interface Job extends JobRow {
   lastStart: Date;
 }
 
-/** How one run ended. */
+/** The outcome of a run. */
 export interface CronRun {
   status: "succeeded" | "failed";
   /** Rows affected, or the error of Postgres. */
@@ -57,7 +57,7 @@ export class CronTicker {
     this.#sessions = new Sessions(urls.adminUrl, NAME, 2);
   }
 
-  /** Connects, closes the records of runs that a crash cut off, and begins to run what is due. */
+  /** Connects, closes the records of runs that a crash interrupted, and starts the schedules. */
   static async start(
     urls: { dbUrl: string; adminUrl: string },
     logs: LogBook,
@@ -83,7 +83,7 @@ export class CronTicker {
     return ticker;
   }
 
-  /** Starts nothing more, and waits for the runs under way. */
+  /** Starts no further runs, and waits for the current ones. */
   async pause(): Promise<void> {
     this.#isPaused = true;
     await Promise.allSettled(this.#running.values());
@@ -95,18 +95,20 @@ export class CronTicker {
   }
 
   /**
-   * Runs a job now, even when paused, regardless of its schedule; waits for a current run of the job first.
-   * Throws when there is no job of that name.
+   * Runs a job now, even while paused, regardless of its schedule; waits for a current run of the job first. Throws when no
+   * job has the name.
    */
   async runNow(jobname: string): Promise<CronRun> {
     await this.#reload();
     const job = [...this.#jobs.values()].find((job) => job.jobname === jobname);
-    if (job === undefined) throw new Error(`there is no cron job ${jobname}`);
+    if (job === undefined) {
+      throw new Error(`cron job ${jobname} does not exist`);
+    }
     await this.#running.get(job.jobid);
     return await this.#start(job);
   }
 
-  /** Ends the scheduler; runs under way are waited for. */
+  /** Ends the scheduler after its current runs. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     await this.pause();
@@ -191,7 +193,7 @@ export class CronTicker {
     return run;
   }
 
-  /** As the job's user: by login where the stack has one, else by taking on the identity. */
+  /** As the job's user: with a separate login where the stack has one, else with SET ROLE. */
   #connect(job: Job): Sessions {
     const isOwner = job.username === "postgres";
     const url = new URL(isOwner ? this.#urls.dbUrl : this.#urls.adminUrl);

@@ -1,13 +1,13 @@
 /**
- * The background worker of pg_net: delivers `net.http_request_queue` after commit and writes
- * `net._http_response`. As the real one (`src/worker.c`): a batch is taken, sent and answered in one transaction,
- * all requests of a batch run at once and the slowest holds up the next batch, nothing is ever tried again.
+ * The background worker of pg_net: sends the requests in `net.http_request_queue` after commit and writes
+ * `net._http_response`. Like the original (`src/worker.c`), it handles a batch in one transaction, sends its requests
+ * at the same time, waits for the slowest before the next batch, and retries nothing.
  */
 import { z } from "zod";
 import type { LogBook } from "../../console/log-book.ts";
 import { Listener, Sessions } from "../sessions.ts";
 
-/** Where net.check_worker_is_up() looks. */
+/** The application name that net.check_worker_is_up() looks for. */
 const NAME = "pg_net worker";
 const batchSize = 200;
 const timeToLive = "6 hours";
@@ -17,7 +17,7 @@ const requestRow = z.object({
   id: z.coerce.number().int(),
   method: z.string(),
   url: z.string(),
-  // Any JSON may stand there; the real worker takes its text too.
+  // Headers may hold any JSON; like the original, this reads the text of each value.
   headers: z.record(z.string(), z.coerce.string()).nullable(),
   body: z.instanceof(Uint8Array).nullable(),
   timeout_milliseconds: z.number().int(),
@@ -66,7 +66,7 @@ async function deliver(
       status_code: response.status,
       content_type: response.headers.get("content-type"),
       headers: Object.fromEntries(response.headers),
-      // The database's text cannot hold a zero character.
+      // A text in Postgres cannot contain a zero character.
       content: content.replaceAll("\0", ""),
       timed_out: false,
       error_msg: null,
@@ -107,7 +107,7 @@ export class NetWorker {
     }, pollMs);
   }
 
-  /** Connects to the database of `adminUrl` and begins to deliver. */
+  /** Connects to the database of `adminUrl` and starts the worker. */
   static async start(adminUrl: string, logs: LogBook): Promise<NetWorker> {
     const worker = new NetWorker(adminUrl, logs);
     try {
@@ -125,7 +125,7 @@ export class NetWorker {
     return worker;
   }
 
-  /** Stops delivering once the batch under way is done; what is queued meanwhile waits. */
+  /** Stops after the current batch. Requests that are queued meanwhile wait. */
   async pause(): Promise<void> {
     this.#isPaused = true;
     await this.#running;
@@ -137,7 +137,7 @@ export class NetWorker {
     this.#wake();
   }
 
-  /** Ends the worker. A batch under way is rolled back: its requests are sent again by the next start. */
+  /** Ends the worker. The current batch is rolled back, so the next start sends its requests again. */
   async stop(): Promise<void> {
     this.#isPaused = true;
     clearInterval(this.#poll);
@@ -170,7 +170,7 @@ export class NetWorker {
     }
   }
 
-  /** Removes old responses, at each poll and not before each batch. False: the extension is not there. */
+  /** Removes old responses, once per poll. Returns false when the extension is not installed. */
   async #clean(): Promise<boolean> {
     const { rows: [row] } = await this.#sessions.query(
       "select to_regclass('net.http_request_queue') is not null as installed",
@@ -183,7 +183,7 @@ export class NetWorker {
     return true;
   }
 
-  /** Returns how many requests were taken from the queue. */
+  /** Sends one batch and returns its number of requests. */
   async #deliverBatch(): Promise<number> {
     if (this.#isCleaningDue && !await this.#clean()) return 0;
     return await this.#sessions.transaction(async (session) => {

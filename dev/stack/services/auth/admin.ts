@@ -1,6 +1,6 @@
 /**
- * `/auth/v1/admin/users`: what `supabase.auth.admin` needs to make, find, change and remove people, which the
- * embedded Auth does not have. Same tables, same password hashes (bcrypt), so that they sign in like everybody.
+ * `/auth/v1/admin/users`: the user administration of `supabase.auth.admin`, which the embedded Auth lacks. It uses the
+ * same tables and password hashes (bcrypt), so these users sign in like all others.
  */
 import type postgres from "postgres";
 import { z } from "zod";
@@ -41,7 +41,7 @@ class AuthRefusal extends Error {
   }
 }
 
-/** One user as Supabase Auth answers it, as an SQL expression over `auth.users u`. */
+/** A user in the format of Supabase Auth, as an SQL expression over `auth.users u`. */
 const userJson = `jsonb_strip_nulls(jsonb_build_object(
   'id', u.id,
   'aud', u.aud,
@@ -117,7 +117,7 @@ async function create(
   return await find(sql, id);
 }
 
-/** As in Go: `24h`, `1h30m`; `none` lifts a ban. */
+/** Durations as in Go: `24h`, `1h30m`; `none` lifts a ban. */
 function banSeconds(duration: string): number {
   if (duration === "none") return 0;
   const units: Record<string, number> = { h: 3600, m: 60, s: 1 };
@@ -247,8 +247,8 @@ async function perform(
 }
 
 /**
- * Answers a request under `/auth/v1/admin/users`. Only the secret key may ask: 401 without one, 403 for everybody
- * else. A second user with the same address is 422 `email_exists`.
+ * Answers a request under `/auth/v1/admin/users`. It requires the secret key: 401 without a key, 403 with any other. A
+ * second user with the same address is 422 `email_exists`.
  */
 export async function answerAuthAdmin(
   services: DataServices,

@@ -1,7 +1,7 @@
 /**
- * The database connection of the embedded REST and Storage. The one that comes with @supabase/lite grants
- * everything to everybody on its first use and sends ten statements per request; this one does as PostgREST:
- * it logs in as `authenticator`, takes on the caller's role for one transaction, and grants nothing.
+ * The database connection of the embedded REST and Storage. The one in @supabase/lite grants all rights to all roles on
+ * its first use and sends ten statements per request. This one works like PostgREST: it logs in as `authenticator`,
+ * switches to the caller's role for one transaction, and grants nothing.
  */
 import { PostgresConnection } from "@supabase/lite/postgres";
 import { CompiledQuery, Kysely } from "kysely";
@@ -31,8 +31,8 @@ const roleSettingsRow = z.object({
 });
 
 /**
- * Times as PostgREST writes them, ISO 8601 with a `T` and a full offset; the library passes on Postgres's own
- * text form, which not every browser reads.
+ * Times as PostgREST writes them, in ISO 8601 with a `T` and a full offset. The library passes on Postgres's text form,
+ * which not every browser parses.
  */
 function isoTime(text: string): string {
   const [, date, time, offset] =
@@ -58,7 +58,7 @@ function text(oid: number) {
 }
 
 const restTypes = {
-  // As JSON has it, where that is exact.
+  // Parsed as JSON where that is exact.
   bigint: {
     to: 20,
     from: [20],
@@ -71,7 +71,7 @@ const restTypes = {
   date: text(1082),
   time: text(1083),
   timetz: text(1266),
-  // A number in JSON, as PostgREST writes it; the library would send text.
+  // A number in JSON, as PostgREST writes it; the library would send a text.
   numeric: { to: 1700, from: [1700], serialize: String, parse: Number },
   timestamp: {
     to: 1114,
@@ -87,7 +87,7 @@ const restTypes = {
   },
 };
 
-/** Auth and Storage hand over JSON as text already; written out once more it would be a string in the column. */
+/** Auth and Storage pass JSON as text already. Serialized again, it would be a string in the column. */
 const jsonAsGiven = {
   json: {
     to: 114,
@@ -104,10 +104,10 @@ const jsonAsGiven = {
   },
 };
 
-/** Notices and warnings are in the log of the server already. */
+/** The server's log has notices and warnings. */
 const onnotice = () => {};
 
-/** A text as an SQL literal; the server has standard_conforming_strings on, so a quote is all there is to escape. */
+/** A text as an SQL literal. standard_conforming_strings is on, so only quotes must be escaped. */
 function literal(text: string): string {
   return `'${text.replaceAll("'", "''").replaceAll("\0", "")}'`;
 }
@@ -115,17 +115,17 @@ function literal(text: string): string {
 /** A transaction that several requests of the library share. */
 interface Shared {
   db: Database;
-  /** Whether it is the caller's already. */
+  /** Whether it already runs as the caller. */
   hasContext: boolean;
 }
 
-/** A connection for `@supabase/lite` that keeps the rules of a hosted project. */
+/** A connection for `@supabase/lite` with the rules of a hosted project. */
 export class RestConnection extends PostgresConnection {
   readonly #shared = new AsyncLocalStorage<Shared>();
   readonly #asAdmin: SessionPool;
   readonly #asAuthenticator: SessionPool;
   readonly #rest: Database;
-  /** Of the request that is being served. */
+  /** The role of the current request. */
   readonly #notes: () => RequestNotes | undefined;
   #roleSettings: Promise<Map<string, [string, string][]>> | undefined;
 
@@ -136,7 +136,7 @@ export class RestConnection extends PostgresConnection {
   ) {
     const asAdmin = sessionOptions({
       application_name: "storage and auth",
-      // Storage deletes rows itself, after the file; a direct `delete` by anybody else is refused.
+      // Storage deletes rows itself, after the file. A direct `delete` by other callers is refused.
       "storage.allow_delete_query": "true",
     });
     super({
@@ -157,7 +157,7 @@ export class RestConnection extends PostgresConnection {
     this.#rest = kyselyOf(this.#asAuthenticator);
   }
 
-  /** Forgets what it knows of tables and roles; `reload schema` and `reload config` of PostgREST. */
+  /** Discards the cached schema and roles, for PostgREST's `reload schema` and `reload config`. */
   async reload(): Promise<void> {
     this.#roleSettings = undefined;
     await this.clearSchemaCache();
@@ -171,7 +171,7 @@ export class RestConnection extends PostgresConnection {
     ]);
   }
 
-  /** Called by the library for an error that it is about to answer. */
+  /** The library calls this with an error that it is about to return. */
   override normalizeDbError(
     ...[error]: Parameters<PostgresConnection["normalizeDbError"]>
   ): ReturnType<PostgresConnection["normalizeDbError"]> {
@@ -216,10 +216,10 @@ export class RestConnection extends PostgresConnection {
     return await pool.connection().execute(async (db) => {
       const say = (text: string) => db.executeQuery(CompiledQuery.raw(text));
       try {
-        // One message to the server, not two.
+        // Sent to the server as one message.
         await say(`begin; ${context}`);
         const result = await run(db);
-        // What is answered as an error has changed nothing: `single()` of two updated rows, for one.
+        // An error response must leave no change: `single()` of two updated rows, for example.
         await say(
           options?.forceRollback === true || isRefusal(result)
             ? "rollback"
@@ -228,7 +228,7 @@ export class RestConnection extends PostgresConnection {
         return result;
       } catch (error) {
         noteDatabaseError(this.#notes(), error);
-        // Of a session that has ended it fails, and there is nothing to roll back.
+        // It fails when the session has ended; then there is nothing to roll back.
         await say("rollback").catch(() => {});
         throw error;
       }
@@ -236,8 +236,8 @@ export class RestConnection extends PostgresConnection {
   }
 
   /**
-   * Runs requests of the library in one transaction of the caller whose token they carry. It is committed unless the
-   * answer is an error.
+   * Runs the library's requests in one transaction as the caller of their token. It commits unless the response is an
+   * error.
    */
   async inOneTransaction(run: () => Promise<Response>): Promise<Response> {
     return await this.#rest.connection().execute(
@@ -260,7 +260,7 @@ export class RestConnection extends PostgresConnection {
     );
   }
 
-  /** The statement that makes a transaction the caller's: role, claims, and the role's own settings. */
+  /** The statement that switches a transaction to the caller: role, claims, and the settings of the role. */
   async #context(
     vars: NonNullable<Context>,
     options: Options,
@@ -301,9 +301,9 @@ export class RestConnection extends PostgresConnection {
     return (await this.#roleSettings).get(role) ?? [];
   }
 
-  /** PostgREST applies the settings of the role that it takes on, statement_timeout above all. */
+  /** PostgREST applies the settings of the caller's role, above all statement_timeout. */
   async #readRoleSettings(): Promise<Map<string, [string, string][]>> {
-    // As JSON: the driver knows arrays only once it has read the server's types.
+    // As JSON, because the driver knows arrays only after it has read the server's types.
     const { rows: read } = await this.kysely.executeQuery(CompiledQuery.raw(`
       select r.rolname, to_jsonb(s.setconfig) as setconfig
       from pg_catalog.pg_db_role_setting s

@@ -15,25 +15,25 @@ import { listenForReload, RestConnection } from "./connection.ts";
 import { answersWithMore, answerWrite } from "./rest-writes.ts";
 import { FileStorage } from "./storage-files.ts";
 
-/** The three services behind one `fetch`. They see tokens in their inner form only. */
+/** The three services behind one `fetch`. They only see inner tokens. */
 export interface DataServices {
   fetch(request: Request): Promise<Response>;
   connection: RestConnection;
-  /** The bytes of Storage objects. */
+  /** The content of Storage objects. */
   files: FileStorage;
   close(): Promise<void>;
 }
 
 const serving = new AsyncLocalStorage<{ logs: LogBook; notes: RequestNotes }>();
 
-/** Errors of the database are answers to somebody's request, not failures of the service: one line will do. */
+/** Database errors are responses to requests, not failures of the service; one line is enough. */
 function brief(value: unknown): unknown {
   return value instanceof postgres.PostgresError
     ? `PostgresError ${value.code}: ${value.message}`
     : value;
 }
 
-/** The library prints to the console; what it prints while it serves belongs to the log of its stack. */
+/** The library prints to the console. Its output during a request belongs to the log of the stack. */
 function captureConsole(): void {
   for (const level of ["log", "info", "warn", "error"] as const) {
     // deno-lint-ignore no-console
@@ -64,10 +64,7 @@ async function keyOf(
   )?.columns ?? [];
 }
 
-/**
- * Starts the services. They answer once the returned promise is resolved: connected, with the schema read.
- * `storageDir` must exist.
- */
+/** Starts the services and resolves once they answer: connected, with the schema read. `storageDir` must exist. */
 export async function startDataServices(options: {
   project: Project;
   keys: StackKeys;
@@ -91,7 +88,7 @@ export async function startDataServices(options: {
       schemas: project.schemas,
       extra_search_path: project.extraSearchPath,
       max_rows: project.maxRows,
-      // As the module safeupdate of a hosted project: no update and no delete of every row.
+      // Like the module safeupdate of a hosted project: refuses updates and deletes without a filter.
       pg_safe_update: true,
     },
     auth: {
@@ -103,7 +100,7 @@ export async function startDataServices(options: {
       jwt_expiry: project.auth.jwtExpiry,
       enable_signup: project.auth.enableSignup,
       minimum_password_length: project.auth.minimumPasswordLength,
-      // There is no mail server: an address counts as confirmed.
+      // There is no mail server, so addresses count as confirmed.
       email: { enable_signup: true, enable_confirmations: false },
     },
     storage: { enabled: true, file_size_limit: `${project.fileSizeLimit}B` },
@@ -115,8 +112,8 @@ export async function startDataServices(options: {
         admin: false,
         disableStudio: true,
         middlewares: [async (context, next) => {
-          // REST believes a token that verifies, as PostgREST does; the library would look up user and session
-          // first. It verifies the token all the same, and takes role and claims from there.
+          // Like PostgREST, REST trusts a verified token. The library would look up user and session first; it still
+          // verifies the token and reads role and claims from it.
           if (context.req.path.startsWith("/rest/")) {
             context.set("userId", "not looked up");
             context.set("sessionId", "not looked up");

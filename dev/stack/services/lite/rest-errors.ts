@@ -1,17 +1,17 @@
 /**
- * Errors of the database as PostgREST answers them. The library maps some SQLSTATEs and reports everything else,
- * such as a violated check constraint, as its own internal error (`SUP`).
+ * Database errors as PostgREST reports them. The library maps some SQLSTATEs and reports all others, such as a violated
+ * check constraint, as its internal error (`SUP`).
  */
 import postgres from "postgres";
 
-/** What became known while one request was served. */
+/** The database error and the role of one request. */
 export interface RequestNotes {
   databaseError?: postgres.PostgresError;
   /** The role that the request ran as. */
   role?: string;
 }
 
-/** From the table in the PostgREST documentation, "Errors", in the order in which it applies. */
+/** From the table in the PostgREST documentation, "Errors", in order of precedence. */
 const statuses: [prefix: string, status: number][] = [
   ["23503", 409],
   ["23505", 409],
@@ -47,7 +47,7 @@ function statusOf(code: string, role: string | undefined): number {
   return statuses.find(([prefix]) => code.startsWith(prefix))?.[1] ?? 400;
 }
 
-/** These have a meaning of their own to PostgREST, and the library knows it. */
+/** PostgREST gives these a special meaning, which the library implements. */
 const knownToLibrary = /^(PT|PGRST|42883$|42P01$)/;
 
 /** The response to a REST request, with the database error as PostgREST reports it. */
@@ -70,8 +70,8 @@ export function correctRestError(
 }
 
 /**
- * The answer to a Storage request. Hosted Storage passes on the message of what a trigger refuses with 42501 (storage
- * `src/storage/database/errors.ts`); the library takes every 42501 for a policy's.
+ * The response to a Storage request. Hosted Storage returns the message of a trigger that raises 42501 (storage
+ * `src/storage/database/errors.ts`); the library treats every 42501 as a policy's.
  */
 export async function correctStorageError(
   response: Response,
@@ -90,7 +90,7 @@ export async function correctStorageError(
   );
 }
 
-/** Remembers an error of the database for the answer; other values are passed over. */
+/** Keeps a database error for the response; ignores other values. */
 export function noteDatabaseError(
   notes: RequestNotes | undefined,
   error: unknown,

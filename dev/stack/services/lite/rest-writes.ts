@@ -1,14 +1,14 @@
 /**
- * REST writes whose answer has more than plain columns of the written rows: embedded tables, renamed columns, casts.
+ * REST writes whose response has more than plain columns of the written rows: embedded tables, renamed columns, casts.
  *
- * The library reads such an answer after an update by the update's own filters, which the rows may no longer match, and
- * answers with an array where one object was requested. PostgREST does neither.
+ * After an update, the library reads that response by the update's filters, which the rows may no longer match, and
+ * returns an array where one object was requested. PostgREST does neither.
  */
 
-/** Answers a request to REST; all that are made for one write run in one transaction. */
+/** Handles a request to REST. All requests for one write run in one transaction. */
 export type Serve = (request: Request) => Promise<Response>;
 
-/** The columns of a table's primary key; none if it has no such key. */
+/** The columns of a table's primary key; empty if it has none. */
 export type KeyOf = (schema: string, table: string) => Promise<string[]>;
 
 const WRITES = ["POST", "PATCH", "PUT", "DELETE"];
@@ -30,8 +30,8 @@ export function answersWithMore(request: Request): boolean {
 }
 
 /**
- * Answers a write for which {@link answersWithMore} is true as PostgREST does. An answer with a status of 400 or above
- * means that the transaction has to be rolled back.
+ * Handles a write for which {@link answersWithMore} is true like PostgREST. If the status is 400 or above, the
+ * transaction must be rolled back.
  */
 export async function answerWrite(
   request: Request,
@@ -51,7 +51,7 @@ export async function answerWrite(
     : await updateAndRead(request, serve, key, schema);
 }
 
-/** Updates by the request's filters, and reads what was updated by its key. */
+/** Updates by the request's filters, and reads the updated rows by their keys. */
 async function updateAndRead(
   request: Request,
   serve: Serve,
@@ -60,7 +60,7 @@ async function updateAndRead(
 ): Promise<Response> {
   const update = new URL(request.url), read = new URL(request.url);
   for (const name of [...update.searchParams.keys()]) {
-    // `order`, and what filters or orders an embedded table, is about the answer; all else is about which rows change.
+    // `order`, and filters or orders of embedded tables, apply to the response; all others select the rows to change.
     const isOfAnswer = name === "order" ||
       (name.includes(".") && !/^not\.(and|or)$/.test(name));
     if (isOfAnswer) update.searchParams.delete(name);
@@ -100,12 +100,12 @@ async function updateAndRead(
   return await serve(new Request(read, { headers: readHeaders }));
 }
 
-/** A value of an `in` filter, in which no character means anything else; the library reads no escapes after `eq`. */
+/** A value of an `in` filter, quoted so that no character is special. The library reads no escapes after `eq`. */
 function quoted(value: unknown): string {
   return `"${String(value).replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
-/** A single object where that was requested, or the error for no row or several rows. */
+/** A single object if one was requested, or the error for no row or several rows. */
 async function asSingle(
   request: Request,
   response: Response,

@@ -1,6 +1,6 @@
 /**
- * The sessions on which the embedded REST runs transactions: one client of postgres.js for each. The library's own pool
- * offers a session again after the server has ended it, and every later statement on it waits for ever.
+ * The sessions on which the embedded REST runs transactions: one postgres.js client each. The library's pool reuses a
+ * session after the server has ended it, and every later statement on it hangs.
  */
 import type { PostgresJSDialectConfig } from "kysely-postgres-js";
 import postgres from "postgres";
@@ -13,16 +13,16 @@ type Reserve = Extract<
 >["reserve"];
 type ReservedSession = Awaited<ReturnType<Reserve>>;
 
-/** Options of a client of postgres.js that concern what is sent and read. */
+/** Options of a postgres.js client for what is sent and read. */
 export type SessionOptions = Pick<
   postgres.Options<Record<string, postgres.PostgresType>>,
   "connection" | "onnotice" | "types"
 >;
 
-/** How long a request waits for a session while all are in use, and for the server while it starts again. */
+/** Time for a request to wait for a free session, and for the server while it restarts. */
 const ACQUIRE_TIMEOUT_MS = 30_000;
 
-// While it connects, the library reads the server's array types, and awaits that query nowhere.
+// While it connects, the library queries the server's array types and does not await the result.
 globalThis.addEventListener("unhandledrejection", (event) => {
   if (isSessionEnd(event.reason)) event.preventDefault();
 });
@@ -55,7 +55,7 @@ class SingleSession {
         session.#sql.reserve(),
         session.#ended.promise,
       ]);
-      // One answer later, the library knows the server's array types.
+      // After one more query the library knows the server's array types.
       await session.run("select 1");
     } catch (error) {
       await session.close();
@@ -69,7 +69,7 @@ class SingleSession {
     this.#ended.reject(new SessionLost("the server ended the session"));
   }
 
-  /** Rejects when the session ends before the answer. */
+  /** Rejects when the session ends before the response. */
   async run(
     text: string,
     parameters?: Parameters<postgres.ReservedSql["unsafe"]>[1],

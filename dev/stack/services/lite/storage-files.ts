@@ -1,6 +1,6 @@
 /**
- * The bytes of Storage objects, as files of one flat folder. A file's name is a hash of bucket and object name,
- * so no object name can reach outside the folder.
+ * The content of Storage objects, as files in one flat folder. A file's name is a hash of bucket and object name, so no
+ * object name can reach outside the folder.
  */
 import type { App } from "@supabase/lite";
 import { createHash } from "node:crypto";
@@ -74,7 +74,7 @@ export class FileStorage implements StorageAdapter {
     }
   }
 
-  /** The sidecar is what makes the new bytes current, and it is replaced in one step. */
+  /** Replacing the sidecar file atomically makes the new content current. */
   async #publish(bucket: string, key: string, entry: Sidecar): Promise<void> {
     const before = await this.#entry(bucket, key);
     const path = join(this.driver, `${this.#name(bucket, key)}.json`);
@@ -162,7 +162,7 @@ export class FileStorage implements StorageAdapter {
   ) {
     const entry = await this.#entry(sourceBucket, source);
     if (entry === undefined) {
-      throw new Error("the file of the object is missing");
+      throw new Error("the file of the Storage object is missing");
     }
     const file = `${this.#name(bucket, key)}.${crypto.randomUUID()}`;
     await Deno.copyFile(

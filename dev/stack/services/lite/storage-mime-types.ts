@@ -1,9 +1,9 @@
-/** Which content types a bucket takes, by the rule of hosted Storage (`src/storage/uploader.ts`). */
+/** The content types that a bucket accepts, by the rule of hosted Storage (`src/storage/uploader.ts`). */
 import type { KyselyPlugin } from "kysely";
 
 /**
- * Whether a bucket with that list takes the type. `audio/*` admits every sound, parameters included; any other entry
- * admits the very same text and nothing else.
+ * Whether a bucket with this list accepts the type. `audio/*` accepts every audio type, parameters included; any other
+ * entry accepts exactly the same text.
  */
 export function takesMimeType(
   allowed: readonly string[],
@@ -17,7 +17,7 @@ export function takesMimeType(
   });
 }
 
-/** The list of a bucket. The embedded Storage asks it whether it includes a type, and knows no wildcard itself. */
+/** The list of a bucket. The embedded Storage only checks whether it includes a type, without wildcards. */
 class AllowedMimeTypes extends Array<string> {
   override includes(given: string): boolean {
     return takesMimeType([...this], given);
@@ -26,7 +26,7 @@ class AllowedMimeTypes extends Array<string> {
 
 const isText = (value: unknown): value is string => typeof value === "string";
 
-/** Gives the buckets that the embedded Storage reads a list that answers as hosted Storage does. */
+/** Gives the embedded Storage bucket lists that match as in hosted Storage. */
 export const hostedMimeTypes: KyselyPlugin = {
   transformQuery: ({ node }) => node,
   transformResult: ({ result }) =>

@@ -1,7 +1,7 @@
 /**
- * What a caller may read and send on a private channel, decided by the policies on `realtime.messages` in the way of the
- * hosted server (supabase/realtime `lib/realtime/tenants/authorization.ex`): a probe row, the caller's role and claims, one
- * statement with their rights, and everything is rolled back.
+ * Decides with the policies on `realtime.messages` what a caller may read and send on a private channel, like the
+ * hosted server (supabase/realtime `lib/realtime/tenants/authorization.ex`): one statement on a probe row with the
+ * caller's role and claims, which is rolled back.
  */
 import type { JWTPayload } from "jose";
 import { z } from "zod";
@@ -12,13 +12,13 @@ import {
 } from "../../extensions/sessions.ts";
 import type { Column, Row } from "./pgoutput.ts";
 
-/** Who speaks: the claims of the token, whose `role` is a role of the database. */
+/** The caller: the claims of the token, whose `role` is a role of the database. */
 export interface Caller {
   role: string;
   claims: JWTPayload;
 }
 
-/** A broadcast that is kept, as replays need it. */
+/** A stored broadcast, for replays. */
 export interface KeptMessage {
   id: string;
   event: string;
@@ -41,7 +41,7 @@ const keptRow = z.object({
 const DAYS_AHEAD = 3;
 const MOST_REPLAYED = 25;
 
-/** Answers questions of access on connections of the superuser, as the hosted server does. */
+/** Checks access on connections of the superuser, like the hosted server. */
 export class RealtimeAccess {
   readonly #sessions: Sessions;
 
@@ -49,7 +49,7 @@ export class RealtimeAccess {
     this.#sessions = sessions;
   }
 
-  /** Makes the partitions of `realtime.messages` that the next days need, and drops those of more than three days ago. */
+  /** Creates the partitions of `realtime.messages` for the next days, and drops those older than three days. */
   async keepPartitions(): Promise<void> {
     await this.#sessions.query(`
       do $$
@@ -82,7 +82,7 @@ export class RealtimeAccess {
       $$`);
   }
 
-  /** Whether the policies let the caller receive the broadcasts of a topic. A policy that fails is a no. */
+  /** Whether the policies let the caller receive the broadcasts of a topic; false if a policy raises an error. */
   async mayRead(topic: string, caller: Caller): Promise<boolean> {
     const id = crypto.randomUUID();
     return await this.#probe(async (session) => {
@@ -99,7 +99,7 @@ export class RealtimeAccess {
     });
   }
 
-  /** Whether the policies let the caller send broadcasts to a topic. A policy that fails is a no. */
+  /** Whether the policies let the caller send broadcasts to a topic; false if a policy raises an error. */
   async mayWrite(topic: string, caller: Caller): Promise<boolean> {
     return await this.#probe(async (session) => {
       await takeRole(session, topic, caller);
@@ -111,7 +111,7 @@ export class RealtimeAccess {
     });
   }
 
-  /** Private broadcasts of a topic since a time (milliseconds of the epoch), the newest 25 at most, oldest first. */
+  /** The newest private broadcasts of a topic since a time (milliseconds of the epoch), at most 25, oldest first. */
   async kept(
     topic: string,
     since: number,
@@ -162,7 +162,7 @@ export class RealtimeAccess {
     return isVisible ? new Set(names) : undefined;
   }
 
-  /** Columns as messages name them: with the short name of their type. */
+  /** Columns for messages, with the short names of their types. */
   async describe(
     columns: readonly Column[],
   ): Promise<{ name: string; type: string }[]> {
@@ -173,7 +173,7 @@ export class RealtimeAccess {
     }));
   }
 
-  /** A row as the JSON that Postgres itself makes of it. Columns that the row lacks are left out. */
+  /** A row as the JSON that Postgres itself creates. Missing columns are left out. */
   async asJson(columns: readonly Column[], row: Row): Promise<unknown> {
     const present = columns.filter(({ name }) => row[name] !== undefined);
     if (present.length === 0) return {};

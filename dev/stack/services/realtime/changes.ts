@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Caller, RealtimeAccess } from "./access.ts";
 import type { Column, Row, WrittenRow } from "./pgoutput.ts";
 
-/** What a client requests when it joins; it is echoed unchanged. */
+/** A client's request at the join; it is echoed unchanged. */
 export const changeRequestSchema = z.looseObject({
   event: z.enum(["*", "INSERT", "UPDATE", "DELETE"]),
   schema: z.string(),
@@ -23,7 +23,7 @@ interface Filter {
   value: string;
 }
 
-/** Reads `column=eq.value`; undefined for any other operator, which the embedded server does not know. */
+/** Parses `column=eq.value`; undefined for any other operator, which the embedded server does not support. */
 export function readFilter(filter: string): Filter | undefined {
   const [, column, value] = /^([^=]+)=eq\.(.*)$/s.exec(filter) ?? [];
   return column === undefined || value === undefined
@@ -31,7 +31,7 @@ export function readFilter(filter: string): Filter | undefined {
     : { column, value };
 }
 
-/** Whether a subscription wants a change. A filter is compared with the new row, for a DELETE with the old key. */
+/** Whether a change matches a subscription. The filter is compared with the new row, for a DELETE with the old key. */
 export function wants(
   { request }: ChangeSubscription,
   change: WrittenRow,
@@ -48,8 +48,8 @@ export function wants(
 }
 
 /**
- * What a caller may see of a change, as the `data` of the message; undefined when it is nothing. A deleted row can
- * no longer be queried, so everybody sees its key, as on a hosted project.
+ * The part of a change that a caller may see, as the `data` of the message; undefined when there is none. A deleted row
+ * cannot be queried any more, so every subscriber sees its key, as on a hosted project.
  */
 export async function visibleData(
   access: RealtimeAccess,

@@ -1,17 +1,17 @@
-/** A channel that a client has joined: what it wants, who it is, and until when its token is good. */
+/** A channel that a client has joined: its options, its caller, and the expiry of its token. */
 import type { ChangeRequest, ChangeSubscription } from "./changes.ts";
 import type { KnownCaller } from "./tokens.ts";
 
-/** Tokens are looked at again after this time at the latest, as the hosted server does. */
+/** Longest interval between two checks of a token, as in the hosted server. */
 const RECHECK_MS = 300_000;
 
-/** What a client requests in `phx_join`. */
+/** The options in `phx_join`. */
 export interface ChannelOptions {
-  /** With the prefix `realtime:`. */
+  /** Includes the prefix `realtime:`. */
   topic: string;
   joinRef: string | null;
   isPrivate: boolean;
-  /** Whether it receives what it sends itself. */
+  /** Whether it receives its own broadcasts. */
   self: boolean;
   /** Whether each broadcast is acknowledged. */
   ack: boolean;
@@ -24,9 +24,9 @@ let subscriptions = 0;
 export class Channel {
   readonly options: ChannelOptions;
   readonly changes: ChangeSubscription[];
-  /** Ids of broadcasts that were replayed and must not come a second time. */
+  /** Ids of replayed broadcasts, which must not be delivered again. */
   readonly replayed = new Set<string>();
-  /** Whether it may send; undefined until it first tries, as write policies are checked lazily. */
+  /** Whether it may send; undefined until its first attempt, because write policies are checked lazily. */
   mayWrite: boolean | undefined;
   #caller: KnownCaller;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -40,7 +40,7 @@ export class Channel {
     }));
   }
 
-  /** The topic as policies and `realtime.send` know it: without the prefix. */
+  /** The topic without the prefix, as policies and `realtime.send` see it. */
   get name(): string {
     return this.options.topic.replace(/^realtime:/, "");
   }
@@ -49,13 +49,13 @@ export class Channel {
     return this.#caller;
   }
 
-  /** Takes a new token and checks every permission again. */
+  /** Sets a new token; all permissions are checked again. */
   renew(caller: KnownCaller): void {
     this.#caller = caller;
     this.mayWrite = undefined;
   }
 
-  /** Calls back once the token has expired, and keeps doing so until the channel is left. */
+  /** Calls `onExpired` once the token has expired, and repeatedly until the channel is left. */
   onExpiry(expired: (channel: Channel) => void): void {
     clearTimeout(this.#timer);
     const remaining = this.#caller.expiresAt - Date.now();
@@ -65,7 +65,7 @@ export class Channel {
     }, Math.max(0, Math.min(RECHECK_MS, remaining)));
   }
 
-  /** Forgets the timer. */
+  /** Stops the timer. */
   leave(): void {
     clearTimeout(this.#timer);
   }

@@ -1,4 +1,4 @@
-/** What the database commits, read from its write-ahead log by logical replication. */
+/** Committed changes of the database, read from its write-ahead log by logical replication. */
 import postgres from "postgres";
 import type { LogBook } from "../../console/log-book.ts";
 import { PgOutputReader, toPostgresTime, type WrittenRow } from "./pgoutput.ts";
@@ -15,9 +15,9 @@ const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 2000;
 
 /**
- * Follows the log from now on and calls back for each row after its commit, in the order of commits; nothing of a
- * transaction that is rolled back is seen. The slot is temporary: what is committed while the connection is lost is not
- * seen, as with the hosted server. A lost connection is made again for as long as the feed is not disposed of.
+ * Follows the log from now on and calls back for each committed row, in the order of commits. The slot is temporary:
+ * commits while the connection is lost are missed, as with the hosted server. A lost connection is reopened until the
+ * feed is disposed.
  */
 export class DatabaseFeed implements AsyncDisposable {
   readonly #adminUrl: string;
@@ -38,7 +38,7 @@ export class DatabaseFeed implements AsyncDisposable {
     this.#onRow = onRow;
   }
 
-  /** Resolves once commits are seen. Rejects when the database cannot be reached now. */
+  /** Resolves once it follows commits. Rejects when the database cannot be reached now. */
   static async start(
     adminUrl: string,
     logs: LogBook,
@@ -87,7 +87,7 @@ export class DatabaseFeed implements AsyncDisposable {
     }
   }
 
-  /** `close` and `error` may both come; only the connection that is in use counts. */
+  /** `close` and `error` may both fire; only those of the current connection count. */
   #reconnect(lost: postgres.Sql): void {
     if (this.#isOver || this.#connection !== lost) return;
     this.#connection = undefined;
@@ -112,7 +112,7 @@ export class DatabaseFeed implements AsyncDisposable {
   }
 }
 
-/** Says that everything up to a position was taken; the server closes a connection that says nothing for a minute. */
+/** Confirms a position. The server closes a connection that confirms nothing for a minute. */
 function statusUpdate(position: Uint8Array): Uint8Array {
   const update = new Uint8Array(34);
   update[0] = STATUS_UPDATE;

@@ -36,7 +36,7 @@ const MAX_PART_BYTES = 255;
 
 const encoder = new TextEncoder();
 
-/** Reads a binary frame of a client; undefined when it is no broadcast with a JSON payload. */
+/** Parses a binary frame of a client; undefined unless it is a broadcast with a JSON payload. */
 export function readClientBroadcast(
   frame: Uint8Array,
 ): ClientBroadcast | undefined {
@@ -61,8 +61,8 @@ export function readClientBroadcast(
 }
 
 /**
- * The binary frame by which a client receives a broadcast. `id` is that of the row in `realtime.messages`, which only
- * broadcasts from the database have.
+ * The binary frame of a broadcast for a client. `id` is that of the row in `realtime.messages`, which only broadcasts
+ * from the database have.
  *
  * @throws {RangeError} when topic or event has more than 255 bytes.
  */
@@ -78,7 +78,7 @@ export function broadcastFrame(broadcast: {
     broadcast.id === undefined ? "" : JSON.stringify({ id: broadcast.id }),
   ].map((part) => encoder.encode(part));
   if (parts.some(({ length }) => length > MAX_PART_BYTES)) {
-    throw new RangeError("a topic and an event have at most 255 bytes");
+    throw new RangeError("topic and event must have at most 255 bytes each");
   }
   const header = [
     SERVER_BROADCAST,

@@ -1,17 +1,17 @@
 /**
- * The messages of `pgoutput`, the output plugin of logical replication, protocol version 1 (PostgreSQL 17, "Logical
- * Replication Message Formats"), as far as rows are concerned. Values stay the text that Postgres writes.
+ * The messages about rows of `pgoutput`, the output plugin of logical replication, protocol version 1 (PostgreSQL 17,
+ * "Logical Replication Message Formats"). Values remain Postgres's text.
  */
 
-/** A column as a relation message describes it. */
+/** A column in a relation message. */
 export interface Column {
   name: string;
   typeId: number;
-  /** Whether it belongs to the replica identity: the primary key, if nothing else was chosen. */
+  /** Whether it belongs to the replica identity: the primary key by default. */
   isKey: boolean;
 }
 
-/** A row: text, or null. A large value that an update left alone is absent. */
+/** A row of texts and nulls. A large value that an update did not change is absent. */
 export type Row = Record<string, string | null>;
 
 /** A row that a transaction wrote. */
@@ -22,7 +22,7 @@ export interface WrittenRow {
   columns: readonly Column[];
   committedAt: Date;
   record: Row | null;
-  /** What was there before, as far as the replica identity has it. */
+  /** The old row, as far as the replica identity includes it. */
   old: Row | null;
 }
 
@@ -34,7 +34,7 @@ interface Relation {
 
 const EPOCH_2000_MS = Date.UTC(2000, 0, 1);
 
-/** Milliseconds of the epoch, of a time of the replication protocol (microseconds since 2000). */
+/** Converts a time of the replication protocol (microseconds since 2000) to milliseconds of the epoch. */
 export function fromPostgresTime(microseconds: bigint): number {
   return EPOCH_2000_MS + Number(microseconds / 1000n);
 }
@@ -94,12 +94,12 @@ class Reader {
   }
 }
 
-/** Follows the messages of one replication connection. */
+/** Parses the messages of one replication connection. */
 export class PgOutputReader {
   readonly #relations = new Map<number, Relation>();
   #committedAt = new Date(0);
 
-  /** Reads one message; the row that it says was written, or undefined when it is about something else. */
+  /** Parses a message. Returns the row that it says was written; undefined for other messages. */
   read(message: Uint8Array): WrittenRow | undefined {
     const reader = new Reader(message);
     switch (reader.letter()) {

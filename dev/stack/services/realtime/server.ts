@@ -1,7 +1,7 @@
 /**
- * The Realtime server of the embedded stack: channels over WebSocket for the unmodified realtime-js, broadcasts from the
- * database after commit, private channels under the policies of the project, and `postgres_changes`.
- * docs/embedded-stack.md says what it leaves out.
+ * The Realtime server of the embedded stack: channels over WebSocket for the unmodified realtime-js, broadcasts from
+ * the database after commit, private channels under the policies of the project, and `postgres_changes`.
+ * docs/embedded-stack.md lists what it leaves out.
  */
 import { z } from "zod";
 import type { StackKeys } from "../../keys/keys.ts";
@@ -15,7 +15,7 @@ import type { Channel } from "./channel.ts";
 import { type Broadcast, RealtimeSocket } from "./socket.ts";
 import { callerOfKey } from "./tokens.ts";
 
-/** What the server needs of the stack. */
+/** The parts of the stack that the server uses. */
 export interface RealtimeOptions {
   adminUrl: string;
   keys: StackKeys;
@@ -35,7 +35,7 @@ const batchSchema = z.object({
   })),
 });
 
-/** The running server. It reads the log of the database from the first client on. */
+/** The running server. It follows the log of the database from the first client on. */
 export class RealtimeServer {
   readonly #options: RealtimeOptions;
   readonly #sessions: Sessions;
@@ -89,8 +89,8 @@ export class RealtimeServer {
   }
 
   /**
-   * Answers `POST /realtime/v1/api/broadcast` and `…/broadcast/<topic>/events/<event>` with 202. What the policies do not
-   * let the caller send is dropped without a word, as the hosted server does.
+   * Answers `POST /realtime/v1/api/broadcast` and `…/broadcast/<topic>/events/<event>` with 202. Broadcasts that the
+   * policies forbid are dropped silently, as by the hosted server.
    */
   async broadcast(request: Request, caller: Caller): Promise<Response> {
     const url = new URL(request.url);
@@ -141,7 +141,7 @@ export class RealtimeServer {
     this.#isPaused = false;
   }
 
-  /** Ends every channel with the server's own words for an expired token, or for too many messages; for tests. */
+  /** Ends every channel with the hosted server's message for an expired token, or for too many messages; for tests. */
   dropChannels(reason: "expired" | "rate_limited"): void {
     const message = reason === "expired"
       ? "Token has expired 0 seconds ago"
@@ -151,7 +151,7 @@ export class RealtimeServer {
     }
   }
 
-  /** Closes all connections and stops reading the log. */
+  /** Closes all connections and stops following the log. */
   async stop(): Promise<void> {
     this.pause();
     clearInterval(this.#partitionTimer);
@@ -173,7 +173,7 @@ export class RealtimeServer {
     }
   }
 
-  /** The first client makes the partitions and starts the feed, as on a hosted project. */
+  /** The first client creates the partitions and starts the feed, as on a hosted project. */
   async #isFollowing(): Promise<boolean> {
     this.#feed ??= this.#follow();
     try {
@@ -198,7 +198,7 @@ export class RealtimeServer {
       const message = storedBroadcast(row);
       if (message !== undefined) return this.#publish(message);
       if (row.schema === "realtime") return;
-      // One after another, so that what needs a look at the policies keeps the order of commits.
+      // One at a time, so that checks of policies do not change the order of commits.
       this.#changes = this.#changes.then(() => this.#deliverChange(row)).catch(
         (error) => logs.add(NAME, "stderr", `a change failed: ${error}`),
       );
@@ -214,7 +214,7 @@ export class RealtimeServer {
   }
 }
 
-/** A row of `realtime.messages` that is to be delivered; undefined for any other. */
+/** A row of `realtime.messages` to deliver; undefined for any other. */
 function storedBroadcast(row: WrittenRow): Broadcast | undefined {
   const isMessage = row.schema === "realtime" && row.type === "INSERT" &&
     row.table.startsWith("messages_");

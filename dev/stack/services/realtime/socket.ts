@@ -26,18 +26,18 @@ import {
   type TokenRefusal,
 } from "./tokens.ts";
 
-/** A broadcast on its way to the channels of a topic. */
+/** A broadcast for the channels of a topic. */
 export interface Broadcast {
   topic: string;
   event: string;
   isPrivate: boolean;
   /** JSON text. */
   payload: string;
-  /** Of the row in `realtime.messages`; only broadcasts from the database have one. */
+  /** Id of the row in `realtime.messages`; only broadcasts from the database have one. */
   id?: string;
 }
 
-/** What a socket needs of the server. */
+/** The parts of the server that a socket uses. */
 export interface SocketDeps {
   keys: Pick<StackKeys, "publishableKey" | "secretKey">;
   tokens: TokenExchange;
@@ -47,7 +47,7 @@ export interface SocketDeps {
   publish(broadcast: Broadcast, except?: Channel): void;
 }
 
-/** Clients send booleans as text at times. */
+/** Clients sometimes send booleans as text. */
 const flag = z.union([z.boolean(), z.enum(["true", "false"])])
   .transform((value) => value === true || value === "true");
 
@@ -69,7 +69,7 @@ const joinSchema = z.object({
 const tokenSchema = z.object({ access_token: z.string().nullish() });
 const broadcastSchema = z.object({ event: z.string() }).loose();
 
-/** Messages that wait for a client to read them; they are held in memory. */
+/** Messages in memory that wait for a client to read them. */
 const MOST_UNREAD_BYTES = 4_194_304;
 
 /** The connection of one client. */
@@ -78,7 +78,7 @@ export class RealtimeSocket {
   readonly #key: string;
   readonly #deps: SocketDeps;
   readonly #channels = new Map<string, Channel>();
-  /** A leave must not overtake the join before it. */
+  /** A leave must not overtake its join. */
   #turn: Promise<void> = Promise.resolve();
 
   constructor(socket: WebSocket, key: string, deps: SocketDeps) {
@@ -93,17 +93,17 @@ export class RealtimeSocket {
     };
   }
 
-  /** The channels that are joined now. */
+  /** The joined channels. */
   get channels(): readonly Channel[] {
     return [...this.#channels.values()];
   }
 
-  /** Resolves when the messages that have come are dealt with. */
+  /** Resolves when all received messages are handled. */
   idle(): Promise<void> {
     return this.#turn;
   }
 
-  /** Forgets the channels; the socket is closed or about to be. */
+  /** Removes the channels; the socket is closed or closing. */
   dispose(): void {
     for (const channel of this.#channels.values()) channel.leave();
     this.#channels.clear();
@@ -116,7 +116,7 @@ export class RealtimeSocket {
     this.#sendRaw(broadcastFrame({ topic, event, payload, id }));
   }
 
-  /** Sends a change of a row to a channel that wants and may see it. */
+  /** Sends a row's change to a channel if it matches a subscription and the caller may see it. */
   async deliverChange(channel: Channel, change: WrittenRow): Promise<void> {
     const ids = channel.changes.filter((one) => wants(one, change))
       .map(({ id }) => id);
@@ -131,7 +131,7 @@ export class RealtimeSocket {
     });
   }
 
-  /** Ends a channel with a reason, as the server does: the client is not to join again by itself. */
+  /** Ends a channel with a reason after which the client does not rejoin by itself. */
   drop(channel: Channel, message: string): void {
     const { joinRef, topic } = channel.options;
     channel.leave();
@@ -245,7 +245,7 @@ export class RealtimeSocket {
         : {
           status: "error",
           message:
-            `The embedded stack knows filters of the form column=eq.value, not ${unknown.request.filter}`,
+            `The embedded stack supports only filters of the form column=eq.value, not ${unknown.request.filter}`,
         }),
     });
   }
@@ -304,7 +304,7 @@ export class RealtimeSocket {
     if (channel.options.ack) this.#reply(message, "ok", {});
   }
 
-  /** False when the policies do not let the caller send: then there is no answer at all, as with the hosted server. */
+  /** False when the policies forbid the caller to send. Then there is no reply, as with the hosted server. */
   async #publish(
     channel: Channel,
     event: string,

@@ -1,9 +1,9 @@
-/** Tokens of Realtime clients, with the refusals in the words of the hosted server. */
+/** Checks tokens of Realtime clients, and refuses with the messages of the hosted server. */
 import type { StackKeys } from "../../keys/keys.ts";
 import type { TokenExchange } from "../../keys/tokens.ts";
 import type { Caller } from "./access.ts";
 
-/** A caller whose token is good until `expiresAt` (milliseconds of the epoch; Infinity for an API key). */
+/** A caller whose token is valid until `expiresAt` (milliseconds of the epoch; Infinity for an API key). */
 export interface KnownCaller extends Caller {
   token: string;
   expiresAt: number;
@@ -29,7 +29,7 @@ export function callerOfKey(
   return { role, claims: { role }, token: key, expiresAt: Infinity };
 }
 
-/** The caller of a user's token, verified. Never throws. */
+/** The caller of a verified user token. Never throws. */
 export async function callerOfToken(
   tokens: TokenExchange,
   token: string,
@@ -64,7 +64,7 @@ export async function callerOfToken(
   }
 }
 
-/** How the server says that a token has expired. */
+/** The hosted server's message for an expired token. */
 export function expiredText(expiresAt: number): string {
   const seconds = Math.max(0, Math.floor((Date.now() - expiresAt) / 1000));
   return `Token has expired ${seconds} seconds ago`;

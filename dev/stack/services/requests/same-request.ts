@@ -1,6 +1,6 @@
 /**
- * The request with another address, other headers or another body. Not `new Request(request, …)`: that follows the abort signal
- * of the incoming request, which Deno also fires when everything went well.
+ * The request with another URL, other headers or another body. Not `new Request(request, …)`, which follows the abort
+ * signal of the incoming request: Deno aborts that after success too.
  */
 export function sameRequest(
   request: Request,

@@ -1,7 +1,7 @@
-/** Bodies that are read before anything else is done for a request. */
+/** Reads bodies completely before a request is handled. */
 import { sameRequest } from "./same-request.ts";
 
-/** Most bytes of a body that is no file, 20 MiB: it is held in memory. */
+/** Largest body that is not a file, 20 MiB, because it is held in memory. */
 export const MOST_BODY_BYTES = 20_971_520;
 
 /** A body that is larger than {@link MOST_BODY_BYTES}. */
@@ -13,10 +13,9 @@ export class BodyTooLarge extends Error {
 }
 
 /**
- * The same request once its body is here, so that no service waits for its sender while it holds a connection to the
- * database.
+ * The same request with its body in memory, so that no service holds a database connection while it waits for a sender.
  *
- * @throws {BodyTooLarge} as soon as too much has come, or is announced.
+ * @throws {BodyTooLarge} as soon as too many bytes have arrived or are announced.
  */
 export async function withWholeBody(request: Request): Promise<Request> {
   if (request.body === null) return request;

@@ -7,7 +7,7 @@ const signedUploadAnswer = z.object({
   token: z.string(),
 });
 
-/** What the embedded Storage answers for a signed URL. */
+/** The embedded Storage's response for a signed URL. */
 export const signedAnswer = z.object({ signedUrl: z.string() });
 const infoAnswer = z.object({
   id: z.string(),
@@ -25,7 +25,7 @@ const infoAnswer = z.object({
   }),
 });
 
-/** Codes of hosted Storage (`src/internal/errors/codes.ts`) for the words of the embedded one. */
+/** Codes of hosted Storage (`src/internal/errors/codes.ts`) by the embedded Storage's messages. */
 const errorCodes: Record<string, string> = {
   "Bucket not found": "NoSuchBucket",
   not_found: "NoSuchKey",
@@ -44,7 +44,7 @@ const errorCodes: Record<string, string> = {
   FeatureNotEnabled: "FeatureNotEnabled",
 };
 
-/** Hosted Storage names neither the limit nor the allowed types. */
+/** Hosted Storage mentions neither the limit nor the allowed types. */
 const messages: Record<string, (given: string) => string> = {
   "Payload too large": () => "The object exceeded the maximum allowed size",
   invalid_mime_type: (given) =>
@@ -57,8 +57,8 @@ const errorAnswer = z.looseObject({
 });
 
 /**
- * A refusal as hosted Storage words it, with its message and its `code`, by which storage-js distinguishes a missing
- * object from other failures.
+ * A refusal with hosted Storage's message and `code`, by which storage-js distinguishes a missing object from other
+ * failures.
  */
 export async function asHostedRefusal(response: Response): Promise<Response> {
   const isJson = response.headers.get("content-type")?.includes("json");
@@ -79,12 +79,12 @@ export async function asHostedRefusal(response: Response): Promise<Response> {
   return new Response(body, { status: response.status, headers });
 }
 
-/** The embedded Storage writes `/storage/v1/object/…`, storage-js puts its own base in front of `/object/…`. */
+/** The embedded Storage returns `/storage/v1/object/…`; storage-js prepends its base URL to `/object/…`. */
 export function relative(url: string): string {
   return url.replace(/^\/storage\/v1/, "");
 }
 
-/** The answer in the shape that storage-js reads. */
+/** The response in the format that storage-js expects. */
 export async function correctResponse(
   method: string,
   target: StorageTarget | undefined,
@@ -126,7 +126,7 @@ export async function correctResponse(
   return response;
 }
 
-/** The value of a JSON text; undefined when it is none. */
+/** Parses JSON; undefined when it is invalid. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -149,7 +149,7 @@ export function asAttachment(url: URL, headers: Headers): void {
   );
 }
 
-/** Cuts the asked-for range (RFC 9110, one range) out of a whole answer; players seek with it. */
+/** Cuts a requested range (RFC 9110, one range) out of a whole response; players seek with it. */
 export function cutRange(range: string | null, response: Response): Response {
   const size = Number(response.headers.get("content-length") ?? NaN);
   const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(range ?? "") ?? [];

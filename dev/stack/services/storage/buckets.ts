@@ -1,4 +1,4 @@
-/** Requests that create or change a bucket, as hosted Storage understands them (`src/storage/limits.ts`). */
+/** Creates and changes buckets with the validation of hosted Storage (`src/storage/limits.ts`). */
 import { z } from "zod";
 import type { DataServices } from "../lite/data-services.ts";
 import { parseJson } from "./answers.ts";
@@ -16,7 +16,7 @@ const unitBytes: Readonly<Record<string, number>> = {
   b: 1,
 };
 
-/** `"1.5MB"` is 1,500,000, and a number is itself. */
+/** `"1.5MB"` is 1,500,000; a number is bytes. */
 function sizeInBytes(given: string | number, fileSizeLimit: number): number {
   const [, amount, unit] =
     /^([0-9]+(?:\.[0-9]+)?)(gb|mb|kb|b)$/i.exec(String(given)) ?? [];
@@ -35,9 +35,9 @@ function sizeInBytes(given: string | number, fileSizeLimit: number): number {
 }
 
 /**
- * Creates or changes a bucket. The embedded Storage takes a size as a number only, and no null for "no limit".
+ * Creates or changes a bucket. The embedded Storage accepts sizes as numbers only, and no null for "no limit".
  *
- * @throws {StorageRefusal} 400 for a text that is no size, 413 for a limit above that of the project.
+ * @throws {StorageRefusal} 400 for an invalid size, 413 for a limit above that of the project.
  */
 export async function changeBucket(
   deps: { services: DataServices; fileSizeLimit: number },

@@ -1,13 +1,13 @@
-/** Forms with a file in them (RFC 7578), which need not fit into memory. */
+/** Parses multipart forms (RFC 7578) with a file that may not fit into memory. */
 
-/** Bytes that can be read in parts. */
+/** A source of bytes that can be read in ranges. */
 export interface Readable {
   /** In bytes. */
   readonly size: number;
   read(from: number, to: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** A part of a form: where its bytes begin and end. */
+/** A part of a form, by the range of its bytes. */
 export interface FormPart {
   name: string;
   type: string | undefined;
@@ -32,7 +32,7 @@ function indexOf(bytes: Uint8Array, wanted: Uint8Array): number {
   return -1;
 }
 
-/** Where `wanted` is next, from `from` on; -1 when it is nowhere before `to`. */
+/** Position of the next `wanted` from `from` on; -1 when there is none before `to`. */
 async function find(
   source: Readable,
   wanted: Uint8Array,
@@ -43,15 +43,15 @@ async function find(
     const part = await source.read(at, Math.min(at + STEP_BYTES, to));
     const found = indexOf(part, wanted);
     if (found !== -1) return at + found;
-    // What is wanted may begin at the end of this part.
+    // It may begin at the end of this chunk.
     at += part.byteLength - wanted.length + 1;
   }
   return -1;
 }
 
 /**
- * Finds the parts of a form. The platform's `formData()` cannot be used: it holds the whole form in memory, and drops a
- * part with an empty name, which is where supabase-js puts the file.
+ * Finds the parts of a form. The platform's `formData()` would hold the whole form in memory, and drops a part with an
+ * empty name, which is where supabase-js puts the file.
  */
 export async function findParts(
   form: Readable,
@@ -79,7 +79,7 @@ export async function findParts(
       Math.min(at + MOST_HEADER_BYTES, form.size),
     );
     if (headersTo === -1) break;
-    // The line break before the delimiter of an empty part is the one that ends its headers.
+    // In an empty part, the line break before the delimiter is the one that ends the headers.
     const end = await find(form, delimiter, headersTo + 2);
     if (end === -1) break;
     const headers = decoder.decode(await form.read(at, headersTo));

@@ -1,5 +1,5 @@
 /**
- * `POST /object/list-v2/<bucket>`: objects in pages that a cursor joins, with or without folders (storage
+ * `POST /object/list-v2/<bucket>`: pages of objects with a cursor, with or without folders (storage
  * `src/storage/object.ts`, `listObjectsV2`). The embedded Storage has no such route.
  */
 import { decodeBase64, encodeBase64 } from "@std/encoding";
@@ -21,7 +21,7 @@ const requestSchema = z.object({
     .default({ column: "name", order: "asc" }),
 });
 
-/** The last entry of a page, and the order in which it is the last. */
+/** The last entry of a page, and its sort order. */
 const cursorSchema = z.object({
   after: z.string(),
   sortedAfter: z.string().nullable(),
@@ -43,7 +43,7 @@ const entrySchema = z.object({
 });
 type Entry = z.output<typeof entrySchema>;
 
-/** $1 bucket, $2 prefix, $3 limit, $4 name of the last entry, $5 its time. Folders have no time and count as oldest. */
+/** $1 bucket, $2 prefix, $3 limit, $4 name of the last entry, $5 its time. Folders have no time and sort as oldest. */
 function statement(
   { column, order }: Pick<Cursor, "column" | "order">,
   options: {
@@ -97,9 +97,9 @@ function readCursor(cursor: string): Cursor {
 const rowSchema = entrySchema.extend({ sorted: z.string() });
 
 /**
- * One page of a bucket with the rights of the caller: what the caller may not select is not there.
+ * One page of the objects of a bucket that the caller may select.
  *
- * @throws {StorageRefusal} 400 for a body or cursor that is not valid.
+ * @throws {StorageRefusal} 400 for an invalid body or cursor.
  */
 export async function listObjectsV2(
   connection: RestConnection,

@@ -1,4 +1,4 @@
-/** `POST /object/list/<bucket>`: one level of a bucket as folders and files, which the embedded Storage does not do. */
+/** `POST /object/list/<bucket>`: one level of a bucket as folders and files, which the embedded Storage lacks. */
 import { CompiledQuery } from "kysely";
 import { z } from "zod";
 import type { JWTPayload } from "jose";
@@ -37,10 +37,7 @@ const query = (column: string, order: string) => `
   order by ${column} ${order} nulls first, name
   limit $4 offset $5`;
 
-/**
- * Lists a folder of a bucket with the rights of the caller: what the caller may not select is not there.
- * Answers 400 for a body that is not valid.
- */
+/** Lists the objects of a folder that the caller may select. Answers 400 for an invalid body. */
 export async function listObjects(
   connection: RestConnection,
   caller: { role: string; claims: JWTPayload },

@@ -1,7 +1,7 @@
 /**
- * `POST /object/move` and `POST /object/copy`, with the rules and answers of hosted Storage (storage
- * `src/storage/object.ts`, `src/storage/database/errors.ts`). The embedded Storage knows no other bucket as the
- * destination, answers a copy without its path, and refuses what cannot be read with another status.
+ * `POST /object/move` and `POST /object/copy`, with the rules and responses of hosted Storage (storage
+ * `src/storage/object.ts`, `src/storage/database/errors.ts`). The embedded Storage does not support another bucket as
+ * the destination, returns no path after a copy, and has another status for unreadable objects.
  */
 import { CompiledQuery, type Kysely } from "kysely";
 import type { JWTPayload } from "jose";
@@ -31,14 +31,14 @@ const objectSchema = z.looseObject({
   user_metadata: z.record(z.string(), z.unknown()).nullable(),
 });
 
-/** What a relocation needs of the stack, and the user who requests it. */
+/** The parts of the stack that a move or copy uses, and the caller. */
 export interface RelocationDeps {
   connection: RestConnection;
   files: FileStorage;
   caller: { role: string; claims: JWTPayload };
 }
 
-/** Any database of kysely; the statements here are text. */
+/** Any kysely database; the statements are raw SQL. */
 type Transaction = Kysely<Record<string, never>>;
 
 async function rows(
@@ -64,7 +64,7 @@ const refusals: Readonly<Record<string, [string, string, string]>> = {
   ],
 };
 
-/** Runs statements with the caller's rights; a statement that the database refuses is refused as hosted Storage does. */
+/** Runs statements with the caller's rights, and converts database errors as hosted Storage does. */
 async function asCaller<T>(
   { connection, caller }: RelocationDeps,
   operation: string,
@@ -81,7 +81,7 @@ async function asCaller<T>(
       : undefined;
     if (refusal === undefined) throw error;
     const [statusCode, code, message] = refusal;
-    // What a trigger says with 42501, hosted Storage passes on.
+    // Hosted Storage returns the message of a trigger that raises 42501.
     const isOfTrigger = error instanceof postgres.PostgresError &&
       error.code === "42501" && !error.message.includes("row-level security");
     throw new StorageRefusal(
@@ -106,11 +106,11 @@ function ownerOf(claims: JWTPayload): string | null {
 }
 
 /**
- * Moves an object to another name or bucket, with the rights of the caller: what the caller cannot read or change is
- * not found. Bytes and row change together.
+ * Moves an object to another name or bucket, with the rights of the caller; an object that the caller cannot read or
+ * change is not found. Content and row change atomically.
  *
- * @throws {StorageRefusal} 400 for a body or name that is not valid, 404 `not_found`, 403 when the policies do not
- *   allow the destination, 409 when something is there.
+ * @throws {StorageRefusal} 400 for an invalid body or name, 404 `not_found`, 403 when the policies forbid the
+ *   destination, 409 when the destination exists.
  */
 export async function moveObject(
   deps: RelocationDeps,
@@ -160,8 +160,8 @@ export async function moveObject(
 }
 
 /**
- * Copies an object to another name or bucket, with the rights of the caller. With `overwrites` (the header
- * `x-upsert`) what is at the destination is replaced.
+ * Copies an object to another name or bucket, with the rights of the caller. With `overwrites` (the header `x-upsert`)
+ * it replaces an object at the destination.
  *
  * @throws {StorageRefusal} as {@link moveObject}.
  */
@@ -182,7 +182,7 @@ export async function copyObject(
     const metadata = rest.copyMetadata
       ? source.metadata
       : { ...source.metadata, ...rest.metadata };
-    // Nothing is returned: a caller may be allowed to add to a bucket and not to read it.
+    // Returns nothing, because a caller may have the right to insert into a bucket but not to select.
     await rows(
       db,
       `insert into storage.objects (bucket_id, name, owner, owner_id, version, metadata, user_metadata)

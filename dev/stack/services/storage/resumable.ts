@@ -1,6 +1,7 @@
 /**
- * `/upload/resumable`: TUS 1.0.0 by the server that hosted Storage uses, with its hooks (storage `src/http/routes/tus`). The
- * bytes lie in a folder until the last one is there; then the file is uploaded as any other, with the rights of the caller.
+ * `/upload/resumable`: TUS 1.0.0 with the server library and the hooks of hosted Storage (storage
+ * `src/http/routes/tus`). The bytes are kept in a folder until the last one has arrived; then the file is uploaded like
+ * any other, with the rights of the caller.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { FileStore } from "@tus/file-store";
@@ -21,9 +22,11 @@ const SIGNED_PATH = `${PATH}/sign`;
 
 /** The resumable uploads of a stack. */
 export interface ResumableUploads {
-  /** Answers a request under `/storage/v1/upload/resumable`. */
+  /** Handles a request under `/storage/v1/upload/resumable`. */
   answer(request: Request, caller: StorageCaller): Promise<Response>;
-  /** Answers one under `/storage/v1/upload/resumable/sign`, whose `x-signature` is the token of a signed upload. */
+  /**
+   * Handles a request under `/storage/v1/upload/resumable/sign`, whose `x-signature` is the token of a signed upload.
+   */
   answerSigned(request: Request): Promise<Response>;
 }
 
@@ -32,24 +35,24 @@ const bucketSchema = z.object({
   allowed_mime_types: z.array(z.string()).nullable(),
 });
 
-/** The answer for the server of TUS to send. */
+/** A response for the TUS server to send. */
 class TusRefusal extends Error {
   constructor(readonly status_code: number, readonly body: string) {
     super(body);
   }
 }
 
-/** Whether a path is of a resumable upload. */
+/** Whether the path is that of a resumable upload. */
 export function isResumable(path: string): boolean {
   return path === PATH || path.startsWith(`${PATH}/`);
 }
 
-/** Whether it is of one whose right to the object is a signature. */
+/** Whether the upload is authorized by a signature. */
 export function isSignedResumable(path: string): boolean {
   return path === SIGNED_PATH || path.startsWith(`${SIGNED_PATH}/`);
 }
 
-/** Makes them, in a folder within that of the files. */
+/** Creates the resumable uploads of a stack, in a folder within that of the files. */
 export async function createResumableUploads(
   options: {
     services: DataServices;
@@ -70,7 +73,7 @@ export async function createResumableUploads(
     return store;
   };
 
-  /** What is signed may be written until the token ends; each request carries it. */
+  /** Signed uploads may be written until the token expires; each request carries it. */
   async function requireSignature(
     bucket: string,
     name: string,
@@ -87,7 +90,7 @@ export async function createResumableUploads(
     }
   }
 
-  /** What hosted Storage asks before it takes a byte: may this caller put an object there? */
+  /** Like hosted Storage, checks before the first byte whether the caller may create the object. */
   async function mayCreate(bucket: string, name: string): Promise<void> {
     const { caller, request } = now();
     if (caller === undefined) return await requireSignature(bucket, name);
@@ -211,7 +214,7 @@ export async function createResumableUploads(
       );
       const text = await response.text();
       if (!response.ok) throw new TusRefusal(response.status, text);
-      // Its length stays known, as hosted. Its bytes belong to the object now, and a sparse file takes no space.
+      // The length stays known, as hosted. The content now belongs to the object, and a sparse file takes no space.
       await Deno.truncate(path, 0);
       await Deno.truncate(path, upload.size ?? 0);
       return { headers: { "Tus-Complete": "1" } };

@@ -1,6 +1,6 @@
 /**
- * Where the Storage of `@supabase/lite` 0.10.0 answers differently from a hosted project, this module corrects it, so
- * that the unmodified storage-js works. docs/embedded-stack.md has the list.
+ * Corrects the differences between the Storage of `@supabase/lite` 0.10.0 and a hosted project, so that the unmodified
+ * storage-js works. docs/embedded-stack.md lists them.
  */
 import type { JWTPayload } from "jose";
 import { z } from "zod";
@@ -30,13 +30,13 @@ import { refuseBadName, type StorageTarget, targetOf } from "./target.ts";
 import { readUpload, StorageRefusal, tooLarge } from "./upload.ts";
 import { BodyTooLarge, withWholeBody } from "../requests/whole-body.ts";
 
-/** Who sends a request to Storage: the role for policies, and the claims that they can read. */
+/** The caller of a Storage request: role and claims for the policies. */
 export interface StorageCaller {
   role: string;
   claims: JWTPayload;
 }
 
-/** What the seams need of the stack. */
+/** The parts of the stack that this module uses. */
 export interface StorageDeps {
   services: DataServices;
   tokens: TokenExchange;
@@ -80,7 +80,7 @@ async function forwardUpload(
     new Request(request.url, {
       method: request.method,
       headers,
-      // An empty body is none to the platform, and then there would be no file to store.
+      // The platform reports an empty body as no body; then there would be no file to store.
       body: upload.size === 0 ? new Uint8Array(0) : upload.body,
     }),
   );
@@ -94,7 +94,7 @@ async function forwardUpload(
   });
 }
 
-/** Removes the bytes of an upload whose row the database has refused, as hosted Storage does. */
+/** Deletes the content of an upload whose row the database has refused, as hosted Storage does. */
 async function dropUnstored(
   { services }: StorageDeps,
   { bucket, name }: StorageTarget,
@@ -104,7 +104,7 @@ async function dropUnstored(
   if (row === undefined) await services.files.deleteObject(bucket, name);
 }
 
-/** The embedded Storage drops what `upload(…, { metadata })` sends along. */
+/** The embedded Storage drops the metadata of `upload(…, { metadata })`. */
 async function keepUserMetadata(
   deps: StorageDeps,
   { bucket, name }: StorageTarget,
@@ -125,7 +125,7 @@ const signManyRequest = z.object({
   expiresIn: z.number(),
   paths: z.array(z.string()).max(500),
 });
-/** `createSignedUrls`, whose route the embedded Storage takes for that of a single object without a name. */
+/** `createSignedUrls`: the embedded Storage routes it to a single object without a name. */
 async function signMany(
   deps: StorageDeps,
   request: Request,
@@ -172,8 +172,8 @@ async function readJson(request: Request): Promise<unknown> {
 const downloadKinds = new Set(["", "sign", "public", "authenticated"]);
 
 /**
- * Answers a request under `/storage/v1` whose tokens are already in their inner form. `caller` is undefined when
- * the request has no valid credential; then only public objects and signed URLs are served.
+ * Handles a request under `/storage/v1` whose tokens are already in their inner form. `caller` is undefined when the
+ * request has no valid credential; then only public objects and signed URLs are served.
  */
 export async function answerStorage(
   deps: StorageDeps,
@@ -214,7 +214,7 @@ async function serveStorage(
   const isUpload = listed === null && bulk === null && target !== undefined &&
     ((target.kind === "" && (method === "POST" || method === "PUT")) ||
       (target.kind === "upload/sign" && method === "PUT"));
-  // A file may be larger than memory, and is received on its way.
+  // A file may be larger than memory, so it is streamed.
   const request = isUpload ? given : await withWholeBody(given);
   if (url.pathname.startsWith("/storage/v1/render/image/")) {
     return Response.json({

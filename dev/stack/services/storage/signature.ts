@@ -1,10 +1,10 @@
-/** The tokens of signed URLs, checked before the embedded Storage sees them: it answers 500 for a bad one. */
+/** Checks the tokens of signed URLs before the embedded Storage, which answers 500 for an invalid one. */
 import { errors, type JWTPayload } from "jose";
 import { z } from "zod";
 import { StorageRefusal } from "./upload.ts";
 import type { TokenExchange } from "../../keys/tokens.ts";
 
-/** What a token is for. */
+/** The purpose of a token. */
 export type SignedIntent = "download" | "upload";
 
 const signedClaims = z.object({
@@ -14,9 +14,9 @@ const signedClaims = z.object({
 });
 
 /**
- * Resolves when the token is good for this object.
+ * Resolves when the token is valid for this object.
  *
- * @throws {StorageRefusal} in the words of hosted Storage.
+ * @throws {StorageRefusal} with the messages of hosted Storage.
  */
 export async function checkSignature(
   tokens: TokenExchange,

@@ -1,12 +1,9 @@
-/** Bytes that come in, kept in a file until all are there: a slow sender holds that file and no memory. */
+/** Receives bytes into a temporary file, so that a slow sender occupies no memory. */
 import { join } from "@std/path";
 
 const READ_BYTES = 65_536;
 
-/**
- * A file without a name. It goes when it is disposed of, and with this process however that ends. One thing at a time may
- * be read from it.
- */
+/** An unnamed temporary file, deleted when disposed of or when this process ends. Only one read at a time. */
 export class SpooledFile implements Disposable {
   readonly #file: Deno.FsFile;
   /** In bytes. */
@@ -18,9 +15,9 @@ export class SpooledFile implements Disposable {
   }
 
   /**
-   * Receives a body to its end, into a file in the folder `dir`.
+   * Receives a whole body into a file in the folder `dir`.
    *
-   * @throws what `tooLarge` makes, as soon as more than `limit` bytes have come.
+   * @throws the error of `tooLarge` as soon as more than `limit` bytes have arrived.
    */
   static async receive(
     body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
@@ -51,19 +48,19 @@ export class SpooledFile implements Disposable {
     }
   }
 
-  /** The bytes from `from` on, as many as there are before `to`. */
+  /** The bytes from `from` up to `to`, or to the end of the file. */
   async read(from: number, to: number): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(Math.max(0, Math.min(to, this.size) - from));
     await this.#file.seek(from, Deno.SeekMode.Start);
     for (let at = 0; at < bytes.byteLength;) {
       const read = await this.#file.read(bytes.subarray(at));
-      if (read === null) throw new Error("the file ended before its end");
+      if (read === null) throw new Error("the file is shorter than expected");
       at += read;
     }
     return bytes;
   }
 
-  /** The same as a stream, for as long as the file is not disposed of. */
+  /** The bytes as a stream, valid until the file is disposed of. */
   stream(from: number, to: number): ReadableStream<Uint8Array<ArrayBuffer>> {
     let at = from;
     return new ReadableStream({

@@ -1,4 +1,4 @@
-/** Which object a Storage request is about, and which names an object may have. */
+/** The object of a Storage request, and the rules for object names. */
 import { StorageRefusal } from "./upload.ts";
 
 /** The characters that hosted Storage allows in an object name (storage `src/storage/limits.ts`). */
@@ -7,7 +7,10 @@ const allowedName = /^(\w|\/|!|-|\.|\*|'|\(|\)| |&|\$|@|=|;|:|\+|,|\?)*$/;
 const objectPath =
   /^\/storage\/v1\/object\/(?:(upload\/sign|sign|public|authenticated|info\/authenticated|info)\/)?([^/]+)\/(.+)$/;
 
-/** What may stand between `object` and the bucket; with another method it is the bucket, named `public` say. */
+/**
+ * Path segments between `object` and the bucket. With another method the segment is a bucket, named `public` for
+ * example.
+ */
 const kindsOf: Record<string, string[]> = {
   GET: ["sign", "public", "authenticated", "info/authenticated", "info"],
   HEAD: ["sign", "public", "authenticated", "info/authenticated", "info"],
@@ -15,14 +18,14 @@ const kindsOf: Record<string, string[]> = {
   PUT: ["upload/sign"],
 };
 
-/** Bucket and object of a request, and the word before them in the path, `sign` say. */
+/** Bucket and object of a request, and the path segment before them, such as `sign`. */
 export interface StorageTarget {
   kind: string;
   bucket: string;
   name: string;
 }
 
-/** The object that a request names; undefined when it names none. */
+/** The object in a request's path; undefined when there is none. */
 export function targetOf(
   method: string,
   path: string,
@@ -46,7 +49,7 @@ export function targetOf(
   }
 }
 
-/** Throws {@link StorageRefusal} for a name that hosted Storage would not take, or that climbs out of its bucket. */
+/** Throws {@link StorageRefusal} for a name that hosted Storage refuses, or that leaves its bucket. */
 export function refuseBadName(name: string): void {
   if (
     name.length > 0 && allowedName.test(name) && !name.startsWith("/") &&

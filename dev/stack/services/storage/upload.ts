@@ -1,11 +1,11 @@
 /**
- * The two ways in which apps send a file to Storage, made into the one that the embedded Storage understands: a
- * raw body with its length. supabase-js sends a `Blob` or `File` as a form whose file part has an empty name.
+ * Converts both kinds of uploads to the one that the embedded Storage supports: a raw body with its length. supabase-js
+ * sends a `Blob` or `File` as a form whose file part has an empty name.
  */
 import { SpooledFile } from "./spooled-file.ts";
 import { findParts } from "./form.ts";
 
-/** A refusal with the body that a hosted project would answer. */
+/** A refusal with the body of a hosted project. */
 export class StorageRefusal extends Error {
   constructor(
     readonly statusCode: string,
@@ -25,7 +25,7 @@ export class StorageRefusal extends Error {
   }
 }
 
-/** What is refused with 413 when a file is larger than allowed. */
+/** The refusal of a file that is larger than allowed (413). */
 export function tooLarge(): StorageRefusal {
   return new StorageRefusal(
     "413",
@@ -34,23 +34,23 @@ export function tooLarge(): StorageRefusal {
   );
 }
 
-/** What is refused as 404: an object that is not there, or that the caller may not see or change. */
+/** The refusal of an object that does not exist, or that the caller may not see or change (404). */
 export function noSuchKey(): StorageRefusal {
   return new StorageRefusal("404", "not_found", "Object not found");
 }
 
-/** An uploaded file, from any form of request. Disposal removes its temporary storage. */
+/** An uploaded file, from any kind of request. Disposing deletes its temporary storage. */
 export interface Upload extends Disposable {
   body: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** In bytes, always known. */
+  /** Size in bytes, always known. */
   size: number;
   contentType: string;
   cacheControl: string;
-  /** JSON text of the user's own metadata. */
+  /** JSON text of the user's metadata. */
   metadata: string | undefined;
 }
 
-/** The overhead of a form around its file: boundaries, headers and the small fields. */
+/** Bytes of a form besides its file: boundaries, headers and small fields. */
 const formOverhead = 64 * 1024;
 
 function declaredSize(request: Request): number | undefined {
@@ -70,8 +70,8 @@ function decodeMetadata(header: string | null): string | undefined {
 }
 
 /**
- * The file that a request carries. A raw body of known length is passed on as a stream; a form and a body of unknown
- * length are received into a file in the folder `dir` first.
+ * Reads the file of a request. A raw body of known length is streamed; a form and a body of unknown length are first
+ * received into a file in the folder `dir`.
  *
  * @throws {StorageRefusal} for a file above `limit` bytes, and for a form without a file.
  */
@@ -131,7 +131,7 @@ export async function readUpload(
   return {
     body: form.stream(file.from, file.to),
     size: file.to - file.from,
-    // Hosted, the parser of forms drops parameters. A raw body keeps them.
+    // On a hosted project the form parser drops parameters. A raw body keeps them.
     contentType: file.type?.split(";", 1)[0]?.trim().toLowerCase() ||
       "application/octet-stream",
     cacheControl: seconds === undefined ? "no-cache" : `max-age=${seconds}`,

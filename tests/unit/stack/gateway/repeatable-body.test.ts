@@ -161,7 +161,7 @@ Deno.test("RepeatableBody: after close, readers fail and the sender is cut off a
   await turn();
   body.forget();
   body.close();
-  await assertRejects(() => all, Error, "nobody wants the rest");
+  await assertRejects(() => all, Error, "the rest of this body is discarded");
   // The receiver was waiting for this one.
   give("two");
   give("x".repeat(1_048_575));

@@ -104,7 +104,7 @@ Deno.test("listen: the error for a privileged port is one sentence", async () =>
   assert(error instanceof StackError);
   assertEquals(
     error.message,
-    "This user may not listen on port 80, as on most below 1024: choose another one with --port.",
+    "This user may not listen on port 80, like most ports below 1024. Choose another one with --port.",
   );
 });
 

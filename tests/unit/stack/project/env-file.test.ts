@@ -241,12 +241,12 @@ Deno.test("env file: what cannot be written is refused with the path and the rea
   await Deno.symlink(at("nothing"), at("dangling"));
   const before = await names(made.dir);
   const refused: [path: string, reason: string][] = [
-    [made.dir, "it is a folder"],
+    [made.dir, "it is a directory"],
     [at("none/.env"), "its folder does not exist"],
     [at("file/.env"), "its folder does not exist"],
-    [at("dangling"), "it is a link that leads nowhere"],
-    [at("utf-16"), "it is no text in UTF-8"],
-    ["/dev/null", "it is no ordinary file"],
+    [at("dangling"), "it is a dangling link"],
+    [at("utf-16"), "it is not UTF-8 text"],
+    ["/dev/null", "it is not a regular file"],
   ];
   if (Deno.build.os === "linux") refused.push(["/proc/.env", ""]);
   // Root may write what has no right to be written.
