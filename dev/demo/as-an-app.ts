@@ -1,4 +1,4 @@
-/** What an app does, with supabase-js and the client alone. */
+/** The steps of an app, with supabase-js and the client only. */
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { type AiJobs, createAiJobs, type Job } from "../../client/mod.ts";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
@@ -6,14 +6,14 @@ import type { Database } from "../../supabase/functions/_shared/database.types.t
 /** supabase-js as a signed-in user of the app has it. */
 export type Client = SupabaseClient<Database>;
 
-/** A signed-in user of the app. Disposing closes what listens. */
+/** A signed-in user of the app. Disposing ends its subscriptions. */
 export interface AppUser extends AsyncDisposable {
   userId: string;
   client: Client;
   jobs: AiJobs;
 }
 
-/** Signs a new user up; the client acts as this user from then on. Throws what Auth says. */
+/** Signs up a new user, as whom the client then acts. Throws the error of Auth. */
 export async function signUp(
   project: { apiUrl: string; publishableKey: string },
   email: string,
@@ -28,7 +28,7 @@ export async function signUp(
     password: crypto.randomUUID(),
   });
   if (error) throw error;
-  if (data.user === null) throw new Error("the sign-up gave no user");
+  if (data.user === null) throw new Error("the sign-up returned no user");
   const jobs = createAiJobs(client);
   return {
     userId: data.user.id,
@@ -49,7 +49,7 @@ export interface AppFile {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Uploads a file and answers with its `<bucket>/<path>`. */
+/** Uploads a file and returns its `<bucket>/<path>`. */
 export async function upload(jobs: AiJobs, file: AppFile): Promise<string> {
   const { bucket, name, type, bytes } = file;
   const { input_url } = await jobs.upload(new Blob([bytes], { type }), {
@@ -59,11 +59,13 @@ export async function upload(jobs: AiJobs, file: AppFile): Promise<string> {
   return input_url;
 }
 
-/** The bytes of a job's output. Throws when there is none. */
+/** Downloads a job's output. Throws when there is none. */
 export async function downloadOutput(
   job: Job,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  if (job.output_url === null) throw new Error(`${job.job_type} left no file`);
+  if (job.output_url === null) {
+    throw new Error(`${job.job_type} has no output file`);
+  }
   const response = await fetch(job.output_url);
   if (!response.ok) {
     throw new Error(

@@ -1,4 +1,4 @@
-/** The demo of every job type: what each of them makes of a family's recording and photos, as files to open. */
+/** The demo of every job type: files to open, made from a family's recording and photos. */
 import { fromFileUrl, join, resolve } from "@std/path";
 import {
   type AiJobs,
@@ -42,29 +42,29 @@ export interface EveryJobOptions {
 
 const DEFAULT_OUT = fromFileUrl(new URL("../../.data/demo", import.meta.url));
 
-/** How long the jobs may take before the demo gives up. Real renders take minutes, in a queue of the provider's. */
+/** Time limit for the jobs. Real renders wait in a queue of the provider and take minutes. */
 const PATIENCE_MS = { simulated: 300_000, real: 3_600_000 };
 const FACE_MAKERS = ["D-ID", "HeyGen"];
 /** Width of the column with the job's name. */
 const COLUMN = 22;
 
-/** A job at its end, and what there is to say of it. */
+/** An ended job and the lines to print about it. */
 interface Ended {
   job: Job;
   words: string;
 }
 
-/** One of the jobs, and which files it leaves. */
+/** A job type, and the files that it creates. */
 interface Task {
   label: string;
-  /** Resolves when the job has ended, whichever way. */
+  /** Resolves when the job has ended in any status. */
   end(options: WaitForOptions): Promise<Ended>;
   files: Readonly<
     Record<string, (output: Uint8Array<ArrayBuffer>) => Uint8Array | string>
   >;
 }
 
-/** A job of one type, and what to say of its result. */
+/** A job of one type, and how to describe its result. */
 function taskOf<T extends JobType>(
   label: string,
   created: CreatedJob<T>,
@@ -93,11 +93,11 @@ function taskOf<T extends JobType>(
 }
 
 /**
- * Runs every job type once on an ephemeral stack (an avatar video at each of its providers) and leaves their files in
- * `out`. What is done is saved even when another job fails.
+ * Runs every job type once on an ephemeral stack (an avatar video at each provider) and writes their files to `out`.
+ * Files of completed jobs are saved even when another job fails.
  *
- * @throws {StackError} when a file that was named is not usable, or a real provider needs a portrait that was not named.
- * @throws {Error} that says which jobs have failed, and why; or which row a completed job has not written.
+ * @throws {StackError} when a given file is not usable, or a real provider needs a portrait that was not given.
+ * @throws {Error} with the jobs that failed and why, or with the row that a completed job has not written.
  */
 export async function showEveryJob(options: EveryJobOptions): Promise<void> {
   const [recording, portrait] = await Promise.all([
@@ -156,7 +156,7 @@ async function makeFolder(out: string): Promise<void> {
   }
 }
 
-/** Says who is real; true when nobody is. */
+/** Prints which providers are real. Returns true when none is. */
 function sayProviders(stack: Stack): boolean {
   const ai = stack.providers.filter(({ name }) => name !== "Upstash");
   for (const { name, mode, keyVariable } of ai) {
@@ -178,7 +178,7 @@ function sayProviders(stack: Stack): boolean {
   return isAllSimulated;
 }
 
-/** The drawn face of the repository has no features that a real provider would find. */
+/** The drawn face of the repository has no features that a real provider could detect. */
 function requirePortrait(stack: Stack, options: EveryJobOptions): void {
   const real = stack.providers.filter(({ name, mode }) =>
     FACE_MAKERS.includes(name) && mode === "real"
@@ -350,7 +350,7 @@ async function createJobs(jobs: AiJobs, order: Order): Promise<Task[]> {
   ];
 }
 
-/** Follows all jobs until the last is over, and says each end as it comes. Answers in the order of the tasks. */
+/** Follows all jobs until the last has ended, and prints each end. Returns them in the order of the tasks. */
 async function followAll(
   tasks: readonly Task[],
   patienceMs: number,
@@ -386,7 +386,7 @@ async function followAll(
   }
 }
 
-/** From the order to the end, as the database's clock has it. */
+/** Time from creation to completion, by the database's clock. */
 function secondsOf(job: Job): string {
   const ms = Date.parse(job.completed_at ?? job.updated_at) -
     Date.parse(job.created_at);
@@ -414,7 +414,7 @@ function readTranscript(output: Uint8Array): TranscriptFile {
   );
 }
 
-/** A transcript as people read one: who begins when, and what they say. */
+/** Formats a transcript for reading: time, speaker and text. */
 function toDialogue({ segments, text }: TranscriptFile): string {
   if (segments.length === 0) return `${text}\n`;
   return segments.map(({ speaker, start, text }) => {
@@ -427,7 +427,7 @@ function toDialogue({ segments, text }: TranscriptFile): string {
   }).join("\n");
 }
 
-/** The rows that completed jobs have written beside their own. */
+/** Checks the rows that completed jobs have written besides their own. */
 async function requireRows(client: Client, callId: string): Promise<void> {
   const [voices, avatars, pdfs, call] = await Promise.all([
     client.from("voices").select("id"),

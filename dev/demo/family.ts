@@ -1,4 +1,4 @@
-/** What the demo works with: a recording, a portrait, the photos of a summer, and the letter that is read aloud. */
+/** The demo's inputs: a recording, a portrait, the photos of a summer, and a letter. */
 import {
   INPUT_HEAD_BYTES,
   inputTypeOf,
@@ -6,7 +6,7 @@ import {
 import { StackError } from "../stack/console/stack-error.ts";
 import type { AppFile } from "./as-an-app.ts";
 
-/** Public domain; tests/fixtures/README.md says where they are from. */
+/** Public domain; tests/fixtures/README.md names the sources. */
 const RECORDING = new URL(
   "../../tests/fixtures/recordings/speech-24s.mp3",
   import.meta.url,
@@ -51,7 +51,10 @@ export async function photoOf(
   };
 }
 
-/** The recording at a path, or the repository's own. Throws {@link StackError} when it is none or too large for a voice. */
+/**
+ * The recording at a path, or the repository's own. Throws {@link StackError} when the file is invalid or too large for
+ * a voice.
+ */
 export function readRecording(path: string | undefined): Promise<AppFile> {
   return readFile(path ?? RECORDING, {
     bucket: "voice-samples",
@@ -62,7 +65,10 @@ export function readRecording(path: string | undefined): Promise<AppFile> {
   });
 }
 
-/** The portrait at a path, or the repository's drawn one. Throws {@link StackError} when it is none or too large. */
+/**
+ * The portrait at a path, or the repository's drawn one. Throws {@link StackError} when the file is invalid or too
+ * large.
+ */
 export function readPortrait(path: string | undefined): Promise<AppFile> {
   return readFile(path ?? PORTRAIT, {
     bucket: "uploads",
@@ -94,11 +100,11 @@ async function readFile(path: string | URL, wanted: {
   }
   const type = inputTypeOf(bytes.subarray(0, INPUT_HEAD_BYTES));
   if (type === null || !wanted.types.test(type.mimeType)) {
-    throw new StackError(`${option} ${path} is no ${kinds} file.`);
+    throw new StackError(`${option} ${path} is not a ${kinds} file.`);
   }
   if (bytes.length > maxBytes) {
     throw new StackError(
-      `${option} ${path} has ${bytes.length} bytes; ${maxBytes} are the most.`,
+      `${option} ${path} has ${bytes.length} bytes; at most ${maxBytes} are allowed.`,
     );
   }
   return {

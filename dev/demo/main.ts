@@ -1,9 +1,9 @@
 // deno-lint-ignore-file no-console -- a program whose purpose is to show something
 /**
- * `deno task demo`: the main job on an ephemeral stack, from a recording to a cloned voice, as an app would do it with
- * the client. With `--all` every job type, and the files that they leave.
+ * `deno task demo`: the main job on an ephemeral stack, from a recording to a cloned voice, as an app does it with the
+ * client. With `--all` every job type, with files to open.
  *
- * Exit codes: 0 when everything it shows is true, 1 when something is not, 2 for arguments that it does not take.
+ * Exit codes: 0 on success, 1 when a step failed, 2 for invalid arguments.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { resolve } from "@std/path";
@@ -28,7 +28,7 @@ Providers are simulated and cost nothing, but for those whose key is set: ELEVEN
 in the environment or in supabase/functions/.env.
 `;
 
-/** Something is wrong with what was typed; the message is for the person who did. */
+/** Invalid arguments; the message is for the terminal. */
 class UsageError extends Error {}
 
 const path = z.string().min(1, "needs a value").transform((text) =>
@@ -65,7 +65,7 @@ function readArguments(
   const { help, all, ...files } = checked.data;
   const stray = Object.entries(files).find(([, value]) => value !== undefined);
   if (!all && stray !== undefined) {
-    throw new UsageError(`--${stray[0]} goes with --all.`);
+    throw new UsageError(`--${stray[0]} requires --all.`);
   }
   return { help, everyJob: all ? files : undefined };
 }

@@ -1,15 +1,15 @@
-/** A line that shows how far a job is: moving on a terminal, one line for each change elsewhere. */
+/** The progress of a job in one line that is updated on a terminal; elsewhere one line for each change. */
 
-/** The line. */
+/** A progress line. */
 export interface ProgressLine {
   update(percentage: number, stage: string): void;
-  /** Keeps the line as is and continues on the next one. */
+  /** Keeps the line and continues on the next one. */
   end(): void;
 }
 
 const WIDTH = 30;
 
-/** Begins a progress line on standard output. `percentage` is 0 to 100. */
+/** Starts a progress line on standard output. `percentage` is 0 to 100. */
 export function showProgress(): ProgressLine {
   const encoder = new TextEncoder();
   const isTerminal = Deno.stdout.isTerminal();
@@ -21,7 +21,7 @@ export function showProgress(): ProgressLine {
       encoder.encode(`${before}${text}  ${seconds} s${after}`),
     );
   };
-  // Between two steps the seconds move, so that a long provider call does not look like a hang.
+  // The seconds advance between two steps, so that a long provider call does not look like a hang.
   const clock = isTerminal
     ? setInterval(() => text !== "" && draw("\r\x1b[2K", ""), 100)
     : undefined;

@@ -1,4 +1,4 @@
-/** The demo of the main job: from a recording to a cloned voice, and what another user sees of it. */
+/** The demo of the main job: a cloned voice from a recording, and that another user cannot see it. */
 import {
   type CompletedJob,
   type CreatedJob,
@@ -14,10 +14,10 @@ const RECORDING = new URL(
   import.meta.url,
 );
 
-/** How long the job may take before the demo gives up. */
+/** Time limit for the job. */
 const PATIENCE_MS = 180_000;
 
-/** Shows one voice clone on an ephemeral stack. Throws when anything that it shows is not true. */
+/** Runs one voice clone on an ephemeral stack. Throws when a step fails or a check is false. */
 export async function showVoiceClone(): Promise<void> {
   say("Starting the embedded stack: Postgres, Auth, Storage, functions …");
   await using stack = await startStack({ ephemeral: true });
@@ -72,7 +72,7 @@ export async function showVoiceClone(): Promise<void> {
   say("\nThe row of voices that the same transaction wrote:");
   say(indent(JSON.stringify(voices, null, 2)));
   if (voices.length !== 1 || voices[0]?.provider_voice_id !== result.voice_id) {
-    throw new Error("the voice is not there");
+    throw new Error("the job completed without a voice");
   }
 
   await using eve = await signUp(stack, "eve@example.com");
@@ -95,7 +95,7 @@ export async function showVoiceClone(): Promise<void> {
   say("\nStopping the stack …");
 }
 
-/** A simulator answers in a millisecond; a real clone takes seconds. A pause lets the progress line show its steps. */
+/** A simulator responds within milliseconds; a real clone takes seconds. The delay makes the steps visible. */
 async function slowDownProvider(stack: Stack): Promise<void> {
   const response = await fetch(`${stack.simulatorUrl}/_control/faults`, {
     method: "POST",
@@ -108,13 +108,13 @@ async function slowDownProvider(stack: Stack): Promise<void> {
   });
   if (!response.ok) {
     throw new Error(
-      `the simulator did not take the delay: ${await response.text()}`,
+      `the simulator refused the delay: ${await response.text()}`,
     );
   }
   await response.body?.cancel();
 }
 
-/** Shows each step of a job, and answers with the job at its end. */
+/** Prints each step of a job and returns the ended job. */
 async function follow(
   job: CreatedJob<"voice_clone">,
 ): Promise<CompletedJob<"voice_clone">> {

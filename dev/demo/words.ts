@@ -1,17 +1,17 @@
 // deno-lint-ignore-file no-console -- a program whose purpose is to show something
-/** What the demo says on standard output. */
+/** Prints the demo's lines to standard output. */
 
-/** A line, or several. */
+/** Prints one or several lines. */
 export function say(text: string): void {
   console.log(text);
 }
 
-/** What has just happened, in the column where a person looks for it. */
+/** Prints an event with its label in a column of fixed width. */
 export function step(what: string, text: string, width = 10): void {
   console.log(`  ${what.padEnd(width)} ${text}`);
 }
 
-/** Two spaces before each line. */
+/** Indents each line by two spaces. */
 export function indent(text: string): string {
   return text.replaceAll(/^/gm, "  ");
 }

@@ -1,4 +1,4 @@
-/** What the model is asked: does everything hold in every world, and is every broken rule noticed. */
+/** The questions to the model: do all properties hold in every world, and is every broken rule noticed? */
 import { type Exploration, explore, type Violation } from "./explore.ts";
 import { type Break, Rules } from "./rules.ts";
 import { WORLDS } from "./worlds.ts";
@@ -10,7 +10,7 @@ export interface ExploredWorld {
   seconds: number;
 }
 
-/** Explores the worlds one after another. */
+/** Explores the worlds in order. */
 export function* checkWorlds(): Generator<ExploredWorld> {
   for (const [name, world] of Object.entries(WORLDS)) {
     const began = performance.now();
@@ -23,7 +23,7 @@ export function* checkWorlds(): Generator<ExploredWorld> {
   }
 }
 
-/** The first world in which the broken rule is noticed, and by what; undefined when none notices. */
+/** The first world in which the broken rule is noticed, and the property that notices it; undefined when none does. */
 export function checkBreak(
   broken: Break,
 ): { world: string; violation: Violation } | undefined {

@@ -1,6 +1,6 @@
 /**
- * Looks at every state that the rules can reach, breadth first, and checks what must hold in each state, at each step,
- * and of all paths together. The trace of a violation is as short as any.
+ * Explores every reachable state breadth first, and checks the properties of each state, of each step, and of all
+ * paths. The trace of a violation has minimal length.
  */
 import type { Cause, Rules, Step, World } from "./rules.ts";
 import {
@@ -13,25 +13,25 @@ import {
   type State,
 } from "./state.ts";
 
-/** A rule that was broken, and the shortest way there. */
+/** A violated property and a shortest path to it. */
 export interface Violation {
-  /** What should have held. */
+  /** The property that was violated. */
   readonly property: string;
   /** Names of the steps from the start, with job and worker. */
   readonly trace: readonly string[];
 }
 
-/** What an exploration found. */
+/** The result of an exploration. */
 export interface Exploration {
   readonly states: number;
   readonly transitions: number;
-  /** How often each rule was possible. */
+  /** How often each rule was applicable. */
   readonly rules: ReadonlyMap<string, number>;
-  /** Undefined: everything holds in every state that can be reached. */
+  /** Undefined when every property holds in every reachable state. */
   readonly violation: Violation | undefined;
 }
 
-/** The state before anything has happened. */
+/** The initial state. */
 export function start(rules: Rules): State {
   const { jobs, workers, maxAttempts } = rules.world;
   return {
@@ -41,9 +41,9 @@ export function start(rules: Rules): State {
 }
 
 /**
- * Explores everything.
+ * Explores all states.
  *
- * @throws when there are more than `limit` states: the world is larger than was thought.
+ * @throws when there are more than `limit` states, because the world is then larger than intended.
  */
 export function explore(rules: Rules, limit = 3_000_000): Exploration {
   return new Search(rules, limit).run();
@@ -168,7 +168,7 @@ class Search {
     );
   }
 
-  /** Whether the members have in common that some time or answer is due which leads out of them. */
+  /** Whether all members have a due time or response in common that leads out of them. */
   #hasWayOut(members: ReadonlySet<number>): boolean {
     return [...members].every((id) => {
       const state = this.#states[id];
@@ -183,7 +183,7 @@ class Search {
     });
   }
 
-  /** Whether age leads out of the members. A job gets old in any case. */
+  /** Whether the job's age leads out of the members. Every job gets old. */
   #canGrowOld(members: ReadonlySet<number>): boolean {
     return [...members].some((id) => {
       const state = this.#states[id];
@@ -199,7 +199,7 @@ class Search {
   }
 }
 
-/** Kinds of edges, for the questions about paths. */
+/** Kinds of edges, for questions about paths. */
 const KIND = {
   other: 0,
   failure: 1,
@@ -220,12 +220,12 @@ function kindOf({ rule, cause }: Step): Kind {
   return KIND_OF_CAUSE[cause] ?? KIND.other;
 }
 
-/** Neither a failure nor a wish of somebody. */
+/** Steps that are neither failures nor requests. */
 function isHelpful(kind: number): boolean {
   return kind !== KIND.failure && kind !== KIND.people;
 }
 
-/** Everything that can happen to a job repeatedly without a request from anyone. */
+/** Steps that can repeat without a request from a user or operator. */
 function isUnasked(kind: number): boolean {
   return kind !== KIND.people && kind !== KIND.heartbeat;
 }
@@ -244,7 +244,7 @@ function nameOf({ rule, job, worker }: Step): string {
   })`;
 }
 
-/** What the database has of a job: what a write with an old token must leave as it is. */
+/** The database's columns of a job, which a write with an old token must not change. */
 const ROW = [
   "status",
   "attempt",
@@ -257,7 +257,7 @@ const ROW = [
   "reruns",
   "isOld",
 ] as const satisfies readonly (keyof Job)[];
-/** The facts that a timeline shows. */
+/** The columns that a timeline shows. */
 const TOLD = [
   "status",
   "attempt",
@@ -294,7 +294,7 @@ function brokenByStep(state: State, step: Step): string | undefined {
     return "nothing new is sent for a job whose owner has cancelled";
   }
   if (differ(before, after, TOLD) !== (step.event !== "")) {
-    // Asked again, or found done: nothing new in the row, and yet a step that people want to see.
+    // Steps that change nothing in the row and still belong in the timeline: a repeated query, a found result.
     const isProgress = step.event === "progress";
     if (!isProgress) {
       return "every change of a job is one event, and nothing else is";
@@ -389,7 +389,7 @@ class Edges {
     this.#kind = kinds;
   }
 
-  /** The edges of the kinds wanted, gathered by one of their ends. */
+  /** The edges of the given kinds, grouped by one end. */
   #gather(
     count: number,
     isWanted: (kind: number) => boolean,
@@ -421,7 +421,7 @@ class Edges {
     return { first, others: gathered, kinds };
   }
 
-  /** 1 for each state from which a path of wanted edges leads to a goal. */
+  /** 1 for each state from which a path of the given edges leads to a goal. */
   whatReaches(
     count: number,
     isGoal: (id: number) => boolean,
@@ -448,8 +448,8 @@ class Edges {
   }
 
   /**
-   * A state of a cycle of wanted edges that `isBad` (given the states that can reach each other, and the kinds of edges
-   * among them), or undefined. Tarjan's algorithm, without recursion.
+   * A state of a cycle of the given edges for which `isBad` holds (given the states of the strongly connected component
+   * and the kinds of its edges), or undefined. Tarjan's algorithm, without recursion.
    */
   firstCycle(
     count: number,

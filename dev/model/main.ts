@@ -1,9 +1,9 @@
 /**
- * Explores the model of the job engine and prints what was looked at.
+ * Explores the model of the job engine and prints the result.
  *
  * usage: deno task model
  *
- * Ends with 1 when a property does not hold, or a broken rule goes unnoticed.
+ * Exits with 1 when a property does not hold, or a broken rule is not noticed.
  */
 // deno-lint-ignore-file no-console -- printing is what this program is for
 import { BREAKS } from "./rules.ts";

@@ -1,4 +1,4 @@
-/** Random numbers that a seed repeats. */
+/** Reproducible random numbers. */
 
 /** A source of numbers in [0, 1): the same for the same seed (mulberry32). */
 export function seededRandom(seed: number): () => number {

@@ -1,7 +1,7 @@
 /**
- * The rules of the engine: for a state, every step that can come next. One step is one transaction of a SQL function, one
- * thing a worker does by itself, one thing the provider does, or the passing of a time. docs/job-lifecycle.md says the
- * same in words; tests/database/model-replay.test.ts compares it with the SQL.
+ * The rules of the engine: all possible next steps of a state. A step is a transaction of a SQL function, an action of
+ * a worker or of the provider, or the passing of time. docs/job-lifecycle.md describes the same;
+ * tests/database/model-replay.test.ts compares it with the SQL.
  */
 import {
   type Call,
@@ -13,7 +13,7 @@ import {
   type Worker,
 } from "./state.ts";
 
-/** Who makes a step happen. `failure` is what may go wrong, and never has to. */
+/** Who performs a step. `failure` steps may happen but never have to. */
 export type Cause =
   | "engine"
   | "provider"
@@ -21,7 +21,7 @@ export type Cause =
   | "failure"
   | "people";
 
-/** What can go wrong. */
+/** Failures that a world may have. */
 export const FAILURES = [
   "crash",
   "stall",
@@ -43,23 +43,23 @@ export const FAILURES = [
 ] as const;
 export type Failure = (typeof FAILURES)[number];
 
-/** The size of the world, and what may happen in it. */
+/** The size of a world, and its possible events. */
 export interface World {
   readonly jobs: 1 | 2;
   readonly workers: 1 | 2;
   readonly maxAttempts: number;
-  /** Most jobs of the provider in processing. */
+  /** Cap of the provider. */
   readonly cap: number;
-  /** Whether a job can become older than its type allows. */
+  /** Whether a job can exceed the maximum age of its type. */
   readonly ages: boolean;
-  /** How often a job may be run again by people. */
+  /** How often users and operators may retry a job. */
   readonly reruns: number;
-  /** Jobs that their owner may cancel: those with a number below this. */
+  /** Owners may cancel the jobs below this number. */
   readonly cancellable: number;
   readonly failures: ReadonlySet<Failure>;
 }
 
-/** Rules that can be left out or broken, to show that the checks notice. */
+/** Rules that can be left out or broken, to prove that the properties notice it. */
 export const BREAKS = [
   "writes carry no lease token",
   "claim takes what somebody holds",
@@ -89,21 +89,21 @@ export type Break = (typeof BREAKS)[number];
 
 /** One step from one state to the next. */
 export interface Step {
-  /** Name of the rule and, after a colon, of what came of it. */
+  /** Name of the rule, followed by a colon and its outcome. */
   readonly rule: string;
   readonly cause: Cause;
   readonly job: number;
-  /** The worker that acts; -1 when it is none. */
+  /** The acting worker; -1 when there is none. */
   readonly worker: number;
-  /** Names of the events that the step writes, with a space between them; empty when none. */
+  /** Names of the events that the step writes, separated by spaces; empty when there are none. */
   readonly event: string;
   readonly next: State;
 }
 
-/** Receives the steps one by one. */
+/** Receives each step. */
 export type Emit = (step: Step) => void;
 
-/** The rules for a world, with at most one of them broken. */
+/** The rules of a world, with at most one of them broken. */
 export class Rules {
   readonly world: World;
   readonly #broken: Break | undefined;
@@ -113,7 +113,7 @@ export class Rules {
     this.#broken = broken;
   }
 
-  /** Calls `emit` with every step that can come after `state`. */
+  /** Calls `emit` with every possible step from `state`. */
   steps(state: State, emit: Emit): void {
     for (let worker = 0; worker < state.workers.length; worker++) {
       const { point } = workerOf(state, worker);
@@ -174,7 +174,7 @@ export class Rules {
     });
   }
 
-  /** One step of a worker that has a job. */
+  /** A step of a worker that has a job. */
   #work(state: State, worker: number, emit: Emit): void {
     this.#heartbeat(state, worker, emit);
     const { point, job } = workerOf(state, worker);
@@ -292,7 +292,7 @@ export class Rules {
       this.#is("writes carry no lease token");
   }
 
-  /** heartbeat_ai_jobs; only where it changes something, and the worker's own watch on its lease. */
+  /** heartbeat_ai_jobs, only where it changes something; and the worker's own lease timer. */
   #heartbeat(state: State, worker: number, emit: Emit): void {
     const { point, job } = workerOf(state, worker);
     const row = jobOf(state, job);
@@ -402,7 +402,7 @@ export class Rules {
     }
   }
 
-  /** The request leaves, unless the worker's own clock says that the lease may be over. */
+  /** The request is sent, unless the worker's own clock says that the lease may have expired. */
   #leave(state: State, worker: number, emit: Emit): void {
     const { job, isOwner } = workerOf(state, worker);
     const mayLeave = this.#is("a request may leave after its lease") ||
@@ -417,7 +417,7 @@ export class Rules {
     });
   }
 
-  /** What a provider can do with a request, and the network with its answer. */
+  /** The provider's handling of a request, and the delivery of its response. */
   #provide(state: State, worker: number, emit: Emit): void {
     const { job } = workerOf(state, worker);
     const row = jobOf(state, job);
@@ -461,7 +461,7 @@ export class Rules {
     }
   }
 
-  /** Asks the provider, by the job's marker. */
+  /** Queries the provider by the job's marker. */
   #find(state: State, worker: number, emit: Emit): void {
     const { job, point } = workerOf(state, worker);
     const row = jobOf(state, job);
@@ -685,8 +685,8 @@ export class Rules {
   }
 
   /**
-   * What holds whenever a job leaves `processing`: nobody owns it any more, a call that nobody waits for is in doubt
-   * from now on, and a job whose owner has cancelled, or that is too old, ends instead of waiting.
+   * Consequences of leaving `processing`: the lease ends, a call without a response has an unknown outcome, and a
+   * cancelled or expired job ends instead of waiting.
    */
   #left(
     state: State,
@@ -766,7 +766,7 @@ export class Rules {
     });
   }
 
-  /** What only the passing of time does, here and at the provider. */
+  /** Steps of passing time, in the database and at the provider. */
   #pass(state: State, job: number, emit: Emit): void {
     const row = jobOf(state, job);
     const passed = (rule: string, cause: Cause, changes: Partial<Job>) =>
@@ -815,8 +815,8 @@ export class Rules {
   }
 
   /**
-   * The one assumption about the outside: within `reconcile_seconds` of the moment at which the sender is known to be
-   * gone, the provider has done with its request and lists what it made.
+   * The only assumption about the provider: within `reconcile_seconds` after the sender is known to be gone, it has
+   * finished with the request and lists what it created.
    */
   #mayDoubtBeOld(state: State, job: number): boolean {
     const row = jobOf(state, job);
@@ -896,7 +896,7 @@ export class Rules {
   }
 }
 
-/** Where a worker goes that learns of a cancellation; elsewhere it finishes what it is doing. */
+/** The next state of a worker that learns of a cancellation; in other states it finishes its current step. */
 const CANCELLED_AT: Partial<Record<Point, Point>> = {
   claimed: "cancelling",
   sending: "refusedByCancel",
@@ -922,14 +922,14 @@ const END_NAMES: Partial<Record<Point, string>> = {
 /** The worker with this number. */
 export function workerOf(state: State, worker: number): Worker {
   const found = state.workers[worker];
-  if (found === undefined) throw new Error(`there is no worker ${worker}`);
+  if (found === undefined) throw new Error(`worker ${worker} does not exist`);
   return found;
 }
 
 /** The job with this number. */
 export function jobOf(state: State, job: number): Job {
   const found = state.jobs[job];
-  if (found === undefined) throw new Error(`there is no job ${job}`);
+  if (found === undefined) throw new Error(`job ${job} does not exist`);
   return found;
 }
 
@@ -959,7 +959,7 @@ function withPoint(state: State, worker: number, point: Point): State {
   return withWorker(state, worker, { ...workerOf(state, worker), point });
 }
 
-/** The worker is gone; what it had sent is still on its way. */
+/** The worker is gone; its request may still reach the provider. */
 function gone(state: State, worker: number): State {
   const { point, job } = workerOf(state, worker);
   const left = withWorker(state, worker, IDLE);

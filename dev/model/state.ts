@@ -1,7 +1,6 @@
 /**
- * What the model of the job engine knows of the world: jobs as the database has them, what the provider has, and what
- * each worker believes. Times are reduced to what a rule can ask of them: due or not, lease over or not, doubt old
- * enough or not.
+ * The state of the model: jobs in the database, objects at the provider, and what each worker believes. Times are
+ * reduced to what a rule depends on: due or not, lease expired or not, outcome unknown for long enough or not.
  */
 
 /** `ai_jobs.status`. */
@@ -30,34 +29,34 @@ export type Call = (typeof CALLS)[number];
 export const SPENDS = ["none", "unknown", "incurred"] as const;
 export type Spend = (typeof SPENDS)[number];
 
-/** What a worker does next. Each is one step that others may come before. */
+/** The next step of a worker. Steps of others may come before it. */
 export const POINTS = [
   "idle",
-  /** Claimed; the recording is being fetched. */
+  /** Claimed; it downloads the input. */
   "claimed",
-  /** begin_provider_calls said `send`; nothing has left yet. */
+  /** begin_provider_calls returned `send`; nothing is sent yet. */
   "sending",
   /** The request is on its way or with the provider. */
   "waiting",
   "answered",
   "refused",
   "refusedForGood",
-  /** The provider works on as many of our calls as it will: to wait for them spends no attempt. */
+  /** The provider's concurrency limit is reached; waiting spends no attempt. */
   "refusedForNow",
-  /** The owner cancelled before anything had left. */
+  /** The owner cancelled before anything was sent. */
   "refusedByCancel",
-  /** The call ended without a usable answer. */
+  /** The call ended without a usable response. */
   "lost",
-  /** The owner cancelled while the call was under way. */
+  /** The owner cancelled during the call. */
   "lostByCancel",
-  /** The owner has cancelled, and what the call may have made is looked for once. */
+  /** The owner has cancelled, and the provider is queried once for what the call created. */
   "abandoning",
-  /** The same, where an empty answer counts. */
+  /** The same, where an empty result is conclusive. */
   "abandoningForGood",
   "foundByCancel",
-  /** The provider is to be asked; its empty answer would not count yet. */
+  /** It will query the provider; an empty result is not conclusive yet. */
   "asking",
-  /** The provider is to be asked; its empty answer counts. */
+  /** It will query the provider; an empty result is conclusive. */
   "askingForGood",
   "found",
   "absent",
@@ -72,51 +71,51 @@ export const POINTS = [
 ] as const;
 export type Point = (typeof POINTS)[number];
 
-/** One job: its row, its paid call, and what the provider has of it. */
+/** A job: its row, its paid call, and its objects at the provider. */
 export interface Job {
   readonly status: Status;
   readonly attempt: number;
   readonly maxAttempts: number;
-  /** `scheduled_at` is not in the future. Only of a pending job. */
+  /** `scheduled_at` is not in the future. Only for pending jobs. */
   readonly isDue: boolean;
-  /** Of a processing job; a lease that is over is good until the sweep takes it. */
+  /** The lease has expired. It stays valid until the sweep takes the job. Only for processing jobs. */
   readonly isLeaseOver: boolean;
   readonly isCancelAsked: boolean;
   readonly call: Call;
-  /** The call has been in doubt for longer than the provider's listing may lag. */
+  /** The outcome has been unknown for longer than the provider's listing may lag. */
   readonly isDoubtOld: boolean;
   readonly spend: Spend;
-  /** It was started longer ago than its type allows. */
+  /** It was first started longer ago than its type allows. */
   readonly isOld: boolean;
-  /** How often an owner or operator ran it again. */
+  /** How often an owner or operator retried it. */
   readonly reruns: number;
-  /** Paid things that the provider made for this job, ever. */
+  /** All paid objects that the provider ever created for this job. */
   readonly made: number;
-  /** Whether its search finds them. */
+  /** Whether the provider's search finds them. */
   readonly isListed: boolean;
-  /** Requests that the provider has and whose sender is gone. */
+  /** Requests at the provider whose sender is gone. */
   readonly orphans: number;
 }
 
 /** A worker slot. */
 export interface Worker {
   readonly point: Point;
-  /** Which job; -1 when idle. */
+  /** The job; -1 when idle. */
   readonly job: number;
   /** Whether its token is still the one in the job's row. */
   readonly isOwner: boolean;
 }
 
-/** The world at one moment. */
+/** The whole state at one moment. */
 export interface State {
   readonly jobs: readonly Job[];
   readonly workers: readonly Worker[];
 }
 
-/** A worker slot with nothing to do. */
+/** An idle worker slot. */
 export const IDLE: Worker = { point: "idle", job: -1, isOwner: false };
 
-/** A job that was just inserted. */
+/** A newly inserted job. */
 export function newJob(maxAttempts: number): Job {
   return {
     status: "pending",
@@ -136,7 +135,7 @@ export function newJob(maxAttempts: number): Job {
   };
 }
 
-/** Whether the call may still turn out to have made something. */
+/** Whether the call may still have created something. */
 export function isOpen(call: Call): boolean {
   return call === "sent" || call === "unknown";
 }
@@ -182,8 +181,8 @@ function encodeWorker(worker: Worker, names: readonly number[]): number {
 }
 
 /**
- * The state as a short text: equal for states that are equal, also but for the names of jobs and workers, which no rule
- * looks at.
+ * The state as a short key. Equal for states that differ only in the numbering of jobs and workers, which no rule
+ * depends on.
  */
 export function encode(state: State): string {
   const [first = "", second] = state.jobs.map(encodeJob);

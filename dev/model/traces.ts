@@ -1,4 +1,4 @@
-/** Paths through the model, to be walked in the real database. */
+/** Paths through the model, to replay against the real database. */
 import { start } from "./explore.ts";
 import { seededRandom } from "./random.ts";
 import { jobOf, type Rules, type Step } from "./rules.ts";
@@ -7,14 +7,14 @@ import { encode, type State } from "./state.ts";
 /** A path from the start, step by step. */
 export type Trace = readonly Step[];
 
-/** A rule, and what was known of the paid call when it was used: endings differ by that. */
+/** A rule together with the state of the paid call when it was applied. */
 function useOf(state: State, { rule, job }: Step): string {
   return `${rule}, ${jobOf(state, job).call}`;
 }
 
 /**
- * Short paths that together use every rule, and every rule with each state of the paid call in which it can be used. The
- * first use is at the end of a shortest path to it.
+ * Short paths that together apply every rule, with each state of the paid call in which it is applicable. The first use
+ * is at the end of a shortest path to it.
  */
 export function coveringTraces(rules: Rules): Trace[] {
   const known = new Set<string>();
@@ -49,7 +49,7 @@ export function coveringTraces(rules: Rules): Trace[] {
   }
   const covered = new Set<string>();
   const chosen: Trace[] = [];
-  // The long ones first: they use many rules on their way.
+  // Long paths first, because they apply many rules.
   const candidates = [...shortest].sort(([, a], [, b]) => b.length - a.length);
   for (const [use, trace] of candidates) {
     if (covered.has(use)) continue;
@@ -64,8 +64,8 @@ export function coveringTraces(rules: Rules): Trace[] {
 }
 
 /**
- * `count` random walks of at most `length` steps, the same for the same seed. Rules that were seldom taken are taken
- * more readily, so that the walks spread.
+ * `count` random walks of at most `length` steps, reproducible by the seed. Rarely applied rules are preferred, so that
+ * the walks spread.
  */
 export function randomTraces(
   rules: Rules,

@@ -1,9 +1,9 @@
-/** The worlds that are explored: each small enough to be looked at whole, together everything that can go wrong. */
+/** The explored worlds: each small enough for a complete exploration, together with every kind of failure. */
 import { FAILURES, type World } from "./rules.ts";
 
-/** By name. A broken rule counts as noticed when any of them notices it. */
+/** By name. A broken rule counts as noticed when one of them notices it. */
 export const WORLDS = {
-  /** Two jobs, two workers, nothing goes wrong. */
+  /** Two jobs, two workers, no failures. */
   calm: {
     jobs: 2,
     workers: 2,
@@ -25,7 +25,7 @@ export const WORLDS = {
     cancellable: 1,
     failures: new Set(FAILURES),
   },
-  /** One job that two workers fight for, with everything that can go wrong, cancelled, retried and resolved. */
+  /** One job that two workers compete for, with all failures, cancelled, retried and resolved. */
   trouble: {
     jobs: 1,
     workers: 2,
@@ -36,7 +36,7 @@ export const WORLDS = {
     cancellable: 1,
     failures: new Set(FAILURES),
   },
-  /** Two jobs, two workers that may crash or stall at any step, one slot at the provider. */
+  /** Two jobs, two workers that may crash or stall at any step, a cap of one at the provider. */
   pair: {
     jobs: 2,
     workers: 2,
@@ -47,7 +47,7 @@ export const WORLDS = {
     cancellable: 0,
     failures: new Set(["crash", "stall"]),
   },
-  /** The same with room for both, where one owner cancels. */
+  /** The same with a cap of two, where one owner cancels. */
   crowd: {
     jobs: 2,
     workers: 2,

@@ -48,7 +48,7 @@ const BY_CALLER: Readonly<Record<Caller, readonly ErrorCode[]>> = {
 const PROVIDER_NOTE =
   "Nothing of the body is believed but the names of jobs and orders; what became of them is read from the provider.";
 
-/** All codes that an operation answers with; a status that is an answer by itself has no problem document. */
+/** All error codes of an operation. Statuses without a problem document are excluded. */
 export function codesOf({ caller, errors, answers }: Operation): ErrorCode[] {
   return [...errors, ...BY_CALLER[caller], ...EVERY].filter((code) =>
     !(`${ERROR_CATALOGUE[code].status}` in answers)
@@ -57,7 +57,7 @@ export function codesOf({ caller, errors, answers }: Operation): ErrorCode[] {
 
 type Named = Record<string, { summary: string; value: unknown }>;
 
-/** The examples that have a part, by name. */
+/** The examples that contain the given part, by name. */
 function pick(
   examples: readonly Example[],
   part: (example: Example) => unknown,
@@ -209,7 +209,7 @@ const SECURITY: Readonly<
   database: [],
   provider: [],
   prometheus: [{ metricsToken: [] }],
-  // With or without.
+  // With or without a trailing slash.
   anybody: [{}, ...USER_TOKEN],
 };
 
@@ -239,7 +239,7 @@ const TAGS = {
   },
 } as const;
 
-/** The document as text, as docs/openapi.json has it. */
+/** The document as text, as in docs/openapi.json. */
 export function openApiText(): string {
   const paths: ZodOpenApiPathsObject = {};
   for (const operation of OPERATIONS) {
@@ -285,7 +285,7 @@ export function openApiText(): string {
       },
     },
   }, {
-    // What `format` and `integer` say already.
+    // Omitted, because `format` and `integer` imply them.
     override: ({ jsonSchema }) => {
       if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
       if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) {

@@ -1,6 +1,6 @@
 /**
- * The examples of the OpenAPI document. tests/functions/openapi.test.ts sends each to the stack, in this order, and holds
- * the answer to it; ids, times, tokens and addresses differ there, everything else is the same.
+ * The examples of the OpenAPI document. tests/functions/openapi.test.ts sends each to the stack, in this order, and
+ * compares the response; only ids, times, tokens and addresses may differ.
  */
 import type { FieldError } from "../../supabase/functions/_shared/failures/app-error.ts";
 import {
@@ -68,7 +68,7 @@ function wrongField(code: ErrorCode, field: string, message: string) {
   });
 }
 
-/** What the database says of a field names the field by itself. */
+/** The database's message already names the field. */
 function refusedBy(code: ErrorCode, field: string, detail: string) {
   return problem(code, { detail, errors: [{ field, message: detail }] });
 }

@@ -1,4 +1,6 @@
-/** What the functions take and answer, one entry for each operation; schemas are the contracts that the functions parse by. */
+/**
+ * Requests and responses of the functions, one entry for each operation, with the schemas by which the functions parse.
+ */
 import { z } from "zod";
 import {
   dispatchSchema,
@@ -59,7 +61,7 @@ export interface Operation {
       { description: string; schema: z.ZodType; contentType?: string }
     >
   >;
-  /** Codes beside those of every operation of its caller. */
+  /** Error codes besides those of every operation of its caller. */
   errors: readonly ErrorCode[];
 }
 

@@ -1,23 +1,23 @@
 /**
- * What `supabase/seed.sql` refers to and SQL cannot make: the files of the family in Storage, and its voice and its film
- * at the simulated providers.
+ * The parts of the seed that SQL cannot create: the family's files in Storage, and its voice and film at the simulated
+ * providers.
  */
 import { z } from "zod";
 import { makeFilm } from "../simulators/film/film.ts";
 import { StackError } from "../stack/console/stack-error.ts";
 
 const ANNA = "a11a0000-0000-4000-8000-000000000001";
-/** The ids that the rows of `voices` and `avatars` have. */
+/** The ids in the rows of `voices` and `avatars`. */
 const VOICE_ID = "seedVoiceOfGrandpa01";
 const TALK_ID = "seed_tlk_grandpa";
-/** The simulators take any key. */
+/** The simulators accept any key. */
 const KEY = "simulated-seed";
 
 interface SeedFile {
   /** `<bucket>/<name>` in Storage. */
   path: string;
   type: string;
-  /** A file of the repository, or what makes it. */
+  /** A file of the repository, or a function that creates it. */
   source: URL | (() => Promise<Uint8Array<ArrayBuffer>>);
 }
 
@@ -63,7 +63,7 @@ const FILES: readonly SeedFile[] = [
   {
     path: `outputs/${ANNA}/grandpa-tells-of-the-lake.mp4`,
     type: "video/mp4",
-    // As the simulated D-ID makes it.
+    // As the simulated D-ID creates it.
     source: async () => {
       const [photo, recording] = await Promise.all([
         Deno.readFile(PORTRAIT),
@@ -79,7 +79,7 @@ const FILES: readonly SeedFile[] = [
   },
 ];
 
-/** A stack that answers, and its simulators when it has them. */
+/** A running stack, with its simulators if it has them. */
 export interface SeededStack {
   apiUrl: string;
   secretKey: string;
@@ -87,8 +87,8 @@ export interface SeededStack {
 }
 
 /**
- * Puts the family's files in place and registers its voice and film, when the family is in the database; does nothing for
- * the seed of another project. Idempotent: existing objects are kept or replaced by identical ones.
+ * Uploads the family's files and registers its voice and film, if the family is in the database; does nothing for the
+ * seed of another project. Idempotent: existing objects are kept or replaced by identical ones.
  *
  * @throws {StackError} with the response of the service that refused.
  */
@@ -162,7 +162,7 @@ async function file(source: URL, type: string): Promise<File> {
   return new File([await Deno.readFile(source)], name, { type });
 }
 
-/** The JSON answer, or null when there is no such thing: 404, or ElevenLabs' 400 for a voice that it does not have. */
+/** The JSON response, or null when the object does not exist: 404, or ElevenLabs' 400 for an unknown voice. */
 async function send(url: string, init: RequestInit): Promise<unknown> {
   const response = await fetch(url, init);
   const text = await response.text();

@@ -12,7 +12,7 @@ import {
 } from "./ledger.ts";
 import { type Answer, jsonAnswer, type Provider } from "./provider.ts";
 
-/** What the control API reaches. */
+/** The parts that the control API controls. */
 export interface ControlTargets {
   readonly providers: readonly Provider[];
   readonly ledger: Ledger;
@@ -22,7 +22,7 @@ export interface ControlTargets {
   release(): number;
   /** Restores the initial state; resolves once no earlier request is still being processed. */
   reset(): Promise<void>;
-  /** Moves the simulators' clock forward; answers the new time. */
+  /** Advances the simulators' clock and returns the new time. */
   advanceClock(ms: number): number;
 }
 
@@ -36,12 +36,12 @@ const listQuerySchema = z.strictObject({
 
 const clockSchema = z.strictObject({ advance_ms: z.int().min(0) });
 
-/** A body that is not JSON at all, which no schema can name. */
+/** An error for a body that is not JSON, which no schema can report. */
 class NotJsonError extends Error {}
 
 /**
- * Answers `/_control/*`; the routes are in `docs/simulators.md`. Wrong input gets 400
- * `{error: "invalid_request", issues: [{field, message}]}` and changes nothing.
+ * Handles `/_control/*`; docs/simulators.md lists the routes. Invalid input gets 400 `{error: "invalid_request",
+ * issues: [{field, message}]}` and changes nothing.
  */
 export async function handleControl(
   method: string,

@@ -12,7 +12,7 @@ import {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** One request to a provider with its response: answers it, or does to it what a fault says. */
+/** A request to a provider with its response: answers it, or applies a fault. */
 export class Exchange {
   readonly #request: ReceivedRequest;
   readonly #response: ServerResponse;
@@ -28,7 +28,7 @@ export class Exchange {
     request: ReceivedRequest;
     response: ServerResponse;
     provider: Provider;
-    /** Lets the provider do what the request asks. */
+    /** Executes the request at the provider. */
     handle: () => Promise<Answer>;
     log: RequestLog;
     entry: RequestEntry;
@@ -43,11 +43,11 @@ export class Exchange {
     this.#entry = parts.entry;
     this.#holds = parts.holds;
     this.#era = parts.era;
-    // Logged when it happens, even if the request is still worked on; later outcomes do not replace it.
+    // Logged immediately, even if the request is still processed; later outcomes do not replace it.
     parts.response.once("close", () => this.#finish("client_gone"));
   }
 
-  /** Resolves when the request is answered, closed, or left by its client. */
+  /** Resolves when the request is answered, closed, or abandoned by its client. */
   async perform(fault: Fault | null): Promise<void> {
     switch (fault?.kind) {
       case undefined:
@@ -111,7 +111,7 @@ export class Exchange {
     ms: number | null,
   ): Promise<void> {
     const early = processed === "before" ? await this.#process() : null;
-    // What is processed afterwards is so even for a client that has left: that is the point of it.
+    // Executed even for a client that has disconnected: that is the purpose of the fault.
     const end = await this.#hold(ms, processed === "after");
     if (end === "dropped") return this.#close();
     if (end === "gone") return;
@@ -156,7 +156,7 @@ export class Exchange {
   }
 }
 
-/** Sends a whole answer with its length. */
+/** Sends a whole response with its length. */
 export function writeAnswer(response: ServerResponse, answer: Answer): void {
   const body = bytesOf(answer);
   response.writeHead(answer.status, {
@@ -205,7 +205,7 @@ function statusAnswer(
   };
 }
 
-/** The answer without the named members of its JSON body, or of each member when the body is an array. */
+/** The response without the named members of its JSON body, or of each element if it is an array. */
 function withoutFields(
   answer: Answer,
   fields: readonly string[] | undefined,

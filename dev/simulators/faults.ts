@@ -2,10 +2,10 @@ import { z } from "zod";
 import { issueWords } from "../../supabase/functions/_shared/contracts/issue-words.ts";
 import type { Provider } from "./provider.ts";
 
-/** No wait is longer: a test that forgets one must not hang for a day. */
+/** Longest wait: a test that forgets one must not hang for a day. */
 const milliseconds = z.int().min(0).max(600_000);
 
-/** Whether and when the request takes effect at the provider, however its answer fares. */
+/** Whether and when the request takes effect at the provider, independent of its response. */
 const processed = z.enum(["before", "after", "never"]);
 
 const headers = z.record(z.string(), z.string());
@@ -14,10 +14,10 @@ const faultSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("status"),
     status: z.int().min(200).max(599).optional(),
-    /** One of the provider's own errors. */
+    /** An error of the provider. */
     error: z.string().optional(),
     shape: z.enum(["old", "new"]).optional(),
-    /** Sent instead of the error's own body: a string as it is, anything else as JSON. */
+    /** Replaces the error's body: a string unchanged, anything else as JSON. */
     body: z.json().optional(),
     headers: headers.optional(),
     processed: processed.exclude(["after"]).default("never"),
@@ -25,7 +25,7 @@ const faultSchema = z.discriminatedUnion("kind", [
     (fault) => fault.status !== undefined || fault.error !== undefined,
     {
       path: ["status"],
-      message: "give a status, an error, or both",
+      message: "set status, error, or both",
     },
   ),
   z.strictObject({
@@ -46,7 +46,7 @@ const faultSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("truncated_json") }),
   z.strictObject({
     kind: z.literal("missing_fields"),
-    /** The members to leave out of the answer; all of them when absent. */
+    /** Members to omit from the response; all when absent. */
     fields: z.array(z.string()).min(1).optional(),
   }),
   z.strictObject({
@@ -59,10 +59,10 @@ const faultSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 
-/** What is done to a request instead of, or besides, answering it. Documented in `docs/simulators.md`. */
+/** A fault: how the response to a request is replaced or changed. Documented in `docs/simulators.md`. */
 export type Fault = z.output<typeof faultSchema>;
 
-/** A rule as it is listed: what it matches, and how often it has. */
+/** A rule as listed: its filter and counts. */
 export interface FaultRule {
   readonly id: number;
   readonly provider: string;
@@ -70,16 +70,16 @@ export interface FaultRule {
   readonly path: string | null;
   readonly method: string | null;
   readonly marker: string | null;
-  /** How often it may still apply; null is without end. */
+  /** How often it may still apply; null for no limit. */
   remaining: number | null;
-  /** How many matching requests it still lets pass. */
+  /** How many matching requests it still ignores. */
   passing: number;
   /** How often it has applied. */
   applied: number;
   readonly fault: Fault;
 }
 
-/** What a rule is held against. `path` is the whole path, without the query. */
+/** The request that rules are matched with. `path` is the whole path, without the query. */
 export interface FaultTarget {
   readonly provider: string;
   readonly operations: readonly string[];
@@ -139,7 +139,7 @@ function matches(rule: FaultRule, target: FaultTarget): boolean {
     (rule.marker === null || rule.marker === target.marker);
 }
 
-/** The rules in force, in the order in which they were given. */
+/** The active rules in the order in which they were added. */
 export class FaultRules {
   #rules: FaultRule[] = [];
   #lastId = 0;
@@ -173,7 +173,7 @@ export class FaultRules {
     return added;
   }
 
-  /** All rules, spent ones too. */
+  /** All rules, including those that are used up. */
   list(): readonly FaultRule[] {
     return this.#rules;
   }
@@ -184,8 +184,8 @@ export class FaultRules {
   }
 
   /**
-   * The fault for this request, or null. The first rule that matches and is not spent decides; one that still lets
-   * requests pass counts this one and leaves it to the rules after it.
+   * The fault for this request, or null. The first matching rule that is not used up decides. A rule that still ignores
+   * requests counts this one and leaves it to later rules.
    */
   take(target: FaultTarget): Fault | null {
     for (const rule of this.#rules) {

@@ -7,19 +7,19 @@ interface Closeable {
   off(event: "close", listener: () => void): unknown;
 }
 
-/** The requests that are held back at present, and the ways to let them go. */
+/** The requests that are currently held, and ways to release them. */
 export class Holds {
   readonly #held = new Map<(end: End) => void, { timed: boolean }>();
   #era = 0;
 
-  /** Changes with every `dropAll`; a request remembers the era in which it arrived. */
+  /** Changes with every `dropAll`. A request keeps the era in which it arrived. */
   get era(): number {
     return this.#era;
   }
 
   /**
-   * Waits `ms`, or without end when `ms` is null, and returns why the wait ended. With `deaf` the client's leaving
-   * does not end it. A request of an earlier era is dropped at once.
+   * Waits `ms`, or without limit when `ms` is null, and returns why the wait ended. With `deaf`, a disconnect of the
+   * client does not end it. A request of an earlier era is dropped immediately.
    */
   async wait(
     response: Closeable,
@@ -50,7 +50,7 @@ export class Holds {
     return endless.length;
   }
 
-  /** Drops every held request, and every one that has arrived and will be held. */
+  /** Drops every held request, and every arrived one that would be held later. */
   dropAll(): void {
     this.#era += 1;
     for (const end of this.#held.keys()) end("dropped");

@@ -7,23 +7,23 @@ const ledgerEntrySchema = z.object({
   at: z.string(),
   provider: z.string(),
   operation: z.string(),
-  /** The id that the provider gave to the object. */
+  /** The provider's id of the object. */
   id: z.string(),
   /** The job's uuid, found in labels, name or description. */
   marker: z.string().nullable(),
   /** The requested parameters, without secrets. */
   request: z.record(z.string(), z.unknown()),
-  /** Bytes of all uploaded files together. */
+  /** Total bytes of all uploaded files. */
   bytes: z.number(),
-  /** The last four characters of the API key that paid. */
+  /** The last four characters of the API key that was charged. */
   api_key_tail: z.string(),
   state: z.enum(["created", "deleted"]),
   deleted_at: z.string().nullable(),
 }).readonly();
-/** One billable creation. It is written when the object exists, whether or not the answer reaches the client. */
+/** A billable creation. It is recorded when the object exists, whether or not the client gets the response. */
 export type LedgerEntry = z.output<typeof ledgerEntrySchema>;
 
-/** One request, kept from its arrival on. */
+/** A request, recorded on arrival. */
 export interface RequestEntry {
   readonly seq: number;
   readonly at: string;
@@ -35,22 +35,22 @@ export interface RequestEntry {
   readonly method: string;
   readonly path: string;
   readonly marker: string | null;
-  /** The kind of the fault that was applied. */
+  /** The kind of the applied fault. */
   readonly fault: string | null;
-  /** The status sent, or null: nothing was sent (yet). */
+  /** The status that was sent; null while, or because, nothing was sent. */
   status: number | null;
-  /** `closed`: the simulator closed the socket; `client_gone`: the client left first. */
+  /** `closed`: the simulator closed the socket; `client_gone`: the client disconnected first. */
   outcome: "pending" | "answered" | "closed" | "client_gone";
 }
 
-/** What a listing is narrowed to; an absent member narrows nothing. */
+/** Filters of a listing; an absent member matches everything. */
 export interface EntryFilter {
   readonly provider?: string | undefined;
   readonly operation?: string | undefined;
   readonly marker?: string | undefined;
 }
 
-/** Wakes those who wait for a list to grow, so that no test has to sleep. */
+/** Wakes callers that wait for a list to grow, so that no test has to sleep. */
 class Changes {
   readonly #waiting = new Map<() => void, () => void>();
 
@@ -63,7 +63,7 @@ class Changes {
     for (const giveUp of this.#waiting.values()) giveUp();
   }
 
-  /** True as soon as `reached()` is, false after `withinMs`. */
+  /** True as soon as `reached()` is true, false after `withinMs`. */
   async until(reached: () => boolean, withinMs: number): Promise<boolean> {
     if (reached()) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -107,7 +107,7 @@ export class Ledger {
     return entry;
   }
 
-  /** Marks the object as deleted; the entry stays, since what was paid was paid. */
+  /** Marks the object as deleted. The entry stays, because it was charged. */
   markDeleted(provider: string, id: string, now: number): void {
     const entry = [...this.#entries.values()].find((one) =>
       one.provider === provider && one.id === id
@@ -142,7 +142,7 @@ export class Ledger {
     );
   }
 
-  /** Forgets everything. */
+  /** Removes all entries. */
   clear(): void {
     this.#entries.clear();
   }
@@ -153,7 +153,7 @@ export class Ledger {
   }
 }
 
-/** The numbers that tests assert on: per operation and per marker, deleted objects included. */
+/** Counts for assertions, per operation and per marker, including deleted objects. */
 export function countEntries(entries: readonly LedgerEntry[]): {
   total: number;
   created: number;
@@ -234,7 +234,7 @@ export class RequestLog {
     );
   }
 
-  /** Forgets everything. */
+  /** Removes all entries. */
   clear(): void {
     this.#entries = [];
   }

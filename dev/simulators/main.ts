@@ -14,12 +14,12 @@ const argumentsSchema = z.strictObject({
 const USAGE =
   "usage: deno run --allow-net --allow-env --allow-read --allow-write dev/simulators/main.ts [--port N] [--state FILE] [--exit-with-stdin]";
 
-/** Resolves at the end of standard input and ignores its content. */
+/** Resolves at the end of standard input; ignores its content. */
 async function endOfStdin(): Promise<void> {
   for await (const _ of Deno.stdin.readable);
 }
 
-/** Resolves at the first signal that asks the program to end. */
+/** Resolves at the first termination signal. */
 function endSignal(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   Deno.addSignalListener("SIGINT", resolve);

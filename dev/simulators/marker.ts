@@ -2,8 +2,8 @@ const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 const MARKED = new RegExp(`\\bjob:(${UUID.source})`, "i");
 
 /**
- * The uuid, in lower case, of the job that an object was made for, or null. Looked for in this order: the label
- * `job_id`, then `job:<uuid>` in any of the texts, then the first uuid in any of the texts or labels.
+ * The uuid, in lower case, of the job for which an object was created, or null. Searched in this order: the label
+ * `job_id`, then `job:<uuid>` in the texts, then the first uuid in the texts or labels.
  */
 export function findMarker(
   texts: readonly (string | null | undefined)[],

@@ -1,4 +1,4 @@
-/** One request as a simulated provider sees it: the path is what follows the provider's base path. */
+/** A request to a simulated provider. The path is relative to the provider's base path. */
 export interface ReceivedRequest {
   readonly method: string;
   readonly path: string;
@@ -7,33 +7,33 @@ export interface ReceivedRequest {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-/** A whole HTTP answer, decided before any of it is sent, so that a fault can cut, delay or drop it. */
+/** A complete HTTP response, determined before it is sent, so that a fault can cut, delay or drop it. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array<ArrayBuffer>;
 }
 
-/** What a request is for: the names that a fault rule can match, and the job it belongs to. */
+/** The purpose of a request: the names that a fault rule can match, and its job. */
 export interface Description {
   /** Most general first; empty when no route of the provider matches. */
   readonly operations: readonly string[];
-  /** The job's uuid found in the request, or in the object that it names. */
+  /** The job's uuid from the request, or from the object that it refers to. */
   readonly marker: string | null;
 }
 
-/** Which form an error body has: `old` carries `detail.status`, `new` adds `detail.code` (facts of the vendor). */
+/** The format of an error body: `old` has `detail.status`, `new` adds `detail.code`, as the vendor documents. */
 export type ErrorShape = "old" | "new";
 
-/** Time as the simulators see it; the control API can move it forward. */
+/** The simulators' clock, which the control API can advance. */
 export interface Clock {
   /** Unix milliseconds. */
   now(): number;
 }
 
 /**
- * One simulated provider. A new one is one file that implements this, and one line in `server.ts`.
- * `handle` must not throw for bad input: it answers as the real service does.
+ * A simulated provider. A new one is a file that implements this, and a line in `server.ts`. `handle` must not throw
+ * for invalid input: it responds like the real service.
  */
 export interface Provider {
   /** Also the base path: `elevenlabs` answers under `/elevenlabs`. */
@@ -42,17 +42,17 @@ export interface Provider {
   readonly operations: ReadonlySet<string>;
   /** The names that a fault of kind `status` may give as `error`. */
   readonly errorNames: ReadonlySet<string>;
-  /** Reads a request without any effect. */
+  /** Parses a request without any effect. */
   describe(request: ReceivedRequest): Promise<Description>;
-  /** Does what the request asks and returns the answer; the effect stands even if the answer is never sent. */
+  /** Executes the request and returns the response. The effect remains even if the response is never sent. */
   handle(request: ReceivedRequest): Promise<Answer>;
   /** The answer for one of `errorNames`. */
   errorAnswer(name: string, shape: ErrorShape | undefined): Answer;
-  /** Rewrites an answer into a well-formed wrong one; absent when the provider cannot be made to lie. */
+  /** Changes a response into a well-formed wrong one; absent when the provider does not support that. */
   lie?(request: ReceivedRequest, answer: Answer, value: unknown): Answer;
-  /** The present settings, as JSON. */
+  /** The current settings, as JSON. */
   settings(): Readonly<Record<string, unknown>>;
-  /** Changes the settings named in `changes`; throws `z.ZodError` when they are wrong, changing nothing. */
+  /** Changes the settings in `changes`. Throws `z.ZodError` when they are invalid, and changes nothing. */
   changeSettings(changes: unknown): void;
   /** Resets the provider: no objects, default settings, and no background work. */
   reset(): void | Promise<void>;
@@ -61,14 +61,14 @@ export interface Provider {
 }
 
 /**
- * The id that a request wants for what it creates, in the header `x-simulated-id`: of an object that rows name already.
- * Undefined when it leaves that to the provider, as every request to a real one does.
+ * The id for the created object from the header `x-simulated-id`, for objects to which rows already refer. Undefined
+ * when the provider chooses the id, as a real one always does.
  */
 export function chosenId({ headers }: ReceivedRequest): string | undefined {
   return headers.get("x-simulated-id") ?? undefined;
 }
 
-/** An answer with a JSON body. */
+/** A response with a JSON body. */
 export function jsonAnswer(
   status: number,
   body: unknown,
@@ -81,7 +81,7 @@ export function jsonAnswer(
   };
 }
 
-/** An answer with a text body; HTML when `type` says so. */
+/** A response with a text body; HTML when `type` says so. */
 export function textAnswer(
   status: number,
   body: string,

@@ -1,12 +1,12 @@
 import type { Answer, ReceivedRequest } from "./provider.ts";
 
-/** A request on its way to a route, with the parts of its path that the pattern names. */
+/** A request to a route, with the named parts of its path. */
 export interface Call {
   readonly request: ReceivedRequest;
   readonly params: Readonly<Record<string, string | undefined>>;
 }
 
-/** One route of a provider: its operation name, and what it does. */
+/** A route of a provider: its operation name and its handler. */
 export interface Route {
   readonly operation: string;
   readonly method: string;
@@ -14,7 +14,7 @@ export interface Route {
   run(call: Call): Promise<Answer> | Answer;
 }
 
-/** Makes a {@link Route}; `pathname` is a URLPattern such as `/talks/:id`. */
+/** Creates a {@link Route}; `pathname` is a URLPattern such as `/talks/:id`. */
 export function route(
   operation: string,
   method: string,
@@ -24,7 +24,7 @@ export function route(
   return { operation, method, pattern: new URLPattern({ pathname }), run };
 }
 
-/** The route of a request; `route` is null when none fits, `isPathKnown` then says whether another method would. */
+/** The route of a request. When `route` is null, `isPathKnown` says whether another method would match. */
 export function matchRoute(
   routes: readonly Route[],
   request: ReceivedRequest,
@@ -41,7 +41,7 @@ export function matchRoute(
   };
 }
 
-/** The JSON body of a request, or undefined when it is none. */
+/** The JSON body of a request, or undefined when it is not JSON. */
 export function jsonBody(request: ReceivedRequest): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(request.body));

@@ -17,7 +17,7 @@ import { jsonAnswer, type Provider } from "./provider.ts";
 import { State } from "./state.ts";
 import { Upstash } from "./upstash/upstash.ts";
 
-/** Running simulators, seen from the process that started them. */
+/** Running simulators, for the process that started them. */
 export interface Simulators extends ControlTargets {
   /** `http://127.0.0.1:<port>`; a provider's base URL is this plus `/` and its name, such as `/elevenlabs`. */
   readonly url: string;
@@ -27,11 +27,11 @@ export interface Simulators extends ControlTargets {
 }
 
 /**
- * Starts all simulators on one port of the loopback interface (0 or absent: a free one). Rejects with the system's
- * error when the port is taken.
+ * Starts all simulators on a loopback port (0 or absent: a free one). Rejects with the system's error when the port is
+ * in use.
  *
- * @param options.state file in which they remember everything that an app may refer to; without it they forget it when
- *   they stop. What a request has done is in it before the request is answered.
+ * @param options.state file for the state that an app may refer to; without it the state is lost when they stop. The
+ *   effects of a request are in the file before the response is sent.
  * @throws {StateError} when that file cannot be used.
  */
 export async function startSimulators(
@@ -57,7 +57,7 @@ async function listen(
   const server = createServer((incoming, response) =>
     parts.serve(incoming, response)
   );
-  // A server that closes idle connections would add failures that no test requested.
+  // A server that closes idle connections would add failures that no test injected.
   server.keepAliveTimeout = 0;
   server.listen(options.port ?? 0, options.hostname ?? "127.0.0.1");
   await once(server, "listening");
@@ -111,7 +111,7 @@ function assemble(state: State) {
     async reset() {
       faults.clear();
       holds.dropAll();
-      // A clone that is being decoded at this moment must not appear in the ledger afterwards.
+      // A clone that is just being decoded must not be added to the ledger afterwards.
       await settled();
       clockState.clear();
       ledger.clear();
@@ -204,7 +204,7 @@ function assemble(state: State) {
       running.add(exchange);
       await exchange.finally(() => running.delete(exchange));
     } catch (error) {
-      // A defect of the simulator must not pass for a fault of a provider.
+      // A defect of the simulator must not look like a provider's error.
       if (response.headersSent) return void incoming.socket.destroy();
       writeAnswer(
         response,
@@ -221,7 +221,7 @@ function assemble(state: State) {
     targets,
     serve,
     settled,
-    /** Drops what is held and ends every wait of the control API. */
+    /** Drops held requests and ends every wait of the control API. */
     abandon() {
       holds.dropAll();
       ledger.abandonWaits();
@@ -230,7 +230,7 @@ function assemble(state: State) {
   };
 }
 
-/** Null when the client left before the whole body was there. */
+/** Null when the client disconnected before the end of the body. */
 async function readBody(
   incoming: IncomingMessage,
 ): Promise<Uint8Array<ArrayBuffer> | null> {

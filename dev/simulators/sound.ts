@@ -10,13 +10,13 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 }
 
 /**
- * Seconds of sound that really decode from a file (mp3, wav, m4a, ogg, webm, flac and more), or null when nothing
- * does. Counts decoded samples, so a header that promises more than the file holds does not help.
+ * Seconds of sound that decode from a file (mp3, wav, m4a, ogg, webm, flac and more), or null when nothing does. It
+ * counts decoded samples, so a header cannot claim more than the file contains.
  */
 export async function decodedSeconds(
   bytes: Uint8Array<ArrayBuffer>,
 ): Promise<number | null> {
-  // Decoding costs tens of milliseconds of CPU, and load tests send the same recording thousands of times.
+  // Decoding takes tens of milliseconds of CPU, and load tests send the same recording thousands of times.
   const key = await sha256(bytes);
   const seconds = known.get(key) ?? decodeSeconds(bytes);
   known.set(key, seconds);

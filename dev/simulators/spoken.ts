@@ -1,14 +1,14 @@
-/** How the simulated providers speak: a person who reads. */
+/** The speech of the simulated providers: a recording of a reader. */
 
-/** Somebody reads this fast. */
+/** Reading speed. */
 const CHARACTERS_PER_SECOND = 15;
-/** Of the kept recording. */
+/** Duration of the stored recording. */
 const RECORDED_SECONDS = 6;
 let recorded: Promise<Uint8Array<ArrayBuffer>> | undefined;
 
 /**
- * A text spoken, as a playable MP3 that lasts as long as the text takes to read: real speech over and over, never less
- * than once. It begins with a tag and an Info frame, as ElevenLabs' files do; those promise the length of one round.
+ * Speech for a text, as a playable MP3 as long as reading the text takes: the recording, repeated, at least once. It
+ * begins with a tag and an Info frame, like ElevenLabs' files; these state the length of one repetition.
  */
 export async function spokenSound(
   text: string,
@@ -20,7 +20,7 @@ export async function spokenSound(
     1,
     Math.round([...text].length / CHARACTERS_PER_SECOND / RECORDED_SECONDS),
   );
-  // Tag and Info frame of the later rounds must not stand in the middle.
+  // Later repetitions must not include the tag and Info frame.
   const sound = one.subarray(soundBegin(one));
   const file = new Uint8Array(one.length + (rounds - 1) * sound.length);
   file.set(one);
@@ -30,7 +30,7 @@ export async function spokenSound(
   return file;
 }
 
-/** Where the second frame of the kept file begins; the first one holds no sound. 128 kbit/s at 44.1 kHz. */
+/** Offset of the second frame of the recording; the first one has no sound. 128 kbit/s at 44.1 kHz. */
 function soundBegin(file: Uint8Array): number {
   const FRAME_BYTES = 417;
   let at = 10;

@@ -1,19 +1,16 @@
-/**
- * What the simulated providers remember: in memory, or in a SQLite file as well, so that what an app was given is still
- * there after a restart.
- */
+/** The state of the simulated providers: in memory, and optionally in a SQLite file that survives a restart. */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { z } from "zod";
 
-/** The file cannot be opened or does not hold what this version wrote. The message is for a person. */
+/** The file cannot be opened or has an unknown format. The message is for the terminal. */
 export class StateError extends Error {
   override readonly name = "StateError";
 }
 
-/** How long to wait for simulators that still hold the file: the stack gives them two seconds to end. */
+/** Time to wait for simulators that still hold the file: the stack gives them two seconds to end. */
 const BUSY_MS = 10_000;
 
-/** A collection of one kind of object, in the order in which they came. Its values may be replaced, never changed. */
+/** A collection of one kind of object, in order of insertion. Values may be replaced, never mutated. */
 export class Records<T> {
   readonly #held = new Map<string, T>();
   readonly #changed = new Set<string>();
@@ -59,7 +56,7 @@ export class Records<T> {
     return [...this.#changed];
   }
 
-  /** What is in memory is in the file as well. */
+  /** Marks the changes as saved. */
   settle(): void {
     this.#changed.clear();
   }
@@ -78,8 +75,8 @@ const rowSchema = z.object({ key: z.string(), value: z.string() });
 const blobSchema = z.object({ bytes: z.instanceof(Uint8Array) });
 
 /**
- * All collections of the simulators. Without a path they live in memory alone. With one, {@link commit} writes what has
- * changed in one transaction: a process that is killed leaves the file as the last commit left it.
+ * All collections of the simulators. Without a path they are in memory only. With one, {@link commit} writes the
+ * changes in one transaction; a killed process leaves the file as of the last commit.
  */
 export class State {
   readonly #file: File | null;
@@ -87,18 +84,18 @@ export class State {
   readonly #blobs = new Map<string, Uint8Array<ArrayBuffer>>();
 
   /**
-   * @param path of the SQLite file, which is made when it is not there; its folder must exist. It belongs to this process
-   *   until {@link close}.
-   * @throws {StateError} when it cannot be opened, is held by another process for ten seconds, or is no such file.
+   * @param path of the SQLite file, which is created if necessary, in an existing folder. This process holds it until
+   *   {@link close}.
+   * @throws {StateError} when it cannot be opened, is held by another process for ten seconds, or has another format.
    */
   constructor(path?: string) {
     this.#file = path === undefined ? null : openFile(path);
   }
 
   /**
-   * The collection of that name, with what the file has of it.
+   * The collection of that name, with its contents in the file.
    *
-   * @throws {StateError} when the file holds a value that does not fit the schema: another version wrote it.
+   * @throws {StateError} when a value in the file does not match the schema, because another version wrote it.
    */
   records<T>(name: string, schema: z.ZodType<T>): Records<T> {
     const records = new Records<T>();
@@ -126,13 +123,13 @@ export class State {
     return records;
   }
 
-  /** Keeps a file by its SHA-256, in hex; equal files are kept once. */
+  /** Stores a file by its SHA-256 in hex; equal files are stored once. */
   putBlob(sha256: string, bytes: Uint8Array<ArrayBuffer>): void {
     if (this.#file === null) this.#blobs.set(sha256, bytes);
     else this.#file.putBlob.run(sha256, bytes);
   }
 
-  /** A file that was kept, or null. */
+  /** A stored file, or null. */
   getBlob(sha256: string): Uint8Array<ArrayBuffer> | null {
     if (this.#file === null) return this.#blobs.get(sha256) ?? null;
     const row = this.#file.getBlob.get(sha256);
@@ -141,13 +138,13 @@ export class State {
       : new Uint8Array(blobSchema.parse(row).bytes);
   }
 
-  /** Forgets all files. */
+  /** Deletes all files. */
   clearBlobs(): void {
     this.#blobs.clear();
     this.#file?.database.exec("delete from blobs");
   }
 
-  /** Writes what has changed since the last commit, all of it or, when it throws, nothing. */
+  /** Writes the changes since the last commit in one transaction. */
   commit(): void {
     if (this.#file !== null) this.#write(this.#file);
     for (const records of this.#collections.values()) records.settle();
@@ -180,7 +177,7 @@ export class State {
 function openFile(path: string): File {
   try {
     const database = new DatabaseSync(path, { timeout: BUSY_MS });
-    // Exclusive: another process that opened it would keep its own, different memory.
+    // Exclusive: another process with the same file would have a different state in memory.
     database.exec(`
       pragma locking_mode = exclusive;
       pragma journal_mode = wal;

@@ -5,7 +5,7 @@ import { sha256 } from "./sound.ts";
 import { spokenSound } from "./spoken.ts";
 import type { State } from "./state.ts";
 
-/** What a film is made of: a photo, and a recording or a text that is read aloud; files by their SHA-256. */
+/** The inputs of a film: a photo, and a recording or a text; files by their SHA-256. */
 export const filmOrderSchema = z.object({
   photo: z.string(),
   recording: z.string().nullable(),
@@ -14,10 +14,10 @@ export const filmOrderSchema = z.object({
 /** See {@link filmOrderSchema}. */
 export type FilmOrder = z.output<typeof filmOrderSchema>;
 
-/** Films that are kept ready, so that the same order is not made twice within a moment. */
+/** Number of films in memory, so that the same one is not created twice in a row. */
 const KEPT_FILMS = 8;
 
-/** The uploads of a simulated provider, and the films that it makes of them. */
+/** The uploads of a simulated provider, and the films made of them. */
 export class Films {
   readonly #state: State;
   readonly #made = new Map<string, Promise<Film | null>>();
@@ -26,7 +26,7 @@ export class Films {
     this.#state = state;
   }
 
-  /** Keeps an upload, and answers with its SHA-256. */
+  /** Stores an upload and returns its SHA-256. */
   async keep(file: Blob): Promise<string> {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const key = await sha256(bytes);
@@ -34,7 +34,7 @@ export class Films {
     return key;
   }
 
-  /** The film of an order, or null when its photo or its recording cannot be decoded. */
+  /** The film for these inputs, or null when photo or recording cannot be decoded. */
   async make({ photo, recording, text }: FilmOrder): Promise<Film | null> {
     const picture = this.#state.getBlob(photo);
     const sound = recording === null
@@ -43,7 +43,7 @@ export class Films {
     if (picture === null || sound === null) return null;
     const key = `${photo} ${recording ?? sound.length}`;
     const film = this.#made.get(key) ?? filmOrNull(picture, sound);
-    // The most recently requested one goes last.
+    // The most recently used one is last.
     this.#made.delete(key);
     this.#made.set(key, film);
     for (const oldest of this.#made.keys()) {
@@ -66,17 +66,17 @@ async function filmOrNull(
   }
 }
 
-/** How rendering goes: what a simulated provider's settings say about the videos made from now on. */
+/** The rendering settings for new videos of a simulated provider. */
 export interface RenderSettings {
-  /** Milliseconds from the creation to the end. */
+  /** Milliseconds from creation to the end. */
   readonly render_ms: number;
-  /** Seconds for which a result URL is good. */
+  /** Seconds for which a result URL is valid. */
   readonly result_url_seconds: number;
 }
 
 /**
- * The address of a result as object stores sign them: `Expires` (unix seconds) and `Signature`. Good for
- * `settings.result_url_seconds` by the simulators' clock, and only unaltered.
+ * A result URL signed like an object store's: `Expires` (unix seconds) and `Signature`. Valid for
+ * `settings.result_url_seconds` by the simulators' clock.
  */
 export async function signedResultUrl(
   request: ReceivedRequest,
@@ -91,7 +91,7 @@ export async function signedResultUrl(
   return `http://${host}/${parts.provider}/results/${parts.id}.mp4?${query}`;
 }
 
-/** The film, or the object store's 403 when there is none, or the URL has expired or was altered. */
+/** The film, or the object store's 403 when it does not exist or the URL has expired or was altered. */
 export async function answerResult(
   request: ReceivedRequest,
   id: string,
@@ -110,7 +110,7 @@ export async function answerResult(
   };
 }
 
-/** What an object store says about a URL that has expired. */
+/** The object store's response for an expired URL. */
 export function accessDenied(): Answer {
   return {
     status: 403,

@@ -1,9 +1,9 @@
 import { z } from "zod";
 
-/** How the webhooks of a simulated provider behave; part of its settings. */
+/** Settings for the webhooks of a simulated provider. */
 export const webhookSettings = {
   /**
-   * `once`: as documented. `doubled`: every delivery twice. `early`: before the end is there to be read. `forged`: with a
+   * `once`: as documented. `doubled`: every delivery twice. `early`: before the result is readable. `forged`: with a
    * wrong signature or token. `lost`: never.
    */
   webhooks: z.enum(["once", "doubled", "early", "forged", "lost"]),
@@ -11,20 +11,20 @@ export const webhookSettings = {
   webhook_delay_ms: z.int().min(0).max(600_000),
 };
 
-/** One delivery. */
+/** A delivery. */
 export interface Delivery {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-/** Sends webhooks after a while, and can take all back that are not out. */
+/** Sends webhooks with a delay, and can cancel those that are not sent yet. */
 export class WebhookSender {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #running = new Set<Promise<void>>();
   #end = new AbortController();
 
-  /** Makes the deliveries after `ms` and sends them, one after the other. What the receiver answers is of no interest. */
+  /** Creates the deliveries after `ms` and sends them in order. The receiver's response is ignored. */
   schedule(ms: number, make: () => Promise<Delivery[]>): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
@@ -49,7 +49,7 @@ export class WebhookSender {
         });
         await response.body?.cancel();
       } catch {
-        // A receiver that is not there: the provider's webhooks are a hint, too.
+        // An unreachable receiver: real providers' webhooks can be lost too.
       }
     }
   }
@@ -64,7 +64,7 @@ export class WebhookSender {
   }
 }
 
-/** HMAC-SHA256 of a text under a secret taken as text, in hex. */
+/** HMAC-SHA256 of a text with a text secret, in hex. */
 export async function hexHmac(secret: string, text: string): Promise<string> {
   const encoder = new TextEncoder();
   const key = await crypto.subtle.importKey(

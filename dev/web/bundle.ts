@@ -1,4 +1,4 @@
-/** The page of `web/` as files: bundled by Deno's own bundler from the import map, with no build step before it. */
+/** Bundles the page of `web/` with Deno's bundler and the import map; there is no separate build step. */
 import { encodeHex } from "@std/encoding";
 import { fromFileUrl, join } from "@std/path";
 import { pruneMembers } from "./prune.ts";
@@ -6,13 +6,13 @@ import { pruneMembers } from "./prune.ts";
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const source = join(root, "web");
 
-/** In the order in which they apply. */
+/** Style sheets in order. */
 const STYLES = ["tokens", "base", "parts", "shell", "demo", "console"];
 
-/** The routes: a static host has no fallback, so each needs a file. */
+/** Routes of the page. A static host has no fallback, so each needs a file. */
 const ROUTES = ["", "ops/"];
 
-/** Modules of supabase-js that the page does not use, and the module that stands in for them. */
+/** Modules of supabase-js that the page does not use, with their replacement. */
 const UNUSED_MODULES = [
   "@supabase/storage-js",
   "./lib/webauthn",
@@ -23,10 +23,10 @@ const UNUSED_MODULES = [
 ];
 const STAND_IN = "shell/unused.js";
 
-/** The page cannot be bundled; the message is what the bundler says. */
+/** The page cannot be bundled; the message is the bundler's. */
 export class BundleError extends Error {}
 
-/** The files of the page by path, without `config.json`. Names of assets change with their content. */
+/** The files of the page by path, without `config.json`. Names of assets contain a hash. */
 export type PageFiles = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
 async function runBundler(
@@ -43,7 +43,10 @@ async function runBundler(
   return new TextDecoder().decode(stdout);
 }
 
-/** One script. In between it is readable, which {@link pruneMembers} needs; the second run drops what only that used. */
+/**
+ * One script. It is bundled unminified first, because {@link pruneMembers} needs readable code; the second run drops
+ * what only the pruned members used.
+ */
 async function bundleScript(path: string): Promise<string> {
   const external = UNUSED_MODULES.map((module) => `--external=${module}`);
   const readable = await runBundler(join(source, path), external);
@@ -56,7 +59,7 @@ async function bundleScript(path: string): Promise<string> {
   }
 }
 
-/** CSS without comments and without the space that means nothing. */
+/** CSS without comments and redundant white space. */
 export function minifyCss(css: string): string {
   return css.replace(/\/\*[\s\S]*?\*\//g, "")
     .replace(/\s+/g, " ")
@@ -78,7 +81,7 @@ async function named(
 /**
  * Bundles the page.
  *
- * @throws {BundleError} with the place of the mistake.
+ * @throws {BundleError} with the position of the error.
  */
 export async function bundlePage(): Promise<PageFiles> {
   const encoder = new TextEncoder();
@@ -151,7 +154,7 @@ export async function bundlePage(): Promise<PageFiles> {
   ]);
 }
 
-/** When the newest source of the page was changed, in milliseconds. */
+/** Modification time of the newest source of the page, in milliseconds. */
 export async function lastChange(): Promise<number> {
   const newest = async (folder: string): Promise<number> => {
     let last = 0;

@@ -1,6 +1,9 @@
-/** Members of classes that nothing in a bundle can reach. Bundlers drop unused functions, but never unused methods. */
+/**
+ * Removes members of classes that nothing in a bundle can reach. Bundlers drop unused functions, but never unused
+ * methods.
+ */
 
-/** Members that the language calls by itself. */
+/** Members that the language itself calls. */
 const CALLED_BY_LANGUAGE = new Set([
   "constructor",
   "catch",
@@ -20,7 +23,7 @@ const ASSIGNED_OBJECT = /^ {4}this\.([\w$]+) = \{$/;
 
 const CLASS = /^(?:var [\w$]+ = |export default |export )?class\b.*\{$/;
 const COMMENT = /^\s*(?:\/\*\*|\* |\*\/|\*$|\/\/)/;
-/** Text of several words, which names no member. */
+/** Text of several words, which cannot be a member's name. */
 const SENTENCE = /"[^"\\]* [^"\\]*"/g;
 
 function countNames(lines: readonly string[]): Map<string, number> {
@@ -34,8 +37,8 @@ function countNames(lines: readonly string[]): Map<string, number> {
 }
 
 /**
- * The code without the methods, and the object literals assigned to members, whose names occur nowhere else in it; again
- * until there are none. A name in a string counts as a use, unless the string has spaces.
+ * The code without the methods, and the object literals assigned to members, whose names occur nowhere else in it;
+ * repeated until there are none. A name in a string counts as a use, unless the string has spaces.
  *
  * `code` is a bundle as esbuild prints it without `--minify`: two spaces per level, the classes at the top level.
  */

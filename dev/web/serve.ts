@@ -1,4 +1,4 @@
-/** Serves the page beside a stack, on its own port: another origin than the API, as on a static host. */
+/** Serves the page of a stack on a separate port, so on another origin than the API, as on a static host. */
 import { listen, type ListenOptions } from "../stack/process/listen.ts";
 import {
   BundleError,
@@ -7,17 +7,17 @@ import {
   type PageFiles,
 } from "./bundle.ts";
 
-/** A page that is served. */
+/** A served page. */
 export interface Page extends AsyncDisposable {
   /** `http://127.0.0.1:<port>` */
   url: string;
   /** The same on the network; empty without a host. */
   networkUrls: string[];
-  /** Resolves once it is bundled: with undefined, or with what is wrong, which the page then shows as well. */
+  /** Resolves once it is bundled: with undefined, or with the error, which the page then shows too. */
   ready: Promise<string | undefined>;
 }
 
-/** What `config.json` says. */
+/** The contents of `config.json`. */
 export interface ServedConfig {
   url: string;
   publishableKey: string;
@@ -34,7 +34,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".woff2": "font/woff2",
 };
 
-/** The bundle of now: made once, and again after a source was changed. */
+/** The current bundle; bundled again after a source has changed. */
 class Bundle {
   #made: Promise<PageFiles> | undefined;
   #at = 0;
@@ -49,7 +49,7 @@ class Bundle {
   }
 }
 
-/** The address of the API as the browser that reads `config.json` reaches it. */
+/** The API's address for the browser that reads `config.json`. */
 function reachable(url: string, request: Request): string {
   const api = new URL(url);
   api.hostname = new URL(request.url).hostname;
@@ -57,10 +57,10 @@ function reachable(url: string, request: Request): string {
 }
 
 /**
- * Serves the page until it is disposed of. `config` is called for each `config.json`; undefined answers 503, while the
+ * Serves the page until it is disposed. `config` is called for each `config.json`; undefined answers 503 while the
  * stack is starting.
  *
- * @throws {StackError} when the port cannot be listened on.
+ * @throws {StackError} when the port is in use or not allowed.
  */
 export async function servePage(
   options: ListenOptions & { config: () => ServedConfig | undefined },

@@ -166,7 +166,7 @@ Deno.test("deno task demo: an unknown argument is named, and nothing starts", as
   for (
     const [args, code, words] of [
       [["--everything"], 2, /^Unknown argument --everything\.\n\nUsage: /],
-      [["--out", "/tmp"], 2, /^--out goes with --all\./],
+      [["--out", "/tmp"], 2, /^--out requires --all\./],
       [["--all", "--out"], 2, /^--out needs a value\./],
       [
         ["--all", "--portrait", "/nowhere.jpg"],

@@ -68,12 +68,12 @@ type TalkRequest = z.output<typeof talkSchema>;
 const settingsSchema = z.strictObject({
   render_ms: z.int().min(0).max(86_400_000),
   result_url_seconds: z.int().min(0).max(604_800),
-  /** How talks end that are created from now on; `stuck` never leaves `started`. */
+  /** The outcome of new talks; `stuck` never leaves `started`. */
   outcome: z.enum(["done", "error", "rejected", "stuck"]),
   credits: z.int().min(0),
   /** `documented`: a listed talk lacks `user_data` and `name`, which the list schema of the vendor does not show. */
   list_members: z.enum(["all", "documented"]),
-  /** Milliseconds until a talk shows in the list. */
+  /** Milliseconds until a new talk is listed. */
   list_lag_ms: z.int().min(0).max(600_000),
   ...webhookSettings,
 });
@@ -98,7 +98,7 @@ const storedTalkSchema = z.object({
   outcome: settingsSchema.shape.outcome,
   asked: talkSchema,
   film: filmOrderSchema,
-  /** Null when no film can be made of what was uploaded. */
+  /** Null when no film can be made of the uploads. */
   seconds: z.number().nullable(),
 }).readonly();
 type Talk = z.output<typeof storedTalkSchema>;
@@ -108,9 +108,9 @@ const MAX_IMAGE_BYTES = 10_000_000;
 const MAX_AUDIO_BYTES = 6_000_000;
 
 /**
- * D-ID as far as this project uses it: talks, images, audios and credits, as "D-ID API 4.2.1" describes them. All keys
- * share one account; one that starts with `invalid` is refused. A webhook over plain http is taken for a loopback
- * address only, which the real service would refuse as well.
+ * D-ID as far as this project uses it: talks, images, audios and credits, as in "D-ID API 4.2.1". All keys share one
+ * account; a key that starts with `invalid` is refused. Webhooks over plain http are accepted for loopback addresses
+ * only; the real service would refuse those too.
  */
 export class DId implements Provider {
   readonly name = "d-id";
@@ -122,7 +122,7 @@ export class DId implements Provider {
   readonly #routes: readonly Route[];
   readonly #webhooks = new WebhookSender();
   readonly #talks: Records<Talk>;
-  /** SHA-256 by address. */
+  /** SHA-256 by URL. */
   readonly #uploads: Records<string>;
   readonly #films: Films;
   readonly #account: Records<Settings>;
@@ -240,7 +240,7 @@ export class DId implements Provider {
   async handle(request: ReceivedRequest): Promise<Answer> {
     const { route, call } = matchRoute(this.#routes, request);
     if (route === null) return dIdError("not_found");
-    // Results lie in an object store: their URL is their key.
+    // Results are in an object store: the signed URL is the credential.
     if (route.operation !== "results.get") {
       const key = /^Basic (\S+)$/.exec(
         request.headers.get("authorization") ?? "",
@@ -272,7 +272,7 @@ export class DId implements Provider {
     const recording = script.type === "audio"
       ? this.#uploads.get(script.audio_url)
       : null;
-    // What was not uploaded here would have to be fetched, and this simulator asks nobody.
+    // Other files would have to be downloaded, and this simulator makes no requests.
     if (photo === undefined || recording === undefined) {
       return dIdError("invalid_actor_url");
     }
@@ -282,7 +282,7 @@ export class DId implements Provider {
       text: script.type === "text" ? script.input : "",
     };
     const seconds = (await this.#films.make(film))?.seconds ?? null;
-    // From here to the creation nothing waits, so the credits hold under concurrent requests.
+    // No await from here to the creation, so the credits are exact under concurrent requests.
     if (this.#settings.credits === 0) return dIdError("insufficient_credits");
     this.changeSettings({ credits: this.#settings.credits - 1 });
     const talk: Talk = {
@@ -349,7 +349,7 @@ export class DId implements Provider {
     return age >= talk.renderMs / 4 ? "started" : "created";
   }
 
-  /** A talk as `GET /talks/{id}` and the webhook show it. */
+  /** A talk as in `GET /talks/{id}` and the webhook. */
   async #body(talk: Talk, { request }: Call): Promise<Record<string, unknown>> {
     const status = this.#statusOf(talk);
     const { asked } = talk;
@@ -357,7 +357,7 @@ export class DId implements Provider {
       ...this.#listed(talk),
       user_data: asked.user_data,
       name: asked.name,
-      // Answered by older keys, and of no use: nobody outside can download it.
+      // Present for older keys, but the URL cannot be downloaded from outside.
       pending_url: `s3://d-id-talks-prod/simulated/${talk.id}/result.mp4`,
       config: { stitch: false, ...asked.config },
       ...(status === "done"
@@ -387,7 +387,7 @@ export class DId implements Provider {
     };
   }
 
-  /** The members that the list schema documents. */
+  /** The members in the list schema. */
   #listed(talk: Talk): Record<string, unknown> {
     const { asked } = talk;
     return {

@@ -1,7 +1,7 @@
 import { type Answer, jsonAnswer } from "../provider.ts";
 import { accessDenied } from "../videos.ts";
 
-/** The vendor's errors by name: HTTP status, `kind`, and a description as it has been seen. */
+/** The vendor's errors by name: HTTP status, `kind`, and a description as observed. */
 const KNOWN: ReadonlyMap<
   string,
   { status: number; kind: string; description: string; details?: unknown }
@@ -74,7 +74,7 @@ const GATEWAY: ReadonlyMap<string, { status: number; message: string }> =
       status: 504,
       message: "Endpoint request timed out",
     }],
-    // Seen in the wild only; its body is a guess.
+    // Observed, but not documented; the body is a guess.
     ["too_many_requests", { status: 429, message: "Too Many Requests" }],
   ]);
 
@@ -85,7 +85,7 @@ export const D_ID_ERROR_NAMES: ReadonlySet<string> = new Set([
   "access_denied",
 ]);
 
-/** The answer for one of {@link D_ID_ERROR_NAMES}; `description` in place of the usual words. */
+/** The response for one of {@link D_ID_ERROR_NAMES}; `description` replaces the usual text. */
 export function dIdError(name: string, description?: string): Answer {
   if (name === "access_denied") return accessDenied();
   const gateway = GATEWAY.get(name);

@@ -2,18 +2,18 @@ import { z } from "zod";
 import type { Clock } from "../provider.ts";
 import { webhookSettings } from "../webhooks.ts";
 
-/** What the control API can change. */
+/** The settings of the control API. */
 export const accountSchema = z.strictObject({
-  /** The format of error bodies for which no fault rule sets one. */
+  /** The format of error bodies, unless a fault rule sets one. */
   error_shape: z.enum(["old", "new"]),
-  /** How long a new voice stays out of `GET /v2/voices`; `GET /v1/voices/{id}` has it at once. */
+  /** Delay until a new voice is in `GET /v2/voices`; `GET /v1/voices/{id}` has it immediately. */
   search_lag_ms: z.int().min(0),
-  /** How long a generation stays out of the history. */
+  /** Delay until a generation is in the history. */
   history_lag_ms: z.int().min(0),
-  /** False: nothing is ever found in the history (zero retention). */
+  /** False: the history is always empty (zero retention). */
   keeps_history: z.boolean(),
   voice_limit: z.int().min(0),
-  /** Null: no monthly limit. */
+  /** Null for no monthly limit. */
   max_voice_add_edits: z.int().min(0).nullable(),
   can_use_instant_voice_cloning: z.boolean(),
   character_limit: z.int().min(0),
@@ -21,16 +21,16 @@ export const accountSchema = z.strictObject({
   transcript_ms: z.int().min(0).max(86_400_000),
   /** Whether the response to a submission has the id of its transcript; the provider's own types make it optional. */
   tells_transcript_id: z.boolean(),
-  /** Where the webhooks of the workspace go, and what they are signed with; null: none is configured. */
+  /** The workspace's webhook URL and signing secret; null when no webhook is configured. */
   webhook_endpoint: z.strictObject({ url: z.url(), secret: z.string() })
     .nullable(),
   ...webhookSettings,
 });
 
-/** The account and how the service behaves towards it. */
+/** Settings of the account and of the service's behaviour. */
 export type Account = z.output<typeof accountSchema>;
 
-/** Wide enough that no test meets a limit by accident. */
+/** High enough that no test reaches a limit by accident. */
 export const DEFAULT_ACCOUNT: Account = {
   error_shape: "new",
   search_lag_ms: 0,

@@ -236,7 +236,7 @@ export class ElevenLabs implements Provider {
     await this.#transcripts.stop();
   }
 
-  /** The account on its first day. */
+  /** A new account. */
   #open(): void {
     for (const voice of PREMADE_VOICES) this.#voices.set(voice.id, voice);
     this.#usage.set("voices", PREMADE_VOICES.length);
@@ -246,7 +246,7 @@ export class ElevenLabs implements Provider {
     return this.#accounts.get("account") ?? DEFAULT_ACCOUNT;
   }
 
-  /** Counts one more, and answers how many that makes. */
+  /** Counts one more and returns the new number. */
   #count(what: "voices" | "add_edits"): number {
     const count = (this.#usage.get(what) ?? 0) + 1;
     this.#usage.set(what, count);
@@ -357,7 +357,7 @@ export class ElevenLabs implements Provider {
       : this.#answer(200, show(voice));
   }
 
-  /** The form of a multipart request; null when it is something else or cannot be parsed. */
+  /** The form of a multipart request; null when it cannot be parsed. */
   #form(request: ReceivedRequest): Promise<VoiceForm | null> {
     const form = this.#forms.get(request) ?? readForm(request);
     this.#forms.set(request, form);
@@ -384,7 +384,7 @@ export class ElevenLabs implements Provider {
     }
     const samples = await readSamples(files);
     if (samples === null) return this.errorAnswer("invalid_content");
-    // From here to the creation nothing waits, so the limits hold under concurrent requests.
+    // No await from here to the creation, so the limits are exact under concurrent requests.
     const limit = this.#limitReached();
     if (limit !== null) return limit;
     const voice: StoredVoice = {

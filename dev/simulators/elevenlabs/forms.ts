@@ -4,12 +4,12 @@ import type { Sample } from "./voices.ts";
 import type { ReceivedRequest } from "../provider.ts";
 import { decodedSeconds, sha256 } from "../sound.ts";
 
-/** Less than this of decodable sound is answered as a corrupted upload. */
+/** Uploads with less decodable sound are answered as corrupted. */
 const MINIMUM_SECONDS = 1;
 
 const labelsSchema = z.record(z.string(), z.string());
 
-/** What the multipart form of a clone or an edit says. Empty texts count as not given, as on the real service. */
+/** The multipart form of a clone or an edit. Empty texts count as absent, as on the real service. */
 export interface VoiceForm {
   readonly name: string | null;
   readonly description: string | null;
@@ -85,7 +85,7 @@ export async function readForm(
   };
 }
 
-/** The files as samples, or null when any of them does not decode to at least a second of sound. */
+/** The files as samples, or null when one of them does not decode to at least a second of sound. */
 export async function readSamples(
   files: readonly File[],
 ): Promise<Sample[] | null> {

@@ -20,7 +20,7 @@ import {
   SPEECH_SPEED,
 } from "../../../supabase/functions/_shared/contracts/speech-models.ts";
 
-/** What the parts of the simulated ElevenLabs have in common. */
+/** The shared state of the simulated ElevenLabs' parts. */
 export interface Workspace {
   readonly clock: Clock;
   readonly ledger: Ledger;
@@ -54,7 +54,7 @@ const modelSchema = z.enum(SPEECH_MODELS);
 const outputFormatSchema = z.enum(SPEECH_OUTPUT_FORMATS)
   .default("mp3_44100_128");
 
-/** Why the model does not take the request, in the vendor's words; null when it does. */
+/** Why the model refuses the request, in the vendor's words; null when it accepts. */
 function refusalOf(
   model: z.output<typeof modelSchema>,
   request: z.output<typeof speechSchema>,
@@ -118,13 +118,13 @@ const generationSchema = z.object({
   model: z.string(),
   text: z.string(),
   createdAt: z.number(),
-  /** What the account had used before and after it. */
+  /** The account's usage before and after it. */
   characters: z.object({ from: z.int(), to: z.int() }).readonly(),
   settings: z.record(z.string(), z.unknown()),
-  /** The history shows it no more. */
+  /** Deleted from the history. */
   isDeleted: z.boolean(),
 }).readonly();
-/** One generation. Its sound follows from its text. */
+/** A generation. Its sound is derived from its text. */
 type Generation = z.output<typeof generationSchema>;
 
 /** Text to speech and its history. */
@@ -148,12 +148,12 @@ export class Speech {
     this.#usage.clear();
   }
 
-  /** Characters that were paid for. */
+  /** Characters that were charged. */
   get characters(): number {
     return this.#usage.get("characters") ?? 0;
   }
 
-  /** The marker of a request: a uuid in the text that it speaks or, for the sound of an item, that it spoke. */
+  /** The marker of a request: a uuid in its text or, for the sound of an item, in the item's text. */
   marker(request: ReceivedRequest, id: string): string | null {
     const given = speechSchema.partial().safeParse(
       parseJson(new TextDecoder().decode(request.body)),
@@ -215,7 +215,7 @@ export class Speech {
       characters * (HALF_PRICE.test(model_id) ? 0.5 : 1),
     );
     const audio = await spokenSound(text);
-    // From here to the creation nothing waits, so the quota holds under concurrent requests.
+    // No await from here to the creation, so the quota is exact under concurrent requests.
     const used = this.characters;
     if (used + charged > account().character_limit) {
       return errorAnswer("quota_exceeded");

@@ -8,7 +8,7 @@ import { decodedSeconds, sha256 } from "../sound.ts";
 import type { Records, State } from "../state.ts";
 import { type Delivery, hexHmac, WebhookSender } from "../webhooks.ts";
 
-/** The vendor takes files of at least so much sound. */
+/** Minimal duration of sound that the vendor accepts. */
 const MINIMUM_SECONDS = 0.1;
 
 const flag = z.enum(["true", "false"]).transform((text) => text === "true");
@@ -31,10 +31,10 @@ const formSchema = z.object({
   cloud_storage_url: z.url().optional(),
 });
 
-/** Hosts that files are fetched from: this machine's, since a simulator asks nobody outside. */
+/** Hosts from which files are downloaded: only this machine, because a simulator makes no requests to others. */
 const OWN_HOSTS = ["127.0.0.1", "localhost", "[::1]"];
 
-/** What is heard in every recording, over and over until its end. */
+/** The transcript of every recording, repeated to its length. */
 const HEARD =
   "And Mister John Dashwood had then leisure to consider how much there might be prudently in his power to do for them."
     .split(" ");
@@ -46,10 +46,10 @@ const madeSchema = z.object({
   marker: z.string().nullable(),
   readyAt: z.number(),
 }).readonly();
-/** A transcript, and when it can be read. */
+/** A transcript, and when it becomes readable. */
 type Made = z.output<typeof madeSchema>;
 
-/** A form as it was sent, or null when it is none. */
+/** The submitted form, or null when it cannot be parsed. */
 interface SentForm {
   readonly fields: Readonly<Record<string, string>>;
   readonly file: File | null;
@@ -67,13 +67,13 @@ export class Transcripts {
     this.#made = state.records("elevenlabs.transcripts", madeSchema);
   }
 
-  /** Forgets every transcript, and what is to be announced. */
+  /** Deletes every transcript and cancels pending webhooks. */
   async reset(): Promise<void> {
     this.#made.clear();
     await this.stop();
   }
 
-  /** Announces nothing any more. */
+  /** Cancels pending webhooks. */
   async stop(): Promise<void> {
     await this.#webhooks.clear();
   }
@@ -149,7 +149,7 @@ export class Transcripts {
     });
   }
 
-  /** The webhook of a transcript: signed as docs/simulators.md says, and sent once. */
+  /** The webhook of a transcript: signed as in docs/simulators.md, and sent once. */
   #announce(requestId: string, transcription: unknown, metadata: unknown) {
     const { webhooks, webhook_delay_ms, transcript_ms } = this.#workspace
       .account();
@@ -159,7 +159,7 @@ export class Transcripts {
       const endpoint = this.#workspace.account().webhook_endpoint;
       if (endpoint === null) return [];
       const isTrue = webhooks !== "forged" && webhooks !== "early";
-      // The receiver's clock is the real one, however far the simulators' has been moved.
+      // Real time, because the receiver's clock does not follow the simulators'.
       const time = String(Math.floor(Date.now() / 1000));
       const body = JSON.stringify({
         type: "speech_to_text_transcription",
@@ -219,7 +219,7 @@ export class Transcripts {
   }
 }
 
-/** The file at an address of this machine, or null. */
+/** The file at a URL of this machine, or null. */
 async function fetchFile(address: string): Promise<File | null> {
   const url = new URL(address);
   if (!OWN_HOSTS.includes(url.hostname)) return null;

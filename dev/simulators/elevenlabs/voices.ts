@@ -8,10 +8,10 @@ export const voiceSettingsSchema = z.object({
   use_speaker_boost: z.boolean(),
   speed: z.number(),
 }).readonly();
-/** How a voice speaks, as the service keeps it. */
+/** The settings of a voice. */
 export type VoiceSettings = z.output<typeof voiceSettingsSchema>;
 
-/** What the service uses where nothing was set. */
+/** Default settings. */
 export const DEFAULT_VOICE_SETTINGS: VoiceSettings = {
   stability: 0.5,
   similarity_boost: 0.75,
@@ -27,7 +27,7 @@ const sampleSchema = z.object({
   sha256: z.string(),
   seconds: z.number(),
 }).readonly();
-/** A file that a voice was made from. */
+/** A file from which a voice was created. */
 export type Sample = z.output<typeof sampleSchema>;
 
 /** See {@link StoredVoice}. */
@@ -44,10 +44,10 @@ export const storedVoiceSchema = z.object({
   samples: z.array(sampleSchema).readonly(),
   settings: voiceSettingsSchema,
 }).readonly();
-/** A voice as the simulator keeps it. */
+/** A stored voice. */
 export type StoredVoice = z.output<typeof storedVoiceSchema>;
 
-/** The voices that every account has. */
+/** The premade voices of every account. */
 export const PREMADE_VOICES: readonly StoredVoice[] = [
   premade(1, "21m00Tcm4TlvDq8ikWAM", "Rachel", "female"),
   premade(2, "pNInz6obpgDQGcFmaJgB", "Adam", "male"),
@@ -72,7 +72,7 @@ function premade(
   };
 }
 
-/** A voice as the service returns it; `settings` only on request. */
+/** A voice as in responses; `settings` only on request. */
 export function voiceBody(voice: StoredVoice, withSettings: boolean): unknown {
   const own = voice.category === "cloned";
   return {
@@ -121,7 +121,7 @@ export function voiceBody(voice: StoredVoice, withSettings: boolean): unknown {
   };
 }
 
-/** The query of `GET /v2/voices`, as it arrives. */
+/** The query of `GET /v2/voices`, unparsed. */
 export const searchQuerySchema = z.object({
   next_page_token: z.string().optional(),
   page_size: z.coerce.number().int().min(1).max(100).default(10),
@@ -156,7 +156,7 @@ const VOICE_TYPES: Readonly<
 
 const pageTokenSchema = z.tuple([z.union([z.string(), z.number()]), z.int()]);
 
-/** Where the page after `voice` begins: its place in the sort order, which stays true when voices come and go. */
+/** The cursor after `voice`: its position in the sort order, which stays valid when voices are added or deleted. */
 function pageToken(voice: StoredVoice, sort: string): string {
   return btoa(
     encodeURIComponent(JSON.stringify([sortKey(voice, sort), voice.seq])),
@@ -183,8 +183,8 @@ function comparePlaces(
 }
 
 /**
- * One page of `GET /v2/voices`: `search` looks, without regard to case, in name, description, labels and category.
- * Null when `next_page_token` is not one that an earlier page gave.
+ * One page of `GET /v2/voices`. `search` matches name, description, labels and category, ignoring case. Null when
+ * `next_page_token` is not from an earlier page.
  */
 export function searchVoices(
   voices: Iterable<StoredVoice>,

@@ -1,4 +1,4 @@
-/** A film as the simulated D-ID and HeyGen make it: the photo stands still, and the sound is the one that was given. */
+/** Creates the films of the simulated D-ID and HeyGen: a still photo with the given sound. */
 import decodeAudio from "@audio/decode";
 import {
   ALL_FORMATS,
@@ -22,15 +22,15 @@ import {
 } from "./still.ts";
 
 const FRAMES_PER_SECOND = 10;
-/** Sound in these forms goes into the film as it is; every browser plays them in MP4. */
+/** Sound in these formats is copied unchanged; every browser plays them in MP4. */
 const COPIED = ["mp3", "aac", "flac", "opus"] as const;
 
-/** A photo or a recording that no film can be made of; the message says which, and why. */
+/** A photo or recording that cannot be used; the message says which, and why. */
 export class FilmError extends Error {
   override readonly name = "FilmError";
 }
 
-/** A film (MP4: H.264, and MP3, AAC, FLAC or Opus), and how long it lasts, in thousandths of a second. */
+/** A film (MP4 with H.264, and MP3, AAC, FLAC or Opus) and its duration in milliseconds. */
 export interface Film {
   bytes: Uint8Array<ArrayBuffer>;
   seconds: number;
@@ -49,10 +49,10 @@ interface Sound {
 }
 
 /**
- * Makes the film of a photo (JPEG or PNG) and a recording (anything decodable, including the sound of a film).
+ * Creates the film of a photo (JPEG or PNG) and a recording (anything decodable, including the sound of a film).
  *
- * Guarantees: the photo is upright and whole, at most 720 pixels on its longer side; the sound is whole, unchanged where
- * MP4 can hold it; the film lasts as long as the sound, to a tenth of a second.
+ * Guarantees: the photo is upright and complete, at most 720 pixels on its longer side; the sound is complete,
+ * unchanged where MP4 supports it; the film is as long as the sound, to a tenth of a second.
  *
  * @throws {FilmError} when the photo or the recording cannot be decoded.
  */
@@ -75,7 +75,7 @@ export async function makeFilm(
 
   const target = new BufferTarget();
   const output = new Output({
-    // Its index stands in front, so that it plays while it loads.
+    // The index comes first, so that the film plays while it loads.
     format: new Mp4OutputFormat({ fastStart: "in-memory" }),
     target,
   });
@@ -105,7 +105,7 @@ export async function makeFilm(
     await audio.add(packet, { decoderConfig: sound.config });
   }
   await output.finalize();
-  if (target.buffer === null) throw new Error("the film has no bytes");
+  if (target.buffer === null) throw new Error("the film is empty");
   return {
     bytes: new Uint8Array(target.buffer),
     seconds: Math.round(sound.seconds * 1000) / 1000,
@@ -129,14 +129,14 @@ async function readSound(recording: Uint8Array<ArrayBuffer>): Promise<Sound> {
   }
   const begin = packets[0]?.timestamp ?? 0;
   const last = packets.at(-1);
-  if (last === undefined) throw new Error("there is no sound in it");
+  if (last === undefined) throw new Error("the file has no sound");
   return {
     codec,
     config,
     packets: packets.map((packet) =>
       packet.clone({ timestamp: packet.timestamp - begin })
     ),
-    // What lies before 0 is the encoder's lead, which is not heard.
+    // Samples before 0 are the encoder's delay, which is not played.
     seconds: last.timestamp + last.duration - Math.max(0, begin),
   };
 }
@@ -151,7 +151,7 @@ async function asFlac(recording: Uint8Array<ArrayBuffer>): Promise<Sound> {
     packets.push(new EncodedPacket(bytes, "key", seconds, duration));
     seconds += duration;
   }
-  if (packets.length === 0) throw new Error("there is no sound in it");
+  if (packets.length === 0) throw new Error("the file has no sound");
   return {
     codec: "flac",
     config: {

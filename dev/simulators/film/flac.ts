@@ -1,9 +1,9 @@
 /**
- * Sound as FLAC (RFC 9639) without compression: every subframe carries its samples as they are. For sound in a form that
- * MP4 players do not take, such as WAV and Vorbis.
+ * Encodes sound as FLAC (RFC 9639) without compression: every subframe has verbatim samples. For formats that MP4
+ * players do not support, such as WAV and Vorbis.
  */
 
-/** Samples of a frame. */
+/** Samples per frame. */
 const BLOCK = 4096;
 const BITS = 16;
 
@@ -13,7 +13,7 @@ export interface Pcm {
   channels: readonly Float32Array[];
 }
 
-/** How to decode the frames: `fLaC` and the STREAMINFO block, as MP4 and WebM have it. */
+/** The decoder configuration: `fLaC` and the STREAMINFO block, as in MP4 and WebM. */
 export function flacDescription(
   { sampleRate, channels }: Pcm,
 ): Uint8Array<ArrayBuffer> {
@@ -37,7 +37,7 @@ export function* flacFrames(
   { sampleRate, channels }: Pcm,
 ): Generator<{ bytes: Uint8Array<ArrayBuffer>; samples: number }> {
   const total = channels[0]?.length ?? 0;
-  // Some decoders do not look into STREAMINFO for it.
+  // Some decoders do not read it from STREAMINFO.
   const hasRate = sampleRate <= 0xffff;
   for (let from = 0, number = 0; from < total; from += BLOCK, number++) {
     const samples = Math.min(BLOCK, total - from);
@@ -70,7 +70,7 @@ export function* flacFrames(
   }
 }
 
-/** The number of a frame, coded as UTF-8 codes characters, up to 31 bits. */
+/** The frame number in the variable-length coding of UTF-8, up to 31 bits. */
 function codedNumber(number: number): number[] {
   if (number < 0x80) return [number];
   const tail: number[] = [];

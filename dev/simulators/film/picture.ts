@@ -1,4 +1,4 @@
-/** The pixels of an uploaded photo, as a video frame takes them. */
+/** Decodes an uploaded photo to the pixels of a video frame. */
 import {
   convertIndexedToRgb,
   decode as decodePng,
@@ -14,7 +14,7 @@ import type { Planes } from "./still.ts";
 /** Longest side of a frame. */
 const MAX_SIDE = 720;
 
-/** Pixels as they are to be seen: RGBA, eight bits each. */
+/** Upright pixels: RGBA, eight bits each. */
 interface Pixels {
   width: number;
   height: number;
@@ -22,10 +22,10 @@ interface Pixels {
 }
 
 /**
- * The photo (JPEG or PNG), upright by its Exif orientation, transparent parts on white, made smaller until no side is
- * longer than 720 pixels.
+ * Decodes a photo (JPEG or PNG): upright by its Exif orientation, transparent parts on white, reduced so that no side
+ * is longer than 720 pixels.
  *
- * @throws the decoder's error when the file is neither, or is damaged.
+ * @throws the decoder's error when the file is of another type or damaged.
  */
 export function readPicture(file: Uint8Array<ArrayBuffer>): Planes {
   const { pixels, orientation } = isJpeg(file)
@@ -47,7 +47,9 @@ function orientationOf(file: Uint8Array): number {
 }
 
 function fromPng(file: Uint8Array<ArrayBuffer>): Pixels {
-  if (!hasPngSignature(file)) throw new Error("neither a JPEG nor a PNG");
+  if (!hasPngSignature(file)) {
+    throw new Error("the file is neither a JPEG nor a PNG");
+  }
   const png = decodePng(file);
   const { width, height } = png;
   const isIndexed = png.palette !== undefined;
@@ -69,7 +71,7 @@ function fromPng(file: Uint8Array<ArrayBuffer>): Pixels {
   return { width, height, data };
 }
 
-/** For each orientation of Exif: whether rows become columns, and which axes of the photo then run backwards. */
+/** For each Exif orientation: whether rows become columns, and which axes of the photo are reversed. */
 const TURNS: Readonly<
   Record<number, readonly [swap: boolean, x: boolean, y: boolean]>
 > = {
@@ -99,7 +101,7 @@ function toPlanes(photo: Pixels, orientation: number): Planes {
   const redSums = new Float32Array(red.length);
   for (let y = 0; y < codedHeight; y++) {
     for (let x = 0; x < codedWidth; x++) {
-      // Beyond the edge the last pixel repeats, as in encoders.
+      // The last pixel repeats beyond the edge, as in encoders.
       const seenX = Math.min(x, width - 1), seenY = Math.min(y, height - 1);
       const across = (swap ? seenY : seenX) / (swap ? height : width);
       const down = (swap ? seenX : seenY) / (swap ? width : height);
@@ -127,7 +129,7 @@ function toPlanes(photo: Pixels, orientation: number): Planes {
   return { width, height, codedWidth, codedHeight, luma, blue, red };
 }
 
-/** The mean colour of a part of the photo, on white; the part is given as shares of the photo's sides. */
+/** The mean colour of a part of the photo, on white. The part is given in fractions of the photo's sides. */
 function meanOf(
   { width, height, data }: Pixels,
   left: number,

@@ -1,7 +1,7 @@
 import { type Answer, jsonAnswer } from "../provider.ts";
 import { accessDenied } from "../videos.ts";
 
-/** The vendor's errors by name: HTTP status, code, a message, and the parameter or headers that come with it. */
+/** The vendor's errors by name: HTTP status, code, message, and the parameter or headers that they include. */
 const KNOWN: ReadonlyMap<string, {
   status: number;
   code: string;
@@ -86,7 +86,7 @@ export const HEYGEN_ERROR_NAMES: ReadonlySet<string> = new Set([
   "access_denied",
 ]);
 
-/** The answer for one of {@link HEYGEN_ERROR_NAMES}; `message` and `param` in place of the usual ones. */
+/** The response for one of {@link HEYGEN_ERROR_NAMES}; `message` and `param` replace the usual ones. */
 export function heyGenError(
   name: string,
   details: { message?: string; param?: string } = {},

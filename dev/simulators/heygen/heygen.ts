@@ -61,7 +61,7 @@ const videoSchema = z.object({
     context.addIssue({
       code: "custom",
       path: ["script"],
-      message: "give one of script, audio_url and audio_asset_id",
+      message: "set one of script, audio_url and audio_asset_id",
     });
   }
   // A photo has no voice.
@@ -79,12 +79,12 @@ const endpointSchema = z.strictObject({ url: z.url(), secret: z.string() });
 const settingsSchema = z.strictObject({
   render_ms: z.int().min(0).max(86_400_000),
   result_url_seconds: z.int().min(0).max(604_800),
-  /** How videos end that are created from now on; `refused` is a failure for their content. */
+  /** The outcome of new videos; `refused` is a failure because of the content. */
   outcome: z.enum(["completed", "failed", "refused", "stuck"]),
-  /** Videos that may render at once; one more is 429. */
+  /** Maximal number of videos that render at once; one more is 429. */
   max_concurrent: z.int().min(0),
   wallet_credits: z.int().min(0),
-  /** Milliseconds until a video shows in the list. */
+  /** Milliseconds until a new video is listed. */
   list_lag_ms: z.int().min(0).max(600_000),
   /** The registered endpoint of webhooks, also set by `POST /v3/webhooks/endpoints`. */
   webhook_endpoint: endpointSchema.nullable(),
@@ -112,12 +112,12 @@ const storedVideoSchema = z.object({
   outcome: settingsSchema.shape.outcome,
   asked: videoSchema,
   film: filmOrderSchema,
-  /** Null when no film can be made of what was uploaded. */
+  /** Null when no film can be made of the uploads. */
   seconds: z.number().nullable(),
 }).readonly();
 type Video = z.output<typeof storedVideoSchema>;
 
-/** What was answered under an `Idempotency-Key`. */
+/** The response stored under an `Idempotency-Key`. */
 const storedAnswerSchema = z.object({
   at: z.number(),
   answer: z.object({
@@ -128,9 +128,9 @@ const storedAnswerSchema = z.object({
 }).readonly();
 
 /**
- * HeyGen v3 as far as this project uses it: image videos, assets, the account and webhook endpoints, as the vendor's
- * pages of 2026 describe them. All keys share one account; one that starts with `invalid` is refused. For 24
- * hours, a creation with the same `Idempotency-Key` gets the same response, even if its body differs.
+ * HeyGen v3 as far as this project uses it: image videos, assets, the account and webhook endpoints, as in the vendor's
+ * pages of 2026. All keys share one account; a key that starts with `invalid` is refused. For 24 hours, a creation with
+ * the same `Idempotency-Key` gets the same response, even if its body differs.
  */
 export class HeyGen implements Provider {
   readonly name = "heygen";
@@ -289,7 +289,7 @@ export class HeyGen implements Provider {
   async handle(request: ReceivedRequest): Promise<Answer> {
     const { route, call } = matchRoute(this.#routes, request);
     if (route === null) return heyGenError("not_found");
-    // Results lie in an object store: their URL is their key.
+    // Results are in an object store: the signed URL is the credential.
     if (route.operation !== "results.get") {
       const key = request.headers.get("x-api-key") ?? "";
       if (key === "" || key.startsWith("invalid")) {
@@ -303,7 +303,7 @@ export class HeyGen implements Provider {
     return heyGenError(name);
   }
 
-  /** What was answered under an idempotency key in the last 24 hours. Refusals are not remembered. */
+  /** The response under an idempotency key in the last 24 hours. Errors are not stored. */
   #answered(slot: string | null): Answer | undefined {
     const known = slot === null ? undefined : this.#answers.get(slot);
     return known !== undefined && this.#clock.now() - known.at < 24 * HOUR_MS
@@ -328,7 +328,7 @@ export class HeyGen implements Provider {
       });
     }
     const { image, audio_asset_id, audio_url } = asked.data;
-    // What was not uploaded here would have to be fetched, and this simulator asks nobody.
+    // Other files would have to be downloaded, and this simulator makes no requests.
     if (image.type === "url" || audio_url !== undefined) {
       return heyGenError("download_failed");
     }
@@ -344,8 +344,8 @@ export class HeyGen implements Provider {
     }
     const film = { photo, recording, text: asked.data.script ?? "" };
     const seconds = (await this.#films.make(film))?.seconds ?? null;
-    // From here to the creation nothing waits: limits and idempotency hold under concurrent requests, and there is
-    // never a video without the answer under its key.
+    // No await from here to the creation: limits and idempotency are exact under concurrent requests, and no video
+    // exists without a response under its key.
     const meanwhile = this.#answered(slot);
     if (meanwhile !== undefined) return meanwhile;
     if (this.#settings.wallet_credits === 0) {
@@ -417,7 +417,7 @@ export class HeyGen implements Provider {
         url: endpoint.url,
         headers: {
           "heygen-signature": await hexHmac(secret, body),
-          // The receiver's clock is the real one, however far the simulators' has been moved.
+          // Real time, because the receiver's clock does not follow the simulators'.
           "heygen-timestamp": String(Math.floor(Date.now() / 1000)),
           "heygen-event-id": `evt_${crypto.randomUUID()}`,
         },
@@ -476,7 +476,7 @@ export class HeyGen implements Provider {
     };
   }
 
-  /** A video as the list shows it: without `callback_id` and URLs. */
+  /** A video as in the list: without `callback_id` and URLs. */
   #listed(video: Video): Record<string, unknown> {
     return {
       id: video.id,

@@ -1,12 +1,12 @@
-/** The few commands of Redis that the result cache and its tests use, on strings only, with Redis's own error texts. */
+/** The commands of Redis that the result cache and its tests use, for strings only, with Redis's error texts. */
 import { z } from "zod";
 import type { Clock } from "../provider.ts";
 import type { Records, State } from "../state.ts";
 
-/** What a command answers, in the types of RESP. */
+/** The result of a command, in RESP types. */
 export type RedisReply = string | number | null;
 
-/** A command that failed; the message is what Redis would send, with its leading word. */
+/** A failed command; the message is Redis's, with its leading word. */
 export class RedisError extends Error {
   override readonly name = "RedisError";
 }
@@ -19,7 +19,7 @@ const heldSchema = z.object({
 type Held = z.output<typeof heldSchema>;
 
 interface Command {
-  /** Least and most arguments after the name. */
+  /** Minimal and maximal number of arguments after the name. */
   readonly arity: readonly [number, number];
   run(args: readonly string[]): RedisReply;
 }
@@ -47,7 +47,7 @@ export class RedisStore {
     return [...this.#commands.keys()];
   }
 
-  /** Runs one command, name first. Throws `RedisError` where Redis would answer an error. */
+  /** Runs one command, name first. Throws `RedisError` where Redis would return an error. */
   run([name = "", ...args]: readonly string[]): RedisReply {
     const command = this.#commands.get(name.toLowerCase());
     if (command === undefined) {

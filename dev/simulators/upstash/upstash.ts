@@ -32,8 +32,8 @@ const ERRORS: ReadonlyMap<string, readonly [number, string]> = new Map([
 type Outcome = { result: RedisReply } | { error: string };
 
 /**
- * The REST front of Upstash Redis on a small store: `POST /` and `/pipeline`, as `@upstash/redis` 1.39.0 calls them.
- * Any bearer token passes that does not start with `invalid`.
+ * The REST API of Upstash Redis on a small store: `POST /` and `/pipeline`, as `@upstash/redis` 1.39.0 calls them. It
+ * accepts any bearer token that does not start with `invalid`.
  */
 export class Upstash implements Provider {
   readonly name = "upstash";
@@ -140,7 +140,7 @@ function routeOf(
   return path === "/pipeline" ? "pipeline" : null;
 }
 
-/** The commands of the body, as strings; none when the body is not what the route takes. */
+/** The commands in the body, as strings; none when the body does not fit the route. */
 function commandsOf(request: ReceivedRequest): readonly (readonly string[])[] {
   let body: unknown;
   try {
@@ -161,7 +161,7 @@ function encodeReply(reply: RedisReply, base64: boolean): RedisReply {
   return typeof reply === "string" ? encodeText(reply, base64) : reply;
 }
 
-/** A value as Redis could hold it: objects, arrays and booleans only as their JSON text. */
+/** A value as Redis stores it: objects, arrays and booleans as JSON text. */
 function encodeLie(value: unknown, base64: boolean): RedisReply {
   if (value === null || typeof value === "number") return value;
   return encodeText(
@@ -171,7 +171,7 @@ function encodeLie(value: unknown, base64: boolean): RedisReply {
 }
 
 function encodeText(text: string, base64: boolean): string {
-  // The status reply stays as it is, as on the real service, where the client looks for the bare word.
+  // A status reply is not encoded, as on the real service: the client compares the bare word.
   return base64 && text !== "OK"
     ? Buffer.from(text, "utf8").toString("base64")
     : text;
