@@ -1,6 +1,6 @@
 /**
  * Writes the baseline migrations, one for each module, from the files of `supabase/schemas`. From the first release on
- * they are frozen: a database may have run them.
+ * they are frozen, because databases have run them.
  *
  * usage: deno task db:baseline
  */
@@ -28,7 +28,7 @@ const WHAT: Readonly<Record<SchemaModule, string>> = {
     "The module shop: vendors, orders, payments and deliveries. Needs core and people.",
 };
 
-/** The text of a module's baseline: its schema files one after another. */
+/** The text of a module's baseline: its schema files in order. */
 export function baselineOf(
   module: SchemaModule,
   files: readonly SchemaFile[],
@@ -44,8 +44,8 @@ export function baselineOf(
 }
 
 /**
- * The release since which the baselines are frozen. The commit that is tagged as the first release names itself here;
- * until then nobody has run them.
+ * The release that freezes the baselines. The commit that is tagged as the first release sets it; until then no
+ * database depends on them.
  */
 const FROZEN_SINCE: string | undefined = undefined;
 

@@ -1,6 +1,6 @@
 /**
- * Builds the npm package `edge-ai-jobs`: from `client/` ES modules and types, file by file, and no dependency; beside
- * them the installer, with what it copies.
+ * Builds the npm package `edge-ai-jobs`: ES modules and types from `client/`, file by file, without dependencies; and
+ * the installer with its template.
  *
  * usage: deno task build:client [--out DIR]     writes dist/client, ready for `npm publish` or `npm pack`
  *        deno task build:client --check         builds in memory; fails when the core is larger than its budget
@@ -14,7 +14,7 @@ import { FULL_LOCK } from "./lock-rules.ts";
 const root = fromFileUrl(new URL("../../", import.meta.url));
 const source = join(root, "client");
 
-/** Most bytes of everything that `edge-ai-jobs` loads, minified and gzipped. */
+/** Largest size of the entry `edge-ai-jobs` with its imports, minified and gzipped. */
 export const CORE_BUDGET_BYTES = 6144;
 
 const OPTIONS: ts.CompilerOptions = {
@@ -26,13 +26,13 @@ const OPTIONS: ts.CompilerOptions = {
   strict: true,
 };
 
-/** A file of the package that does not follow from its own source alone. */
+/** A file of the package cannot be built from its source alone. */
 export class BuildError extends Error {}
 
 /**
  * The files of the package by path, as text.
  *
- * @throws {BuildError} naming the file when an exported name lacks its type.
+ * @throws {BuildError} with the file in which an export lacks its type.
  */
 export async function buildClient(): Promise<Map<string, string>> {
   const files = new Map([
@@ -70,7 +70,7 @@ export async function buildClient(): Promise<Map<string, string>> {
   return files;
 }
 
-/** Bytes of an entry with all that it imports from the package, minified and gzipped. */
+/** Size of an entry with its imports from the package, minified and gzipped. */
 export async function measureEntry(entry: string): Promise<number> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [

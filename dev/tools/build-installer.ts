@@ -1,6 +1,6 @@
 /**
- * The part of the npm package that puts this project into an existing one: the program `bin/edge-ai-jobs.js` and what it
- * copies, `template/`.
+ * The part of the npm package that adds this project to an existing one: the program `bin/edge-ai-jobs.js` and the
+ * files that it copies, `template/`.
  */
 import { fromFileUrl, join } from "@std/path";
 import { parse as parseToml } from "@std/toml";
@@ -19,25 +19,25 @@ const root = fromFileUrl(new URL("../../", import.meta.url)).replace(/\/$/, "");
 
 const FUNCTIONS = "supabase/functions/";
 const SHARED = `${FUNCTIONS}_shared/`;
-/** Where `_shared` lies in the other project, so that it never mixes with one that is there. */
+/** Location of `_shared` in the other project, so that it never mixes with that project's own. */
 const INSTALLED_SHARED = `${SHARED}edge-ai-jobs/`;
 const INSTALLED_MAP = `${INSTALLED_SHARED}import_map.json`;
 
-/** The sections of config.toml that a project needs; every other one is the project's own business. */
+/** The sections of config.toml that a project needs; the installer leaves all others alone. */
 const SECTIONS = /^(functions\..+|db\.vault)$/;
 
-/** A source that the template cannot take as it is. */
+/** A source that the template cannot use. */
 export class TemplateError extends Error {}
 
 const importMapSchema = z.object({ imports: z.record(z.string(), z.string()) });
 
-/** The module that a migration belongs to, by its name: `<version>_<module>_<what>.sql`. Every other file is of the core. */
+/** The module of a migration, from its name: `<version>_<module>_<name>.sql`. All other files belong to the core. */
 export function moduleOf(path: string): Module {
   const name = /(?:^|\/)\d+_([a-z]+)(?:_\w+)?\.sql$/.exec(path)?.[1];
   return MODULES.find((module) => module === name) ?? "core";
 }
 
-/** Where a file of `supabase/functions` is installed, and its text with the imports that fit there. */
+/** Target path of a file of `supabase/functions`, and its text with adapted imports. */
 export function installedFunctionFile(
   path: string,
   text: string,
@@ -52,9 +52,9 @@ export function installedFunctionFile(
 }
 
 /**
- * The sections of a config.toml that the template takes, with the comments above them.
+ * The sections of a config.toml that the template includes, with the comments above them.
  *
- * @throws {TemplateError} when a function's section names no import map of this repository.
+ * @throws {TemplateError} when a function's section has no import map of this repository.
  */
 export function configSections(config: string): ConfigSection[] {
   const sections: ConfigSection[] = [];
@@ -117,9 +117,9 @@ export async function buildTemplate(): Promise<Map<string, string>> {
 }
 
 /**
- * The program as one ES module for Node, with the libraries that it uses inside.
+ * The program as one ES module for Node, with its libraries bundled.
  *
- * @throws {TemplateError} with what the bundler said.
+ * @throws {TemplateError} with the bundler's message.
  */
 export async function buildProgram(): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -138,7 +138,7 @@ export async function buildProgram(): Promise<string> {
   return `#!/usr/bin/env node\n${decoder.decode(stdout)}`;
 }
 
-/** Everything that the package has for this, by path. */
+/** All files of the package for the installer, by path. */
 export async function buildInstaller(): Promise<Map<string, string>> {
   const template = await buildTemplate();
   return new Map([

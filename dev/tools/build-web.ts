@@ -3,14 +3,14 @@
  *
  * usage: deno task build:web [--out DIR] [--url URL --publishable-key KEY]
  *
- * Writes web/dist. A config.json that lies there stays; with --url and --publishable-key it is written.
+ * Writes web/dist. An existing config.json is kept; with --url and --publishable-key it is written.
  */
 import { gzipSync } from "node:zlib";
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
 import { BundleError, bundlePage, type PageFiles } from "../web/bundle.ts";
 
-/** Most bytes of all scripts and of all styles, gzipped. */
+/** Largest total size of the scripts and of the styles, gzipped. */
 export const PAGE_BUDGETS: Readonly<Record<".js" | ".css", number>> = {
   ".js": 90 * 1024,
   ".css": 8 * 1024,

@@ -1,17 +1,17 @@
 /**
- * What a database holds as far as migrations decide it, one line for each fact: schemas, roles' settings, tables,
- * columns, constraints, indexes, functions with their bodies, views, triggers, policies, rights, comments, cron entries,
- * buckets and the rows that the service itself comes with. Two databases with the same lines are the same to us.
+ * Everything in a database that migrations determine, one line for each fact: schemas, roles' settings, tables,
+ * columns, constraints, indexes, functions with their bodies, views, triggers, policies, rights, comments, cron
+ * entries, buckets and initial rows. Databases with the same lines count as equal.
  */
 import type postgres from "postgres";
 
-/** Schemas whose objects are all ours. */
+/** Schemas that only this project uses. */
 const OURS = "('public', 'private')";
 
-/** Schemas of the platform to whose tables we add triggers and policies. */
+/** Schemas of the platform on whose tables we have triggers and policies. */
 const SHARED = "('auth', 'storage', 'realtime')";
 
-/** Rights as `grantee: privilege, …`, the defaults spelt out, in a fixed order. */
+/** Rights as `grantee: privilege, …`, with defaults made explicit, in a fixed order. */
 function rights(acl: string, kind: string, owner: string): string {
   return `(
     select string_agg(r.line, '; ' order by r.line)
@@ -71,7 +71,7 @@ const SECTIONS: readonly (readonly [string, string])[] = [
     "column",
     `select format(
        '%s %s %s %s not null %s default %s identity %s generated %s collation %s rights %s', c.oid::regclass,
-       -- Its place among the columns that are there: a dropped one leaves a gap.
+       -- Position among the existing columns, because a dropped column leaves a gap.
        (select count(*) from pg_attribute as b where b.attrelid = a.attrelid and b.attnum > 0 and b.attnum <= a.attnum
          and not b.attisdropped),
        a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity,
@@ -89,7 +89,7 @@ const SECTIONS: readonly (readonly [string, string])[] = [
     `select format('%s %s valid %s: %s', k.conrelid::regclass, k.conname, k.convalidated, pg_get_constraintdef(k.oid))
      from pg_constraint as k where k.connamespace::regnamespace::text in ${OURS}`,
   ],
-  // Rows that hang on a deleted one go in the order in which their foreign keys were made; see supabase/config.toml.
+  // Cascades run in the order in which the foreign keys were created; see supabase/config.toml.
   [
     "delete order",
     `select format('%s: %s', k.confrelid::regclass, string_agg(k.conname, ', ' order by k.oid))
@@ -159,7 +159,7 @@ const SECTIONS: readonly (readonly [string, string])[] = [
   ["publication", `select format('%s', p) from pg_publication_tables as p`],
 ];
 
-/** What differs in a row without meaning anything: drawn or dated when it was written. */
+/** Differences in rows that do not matter: random and time values. */
 const DRAWN = [
   "created_at",
   "updated_at",
@@ -169,7 +169,7 @@ const DRAWN = [
 ];
 
 /**
- * The facts of a database, sorted. `sql` must be a connection that sees everything, with an empty search_path.
+ * The facts of a database, sorted. `sql` must be a session that may read everything, with an empty search_path.
  *
  * @throws {postgres.PostgresError} when the catalogue cannot be read.
  */
@@ -182,7 +182,7 @@ export async function readCatalogue(
       facts.push(`${section} ${String(row[0])}`);
     }
   }
-  // Every row that a new database has: settings, job types, prices, limits.
+  // The rows of a new database: settings, job types, prices, limits.
   const tables = await sql<{ name: string }[]>`
     select c.oid::regclass::text as name
     from pg_class as c
@@ -200,7 +200,7 @@ export async function readCatalogue(
   return facts.sort();
 }
 
-/** How two sets of facts differ: what the first lacks is marked `+`, what the second lacks `-`. Empty: not at all. */
+/** The difference of two sets of facts: `+` is missing in the first, `-` in the second. Empty when they are equal. */
 export function compareCatalogues(
   one: readonly string[],
   other: readonly string[],

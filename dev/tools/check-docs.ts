@@ -1,6 +1,5 @@
 /**
- * Fails when something exported has no doc comment, a link between pages leads nowhere, or a file names a path of
- * one machine.
+ * Fails when an export has no doc comment, a link between pages is broken, or a file contains a path of one machine.
  *
  * usage: deno task check:docs
  */

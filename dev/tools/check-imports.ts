@@ -1,6 +1,6 @@
 /**
- * Fails when an import goes against the order of the layers, a source names a package by address, a lock file holds what
- * it should not, or a file of the schema is not listed or uses a later module.
+ * Fails when an import violates the layers, a source imports a package by URL, a lock file has wrong entries, or a
+ * schema file is not listed or uses a later module.
  *
  * usage: deno task check:imports
  */

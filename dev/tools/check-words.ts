@@ -1,6 +1,6 @@
 /**
- * Fails when prose uses a word that `words.json` bans, or a test has a long name. The list also says what to write
- * instead, which uses are right, and which folders are not checked yet.
+ * Fails when prose uses a word that `words.json` bans, or a test has a long name. The list also has the replacements,
+ * the allowed uses, and the folders that are not checked yet.
  *
  * usage: deno task check:words [PATH…]   a PATH, such as docs/, is checked even where it is listed as not yet done
  */

@@ -1,16 +1,16 @@
 /**
- * A Chromium for the browser tests: one that is installed, else one out of an npm package, which needs no root; where
- * there is neither and this is root on Debian or Ubuntu, the distribution's.
+ * Finds a Chromium for the browser tests: an installed one, else one from an npm package, which needs no root, else the
+ * distribution's on Debian or Ubuntu as root.
  */
 import { dirname, join } from "@std/path";
 
-/** The variable that names a Chromium, and overrides the search. */
+/** The variable with the path of a Chromium, which overrides the search. */
 export const CHROMIUM_VARIABLE = "CHROMIUM_PATH";
 
 /** A browser that can be started. */
 export interface Chromium {
   path: string;
-  /** Variables that it needs beside those of this process. */
+  /** Variables that it needs besides those of this process. */
   env: Record<string, string>;
 }
 
@@ -21,10 +21,10 @@ const INSTALLED = [
   "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
-/** 67 MB, fetched only where no browser is installed; so it stands in no lock file. */
+/** 67 MB, downloaded only if no browser is installed, and therefore in no lock file. */
 const PACKAGE = "@sparticuz/chromium@153.0.0";
 
-/** Unpacks the browser, and the libraries that it needs, into the folder for temporary files. */
+/** Unpacks the browser and its libraries into the temporary folder. */
 const UNPACK = `
   const { default: chromium } = await import("npm:${PACKAGE}");
   console.log(await chromium.executablePath());
@@ -67,7 +67,7 @@ async function fromNpm(): Promise<Chromium | undefined> {
     AWS_LAMBDA_JS_RUNTIME: "nodejs22.x",
   });
   if (path === undefined) return undefined;
-  // The system's libraries are newer; the package's are for systems that have none.
+  // The system's libraries are newer; the package's are for systems without any.
   const libraries = join(dirname(path), "al2023", "lib");
   for (const env of [{}, { LD_LIBRARY_PATH: libraries }]) {
     if (await run(path, ["--version"], env) !== undefined) return { path, env };
@@ -75,7 +75,7 @@ async function fromNpm(): Promise<Chromium | undefined> {
   return undefined;
 }
 
-/** Finds or fetches a browser. Undefined where there is none for this machine and none may be installed. */
+/** Finds or downloads a browser. Undefined when there is none for this machine and none may be installed. */
 export async function findChromium(): Promise<Chromium | undefined> {
   const named = Deno.env.get(CHROMIUM_VARIABLE);
   if (named !== undefined && named !== "") return { path: named, env: {} };

@@ -1,4 +1,4 @@
-/** The data model as people read it, from the catalogue of a database: what is what, who may do what, how it hangs together. */
+/** The data model for readers, from the catalogue of a database: tables, rights and references. */
 import type postgres from "postgres";
 
 interface Column {
@@ -10,7 +10,7 @@ interface Column {
 }
 
 interface Reference {
-  /** Columns, without the owner's, which is part of most. */
+  /** Columns, without the owner's, which most references include. */
   columns: string[];
   target: string;
   isOptional: boolean;
@@ -31,16 +31,16 @@ interface Grant {
   columns: string[] | null;
 }
 
-/** A table of ours and everything that the catalogue says about it. */
+/** One of our tables with its facts from the catalogue. */
 export interface Table {
-  /** `private.` in front of those that the API does not offer. */
+  /** Prefixed with `private.` if the API does not offer it. */
   name: string;
   comment: string;
   columns: Column[];
   references: Reference[];
   policies: Policy[];
   grants: Grant[];
-  /** What becomes of its rows when the account that they belong to is deleted. */
+  /** What happens to its rows when their account is deleted. */
   withAccount: string | null;
 }
 
@@ -122,13 +122,13 @@ export async function readTables(sql: postgres.Sql): Promise<Table[]> {
   return [...await sql.unsafe<Table[]>(TABLES)];
 }
 
-/** A chapter of the data model. Tables that are in none, and names that are no table, are an error. */
+/** A chapter of the data model. A table in no chapter, or an unknown name, is an error. */
 export interface Chapter {
   title: string;
   tables: string[];
 }
 
-/** @throws {Error} naming a table that no chapter, or more than one, has, or a name that is no table. */
+/** @throws {Error} with a table that is in no chapter or in several, or with an unknown name. */
 export function checkChapters(chapters: Chapter[], tables: Table[]): void {
   const listed = chapters.flatMap((chapter) => chapter.tables);
   const names = tables.map(({ name }) => name);
@@ -136,12 +136,12 @@ export function checkChapters(chapters: Chapter[], tables: Table[]): void {
     const times = listed.filter((one) => one === name).length;
     if (times !== 1) {
       throw new Error(
-        `table ${name} stands in ${times} chapters of the data model, not in one`,
+        `table ${name} is in ${times} chapters of the data model; it must be in one`,
       );
     }
   }
   for (const name of listed) {
-    if (!names.includes(name)) throw new Error(`${name} is no table`);
+    if (!names.includes(name)) throw new Error(`${name} is not a table`);
   }
 }
 
@@ -155,8 +155,8 @@ function drawColumn({ name, type, isKey, isUnique, isReference }: Column) {
 }
 
 /**
- * A mermaid `erDiagram` of some tables: all of their columns, and every reference between two tables of ours, the
- * other one without its columns when it is not among them. The account, which most rows belong to, is left out.
+ * A mermaid `erDiagram` of tables with all their columns and references; referenced tables outside the list have no
+ * columns. The account, to which most rows belong, is left out.
  */
 export function drawDiagram(tables: Table[]): string {
   const id = (name: string) => name.replace("private.", "");
@@ -188,7 +188,7 @@ function code(names: string[]): string {
   return names.map((name) => `\`${name}\``).join(", ");
 }
 
-/** Whether the privilege is on the whole table, on some columns, or not there. */
+/** Whether the privilege covers the whole table, some columns, or nothing. */
 function granted(table: Table, role: string, privilege: string) {
   const found = table.grants.filter((grant) =>
     grant.role === role && grant.privilege === privilege
@@ -209,8 +209,8 @@ function rightsOf(table: Table, role: string): string[] {
 }
 
 /**
- * A table in Markdown: what it is, what each role may do in the words of its policies and with the columns that are
- * granted, and what becomes of it with the account.
+ * A table in Markdown: its purpose, the rights of each role with the names of the policies and the granted columns, and
+ * what happens when the account is deleted.
  */
 export function describeTable(table: Table): string {
   const service = table.grants.filter(({ role }) => role === "service_role")

@@ -1,6 +1,6 @@
 /**
- * Writes the generated parts of `docs/data-model.md` (between `<!-- generated: … -->` and `<!-- end -->`) from a database
- * with the migrations of the tree. What stands around them is written by people and stays.
+ * Writes the generated parts of `docs/data-model.md` (between `<!-- generated: … -->` and `<!-- end -->`) from a
+ * database with the migrations of the tree. The text around them is kept.
  *
  * usage: deno task db:model [--check]
  */
@@ -90,7 +90,7 @@ const CHAPTERS: Record<string, Chapter> = {
   },
 };
 
-/** A chapter's tables in its order: the diagram, then each of them. */
+/** The tables of a chapter in order: the diagram, then each table. */
 function writeChapter(chapter: Chapter, tables: Table[]): string {
   const own = chapter.tables.flatMap((name) =>
     tables.filter((table) => table.name === name)
@@ -104,7 +104,7 @@ function writeChapter(chapter: Chapter, tables: Table[]): string {
 /**
  * The page with its generated parts replaced.
  *
- * @throws {Error} naming a part that the page does not have, or that is not among `parts`.
+ * @throws {Error} with a part that is missing in the page or in `parts`.
  */
 export function fillParts(page: string, parts: Record<string, string>): string {
   const filled = new Set<string>();
@@ -112,7 +112,9 @@ export function fillParts(page: string, parts: Record<string, string>): string {
     /(<!-- generated: ([a-z]+) -->\n)[\s\S]*?(<!-- end -->)/g,
     (_, head: string, name: string, tail: string) => {
       const part = parts[name];
-      if (part === undefined) throw new Error(`nothing makes the part ${name}`);
+      if (part === undefined) {
+        throw new Error(`the page has an unknown generated part ${name}`);
+      }
       filled.add(name);
       return `${head}\n${part}\n\n${tail}`;
     },
@@ -123,7 +125,7 @@ export function fillParts(page: string, parts: Record<string, string>): string {
   return text;
 }
 
-/** The whole page, from what stands there now and the database at `dbUrl`. */
+/** The whole page, from its current text and the database at `dbUrl`. */
 export async function writeDataModel(
   page: string,
   dbUrl: string,

@@ -1,5 +1,5 @@
 /**
- * Draws what `deno task demo --all` prints as docs/demo.svg, the picture in the README.
+ * Draws the output of `deno task demo --all` as docs/demo.svg, the picture in the README.
  *
  * usage: deno task demo:picture
  */
@@ -20,7 +20,7 @@ await Deno.writeTextFile(
   `${root}/docs/demo.svg`,
   drawTerminal(
     "npx -y deno@2.9.6 task demo --all",
-    // As somebody sees it who runs it in their own folder.
+    // With the relative paths that a user sees in the project's folder.
     new TextDecoder().decode(stdout).replaceAll(root, ""),
   ),
 );

@@ -1,10 +1,10 @@
-/** `deno fmt` for text that a program makes. */
+/** Runs `deno fmt` on generated text. */
 
 /**
- * The text as `deno fmt` without options leaves it.
+ * The text as formatted by `deno fmt` without options.
  *
- * @param extension what kind of text it is, as the ending of a file name: `ts`, `md`.
- * @throws {Error} when deno fmt does not take the text; it has said why on standard error.
+ * @param extension the kind of text as a file extension: `ts`, `md`.
+ * @throws {Error} when deno fmt fails; its message is on standard error.
  */
 export async function formatText(
   source: string,

@@ -1,4 +1,4 @@
-/** What documentation must keep: comments on what is exported, links that lead somewhere, no path of one machine. */
+/** Rules for documentation: comments on exports, working links, no paths of one machine. */
 import { dirname, join } from "@std/path";
 import ts from "typescript";
 import {
@@ -7,7 +7,7 @@ import {
   type SourceFile,
 } from "./source-tree.ts";
 
-/** Where every exported function, class and interface says what it guarantees. */
+/** Folders in which every exported function, class and interface must have a doc comment. */
 const DOCUMENTED = /^(supabase\/functions\/_shared|client|installer|dev)\//;
 
 function exportedNames(node: ts.Statement): { kind: string; name: string }[] {
@@ -68,7 +68,7 @@ export function checkDocComments(files: SourceFile[]): Finding[] {
   return findings;
 }
 
-/** Markdown without code: what is left has the same lines, so that line numbers hold. */
+/** Markdown with code blanked; line numbers stay the same. */
 function withoutCode(markdown: string): string {
   const blank = (code: string) => code.replace(/[^\n]/g, " ");
   return markdown.replace(/^( *)(```|~~~)[\s\S]*?^\1\2.*$/gm, blank).replace(
@@ -77,7 +77,7 @@ function withoutCode(markdown: string): string {
   );
 }
 
-/** The anchors of a page, as GitHub makes them from its headings. */
+/** The anchors of a page, as GitHub generates them from its headings. */
 function anchorsOf(markdown: string): Set<string> {
   const anchors = new Set<string>();
   const text = markdown.replace(
@@ -101,8 +101,7 @@ const LINK =
   /\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)|^[ \t]*\[[^\]]+\]:[ \t]*<?(\S+?)>?[ \t]*$|(?:src|href)="([^"]+)"/gm;
 
 /**
- * Links and images of markdown files and llms.txt that lead to no file of `paths`, or to no heading of the page. Links to other
- * hosts are not followed.
+ * Links and images of markdown files and llms.txt to missing files or headings. Links to other hosts are not checked.
  */
 export function checkLinks(files: SourceFile[], paths: string[]): Finding[] {
   const pages = new Map(
@@ -144,13 +143,13 @@ export function checkLinks(files: SourceFile[], paths: string[]): Finding[] {
   return findings;
 }
 
-/** Homes, and folders inside temporary and mounted places: right on one machine only. */
+/** Home folders, and folders inside temporary and mounted places, which exist on one machine only. */
 const MACHINE_PATH =
   /(?:file:\/\/|(?<![\w.$}/-]))(?:\/home\/[\w.-]+\/|\/Users\/[\w.-]+\/|\/root\/[\w.-]|[A-Z]:\\+Users\\|\/(?:var\/)?tmp\/[\w.-]+\/|\/(?:mnt|media|workspaces?)\/[\w.-]+\/)/;
 
 /**
- * Lines that name a path of one machine: of somebody's home, of a checkout in a temporary folder, or of `checkout`,
- * the folder that this repository lies in now.
+ * Lines with a path of one machine: a home folder, a checkout in a temporary folder, or `checkout`, the current folder
+ * of this repository.
  */
 export function checkMachinePaths(
   files: SourceFile[],

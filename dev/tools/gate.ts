@@ -1,8 +1,8 @@
 /**
- * The gate: everything that must hold before a change is taken.
+ * The gate: all checks that a change must pass.
  *
  * usage: deno task ok     checks, then the rings unit and database; stops at the first failure
- *            --keep-going   runs all of them and says in the end what failed
+ *            --keep-going   runs all of them and lists the failures at the end
  *            --checks       without the rings
  *        deno task test     all checks and all rings, to the end; the last line is the sum of the tests
  */
@@ -22,7 +22,7 @@ interface Check {
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 
-/** Of the text alone; the cheapest first. */
+/** Checks of the source only; the cheapest first. */
 const TEXT_CHECKS: Check[] = [
   { name: "format: deno fmt --check", args: ["fmt", "--check"] },
   { name: "lint: deno lint", args: ["lint", "--quiet"] },
@@ -54,7 +54,7 @@ const TEXT_CHECKS: Check[] = [
   },
 ];
 
-/** Of what is generated from a database with the migrations. */
+/** Checks of files that are generated from a database with the migrations. */
 const DATABASE_CHECKS: Check[] = [
   {
     name: "generated types: deno task db:types --check",
@@ -78,14 +78,14 @@ const DATABASE_CHECKS: Check[] = [
 
 const QUICK_RINGS: Ring[] = ["unit", "database"];
 
-/** A part of the gate that passes or fails by itself. */
+/** A part of the gate that passes or fails. */
 export interface Step {
   name: string;
-  /** Whether it passed. */
+  /** Resolves with whether it passed. */
   run(): Promise<boolean>;
 }
 
-/** Runs steps in order and returns the names of those that failed; unless it keeps going, none runs after a failure. */
+/** Runs steps in order and returns the names of those that failed. Stops at the first failure unless `keepsGoing`. */
 export async function runSteps(
   steps: readonly Step[],
   { keepGoing }: { keepGoing: boolean },
@@ -99,7 +99,7 @@ export async function runSteps(
   return failed;
 }
 
-/** Runs each lane of steps to its end, all lanes at once. Resolves with the names of those that failed. */
+/** Runs all lanes of steps in parallel, each to its end. Resolves with the names of the failed steps. */
 export async function runLanes(
   ...lanes: (readonly Step[])[]
 ): Promise<string[]> {
@@ -113,7 +113,7 @@ function stepsOf(checks: readonly Check[]): Step[] {
     async run() {
       await say(name);
       const { code } = await new Deno.Command(Deno.execPath(), {
-        // They import what only tools and tests use.
+        // Their imports include those of tools and tests.
         args: [
           command,
           ...(command === "run" || command === "check" ? FULL_LOCK : []),
@@ -131,7 +131,7 @@ function stepsOf(checks: readonly Check[]): Step[] {
 
 const SHARED_CLUSTER = "database: a cluster that the run shares";
 
-/** Starts the cluster that the rest of the run shares. False, with the reason printed, when that cannot be done. */
+/** Starts the cluster for the rest of the run. Returns false, with the reason printed, when that fails. */
 async function shareCluster(stack: AsyncDisposableStack): Promise<boolean> {
   try {
     const cluster = stack.use(await startTestCluster());
@@ -144,7 +144,7 @@ async function shareCluster(stack: AsyncDisposableStack): Promise<boolean> {
   }
 }
 
-/** Resolves with the names of what failed. */
+/** Resolves with the names of the failed parts. */
 async function runQuick(
   options: { keepGoing: boolean; rings: readonly Ring[] },
 ): Promise<string[]> {
@@ -162,10 +162,12 @@ async function runQuick(
   ];
 }
 
-/** Runs everything to the end, so that one line out of format hides no failed test. Each failed check counts as one. */
+/**
+ * Runs everything to the end, so that a formatting error hides no failed test. Each failed check counts as one failure.
+ */
 async function runWhole(): Promise<Tally> {
   const isOfTypes = ({ args: [command] }: Check) => command === "check";
-  // The types take one core as long as all the others take another.
+  // Type-checking takes as long as all others together, so it is a separate lane.
   const failedChecks = await runLanes(
     stepsOf(TEXT_CHECKS.filter(isOfTypes)),
     stepsOf(TEXT_CHECKS.filter((check) => !isOfTypes(check))),
@@ -185,7 +187,7 @@ async function runWhole(): Promise<Tally> {
   };
 }
 
-/** Runs the gate that the arguments name, and resolves with the exit code. */
+/** Runs the gate according to the arguments and resolves with the exit code. */
 async function main(args: string[]): Promise<number> {
   const known = ["--whole", "--keep-going", "--checks"];
   if (args.some((argument) => !known.includes(argument))) {

@@ -1,6 +1,6 @@
 /**
- * Writes `supabase/functions/_shared/database.types.ts` from a database with the migrations of the tree, by the
- * Supabase CLI, corrected where it cannot know better and formatted so that a change of the schema is a small diff.
+ * Writes `supabase/functions/_shared/database.types.ts` from a database with the migrations of the tree, with the
+ * Supabase CLI, corrected where it lacks information, and formatted so that a schema change is a small diff.
  *
  * usage: deno task db:types [--check]
  */
@@ -24,10 +24,10 @@ const HEAD =
   "// Written by `deno task db:types` from supabase/migrations. Not to be edited.\n";
 
 /**
- * The TypeScript types of schema `public` of the database at `dbUrl`, formatted by `deno fmt`, with a first line that
- * says where they come from. The same schema gives the same text. Columns that a trigger fills are optional on insert.
+ * The TypeScript types of schema `public` of the database at `dbUrl`, formatted by `deno fmt`, with a header line. The
+ * same schema gives the same text. Columns that a trigger fills are optional on insert.
  *
- * @throws {Error} with the words of the CLI when it fails.
+ * @throws {Error} with the CLI's message when it fails.
  */
 export async function generateTypes(dbUrl: string): Promise<string> {
   const { code, stdout, stderr } = await runSupabaseCli(

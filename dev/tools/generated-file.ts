@@ -1,7 +1,7 @@
-/** Files that a program writes and people commit: written, or compared with what is committed. */
+/** Generated files that are committed: written, or compared with the committed text. */
 import { relative } from "@std/path";
 
-/** Whether a generated file is what its generator makes now, and if not, where it differs. */
+/** Whether a generated file is up to date, and the difference if not. */
 export type Comparison = { isCurrent: true } | {
   isCurrent: false;
   difference: string;
@@ -10,8 +10,8 @@ export type Comparison = { isCurrent: true } | {
 const SHOWN_LINES = 12;
 
 /**
- * Compares two texts line by line. The difference is the stretch between the first and the last differing line,
- * shortened to a few lines of each side: `-` is what is there, `+` is what should be.
+ * Compares two texts by lines. The difference spans the first to the last differing line, shortened to a few lines of
+ * each side: `-` is the current text, `+` the expected one.
  */
 export function compareTexts(actual: string, expected: string): Comparison {
   if (actual === expected) return { isCurrent: true };
@@ -47,8 +47,8 @@ function print(text: string): void {
 }
 
 /**
- * The end of every generator: writes `content` to `path`, or with `--check` among `args` compares it with the file
- * and says which task brings it up to date. Resolves with the exit code: 0, or 1 when the check fails.
+ * The end of every generator: writes `content` to `path`, or with `--check` among `args` compares it with the file and
+ * names the task that updates it. Resolves with the exit code: 0, or 1 when the check fails.
  */
 export async function writeOrCheck(
   file: { path: string; content: string; task: string },

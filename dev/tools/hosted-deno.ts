@@ -1,6 +1,6 @@
 /**
- * The Deno whose API the hosted edge runtime has (`DENO_VERSION` of supabase/edge-runtime), from npm. Functions that
- * start, answer and type-check under it use nothing newer.
+ * The Deno version whose API the hosted edge runtime has (`DENO_VERSION` of supabase/edge-runtime), from npm. Functions
+ * that start, respond and type-check with it use nothing newer.
  */
 import { join } from "@std/path";
 import { z } from "zod";
@@ -19,7 +19,7 @@ const PLATFORMS: Readonly<Record<string, string>> = {
 
 const infoSchema = z.object({ denoDir: z.string() });
 
-/** The folder in which the Deno of this process keeps what it downloads. */
+/** Deno's download cache. */
 async function ownCacheDir(): Promise<string> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", "--no-config"],
@@ -30,10 +30,10 @@ async function ownCacheDir(): Promise<string> {
 }
 
 /**
- * The program and the cache of Deno {@link HOSTED_DENO_VERSION} for this platform. Downloads that platform's package
+ * The executable and the cache of Deno {@link HOSTED_DENO_VERSION} for this platform. Downloads the platform's package
  * on first use.
  *
- * @throws {Error} naming the package when there is none for this platform or it cannot be fetched.
+ * @throws {Error} with the package when there is none for this platform or the download fails.
  */
 export async function locateHostedDeno(): Promise<FunctionsDeno> {
   const { os, arch } = Deno.build;
@@ -42,7 +42,7 @@ export async function locateHostedDeno(): Promise<FunctionsDeno> {
     `@deno/${platform}@${HOSTED_DENO_VERSION}`,
     "deno",
   );
-  // The archive does not mark it as executable; the npm package `deno` sets the mode in the same way.
+  // The archive does not mark it as executable; the npm package `deno` sets the mode the same way.
   await Deno.chmod(program, 0o755);
   return {
     program,

@@ -1,6 +1,6 @@
 /**
- * Who may import whom, as data, and the check that holds the tree to it. Read with TypeScript's own parser, so that
- * text and comments that look like imports are none.
+ * The allowed imports between parts, as data, and their check. It uses TypeScript's parser, so text and comments that
+ * look like imports do not count.
  */
 import ts from "typescript";
 import { dirname, join } from "@std/path";
@@ -54,7 +54,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** The top folders, and the other ones that each may import. */
+/** The top folders, with the folders that each may import. */
 export const AREAS: Readonly<Record<string, readonly string[]>> = {
   supabase: [],
   client: [],
@@ -68,7 +68,7 @@ export const AREAS: Readonly<Record<string, readonly string[]>> = {
   tests: ["supabase", "client", "installer", "web", "dev", "bench", "tests"],
 };
 
-/** The rooms of `dev/stack`, and the other ones that each may import; the files beside them put all together. */
+/** The folders of `dev/stack`, with those that each may import; the files beside them may import all. */
 export const STACK_ROOMS: Readonly<Record<string, readonly string[]>> = {
   console: [],
   process: ["console"],
@@ -81,7 +81,7 @@ export const STACK_ROOMS: Readonly<Record<string, readonly string[]>> = {
   gateway: ["console", "process", "keys", "functions", "services"],
 };
 
-/** Packages that are deployed: small, and known to run on the hosted edge runtime. Everything else is for dev only. */
+/** Deployed packages: small, and known to run on the hosted edge runtime. All others are for development only. */
 export const PRODUCT_PACKAGES: readonly string[] = [
   "@std/async",
   "@std/encoding",
@@ -97,7 +97,9 @@ export const PRODUCT_PACKAGES: readonly string[] = [
   "zod",
 ];
 
-/** Names by which rights beyond the caller's come in, and the functions that may use them: they serve no user directly. */
+/**
+ * Names that give rights beyond the caller's, and the functions that may use them, because they do not act for a user.
+ */
 export const PRIVILEGED_NAMES: readonly string[] = [
   "createAdminClient",
   "createClient",
@@ -113,7 +115,7 @@ export const PRIVILEGED_FUNCTIONS: readonly string[] = [
   "render-ai-job",
 ];
 
-/** The one file of the product that may touch the runtime. */
+/** The only file of the product that may use the runtime's API. */
 const PLATFORM_FILE = `${SHARED}platform/deps.ts`;
 const RUNTIME_NAMES = ["Deno", "EdgeRuntime"];
 
@@ -129,7 +131,7 @@ interface Import {
 
 interface Parsed {
   imports: Import[];
-  /** Every identifier of the code, with the lines on which it stands. */
+  /** Every identifier of the code, with its lines. */
   names: Map<string, number[]>;
 }
 
@@ -176,7 +178,7 @@ function areaOf(path: string): string {
     path.split("/")[0] ?? "";
 }
 
-/** The room of `dev/stack` that a path lies in; empty for a file beside the rooms, undefined elsewhere. */
+/** The folder of `dev/stack` of a path; empty for a file beside the folders, undefined elsewhere. */
 function roomOf(path: string): string | undefined {
   return /^dev\/stack\/(?:([^/]+)\/)?[^/]/.exec(path)?.slice(1)
     .map((room) => room ?? "")[0];

@@ -1,13 +1,13 @@
 /**
- * The schema as its source has it: the files of `supabase/schemas`, in the order of `schema_paths` in
- * `supabase/config.toml`, each of one module.
+ * The source of the schema: the files of `supabase/schemas`, in the order of `schema_paths` in `supabase/config.toml`.
+ * Each belongs to one module.
  */
 import { parse as parseToml } from "@std/toml";
 import { join } from "@std/path";
 import { z } from "zod";
 import type { Finding } from "./source-tree.ts";
 
-/** The modules of the schema, each using only itself and those before it. */
+/** The modules of the schema. Each uses only itself and earlier ones. */
 export const SCHEMA_MODULES = ["core", "people", "shop"] as const;
 
 /** See {@link SCHEMA_MODULES}. */
@@ -27,7 +27,7 @@ const configSchema = z.object({
   }),
 });
 
-/** The module of a schema file: that of its folder, which is `people`, `shop` or a subject of the core. */
+/** The module of a schema file, from its folder: `people`, `shop`, or a subject of the core. */
 export function schemaModuleOf(path: string): SchemaModule {
   const folder = /^supabase\/schemas\/([a-z_]+)\//.exec(path)?.[1];
   return SCHEMA_MODULES.find((module) => module === folder) ?? "core";
@@ -36,7 +36,7 @@ export function schemaModuleOf(path: string): SchemaModule {
 /**
  * The schema files of the tree at `root`, in the order in which they are built.
  *
- * @throws {Error} when config.toml lists no schema_paths, or one that is not there.
+ * @throws {Error} when config.toml lists no schema_paths, or a file that does not exist.
  */
 export async function readSchemaFiles(root: string): Promise<SchemaFile[]> {
   const { db } = configSchema.parse(
@@ -52,7 +52,7 @@ export async function readSchemaFiles(root: string): Promise<SchemaFile[]> {
   }));
 }
 
-/** What is wrong with the schema files of `root`: files that are not listed, in the order of their names. */
+/** Schema files of `root` that are not listed, and other errors, sorted by file name. */
 export async function findSchemaFaults(root: string): Promise<Finding[]> {
   const files = await readSchemaFiles(root);
   const listed = new Set(files.map(({ path }) => path));
@@ -81,7 +81,7 @@ export async function findSchemaFaults(root: string): Promise<Finding[]> {
 const CREATED =
   /^create (?:table|function|view|sequence) ((?:public|private)\.[a-z_]+)/gm;
 
-/** Uses of a name of a later module: dependencies go one way. */
+/** Uses of a later module's names: dependencies have one direction. */
 export function wrongUses(files: readonly SchemaFile[]): Finding[] {
   const owners = new Map<string, SchemaModule>();
   for (const { module, text } of files) {

@@ -1,17 +1,17 @@
-/** The files of this repository as the checks see them: what is committed or could be, and nothing that is made. */
+/** The files of this repository for the checks: everything that is or could be committed, without generated folders. */
 /** One text file; `path` is relative to the root of the repository, with forward slashes. */
 export interface SourceFile {
   path: string;
   text: string;
 }
 
-/** Folders that hold nothing of ours: version control, caches, data of a local stack. */
+/** Folders to skip: version control, caches, data of a local stack. */
 const SKIPPED = /^(\.git|\.data|dist|node_modules|coverage|\.temp|\.branches)$/;
 
 const TEXT =
   /\.(ts|tsx|js|mjs|json|md|sql|toml|ya?ml|sh|html|css|svg|txt)$|(^|\/)(\.env\.example|\.gitignore|run|LICENSE)$/;
 
-/** The paths of all files below `root`, binary ones as well, relative to it and in order. */
+/** The relative paths of all files below `root`, including binary ones, sorted. */
 export async function listSourcePaths(root: string): Promise<string[]> {
   return (await listFiles(root, "")).sort();
 }
@@ -40,25 +40,25 @@ async function listFiles(root: string, folder: string): Promise<string[]> {
   return paths;
 }
 
-/** Whether it is TypeScript that people write: no declarations, nothing generated. */
+/** Whether it is hand-written TypeScript: no declarations, nothing generated. */
 export function isWrittenTypeScript(path: string): boolean {
   return /\.tsx?$/.test(path) && !/\.d\.ts$|\.types\.ts$/.test(path) &&
     !path.startsWith("tests/fixtures/");
 }
 
-/** Something that a check objects to. */
+/** A violation of a check. */
 export interface Finding {
   path: string;
   /** 1-based. */
   line: number;
-  /** Short name of the rule, for tests and for people to search for. */
+  /** Short name of the rule, for tests and for searching. */
   rule: string;
   message: string;
 }
 
 /**
- * The end of every check: prints the findings as `path:line rule: message`, and resolves with the exit code, 1 if
- * there are any.
+ * The end of every check: prints the findings as `path:line rule: message`, and resolves with the exit code, 1 if there
+ * are any.
  */
 export async function report(findings: Finding[]): Promise<0 | 1> {
   const lines = findings.map(({ path, line, rule, message }) =>

@@ -1,4 +1,4 @@
-/** The house rule of the migrations' text: everything that Postgres does not read as text is written in lowercase. */
+/** The style rule for SQL: everything except strings, comments and quoted names is lowercase. */
 
 /** A word that is not lowercase. */
 export interface UppercaseWord {
@@ -8,13 +8,13 @@ export interface UppercaseWord {
 }
 
 /**
- * What to pass over, in this order: comments, text (with doubled quotes, or backslashes after `e`), quoted names,
- * the marks around dollar-quoted bodies (the bodies themselves are code here, and are looked at); then the words.
+ * Tokens to skip, in this order: comments, strings (with doubled quotes, or backslashes after `e`), quoted names, the
+ * delimiters of dollar-quoted bodies (bodies are code and are checked); then the words.
  */
 const TOKEN =
   /--[^\n]*|\/\*[\s\S]*?\*\/|\be'(?:\\[\s\S]|''|[^'\\])*'|'(?:''|[^'])*'|"(?:""|[^"])*"|\$\w*\$|(?<word>[a-z_][\w$]*)/gi;
 
-/** The words of an SQL text outside of comments, strings and quoted names that have an uppercase letter. */
+/** Words with an uppercase letter outside of comments, strings and quoted names. */
 export function findUppercaseWords(sql: string): UppercaseWord[] {
   const found: UppercaseWord[] = [];
   for (const match of sql.matchAll(TOKEN)) {

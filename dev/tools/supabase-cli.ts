@@ -6,10 +6,10 @@
  */
 import { locateNpmProgram } from "./npm-program.ts";
 
-/** The version that README and docs name as well. */
+/** The version that README and docs state too. */
 export const SUPABASE_CLI_VERSION = "3.1.0";
 
-/** What the CLI printed, and how it ended. */
+/** The output and exit code of the CLI. */
 export interface CliResult {
   /** Exit code; 0 is success. */
   code: number;
@@ -23,9 +23,9 @@ const ARCHITECTURES: Partial<Record<typeof Deno.build.arch, string>> = {
 };
 
 /**
- * The path of the CLI's program in Deno's npm cache, for this platform. Only that platform's package is downloaded.
+ * The path of the CLI's executable in Deno's npm cache. Only this platform's package is downloaded.
  *
- * @throws {Error} naming the package when there is none for this platform or it cannot be fetched.
+ * @throws {Error} with the package when there is none for this platform or the download fails.
  */
 export async function locateSupabaseCli(): Promise<string> {
   const arch = ARCHITECTURES[Deno.build.arch] ?? Deno.build.arch;
@@ -36,8 +36,8 @@ export async function locateSupabaseCli(): Promise<string> {
 }
 
 /**
- * Environment of every run: no telemetry, no look for updates, no keyring, no attempt at TLS with the databases of
- * this machine (the CLI writes a notice about that into its standard output).
+ * Environment of every run: no telemetry, no update check, no keyring, no TLS attempt with databases of this machine
+ * (about which the CLI would print a notice to standard output).
  */
 const QUIET = {
   DO_NOT_TRACK: "1",
@@ -48,11 +48,11 @@ const QUIET = {
 } satisfies Record<string, string>;
 
 /**
- * Runs the CLI to its end, in the folder `cwd` that holds `supabase/`. It sees none of this process's environment:
- * only `env`, a HOME that is empty and thrown away afterwards, and settings that keep it from calling anybody but
- * the target of the command. It cannot ask: its standard input is empty.
+ * Runs the CLI to its end in the folder `cwd` that contains `supabase/`. It gets none of this process's environment:
+ * only `env`, an empty HOME that is deleted afterwards, and settings that prevent connections other than to the
+ * command's target. Its standard input is empty.
  *
- * Never throws because the CLI failed; look at `code`.
+ * Does not throw when the CLI fails; check `code`.
  */
 export async function runSupabaseCli(
   args: string[],
@@ -87,7 +87,7 @@ export async function runSupabaseCli(
 }
 
 if (import.meta.main) {
-  // A person's own run: their environment, home and terminal.
+  // For a run by a person: with their environment, home and terminal.
   const { code } = await new Deno.Command(await locateSupabaseCli(), {
     args: Deno.args,
     stdin: "inherit",

@@ -1,10 +1,10 @@
 /**
- * The Postgres of a test run: one embedded cluster with two databases to copy from. A copy takes some tens of
- * milliseconds, so that every test can have a separate database.
+ * The Postgres of a test run: one embedded cluster with two template databases. A copy takes some tens of milliseconds,
+ * so every test can have a separate database.
  *
- * As a program it prints the cluster as one line of JSON and lives until its standard input ends: a test file that
- * is run alone owns one in this way. It is a separate process because Deno's sanitizers would take the cluster's
- * output, read while a test runs, for a leak of that test.
+ * As a program it prints the cluster as one line of JSON and runs until its standard input ends; a test file that runs
+ * alone starts one this way. It is a separate process because Deno's sanitizers would report the cluster's output, read
+ * during a test, as a leak of that test.
  */
 import { fromFileUrl } from "@std/path";
 import postgres from "postgres";
@@ -16,16 +16,16 @@ import {
   startPostgres,
 } from "../stack/postgres/postgres.ts";
 
-/** The variable by which the runner of a ring hands its cluster to the test files; its value is JSON. */
+/** The variable in which the runner passes its cluster to the test files, as JSON. */
 export const TEST_CLUSTER_VARIABLE = "EDGE_AI_JOBS_TEST_CLUSTER";
 
-/** The database with every migration applied. Nothing may stay connected to it. */
+/** The database with every migration applied. No session may stay connected to it. */
 export const MIGRATED_TEMPLATE = "template_migrated";
 
-/** The database of a new hosted project: roles, schemas and extensions, no migration. */
+/** The database of a new hosted project: roles, schemas and extensions, no migrations. */
 export const EMPTY_TEMPLATE = "postgres";
 
-/** How to reach a test cluster: addresses of its database `postgres`, by role. */
+/** URLs of the cluster's database `postgres`, by role. */
 export const testClusterSchema = z.object({
   dbUrl: z.url(),
   adminUrl: z.url(),
@@ -40,10 +40,10 @@ const migrationsDir = fromFileUrl(
 );
 
 /**
- * Starts an ephemeral cluster and makes {@link MIGRATED_TEMPLATE} by the role `postgres`, as on a hosted project.
- * Stop it when done; it does not outlive this process in any case.
+ * Starts an ephemeral cluster and creates {@link MIGRATED_TEMPLATE} as the role `postgres`, as on a hosted project.
+ * Stop it when done; it never outlives this process.
  *
- * @throws {StackError} when Postgres does not start or a migration fails; nothing is left running then.
+ * @throws {StackError} when Postgres does not start or a migration fails. Nothing is left running then.
  */
 export async function startTestCluster(): Promise<EmbeddedPostgres> {
   const cluster = await inMemoryIfRoomy(() =>
@@ -69,8 +69,8 @@ const MEMORY_FOLDER = "/dev/shm";
 const ENOUGH_ROOM = 1_000_000;
 
 /**
- * Runs `start` with its temporary folders in memory, where the system has such a folder with room enough: a copy of a
- * database is hundreds of new files, which takes ten times as long on many a disk.
+ * Runs `start` with its temporary folders in memory, where the system has such a folder with enough space: a copy of a
+ * database creates hundreds of files, which takes ten times as long on many disks.
  */
 async function inMemoryIfRoomy<T>(start: () => Promise<T>): Promise<T> {
   const before = Deno.env.get("TMPDIR");
@@ -100,7 +100,7 @@ async function isRoomy(folder: string): Promise<boolean> {
   }
 }
 
-/** A connection to the template would make every copy fail for as long as it lasts; better that it fails itself. */
+/** A session on the template would make every copy fail while it lasts, so the session is refused instead. */
 async function refuseConnections(adminUrl: string): Promise<void> {
   const sql = postgres(adminUrl, { max: 1 });
   try {
@@ -112,12 +112,12 @@ async function refuseConnections(adminUrl: string): Promise<void> {
   }
 }
 
-/** Drops a database of the cluster and ends all connections to it. `name` must be a plain identifier. */
+/** Drops a database of the cluster and ends all its sessions. `name` must be a plain identifier. */
 export async function dropDatabase(
   cluster: TestCluster,
   name: string,
 ): Promise<void> {
-  // Not by way of the database `postgres`: a connection to it would make a copy of it fail.
+  // Not through the database `postgres`: a session on it would make its copies fail.
   const url = new URL(cluster.adminUrl);
   url.pathname = "/template1";
   const sql = postgres(url.href, { max: 1 });
@@ -129,8 +129,8 @@ export async function dropDatabase(
 }
 
 /**
- * Runs `run` with the address (as `postgres`) of a fresh migrated database, on the cluster of
- * {@link TEST_CLUSTER_VARIABLE} if there is one, otherwise on one made for this. The database is gone afterwards.
+ * Runs `run` with the URL (as `postgres`) of a new migrated database, on the cluster of {@link TEST_CLUSTER_VARIABLE}
+ * if it is set, otherwise on a new cluster. The database is dropped afterwards.
  */
 export async function withMigratedDatabase<T>(
   run: (dbUrl: string) => Promise<T>,

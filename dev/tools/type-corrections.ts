@@ -1,14 +1,11 @@
-/**
- * What the Supabase CLI cannot know when it writes the types of a database: which columns a trigger fills, and which
- * results of a function may be null.
- */
+/** Corrections of the Supabase CLI's types: columns that a trigger fills, and function results that may be null. */
 import type postgres from "postgres";
 import ts from "typescript";
 
-/** A member of the types, as the keys on the way to it from `Database["public"]`. */
+/** A member of the types, as the keys from `Database["public"]`. */
 export type TypePath = readonly string[];
 
-/** Results that are null at times, which Postgres declares nowhere. */
+/** Results that may be null, which Postgres cannot declare. */
 const NULLABLE_RESULTS: readonly TypePath[] = [
   ["Functions", "get_ai_budget", "Returns", "budget_micros"],
   ["Functions", "get_ai_budget", "Returns", "remaining_micros"],
@@ -21,8 +18,8 @@ export interface Column {
 }
 
 /**
- * The columns that must have a value, have no default, and get one from a row trigger before the insert: an insert
- * that leaves them out succeeds. Read from the triggers' sources, where such a value is assigned to `new.<column>`.
+ * The columns that are required, have no default, and get a value from a row trigger before the insert, so that an
+ * insert may omit them. Found in the triggers' sources as assignments to `new.<column>`.
  */
 export async function columnsFilledByTriggers(
   sql: postgres.Sql,
@@ -39,9 +36,9 @@ export async function columnsFilledByTriggers(
         and a.attnotnull
         and not a.atthasdef
         and a.attidentity = ''
-        -- For each row, before, at an insert: the bits of pg_trigger.tgtype.
+        -- For each row, before insert: the bits of pg_trigger.tgtype.
         and t.tgtype & 7 = 7
-        -- A value that is made of the one that was sent fills in nothing, but for coalesce.
+        -- A value derived from the sent one fills in nothing, except with coalesce.
         and p.prosrc ~ (
           '\\mnew\\.' || a.attname || '\\s*:=\\s*(coalesce\\(|(?![^;]*\\mnew\\.' || a.attname || '\\M))'
         )
@@ -50,10 +47,10 @@ export async function columnsFilledByTriggers(
 }
 
 /**
- * The types of the CLI with `columns` optional on insert and the results of functions nullable that are so. Nothing
- * else changes.
+ * The CLI's types with `columns` optional on insert, and function results nullable where they may be null. Nothing else
+ * changes.
  *
- * @throws {Error} when the types lack a member that is to be corrected.
+ * @throws {Error} when the types lack a member that needs a correction.
  */
 export function correctTypes(
   source: string,
@@ -76,7 +73,7 @@ export function correctTypes(
       text: " | null",
     })),
   ];
-  // From the end, so that what comes before stays where it is.
+  // From the end, so that earlier offsets stay valid.
   return edits.sort((a, b) => b.at - a.at).reduce(
     (text, { at, text: added }) => text.slice(0, at) + added + text.slice(at),
     source,
@@ -90,7 +87,7 @@ function memberAt(file: ts.SourceFile, path: TypePath): ts.PropertySignature {
   let type = root && ts.isTypeAliasDeclaration(root) ? root.type : undefined;
   let found: ts.PropertySignature | undefined;
   for (const name of ["public", ...path]) {
-    // A function that returns a table returns an array of its rows.
+    // A function that returns a table returns an array of rows.
     const members = type && ts.isArrayTypeNode(type) ? type.elementType : type;
     found = members && ts.isTypeLiteralNode(members)
       ? members.members.filter(ts.isPropertySignature).find((member) =>

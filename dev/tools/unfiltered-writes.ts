@@ -1,7 +1,7 @@
 /**
- * Statements that a hosted project refuses through its API. It loads the module `safeupdate` for the role that the Data
- * API logs in as; that module reads every statement of such a session, those inside functions too, `security definer` or
- * not, and refuses an `update` or `delete` without a `where` with SQLSTATE 21000.
+ * Statements that a hosted project refuses through its API. It loads the module `safeupdate` for the login role of the
+ * Data API. The module checks every statement of such a session, also inside functions (`security definer` or not), and
+ * refuses an `update` or `delete` without a `where` with SQLSTATE 21000.
  */
 
 /** An `update` or `delete` without a condition. */
@@ -24,8 +24,8 @@ const TOKEN =
 const NO_STATEMENT = ["for", "key", "do", "before", "after", "or", "of", ","];
 
 /**
- * Every `update` and `delete` in an SQL text or function body that has no `where`, those in text that is run
- * with `execute` included. A `where` of a subquery does not count.
+ * Every `update` and `delete` without a `where` in an SQL text or function body, including text for `execute`. A
+ * `where` of a subquery does not count.
  */
 export function findUnfilteredWrites(sql: string): UnfilteredWrite[] {
   const tokens: Token[] = [], found: UnfilteredWrite[] = [];

@@ -1,5 +1,5 @@
 /**
- * Takes the pictures of the page in the README, from an ephemeral stack: docs/web-light.png and docs/web-dark.png of the
+ * Takes the README's pictures of the page from an ephemeral stack: docs/web-light.png and docs/web-dark.png of the
  * studio, docs/console-light.png and docs/console-dark.png of the console.
  *
  * usage: deno task web:screenshots
@@ -20,7 +20,7 @@ async function choose(page: Page, tool: string): Promise<void> {
   await page.getByRole("button", { name: tool, exact: true }).click();
 }
 
-/** Makes what the pictures show, as Anna of the seed data. */
+/** Creates the content of the pictures as Anna, a user of the seed data. */
 async function make(page: Page): Promise<void> {
   await page.getByRole("button", { name: /^Sign in as/ }).click();
   await choose(page, "Speak");
@@ -56,7 +56,7 @@ async function make(page: Page): Promise<void> {
   while (await dismiss.count() > 0) await dismiss.first().click();
 }
 
-/** The counts of the hour before, as if a few hundred users had been there. No job is made for them. */
+/** Counts of the previous hour, as with a few hundred users. No jobs are created for them. */
 const BUSY_HOUR = `
   insert into private.ai_counter_queue (
     counted_at, event, job_type, provider, from_status, to_status, slot, millis, amount
@@ -78,7 +78,7 @@ const BUSY_HOUR = `
   ) as e (event, from_status, to_status, millis)
   where n.jobs > 0`;
 
-/** Speeches that fail, one of which nobody can know to be paid, and a provider that does not answer. */
+/** Failed speeches, one with an unknown outcome, and an unavailable provider. */
 async function trouble(page: Page, stack: Stack): Promise<void> {
   const fail = async (operation: string, times: number, fault: unknown) => {
     const response = await fetch(`${stack.simulatorUrl}/_control/faults`, {
@@ -123,7 +123,7 @@ async function trouble(page: Page, stack: Stack): Promise<void> {
   }
 }
 
-/** Opens the console as Paul of the seed data. */
+/** Opens the console as Paul, an operator of the seed data. */
 async function openConsole(page: Page): Promise<void> {
   await page.getByLabel("Email").fill("paul@example.com");
   await page.getByLabel("Password").fill("family-album");

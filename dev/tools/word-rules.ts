@@ -1,9 +1,9 @@
-/** Keeps the prose of the repository in the words of docs/glossary.md, and the names of tests short. */
+/** Keeps the prose of the repository within the words of docs/glossary.md, and the names of tests short. */
 import ts from "typescript";
 import { z } from "zod";
 import type { Finding, SourceFile } from "./source-tree.ts";
 
-/** Most characters in the name of a test. */
+/** Longest name of a test, in characters. */
 export const MAX_TEST_NAME = 100;
 
 const wordListSchema = z.strictObject({
@@ -12,10 +12,10 @@ const wordListSchema = z.strictObject({
     words: z.string().min(1),
     /** What to write instead. */
     instead: z.string().min(1),
-    /** A regular expression over paths in which the words are right. */
+    /** A regular expression for paths in which the words are right. */
     except: z.string().min(1).optional(),
   })),
-  /** Single uses that are right: a line of `path` that contains `text`. Each must still exist. */
+  /** Allowed uses: lines of `path` that contain `text`. Each must still exist. */
   allowed: z.array(z.strictObject({
     path: z.string().min(1),
     text: z.string().min(1),
@@ -27,16 +27,16 @@ const wordListSchema = z.strictObject({
 /** The content of `words.json`. */
 export type WordList = z.output<typeof wordListSchema>;
 
-/** Parses `words.json`. Throws a ZodError that names what is wrong. */
+/** Parses `words.json`. Throws a ZodError when it is invalid. */
 export function parseWordList(json: string): WordList {
   return wordListSchema.parse(JSON.parse(json));
 }
 
-/** Neither written by people nor read as prose; the list itself; the page that explains the banned words. */
+/** Not written by people or not prose; the list itself; the page that explains the banned words. */
 const SKIPPED =
   /^(docs\/(openapi\.json|glossary\.md)|dev\/tools\/words\.json|LICENSE|supabase\/functions\/_shared\/database\.types\.ts|tests\/fixtures\/)|(^|\/)(deno\.lock|font-data\.ts)$/;
 
-/** Replaces everything but line breaks by spaces, so that offsets and line numbers hold. */
+/** Replaces everything but line breaks by spaces, so that offsets and line numbers stay the same. */
 const blank = (text: string) => text.replace(/[^\n]/g, " ");
 
 /** `text` with everything blanked except the given ranges. */
@@ -84,7 +84,7 @@ function proseOfScript(path: string, text: string): string {
 const SQL_PROSE =
   /--[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$\w*\$/g;
 
-/** Comments, string literals and quoted names such as those of policies; the body of a function is read like the rest. */
+/** Comments, strings and quoted names such as those of policies. Function bodies are read like all other text. */
 function proseOfSql(text: string): string {
   return keep(
     text,
@@ -171,7 +171,7 @@ export function checkWords(files: SourceFile[], list: WordList): Finding[] {
   ];
 }
 
-/** Tests of `files` whose name has more than {@link MAX_TEST_NAME} characters; placeholders count as nothing. */
+/** Tests of `files` with a name of more than {@link MAX_TEST_NAME} characters; placeholders do not count. */
 export function checkTestNames(files: SourceFile[], list: WordList): Finding[] {
   return files.filter(({ path }) =>
     /\.test\.tsx?$/.test(path) && !isIn(path, list.notYetDone)

@@ -94,9 +94,9 @@ Deno.test("data model: a table that stands in no chapter, or in two, is an error
     checkChapters([{ title: "all", tables: names }], tables);
     for (
       const [chapters, message] of [
-        [[names.slice(1)], `table ${names[0]} stands in 0 chapters`],
-        [[names, ["media"]], "table media stands in 2 chapters"],
-        [[[...names, "nothing"]], "nothing is no table"],
+        [[names.slice(1)], `table ${names[0]} is in 0 chapters`],
+        [[names, ["media"]], "table media is in 2 chapters"],
+        [[[...names, "nothing"]], "nothing is not a table"],
       ] as const
     ) {
       const error = assertThrows(
