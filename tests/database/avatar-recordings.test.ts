@@ -225,7 +225,7 @@ Deno.test("avatar_video: a speech that would be too large is refused in advance,
   });
 });
 
-Deno.test("avatar_video: a speech that will be too long is refused before it is made, in every script", async () => {
+Deno.test("avatar_video: a speech that would be too long is refused before it is created, in every script", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     for (
@@ -257,7 +257,7 @@ Deno.test("avatar_video: a speech that will be too long is refused before it is 
   });
 });
 
-Deno.test("avatar_video: a speech that is made already is checked as it is", async () => {
+Deno.test("avatar_video: a completed speech is checked by its actual length", async () => {
   await withDatabase(async (db) => {
     const { id } = await db.createUser();
     const made = async (size: number, seconds: number) => {

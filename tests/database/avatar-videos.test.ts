@@ -46,7 +46,7 @@ Deno.test("intake: metadata.provider, else the type, selects a video's provider;
   });
 });
 
-Deno.test("intake: a type that only one provider does takes no word about it", async () => {
+Deno.test("intake: metadata.provider is ignored for a type with a single provider", async () => {
   await withQueue(async ({ db }) => {
     const { id } = await db.createUser();
     const [job] = await db.sql<Job[]>`
@@ -59,7 +59,7 @@ Deno.test("intake: a type that only one provider does takes no word about it", a
   });
 });
 
-Deno.test("claim: each provider of a type has its own cap, and a full one holds up nobody else", async () => {
+Deno.test("claim: each provider of a type has its own cap, and a full one does not block the others", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);
@@ -102,7 +102,7 @@ Deno.test("claim: pausing one provider leaves the other's videos of the same typ
   });
 });
 
-Deno.test("intake: the recording that a photo speaks is part of what makes two requests equal", async () => {
+Deno.test("intake: requests with different recordings are not equal", async () => {
   await withQueue(async ({ db }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);
@@ -133,7 +133,7 @@ for (
     ["an address elsewhere", "https://example.com/a.mp3", "AJ011"],
   ] as const
 ) {
-  Deno.test(`intake: a recording to speak that is ${what} is refused with ${code}, and no job is made`, async () => {
+  Deno.test(`intake: a recording to speak that is ${what} is refused with ${code}, and creates no job`, async () => {
     await withQueue(async ({ db }) => {
       const { id } = await db.createUser();
       const photo = await aPhoto(db, id);
@@ -171,7 +171,7 @@ Deno.test("intake: a recording uploaded as a picture or a video is refused with 
   });
 });
 
-Deno.test("receive_provider_webhook: 20 deliveries of one event at once wake the job once", async () => {
+Deno.test("receive_provider_webhook: 20 simultaneous deliveries of an event wake the job once", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();
     const job = await order(db, id, await aPhoto(db, id), {});
@@ -191,7 +191,7 @@ Deno.test("receive_provider_webhook: 20 deliveries of one event at once wake the
   });
 });
 
-Deno.test("receive_provider_webhook: only the job that knows its order alone gets the id of its video", async () => {
+Deno.test("receive_provider_webhook: only a job with a submitted call gets the id of its video", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await db.createUser();
     const photo = await aPhoto(db, id);

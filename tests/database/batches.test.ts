@@ -228,7 +228,7 @@ Deno.test("complete_ai_jobs: it settles the last call in the same commit, with a
   });
 });
 
-Deno.test("complete_ai_jobs: a result that cannot be saved fails alone, and its settlement stays", async () => {
+Deno.test("complete_ai_jobs: a result that cannot be saved fails alone, and its settlement is kept", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const jobs = await claimed(bench, 5);

@@ -201,7 +201,7 @@ Deno.test("breaker: an attempt that ends while it is open is not spent, and the 
   });
 });
 
-Deno.test("breaker: after the pause exactly one job is let through, by however many claims at once", async () => {
+Deno.test("breaker: after the pause exactly one job is claimed, however many claims run in parallel", async () => {
   await withQueue(async (bench) => {
     await open(bench);
     await insertJobs(bench.db, 200);
@@ -221,7 +221,7 @@ Deno.test("breaker: after the pause exactly one job is let through, by however m
   });
 });
 
-Deno.test("breaker: each probe that fails makes the pause longer, up to the longest", async () => {
+Deno.test("breaker: each failed probe lengthens the pause, up to the maximum", async () => {
   await withQueue(async (bench) => {
     await open(bench);
     await insertJobs(bench.db, 20);
@@ -238,7 +238,7 @@ Deno.test("breaker: each probe that fails makes the pause longer, up to the long
   });
 });
 
-Deno.test("breaker: a probe that ends without an answer from the provider makes room for the next", async () => {
+Deno.test("breaker: a probe that ends without a response from the provider makes room for the next", async () => {
   await withQueue(async (bench) => {
     const { queue, db } = bench;
     await open(bench);
@@ -272,7 +272,7 @@ Deno.test("breaker: a provider that is still at work has answered: the poll of a
   });
 });
 
-Deno.test("breaker: a probe that waits for the provider to come back has had no answer: the next one tries", async () => {
+Deno.test("breaker: a probe that is snoozed without a response makes room for the next", async () => {
   await withQueue(async (bench) => {
     const { queue, db } = bench;
     const poll = await probeByPoll(bench);
@@ -283,7 +283,7 @@ Deno.test("breaker: a probe that waits for the provider to come back has had no 
   });
 });
 
-Deno.test("breaker: what was under way when it opened neither closes it nor makes the pause longer", async () => {
+Deno.test("breaker: jobs that were running when it opened neither close it nor lengthen the pause", async () => {
   await withQueue(async (bench) => {
     const { queue } = bench;
     const late = await insertClaimedJob(bench);

@@ -37,7 +37,7 @@ async function counts(db: TestDatabase, userId: string) {
   return row;
 }
 
-Deno.test("caps: 20 connections that claim at once never exceed a provider's cap, and lose nothing", async () => {
+Deno.test("caps: 20 parallel claims never exceed a provider's cap, and lose no job", async () => {
   await withQueue(async ({ db }) => {
     for (let user = 0; user < 10; user++) {
       const customer = await aCustomer(db);
@@ -147,7 +147,7 @@ Deno.test("caps: 1,000 parallel submits and 8 workers never exceed the provider'
   });
 });
 
-Deno.test("caps: twin: claims that do not take turns go above the cap, and the count shows it", async () => {
+Deno.test("caps: twin: claims without the lock exceed the cap, and the count shows it", async () => {
   await withQueue(async ({ db }) => {
     const [row] = await db.sql<{ definition: string }[]>`
       select pg_get_functiondef('public.claim_ai_jobs'::regproc) as definition`;
@@ -192,7 +192,7 @@ for (
   });
 }
 
-Deno.test("quota: an ended job makes room for another, and the bound is made exact before it refuses", async () => {
+Deno.test("quota: an ended job frees a place, and the count is made exact before a refusal", async () => {
   await withQueue(async ({ db, queue }) => {
     const customer = await aCustomer(db);
     await db
@@ -250,7 +250,7 @@ Deno.test("quota: jobs that end while others are submitted never leave room for 
   });
 });
 
-Deno.test("quota: a failed job that is tried again takes a place, and is refused when there is none", async () => {
+Deno.test("quota: a retried job takes a place, and is refused when there is none", async () => {
   await withQueue(async ({ db, queue }) => {
     const customer = await aCustomer(db);
     await db
@@ -330,7 +330,7 @@ Deno.test("quota: a bulk insert that would exceed it inserts nothing", async () 
   });
 });
 
-Deno.test("idempotency: 1,000 parallel submits with one key make one job; a different request is refused", async () => {
+Deno.test("idempotency: 1,000 parallel inserts with one key create one job; a different request is refused", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);
     const connections = await db.connections(20);
@@ -407,7 +407,7 @@ Deno.test("idempotency: 20,000 rows with keys in one insert do not lock one by o
   });
 });
 
-Deno.test("idempotency: an insert waits for another with the same key, and makes the job if that rolls back", async () => {
+Deno.test("idempotency: an insert waits for another one with the same key, and succeeds if that rolls back", async () => {
   await withQueue(async ({ db }) => {
     const customer = await aCustomer(db);
     const [first, second] = await db.connections(2);

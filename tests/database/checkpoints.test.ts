@@ -39,7 +39,7 @@ async function abandoned(db: TestDatabase): Promise<string[]> {
   return rows.map(({ upload_id }) => upload_id);
 }
 
-Deno.test("save_ai_job_checkpoint: who holds the job writes, again and again; nobody else does", async () => {
+Deno.test("save_ai_job_checkpoint: only the holder of the lease writes, repeatedly", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -110,7 +110,7 @@ Deno.test("ai_job_checkpoints: a job's end deletes its checkpoint and queues its
   }
 });
 
-Deno.test("ai_job_checkpoints: the upload of a completed job is its output, and stays", async () => {
+Deno.test("ai_job_checkpoints: the upload of a completed job is its output and is kept", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -123,7 +123,7 @@ Deno.test("ai_job_checkpoints: the upload of a completed job is its output, and 
   });
 });
 
-Deno.test("ai_job_checkpoints: an upload is to be ended when another one takes its place", async () => {
+Deno.test("ai_job_checkpoints: a replaced upload is queued for the janitor", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);

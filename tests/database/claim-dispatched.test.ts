@@ -42,7 +42,7 @@ Deno.test("claim_dispatched_ai_jobs: it claims as claim_ai_jobs does, and keeps 
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: a dispatch played again is refused with AJ041 and takes nothing", async () => {
+Deno.test("claim_dispatched_ai_jobs: a replayed dispatch is refused with AJ041 and claims nothing", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await insertJob(db);
@@ -66,7 +66,7 @@ Deno.test("claim_dispatched_ai_jobs: a dispatch played again is refused with AJ0
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: ten deliveries of one dispatch at once: one counts, and no job is lost", async () => {
+Deno.test("claim_dispatched_ai_jobs: of ten simultaneous deliveries one counts, and no job is lost", async () => {
   await withQueue(async ({ db }) => {
     const ids = await insertJobs(db, 5);
     const sessions = await db.connections(10, "service_role");
@@ -84,7 +84,7 @@ Deno.test("claim_dispatched_ai_jobs: ten deliveries of one dispatch at once: one
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: a dispatch over five minutes old or ahead is AJ040; its id stays unused", async (t) => {
+Deno.test("claim_dispatched_ai_jobs: a dispatch over five minutes off is AJ040, and its id stays unused", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await insertJob(db);

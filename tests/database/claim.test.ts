@@ -58,7 +58,7 @@ Deno.test("claim_ai_jobs: 20 connections claim the same jobs by id: none twice, 
   });
 });
 
-Deno.test("claim_ai_jobs: twin of the race: a claim that looks first and writes later does take jobs twice", async () => {
+Deno.test("claim_ai_jobs: twin: a claim that reads first and updates later claims jobs twice", async () => {
   await withDatabase(async (db) => {
     const ids = await insertJobs(db, 10);
     const sessions = await db.connections(5);
@@ -85,7 +85,7 @@ Deno.test("claim_ai_jobs: twin of the race: a claim that looks first and writes 
   });
 });
 
-Deno.test("claim_ai_jobs: claims take turns: one waits until another is committed, and gets what is left", async () => {
+Deno.test("claim_ai_jobs: a claim waits until another one has committed, and gets the remaining jobs", async () => {
   await withDatabase(async (db) => {
     const ids = await insertJobs(db, 2);
     const [slow, quick] = await db.connections(2, "service_role");
@@ -159,7 +159,7 @@ Deno.test("claim_ai_jobs: the job is processing, with one more attempt and a new
   });
 });
 
-Deno.test("claim_ai_jobs: by ids it takes those and no others; ids that are not due are passed over in silence", async () => {
+Deno.test("claim_ai_jobs: by ids it claims only those, and silently skips those that are not due", async () => {
   await withQueue(async ({ db, queue }) => {
     const [wanted, , ...rest] = await insertJobs(db, 5);
     assert(wanted !== undefined);
@@ -192,7 +192,7 @@ Deno.test("claim_ai_jobs: the limit is kept", async () => {
   });
 });
 
-Deno.test("claim_ai_jobs: a job of a type that is switched off waits; switched on again it is taken", async () => {
+Deno.test("claim_ai_jobs: jobs of a disabled type wait, and are claimed once it is enabled", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await insertJob(db);
     await db.sql`update public.ai_job_types set is_enabled = false`;
@@ -205,7 +205,7 @@ Deno.test("claim_ai_jobs: a job of a type that is switched off waits; switched o
   });
 });
 
-Deno.test("claim_ai_jobs: what waits for a provider that its type no longer names is taken all the same", async () => {
+Deno.test("claim_ai_jobs: a job is claimed although its type no longer names its provider", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await insertJob(db);
     await db
@@ -244,7 +244,7 @@ Deno.test("claim_ai_jobs, heartbeat_ai_jobs, sweep_ai_jobs: none reads all that 
   });
 });
 
-Deno.test("claim_ai_jobs: a job for later is not taken before its time, and is after it", async () => {
+Deno.test("claim_ai_jobs: a scheduled job is claimed from its time on", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await insertJob(db, { scheduled_at: inAnHour() });
     assertEquals(await queue.claim(1), []);
@@ -253,7 +253,7 @@ Deno.test("claim_ai_jobs: a job for later is not taken before its time, and is a
   });
 });
 
-Deno.test("claim_ai_jobs: a job without attempts left is not taken; with one left it is", async () => {
+Deno.test("claim_ai_jobs: a job without attempts left is not claimed; with one left it is", async () => {
   await withQueue(async ({ db, queue }) => {
     const { id } = await insertJob(db);
     await setAttempts(db, id, { attempt: 5 });
@@ -263,7 +263,7 @@ Deno.test("claim_ai_jobs: a job without attempts left is not taken; with one lef
   });
 });
 
-Deno.test("claim_ai_jobs: only waiting jobs are taken", async () => {
+Deno.test("claim_ai_jobs: only waiting jobs are claimed", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const ids = await insertJobs(db, 4);

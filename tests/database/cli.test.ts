@@ -224,7 +224,7 @@ function startDeadProxy() {
   };
 }
 
-Deno.test("runSupabaseCli: calls nobody but the database and writes nothing into the project", async (t) => {
+Deno.test("runSupabaseCli: connects only to the database and writes nothing into the project", async (t) => {
   await withDatabase(async (db) => {
     await using proxy = startDeadProxy();
     const project = await Deno.makeTempDir();

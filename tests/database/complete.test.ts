@@ -69,7 +69,7 @@ Deno.test("complete_ai_jobs: an expired lease that was not rescued still complet
   });
 });
 
-Deno.test("complete_ai_jobs: an output that is no object path is refused, and the job stays as it was", async () => {
+Deno.test("complete_ai_jobs: an invalid output path is refused, and the job is unchanged", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);
     const before = await pictureOf(bench.db);
@@ -128,7 +128,7 @@ Deno.test("complete_ai_jobs: job and voice appear in the same commit", async () 
   });
 });
 
-Deno.test("complete_ai_jobs: a voice that cannot be written takes the completion back with it", async (t) => {
+Deno.test("complete_ai_jobs: a voice that cannot be written rolls back the completion", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const earlier = await insertCompletedJob(bench);

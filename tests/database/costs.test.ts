@@ -162,7 +162,7 @@ async function callOf({ db }: Bench, job: ClaimedJob) {
   return { ...row };
 }
 
-Deno.test("cost: the estimate is reserved before the call, and what the provider says it cost is spent after it", async () => {
+Deno.test("cost: the estimate is reserved before the call, and the reported cost is charged after it", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const call = await begin(bench, job, 3_000);
@@ -230,7 +230,7 @@ Deno.test("ai_prices: every job type has a price at each provider that charges",
   });
 });
 
-Deno.test("revise_provider_call: what is known later replaces the estimate, and what was not made is given back", async () => {
+Deno.test("revise_provider_call: the actual usage replaces the estimate, and the rest is released", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const call = await begin(bench, job, 3_000);
@@ -249,7 +249,7 @@ Deno.test("revise_provider_call: what is known later replaces the estimate, and 
   });
 });
 
-Deno.test("revise_provider_call: an earlier call of the step that was given up keeps what it cost", async () => {
+Deno.test("revise_provider_call: a discarded earlier call of the step keeps its cost", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const first = await begin(bench, job, 3_000);
@@ -275,7 +275,7 @@ Deno.test("revise_provider_call: a caller that has lost the lease changes nothin
   });
 });
 
-Deno.test("cost: a parked call stays reserved until the operator resolves it; then it is spent or released", async () => {
+Deno.test("cost: a parked call stays reserved until the operator resolves it; then it is charged or released", async () => {
   await withPrices(async (bench) => {
     for (const [isMade, spent] of [[true, 3_000], [false, 0]] as const) {
       const job = await park(bench, 3_000);
@@ -290,7 +290,7 @@ Deno.test("cost: a parked call stays reserved until the operator resolves it; th
   });
 });
 
-Deno.test("cost: a call that was open when its owner cancelled is resolved as well, and its job stays cancelled", async () => {
+Deno.test("cost: an open call of a cancelled job is resolved too, and the job stays cancelled", async () => {
   await withPrices(async (bench) => {
     const { db, queue } = bench;
     for (const [isMade, spent] of [[true, 3_000], [false, 0]] as const) {
@@ -316,7 +316,7 @@ Deno.test("cost: a call that was open when its owner cancelled is resolved as we
   });
 });
 
-Deno.test("cost: what earlier steps have made stays spent when the last one turns out to have made nothing", async () => {
+Deno.test("cost: the charges of earlier steps stay when the last one has created nothing", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     const call = await begin(bench, job, 500, "speak:1");
@@ -335,7 +335,7 @@ Deno.test("cost: what earlier steps have made stays spent when the last one turn
 });
 
 for (const outcome of ["rejected", "absent"]) {
-  Deno.test(`cost: a call that was ${outcome} is given back in full`, async () => {
+  Deno.test(`cost: the reservation of a call with the outcome ${outcome} is released in full`, async () => {
     await withPrices(async (bench) => {
       const job = await insertClaimedJob(bench);
       const call = await begin(bench, job, 3_000);
@@ -465,7 +465,7 @@ Deno.test("set_ai_budget: a user's own overrides the default, null restores it, 
   });
 });
 
-Deno.test("get_ai_budget: an owner sees only their own budget and what is spent, reserved and left of it", async () => {
+Deno.test("get_ai_budget: an owner sees only their own budget, and what is spent, reserved and left of it", async () => {
   await withPrices(async (bench) => {
     const mine = await insertClaimedJob(bench);
     const other = await insertClaimedJob(bench);
@@ -486,7 +486,7 @@ Deno.test("get_ai_budget: an owner sees only their own budget and what is spent,
   });
 });
 
-Deno.test("get_ai_budget: without a budget nothing is said to be left, which would read as nothing at all", async () => {
+Deno.test("get_ai_budget: without a budget the remaining amount is null, not zero", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     await begin(bench, job, 1_200);
@@ -555,7 +555,7 @@ Deno.test("budget: a repeated step needs at least its earlier estimate and usage
   });
 });
 
-Deno.test("budget: a settlement above its estimate blocks the next call at once, at any estimate", async () => {
+Deno.test("budget: a settlement above its estimate blocks the next call at every estimate", async () => {
   await withPrices(async (bench) => {
     const job = await insertClaimedJob(bench);
     await setBudget(bench, job.user_id, 1_000);
@@ -697,7 +697,7 @@ Deno.test("budget: parallel begin, settle, release and resolve never exceed it, 
   });
 });
 
-Deno.test("cost: a job that is deleted gives back what was open, and keeps what was spent", async () => {
+Deno.test("cost: deleting a job releases its open reservation and keeps its charges", async () => {
   await withQueue(async (bench) => {
     await setPrice(bench, 1, 1);
     const spent = await insertClaimedJob(bench);

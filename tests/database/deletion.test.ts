@@ -102,7 +102,7 @@ async function addAvatar(
   return { id: row.id, path };
 }
 
-Deno.test("removals: a row that goes leaves a trace of the object that it named, once, and nobody else's", async (t) => {
+Deno.test("removals: a deleted row queues its own object, once", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const anna = (await db.createUser()).id;
@@ -199,7 +199,7 @@ Deno.test("removals: a photo that is replaced leaves a trace, one that is put ba
   });
 });
 
-Deno.test("removals: what another row still needs waits until that goes too", async (t) => {
+Deno.test("removals: an object is kept until the last row that needs it is deleted", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const due = async (userId: string) =>
@@ -550,7 +550,7 @@ async function settle(bench: Bench, name: string): Promise<string> {
   return id;
 }
 
-Deno.test("account: nothing personal is left in any table when it is deleted, and the books are whole", async () => {
+Deno.test("account: deletion leaves no personal data in any table, and the accounting stays complete", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const anna = await settle(bench, "Anna");
@@ -727,7 +727,7 @@ Deno.test("account: orders of every status stay without customer and address; un
   });
 });
 
-Deno.test("account: every object in its folders is due for removal, named by a row or not, and nobody else's", async () => {
+Deno.test("account: every object in its folders is queued for removal, and no object of others", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;

@@ -264,7 +264,7 @@ Deno.test("ai_job_events: neither users nor the service write, change or remove 
   });
 });
 
-Deno.test("ai_jobs: with its user go jobs, events, calls, voices, media and cache, and nobody else's", async () => {
+Deno.test("ai_jobs: deleting a user deletes only that user's jobs, events, calls, voices, media and cache", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const leaving = await insertCompletedJob(bench);

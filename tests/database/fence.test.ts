@@ -187,7 +187,7 @@ Deno.test("lease token: the second claim makes the first one's token stale in ev
   });
 });
 
-Deno.test("lease token: once given back, rescued or ended, the token is worth nothing", async (t) => {
+Deno.test("lease token: invalid after a release, a rescue and the end of the job", async (t) => {
   const endings: Record<
     string,
     (bench: Bench, job: ClaimedJob) => Promise<unknown>

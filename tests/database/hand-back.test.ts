@@ -12,7 +12,7 @@ import {
   withQueue,
 } from "./_support/factories.ts";
 
-Deno.test("snooze_ai_job: the job comes back after the delay, with its attempt, progress and stage", async () => {
+Deno.test("snooze_ai_job: the job returns after the delay, with its attempt, progress and stage", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -88,7 +88,7 @@ Deno.test("snooze_ai_job and release_ai_job: however often, no attempt is spent 
   });
 });
 
-Deno.test("release_ai_job: the job can be taken by somebody else at once, with its attempt", async () => {
+Deno.test("release_ai_job: the job can be claimed immediately, and keeps its attempt", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);

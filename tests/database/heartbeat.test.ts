@@ -59,7 +59,7 @@ Deno.test("heartbeat_ai_job: an expired lease that was not rescued is valid agai
   });
 });
 
-Deno.test("heartbeat_ai_job: progress goes forward only and stays below 100; each report is an event", async () => {
+Deno.test("heartbeat_ai_job: progress only increases and stays below 100; each report is an event", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -103,7 +103,7 @@ Deno.test("heartbeat_ai_job: a stage alone is reported and leaves the progress; 
   });
 });
 
-Deno.test("heartbeat_ai_job: it reports that the owner wants the job cancelled", async () => {
+Deno.test("heartbeat_ai_job: reports that the owner has requested cancellation", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -112,7 +112,7 @@ Deno.test("heartbeat_ai_job: it reports that the owner wants the job cancelled",
   });
 });
 
-Deno.test("heartbeat_ai_job: a job that waits or is over has no lease to extend", async () => {
+Deno.test("heartbeat_ai_job: a waiting or ended job has no lease to extend", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const waiting = await insertJob(db);

@@ -123,7 +123,7 @@ async function grants(db: TestDatabase): Promise<string[]> {
   return rows.map(({ object }) => object);
 }
 
-Deno.test("migrations: nobody gains rights where the platform grants everything on new objects of public", async () => {
+Deno.test("migrations: the platform's default grants on new objects of public give no role extra rights", async () => {
   const expected = await withDatabase(grants);
   await withDatabase(async (db) => {
     for (const kind of ["tables", "functions", "sequences"]) {
@@ -336,7 +336,7 @@ Deno.test("postgres: what hosted allows on the platform's objects is allowed her
   });
 });
 
-Deno.test("policies: nobody but postgres writes them on tables of the platform", async () => {
+Deno.test("policies: only postgres writes them on tables of the platform", async () => {
   await withDatabase(async (db) => {
     const create =
       "create policy mine on storage.objects for select to anon using (true)";

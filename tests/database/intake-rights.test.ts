@@ -147,7 +147,7 @@ Deno.test("ai_jobs: a user can set nine columns at insert, not the id, and none 
   });
 });
 
-Deno.test("ai_jobs: nobody inserts for somebody else or without being signed in", async () => {
+Deno.test("ai_jobs: inserting for another user or without a session is refused", async () => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const { id: otherId } = await db.createUser();
@@ -190,7 +190,7 @@ Deno.test("ai_jobs: the service inserts for any user, under the same checks", as
   });
 });
 
-Deno.test("ai_jobs: an idempotency key makes one job for its user, and says nothing to others", async () => {
+Deno.test("ai_jobs: an idempotency key belongs to its user, and reveals nothing to others", async () => {
   await withDatabase(async (db) => {
     const [first, second] = [await db.createUser(), await db.createUser()];
     const insert = async (userId: string, key: string | null) =>
@@ -220,7 +220,7 @@ Deno.test("ai_jobs: an idempotency key makes one job for its user, and says noth
   });
 });
 
-Deno.test("ai_jobs: ten connections that insert the same idempotency key make one job, and ten keys make ten", async () => {
+Deno.test("ai_jobs: ten parallel inserts with one idempotency key create one job, and with ten keys ten", async () => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const inputUrl = await uploadSample(db, userId);

@@ -252,7 +252,7 @@ Deno.test("admit_ai_job: each refusal has its own code, names the field and chan
   });
 });
 
-Deno.test("admit_ai_job: a type that needs no input takes none, and checks one that is given", async () => {
+Deno.test("admit_ai_job: a type whose input is optional accepts none, and checks a given one", async () => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     await db.sql`update public.ai_job_types set is_input_required = false`;

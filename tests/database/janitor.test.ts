@@ -72,7 +72,7 @@ const setGrace = (
       failed_grace_seconds = ${seconds.failed ?? 604_800},
       scan_interval_seconds = ${seconds.interval ?? 21_600}`;
 
-Deno.test("claim_provider_removals: many at once take everything, and nothing twice", async () => {
+Deno.test("claim_provider_removals: parallel claims get everything, and nothing twice", async () => {
   await withQueue(async ({ db }) => {
     await addRemovals(db, 100);
     const workers = await db.connections(5, "service_role");
@@ -91,7 +91,7 @@ Deno.test("claim_provider_removals: many at once take everything, and nothing tw
   });
 });
 
-Deno.test("settle_provider_removal: a caller that lost the lease writes nothing, and what is done stays done", async () => {
+Deno.test("settle_provider_removal: a caller that lost the lease changes nothing", async () => {
   await withQueue(async ({ db }) => {
     await addRemovals(db, 1);
     const [service] = await db.connections(1, "service_role");
@@ -123,7 +123,7 @@ Deno.test("settle_provider_removal: a caller that lost the lease writes nothing,
   });
 });
 
-Deno.test("removal_pause: doubles from half a minute to six hours, give or take a fifth", async () => {
+Deno.test("removal_pause: doubles from half a minute to six hours, ±20 %", async () => {
   await withQueue(async ({ db }) => {
     const rows = await db.sql<{ n: number; seconds: number }[]>`
       select n, extract(epoch from private.removal_pause(n))::float as seconds
@@ -161,7 +161,7 @@ Deno.test("claim_provider_removals: leaves providers alone that are not named, p
   });
 });
 
-Deno.test("claim_provider_removals: what a row has is never taken, however it got onto the list", async () => {
+Deno.test("claim_provider_removals: an object with a row is never claimed, however it was queued", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertCompletedJob(bench);
@@ -225,7 +225,7 @@ Deno.test("claim_provider_removals: a failed job keeps its objects for the grace
   }
 });
 
-Deno.test("claim_provider_removals: an empty look-up by marker counts only after the grace; a find is checked", async () => {
+Deno.test("claim_provider_removals: an empty lookup counts only after the grace period; a find is checked", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -320,7 +320,7 @@ Deno.test("settle_cancelled_call: a cancelled job's reservation is settled once 
   });
 });
 
-Deno.test("provider removals: for an account that is gone a lost call is looked for at once", async () => {
+Deno.test("provider removals: a lost call of a deleted account is looked up without a delay", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -344,7 +344,7 @@ const claimFiles = (sql: postgres.ISql, limit = 100) =>
     File[]
   >`select id::text, lease_token, object_path from public.claim_storage_removals(${limit})`;
 
-Deno.test("claim_storage_removals: many at once take everything, nothing twice, and nothing that a row names", async () => {
+Deno.test("claim_storage_removals: parallel claims get everything once, and nothing that a row names", async () => {
   await withQueue(async ({ db }) => {
     const user = (await db.createUser()).id;
     await db.sql`
@@ -408,7 +408,7 @@ Deno.test("claim_storage_removals: a file that its owner stored again is kept, u
   });
 });
 
-Deno.test("settle_storage_removals: done means that Storage no longer has the file, not what the caller says", async () => {
+Deno.test("settle_storage_removals: done only when Storage no longer has the file; the report is not trusted", async () => {
   await withQueue(async ({ db }) => {
     const user = (await db.createUser()).id;
     for (const name of ["a.jpg", "b.jpg"]) {
@@ -446,7 +446,7 @@ Deno.test("settle_storage_removals: done means that Storage no longer has the fi
   });
 });
 
-Deno.test("queue_job_leftovers: what ended jobs left, once, in parts, and nothing of a parked one", async () => {
+Deno.test("queue_job_leftovers: queues objects of ended jobs once, in parts, and none of a parked job", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await setGrace(db, { orphan: 0, failed: 0 });
@@ -689,7 +689,7 @@ Deno.test("begin_janitor_run: one delivered before, or too old, is refused", asy
   });
 });
 
-Deno.test("run_janitor: without address or secret in the Vault it calls nobody and raises nothing", async () => {
+Deno.test("run_janitor: without URL or secret in the Vault it sends nothing and raises nothing", async () => {
   await withQueue(async ({ db }) => {
     await db
       .sql`select vault.update_secret(id, '') from vault.secrets where name = 'dispatch_secret'`;

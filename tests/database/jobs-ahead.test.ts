@@ -83,7 +83,7 @@ Deno.test("jobs_ahead: jobs that do not wait for their turn have no place", asyn
   });
 });
 
-Deno.test("jobs_ahead: only the owner learns a place, and a made-up row gives none", async () => {
+Deno.test("jobs_ahead: only the owner gets a number, and an invented row gets none", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [owner = "", other = ""] = await wait(bench, 5, { users: 2 });
@@ -125,7 +125,7 @@ Deno.test("jobs_ahead: only the owner learns a place, and a made-up row gives no
   });
 });
 
-Deno.test("jobs_ahead: it says 100 for more, and reads no more of a backlog of 2,000", async () => {
+Deno.test("jobs_ahead: 100 is the maximum, and no more rows of a backlog of 2,000 are read", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await wait(bench, 2_000);

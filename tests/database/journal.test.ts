@@ -61,7 +61,7 @@ async function changeOwner(
   return await claimJob(bench, job.id);
 }
 
-Deno.test("begin_provider_calls: the call stands in the journal, for everybody to see, before it is sent", async () => {
+Deno.test("begin_provider_calls: the call is committed to the journal before it is sent", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await db.sql`update public.ai_job_types set lease_seconds = 60`;
@@ -168,7 +168,7 @@ Deno.test("provider calls: only after a definite no, or after asking, may the st
   }
 });
 
-Deno.test("begin_provider_calls: whichever way the sender lost the job, the next owner asks first", async (t) => {
+Deno.test("begin_provider_calls: however the sender lost the job, the next owner reconciles first", async (t) => {
   const ways: Record<
     string,
     (bench: Bench, job: ClaimedJob) => Promise<unknown>
@@ -203,7 +203,7 @@ Deno.test("begin_provider_calls: whichever way the sender lost the job, the next
   }
 });
 
-Deno.test("begin_provider_calls: an empty look-up is conclusive after reconcile_seconds of unknown outcome", async () => {
+Deno.test("begin_provider_calls: an empty lookup is conclusive reconcile_seconds after the outcome is unknown", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await db.sql`update public.ai_job_types set reconcile_seconds = 60`;
@@ -274,7 +274,7 @@ Deno.test("begin_provider_calls: twin of the race: different steps of one job do
   });
 });
 
-Deno.test("ai_provider_calls: the table itself refuses a second call of a step that is open or succeeded", async (t) => {
+Deno.test("ai_provider_calls: the table refuses a second call of a step that is open or has succeeded", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const insert = (job: { id: string; user_id: string }, outcome: string) =>
@@ -359,7 +359,7 @@ Deno.test("settle_provider_calls: a repeated settlement returns true and changes
   });
 });
 
-Deno.test("begin_provider_calls: repeated with the same id it is the same call; with another, one to look up", async () => {
+Deno.test("begin_provider_calls: the same id repeats the call; another id reconciles it", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const job = await insertClaimedJob(bench);
@@ -413,7 +413,7 @@ Deno.test("begin_provider_calls: repeated during the first call, it waits for th
   });
 });
 
-Deno.test("settle_provider_calls: an outcome that makes no sense is refused and changes nothing", async (t) => {
+Deno.test("settle_provider_calls: an invalid outcome is refused and changes nothing", async (t) => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);

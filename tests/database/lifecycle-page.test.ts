@@ -110,7 +110,7 @@ Deno.test("docs/job-lifecycle.md: its diagram has the changes of status of its t
   assertEquals(drawn.sort(), [...new Set(described)].sort());
 });
 
-Deno.test("docs/job-lifecycle.md: its events are those that the timeline takes", async () => {
+Deno.test("docs/job-lifecycle.md: its events are those of the timeline", async () => {
   await withDatabase(async (db) => {
     const [row] = await db.sql<{ definition: string }[]>`
       select pg_get_constraintdef(oid) as definition

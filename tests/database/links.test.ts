@@ -151,7 +151,7 @@ for (const { table, link, constraint, kept, handedOver, values } of PRODUCTS) {
   });
 }
 
-Deno.test("calls, avatars, slides: deleting a recording, a voice or a photo keeps what was made from it", async () => {
+Deno.test("calls, avatars, slides: deleting a recording, voice or photo keeps what was created from it", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const media = (name: string) =>

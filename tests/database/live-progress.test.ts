@@ -139,7 +139,7 @@ Deno.test("live progress: a broadcast that fails loses no job and no event", asy
   });
 });
 
-Deno.test("live progress: only the owner may join the topic, and nobody may send to it", async () => {
+Deno.test("live progress: only the owner may join the topic, and no client may send to it", async () => {
   await withDatabase(async (db) => {
     await withClientConnected(db, async () => {
       await using sessions = new Sessions(db.adminUrl, "realtime");

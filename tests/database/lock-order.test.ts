@@ -169,7 +169,7 @@ async function refill({ db, queue }: Bench, owners: Owners): Promise<void> {
   }
 }
 
-Deno.test("lock order: any two functions over the same rows at the same time never deadlock", async () => {
+Deno.test("lock order: two functions on the same rows never deadlock", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const owners = await prepare(bench);

@@ -6,7 +6,7 @@ import { refusalOf } from "./_support/factories.ts";
 
 type Columns = Record<string, postgres.SerializableParameter>;
 
-Deno.test("media: a row that makes no sense is refused by the constraint of that name; its twin is taken", async (t) => {
+Deno.test("media: an invalid row is refused by its constraint; the valid twin is accepted", async (t) => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const { id: otherId } = await db.createUser();

@@ -10,7 +10,7 @@ import { withDatabase } from "../_support/database.ts";
 import { refusalOf, uploadSample } from "./_support/factories.ts";
 import { insertAs, voiceClone } from "./_support/new-jobs.ts";
 
-Deno.test("private.canonical_mime_type: gives every type the name that the functions give it", async () => {
+Deno.test("private.canonical_mime_type: agrees with the functions on every type", async () => {
   await withDatabase(async (db) => {
     const [source] = await db.sql<{ text: string }[]>`
       select prosrc as text from pg_proc where oid = 'private.canonical_mime_type(text)'::regprocedure`;
@@ -38,7 +38,7 @@ Deno.test("private.canonical_mime_type: gives every type the name that the funct
   });
 });
 
-Deno.test("buckets: Storage takes what an upload URL is given for, under every name and with parameters", async () => {
+Deno.test("buckets: Storage accepts every type with an upload URL, under all names and with parameters", async () => {
   await withDatabase(async (db) => {
     const rows = await db.sql<{ id: string; allowed_mime_types: string[] }[]>`
       select id, allowed_mime_types from storage.buckets`;
@@ -65,7 +65,7 @@ Deno.test("buckets: Storage takes what an upload URL is given for, under every n
   });
 });
 
-Deno.test("ai_jobs: a recording is taken under every name of its format, with parameters or without", async () => {
+Deno.test("ai_jobs: a recording is accepted under every name of its format, with or without parameters", async () => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     await db.sql`update public.ai_limits set max_active_jobs = 1000`;

@@ -456,7 +456,7 @@ async function walk(
 }
 
 for (const name of ["old", "trouble", "pair", "crowd"] as const) {
-  Deno.test(`model: every rule of the world '${name}' does in Postgres what the model says`, async () => {
+  Deno.test(`model: in Postgres, every rule of the world '${name}' has the model's result`, async () => {
     await walkAll(WORLDS[name], coveringTraces);
   });
 }

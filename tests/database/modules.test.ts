@@ -128,7 +128,7 @@ Deno.test("modules: with core alone a job completes with its voice, and an accou
   });
 });
 
-Deno.test("modules: added one after another they give the same database as all at once", async () => {
+Deno.test("modules: added one after another they give the same database as together", async () => {
   const atOnce = await withDatabase(({ sql }) => readCatalogue(sql));
   await withModules(["core"], async (db, add) => {
     await add(["people"]);

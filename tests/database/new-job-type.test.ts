@@ -92,7 +92,7 @@ Deno.test("new job-type: its files pass the gate and their tests, and the databa
     assertStringIncludes(text, "4 passed");
   });
 
-  await t.step("the database takes a job of the type", async () => {
+  await t.step("the database accepts a job of the type", async () => {
     await withDatabase(async (db) => {
       await applyMigrations(db.url, join(dir, "supabase/migrations"));
       const user = await db.createUser();

@@ -103,7 +103,7 @@ Deno.test("counters: what is rolled back is not counted, what commits beside it 
   });
 });
 
-Deno.test("counters: a statement over 500 jobs appends one row to the queue, and counts all of them", async () => {
+Deno.test("counters: a statement over 500 jobs appends one row to the queue, and all of them are counted", async () => {
   await withQueue(async ({ db, queue }) => {
     await insertJobs(db, 500);
     const [queued] = await db.sql`
@@ -119,7 +119,7 @@ Deno.test("counters: a statement over 500 jobs appends one row to the queue, and
   });
 });
 
-Deno.test("counters: accounts that are deleted take their waiting and running jobs out of the counts of now", async () => {
+Deno.test("counters: waiting and running jobs of deleted accounts are no longer counted", async () => {
   await withQueue(async ({ db, queue }) => {
     const job = await insertClaimedJob({ db, queue });
     await insertJob(db, { user_id: job.user_id });
@@ -133,7 +133,7 @@ Deno.test("counters: accounts that are deleted take their waiting and running jo
   });
 });
 
-Deno.test("counters: two folds at once count nothing twice and lose nothing; the second one does not wait", async () => {
+Deno.test("counters: two parallel folds count everything once; the second one does not wait", async () => {
   await withQueue(async ({ db }) => {
     await insertJobs(db, 10);
     const [one, other] = await db.connections(2);
@@ -472,7 +472,7 @@ Deno.test("charts: 60, 96 and 84 buckets without a gap, and what happened now is
   });
 });
 
-Deno.test("charts: no history is read: they are the same when the jobs are gone", async () => {
+Deno.test("charts: they read no history, and are the same after the jobs are deleted", async () => {
   await withQueue(async ({ db, queue }) => {
     await queue.complete(await insertClaimedJob({ db, queue }));
     await fold(db);

@@ -126,7 +126,7 @@ Deno.test("health: a janitor that has not run for an hour is degraded, unless it
   });
 });
 
-Deno.test("health: a run of the janitor is noted when the function takes it in, not when it is called", async () => {
+Deno.test("health: a run of the janitor is recorded when the function receives it, not when it is called", async () => {
   await withHealthy(async ({ db }) => {
     await db
       .sql`update private.ai_schedule_runs set last_run_at = '2000-01-01'`;
@@ -150,7 +150,7 @@ Deno.test("health: without its secrets nothing is dispatched, which is failing",
   });
 });
 
-Deno.test("health: calls that our functions refuse are degraded, a delivery that was made before is not", async () => {
+Deno.test("health: calls that our functions refuse are degraded, a repeated delivery is not", async () => {
   await withHealthy(async ({ db }) => {
     const answer = (status: number, count: number) =>
       db.sql`
@@ -242,7 +242,7 @@ async function neglect(
   return job;
 }
 
-Deno.test("health: a due job that nobody claims is stuck, unless there is a reason for it to wait", async () => {
+Deno.test("health: a due job that is not claimed is stuck, unless it has a reason to wait", async () => {
   await withHealthy(async ({ db, queue }) => {
     const { user_id } = await neglect(db);
     assertEquals(await failingChecks(db), { stuck_jobs: "failing" });

@@ -415,7 +415,7 @@ Deno.test("parked: the marker, the call and both answers are at hand; the answer
   });
 });
 
-Deno.test("search: every filter narrows, pages neither skip nor repeat, an unknown address finds nobody", async () => {
+Deno.test("search: every filter narrows, pages neither skip nor repeat, an unknown address finds no user", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const operator = await createOperator(db);
@@ -474,7 +474,7 @@ Deno.test("search: every filter narrows, pages neither skip nor repeat, an unkno
   });
 });
 
-Deno.test("budgets: those who spent most come first, page by page, with the budgets that apply", async () => {
+Deno.test("budgets: sorted by spend, page by page, with the budgets that apply", async () => {
   await withQueue(async ({ db }) => {
     const operator = await createOperator(db);
     for (const spent of [5, 9, 9, 1]) {
@@ -515,7 +515,7 @@ Deno.test("budgets: those who spent most come first, page by page, with the budg
   });
 });
 
-Deno.test("probe: an open breaker lets one job through at once; a closed one says so", async () => {
+Deno.test("probe: an open breaker accepts one job immediately; a closed one reports that it is closed", async () => {
   await withQueue(async ({ db }) => {
     const operator = await createOperator(db);
     const probe = () =>

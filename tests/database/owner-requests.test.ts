@@ -56,7 +56,7 @@ function codeOf(error: unknown): string | undefined {
     : undefined;
 }
 
-Deno.test("cancel: a waiting job is cancelled at once, costs nothing and is never claimed", async () => {
+Deno.test("cancel: a waiting job is cancelled immediately, costs nothing and is never claimed", async () => {
   await withQueue(async (bench) => {
     const job = await insertJob(bench.db);
     assertEquals(await ask(bench, job, "cancel_requested_at"), {
@@ -92,7 +92,7 @@ Deno.test("cancel: a running job continues until its heartbeat reports it, then 
   });
 });
 
-Deno.test("cancel: nobody asked, so cancel_ai_job does nothing", async () => {
+Deno.test("cancel: without a request cancel_ai_job changes nothing", async () => {
   await withQueue(async (bench) => {
     const job = await insertClaimedJob(bench);
     assertEquals(await bench.queue.cancel(job), false);
@@ -161,7 +161,7 @@ async function spendOf({ db }: Bench, id: string): Promise<string | undefined> {
   return row?.spend;
 }
 
-Deno.test("cancel: a job that has ended is left as it is (AJ071)", async () => {
+Deno.test("cancel: an ended job is unchanged (AJ071)", async () => {
   await withQueue(async (bench) => {
     const job = await insertCompletedJob(bench);
     const error = await assertRejects(() =>
@@ -228,7 +228,7 @@ Deno.test("retry: only what has failed, and never while it is unknown whether it
   });
 });
 
-Deno.test("resolve_unknown_ai_job: a parked job continues with what was made, or makes a new call", async () => {
+Deno.test("resolve_unknown_ai_job: a parked job continues with the created object, or sends a new call", async () => {
   await withQueue(async (bench) => {
     for (const wasMade of [true, false]) {
       const job = await insertClaimedJob(bench);

@@ -86,7 +86,7 @@ async function openLink(
   return row?.slideshow;
 }
 
-Deno.test("schema: every reference to an account says what becomes of the row, and only the books keep it", async () => {
+Deno.test("schema: every reference to an account has a delete rule, and only accounting rows are kept", async () => {
   await withDatabase(async (db) => {
     const rows = await db.sql<{ name: string; action: string }[]>`
       select k.conrelid::regclass::text as name, k.confdeltype as action
@@ -118,7 +118,7 @@ Deno.test("schema: every table with updated_at has it kept by the one trigger, b
   });
 });
 
-Deno.test("schema: every amount of money has a currency beside it, and is a whole number", async () => {
+Deno.test("schema: every amount of money has a currency column, and is a whole number", async () => {
   await withDatabase(async (db) => {
     const rows = await db.sql<
       { name: string; type: string; currency: boolean }[]
@@ -287,7 +287,7 @@ Deno.test("slideshows: with the link anybody reads title and public photos in or
   });
 });
 
-Deno.test("slideshows: nobody can list what is shared, count it or find it by filtering", async () => {
+Deno.test("slideshows: shared ones cannot be listed, counted or found by filtering", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;
@@ -425,7 +425,7 @@ Deno.test("slideshow items: only the owner's photos and slideshows are accepted,
   });
 });
 
-Deno.test("reorder_slideshow: puts the owner's slides into an order in one go, and touches nobody else's", async () => {
+Deno.test("reorder_slideshow: reorders the owner's slides in one call, and no slides of others", async () => {
   await withDatabase(async (db) => {
     const anna = (await db.createUser()).id;
     const paul = (await db.createUser()).id;

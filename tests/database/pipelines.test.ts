@@ -171,7 +171,7 @@ Deno.test("depends_on_job_id: on a job that is completed it does not wait", asyn
   });
 });
 
-Deno.test("depends_on_job_id: a whole line can be inserted by the service in one statement", async () => {
+Deno.test("depends_on_job_id: the service can insert a whole pipeline in one statement", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const first = await insertJob(db);
@@ -261,7 +261,7 @@ Deno.test("depends_on_job_id: a job that has failed or was cancelled is refused"
   });
 });
 
-Deno.test("depends_on_job_id: nobody changes it, so that there is no cycle; its owner may not even try", async () => {
+Deno.test("depends_on_job_id: it never changes, so that there is no cycle; its owner has no right to update it", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [first, second] = await insertLine(bench, 2);

@@ -42,7 +42,7 @@ async function callsOf(db: TestDatabase, jobId: string): Promise<string[]> {
   return rows.map((row) => row.outcome);
 }
 
-Deno.test("rescue_stalled_ai_jobs: a job whose lease ran out waits again, its attempt spent", async () => {
+Deno.test("rescue_stalled_ai_jobs: a job whose lease has expired waits again, its attempt spent", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -65,7 +65,7 @@ Deno.test("rescue_stalled_ai_jobs: a job whose lease ran out waits again, its at
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: twin: a lease that is good for another second is left alone", async () => {
+Deno.test("rescue_stalled_ai_jobs: twin: a lease with a second left is not rescued", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -126,7 +126,7 @@ Deno.test("rescue_stalled_ai_jobs: the last attempt fails the job with lease_exp
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: a call that its sender left behind is unknown, and the next attempt asks", async () => {
+Deno.test("rescue_stalled_ai_jobs: an abandoned call is unknown, and the next attempt reconciles", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -146,7 +146,7 @@ Deno.test("rescue_stalled_ai_jobs: a call that its sender left behind is unknown
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: a last attempt that died in a paid call gets one more claim, to look it up", async () => {
+Deno.test("rescue_stalled_ai_jobs: a last attempt that died in a paid call gets one more claim to reconcile", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertOnLastAttempt(bench);
@@ -187,7 +187,7 @@ Deno.test("rescue_stalled_ai_jobs: a last attempt that died in a paid call gets 
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: the look-up claim may die before it asks; that too was the only one", async () => {
+Deno.test("rescue_stalled_ai_jobs: a reconciling claim that dies before its query is not repeated", async () => {
   await withQueue(async (bench) => {
     const job = await insertOnLastAttempt(bench);
     await bench.queue.begin(job);
@@ -201,7 +201,7 @@ Deno.test("rescue_stalled_ai_jobs: the look-up claim may die before it asks; tha
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: the look-up claim finds what was made, and the job completes", async () => {
+Deno.test("rescue_stalled_ai_jobs: the reconciling claim finds the object, and the job completes", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertOnLastAttempt(bench);
@@ -231,7 +231,7 @@ Deno.test("rescue_stalled_ai_jobs: the look-up claim finds what was made, and th
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: the look-up claim that finds nothing fails the job; nothing is sent again", async () => {
+Deno.test("rescue_stalled_ai_jobs: a reconciling claim that finds nothing fails the job; nothing is sent again", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertOnLastAttempt(bench);
@@ -250,7 +250,7 @@ Deno.test("rescue_stalled_ai_jobs: the look-up claim that finds nothing fails th
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: on the last attempt a settled call needs no look-up; an unknown one had it", async (t) => {
+Deno.test("rescue_stalled_ai_jobs: on the last attempt only an unknown call is reconciled", async (t) => {
   const cases = [
     { outcome: "rejected", code: "lease_expired" },
     { outcome: "absent", code: "lease_expired" },
@@ -357,7 +357,7 @@ Deno.test("rescue_stalled_ai_jobs: jobs in every other state are unchanged, also
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: it takes the longest dead first, as many as it may", async () => {
+Deno.test("rescue_stalled_ai_jobs: rescues the longest expired first, up to the limit", async () => {
   await withQueue(async ({ db, queue }) => {
     const ids = await insertJobs(db, 3);
     await queue.claim(3);
@@ -377,7 +377,7 @@ Deno.test("rescue_stalled_ai_jobs: it takes the longest dead first, as many as i
   });
 });
 
-Deno.test("rescue_stalled_ai_jobs: 10 sweeps at once over 100 dead jobs: none rescued twice, none left", async () => {
+Deno.test("rescue_stalled_ai_jobs: 10 parallel sweeps rescue 100 jobs, each once", async () => {
   await withQueue(async ({ db, queue }) => {
     const ids = await insertJobs(db, 100);
     await queue.claim(100);

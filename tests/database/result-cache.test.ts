@@ -38,7 +38,7 @@ async function get(sql: postgres.ISql, cacheKey = key): Promise<unknown> {
   return row?.value;
 }
 
-Deno.test("get_ai_result_cache: an entry is its owner's and the service's; nobody else sees it", async () => {
+Deno.test("get_ai_result_cache: only the owner and the service see an entry", async () => {
   await withDatabase(async (db) => {
     const [owner, other] = [await db.createUser(), await db.createUser()];
     await put(db, owner.id, { job_id: "1" });

@@ -250,7 +250,7 @@ Deno.test("fail_ai_job: a job that fails while a paid call may have happened fai
   );
 });
 
-Deno.test("ai_jobs: a job that is too old to wait once more fails, and keeps what was known last", async (t) => {
+Deno.test("ai_jobs: a job that is too old to wait again fails, and keeps its last cause", async (t) => {
   const cause = "The AI provider did not answer properly.";
   const expired = ERROR_CATALOGUE.job_expired.message;
   const unknown = ERROR_CATALOGUE.outcome_unknown.message;

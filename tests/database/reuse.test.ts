@@ -239,7 +239,7 @@ Deno.test("cached_from_job_id: a job that does not match is dropped for every ca
     }));
 });
 
-Deno.test("cached_from_job_id: another user's job gives an app nothing; its own job answers it", async () => {
+Deno.test("cached_from_job_id: another user's job is ignored; the user's own job is reused", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const theirs = await insertCompletedJob(bench);
@@ -327,7 +327,7 @@ Deno.test("reuse_ai_job_result: a job that does not match changes nothing, and t
   );
 });
 
-Deno.test("cached jobs: a reused result can be reused again, and outlives the job that made it", async () => {
+Deno.test("cached jobs: a reused result can be reused again, and outlives its first job", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const { source, request } = await makeCase(bench, {});

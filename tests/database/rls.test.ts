@@ -76,7 +76,7 @@ Deno.test("tables of a job: each user reads their own rows, anon none, the servi
   });
 });
 
-Deno.test("tables of a job: twin: with Row Level Security off, a user does read everybody's rows", async () => {
+Deno.test("tables of a job: twin: with Row Level Security off, a user reads the rows of all users", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [a, b] = [await makeOwner(bench), await makeOwner(bench)];
@@ -93,7 +93,7 @@ Deno.test("tables of a job: twin: with Row Level Security off, a user does read 
   });
 });
 
-Deno.test("tables of a job: no command of one user, or of nobody, changes a row of another", async (t) => {
+Deno.test("tables of a job: no command of one user, or without a session, changes another user's row", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const [a, b] = [await makeOwner(bench), await makeOwner(bench)];
@@ -351,7 +351,7 @@ Deno.test("functions of the queue: only the listed roles can execute each, and n
   });
 });
 
-Deno.test("functions of the queue: a call by anybody else is refused before it does anything", async (t) => {
+Deno.test("functions of the queue: calls of other roles are refused before they have an effect", async (t) => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const userId = await makeOwner(bench);

@@ -68,7 +68,7 @@ Deno.test("seed: shows each of its people something in every list of theirs", as
   });
 });
 
-Deno.test("seed: its job went through the queue, its order through the till, and nobody was called", async () => {
+Deno.test("seed: its job went through the queue, its order through the till, and no provider was called", async () => {
   await withDatabase(async (db) => {
     await openVault(db);
     await db.sql.unsafe(seed);
@@ -131,7 +131,7 @@ Deno.test("seed: running it again changes nothing", async () => {
   });
 });
 
-Deno.test("seed: the real CLI takes it, and its people have the password that it names and what Auth needs", async () => {
+Deno.test("seed: the real CLI accepts it, and its users can sign in with the documented password", async () => {
   await withDatabase(async (db) => {
     const { code, stdout, stderr } = await runSupabaseCli(
       [

@@ -80,7 +80,7 @@ Deno.test("dispatch: inserts during a dispatch send no other, and the claim that
   });
 });
 
-Deno.test("dispatch: one that is rolled back, or not committed yet, is relied on by nobody", async () => {
+Deno.test("dispatch: no insert relies on one that is rolled back or not committed yet", async () => {
   await withDispatch(async (bench) => {
     const { db, insert } = bench;
     const [other] = await db.connections(1);
@@ -108,7 +108,7 @@ Deno.test("dispatch: one that has been on its way for half a second is no longer
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: it waits for an insert that relies on its dispatch, and takes that job too", async () => {
+Deno.test("claim_dispatched_ai_jobs: it waits for an insert that relies on its dispatch, and claims that job", async () => {
   await withDispatch(async (bench) => {
     const { db, insert } = bench;
     // However long this machine takes until it sees that the claim waits.
@@ -147,7 +147,7 @@ Deno.test("dispatch: an insert during the claim that a dispatch causes sends its
   });
 });
 
-Deno.test("claim_dispatched_ai_jobs: an insert whose transaction stays open does not hold it up", async () => {
+Deno.test("claim_dispatched_ai_jobs: an insert whose transaction stays open does not delay it", async () => {
   await withDispatch(async (bench) => {
     const { db, insert } = bench;
     const [inserting] = await db.connections(1);

@@ -154,7 +154,7 @@ Deno.test("orders: a customer places and cancels, and nothing else", async (t) =
   });
 });
 
-Deno.test("orders: an order begins as an empty draft of somebody, and keeps vendor, currency and customer", async () => {
+Deno.test("orders: a new order is an empty draft with a customer, and keeps vendor, currency and customer", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const other = await openShop(db);
     const refusals = async (statements: Record<string, string>) => {
@@ -616,7 +616,7 @@ Deno.test("order items: fixed once the order is placed, for the customer and for
   });
 });
 
-Deno.test("order items: what is said about a foreign order does not depend on it, and nobody waits for it", async () => {
+Deno.test("order items: the error for another user's order is always the same, and does not wait for it", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const mallory = (await db.createUser()).id;
     const targets = [
@@ -701,7 +701,7 @@ async function raceItemAgainstPlacing({ db, shop, anna }: Bench) {
   return { outcome, total: (await readOrder(db, id)).items_total_minor };
 }
 
-Deno.test("totals: an item that comes while the order is being placed waits, and is then refused", async (t) => {
+Deno.test("totals: an item added while the order is being placed waits, and is then refused", async (t) => {
   await withShop(async (bench) => {
     assertEquals(await raceItemAgainstPlacing(bench), {
       outcome: "AJ060",
@@ -962,7 +962,7 @@ Deno.test("deliveries: they belong to the order's customer and vendor, for all i
   });
 });
 
-Deno.test("deliveries: a deleted account leaves no tracking number, and none is taken for it afterwards", async () => {
+Deno.test("deliveries: a deleted account leaves no tracking number, and none is accepted afterwards", async () => {
   await withShop(async ({ db, shop, anna }) => {
     const shipped = await orderIn(db, shop, anna, "shipped");
     const printing = await orderIn(db, shop, anna, "in_production");
@@ -1180,7 +1180,7 @@ Deno.test("vendors: they see only their own paid orders with items and deliverie
   });
 });
 
-Deno.test("vendors: somebody who works for two sees the orders of both and none of a third", async () => {
+Deno.test("vendors: a member of two sees the orders of both and none of a third", async () => {
   await withShop(async ({ db, anna }) => {
     const temp = (await db.createUser()).id;
     // By id, because the policy has bounds of ids: the third one lies between the two.
@@ -1287,7 +1287,7 @@ Deno.test("vendors: one with orders or a price list cannot be deleted", async ()
   });
 });
 
-Deno.test("keepsakes: not deleted while an order waits for them; otherwise the item stays without it", async (t) => {
+Deno.test("keepsakes: not deleted while an order waits for them; otherwise the item is kept without it", async (t) => {
   await withShop(async ({ db, shop, anna }) => {
     for (const status of ORDER_STATUSES) {
       await t.step(status, async () => {

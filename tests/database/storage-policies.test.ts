@@ -142,7 +142,7 @@ Deno.test("storage.objects: users upload into their own folder of the uploadable
   });
 });
 
-Deno.test("storage.objects: users list their own folder; nobody lists a bucket, not even the public one", async (t) => {
+Deno.test("storage.objects: users list their own folder; no bucket can be listed, not even the public one", async (t) => {
   await withDatabase(async (db) => {
     const [a, b] = await twoUsers(db);
     for (const bucket of buckets) {
@@ -231,7 +231,7 @@ Deno.test("storage.objects: users remove what is in their own folder, outputs to
   });
 });
 
-Deno.test("buckets: users and anon neither make, see nor change one", async () => {
+Deno.test("buckets: users and anon neither create, see nor change one", async () => {
   await withDatabase(async (db) => {
     const [a] = await twoUsers(db);
     const commands: ((sql: postgres.ISql) => Promise<{ count: number }>)[] = [

@@ -72,7 +72,7 @@ Deno.test("own_buckets: the database and the functions know the same", async () 
   });
 });
 
-Deno.test("storage.objects: nobody stores a file of an account that does not exist, not even the service", async (t) => {
+Deno.test("storage.objects: no file can be stored for a missing account, not even by the service", async (t) => {
   await withDatabase(async (db) => {
     const gone = (await db.createUser()).id;
     const anna = (await db.createUser()).id;
@@ -148,7 +148,7 @@ Deno.test("storage.objects: other folders get the same answer with and without a
   });
 });
 
-Deno.test("storage.objects: a file that is stored while its account goes is either refused or queued", async (t) => {
+Deno.test("storage.objects: a file stored while its account is deleted is either refused or queued", async (t) => {
   await withQueue(async ({ db }) => {
     const [storing, deleting] = [
       ...await db.connections(1, "service_role"),
@@ -239,7 +239,7 @@ Deno.test("scan_stored_files: queues files in the folders of missing accounts af
   });
 });
 
-Deno.test("scan_stored_files: queues what a deleted job left, and nothing that its owner has kept", async () => {
+Deno.test("scan_stored_files: queues the files of a deleted job, and none that its owner has kept", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const anna = (await db.createUser()).id;
@@ -369,7 +369,7 @@ Deno.test("claim_lost_job_files: also when the account went, and not what a row 
   });
 });
 
-Deno.test("removals: the recording that an avatar video speaks stays while its job may still read it", async () => {
+Deno.test("removals: the recording of an avatar video is kept while its job may still read it", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const anna = (await db.createUser()).id;

@@ -84,7 +84,7 @@ Deno.test("sweep_ai_jobs: pg_cron runs it every 2 seconds, the janitor every 15 
   });
 });
 
-Deno.test("sweep_ai_jobs: with nothing to do it calls nobody", async () => {
+Deno.test("sweep_ai_jobs: with nothing to do it sends no dispatch", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     await setVault(db);
@@ -98,7 +98,7 @@ Deno.test("sweep_ai_jobs: with nothing to do it calls nobody", async () => {
   });
 });
 
-Deno.test("sweep_ai_jobs: a job whose announcement was lost is announced again, until somebody takes it", async () => {
+Deno.test("sweep_ai_jobs: a job whose dispatch was lost is dispatched again until it is claimed", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     // Without secrets the insert announces nothing, as when delivery is down.
@@ -118,7 +118,7 @@ Deno.test("sweep_ai_jobs: a job whose announcement was lost is announced again, 
   });
 });
 
-Deno.test("sweep_ai_jobs: a dead worker's job is taken back and announced in the same sweep", async () => {
+Deno.test("sweep_ai_jobs: a dead worker's job is rescued and dispatched in the same sweep", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await setVault(db);
@@ -147,7 +147,7 @@ Deno.test("sweep_ai_jobs: what a dead worker held is room for its owner in the s
   });
 });
 
-Deno.test("sweep_ai_jobs: jobs that nobody may claim (later, disabled, paused, no room) are not dispatched", async (t) => {
+Deno.test("sweep_ai_jobs: jobs that cannot be claimed (later, disabled, paused, no room) are not dispatched", async (t) => {
   const cases: Record<
     string,
     { keep: (db: TestDatabase, id: string) => Promise<unknown> } & {
@@ -231,7 +231,7 @@ Deno.test("sweep_ai_jobs: receipts are kept longer than their dispatch is valid,
   });
 });
 
-Deno.test("prune_ai_job_leftovers: the names of files that were removed a month ago are forgotten", async () => {
+Deno.test("prune_ai_job_leftovers: the names of files removed a month ago are deleted", async () => {
   await withDatabase(async (db) => {
     await db.sql`
       insert into private.storage_removals (object_path, user_id, reason, outcome, done_at)
@@ -249,7 +249,7 @@ Deno.test("prune_ai_job_leftovers: the names of files that were removed a month 
   });
 });
 
-Deno.test("sweep_ai_jobs: with broken delivery it still takes back what is dead", async () => {
+Deno.test("sweep_ai_jobs: with broken delivery it still rescues expired jobs", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const { id } = await insertClaimedJob(bench);

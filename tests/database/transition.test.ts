@@ -113,7 +113,7 @@ Deno.test("guard_ai_job_transition: eight of all 20 changes of status are allowe
   });
 });
 
-Deno.test("guard_ai_job_transition: the service is bound by it like everybody else", async () => {
+Deno.test("guard_ai_job_transition: it applies to the service role too", async () => {
   await withDatabase(async (db) => {
     const { id } = await insertJob(db);
     for (const step of ["processing", "completed"]) await put(db, id, step);
@@ -128,7 +128,7 @@ Deno.test("guard_ai_job_transition: the service is bound by it like everybody el
   });
 });
 
-Deno.test("ai_jobs: a row that contradicts itself is refused by the constraint of that name", async (t) => {
+Deno.test("ai_jobs: an inconsistent row is refused by its constraint", async (t) => {
   const cases: { from: string; change: Columns; constraint: string }[] = [
     {
       from: "processing",

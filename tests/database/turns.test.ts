@@ -53,7 +53,7 @@ Deno.test("claim_ai_jobs: twin: in order of arrival the single job would have wa
   });
 });
 
-Deno.test("claim_ai_jobs: users with many jobs each take turns", async () => {
+Deno.test("claim_ai_jobs: users with many jobs each get turns", async () => {
   await withQueue(async (bench) => {
     const users = [
       await queueUp(bench, 40),
@@ -68,7 +68,7 @@ Deno.test("claim_ai_jobs: users with many jobs each take turns", async () => {
   });
 });
 
-Deno.test("claim_ai_jobs: lower priority first, but every eighth claim takes the job that waits longest", async () => {
+Deno.test("claim_ai_jobs: lower priority first, but every eighth claim begins with the longest waiting job", async () => {
   await withQueue(async (bench) => {
     const lowPriority = await queueUp(bench, 1, { priority: 10 });
     await queueUp(bench, 20);
@@ -286,7 +286,7 @@ Deno.test("claim_ai_jobs: a job due beside another user's backlog is claimed at 
   });
 });
 
-Deno.test("ready_due_ai_jobs: a second call at the same moment changes nothing, and no turn is given twice", async () => {
+Deno.test("ready_due_ai_jobs: a parallel second call changes nothing, and no turn is assigned twice", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const user = await queueUp(bench, 30, { since: "1 hour" });

@@ -7,7 +7,7 @@ import { draftOrder, openShop, orderIn } from "./_support/shop-fixtures.ts";
 
 type Tables = Database["public"]["Tables"];
 
-Deno.test("types: every column that a trigger fills may be left out of an insert, and has a value afterwards", async () => {
+Deno.test("types: every column that a trigger fills is optional on insert, and has a value afterwards", async () => {
   await withDatabase(async (db) => {
     const shop = await openShop(db);
     const customer = (await db.createUser()).id;

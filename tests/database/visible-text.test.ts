@@ -22,7 +22,7 @@ Deno.test("has_visible_text: is the contract's rule, for every character of Unic
   });
 });
 
-Deno.test("admit_ai_job: a text without a visible character is refused by its name, and makes no job", async () => {
+Deno.test("admit_ai_job: a text without a visible character is refused with its field, and creates no job", async () => {
   await withDatabase(async (db) => {
     const { id: userId } = await db.createUser();
     const good = voiceClone(db, await uploadSample(db, userId));

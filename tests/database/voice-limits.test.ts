@@ -70,7 +70,7 @@ for (
     },
   ]
 ) {
-  Deno.test(`voice limits: 20 connections that create jobs at once leave ${whose} exactly as many as allowed`, async () => {
+  Deno.test(`voice limits: 20 parallel inserts leave ${whose} exactly as many as allowed`, async () => {
     await withQueue(async (bench) => {
       const { db } = bench;
       await setLimits(bench, limits);
@@ -95,7 +95,7 @@ for (
   });
 }
 
-Deno.test("voice limits: a voice counts until it is deleted, for the project until it is gone at the provider", async () => {
+Deno.test("voice limits: a voice counts until it is deleted, for the project until the provider deleted it", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     await setLimits(bench, { ofUser: 1, ofProvider: 2 });
@@ -139,7 +139,7 @@ Deno.test("voice limits: waiting and running jobs count, and so do voices of end
   });
 });
 
-Deno.test("voice limits: what a deleted job may have made is counted once, until the janitor has seen to it", async () => {
+Deno.test("voice limits: the possible voice of a deleted job counts once, until the janitor has resolved it", async () => {
   await withQueue(async (bench) => {
     const { db, queue } = bench;
     const job = await insertClaimedJob(bench);
@@ -183,7 +183,7 @@ Deno.test("voice limits: a retry needs room like a new job; the operator's leave
   });
 });
 
-Deno.test("voice limits: none are set, other jobs need no place, and a user's own limit goes before everybody's", async () => {
+Deno.test("voice limits: none by default, other jobs need no place, and a user's own limit takes precedence", async () => {
   await withQueue(async (bench) => {
     const { db } = bench;
     const customer = await aCustomer(db);

@@ -241,7 +241,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     }
   });
 
-  Deno.test(`${provider}: content that is refused at once costs nothing and is not retried`, async () => {
+  Deno.test(`${provider}: content that is refused at the submission costs nothing and is not retried`, async () => {
     const stack = running();
     await atOnce(stack, provider);
     await stack.simulator.fail({
@@ -387,7 +387,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
     await assertVideoOnce(stack, jobId);
   });
 
-  Deno.test(`${provider}: a job cancelled during the render ends at once, and says that it was paid for`, async () => {
+  Deno.test(`${provider}: a job cancelled during the render ends, and its message says that it was paid for`, async () => {
     const stack = running();
     await stack.simulator.set(
       { render_ms: 60_000, webhooks: "lost" },
@@ -417,7 +417,7 @@ for (const { provider, create, list, get } of AVATAR_PROVIDERS) {
   });
 }
 
-Deno.test("heygen: a video that the list never shows is not made twice: the same key returns the first", async () => {
+Deno.test("heygen: a video that the list never shows is not created twice: its key returns the first", async () => {
   const stack = running();
   await atOnce(stack, "heygen", { list_lag_ms: 600_000 });
   await stack.simulator.fail({
@@ -490,7 +490,7 @@ Deno.test("avatar video: without text or recording it is refused, and the field 
   assertEquals(await stack.simulator.creations(), []);
 });
 
-Deno.test("avatar video: without a provider in the request, the job type's provider makes it", async () => {
+Deno.test("avatar video: without a provider in the request, the job type's provider is used", async () => {
   const stack = running();
   await atOnce(stack, "d-id");
   const { user, jobId } = await newVideo({});

@@ -133,7 +133,7 @@ for (
   });
 }
 
-Deno.test("costs: the estimate of a video that HeyGen could not make is released", async () => {
+Deno.test("costs: the reservation of a video that HeyGen could not render is released", async () => {
   const stack = running();
   const user = await signUp(stack);
   await stack.simulator.set(

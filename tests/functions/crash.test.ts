@@ -64,7 +64,7 @@ Deno.test("a killed worker: until its lease expires, the sweep leaves its job al
   await waitForJob(stack, user, jobId, "completed");
 });
 
-Deno.test("a worker killed after the provider made the voice: the next one finds it and sends nothing", async () => {
+Deno.test("a worker killed after the provider created the voice: the next one finds it and sends nothing", async () => {
   const stack = running();
   const { user, jobId } = await killInCall(stack, "before");
   await endLease(stack, jobId);
@@ -85,7 +85,7 @@ Deno.test("a worker killed after the provider made the voice: the next one finds
   ]);
 });
 
-Deno.test("a worker killed before the provider made anything: the provider is queried, then makes one voice", async () => {
+Deno.test("a worker killed before the provider created anything: the next one queries, then creates one voice", async () => {
   const stack = running();
   const { user, jobId } = await killInCall(stack, "never");
   await endLease(stack, jobId);
@@ -105,7 +105,7 @@ Deno.test("a worker killed before the provider made anything: the provider is qu
   ]);
 });
 
-Deno.test("a worker killed during the call: a voice that the provider makes afterwards is found, not made again", async () => {
+Deno.test("a worker killed during the call: a voice created afterwards is found and not created again", async () => {
   const stack = running();
   const { user, jobId } = await killInCall(stack, "after");
   await endLease(stack, jobId);

@@ -97,7 +97,7 @@ Deno.test("Idempotency-Key: another request under the same key is 422, and creat
   await waitForJob(stack, user, body.job_id, "completed");
 });
 
-Deno.test("Idempotency-Key: of twenty equal requests at once one creates the job and the others return it", async () => {
+Deno.test("Idempotency-Key: of twenty parallel equal requests one creates the job and the others return it", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -151,7 +151,7 @@ Deno.test("Idempotency-Key: a request during another insert with its key waits, 
   await waitForJob(stack, user, body.job_id, "completed");
 });
 
-Deno.test("Idempotency-Key: without one, two equal requests at once are two jobs", async () => {
+Deno.test("Idempotency-Key: without one, two parallel equal requests create two jobs", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);
@@ -182,7 +182,7 @@ Deno.test("Idempotency-Key: another user under the same key gets a job of their 
   assertEquals(await jobIds(eve), [theirs.body.job_id]);
 });
 
-Deno.test("Idempotency-Key: a repeated request is answered even if its recording or job type is gone", async () => {
+Deno.test("Idempotency-Key: a repeated request is answered even after its recording or job type was deleted", async () => {
   const stack = running();
   const user = await signUp(stack);
   const inputUrl = await uploadRecording(user);

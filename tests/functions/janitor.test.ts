@@ -401,7 +401,7 @@ Deno.test("janitor: an object that a waiting, running or parked job may use is k
   }
 });
 
-Deno.test("janitor: what a failed job left is removed eventually, and a retry then pays for a new object", async () => {
+Deno.test("janitor: the object of a failed job is removed eventually, and a retry then pays for a new one", async () => {
   const stack = running();
   const user = await signUp(stack);
   const { jobId, voiceId } = await lostVoice(stack, user);
@@ -608,7 +608,7 @@ Deno.test("janitor: a video missing from the list is queried before it counts as
   assertEquals(row?.is_missing, false);
 });
 
-Deno.test("janitor: what a job cancelled between two attempts left is removed after the grace period", async (t) => {
+Deno.test("janitor: the object of a job cancelled between two attempts is removed after the grace period", async (t) => {
   const stack = running();
   const user = await signUp(stack);
   for (const name of ["a voice", "a video"]) {

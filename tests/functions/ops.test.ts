@@ -268,7 +268,7 @@ Deno.test("ops: a paused provider's jobs wait, failed ones get a price and a ret
   ]);
 });
 
-Deno.test("health: anybody gets one word, an operator gets the checks; a stopped sweep is 503", async () => {
+Deno.test("health: without a session one word, for an operator the checks; a stopped sweep is 503", async () => {
   const stack = running();
   const operator = await signUpOperator(stack);
   await stack.sweep();

@@ -169,7 +169,7 @@ async function intoDoubt(
 }
 
 for (const doubt of MADE) {
-  Deno.test(`provider: ${doubt.name}: the voice is found and taken, nothing is sent again`, async () => {
+  Deno.test(`provider: ${doubt.name}: the voice is found and adopted, nothing is sent again`, async () => {
     const stack = running();
     const { user, jobId } = await intoDoubt(stack, doubt, 1);
     await sweepJob(stack, jobId);
@@ -191,7 +191,7 @@ for (const doubt of MADE) {
 }
 
 for (const doubt of NOT_MADE) {
-  Deno.test(`provider: ${doubt.name}: it is asked, and only then a later attempt makes the voice, once`, async () => {
+  Deno.test(`provider: ${doubt.name}: the provider is queried before a later attempt creates the one voice`, async () => {
     const stack = running();
     const { user, jobId } = await intoDoubt(stack, doubt, 0);
     const sent = () => stack.simulator.requests("voices.add", { jobId });
@@ -225,7 +225,7 @@ for (const doubt of NOT_MADE) {
   });
 }
 
-Deno.test("provider: a voice that its listing does not show yet is waited for, not made again", async () => {
+Deno.test("provider: a voice that its listing does not show yet is waited for and not created again", async () => {
   const stack = running();
   await stack.simulator.set({ search_lag_ms: 45_000 });
   const { user, jobId } = await intoDoubt(stack, {
@@ -265,7 +265,7 @@ Deno.test("provider: were the listing's lag not waited for, the same would be pa
   }
 });
 
-Deno.test("provider: a voice made only after the first look is found by a later one", async () => {
+Deno.test("provider: a voice created after the first query is found by a later one", async () => {
   const stack = running();
   const { user, jobId } = await intoDoubt(stack, {
     name: "",
@@ -299,7 +299,7 @@ async function slowCall(stack: TestStack) {
   return { user, jobId };
 }
 
-Deno.test("provider: a call slower than its listing may lag is not sent again when the first look finds nothing", async () => {
+Deno.test("provider: a call slower than the listing's lag is not sent again after an empty first query", async () => {
   const stack = running();
   const { user, jobId } = await slowCall(stack);
   // Nothing is there yet, and the call was sent longer ago than reconcile_seconds: that proves nothing.
@@ -334,7 +334,7 @@ Deno.test("provider: were the doubt counted from the sending, a slow call would 
   assertEquals((await stack.simulator.creationsOf(jobId, 2)).length, 2);
 });
 
-Deno.test("provider: a look-up that fails is repeated, and the voice is found in the end", async () => {
+Deno.test("provider: a failed query is repeated, and the voice is found", async () => {
   const stack = running();
   const { user, jobId } = await intoDoubt(stack, {
     name: "",
@@ -401,7 +401,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`provider: one that ${name} leaves the job parked as outcome_unknown, never sent again`, async () => {
+  Deno.test(`provider: one that ${name} leaves the job parked as outcome_unknown, and is never called again`, async () => {
     const stack = running();
     const { user, jobId } = await intoDoubt(stack, {
       name: "",

@@ -30,7 +30,7 @@ async function whileLocked<T>(
 
 const late = { status: 504, code: "request_timeout" };
 
-Deno.test("endpoints: a request that takes longer than its budget is answered 504 in time", async () => {
+Deno.test("endpoints: a request that exceeds its time limit is answered with 504 in time", async () => {
   const stack = running();
   const user = await signUp(stack);
   const path = (await uploadRecording(user)).slice("voice-samples/".length);

@@ -290,7 +290,7 @@ Deno.test("endless bodies: they end with 413, and are not held in memory", async
   });
 });
 
-Deno.test("clients that read nothing: downloads, lists and messages keep nobody else waiting", async (t) => {
+Deno.test("clients that read nothing: downloads, lists and messages do not delay other clients", async (t) => {
   await using rig = await start();
   const { stack, user, headers } = rig;
   using clients = new DisposableStack();

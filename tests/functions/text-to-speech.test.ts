@@ -162,7 +162,7 @@ Deno.test("speech: a text in the user's own cloned voice becomes an MP3, with on
   );
 });
 
-Deno.test("speech: another user's voice is not found by either id, and nothing is made", async () => {
+Deno.test("speech: another user's voice is not found by either id, and nothing is created", async () => {
   const stack = running();
   const owner = await signUp(stack);
   const otherUser = await signUp(stack);
@@ -467,7 +467,7 @@ Deno.test("speech: the job waits for a history that lags", async () => {
   assertEquals([done.sent, done.paid.length], [1, 1]);
 });
 
-Deno.test("speech: a part that was never made is sent again only when the history is conclusive", async () => {
+Deno.test("speech: a part that was never created is sent again only when the history is conclusive", async () => {
   const stack = running();
   const { text, marker } = textOf();
   await stack.simulator.fail({
@@ -492,7 +492,7 @@ Deno.test("speech: a part that was never made is sent again only when the histor
   ]);
 });
 
-Deno.test("speech: an equal text of another job is not adopted for a call that made nothing", async () => {
+Deno.test("speech: an equal text of another job is not adopted for a call that created nothing", async () => {
   const stack = running();
   const { text, marker } = textOf();
   const earlier = await newJob({ text });
@@ -544,7 +544,7 @@ for (
   });
 }
 
-Deno.test("speech: lost sound that is not in the history fails the job, and is never made again", async () => {
+Deno.test("speech: lost sound that is not in the history fails the job, and is never paid for again", async () => {
   const stack = running();
   const { text, marker } = textOf();
   await stack.simulator.set({ keeps_history: false });

@@ -117,7 +117,7 @@ Deno.test("transcript: can be subtitles, also of other kinds of recordings", asy
   }
 });
 
-Deno.test("transcript: another user's call is not found, and nothing is made", async () => {
+Deno.test("transcript: another user's call is not found, and nothing is created", async () => {
   const stack = running();
   const owner = await signUp(stack);
   const otherUser = await signUp(stack);
@@ -248,7 +248,7 @@ for (
   });
 }
 
-Deno.test("transcript: a worker killed after the provider made it leaves a parked job, not sent again", async () => {
+Deno.test("transcript: a worker killed after the provider created it leaves a parked job, not sent again", async () => {
   const stack = running();
   await stack.simulator.fail({
     operation: "transcripts",

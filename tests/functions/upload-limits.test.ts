@@ -41,7 +41,7 @@ function put(url: string, bytes: number) {
   });
 }
 
-Deno.test("upload limits: of 100 requests for 500 MiB at once those that fit get a URL, and the rest get 429", async () => {
+Deno.test("upload limits: of 100 parallel requests for 500 MiB those that fit get a URL, the rest get 429", async () => {
   // The first request makes a stack read the whole schema.
   await requestAddress(await someone({}), 9);
   const user = await someone({ bytes: 2048 * MIB });

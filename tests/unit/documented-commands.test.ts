@@ -72,7 +72,7 @@ Deno.test("documented commands: each task is one of deno.json, and its program i
   }
 });
 
-Deno.test("documented commands: npx names the versions that the project is made with", () => {
+Deno.test("documented commands: npx is used with the versions of the project", () => {
   const versions = commands.flatMap(({ text }) =>
     /^npx (?:-y )?(\S+@[\d.]+)/.exec(text)?.[1] ?? []
   );
@@ -82,7 +82,7 @@ Deno.test("documented commands: npx names the versions that the project is made 
   );
 });
 
-Deno.test("documented commands: none gives npx an option that Node takes for itself", () => {
+Deno.test("documented commands: no npx command has an option that Node consumes itself", () => {
   assertEquals(
     commands.filter(({ text }) => /^npx .* --env-file/.test(text)).map(at),
     [],

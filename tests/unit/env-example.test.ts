@@ -42,7 +42,7 @@ const variables = Object.entries(envSchema.shape).map(([name, schema]) => ({
 }));
 const own = variables.filter(({ description }) => !isFromPlatform(description));
 
-Deno.test(".env.example: lists every variable that a developer sets, and none that nobody reads", async () => {
+Deno.test(".env.example: lists every variable that a developer sets, and no unused one", async () => {
   const config = await Deno.readTextFile(new URL("supabase/config.toml", ROOT));
   const readByCli = [...JSON.stringify(parse(config)).matchAll(/env\((\w+)\)/g)]
     .map(([, name]) => name ?? "");
@@ -53,7 +53,7 @@ Deno.test(".env.example: lists every variable that a developer sets, and none th
 });
 
 for (const { name, description, fallback } of own) {
-  Deno.test(`.env.example: says of ${name} what it means, and has its default`, () => {
+  Deno.test(`.env.example: explains ${name} and has its default`, () => {
     assert(description);
     assertEquals(listed.get(name)?.comment[0], description);
     assertEquals(
@@ -63,7 +63,7 @@ for (const { name, description, fallback } of own) {
   });
 }
 
-Deno.test(".env.example: names the platform's variables with their meaning, and lets nobody set them", () => {
+Deno.test(".env.example: explains the platform's variables and sets none", () => {
   const named = example.split("\n").flatMap((line) => {
     const match = /^# (SUPABASE_\w+): (.+)$/.exec(line);
     return match ? [[match[1], `${match[2]} Set by the platform.`]] : [];

@@ -96,7 +96,7 @@ export function defineCacheTests(
     return first;
   };
 
-  Deno.test(`cache in ${kind}: the same request again returns the result at once, without a call or a second voice`, async () => {
+  Deno.test(`cache in ${kind}: an equal request returns the result without a call or a second voice`, async () => {
     const stack = running();
     const { user, inputUrl, jobId } = await done(stack);
     await assertHit(stack, user, await askAgain(user, inputUrl), jobId);
@@ -169,7 +169,7 @@ export function defineCacheTests(
     await assertMiss(stack, other, await askAgain(other, theirs));
   });
 
-  Deno.test(`cache in ${kind}: a result that is too old, or whose voice is gone, is made again`, async () => {
+  Deno.test(`cache in ${kind}: a result that is too old, or whose voice was deleted, is created again`, async () => {
     const stack = running();
     const { user, inputUrl, jobId } = await done(stack);
     await stack.sql`

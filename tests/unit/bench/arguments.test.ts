@@ -38,7 +38,7 @@ Deno.test("readArguments: an option that does not exist is refused", () => {
   );
 });
 
-Deno.test("readArguments: --runs takes a whole number from 1 to 20", () => {
+Deno.test("readArguments: --runs accepts a whole number from 1 to 20", () => {
   assertEquals(readArguments(["--runs", "5"], known).runs, 5);
   for (const runs of ["0", "21", "1.5", "many"]) {
     assertThrows(

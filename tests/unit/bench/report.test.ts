@@ -63,7 +63,7 @@ Deno.test("judge: a rescue in time does not count when something was billed twic
   assertEquals([kill(0), kill(1)], [true, false]);
 });
 
-Deno.test("judge: a ratio is taken within each run, and the median of the runs decides", () => {
+Deno.test("judge: a ratio is computed within each run, and the median of the runs decides", () => {
   const results = [[90, 100], [300, 200], [110, 100]].flatMap(
     ([ours = 0, peer = 0], run) => [
       result("drain", "direct", { jobs_per_second: ours }, run),
@@ -137,7 +137,7 @@ Deno.test("renderTables: several runs are one row, with the range of the runs", 
   assertStringIncludes(text, "| the direct | 500 | 2.5 | 1.25 (1.2 to 1.3) |");
 });
 
-Deno.test("judge: what was not reached or not run is not met, and says so", () => {
+Deno.test("judge: a target that was not reached or not run is not met, with the reason", () => {
   const results = [result("makespan", "direct", { ratio: null })];
   const verdict = verdictOf(results, /makespan/);
   assertEquals([verdict?.measured, verdict?.isMet], [undefined, false]);
@@ -178,7 +178,7 @@ Deno.test("renderRun: names versions, machine class and load", () => {
   ) assertStringIncludes(text, part);
 });
 
-Deno.test("renderRun: several runs are said to be medians", () => {
+Deno.test("renderRun: several runs are labelled as medians", () => {
   const text = renderRun(
     [1, 2, 3].map((run) => result("drain", "peer", {}, run)),
   );

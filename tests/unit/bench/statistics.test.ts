@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { distribution, round } from "../../../bench/measure/statistics.ts";
 
-Deno.test("distribution: takes percentiles by the nearest rank, in any order of the samples", () => {
+Deno.test("distribution: percentiles by the nearest rank, in any order of the samples", () => {
   const samples = Array.from({ length: 100 }, (_, n) => 100 - n);
   assertEquals(distribution(samples), {
     n: 100,
@@ -22,7 +22,7 @@ Deno.test("distribution: of one sample every percentile is that sample", () => {
   });
 });
 
-Deno.test("distribution: refuses to say anything about no samples", () => {
+Deno.test("distribution: throws without samples", () => {
   assertThrows(() => distribution([]), RangeError);
 });
 

@@ -27,7 +27,7 @@ Deno.test("watch: closing the client ends what is watched, without another reque
   assertEquals(project.requests.length, length);
 });
 
-Deno.test("client: a limit is LimitReached, whether time lifts it or not; another conflict is none", async () => {
+Deno.test("client: every limit is LimitReached, temporary or not; another conflict is not", async () => {
   const project = new FakeProject();
   const refusedWith = async (status: number, code: string) => {
     project.intercept = () => Response.json({ code }, { status });

@@ -43,7 +43,7 @@ function handlerOver(...answers: (() => Response)[]) {
 const status = (one: string) => () =>
   Response.json({ ...DETAILS, status: one });
 
-Deno.test("health: however many requests come at once, the database is queried once in five seconds", async () => {
+Deno.test("health: for any number of simultaneous requests the database is queried once in five seconds", async () => {
   const { platform, reads, ask } = handlerOver(status("ok"), status("failing"));
   const answers = await Promise.all(Array.from({ length: 50 }, () => ask()));
   assertEquals([...new Set(answers)], ['200 {"status":"ok"}']);

@@ -55,7 +55,7 @@ const POSTS: [string, CreateHandler, Record<string, Shape>][] = [
 ];
 
 for (const [slug, createHandler, shapes] of POSTS) {
-  Deno.test(`${slug}: every wrong member is named, and nothing is asked of anybody`, async () => {
+  Deno.test(`${slug}: every wrong member is named, and no service is called`, async () => {
     const endpoint = await inProcess(createHandler, "POST");
     for (const [kind, shape] of Object.entries(shapes)) {
       await tryCases(
@@ -76,7 +76,7 @@ for (const [slug, createHandler, shapes] of POSTS) {
     }
   });
 
-  Deno.test(`${slug}: what is no body at all is refused, and nothing is asked of anybody`, async () => {
+  Deno.test(`${slug}: an unreadable body is refused, and no service is called`, async () => {
     const endpoint = await inProcess(createHandler, "POST");
     await tryCases(`${slug}, formless`, formless, 500, async (text) => {
       const problem = await refusalOf(await endpoint.call({ body: text }));

@@ -43,7 +43,7 @@ for (
     ["paths that climb or hide", hostilePaths(PROJECT_URL, FOLDER)],
   ] as const
 ) {
-  Deno.test(`create-ai-job: input_url, ${name}: refused by its name, and nothing is asked of anybody`, async () => {
+  Deno.test(`create-ai-job: input_url, ${name}: refused by its name, and no service is called`, async () => {
     const endpoint = await inProcess(createHandler, "POST");
     await tryCases(
       `input_url, ${name}`,
@@ -94,7 +94,7 @@ Deno.test("normaliseInputUrl: any text gives null or a plain object path", async
   });
 });
 
-Deno.test("normaliseInputUrl: the twin: the project's own addresses are taken, however they are written", () => {
+Deno.test("normaliseInputUrl: twin: the project's own URLs are accepted in every spelling", () => {
   const object = `${FOLDER}/a.mp3`;
   for (
     const url of [

@@ -244,7 +244,7 @@ Deno.test("createFileCheck: a file that lies is found out, in pieces of any size
   );
 });
 
-Deno.test("storeOutput: a file that lies never arrives whole, and the failure says so", async () => {
+Deno.test("storeOutput: a file with a false length is never stored, and the failure says so", async () => {
   const { store, kept } = storage();
   await tryCases(
     "storeOutput",
@@ -266,7 +266,7 @@ Deno.test("storeOutput: a file that lies never arrives whole, and the failure sa
   assertEquals([bytes, kept.length], [REAL["video/mp4"].length, 1]);
 });
 
-Deno.test("storeOutput: a file without end is left as soon as it is too large", async () => {
+Deno.test("storeOutput: an endless file is aborted as soon as it is too large", async () => {
   const { store, kept, handed } = storage();
   let made = 0;
   const frame = REAL["audio/mpeg"];

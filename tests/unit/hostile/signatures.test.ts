@@ -227,7 +227,7 @@ for (
     );
   });
 
-  Deno.test(`provider-webhook: ${name}: a signature goes with no other body, and no other secret`, async () => {
+  Deno.test(`provider-webhook: ${name}: a signature fits no other body and no other secret`, async () => {
     const right = await make();
     const { send, asked } = receiver();
     await tryCases(
@@ -259,7 +259,7 @@ for (
   });
 }
 
-Deno.test("provider-webhook: HeyGen: under another event id or time, the body is known by itself", async () => {
+Deno.test("provider-webhook: HeyGen: a replay under another event id or time is recognized by its body", async () => {
   const right = await heyGen();
   const digestOf = (asked: string) => /sha256:[0-9a-f]{64}/.exec(asked)?.[0];
   const { send, asked } = receiver();
@@ -312,7 +312,7 @@ Deno.test("provider-webhook: D-ID: one bit of the address, flipped, cut or prolo
   );
 });
 
-Deno.test("provider-webhook: D-ID: nothing of the body is asked of the database but its digest", async () => {
+Deno.test("provider-webhook: D-ID: only the digest of the body is sent to the database", async () => {
   const right = await dId();
   const { send, asked } = receiver();
   await tryCases(

@@ -189,7 +189,7 @@ Deno.test("init: a file or link in place of a folder, a taken migration version,
   assertEquals(clashes.length, 3);
 });
 
-Deno.test("init: says when its migrations precede existing ones, and when the edge runtime differs", () => {
+Deno.test("init: warns when its migrations precede existing ones, and when the edge runtime differs", () => {
   const files = new Map([
     [CONFIG, '[edge_runtime]\npolicy = "oneshot"\ndeno_version = 1\n'],
     ["supabase/migrations/20290101000000_later.sql", "select 1;"],

@@ -66,7 +66,7 @@ function installed(): Map<string, string> {
   return files;
 }
 
-Deno.test("upgrade: replaces unchanged files, keeps changed ones next to the new version, and says so", () => {
+Deno.test("upgrade: replaces unchanged files, keeps changed ones next to the new version, and reports both", () => {
   const project = projectOf(installed());
   const plan = planUpgrade(second, project);
   assertEquals(plan.clashes, []);

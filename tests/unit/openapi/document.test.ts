@@ -12,7 +12,7 @@ const root = new URL("../../../", import.meta.url);
 const text = await Deno.readTextFile(new URL("docs/openapi.json", root));
 const document: Record<string, unknown> = JSON.parse(text);
 
-Deno.test("openapi: the document is what the contracts say", () => {
+Deno.test("openapi: the document agrees with the contracts", () => {
   assertEquals(text, openApiText());
 });
 

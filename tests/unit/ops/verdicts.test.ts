@@ -37,7 +37,7 @@ function counts(change: Partial<Counts> = {}, observed = {}): Counts {
   };
 }
 
-Deno.test("overview: an idle project is good in every number, and says so", () => {
+Deno.test("overview: an idle project is good in every number, and labelled so", () => {
   const { words, waiting, running, oldest_waiting, failed_last_hour, stuck } =
     judge(counts());
   assertEquals(words, "Everything works.");
@@ -110,7 +110,7 @@ Deno.test("overview: waiting jobs of which none runs, old ones, failed ones, stu
   });
 });
 
-Deno.test("overview: durations are said in the unit that a reader would choose", () => {
+Deno.test("overview: durations are in the unit that a reader would choose", () => {
   assertEquals(
     [0.4, 89, 90, 5399, 5400, 172_799, 172_800].map(durationWords),
     ["0 s", "89 s", "2 min", "90 min", "2 h", "48 h", "2 days"],

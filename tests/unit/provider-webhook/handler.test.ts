@@ -108,7 +108,7 @@ Deno.test("provider-webhook: HeyGen's and D-ID's are short, and 413 when they ar
   }
 });
 
-Deno.test("provider-webhook: a transcript of 15 MiB is verified and understood though nobody keeps its chunks", async () => {
+Deno.test("provider-webhook: a transcript of 15 MiB is verified and parsed without keeping its chunks", async () => {
   const { asked, send } = receiver();
   const before =
     '{"type":"speech_to_text_transcription","data":{"request_id":"r","transcription":{"text":"[{\\"","words":[';

@@ -12,7 +12,7 @@ function pieces(attempt: number, ms: number): number {
   return taken;
 }
 
-Deno.test("Budget: a request takes what fits, and its first piece at any cost", () => {
+Deno.test("Budget: a request does what fits, and its first piece at any cost", () => {
   assertEquals(pieces(1, 100), 7);
   assertEquals(pieces(1, 10_000), 1);
 });

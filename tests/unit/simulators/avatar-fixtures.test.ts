@@ -57,7 +57,7 @@ const SCHEMAS: Record<string, z.ZodType> = {
 };
 
 for (const [path, schema] of Object.entries(SCHEMAS)) {
-  Deno.test(`fixture ${path}: the product's schema takes it`, () => {
+  Deno.test(`fixture ${path}: the product's schema accepts it`, () => {
     assertEquals(schema.safeParse(fixture(path).body).error, undefined);
   });
 }
@@ -72,7 +72,7 @@ for (
   for (const { name } of Deno.readDirSync(url)) {
     const error = /^error-(.+)\.json$/.exec(name)?.[1];
     if (error === undefined) continue;
-    Deno.test(`fixture ${folder}/${name}: is exactly what the simulator sends, and the product's schema takes it`, () => {
+    Deno.test(`fixture ${folder}/${name}: equals the simulator's response, and the product's schema accepts it`, () => {
       const { status, body } = fixture(`${folder}/error-${error}`);
       const answer = make(error.replaceAll("-", "_"));
       assertEquals(answer.status, status);
@@ -277,7 +277,7 @@ Deno.test("heygen simulator: more renders than the plan allows are 429 with Retr
   assertEquals(simulators.ledger.list().length, 1);
 });
 
-Deno.test("simulated films: what no film can be made of is not refused, but its render fails", async () => {
+Deno.test("simulated films: unusable inputs are accepted, but the render fails", async () => {
   await using simulators = await running();
   const broken = (name: string, type: string) => {
     const form = new FormData();

@@ -32,7 +32,7 @@ Deno.test("GET /_control/health: names the providers", async () => {
   }
 });
 
-Deno.test("GET /_control/ledger: counts per operation and marker, filtered when asked", async () => {
+Deno.test("GET /_control/ledger: counts per operation and marker, optionally filtered", async () => {
   await using simulators = await running();
   const other = crypto.randomUUID();
   await clone(simulators, JOB);
@@ -109,7 +109,7 @@ Deno.test("GET /_control/requests: lists every request except those to the contr
   );
 });
 
-Deno.test("GET /_control/ledger and /requests: wait until there are enough entries, or say that there are not", async () => {
+Deno.test("GET /_control/ledger and /requests: wait until there are enough entries, or report a timeout", async () => {
   await using simulators = await running();
   const waiting = control(
     simulators,
@@ -126,7 +126,7 @@ Deno.test("GET /_control/ledger and /requests: wait until there are enough entri
   );
 });
 
-Deno.test("POST /_control/faults: takes one rule or an array, GET lists them, DELETE removes them", async () => {
+Deno.test("POST /_control/faults: accepts one rule or an array, GET lists them, DELETE removes them", async () => {
   await using simulators = await running();
   const rule = {
     provider: "elevenlabs",

@@ -91,7 +91,7 @@ for (
   });
 }
 
-Deno.test("fault status, fault html: with processed before, what the error hides was made and paid", async () => {
+Deno.test("fault status, fault html: with processed before, the object exists and was charged", async () => {
   await using simulators = await running();
   for (const [kind, status] of [["status", 500], ["html", 502]] as const) {
     for (const processed of ["before", "never"]) {

@@ -282,7 +282,7 @@ Deno.test("GET /v2/voices: a wrong query gets 422 that names the parameter", asy
   assert(token instanceof ElevenLabs.UnprocessableEntityError);
 });
 
-Deno.test("GET /v2/voices: a new voice stays out until the search index has caught up, get has it at once", async () => {
+Deno.test("GET /v2/voices: a new voice is listed after the index delay; GET by id has it immediately", async () => {
   await using simulators = await running();
   const client = elevenLabs(simulators);
   const settings = simulators.providers.find(({ name }) =>
@@ -313,7 +313,7 @@ Deno.test("GET /v1/voices: lists premade and own voices with settings", async ()
   assertEquals(voices.at(-1)?.settings?.stability, 0.5);
 });
 
-Deno.test("GET and DELETE /v1/voices/{id}: a deleted voice is gone, its ledger entry stays as deleted", async () => {
+Deno.test("GET and DELETE /v1/voices/{id}: a deleted voice is 404, its ledger entry stays as deleted", async () => {
   await using simulators = await running();
   const client = elevenLabs(simulators);
   const { voice_id } = await client.voices.add(

@@ -102,7 +102,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
-Deno.test("main.ts: with --exit-with-stdin the end of its input ends it with 0, input itself does not", async () => {
+Deno.test("main.ts: with --exit-with-stdin the end of standard input ends it with 0, other input does not", async () => {
   const child = start("--exit-with-stdin");
   const { url, rest } = await ready(child);
   const writer = child.stdin.getWriter();

@@ -12,7 +12,7 @@ Deno.test("findMarker: the label job_id comes before job:<uuid>, and that before
   assertEquals(findMarker([null, undefined], { request: C }), C);
 });
 
-Deno.test("findMarker: upper case becomes lower case, and without a uuid there is none", () => {
+Deno.test("findMarker: upper case becomes lower case; null without a uuid", () => {
   assertEquals(findMarker([`JOB:${A.toUpperCase()}`]), A);
   assertEquals(findMarker(["job:123", ""], { job_id: "nothing" }), null);
 });

@@ -28,7 +28,7 @@ const shown = (
   options: Partial<Parameters<typeof banner>[1]> = {},
 ) => banner({ ...stack, ...more }, { envFile: undefined, ...options }, 1234);
 
-Deno.test("banner: it says where everything is, in paths from here", () => {
+Deno.test("banner: it lists all addresses and files, with relative paths", () => {
   const text = shown({ logFile: join(Deno.cwd(), ".data/stack/stack.log") }, {
     envFile: "/elsewhere/.env",
   });
@@ -80,7 +80,7 @@ Deno.test("banner: possible problems are listed", () => {
   assertMatch(text, /! The functions do not read ELEVENLABS_APIKEY/);
 });
 
-Deno.test("banner: on the network it warns of those who get in, and of what they cost", () => {
+Deno.test("banner: on the network it warns that others have access, and of the costs", () => {
   const open = {
     appUrl: "http://192.168.1.5:54321",
     networkUrls: ["http://192.168.1.5:54321", "http://10.0.0.3:54321"],

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { readStopArguments } from "../../../dev/stack/stop.ts";
 
-Deno.test("deno task stop: an argument that it does not take is named", () => {
+Deno.test("deno task stop: an invalid argument is named", () => {
   for (
     const [args, complaint] of [
       [["--wat"], "Unknown argument --wat."],

@@ -132,7 +132,7 @@ Deno.test("retry: after maxAttempts it throws a RetryError whose cause is the la
   assertEquals([calls, delays], [3, [250, 500]]);
 });
 
-Deno.test("retry: an error that isRetriable refuses is thrown at once", async () => {
+Deno.test("retry: an error for which isRetriable is false is thrown without a retry", async () => {
   const delays = await delaysOf(() =>
     assertRejects(
       () => retry(failing(1), { ...SCHEDULE, isRetriable: () => false }),

@@ -86,7 +86,7 @@ function brokenLinks(text: string, path = "docs/page.md"): string[] {
   ) => `${line} ${message}`);
 }
 
-Deno.test("checkLinks: finds links and images that lead to no file", () => {
+Deno.test("checkLinks: finds broken links and images", () => {
   assertEquals(
     brokenLinks(
       'Text\n[a](gone.md) ![b](../b.svg)\n\n[c]: ./c.md\n<img src="d.png">',

@@ -31,11 +31,11 @@ Deno.test("runSteps: with keepGoing all run, and each failure is named", async (
   assertEquals(ran, ["format", "types", "ring unit"]);
 });
 
-Deno.test("runSteps: what passes is named by nobody", async () => {
+Deno.test("runSteps: a step that passes is not named", async () => {
   assertEquals(await runSteps(steps([]).steps, { keepGoing: false }), []);
 });
 
-Deno.test("runLanes: the lanes run at once, each to its end, and each failure is named", async () => {
+Deno.test("runLanes: the lanes run in parallel, each to its end, and each failure is named", async () => {
   const others = steps(["types"]);
   const begun = Promise.withResolvers<void>();
   const failed = await runLanes(

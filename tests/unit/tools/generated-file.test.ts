@@ -24,7 +24,7 @@ Deno.test("compareTexts: shows the differing stretch, from which line on", () =>
   });
 });
 
-Deno.test("compareTexts: a long difference is cut and says by how much", () => {
+Deno.test("compareTexts: a long difference is shortened, with the number of omitted lines", () => {
   const comparison = compareTexts("", "line\n".repeat(40));
   assertStringIncludes(
     comparison.isCurrent ? "" : comparison.difference,

@@ -278,7 +278,7 @@ Deno.test("checkImports: comments, strings and generated files are not code", ()
   );
 });
 
-Deno.test("checkImports: says where", () => {
+Deno.test("checkImports: a finding has its file and line", () => {
   const [finding] = checkImports([{
     path: "dev/a.ts",
     text: `\n\nimport "left-pad";`,
@@ -292,7 +292,7 @@ Deno.test("checkImports: an example imports the package of this repository by it
   assertEquals(rulesBroken("dev/a.ts", text), ["unmapped"]);
 });
 
-Deno.test("checkImportMap: takes exact npm versions and nothing else", () => {
+Deno.test("checkImportMap: accepts exact npm versions and nothing else", () => {
   const good = {
     "zod": "npm:zod@4.6.7",
     "a/b": "npm:@a/b@1.0.0-beta.17/sub/path.js",

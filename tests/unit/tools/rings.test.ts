@@ -15,7 +15,7 @@ Deno.test("rings: the quick ones come first", () => {
   assertEquals(ALL_RINGS.slice(0, 2), ["unit", "database"]);
 });
 
-Deno.test("isRing: knows the rings and not what every object has", () => {
+Deno.test("isRing: true for rings, false for inherited property names", () => {
   assertEquals(isRing("unit"), true);
   assertEquals(isRing("all"), false);
   assertEquals(isRing("constructor"), false);

@@ -30,7 +30,7 @@ Deno.test("readTally: a line of a test's own output is no summary", () => {
   assertEquals(readTally(""), undefined);
 });
 
-Deno.test("readErrors: is what deno test says of the failed tests, and nothing where none failed", () => {
+Deno.test("readErrors: the errors section of deno test, or undefined without a failed test", () => {
   assertEquals(
     readErrors(
       "bad ... FAILED (2ms)\n\n\u001b[41m ERRORS \u001b[0m\n\nbad => ./a.test.ts:2:6\nerror: Error: boo\n\n\u001b[41m FAILURES \u001b[0m\n\nbad => ./a.test.ts:2:6\n\nFAILED | 1 passed | 1 failed (58ms)\n",

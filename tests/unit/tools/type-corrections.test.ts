@@ -31,7 +31,7 @@ Deno.test("correctTypes: a column that a trigger fills is optional on insert, an
   );
 });
 
-Deno.test("correctTypes: a result that may be null says so", () => {
+Deno.test("correctTypes: a result that may be null is nullable", () => {
   assertEquals(
     correctTypes(TYPES, [], [["Functions", "left_over", "Returns", "micros"]]),
     TYPES.replace('"micros": number', '"micros": number | null'),

@@ -56,7 +56,7 @@ Deno.test("page: the stand-in has every name that the scripts import from it", a
   assertEquals(main.match(/from"(?!\.\/unused)/g), null);
 });
 
-Deno.test("pruneMembers: what nothing names goes, and what only that named", () => {
+Deno.test("pruneMembers: removes unreferenced members, and members that only those reference", () => {
   const code = (...lines: string[]) => lines.join("\n");
   assertEquals(
     pruneMembers(code(

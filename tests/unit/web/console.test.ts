@@ -31,6 +31,6 @@ const fits: {
   set_budget: (answer) => answer,
 };
 
-Deno.test("console: the page knows an answer for every action of the contract", () => {
+Deno.test("console: the page has a message for every action of the contract", () => {
   assertEquals(Object.keys(fits).sort(), Object.keys(OPS_RESPONSES).sort());
 });

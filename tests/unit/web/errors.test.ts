@@ -3,7 +3,7 @@ import { LimitReached, NetworkError } from "../../../client/mod.ts";
 import { ERROR_CODES } from "../../../supabase/functions/_shared/failures/catalogue.ts";
 import { describeError, ERROR_WORDS } from "../../../web/words/errors.ts";
 
-Deno.test("page words: every code of the catalogue has a sentence, and none says the code itself", () => {
+Deno.test("page words: every code of the catalogue has a sentence that does not contain the code", () => {
   const missing = [...ERROR_CODES].filter((code) => !(code in ERROR_WORDS));
   assertEquals(missing, []);
   for (const { text } of Object.values(ERROR_WORDS)) {
@@ -12,7 +12,7 @@ Deno.test("page words: every code of the catalogue has a sentence, and none says
   }
 });
 
-Deno.test("page words: a limit says when the next try is possible", () => {
+Deno.test("page words: a limit has the time of the next possible try", () => {
   const error = new LimitReached("too many", {
     code: "active_jobs_exceeded",
     retryAfterMs: 90_000,

@@ -122,7 +122,7 @@ for (
     ["LOG_LEVEL", "INFO", "error"],
   ] as const
 ) {
-  Deno.test(`readEnv: ${name}=${wrong} is refused by name and never replaced or quoted; ${right} is taken`, () => {
+  Deno.test(`readEnv: ${name}=${wrong} is refused by name and never replaced or quoted; ${right} is accepted`, () => {
     const message = refusal({ [name]: wrong });
     assertMatch(message, new RegExp(`\\b${name}: (?!is not set)\\S`));
     assert(!message.includes(marker), message);
@@ -131,7 +131,7 @@ for (
   });
 }
 
-Deno.test("readEnv: names every wrong variable at once, and where they are explained", () => {
+Deno.test("readEnv: the error has every wrong variable and the file that explains them", () => {
   assertMatch(
     refusal({ SUPABASE_URL: "", LOG_LEVEL: "loud" }),
     /SUPABASE_URL: .*LOG_LEVEL: .*\.env\.example/,
@@ -144,7 +144,7 @@ for (
     ["UPSTASH_REDIS_REST_TOKEN", "UPSTASH_REDIS_REST_URL"],
   ] as const
 ) {
-  Deno.test(`readEnv: ${given} without ${missing} is refused, both together are taken`, () => {
+  Deno.test(`readEnv: ${given} without ${missing} is refused, both together are accepted`, () => {
     const value = "https://redis.test";
     assertStringIncludes(refusal({ [given]: value }), missing);
     assertEquals(read({ [given]: value, [missing]: value })[given], value);
@@ -155,7 +155,7 @@ Deno.test("readEnv: variables that are not ours are passed over", () => {
   assertEquals(read({ PATH: "/bin", SB_REGION: "eu" }), read({}));
 });
 
-Deno.test("secretsOf: every variable that is a key, token or secret is one; an address is none", () => {
+Deno.test("secretsOf: every key, token and secret is included; a URL is not", () => {
   const keys = Object.keys(envSchema.shape).filter((name) =>
     /_(API_KEY|TOKEN|SECRET)$/.test(name)
   );
@@ -180,7 +180,7 @@ Deno.test("secretsOf: every variable that is a key, token or secret is one; an a
   );
 });
 
-Deno.test("webhookUrl: what is set, else the project's own address if providers take it, else none", () => {
+Deno.test("webhookUrl: the configured URL, else the project's if providers accept it, else none", () => {
   const path = "/functions/v1/provider-webhook";
   assertEquals(webhookUrl(read({})), `https://project.test${path}`);
   assertEquals(
@@ -197,7 +197,7 @@ Deno.test("webhookUrl: what is set, else the project's own address if providers 
   );
 });
 
-Deno.test("providerStorageUrl: what is set, else the project's own address if providers take it, else none", () => {
+Deno.test("providerStorageUrl: the configured URL, else the project's if providers accept it, else none", () => {
   assertEquals(providerStorageUrl(read({})), "https://project.test");
   assertEquals(
     providerStorageUrl(read({ API_PUBLIC_URL: "https://apps.test/" })),

@@ -35,7 +35,7 @@ Deno.test("dispatchSchema: a plain database webhook names its one record, and th
   );
 });
 
-Deno.test("dispatchSchema: takes as many ids as one dispatch may name, and not one more", () => {
+Deno.test("dispatchSchema: accepts the maximal number of ids, and not one more", () => {
   const ids = Array.from(
     { length: MAX_DISPATCHED_JOBS + 1 },
     () => crypto.randomUUID(),

@@ -16,7 +16,7 @@ function wrongFields(
     : result.error.issues.map((issue) => issue.path.join("."));
 }
 
-Deno.test("createAiJobRequestSchema: takes a voice clone, and no member that it does not know", () => {
+Deno.test("createAiJobRequestSchema: accepts a voice clone, and no unknown member", () => {
   const request = {
     job_type: "voice_clone",
     input_url: OBJECT,

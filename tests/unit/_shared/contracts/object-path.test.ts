@@ -33,7 +33,7 @@ for (
     `b/u/${"n".repeat(1020)}`,
   ]
 ) {
-  Deno.test(`parseObjectPath: takes ${name.slice(0, 40)}`, () => {
+  Deno.test(`parseObjectPath: accepts ${name.slice(0, 40)}`, () => {
     assert(parseObjectPath(name));
   });
 }
@@ -74,7 +74,7 @@ for (
   });
 }
 
-Deno.test("objectPathSchema: takes a path without its bucket, refuses one that climbs", () => {
+Deno.test("objectPathSchema: accepts a path without its bucket, refuses .. segments", () => {
   assertEquals(objectPathSchema.parse(`${USER}/f.mp3`), `${USER}/f.mp3`);
   for (const path of [`${USER}/../f`, `/${USER}/f`, `${USER}//f`, "f", ""]) {
     assert(!objectPathSchema.safeParse(path).success, path);

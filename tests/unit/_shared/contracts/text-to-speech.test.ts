@@ -19,7 +19,7 @@ function refusals(metadata: Record<string, unknown>): string[] {
 
 const STABILITIES = [0, 0.1, 0.25, 0.5, 0.7, 1];
 
-Deno.test("textToSpeechMetadataSchema: eleven_v3 takes a stability of 0, 0.5 or 1, every other model any", () => {
+Deno.test("textToSpeechMetadataSchema: eleven_v3 accepts a stability of 0, 0.5 or 1, every other model any", () => {
   for (const model of SPEECH_MODELS) {
     const taken = STABILITIES.filter((stability) =>
       refusals({ model, settings: { stability } }).length === 0
@@ -31,7 +31,7 @@ Deno.test("textToSpeechMetadataSchema: eleven_v3 takes a stability of 0, 0.5 or 
   ]);
 });
 
-Deno.test("textToSpeechMetadataSchema: a language code is taken by the models that know it, and by no other", () => {
+Deno.test("textToSpeechMetadataSchema: a language code is accepted only for models that support it", () => {
   const taken = (language_code: string) =>
     SPEECH_MODELS.filter((model) =>
       refusals({ model, language_code }).length === 0
@@ -46,7 +46,7 @@ Deno.test("textToSpeechMetadataSchema: a language code is taken by the models th
   }
 });
 
-Deno.test("textToSpeechMetadataSchema: the refusal of a language code names the models that take it", () => {
+Deno.test("textToSpeechMetadataSchema: the refusal of a language code lists the models that accept it", () => {
   assertEquals(refusals({ language_code: "hu" }), [
     "language_code: is not supported by eleven_multilingual_v2; leave it out, or choose " +
     "eleven_v3, eleven_flash_v2_5, or eleven_turbo_v2_5",

@@ -5,7 +5,7 @@ import {
 } from "../../../../supabase/functions/_shared/database/errors.ts";
 import { ERROR_CATALOGUE } from "../../../../supabase/functions/_shared/failures/catalogue.ts";
 
-Deno.test("fromDatabaseError: a reference to a deleted account is 401, to anything else that is gone 404", () => {
+Deno.test("fromDatabaseError: a reference to a deleted account is 401, to another deleted row 404", () => {
   const refusal = (table: string) =>
     fromDatabaseError({
       code: "23503",

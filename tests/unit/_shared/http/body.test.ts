@@ -25,7 +25,7 @@ async function refusal(work: () => Promise<unknown>): Promise<AppError> {
   return await assertRejects(work, AppError);
 }
 
-Deno.test("readText: takes a body of exactly the most bytes, and not one more", async () => {
+Deno.test("readText: accepts a body of the maximal length, and not one byte more", async () => {
   const fits = "x".repeat(MAX_BODY_BYTES);
   assertEquals(await readText(post(fits)), fits);
   const error = await refusal(() => readText(post(`${fits}x`)));

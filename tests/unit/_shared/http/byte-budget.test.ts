@@ -31,7 +31,7 @@ Deno.test("byte budget: a long body without Content-Length reserves its maximum,
   assertEquals((await budget(body(9), length(90)).next()).done, false);
 });
 
-Deno.test("byte budget: a body that is longer than it said takes what came of it", async () => {
+Deno.test("byte budget: a body that is longer than announced is charged for its actual length", async () => {
   const budget = createByteBudget({ maxBytes: 100, freeBytes: 10 });
   const liar = budget(body(9), length(20));
   for (let chunk = 0; chunk < 8; chunk++) await liar.next();

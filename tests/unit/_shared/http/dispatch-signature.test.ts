@@ -41,14 +41,14 @@ async function refused(given: Headers, body = BODY): Promise<void> {
   assertEquals(error.status, 401);
 }
 
-Deno.test("verifyDispatchSignature: takes what the standardwebhooks package has signed, and answers id and time", async () => {
+Deno.test("verifyDispatchSignature: accepts a signature of the standardwebhooks package, returns id and time", async () => {
   assertEquals(await verify(headers()), {
     messageId: "msg_1",
     sentAtUnix: UNIX,
   });
 });
 
-Deno.test("verifyDispatchSignature: takes a secret with and without its prefix", async () => {
+Deno.test("verifyDispatchSignature: accepts a secret with and without its prefix", async () => {
   assert(
     await verifyDispatchSignature(
       headers(),
@@ -65,7 +65,7 @@ Deno.test("verifyDispatchSignature: an empty body can be signed like any other",
   await refused(headers(), "");
 });
 
-Deno.test("verifyDispatchSignature: says nothing about the age; the database's clock judges it", async () => {
+Deno.test("verifyDispatchSignature: does not check the age, which the database's clock does", async () => {
   const old = new Date("1999-01-01T00:00:00Z");
   const { sentAtUnix } = await verify(headers({
     "webhook-timestamp": String(old.getTime() / 1000),
@@ -132,7 +132,7 @@ Deno.test("verifyDispatchSignature: of several signatures one right one is enoug
   await refused(headers({ "webhook-signature": `${wrong} ${wrong}` }));
 });
 
-Deno.test("verifyDispatchSignature: looks at five signatures and at no more", async () => {
+Deno.test("verifyDispatchSignature: checks at most five signatures", async () => {
   const wrong = sign({ secret: OTHER_SECRET });
   const list = [wrong, wrong, wrong, wrong, wrong, sign()];
   await refused(headers({ "webhook-signature": list.join(" ") }));

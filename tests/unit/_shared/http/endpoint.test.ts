@@ -43,7 +43,7 @@ function endpoint(
 
 const fine: EndpointHandler = () => Promise.resolve(jsonResponse({ ok: true }));
 
-Deno.test("createEndpoint: answers with what the handler made, and logs one line", async () => {
+Deno.test("createEndpoint: sends the handler's response and logs one line", async () => {
   const { call, platform } = endpoint(({ url, log }) => {
     log.info("worked", { id: url.searchParams.get("id") });
     platform.advance(12.4);
@@ -64,7 +64,7 @@ Deno.test("createEndpoint: answers with what the handler made, and logs one line
   });
 });
 
-Deno.test("createEndpoint: the region that a client of functions-js asks the platform for is no parameter", async () => {
+Deno.test("createEndpoint: the region parameter of functions-js is ignored", async () => {
   const seen: string[] = [];
   const { call } = endpoint(({ url }) => {
     seen.push(url.search);
@@ -74,7 +74,7 @@ Deno.test("createEndpoint: the region that a client of functions-js asks the pla
   assertEquals(seen, ["?id=7"]);
 });
 
-Deno.test("createEndpoint: OPTIONS is answered at once, with the CORS headers and without the handler", async () => {
+Deno.test("createEndpoint: OPTIONS is answered with the CORS headers and without the handler", async () => {
   const { call } = endpoint(() => Promise.reject(new Error("not to be run")));
   const response = await call({ method: "OPTIONS" });
   assertEquals(response.status, 204);
@@ -112,7 +112,7 @@ for (
 }
 
 for (const id of ["abcd1234", "a.b:c-d_e", "r".repeat(128)]) {
-  Deno.test(`createEndpoint: the caller's x-request-id ${id.slice(0, 20)} is taken over`, async () => {
+  Deno.test(`createEndpoint: the caller's x-request-id ${id.slice(0, 20)} is used`, async () => {
     const { call } = endpoint(fine);
     const response = await call({
       method: "POST",
@@ -223,7 +223,7 @@ Deno.test("createEndpoint: after REQUEST_TIMEOUT it answers 504 and aborts, even
   assertEquals(platform.events(), ["request_failed", "request_answered"]);
 });
 
-Deno.test("createEndpoint: what a handler does after its 504 reaches nobody", async () => {
+Deno.test("createEndpoint: the result of a handler after its 504 is dropped", async () => {
   using timers = heldTimers();
   const late = Promise.withResolvers<Response>();
   const { call, platform } = endpoint(() => late.promise);

@@ -54,7 +54,7 @@ Deno.test("json outline: a string of 16 KiB is kept", () => {
   assertEquals(JSON.parse(outlineOf(JSON.stringify(value)) ?? ""), value);
 });
 
-Deno.test("json outline: there is none of a text with too much outside of lists", () => {
+Deno.test("json outline: undefined for a text with too much outside of lists", () => {
   const many = Object.fromEntries(
     Array.from({ length: 9000 }, (_, index) => [`key-${index}`, index]),
   );

@@ -57,7 +57,7 @@ for (
     null,
   ]
 ) {
-  Deno.test(`problemResponse: ${String(thrown)} becomes an internal error that says nothing of it`, async () => {
+  Deno.test(`problemResponse: ${String(thrown)} becomes an internal error without its details`, async () => {
     const response = problemResponse(thrown, "r1");
     assertEquals(response.status, 500);
     const text = await response.text();
@@ -66,7 +66,7 @@ for (
   });
 }
 
-Deno.test("problemResponse: only the busy answer says when to come again", () => {
+Deno.test("problemResponse: only a busy response has Retry-After", () => {
   const retryAfter = (code: ErrorCode) =>
     problemResponse(new AppError(code), "r1").headers.get("retry-after");
   assertEquals(retryAfter("service_unavailable"), "5");

@@ -48,7 +48,7 @@ Deno.test("createCheckpoints: a save is repeated, unchanged, while the database 
   assertEquals(bodies, [body, body, body]);
 });
 
-Deno.test("createCheckpoints: a save that the database does not take for this lease is LeaseLost", async () => {
+Deno.test("createCheckpoints: a save that the database refuses for this lease is LeaseLost", async () => {
   const { bodies, checkpoints } = over(Response.json(false));
   await assertRejects(
     () => checkpoints.save(LEASE, { data: {}, uploadId: null }),

@@ -129,7 +129,7 @@ Deno.test("Heartbeats: reports made during a call are sent in the next one, the 
   );
 });
 
-Deno.test("Heartbeats: reports made at the same moment are sent in one call", async () => {
+Deno.test("Heartbeats: simultaneous reports are sent in one call", async () => {
   using at = isolate();
   const jobs = [at.watch(), at.watch(), at.watch()];
   await at.pass(REPORT_MS);
@@ -138,7 +138,7 @@ Deno.test("Heartbeats: reports made at the same moment are sent in one call", as
   assertEquals(at.repository.beats, [3]);
 });
 
-Deno.test("Heartbeats: a report is sent at once, and only for its job", async () => {
+Deno.test("Heartbeats: a report is sent without delay, and only for its job", async () => {
   using at = isolate();
   const [one] = [at.watch(), at.watch()];
   await at.pass(REPORT_MS);
@@ -147,7 +147,7 @@ Deno.test("Heartbeats: a report is sent at once, and only for its job", async ()
   assertEquals([at.repository.beats, one.row.progress], [[1], 10]);
 });
 
-Deno.test("Heartbeats: the first report is sent half a second after the claim, unless a write takes it", async () => {
+Deno.test("Heartbeats: the first report is sent half a second after the claim, unless a write carries it", async () => {
   using at = isolate();
   const [sent, taken] = [at.watch(), at.watch()];
   sent.heartbeat.report(10, "fetching_input");

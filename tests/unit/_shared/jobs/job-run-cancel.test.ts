@@ -60,7 +60,7 @@ Deno.test("JobRun: a report that learns of the cancellation prevents the next pa
   assertEquals(repository.calls, ["heartbeat", "cancel"]);
 });
 
-Deno.test("JobRun: a cancellation aborts a paid call; what it made is found, removed and recorded", async () => {
+Deno.test("JobRun: a cancellation aborts a paid call; its object is found, removed and recorded", async () => {
   using timers = heldTimers();
   const undone: string[] = [];
   const { run, row, repository, platform } = bench(paying(
@@ -160,7 +160,7 @@ Deno.test("JobRun: a cancellation also aborts a paid call that a shutdown waits 
   ]);
 });
 
-Deno.test("JobRun: a cancelled job that another worker owns is left alone", async () => {
+Deno.test("JobRun: a cancelled job that another worker owns is not changed", async () => {
   const { run, row, repository, platform } = bench(
     async ({ progress, signal }) => {
       platform.advance(500);
@@ -178,7 +178,7 @@ Deno.test("JobRun: a cancelled job that another worker owns is left alone", asyn
   assertEquals(platform.events().at(-1), "lease_lost");
 });
 
-Deno.test("JobRun: a cancellation after the paid call removes what was made before the job ends", async () => {
+Deno.test("JobRun: a cancellation after the paid call removes its object before the job ends", async () => {
   for (const decision of ["send", "done"]) {
     const order: string[] = [];
     const { run, row, repository, platform } = bench(async (context) => {

@@ -38,7 +38,7 @@ Deno.test("JobRun: a shutdown stops free work and releases the job without spend
   });
 });
 
-Deno.test("JobRun: an error of a call that a shutdown aborted is not taken for a provider's failure", async () => {
+Deno.test("JobRun: an error of a call that a shutdown aborted does not count as a provider's failure", async () => {
   const { run, row, repository, shutDown } = bench(async ({ signal }) => {
     await untilAborted(signal).catch((cause) => {
       throw JobFailure.retryable("storage_unavailable", { cause });
@@ -271,7 +271,7 @@ Deno.test("JobRun: when the isolate's time is up, a paid call is awaited and not
   assertEquals(repository.effects.at(-1), "release");
 });
 
-Deno.test("JobRun: a job claimed after the isolate's time is released at once", async () => {
+Deno.test("JobRun: a job claimed after the isolate's time is released without being run", async () => {
   const { run, row, platform } = bench(({ signal }) => untilAborted(signal));
   platform.advance(DEADLINE_MS + 1);
   await run();

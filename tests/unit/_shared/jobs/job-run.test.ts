@@ -302,7 +302,7 @@ for (
   });
 }
 
-Deno.test("JobRun: a cache entry that names the job itself is ignored", async () => {
+Deno.test("JobRun: a cache entry of the job itself is ignored", async () => {
   const own: string[] = [];
   const { run, row, repository } = bench(fullWork, {
     values: SOURCE,

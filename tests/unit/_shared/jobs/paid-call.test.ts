@@ -229,7 +229,7 @@ for (
   });
 }
 
-Deno.test("makePaidCall: an object that the provider made is adopted, and nothing is sent", async () => {
+Deno.test("makePaidCall: an object that the provider created is adopted, and nothing is sent", async () => {
   const { attempt, repository, row, asked } = await withUnknownOutcome();
   assertEquals(await attempt({ find: answers("voice-1") }), "voice-1");
   const [call] = repository.journal.calls;
@@ -473,7 +473,7 @@ function brokenOff(stop: AbortController): PaidCall["send"] {
   };
 }
 
-Deno.test("makePaidCall: what a call aborted by a cancellation made is found, removed and recorded", async () => {
+Deno.test("makePaidCall: the object of a call aborted by a cancellation is found, removed and recorded", async () => {
   const { attempt, repository, row, asked } = bench();
   const stop = new AbortController();
   const undone: string[] = [];
@@ -556,7 +556,7 @@ function cancelledLookUp(
   };
 }
 
-Deno.test("makePaidCall: cancelled during a query, what was made is found, removed and recorded", async () => {
+Deno.test("makePaidCall: cancelled during a query, the object is found, removed and recorded", async () => {
   const { attempt, repository, row, asked, outcomes } =
     await withUnknownOutcome();
   const stop = new AbortController();
@@ -640,7 +640,7 @@ Deno.test("makePaidCall: after a refusal of a cancelled call, the provider is no
   assertEquals([asked, outcomes()], [["send"], ["rejected"]]);
 });
 
-Deno.test("makePaidCall: any other abort removes nothing, because the next claim uses what was made", async () => {
+Deno.test("makePaidCall: any other abort removes nothing, because the next claim uses the object", async () => {
   const { attempt, repository, row, asked, outcomes } = bench();
   const stop = new AbortController();
   await assertRejects(() =>
@@ -672,7 +672,7 @@ for (
   });
 }
 
-Deno.test("makePaidCall: budget_exceeded says where an uncertain estimate comes from", async () => {
+Deno.test("makePaidCall: budget_exceeded explains an uncertain estimate", async () => {
   const { attempt, repository } = bench();
   repository.overBudget = "over_budget";
   const unitsNote = "It counts as 36000 s.";

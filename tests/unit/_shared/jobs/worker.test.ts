@@ -182,7 +182,7 @@ Deno.test("createWorker: concurrent dispatches share the slots", async () => {
   assertEquals(state.most, 3);
 });
 
-Deno.test("createWorker: a dispatch during a claim of all slots is checked at once, and its job claimed next", async () => {
+Deno.test("createWorker: a dispatch during a claim of all slots is verified, and its job claimed next", async () => {
   const { insert, dispatch, finishAll, repository, state, platform } = isolate({
     concurrency: 3,
   });
@@ -326,7 +326,7 @@ Deno.test("createWorker: after half of the wall clock nothing is claimed, and an
   assertEquals(repository.effects.at(-1), "wake");
 });
 
-Deno.test("createWorker: a dispatch to an isolate too old to claim wakes another at once, and the log says why", async () => {
+Deno.test("createWorker: a dispatch to an isolate too old to claim wakes another one, and the log says why", async () => {
   const { insert, dispatch, platform, repository } = isolate();
   insert(1);
   platform.advance(WALL_CLOCK_MS / 2);
@@ -402,7 +402,7 @@ Deno.test("createWorker: an isolate that is ending wakes another, and a full one
   await full.platform.background();
 });
 
-Deno.test("createWorker: twin: a worker that is young enough claims again itself and wakes none", async () => {
+Deno.test("createWorker: twin: a young worker claims again and wakes no other", async () => {
   const { insert, dispatch, finishAll, platform, repository } = isolate();
   const rows = insert(4);
   await dispatch();
@@ -448,7 +448,7 @@ Deno.test("createWorker: when the end is announced it releases its jobs and clai
   );
 });
 
-Deno.test("createWorker: an end announced during a claim releases the claimed jobs at once", async () => {
+Deno.test("createWorker: an end announced during a claim releases the claimed jobs", async () => {
   const { insert, dispatch, platform, repository, state } = isolate();
   const rows = insert(2);
   repository.interrupt = (method, phase) => {
@@ -496,7 +496,7 @@ Deno.test("createWorker: under any dispatches and job ends, slots are never exce
   );
 });
 
-Deno.test("createWorker: with one job per request it claims one, no other by itself, and wakes the worker again", async () => {
+Deno.test("createWorker: with one job per request it claims one, then wakes the worker again", async () => {
   const { insert, dispatch, finishAll, state, repository, platform } = isolate({
     concurrency: 5,
     isOneJobPerRequest: true,

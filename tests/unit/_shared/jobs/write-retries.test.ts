@@ -118,7 +118,7 @@ Deno.test("createJobRepository: a write is still repeated after three seconds", 
   assertEquals(result, true);
 });
 
-Deno.test("createJobRepository: an error that no retry helps is thrown at once", async () => {
+Deno.test("createJobRepository: an error that no retry can fix is thrown without a retry", async () => {
   const { calls, repository } = queue([{ code: "42883", message: "no such" }]);
   const error = await assertRejects(
     () => repository.complete(LEASE, { resultData: {} }),

@@ -188,7 +188,7 @@ Deno.test("recordingLength: of WAV and MP4 only a few pieces are read, however l
   }
 });
 
-Deno.test("recordingLength: what cannot be read is taken for tightly packed speech, and says so", async () => {
+Deno.test("recordingLength: an unreadable file counts as densely coded speech, marked as an estimate", async () => {
   for (const text of ["", "nothing but text", "fLaC and nothing behind it"]) {
     assertEquals(await measure(new TextEncoder().encode(text)), {
       seconds: 1,

@@ -3,7 +3,7 @@ import fc from "../../../_support/fast-check.ts";
 import { VISIBLE } from "../../../../supabase/functions/_shared/contracts/plain-text.ts";
 import { splitText } from "../../../../supabase/functions/_shared/media/split-text.ts";
 
-Deno.test("splitText: a text that fits is one part, without the spaces around it; nothing but spaces is none", () => {
+Deno.test("splitText: a text that fits is one trimmed part; a text of spaces has no parts", () => {
   assertEquals(splitText("  Dear all.\n", 100), ["Dear all."]);
   assertEquals(splitText("x".repeat(100), 100), ["x".repeat(100)]);
   assertEquals(splitText(" \n\t ", 100), []);
@@ -157,7 +157,7 @@ Deno.test("splitText: a sentence end inside a tag, element or bracket does not s
   }
 });
 
-Deno.test("splitText: what has no visible character is no part", () => {
+Deno.test("splitText: a part without a visible character is dropped", () => {
   const invisible = "\u200b\u2060\u00ad\u3164\ufe0f\u{e0061}\u2800";
   assertEquals(splitText(invisible, 16), []);
   const [first, last, ...more] = splitText(

@@ -135,7 +135,7 @@ Deno.test("createLogger: a secret with characters that JSON escapes is replaced 
   }
 });
 
-Deno.test("createLogger: of two secrets that begin alike, nothing of the longer one is left", () => {
+Deno.test("createLogger: of two secrets with a common beginning, the longer one is redacted completely", () => {
   const { log, line } = logging({ secrets: ["sk_live", "sk_live_2"] });
   log.info("x", { keys: "sk_live sk_live_2" });
   assertEquals(line()["keys"], "[secret] [secret]");

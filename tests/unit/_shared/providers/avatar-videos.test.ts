@@ -74,7 +74,7 @@ for (const name of NAMES) {
     await film.body?.cancel();
   });
 
-  Deno.test(`${name}: found by its marker among others, on a later page, and not where there is none`, async () => {
+  Deno.test(`${name}: found by its marker among others, on a later page; null when there is none`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
     const id = await provider.create(await order(provider), signal());
@@ -116,7 +116,7 @@ for (const name of NAMES) {
     );
   });
 
-  Deno.test(`${name}: what is removed is gone, a second removal is fine, and reading it is retryable`, async () => {
+  Deno.test(`${name}: a removed video is gone, a second removal succeeds, and reading it is retryable`, async () => {
     await using simulators = await running();
     const provider = videos(name, simulators);
     const id = await provider.create(await order(provider), signal());
@@ -257,7 +257,7 @@ for (const name of NAMES) {
   }
 }
 
-Deno.test("d-id: a list that shows nothing of what was sent cannot say that a talk is not there", async () => {
+Deno.test("d-id: a list without any of our fields cannot prove that a talk does not exist", async () => {
   await using simulators = await running();
   const provider = videos("d-id", simulators);
   await provider.create(await order(provider), signal());
@@ -288,7 +288,7 @@ Deno.test("d-id: found by its photo's name where the list shows neither user_dat
   assertEquals(await provider.findByMarker(`job:${JOB}`, signal()), id);
 });
 
-Deno.test("d-id: a key in the clear is encoded when the setting says so", async () => {
+Deno.test("d-id: a plain-text key is encoded if the setting says so", async () => {
   await using simulators = await running();
   const provider = createDIdTalks({
     apiKey: "user:secret",

@@ -28,7 +28,7 @@ Deno.test("PROVIDERS: each has a webhook and an inventory under its own name", (
   );
 });
 
-Deno.test("openInventories: a provider without a key is left alone", () => {
+Deno.test("openInventories: a provider without a key is skipped", () => {
   assertEquals(inventories({ DID_API_KEY: KEYS.DID_API_KEY }), ["d-id"]);
 });
 

@@ -151,7 +151,7 @@ for (const { name, open } of PROVIDERS) {
     );
   });
 
-  Deno.test(`${name}: removes, says what is there, and takes what is gone for removed`, async () => {
+  Deno.test(`${name}: removes, reports what exists, and counts a missing object as removed`, async () => {
     await using simulators = await running();
     const { inventory, make } = open(simulators);
     const job = crypto.randomUUID();
@@ -173,7 +173,7 @@ for (const { name, open } of PROVIDERS) {
     assertEquals(await inventory.has("never-made", signal()), false);
   });
 
-  Deno.test(`${name}: an answer of 500, or a refused key, is never taken for gone`, async () => {
+  Deno.test(`${name}: a response of 500, or a refused key, never counts as removed`, async () => {
     await using simulators = await running();
     const { inventory, make } = open(simulators);
     const id = await make(crypto.randomUUID());

@@ -103,7 +103,7 @@ const PRIVATE_HOSTS = [
 ];
 
 for (const host of PRIVATE_HOSTS) {
-  Deno.test(`result: ${host} is not fetched, neither at once nor by a redirect`, async () => {
+  Deno.test(`result: ${host} is not fetched, neither directly nor by a redirect`, async () => {
     const direct = download({});
     assertEquals(await refusal(direct.open(`https://${host}/f.mp4`)), REFUSED);
     assertEquals(direct.asked, []);
@@ -189,7 +189,7 @@ Deno.test("result: redirects are followed, relative ones as well, and each is lo
   assertEquals(round.asked.length, 6);
 });
 
-Deno.test("result: at this machine, and by plain http, only where the provider is there itself", async () => {
+Deno.test("result: loopback and plain http are allowed only when the provider itself is there", async () => {
   const address = "http://127.0.0.1:4010/d-id/results/1.mp4";
   for (
     const providerUrl of [
@@ -240,7 +240,7 @@ Deno.test("result: an address that has expired is null, and other answers are tr
   ]);
 });
 
-Deno.test("result: one that says that it is too large is not begun", async () => {
+Deno.test("result: one that is announced as too large is not downloaded", async () => {
   let isCancelled = false;
   const { open } = download({
     [FILM]: () =>
@@ -293,7 +293,7 @@ Deno.test("result: one that does not answer is given up after a minute, over all
   assertEquals(await failing, ["provider_unavailable", true]);
 });
 
-Deno.test("isPublicIp: what is no address is none", () => {
+Deno.test("isPublicIp: false for a text that is not an address", () => {
   for (
     const text of ["", "example.com", "1.2.3.4.5", "[::1]", "fe80::1%eth0"]
   ) {
@@ -302,7 +302,7 @@ Deno.test("isPublicIp: what is no address is none", () => {
   assertEquals(isPublicIp("93.184.216.34"), true);
 });
 
-Deno.test("addressProblem: says what is wrong, in words for the log", () => {
+Deno.test("addressProblem: explains the problem for the log", () => {
   const problem = (address: string) => addressProblem(new URL(address), false);
   assertEquals([
     problem("http://results.example.com"),

@@ -112,7 +112,7 @@ for (const { name, parts, verify } of SCHEMES) {
     }
   });
 
-  Deno.test(`${name}: nothing that is made up is accepted`, async () => {
+  Deno.test(`${name}: no invented signature is accepted`, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.string({ unit: "grapheme-ascii" }),
@@ -201,7 +201,7 @@ Deno.test("D-ID: the token of one job does not fit another, nor that of another 
   await refused(() => verifyDIdWebhook(JOB, token, sent("{}"), `${SECRET}-`))();
 });
 
-Deno.test("D-ID: the address of a job is always the same, and says nothing of the secret", () => {
+Deno.test("D-ID: the webhook URL of a job is always the same, and reveals nothing of the secret", () => {
   const path = dIdCallbackPath(JOB, SECRET);
   assertEquals(path, dIdCallbackPath(JOB, SECRET));
   assert(!path.includes(SECRET));

@@ -64,7 +64,7 @@ for (const [name, open] of Object.entries(WIRES)) {
   }
 
   for (const status of [404, 410]) {
-    Deno.test(`${name}: a ${status} means gone, for reading, for asking and for removing`, async () => {
+    Deno.test(`${name}: a ${status} means gone, for reading, querying and removing`, async () => {
       const wire = open(accessTo(answering("{}", { status })));
       assertEquals(await wire.has("/x", never), false);
       await wire.remove("/x", never);
@@ -78,7 +78,7 @@ for (const [name, open] of Object.entries(WIRES)) {
     });
   }
 
-  Deno.test(`${name}: a 409, a 425 and a 500 are never taken for gone`, async () => {
+  Deno.test(`${name}: a 409, a 425 and a 500 never mean gone`, async () => {
     for (const status of [409, 425, 500]) {
       const wire = open(accessTo(answering("{}", { status })));
       await failureOf(wire.has("/x", never));
@@ -87,7 +87,7 @@ for (const [name, open] of Object.entries(WIRES)) {
   });
 }
 
-Deno.test("elevenlabs: a 400 that names what was not found means gone, any other 400 does not", async () => {
+Deno.test("elevenlabs: a 400 with a not-found code means gone, any other 400 does not", async () => {
   const wireFor = (code: string) =>
     createElevenLabsWire(
       accessTo(
@@ -98,7 +98,7 @@ Deno.test("elevenlabs: a 400 that names what was not found means gone, any other
   await failureOf(wireFor("invalid_voice").has("/x", never));
 });
 
-Deno.test("send: the path goes behind the base URL, and the key to no other address", async () => {
+Deno.test("send: the path is appended to the base URL, and the key is sent to no other host", async () => {
   const requests: Request[] = [];
   const wire = wireTo((input, init) => {
     requests.push(new Request(input, init));
@@ -116,7 +116,7 @@ Deno.test("send: the path goes behind the base URL, and the key to no other addr
   assertEquals(request.headers.get("authorization"), "key-of-the-test-1234");
 });
 
-Deno.test("send: a redirect is not followed, and may hide something that was made", async () => {
+Deno.test("send: a redirect is not followed, and its outcome is unknown", async () => {
   const wire = wireTo(
     answering(null, {
       status: 307,
@@ -201,7 +201,7 @@ Deno.test("send: the caller's abort is a timeout for any reason, also while the 
   ]);
 });
 
-Deno.test("send: without a key nothing is sent, and the log says which variable is missing", async () => {
+Deno.test("send: without a key nothing is sent, and the log names the missing variable", async () => {
   const wire = createWire({
     ...accessTo(() => Promise.reject(new Error("sent"))),
     apiKey: undefined,

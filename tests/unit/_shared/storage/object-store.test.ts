@@ -82,7 +82,7 @@ Deno.test("downloadInput: answers with the object's bytes", async () => {
   ]);
 });
 
-Deno.test("downloadInput: takes exactly the most bytes; one more ends the transfer", async () => {
+Deno.test("downloadInput: accepts exactly the limit; one byte more ends the transfer", async () => {
   const options = { ...AS_RECORDING, maxBytes: 4, signal: never };
   const { supabase } = storage(() => bytes("four"));
   assertEquals((await downloadInput(supabase, OBJECT, options)).size, 4);
@@ -98,7 +98,7 @@ Deno.test("downloadInput: takes exactly the most bytes; one more ends the transf
   );
 });
 
-Deno.test("downloadInput: the error names the input, its size as Storage knows it, and who takes how much", async () => {
+Deno.test("downloadInput: the error has the input, its size in Storage, and the limit", async () => {
   const options = { ...AS_RECORDING, maxBytes: 4, signal: never };
   const info = {
     id: "1",

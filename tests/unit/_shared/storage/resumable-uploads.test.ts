@@ -27,7 +27,7 @@ function storage(answer: (request: Request) => Response | Promise<Response>) {
 
 const bytesOf = (count: number) => ReadableStream.from([new Uint8Array(count)]);
 
-Deno.test("begin: says what the file is, and the upload is named by the last part of its address", async () => {
+Deno.test("begin: declares the file, and the upload's id is the last part of its URL", async () => {
   const { uploads, requests } = storage(() =>
     new Response(null, {
       status: 201,
@@ -122,7 +122,7 @@ Deno.test("resumable uploads: a too large file is final; a conflict and an outag
   }
 });
 
-Deno.test("end: an upload that is finished or gone has ended; another answer is a failure", async () => {
+Deno.test("end: a finished or missing upload has ended; any other response is a failure", async () => {
   const end = (status: number) =>
     storage(() => new Response(null, { status })).uploads.end("abc", never);
   for (const status of [204, 400, 403, 404, 410]) await end(status);

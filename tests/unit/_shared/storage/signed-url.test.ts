@@ -47,7 +47,7 @@ for (
     jwt(null),
   ]
 ) {
-  Deno.test(`tokenExpiry: ${token.slice(0, 50)} is an internal error, never a made-up time`, () => {
+  Deno.test(`tokenExpiry: ${token.slice(0, 50)} is an internal error, never an invented time`, () => {
     assertEquals(
       assertThrows(() => tokenExpiry(token), AppError).code,
       "internal_error",
@@ -55,7 +55,7 @@ for (
   });
 }
 
-Deno.test("tokenOf: takes the token out of a signed URL, and misses none in silence", () => {
+Deno.test("tokenOf: returns the token of a signed URL, and throws when there is none", () => {
   const url = "https://project.test/storage/v1/object/sign/b/u/f";
   assertEquals(tokenOf(`${url}?download=x&token=a.b.c`), "a.b.c");
   for (const without of [url, `${url}?Token=a`]) {

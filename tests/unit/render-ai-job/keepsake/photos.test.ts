@@ -375,7 +375,7 @@ Deno.test("preparePng: pixels without an alpha channel pass through byte for byt
   assertEquals([...bytes], [...rows]);
 });
 
-Deno.test("readPngHead: refuses large and interlaced pictures by their header, and says what is accepted", () => {
+Deno.test("readPngHead: refuses large and interlaced pictures by their header, and lists what is accepted", () => {
   const of =
     (width: number, height: number, colorType: number, bits = 8) => () =>
       readPngHead(

@@ -37,7 +37,7 @@ Deno.test("toPrintable: a character that one face lacks is printed in the other"
   assertEquals(toPrintable("s", "italic").face, "italic");
 });
 
-Deno.test("toPrintable: a character that both faces lack is left out and reported", () => {
+Deno.test("toPrintable: a character that both fonts lack is left out and reported", () => {
   assertEquals(toPrintable("祖母 with us, ☃ and ☃", "italic"), {
     text: "with us, and",
     face: "italic",

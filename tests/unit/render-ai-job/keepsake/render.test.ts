@@ -402,7 +402,7 @@ Deno.test("keepsake: the resolution of a slide is that of its largest print, inc
   assertEquals(resolutions.map(Math.round), [118, 153, 100, 921]);
 });
 
-Deno.test("keepsake: the day on which a photo was taken is below it, if the owner chose that", async () => {
+Deno.test("keepsake: the date of a photo is printed below it, if the owner chose that", async () => {
   const photo = takenAt(
     await readPhoto("progressive.jpg"),
     "1998:08:05 09:30:00",

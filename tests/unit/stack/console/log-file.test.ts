@@ -49,7 +49,7 @@ Deno.test("log file: it never becomes larger than 20 MB, and loses no line that 
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("log file: a line that cannot be written is left out and stops nobody", async () => {
+Deno.test("log file: a line that cannot be written is dropped without an error", async () => {
   const dir = await Deno.makeTempDir({ prefix: "log-file-" });
   const file = openLogFile(join(dir, "stack.log"));
   file[Symbol.dispose]();

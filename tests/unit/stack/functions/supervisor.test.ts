@@ -70,7 +70,7 @@ Deno.test("Supervisor: the time of an isolate starts with its first request, at 
   assertEquals(waiting.done, ["retire"]);
 });
 
-Deno.test("Supervisor: an isolate that has ended is left alone", () => {
+Deno.test("Supervisor: an isolate that has ended gets no orders", () => {
   using isolate = supervised();
   isolate.supervisor.begin(0);
   isolate.supervisor.stop();
@@ -179,7 +179,7 @@ Deno.test("Supervisor: 0 means no limit, and an isolate without limits is not sa
   assertEquals([isolate.done, isolate.looks()], [[], 0]);
 });
 
-Deno.test("Supervisor: an isolate that ends while it is sampled is left alone", async () => {
+Deno.test("Supervisor: an isolate that ends while it is measured gets no orders", async () => {
   using timers = heldTimers();
   using isolate = supervised();
   isolate.used.cpuMs = 5000;

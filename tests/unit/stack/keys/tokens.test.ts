@@ -10,7 +10,7 @@ function innerToken(secret: string, claims: Record<string, unknown>) {
     .setExpirationTime(inAnHour()).sign(new TextEncoder().encode(secret));
 }
 
-Deno.test("tokens: a token goes out as ES256 with more claims, and in again with all of them", async () => {
+Deno.test("tokens: an outer token is ES256 with more claims, and its inner form keeps all of them", async () => {
   const keys = await generateKeys();
   const tokens = new TokenExchange(keys);
   const inner = await innerToken(keys.internalJwtSecret, { sub: "ann" });

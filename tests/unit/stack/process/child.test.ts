@@ -50,7 +50,7 @@ Deno.test("spawnGuarded: gives the output line by line and the exit code", async
   assertEquals(lines.sort(), ["stderr two", "stdout one", "stdout three"]);
 });
 
-Deno.test("spawnGuarded: what the command prints first is never taken for its process id", async () => {
+Deno.test("spawnGuarded: the first output of the command is never mistaken for its process id", async () => {
   const children = Array.from({ length: 40 }, async () => {
     const lines: string[] = [];
     const child = await spawnGuarded(shell("echo $$; exit 0", lines));

@@ -47,7 +47,7 @@ async function startHolder(dir: string, onTerm: string) {
 
 const patient = { patienceMs: 60_000, onFound() {} };
 
-Deno.test("data folder: it says which process has it and where that answers, for as long as it has it", async () => {
+Deno.test("data folder: while it is locked, it names the process and its addresses", async () => {
   await using made = await folder();
   {
     using own = await openDataFolder(made.dir);
@@ -69,7 +69,7 @@ Deno.test("data folder: it says which process has it and where that answers, for
   assertEquals(await stopStackOf(made.dir, patient), "was not running");
 });
 
-Deno.test("stop: a process that has the folder itself gets an error, not a signal", async () => {
+Deno.test("stop: a process that holds the folder itself gets an error, not a signal", async () => {
   await using made = await folder();
   using _ = await openDataFolder(made.dir);
   await assertRejects(
@@ -90,7 +90,7 @@ Deno.test("data folder: what another process of the same id has left behind is n
   assertEquals(await readHolder(made.dir), undefined);
 });
 
-Deno.test("stop: the process that has the folder is asked, and is over when it resolves", async () => {
+Deno.test("stop: the process that holds the folder gets a signal, and has ended when it resolves", async () => {
   await using made = await folder();
   const holder = await startHolder(made.dir, "Deno.exit(7)");
   const found: number[] = [];
@@ -113,7 +113,7 @@ Deno.test("stop: a process that does not end is killed", async () => {
   assertEquals((await holder.status).signal, "SIGKILL");
 });
 
-Deno.test("stop: a folder that is not there, or that nobody has, is left as it is", async () => {
+Deno.test("stop: a missing folder, or one without a stack, is not changed", async () => {
   await using made = await folder();
   for (const dir of [made.dir, join(made.dir, "none"), "/dev/null/none"]) {
     assertEquals(await stopStackOf(dir, patient), "was not running");

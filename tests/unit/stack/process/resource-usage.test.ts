@@ -74,6 +74,6 @@ Deno.test({
   },
 });
 
-Deno.test("readResourceUsage: knows nothing of a process that is not there", async () => {
+Deno.test("readResourceUsage: undefined for a process that does not exist", async () => {
   assertEquals(await readResourceUsage(2 ** 22 + 1), undefined);
 });

@@ -213,7 +213,7 @@ Deno.test("env file: an existing one keeps its mode, bytes that are not UTF-8, a
   }
 });
 
-Deno.test("env file: one that has the values already is left alone, so that no server restarts for it", async () => {
+Deno.test("env file: a file that already has the values is not touched, so that no server restarts for it", async () => {
   await using made = await folder();
   const path = join(made.dir, ".env");
   await (await openEnvFile(path)).write(values);
@@ -233,7 +233,7 @@ Deno.test("env file: a link stays a link, and what it leads to is written", asyn
   assertEquals(await Deno.readTextFile(target), "A=1\nAPI_URL=http://new\n");
 });
 
-Deno.test("env file: what cannot be written is refused with the path and the reason, and is left as it is", async () => {
+Deno.test("env file: an unwritable file is refused with the path and the reason, and is unchanged", async () => {
   await using made = await folder();
   const at = (name: string) => join(made.dir, name);
   await Deno.writeTextFile(at("file"), "A=1\n");

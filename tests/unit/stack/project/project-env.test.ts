@@ -16,7 +16,7 @@ async function read(text: string): Promise<Record<string, string>> {
   }
 }
 
-Deno.test("project env: a variable without a value takes nothing from the next line, with any trailing blanks", async () => {
+Deno.test("project env: a variable without a value does not continue on the next line", async () => {
   for (const blanks of ["", " ", "  \t", "\r", " \r", " # none"]) {
     assertEquals(await read(`DID_API_KEY=${blanks}\nHEYGEN_API_KEY=key\n`), {
       HEYGEN_API_KEY: "key",
@@ -33,7 +33,7 @@ Deno.test("project env: values exclude quotes, export and comments; SUPABASE_ na
   );
 });
 
-Deno.test("project env: a line that says nothing is refused by its number", async () => {
+Deno.test("project env: an invalid line is refused by its number", async () => {
   await assertRejects(
     () => read("# keys\n\nDID_API_KEY=key\nthis is not env\n"),
     StackError,
@@ -41,7 +41,7 @@ Deno.test("project env: a line that says nothing is refused by its number", asyn
   );
 });
 
-Deno.test("findStrayLine: what dotenv reads is none", () => {
+Deno.test("findStrayLine: undefined for everything that dotenv reads", () => {
   for (
     const text of [
       "",

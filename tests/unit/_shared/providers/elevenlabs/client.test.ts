@@ -164,7 +164,7 @@ for (
     [302, "provider_unavailable", "unknown", true],
   ] as const
 ) {
-  Deno.test(`packageFailure: a ${status} that says nothing more is ${code}, ${certainty}`, () => {
+  Deno.test(`packageFailure: a ${status} without further information is ${code}, ${certainty}`, () => {
     const bodies = [
       undefined,
       null,
@@ -289,7 +289,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`packageFailure: ${what} is ${code}, and the voice may have been made`, () => {
+  Deno.test(`packageFailure: ${what} is ${code}, and the voice may have been created`, () => {
     const failure = packageFailure(thrown, isTimeout);
     assertEquals(
       [failure.code, failure.certainty, failure.isRetryable],
@@ -307,7 +307,7 @@ Deno.test("packageFailure: an HTTP answer counts, also when the time was up by t
   );
 });
 
-Deno.test("docs/error-codes.md: says of the provider's codes whether they are retried, as they are", async () => {
+Deno.test("docs/error-codes.md: lists correctly which codes of the provider are retried", async () => {
   const page = await Deno.readTextFile(
     new URL("../../../../../docs/error-codes.md", import.meta.url),
   );

@@ -128,7 +128,7 @@ for (
   );
 }
 
-Deno.test("createElevenLabsSpeech: eleven_v3, which takes no text around it, is not sent any", async () => {
+Deno.test("createElevenLabsSpeech: eleven_v3 is sent no surrounding text, which it does not support", async () => {
   await using at = await provider();
   const { audio } = await at.speech.speak(
     request({
@@ -175,7 +175,7 @@ Deno.test("createElevenLabsSpeech: a speech is found by voice, model, text and s
   assertEquals(at.paid().length, 1);
 });
 
-Deno.test("createElevenLabsSpeech: looks through all pages of the history, newest first", async () => {
+Deno.test("createElevenLabsSpeech: searches all pages of the history, newest first", async () => {
   await using at = await provider();
   const asked = request();
   const first = await at.speech.speak(asked, never);

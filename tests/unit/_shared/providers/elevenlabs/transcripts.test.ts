@@ -248,7 +248,7 @@ function order(values: Partial<TranscriptOrder> = {}): TranscriptOrder {
   };
 }
 
-Deno.test("createElevenLabsTranscripts: an order is answered at once, and read by its id when it is done", async () => {
+Deno.test("createElevenLabsTranscripts: a submission returns an id, by which the transcript is read later", async () => {
   await using at = await provider();
   at.set({
     webhook_endpoint: ENDPOINT,
@@ -270,7 +270,7 @@ Deno.test("createElevenLabsTranscripts: an order is answered at once, and read b
   );
 });
 
-Deno.test("createElevenLabsTranscripts: an order names the address, and no file goes with it", async () => {
+Deno.test("createElevenLabsTranscripts: a submission has the URL of the file, not the file", async () => {
   let received: FormData | undefined;
   const transcripts = createElevenLabsTranscripts({
     apiKey: "k",
@@ -293,7 +293,7 @@ Deno.test("createElevenLabsTranscripts: an order names the address, and no file 
   );
 });
 
-Deno.test("createElevenLabsTranscripts: 404 and 425 say that a transcript is not there", async () => {
+Deno.test("createElevenLabsTranscripts: 404 and 425 mean that a transcript does not exist yet", async () => {
   await using at = await provider();
   for (const status of [404, 425]) {
     at.fail({ kind: "status", status }, "transcripts.get");
@@ -319,7 +319,7 @@ Deno.test("createElevenLabsTranscripts: an order whose answer is lost is unknown
   }
 });
 
-Deno.test("createElevenLabsTranscripts: an account without a webhook takes no order", async () => {
+Deno.test("createElevenLabsTranscripts: an account without a webhook accepts no submission", async () => {
   await using at = await provider();
   const failure = await failureOf(at.transcripts.order(order(), never));
   assertEquals([failure.code, failure.certainty], [

@@ -103,7 +103,7 @@ Deno.test("createElevenLabsVoices: without description and labels there is the m
   });
 });
 
-Deno.test("createElevenLabsVoices: a voice of another job whose marker is looked at on the way is not taken", async () => {
+Deno.test("createElevenLabsVoices: a voice of another job with a similar marker is not adopted", async () => {
   await using at = await provider();
   const other = `job:${crypto.randomUUID()}`;
   await at.voices.create({
@@ -383,7 +383,7 @@ Deno.test("createElevenLabsVoices: a listing that cannot be read is a failure, n
   assert(await at.voices.findByMarker(MARKER, never));
 });
 
-Deno.test("createElevenLabsVoices: looks through every page of the listing", async () => {
+Deno.test("createElevenLabsVoices: searches every page of the listing", async () => {
   const pages = [
     {
       voices: [{ voice_id: "v1", description: null }],

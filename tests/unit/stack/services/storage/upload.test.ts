@@ -163,7 +163,7 @@ Deno.test("readUpload: a field that is not a file is held in memory, and refused
   await assertRejects(() => readUpload(request, limit, dir), StorageRefusal);
 });
 
-Deno.test("readUpload: nothing is left in the folder, not even while a file is being received", async () => {
+Deno.test("readUpload: the folder has no visible file, not even while a file is being received", async () => {
   const left = () => [...Deno.readDirSync(dir)].map(({ name }) => name);
   const { readable: body, writable } = new TransformStream<
     Uint8Array<ArrayBuffer>,
